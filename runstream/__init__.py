@@ -1,0 +1,1 @@
+"""React to streamed agent runs."""
