@@ -1,0 +1,1 @@
+"""Helpers shared by the tests: builders for the wire, and the generator of the bundled demo recordings."""
