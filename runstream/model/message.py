@@ -1,0 +1,231 @@
+"""Messages, their content parts and annotations; threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, TypeAlias
+
+from runstream.model.base import Unknown, WireStruct
+from runstream.model.calls import ImageFileRef
+from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP, FrozenList, FrozenMap, StringMap
+from runstream.model.run import IncompleteDetails
+from runstream.model.shared import OpenStrEnum, Tagged, Timestamp
+
+__all__ = [
+    "Annotation",
+    "Attachment",
+    "ContentPart",
+    "FileCitation",
+    "FileCitationAnnotation",
+    "FilePath",
+    "FilePathAnnotation",
+    "ImageFilePart",
+    "ImageUrl",
+    "ImageUrlPart",
+    "Message",
+    "MessageStatus",
+    "RefusalPart",
+    "TextContent",
+    "TextPart",
+    "Thread",
+    "UnknownAnnotation",
+    "UnknownPart",
+    "UrlCitation",
+    "UrlCitationAnnotation",
+]
+
+
+class MessageStatus(OpenStrEnum):
+    """The statuses of a message; any other string is an unknown status, not an error."""
+
+    IN_PROGRESS = "in_progress"
+    INCOMPLETE = "incomplete"
+    COMPLETED = "completed"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a message in this status never changes it again."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({MessageStatus.INCOMPLETE, MessageStatus.COMPLETED})
+
+
+class FileCitation(WireStruct):
+    """The file that is cited, and the words, where given."""
+
+    file_id: str | None = None
+    quote: str | None = None
+
+
+class FileCitationAnnotation(Tagged, tag="file_citation"):
+    """``text[start_index:end_index]`` of the part cites a file."""
+
+    text: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+    file_citation: FileCitation | None = None
+    index: int | None = None
+
+
+class FilePath(WireStruct):
+    """A file that the code interpreter made."""
+
+    file_id: str | None = None
+
+
+class FilePathAnnotation(Tagged, tag="file_path"):
+    """``text[start_index:end_index]`` of the part stands for a file."""
+
+    text: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+    file_path: FilePath | None = None
+    index: int | None = None
+
+
+class UrlCitation(WireStruct):
+    """The page that is cited."""
+
+    url: str | None = None
+    title: str | None = None
+
+
+class UrlCitationAnnotation(Tagged, tag="url_citation"):
+    """``text[start_index:end_index]`` of the part cites a page (Azure)."""
+
+    text: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+    url_citation: UrlCitation | None = None
+    index: int | None = None
+
+
+class UnknownAnnotation(Unknown, tag_field="type", tag="$unknown"):
+    """Any other annotation, as it came."""
+
+
+Annotation: TypeAlias = (
+    FileCitationAnnotation | FilePathAnnotation | UrlCitationAnnotation | UnknownAnnotation
+)
+
+
+class TextContent(WireStruct):
+    """Text and what marks spans of it."""
+
+    value: str | None = None
+    annotations: tuple[Annotation, ...] = ABSENT_LIST
+
+
+class TextPart(Tagged, tag="text"):
+    """A part of text."""
+
+    text: TextContent
+
+
+class ImageFilePart(Tagged, tag="image_file"):
+    """An image in a file."""
+
+    image_file: ImageFileRef
+
+
+class ImageUrl(WireStruct):
+    """An image at a URL."""
+
+    url: str | None = None
+    detail: str | None = None
+
+
+class ImageUrlPart(Tagged, tag="image_url"):
+    """An image at a URL."""
+
+    image_url: ImageUrl
+
+
+class RefusalPart(Tagged, tag="refusal"):
+    """The model's refusal."""
+
+    refusal: str | None = None
+
+
+class UnknownPart(Unknown, tag_field="type", tag="$unknown"):
+    """Any other content part, as it came."""
+
+
+ContentPart: TypeAlias = TextPart | ImageFilePart | ImageUrlPart | RefusalPart | UnknownPart
+
+
+class Attachment(WireStruct):
+    """A file attached to a message, and the tools that may use it."""
+
+    file_id: str | None = None
+    tools: FrozenList | None = None
+
+
+class Message(WireStruct):
+    """One message. Times are Unix seconds. Only ``id`` is required."""
+
+    id: str
+    object: str | None = None
+    created_at: Timestamp | None = None
+    thread_id: str | None = None
+    status: MessageStatus | None = None
+    incomplete_details: IncompleteDetails | None = None
+    completed_at: Timestamp | None = None
+    incomplete_at: Timestamp | None = None
+    role: str | None = None
+    content: tuple[ContentPart, ...] = ABSENT_LIST
+    assistant_id: str | None = None
+    run_id: str | None = None
+    attachments: tuple[Attachment, ...] = ABSENT_LIST
+    file_ids: FrozenList | None = None
+    metadata: StringMap = ABSENT_MAP
+
+    _aliases: ClassVar[Mapping[str, str]] = {"agent_id": "assistant_id"}
+
+    def __repr__(self) -> str:
+        return f"Message(id={self.id!r}, role={self.role!r}, status={str(self.status)!r})"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the message has ended."""
+        return self.status in _TERMINAL
+
+    @property
+    def text(self) -> str:
+        """The text of all text parts, one after the other."""
+        return "".join(part.text.value or "" for part in self.content if isinstance(part, TextPart))
+
+    @property
+    def refusal(self) -> str:
+        """The text of all refusals, one after the other."""
+        return "".join(part.refusal or "" for part in self.content if isinstance(part, RefusalPart))
+
+    @property
+    def annotations(self) -> tuple[Annotation, ...]:
+        """The annotations of all text parts."""
+        return tuple(
+            note for part in self.content if isinstance(part, TextPart) for note in part.text.annotations
+        )
+
+    @property
+    def image_file_ids(self) -> tuple[str, ...]:
+        """The ids of the files whose images the message shows."""
+        return tuple(
+            part.image_file.file_id
+            for part in self.content
+            if isinstance(part, ImageFilePart) and part.image_file.file_id
+        )
+
+
+class Thread(WireStruct):
+    """A thread: the conversation that runs work on."""
+
+    id: str
+    object: str | None = None
+    created_at: Timestamp | None = None
+    metadata: StringMap = ABSENT_MAP
+    tool_resources: FrozenMap | None = None
+
+    def __repr__(self) -> str:
+        return f"Thread(id={self.id!r})"

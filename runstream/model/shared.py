@@ -1,0 +1,121 @@
+"""What runs, steps and messages have in common: timestamps, usage, errors, tagged objects."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Self
+
+from msgspec import Meta
+
+from runstream.model.base import WireStruct
+from runstream.model.frozen import FrozenMap
+from runstream.model.lenient import MILLISECONDS
+
+__all__ = [
+    "CompletionTokensDetails",
+    "ErrorObject",
+    "LastError",
+    "OpenStrEnum",
+    "PromptTokensDetails",
+    "Tagged",
+    "Timestamp",
+    "Usage",
+]
+
+# Whole Unix seconds. The bound sends milliseconds to the lenient reader, which divides them.
+Timestamp = Annotated[int, Meta(lt=MILLISECONDS)]
+
+
+class OpenStrEnum(enum.StrEnum):
+    """A string enumeration that takes values it does not know: servers add statuses, clients must cope.
+
+    An unknown value is a member like any other (``.value``, ``==``, hash, JSON), but ``is_known`` is false.
+    """
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        member = str.__new__(cls, value)
+        # Not registered: a server that makes up statuses must not make the enumeration grow.
+        member._name_ = value
+        member._value_ = value
+        return member
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the value is one of the specification's."""
+        return self._value_ in type(self)._value2member_map_
+
+    def __reduce_ex__(self, protocol: object) -> tuple[type[Self], tuple[str]]:
+        return (type(self), (self.value,))
+
+
+class Tagged(WireStruct, tag_field="type"):
+    """Base of the objects that say what they are in a ``type`` field."""
+
+    @property
+    def type(self) -> str:
+        """The wire's ``type``."""
+        return str(self.__struct_config__.tag)
+
+
+class PromptTokensDetails(WireStruct):
+    """How the prompt tokens of :class:`Usage` divide."""
+
+    cached_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class CompletionTokensDetails(WireStruct):
+    """How the completion tokens of :class:`Usage` divide."""
+
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
+
+
+class Usage(WireStruct):
+    """Token counts of a run or a step, whichever names the server gives them.
+
+    Both spellings of the prompt details, and ``input_tokens``/``output_tokens``, are read into the same fields
+    (wire reference, "Dialect differences").
+    """
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: PromptTokensDetails | None = None
+    completion_tokens_details: CompletionTokensDetails | None = None
+
+    _aliases: ClassVar[Mapping[str, str]] = {
+        "prompt_token_details": "prompt_tokens_details",
+        "input_tokens": "prompt_tokens",
+        "output_tokens": "completion_tokens",
+        "input_tokens_details": "prompt_tokens_details",
+        "output_tokens_details": "completion_tokens_details",
+    }
+
+
+class LastError(WireStruct):
+    """Why a run or step failed; ``code`` is an open set (``server_error``, ``rate_limit_exceeded``, …)."""
+
+    code: str | None = None
+    message: str | None = None
+
+
+class ErrorObject(WireStruct):
+    """The server's own ``error`` event, flat or nested as ``{"error": {...}}``."""
+
+    code: str | None = None
+    message: str | None = None
+    param: str | None = None
+    type: str | None = None
+
+    @classmethod
+    def unwrap(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The error itself, taken out of an ``{"error": {...}}`` if it is in one."""
+        inner = data.get("error")
+        return inner if isinstance(inner, dict | FrozenMap) else data

@@ -1,0 +1,129 @@
+"""Run steps and their details."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, TypeAlias
+
+from runstream.model.base import Unknown, WireStruct
+from runstream.model.calls import ToolCall
+from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP, FrozenMap, StringMap
+from runstream.model.shared import LastError, OpenStrEnum, Tagged, Timestamp, Usage
+
+__all__ = [
+    "ActivitiesDetails",
+    "Activity",
+    "MessageCreation",
+    "MessageCreationDetails",
+    "RunStep",
+    "StepDetails",
+    "StepStatus",
+    "ToolCallsDetails",
+    "UnknownDetails",
+]
+
+
+class StepStatus(OpenStrEnum):
+    """The statuses of a step; any other string is an unknown status, not an error."""
+
+    IN_PROGRESS = "in_progress"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    COMPLETED = "completed"
+    EXPIRED = "expired"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a step in this status never changes it again."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset(
+    {StepStatus.CANCELLED, StepStatus.FAILED, StepStatus.COMPLETED, StepStatus.EXPIRED}
+)
+
+
+class MessageCreation(WireStruct):
+    """The message that a step makes."""
+
+    message_id: str | None = None
+
+
+class MessageCreationDetails(Tagged, tag="message_creation"):
+    """The step makes a message."""
+
+    message_creation: MessageCreation | None = None
+
+
+class ToolCallsDetails(Tagged, tag="tool_calls"):
+    """The step calls tools."""
+
+    tool_calls: tuple[ToolCall, ...] = ABSENT_LIST
+
+
+class Activity(WireStruct):
+    """Something else that an agent did (Azure), such as listing the tools of an MCP server."""
+
+    id: str | None = None
+    type: str | None = None
+    server_label: str | None = None
+    tools: FrozenMap | None = None
+
+
+class ActivitiesDetails(Tagged, tag="activities"):
+    """The step did something other than making a message or calling tools (Azure)."""
+
+    activities: tuple[Activity, ...] = ABSENT_LIST
+
+
+class UnknownDetails(Unknown, tag_field="type", tag="$unknown"):
+    """Any other step details, as they came."""
+
+
+StepDetails: TypeAlias = MessageCreationDetails | ToolCallsDetails | ActivitiesDetails | UnknownDetails
+
+
+class RunStep(WireStruct):
+    """One step of a run. Times are Unix seconds. Only ``id`` is required."""
+
+    id: str
+    object: str | None = None
+    created_at: Timestamp | None = None
+    assistant_id: str | None = None
+    thread_id: str | None = None
+    run_id: str | None = None
+    type: str | None = None
+    status: StepStatus | None = None
+    step_details: StepDetails | None = None
+    last_error: LastError | None = None
+    expires_at: Timestamp | None = None
+    expired_at: Timestamp | None = None
+    cancelled_at: Timestamp | None = None
+    failed_at: Timestamp | None = None
+    completed_at: Timestamp | None = None
+    metadata: StringMap = ABSENT_MAP
+    usage: Usage | None = None
+
+    _aliases: ClassVar[Mapping[str, str]] = {"agent_id": "assistant_id"}
+
+    def __repr__(self) -> str:
+        return f"RunStep(id={self.id!r}, type={self.type!r}, status={str(self.status)!r})"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the step has ended."""
+        return self.status in _TERMINAL
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls of the step; empty for steps of another type."""
+        details = self.step_details
+        return details.tool_calls if isinstance(details, ToolCallsDetails) else ()
+
+    @property
+    def message_id(self) -> str | None:
+        """The message that the step makes, if it makes one."""
+        details = self.step_details
+        if isinstance(details, MessageCreationDetails) and details.message_creation is not None:
+            return details.message_creation.message_id
+        return None

@@ -1,0 +1,158 @@
+"""The tools of a run, its tool choice and its response format."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from runstream.model.base import Unknown, WireStruct
+from runstream.model.frozen import FrozenList, FrozenMap
+from runstream.model.shared import Tagged
+
+__all__ = [
+    "CodeInterpreterTool",
+    "ConnectedAgentDefinition",
+    "ConnectedAgentTool",
+    "FileSearchSettings",
+    "FileSearchTool",
+    "FunctionDefinition",
+    "FunctionTool",
+    "JsonObjectFormat",
+    "JsonSchemaDefinition",
+    "JsonSchemaFormat",
+    "McpTool",
+    "NamedFunction",
+    "NamedToolChoice",
+    "RankingOptions",
+    "ResponseFormat",
+    "TextFormat",
+    "Tool",
+    "ToolChoice",
+    "TruncationStrategy",
+    "UnknownFormat",
+    "UnknownTool",
+]
+
+
+class CodeInterpreterTool(Tagged, tag="code_interpreter"):
+    """The code interpreter."""
+
+
+class RankingOptions(WireStruct):
+    """How file search ranks its results."""
+
+    ranker: str | None = None
+    score_threshold: float | None = None
+
+
+class FileSearchSettings(WireStruct):
+    """Settings of a :class:`FileSearchTool`."""
+
+    max_num_results: int | None = None
+    ranking_options: RankingOptions | None = None
+
+
+class FileSearchTool(Tagged, tag="file_search"):
+    """File search."""
+
+    file_search: FileSearchSettings | None = None
+
+
+class FunctionDefinition(WireStruct):
+    """A function that the model may call; ``parameters`` is its JSON schema."""
+
+    name: str
+    description: str | None = None
+    parameters: FrozenMap | None = None
+    strict: bool | None = None
+
+
+class FunctionTool(Tagged, tag="function"):
+    """A function of the application."""
+
+    function: FunctionDefinition
+
+
+class McpTool(Tagged, tag="mcp"):
+    """A server of the Model Context Protocol (Azure)."""
+
+    server_label: str | None = None
+    server_url: str | None = None
+    allowed_tools: FrozenList | None = None
+
+
+class ConnectedAgentDefinition(WireStruct):
+    """Settings of a :class:`ConnectedAgentTool`."""
+
+    id: str | None = None
+    name: str | None = None
+    description: str | None = None
+
+
+class ConnectedAgentTool(Tagged, tag="connected_agent"):
+    """Another agent (Azure)."""
+
+    connected_agent: ConnectedAgentDefinition | None = None
+
+
+class UnknownTool(Unknown, tag_field="type", tag="$unknown"):
+    """Any other tool, as it came."""
+
+
+Tool: TypeAlias = (
+    CodeInterpreterTool | FileSearchTool | FunctionTool | McpTool | ConnectedAgentTool | UnknownTool
+)
+
+
+class NamedFunction(WireStruct):
+    """The function that a :class:`NamedToolChoice` names."""
+
+    name: str | None = None
+
+
+class NamedToolChoice(WireStruct):
+    """A tool choice that names a tool; ``type`` is the tool's."""
+
+    type: str | None = None
+    function: NamedFunction | None = None
+
+
+# "none", "auto", "required", or a named tool.
+ToolChoice: TypeAlias = str | NamedToolChoice
+
+
+class TruncationStrategy(WireStruct):
+    """How the thread is cut to fit: ``type`` is ``auto`` or ``last_messages``."""
+
+    type: str | None = None
+    last_messages: int | None = None
+
+
+class TextFormat(Tagged, tag="text"):
+    """Plain text."""
+
+
+class JsonObjectFormat(Tagged, tag="json_object"):
+    """Any JSON object."""
+
+
+class JsonSchemaDefinition(WireStruct):
+    """The schema of a :class:`JsonSchemaFormat`."""
+
+    name: str | None = None
+    description: str | None = None
+    schema: FrozenMap | None = None
+    strict: bool | None = None
+
+
+class JsonSchemaFormat(Tagged, tag="json_schema"):
+    """JSON after a schema."""
+
+    json_schema: JsonSchemaDefinition | None = None
+
+
+class UnknownFormat(Unknown, tag_field="type", tag="$unknown"):
+    """Any other response format, as it came."""
+
+
+# "auto", or one of the formats.
+ResponseFormat: TypeAlias = str | TextFormat | JsonObjectFormat | JsonSchemaFormat | UnknownFormat
