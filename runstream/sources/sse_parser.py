@@ -1,0 +1,309 @@
+"""Bytes of an event stream in (any chunking), raw events out: a sans-I/O parser after WHATWG HTML 9.2.
+
+What can't be an event comes out as a value too: `Oversized` and, in lenient mode, `Malformed`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+
+from runstream.raw import RawEvent
+
+__all__ = ["MAX_EVENT_BYTES", "Malformed", "Oversized", "RawItem", "SSEParser"]
+
+MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
+
+_BOM: Final = b"\xef\xbb\xbf"
+_FIELDS: Final = frozenset({b"data", b"event", b"id", b"retry"})
+_FIELD_NAME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9_-]*")
+_MAX_NAMES: Final = 128  # distinct `event:` lines remembered, and the longest one in bytes
+_MAX_RETRY_DIGITS: Final = 18
+
+
+class Oversized(Struct, frozen=True, kw_only=True, gc=False):
+    """A block (or line of JSON) over the size limit, dropped without being held in memory.
+
+    Args:
+        line: Line number (from 1) at which it starts.
+        size: Bytes in the block's fields, without line ends and comments.
+        limit: The limit it exceeds, in bytes.
+        event: Name of the event, where it was read.
+    """
+
+    line: int
+    size: int
+    limit: int
+    event: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why it was dropped, in one phrase that shows nothing of the content."""
+        return f"{self.size} bytes, more than the limit of {self.limit}"
+
+
+class Malformed(Struct, frozen=True, kw_only=True, gc=False):
+    """A line of a recording that belongs to no event (lenient mode only; a live stream ignores such lines).
+
+    Args:
+        line: Its line number, from 1.
+        reason: What is wrong with it, in one phrase that shows nothing of the content.
+        data: The line as it came, without its end.
+        event: Name of the event in whose block it stands, if any.
+    """
+
+    line: int
+    reason: str
+    data: bytes
+    event: str | None = None
+
+
+RawItem: TypeAlias = RawEvent | Oversized | Malformed
+
+
+class SSEParser:
+    """Parser of one event stream (``text/event-stream``), one for each connection; no bytes make it raise.
+
+    Strict mode is WHATWG HTML 9.2.6, "Interpreting an event stream". Data stay bytes; names and ids are
+    decoded as UTF-8 with U+FFFD for what isn't. An empty event name or id counts as none on the `RawEvent`.
+    A ``retry`` of more than 18 digits is ignored.
+
+    Lenient mode is for recordings that people saved and edited:
+
+    - an ``event:`` line starts a new event if its block has a name, or has data and more data follow;
+    - an ``id:`` line starts a new event if its block has an id and data;
+    - the last block needs no blank line, and a line of white space alone is a blank one;
+    - a name without data is an event with empty data, for the dialect to judge;
+    - ``...`` is skipped; a line that is neither comment nor ``field: value`` is `Malformed`, and so is a
+      known field in the wrong case. JSON without its ``data:`` is thus reported, never taken for data.
+
+    Args:
+        lenient: Lenient instead of strict.
+        max_event_bytes: Largest block in bytes, line ends and comments not counted. One beyond it becomes
+            `Oversized` when it ends; its id and retry still count, so that a resumed stream gets past it.
+    """
+
+    def __init__(self, *, lenient: bool = False, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self.last_id = ""
+        """Last event id in force, "" for none: set when a block ends, with data or without; for resuming.
+        Assign it before the first `feed` to go on after a reconnect."""
+        self.retry: int | None = None
+        """Reconnection time in milliseconds, as the server sent it last."""
+        self.discarded = 0
+        """Bytes of an unfinished last block that a strict `close` threw away."""
+        self._lenient = lenient
+        self._limit = max_event_bytes
+        self._names: dict[bytes, str] = {}  # whole `event: X` line → X
+        self._head: bytes | None = b""  # the first bytes, while they may still become a byte order mark
+        self._after_cr = False
+        self._partial = bytearray()  # the line that has not ended yet
+        self._skipped = 0  # length of that line once it is too long to be held
+        self._lineno = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._start = 0  # line of the block's first field; 0 between blocks
+        self._size = 0
+        self._name: str | None = None
+        self._id: str | None = None
+        self._data: list[bytes] = []
+        self._late_name = 0  # line of an `event:` field that came after data
+        self._strayed = False
+
+    def feed(self, chunk: bytes) -> list[RawItem]:
+        """Take the next bytes and return what they completed, in order. Time is linear in the bytes."""
+        if self._head is not None:
+            chunk = self._head + chunk
+            if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
+                self._head = chunk
+                return []
+            self._head = None
+            chunk = chunk.removeprefix(_BOM)
+        if not chunk:
+            return []
+        # All three line ends mean the same, so CR and CRLF become LF here and nothing below knows of them.
+        # A CR ends its line at once; the LF that may follow in the next chunk is swallowed.
+        ends_with_cr = chunk.endswith(b"\r")
+        if self._after_cr and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+        self._after_cr = ends_with_cr
+        if b"\r" in chunk:
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+        out: list[RawItem] = []
+        position = 0
+        while self._start or self._partial:  # finish the block that an earlier chunk began
+            end = chunk.find(b"\n", position)
+            if end < 0:
+                self._hold(chunk[position:])
+                return out
+            self._end_line(chunk[position:end], out)
+            position = end + 1
+        self._feed_blocks(chunk[position:] if position else chunk, out)
+        return out
+
+    def close(self) -> list[RawItem]:
+        """Say that the stream has ended, and return what its end completes.
+
+        Strict: an unfinished last block is thrown away and counted in `discarded`. Lenient: it is completed.
+        Over the limit, it is returned as `Oversized` in both modes.
+        """
+        out: list[RawItem] = []
+        if self._head:
+            self._hold(self._head)
+        self._head = None
+        if self._lenient:
+            if self._partial:
+                self._end_line(b"", out)
+            self._dispatch(out)
+            return out
+        if self._partial and not self._partial.startswith(b":"):
+            self._grow(self._skipped or len(self._partial), self._lineno + 1)
+        self._partial.clear()
+        self._skipped = 0
+        self.discarded += self._size
+        if self._size > self._limit:
+            self._dispatch(out)
+        self._reset()
+        return out
+
+    def _feed_blocks(self, chunk: bytes, out: list[RawItem]) -> None:
+        """Take bytes that start between two blocks; the most common form of a block takes the short way."""
+        blocks = chunk.split(b"\n\n")
+        rest = blocks.pop()
+        names, limit = self._names, self._limit
+        lineno, last_id = self._lineno, self.last_id or None
+        for block in blocks:
+            # `event: X` and one `data: Y`: a head found among the names is exactly one `event` line.
+            head, _, data = block.partition(b"\ndata: ")
+            name = names.get(head)
+            if name is not None and data and b"\n" not in data and len(block) <= limit:
+                out.append(RawEvent(name, data, None, last_id, None, lineno + 1))
+                lineno += 3
+                continue
+            self._lineno = lineno
+            for line in block.split(b"\n"):
+                self._take(line, out)
+            self._take(b"", out)
+            lineno, last_id = self._lineno, self.last_id or None
+        self._lineno = lineno
+        lines = rest.split(b"\n")
+        rest = lines.pop()
+        for line in lines:
+            self._take(line, out)
+        if rest:
+            self._hold(rest)
+
+    def _hold(self, piece: bytes) -> None:
+        """Keep the beginning of a line, or only its first byte and its length once it is over the limit."""
+        if self._skipped:
+            self._skipped += len(piece)
+            return
+        self._partial += piece
+        if len(self._partial) > self._limit:
+            self._skipped = len(self._partial)
+            self._partial = self._partial[:1]
+
+    def _end_line(self, piece: bytes, out: list[RawItem]) -> None:
+        """Complete the held line with its last piece and take it."""
+        if not self._partial:
+            self._take(piece, out)
+            return
+        self._hold(piece)
+        line, skipped = bytes(self._partial), self._skipped
+        self._partial.clear()
+        self._skipped = 0
+        self._take(line, out, skipped or len(line))
+
+    def _take(self, line: bytes, out: list[RawItem], length: int | None = None) -> None:
+        """Take one line; of an over-long one only the first byte may be there, hence its length."""
+        self._lineno += 1
+        if not line:
+            self._dispatch(out)
+            return
+        if line.startswith(b":"):
+            return
+        length = length or len(line)
+        if length > self._limit:
+            self._grow(length, self._lineno)
+            return
+        field, colon, value = line.partition(b":")
+        if value.startswith(b" "):
+            value = value[1:]
+        if field == b"data":
+            if self._late_name:
+                self._split_late_name(out)
+            self._grow(length, self._lineno)
+            if self._size <= self._limit:
+                self._data.append(value)
+        elif field == b"event":
+            if self._lenient:
+                if self._name is not None:
+                    self._dispatch(out)
+                elif self._data:
+                    self._late_name = self._lineno
+            self._grow(length, self._lineno)
+            self._name = self._decode_name(line, value)
+        elif field == b"id":
+            if b"\0" not in value:
+                if self._lenient and self._id is not None and self._data:
+                    self._dispatch(out)
+                self._grow(length, self._lineno)
+                self._id = value.decode("utf-8", "replace")
+        elif field == b"retry":
+            if value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
+                self.retry = int(value)
+        elif self._lenient:
+            self._take_stray(line, field, colon, out)
+
+    def _take_stray(self, line: bytes, field: bytes, colon: bytes, out: list[RawItem]) -> None:
+        text = line.strip()
+        if not text:
+            self._dispatch(out)
+            return
+        if text == b"..." or (colon and _FIELD_NAME.fullmatch(field) and field.lower() not in _FIELDS):
+            return
+        reason = "JSON without 'data:'" if text.startswith((b"{", b"[")) else "not a field of an event stream"
+        out.append(Malformed(line=self._lineno, reason=reason, data=line, event=self._name or None))
+        # A name above this line is reported with it, and so makes no event with empty data as well.
+        self._strayed = bool(self._start)
+
+    def _decode_name(self, line: bytes, value: bytes) -> str:
+        name = self._names.get(line)
+        if name is None:
+            name = value.decode("utf-8", "replace")
+            if name and len(line) <= _MAX_NAMES:
+                if len(self._names) >= _MAX_NAMES:
+                    self._names.clear()
+                self._names[line] = name
+        return name
+
+    def _grow(self, length: int, line: int) -> None:
+        """Count a field into the block, which it opens if need be; over the limit nothing more is held."""
+        self._start = self._start or line
+        self._size += length
+        if self._size > self._limit:
+            self._data = [b""]  # there was data, for the lenient rules
+
+    def _split_late_name(self, out: list[RawItem]) -> None:
+        """End the nameless block before the `event:` line that turned out to start another one."""
+        name, start = self._name, self._late_name
+        self._name = None
+        self._dispatch(out)
+        self._name, self._start = name, start
+
+    def _dispatch(self, out: list[RawItem]) -> None:
+        """End the block: WHATWG "dispatch the event"."""
+        if not self._start:
+            return
+        if self._id is not None:
+            self.last_id = self._id
+        name = self._name or None
+        if self._size > self._limit:
+            out.append(Oversized(line=self._start, size=self._size, limit=self._limit, event=name))
+        elif self._data or (self._lenient and name and not self._strayed):
+            data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+            out.append(RawEvent(name, data, self._id or None, self.last_id or None, None, self._start))
+        self._reset()
