@@ -1,0 +1,210 @@
+"""The Assistants dialect: raw events of the Assistants wire in, events out; nearly one to one.
+
+Reads SSE blocks (the name stands beside the data) and envelopes ``{"event": ..., "data": {...}, "id"?: ...}``
+as WebSocket relays and JSONL files carry them. What strict decoding refuses goes to the lenient reader; what even
+that can't use becomes a :class:`~runstream.events.Reject`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Union, get_type_hints
+
+import msgspec
+
+from runstream.events import (
+    EVENT_TYPES,
+    DoneEvent,
+    ErrorEvent,
+    Event,
+    MessageDeltaEvent,
+    Origin,
+    Reject,
+    StepDeltaEvent,
+    UnknownEvent,
+)
+from runstream.model.base import WireStruct, decode_hook, decoder
+from runstream.model.lenient import Issue, read
+from runstream.model.shared import ErrorObject
+from runstream.raw import RawEvent
+
+__all__ = ["AssistantsDialect"]
+
+_envelopes = msgspec.json.Decoder(
+    Union[tuple(EVENT_TYPES.values())],  # noqa: UP007 - built at run time
+    dec_hook=decode_hook,
+).decode
+# The payload's class of every event that has a typed one.
+_TYPES: dict[str, type[WireStruct]] = {
+    name: get_type_hints(kind)["data"]
+    for name, kind in EVENT_TYPES.items()
+    if not issubclass(kind, DoneEvent | ErrorEvent)
+}
+_PAYLOADS: dict[str, tuple[Any, Any]] = {
+    name: (EVENT_TYPES[name], decoder(kind).decode) for name, kind in _TYPES.items()
+}
+_DELTAS = frozenset(
+    kind for kind in EVENT_TYPES.values() if issubclass(kind, MessageDeltaEvent | StepDeltaEvent)
+)
+_DONE = EVENT_TYPES["done"]
+_ERROR = EVENT_TYPES["error"]
+# Nesting deeper than this many levels needs at least twice as many bytes, so shorter messages need no check.
+_SHORT = 256
+
+
+class AssistantsDialect:
+    """Reads the Assistants wire; one instance a source, kept over its reconnects.
+
+    Args:
+        max_message_bytes: Larger messages become rejects (bytes).
+        max_nesting: More deeply nested messages become rejects (levels).
+    """
+
+    __slots__ = ("_max_bytes", "_max_nesting", "connection")
+
+    def __init__(self, *, max_message_bytes: int = 16 * 2**20, max_nesting: int = 128) -> None:
+        self._max_bytes = max_message_bytes
+        self._max_nesting = max_nesting
+        self.connection = 0
+
+    def feed(self, raw: RawEvent) -> tuple[Event | Reject, ...]:
+        """The events (here: one) that a raw event stands for, or the reject. Never raises on input."""
+        data = raw.data
+        if len(data) > _SHORT and (refused := self._refuse(data)) is not None:
+            return (Reject(raw, refused),)
+        name = raw.event
+        try:
+            if name is None:
+                event = _envelopes(data)
+                if type(event) in _DELTAS and event.id is None and raw.id is None:
+                    return (event,)  # the hot path: a delta needs nothing beside it
+                identity = raw.id if event.id is None else event.id
+                return (self._finish(type(event), event.data, identity, data, enveloped=True),)
+            known = _PAYLOADS.get(name)
+            if known is None:
+                return (self._unusual(raw, name, data, raw.id),)
+            kind, decode = known
+            value = decode(data)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            return (self._lenient(raw, error),)
+        if kind in _DELTAS:
+            return (kind(value, raw.id),)
+        return (self._finish(kind, value, raw.id, data, enveloped=False),)
+
+    def _finish(
+        self, kind: Any, value: Any, identity: str | int | None, data: bytes, *, enveloped: bool
+    ) -> Event:
+        origin = Origin(data, enveloped, self.connection)
+        return kind(value, identity, origin)  # type: ignore[no-any-return]
+
+    def _refuse(self, data: bytes) -> str | None:
+        """Why the message is not read at all, or ``None``."""
+        if len(data) > self._max_bytes:
+            return f"Message of {len(data)} bytes; at most {self._max_bytes} are read (max_message_bytes)"
+        # Brackets inside strings count too, so this bound is only a first sieve.
+        if data.count(b"{") + data.count(b"[") > self._max_nesting and _depth(data) > self._max_nesting:
+            return f"Nested more than {self._max_nesting} levels deep (max_nesting)"
+        return None
+
+    def _unusual(self, raw: RawEvent, name: str, data: bytes, identity: str | int | None) -> Event | Reject:
+        """`done`, `error` and names that are not known: what has no typed payload."""
+        if name == "done":
+            if data.strip() not in (b"[DONE]", b'"[DONE]"', b"", b"null", b"{}") and not _is_json(data):
+                return Reject(raw, "`done` came with data that is neither [DONE] nor JSON")
+            return _DONE(None, identity)  # type: ignore[return-value]
+        if name == "error":
+            return self._error(raw, data, identity)
+        return UnknownEvent(data, identity, Origin(data, False, self.connection), name)
+
+    def _error(self, raw: RawEvent, data: bytes, identity: str | int | None) -> Event | Reject:
+        try:
+            found = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            found = data.decode(errors="replace")
+        if isinstance(found, str):
+            found = {"message": found}
+        issues: list[Issue] = []
+        value = (
+            read(ErrorObject, ErrorObject.unwrap(found), issues) if isinstance(found, dict) else ErrorObject()
+        )
+        origin = Origin(data, False, self.connection, None, tuple(issues))
+        return _ERROR(value, identity, origin)  # type: ignore[return-value]
+
+    def _lenient(self, raw: RawEvent, error: Exception) -> Event | Reject:
+        """What the strict decoder refused: unknown fields, another dialect, an unknown event, or not JSON."""
+        data = raw.data
+        name = raw.event
+        if not isinstance(error, msgspec.ValidationError):
+            if name is None and data.strip() in (b"[DONE]", b'"[DONE]"'):
+                return _DONE(None, raw.id)  # type: ignore[return-value]
+            return Reject(raw, f"Not JSON: {error or 'nested too deeply'}")
+        try:
+            found = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as broken:
+            return Reject(raw, f"Not JSON: {broken or 'nested too deeply'}")
+        identity: str | int | None = raw.id
+        enveloped = False
+        if name is None:
+            if not isinstance(found, dict):
+                if found == "[DONE]":
+                    return _DONE(None, raw.id)  # type: ignore[return-value]
+                return Reject(raw, "Expected an object with `event` and `data`")
+            name = found.get("event")
+            if isinstance(name, str):
+                enveloped = True
+                given = found.get("id")
+                identity = given if isinstance(given, str | int) and not isinstance(given, bool) else raw.id
+                found = found.get("data")
+            elif found.get("object") in EVENT_TYPES and "id" in found:
+                name = found["object"]  # a bare object, as a poll returns it
+            elif set(found) == {"error"}:
+                name = "error"
+            else:
+                return Reject(raw, "Neither an `event` nor an `object` says what this is")
+        if name not in _PAYLOADS:
+            return self._unusual(raw, name, msgspec.json.encode(found), identity)
+        return self._read(raw, name, found, identity, enveloped=enveloped)
+
+    def _read(
+        self, raw: RawEvent, name: str, found: Any, identity: str | int | None, *, enveloped: bool
+    ) -> Event | Reject:
+        kind: Any = EVENT_TYPES[name]
+        path = "$.data" if enveloped else "$"
+        issues: list[Issue] = []
+        try:
+            value = read(_TYPES[name], found, issues, path)
+        except RecursionError:
+            return Reject(raw, "Nested too deeply")
+        if value is None:
+            return Reject(raw, issues[-1].reason, issues[-1].path)
+        origin = Origin(raw.data, enveloped, self.connection, None, tuple(issues))
+        return kind(value, identity, origin)  # type: ignore[no-any-return]
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    return True
+
+
+def _depth(data: bytes) -> int:
+    """How deeply the brackets outside strings nest."""
+    depth = deepest = 0
+    in_string = escaped = False
+    for byte in data:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"}]":
+            depth -= 1
+    return deepest
