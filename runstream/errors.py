@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["DecodeError", "RunstreamError"]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["DecodeError", "IncompleteStream", "RunstreamError", "SeveralRuns", "SlowConsumer", "SourceFailed"]
 
 
 class RunstreamError(Exception):
@@ -24,3 +29,43 @@ class DecodeError(RunstreamError, ValueError):
 
     def __reduce__(self) -> tuple[type[DecodeError], tuple[str, str]]:
         return (type(self), (self.path, self.reason))
+
+
+class SourceFailed(RunstreamError):
+    """A source is gone for good.
+
+    Attributes:
+        reason: Why, in words, without credentials.
+        attempts: How many times it was tried.
+    """
+
+    def __init__(self, reason: str, *, attempts: int = 1) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.attempts = attempts
+
+
+class IncompleteStream(RunstreamError):
+    """The stream ended before the run did: a stream that was cut off never passes for success.
+
+    Attributes:
+        reason: Why it ended.
+        states: The last states known (:class:`~runstream.core.state.RunState`) of the runs that were left.
+    """
+
+    def __init__(self, reason: str, states: Sequence[Any] = ()) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.states = tuple(states)
+
+
+class SeveralRuns(RunstreamError, LookupError):
+    """One run was asked for, but the stream has several; ``run_ids`` names them."""
+
+    def __init__(self, run_ids: Sequence[str]) -> None:
+        super().__init__(f"The stream has several runs, say which: {', '.join(run_ids)}")
+        self.run_ids = tuple(run_ids)
+
+
+class SlowConsumer(RunstreamError):
+    """A subscriber held the stream longer than ``wait_timeout`` (or its buffer overflowed) and was ended."""

@@ -1,8 +1,8 @@
 """The Assistants dialect: raw events of the Assistants wire in, events out; nearly one to one.
 
 Reads SSE blocks (the name stands beside the data) and envelopes ``{"event": ..., "data": {...}, "id"?: ...}``
-as WebSocket relays and JSONL files carry them. What strict decoding refuses goes to the lenient reader; what even
-that can't use becomes a :class:`~runstream.events.Reject`.
+as WebSocket relays and JSONL files carry them. What strict decoding refuses goes to the lenient reader; what it
+can not use becomes a :class:`~runstream.events.Reject`.
 """
 
 from __future__ import annotations

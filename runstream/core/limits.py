@@ -1,0 +1,73 @@
+"""The bounds of a pipeline, and the counts of what happened in it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+__all__ = ["Limits", "Stats"]
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How much a pipeline holds at most. What goes over a bound is rejected or forgotten, counted, never an error.
+
+    Attributes:
+        max_message_bytes: Size of one raw event (bytes); larger ones are rejects.
+        max_nesting: Nesting of its JSON (levels); deeper ones are rejects.
+        max_index: Index of a content part, tool call, output or annotation in a delta; larger ones are rejects.
+        max_open_runs: Runs that have not ended; the events of one more are rejects.
+        max_finished_runs: Ended runs kept for late comers; the oldest is forgotten first.
+        max_finished_age: How long an ended run is kept (seconds).
+        max_orphans: Events kept for runs not seen yet; the oldest becomes a reject.
+        dedupe_window: Event ids remembered per source.
+        max_tombstones: Forgotten runs, messages and steps whose late events stay quiet.
+    """
+
+    max_message_bytes: int = 16 * 2**20
+    max_nesting: int = 128
+    max_index: int = 4096
+    max_open_runs: int = 100_000
+    max_finished_runs: int = 1_000
+    max_finished_age: float = 3600.0
+    max_orphans: int = 10_000
+    dedupe_window: int = 65_536
+    max_tombstones: int = 1_000_000
+
+
+class Stats(Struct, kw_only=True):
+    """What happened so far, in counts.
+
+    Attributes:
+        events: Events decoded, duplicates included.
+        duplicates: Events dropped because their id was seen before.
+        conflicts: Events whose id was seen before with other content; they pass.
+        rejected: Raw events that could not be used.
+        mistyped: Values of an unexpected type, kept as they came.
+        unknown: Events with an unknown name.
+        stale: Snapshots older than what was known; they changed nothing.
+        surprising: Legal but unexpected changes of status.
+        late: Events of runs, messages or steps that had ended; they changed nothing.
+        orphans: Events held for runs not seen yet.
+        open_runs: Runs that have not ended.
+        finished_runs: Ended runs still kept.
+        evicted_runs: Ended runs forgotten.
+        signals: Signals given out.
+        failures: Exceptions of subscribers.
+        conflated: Values that slow subscribers skipped.
+    """
+
+    events: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    rejected: int = 0
+    mistyped: int = 0
+    unknown: int = 0
+    stale: int = 0
+    surprising: int = 0
+    late: int = 0
+    orphans: int = 0
+    open_runs: int = 0
+    finished_runs: int = 0
+    evicted_runs: int = 0
+    signals: int = 0
+    failures: int = 0
+    conflated: int = 0
