@@ -210,7 +210,10 @@ def _named(name: str, base: type[_Event]) -> type[_Event]:
     # A class a name, so that one decode through a tagged union gives the finished event.
     title = "_" + "".join(part.capitalize() for part in name.replace("_", ".").split("."))
     make: Any = type(Struct)
-    return cast(type[_Event], make(title, (base,), {"__module__": __name__}, frozen=True, gc=False, tag=name))
+    return cast(
+        type[_Event],
+        make(title, (base,), {"__module__": __name__, "event": name}, frozen=True, gc=False, tag=name),
+    )
 
 
 # The class of every event by its name on the wire; EVENT_TYPES["thread.run.queued"](run) makes one.

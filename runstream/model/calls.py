@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from runstream.model.base import Unknown, WireStruct
-from runstream.model.frozen import ABSENT_LIST, FrozenList, freeze
+from runstream.model.frozen import ABSENT_LIST, FrozenList, FrozenMap, freeze
 from runstream.model.shared import Tagged
 from runstream.model.tools import RankingOptions
 
@@ -131,6 +131,7 @@ class FileSearchResult(WireStruct):
     file_name: str | None = None
     score: float | None = None
     content: FrozenList | None = None
+    attributes: FrozenMap | None = None
 
 
 class FileSearchCall(WireStruct):

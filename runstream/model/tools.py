@@ -42,6 +42,7 @@ class RankingOptions(WireStruct):
 
     ranker: str | None = None
     score_threshold: float | None = None
+    hybrid_search: FrozenMap | None = None
 
 
 class FileSearchSettings(WireStruct):

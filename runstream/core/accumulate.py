@@ -1,0 +1,111 @@
+"""Merging deltas into what was built so far, after the rules that clients tend to get wrong (wire reference,
+"Accumulation rules"): items by index, content appended, identity set once, numbers replaced, nulls ignored.
+
+Nodes are dicts that are never written to after they were built: a merge copies the path that it changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runstream.core.text import Text, append_text
+
+__all__ = ["IndexOutOfBounds", "merge", "plain", "seed"]
+
+# Strings that grow. Everything else is set once or replaced.
+_CONTENT = frozenset({"value", "arguments", "input", "logs", "refusal"})
+_ONCE = frozenset({"id", "type", "name", "role", "index", "object"})
+# Lists whose items are told apart by their index; all other lists replace one another.
+_INDEXED = frozenset({"content", "tool_calls", "annotations", "outputs"})
+
+
+class IndexOutOfBounds(Exception):
+    """A delta names an index that is negative or too large."""
+
+    def __init__(self, index: int, limit: int) -> None:
+        super().__init__(f"Index {index} is not within 0 and {limit} (max_index)")
+
+
+def merge(node: dict[Any, Any] | None, delta: dict[str, Any], limit: int) -> dict[Any, Any]:
+    """``node`` with ``delta`` merged in, the same object if that changes nothing; ``node`` is not written to.
+
+    Raises:
+        IndexOutOfBounds: An index in the delta is negative or above ``limit``.
+    """
+    held = node if node is not None else {}
+    changes: dict[Any, Any] = {}
+    for key, value in delta.items():
+        if value is None:
+            continue
+        old = held.get(key)
+        new = _merged(key, old, value, limit)
+        if new is not old:
+            changes[key] = new
+    if not changes and node is not None:
+        return node
+    return {**held, **changes}
+
+
+def _merged(key: str, old: Any, value: Any, limit: int) -> Any:
+    if key in _CONTENT and isinstance(value, str):
+        text = old if isinstance(old, Text) else None
+        return append_text(text, value) if value or text is None else old
+    if key in _INDEXED and isinstance(value, list):
+        return _merged_items(old if isinstance(old, dict) else None, value, limit)
+    if isinstance(value, dict):
+        return merge(old if isinstance(old, dict) else None, value, limit)
+    if old is not None and (key in _ONCE or old == value):
+        return old
+    return value
+
+
+def _merged_items(items: dict[int, Any] | None, deltas: list[Any], limit: int) -> dict[int, Any]:
+    held = items if items is not None else {}
+    changes: dict[int, Any] = {}
+    for position, delta in enumerate(deltas):
+        index = position
+        if isinstance(delta, dict):
+            given = delta.get("index")
+            if isinstance(given, int) and not isinstance(given, bool):
+                index = given
+        if not 0 <= index <= limit:
+            raise IndexOutOfBounds(index, limit)
+        old = changes.get(index, held.get(index))
+        new = delta
+        if isinstance(delta, dict):
+            fields = {key: value for key, value in delta.items() if key != "index"}
+            new = merge(old if isinstance(old, dict) else None, fields, limit)
+        if new is not old:
+            changes[index] = new
+    if not changes and items is not None:
+        return items
+    return {**held, **changes}
+
+
+def seed(value: Any, key: str = "") -> Any:
+    """What a full object holds, as a node that deltas can go on from."""
+    if isinstance(value, dict):
+        return {name: seed(item, name) for name, item in value.items()}
+    if isinstance(value, list) and key in _INDEXED:
+        return {
+            index: seed({name: field for name, field in item.items() if name != "index"})
+            if isinstance(item, dict)
+            else item
+            for index, item in enumerate(value)
+        }
+    if isinstance(value, str) and key in _CONTENT:
+        return append_text(None, value)
+    return value
+
+
+def plain(value: Any, key: str = "") -> Any:
+    """A node as JSON builtins: lists in the order of their indices, texts joined."""
+    if isinstance(value, Text):
+        return str(value)
+    if isinstance(value, dict):
+        if key in _INDEXED:
+            return [plain(item) for _, item in sorted(value.items())]
+        return {name: plain(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value

@@ -1,0 +1,77 @@
+"""Deduplication by identity: the event ids of one source, remembered as long as they can matter.
+
+Ids are kept while the object that they speak of is open: a reconnect may tell all of it again. Once it has ended,
+the state itself absorbs repetitions, so its ids are the first to go when the window is full.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+
+from runstream.events import Event
+
+__all__ = ["Deduper", "Sighting"]
+
+
+class Sighting(enum.Enum):
+    """What an event's id says."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+
+
+class Deduper:
+    """Remembers the ids of one source, over its reconnects.
+
+    Args:
+        window: How many ids are remembered at most.
+    """
+
+    __slots__ = ("_by_object", "_expendable", "_seen", "_window")
+
+    def __init__(self, window: int = 65_536) -> None:
+        self._seen: dict[str | int, int] = {}
+        self._by_object: dict[str, deque[str | int]] = {}
+        self._expendable: deque[str | int] = deque(maxlen=window)
+        self._window = window
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def see(self, event: Event) -> Sighting:
+        """Note an event; the same id with other content is a conflict, and passes. Events without id are new."""
+        id = event.id
+        if id is None:
+            return Sighting.NEW
+        content = _content(event)
+        known = self._seen.get(id)
+        if known == content:
+            return Sighting.DUPLICATE
+        self._seen[id] = content
+        if known is not None:
+            return Sighting.CONFLICT
+        object_id = getattr(event.data, "id", None)
+        if object_id is None:
+            self._expendable.append(id)
+        else:
+            ids = self._by_object.get(object_id)
+            if ids is None:
+                ids = self._by_object[object_id] = deque(maxlen=self._window)
+            ids.append(id)
+        while len(self._seen) > self._window:
+            self._seen.pop(self._expendable.popleft() if self._expendable else next(iter(self._seen)), None)
+        return Sighting.NEW
+
+    def ended(self, object_id: str) -> None:
+        """Say that a run, step or message has ended."""
+        self._expendable.extend(self._by_object.pop(object_id, ()))
+
+
+def _content(event: Event) -> int:
+    # The decoded content, not the bytes: an envelope may carry a time of arrival, a relay other white space.
+    try:
+        return hash((type(event), event.data))
+    except TypeError:
+        return hash((type(event), repr(event.data)))

@@ -1,0 +1,104 @@
+"""The runs that a pipeline holds, by scope: which run a message or step belongs to, which have ended, which were
+forgotten, and the events of runs that were not seen yet.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, TypeAlias
+
+from runstream.core.state import RunState
+from runstream.events import Event
+
+# An event, the intake that it came by, and when (Unix seconds).
+Held: TypeAlias = tuple[Event, Any, float]
+
+__all__ = ["Orphans", "RunRecord", "Scope", "Tombstones"]
+
+
+class RunRecord:
+    """One run: its latest state, and what is no part of the state."""
+
+    __slots__ = ("intake", "interrupted", "order", "paused", "replaying", "stalled", "state")
+
+    def __init__(self, state: RunState, intake: Any, order: int) -> None:
+        self.state = state
+        self.intake = intake  # the source that spoke of it last
+        self.order = order  # of appearance
+        self.replaying = False
+        self.paused = -1  # the round for which `run.paused` was given
+        self.interrupted = 0
+        self.stalled = 0
+
+
+class Tombstones:
+    """Ids that are done with, in bounded memory: two generations of hashes; when both are full the older one goes.
+
+    A collision makes a new object look old, at odds of about one in 10^13 with a million ids.
+    """
+
+    __slots__ = ("_limit", "_new", "_old")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = max(1, limit // 2)
+        self._new: set[int] = set()
+        self._old: set[int] = set()
+
+    def add(self, id: str) -> None:
+        """Remember an id."""
+        if len(self._new) >= self._limit:
+            self._old, self._new = self._new, set()
+        self._new.add(hash(id))
+
+    def __contains__(self, id: str) -> bool:
+        return (found := hash(id)) in self._new or found in self._old
+
+
+class Orphans:
+    """Events held until their run is seen, by the id that they speak of; bounded over all of them."""
+
+    __slots__ = ("_held", "_limit", "count")
+
+    def __init__(self, limit: int) -> None:
+        self._held: OrderedDict[str, list[Held]] = OrderedDict()
+        self._limit = limit
+        self.count = 0
+
+    def hold(self, id: str, event: Event, intake: Any, at: float) -> Held | None:
+        """Hold an event; returns the one that had to give way to it, if any."""
+        self._held.setdefault(id, []).append((event, intake, at))
+        self.count += 1
+        if self.count <= self._limit:
+            return None
+        oldest, items = next(iter(self._held.items()))
+        dropped = items.pop(0)
+        if not items:
+            del self._held[oldest]
+        self.count -= 1
+        return dropped
+
+    def adopt(self, id: str) -> list[Held]:
+        """The events that waited for this id, in order; they are held no more."""
+        items = self._held.pop(id, [])
+        self.count -= len(items)
+        return items
+
+    def __bool__(self) -> bool:
+        return bool(self._held)
+
+    def events(self) -> dict[str, tuple[Event, ...]]:
+        """What is held, by the id that it speaks of."""
+        return {id: tuple(event for event, _, _ in items) for id, items in self._held.items()}
+
+
+class Scope:
+    """The runs of one scope, and their messages and steps."""
+
+    __slots__ = ("name", "objects", "orphans", "runs", "tombstones")
+
+    def __init__(self, name: str, max_orphans: int, max_tombstones: int) -> None:
+        self.name = name
+        self.runs: dict[str, RunRecord] = {}
+        self.objects: dict[str, RunRecord] = {}
+        self.orphans = Orphans(max_orphans)
+        self.tombstones = Tombstones(max_tombstones)

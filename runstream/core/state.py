@@ -1,0 +1,286 @@
+"""The latest state of a run: the Run, its steps and messages, and the text so far.
+
+Frozen to its readers: a state that was kept never changes, whatever comes after it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, structs
+
+from runstream.core.accumulate import plain
+from runstream.core.objects import NO_OBJECTS, Objects, ObjectState
+from runstream.core.text import Text, TextBuffer
+from runstream.model.calls import ToolCall
+from runstream.model.lenient import read
+from runstream.model.message import Message
+from runstream.model.run import Run, RunStatus
+from runstream.model.shared import Usage
+from runstream.model.step import RunStep
+
+__all__ = ["Live", "RunCore", "RunState", "Timings"]
+
+
+class Timings(Struct, frozen=True, kw_only=True):
+    """How long a run took, in seconds as observed here; ``None`` where it did not happen (yet).
+
+    Attributes:
+        queued: From first sight to the first status after ``queued``.
+        running: In ``in_progress``, all rounds together, up to the last change of status.
+        waiting: In ``requires_action``, all rounds together, up to the last change of status.
+        first_text: From first sight to the first text.
+        total: From first sight to the end.
+    """
+
+    queued: float | None = None
+    running: float | None = None
+    waiting: float | None = None
+    first_text: float | None = None
+    total: float | None = None
+
+
+class Live(Struct, frozen=True, gc=False, eq=False):
+    """The text that grows right now, kept apart so that appending to it touches nothing else.
+
+    Attributes:
+        position: Its object's position in the run.
+        object_id: Its object's id.
+        is_message: Whether it is a message's text; else a call's arguments or code.
+        index: Index of the content part or the tool call.
+        path: Keys that lead to the text in the object's parts.
+        call_id: Id of the tool call; "" for messages.
+        event: Name of the event that it grows by.
+        buffer: The text's buffer.
+        shown: How much of it had been given out when it became live.
+        prior: What was shown before a restart.
+    """
+
+    position: int
+    object_id: str
+    is_message: bool
+    index: int
+    path: tuple[Any, ...]
+    call_id: str
+    event: str
+    buffer: TextBuffer
+    shown: int
+    prior: Text | None
+
+
+class RunCore(Struct, frozen=True, gc=False, eq=False):
+    """All of a state that text deltas leave alone.
+
+    Attributes:
+        asked: The sets of calls that the run has asked for, in order, each as its sorted ids.
+        statuses: The statuses seen in this round.
+        calls_done: Ids of the tool calls whose arguments are whole.
+        since: When the status last changed (Unix seconds of observation).
+    """
+
+    run: Run
+    scope: str
+    asked: tuple[tuple[str, ...], ...] = ()
+    statuses: tuple[RunStatus, ...] = ()
+    objects: Objects = NO_OBJECTS
+    calls_done: frozenset[str] = frozenset()
+    first_seen: float = 0.0
+    since: float = 0.0
+    queued: float | None = None
+    running: float | None = None
+    waiting: float | None = None
+    first_text: float | None = None
+
+
+class RunState(Struct, frozen=True, gc=False, eq=False):
+    """The latest state of one run. Compared by value; an event that says nothing new gives the same object.
+
+    Attributes:
+        changed_by: Name of the event that changed it last.
+    """
+
+    _core: RunCore
+    _live: Live | None = None
+    _length: int = 0
+    _touched: int = -1
+    changed_by: str = ""
+    _settled: Objects | None = None
+
+    @property
+    def run(self) -> Run:
+        """The run, as its latest snapshots have it."""
+        return self._core.run
+
+    @property
+    def scope(self) -> str:
+        """The scope of its source; "" by default."""
+        return self._core.scope
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self._core.run.id
+
+    @property
+    def thread_id(self) -> str | None:
+        """The run's thread, where known."""
+        return self._core.run.thread_id
+
+    @property
+    def status(self) -> RunStatus:
+        """The run's status."""
+        return self._core.run.status
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the run has ended."""
+        return self._core.run.status.is_terminal
+
+    @property
+    def round(self) -> int:
+        """How many different sets of calls the run has asked for."""
+        return len(self._core.asked)
+
+    @property
+    def usage(self) -> Usage | None:
+        """Token counts, once the server has given them."""
+        return self._core.run.usage
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The messages in order of creation, each as far as it is known."""
+        return tuple(view(item) for item in self._objects() if item.is_message)
+
+    @property
+    def steps(self) -> tuple[RunStep, ...]:
+        """The steps in order of creation, each as far as it is known."""
+        return tuple(view(item) for item in self._objects() if not item.is_message)
+
+    @property
+    def text(self) -> str:
+        """The text of all messages so far, one after the other."""
+        return "".join([item.text() for item in self._objects() if item.is_message])
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls of all steps so far, with their arguments as they grow; then those that are awaited
+        and stand in no step.
+        """
+        found = [call for step in self.steps for call in step.tool_calls]
+        known = {call.id for call in found}
+        return (*found, *(call for call in self.run.pending_tool_calls if call.id not in known))
+
+    @property
+    def partial(self) -> frozenset[str]:
+        """The ids of messages and steps that may miss pieces until a full object heals them."""
+        return frozenset(item.id for item in self._core.objects if item.partial)
+
+    @property
+    def timings(self) -> Timings:
+        """How long the run was queued, running and waiting, and how long its first text took (seconds)."""
+        core = self._core
+        total = core.since - core.first_seen if self.is_terminal else None
+        return Timings(
+            queued=core.queued, running=core.running, waiting=core.waiting, first_text=core.first_text, total=total
+        )
+
+    def message(self, id: str) -> Message | None:
+        """The message with this id."""
+        found = self._find(id)
+        return view(found) if found is not None and found.is_message else None
+
+    def step(self, id: str) -> RunStep | None:
+        """The step with this id."""
+        found = self._find(id)
+        return view(found) if found is not None and not found.is_message else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """``{"run": ..., "steps": [...], "messages": [...]}``, each as on the wire."""
+        return {
+            "run": self.run.to_dict(),
+            "steps": [step.to_dict() for step in self.steps],
+            "messages": [message.to_dict() for message in self.messages],
+        }
+
+    def _find(self, id: str) -> ObjectState | None:
+        objects = self._objects()
+        position = objects.find(id)
+        return None if position < 0 else objects[position]
+
+    def _objects(self) -> Objects:
+        """The objects with the live text put back where it belongs; kept once it was asked for."""
+        live = self._live
+        if live is None:
+            return self._core.objects
+        if self._settled is None:
+            structs.force_setattr(self, "_settled", settled(self))
+        return self._settled  # type: ignore[return-value]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RunState):
+            return NotImplemented
+        return self is other or (
+            self.scope == other.scope
+            and self.run == other.run
+            and self._core.asked == other._core.asked
+            and self.steps == other.steps
+            and self.messages == other.messages
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.scope, self.run))
+
+    def __repr__(self) -> str:
+        return f"RunState({self.run_id!r}, status={self.status.value!r}, objects={len(self._core.objects)})"
+
+
+def settled(state: RunState) -> Objects:
+    """The objects of a state, its live text put back."""
+    live, objects = state._live, state._core.objects
+    if live is None:
+        return objects
+    held = objects[live.position]
+    item = with_text(held, live, state._length)
+    return objects if item is held else objects.set(live.position, item)
+
+
+def with_text(item: ObjectState, live: Live, length: int) -> ObjectState:
+    """``item`` with its live text at ``length``."""
+    held = _at(item.parts, live.path)
+    if held.length == length and held.buffer is live.buffer:
+        return item
+    text = Text(live.buffer, length, max(live.shown, length), live.prior)
+    return ObjectState(item.id, item.is_message, item.full, _put(item.parts, live.path, text), item.partial)
+
+
+def _at(node: Any, path: tuple[Any, ...]) -> Any:
+    for key in path:
+        node = node[key]
+    return node
+
+
+def _put(node: Any, path: tuple[Any, ...], value: Any) -> dict[Any, Any]:
+    out = dict(node)
+    out[path[0]] = value if len(path) == 1 else _put(node[path[0]], path[1:], value)
+    return out
+
+
+def view(item: ObjectState) -> Any:
+    """The message or step as its readers see it: the full object, with what deltas built since."""
+    if item.parts is None:
+        return item.full
+    if item.view is None:
+        structs.force_setattr(item, "view", _built(item))
+    return item.view
+
+
+def _built(item: ObjectState) -> Message | RunStep:
+    kind: type[Message] | type[RunStep] = Message if item.is_message else RunStep
+    data: dict[str, Any] = {"id": item.id} if item.full is None else item.full.to_dict()
+    for name, value in plain(item.parts).items():
+        held = data.get(name)
+        if isinstance(held, dict) and isinstance(value, dict):
+            data[name] = {**held, **value}
+        elif name not in data or name == "content":
+            data[name] = value
+    return read(kind, data, []) or kind(id=item.id)

@@ -1,0 +1,88 @@
+"""How a run's status may change.
+
+Rules, in order (design, promise 4; wire reference, "Order and life cycle"):
+
+1. A terminal status absorbs: the first one wins and never changes.
+2. A snapshot is stale if it asks for calls that the run was asked before and has left, or if its ``started_at``
+   is null or smaller where the held one's is larger. A larger ``started_at`` is newer, whatever the table says.
+3. Otherwise the table below decides: EXPECTED, LEGAL (surprising: something was missed), or STALE.
+
+Statuses unknown to the table may come and go: such a change is LEGAL.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from runstream.model.run import Run, RunStatus
+
+__all__ = ["TRANSITIONS", "Verdict", "judge"]
+
+
+class Verdict(enum.Enum):
+    """What a snapshot is worth, given the state that is held."""
+
+    EXPECTED = "expected"
+    LEGAL = "legal"
+    STALE = "stale"
+    ABSORBED = "absorbed"
+
+
+_E, _L, _S = Verdict.EXPECTED, Verdict.LEGAL, Verdict.STALE
+_ORDER = (
+    RunStatus.QUEUED,
+    RunStatus.IN_PROGRESS,
+    RunStatus.REQUIRES_ACTION,
+    RunStatus.CANCELLING,
+    RunStatus.COMPLETED,
+    RunStatus.INCOMPLETE,
+    RunStatus.FAILED,
+    RunStatus.CANCELLED,
+    RunStatus.EXPIRED,
+)
+# Rows: the held status. Columns: the snapshot's, in the order above. One row a status that is not terminal.
+_ROWS = {
+    #                            queued in_prog req_act cancelling completed incomplete failed cancelled expired
+    RunStatus.QUEUED:          (_E,    _E,     _L,     _E,        _L,       _L,        _E,    _E,       _E),
+    RunStatus.IN_PROGRESS:     (_S,    _E,     _E,     _E,        _E,       _E,        _E,    _E,       _E),
+    RunStatus.REQUIRES_ACTION: (_E,    _L,     _E,     _E,        _L,       _L,        _E,    _E,       _E),
+    RunStatus.CANCELLING:      (_S,    _S,     _S,     _E,        _E,       _E,        _E,    _E,       _E),
+}  # fmt: skip
+
+# The table: (held status, snapshot's status) -> verdict. The docs' diagram is drawn from it.
+TRANSITIONS: dict[tuple[RunStatus, RunStatus], Verdict] = {
+    (held, new): verdict for held, row in _ROWS.items() for new, verdict in zip(_ORDER, row, strict=True)
+}
+
+
+def judge(held: Run, new: Run, *, left: bool = False, replaying: bool = False) -> Verdict:
+    """What ``new`` is worth where ``held`` is known.
+
+    Args:
+        held: The run as it is held.
+        new: The snapshot that came.
+        left: Whether it asks for calls that the run has already left.
+        replaying: Whether the source began to tell the run from its start again.
+    """
+    if held.status.is_terminal:
+        return Verdict.ABSORBED
+    if left:
+        return Verdict.STALE
+    newer = False
+    if held.started_at is not None and not new.status.is_terminal:
+        if new.started_at is None or new.started_at < held.started_at:
+            return Verdict.STALE
+        newer = new.started_at > held.started_at
+    verdict = TRANSITIONS.get((held.status, new.status), Verdict.LEGAL)
+    if held.status == new.status or new.status.is_terminal:
+        return verdict if verdict is not Verdict.STALE else Verdict.EXPECTED
+    if newer and held.status != RunStatus.CANCELLING:
+        return Verdict.EXPECTED if verdict is Verdict.EXPECTED else Verdict.LEGAL
+    if replaying and new.status in (RunStatus.QUEUED, RunStatus.IN_PROGRESS) and held.status.is_known:
+        # Told again from the start, and no newer: this was seen before.
+        return Verdict.STALE
+    if (held.status, new.status) == (RunStatus.REQUIRES_ACTION, RunStatus.IN_PROGRESS):
+        # `started_at` grows when a run goes on; the same one again is the snapshot from before the request.
+        # Servers that send none give no such evidence, and may leave `queued` out.
+        return Verdict.STALE if held.started_at is not None else Verdict.LEGAL
+    return verdict

@@ -1,0 +1,341 @@
+"""The whole pipeline in one pass: raw events in; events, states, signals and rejects out, through callbacks.
+
+No I/O, no loop, no threads: whoever feeds it has everything done when the call returns.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import structs
+
+from runstream.core.derive import derive
+from runstream.core.limits import Limits, Stats
+from runstream.core.reduce import Outcome, append, apply
+from runstream.core.registry import RunRecord, Scope
+from runstream.core.signals import ArgumentsDelta, RunInterrupted, RunPaused, Signal, TextDelta
+from runstream.core.state import RunState
+from runstream.dialects.assistants import AssistantsDialect
+from runstream.events import (
+    EVENT_TYPES,
+    DoneEvent,
+    ErrorEvent,
+    Event,
+    MessageDeltaEvent,
+    MessageEvent,
+    Reject,
+    RunEvent,
+    StepDeltaEvent,
+    StepEvent,
+    ThreadEvent,
+)
+from runstream.intake import Dialect, Intake
+from runstream.model.run import RunStatus
+from runstream.model.step import RunStep
+from runstream.raw import RawEvent
+
+__all__ = ["Engine"]
+
+
+class Engine:
+    """Decodes, deduplicates, reduces and derives for any number of sources and runs.
+
+    The callbacks ``on_event``, ``on_state``, ``on_signal`` and ``on_reject`` may be set at any time; what nobody
+    listens to is not built. What they raise comes through to whoever feeds.
+
+    Args:
+        limits: The bounds.
+        clock: Gives the time in Unix seconds, for raw events without a time of arrival.
+        progress: Whether to give ``message.text`` and ``tool_call.arguments``.
+    """
+
+    def __init__(
+        self, *, limits: Limits | None = None, clock: Callable[[], float] = time.time, progress: bool = True
+    ) -> None:
+        self.limits = limits or Limits()
+        self.clock = clock
+        self.progress = progress
+        self.on_event: Callable[[Event], None] | None = None
+        self.on_state: Callable[[RunState], None] | None = None
+        self.on_signal: Callable[[Signal], None] | None = None
+        self.on_reject: Callable[[Reject], None] | None = None
+        self.counts = Stats()
+        self.handlers = self._table()
+        self._scopes: dict[str, Scope] = {}
+        self._finished: OrderedDict[tuple[str, str], tuple[RunRecord, float]] = OrderedDict()
+        self._open = 0
+        self._order = 0
+
+    def _table(self) -> dict[type, Callable[[Intake, Any, float], None]]:
+        by_kind: dict[type, Callable[[Intake, Any, float], None]] = {
+            RunEvent: self._run,
+            MessageEvent: self._object,
+            StepEvent: self._object,
+            MessageDeltaEvent: self._delta,
+            StepDeltaEvent: self._delta,
+            ErrorEvent: self._error,
+            DoneEvent: self._nothing,
+            ThreadEvent: self._nothing,
+        }
+        return {kind: handler for kind in EVENT_TYPES.values() if (handler := by_kind.get(kind.__mro__[1]))}
+
+    def intake(self, name: str, *, scope: str = "", dialect: Dialect | None = None) -> Intake:
+        """A way in for one source.
+
+        Args:
+            name: The source's name, for signals and rejects.
+            scope: Runs are told apart by (scope, id).
+            dialect: Reads the source's protocol; the Assistants wire by default. It is the source's own.
+        """
+        limits = self.limits
+        if dialect is None:
+            dialect = AssistantsDialect(max_message_bytes=limits.max_message_bytes, max_nesting=limits.max_nesting)
+        return Intake(self, name, self._scope(scope), dialect, limits.dedupe_window)
+
+    def _scope(self, name: str) -> Scope:
+        held = self._scopes.get(name)
+        if held is None:
+            held = self._scopes[name] = Scope(name, self.limits.max_orphans, self.limits.max_tombstones)
+        return held
+
+    def states(self) -> tuple[RunState, ...]:
+        """The states of all held runs, in order of appearance."""
+        records = [record for scope in self._scopes.values() for record in scope.runs.values()]
+        return tuple(record.state for record in sorted(records, key=lambda record: record.order))
+
+    def state(self, run_id: str, scope: str = "") -> RunState | None:
+        """The latest state of a run, ``None`` if it is not held."""
+        held = self._scopes.get(scope)
+        record = held.runs.get(run_id) if held is not None else None
+        return record.state if record is not None else None
+
+    def orphans(self) -> dict[str, tuple[Event, ...]]:
+        """Events of runs that were never seen, by the id (of the run, message or step) that they speak of."""
+        return {id: events for scope in self._scopes.values() for id, events in scope.orphans.events().items()}
+
+    def stats(self) -> Stats:
+        """What happened so far, in counts."""
+        orphans = sum(scope.orphans.count for scope in self._scopes.values())
+        return structs.replace(
+            self.counts, orphans=orphans, open_runs=self._open, finished_runs=len(self._finished)
+        )
+
+    def reject(self, reject: Reject) -> None:
+        """Give out input that could not be used."""
+        self.counts.rejected += 1
+        if self.on_reject is not None:
+            self.on_reject(reject)
+
+    def abandon(self, record: RunRecord, reason: str, last_id: str | None, attempts: int) -> None:
+        """Say that a run's source has ended while the run has not."""
+        state = record.state
+        head = (state.run_id, state.thread_id, state.scope, self.clock())
+        if state.run.requires_action:
+            if record.paused != state.round:
+                record.paused = state.round
+                self._emit(RunPaused(*head, state.run, state.round))
+        else:
+            record.interrupted += 1
+            self._emit(RunInterrupted(*head, state.run, reason, last_id, attempts, record.interrupted))
+
+    def _emit(self, signal: Signal) -> None:
+        if self.on_signal is not None:
+            self.counts.signals += 1
+            self.on_signal(signal)
+
+    def _nothing(self, intake: Intake, event: Event, at: float) -> None:
+        """Events that concern no run."""
+
+    def _error(self, intake: Intake, event: ErrorEvent, at: float) -> None:
+        error = event.data
+        intake.failed(error.message or error.code or "the server sent an error", error=error)
+
+    def _run(self, intake: Intake, event: RunEvent, at: float) -> None:
+        self._count_issues(event)
+        scope, id = intake._scope, event.data.id
+        record = scope.runs.get(id)
+        if record is not None:
+            if record.intake is not intake:
+                intake.take(record)
+            before = record.state
+            if event.event == "thread.run.created" and (before.round or before.status != RunStatus.QUEUED):
+                record.replaying = True
+            changed = self._apply(record, event, at, replaying=record.replaying)
+            if changed and record.replaying:
+                record.replaying = False
+            return
+        if id in scope.tombstones:
+            self.counts.late += 1
+            return
+        if self._open >= self.limits.max_open_runs:
+            payload = event.origin.payload if event.origin is not None else b""
+            raw = RawEvent(event.event, payload)
+            self.reject(Reject(raw, f"More than {self._open} open runs (max_open_runs)", source=intake.name))
+            return
+        state, _ = apply(None, event, at=at)
+        assert state is not None
+        record = scope.runs[id] = RunRecord(state, intake, self._order)
+        self._order += 1
+        self._open += 1
+        intake.take(record)
+        self._tell(None, state, at)
+        if state.is_terminal:
+            self._finish(record, at)
+        self._adopt(scope, id)
+
+    def _object(self, intake: Intake, event: MessageEvent | StepEvent, at: float) -> None:
+        self._count_issues(event)
+        scope, data = intake._scope, event.data
+        run_id = data.run_id or (event.origin.run_id if event.origin is not None else None)
+        record = scope.runs.get(run_id) if run_id is not None else scope.objects.get(data.id)
+        if record is None:
+            self._hold(intake, run_id or data.id, event, at)
+            return
+        if record.intake is not intake:
+            intake.take(record)
+        known = data.id in scope.objects
+        scope.objects[data.id] = record
+        self._apply(record, event, at, restart=intake.restarts(event))
+        if data.is_terminal:
+            intake.object_ended(data.id)
+        if not known:
+            self._adopt(scope, data.id)
+        if isinstance(data, RunStep) and data.message_id is not None and data.message_id not in scope.objects:
+            # The step says whose the message is, before or even without the message itself.
+            scope.objects[data.message_id] = record
+            self._adopt(scope, data.message_id)
+
+    def _delta(self, intake: Intake, event: MessageDeltaEvent | StepDeltaEvent, at: float) -> None:
+        record = intake._scope.objects.get(event.data.id)
+        if record is None:
+            run_id = event.origin.run_id if event.origin is not None else None
+            record = intake._scope.runs.get(run_id) if run_id is not None else None
+            if record is None:
+                self._hold(intake, run_id or event.data.id, event, at)
+                return
+            intake._scope.objects[event.data.id] = record
+        if record.intake is not intake:
+            intake.take(record)
+        before = record.state
+        after = append(before, event.data)
+        if after is None:
+            self._count_issues(event)
+            self._apply(record, event, at)
+            return
+        record.state = after
+        if self.on_state is not None:
+            self.on_state(after)
+        if self.on_signal is not None and self.progress:
+            self.counts.signals += 1
+            live, run = after._live, after._core.run
+            fragment = live.buffer.last  # type: ignore[union-attr]
+            if live.is_message:  # type: ignore[union-attr]
+                self.on_signal(
+                    TextDelta(
+                        run.id,
+                        run.thread_id,
+                        after._core.scope,
+                        at,
+                        live.object_id,  # type: ignore[union-attr]
+                        live.index,  # type: ignore[union-attr]
+                        before._length,
+                        fragment,
+                    )
+                )
+            else:
+                self.on_signal(
+                    ArgumentsDelta(
+                        run.id,
+                        run.thread_id,
+                        after._core.scope,
+                        at,
+                        live.call_id,  # type: ignore[union-attr]
+                        before._length,
+                        fragment,
+                    )
+                )
+
+    def _apply(
+        self, record: RunRecord, event: Event, at: float, *, restart: bool = False, replaying: bool = False
+    ) -> bool:
+        """Reduce, derive and tell; whether anything changed."""
+        before = record.state
+        after, outcome = apply(
+            before, event, at=at, restart=restart, replaying=replaying, max_index=self.limits.max_index
+        )
+        counts = self.counts
+        if outcome is Outcome.STALE:
+            counts.stale += 1
+        elif outcome is Outcome.LATE:
+            counts.late += 1
+        elif outcome is Outcome.SURPRISING:
+            counts.surprising += 1
+        elif outcome is Outcome.REFUSED:
+            payload = event.origin.payload if event.origin is not None else b""
+            raw = RawEvent(event.event, payload)
+            self.reject(Reject(raw, f"Index above {self.limits.max_index} (max_index)", source=record.intake.name))
+        if after is before or after is None:
+            return False
+        record.state = after
+        self._tell(before, after, at)
+        if after.is_terminal and not before.is_terminal:
+            self._finish(record, at)
+        return True
+
+    def _tell(self, before: RunState | None, after: RunState, at: float) -> None:
+        if self.on_state is not None:
+            self.on_state(after)
+        if self.on_signal is not None:
+            for signal in derive(before, after, at, progress=self.progress):
+                self._emit(signal)
+
+    def _hold(self, intake: Intake, id: str, event: Event, at: float) -> None:
+        scope = intake._scope
+        if id in scope.tombstones or event.data.id in scope.tombstones:
+            self.counts.late += 1
+            return
+        dropped = scope.orphans.hold(id, event, intake, at)
+        if dropped is not None:
+            old, source, _ = dropped
+            payload = old.origin.payload if old.origin is not None else b""
+            raw = RawEvent(old.event, payload)
+            self.reject(Reject(raw, "Its run was not seen, and newer events need the room", source=source.name))
+
+    def _adopt(self, scope: Scope, id: str) -> None:
+        """Take in the events that waited for this run, message or step."""
+        if scope.orphans:
+            for event, intake, at in scope.orphans.adopt(id):
+                self.handlers[type(event)](intake, event, at)
+
+    def _finish(self, record: RunRecord, at: float) -> None:
+        state = record.state
+        self._open -= 1
+        record.intake.drop(record)
+        record.intake.object_ended(state.run_id)
+        self._finished[state.scope, state.run_id] = (record, at)
+        limits = self.limits
+        while self._finished:
+            oldest, since = next(iter(self._finished.values()))
+            if len(self._finished) <= limits.max_finished_runs and at - since <= limits.max_finished_age:
+                break
+            self._evict(oldest)
+
+    def _evict(self, record: RunRecord) -> None:
+        """Forget an ended run, leaving tombstones that keep its late events quiet."""
+        state = record.state
+        scope = self._scopes[state.scope]
+        del self._finished[state.scope, state.run_id]
+        del scope.runs[state.run_id]
+        scope.tombstones.add(state.run_id)
+        for item in state._core.objects:
+            for id in (item.id, item.full.message_id if isinstance(item.full, RunStep) else None):
+                if id is not None and scope.objects.pop(id, None) is not None:
+                    scope.tombstones.add(id)
+        self.counts.evicted_runs += 1
+
+    def _count_issues(self, event: Event) -> None:
+        if event.origin is not None and event.origin.issues:
+            self.counts.mistyped += len(event.origin.issues)

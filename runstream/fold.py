@@ -1,0 +1,118 @@
+"""The synchronous door: raw events in, everything that became of them out. No loop, no threads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from runstream.core.limits import Limits, Stats
+from runstream.core.signals import Signal
+from runstream.core.state import RunState
+from runstream.engine import Engine
+from runstream.events import Event, Reject
+from runstream.intake import Dialect
+from runstream.raw import RawEvent
+from runstream.sources.base import RawItem
+
+__all__ = ["Folded", "Input", "fold", "fold_sources", "to_raw"]
+
+# What the doors take for a raw event: one itself, or a JSON envelope as bytes, text or a mapping.
+Input: TypeAlias = RawItem | bytes | str | Mapping[str, Any]
+
+
+class Folded(Struct, frozen=True, kw_only=True):
+    """What became of a stream.
+
+    Attributes:
+        runs: The final state of every run, in order of appearance.
+        signals: Every signal, in order.
+        rejects: Input that could not be used.
+        orphans: Events of runs never seen, by the id that they speak of.
+        stats: What happened, in counts.
+    """
+
+    runs: tuple[RunState, ...]
+    signals: tuple[Signal, ...]
+    rejects: tuple[Reject, ...]
+    orphans: Mapping[str, tuple[Event, ...]]
+    stats: Stats
+
+
+def to_raw(item: Input) -> RawItem:
+    """A raw event from what users have at hand."""
+    if isinstance(item, bytes):
+        return RawEvent(data=item)
+    if isinstance(item, str):
+        return RawEvent(data=item.encode("utf-8", "surrogatepass"))
+    if isinstance(item, Mapping):
+        return RawEvent(data=msgspec.json.encode(dict(item)))
+    return item
+
+
+def fold(
+    raw_events: Iterable[Input],
+    *,
+    limits: Limits | None = None,
+    dialect: Dialect | None = None,
+    name: str = "stream",
+    scope: str = "",
+    clock: Callable[[], float] = time.time,
+    progress: bool = True,
+) -> Folded:
+    """Take a whole stream of raw events through the pipeline.
+
+    Args:
+        raw_events: The stream: raw events, or JSON envelopes as bytes, text or mappings.
+        limits: The bounds. Everything is kept until the end, so ended runs are never forgotten here.
+        dialect: Reads the protocol; the Assistants wire by default.
+        name: The source's name, for signals and rejects.
+        scope: The scope of its runs.
+        clock: Gives the time in Unix seconds, for raw events without one.
+        progress: Whether to give ``message.text`` and ``tool_call.arguments``.
+    """
+    return _fold([(name, raw_events)], limits, dialect, scope, clock, progress)
+
+
+def fold_sources(
+    sources: Iterable[tuple[str, Iterable[Input]]],
+    *,
+    limits: Limits | None = None,
+    scope: str = "",
+    clock: Callable[[], float] = time.time,
+    progress: bool = True,
+) -> Folded:
+    """:func:`fold` for several successive streams, each with its name: the next goes on with what one leaves open."""
+    return _fold(sources, limits, None, scope, clock, progress)
+
+
+def _fold(
+    sources: Iterable[tuple[str, Iterable[Input]]],
+    limits: Limits | None,
+    dialect: Dialect | None,
+    scope: str,
+    clock: Callable[[], float],
+    progress: bool,
+) -> Folded:
+    limits = msgspec.structs.replace(limits or Limits(), max_finished_runs=2**62, max_finished_age=float("inf"))
+    engine = Engine(limits=limits, clock=clock, progress=progress)
+    signals: list[Signal] = []
+    rejects: list[Reject] = []
+    engine.on_signal = signals.append
+    engine.on_reject = rejects.append
+    for name, raw_events in sources:
+        intake = engine.intake(name, scope=scope, dialect=dialect)
+        feed = intake.feed
+        for item in raw_events:
+            feed(item if type(item) is RawEvent else to_raw(item))
+        intake.end()
+    return Folded(
+        runs=engine.states(),
+        signals=tuple(signals),
+        rejects=tuple(rejects),
+        orphans=engine.orphans(),
+        stats=engine.stats(),
+    )

@@ -1,0 +1,172 @@
+"""One source's way into the engine: its dialect, its memory of event ids, its open runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from runstream.core.dedupe import Deduper, Sighting
+from runstream.core.registry import RunRecord, Scope
+from runstream.core.signals import SourceConnected, SourceDisconnected, SourceEnded, SourceError, SourceResumed
+from runstream.core.state import RunState
+from runstream.events import Event, Reject
+from runstream.raw import RawEvent
+from runstream.sources.sse_parser import Malformed, Oversized
+
+if TYPE_CHECKING:
+    from runstream.engine import Engine
+    from runstream.model.shared import ErrorObject
+
+__all__ = ["Dialect", "Intake"]
+
+
+class Dialect(Protocol):
+    """What reads one protocol: a stateful decoder, one a source."""
+
+    connection: int
+
+    def feed(self, raw: RawEvent) -> tuple[Event | Reject, ...]:
+        """The events that a raw event stands for; never raises on input."""
+
+
+class Intake:
+    """Where one source's raw events go in. Made by :meth:`Engine.intake`."""
+
+    def __init__(self, engine: Engine, name: str, scope: Scope, dialect: Dialect, window: int) -> None:
+        self.name = name
+        self.last_id: str | None = None
+        self.ended = False
+        self._engine = engine
+        self._handlers = engine.handlers
+        self._scope = scope
+        self._dialect = dialect
+        self._decode = dialect.feed
+        self._dedupe = Deduper(window)
+        self._open: dict[str, RunRecord] = {}
+        self._created: set[str] = set()  # objects created in this connection; kept from the second on
+        self._counts: dict[str, int] = {}
+
+    @property
+    def scope(self) -> str:
+        """The scope in which its runs are held."""
+        return self._scope.name
+
+    @property
+    def connection(self) -> int:
+        """The number of its connection, from 0."""
+        return self._dialect.connection
+
+    def feed(self, item: RawEvent | Oversized | Malformed) -> None:
+        """Take one raw event through everything. Input never raises; what callbacks raise comes through."""
+        engine = self._engine
+        if type(item) is not RawEvent:
+            raw = RawEvent(item.event, getattr(item, "data", b""), line=item.line)
+            engine.reject(Reject(raw, item.reason, source=self.name))
+            return
+        at = item.at
+        if at is None:
+            at = engine.clock()
+        if item.last_id is not None:
+            self.last_id = item.last_id
+        for event in self._decode(item):
+            if type(event) is Reject:
+                engine.reject(Reject(event.raw, event.reason, event.path, self.name))
+                continue
+            engine.counts.events += 1
+            if event.id is not None and not self._is_new(event):
+                continue
+            if engine.on_event is not None:
+                engine.on_event(event)
+            handler = self._handlers.get(type(event))
+            if handler is not None:
+                handler(self, event, at)
+            elif event.origin is not None:
+                engine.counts.unknown += 1
+
+    def _is_new(self, event: Event) -> bool:
+        sighting = self._dedupe.see(event)
+        if sighting is Sighting.DUPLICATE:
+            self._engine.counts.duplicates += 1
+            return False
+        if sighting is Sighting.CONFLICT:
+            self._engine.counts.conflicts += 1
+        if isinstance(event.id, str):
+            self.last_id = event.id
+        return True
+
+    def restarts(self, event: Event) -> bool:
+        """Whether a repeated ``created`` starts its object again: only in a later connection, and once there."""
+        if self._dialect.connection == 0 or not event.event.endswith(".created"):
+            return False
+        first = event.data.id not in self._created
+        self._created.add(event.data.id)
+        return first
+
+    def take(self, record: RunRecord) -> None:
+        """Take over a run that another source spoke of before."""
+        held: Intake | None = record.intake
+        if held is not None:
+            held._open.pop(record.state.run_id, None)
+        record.intake = self
+        if not record.state.is_terminal:
+            self._open[record.state.run_id] = record
+
+    def drop(self, record: RunRecord) -> None:
+        """A run of this source has ended."""
+        self._open.pop(record.state.run_id, None)
+
+    def object_ended(self, id: str) -> None:
+        """A run, message or step of this source has ended; its event ids may be forgotten."""
+        self._dedupe.ended(id)
+        self._created.discard(id)
+
+    def open_runs(self) -> tuple[RunState, ...]:
+        """The runs that this source spoke of last and that have not ended, in order of appearance."""
+        return tuple(record.state for record in self._ordered())
+
+    def _ordered(self) -> list[RunRecord]:
+        return sorted(self._open.values(), key=lambda record: record.order)
+
+    @property
+    def live(self) -> bool:
+        """Whether a run of this source is neither ended nor waiting for action."""
+        return any(not record.state.run.requires_action for record in self._open.values())
+
+    def connected(self, attempt: int = 0) -> None:
+        """The source is connected; from the second time on, its dialect counts a new connection."""
+        if self._counts.get("connected"):
+            self._dialect.connection += 1
+            self._created.clear()
+            self._say(SourceResumed, "resumed", "", attempt)
+        else:
+            self._say(SourceConnected, "connected", "", attempt)
+
+    def disconnected(self, reason: str, attempt: int = 0) -> None:
+        """The source lost its connection and will try again."""
+        self._say(SourceDisconnected, "disconnected", reason, attempt)
+
+    def failed(self, reason: str, attempt: int = 0, error: ErrorObject | None = None) -> None:
+        """The source failed, or its server said ``error``."""
+        self._count("error")
+        emit = self._engine.on_signal
+        if emit is not None:
+            at = self._engine.clock()
+            emit(SourceError(self.name, self.scope, at, self._counts["error"], reason, attempt, error))
+
+    def end(self, reason: str = "the stream ended", *, last_id: str | None = None, attempts: int = 0) -> None:
+        """The source has nothing more to give: each of its open runs gets its signal, in order of appearance."""
+        if self.ended:
+            return
+        self.ended = True
+        for record in self._ordered():
+            self._engine.abandon(record, reason, last_id or self.last_id, attempts)
+        self._open.clear()
+        self._say(SourceEnded, "ended", reason, attempts)
+
+    def _count(self, what: str) -> None:
+        self._counts[what] = self._counts.get(what, 0) + 1
+
+    def _say(self, kind: type[SourceConnected], what: str, reason: str, attempt: int) -> None:
+        self._count(what)
+        emit = self._engine.on_signal
+        if emit is not None:
+            emit(kind(self.name, self.scope, self._engine.clock(), self._counts[what], reason, attempt))
