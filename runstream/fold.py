@@ -85,7 +85,7 @@ def fold_sources(
     clock: Callable[[], float] = time.time,
     progress: bool = True,
 ) -> Folded:
-    """:func:`fold` for several successive streams, each with its name: the next goes on with what one leaves open."""
+    """:func:`fold` for several successive, named streams: the next goes on with what one leaves open."""
     return _fold(sources, limits, None, scope, clock, progress)
 
 

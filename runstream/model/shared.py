@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from runstream.model.base import WireStruct
 from runstream.model.frozen import FrozenMap
@@ -89,14 +89,26 @@ class Usage(WireStruct):
     total_tokens: int | None = None
     prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
+    # The other spelling, which OpenAI itself sends: a field of its own, so that it needs no lenient reading.
+    prompt_token_details: PromptTokensDetails | None = None
 
     _aliases: ClassVar[Mapping[str, str]] = {
-        "prompt_token_details": "prompt_tokens_details",
         "input_tokens": "prompt_tokens",
         "output_tokens": "completion_tokens",
         "input_tokens_details": "prompt_tokens_details",
         "output_tokens_details": "completion_tokens_details",
     }
+
+    def __post_init__(self) -> None:
+        if self.prompt_token_details is not None and self.prompt_tokens_details is None:
+            structs.force_setattr(self, "prompt_tokens_details", self.prompt_token_details)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts as they came: details that were sent under one spelling are not written under both."""
+        out = super().to_dict()
+        if self._wire is None and self.prompt_tokens_details is self.prompt_token_details:
+            out.pop("prompt_tokens_details", None)
+        return out
 
 
 class LastError(WireStruct):
