@@ -10,13 +10,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from msgspec import structs
 
-from runstream.core.derive import derive
+from runstream.core.derive import derive, progress_signal
 from runstream.core.limits import Limits, Stats
 from runstream.core.reduce import Outcome, append, apply
 from runstream.core.registry import RunRecord, Scope
-from runstream.core.signals import ArgumentsDelta, RunInterrupted, RunPaused, Signal, TextDelta
+from runstream.core.signals import RunInterrupted, RunPaused, Signal
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.events import (
@@ -31,6 +32,7 @@ from runstream.events import (
     StepDeltaEvent,
     StepEvent,
     ThreadEvent,
+    UnknownEvent,
 )
 from runstream.intake import Dialect, Intake
 from runstream.model.run import RunStatus
@@ -63,6 +65,8 @@ class Engine:
         self.on_signal: Callable[[Signal], None] | None = None
         self.on_reject: Callable[[Reject], None] | None = None
         self.counts = Stats()
+        self.events = 0
+        self.signals = 0
         self.handlers = self._table()
         self._scopes: dict[str, Scope] = {}
         self._finished: OrderedDict[tuple[str, str], tuple[RunRecord, float]] = OrderedDict()
@@ -80,7 +84,8 @@ class Engine:
             DoneEvent: self._nothing,
             ThreadEvent: self._nothing,
         }
-        return {kind: handler for kind in EVENT_TYPES.values() if (handler := by_kind.get(kind.__mro__[1]))}
+        table = {kind: by_kind[kind.__mro__[1]] for kind in EVENT_TYPES.values()}
+        return {**table, UnknownEvent: self._unknown, Reject: self._rejected}
 
     def intake(self, name: str, *, scope: str = "", dialect: Dialect | None = None) -> Intake:
         """A way in for one source.
@@ -120,14 +125,24 @@ class Engine:
         """What happened so far, in counts."""
         orphans = sum(scope.orphans.count for scope in self._scopes.values())
         return structs.replace(
-            self.counts, orphans=orphans, open_runs=self._open, finished_runs=len(self._finished)
+            self.counts,
+            events=self.events,
+            signals=self.signals,
+            orphans=orphans,
+            open_runs=self._open,
+            finished_runs=len(self._finished),
         )
 
-    def reject(self, reject: Reject) -> None:
+    def reject(self, intake: Intake, raw: RawEvent, reason: str, path: str = "$") -> None:
         """Give out input that could not be used."""
         self.counts.rejected += 1
         if self.on_reject is not None:
-            self.on_reject(reject)
+            self.on_reject(Reject(raw, reason, path, intake.name))
+
+    def _refuse(self, intake: Intake, event: Event, reason: str) -> None:
+        """Give out an event that could not be used."""
+        payload = event.origin.payload if event.origin is not None else msgspec.json.encode(event.data)
+        self.reject(intake, RawEvent(event.event, payload), reason)
 
     def abandon(self, record: RunRecord, reason: str, last_id: str | None, attempts: int) -> None:
         """Say that a run's source has ended while the run has not."""
@@ -143,11 +158,18 @@ class Engine:
 
     def _emit(self, signal: Signal) -> None:
         if self.on_signal is not None:
-            self.counts.signals += 1
+            self.signals += 1
             self.on_signal(signal)
 
     def _nothing(self, intake: Intake, event: Event, at: float) -> None:
         """Events that concern no run."""
+
+    def _unknown(self, intake: Intake, event: UnknownEvent, at: float) -> None:
+        self.counts.unknown += 1
+
+    def _rejected(self, intake: Intake, reject: Reject, at: float) -> None:
+        self.events -= 1
+        self.reject(intake, reject.raw, reject.reason, reject.path)
 
     def _error(self, intake: Intake, event: ErrorEvent, at: float) -> None:
         error = event.data
@@ -171,9 +193,7 @@ class Engine:
             self.counts.late += 1
             return
         if self._open >= self.limits.max_open_runs:
-            payload = event.origin.payload if event.origin is not None else b""
-            raw = RawEvent(event.event, payload)
-            self.reject(Reject(raw, f"More than {self._open} open runs (max_open_runs)", source=intake.name))
+            self._refuse(intake, event, f"More than {self._open} open runs (max_open_runs)")
             return
         state, _ = apply(None, event, at=at)
         assert state is not None
@@ -229,34 +249,8 @@ class Engine:
         if self.on_state is not None:
             self.on_state(after)
         if self.on_signal is not None and self.progress:
-            self.counts.signals += 1
-            live, run = after._live, after._core.run
-            fragment = live.buffer.last  # type: ignore[union-attr]
-            if live.is_message:  # type: ignore[union-attr]
-                self.on_signal(
-                    TextDelta(
-                        run.id,
-                        run.thread_id,
-                        after._core.scope,
-                        at,
-                        live.object_id,  # type: ignore[union-attr]
-                        live.index,  # type: ignore[union-attr]
-                        before._length,
-                        fragment,
-                    )
-                )
-            else:
-                self.on_signal(
-                    ArgumentsDelta(
-                        run.id,
-                        run.thread_id,
-                        after._core.scope,
-                        at,
-                        live.call_id,  # type: ignore[union-attr]
-                        before._length,
-                        fragment,
-                    )
-                )
+            self.signals += 1
+            self.on_signal(progress_signal(after, before._length, at))
 
     def _apply(
         self, record: RunRecord, event: Event, at: float, *, restart: bool = False, replaying: bool = False
@@ -274,9 +268,7 @@ class Engine:
         elif outcome is Outcome.SURPRISING:
             counts.surprising += 1
         elif outcome is Outcome.REFUSED:
-            payload = event.origin.payload if event.origin is not None else b""
-            raw = RawEvent(event.event, payload)
-            self.reject(Reject(raw, f"Index above {self.limits.max_index} (max_index)", source=record.intake.name))
+            self._refuse(record.intake, event, f"Index not within 0 and {self.limits.max_index} (max_index)")
         if after is before or after is None:
             return False
         record.state = after
@@ -300,9 +292,7 @@ class Engine:
         dropped = scope.orphans.hold(id, event, intake, at)
         if dropped is not None:
             old, source, _ = dropped
-            payload = old.origin.payload if old.origin is not None else b""
-            raw = RawEvent(old.event, payload)
-            self.reject(Reject(raw, "Its run was not seen, and newer events need the room", source=source.name))
+            self._refuse(source, old, "Its run was not seen, and newer events need the room (max_orphans)")
 
     def _adopt(self, scope: Scope, id: str) -> None:
         """Take in the events that waited for this run, message or step."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 import msgspec
 from msgspec import Struct, field
@@ -35,9 +34,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an event comes from, as far as the core has to know.
+    """Where an event comes from, as far as the core has to know. Not a Struct: none is ever decoded from the wire.
 
     Attributes:
         payload: The JSON text of the frame or block, for telling an absent field from a null one.
@@ -47,21 +45,52 @@ class Origin:
         issues: Values of an unexpected type: kept as they came, unread.
     """
 
-    payload: bytes = b""
-    enveloped: bool = False
-    connection: int = 0
-    run_id: str | None = None
-    issues: tuple[Issue, ...] = ()
+    __slots__ = ("_keys", "connection", "enveloped", "issues", "payload", "run_id")
+
+    def __init__(
+        self,
+        payload: bytes = b"",
+        enveloped: bool = False,
+        connection: int = 0,
+        run_id: str | None = None,
+        issues: tuple[Issue, ...] = (),
+    ) -> None:
+        self.payload = payload
+        self.enveloped = enveloped
+        self.connection = connection
+        self.run_id = run_id
+        self.issues = issues
+        self._keys: frozenset[str] | None = None
 
     def absent(self, name: str) -> bool:
         """Whether the object lacks this key: absent is not null (wire reference, "Order and life cycle")."""
-        try:
-            found = msgspec.json.decode(self.payload)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return True
-        if self.enveloped and isinstance(found, dict):
-            found = found.get("data")
-        return not isinstance(found, dict) or name not in found
+        if self._keys is None:
+            try:
+                found = _enveloped_keys(self.payload).data if self.enveloped else _keys(self.payload)
+            except (msgspec.MsgspecError, UnicodeError, RecursionError):
+                found = {}
+            self._keys = frozenset(found)
+        return name not in self._keys
+
+    def _values(self) -> tuple[Any, ...]:
+        return (self.payload, self.enveloped, self.connection, self.run_id, self.issues)
+
+    def __eq__(self, other: object) -> bool:
+        return self._values() == other._values() if isinstance(other, Origin) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __reduce__(self) -> tuple[type[Origin], tuple[Any, ...]]:
+        return (Origin, self._values())
+
+
+class _Keys(Struct):
+    data: dict[str, msgspec.Raw]
+
+
+_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_enveloped_keys = msgspec.json.Decoder(_Keys).decode
 
 
 class _Event(Struct, frozen=True, gc=False, tag_field="event"):
@@ -172,6 +201,8 @@ class Reject(Struct, frozen=True, gc=False):
         path: Where in the JSON, as a JSON path.
         source: The name of the source (of the file).
     """
+
+    id: ClassVar[None] = None  # never a duplicate
 
     raw: RawEvent
     reason: str

@@ -59,8 +59,7 @@ class Intake:
         """Take one raw event through everything. Input never raises; what callbacks raise comes through."""
         engine = self._engine
         if type(item) is not RawEvent:
-            raw = RawEvent(item.event, getattr(item, "data", b""), line=item.line)
-            engine.reject(Reject(raw, item.reason, source=self.name))
+            engine.reject(self, RawEvent(item.event, getattr(item, "data", b""), line=item.line), item.reason)
             return
         at = item.at
         if at is None:
@@ -68,19 +67,12 @@ class Intake:
         if item.last_id is not None:
             self.last_id = item.last_id
         for event in self._decode(item):
-            if type(event) is Reject:
-                engine.reject(Reject(event.raw, event.reason, event.path, self.name))
-                continue
-            engine.counts.events += 1
+            engine.events += 1
             if event.id is not None and not self._is_new(event):
                 continue
-            if engine.on_event is not None:
+            if engine.on_event is not None and type(event) is not Reject:
                 engine.on_event(event)
-            handler = self._handlers.get(type(event))
-            if handler is not None:
-                handler(self, event, at)
-            elif event.origin is not None:
-                engine.counts.unknown += 1
+            self._handlers[type(event)](self, event, at)
 
     def _is_new(self, event: Event) -> bool:
         sighting = self._dedupe.see(event)

@@ -41,7 +41,7 @@ from runstream.model.step import RunStep, StepStatus
 # What every run signal starts with: run id, thread id, scope, time.
 _Head: TypeAlias = tuple[str, str | None, str, float]
 
-__all__ = ["awaited_calls", "derive", "run_duration"]
+__all__ = ["awaited_calls", "derive", "progress_signal", "run_duration"]
 
 _ENDED: dict[str, Any] = {
     RunStatus.COMPLETED: RunCompleted,
@@ -84,6 +84,17 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
         return list(_message_signals(old, new, head, progress))
     done = after._core.calls_done - before._core.calls_done
     return list(_step_signals(old, new, head, progress, done))
+
+
+def progress_signal(after: RunState, offset: int, at: float) -> TextDelta | ArgumentsDelta:
+    """The one signal of a plain fragment (:func:`~runstream.core.reduce.append`): :func:`derive`'s hot path."""
+    live: Any = after._live
+    core = after._core
+    run = core.run
+    fragment = live.buffer.last
+    if live.is_message:
+        return TextDelta(run.id, run.thread_id, core.scope, at, live.object_id, live.index, offset, fragment)
+    return ArgumentsDelta(run.id, run.thread_id, core.scope, at, live.call_id, offset, fragment)
 
 
 def _item(state: RunState, position: int) -> ObjectState | None:

@@ -259,7 +259,7 @@ def _replaced(held: ObjectState, event: MessageEvent | StepEvent, restart: bool)
     elif parts is not None:
         if restart and event.event.endswith(".created"):
             parts = _restarted(parts)
-        else:
+        elif full.content if held.is_message else full.step_details is not None:
             parts = _healed(parts, full.to_dict().get(name), name)
     if parts is held.parts and full == held.full:
         return held

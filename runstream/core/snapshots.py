@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from msgspec import structs
+from msgspec.structs import astuple
 
 from runstream.core.signals import action_key
 from runstream.core.state import RunCore
@@ -25,24 +26,22 @@ def joined(held: W, new: W, origin: Origin | None) -> W:
     Ended objects absorb: nothing that is known changes any more, and only a snapshot with the same status may fill
     in what was absent. Otherwise ``new`` counts; fields that it lacks keep their value, null clears one.
     """
-    fields: Any = held.__struct_fields__
-    if held.is_terminal:  # type: ignore[attr-defined]
-        if new.status != held.status:  # type: ignore[attr-defined]
-            return held
-        base, other = held, new
-    else:
-        base, other = new, held
-    missing = {}
-    for name in fields:
-        if name == "_wire" or (name == "required_action" and base.status != RunStatus.REQUIRES_ACTION):  # type: ignore[attr-defined]
-            continue  # what a run waited for is over once it no longer waits, whether the server says so or not
-        value = getattr(base, name)
-        if value is None or value is ABSENT_LIST or value is ABSENT_MAP:
-            filler = getattr(other, name)
-            if filler is None or filler is ABSENT_LIST or filler is ABSENT_MAP:
+    status = held.status  # type: ignore[attr-defined]
+    absorbs = held.is_terminal  # type: ignore[attr-defined]
+    if absorbs and new.status != status:  # type: ignore[attr-defined]
+        return held
+    base, other = (held, new) if absorbs else (new, held)
+    missing: dict[str, Any] = {}
+    for name, value, filler in zip(base.__struct_fields__, astuple(base), astuple(other), strict=True):
+        if value is None:
+            if filler is None or name == "_wire" or not (absorbs or origin is None or origin.absent(name)):
                 continue
-            if base is held or value is not None or origin is None or origin.absent(name):
-                missing[name] = filler
+        elif (value is not ABSENT_LIST and value is not ABSENT_MAP) or filler is value:
+            continue
+        missing[name] = filler
+    if base.status != RunStatus.REQUIRES_ACTION:  # type: ignore[attr-defined]
+        # What a run waited for is over once it no longer waits, whether the server says so or not.
+        missing.pop("required_action", None)
     return base.replace(**missing) if missing else base
 
 
