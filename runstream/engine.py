@@ -45,8 +45,9 @@ __all__ = ["Engine"]
 class Engine:
     """Decodes, deduplicates, reduces and derives for any number of sources and runs.
 
-    The callbacks ``on_event``, ``on_state``, ``on_signal`` and ``on_reject`` may be set at any time; what nobody
-    listens to is not built. What they raise comes through to whoever feeds.
+    The callbacks ``on_event``, ``on_state``, ``on_change`` (before, after, Unix seconds), ``on_signal`` and
+    ``on_reject`` may be set at any time; what nobody listens to is not built. What they raise comes through to
+    whoever feeds.
 
     Args:
         limits: The bounds.
@@ -62,6 +63,7 @@ class Engine:
         self.progress = progress
         self.on_event: Callable[[Event], None] | None = None
         self.on_state: Callable[[RunState], None] | None = None
+        self.on_change: Callable[[RunState | None, RunState, float], None] | None = None
         self.on_signal: Callable[[Signal], None] | None = None
         self.on_reject: Callable[[Reject], None] | None = None
         self.counts = Stats()
@@ -248,6 +250,8 @@ class Engine:
         record.state = after
         if self.on_state is not None:
             self.on_state(after)
+        if self.on_change is not None:
+            self.on_change(before, after, at)
         if self.on_signal is not None and self.progress:
             self.signals += 1
             self.on_signal(progress_signal(after, before._length, at))
@@ -280,6 +284,8 @@ class Engine:
     def _tell(self, before: RunState | None, after: RunState, at: float) -> None:
         if self.on_state is not None:
             self.on_state(after)
+        if self.on_change is not None:
+            self.on_change(before, after, at)
         if self.on_signal is not None:
             for signal in derive(before, after, at, progress=self.progress):
                 self._emit(signal)

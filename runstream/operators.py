@@ -1,0 +1,250 @@
+"""The core as RxPY operators: each stage stands alone, `pipeline` is all of them in one pass.
+
+All are cold: every subscription has a state of its own. None touches threads or time. Bad input never becomes
+``on_error``; it goes to ``on_reject``, or is counted and dropped where nobody listens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import reactivex as rx
+from msgspec import Struct
+from reactivex import Observable
+from reactivex import abc as rx_abc
+
+from runstream.core.dedupe import Deduper, Sighting
+from runstream.core.derive import derive
+from runstream.core.limits import Limits
+from runstream.core.signals import Signal
+from runstream.core.state import RunState
+from runstream.dialects.assistants import AssistantsDialect
+from runstream.engine import Engine
+from runstream.events import Event, Reject
+from runstream.fold import Input, to_raw
+from runstream.intake import Dialect
+from runstream.raw import RawEvent
+
+__all__ = ["Change", "decoded", "deduped", "derived", "pipeline", "reduced", "states"]
+
+T = TypeVar("T")
+U = TypeVar("U")
+Operator = Callable[[Observable[T]], Observable[U]]
+
+
+class Change(Struct, frozen=True, gc=False):
+    """One change of a run's state: what :func:`reduced` gives and :func:`derived` takes.
+
+    Attributes:
+        before: The state before, ``None`` at first sight of the run.
+        after: The state after.
+        at: When it was observed (Unix seconds).
+    """
+
+    before: RunState | None
+    after: RunState
+    at: float
+
+
+class _Stage:
+    """What an operator does in one subscription: take an item, pass results on; then finish."""
+
+    def take(self, item: Any) -> None:
+        """Take one item."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """The source completed."""
+
+
+def _operator(make: Callable[[Callable[[Any], None]], _Stage]) -> Operator[Any, Any]:
+    """An operator whose state is made anew for every subscription."""
+
+    def lift(source: Observable[Any]) -> Observable[Any]:
+        def subscribe(
+            observer: rx_abc.ObserverBase[Any], scheduler: rx_abc.SchedulerBase | None = None
+        ) -> rx_abc.DisposableBase:
+            stage = make(observer.on_next)
+
+            def completed() -> None:
+                stage.finish()
+                observer.on_completed()
+
+            return source.subscribe(stage.take, observer.on_error, completed, scheduler=scheduler)
+
+        return rx.create(subscribe)
+
+    return lift
+
+
+class _Decode(_Stage):
+    def __init__(self, emit: Callable[[Any], None], dialect: Dialect, on_reject: Callable[[Reject], None] | None):
+        self._emit = emit
+        self._dialect = dialect
+        self._on_reject = on_reject
+
+    def take(self, item: Input) -> None:
+        raw = to_raw(item)
+        if not isinstance(raw, RawEvent):
+            self._reject(Reject(RawEvent(line=raw.line), raw.reason))
+            return
+        for event in self._dialect.feed(raw):
+            if isinstance(event, Reject):
+                self._reject(event)
+            else:
+                self._emit(event)
+
+    def _reject(self, reject: Reject) -> None:
+        if self._on_reject is not None:
+            self._on_reject(reject)
+
+
+def decoded(
+    dialect: Callable[[], Dialect] = AssistantsDialect, *, on_reject: Callable[[Reject], None] | None = None
+) -> Operator[Input, Event]:
+    """Raw events (or JSON envelopes as bytes, text or mappings) become events.
+
+    Args:
+        dialect: Makes the decoder of a subscription.
+        on_reject: Takes input that could not be used.
+    """
+    return _operator(lambda emit: _Decode(emit, dialect(), on_reject))
+
+
+class _Dedupe(_Stage):
+    def __init__(self, emit: Callable[[Any], None], window: int) -> None:
+        self._emit = emit
+        self._deduper = Deduper(window)
+
+    def take(self, item: Event) -> None:
+        if self._deduper.see(item) is not Sighting.DUPLICATE:
+            self._emit(item)
+
+
+def deduped(window: int = 65_536) -> Operator[Event, Event]:
+    """Events that were seen before, by the id of their envelope or block, are dropped; others pass.
+
+    Args:
+        window: How many ids are remembered.
+    """
+    return _operator(lambda emit: _Dedupe(emit, window))
+
+
+class _Pre:
+    """A dialect whose raw events were decoded before: it gives each event as it is."""
+
+    connection = 0
+
+    def __init__(self) -> None:
+        self.event: Any = None
+
+    def feed(self, raw: RawEvent) -> tuple[Any, ...]:
+        return (self.event,)
+
+
+_NOTHING = RawEvent()
+
+
+class _Reduce(_Stage):
+    def __init__(self, emit: Callable[[Any], None], limits: Limits | None, clock: Callable[[], float]) -> None:
+        self._emit = emit
+        self._engine = Engine(limits=limits, clock=clock)
+        self._engine.on_change = self._changed
+        self._dialect = _Pre()
+        self._intake = self._engine.intake("stream", dialect=self._dialect)
+
+    def take(self, item: Event) -> None:
+        self._dialect.event = item
+        self._intake.feed(_NOTHING)
+
+    def _changed(self, before: RunState | None, after: RunState, at: float) -> None:
+        self._emit(Change(before, after, at))
+
+
+def reduced(*, limits: Limits | None = None, clock: Callable[[], float] = time.time) -> Operator[Event, Change]:
+    """Events become changes of state, of any number of interleaved runs; what says nothing new gives none.
+
+    Args:
+        limits: The bounds.
+        clock: Gives the time in Unix seconds.
+    """
+    return _operator(lambda emit: _Reduce(emit, limits, clock))
+
+
+class _Derive(_Stage):
+    def __init__(self, emit: Callable[[Any], None], progress: bool) -> None:
+        self._emit = emit
+        self._progress = progress
+
+    def take(self, item: Change) -> None:
+        for signal in derive(item.before, item.after, item.at, progress=self._progress):
+            self._emit(signal)
+
+
+def derived(*, progress: bool = True) -> Operator[Change, Signal]:
+    """Changes of state become signals.
+
+    Args:
+        progress: Whether to give ``message.text`` and ``tool_call.arguments``.
+    """
+    return _operator(lambda emit: _Derive(emit, progress))
+
+
+class _Whole(_Stage):
+    """All stages in one pass; ``channel`` says which callback of the engine is passed on."""
+
+    def __init__(
+        self,
+        emit: Callable[[Any], None],
+        channel: str,
+        dialect: Callable[[], Dialect] | None,
+        limits: Limits | None,
+        clock: Callable[[], float],
+        progress: bool,
+        on_reject: Callable[[Reject], None] | None,
+    ) -> None:
+        engine = Engine(limits=limits, clock=clock, progress=progress)
+        setattr(engine, channel, emit)
+        engine.on_reject = on_reject
+        self._intake = engine.intake("stream", dialect=dialect() if dialect is not None else None)
+
+    def take(self, item: Input) -> None:
+        self._intake.feed(item if type(item) is RawEvent else to_raw(item))
+
+    def finish(self) -> None:
+        self._intake.end()
+
+
+def pipeline(
+    *,
+    dialect: Callable[[], Dialect] | None = None,
+    limits: Limits | None = None,
+    clock: Callable[[], float] = time.time,
+    progress: bool = True,
+    on_reject: Callable[[Reject], None] | None = None,
+) -> Operator[Input, Signal]:
+    """Raw events become signals: decode, dedupe, reduce and derive in one pass.
+
+    When the source completes, runs that it left open get ``run.paused`` or ``run.interrupted`` first.
+
+    Args:
+        dialect: Makes the decoder of a subscription; the Assistants wire by default.
+        limits: The bounds.
+        clock: Gives the time in Unix seconds, for raw events without one.
+        progress: Whether to give ``message.text`` and ``tool_call.arguments``.
+        on_reject: Takes input that could not be used.
+    """
+    return _operator(lambda emit: _Whole(emit, "on_signal", dialect, limits, clock, progress, on_reject))
+
+
+def states(
+    *,
+    dialect: Callable[[], Dialect] | None = None,
+    limits: Limits | None = None,
+    clock: Callable[[], float] = time.time,
+    on_reject: Callable[[Reject], None] | None = None,
+) -> Operator[Input, RunState]:
+    """Raw events become the latest state of each run, after each change; arguments as of :func:`pipeline`."""
+    return _operator(lambda emit: _Whole(emit, "on_state", dialect, limits, clock, False, on_reject))
