@@ -1,0 +1,79 @@
+"""The command line: arguments in, exit code out. `parser` has the grammar, one module each the commands."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from runstream.cli.exit_codes import ExitCode, UsageError
+from runstream.cli.parser import build_parser
+from runstream.cli.terminal import complain
+
+__all__ = ["main"]
+
+# Imported when asked for: `--help` and `fold` need no network code.
+_COMMANDS = {
+    "demo": "runstream.cli.demo",
+    "watch": "runstream.cli.live",
+    "replay": "runstream.cli.offline",
+    "fold": "runstream.cli.offline",
+    "serve": "runstream.cli.live",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        argv: The arguments without the program's name; those of the process by default.
+    """
+    try:
+        code = _run(argv)
+        # What is still buffered must fail here, not in the interpreter's last moments.
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return ExitCode.CTRL_C
+    except BrokenPipeError:
+        _discard_output()
+        return ExitCode.CLOSED_PIPE
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    parser = build_parser()
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else ExitCode.COMPLETED
+    _send_logs_to_stderr()
+    try:
+        return int(getattr(import_module(_COMMANDS[args.command]), args.command)(args))
+    except UsageError as error:
+        sys.stdout.flush()
+        complain(f"{args.command}: {error}")
+        complain(f"try: runstream {args.command} --help")
+        return ExitCode.USAGE
+
+
+def _send_logs_to_stderr() -> None:
+    """Keep standard output for signals alone: a library configures no logging, an application does."""
+    import structlog
+
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="runstream: %(message)s")
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
+
+
+def _discard_output() -> None:
+    """Let the interpreter's own last flush go nowhere, instead of complaining about the pipe again."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        return

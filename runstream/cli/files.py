@@ -1,0 +1,67 @@
+"""The files that a command was given: checked before anything is shown, then read as successive streams."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+
+from runstream.cli.exit_codes import UsageError
+from runstream.cli.terminal import escape
+from runstream.sources.base import RawItem
+from runstream.sources.recording_reader import UnknownRecordingFormat, read_recording
+
+__all__ = ["check", "read", "source_name"]
+
+STDIN = "-"
+
+
+def source_name(path: str) -> str:
+    """What a file is called in signals and reports."""
+    return "<stdin>" if path == STDIN else path
+
+
+def check(paths: Sequence[str]) -> None:
+    """Find out what can't be read while nothing has been shown yet.
+
+    Raises:
+        UsageError: For the first one that can't.
+    """
+    if paths.count(STDIN) > 1:
+        raise UsageError("- (standard input) can be read once only; give it once")
+    for path in paths:
+        if path == STDIN:
+            continue
+        try:
+            kind = os.stat(path).st_mode
+            if stat.S_ISREG(kind):
+                next(read_recording(path), None)
+            elif stat.S_ISDIR(kind):
+                raise UsageError(f"{escape(path)}: is a directory; name the recordings in it")
+            # Anything else (a pipe, a process substitution) can be opened only once: when it is its turn.
+        except (OSError, ValueError) as error:
+            raise _unreadable(path, error) from error
+
+
+def read(path: str) -> Iterator[RawItem]:
+    """Read one recording.
+
+    Raises:
+        UsageError: If it can't be read, or no further.
+    """
+    try:
+        yield from read_recording(path)
+    except (OSError, UnknownRecordingFormat) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: OSError | ValueError) -> UsageError:
+    name = escape(source_name(path))
+    if isinstance(error, UnknownRecordingFormat):
+        return UsageError(escape(str(error)))
+    if isinstance(error, FileNotFoundError):
+        return UsageError(f"{name}: there is no such file")
+    if isinstance(error, PermissionError):
+        return UsageError(f"{name}: may not be read (permission denied)")
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return UsageError(f"{name}: can't be read ({escape(reason)})")

@@ -1,0 +1,115 @@
+"""`replay` and `fold`: recordings in, their signals or their final runs out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from runstream.cli import files
+from runstream.cli.describe import run_facts
+from runstream.cli.exit_codes import Tally
+from runstream.cli.render import View, make_view
+from runstream.cli.report import Rejects, report_orphans
+from runstream.cli.terminal import Output, clip, complain, escape, escape_json
+from runstream.core.derive import run_duration
+from runstream.core.limits import Limits
+from runstream.core.signals import Signal
+from runstream.core.state import RunState
+from runstream.engine import Engine
+from runstream.raw import RawEvent
+
+__all__ = ["fold", "replay"]
+
+# A file ends, so its runs need not be forgotten before the last one is shown.
+_KEEP_ALL: Final = Limits(max_finished_runs=sys.maxsize, max_finished_age=float("inf"))
+
+
+def replay(args: argparse.Namespace) -> int:
+    """Show the signals of recordings."""
+    files.check(args.files)
+    view = make_view(Output(json=args.json), json=args.json)
+    tally = Tally()
+    engine = Engine(limits=Limits())
+
+    def show(signal: Signal) -> None:
+        tally.add(signal)
+        view.show(signal)
+
+    engine.on_signal = show
+    try:
+        rejects = _feed(engine, args.files, view=view)
+    finally:
+        view.close()
+    rejects.total()
+    report_orphans(engine.orphans())
+    if not args.json or not tally.seen:
+        complain(tally.summary(engine.states()))
+    return tally.code(engine.states())
+
+
+def fold(args: argparse.Namespace) -> int:
+    """Show the runs of recordings as they are at the end."""
+    files.check(args.files)
+    output = Output(json=args.json)
+    tally = Tally()
+    engine = Engine(limits=_KEEP_ALL, progress=False)
+    engine.on_signal = tally.add
+    rejects = _feed(engine, args.files)
+    show: Callable[[Output, RunState], None] = _show_json if args.json else _show_plain
+    states = engine.states()
+    for state in states:
+        show(output, state)
+    output.flush()
+    rejects.total()
+    report_orphans(engine.orphans())
+    if not args.json or not tally.seen:
+        complain(tally.summary(states))
+    return tally.code(states)
+
+
+def _feed(engine: Engine, paths: Sequence[str], *, view: View | None = None) -> Rejects:
+    """Put the files into the engine, one after the other, each as a source of its own."""
+    rejects = Rejects()
+    if view is not None:
+        # Without times of arrival the clock would tell how fast the file was read, which helps nobody.
+        view.times = False
+    engine.on_reject = rejects.add
+    for path in paths:
+        intake = engine.intake(files.source_name(path))
+        try:
+            for item in files.read(path):
+                if view is not None and isinstance(item, RawEvent) and item.at is not None:
+                    view.times = True
+                intake.feed(item)
+        finally:
+            # Where reading fails in the middle, too, the runs that it leaves open are told.
+            intake.end("the recording ended")
+    return rejects
+
+
+def _show_json(output: Output, state: RunState) -> None:
+    output.line(escape_json(msgspec.json.encode(state.to_dict()).decode()))
+
+
+def _show_plain(output: Output, state: RunState) -> None:
+    run = state.run
+    style = "good" if run.is_complete else "ask" if run.requires_action else "bad" if run.is_failed else "warn"
+    facts = run_facts(run, run_duration(state))
+    name, status = output.paint("bold", clip(run.id, 80)), output.paint(style, clip(run.status.value, 40))
+    output.line(f"{name}  {status}  {facts}".rstrip())
+    for step in state.steps:
+        names = ", ".join(clip(call.name or "?", 40) for call in step.tool_calls)
+        status = clip(step.status.value, 40) if step.status is not None else "?"
+        output.line(f"  step      {clip(step.type or '?', 40)}  {status}  {names}".rstrip())
+    for message in state.messages:
+        role = clip(message.role or "message", 9)
+        for number, line in enumerate(message.text.splitlines() or [""]):
+            output.line(f"  {role if not number else '':<9} {escape(line.expandtabs(4))}".rstrip())
+    for call in run.pending_tool_calls if run.requires_action else ():
+        output.line(
+            f"  awaited   {clip(call.name or '?', 40)} {clip(call.arguments or '')} as {clip(call.id, 40)}"
+        )

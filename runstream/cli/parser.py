@@ -1,0 +1,164 @@
+"""The command line's grammar, and the help that teaches it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from importlib import metadata
+
+__all__ = ["EXIT_CODES", "build_parser"]
+
+EXIT_CODES = """\
+exit codes (of several that apply, the first in this list):
+  2    usage: a wrong argument, a file that can't be read, an unknown format
+  4    a run was left live: cut off, or in an unknown status, even after `done`
+  1    a run ended otherwise than completed, or no run was seen
+  3    a run waits for action (tool outputs, an approval)
+  0    all runs completed
+  130  ended by Ctrl-C      141  the reader of the output has gone away
+Rejected input is reported on standard error and changes no exit code."""
+
+_MAIN = """\
+Turn the streamed events of agent runs into runs and signals that can be relied on:
+the latest state of every run, and each fact (completed, failed, waits for a tool
+output, ...) exactly once.
+
+Start with `runstream demo`. It needs nothing but this machine."""
+
+_MAIN_END = f"""\
+examples:
+  runstream demo                          see it work, offline, in a few seconds
+  runstream watch wss://host/runs         what happens on a live stream, as it happens
+  runstream replay run.sse                what happened in a recording
+  runstream replay --json run.sse | jq 'select(.type == "run.failed")'
+  runstream fold --json part1.sse part2.sse   the runs as they were at the end
+  curl -sN $URL | runstream replay -      any event stream, piped in
+
+{EXIT_CODES}"""
+
+_FILES = """\
+FILE is an event stream (.sse), or JSON lines with one {"event": ..., "data": {...}}
+each (.jsonl, .ndjson), or - for standard input. Where the suffix does not tell, the
+first line that is not blank does. Several files are successive streams: the next one
+goes on with the runs that the last one left open, as when tool outputs were submitted
+in between."""
+
+_TEXTS: dict[str, tuple[str, str, str]] = {
+    "demo": (
+        "play recorded runs over a real WebSocket and show what happens",
+        "Start a server on a free port of this machine, play bundled recordings through it over a\n"
+        "WebSocket, several runs interleaved, and show every signal. Ends by itself in under 20 s.",
+        "examples:\n  runstream demo\n  runstream demo --pace 3\n"
+        '  runstream demo --json | jq -r "[.type, .run_id] | @tsv"\n\n'
+        "exit codes:\n  0    every run ended as the script has it\n  1    something did not\n"
+        "  2    usage\n  130  ended by Ctrl-C      141  the reader of the output has gone away",
+    ),
+    "watch": (
+        "show the signals of a live stream",
+        "Connect to a WebSocket that sends run events, and show every signal until the server closes it.\n"
+        'Each message is one {"event": "thread.run.created", "data": {...}}, optionally with an "id".',
+        "examples:\n  runstream watch ws://127.0.0.1:8765\n"
+        '  runstream watch wss://host/runs -H "Authorization: Bearer $TOKEN"\n'
+        "  runstream watch --json wss://host/runs >> signals.jsonl\n\n" + EXIT_CODES,
+    ),
+    "replay": (
+        "show the signals of recordings",
+        "Read recordings and show every signal, in order.\n\n" + _FILES,
+        "examples:\n  runstream replay run.sse\n  runstream replay --json asked.sse answered.sse\n"
+        "  curl -sN $URL | runstream replay -\n\n" + EXIT_CODES,
+    ),
+    "fold": (
+        "show the runs of recordings as they are at the end",
+        "Read recordings and show the final state of each run, in order of appearance.\nWith --json each is one "
+        'line, {"run": {...}, "steps": [...], "messages": [...]},\nevery object as on the wire.\n\n' + _FILES,
+        "examples:\n  runstream fold run.sse\n"
+        '  runstream fold --json run.sse | jq -r "[.run.id, .run.status] | @tsv"\n\n' + EXIT_CODES,
+    ),
+    "serve": (
+        "serve recordings over a WebSocket",
+        "Play recordings to every client that connects, as WebSocket messages, then close (1000).\n"
+        "The URL is the first line of the output. Ctrl-C ends it.\n\n" + _FILES,
+        "examples:\n  runstream serve run.sse\n  runstream serve --port 8765 --speed 2 run.jsonl\n"
+        "  runstream serve --speed 0 asked.sse answered.sse\n\n"
+        "exit codes:\n  0    ended by Ctrl-C\n  2    usage, or a port that is taken\n"
+        "  141  the reader of the output has gone away",
+    ),
+}
+
+
+def _factor(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more, such as 0.5, 1 or 10")
+    return value
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 (any free one) to 65535")
+    return int(text)
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip() or not text.isprintable():
+        # Not repeated in the message: what was meant for a header may be a secret.
+        raise argparse.ArgumentTypeError("a header is written 'Name: value'")
+    return name.strip(), value.strip()
+
+
+def _version() -> str:
+    return f"runstream {metadata.version('runstream')}"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; ``args.command`` names the command."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "runstream", description=_MAIN, epilog=_MAIN_END, formatter_class=raw, allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=_version(), help="show the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
+    made = {
+        name: commands.add_parser(
+            name, help=brief, description=text, epilog=end, formatter_class=raw, allow_abbrev=False
+        )
+        for name, (brief, text, end) in _TEXTS.items()
+    }
+    for name in ("replay", "fold", "serve"):
+        made[name].add_argument("files", nargs="+", metavar="FILE", help="a recording, or - for standard input")
+    for name in ("demo", "watch", "replay"):
+        made[name].add_argument("--json", action="store_true", help="one signal a line, as JSON")
+    made["fold"].add_argument("--json", action="store_true", help="one run a line, as JSON")
+    made["demo"].add_argument(
+        "--pace",
+        type=_factor,
+        default=1.0,
+        metavar="N",
+        help="N times as fast; 0 as fast as it goes (default: 1, about 15 s)",
+    )
+    made["watch"].add_argument("url", metavar="URL", help="ws:// or wss://")
+    made["watch"].add_argument(
+        "-H",
+        "--header",
+        action="append",
+        type=_header,
+        default=[],
+        metavar="'NAME: VALUE'",
+        help="a header for the opening request; may be given several times",
+    )
+    made["serve"].add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    made["serve"].add_argument(
+        "--port", type=_port, default=0, metavar="N", help="port to listen on (default: 0, any free one)"
+    )
+    made["serve"].add_argument(
+        "--speed",
+        type=_factor,
+        default=1.0,
+        metavar="N",
+        help="N times as fast as recorded; 0 as fast as it goes (default: 1)",
+    )
+    return parser
