@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -17,9 +18,8 @@ from runstream.fold import fold
 from runstream.operators import Change, decoded, deduped, derived, pipeline, reduced, states
 from runstream.raw import RawEvent
 from runstream.sources.recording_reader import read_recording
-from tests.support.wire import EPOCH, run_object
+from tests.support.wire import EPOCH, envelope, run_object
 from tests.support.wire import Event as WireEvent
-from tests.support.wire import envelope
 
 RAW: list[Any] = [
     item
@@ -42,7 +42,7 @@ def test_pipeline_gives_what_fold_gives() -> None:
     """The whole pipeline as one operator gives the signals of `fold`, but for the source's own."""
     signals = collect(rx.from_iterable(RAW).pipe(pipeline(clock=clock)))
     assert signals == list(fold(RAW, clock=clock).signals)
-    assert isinstance([signal for signal in signals if signal.type == "run.completed"][0], RunCompleted)
+    assert isinstance(next(signal for signal in signals if signal.type == "run.completed"), RunCompleted)
 
 
 def test_stages_compose_to_the_pipeline() -> None:
@@ -75,7 +75,8 @@ def test_decoded_reports_rejects() -> None:
 
 def test_deduped_drops_by_identity_alone() -> None:
     """An event with a seen id is dropped; equal deltas without ids are text and pass."""
-    delta = b'{"event":"thread.message.delta","data":{"id":"m","delta":{"content":[{"index":0,"type":"text","text":{"value":"ha"}}]}}%s}'
+    part = b'{"index":0,"type":"text","text":{"value":"ha"}}'
+    delta = b'{"event":"thread.message.delta","data":{"id":"m","delta":{"content":[' + part + b"]}}%s}"
     plain, marked = delta % b"", delta % b',"id":"e1"'
     events = collect(rx.of(plain, plain, marked, marked).pipe(decoded(), deduped()))
     assert len(events) == 3
@@ -86,7 +87,7 @@ def test_reduced_gives_changes_only() -> None:
     """A snapshot that says nothing new gives no change; `before` of each change is `after` of the one before."""
     changes: list[Change] = collect(rx.from_iterable([*RAW[:2], *RAW]).pipe(decoded(), reduced()))
     assert changes[0].before is None
-    assert all(right.before is left.after for left, right in zip(changes, changes[1:], strict=False))
+    assert all(right.before is left.after for left, right in itertools.pairwise(changes))
     assert changes[-1].after.is_terminal
 
 
