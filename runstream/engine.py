@@ -197,7 +197,7 @@ class Engine:
         if self._open >= self.limits.max_open_runs:
             self._refuse(intake, event, f"More than {self._open} open runs (max_open_runs)")
             return
-        state, _ = apply(None, event, at=at)
+        state, _ = apply(None, event, at=at, scope=scope.name)
         assert state is not None
         record = scope.runs[id] = RunRecord(state, intake, self._order)
         self._order += 1
@@ -326,7 +326,7 @@ class Engine:
         del self._finished[state.scope, state.run_id]
         del scope.runs[state.run_id]
         scope.tombstones.add(state.run_id)
-        for item in state._core.objects:
+        for item in state._objects:
             for id in (item.id, item.full.message_id if isinstance(item.full, RunStep) else None):
                 if id is not None and scope.objects.pop(id, None) is not None:
                     scope.tombstones.add(id)

@@ -76,8 +76,10 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
     run = after.run
     head = (run.id, run.thread_id, after.scope, at)
     position = after._touched
-    if before is None or position < 0:
+    if before is None or position == -1:
         return list(_run_signals(before, after, head))
+    if position == -2:
+        return [progress_signal(after, before._length, at)] if progress else []
     old, new = _item(before, position), _item(after, position)
     assert new is not None
     if new.is_message:
@@ -89,16 +91,14 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
 def progress_signal(after: RunState, offset: int, at: float) -> TextDelta | ArgumentsDelta:
     """The one signal of a plain fragment (:func:`~runstream.core.reduce.append`): :func:`derive`'s hot path."""
     live: Any = after._live
-    core = after._core
-    run = core.run
-    fragment = live.buffer.last
+    text = live.buffer.last
     if live.is_message:
-        return TextDelta(run.id, run.thread_id, core.scope, at, live.object_id, live.index, offset, fragment)
-    return ArgumentsDelta(run.id, run.thread_id, core.scope, at, live.call_id, offset, fragment)
+        return TextDelta(live.run_id, live.thread_id, live.scope, at, live.object_id, live.index, offset, text)
+    return ArgumentsDelta(live.run_id, live.thread_id, live.scope, at, live.call_id, offset, text)
 
 
 def _item(state: RunState, position: int) -> ObjectState | None:
-    objects = state._core.objects
+    objects = state._objects
     if position >= len(objects):
         return None
     item = objects[position]

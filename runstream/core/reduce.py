@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import structs
 
 from runstream.core.accumulate import IndexOutOfBounds, merge, seed
-from runstream.core.objects import Objects, ObjectState
+from runstream.core.objects import ObjectState
 from runstream.core.snapshots import joined, reduce_run
 from runstream.core.state import Live, RunCore, RunState, settled
 from runstream.core.text import Text, TextBuffer
@@ -47,6 +47,7 @@ def reduce(
     restart: bool = False,
     replaying: bool = False,
     max_index: int = 4096,
+    scope: str = "",
 ) -> RunState | None:
     """The state after an event.
 
@@ -57,11 +58,12 @@ def reduce(
         restart: Whether a repeated ``created`` starts the object's accumulation again (a later connection does).
         replaying: Whether the source tells the run from its start again: then a snapshot that is no newer is old.
         max_index: Deltas with a larger index change nothing.
+        scope: The scope of a run that is seen for the first time.
 
     Returns:
         The new state; the same object if nothing changed; ``None`` while no snapshot of the run was seen.
     """
-    return apply(state, event, at=at, restart=restart, replaying=replaying, max_index=max_index)[0]
+    return apply(state, event, at=at, restart=restart, replaying=replaying, max_index=max_index, scope=scope)[0]
 
 
 def apply(
@@ -72,15 +74,16 @@ def apply(
     restart: bool = False,
     replaying: bool = False,
     max_index: int = 4096,
+    scope: str = "",
 ) -> tuple[RunState | None, Outcome]:
     """:func:`reduce`, with what the event was worth."""
     if isinstance(event, RunEvent):
-        core, verdict = reduce_run(state._core if state is not None else None, event, at, replaying)
-        if state is not None and core is state._core:
-            return state, Outcome(verdict)
+        core, verdict = reduce_run(state._core if state is not None else None, event, at, replaying, scope)
         if state is None:
-            return RunState(core, changed_by=event.event), Outcome(verdict)
-        return RunState(core, state._live, state._length, -1, event.event), Outcome(verdict)
+            return RunState(core, _touched=-1, _event=event.event), Outcome(verdict)
+        if core is state._core:
+            return state, Outcome(verdict)
+        return RunState(core, state._objects, state._live, state._length, -1, event.event), Outcome(verdict)
     if state is None:
         return None, Outcome.SAME
     if isinstance(event, MessageDeltaEvent | StepDeltaEvent):
@@ -138,7 +141,7 @@ def append(state: RunState, delta: MessageDelta | RunStepDelta) -> RunState | No
     buffer.write(fragment)
     buffer.last = fragment
     buffer.length = length = length + len(fragment)
-    return RunState(state._core, live, length, live.position, live.event)
+    return RunState(state._core, state._objects, live, length)
 
 
 def _delta(
@@ -166,25 +169,26 @@ def _delta(
     item = ObjectState(held.id, is_message, held.full, merged, held.partial)
     objects = objects.append(item) if position < 0 else objects.set(position, item)
     position = len(objects) - 1 if position < 0 else position
-    core = _with_object(state._core, objects, item, at)
-    live, length = _live(item, position, event)
-    return RunState(core, live, length, position, event.event), Outcome.CHANGED
+    core = _with_object(state._core, item, at)
+    live, length = _live(item, position, event, core)
+    return RunState(core, objects, live, length, position, event.event), Outcome.CHANGED
 
 
-def _with_object(core: RunCore, objects: Objects, item: ObjectState, at: float) -> RunCore:
-    """The core after ``item`` changed: its objects, the first text, the calls whose arguments are whole."""
-    changes: dict[str, Any] = {"objects": objects}
+def _with_object(core: RunCore, item: ObjectState, at: float) -> RunCore:
+    """The core after ``item`` changed: the time of the first text, the calls whose arguments are whole."""
     if item.is_message:
         if core.first_text is None and item.text():
-            changes["first_text"] = at - core.first_seen
-    elif isinstance(item.full, RunStep) and item.full.status == StepStatus.COMPLETED:
+            return structs.replace(core, first_text=at - core.first_seen)
+    elif item.is_terminal and isinstance(item.full, RunStep) and item.full.status == StepStatus.COMPLETED:
         new = {call.id for call in item.full.tool_calls if call.id} - core.calls_done
         if new:
-            changes["calls_done"] = core.calls_done | new
-    return structs.replace(core, **changes)
+            return structs.replace(core, calls_done=core.calls_done | new)
+    return core
 
 
-def _live(item: ObjectState, position: int, event: MessageDeltaEvent | StepDeltaEvent) -> tuple[Live | None, int]:
+def _live(
+    item: ObjectState, position: int, event: MessageDeltaEvent | StepDeltaEvent, core: RunCore
+) -> tuple[Live | None, int]:
     """The text that a delta appended to last, to be kept apart from now on."""
     path: tuple[Any, ...]
     call_id = ""
@@ -211,8 +215,21 @@ def _live(item: ObjectState, position: int, event: MessageDeltaEvent | StepDelta
         text = text.get(key) if isinstance(text, dict) else None
     if not isinstance(text, Text):
         return None, 0
+    run = core.run
     live = Live(
-        position, item.id, item.is_message, index, path, call_id, event.event, text.buffer, text.shown, text.prior
+        position,
+        item.id,
+        item.is_message,
+        index,
+        path,
+        call_id,
+        event.event,
+        text.buffer,
+        text.shown,
+        text.prior,
+        run.id,
+        run.thread_id,
+        core.scope,
     )
     return live, text.length
 
@@ -241,8 +258,8 @@ def _full(state: RunState, event: MessageEvent | StepEvent, at: float, restart: 
             late = held.is_terminal and held.full is not None and new.status != held.full.status
             return state, Outcome.LATE if late else Outcome.SAME
         objects = objects.set(position, item)
-    core = _with_object(state._core, objects, item, at)
-    return RunState(core, None, 0, position, event.event), Outcome.CHANGED
+    core = _with_object(state._core, item, at)
+    return RunState(core, objects, None, 0, position, event.event), Outcome.CHANGED
 
 
 def _replaced(held: ObjectState, event: MessageEvent | StepEvent, restart: bool) -> ObjectState:
@@ -250,6 +267,8 @@ def _replaced(held: ObjectState, event: MessageEvent | StepEvent, restart: bool)
     new: Any = event.data
     name = "content" if held.is_message else "step_details"
     full = joined(held.full, new, event.origin) if held.full is not None else new
+    if full is held.full and not restart:
+        return held
     if held.is_terminal:
         return held if full is held.full else ObjectState(held.id, held.is_message, full)
     parts, partial = held.parts, held.partial

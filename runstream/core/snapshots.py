@@ -26,48 +26,51 @@ def joined(held: W, new: W, origin: Origin | None) -> W:
     Ended objects absorb: nothing that is known changes any more, and only a snapshot with the same status may fill
     in what was absent. Otherwise ``new`` counts; fields that it lacks keep their value, null clears one.
     """
-    status = held.status  # type: ignore[attr-defined]
+    if held == new:
+        return held
     absorbs = held.is_terminal  # type: ignore[attr-defined]
-    if absorbs and new.status != status:  # type: ignore[attr-defined]
+    if absorbs and new.status != held.status:  # type: ignore[attr-defined]
         return held
     base, other = (held, new) if absorbs else (new, held)
-    missing: dict[str, Any] = {}
-    for name, value, filler in zip(base.__struct_fields__, astuple(base), astuple(other), strict=True):
-        if value is None:
-            if filler is None or name == "_wire" or not (absorbs or origin is None or origin.absent(name)):
-                continue
-        elif (value is not ABSENT_LIST and value is not ABSENT_MAP) or filler is value:
-            continue
-        missing[name] = filler
+    missing = {
+        name: filler
+        for name, value, filler in zip(base.__struct_fields__, astuple(base), astuple(other), strict=True)
+        if (value is None and filler is not None) or (value is ABSENT_LIST is not filler) or value is ABSENT_MAP
+    }
+    if not absorbs and origin is not None:
+        missing = {name: filler for name, filler in missing.items() if origin.absent(name)}
+    missing.pop("_wire", None)
     if base.status != RunStatus.REQUIRES_ACTION:  # type: ignore[attr-defined]
         # What a run waited for is over once it no longer waits, whether the server says so or not.
         missing.pop("required_action", None)
     return base.replace(**missing) if missing else base
 
 
-def reduce_run(core: RunCore | None, event: RunEvent, at: float, replaying: bool) -> tuple[RunCore, str]:
+def reduce_run(
+    core: RunCore | None, event: RunEvent, at: float, replaying: bool, scope: str
+) -> tuple[RunCore, str]:
     """The core after a run event, the same object if nothing changed, and what the event was worth."""
     new = event.data
     if core is None:
         key = action_key(new.required_action) if _asks(new) else None  # type: ignore[arg-type]
         asked = () if key is None else (key,)
-        core = RunCore(new, "", asked, (new.status,), first_seen=at, since=at, calls_done=_whole(frozenset(), new))
+        core = RunCore(new, scope, asked, (new.status,), _whole(frozenset(), new), at, at)
         return core, "changed"
     held = core.run
     if held.status.is_terminal:
         filled = joined(held, new, event.origin)
-        if filled is held or filled == held:
+        if filled is held:
             return core, "same" if new.status == held.status else "late"
         return structs.replace(core, run=filled), "changed"
     new = joined(held, new, event.origin)
+    if new is held or new == held:
+        return core, "same"
     key = action_key(new.required_action) if _asks(new) else None  # type: ignore[arg-type]
     left = key is not None and key in core.asked and not (_asks(held) and key == core.asked[-1])
     verdict = judge(held, new, left=left, replaying=replaying)
     if verdict is Verdict.STALE:
         return core, "stale"
     worth = "surprising" if verdict is Verdict.LEGAL and new.status != held.status else "changed"
-    if new == held:
-        return core, "same"
     asked = core.asked if key is None or key in core.asked else (*core.asked, key)
     if new.instructions == held.instructions and new.tools == held.tools:
         # Every snapshot repeats them: one copy will do.

@@ -54,6 +54,7 @@ class Live(Struct, frozen=True, gc=False, eq=False):
         buffer: The text's buffer.
         shown: How much of it had been given out when it became live.
         prior: What was shown before a restart.
+        run_id: The run, its thread and its scope, at hand for the signals.
     """
 
     position: int
@@ -66,10 +67,13 @@ class Live(Struct, frozen=True, gc=False, eq=False):
     buffer: TextBuffer
     shown: int
     prior: Text | None
+    run_id: str
+    thread_id: str | None
+    scope: str
 
 
 class RunCore(Struct, frozen=True, gc=False, eq=False):
-    """All of a state that text deltas leave alone.
+    """What only snapshots of the run change, or hardly anything else.
 
     Attributes:
         asked: The sets of calls that the run has asked for, in order, each as its sorted ids.
@@ -82,7 +86,6 @@ class RunCore(Struct, frozen=True, gc=False, eq=False):
     scope: str
     asked: tuple[tuple[str, ...], ...] = ()
     statuses: tuple[RunStatus, ...] = ()
-    objects: Objects = NO_OBJECTS
     calls_done: frozenset[str] = frozenset()
     first_seen: float = 0.0
     since: float = 0.0
@@ -93,18 +96,21 @@ class RunCore(Struct, frozen=True, gc=False, eq=False):
 
 
 class RunState(Struct, frozen=True, gc=False, eq=False):
-    """The latest state of one run. Compared by value; an event that says nothing new gives the same object.
-
-    Attributes:
-        changed_by: Name of the event that changed it last.
-    """
+    """The latest state of one run. Compared by value; an event that says nothing new gives the same object."""
 
     _core: RunCore
+    _objects: Objects = NO_OBJECTS
     _live: Live | None = None
     _length: int = 0
-    _touched: int = -1
-    changed_by: str = ""
+    # What changed last: -2 the live text, -1 the run, else the position of an object; and the event that did it.
+    _touched: int = -2
+    _event: str = ""
     _settled: Objects | None = None
+
+    @property
+    def changed_by(self) -> str:
+        """Name of the event that changed it last."""
+        return self._live.event if self._touched == -2 and self._live is not None else self._event
 
     @property
     def run(self) -> Run:
@@ -149,17 +155,17 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     @property
     def messages(self) -> tuple[Message, ...]:
         """The messages in order of creation, each as far as it is known."""
-        return tuple(view(item) for item in self._objects() if item.is_message)
+        return tuple(view(item) for item in self._all() if item.is_message)
 
     @property
     def steps(self) -> tuple[RunStep, ...]:
         """The steps in order of creation, each as far as it is known."""
-        return tuple(view(item) for item in self._objects() if not item.is_message)
+        return tuple(view(item) for item in self._all() if not item.is_message)
 
     @property
     def text(self) -> str:
         """The text of all messages so far, one after the other."""
-        return "".join([item.text() for item in self._objects() if item.is_message])
+        return "".join([item.text() for item in self._all() if item.is_message])
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -173,7 +179,7 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     @property
     def partial(self) -> frozenset[str]:
         """The ids of messages and steps that may miss pieces until a full object heals them."""
-        return frozenset(item.id for item in self._core.objects if item.partial)
+        return frozenset(item.id for item in self._objects if item.partial)
 
     @property
     def timings(self) -> Timings:
@@ -203,15 +209,15 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         }
 
     def _find(self, id: str) -> ObjectState | None:
-        objects = self._objects()
+        objects = self._all()
         position = objects.find(id)
         return None if position < 0 else objects[position]
 
-    def _objects(self) -> Objects:
+    def _all(self) -> Objects:
         """The objects with the live text put back where it belongs; kept once it was asked for."""
         live = self._live
         if live is None:
-            return self._core.objects
+            return self._objects
         if self._settled is None:
             structs.force_setattr(self, "_settled", settled(self))
         return self._settled  # type: ignore[return-value]
@@ -231,12 +237,12 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         return hash((self.scope, self.run))
 
     def __repr__(self) -> str:
-        return f"RunState({self.run_id!r}, status={self.status.value!r}, objects={len(self._core.objects)})"
+        return f"RunState({self.run_id!r}, status={self.status.value!r}, objects={len(self._objects)})"
 
 
 def settled(state: RunState) -> Objects:
     """The objects of a state, its live text put back."""
-    live, objects = state._live, state._core.objects
+    live, objects = state._live, state._objects
     if live is None:
         return objects
     held = objects[live.position]
