@@ -209,9 +209,11 @@ class Engine:
         self._adopt(scope, id)
 
     def _object(self, intake: Intake, event: MessageEvent | StepEvent, at: float) -> None:
-        self._count_issues(event)
+        origin = event.origin
+        if origin is not None and origin.issues:
+            self.counts.mistyped += len(origin.issues)
         scope, data = intake._scope, event.data
-        run_id = data.run_id or (event.origin.run_id if event.origin is not None else None)
+        run_id = data.run_id or (origin.run_id if origin is not None else None)
         record = scope.runs.get(run_id) if run_id is not None else scope.objects.get(data.id)
         if record is None:
             self._hold(intake, run_id or data.id, event, at)

@@ -105,9 +105,7 @@ def _fold(
     engine.on_reject = rejects.append
     for name, raw_events in sources:
         intake = engine.intake(name, scope=scope, dialect=dialect)
-        feed = intake.feed
-        for item in raw_events:
-            feed(item if type(item) is RawEvent else to_raw(item))
+        intake.feed_all(item if type(item) is RawEvent else to_raw(item) for item in raw_events)
         intake.end()
     return Folded(
         runs=engine.states(),
