@@ -20,15 +20,15 @@ _WORDS: Final = re.compile(r"\s*\S+|\s+")
 
 
 class _Text:
-    """One text that grows: what was not shown of it yet, and since which signal."""
+    """One text that grows: what was not shown of it yet, and since when."""
 
-    __slots__ = ("first", "pending", "run_id", "since")
+    __slots__ = ("continued", "pending", "signal", "since")
 
-    def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
+    def __init__(self, signal: Grown) -> None:
+        self.signal = signal  # any of its own: for the columns before it
         self.pending = ""
-        self.first: Grown | None = None
-        self.since = 0.0
+        self.since = signal.at
+        self.continued = False  # whether what is pending goes on in a line that was shown
 
 
 class Growth:
@@ -40,11 +40,11 @@ class Growth:
 
     Args:
         output: Where to write.
-        head: Gives the columns before the text.
+        head: Gives the columns before the text, for a signal and the time that it is shown at.
         patience: How long (seconds) collected text may wait for its line to be full.
     """
 
-    def __init__(self, output: Output, head: Callable[[Signal], str], *, patience: float = 2.0) -> None:
+    def __init__(self, output: Output, head: Callable[[Signal, float], str], *, patience: float = 2.0) -> None:
         self._output = output
         self._head = head
         self._patience = patience
@@ -57,42 +57,43 @@ class Growth:
         """A text has grown by a fragment."""
         text = self._texts.get(key)
         if text is None:
-            text = self._texts[key] = _Text(signal.run_id)
+            text = self._texts[key] = _Text(signal)
         if len(self._texts) == 1:
+            fragment, text.pending = text.pending + fragment, ""
             if self._inline != key:
                 self._open(signal, key)
+                fragment = fragment.lstrip(" ") if text.continued else fragment
+            text.continued = True
             self._write(fragment)
             return
         self._break()
-        if text.first is None:
-            text.first, text.since = signal, signal.at
+        if not text.pending:
+            text.since = signal.at
         text.pending += fragment
-        self._flush_lines(text)
+        self._show_lines(text, signal.at)
         for other in self._texts.values():
-            if other.first is not None and signal.at - other.since > self._patience:
-                self._flush(other)
+            if other.pending and signal.at - other.since > self._patience:
+                self._show_words(other, signal.at)
 
     def replace(self, signal: TextReplaced, key: Key, whole: str) -> None:
         """What was shown was wrong: the text begins anew, on a line of its own."""
-        self._break()
-        if (text := self._texts.get(key)) is not None:
-            text.pending, text.first = "", None
+        self._texts.pop(key, None)
         self._open(signal, key)
         self._write(whole)
         self._break()
 
-    def finish(self, owner: str) -> None:
+    def finish(self, owner: str, at: float) -> None:
         """The texts of this message or call grow no more."""
         self._break()
         for key in [key for key in self._texts if key[0] == owner]:
-            self._flush(self._texts.pop(key))
+            self._show(self._texts.pop(key), at)
 
-    def settle(self, run_id: str | None) -> None:
+    def settle(self, run_id: str | None, at: float) -> None:
         """Something else is told of this run (of a source: ``None``): its texts so far come first."""
         self._break()
         for key, text in list(self._texts.items()):
-            if text.run_id == run_id:
-                self._flush(text)
+            if text.signal.run_id == run_id:
+                self._show(text, at)
                 # It may grow on, and is then entered again; one that doesn't must not keep the others from it.
                 del self._texts[key]
 
@@ -100,12 +101,12 @@ class Growth:
         """Show what is left."""
         self._break()
         for text in self._texts.values():
-            self._flush(text)
+            self._show(text, text.since)
         self._texts.clear()
 
     def _open(self, signal: Grown, key: Key) -> None:
         self._break()
-        head = self._head(signal)
+        head = self._head(signal, signal.at)
         self._margin = self._column = len(_ANSI.sub("", head))
         self._inline = key
         self._output.piece(head)
@@ -135,31 +136,30 @@ class Growth:
                 self._column += len(shown)
         self._output.piece("".join(out))
 
-    def _flush_lines(self, text: _Text) -> None:
+    def _show_lines(self, text: _Text, at: float) -> None:
         """Show the full lines of what was collected."""
-        room = 0
-        while text.first is not None:
-            if not room:
-                head = len(_ANSI.sub("", self._head(text.first)))
-                room = max(_MIN_ROOM, self._output.width - head)
+        head = len(_ANSI.sub("", self._head(text.signal, at)))
+        room = max(_MIN_ROOM, self._output.width - head)
+        while text.pending:
             line, end, rest = text.pending.partition("\n")
-            if not end:
-                if len(line) <= room:
-                    return
-                cut = line.rfind(" ", 1, room + 1)
-                if cut < 1:
-                    return  # one long word: let it end
-                line, rest = line[:cut], line[cut + 1 :]
-            first = text.first
-            text.pending = line
-            self._flush(text)
-            if rest:
-                text.pending, text.first, text.since = rest, first, first.at
+            if len(line) > room and (cut := line.rfind(" ", 1, room + 1)) > 0:
+                self._show(text, at, cut)
+            elif end:
+                text.pending = line
+                self._show(text, at)
+                text.pending, text.continued = rest, False
+            else:
+                return
 
-    def _flush(self, text: _Text) -> None:
-        if text.first is None:
-            return
-        shown = escape(text.pending.strip("\r\n").expandtabs(4))
+    def _show_words(self, text: _Text, at: float) -> None:
+        """Show the words of what was collected, but for the last: it may not be whole."""
+        cut = text.pending.rstrip().rfind(" ")
+        self._show(text, at, cut if cut > 0 else len(text.pending))
+
+    def _show(self, text: _Text, at: float, cut: int | None = None) -> None:
+        """Show what was collected, up to an offset."""
+        told, text.pending = text.pending[:cut], text.pending[cut:] if cut is not None else ""
+        shown = escape(told.lstrip(" ") if text.continued else told).rstrip()
+        text.since, text.continued = at, bool(told)
         if shown.strip():
-            self._output.line(f"{self._head(text.first)}{shown}")
-        text.pending, text.first = "", None
+            self._output.line(f"{self._head(text.signal, at)}{shown}")

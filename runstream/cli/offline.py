@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -33,7 +34,8 @@ def replay(args: argparse.Namespace) -> int:
     files.check(args.files)
     view = make_view(Output(json=args.json), json=args.json)
     tally = Tally()
-    engine = Engine(limits=Limits())
+    clock = _Clock()
+    engine = Engine(limits=Limits(), clock=clock.now)
 
     def show(signal: Signal) -> None:
         tally.add(signal)
@@ -41,7 +43,7 @@ def replay(args: argparse.Namespace) -> int:
 
     engine.on_signal = show
     try:
-        rejects = _feed(engine, args.files, view=view)
+        rejects = _feed(engine, args.files, clock, view)
     finally:
         view.close()
     rejects.total()
@@ -56,9 +58,10 @@ def fold(args: argparse.Namespace) -> int:
     files.check(args.files)
     output = Output(json=args.json)
     tally = Tally()
-    engine = Engine(limits=_KEEP_ALL, progress=False)
+    clock = _Clock()
+    engine = Engine(limits=_KEEP_ALL, clock=clock.now, progress=False)
     engine.on_signal = tally.add
-    rejects = _feed(engine, args.files)
+    rejects = _feed(engine, args.files, clock)
     show: Callable[[Output, RunState], None] = _show_json if args.json else _show_plain
     states = engine.states()
     for state in states:
@@ -71,19 +74,30 @@ def fold(args: argparse.Namespace) -> int:
     return tally.code(states)
 
 
-def _feed(engine: Engine, paths: Sequence[str], *, view: View | None = None) -> Rejects:
+class _Clock:
+    """The time in a recording: when its latest event arrived, if it says so, else now."""
+
+    def __init__(self) -> None:
+        self.at: float | None = None
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return time.time() if self.at is None else self.at
+
+
+def _feed(engine: Engine, paths: Sequence[str], clock: _Clock, view: View | None = None) -> Rejects:
     """Put the files into the engine, one after the other, each as a source of its own."""
     rejects = Rejects()
-    if view is not None:
-        # Without times of arrival the clock would tell how fast the file was read, which helps nobody.
-        view.times = False
     engine.on_reject = rejects.add
     for path in paths:
         intake = engine.intake(files.source_name(path))
         try:
             for item in files.read(path):
-                if view is not None and isinstance(item, RawEvent) and item.at is not None:
-                    view.times = True
+                if isinstance(item, RawEvent):
+                    clock.at = item.at
+                    if view is not None:
+                        # Without times of arrival, time tells how fast the file was read: that helps nobody.
+                        view.times = item.at is not None
                 intake.feed(item)
         finally:
             # Where reading fails in the middle, too, the runs that it leaves open are told.

@@ -101,26 +101,26 @@ class PlainView:
                 self._growth.replace(signal, (signal.message_id, signal.part), signal.text)
                 return
             case MessageCompleted() | MessageIncomplete():
-                self._growth.finish(signal.message.id)
+                self._growth.finish(signal.message.id, signal.at)
             case ToolCallCompleted():
-                self._growth.finish(signal.call_id)
+                self._growth.finish(signal.call_id, signal.at)
             case RunSignal():
-                self._growth.settle(signal.run_id)
+                self._growth.settle(signal.run_id, signal.at)
             case _:
-                self._growth.settle(None)
-        self._output.line(f"{self._head(signal)}{describe(signal)}".rstrip())
+                self._growth.settle(None, signal.at)
+        self._output.line(f"{self._head(signal, signal.at)}{describe(signal)}".rstrip())
 
     def close(self) -> None:
         """End the line that is open."""
         self._growth.close()
         self._output.flush()
 
-    def _head(self, signal: Signal) -> str:
+    def _head(self, signal: Signal, at: float) -> str:
         """The columns before the details."""
         paint = self._output.paint
         time = ""
         if self.times and self._start is not None:
-            time = paint("dim", f"{signal.at - self._start:8.2f}s") + "  "
+            time = paint("dim", f"{at - self._start:8.2f}s") + "  "
         if isinstance(signal, SourceSignal):
             run = " " * _ID_WIDTH
         else:
@@ -141,8 +141,3 @@ class PlainView:
                 name, number = short_id(run_id)[: _ID_WIDTH - len(suffix)] + suffix, number + 1
             known = self._runs[run_id] = (name, len(self._runs) % _HUES)
         return known
-
-    @property
-    def margin(self) -> int:
-        """Width of the columns before the details."""
-        return (11 if self.times else 0) + _ID_WIDTH + 2 + _NAME_WIDTH + 2
