@@ -1,0 +1,64 @@
+"""Writes docs/statuses.md from the table of transitions, so that the two can't differ. Run from anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runstream.core.status import TRANSITIONS, Verdict
+from runstream.model.run import RunStatus
+
+HERE = Path(__file__).parent
+HEAD = """\
+# How a run's status may change
+
+<!-- Written by docs/make_statuses.py from the table in runstream/core/status.py: change that, then run it. -->
+
+A snapshot of a run (a `thread.run.*` event, or a polled Run) is judged before it counts:
+
+1. **A terminal status absorbs.** The first one wins and never changes. A later snapshot with the same status may
+   fill in fields that were absent (the usage that a poll brings); nothing else.
+2. **Old snapshots change nothing.** One is old if it asks for calls that the run was asked before and has left, or
+   if its `started_at` is null or smaller where the held one is larger. A field that a snapshot *lacks* says
+   nothing; null says something. A terminal snapshot is never old: a run does not come back from its end.
+3. **Otherwise this table decides**: *expected*; *legal* but surprising, because something was missed (counted as
+   `surprising`); or *stale* (counted, changes nothing). A larger `started_at` is newer, whatever the table says.
+4. `requires_action → in_progress` with the same `started_at` is the snapshot from before the request, told again.
+   Servers that send no `started_at` give no such evidence: there it is legal.
+5. After a repeated `thread.run.created` the source is telling the run from its start again: until it says something
+   newer, its `queued` and `in_progress` are old.
+6. Statuses that the table does not know may come and go.
+
+"""
+
+
+def diagram() -> str:
+    """The changes that are expected (solid) or legal (dotted), as a Mermaid state diagram."""
+    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> queued"]
+    for (held, new), verdict in TRANSITIONS.items():
+        if held != new and verdict is not Verdict.STALE:
+            note = "" if verdict is Verdict.EXPECTED else " : legal, surprising"
+            lines.append(f"    {held.value} --> {new.value}{note}")
+    ends = [status for status in RunStatus if status.is_terminal]
+    lines += [f"    {status.value} --> [*]" for status in ends]
+    return "\n".join([*lines, "```"])
+
+
+def table() -> str:
+    """The whole table: rows are what is held, columns what comes."""
+    columns = list(dict.fromkeys(new for _, new in TRANSITIONS))
+    rows = list(dict.fromkeys(held for held, _ in TRANSITIONS))
+    lines = ["| held \\ comes | " + " | ".join(f"`{status.value}`" for status in columns) + " |"]
+    lines.append("|---" * (len(columns) + 1) + "|")
+    lines += [
+        f"| `{held.value}` | " + " | ".join(TRANSITIONS[held, new].value for new in columns) + " |" for held in rows
+    ]
+    return "\n".join(lines)
+
+
+def page() -> str:
+    """The whole page."""
+    return f"{HEAD}{table()}\n\n{diagram()}\n"
+
+
+if __name__ == "__main__":
+    (HERE / "statuses.md").write_text(page(), encoding="utf-8")

@@ -1,0 +1,27 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+def test_the_status_page_is_the_table() -> None:
+    """docs/statuses.md is what its script writes from the table of transitions."""
+    page = runpy.run_path(str(ROOT / "docs" / "make_statuses.py"))["page"]()
+    assert (ROOT / "docs" / "statuses.md").read_text(encoding="utf-8") == page
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    """Every relative link of a page names a file that exists."""
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
