@@ -4,14 +4,13 @@ event that says nothing new gives the same object.
 
 from __future__ import annotations
 
-import enum
 from typing import Any
 
 from msgspec import structs
 
 from runstream.core.accumulate import IndexOutOfBounds, merge, seed
 from runstream.core.objects import ObjectState
-from runstream.core.snapshots import joined, reduce_run
+from runstream.core.snapshots import Outcome, joined, reduce_run
 from runstream.core.state import Live, RunCore, RunState, settled
 from runstream.core.text import Text, TextBuffer
 from runstream.events import Event, MessageDeltaEvent, MessageEvent, RunEvent, StepDeltaEvent, StepEvent
@@ -26,17 +25,6 @@ from runstream.model.deltas import (
 from runstream.model.step import RunStep, StepStatus
 
 __all__ = ["Outcome", "append", "apply", "reduce"]
-
-
-class Outcome(enum.Enum):
-    """What an event was worth, for the counts."""
-
-    CHANGED = "changed"
-    SAME = "same"
-    SURPRISING = "surprising"
-    STALE = "stale"
-    LATE = "late"
-    REFUSED = "refused"
 
 
 def reduce(
@@ -78,12 +66,12 @@ def apply(
 ) -> tuple[RunState | None, Outcome]:
     """:func:`reduce`, with what the event was worth."""
     if isinstance(event, RunEvent):
-        core, verdict = reduce_run(state._core if state is not None else None, event, at, replaying, scope)
+        core, worth = reduce_run(state._core if state is not None else None, event, at, replaying, scope)
         if state is None:
-            return RunState(core, _touched=-1, _event=event.event), Outcome(verdict)
+            return RunState(core, _touched=-1, _event=event.event), worth
         if core is state._core:
-            return state, Outcome(verdict)
-        return RunState(core, state._objects, state._live, state._length, -1, event.event), Outcome(verdict)
+            return state, worth
+        return RunState(core, state._objects, state._live, state._length, -1, event.event), worth
     if state is None:
         return None, Outcome.SAME
     if isinstance(event, MessageDeltaEvent | StepDeltaEvent):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any, TypeVar
 
 from msgspec import structs
@@ -15,9 +16,20 @@ from runstream.model.base import WireStruct
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP
 from runstream.model.run import Run, RunStatus
 
-__all__ = ["joined", "reduce_run"]
+__all__ = ["Outcome", "joined", "reduce_run"]
 
 W = TypeVar("W", bound=WireStruct)
+
+
+class Outcome(enum.Enum):
+    """What an event was worth, for the counts."""
+
+    CHANGED = "changed"
+    SAME = "same"
+    SURPRISING = "surprising"
+    STALE = "stale"
+    LATE = "late"
+    REFUSED = "refused"
 
 
 def joined(held: W, new: W, origin: Origin | None) -> W:
@@ -48,29 +60,29 @@ def joined(held: W, new: W, origin: Origin | None) -> W:
 
 def reduce_run(
     core: RunCore | None, event: RunEvent, at: float, replaying: bool, scope: str
-) -> tuple[RunCore, str]:
+) -> tuple[RunCore, Outcome]:
     """The core after a run event, the same object if nothing changed, and what the event was worth."""
     new = event.data
     if core is None:
         key = action_key(new.required_action) if _asks(new) else None  # type: ignore[arg-type]
         asked = () if key is None else (key,)
         core = RunCore(new, scope, asked, (new.status,), _whole(frozenset(), new), at, at)
-        return core, "changed"
+        return core, Outcome.CHANGED
     held = core.run
     if held.status.is_terminal:
         filled = joined(held, new, event.origin)
         if filled is held:
-            return core, "same" if new.status == held.status else "late"
-        return structs.replace(core, run=filled), "changed"
+            return core, Outcome.SAME if new.status == held.status else Outcome.LATE
+        return structs.replace(core, run=filled), Outcome.CHANGED
     new = joined(held, new, event.origin)
     if new is held or new == held:
-        return core, "same"
+        return core, Outcome.SAME
     key = action_key(new.required_action) if _asks(new) else None  # type: ignore[arg-type]
     left = key is not None and key in core.asked and not (_asks(held) and key == core.asked[-1])
     verdict = judge(held, new, left=left, replaying=replaying)
     if verdict is Verdict.STALE:
-        return core, "stale"
-    worth = "surprising" if verdict is Verdict.LEGAL and new.status != held.status else "changed"
+        return core, Outcome.STALE
+    worth = Outcome.SURPRISING if verdict is Verdict.LEGAL and new.status != held.status else Outcome.CHANGED
     asked = core.asked if key is None or key in core.asked else (*core.asked, key)
     if new.instructions == held.instructions and new.tools == held.tools:
         # Every snapshot repeats them: one copy will do.
