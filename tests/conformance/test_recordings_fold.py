@@ -220,4 +220,6 @@ def test_polled_steps_and_messages_are_the_last_objects(name: str) -> None:
         for body in bodies
         if body.get("object") in {"thread.message", "thread.run.step"} and body["run_id"] not in runs
     ]
-    assert sorted(event.data.id for events in folded.orphans.values() for event in events) == sorted(others)
+    assert sorted(
+        id for events in folded.orphans.values() for event in events if (id := getattr(event.data, "id", None))
+    ) == sorted(others)
