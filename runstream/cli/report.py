@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 from runstream.cli.terminal import clip, complain, escape
-from runstream.events import Reject
+from runstream.events import Event, MessageEvent, Reject, StepEvent
 
 __all__ = ["Rejects", "report_orphans"]
 
@@ -30,11 +30,15 @@ class Rejects:
             complain(f"{self.count} rejected input{'s' if self.count != 1 else ''}; the rest was read")
 
 
-def report_orphans(orphans: Mapping[str, tuple[Any, ...]]) -> None:
+def report_orphans(orphans: Mapping[str, tuple[Event, ...]]) -> None:
     """Name the runs that events spoke of and that never came (and messages and steps whose run is unknown)."""
+    runs: dict[str, str] = {}  # of the messages and steps, where at least one event of theirs says it
+    for event in (event for events in orphans.values() for event in events):
+        if isinstance(event, MessageEvent | StepEvent) and event.data.run_id is not None:
+            runs[event.data.id] = event.data.run_id
+    counts: Counter[str] = Counter()
     for id, events in orphans.items():
-        count = f"{len(events)} event{'s' if len(events) != 1 else ''}"
-        if any(getattr(event.data, "run_id", None) == id for event in events):
-            complain(f"{clip(id)}: this run was spoken of ({count}) but never seen")
-        else:
-            complain(f"{clip(id)}: spoken of ({count}), but the run that it belongs to was never seen")
+        counts[runs.get(id, id)] += len(events)
+    for id, count in counts.items():
+        told = f"{clip(id)}: spoken of ({count} event{'s' if count != 1 else ''})"
+        complain(f"{told}, but {'this run' if id in runs.values() else 'the run that has it'} was never seen")

@@ -1,0 +1,78 @@
+"""`runstream fold`: the final runs, as JSON and for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from runstream import demo
+from runstream.fold import fold
+from runstream.sources.recording_reader import read_recording
+from tests.cli.support import ENDINGS, asked_and_answered, body, ended, lines, run_cli, waiting
+
+
+def without_nulls(value: Any) -> Any:
+    """Absent and null are one, and not written."""
+    if isinstance(value, dict):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
+def test_json(cli: Callable, recording: Callable) -> None:
+    """One object a run, in order of appearance, each part as on the wire."""
+    path = recording(*(ended(status, status) for status in ENDINGS))
+    found = lines(cli("fold", "--json", path).out)
+    assert [list(run) for run in found] == [["run", "steps", "messages"]] * 5
+    assert [run["run"]["id"] for run in found] == [f"run_{status}_0001" for status in ENDINGS]
+    assert [run["run"]["status"] for run in found] == list(ENDINGS)
+    last = next(event.data for event in ended("failed", "failed") if event.name == "thread.run.failed")
+    assert found[1]["run"] == without_nulls(last)
+    assert found[0]["messages"][0]["content"][0]["text"]["value"] == "Hello there, friend."
+    assert found[0]["steps"][0]["status"] == "completed"
+
+
+def test_json_of_two_streams(cli: Callable, recording: Callable) -> None:
+    """The streams of one run are folded into one object."""
+    first, second = asked_and_answered("pair")
+    (run,) = lines(cli("fold", "--json", recording(first, name="1.sse"), recording(second, name="2.sse")).out)
+    assert run["run"]["status"] == "completed"
+    assert [step["type"] for step in run["steps"]] == ["tool_calls", "message_creation"]
+
+
+def test_equals_the_library(cli: Callable, recording: Callable) -> None:
+    """The command shows what `fold` returns."""
+    path = recording(ended("a"), waiting("b"))
+    assert lines(cli("fold", "--json", path).out) == [state.to_dict() for state in fold(read_recording(path)).runs]
+
+
+def test_plain(cli: Callable, recording: Callable) -> None:
+    """For people: the run, its steps, what it said, what it waits for."""
+    found = cli("fold", recording(ended("a", text="One.\nTwo."), waiting("b")))
+    assert found.out.splitlines() == [
+        "run_a_0001  completed  2.0s · 8 tokens (3 in, 5 out)",
+        "  step      message_creation  completed",
+        "  assistant One.",
+        "            Two.",
+        "run_b_0001  requires_action",
+        "  step      tool_calls  in_progress  get_time",
+        '  awaited   get_time {"zone":"UTC"} as call_b_0001',
+    ]
+    assert found.err == "runstream: 2 runs: 1 completed, 1 waiting for action\n"
+    assert found.code == 3
+
+
+def test_standard_input() -> None:
+    """A stream can be piped in."""
+    found = run_cli("fold", "--json", "-", input=body(ended("a")))
+    assert (found.returncode, found.stderr) == (0, "")
+    assert lines(found.stdout)[0]["run"]["id"] == "run_a_0001"
+
+
+def test_the_demo_recordings() -> None:
+    """Every bundled recording folds into the outcome that the script promises."""
+    for scene in (scene for act in demo.SCRIPT for scene in act):
+        stream = b"".join(demo.load(name) for name in scene.files)
+        found = run_cli("fold", "--json", "-", input=stream)
+        assert [(run["run"]["id"], run["run"]["status"]) for run in lines(found.stdout)] == [
+            (scene.run_id, scene.outcome)
+        ]
