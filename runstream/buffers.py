@@ -1,0 +1,187 @@
+"""The bounded buffers of asynchronous subscriptions: put without waiting, taken by one consumer at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from time import monotonic
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+from runstream.errors import SlowConsumer
+
+__all__ = ["Buffer", "Gate", "LatestBuffer", "Policy"]
+
+T = TypeVar("T")
+Policy: TypeAlias = Literal["wait", "latest", "error"]
+
+
+class Buffer(Generic[T]):
+    """What waits for one consumer.
+
+    Args:
+        size: How many items it holds.
+        on_end: Called with the error when the consumer is ended for being slow.
+
+    Attributes:
+        conflated: How many values were superseded by, or joined with, another one.
+        closed: Whether it takes nothing more; what it holds can still be taken.
+    """
+
+    def __init__(self, size: int, *, on_end: Callable[[SlowConsumer], None] | None = None) -> None:
+        if size < 1:
+            raise ValueError("a buffer holds at least one item")
+        self.size = size
+        self.conflated = 0
+        self.closed = False
+        self._error: Exception | None = None
+        self._on_end = on_end
+        self._waiter: asyncio.Future[None] | None = None
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def put(self, item: T) -> bool:
+        """Take an item in; whether it will be given out (a closed buffer refuses)."""
+
+    @abstractmethod
+    def _take(self) -> T: ...
+
+    @abstractmethod
+    def _forget(self) -> None: ...
+
+    def finish(self, error: Exception | None = None) -> None:
+        """Take nothing more in. What is held is still given out, then the error or the end."""
+        if not self.closed:
+            self.closed = True
+            self._error = error
+            self._wake()
+
+    def fail(self, error: SlowConsumer) -> None:
+        """End the consumer for being slow: it gets what was taken in so far, in order, then the error."""
+        if not self.closed:
+            self.finish(error)
+            if self._on_end is not None:
+                self._on_end(error)
+
+    def clear(self) -> None:
+        """Forget what is held and take nothing more in."""
+        self.finish()
+        self._forget()
+
+    async def get(self) -> T:
+        """The next item, once there is one.
+
+        Raises:
+            StopAsyncIteration: At the end.
+            SlowConsumer: The consumer was ended for being slow.
+            RuntimeError: Another call waits already.
+        """
+        while not len(self):
+            if self.closed:
+                if self._error is not None:
+                    error, self._error = self._error, None
+                    raise error
+                raise StopAsyncIteration
+            if self._waiter is not None:
+                raise RuntimeError("an iterator of a stream serves one task at a time")
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return self._take()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Gate:
+    """Holds the sources while a consumer that must not lose anything is behind.
+
+    Args:
+        timeout: How long one consumer may hold them, in seconds.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
+        self._full: dict[Buffer[Any], float] = {}
+        self._changed: asyncio.Event | None = None
+
+    def hold(self, buffer: Buffer[Any]) -> None:
+        """A buffer is full. One that has been for too long is ended: sources that do not wait must not make
+        it grow for ever.
+        """
+        since = self._full.setdefault(buffer, monotonic())
+        if monotonic() - since > self.timeout:
+            self._expire(buffer)
+
+    def release(self, buffer: Buffer[Any]) -> None:
+        """A buffer has room again, or is gone."""
+        if self._full.pop(buffer, None) is not None and self._changed is not None:
+            self._changed.set()
+
+    @property
+    def open(self) -> bool:
+        """Whether no buffer is full."""
+        return not self._full
+
+    async def wait(self) -> None:
+        """Return when no buffer is full; a buffer that stays full for longer than the timeout is ended."""
+        while self._full:
+            buffer, since = min(self._full.items(), key=lambda item: item[1])
+            left = since + self.timeout - monotonic()
+            if left <= 0:
+                self._expire(buffer)
+                continue
+            if self._changed is None or self._changed.is_set():
+                self._changed = asyncio.Event()
+            try:
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    def _expire(self, buffer: Buffer[Any]) -> None:
+        self.release(buffer)
+        buffer.fail(SlowConsumer(f"its buffer of {buffer.size} was full for more than {self.timeout:g} s"))
+
+
+class LatestBuffer(Buffer[T]):
+    """Keeps the latest value of each key, at the place of the first: a state supersedes the one before it.
+
+    Args:
+        size: Keys it holds; over it the oldest value is dropped, and counted as conflated.
+        key: What a value is the latest of.
+    """
+
+    def __init__(self, size: int, key: Callable[[T], Hashable]) -> None:
+        super().__init__(size)
+        self._key = key
+        self._items: OrderedDict[Hashable, T] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: T) -> bool:
+        """Take a value in, in place of the one that its key had."""
+        if self.closed:
+            return False
+        key = self._key(item)
+        if key in self._items:
+            self.conflated += 1
+        elif len(self._items) >= self.size:
+            self._items.popitem(last=False)
+            self.conflated += 1
+        self._items[key] = item
+        self._wake()
+        return True
+
+    def _take(self) -> T:
+        return self._items.popitem(last=False)[1]
+
+    def _forget(self) -> None:
+        self._items.clear()

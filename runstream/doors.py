@@ -1,0 +1,260 @@
+"""The asynchronous doors of a stream: handlers and iterators, each with its buffer, and the end of their tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Iterable
+from typing import Any, Final
+
+import structlog
+from reactivex import abc
+from reactivex.disposable import Disposable
+
+from runstream.buffers import Buffer, Gate, LatestBuffer, Policy
+from runstream.core.signals import ActionRequired
+from runstream.core.state import RunState
+from runstream.errors import SlowConsumer
+from runstream.failures import Failures
+from runstream.hub import Hub, Subscriber, name_of
+from runstream.pump import Pump, SourceHandle
+from runstream.queueing import QueueBuffer
+from runstream.selection import PROGRESS
+from runstream.sources.base import Source
+from runstream.subscribers import Holds, StreamIterator, Worker
+
+__all__ = ["Doors"]
+
+_log = structlog.get_logger("runstream")
+
+_LAST_CALL: Final = 1.0  # seconds that cancelled tasks have at least to clean up
+
+
+class Doors:
+    """All asynchronous subscribers of one stream.
+
+    Args:
+        hubs: The channels.
+        gate: Held while a buffer of policy ``wait`` is full.
+        pump: Told to stay open while a handler may bring a source.
+        failures: Where exceptions go.
+        attach: Attaches what a handler returned.
+        size: Items that a buffer holds.
+        held_runs: How many runs the stream holds at most: states that wait can't be more.
+    """
+
+    def __init__(
+        self,
+        hubs: Iterable[Hub[Any]],
+        gate: Gate,
+        pump: Pump,
+        failures: Failures,
+        attach: Callable[..., SourceHandle],
+        *,
+        size: int,
+        held_runs: int,
+    ) -> None:
+        self._hubs = {hub.channel: hub for hub in hubs}
+        self._gate = gate
+        self._pump = pump
+        self._failures = failures
+        self._attach = attach
+        self._size = size
+        self._held_runs = held_runs
+        self._workers: set[Worker[Any]] = set()
+        self._buffers: set[Buffer[Any]] = set()
+        self._conflated = 0
+
+    @property
+    def conflated(self) -> int:
+        """Values that were superseded by, or joined with, another one while they waited."""
+        return self._conflated + sum(buffer.conflated for buffer in self._buffers)
+
+    def on(
+        self, kinds: frozenset[type], fn: Callable[[Any], object], run_id: str | None, policy: Policy | None
+    ) -> Disposable:
+        """Subscribe a function or coroutine function to signals."""
+        if not callable(fn):
+            raise TypeError(f"a handler is a function, not {type(fn).__name__}")
+        is_async = inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+        if policy is not None and not is_async:
+            raise TypeError(
+                "a policy is for coroutine functions: a plain function is called as the signal happens"
+            )
+        handler = _Handler(self, fn, name_of(fn))
+        worker = self._worker(handler, policy or "wait", awaiting=not is_async)
+        take: Callable[[Any], None] = worker.put if is_async else handler.call
+
+        def deliver(signal: Any) -> None:
+            if type(signal) in kinds and (run_id is None or getattr(signal, "run_id", None) == run_id):
+                take(signal)
+
+        subscriber = Subscriber(
+            deliver, worker.finish, worker.finish, name=handler.name, progress=not kinds.isdisjoint(PROGRESS)
+        )
+        hub = self._hubs["signals"]
+        subscription = hub.connect(subscriber)
+        handler.disconnect = subscription.dispose
+
+        def dispose() -> None:
+            subscription.dispose()
+            worker.dispose()
+            self._retire(worker)
+
+        return Disposable(dispose)
+
+    def iterator(self, kind: str, policy: str | None, start: Callable[[], None]) -> StreamIterator[Any]:
+        """Subscribe an iterator to a channel."""
+        if kind not in {"signals", "runs", "events"}:
+            raise ValueError(f"{kind!r} can not be iterated; there are 'signals', 'runs' and 'events'")
+        policy = policy or ("latest" if kind == "runs" else "wait")
+        subscription = Disposable()
+
+        def ended(error: SlowConsumer) -> None:
+            self._failures.ended(kind, "async for", error, buffered=len(buffer))
+            subscription.dispose()
+
+        buffer = self._buffer(policy, ended, states=kind == "runs")
+        holds = self._holds(_brings_source if kind == "signals" else None, self._gate.timeout)
+
+        def take(item: Any) -> None:
+            if buffer.put(item):
+                holds.add(item)
+
+        self._buffers.add(buffer)
+        subscription = self._hubs[kind].connect(Subscriber(take, buffer.finish, buffer.finish, name="async for"))
+
+        def dispose() -> None:
+            subscription.dispose()
+            self._forget(buffer)
+
+        return StreamIterator(buffer, start, dispose, holds)
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """The tasks of all handlers."""
+        return [worker.task for worker in self._workers if worker.task is not None]
+
+    async def settle(self, tasks: Iterable[asyncio.Task[None]], deadline: float) -> None:
+        """Wait for tasks, until the deadline (monotonic seconds) at most."""
+        waiting = _others(tasks)
+        if waiting:
+            await asyncio.wait(waiting, timeout=max(deadline - time.monotonic(), 0.0))
+
+    async def cancel(self, sources: Iterable[asyncio.Task[None]], deadline: float) -> None:
+        """Cancel what is left, and wait until it is gone; what refuses to go is logged, not waited for."""
+        for worker in tuple(self._workers):
+            if worker.task is not asyncio.current_task():
+                worker.cancel()
+        left = _others([*sources, *self.tasks()])
+        if left:
+            seconds = max(deadline - time.monotonic(), _LAST_CALL)
+            _, left = await asyncio.wait(left, timeout=seconds)
+        if left:
+            _log.error("close_timed_out", tasks=sorted(task.get_name() for task in left))
+
+    def returned(self, signal: Any, outcome: object) -> None:
+        """Attach what a handler of ActionRequired returned, if it is a source; anything else is ignored."""
+        if _brings_source(signal) and isinstance(outcome, Source | AsyncIterable | abc.ObservableBase):
+            self._attach(outcome, scope=signal.scope)
+
+    def _worker(self, handler: _Handler, policy: str, *, awaiting: bool) -> Worker[Any]:
+        def ended(error: SlowConsumer) -> None:
+            self._failures.ended("signals", handler.name, error, buffered=len(buffer))
+            handler.disconnect()
+
+        buffer = self._buffer(policy, ended, states=False)
+        assert isinstance(buffer, QueueBuffer)
+        matters = (lambda item: _brings_source(item[0])) if awaiting else _brings_source
+        worker: Worker[Any] = Worker(
+            handler.finish_call if awaiting else handler.call_async,
+            buffer,
+            self._failures,
+            channel="signals",
+            name=handler.name,
+            holds=self._holds(matters, None),
+        )
+        handler.worker = worker
+        self._workers.add(worker)
+        self._buffers.add(buffer)
+        return worker
+
+    def _buffer(self, policy: str, ended: Callable[[SlowConsumer], None], *, states: bool) -> Buffer[Any]:
+        if policy == "latest" and states:
+            return LatestBuffer(self._held_runs, _run_key)
+        if policy == "wait":
+            return QueueBuffer(self._size, self._gate, on_end=ended)
+        if policy == "error":
+            return QueueBuffer(self._size, on_end=ended)
+        if policy == "latest":
+            raise ValueError(
+                "policy 'latest' is for runs: a state supersedes the one before, a signal or event does not"
+            )
+        raise ValueError(f"{policy!r} is no policy; there are 'wait', 'latest' and 'error'")
+
+    def _holds(self, matters: Callable[[Any], bool] | None, timeout: float | None) -> Holds[Any]:
+        if matters is None:
+            return Holds()
+        return Holds(matters, self._pump.hold, self._pump.release, timeout)
+
+    def _retire(self, worker: Worker[Any]) -> None:
+        """Forget a worker, once a call that goes on has returned: closing the stream must still find it."""
+
+        def forget(_: object = None) -> None:
+            self._workers.discard(worker)
+            self._forget(worker.buffer)
+
+        if worker.task is None or worker.task.done():
+            forget()
+        else:
+            worker.task.add_done_callback(forget)
+
+    def _forget(self, buffer: Buffer[Any]) -> None:
+        if buffer in self._buffers:
+            self._buffers.discard(buffer)
+            self._conflated += buffer.conflated
+
+
+class _Handler:
+    """One function given to ``on``."""
+
+    def __init__(self, doors: Doors, fn: Callable[[Any], Any], name: str) -> None:
+        self.name = name
+        self.worker: Worker[Any] | None = None
+        self.disconnect: Callable[[], None] = lambda: None
+        self._doors = doors
+        self._fn = fn
+
+    def call(self, signal: Any) -> None:
+        """Call a plain function, in the pump."""
+        outcome = self._fn(signal)
+        if outcome is None:
+            return
+        if inspect.isawaitable(outcome):
+            # A lambda that calls a coroutine function: what it returned is awaited, in order, in a task.
+            assert self.worker is not None
+            self.worker.put((signal, outcome))
+        else:
+            self._doors.returned(signal, outcome)
+
+    async def call_async(self, signal: Any) -> None:
+        """Call a coroutine function, in its worker."""
+        self._doors.returned(signal, await self._fn(signal))
+
+    async def finish_call(self, item: tuple[Any, Awaitable[Any]]) -> None:
+        """Await what a plain function returned, in its worker."""
+        self._doors.returned(item[0], await item[1])
+
+
+def _brings_source(signal: object) -> bool:
+    return type(signal) is ActionRequired
+
+
+def _run_key(state: RunState) -> Hashable:
+    return state.scope, state.run_id
+
+
+def _others(tasks: Iterable[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+    """Tasks that are not done, without the one that asks: a handler may close its own stream."""
+    current = asyncio.current_task()
+    return {task for task in tasks if not task.done() and task is not current}

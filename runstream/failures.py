@@ -1,0 +1,97 @@
+"""What subscribers did wrong: logged without a word of the content, and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Literal
+
+import structlog
+
+__all__ = ["Failures", "run_id_of", "where"]
+
+_log = structlog.get_logger("runstream")
+
+
+class Failures:
+    """Where exceptions of subscribers go.
+
+    Args:
+        mode: ``"log"``, or ``"raise"``: the exception is kept in `held` (or given to `notify`) instead.
+        notify: Called with each exception in mode ``"raise"``; without it they are held.
+
+    Attributes:
+        count: How many there were.
+        held: Exceptions that are still to be raised.
+    """
+
+    def __init__(
+        self, mode: Literal["log", "raise"] = "log", notify: Callable[[Exception], None] | None = None
+    ) -> None:
+        if mode not in {"log", "raise"}:
+            raise ValueError(f"on_subscriber_error is 'log' or 'raise', not {mode!r}")
+        self.mode = mode
+        self.count = 0
+        self.held: list[Exception] = []
+        self._notify = notify
+
+    def report(self, channel: str, subscriber: str, value: object, error: Exception) -> None:
+        """A subscriber raised."""
+        self.count += 1
+        if self.mode == "raise":
+            self._raise(error)
+            return
+        _log.error(
+            "subscriber_failed",
+            run_id=run_id_of(value),
+            channel=channel,
+            subscriber=subscriber,
+            error=type(error).__name__,
+            where=where(error.__traceback__),
+        )
+
+    def ended(self, channel: str, subscriber: str, error: Exception, *, buffered: int) -> None:
+        """A subscriber was ended because it was too slow."""
+        self.count += 1
+        _log.error("slow_consumer", channel=channel, subscriber=subscriber, reason=str(error), buffered=buffered)
+        if self.mode == "raise":
+            self._raise(error)
+
+    def slow(self, channel: str, subscriber: str, value: object, seconds: float) -> None:
+        """A synchronous subscriber blocked the loop."""
+        _log.warning(
+            "slow_subscriber",
+            run_id=run_id_of(value),
+            channel=channel,
+            subscriber=subscriber,
+            seconds=round(seconds, 3),
+        )
+
+    def _raise(self, error: Exception) -> None:
+        if self._notify is None:
+            self.held.append(error)
+        else:
+            self._notify(error)
+
+
+def run_id_of(value: object) -> str | None:
+    """The run that a signal, a state or an event speaks of, where it says so."""
+    found = getattr(value, "run_id", None)
+    if found is None:
+        data = getattr(value, "data", None)
+        found = getattr(data, "run_id", None)
+        if found is None and getattr(data, "object", None) == "thread.run":
+            found = getattr(data, "id", None)
+        if found is None:
+            found = getattr(getattr(value, "origin", None), "run_id", None)
+    return found if isinstance(found, str) else None
+
+
+def where(traceback: TracebackType | None) -> str | None:
+    """Module, function and line of the innermost frame; the exception's own words may quote the content."""
+    if traceback is None:
+        return None
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    frame = traceback.tb_frame
+    return f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}:{traceback.tb_lineno}"

@@ -1,0 +1,242 @@
+"""Sources in, a task for each; what they give goes into the engine, one call after another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from runstream.buffers import Gate
+from runstream.core.state import RunState
+from runstream.engine import Engine
+from runstream.errors import SourceFailed
+from runstream.failures import where
+from runstream.inlet import SourceInlet, Turns
+from runstream.intake import Dialect, Intake
+from runstream.sources.base import Source
+from runstream.waiting import End, Key, key_of
+
+__all__ = ["Pump", "SourceHandle"]
+
+_log = structlog.get_logger("runstream")
+
+_GRACE: Final = 5  # turns of the loop between the last source's end and the stream's
+_NAMES: Final = 10_000  # names of sources remembered, to tell a second one of that name apart
+_FAILED: Final = 1_024  # failures remembered before those of ended runs are swept out
+
+
+class SourceHandle:
+    """One attached source.
+
+    Attributes:
+        name: Its name in this stream, as its signals and rejects give it.
+        error: Why it failed, if it did.
+    """
+
+    def __init__(self, source: Source, intake: Intake, inlet: SourceInlet, pump: Pump) -> None:
+        self.name = intake.name
+        self.error: SourceFailed | None = None
+        self._source = source
+        self._intake = intake
+        self._inlet = inlet
+        self._pump = pump
+        self._task: asyncio.Task[None] | None = None
+        self._removed: str | None = None
+
+    @property
+    def scope(self) -> str:
+        """The scope of its runs."""
+        return self._intake.scope
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, or was removed."""
+        return self._intake.ended
+
+    def remove(self) -> None:
+        """Stop reading it; its runs that have not ended are interrupted (or paused). Without effect when done."""
+        self._pump.remove(self, "the source was removed")
+
+    def __repr__(self) -> str:
+        return f"SourceHandle({self.name!r}, scope={self.scope!r}, done={self.done})"
+
+
+class Pump:
+    """All sources of a stream.
+
+    Args:
+        engine: Where raw events go.
+        gate: Holds the sources while a consumer is behind.
+        dialect: Makes a decoder for each source; ``None`` for the canonical one.
+        on_end: Called once, when nothing is left that could give anything.
+    """
+
+    def __init__(
+        self, engine: Engine, gate: Gate, dialect: Callable[[], Dialect] | None, on_end: Callable[[], None]
+    ) -> None:
+        self.turns = Turns()
+        self.live: dict[SourceHandle, None] = {}
+        self.started = False
+        self.ended = False
+        self._engine = engine
+        self._gate = gate
+        self._dialect = dialect
+        self._on_end = on_end
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._holds = 0
+        self._names: OrderedDict[str, int] = OrderedDict()
+        self._attached = False
+        self._failed: dict[Key, SourceFailed] = {}
+        self._failure: SourceFailed | None = None
+        self._blank: SourceFailed | None = None
+
+    def attach(self, source: Source, scope: str, name: str) -> SourceHandle:
+        """Add a source; it is read at once if reading has started."""
+        if self.ended or self._closed:
+            raise RuntimeError("the stream has ended: no source can be attached any more")
+        self._attached = True
+        dialect = self._dialect() if self._dialect is not None else None
+        intake = self._engine.intake(self._unique(name), scope=scope, dialect=dialect)
+        handle = SourceHandle(source, intake, SourceInlet(intake, self.turns, self._gate), self)
+        self.live[handle] = None
+        if self.started:
+            self._read(handle)
+        return handle
+
+    def start(self) -> None:
+        """Begin to read; only the first call counts."""
+        if not self.started:
+            self._loop = asyncio.get_running_loop()
+            self.started = True
+            for handle in tuple(self.live):
+                self._read(handle)
+            self.check()
+
+    def remove(self, handle: SourceHandle, reason: str) -> None:
+        """Stop one source."""
+        if handle not in self.live or handle._removed is not None:
+            return
+        handle._removed = reason
+        if handle._task is None:
+            self._finish(handle, reason)
+        else:
+            handle._task.cancel()
+
+    def close(self, reason: str) -> list[asyncio.Task[None]]:
+        """Take no further source, stop all there are, and return their tasks."""
+        self._closed = True
+        for handle in tuple(self.live):
+            self.remove(handle, reason)
+        return [handle._task for handle in self.live if handle._task is not None]
+
+    def hold(self) -> None:
+        """Keep the stream from ending until :meth:`release`."""
+        self._holds += 1
+
+    def release(self) -> None:
+        """Take one hold back."""
+        self._holds -= 1
+        self.check()
+
+    def check(self, grace: int = _GRACE) -> None:
+        """End the stream if nothing is left that could give anything, a few turns of the loop from now:
+        who was told of the last signal by a future gets to attach a further source.
+        """
+        loop = self._loop
+        if loop is None or self.ended or self.live or self._holds or loop.is_closed():
+            return
+        if grace:
+            loop.call_soon(self.check, grace - 1)
+        else:
+            self.end()
+
+    def end(self) -> None:
+        """End the stream now."""
+        if not self.ended:
+            self.ended = True
+            self._on_end()
+
+    def ending(self) -> End:
+        """How the stream ended."""
+        reason = "the stream ended" if self._attached else "no source was attached"
+        return End(self._engine.states(), self._failed, self._failure, self._blank, reason)
+
+    def _read(self, handle: SourceHandle) -> None:
+        task = asyncio.get_running_loop().create_task(
+            handle._source.run(handle._inlet), name=f"runstream source {handle.name}"
+        )
+        handle._task = task
+        # Not in the coroutine: one that is cancelled before its first step runs nothing of itself.
+        task.add_done_callback(lambda task: self._ended(handle, task))
+
+    def _ended(self, handle: SourceHandle, task: asyncio.Task[None]) -> None:
+        error: BaseException | None = None
+        if not task.cancelled():
+            error = task.exception()
+        elif handle._removed is None:
+            error = SourceFailed("its task was cancelled")
+        if error is None:
+            self._finish(handle, handle._removed or "the stream ended")
+            return
+        failure = error
+        if not isinstance(failure, SourceFailed):
+            failure = SourceFailed(f"{type(error).__name__} in the source")  # its own words may hold secrets
+            failure.__cause__ = error
+        _log.error(
+            "source_failed",
+            source=handle.name,
+            scope=handle.scope,
+            reason=failure.reason,
+            attempts=failure.attempts,
+            error=type(error).__name__,
+            where=where(error.__traceback__),
+        )
+        if handle._removed is not None:
+            self._finish(handle, handle._removed)  # what went wrong in closing it tells nothing of its runs
+        else:
+            self._finish(handle, failure.reason, failure)
+
+    def _finish(self, handle: SourceHandle, reason: str, failure: SourceFailed | None = None) -> None:
+        intake = handle._intake
+        left = intake.open_runs()
+        handle._inlet.closed = True
+        if failure is None:
+            for state in left:
+                self._failed.pop(key_of(state), None)
+        else:
+            self._remember(handle, left, failure)
+        try:
+            if failure is not None:
+                self.turns.run(intake.failed, failure.reason, failure.attempts)
+            self.turns.run(self._say_end, intake, reason, failure.attempts if failure is not None else 0)
+        finally:
+            # Only now: what handlers attached meanwhile keeps the stream open.
+            self.live.pop(handle, None)
+            self.check()
+
+    @staticmethod
+    def _say_end(intake: Intake, reason: str, attempts: int) -> None:
+        intake.end(reason, last_id=intake.last_id, attempts=attempts)
+
+    def _remember(self, handle: SourceHandle, left: tuple[RunState, ...], failure: SourceFailed) -> None:
+        handle.error = self._failure = failure
+        if not handle._inlet.fed:
+            self._blank = failure
+        if len(self._failed) > _FAILED:
+            held = {key: self._engine.state(key[1], key[0]) for key in self._failed}
+            gone = [key for key, state in held.items() if state is None or state.is_terminal]
+            for key in gone:
+                del self._failed[key]
+        self._failed.update((key_of(state), failure) for state in left)
+
+    def _unique(self, name: str) -> str:
+        """A name that no other source had (lately): the keys of a source's signals are made of it."""
+        count = self._names.pop(name, 0) + 1
+        self._names[name] = count
+        if len(self._names) > _NAMES:
+            self._names.popitem(last=False)
+        return name if count == 1 else f"{name}#{count}"

@@ -1,0 +1,118 @@
+"""The buffer that keeps every value in order, and joins the growth of one text that waits in it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
+
+from msgspec import structs
+
+from runstream.buffers import Buffer, Gate
+from runstream.core.signals import ArgumentsDelta, TextDelta
+from runstream.errors import SlowConsumer
+
+__all__ = ["QueueBuffer"]
+
+T = TypeVar("T")
+
+MAX_JOINED: Final = 16_384
+"""Characters of text that are joined into one delta, so that the number of items bounds the memory too."""
+
+
+class _Joined:
+    """Deltas of one text that wait together; joined only when taken, as joining each time is quadratic."""
+
+    __slots__ = ("end", "first", "length", "pieces")
+
+    def __init__(self, first: TextDelta | ArgumentsDelta) -> None:
+        self.first = first
+        self.pieces = [first.delta]
+        self.length = len(first.delta)
+        self.end = first.offset + self.length
+
+    def add(self, delta: TextDelta | ArgumentsDelta) -> bool:
+        first = self.first
+        if type(delta) is not type(first) or delta.offset != self.end or self.length >= MAX_JOINED:
+            return False
+        if isinstance(first, TextDelta) and isinstance(delta, TextDelta):
+            same = delta.message_id == first.message_id and delta.part == first.part
+        elif isinstance(first, ArgumentsDelta) and isinstance(delta, ArgumentsDelta):
+            same = delta.call_id == first.call_id
+        else:  # pragma: no cover - the types are equal
+            return False
+        if not same or delta.run_id != first.run_id or delta.scope != first.scope:
+            return False
+        self.pieces.append(delta.delta)
+        self.length += len(delta.delta)
+        self.end += len(delta.delta)
+        return True
+
+    def __call__(self) -> Any:
+        return structs.replace(self.first, delta="".join(self.pieces))
+
+
+class QueueBuffer(Buffer[T]):
+    """Keeps every value, in order; adjacent deltas of one text are joined into one, with the first one's offset.
+
+    Args:
+        size: Items it holds. With a gate it may go over by what one source gives between two
+            :meth:`~runstream.sources.base.Inlet.ready`.
+        gate: Held while the buffer is full (policy ``wait``); without it, overflow ends the consumer
+            (policy ``error``).
+        on_end: Called with the error when the consumer is ended for being slow.
+    """
+
+    def __init__(
+        self, size: int, gate: Gate | None = None, *, on_end: Callable[[SlowConsumer], None] | None = None
+    ) -> None:
+        super().__init__(size, on_end=on_end)
+        self._gate = gate
+        self._items: deque[T | _Joined] = deque()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: T) -> bool:
+        """Take an item in; whether it will be given out."""
+        if self.closed:
+            return False
+        items = self._items
+        if items and isinstance(item, TextDelta | ArgumentsDelta):
+            last = items[-1]
+            if isinstance(last, TextDelta | ArgumentsDelta):
+                joined = _Joined(last)
+                if joined.add(item):
+                    items[-1] = joined
+                    self.conflated += 1
+                    return True
+            elif isinstance(last, _Joined) and last.add(item):
+                self.conflated += 1
+                return True
+        if self._gate is None and len(items) >= self.size:
+            self.fail(SlowConsumer(f"its buffer of {self.size} overflowed"))
+            return False
+        items.append(item)
+        self._wake()
+        if self._gate is not None and len(items) >= self.size:
+            self._gate.hold(self)
+        return True
+
+    def finish(self, error: Exception | None = None) -> None:
+        """Take nothing more in."""
+        super().finish(error)
+        if self._gate is not None:
+            self._gate.release(self)
+
+    def _take(self) -> T:
+        item = self._items.popleft()
+        if self._gate is not None and len(self._items) < self.size:
+            self._gate.release(self)
+        return item() if isinstance(item, _Joined) else item
+
+    def _forget(self) -> None:
+        self._items.clear()
+
+    def held(self) -> Iterator[Any]:
+        """What is held, for those who have to put it away."""
+        return iter(self._items)

@@ -1,0 +1,379 @@
+"""`RunStream`: any number of sources in; Observables, callbacks, ``async for`` and results out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Literal, TypeVar, overload
+
+from msgspec import structs
+from reactivex import Observable
+from reactivex.disposable import Disposable
+
+from runstream.buffers import Gate, Policy
+from runstream.core.limits import Limits, Stats
+from runstream.core.signals import Signal
+from runstream.core.state import RunState
+from runstream.doors import Doors
+from runstream.engine import Engine
+from runstream.events import Event, Reject
+from runstream.failures import Failures
+from runstream.hub import Hub, OnSubscriberError
+from runstream.intake import Dialect
+from runstream.latest import Latest
+from runstream.model.run import Run
+from runstream.pump import Pump, SourceHandle
+from runstream.selection import PROGRESS, Selector, signal_classes
+from runstream.sources.adapters import Adaptable, adapt
+from runstream.subscribers import StreamIterator
+from runstream.waiters import Waiters
+
+__all__ = ["RunStream"]
+
+S = TypeVar("S")
+
+
+class RunStream:
+    """Runs as they happen, from any number of sources.
+
+    Reading starts with the first :meth:`result`, :meth:`results`, :meth:`when`, step of ``async for`` or
+    :meth:`start`, never before: whoever subscribed until then misses nothing. From then on the stream is hot.
+    A late subscriber to :attr:`runs` gets the latest state of every held run at once; events and signals are
+    not replayed. When no source is left (and no handler of ``ActionRequired`` is still at work, which may bring
+    one), the Observables complete, iteration ends, and who waits gets a result or :class:`IncompleteStream`.
+
+    Not thread-safe: use it in one event loop.
+
+    Args:
+        sources: What to read: see :meth:`attach`.
+        limits: The bounds of the pipeline.
+        dialect: Makes the decoder of each source; the Assistants wire by default.
+        clock: Gives the time in Unix seconds, for raw events without a time of arrival.
+        on_subscriber_error: ``"log"``, or ``"raise"`` (for tests): the first exception of a subscriber ends the
+            stream and is raised from whatever is awaited, at the latest when the context is left.
+        wait_timeout: How long one slow asynchronous subscriber may hold the sources, in seconds.
+        close_timeout: How long leaving the context may take, in seconds.
+        buffer: How many items wait for each asynchronous subscriber.
+    """
+
+    def __init__(
+        self,
+        *sources: Adaptable,
+        limits: Limits | None = None,
+        dialect: Callable[[], Dialect] | None = None,
+        clock: Callable[[], float] = time.time,
+        on_subscriber_error: OnSubscriberError = "log",
+        wait_timeout: float = 30.0,
+        close_timeout: float = 5.0,
+        buffer: int = 1024,
+    ) -> None:
+        self._engine = engine = Engine(limits=limits, clock=clock, progress=False)
+        self._close_timeout = close_timeout
+        self._failures = Failures(on_subscriber_error, self._abort)
+        self._fatal: Exception | None = None
+        self._closing: asyncio.Event | None = None
+        gate = Gate(wait_timeout)
+        self._pump = Pump(engine, gate, dialect, self._finish)
+        self._waiters = Waiters(engine.states, engine.state)
+        shared: dict[str, Any] = {"failures": self._failures, "on_change": self._rewire}
+        self._events: Hub[Event] = Hub("events", **shared)
+        self._runs: Hub[RunState] = Hub("runs", replay=engine.states, **shared)
+        self._signals: Hub[Signal] = Hub("signals", **shared)
+        self._rejects: Hub[Reject] = Hub("rejects", **shared)
+        hubs: tuple[Hub[Any], ...] = (self._events, self._runs, self._signals, self._rejects)
+        self._hubs = hubs
+        held = engine.limits.max_open_runs + engine.limits.max_finished_runs
+        self._doors = Doors(hubs, gate, self._pump, self._failures, self.attach, size=buffer, held_runs=held)
+        engine.on_signal = self._signal
+        for source in sources:
+            self.attach(source)
+
+    @property
+    def events(self) -> Observable[Event]:
+        """What the wire said, decoded and deduplicated."""
+        return self._events.observable
+
+    @property
+    def runs(self) -> Observable[RunState]:
+        """The latest state of each run, after each change; late subscribers get the held ones first."""
+        return self._runs.observable
+
+    @property
+    def signals(self) -> Observable[Signal]:
+        """Derived events, once per fact."""
+        return self._signals.observable
+
+    @property
+    def rejects(self) -> Observable[Reject]:
+        """Input that could not be used."""
+        return self._rejects.observable
+
+    @property
+    def latest(self) -> Latest:
+        """The states held now, by run id, or by (scope, run id) for runs in a scope; a live view."""
+        return Latest(self._engine)
+
+    @property
+    def stats(self) -> Stats:
+        """What happened so far, in counts."""
+        return structs.replace(
+            self._engine.stats(), failures=self._failures.count, conflated=self._doors.conflated
+        )
+
+    def attach(self, source: Adaptable, *, scope: str = "", name: str | None = None) -> SourceHandle:
+        """Add a source, before or while the stream is read.
+
+        Args:
+            source: A :class:`~runstream.sources.base.Source`, or an iterable, async iterable or Observable of raw
+                events, JSON envelopes (bytes or text, each a whole message) or mappings.
+            scope: Runs are told apart by (scope, id).
+            name: Its name in signals and rejects, instead of its own; a second one of a name gets a number.
+
+        Returns:
+            Its handle, with ``remove()`` and ``done``.
+
+        Raises:
+            TypeError: It is nothing of the kind.
+            RuntimeError: The stream has ended. To keep it open while there is no source, use :meth:`hold`.
+        """
+        made = adapt(source, name)
+        return self._pump.attach(made, scope, name or made.name)
+
+    @overload
+    def on(
+        self,
+        kind: type[S],
+        fn: Callable[[S], object],
+        *,
+        run_id: str | None = None,
+        policy: Policy | None = None,
+    ) -> Disposable: ...
+    @overload
+    def on(
+        self,
+        kind: Selector,
+        fn: Callable[[Any], object],
+        *,
+        run_id: str | None = None,
+        policy: Policy | None = None,
+    ) -> Disposable: ...
+    def on(
+        self,
+        kind: Selector,
+        fn: Callable[[Any], object],
+        *,
+        run_id: str | None = None,
+        policy: Policy | None = None,
+    ) -> Disposable:
+        """Call a function with each signal of a kind.
+
+        A plain function is called as the signal happens, and slows the source while it runs. A coroutine function
+        has a buffer and a task of its own: one call at a time, in order. What either raises is logged. A handler
+        of :class:`ActionRequired` may return a source (or async iterable, or Observable): it is attached in the
+        same scope, and the stream does not end while such a handler is at work.
+
+        Args:
+            kind: A signal class or a base of some, a type string, a tuple of these, or a union.
+            fn: The function.
+            run_id: Only signals of this run.
+            policy: For coroutine functions: ``"wait"`` (the default: a full buffer holds the sources, for
+                ``wait_timeout`` seconds at most) or ``"error"`` (a full buffer ends this subscription).
+
+        Returns:
+            A disposable that ends the subscription at once.
+
+        Raises:
+            TypeError: ``kind`` names no signal, or a policy is given for a plain function.
+            ValueError: An unknown type string or policy.
+        """
+        return self._doors.on(signal_classes(kind), fn, run_id, policy)
+
+    @overload
+    def iter(
+        self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None
+    ) -> StreamIterator[Signal]: ...
+    @overload
+    def iter(self, kind: Literal["runs"], *, policy: Policy | None = None) -> StreamIterator[RunState]: ...
+    @overload
+    def iter(self, kind: Literal["events"], *, policy: Policy | None = None) -> StreamIterator[Event]: ...
+    def iter(self, kind: str = "signals", *, policy: Policy | None = None) -> StreamIterator[Any]:
+        """An asynchronous iterator over one channel, subscribed from this call on; its first step starts reading.
+
+        Args:
+            kind: ``"signals"``, ``"runs"`` or ``"events"``.
+            policy: ``"wait"`` (the default for signals and events), ``"error"``, or for runs ``"latest"`` (their
+                default: of several states of one run that wait, the last is given).
+
+        Raises:
+            ValueError: An unknown channel or policy.
+        """
+        return self._doors.iterator(kind, policy, self.start)
+
+    def __aiter__(self) -> StreamIterator[Signal]:
+        return self.iter()
+
+    def start(self) -> None:
+        """Start reading; only the first call counts. Must be called in a running event loop.
+
+        Raises:
+            RuntimeError: No event loop is running.
+        """
+        if not self._pump.ended:
+            self._pump.start()
+
+    async def result(self, run_id: str | None = None, *, scope: str = "") -> Run:
+        """The run, as soon as it has ended, in whatever way: a failed run is a value.
+
+        Args:
+            run_id: Which run; not needed while the stream has only one (in this scope).
+            scope: The run's scope.
+
+        Raises:
+            SeveralRuns: No id was given and the stream has several runs.
+            IncompleteStream: The stream ended first; its cause is the :class:`SourceFailed`, if a source failed.
+        """
+        self.start()
+        return await self._waiters.result(run_id, scope)
+
+    async def results(self) -> tuple[Run, ...]:
+        """All runs in order of appearance, once the stream has ended and each of them too.
+
+        Runs that ended and were forgotten (see :class:`Limits`) before this call are not among them.
+
+        Raises:
+            IncompleteStream: A run was left open, none was seen, or a source failed before it gave anything.
+        """
+        self.start()
+        return await self._waiters.results()
+
+    @overload
+    async def when(
+        self,
+        kind: type[S],
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[S], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the shortest way to say it
+    ) -> S: ...
+    @overload
+    async def when(
+        self,
+        kind: Selector,
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[Any], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the shortest way to say it
+    ) -> Any: ...
+    async def when(
+        self,
+        kind: Selector,
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[Any], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the shortest way to say it
+    ) -> Any:
+        """The first signal of a kind; at once if a run's own signal is true already.
+
+        That a run was created or has ended stays true; that it waits for action, or was interrupted, only until
+        it goes on.
+
+        Args:
+            kind: As for :meth:`on`.
+            run_id: Only signals of this run.
+            scope: Only signals of this scope; of any by default.
+            predicate: Only signals for which this is true.
+            timeout: How long to wait, in seconds.
+
+        Raises:
+            TimeoutError: It did not happen in time.
+            IncompleteStream: The stream ended without it, or the run ended otherwise.
+        """
+        kinds = signal_classes(kind)
+        self.start()
+        return await self._waiters.when(kinds, run_id, scope, predicate, timeout, self._rewire)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep the stream from ending while there is no source, because one will be attached."""
+        self._pump.hold()
+        try:
+            yield
+        finally:
+            self._pump.release()
+
+    async def __aenter__(self) -> RunStream:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # After an error handlers may still finish what they have; a cancelled task wants to leave now.
+        await self._close(drain=error is None or isinstance(error, Exception))
+        if error is None and self._fatal is not None and not self._waiters.fatal_seen:
+            raise self._fatal
+
+    async def aclose(self) -> None:
+        """Stop all sources, let handlers finish what waits for them, and leave no task behind.
+
+        What is not done after ``close_timeout`` seconds is cancelled. Runs that had not ended are interrupted.
+        """
+        await self._close(drain=True)
+
+    async def _close(self, *, drain: bool) -> None:
+        if self._closing is not None:
+            await self._closing.wait()
+            return
+        self._closing = asyncio.Event()
+        deadline = time.monotonic() + self._close_timeout
+        sources = self._pump.close("the stream was closed")
+        try:
+            await self._doors.settle(sources, deadline)
+            self._pump.end()
+            if drain:
+                await self._doors.settle(self._doors.tasks(), deadline)
+        finally:
+            self._pump.end()
+            try:
+                await self._doors.cancel(sources, deadline)
+            finally:
+                self._closing.set()
+
+    def _rewire(self) -> None:
+        """Have the engine build only what somebody listens to."""
+        engine = self._engine
+        engine.on_event = self._events.push if len(self._events) else None
+        engine.on_state = self._runs.push if len(self._runs) else None
+        engine.on_reject = self._rejects.push if len(self._rejects) else None
+        engine.progress = self._signals.progress or self._waiters.progress
+
+    def _signal(self, signal: Signal) -> None:
+        if type(signal) not in PROGRESS or self._waiters.progress:
+            self._waiters.offer(signal)
+        self._signals.push(signal)
+
+    def _finish(self) -> None:
+        for hub in self._hubs:
+            hub.complete()
+        if self._fatal is None:
+            self._waiters.end(self._pump.ending())
+
+    def _abort(self, error: Exception) -> None:
+        """A subscriber raised and tests want to know: end everything, but not in the middle of a dispatch."""
+        if self._fatal is None:
+            self._fatal = error
+            asyncio.get_running_loop().call_soon(self._die)
+
+    def _die(self) -> None:
+        if self._fatal is None:  # pragma: no cover - set before this is scheduled
+            return
+        for hub in self._hubs:
+            hub.error(self._fatal)
+        self._waiters.fail(self._fatal)
+        self._pump.close("a subscriber failed")
+        self._pump.end()
