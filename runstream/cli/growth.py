@@ -52,6 +52,7 @@ class Growth:
         self._inline: Key | None = None
         self._column = 0
         self._margin = 0
+        self._after_space = False
 
     def add(self, signal: Grown, key: Key, fragment: str) -> None:
         """A text has grown by a fragment."""
@@ -108,7 +109,7 @@ class Growth:
         self._break()
         head = self._head(signal, signal.at)
         self._margin = self._column = len(_ANSI.sub("", head))
-        self._inline = key
+        self._inline, self._after_space = key, False
         self._output.piece(head)
 
     def _break(self) -> None:
@@ -128,12 +129,15 @@ class Growth:
                 self._column = self._margin
             for word in _WORDS.findall(part):
                 shown = escape(word.expandtabs(4))
-                if self._column + len(shown) > width and self._column > self._margin and word[0].isspace():
+                # A fragment may begin inside a word: that is no place to break.
+                between = word[0].isspace() or self._after_space
+                if between and self._column > self._margin and self._column + len(shown) > width:
                     out.append(indent)
                     self._column = self._margin
                     shown = shown.lstrip()
                 out.append(shown)
                 self._column += len(shown)
+                self._after_space = word[-1].isspace()
         self._output.piece("".join(out))
 
     def _show_lines(self, text: _Text, at: float) -> None:
