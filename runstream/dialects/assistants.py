@@ -47,8 +47,6 @@ _DELTAS = frozenset(
 )
 _DONE = EVENT_TYPES["done"]
 _ERROR = EVENT_TYPES["error"]
-# Nesting deeper than this many levels needs at least twice as many bytes, so shorter messages need no check.
-_SHORT = 256
 
 
 class AssistantsDialect:
@@ -59,17 +57,19 @@ class AssistantsDialect:
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    __slots__ = ("_max_bytes", "_max_nesting", "connection")
+    __slots__ = ("_max_bytes", "_max_nesting", "_unchecked", "connection")
 
     def __init__(self, *, max_message_bytes: int = 16 * 2**20, max_nesting: int = 128) -> None:
         self._max_bytes = max_message_bytes
         self._max_nesting = max_nesting
+        # Deeper nesting needs at least two bytes a level, so shorter messages need no check.
+        self._unchecked = min(max_message_bytes, 2 * max_nesting)
         self.connection = 0
 
     def feed(self, raw: RawEvent) -> tuple[Event | Reject, ...]:
         """The events (here: one) that a raw event stands for, or the reject. Never raises on input."""
         data = raw.data
-        if len(data) > _SHORT and (refused := self._refuse(data)) is not None:
+        if len(data) > self._unchecked and (refused := self._refuse(data)) is not None:
             return (Reject(raw, refused),)
         name = raw.event
         try:
