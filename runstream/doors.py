@@ -129,7 +129,7 @@ class Doors:
             subscription.dispose()
             self._forget(buffer)
 
-        return StreamIterator(buffer, start, dispose, holds)
+        return StreamIterator(buffer, start, dispose, holds, self._failures.raised)
 
     def tasks(self) -> list[asyncio.Task[None]]:
         """The tasks of all handlers."""

@@ -23,6 +23,8 @@ class Failures:
     Attributes:
         count: How many there were.
         held: Exceptions that are still to be raised.
+        first: The first exception, in mode ``"raise"``.
+        seen: Whether somebody got it.
     """
 
     def __init__(
@@ -33,6 +35,8 @@ class Failures:
         self.mode = mode
         self.count = 0
         self.held: list[Exception] = []
+        self.first: Exception | None = None
+        self.seen = False
         self._notify = notify
 
     def report(self, channel: str, subscriber: str, value: object, error: Exception) -> None:
@@ -67,7 +71,12 @@ class Failures:
             seconds=round(seconds, 3),
         )
 
+    def raised(self, error: BaseException) -> None:
+        """Somebody who awaited something got this exception."""
+        self.seen = self.seen or error is self.first
+
     def _raise(self, error: Exception) -> None:
+        self.first = self.first or error
         if self._notify is None:
             self.held.append(error)
         else:

@@ -97,7 +97,7 @@ class Pump:
     def attach(self, source: Source, scope: str, name: str) -> SourceHandle:
         """Add a source; it is read at once if reading has started."""
         if self.ended or self._closed:
-            raise RuntimeError("the stream has ended: no source can be attached any more")
+            raise RuntimeError("the stream has ended and takes no further source; RunStream.hold keeps it open")
         self._attached = True
         dialect = self._dialect() if self._dialect is not None else None
         intake = self._engine.intake(self._unique(name), scope=scope, dialect=dialect)

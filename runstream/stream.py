@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Literal, TypeVar, overload
@@ -73,7 +73,6 @@ class RunStream:
         self._engine = engine = Engine(limits=limits, clock=clock, progress=False)
         self._close_timeout = close_timeout
         self._failures = Failures(on_subscriber_error, self._abort)
-        self._fatal: Exception | None = None
         self._closing: asyncio.Event | None = None
         gate = Gate(wait_timeout)
         self._pump = Pump(engine, gate, dialect, self._finish)
@@ -236,7 +235,7 @@ class RunStream:
             IncompleteStream: The stream ended first; its cause is the :class:`SourceFailed`, if a source failed.
         """
         self.start()
-        return await self._waiters.result(run_id, scope)
+        return await self._told(self._waiters.result(run_id, scope))
 
     async def results(self) -> tuple[Run, ...]:
         """All runs in order of appearance, once the stream has ended and each of them too.
@@ -247,7 +246,7 @@ class RunStream:
             IncompleteStream: A run was left open, none was seen, or a source failed before it gave anything.
         """
         self.start()
-        return await self._waiters.results()
+        return await self._told(self._waiters.results())
 
     @overload
     async def when(
@@ -296,7 +295,7 @@ class RunStream:
         """
         kinds = signal_classes(kind)
         self.start()
-        return await self._waiters.when(kinds, run_id, scope, predicate, timeout, self._rewire)
+        return await self._told(self._waiters.when(kinds, run_id, scope, predicate, timeout, self._rewire))
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -315,8 +314,8 @@ class RunStream:
     ) -> None:
         # After an error handlers may still finish what they have; a cancelled task wants to leave now.
         await self._close(drain=error is None or isinstance(error, Exception))
-        if error is None and self._fatal is not None and not self._waiters.fatal_seen:
-            raise self._fatal
+        if error is None and self._failures.first is not None and not self._failures.seen:
+            raise self._failures.first
 
     async def aclose(self) -> None:
         """Stop all sources, let handlers finish what waits for them, and leave no task behind.
@@ -344,6 +343,14 @@ class RunStream:
             finally:
                 self._closing.set()
 
+    async def _told(self, waiting: Coroutine[Any, Any, S]) -> S:
+        """Await something, and note if it is a subscriber's exception that comes of it."""
+        try:
+            return await waiting
+        except Exception as error:
+            self._failures.raised(error)
+            raise
+
     def _rewire(self) -> None:
         """Have the engine build only what somebody listens to."""
         engine = self._engine
@@ -360,20 +367,16 @@ class RunStream:
     def _finish(self) -> None:
         for hub in self._hubs:
             hub.complete()
-        if self._fatal is None:
-            self._waiters.end(self._pump.ending())
+        self._waiters.end(self._pump.ending())
 
     def _abort(self, error: Exception) -> None:
         """A subscriber raised and tests want to know: end everything, but not in the middle of a dispatch."""
-        if self._fatal is None:
-            self._fatal = error
-            asyncio.get_running_loop().call_soon(self._die)
+        if error is self._failures.first:
+            self._waiters.fail(error)
+            asyncio.get_running_loop().call_soon(self._die, error)
 
-    def _die(self) -> None:
-        if self._fatal is None:  # pragma: no cover - set before this is scheduled
-            return
+    def _die(self, error: Exception) -> None:
         for hub in self._hubs:
-            hub.error(self._fatal)
-        self._waiters.fail(self._fatal)
+            hub.error(error)
         self._pump.close("a subscriber failed")
         self._pump.end()

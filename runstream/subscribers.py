@@ -18,7 +18,7 @@ __all__ = ["Holds", "StreamIterator", "Worker", "discard"]
 T = TypeVar("T")
 
 
-def _never(_: Any) -> bool:
+def _never(_: Any) -> Any:
     return False
 
 
@@ -185,6 +185,7 @@ class StreamIterator(AsyncIterator[T]):
         start: Called at each step, so that the first one starts the reading.
         dispose: Ends the subscription.
         holds: What the stream waits for before it ends.
+        raised: Told what the iteration raises.
     """
 
     def __init__(
@@ -193,9 +194,11 @@ class StreamIterator(AsyncIterator[T]):
         start: Callable[[], None],
         dispose: Callable[[], None],
         holds: Holds[T] | None = None,
+        raised: Callable[[BaseException], None] = _never,
     ) -> None:
         self.buffer = buffer
         self._start = start
+        self._raised = raised
         self._holds = holds or Holds()
         self._last: list[T] = []
         # `break` leaves nothing behind: an iterator that nobody holds any more ends its subscription.
@@ -211,7 +214,8 @@ class StreamIterator(AsyncIterator[T]):
             self._holds.done(self._last.pop())
         try:
             item = await self.buffer.get()
-        except Exception:
+        except Exception as error:
+            self._raised(error)
             if self.buffer.closed and not len(self.buffer):
                 self.dispose()
             raise

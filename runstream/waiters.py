@@ -38,7 +38,6 @@ class Waiters:
         self._prune_at = _MIN_PRUNE
         self._end: End | None = None
         self._fatal: Exception | None = None
-        self.fatal_seen = False
 
     @property
     def progress(self) -> bool:
@@ -101,10 +100,10 @@ class Waiters:
         if on_change is not None:
             on_change()
         try:
-            return await waiter.future
-        except Exception as error:
-            self.fatal_seen = self.fatal_seen or error is self._fatal
-            raise
+            found = await waiter.future
+            if self._fatal is not None:  # in the very turn in which the future was resolved
+                raise self._fatal
+            return found
         finally:
             self._waiting.remove(waiter)
             if not waiter.future.cancelled() and waiter.future.done():

@@ -107,7 +107,7 @@ async def test_other_parts_gaps_and_kinds_are_not_joined() -> None:
     ]
     buffer: QueueBuffer[Signal] = QueueBuffer(10)
     for item in items:
-        buffer.put(item)
+        buffer.put(item)  # type: ignore[arg-type]
     assert await drain(buffer) == items
     assert buffer.conflated == 0
 
