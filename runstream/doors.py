@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
-from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Iterable
+from collections.abc import AsyncIterable, Callable, Hashable, Iterable
 from typing import Any, Final
 
 import structlog
@@ -17,6 +16,7 @@ from runstream.core.signals import ActionRequired
 from runstream.core.state import RunState
 from runstream.errors import SlowConsumer
 from runstream.failures import Failures
+from runstream.handlers import Handler, is_coroutine_function
 from runstream.hub import Hub, Subscriber, name_of
 from runstream.pump import Pump, SourceHandle
 from runstream.queueing import QueueBuffer
@@ -77,12 +77,12 @@ class Doors:
         """Subscribe a function or coroutine function to signals."""
         if not callable(fn):
             raise TypeError(f"a handler is a function, not {type(fn).__name__}")
-        is_async = inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+        is_async = is_coroutine_function(fn)
         if policy is not None and not is_async:
             raise TypeError(
                 "a policy is for coroutine functions: a plain function is called as the signal happens"
             )
-        handler = _Handler(self, fn, name_of(fn))
+        handler = Handler(fn, name_of(fn), self.returned)
         worker = self._worker(handler, policy or "wait", awaiting=not is_async)
         take: Callable[[Any], None] = worker.put if is_async else handler.call
 
@@ -124,6 +124,8 @@ class Doors:
 
         self._buffers.add(buffer)
         subscription = self._hubs[kind].connect(Subscriber(take, buffer.finish, buffer.finish, name="async for"))
+        if buffer.closed:  # by the replay already
+            subscription.dispose()
 
         def dispose() -> None:
             subscription.dispose()
@@ -135,13 +137,25 @@ class Doors:
         """The tasks of all handlers."""
         return [worker.task for worker in self._workers if worker.task is not None]
 
-    async def settle(self, tasks: Iterable[asyncio.Task[None]], deadline: float) -> None:
-        """Wait for tasks, until the deadline (monotonic seconds) at most."""
-        waiting = _others(tasks)
-        if waiting:
-            await asyncio.wait(waiting, timeout=max(deadline - time.monotonic(), 0.0))
+    async def close(self, timeout: float, *, drain: bool) -> None:  # noqa: ASYNC109 - it bounds several waits
+        """Stop the sources, end the stream, and leave no task behind.
 
-    async def cancel(self, sources: Iterable[asyncio.Task[None]], deadline: float) -> None:
+        Args:
+            timeout: How long it may take, in seconds; what is not done then is cancelled.
+            drain: Whether handlers may finish what waits for them.
+        """
+        deadline = time.monotonic() + timeout
+        sources = self._pump.close("the stream was closed")
+        try:
+            await _settle(sources, deadline)
+            self._pump.end()
+            if drain:
+                await _settle(self.tasks(), deadline)
+        finally:
+            self._pump.end()
+            await self._cancel(sources, deadline)
+
+    async def _cancel(self, sources: Iterable[asyncio.Task[None]], deadline: float) -> None:
         """Cancel what is left, and wait until it is gone; what refuses to go is logged, not waited for."""
         for worker in tuple(self._workers):
             if worker.task is not asyncio.current_task():
@@ -158,7 +172,7 @@ class Doors:
         if _brings_source(signal) and isinstance(outcome, Source | AsyncIterable | abc.ObservableBase):
             self._attach(outcome, scope=signal.scope)
 
-    def _worker(self, handler: _Handler, policy: str, *, awaiting: bool) -> Worker[Any]:
+    def _worker(self, handler: Handler, policy: str, *, awaiting: bool) -> Worker[Any]:
         def ended(error: SlowConsumer) -> None:
             self._failures.ended("signals", handler.name, error, buffered=len(buffer))
             handler.disconnect()
@@ -215,43 +229,19 @@ class Doors:
             self._conflated += buffer.conflated
 
 
-class _Handler:
-    """One function given to ``on``."""
-
-    def __init__(self, doors: Doors, fn: Callable[[Any], Any], name: str) -> None:
-        self.name = name
-        self.worker: Worker[Any] | None = None
-        self.disconnect: Callable[[], None] = lambda: None
-        self._doors = doors
-        self._fn = fn
-
-    def call(self, signal: Any) -> None:
-        """Call a plain function, in the pump."""
-        outcome = self._fn(signal)
-        if outcome is None:
-            return
-        if inspect.isawaitable(outcome):
-            # A lambda that calls a coroutine function: what it returned is awaited, in order, in a task.
-            assert self.worker is not None
-            self.worker.put((signal, outcome))
-        else:
-            self._doors.returned(signal, outcome)
-
-    async def call_async(self, signal: Any) -> None:
-        """Call a coroutine function, in its worker."""
-        self._doors.returned(signal, await self._fn(signal))
-
-    async def finish_call(self, item: tuple[Any, Awaitable[Any]]) -> None:
-        """Await what a plain function returned, in its worker."""
-        self._doors.returned(item[0], await item[1])
-
-
 def _brings_source(signal: object) -> bool:
     return type(signal) is ActionRequired
 
 
 def _run_key(state: RunState) -> Hashable:
     return state.scope, state.run_id
+
+
+async def _settle(tasks: Iterable[asyncio.Task[None]], deadline: float) -> None:
+    """Wait for tasks, until the deadline (monotonic seconds) at most."""
+    waiting = _others(tasks)
+    if waiting:
+        await asyncio.wait(waiting, timeout=max(deadline - time.monotonic(), 0.0))
 
 
 def _others(tasks: Iterable[asyncio.Task[None]]) -> set[asyncio.Task[None]]:

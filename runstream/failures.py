@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Literal
+from typing import Final, Literal
 
 import structlog
 
-__all__ = ["Failures", "run_id_of", "where"]
+__all__ = ["GUARDED", "Failures", "run_id_of", "where"]
 
 _log = structlog.get_logger("runstream")
+
+GUARDED: Final = (Exception, asyncio.CancelledError)
+"""What is caught of a subscriber: also the result of a cancelled future, which must not cancel the source."""
 
 
 class Failures:
@@ -39,10 +43,12 @@ class Failures:
         self.seen = False
         self._notify = notify
 
-    def report(self, channel: str, subscriber: str, value: object, error: Exception) -> None:
+    def report(self, channel: str, subscriber: str, value: object, error: BaseException) -> None:
         """A subscriber raised."""
         self.count += 1
         if self.mode == "raise":
+            if not isinstance(error, Exception):  # CancelledError, which would cancel whoever awaits
+                error = RuntimeError(f"{type(error).__name__} in {subscriber}").with_traceback(error.__traceback__)
             self._raise(error)
             return
         _log.error(

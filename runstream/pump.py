@@ -167,7 +167,7 @@ class Pump:
 
     def _read(self, handle: SourceHandle) -> None:
         task = asyncio.get_running_loop().create_task(
-            handle._source.run(handle._inlet), name=f"runstream source {handle.name}"
+            _run(handle._source, handle._inlet), name=f"runstream source {handle.name}"
         )
         handle._task = task
         # Not in the coroutine: one that is cancelled before its first step runs nothing of itself.
@@ -240,3 +240,7 @@ class Pump:
         if len(self._names) > _NAMES:
             self._names.popitem(last=False)
         return name if count == 1 else f"{name}#{count}"
+
+
+async def _run(source: Source, inlet: SourceInlet) -> None:
+    await source.run(inlet)

@@ -14,6 +14,7 @@ from reactivex import Observable
 from reactivex.disposable import Disposable
 
 from runstream.buffers import Gate, Policy
+from runstream.channels import Channels
 from runstream.core.limits import Limits, Stats
 from runstream.core.signals import Signal
 from runstream.core.state import RunState
@@ -21,12 +22,12 @@ from runstream.doors import Doors
 from runstream.engine import Engine
 from runstream.events import Event, Reject
 from runstream.failures import Failures
-from runstream.hub import Hub, OnSubscriberError
+from runstream.hub import OnSubscriberError
 from runstream.intake import Dialect
 from runstream.latest import Latest
 from runstream.model.run import Run
 from runstream.pump import Pump, SourceHandle
-from runstream.selection import PROGRESS, Selector, signal_classes
+from runstream.selection import Selector, signal_classes
 from runstream.sources.adapters import Adaptable, adapt
 from runstream.subscribers import StreamIterator
 from runstream.waiters import Waiters
@@ -77,38 +78,33 @@ class RunStream:
         gate = Gate(wait_timeout)
         self._pump = Pump(engine, gate, dialect, self._finish)
         self._waiters = Waiters(engine.states, engine.state)
-        shared: dict[str, Any] = {"failures": self._failures, "on_change": self._rewire}
-        self._events: Hub[Event] = Hub("events", **shared)
-        self._runs: Hub[RunState] = Hub("runs", replay=engine.states, **shared)
-        self._signals: Hub[Signal] = Hub("signals", **shared)
-        self._rejects: Hub[Reject] = Hub("rejects", **shared)
-        hubs: tuple[Hub[Any], ...] = (self._events, self._runs, self._signals, self._rejects)
-        self._hubs = hubs
+        self._channels = Channels(engine, self._failures, self._waiters)
         held = engine.limits.max_open_runs + engine.limits.max_finished_runs
-        self._doors = Doors(hubs, gate, self._pump, self._failures, self.attach, size=buffer, held_runs=held)
-        engine.on_signal = self._signal
+        self._doors = Doors(
+            self._channels.all, gate, self._pump, self._failures, self.attach, size=buffer, held_runs=held
+        )
         for source in sources:
             self.attach(source)
 
     @property
     def events(self) -> Observable[Event]:
         """What the wire said, decoded and deduplicated."""
-        return self._events.observable
+        return self._channels.events.observable
 
     @property
     def runs(self) -> Observable[RunState]:
         """The latest state of each run, after each change; late subscribers get the held ones first."""
-        return self._runs.observable
+        return self._channels.runs.observable
 
     @property
     def signals(self) -> Observable[Signal]:
         """Derived events, once per fact."""
-        return self._signals.observable
+        return self._channels.signals.observable
 
     @property
     def rejects(self) -> Observable[Reject]:
         """Input that could not be used."""
-        return self._rejects.observable
+        return self._channels.rejects.observable
 
     @property
     def latest(self) -> Latest:
@@ -295,7 +291,8 @@ class RunStream:
         """
         kinds = signal_classes(kind)
         self.start()
-        return await self._told(self._waiters.when(kinds, run_id, scope, predicate, timeout, self._rewire))
+        waiting = self._waiters.when(kinds, run_id, scope, predicate, timeout, self._channels.rewire)
+        return await self._told(waiting)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -329,19 +326,10 @@ class RunStream:
             await self._closing.wait()
             return
         self._closing = asyncio.Event()
-        deadline = time.monotonic() + self._close_timeout
-        sources = self._pump.close("the stream was closed")
         try:
-            await self._doors.settle(sources, deadline)
-            self._pump.end()
-            if drain:
-                await self._doors.settle(self._doors.tasks(), deadline)
+            await self._doors.close(self._close_timeout, drain=drain)
         finally:
-            self._pump.end()
-            try:
-                await self._doors.cancel(sources, deadline)
-            finally:
-                self._closing.set()
+            self._closing.set()
 
     async def _told(self, waiting: Coroutine[Any, Any, S]) -> S:
         """Await something, and note if it is a subscriber's exception that comes of it."""
@@ -351,22 +339,8 @@ class RunStream:
             self._failures.raised(error)
             raise
 
-    def _rewire(self) -> None:
-        """Have the engine build only what somebody listens to."""
-        engine = self._engine
-        engine.on_event = self._events.push if len(self._events) else None
-        engine.on_state = self._runs.push if len(self._runs) else None
-        engine.on_reject = self._rejects.push if len(self._rejects) else None
-        engine.progress = self._signals.progress or self._waiters.progress
-
-    def _signal(self, signal: Signal) -> None:
-        if type(signal) not in PROGRESS or self._waiters.progress:
-            self._waiters.offer(signal)
-        self._signals.push(signal)
-
     def _finish(self) -> None:
-        for hub in self._hubs:
-            hub.complete()
+        self._channels.complete()
         self._waiters.end(self._pump.ending())
 
     def _abort(self, error: Exception) -> None:
@@ -376,7 +350,6 @@ class RunStream:
             asyncio.get_running_loop().call_soon(self._die, error)
 
     def _die(self, error: Exception) -> None:
-        for hub in self._hubs:
-            hub.error(error)
+        self._channels.error(error)
         self._pump.close("a subscriber failed")
         self._pump.end()

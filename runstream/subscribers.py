@@ -158,8 +158,7 @@ class Worker(Generic[T]):
 
     def _report(self, item: T, error: BaseException) -> None:
         value = item[0] if isinstance(item, tuple) else item
-        known = error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__} in {self._name}")
-        self._failures.report(self._channel, self._name, value, known.with_traceback(error.__traceback__))
+        self._failures.report(self._channel, self._name, value, error)
 
     def _forget(self) -> None:
         # A call that goes on may still bring a source: its own hold stays until it returns.

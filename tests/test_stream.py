@@ -335,6 +335,50 @@ async def test_in_mode_raise_iteration_raises_too() -> None:
             [signal async for signal in signals]
 
 
+async def test_the_result_of_a_cancelled_future_in_a_callback_cancels_nobody() -> None:
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.cancel()
+    with capture_logs() as logs:
+        async with RunStream(Told(completed())) as stream:
+            stream.on(RunCreated, lambda _: future.result())
+            assert (await stream.result()).is_complete
+    assert [log["error"] for log in logs] == ["CancelledError"]
+    async with RunStream(Told(completed()), on_subscriber_error="raise") as stream:
+        stream.on(RunCreated, lambda _: future.result())
+        with pytest.raises(RuntimeError, match="CancelledError in"):
+            await stream.result()
+
+
+async def test_a_late_iterator_over_more_runs_than_it_may_hold_is_ended() -> None:
+    with capture_logs() as logs:
+        async with RunStream(Told(completed("a")), Told(completed("b"), stays=True), buffer=1) as stream:
+            await stream.when(RunCompleted, run_id="run_b_0001")
+            states = stream.iter("runs", policy="error")
+            assert len(stream._channels.runs) == 0
+            assert (await anext(states)).run_id == "run_a_0001"
+            with pytest.raises(SlowConsumer):
+                await anext(states)
+    assert [log["event"] for log in logs] == ["slow_consumer"]
+
+
+async def test_a_source_that_is_no_coroutine_fails_alone() -> None:
+    class Wrong:
+        name = "wrong"
+
+        def run(self, inlet: Inlet) -> None:
+            inlet.connected()
+
+    with capture_logs() as logs:
+        async with RunStream(Wrong(), Told(completed())) as stream:  # type: ignore[arg-type]
+            errors: list[SourceError] = []
+            stream.on(SourceError, errors.append)
+            assert (await stream.result()).is_complete
+            assert [(error.source, error.reason) for error in errors] == [("wrong", "TypeError in the source")]
+    assert [(log["event"], log["source"], log["error"]) for log in logs] == [
+        ("source_failed", "wrong", "TypeError")
+    ]
+
+
 async def test_a_subscriber_that_blocks_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runstream.hub.SLOW_SECONDS", 0.02)
 
