@@ -1,0 +1,35 @@
+"""The shortest way in: a URL becomes a stream."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from runstream.sources.websocket import WebSocketSource
+from runstream.stream import RunStream
+
+__all__ = ["connect"]
+
+_STREAM = ("limits", "dialect", "clock", "on_subscriber_error", "wait_timeout", "close_timeout", "buffer")
+
+
+def connect(url: str, **options: Any) -> RunStream:
+    """A stream of the runs that a WebSocket URL tells of.
+
+    ::
+
+        async with runstream.connect("wss://gateway.example/runs", auth=token) as stream:
+            run = await stream.result()
+
+    Args:
+        url: A ``ws://`` or ``wss://`` URL.
+        options: What :class:`~runstream.WebSocketSource` and :class:`~runstream.RunStream` take.
+
+    Raises:
+        ValueError: The URL has another scheme.
+        TypeError: An unknown option.
+    """
+    if urlsplit(url).scheme not in ("ws", "wss"):
+        raise ValueError("connect() takes a ws:// or wss:// URL; other sources go to RunStream(source)")
+    stream = {name: options.pop(name) for name in _STREAM if name in options}
+    return RunStream(WebSocketSource(url, **options), **stream)

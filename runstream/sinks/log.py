@@ -1,0 +1,181 @@
+"""The logging sink: signals in, structlog events out. What a run says stays out unless it is asked for."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import structlog
+from reactivex import Observable
+from reactivex import abc as rx_abc
+
+from runstream.core.signals import (
+    ActionRequired,
+    ArgumentsDelta,
+    MessageIncomplete,
+    RunCancelled,
+    RunCompleted,
+    RunCreated,
+    RunExpired,
+    RunFailed,
+    RunIncomplete,
+    RunInterrupted,
+    RunPaused,
+    RunSignal,
+    RunStalled,
+    RunStatusChanged,
+    Signal,
+    SourceDisconnected,
+    SourceError,
+    SourceSignal,
+    StepCreated,
+    StepFailed,
+    TextDelta,
+    TextReplaced,
+    ToolCallCompleted,
+)
+
+__all__ = ["log_record", "log_signals"]
+
+# Level, event name, fields.
+Record: TypeAlias = tuple[str, str, dict[str, Any]]
+
+_LEVELS: dict[type, str] = {
+    RunFailed: "error",
+    StepFailed: "error",
+    RunExpired: "warning",
+    RunIncomplete: "warning",
+    RunInterrupted: "warning",
+    RunStalled: "warning",
+    RunCancelled: "warning",
+    MessageIncomplete: "warning",
+    SourceError: "warning",
+    SourceDisconnected: "warning",
+    TextDelta: "debug",
+    TextReplaced: "debug",
+    ArgumentsDelta: "debug",
+}
+
+
+def log_record(signal: Signal, *, include_text: bool = False, include_arguments: bool = False) -> Record:
+    """What a signal is in a log: level, event name (the signal's type) and fields.
+
+    Args:
+        signal: The signal.
+        include_text: Whether message text and the words of errors may stand in the fields.
+        include_arguments: Whether the arguments of tool calls may.
+    """
+    kind: Any = type(signal)
+    fields: dict[str, Any] = {"key": signal.key}
+    if isinstance(signal, RunSignal):
+        fields |= {"run_id": signal.run_id, "thread_id": signal.thread_id}
+    elif isinstance(signal, SourceSignal):
+        fields |= {"source": signal.source, "reason": signal.reason, "attempt": signal.attempt}
+    if signal.scope:
+        fields["scope"] = signal.scope
+    fields |= _details(signal, include_text, include_arguments)
+    return _LEVELS.get(kind, "info"), signal.type, {name: _plain(value) for name, value in fields.items()}
+
+
+def _details(signal: Any, text: bool, arguments: bool) -> dict[str, Any]:
+    match signal:
+        case RunCreated(run=run):
+            return {"assistant_id": run.assistant_id, "model": run.model, "status": run.status.value}
+        case RunStatusChanged(before=before, after=after):
+            return {"before": before.value if before is not None else None, "after": after.value}
+        case ActionRequired(action=action, calls=calls):
+            found: dict[str, Any] = {"action": action.type, "calls": [call.name for call in calls]}
+            return found | ({"arguments": [call.arguments for call in calls]} if arguments else {})
+        case RunCompleted() | RunFailed() | RunCancelled() | RunExpired() | RunIncomplete():
+            return _ending(signal, text)
+        case RunPaused(round=rounds):
+            return {"round": rounds}
+        case RunInterrupted(reason=reason, last_event_id=last, attempts=attempts):
+            return {"reason": reason, "last_event_id": last, "attempts": attempts}
+        case RunStalled(idle=idle, limit=limit):
+            return {"idle": idle, "limit": limit}
+        case StepCreated(step=step):
+            return {"step_id": step.id, "step_type": step.type}
+        case TextDelta(message_id=id, part=part, offset=offset, delta=delta):
+            shown = {"message_id": id, "part": part, "offset": offset, "characters": len(delta)}
+            return shown | ({"text": delta} if text else {})
+        case TextReplaced(message_id=id, part=part, text=whole):
+            return {"message_id": id, "part": part, "characters": len(whole)} | ({"text": whole} if text else {})
+        case ArgumentsDelta(call_id=id, offset=offset, delta=delta):
+            shown = {"call_id": id, "offset": offset, "characters": len(delta)}
+            return shown | ({"arguments": delta} if arguments else {})
+        case ToolCallCompleted(call_id=id, call=call):
+            return {"call_id": id, "tool": call.name} | ({"arguments": call.arguments} if arguments else {})
+        case SourceError(error=error) if error is not None:
+            # The words of the server's error are its own, and may quote the conversation.
+            shown = {
+                "error_type": error.type,
+                "code": error.code,
+                "reason": error.message if text else "server error",
+            }
+            return shown
+    for name in ("step", "message"):
+        item = getattr(signal, name, None)
+        if item is not None:
+            return {f"{name}_id": item.id}
+    return {}
+
+
+def _ending(signal: Any, text: bool) -> dict[str, Any]:
+    run = signal.run
+    found: dict[str, Any] = {"duration": signal.duration, "assistant_id": run.assistant_id, "model": run.model}
+    if run.usage is not None:
+        found |= {
+            "prompt_tokens": run.usage.prompt_tokens,
+            "completion_tokens": run.usage.completion_tokens,
+            "total_tokens": run.usage.total_tokens,
+        }
+    if run.last_error is not None:
+        found["error_code"] = run.last_error.code
+        if text:
+            found["error_message"] = run.last_error.message
+    if run.incomplete_details is not None:
+        found["incomplete_reason"] = run.incomplete_details.reason
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """The value with its control characters escaped: what came over the wire must not forge a log line."""
+    if isinstance(value, str):
+        return value if value.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def log_signals(
+    signals: Observable[Signal],
+    logger: Any = None,
+    *,
+    progress: bool = False,
+    include_text: bool = False,
+    include_arguments: bool = False,
+) -> rx_abc.DisposableBase:
+    """Log every signal of an Observable, each at the level of its meaning.
+
+    Failed runs and steps are errors; expired, incomplete, cancelled, interrupted and stalled runs, and trouble with
+    sources, are warnings; growing text is debug, and left out unless ``progress``. Nothing is configured here.
+
+    Args:
+        signals: The signals: ``stream.signals``, or a pipeline's.
+        logger: A structlog (or standard library) logger that takes fields; structlog's own by default.
+        progress: Whether to log growing text and arguments.
+        include_text: Whether message text and the words of errors may be logged.
+        include_arguments: Whether the arguments of tool calls may be logged.
+
+    Returns:
+        A disposable that ends the logging.
+    """
+    log = logger if logger is not None else structlog.get_logger("runstream")
+
+    def write(signal: Signal) -> None:
+        if not progress and isinstance(signal, TextDelta | ArgumentsDelta):
+            return
+        level, event, fields = log_record(signal, include_text=include_text, include_arguments=include_arguments)
+        getattr(log, level)(event, **fields)
+
+    return signals.subscribe(write)
