@@ -146,10 +146,11 @@ def test_recordings_of_a_conversation_fold_the_same(conversation: Conversation, 
 @given(scripts())
 def test_every_object_survives_json(told: Script) -> None:
     """``from_json(to_json(x)) == x`` for everything that was told and everything that came of it."""
-    objects: list[Any] = []
-    for event in told.events:
-        if isinstance(event.data, dict) and event.name != "error":
-            objects.append(_typed(event.name, event.data))
+    objects: list[Any] = [
+        _typed(event.name, event.data)
+        for event in told.events
+        if isinstance(event.data, dict) and event.name != "error"
+    ]
     (state,) = fold(told.raw_events()).runs
     objects += [state.run, *state.steps, *state.messages]
     for item in objects:
