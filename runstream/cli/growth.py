@@ -28,7 +28,8 @@ class _Text:
         self.signal = signal  # any of its own: for the columns before it
         self.pending = ""
         self.since = signal.at
-        self.continued = False  # whether what is pending goes on in a line that was shown
+        # Whether what is pending goes on with what was shown: then a space between the two shows nothing.
+        self.continued = not isinstance(signal, TextReplaced) and signal.offset > 0
 
 
 class Growth:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-import msgspec
-
+from runstream.errors import DecodeError
 from runstream.model.base import Unknown, WireStruct
 from runstream.model.frozen import ABSENT_LIST, FrozenList, FrozenMap, freeze
-from runstream.model.shared import Tagged
+from runstream.model.jsontext import decode_json
+from runstream.model.shared import Number, Tagged
 from runstream.model.tools import RankingOptions
 
 __all__ = [
@@ -40,14 +40,15 @@ __all__ = [
 
 
 def parse_arguments(text: str | None) -> tuple[Any, str | None]:
-    """The arguments of a call, parsed (read-only), or why they can't be: ``(value, None)`` or ``(None, error)``."""
+    """The arguments of a call, parsed (read-only), or why they can't be: ``(value, None)``, ``(None, error)``."""
     try:
-        return freeze(msgspec.json.decode(text or "")), None
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        return None, f"Arguments are not JSON: {error or 'nested too deeply'}"
+        return freeze(decode_json((text or "").encode())), None
+    except (DecodeError, UnicodeError) as error:
+        reason = error.reason if isinstance(error, DecodeError) else str(error)
+        return None, f"Arguments are not JSON: {reason.removeprefix('Not JSON: ')}"
 
 
-class FunctionCall(WireStruct):
+class FunctionCall(WireStruct, frozen=True, kw_only=True):
     """Name, arguments (JSON text, may still be growing) and output of a function call."""
 
     name: str | None = None
@@ -55,7 +56,7 @@ class FunctionCall(WireStruct):
     output: str | None = None
 
 
-class FunctionToolCall(Tagged, tag="function"):
+class FunctionToolCall(Tagged, frozen=True, kw_only=True, tag="function"):
     """A call of one of the application's functions."""
 
     id: str
@@ -72,42 +73,42 @@ class FunctionToolCall(Tagged, tag="function"):
         return self.function.arguments
 
 
-class LogsOutput(Tagged, tag="logs"):
+class LogsOutput(Tagged, frozen=True, kw_only=True, tag="logs"):
     """Text that the code printed."""
 
     logs: str | None = None
     index: int | None = None
 
 
-class ImageFileRef(WireStruct):
+class ImageFileRef(WireStruct, frozen=True, kw_only=True):
     """A file that holds an image."""
 
     file_id: str | None = None
     detail: str | None = None
 
 
-class ImageOutput(Tagged, tag="image"):
+class ImageOutput(Tagged, frozen=True, kw_only=True, tag="image"):
     """An image that the code made."""
 
     image: ImageFileRef | None = None
     index: int | None = None
 
 
-class UnknownOutput(Unknown, tag_field="type", tag="$unknown"):
+class UnknownOutput(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
     """Any other output of code, as it came."""
 
 
 CodeOutput: TypeAlias = LogsOutput | ImageOutput | UnknownOutput
 
 
-class CodeInterpreterCall(WireStruct):
+class CodeInterpreterCall(WireStruct, frozen=True, kw_only=True):
     """The code that ran, and its outputs."""
 
     input: str | None = None
     outputs: tuple[CodeOutput, ...] = ABSENT_LIST
 
 
-class CodeInterpreterToolCall(Tagged, tag="code_interpreter"):
+class CodeInterpreterToolCall(Tagged, frozen=True, kw_only=True, tag="code_interpreter"):
     """A run of the code interpreter."""
 
     id: str
@@ -124,24 +125,24 @@ class CodeInterpreterToolCall(Tagged, tag="code_interpreter"):
         return self.code_interpreter.input
 
 
-class FileSearchResult(WireStruct):
+class FileSearchResult(WireStruct, frozen=True, kw_only=True):
     """One hit of a file search; ``content`` only where the request asked for it."""
 
     file_id: str | None = None
     file_name: str | None = None
-    score: float | None = None
+    score: Number | None = None
     content: FrozenList | None = None
     attributes: FrozenMap | None = None
 
 
-class FileSearchCall(WireStruct):
+class FileSearchCall(WireStruct, frozen=True, kw_only=True):
     """How the files were searched, and what was found."""
 
     ranking_options: RankingOptions | None = None
     results: tuple[FileSearchResult, ...] = ABSENT_LIST
 
 
-class FileSearchToolCall(Tagged, tag="file_search"):
+class FileSearchToolCall(Tagged, frozen=True, kw_only=True, tag="file_search"):
     """A file search."""
 
     id: str
@@ -158,7 +159,7 @@ class FileSearchToolCall(Tagged, tag="file_search"):
         return None
 
 
-class McpToolCall(Tagged, tag="mcp"):
+class McpToolCall(Tagged, frozen=True, kw_only=True, tag="mcp"):
     """A call of a Model Context Protocol tool (Azure): flat, and it may wait for approval."""
 
     id: str
@@ -168,7 +169,7 @@ class McpToolCall(Tagged, tag="mcp"):
     output: str | None = None
 
 
-class ConnectedAgentCall(WireStruct):
+class ConnectedAgentCall(WireStruct, frozen=True, kw_only=True):
     """What another agent was asked; the child run has an id and a thread of its own."""
 
     name: str | None = None
@@ -178,7 +179,7 @@ class ConnectedAgentCall(WireStruct):
     thread_id: str | None = None
 
 
-class ConnectedAgentToolCall(Tagged, tag="connected_agent"):
+class ConnectedAgentToolCall(Tagged, frozen=True, kw_only=True, tag="connected_agent"):
     """A call of another agent (Azure)."""
 
     id: str
@@ -195,13 +196,12 @@ class ConnectedAgentToolCall(Tagged, tag="connected_agent"):
         return self.connected_agent.arguments
 
 
-class UnknownToolCall(Unknown, tag_field="type", tag="$unknown"):
+class UnknownToolCall(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
     """Any other call, as it came; ``id``, ``name`` and ``arguments`` are read where they usually stand."""
 
     def _text(self, name: str) -> str | None:
-        inner = self.raw.get(self.type)
-        for place in (self.raw, inner):
-            value = place.get(name) if hasattr(place, "get") else None
+        for place in (self.raw, self.raw.get(self.type)):
+            value = place.get(name) if isinstance(place, FrozenMap) else None
             if isinstance(value, str):
                 return value
         return None
@@ -232,13 +232,13 @@ ToolCall: TypeAlias = (
 )
 
 
-class SubmitToolOutputs(WireStruct):
+class SubmitToolOutputs(WireStruct, frozen=True, kw_only=True):
     """The calls whose outputs are awaited."""
 
     tool_calls: tuple[ToolCall, ...] = ABSENT_LIST
 
 
-class SubmitToolOutputsAction(Tagged, tag="submit_tool_outputs"):
+class SubmitToolOutputsAction(Tagged, frozen=True, kw_only=True, tag="submit_tool_outputs"):
     """The run waits for the outputs of function calls."""
 
     submit_tool_outputs: SubmitToolOutputs
@@ -249,13 +249,13 @@ class SubmitToolOutputsAction(Tagged, tag="submit_tool_outputs"):
         return self.submit_tool_outputs.tool_calls
 
 
-class SubmitToolApproval(WireStruct):
+class SubmitToolApproval(WireStruct, frozen=True, kw_only=True):
     """The calls whose approval is awaited (Azure)."""
 
     tool_calls: tuple[ToolCall, ...] = ABSENT_LIST
 
 
-class SubmitToolApprovalAction(Tagged, tag="submit_tool_approval"):
+class SubmitToolApprovalAction(Tagged, frozen=True, kw_only=True, tag="submit_tool_approval"):
     """The run waits for somebody to approve tool calls (Azure)."""
 
     submit_tool_approval: SubmitToolApproval
@@ -266,17 +266,17 @@ class SubmitToolApprovalAction(Tagged, tag="submit_tool_approval"):
         return self.submit_tool_approval.tool_calls
 
 
-class UnknownAction(Unknown, tag_field="type", tag="$unknown"):
+class UnknownAction(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
     """Any other required action, as it came."""
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The calls in it, if there is a list of objects with ids where the known actions have theirs."""
         inner = self.raw.get(self.type)
-        calls = inner.get("tool_calls") if hasattr(inner, "get") else None
+        calls = inner.get("tool_calls") if isinstance(inner, FrozenMap) else None
         if not isinstance(calls, FrozenList):
             return ()
-        return tuple(UnknownToolCall(raw=call) for call in calls if hasattr(call, "get"))
+        return tuple(UnknownToolCall(raw=call) for call in calls if isinstance(call, FrozenMap))
 
 
 RequiredAction: TypeAlias = SubmitToolOutputsAction | SubmitToolApprovalAction | UnknownAction

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeAlias
 
 from runstream.model.base import Unknown, WireStruct
 from runstream.model.calls import CodeOutput, ImageFileRef
@@ -18,6 +19,7 @@ __all__ = [
     "ContentPartDelta",
     "FileSearchCallDelta",
     "FileSearchToolCallDelta",
+    "Fragment",
     "FunctionCallDelta",
     "FunctionToolCallDelta",
     "ImageFilePartDelta",
@@ -38,42 +40,46 @@ __all__ = [
 ]
 
 
-class TextContentDelta(WireStruct):
+class Fragment(Tagged, frozen=True, kw_only=True):
+    """A fragment of the item at ``index`` (0 where absent) of a list."""
+
+    index: int
+
+    _fallbacks: ClassVar[Mapping[str, Any]] = {"index": 0}
+
+
+class TextContentDelta(WireStruct, frozen=True, kw_only=True):
     """Text to append, and annotations by their index."""
 
     value: str | None = None
     annotations: tuple[Annotation, ...] = ABSENT_LIST
 
 
-class TextPartDelta(Tagged, tag="text"):
+class TextPartDelta(Fragment, frozen=True, kw_only=True, tag="text"):
     """A fragment of a text part."""
 
-    index: int = 0
     text: TextContentDelta | None = None
 
 
-class ImageFilePartDelta(Tagged, tag="image_file"):
+class ImageFilePartDelta(Fragment, frozen=True, kw_only=True, tag="image_file"):
     """A fragment of an image part."""
 
-    index: int = 0
     image_file: ImageFileRef | None = None
 
 
-class ImageUrlPartDelta(Tagged, tag="image_url"):
+class ImageUrlPartDelta(Fragment, frozen=True, kw_only=True, tag="image_url"):
     """A fragment of an image part."""
 
-    index: int = 0
     image_url: ImageUrl | None = None
 
 
-class RefusalPartDelta(Tagged, tag="refusal"):
+class RefusalPartDelta(Fragment, frozen=True, kw_only=True, tag="refusal"):
     """A fragment of a refusal."""
 
-    index: int = 0
     refusal: str | None = None
 
 
-class UnknownDelta(Unknown, tag_field="type", tag="$unknown"):
+class UnknownDelta(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
     """A fragment of anything else, as it came."""
 
 
@@ -82,22 +88,24 @@ ContentPartDelta: TypeAlias = (
 )
 
 
-class MessageDeltaBody(WireStruct):
+class MessageDeltaBody(WireStruct, frozen=True, kw_only=True):
     """What a message delta adds."""
 
     role: str | None = None
     content: tuple[ContentPartDelta, ...] = ABSENT_LIST
 
 
-class MessageDelta(WireStruct):
+class MessageDelta(WireStruct, frozen=True, kw_only=True):
     """A fragment of the message with this id. It carries no run id."""
 
     id: str
     delta: MessageDeltaBody
     object: str | None = None
 
+    _fallbacks: ClassVar[Mapping[str, Any]] = {"delta": MessageDeltaBody()}
 
-class FunctionCallDelta(WireStruct):
+
+class FunctionCallDelta(WireStruct, frozen=True, kw_only=True):
     """Arguments to append; name and output once."""
 
     name: str | None = None
@@ -105,48 +113,44 @@ class FunctionCallDelta(WireStruct):
     output: str | None = None
 
 
-class FunctionToolCallDelta(Tagged, tag="function"):
+class FunctionToolCallDelta(Fragment, frozen=True, kw_only=True, tag="function"):
     """A fragment of a function call."""
 
-    index: int = 0
     id: str | None = None
     function: FunctionCallDelta | None = None
 
 
-class CodeInterpreterCallDelta(WireStruct):
+class CodeInterpreterCallDelta(WireStruct, frozen=True, kw_only=True):
     """Code to append, and outputs by their index."""
 
     input: str | None = None
     outputs: tuple[CodeOutput, ...] = ABSENT_LIST
 
 
-class CodeInterpreterToolCallDelta(Tagged, tag="code_interpreter"):
+class CodeInterpreterToolCallDelta(Fragment, frozen=True, kw_only=True, tag="code_interpreter"):
     """A fragment of a run of the code interpreter."""
 
-    index: int = 0
     id: str | None = None
     code_interpreter: CodeInterpreterCallDelta | None = None
 
 
-class FileSearchCallDelta(WireStruct):
+class FileSearchCallDelta(WireStruct, frozen=True, kw_only=True):
     """Results so far: they replace those before."""
 
     ranking_options: RankingOptions | None = None
     results: FrozenList | None = None
 
 
-class FileSearchToolCallDelta(Tagged, tag="file_search"):
+class FileSearchToolCallDelta(Fragment, frozen=True, kw_only=True, tag="file_search"):
     """A fragment of a file search."""
 
-    index: int = 0
     id: str | None = None
     file_search: FileSearchCallDelta | None = None
 
 
-class McpToolCallDelta(Tagged, tag="mcp"):
+class McpToolCallDelta(Fragment, frozen=True, kw_only=True, tag="mcp"):
     """A fragment of an MCP call (Azure)."""
 
-    index: int = 0
     id: str | None = None
     name: str | None = None
     arguments: str | None = None
@@ -163,13 +167,13 @@ ToolCallDelta: TypeAlias = (
 )
 
 
-class MessageCreationDelta(Tagged, tag="message_creation"):
+class MessageCreationDelta(Tagged, frozen=True, kw_only=True, tag="message_creation"):
     """The step makes a message."""
 
     message_creation: MessageCreation | None = None
 
 
-class ToolCallsDelta(Tagged, tag="tool_calls"):
+class ToolCallsDelta(Tagged, frozen=True, kw_only=True, tag="tool_calls"):
     """Fragments of tool calls, each with the index of its call."""
 
     tool_calls: tuple[ToolCallDelta, ...] | None = None
@@ -178,15 +182,17 @@ class ToolCallsDelta(Tagged, tag="tool_calls"):
 StepDetailsDelta: TypeAlias = MessageCreationDelta | ToolCallsDelta | UnknownDelta
 
 
-class RunStepDeltaBody(WireStruct):
+class RunStepDeltaBody(WireStruct, frozen=True, kw_only=True):
     """What a step delta adds."""
 
     step_details: StepDetailsDelta | None = None
 
 
-class RunStepDelta(WireStruct):
+class RunStepDelta(WireStruct, frozen=True, kw_only=True):
     """A fragment of the step with this id. It carries no run id."""
 
     id: str
     delta: RunStepDeltaBody
     object: str | None = None
+
+    _fallbacks: ClassVar[Mapping[str, Any]] = {"delta": RunStepDeltaBody()}

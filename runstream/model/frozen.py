@@ -12,6 +12,8 @@ __all__ = ["ABSENT_LIST", "ABSENT_MAP", "FrozenList", "FrozenMap", "StringMap", 
 
 T = TypeVar("T")
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
 
 def freeze(value: Any) -> Any:
     """A read-only view of a JSON value (O(1)); scalars and frozen values come back as they are."""
@@ -20,20 +22,31 @@ def freeze(value: Any) -> Any:
         return FrozenMap(value)
     if kind is list:
         return FrozenList(value)
-    return value
+    if kind is str or kind is int or isinstance(value, _Frozen):
+        return value
+    # Nothing below is ever decoded; values made by hand may hold it.
+    if isinstance(value, list | tuple):
+        return value if value is ABSENT_LIST else FrozenList(value)
+    return FrozenMap(value) if isinstance(value, Mapping) else value
 
 
 def thaw(value: Any) -> Any:
     """A fresh, writable JSON value equal to ``value``: the inverse of :func:`freeze`, all the way down."""
+    if type(value) in _SCALARS:
+        return value
+    if isinstance(value, _Frozen):
+        value = value._data
+    if isinstance(value, dict):
+        return {key: thaw(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [thaw(item) for item in value]
     if isinstance(value, Mapping):
         return {key: thaw(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | FrozenList):
-        return [thaw(item) for item in value]
     return value
 
 
 def _hash(value: Any) -> int:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return hash(frozenset((key, _hash(item)) for key, item in value.items()))
     if isinstance(value, list | tuple):
         return hash(tuple(_hash(item) for item in value))
@@ -67,7 +80,7 @@ class _Frozen:
     def __deepcopy__(self: T, memo: dict[int, Any]) -> T:
         return self
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> str | tuple[Any, ...]:
         return (type(self), (self._data,))
 
 
@@ -108,7 +121,7 @@ class StringMap(FrozenMap):
     __slots__ = ()
 
     def __getitem__(self, key: str) -> str:
-        return cast(str, self._data[key])
+        return cast(str, freeze(self._data[key]))
 
 
 class FrozenList(_Frozen, Sequence[Any]):
@@ -121,7 +134,9 @@ class FrozenList(_Frozen, Sequence[Any]):
     __slots__ = ()
 
     def __init__(self, data: Sequence[Any] = ()) -> None:
-        object.__setattr__(self, "_data", data._data if isinstance(data, FrozenList) else list(data))
+        if isinstance(data, FrozenList):
+            data = data._data
+        object.__setattr__(self, "_data", data if type(data) is list else list(data))
 
     @overload
     def __getitem__(self, index: int) -> Any: ...

@@ -2,22 +2,24 @@
 
 A mapping goes in; a Struct comes out, and a list of the values that had an unexpected type. What the dialects of
 real servers do differently is read right here, without finding out which server it is: other spellings are the
-`_aliases` of a class, other units and shapes are `_coerce` and `_read_list` (wire reference, "Dialect differences").
+`_aliases` of a class, other places its `_derive`, other units and shapes the readers below (wire reference,
+"Dialect differences").
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct, inspect
+from msgspec import Struct, inspect, structs
 
 from runstream.errors import DecodeError
-from runstream.model.base import Unknown, Wire, WireStruct, decode_hook, decoder, wire_form
-from runstream.model.frozen import FrozenMap, thaw
+from runstream.model.base import Unknown, Wire, WireStruct, decode_hook, decoder, wire_form, wire_names
+from runstream.model.frozen import FrozenList, FrozenMap, StringMap, thaw
+from runstream.model.jsontext import Path, check_nesting, decode_json, plain, where
 
 __all__ = ["MILLISECONDS", "Issue", "read", "read_strictly"]
 
@@ -41,13 +43,22 @@ class Issue(Struct, frozen=True):
     fatal: bool = False
 
 
-class _Bad(enum.Enum):
-    """The one value that stands for "could not be read"."""
-
-    BAD = "bad"
+class _Absence(Issue, frozen=True):
+    """A required field that is absent. In a part that is no issue: an `Unknown` takes the part's place."""
 
 
-BAD = _Bad.BAD
+class _Mark(enum.Enum):
+    """Values that stand for what is no value."""
+
+    BAD = "could not be read"
+    SAME = "is written as the value says"
+
+
+BAD = _Mark.BAD
+SAME = _Mark.SAME
+
+# What reads a value: (value, its place, issues) -> (the value read or BAD, how to write it or SAME).
+Reader = Callable[[Any, Path, list[Issue]], tuple[Any, Any]]
 
 
 def read(kind: type[S], data: Mapping[str, Any], issues: list[Issue], path: str = "$") -> S | None:
@@ -55,34 +66,34 @@ def read(kind: type[S], data: Mapping[str, Any], issues: list[Issue], path: str 
 
     Args:
         kind: The wire object's class.
-        data: JSON builtins.
-        issues: Takes an entry for every value that was not readable.
+        data: JSON builtins. They are not copied: whoever hands them over must not write to them any more.
+        issues: Takes an entry for every value that was not readable; if the object was not, the last one says why.
         path: Where ``data`` stands, for the entries.
     """
-    value = _read_struct(_type_info(kind), data, path, issues)
-    return None if value is BAD else value  # type: ignore[no-any-return]
+    if issubclass(kind, Unknown) and isinstance(data, Mapping):
+        return kind(raw=Wire(data))
+    value, _ = _read_struct(kind, thaw(data) if isinstance(data, FrozenMap) else data, path, issues)
+    return None if value is BAD else value
 
 
 def read_strictly(kind: type[S], data: bytes | str | Mapping[str, Any]) -> S:
-    """Read JSON text or builtins as a ``kind``; the first unreadable value raises :class:`DecodeError`."""
-    builtins: Any = thaw(data) if isinstance(data, Mapping) else data
+    """Read JSON text or a mapping as a ``kind``; the first unreadable value raises :class:`DecodeError`."""
+    found: Any
     try:
-        if not isinstance(data, Mapping):
-            return decoder(kind).decode(data)  # type: ignore[no-any-return]
-        return msgspec.convert(builtins, kind, dec_hook=decode_hook)
+        if isinstance(data, Mapping):
+            found = plain(data)
+            return msgspec.convert(found, kind, dec_hook=decode_hook)
+        text = data.encode() if isinstance(data, str) else bytes(data)
+        check_nesting(text)
+        return decoder(kind).decode(text)  # type: ignore[no-any-return]
     except msgspec.ValidationError:
-        pass  # an unknown field, another dialect, or really wrong: the lenient reader tells them apart
+        # An unknown field, another dialect, or really wrong: the lenient reader tells them apart.
+        if not isinstance(data, Mapping):
+            found = decode_json(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise DecodeError("$", f"Not JSON: {error or 'nested too deeply'}") from error
-    try:
-        if not isinstance(builtins, dict):
-            builtins = msgspec.json.decode(builtins)
-        if not isinstance(builtins, dict):
-            raise DecodeError("$", f"Expected an object, got {_name(builtins)}")
-        issues: list[Issue] = []
-        value = read(kind, builtins, issues)
-    except RecursionError as error:
-        raise DecodeError("$", "Nested too deeply") from error
+    issues: list[Issue] = []
+    value = read(kind, found, issues)
     if issues or value is None:
         raise DecodeError(issues[0].path, issues[0].reason)
     return value
@@ -95,155 +106,250 @@ def _name(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
+def _bad(expected: str, value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
+    issues.append(Issue(where(path), f"Expected `{expected}`, got `{_name(value)}`"))
+    return BAD, value
+
+
+# -- objects -------------------------------------------------------------------------------------------
+
+
+class _Plan(Struct, frozen=True):
+    """How the fields of a class are read: (wire name, attribute, reader, whether required)."""
+
+    fields: tuple[tuple[str, str, Reader, bool], ...]
+    known: frozenset[str]
+    tag_field: str | None
+    tag: Any
+
+
 @cache
-def _type_info(kind: type[WireStruct]) -> inspect.StructType:
+def _plan(kind: type[WireStruct]) -> _Plan:
     info = inspect.type_info(kind)
     assert isinstance(info, inspect.StructType)
-    return info
-
-
-@cache
-def _plan(kind: type[WireStruct]) -> tuple[dict[str, inspect.Field], frozenset[str]]:
-    """The fields of a class by wire name, and all names that it knows on the wire."""
-    info = _type_info(kind)
-    fields = {item.encode_name: item for item in info.fields if not item.name.startswith("_")}
-    known = {*fields, *kind._aliases}
-    if info.tag_field is not None:
-        known.add(info.tag_field)
-    return fields, frozenset(known)
-
-
-def _read_struct(info: inspect.StructType, data: Any, path: str, issues: list[Issue]) -> Any:
-    kind: type[WireStruct] = info.cls
-    if not isinstance(data, Mapping):
-        issues.append(Issue(path, f"Expected `object`, got `{_name(data)}`"))
-        return BAD
-    fields, known = _plan(kind)
-    renamed = {kind._aliases[name]: value for name, value in data.items() if name in kind._aliases}
-    values: dict[str, Any] = {}
-    complete = True  # whether the fields alone can write the object again
-    for wire_name, item in fields.items():
-        alias = wire_name not in data or data[wire_name] is None
-        value = renamed.get(wire_name) if alias else data[wire_name]
-        where = f"{path}.{wire_name}"
-        if value is None:
-            if item.required:
-                reason = "is missing" if wire_name not in data else "is null"
-                issues.append(Issue(where, f"Required field `{wire_name}` {reason}", fatal=True))
-                return BAD
-            continue
-        result, faithful = _read_value(item.type, value, where, issues)
-        complete = complete and faithful and not (alias and wire_name in renamed)
-        if result is not BAD:
-            values[item.name] = result
-        elif item.required:
-            issues[-1] = Issue(issues[-1].path, issues[-1].reason, fatal=True)
-            return BAD
-    if not complete or any(value is not None for name, value in data.items() if name not in known):
-        by_wire_name = {fields_item.encode_name: fields_item.name for fields_item in fields.values()}
-        values["_wire"] = Wire(
-            {
-                name: _as_it_came(value, values.get(by_wire_name.get(name, "")))
-                for name, value in data.items()
-                if value is not None
-            }
-        )
-    return kind(**values)._completed()
-
-
-def _as_it_came(value: Any, read_as: Any) -> Any:
-    """``value``, with the nulls left out wherever it was read as an object of the model."""
-    nested = isinstance(read_as, WireStruct) or (
-        isinstance(read_as, tuple) and any(isinstance(item, WireStruct) for item in read_as)
+    fields = tuple(
+        (item.encode_name, item.name, _reader(item.type), item.required)
+        for item in info.fields
+        if not item.name.startswith("_")
     )
-    return wire_form(read_as) if nested else value
+    return _Plan(fields, wire_names(kind), info.tag_field, info.tag)
 
 
-def _read_value(info: inspect.Type, value: Any, path: str, issues: list[Issue]) -> tuple[Any, bool]:
-    """The value read as ``info`` (or BAD), and whether it is written the way it came."""
-    if isinstance(info, inspect.UnionType):
-        return _read_union(info, value, path, issues)
-    if isinstance(info, inspect.StructType):
-        result = _read_struct(info, value, path, issues)
-        return result, result is not BAD and result._wire is None
-    if isinstance(info, inspect.VarTupleType):
-        return _read_list(info, value, path, issues)
-    coerced = _coerce(info, value)
-    target = _python_type(info)
-    try:
-        return msgspec.convert(coerced, target, dec_hook=decode_hook), coerced is value
-    except (msgspec.ValidationError, TypeError) as error:
-        issues.append(Issue(path, str(error).split(" - at ")[0]))
-        return BAD, False
+def _read_struct(
+    kind: type[WireStruct], data: Any, path: Path, issues: list[Issue], tagged: bool = False
+) -> tuple[Any, Any]:
+    """Read an object. ``tagged``: its tag is known to be right, or to be absent."""
+    if not isinstance(data, dict):
+        return _bad("object", data, path, issues)
+    plan = _plan(kind)
+    tag = None if plan.tag_field is None else data.get(plan.tag_field)
+    if tag != plan.tag and not tagged:
+        place = where((path, plan.tag_field))
+        issues.append(Issue(place, f"Expected {plan.tag!r}, got {tag!r}", fatal=True))
+        return BAD, data
+    spelled = {kind._aliases[key]: key for key, item in data.items() if key in kind._aliases and item is not None}
+    typed = not spelled and tag == plan.tag  # whether the typed fields alone write it again
+    values: dict[str, Any] = {}
+    parts: dict[str, tuple[Any, Any]] = {}
+    for wire_name, name, reader, required in plan.fields:
+        key = wire_name if data.get(wire_name) is not None else spelled.get(wire_name, wire_name)
+        value = data.get(key)
+        fallback = kind._fallbacks.get(name, BAD)
+        if value is not None:
+            count = len(issues)
+            result, wire = reader(value, (path, key), issues)
+            typed = typed and wire is SAME
+            if wire is not SAME or isinstance(result, WireStruct | tuple):
+                parts[key] = result, wire
+            if result is not BAD:
+                values[name] = result
+            elif required and fallback is BAD:
+                # What is wrong there comes first; what follows from it is not worth an entry.
+                issues[count:] = [structs.replace(issues[count], fatal=True)]
+                return BAD, data
+        elif required and fallback is BAD:
+            reason = f"Required field `{wire_name}` is {'null' if wire_name in data else 'missing'}"
+            issues.append(_Absence(where((path, wire_name)), reason, fatal=True))
+            return BAD, data
+        if required and name not in values:
+            values[name], typed = fallback, False
+    if kind._derive(values):
+        typed = False
+    if typed and all(key in plan.known or item is None for key, item in data.items()):
+        return kind(**values), SAME
+    form = {
+        key: item if key not in parts else _form(*parts[key]) for key, item in data.items() if item is not None
+    }
+    return kind(_wire=Wire(form), **values), form
 
 
-def _read_list(info: inspect.VarTupleType, value: Any, path: str, issues: list[Issue]) -> tuple[Any, bool]:
-    faithful = True
-    if isinstance(value, Mapping) and isinstance(info.item_type, inspect.UnionType | inspect.StructType):
-        value, faithful = [value], False  # one part where a list of parts belongs (Alibaba's delta.content)
-    if not isinstance(value, list | tuple):
-        issues.append(Issue(path, f"Expected `array`, got `{_name(value)}`"))
-        return BAD, False
-    out = []
-    for index, item in enumerate(value):
-        result, same = _read_value(info.item_type, item, f"{path}[{index}]", issues)
-        if result is BAD:
-            return BAD, False
-        faithful = faithful and same
-        out.append(result)
-    return tuple(out), faithful
+def _form(result: Any, wire: Any) -> Any:
+    return wire_form(result) if wire is SAME else wire
 
 
-def _read_union(info: inspect.UnionType, value: Any, path: str, issues: list[Issue]) -> tuple[Any, bool]:
-    members = [item for item in info.types if isinstance(item, inspect.StructType)]
-    if isinstance(value, Mapping) and members:
-        fallback: inspect.StructType | None = None
-        for member in members:
-            if issubclass(member.cls, Unknown):
-                fallback = member
-            elif member.tag_field is None or value.get(member.tag_field) == member.tag:
-                result, same = _read_value(member, value, path, issues)
-                if result is not BAD:
-                    return result, same
-                break
-        if fallback is not None:
-            return fallback.cls(raw=FrozenMap(thaw(value))), True
-        issues.append(Issue(path, "Expected an object of a known type"))
-        return BAD, False
-    others = [item for item in info.types if not isinstance(item, inspect.NoneType | inspect.StructType)]
+def _read_union(
+    members: Mapping[Any, type[WireStruct]],
+    unknown: type[Unknown],
+    value: Any,
+    path: Path,
+    issues: list[Issue],
+) -> tuple[Any, Any]:
+    """Read an object by its ``type``; as unknown, if that is new or the object is not what it says."""
+    if not isinstance(value, dict):
+        return _bad("object", value, path, issues)
+    tag = value.get("type")
+    kind = members.get(tag) if isinstance(tag, str) else None
+    if tag is None:
+        # Fragments may lack it; then the name of the body says what it is.
+        named = [member for name, member in members.items() if name in value]
+        kind = named[0] if len(named) == 1 else None
     found: list[Issue] = []
-    for member in others:
-        result, same = _read_value(member, value, path, found)
+    if kind is not None:
+        result, wire = _read_struct(kind, value, path, found, tagged=True)
         if result is not BAD:
-            return result, same
-    issues.append(found[0] if found else Issue(path, f"Expected `object`, got `{_name(value)}`"))
-    return BAD, False
+            issues += found
+            return result, wire
+    issues += [structs.replace(issue, fatal=False) for issue in found if not isinstance(issue, _Absence)]
+    return unknown(raw=Wire(value)), SAME
 
 
-def _python_type(info: inspect.Type) -> Any:
-    if isinstance(info, inspect.IntType):
-        return int
-    if isinstance(info, inspect.CustomType | inspect.EnumType):
-        return info.cls
-    plain = {inspect.FloatType: float, inspect.StrType: str, inspect.BoolType: bool, inspect.NoneType: None}
-    return plain.get(type(info), Any)
+def _read_list(reader: Reader, value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
+    """Read an array; items that can't be read are left out of the value, not of what is written."""
+    if isinstance(value, dict) and value:
+        # One object where a list of them belongs (Alibaba's delta.content).
+        result, wire = reader(value, path, issues)
+        return (BAD, value) if result is BAD else ((result,), _form(result, wire))
+    if not isinstance(value, list):
+        return _bad("array", value, path, issues)
+    items: list[Any] = []
+    wires: list[Any] = []
+    typed = True
+    for index, item in enumerate(value):
+        result, wire = reader(item, (path, index), issues)
+        if result is not BAD:
+            items.append(result)
+        typed = typed and wire is SAME
+        wires.append((result, wire))
+    return tuple(items), SAME if typed else [_form(*pair) for pair in wires]
 
 
-def _seconds(value: Any) -> Any:
-    """Floats and milliseconds become whole Unix seconds (open-assistant-api; Alibaba and Astra)."""
-    if isinstance(value, float) and value == value and abs(value) != float("inf"):
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value >= MILLISECONDS:
-        return value // 1000
-    return value
+# -- single values -------------------------------------------------------------------------------------
 
 
-def _whole(value: Any) -> Any:
+def _read_str(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
+    return (value, SAME) if type(value) is str else _bad("str", value, path, issues)
+
+
+def _read_bool(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
+    return (value, SAME) if type(value) is bool else _bad("bool", value, path, issues)
+
+
+def _read_int(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
     """A float that is a whole number counts as an integer."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if type(value) is int:
+        return value, SAME
+    if type(value) is float and value.is_integer():
+        return int(value), value
+    return _bad("int", value, path, issues)
 
 
-def _coerce(info: inspect.Type, value: Any) -> Any:
+def _read_seconds(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
+    """Floats and milliseconds become whole Unix seconds (open-assistant-api; Alibaba and Astra)."""
+    if type(value) is not int and type(value) is not float:
+        return _bad("int", value, path, issues)
+    seconds = int(value)
+    if seconds >= MILLISECONDS:
+        seconds //= 1000
+    if seconds >= MILLISECONDS:
+        issues.append(Issue(where(path), f"{value} is not a Unix time, in seconds or milliseconds"))
+        return BAD, value
+    return seconds, SAME if seconds == value and type(value) is int else value
+
+
+def _read_float(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
+    if type(value) is float:
+        return value, SAME
+    try:
+        number = float(value) if type(value) is int else None
+    except OverflowError:
+        number = None
+    if number is None:
+        return _bad("float", value, path, issues)
+    return number, SAME if number == value else value
+
+
+def _read_enum(kind: type[enum.Enum], value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
+    return (kind(value), SAME) if type(value) is str else _bad("str", value, path, issues)
+
+
+def _read_map(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
+    return (FrozenMap(value), SAME) if isinstance(value, dict) else _bad("object", value, path, issues)
+
+
+def _read_array(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
+    return (FrozenList(value), SAME) if isinstance(value, list) else _bad("array", value, path, issues)
+
+
+def _read_strings(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
+    """Metadata; entries that are no strings are left out of the value, not of what is written."""
+    if not isinstance(value, dict):
+        return _bad("object", value, path, issues)
+    strings = {key: item for key, item in value.items() if type(item) is str}
+    if len(strings) == len(value):
+        return StringMap(value), SAME
+    for key, item in value.items():
+        if item is not None and type(item) is not str:
+            _bad("str", item, (path, key), issues)
+    return StringMap(strings), value
+
+
+# -- which reader a type has ---------------------------------------------------------------------------
+
+
+def _reader(info: inspect.Type) -> Reader:
+    if isinstance(info, inspect.UnionType):
+        return _union_reader(info)
+    if isinstance(info, inspect.StructType):
+        return partial(_read_struct, _kind(info))
+    if isinstance(info, inspect.VarTupleType):
+        return partial(_read_list, _reader(info.item_type))
+    if isinstance(info, inspect.EnumType):
+        return partial(_read_enum, info.cls)
+    if isinstance(info, inspect.CustomType):
+        return _CONTAINERS[info.cls]
     if isinstance(info, inspect.IntType):
-        return (_seconds if info.lt == MILLISECONDS else _whole)(value)
-    return value
+        return _read_seconds if info.lt == MILLISECONDS else _read_int
+    return _SCALARS[type(info)]
+
+
+_CONTAINERS: dict[type, Reader] = {StringMap: _read_strings, FrozenMap: _read_map, FrozenList: _read_array}
+_SCALARS: dict[type, Reader] = {
+    inspect.StrType: _read_str,
+    inspect.BoolType: _read_bool,
+    inspect.FloatType: _read_float,
+}
+
+
+def _kind(info: inspect.StructType) -> type[WireStruct]:
+    assert issubclass(info.cls, WireStruct)
+    return info.cls
+
+
+def _union_reader(info: inspect.UnionType) -> Reader:
+    types = [item for item in info.types if not isinstance(item, inspect.NoneType)]
+    if len(types) == 1:
+        return _reader(types[0])
+    members = {item.tag: _kind(item) for item in types if isinstance(item, inspect.StructType)}
+    unknown = next((kind for kind in members.values() if issubclass(kind, Unknown)), None)
+    by_type: Reader
+    if unknown is None:
+        (kind,) = members.values()
+        by_type = partial(_read_struct, kind)
+    else:
+        known = {tag: kind for tag, kind in members.items() if kind is not unknown}
+        by_type = partial(_read_union, known, unknown)
+    others = [item for item in types if not isinstance(item, inspect.StructType)]
+    if not others:
+        return by_type
+    by_value = _reader(others[0])  # a string, the only other thing that stands beside objects
+    return lambda value, path, issues: (by_type if isinstance(value, dict) else by_value)(value, path, issues)

@@ -51,14 +51,14 @@ class MessageStatus(OpenStrEnum):
 _TERMINAL = frozenset({MessageStatus.INCOMPLETE, MessageStatus.COMPLETED})
 
 
-class FileCitation(WireStruct):
+class FileCitation(WireStruct, frozen=True, kw_only=True):
     """The file that is cited, and the words, where given."""
 
     file_id: str | None = None
     quote: str | None = None
 
 
-class FileCitationAnnotation(Tagged, tag="file_citation"):
+class FileCitationAnnotation(Tagged, frozen=True, kw_only=True, tag="file_citation"):
     """``text[start_index:end_index]`` of the part cites a file."""
 
     text: str | None = None
@@ -68,13 +68,13 @@ class FileCitationAnnotation(Tagged, tag="file_citation"):
     index: int | None = None
 
 
-class FilePath(WireStruct):
+class FilePath(WireStruct, frozen=True, kw_only=True):
     """A file that the code interpreter made."""
 
     file_id: str | None = None
 
 
-class FilePathAnnotation(Tagged, tag="file_path"):
+class FilePathAnnotation(Tagged, frozen=True, kw_only=True, tag="file_path"):
     """``text[start_index:end_index]`` of the part stands for a file."""
 
     text: str | None = None
@@ -84,14 +84,14 @@ class FilePathAnnotation(Tagged, tag="file_path"):
     index: int | None = None
 
 
-class UrlCitation(WireStruct):
+class UrlCitation(WireStruct, frozen=True, kw_only=True):
     """The page that is cited."""
 
     url: str | None = None
     title: str | None = None
 
 
-class UrlCitationAnnotation(Tagged, tag="url_citation"):
+class UrlCitationAnnotation(Tagged, frozen=True, kw_only=True, tag="url_citation"):
     """``text[start_index:end_index]`` of the part cites a page (Azure)."""
 
     text: str | None = None
@@ -101,68 +101,66 @@ class UrlCitationAnnotation(Tagged, tag="url_citation"):
     index: int | None = None
 
 
-class UnknownAnnotation(Unknown, tag_field="type", tag="$unknown"):
+class UnknownAnnotation(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
     """Any other annotation, as it came."""
 
 
-Annotation: TypeAlias = (
-    FileCitationAnnotation | FilePathAnnotation | UrlCitationAnnotation | UnknownAnnotation
-)
+Annotation: TypeAlias = FileCitationAnnotation | FilePathAnnotation | UrlCitationAnnotation | UnknownAnnotation
 
 
-class TextContent(WireStruct):
+class TextContent(WireStruct, frozen=True, kw_only=True):
     """Text and what marks spans of it."""
 
     value: str | None = None
     annotations: tuple[Annotation, ...] = ABSENT_LIST
 
 
-class TextPart(Tagged, tag="text"):
+class TextPart(Tagged, frozen=True, kw_only=True, tag="text"):
     """A part of text."""
 
     text: TextContent
 
 
-class ImageFilePart(Tagged, tag="image_file"):
+class ImageFilePart(Tagged, frozen=True, kw_only=True, tag="image_file"):
     """An image in a file."""
 
     image_file: ImageFileRef
 
 
-class ImageUrl(WireStruct):
+class ImageUrl(WireStruct, frozen=True, kw_only=True):
     """An image at a URL."""
 
     url: str | None = None
     detail: str | None = None
 
 
-class ImageUrlPart(Tagged, tag="image_url"):
+class ImageUrlPart(Tagged, frozen=True, kw_only=True, tag="image_url"):
     """An image at a URL."""
 
     image_url: ImageUrl
 
 
-class RefusalPart(Tagged, tag="refusal"):
+class RefusalPart(Tagged, frozen=True, kw_only=True, tag="refusal"):
     """The model's refusal."""
 
     refusal: str | None = None
 
 
-class UnknownPart(Unknown, tag_field="type", tag="$unknown"):
+class UnknownPart(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
     """Any other content part, as it came."""
 
 
 ContentPart: TypeAlias = TextPart | ImageFilePart | ImageUrlPart | RefusalPart | UnknownPart
 
 
-class Attachment(WireStruct):
+class Attachment(WireStruct, frozen=True, kw_only=True):
     """A file attached to a message, and the tools that may use it."""
 
     file_id: str | None = None
     tools: FrozenList | None = None
 
 
-class Message(WireStruct):
+class Message(WireStruct, frozen=True, kw_only=True):
     """One message. Times are Unix seconds. Only ``id`` is required."""
 
     id: str
@@ -184,7 +182,7 @@ class Message(WireStruct):
     _aliases: ClassVar[Mapping[str, str]] = {"agent_id": "assistant_id"}
 
     def __repr__(self) -> str:
-        return f"Message(id={self.id!r}, role={self.role!r}, status={str(self.status)!r})"
+        return f"Message(id={self.id!r}, role={self.role!r}, status={self.status and self.status.value!r})"
 
     @property
     def is_terminal(self) -> bool:
@@ -204,9 +202,7 @@ class Message(WireStruct):
     @property
     def annotations(self) -> tuple[Annotation, ...]:
         """The annotations of all text parts."""
-        return tuple(
-            note for part in self.content if isinstance(part, TextPart) for note in part.text.annotations
-        )
+        return tuple(note for part in self.content if isinstance(part, TextPart) for note in part.text.annotations)
 
     @property
     def image_file_ids(self) -> tuple[str, ...]:
@@ -218,7 +214,7 @@ class Message(WireStruct):
         )
 
 
-class Thread(WireStruct):
+class Thread(WireStruct, frozen=True, kw_only=True):
     """A thread: the conversation that runs work on."""
 
     id: str

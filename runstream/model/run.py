@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-import msgspec
 from msgspec import structs
 
-from runstream.model.base import WireStruct, decode_hook, freeze_fields
+from runstream.model.base import WireStruct, frozen_as
 from runstream.model.calls import RequiredAction, ToolCall
-from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP, FrozenList, FrozenMap, StringMap
-from runstream.model.shared import LastError, OpenStrEnum, Timestamp, Usage
+from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP, FrozenList, FrozenMap, StringMap, thaw
+from runstream.model.shared import LastError, Number, OpenStrEnum, Timestamp, Usage, derive_usage, keep_usage
 from runstream.model.tools import ResponseFormat, Tool, ToolChoice, TruncationStrategy
 
 __all__ = ["IncompleteDetails", "Run", "RunStatus"]
@@ -48,13 +47,13 @@ _TERMINAL = frozenset(
 _PROCESSING = frozenset({RunStatus.QUEUED, RunStatus.IN_PROGRESS, RunStatus.CANCELLING})
 
 
-class IncompleteDetails(WireStruct):
+class IncompleteDetails(WireStruct, frozen=True, kw_only=True):
     """Why a run or message is incomplete: ``max_completion_tokens``, ``max_prompt_tokens``, or another reason."""
 
     reason: str | None = None
 
 
-class Run(WireStruct):
+class Run(WireStruct, frozen=True, kw_only=True):
     """One run. Every field but ``id`` and ``status`` may be absent on the wire, and reads as ``None`` (lists and
     mappings: empty) then. Times are Unix seconds, whatever unit the server sent.
 
@@ -80,8 +79,8 @@ class Run(WireStruct):
     tools: tuple[Tool, ...] = ABSENT_LIST
     metadata: StringMap = ABSENT_MAP
     usage: Usage | None = None
-    temperature: float | None = None
-    top_p: float | None = None
+    temperature: Number | None = None
+    top_p: Number | None = None
     max_prompt_tokens: int | None = None
     max_completion_tokens: int | None = None
     truncation_strategy: TruncationStrategy | None = None
@@ -96,9 +95,22 @@ class Run(WireStruct):
 
     def __post_init__(self) -> None:
         # Decoding gives frozen values; this is for those who build a Run by hand.
-        freeze_fields(self, ("tools", "metadata"))
-        if type(self.status) is str:
-            structs.force_setattr(self, "status", RunStatus(self.status))
+        if type(self.status) is not RunStatus:
+            structs.force_setattr(self, "status", frozen_as(RunStatus, self.status))
+        if not isinstance(self.tools, tuple):
+            structs.force_setattr(self, "tools", frozen_as(tuple, self.tools))
+        if not isinstance(self.metadata, StringMap):
+            structs.force_setattr(self, "metadata", frozen_as(StringMap, self.metadata))
+        resources: Any = self.tool_resources
+        if type(resources) is dict:
+            structs.force_setattr(self, "tool_resources", FrozenMap(thaw(resources)))
+        files: Any = self.file_ids
+        if type(files) is list:
+            structs.force_setattr(self, "file_ids", FrozenList(thaw(files)))
+
+    @classmethod
+    def _derive(cls, values: dict[str, Any]) -> bool:
+        return derive_usage(values)
 
     def __repr__(self) -> str:
         return f"Run(id={self.id!r}, status={str(self.status)!r})"
@@ -145,18 +157,12 @@ class Run(WireStruct):
 
     @property
     def pending_tool_calls(self) -> tuple[ToolCall, ...]:
-        """The tool calls that wait for outputs or approval; empty unless the run requires action."""
-        return self.required_action.tool_calls if self.required_action is not None else ()
+        """The tool calls that wait for outputs or approval; empty where none is asked for or the run has ended."""
+        if self.required_action is None or self.is_terminal:
+            return ()
+        return self.required_action.tool_calls
 
-    def _completed(self) -> Self:
-        # open-assistant-api sends the usage as JSON text in the metadata.
-        text = self.metadata.get("usage")
-        if self.usage is not None or text is None:
-            return self
-        try:
-            found: Any = msgspec.json.decode(text)
-            usage = msgspec.convert(found, Usage, dec_hook=decode_hook)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return self
-        structs.force_setattr(self, "usage", usage)
-        return self
+    def replace(self, **changes: Any) -> Self:
+        """A copy with the given fields replaced, as :meth:`WireStruct.replace` does it."""
+        keep_usage(self, self.usage, changes)
+        return super().replace(**changes)

@@ -8,23 +8,30 @@ from typing import Annotated, Any, ClassVar, Self
 
 from msgspec import Meta, structs
 
+from runstream.errors import DecodeError
 from runstream.model.base import WireStruct
 from runstream.model.frozen import FrozenMap
-from runstream.model.lenient import MILLISECONDS
+from runstream.model.jsontext import decode_json
+from runstream.model.lenient import MILLISECONDS, read
 
 __all__ = [
     "CompletionTokensDetails",
     "ErrorObject",
     "LastError",
+    "Number",
     "OpenStrEnum",
     "PromptTokensDetails",
     "Tagged",
     "Timestamp",
     "Usage",
+    "derive_usage",
+    "keep_usage",
 ]
 
 # Whole Unix seconds. The bound sends milliseconds to the lenient reader, which divides them.
 Timestamp = Annotated[int, Meta(lt=MILLISECONDS)]
+# Within these bounds a float writes any integer as it came; others go to the lenient reader, which keeps them.
+Number = Annotated[float, Meta(ge=-(2.0**53), le=2.0**53)]
 
 
 class OpenStrEnum(enum.StrEnum):
@@ -52,7 +59,7 @@ class OpenStrEnum(enum.StrEnum):
         return (type(self), (self.value,))
 
 
-class Tagged(WireStruct, tag_field="type"):
+class Tagged(WireStruct, frozen=True, kw_only=True, tag_field="type"):
     """Base of the objects that say what they are in a ``type`` field."""
 
     @property
@@ -61,14 +68,14 @@ class Tagged(WireStruct, tag_field="type"):
         return str(self.__struct_config__.tag)
 
 
-class PromptTokensDetails(WireStruct):
+class PromptTokensDetails(WireStruct, frozen=True, kw_only=True):
     """How the prompt tokens of :class:`Usage` divide."""
 
     cached_tokens: int | None = None
     audio_tokens: int | None = None
 
 
-class CompletionTokensDetails(WireStruct):
+class CompletionTokensDetails(WireStruct, frozen=True, kw_only=True):
     """How the completion tokens of :class:`Usage` divide."""
 
     reasoning_tokens: int | None = None
@@ -77,7 +84,7 @@ class CompletionTokensDetails(WireStruct):
     rejected_prediction_tokens: int | None = None
 
 
-class Usage(WireStruct):
+class Usage(WireStruct, frozen=True, kw_only=True):
     """Token counts of a run or a step, whichever names the server gives them.
 
     Both spellings of the prompt details, and ``input_tokens``/``output_tokens``, are read into the same fields
@@ -110,15 +117,43 @@ class Usage(WireStruct):
             out.pop("prompt_tokens_details", None)
         return out
 
+    def replace(self, **changes: Any) -> Self:
+        """A copy with the given fields replaced; both spellings of the prompt details are one field."""
+        one, other = "prompt_tokens_details", "prompt_token_details"
+        if (one in changes) != (other in changes) and self.prompt_token_details is not None:
+            changes[one] = changes[other] = changes[one] if one in changes else changes[other]
+        return super().replace(**changes)
 
-class LastError(WireStruct):
+
+def derive_usage(values: dict[str, Any]) -> bool:
+    """Read the usage from the metadata, where it travels as JSON text (open-assistant-api)."""
+    text = values["metadata"].get("usage") if "metadata" in values else None
+    if text is None or "usage" in values:
+        return False
+    try:
+        found = decode_json(text.encode())
+    except DecodeError:
+        return False
+    usage = read(Usage, found, []) if isinstance(found, dict) else None
+    if usage is not None:
+        values["usage"] = usage
+    return usage is not None
+
+
+def keep_usage(held: WireStruct, usage: Usage | None, changes: dict[str, Any]) -> None:
+    """Add usage that came in the metadata to ``changes`` that replace the metadata."""
+    if "metadata" in changes and held._wire is not None and "usage" not in held._wire:
+        changes.setdefault("usage", usage)
+
+
+class LastError(WireStruct, frozen=True, kw_only=True):
     """Why a run or step failed; ``code`` is an open set (``server_error``, ``rate_limit_exceeded``, …)."""
 
     code: str | None = None
     message: str | None = None
 
 
-class ErrorObject(WireStruct):
+class ErrorObject(WireStruct, frozen=True, kw_only=True):
     """The server's own ``error`` event, flat or nested as ``{"error": {...}}``."""
 
     code: str | None = None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 from runstream.model.base import Unknown, WireStruct
 from runstream.model.calls import ToolCall
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP, FrozenMap, StringMap
-from runstream.model.shared import LastError, OpenStrEnum, Tagged, Timestamp, Usage
+from runstream.model.shared import LastError, OpenStrEnum, Tagged, Timestamp, Usage, derive_usage, keep_usage
 
 __all__ = [
     "ActivitiesDetails",
@@ -38,30 +38,28 @@ class StepStatus(OpenStrEnum):
         return self in _TERMINAL
 
 
-_TERMINAL = frozenset(
-    {StepStatus.CANCELLED, StepStatus.FAILED, StepStatus.COMPLETED, StepStatus.EXPIRED}
-)
+_TERMINAL = frozenset({StepStatus.CANCELLED, StepStatus.FAILED, StepStatus.COMPLETED, StepStatus.EXPIRED})
 
 
-class MessageCreation(WireStruct):
+class MessageCreation(WireStruct, frozen=True, kw_only=True):
     """The message that a step makes."""
 
     message_id: str | None = None
 
 
-class MessageCreationDetails(Tagged, tag="message_creation"):
+class MessageCreationDetails(Tagged, frozen=True, kw_only=True, tag="message_creation"):
     """The step makes a message."""
 
     message_creation: MessageCreation | None = None
 
 
-class ToolCallsDetails(Tagged, tag="tool_calls"):
+class ToolCallsDetails(Tagged, frozen=True, kw_only=True, tag="tool_calls"):
     """The step calls tools."""
 
     tool_calls: tuple[ToolCall, ...] = ABSENT_LIST
 
 
-class Activity(WireStruct):
+class Activity(WireStruct, frozen=True, kw_only=True):
     """Something else that an agent did (Azure), such as listing the tools of an MCP server."""
 
     id: str | None = None
@@ -70,20 +68,20 @@ class Activity(WireStruct):
     tools: FrozenMap | None = None
 
 
-class ActivitiesDetails(Tagged, tag="activities"):
+class ActivitiesDetails(Tagged, frozen=True, kw_only=True, tag="activities"):
     """The step did something other than making a message or calling tools (Azure)."""
 
     activities: tuple[Activity, ...] = ABSENT_LIST
 
 
-class UnknownDetails(Unknown, tag_field="type", tag="$unknown"):
+class UnknownDetails(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
     """Any other step details, as they came."""
 
 
 StepDetails: TypeAlias = MessageCreationDetails | ToolCallsDetails | ActivitiesDetails | UnknownDetails
 
 
-class RunStep(WireStruct):
+class RunStep(WireStruct, frozen=True, kw_only=True):
     """One step of a run. Times are Unix seconds. Only ``id`` is required."""
 
     id: str
@@ -106,8 +104,12 @@ class RunStep(WireStruct):
 
     _aliases: ClassVar[Mapping[str, str]] = {"agent_id": "assistant_id"}
 
+    @classmethod
+    def _derive(cls, values: dict[str, Any]) -> bool:
+        return derive_usage(values)
+
     def __repr__(self) -> str:
-        return f"RunStep(id={self.id!r}, type={self.type!r}, status={str(self.status)!r})"
+        return f"RunStep(id={self.id!r}, type={self.type!r}, status={self.status and self.status.value!r})"
 
     @property
     def is_terminal(self) -> bool:
@@ -127,3 +129,8 @@ class RunStep(WireStruct):
         if isinstance(details, MessageCreationDetails) and details.message_creation is not None:
             return details.message_creation.message_id
         return None
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with the given fields replaced, as :meth:`WireStruct.replace` does it."""
+        keep_usage(self, self.usage, changes)
+        return super().replace(**changes)

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from runstream.model.base import Unknown, WireStruct
 from runstream.model.frozen import FrozenList, FrozenMap
-from runstream.model.shared import Tagged
+from runstream.model.shared import Number, Tagged
 
 __all__ = [
     "CodeInterpreterTool",
@@ -33,32 +33,32 @@ __all__ = [
 ]
 
 
-class CodeInterpreterTool(Tagged, tag="code_interpreter"):
+class CodeInterpreterTool(Tagged, frozen=True, kw_only=True, tag="code_interpreter"):
     """The code interpreter."""
 
 
-class RankingOptions(WireStruct):
+class RankingOptions(WireStruct, frozen=True, kw_only=True):
     """How file search ranks its results."""
 
     ranker: str | None = None
-    score_threshold: float | None = None
+    score_threshold: Number | None = None
     hybrid_search: FrozenMap | None = None
 
 
-class FileSearchSettings(WireStruct):
+class FileSearchSettings(WireStruct, frozen=True, kw_only=True):
     """Settings of a :class:`FileSearchTool`."""
 
     max_num_results: int | None = None
     ranking_options: RankingOptions | None = None
 
 
-class FileSearchTool(Tagged, tag="file_search"):
+class FileSearchTool(Tagged, frozen=True, kw_only=True, tag="file_search"):
     """File search."""
 
     file_search: FileSearchSettings | None = None
 
 
-class FunctionDefinition(WireStruct):
+class FunctionDefinition(WireStruct, frozen=True, kw_only=True):
     """A function that the model may call; ``parameters`` is its JSON schema."""
 
     name: str
@@ -67,13 +67,13 @@ class FunctionDefinition(WireStruct):
     strict: bool | None = None
 
 
-class FunctionTool(Tagged, tag="function"):
+class FunctionTool(Tagged, frozen=True, kw_only=True, tag="function"):
     """A function of the application."""
 
     function: FunctionDefinition
 
 
-class McpTool(Tagged, tag="mcp"):
+class McpTool(Tagged, frozen=True, kw_only=True, tag="mcp"):
     """A server of the Model Context Protocol (Azure)."""
 
     server_label: str | None = None
@@ -81,7 +81,7 @@ class McpTool(Tagged, tag="mcp"):
     allowed_tools: FrozenList | None = None
 
 
-class ConnectedAgentDefinition(WireStruct):
+class ConnectedAgentDefinition(WireStruct, frozen=True, kw_only=True):
     """Settings of a :class:`ConnectedAgentTool`."""
 
     id: str | None = None
@@ -89,28 +89,26 @@ class ConnectedAgentDefinition(WireStruct):
     description: str | None = None
 
 
-class ConnectedAgentTool(Tagged, tag="connected_agent"):
+class ConnectedAgentTool(Tagged, frozen=True, kw_only=True, tag="connected_agent"):
     """Another agent (Azure)."""
 
     connected_agent: ConnectedAgentDefinition | None = None
 
 
-class UnknownTool(Unknown, tag_field="type", tag="$unknown"):
+class UnknownTool(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
     """Any other tool, as it came."""
 
 
-Tool: TypeAlias = (
-    CodeInterpreterTool | FileSearchTool | FunctionTool | McpTool | ConnectedAgentTool | UnknownTool
-)
+Tool: TypeAlias = CodeInterpreterTool | FileSearchTool | FunctionTool | McpTool | ConnectedAgentTool | UnknownTool
 
 
-class NamedFunction(WireStruct):
+class NamedFunction(WireStruct, frozen=True, kw_only=True):
     """The function that a :class:`NamedToolChoice` names."""
 
     name: str | None = None
 
 
-class NamedToolChoice(WireStruct):
+class NamedToolChoice(WireStruct, frozen=True, kw_only=True):
     """A tool choice that names a tool; ``type`` is the tool's."""
 
     type: str | None = None
@@ -121,22 +119,22 @@ class NamedToolChoice(WireStruct):
 ToolChoice: TypeAlias = str | NamedToolChoice
 
 
-class TruncationStrategy(WireStruct):
+class TruncationStrategy(WireStruct, frozen=True, kw_only=True):
     """How the thread is cut to fit: ``type`` is ``auto`` or ``last_messages``."""
 
     type: str | None = None
     last_messages: int | None = None
 
 
-class TextFormat(Tagged, tag="text"):
+class TextFormat(Tagged, frozen=True, kw_only=True, tag="text"):
     """Plain text."""
 
 
-class JsonObjectFormat(Tagged, tag="json_object"):
+class JsonObjectFormat(Tagged, frozen=True, kw_only=True, tag="json_object"):
     """Any JSON object."""
 
 
-class JsonSchemaDefinition(WireStruct):
+class JsonSchemaDefinition(WireStruct, frozen=True, kw_only=True):
     """The schema of a :class:`JsonSchemaFormat`."""
 
     name: str | None = None
@@ -145,13 +143,13 @@ class JsonSchemaDefinition(WireStruct):
     strict: bool | None = None
 
 
-class JsonSchemaFormat(Tagged, tag="json_schema"):
+class JsonSchemaFormat(Tagged, frozen=True, kw_only=True, tag="json_schema"):
     """JSON after a schema."""
 
     json_schema: JsonSchemaDefinition | None = None
 
 
-class UnknownFormat(Unknown, tag_field="type", tag="$unknown"):
+class UnknownFormat(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
     """Any other response format, as it came."""
 
 

@@ -107,12 +107,11 @@ def _details(signal: Any, text: bool, arguments: bool) -> dict[str, Any]:
             return {"call_id": id, "tool": call.name} | ({"arguments": call.arguments} if arguments else {})
         case SourceError(error=error) if error is not None:
             # The words of the server's error are its own, and may quote the conversation.
-            shown = {
+            return {
                 "error_type": error.type,
                 "code": error.code,
                 "reason": error.message if text else "server error",
             }
-            return shown
     for name in ("step", "message"):
         item = getattr(signal, name, None)
         if item is not None:

@@ -92,9 +92,7 @@ def read_recording(
     return _read(source, format, name or _name_of(source), max_event_bytes)
 
 
-def _read(
-    source: RecordingSource, format: RecordingFormat | None, name: str, limit: int
-) -> Iterator[RawItem]:
+def _read(source: RecordingSource, format: RecordingFormat | None, name: str, limit: int) -> Iterator[RawItem]:
     known = format or _SUFFIXES.get(PurePath(name).suffix.lower())
     with _open(source) as file:
         pieces = _pieces(file)
