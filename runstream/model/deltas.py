@@ -83,9 +83,7 @@ class UnknownDelta(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$u
     """A fragment of anything else, as it came."""
 
 
-ContentPartDelta: TypeAlias = (
-    TextPartDelta | ImageFilePartDelta | ImageUrlPartDelta | RefusalPartDelta | UnknownDelta
-)
+ContentPartDelta: TypeAlias = TextPartDelta | ImageFilePartDelta | ImageUrlPartDelta | RefusalPartDelta | UnknownDelta
 
 
 class MessageDeltaBody(WireStruct, frozen=True, kw_only=True):
@@ -159,11 +157,7 @@ class McpToolCallDelta(Fragment, frozen=True, kw_only=True, tag="mcp"):
 
 
 ToolCallDelta: TypeAlias = (
-    FunctionToolCallDelta
-    | CodeInterpreterToolCallDelta
-    | FileSearchToolCallDelta
-    | McpToolCallDelta
-    | UnknownDelta
+    FunctionToolCallDelta | CodeInterpreterToolCallDelta | FileSearchToolCallDelta | McpToolCallDelta | UnknownDelta
 )
 
 

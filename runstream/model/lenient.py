@@ -177,9 +177,7 @@ def _read_struct(
         typed = False
     if typed and all(key in plan.known or item is None for key, item in data.items()):
         return kind(**values), SAME
-    form = {
-        key: item if key not in parts else _form(*parts[key]) for key, item in data.items() if item is not None
-    }
+    form = {key: item if key not in parts else _form(*parts[key]) for key, item in data.items() if item is not None}
     return kind(_wire=Wire(form), **values), form
 
 

@@ -1,0 +1,126 @@
+"""JSON in: text or a mapping of any kind becomes JSON builtins, or a :class:`~runstream.errors.DecodeError`.
+
+What passes here can be written again, compared and hashed without a further check.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from runstream.errors import DecodeError
+
+__all__ = ["MAX_NESTING", "Path", "check_nesting", "decode_json", "nesting", "plain", "where"]
+
+# Comparing, hashing and writing recurse; more levels than this would one day meet the interpreter's limit.
+MAX_NESTING = 128
+
+# A place in a JSON document: (place of the parent, key or index); made into text only when something is wrong.
+Path = tuple[Any, Any] | str
+
+# An integer with more bits has about the number of digits that Python refuses to convert.
+_MAX_BITS = 14_000
+# The closing quote is optional, so that an unfinished string ends the search instead of starting it over.
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def where(path: Path) -> str:
+    """The place as a JSON path: ``$.tools[0].function``."""
+    keys: list[str] = []
+    while not isinstance(path, str):
+        path, key = path
+        if isinstance(key, int):
+            keys.append(f"[{key}]")
+        elif _NAME.fullmatch(key):
+            keys.append(f".{key}")
+        else:
+            keys.append(f"[{msgspec.json.encode(key.encode(errors='replace').decode()).decode()}]")
+    return path + "".join(reversed(keys))
+
+
+def nesting(data: bytes) -> int:
+    """How deeply the brackets of a JSON text nest, those in strings left out; too high rather than too low."""
+    opened = data.count(b"{") + data.count(b"[")
+    if opened <= MAX_NESTING:
+        return opened
+    depth = deepest = 0
+    for bracket in _STRINGS.sub(b"", data).translate(None, _NO_BRACKETS):
+        if bracket in b"{[":
+            depth += 1
+            if depth > deepest:
+                deepest = depth
+        else:
+            depth -= 1
+    return deepest
+
+
+def check_nesting(data: bytes) -> None:
+    """Refuse what is nested more than ``MAX_NESTING`` levels deep.
+
+    Raises:
+        DecodeError: It is.
+    """
+    if nesting(data) > MAX_NESTING:
+        raise DecodeError("$", f"Nested more than {MAX_NESTING} levels deep")
+
+
+def decode_json(data: bytes) -> Any:
+    """The JSON builtins of a text.
+
+    Raises:
+        DecodeError: It is not JSON, too deeply nested, or holds a number out of any range.
+    """
+    check_nesting(data)
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise DecodeError("$", f"Not JSON: {error or 'nested too deeply'}") from error
+
+
+def plain(value: Any, path: Path = "$", depth: int = 0) -> Any:
+    """A copy of a JSON value that is made of builtins alone, whatever kinds of mapping and list it came in.
+
+    Raises:
+        DecodeError: A value, or a key, that JSON does not have.
+    """
+    kind = type(value)
+    if kind is str or isinstance(value, str):
+        return _text(value, path)
+    if value is None or kind is bool:
+        return value
+    if isinstance(value, int):
+        if value.bit_length() > _MAX_BITS:
+            raise DecodeError(where(path), "Integer out of range")
+        return int.__int__(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise DecodeError(where(path), f"{value} is not a JSON number")
+        return float.__float__(value)
+    if depth >= MAX_NESTING:
+        raise DecodeError("$", f"Nested more than {MAX_NESTING} levels deep")
+    if isinstance(value, Mapping):
+        found: dict[str, Any] = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise DecodeError(where(path), f"Expected a `str` as key, got `{type(key).__name__}`")
+            found[_text(key, path)] = plain(item, (path, key), depth + 1)
+        return found
+    if isinstance(value, list | tuple):
+        return [plain(item, (path, index), depth + 1) for index, item in enumerate(value)]
+    raise DecodeError(where(path), f"`{kind.__name__}` is not a JSON value")
+
+
+def _text(value: str, path: Path) -> str:
+    text = str.__str__(value)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise DecodeError(where(path), "Text with a lone surrogate") from error
+    return text
