@@ -18,14 +18,11 @@ __all__ = [
     "CompletionTokensDetails",
     "ErrorObject",
     "LastError",
-    "Number",
     "OpenStrEnum",
     "PromptTokensDetails",
     "Tagged",
     "Timestamp",
     "Usage",
-    "derive_usage",
-    "keep_usage",
 ]
 
 # Whole Unix seconds. The bound sends milliseconds to the lenient reader, which divides them.
