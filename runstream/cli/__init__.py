@@ -65,7 +65,8 @@ def _send_logs_to_stderr() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="runstream: %(message)s")
     structlog.configure(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        # What the library logs for applications, the commands tell in their own words.
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
     )
 
 

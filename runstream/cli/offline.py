@@ -124,6 +124,4 @@ def _show_plain(output: Output, state: RunState) -> None:
         for number, line in enumerate(message.text.splitlines() or [""]):
             output.line(f"  {role if not number else '':<9} {escape(line.expandtabs(4))}".rstrip())
     for call in run.pending_tool_calls if run.requires_action else ():
-        output.line(
-            f"  awaited   {clip(call.name or '?', 40)} {clip(call.arguments or '')} as {clip(call.id, 40)}"
-        )
+        output.line(f"  awaited   {clip(call.name or '?', 40)} {clip(call.arguments or '')} as {clip(call.id, 40)}")

@@ -74,9 +74,7 @@ class Output:
     def __init__(self, stream: TextIO | None = None, *, json: bool = False) -> None:
         self._stream = stream if stream is not None else sys.stdout
         self._tty = self._stream.isatty()
-        self._colour = (
-            self._tty and not json and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        )
+        self._colour = self._tty and not json and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         reconfigure: Any = getattr(self._stream, "reconfigure", None)
         if reconfigure is not None:
             # A character that the terminal's encoding lacks must not end a watch of many hours.

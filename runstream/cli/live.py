@@ -1,0 +1,77 @@
+"""`watch` and `serve`: the two ends of a live stream."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from importlib.util import find_spec
+from typing import Final
+from urllib.parse import urlsplit
+
+from runstream.cli import files
+from runstream.cli.exit_codes import ExitCode, UsageError
+from runstream.cli.render import make_view
+from runstream.cli.terminal import Output, clip, complain, escape
+from runstream.cli.watching import watch_source
+from runstream.server import serve_recording
+from runstream.sources.base import RawItem
+from runstream.sources.websocket import WebSocketSource
+
+__all__ = ["serve", "watch"]
+
+_GAP: Final = 0.03
+"""Seconds between two events where the recording does not say when they came."""
+
+
+def watch(args: argparse.Namespace) -> int:
+    """Show the signals of a live stream."""
+    _check_url(args.url)
+    # A command's exit code must say what became of this stream. Connecting again is for programs that go on.
+    source = WebSocketSource(args.url, headers=dict(args.header), reconnect=None)
+    view = make_view(Output(json=args.json), json=args.json)
+    seen = asyncio.run(watch_source(source, view, quiet=args.json))
+    return seen.tally.code(seen.states)
+
+
+def _check_url(url: str) -> None:
+    """Refuse what is no WebSocket, without repeating it: URLs hold credentials."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise UsageError(f"the URL can't be read ({escape(str(error))}); give ws://host/path or wss://...") from error
+    if parts.scheme in {"http", "https"}:
+        if find_spec("runstream.sources.sse") is None:
+            raise UsageError(
+                f"{parts.scheme}:// is not watched yet (the next release will, with the extra http); "
+                "give ws:// or wss://, or pipe it in: curl -sN URL | runstream replay -"
+            )
+    elif parts.scheme not in {"ws", "wss"}:
+        scheme = f"{clip(parts.scheme, 20)}:// is no WebSocket" if parts.scheme else "no scheme"
+        raise UsageError(f"{scheme}; give ws://host/path or wss://host/path")
+    if not host:
+        raise UsageError("the URL names no host; give ws://host/path or wss://host/path")
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Play recordings to every client that connects."""
+    files.check(args.files)
+    items = [item for path in args.files for item in files.read(path)]
+    try:
+        asyncio.run(_serve(args, items))
+    except OSError as error:
+        raise UsageError(
+            f"can't listen on {escape(args.host)} port {args.port} ({escape(error.strerror or str(error))}); "
+            "--port 0 takes any free port"
+        ) from error
+    except KeyboardInterrupt:
+        complain("ended")
+    return ExitCode.COMPLETED
+
+
+async def _serve(args: argparse.Namespace, items: list[RawItem]) -> None:
+    output = Output()
+    async with serve_recording(items, host=args.host, port=args.port, speed=args.speed, gap=_GAP) as server:
+        output.line(server.url)
+        complain("Ctrl-C ends it")
+        await asyncio.Event().wait()

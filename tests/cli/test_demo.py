@@ -1,0 +1,67 @@
+"""`runstream demo`: the show, in both outputs, once at its own pace."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+
+import pytest
+
+from runstream import demo
+from runstream.cli.exit_codes import ExitCode
+from tests.cli.support import lines, run_cli
+
+SCENES = [scene for act in demo.SCRIPT for scene in act]
+
+
+def test_at_its_own_pace() -> None:
+    """It ends by itself in under 20 s, with exit code 0, having shown every run."""
+    start = time.monotonic()
+    found = run_cli("demo")
+    assert found.returncode == ExitCode.COMPLETED, found.stderr
+    assert 5 < time.monotonic() - start < 20
+    assert found.stderr == "runstream: 8 runs: 4 completed, 1 expired, 1 cancelled, 1 failed, 1 incomplete\n"
+    for scene in SCENES:
+        assert f"run.{scene.outcome}" in found.stdout
+    assert max(map(len, found.stdout.splitlines())) < 300
+
+
+def test_json(cli: Callable) -> None:
+    """As JSON lines: each run is created once and ends once, as scripted, and runs are interleaved."""
+    found = cli("demo", "--json", "--pace", "0")
+    assert found.code == ExitCode.COMPLETED
+    assert found.err == ""
+    signals = lines(found.out)
+    for scene in SCENES:
+        types = [s["type"] for s in signals if s.get("run_id") == scene.run_id and s["type"].startswith("run.")]
+        assert types.count("run.created") == 1
+        assert types[-1] == f"run.{scene.outcome}"
+        assert "run.interrupted" not in types
+    keys = [s["key"] for s in signals]
+    assert len(keys) == len(set(keys))
+    order = [s["run_id"] for s in signals if s["type"] == "message.text"]
+    changes = sum(a != b for a, b in itertools.pairwise(order))
+    assert changes > 4 * len(SCENES)
+
+
+def test_the_call_is_answered_over_a_second_connection(cli: Callable) -> None:
+    """When the run asks, the stream that answers is attached."""
+    signals = lines(cli("demo", "--json", "--pace", "0").out)
+    called = "run_demo_call_0001"
+    types = [s["type"] for s in signals if s.get("run_id") == called or s["type"] == "source.connected"]
+    assert types.count("source.connected") == 2
+    assert types.index("run.action_required") < types.index("source.connected", 1) < types.index("run.completed")
+    sources = {s["source"] for s in signals if s["type"] == "source.ended"}
+    assert len(sources) == 2
+
+
+def test_a_show_that_goes_wrong(cli: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that does not end as scripted is named, and the exit code says so."""
+    real = demo.load
+    broken = real("text.sse").replace(b"event: thread.run.completed", b"event: nothing")
+    broken = broken[: broken.index(b"event: nothing")]
+    monkeypatch.setattr(demo, "load", lambda name: broken if name == "text.sse" else real(name))
+    found = cli("demo", "--json", "--pace", "0")
+    assert found.code == ExitCode.NOT_COMPLETED
+    assert "run_demo_text_0001: in_progress, though the script says completed" in found.err
