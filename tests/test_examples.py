@@ -1,0 +1,65 @@
+"""Every example runs, offline and within seconds, and prints what it promises."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+EXPECTED = {
+    "01_watch.py": [
+        "run_demo_text_0001 is in_progress",
+        "the book need not.\n",
+        "run_demo_text_0001 completed, 99 tok",
+    ],
+    "02_callbacks.py": [
+        "calling get_forecast({'city': 'Ghent', 'day': 'Saturday'})",
+        "submitting 2 outputs for run_demo_call_0001",
+        "assistant: Saturday starts dry in Ghent",
+        "billing 569 tokens under run_demo_call_0001/completed",
+        "run_demo_call_0001 completed",
+    ],
+    "03_fold_a_file.py": ["after one stream: requires_action", "waits for get_forecast", "after both: completed, 569"],
+    "04_plain_rx.py": [
+        "characters: {'run_demo_text_0001': 227, 'run_demo_failed_0001': 100}",
+        "run_demo_text_0001 completed, 99 tokens",
+        "run_demo_failed_0001 failed, 57 tokens",
+    ],
+    "05_log.py": ['"event": "run.failed"', '"error_code": "rate_limit_exceeded"'],
+}
+
+
+def run(name: str) -> str:
+    """Run an example as a reader would, and return what it prints."""
+    found = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / name)], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stderr == ""
+    return found.stdout
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_example(name: str) -> None:
+    """It ends by itself, says nothing on standard error, and prints the lines that make its point."""
+    printed = run(name)
+    for text in EXPECTED[name]:
+        assert text in printed
+
+
+def test_all_examples_are_run() -> None:
+    """An example that no test runs does not stay true."""
+    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(EXPECTED)
+
+
+def test_the_log_says_no_word_of_the_text() -> None:
+    """The log example's lines are JSON, without the message."""
+    records = [json.loads(line) for line in run("05_log.py").splitlines()]
+    assert records[-1]["event"] == "source.ended"
+    assert {"run_id", "thread_id", "level", "key"} <= records[1].keys()
+    assert "print museum" not in json.dumps(records)
