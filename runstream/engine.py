@@ -275,6 +275,8 @@ class Engine:
             counts.surprising += 1
         elif outcome is Outcome.REFUSED:
             self._refuse(record.intake, event, f"Index not within 0 and {self.limits.max_index} (max_index)")
+        elif outcome is Outcome.CONFUSED:
+            self._refuse(record.intake, event, "A message and a step have the same id")
         if after is before or after is None:
             return False
         record.state = after

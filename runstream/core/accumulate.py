@@ -10,7 +10,7 @@ from typing import Any
 
 from runstream.core.text import Text, append_text
 
-__all__ = ["IndexOutOfBounds", "merge", "plain", "seed"]
+__all__ = ["IndexOutOfBounds", "merge", "plain", "seed", "shaped"]
 
 # Strings that grow. Everything else is set once or replaced.
 _CONTENT = frozenset({"value", "arguments", "input", "logs", "refusal"})
@@ -50,10 +50,15 @@ def _merged(key: str, old: Any, value: Any, limit: int) -> Any:
     if key in _CONTENT and isinstance(value, str):
         text = old if isinstance(old, Text) else None
         return append_text(text, value) if value or text is None else old
+    if isinstance(old, Text):
+        return old  # what grows is text, whatever else may come
+    items = _are_items(old)
     if key in _INDEXED and isinstance(value, list):
-        return _merged_items(old if isinstance(old, dict) else None, value, limit)
+        return _merged_items(old if items else None, value, limit)
+    if isinstance(old, dict) and (items or not isinstance(value, dict)):
+        return old  # likewise what has parts keeps them
     if isinstance(value, dict):
-        return merge(old if isinstance(old, dict) else None, value, limit)
+        return merge(old, value, limit) if isinstance(old, dict) else merge(None, value, limit)
     if old is not None and (key in _ONCE or old == value):
         return old
     return value
@@ -71,7 +76,7 @@ def _merged_items(items: dict[int, Any] | None, deltas: list[Any], limit: int) -
         if not 0 <= index <= limit:
             raise IndexOutOfBounds(index, limit)
         old = changes.get(index, held.get(index))
-        new = delta
+        new = old if isinstance(old, dict) else delta
         if isinstance(delta, dict):
             fields = {key: value for key, value in delta.items() if key != "index"}
             new = merge(old if isinstance(old, dict) else None, fields, limit)
@@ -80,6 +85,16 @@ def _merged_items(items: dict[int, Any] | None, deltas: list[Any], limit: int) -
     if not changes and items is not None:
         return items
     return {**held, **changes}
+
+
+def _are_items(node: Any) -> bool:
+    """Whether a node is a list's, with its items by their index. (In JSON all keys are strings.)"""
+    return isinstance(node, dict) and bool(node) and type(next(iter(node))) is int
+
+
+def shaped(name: str, value: Any) -> bool:
+    """Whether a message's ``content``, or a step's ``step_details``, has the shape that it must have to grow."""
+    return isinstance(value, list if name == "content" else dict)
 
 
 def seed(value: Any, key: str = "") -> Any:
@@ -103,7 +118,7 @@ def plain(value: Any, key: str = "") -> Any:
     if isinstance(value, Text):
         return str(value)
     if isinstance(value, dict):
-        if key in _INDEXED:
+        if key in _INDEXED and (not value or _are_items(value)):
             return [plain(item) for _, item in sorted(value.items())]
         return {name: plain(item, name) for name, item in value.items()}
     if isinstance(value, list):

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import structs
 
-from runstream.core.accumulate import IndexOutOfBounds, merge, seed
+from runstream.core.accumulate import IndexOutOfBounds, merge, seed, shaped
 from runstream.core.objects import ObjectState
 from runstream.core.snapshots import Outcome, joined, reduce_run
 from runstream.core.state import Live, RunCore, RunState, settled
@@ -90,7 +90,10 @@ def append(state: RunState, delta: MessageDelta | RunStepDelta) -> RunState | No
     if live is None or live.object_id != delta.id or delta._wire is not None:
         return None
     if live.is_message:
-        content = delta.delta.content  # type: ignore[union-attr]
+        try:
+            content = delta.delta.content  # type: ignore[union-attr]
+        except AttributeError:
+            return None  # a step with the id of a message
         if len(content) != 1:
             return None
         part = content[0]
@@ -140,14 +143,18 @@ def _delta(
     objects = settled(state)
     position = objects.find(event.data.id)
     held = objects[position] if position >= 0 else ObjectState(event.data.id, is_message, None, None, True)
+    if held.is_message is not is_message:
+        return state, Outcome.CONFUSED
     if held.is_terminal:
         return state, Outcome.LATE
+    name = "content" if is_message else "step_details"
     delta = event.data.delta.to_dict()
+    if name in delta and not shaped(name, delta[name]):
+        del delta[name]
     parts = held.parts
     if parts is None:
-        full = held.full.to_dict() if held.full is not None else {}
-        name = "content" if is_message else "step_details"
-        parts = {name: seed(full[name], name)} if full.get(name) else {}
+        known = held.full.to_dict().get(name) if held.full is not None else None
+        parts = {name: seed(known, name)} if known and shaped(name, known) else {}
     try:
         merged = merge(parts, delta, max_index)
     except IndexOutOfBounds:
@@ -241,6 +248,8 @@ def _full(state: RunState, event: MessageEvent | StepEvent, at: float, restart: 
         objects, position = objects.append(item), len(objects)
     else:
         held = objects[position]
+        if held.is_message is not isinstance(event, MessageEvent):
+            return state, Outcome.CONFUSED
         item = _replaced(held, event, restart)
         if item is held:
             late = held.is_terminal and held.full is not None and new.status != held.full.status
@@ -285,7 +294,9 @@ def _restarted(parts: Any) -> Any:
 
 def _healed(parts: dict[Any, Any], snapshot: Any, name: str) -> dict[Any, Any]:
     """What is built after a snapshot of an object that has not ended: its content counts if it goes further."""
-    return _longer(parts, {name: seed(snapshot, name)}) if snapshot else parts  # type: ignore[no-any-return]
+    if not snapshot or not shaped(name, snapshot):
+        return parts
+    return _longer(parts, {name: seed(snapshot, name)})  # type: ignore[no-any-return]
 
 
 def _longer(built: Any, snapshot: Any) -> Any:

@@ -30,6 +30,7 @@ class Outcome(enum.Enum):
     STALE = "stale"
     LATE = "late"
     REFUSED = "refused"
+    CONFUSED = "confused"
 
 
 def joined(held: W, new: W, origin: Origin | None) -> W:
