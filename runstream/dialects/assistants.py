@@ -133,9 +133,9 @@ class AssistantsDialect:
         """What the strict decoder refused: unknown fields, another dialect, an unknown event, or not JSON."""
         data = raw.data
         name = raw.event
+        if name is None and data.strip() in (b"[DONE]", b'"[DONE]"'):
+            return _DONE(None, raw.id)  # type: ignore[return-value]
         if not isinstance(error, msgspec.ValidationError):
-            if name is None and data.strip() in (b"[DONE]", b'"[DONE]"'):
-                return _DONE(None, raw.id)  # type: ignore[return-value]
             return Reject(raw, f"Not JSON: {error or 'nested too deeply'}")
         try:
             found = msgspec.json.decode(data)
@@ -145,8 +145,6 @@ class AssistantsDialect:
         enveloped = False
         if name is None:
             if not isinstance(found, dict):
-                if found == "[DONE]":
-                    return _DONE(None, raw.id)  # type: ignore[return-value]
                 return Reject(raw, "Expected an object with `event` and `data`")
             name = found.get("event")
             if isinstance(name, str):
