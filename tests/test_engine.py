@@ -1,0 +1,286 @@
+"""The engine: which run an event belongs to, what is held, forgotten and counted, and how sources end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runstream.core.limits import Limits
+from runstream.core.signals import RunInterrupted, Signal, SourceError
+from runstream.engine import Engine
+from runstream.events import Event, Reject
+from runstream.intake import Intake
+from runstream.raw import RawEvent
+from runstream.testing import Script, script
+
+
+class Bench:
+    """An engine whose every output is kept."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.engine = Engine(limits=Limits(**limits), clock=lambda: 1.0)
+        self.signals: list[Signal] = []
+        self.rejects: list[Reject] = []
+        self.engine.on_signal = self.signals.append
+        self.engine.on_reject = self.rejects.append
+
+    def intake(self, name: str = "a", scope: str = "") -> Intake:
+        """A source."""
+        return self.engine.intake(name, scope=scope)
+
+    def types(self, *, without: str = "message.text tool_call.arguments") -> list[str]:
+        """The types of the signals so far."""
+        return [signal.type for signal in self.signals if signal.type not in without.split()]
+
+
+def text_run(run_id: str = "run_1", text: str = "Hello there") -> Script:
+    """A run that says something and completes."""
+    return script(run_id).start().say(text).end()
+
+
+def test_events_of_a_run_not_seen_are_held_and_adopted_in_order() -> None:
+    """Steps, messages and deltas that come before their run wait for it, then count in their order."""
+    raws = text_run().raw_events()
+    snapshots = [
+        raw
+        for raw in raws
+        if raw.event is not None and raw.event.startswith("thread.run.") and ".step" not in raw.event
+    ]
+    others = [raw for raw in raws if raw not in snapshots]
+    bench = Bench()
+    intake = bench.intake()
+    intake.feed_all(others)
+    assert bench.signals == []
+    assert bench.engine.states() == ()
+    assert bench.engine.stats().orphans == sum(raw.event not in ("done", "thread.created") for raw in others)
+    assert "run_1" in bench.engine.orphans()
+    intake.feed_all(snapshots)
+    (state,) = bench.engine.states()
+    assert state.text == "Hello there"
+    assert bench.engine.stats().orphans == 0
+    assert bench.types().count("message.completed") == 1
+
+
+def test_orphans_are_bounded_and_the_oldest_is_rejected() -> None:
+    """Beyond max_orphans the oldest held event becomes a reject: never lost silently."""
+    bench = Bench(max_orphans=2)
+    intake = bench.intake()
+    for number in range(5):
+        intake.feed(RawEvent("thread.message.delta", b'{"id":"msg_%d","delta":{"content":[]}}' % number))
+    assert list(bench.engine.orphans()) == ["msg_3", "msg_4"]
+    assert ["max_orphans" in reject.reason for reject in bench.rejects] == [True] * 3
+
+
+def test_a_step_tells_whose_a_message_is() -> None:
+    """Deltas of a message that was never created belong to the run whose step makes it."""
+    raws = [
+        raw
+        for raw in text_run().raw_events()
+        if raw.event not in ("thread.message.created", "thread.message.in_progress")
+    ]
+    bench = Bench()
+    bench.intake().feed_all(raws[:-4])
+    (state,) = bench.engine.states()
+    assert state.text
+
+
+def test_more_open_runs_than_allowed_are_rejected() -> None:
+    """Beyond max_open_runs a new run is rejected, by name of the parameter; ended ones make room."""
+    bench = Bench(max_open_runs=1)
+    intake = bench.intake()
+    intake.feed_all(script("run_1").start().raw_events())
+    intake.feed_all(script("run_2").start().raw_events()[:2])
+    assert [state.run_id for state in bench.engine.states()] == ["run_1"]
+    assert all("max_open_runs" in reject.reason for reject in bench.rejects)
+    intake.feed_all(script("run_1").start().end().raw_events())
+    intake.feed_all(script("run_2").start().raw_events())
+    assert [state.run_id for state in bench.engine.states()] == ["run_1", "run_2"]
+
+
+def test_eviction_by_count_keeps_the_latest() -> None:
+    """Ended runs beyond max_finished_runs are forgotten, the oldest first; their late events are quiet."""
+    bench = Bench(max_finished_runs=2)
+    intake = bench.intake()
+    for number in range(5):
+        intake.feed_all(text_run(f"run_{number}").raw_events())
+    assert [state.run_id for state in bench.engine.states()] == ["run_3", "run_4"]
+    assert bench.engine.stats().evicted_runs == 3
+    quiet = len(bench.signals)
+    intake.feed_all(text_run("run_0").raw_events())
+    assert len(bench.signals) == quiet
+    assert bench.engine.stats().orphans == 0
+    assert bench.engine.stats().late > 0
+
+
+def test_eviction_by_age() -> None:
+    """An ended run older than max_finished_age goes when another ends."""
+    bench = Bench(max_finished_age=10.0)
+    intake = bench.intake()
+    for number, at in enumerate((0.0, 5.0, 100.0)):
+        raws = text_run(f"run_{number}").raw_events()
+        intake.feed_all(RawEvent(raw.event, raw.data, at=at) for raw in raws)
+    assert [state.run_id for state in bench.engine.states()] == ["run_2"]
+
+
+def test_a_huge_index_is_rejected() -> None:
+    """A delta whose index is out of bounds changes nothing and is rejected."""
+    bench = Bench(max_index=8)
+    intake = bench.intake()
+    intake.feed_all(script("run_1").start().raw_events())
+    intake.feed(RawEvent("thread.message.created", b'{"id":"msg_1","run_id":"run_1","content":[]}'))
+    for index in (9, -1, 10**12):
+        part = b'{"index":%d,"type":"text","text":{"value":"x"}}' % index
+        intake.feed(RawEvent("thread.message.delta", b'{"id":"msg_1","delta":{"content":[' + part + b"]}}"))
+    assert ["max_index" in reject.reason for reject in bench.rejects] == [True] * 3
+    assert bench.engine.states()[0].text == ""
+
+
+def test_a_sources_end_tells_of_its_open_runs_in_order_of_appearance() -> None:
+    """Who waits is paused, who lives is interrupted, who has ended gets nothing."""
+    bench = Bench()
+    intake = bench.intake()
+    intake.feed_all(script("run_1").start().raw_events())
+    intake.feed_all(script("run_2").start().call(weather={"city": "Oslo"}).raw_events())
+    intake.feed_all(text_run("run_3").raw_events())
+    intake.feed_all(script("run_4").start().raw_events())
+    so_far = len(bench.signals)
+    intake.end("gone", last_id="e9", attempts=3)
+    ends = bench.signals[so_far:]
+    assert [signal.key for signal in ends] == [
+        "run_1/interrupted/1",
+        "run_2/paused/1",
+        "run_4/interrupted/1",
+        "a/ended/1",
+    ]
+    assert isinstance(ends[0], RunInterrupted)
+    assert (ends[0].reason, ends[0].last_event_id, ends[0].attempts) == ("gone", "e9", 3)
+    intake.end()
+    assert len(bench.signals) == so_far + 4
+
+
+def test_the_next_source_takes_a_run_up() -> None:
+    """A run that another source goes on with is that one's: the first one's end does not touch it."""
+    told = script("run_1").start().call(weather={"city": "Oslo"}).answer("sunny").say("Sunny.").end()
+    first, second = ([event.raw() for event in stream] for stream in told.streams if stream)
+    bench = Bench()
+    one, two = bench.intake("one"), bench.intake("two")
+    one.feed_all(first)
+    two.feed_all(second[:2])
+    one.end()
+    assert "run.paused" not in bench.types()
+    two.feed_all(second[2:])
+    two.end()
+    assert bench.types().count("run.action_required") == 1
+    assert bench.types()[-2:] == ["run.completed", "source.ended"]
+
+
+def test_a_pause_is_told_once_a_round() -> None:
+    """Two sources that end while a run waits for the same calls tell of one pause."""
+    raws = script("run_1").start().call(weather={"city": "Oslo"}).raw_events()
+    bench = Bench()
+    for name in ("one", "two"):
+        intake = bench.intake(name)
+        intake.feed_all(raws)
+        intake.end()
+    assert bench.types().count("run.paused") == 1
+
+
+def test_error_and_done_end_nothing() -> None:
+    """The server's `error` and `done` are told or ignored; the run goes on."""
+    bench = Bench()
+    intake = bench.intake()
+    raws = text_run().raw_events()
+    intake.feed_all(raws[:5])
+    intake.feed(RawEvent("error", b'{"error":{"message":"try again","type":"server_error"}}'))
+    intake.feed(RawEvent("done", b"[DONE]"))
+    intake.feed_all(raws[5:])
+    assert bench.engine.states()[0].is_terminal
+    errors = [signal for signal in bench.signals if isinstance(signal, SourceError)]
+    assert [(error.key, error.error.message) for error in errors if error.error] == [("a/error/1", "try again")]
+
+
+def test_scopes_keep_equal_ids_apart() -> None:
+    """One run id in two scopes is two runs."""
+    bench = Bench()
+    bench.intake("a", "tenant-1").feed_all(text_run(text="one").raw_events())
+    bench.intake("b", "tenant-2").feed_all(text_run(text="two").raw_events())
+    states = bench.engine.states()
+    assert [(state.scope, state.text) for state in states] == [("tenant-1", "one"), ("tenant-2", "two")]
+    assert bench.engine.state("run_1") is None
+    assert bench.engine.state("run_1", "tenant-2") is states[1]
+
+
+def test_a_repeated_created_starts_again_only_in_a_later_connection() -> None:
+    """Told again after a reconnect, an open message is built anew, and nothing that was shown is shown again."""
+    raws = text_run(text="one two three four").raw_events()
+    middle = next(i for i, raw in enumerate(raws) if raw.event == "thread.message.delta") + 2
+    alone = Bench()
+    alone.intake().feed_all(raws)
+    bench = Bench()
+    intake = bench.intake()
+    intake.connected()
+    intake.feed_all(raws[:middle])
+    created = next(raw for raw in raws if raw.event == "thread.message.created")
+    intake.feed(created)  # in the same connection: a duplicate
+    text = bench.engine.states()[0].text
+    assert text
+    intake.disconnected("lost", 1)
+    intake.connected(1)
+    intake.feed_all(raws[: middle - 1])
+    assert text.startswith(bench.engine.states()[0].text)
+    intake.feed_all(raws[middle - 1 :])
+    assert bench.engine.states()[0].to_dict() == alone.engine.states()[0].to_dict()
+    keys = [signal.key for signal in bench.signals]
+    assert len(keys) == len(set(keys))
+    assert "".join(s.delta for s in bench.signals if s.type == "message.text") == "one two three four"  # type: ignore[union-attr]
+    assert "message.text_replaced" not in bench.types()
+
+
+def test_a_replay_that_differs_from_what_was_shown_replaces_it() -> None:
+    """Where a later connection tells another text, what was shown is replaced as a whole."""
+    head = text_run(text="one two").raw_events()
+    middle = next(i for i, raw in enumerate(head) if raw.event == "thread.message.completed")
+    bench = Bench()
+    intake = bench.intake()
+    intake.connected()
+    intake.feed_all(head[:middle])
+    intake.connected(1)
+    intake.feed_all(text_run(text="one 2, three and more").raw_events())
+    replaced = [signal for signal in bench.signals if signal.type == "message.text_replaced"]
+    assert replaced
+    assert replaced[-1].text.startswith("one 2")  # type: ignore[union-attr]
+    assert bench.engine.states()[0].text == "one 2, three and more"
+
+
+def test_what_nobody_listens_to_is_not_built() -> None:
+    """Without callbacks the engine keeps states and counts, and gives nothing out."""
+    engine = Engine()
+    engine.intake("a").feed_all(text_run().raw_events())
+    assert engine.states()[0].is_terminal
+    assert engine.stats().signals == 0
+
+
+def test_all_callbacks_are_told() -> None:
+    """Events, states and changes come out beside the signals."""
+    bench = Bench()
+    events: list[Event] = []
+    states: list[Any] = []
+    changes: list[Any] = []
+    bench.engine.on_event, bench.engine.on_state = events.append, states.append
+    bench.engine.on_change = lambda before, after, at: changes.append((before, after))
+    raws = text_run().raw_events()
+    bench.intake().feed_all([RawEvent(data=b"junk"), *raws])
+    assert len(events) == len(raws) == bench.engine.stats().events
+    assert [after for _, after in changes] == states
+    assert all(before is not after for before, after in changes)
+
+
+def test_counts() -> None:
+    """Duplicates, conflicts, unknown events and rejects are counted."""
+    bench = Bench()
+    intake = bench.intake()
+    raws = script("run_1").start().raw_events(ids=True)
+    changed = RawEvent(raws[0].event, raws[0].data.replace(b"queued", b"in_progress"), raws[0].id)
+    intake.feed_all([*raws, raws[-1], changed, RawEvent("x.y", b"{}"), RawEvent(data=b"junk")])
+    stats = bench.engine.stats()
+    assert (stats.duplicates, stats.unknown, stats.rejected) == (1, 1, 1)
+    assert stats.open_runs == 1
