@@ -30,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The arguments without the program's name; those of the process by default.
     """
+    if sys.stdout is None:  # closed by whoever started the command
+        return ExitCode.CLOSED_PIPE
     try:
         code = _run(argv)
         # What is still buffered must fail here, not in the interpreter's last moments.
@@ -40,6 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _discard_output()
         return ExitCode.CLOSED_PIPE
+    except OSError as error:
+        # What a command reads is dealt with where it is read: this is the output, on a full disk for instance.
+        _discard_output()
+        complain(f"can't write: {error.strerror or type(error).__name__}")
+        return ExitCode.USAGE
 
 
 def _run(argv: Sequence[str] | None) -> int:

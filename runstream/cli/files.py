@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from typing import cast
 
 from runstream.cli.exit_codes import UsageError
 from runstream.cli.terminal import escape
@@ -29,13 +32,16 @@ def check(paths: Sequence[str]) -> None:
     """
     if paths.count(STDIN) > 1:
         raise UsageError("- (standard input) can be read once only; give it once")
+    if STDIN in paths and sys.stdin is None:
+        raise UsageError("- (standard input) is closed; pipe a recording in, or name a file")
     for path in paths:
         if path == STDIN:
             continue
         try:
             kind = os.stat(path).st_mode
             if stat.S_ISREG(kind):
-                next(read_recording(path), None)
+                with closing(cast(Generator[RawItem], read_recording(path))) as items:
+                    next(items, None)
             elif stat.S_ISDIR(kind):
                 raise UsageError(f"{escape(path)}: is a directory; name the recordings in it")
             # Anything else (a pipe, a process substitution) can be opened only once: when it is its turn.

@@ -27,6 +27,7 @@ __all__ = ["JsonView", "PlainView", "View", "make_view", "short_id"]
 _ID_WIDTH = 16
 _NAME_WIDTH = 21  # the longest name, message.text_replaced
 _HUES = 6
+_MAX_NAMES = 1000  # short names remembered, so that a watch of many days does not grow
 
 
 class View(Protocol):
@@ -83,6 +84,7 @@ class PlainView:
         self._output = output
         self._start: float | None = None
         self._runs: dict[str, tuple[str, int]] = {}
+        self._hue = 0
         self._growth = Growth(output, self._head)
         self.times = True
 
@@ -139,5 +141,8 @@ class PlainView:
             while name in taken:
                 suffix = f"~{number}"
                 name, number = short_id(run_id)[: _ID_WIDTH - len(suffix)] + suffix, number + 1
-            known = self._runs[run_id] = (name, len(self._runs) % _HUES)
+            known = self._runs[run_id] = (name, self._hue)
+            self._hue = (self._hue + 1) % _HUES
+            if len(self._runs) > _MAX_NAMES:
+                del self._runs[next(iter(self._runs))]
         return known

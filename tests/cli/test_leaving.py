@@ -60,6 +60,26 @@ def test_standard_error_may_be_closed(recording: Callable) -> None:
     assert b"run.interrupted" in out
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("command", ["replay", "fold"])
+def test_full_disk(recording: Callable, command: str) -> None:
+    """Output that can't be written is said in words."""
+    with open("/dev/full", "wb") as full, start_cli(command, recording(ended("a")), stdout=full) as process:
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == ExitCode.USAGE
+    assert b"can't write: No space left on device" in err
+    assert b"Traceback" not in err
+
+
+@pytest.mark.parametrize("closed", [0, 1], ids=["stdin", "stdout"])
+def test_closed_descriptors(closed: int) -> None:
+    """Standard input or output that was closed before the start."""
+    process = start_cli("replay", "-", preexec_fn=lambda: os.close(closed))
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == (ExitCode.CLOSED_PIPE if closed else ExitCode.USAGE)
+    assert b"Traceback" not in err
+
+
 @pytest.mark.parametrize("json", [(), ("--json",)], ids=["plain", "json"])
 def test_ctrl_c(tmp_path: Path, json: tuple[str, ...]) -> None:
     """Ctrl-C while waiting for input: what was known is told, then 130."""

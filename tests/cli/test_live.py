@@ -93,7 +93,8 @@ def test_watch_equals_the_offline_replay(recording: Callable) -> None:
     types = [signal["type"] for signal in lines(live.stdout)]
     assert types[0] == "source.connected"
     assert types[-1] == "source.ended"
-    assert live.stderr == "runstream: the connection was closed with code 1000\n"
+    assert len(live.stderr.splitlines()) == 1
+    assert "code 1000" in live.stderr
 
 
 def test_serve_sends_messages_and_closes(recording: Callable) -> None:
