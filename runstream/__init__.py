@@ -1,1 +1,199 @@
-"""React to streamed agent runs."""
+"""React to streamed agent runs: any Assistants dialect in, one trustworthy Run out.
+
+The public names, nothing else. The whole model stands in :mod:`runstream.model`, tools for tests in
+``runstream.testing``.
+"""
+
+from __future__ import annotations
+
+from runstream.connect import connect
+from runstream.core.derive import derive
+from runstream.core.limits import Limits, Stats
+from runstream.core.reduce import reduce
+from runstream.core.signals import (
+    SIGNAL_TYPES,
+    ActionRequired,
+    ArgumentsDelta,
+    AwaitedCall,
+    MessageCompleted,
+    MessageCreated,
+    MessageIncomplete,
+    RunCancelled,
+    RunCompleted,
+    RunCreated,
+    RunExpired,
+    RunFailed,
+    RunIncomplete,
+    RunInterrupted,
+    RunPaused,
+    RunSignal,
+    RunStalled,
+    RunStatusChanged,
+    Signal,
+    SourceConnected,
+    SourceDisconnected,
+    SourceEnded,
+    SourceError,
+    SourceResumed,
+    SourceSignal,
+    StepCancelled,
+    StepCompleted,
+    StepCreated,
+    StepExpired,
+    StepFailed,
+    TextDelta,
+    TextReplaced,
+    ToolCallCompleted,
+)
+from runstream.core.state import RunState, Timings
+from runstream.dialects.assistants import AssistantsDialect
+from runstream.engine import Engine
+from runstream.errors import DecodeError, IncompleteStream, RunstreamError, SeveralRuns, SlowConsumer, SourceFailed
+from runstream.events import (
+    EVENT_TYPES,
+    DoneEvent,
+    ErrorEvent,
+    Event,
+    MessageDeltaEvent,
+    MessageEvent,
+    Origin,
+    Reject,
+    RunEvent,
+    StepDeltaEvent,
+    StepEvent,
+    ThreadEvent,
+    UnknownEvent,
+)
+from runstream.fold import Folded, fold, fold_sources
+from runstream.intake import Dialect, Intake
+from runstream.model import (
+    ErrorObject,
+    Message,
+    MessageStatus,
+    RequiredAction,
+    Run,
+    RunStatus,
+    RunStep,
+    StepStatus,
+    Thread,
+    Tool,
+    ToolCall,
+    Usage,
+)
+from runstream.operators import Change, decoded, deduped, derived, pipeline, reduced, states
+from runstream.raw import RawEvent
+from runstream.server import RecordingServer, serve_recording
+from runstream.sinks.log import log_record, log_signals
+from runstream.sources.base import Inlet, Source
+from runstream.sources.reconnect import Reconnect
+from runstream.sources.recording_reader import UnknownRecordingFormat, read_recording
+from runstream.sources.sse_parser import Malformed, Oversized, SSEParser
+from runstream.sources.websocket import Resume, WebSocketSource
+from runstream.stream import RunStream
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "EVENT_TYPES",
+    "SIGNAL_TYPES",
+    "ActionRequired",
+    "ArgumentsDelta",
+    "AssistantsDialect",
+    "AwaitedCall",
+    "Change",
+    "DecodeError",
+    "Dialect",
+    "DoneEvent",
+    "Engine",
+    "ErrorEvent",
+    "ErrorObject",
+    "Event",
+    "Folded",
+    "IncompleteStream",
+    "Inlet",
+    "Intake",
+    "Limits",
+    "Malformed",
+    "Message",
+    "MessageCompleted",
+    "MessageCreated",
+    "MessageDeltaEvent",
+    "MessageEvent",
+    "MessageIncomplete",
+    "MessageStatus",
+    "Origin",
+    "Oversized",
+    "RawEvent",
+    "Reconnect",
+    "RecordingServer",
+    "Reject",
+    "RequiredAction",
+    "Resume",
+    "Run",
+    "RunCancelled",
+    "RunCompleted",
+    "RunCreated",
+    "RunEvent",
+    "RunExpired",
+    "RunFailed",
+    "RunIncomplete",
+    "RunInterrupted",
+    "RunPaused",
+    "RunSignal",
+    "RunStalled",
+    "RunState",
+    "RunStatus",
+    "RunStatusChanged",
+    "RunStep",
+    "RunStream",
+    "RunstreamError",
+    "SSEParser",
+    "SeveralRuns",
+    "Signal",
+    "SlowConsumer",
+    "Source",
+    "SourceConnected",
+    "SourceDisconnected",
+    "SourceEnded",
+    "SourceError",
+    "SourceFailed",
+    "SourceResumed",
+    "SourceSignal",
+    "Stats",
+    "StepCancelled",
+    "StepCompleted",
+    "StepCreated",
+    "StepDeltaEvent",
+    "StepEvent",
+    "StepExpired",
+    "StepFailed",
+    "StepStatus",
+    "TextDelta",
+    "TextReplaced",
+    "Thread",
+    "ThreadEvent",
+    "Timings",
+    "Tool",
+    "ToolCall",
+    "ToolCallCompleted",
+    "UnknownEvent",
+    "UnknownRecordingFormat",
+    "Usage",
+    "WebSocketSource",
+    "__version__",
+    "connect",
+    "decoded",
+    "deduped",
+    "derive",
+    "derived",
+    "fold",
+    "fold_sources",
+    "log_record",
+    "log_signals",
+    "pipeline",
+    "read_recording",
+    "reduce",
+    "reduced",
+    "serve_recording",
+    "states",
+]
