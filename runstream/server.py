@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -16,12 +16,21 @@ from runstream.raw import RawEvent
 
 __all__ = ["Frame", "RecordingServer", "frames_of", "serve_recording"]
 
+_GRACE: Final = 1.0  # seconds that clients have to take their leave when the server stops
+
 
 class Frame(Struct, frozen=True):
-    """One WebSocket message, and when it was recorded (Unix seconds, where known)."""
+    """One WebSocket message.
 
-    text: str
+    Attributes:
+        data: What is sent.
+        at: When it was recorded (Unix seconds), where known.
+        text: Whether it is sent as text (RFC 6455, section 5.6: UTF-8) or, where it isn't UTF-8, as binary.
+    """
+
+    data: bytes
     at: float | None = None
+    text: bool = True
 
 
 class RecordingServer(Struct, frozen=True):
@@ -33,20 +42,21 @@ class RecordingServer(Struct, frozen=True):
 def frames_of(items: Iterable[Any]) -> list[Frame]:
     """Raw events as envelopes ``{"event": ..., "data": ..., "id"?: ...}``; the data's JSON text stays as it came.
 
-    What is no raw event (the unusable parts of a damaged file) is left out; data that is not JSON becomes a string.
+    An event without a name is sent as it is: its data is an envelope already. Data that is not JSON becomes a JSON
+    string. What is no raw event (the unusable parts of a damaged file) is left out.
     """
     frames = []
     for item in items:
         if isinstance(item, RawEvent):
-            text = item.data if item.event is None else _envelope(item.event, item)
-            frames.append(Frame(text.decode(errors="replace"), item.at))
+            data = item.data if item.event is None else _envelope(item.event, item)
+            frames.append(Frame(data, item.at, _is_utf8(data)))
     return frames
 
 
 def _envelope(name: str, item: RawEvent) -> bytes:
-    envelope: dict[str, Any] = {"event": name, "data": msgspec.Raw(_json(item.data))}
+    envelope: dict[str, Any] = {"event": _sound(name), "data": msgspec.Raw(_json(item.data))}
     if item.id is not None:
-        envelope["id"] = item.id
+        envelope["id"] = _sound(item.id)
     return msgspec.json.encode(envelope)
 
 
@@ -58,11 +68,26 @@ def _json(data: bytes) -> bytes:
     return data
 
 
+def _sound(text: str) -> str:
+    return text.encode(errors="replace").decode()
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 @asynccontextmanager
 async def serve_recording(
     items: Iterable[Any], *, host: str = "127.0.0.1", port: int = 0, speed: float = 1.0, gap: float = 0.0
 ) -> AsyncIterator[RecordingServer]:
     """Serve raw events to every client, from the first to the last, then close with 1000 (RFC 6455, section 7.4.1).
+
+    A client that is slow slows its own sending and nobody else's; it is given all the time it wants. What clients
+    send is read and thrown away.
 
     Args:
         items: The recording.
@@ -73,26 +98,62 @@ async def serve_recording(
 
     Raises:
         OSError: The address can't be had.
+        ValueError: ``speed`` or ``gap`` is negative.
     """
-    frames = await asyncio.to_thread(frames_of, items)
+    if not speed >= 0 or not gap >= 0:
+        raise ValueError("speed and gap must not be negative")
+    frames = frames_of(items)
+    clients: set[ServerConnection] = set()
 
-    async def play(connection: ServerConnection) -> None:
-        loop = asyncio.get_running_loop()
-        due, last = loop.time(), None
+    async def client(connection: ServerConnection) -> None:
+        clients.add(connection)
+        # Reading also notices a client that leaves, or the server's own end, in the middle of a long pause.
+        gone = asyncio.create_task(_read_away(connection))
         try:
-            for frame in frames:
-                if speed > 0:
-                    pause = gap if frame.at is None or last is None else max(0.0, frame.at - last)
-                    last = frame.at
-                    # By the clock, so that delays do not add up.
-                    due += pause / speed
-                    if due > loop.time():
-                        await asyncio.sleep(due - loop.time())
-                await connection.send(frame.text)  # waits while the client is behind
-        except ConnectionClosed:
-            return
+            with suppress(ConnectionClosed):
+                await _play(connection, frames, speed, gap, gone)
+                await connection.close()
+        finally:
+            gone.cancel()
+            clients.discard(connection)
 
-    async with serve(play, host, port) as server:
+    # Neither pings nor a limit on closing: a client may be held by its reader (a pager, a debugger) for minutes,
+    # and what it has not read yet would be lost. Compressing costs more than loopback does.
+    server = await serve(client, host, port, ping_interval=None, close_timeout=None, compression=None)
+    try:
         address = next(iter(server.sockets)).getsockname()
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]
         yield RecordingServer(f"ws://{shown}:{address[1]}")
+    finally:
+        server.close()
+        try:
+            async with asyncio.timeout(_GRACE):
+                await asyncio.shield(server.wait_closed())
+        except TimeoutError:
+            for connection in clients:
+                connection.transport.abort()
+            await server.wait_closed()
+
+
+async def _play(
+    connection: ServerConnection, frames: Iterable[Frame], speed: float, gap: float, gone: asyncio.Task[None]
+) -> None:
+    clock = asyncio.get_running_loop().time
+    due, last, first = clock(), None, True
+    for frame in frames:
+        if speed > 0:
+            if frame.at is not None and last is not None:
+                due += max(0.0, frame.at - last) / speed
+            elif not first:
+                due += gap / speed
+            last, first = frame.at, False
+            # By the clock, so that delays do not add up.
+            if (pause := due - clock()) > 0 and (await asyncio.wait({gone}, timeout=pause))[0]:
+                return
+        await connection.send(frame.data, text=frame.text)  # waits while the client is behind
+
+
+async def _read_away(connection: ServerConnection) -> None:
+    with suppress(ConnectionClosed):
+        while True:
+            await connection.recv(decode=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 
@@ -14,35 +15,75 @@ class Reconnect(Struct, frozen=True, kw_only=True):
     """How a source reconnects.
 
     The count of attempts starts anew with a message, not with a mere handshake: a server that accepts and closes
-    is tried ever more slowly, and in the end given up.
+    is tried ever more slowly, and in the end given up. By default that takes ten attempts, 75 seconds on average.
 
     Attributes:
-        initial: Delay before the first attempt (seconds).
-        maximum: Longest delay (seconds).
-        factor: By which the delay grows from attempt to attempt.
-        jitter: Share of the delay that is left to chance, 0 to 1.
+        initial: Longest delay before the first attempt (seconds).
+        maximum: Longest delay before any attempt (seconds).
+        factor: By which the delay grows from attempt to attempt; 1 or more.
+        jitter: Share of the delay that is left to chance, from 0 (none) to 1 (all), so that many clients of one
+            server that went away do not come back at the same moment.
         max_attempts: Attempts in a row without a message before the source is given up; ``None``: never.
-        max_connection_age: A connection is replaced after this time (seconds); ``None``: never.
+        max_connection_age: A connection is replaced after this time (seconds), or up to a tenth earlier, by
+            chance; ``None``: never.
+        max_retry_after: Longest wait that a server may ask for with ``Retry-After`` (seconds).
+
+    Raises:
+        ValueError: A value outside its range.
     """
 
     initial: float = 0.5
     maximum: float = 30.0
     factor: float = 2.0
-    jitter: float = 0.5
-    max_attempts: int | None = 8
+    jitter: float = 1.0
+    max_attempts: int | None = 10
     max_connection_age: float | None = None
+    max_retry_after: float = 300.0
 
-    def delay(self, attempt: int, chance: Callable[[], float] = random.random) -> float:
+    def __post_init__(self) -> None:
+        # `not (a <= b)`, so that NaN is refused too.
+        if not 0 < self.initial < math.inf:
+            raise ValueError("initial must be a positive number of seconds")
+        if not self.initial <= self.maximum < math.inf:
+            raise ValueError("maximum must be a number of seconds, and not less than initial")
+        if not 1 <= self.factor < math.inf:
+            raise ValueError("factor must be a number, 1 or more")
+        if not 0 <= self.jitter <= 1:
+            raise ValueError("jitter must be from 0 to 1")
+        if self.max_attempts is not None and self.max_attempts < 0:
+            raise ValueError("max_attempts must not be negative")
+        if self.max_connection_age is not None and not self.max_connection_age > 0:
+            raise ValueError("max_connection_age must be a positive number of seconds")
+        if not self.max_retry_after >= 0:
+            raise ValueError("max_retry_after must not be negative")
+
+    def delay(self, attempt: int, *, asked: float | None = None, chance: Callable[[], float] = random.random) -> float:
         """Seconds to wait before attempt number ``attempt`` (from 1).
 
         Args:
             attempt: Its number since the last message.
+            asked: What the server asked for (``Retry-After``, in seconds), if it did: never less than that, within
+                ``max_retry_after``.
             chance: Gives a number from 0 to 1.
         """
-        # Beyond some power every delay is the maximum; larger exponents would overflow.
-        full = min(self.maximum, self.initial * self.factor ** min(attempt - 1, 64))
-        return full * (1.0 - self.jitter * chance())
+        own = self._ceiling(attempt) * (1.0 - self.jitter * chance())
+        return own if asked is None else max(own, min(asked, self.max_retry_after))
+
+    def _ceiling(self, attempt: int) -> float:
+        # By logarithms, where the power might overflow.
+        steps = max(attempt - 1, 0)
+        if math.log(self.initial) + steps * math.log(self.factor) >= math.log(self.maximum):
+            return self.maximum
+        return self.initial * self.factor**steps
 
     def gives_up(self, attempt: int) -> bool:
         """Whether ``attempt`` (from 1) is one too many."""
         return self.max_attempts is not None and attempt > self.max_attempts
+
+    def age(self, chance: Callable[[], float] = random.random) -> float | None:
+        """Seconds after which a new connection is to be replaced; ``None``: never.
+
+        Args:
+            chance: Gives a number from 0 to 1, so that connections made together are not replaced together.
+        """
+        return None if self.max_connection_age is None else self.max_connection_age * (1.0 - 0.1 * chance())

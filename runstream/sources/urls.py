@@ -1,23 +1,73 @@
-"""URLs as they may be shown: without credentials."""
+"""URLs, and words that came from a server, as they may be shown: without credentials."""
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from collections.abc import Iterable
+from urllib.parse import unquote, unquote_plus, urlsplit, urlunsplit
 
-__all__ = ["redact_url"]
+__all__ = ["redact_text", "redact_url", "url_secrets"]
+
+_MASK = "***"
+_SHORTEST = 4  # shorter values are no secrets, and masking them would garble every message
 
 
 def redact_url(url: str) -> str:
-    """``url`` without user information, fragment and query values: what may stand in logs and messages."""
+    """``url`` without user information, fragment and query values: what may stand in logs and messages.
+
+    What has no host is not shown at all: ``user:password@host`` reads as a scheme and a path.
+    """
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
         port = f":{parts.port}" if parts.port is not None else ""
     except ValueError:
         return "(invalid URL)"
+    if not host:
+        return "(invalid URL)"
     if ":" in host:
         host = f"[{host}]"
-    user = "***@" if "@" in parts.netloc else ""
-    names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
-    query = "&".join(f"{name}=***" for name in names)
-    return urlunsplit((parts.scheme, f"{user}{host}{port}", parts.path, query, ""))
+    user = f"{_MASK}@" if "@" in parts.netloc else ""
+    query = "&".join(_shown(piece) for piece in parts.query.split("&")) if parts.query else ""
+    return _printable(urlunsplit((parts.scheme, f"{user}{host}{port}", parts.path, query, "")))
+
+
+def _shown(piece: str) -> str:
+    name, equals, _ = piece.partition("=")
+    # A bare word may itself be the token.
+    return f"{name}={_MASK}" if equals else _MASK
+
+
+def url_secrets(url: str) -> tuple[str, ...]:
+    """What in ``url`` must not be shown, as written and as decoded, for :func:`redact_text`."""
+    try:
+        parts = urlsplit(url)
+        user, _, _ = parts.netloc.rpartition("@")
+    except ValueError:
+        return (url,)
+    found = {user, *user.split(":", 1), parts.fragment}
+    for piece in parts.query.split("&"):
+        name, equals, value = piece.partition("=")
+        found.add(value if equals else name)
+    found |= {unquote(value) for value in found} | {unquote_plus(value) for value in found}
+    return tuple(value for value in found if value)
+
+
+def redact_text(text: str, secrets: Iterable[str] = (), limit: int = 200) -> str:
+    """What somebody else wrote, on one line: secrets masked, control characters escaped, cut to a length.
+
+    Args:
+        text: The words.
+        secrets: What must not be shown; values of fewer than 4 characters are taken for none.
+        limit: The longest result, in characters.
+    """
+    # The longest first: one secret may be a part of another.
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _SHORTEST:
+            text = text.replace(secret, _MASK)
+    text = _printable(" ".join(text.split()))
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _printable(text: str) -> str:
+    """``text`` with what could forge a line or steer a terminal escaped."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
