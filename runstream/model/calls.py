@@ -42,10 +42,9 @@ __all__ = [
 def parse_arguments(text: str | None) -> tuple[Any, str | None]:
     """The arguments of a call, parsed (read-only), or why they can't be: ``(value, None)``, ``(None, error)``."""
     try:
-        return freeze(decode_json((text or "").encode())), None
-    except (DecodeError, UnicodeError) as error:
-        reason = error.reason if isinstance(error, DecodeError) else str(error)
-        return None, f"Arguments are not JSON: {reason.removeprefix('Not JSON: ')}"
+        return freeze(decode_json(text or "")), None
+    except DecodeError as error:
+        return None, f"Arguments are not JSON: {error.reason.removeprefix('Not JSON: ')}"
 
 
 class FunctionCall(WireStruct, frozen=True, kw_only=True):

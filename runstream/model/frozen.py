@@ -45,12 +45,13 @@ def thaw(value: Any) -> Any:
     return value
 
 
-def _hash(value: Any) -> int:
+def _hashable(value: Any) -> Any:
+    """What hashes as ``value`` would: a list as the tuple that it is equal to."""
     if isinstance(value, Mapping):
-        return hash(frozenset((key, _hash(item)) for key, item in value.items()))
+        return frozenset((key, _hashable(item)) for key, item in value.items())
     if isinstance(value, list | tuple):
-        return hash(tuple(_hash(item) for item in value))
-    return hash(value)
+        return tuple(_hashable(item) for item in value)
+    return value
 
 
 class _Frozen:
@@ -66,7 +67,7 @@ class _Frozen:
         raise AttributeError(f"{type(self).__name__} is read-only")
 
     def __hash__(self) -> int:
-        return _hash(self._data)
+        return hash(_hashable(self._data))
 
     def __len__(self) -> int:
         return len(self._data)

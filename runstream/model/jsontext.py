@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 
 from runstream.errors import DecodeError
+from runstream.model.frozen import FrozenList
 
-__all__ = ["MAX_NESTING", "Path", "check_nesting", "decode_json", "nesting", "plain", "where"]
+__all__ = ["MAX_NESTING", "Path", "decode_json", "json_bytes", "nesting", "plain", "where"]
 
 # Comparing, hashing and writing recurse; more levels than this would one day meet the interpreter's limit.
 MAX_NESTING = 128
@@ -60,25 +61,35 @@ def nesting(data: bytes) -> int:
     return deepest
 
 
-def check_nesting(data: bytes) -> None:
-    """Refuse what is nested more than ``MAX_NESTING`` levels deep.
+def json_bytes(data: bytes | str) -> bytes:
+    """JSON text as bytes that are safe to decode.
 
     Raises:
-        DecodeError: It is.
+        DecodeError: It has a lone surrogate, or is nested more than ``MAX_NESTING`` levels deep.
+        TypeError: It is no text.
     """
+    if isinstance(data, str):
+        try:
+            data = data.encode()
+        except UnicodeEncodeError as error:
+            raise DecodeError("$", "Text with a lone surrogate") from error
+    elif not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(f"Expected bytes, str or a mapping, got {type(data).__name__}")
+    data = bytes(data)
     if nesting(data) > MAX_NESTING:
         raise DecodeError("$", f"Nested more than {MAX_NESTING} levels deep")
+    return data
 
 
-def decode_json(data: bytes) -> Any:
+def decode_json(data: bytes | str) -> Any:
     """The JSON builtins of a text.
 
     Raises:
         DecodeError: It is not JSON, too deeply nested, or holds a number out of any range.
     """
-    check_nesting(data)
+    text = json_bytes(data)
     try:
-        return msgspec.json.decode(data)
+        return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise DecodeError("$", f"Not JSON: {error or 'nested too deeply'}") from error
 
@@ -111,7 +122,7 @@ def plain(value: Any, path: Path = "$", depth: int = 0) -> Any:
                 raise DecodeError(where(path), f"Expected a `str` as key, got `{type(key).__name__}`")
             found[_text(key, path)] = plain(item, (path, key), depth + 1)
         return found
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | FrozenList):
         return [plain(item, (path, index), depth + 1) for index, item in enumerate(value)]
     raise DecodeError(where(path), f"`{kind.__name__}` is not a JSON value")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from msgspec import Struct, inspect, structs
 from runstream.errors import DecodeError
 from runstream.model.base import Unknown, Wire, WireStruct, decode_hook, decoder, wire_form, wire_names
 from runstream.model.frozen import FrozenList, FrozenMap, StringMap, thaw
-from runstream.model.jsontext import Path, check_nesting, decode_json, plain, where
+from runstream.model.jsontext import Path, decode_json, json_bytes, plain, where
 
 __all__ = ["MILLISECONDS", "Issue", "read", "read_strictly"]
 
@@ -78,20 +79,21 @@ def read(kind: type[S], data: Mapping[str, Any], issues: list[Issue], path: str 
 
 def read_strictly(kind: type[S], data: bytes | str | Mapping[str, Any]) -> S:
     """Read JSON text or a mapping as a ``kind``; the first unreadable value raises :class:`DecodeError`."""
+    # What strict decoding refuses is an unknown field, another dialect, or really wrong: the lenient reader tells
+    # them apart. Objects with a tag it reads at once: a decoder would not tell whether the tag came.
+    strict = kind.__struct_config__.tag_field is None
     found: Any
-    try:
-        if isinstance(data, Mapping):
-            found = plain(data)
-            return msgspec.convert(found, kind, dec_hook=decode_hook)
-        text = data.encode() if isinstance(data, str) else bytes(data)
-        check_nesting(text)
-        return decoder(kind).decode(text)  # type: ignore[no-any-return]
-    except msgspec.ValidationError:
-        # An unknown field, another dialect, or really wrong: the lenient reader tells them apart.
-        if not isinstance(data, Mapping):
-            found = decode_json(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise DecodeError("$", f"Not JSON: {error or 'nested too deeply'}") from error
+    if isinstance(data, Mapping):
+        found = plain(data)
+        if strict:
+            with suppress(msgspec.ValidationError):
+                return msgspec.convert(found, kind, dec_hook=decode_hook)
+    else:
+        text = json_bytes(data)
+        if strict:
+            with suppress(msgspec.DecodeError, UnicodeError, RecursionError):
+                return decoder(kind).decode(text)  # type: ignore[no-any-return]
+        found = decode_json(text)
     issues: list[Issue] = []
     value = read(kind, found, issues)
     if issues or value is None:
@@ -135,17 +137,15 @@ def _plan(kind: type[WireStruct]) -> _Plan:
     return _Plan(fields, wire_names(kind), info.tag_field, info.tag)
 
 
-def _read_struct(
-    kind: type[WireStruct], data: Any, path: Path, issues: list[Issue], tagged: bool = False
-) -> tuple[Any, Any]:
-    """Read an object. ``tagged``: its tag is known to be right, or to be absent."""
+def _read_struct(kind: type[WireStruct], data: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
+    """Read an object. Whoever asks for a kind knows it; only a tag that says otherwise is refused."""
     if not isinstance(data, dict):
         return _bad("object", data, path, issues)
     plan = _plan(kind)
     tag = None if plan.tag_field is None else data.get(plan.tag_field)
-    if tag != plan.tag and not tagged:
-        place = where((path, plan.tag_field))
-        issues.append(Issue(place, f"Expected {plan.tag!r}, got {tag!r}", fatal=True))
+    if tag != plan.tag and tag is not None:
+        got = repr(tag) if isinstance(tag, str) else f"`{_name(tag)}`"
+        issues.append(Issue(where((path, plan.tag_field)), f"Expected {plan.tag!r}, got {got}", fatal=True))
         return BAD, data
     spelled = {kind._aliases[key]: key for key, item in data.items() if key in kind._aliases and item is not None}
     typed = not spelled and tag == plan.tag  # whether the typed fields alone write it again
@@ -203,7 +203,7 @@ def _read_union(
         kind = named[0] if len(named) == 1 else None
     found: list[Issue] = []
     if kind is not None:
-        result, wire = _read_struct(kind, value, path, found, tagged=True)
+        result, wire = _read_struct(kind, value, path, found)
         if result is not BAD:
             issues += found
             return result, wire

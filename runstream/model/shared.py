@@ -28,7 +28,7 @@ __all__ = [
 # Whole Unix seconds. The bound sends milliseconds to the lenient reader, which divides them.
 Timestamp = Annotated[int, Meta(lt=MILLISECONDS)]
 # Within these bounds a float writes any integer as it came; others go to the lenient reader, which keeps them.
-Number = Annotated[float, Meta(ge=-(2.0**53), le=2.0**53)]
+Number = Annotated[float, Meta(gt=-(2.0**53), lt=2.0**53)]
 
 
 class OpenStrEnum(enum.StrEnum):
@@ -128,7 +128,7 @@ def derive_usage(values: dict[str, Any]) -> bool:
     if text is None or "usage" in values:
         return False
     try:
-        found = decode_json(text.encode())
+        found = decode_json(text)
     except DecodeError:
         return False
     usage = read(Usage, found, []) if isinstance(found, dict) else None
