@@ -1,0 +1,120 @@
+"""JSON in: what is let through, and how deep it may nest."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runstream.errors import DecodeError
+from runstream.model import FrozenList, FrozenMap, RunStatus
+from runstream.model.jsontext import MAX_NESTING, decode_json, json_bytes, nesting, plain, where
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=30,
+)
+
+
+def depth(value: Any) -> int:
+    """How deeply a value nests, counted on the value."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max((depth(item) for item in inner), default=0)
+
+
+@given(JSON, st.integers(0, 300))
+def test_nesting_is_never_underestimated(value: Any, levels: int) -> None:
+    """The count of levels in a text is right where it matters: beyond the limit."""
+    for _ in range(levels):
+        value = [value, "[{"]
+    text = json.dumps(value).encode()
+    counted, real = nesting(text), depth(value)
+    assert counted >= real
+    assert (counted > MAX_NESTING) == (real > MAX_NESTING) or counted == real
+
+
+@given(st.binary(max_size=400) | st.text(alphabet='{}[]"\\a', max_size=400).map(str.encode))
+def test_any_bytes_have_a_nesting(data: bytes) -> None:
+    """Counting needs no valid JSON."""
+    assert 0 <= nesting(data) <= len(data)
+
+
+def test_counting_is_quick() -> None:
+    """Text that is full of quotes and escapes takes no more than linear time."""
+    for data in (b'"' + b'\\"' * 2_000_000, b'"[' * 1_000_000, b"[]" * 1_000_000, b'"\\' * 1_000_000):
+        assert nesting(data) >= 0
+
+
+@given(JSON)
+def test_builtins_pass_through(value: Any) -> None:
+    """JSON builtins come out equal, as a copy."""
+    found = plain(value)
+    assert found == value
+    assert found is not value or not isinstance(value, dict | list)
+
+
+def test_other_kinds_of_values_become_builtins() -> None:
+    """Subclasses and other mappings are turned into what JSON has."""
+
+    class Number(int):
+        pass
+
+    class Real(float):
+        pass
+
+    value = OrderedDict(
+        a=MappingProxyType({"b": (Number(5), Real(1.5))}),
+        c=FrozenMap({"d": [1]}),
+        e=FrozenList([{}]),
+        f=RunStatus.QUEUED,
+        g=RunStatus("new"),
+    )
+    found = plain(value)
+    assert found == {"a": {"b": [5, 1.5]}, "c": {"d": [1]}, "e": [{}], "f": "queued", "g": "new"}
+    assert {type(item) for item in found["a"]["b"]} == {int, float}
+    assert {type(item) for item in found.values()} == {dict, list, str}
+    assert plain(True) is True
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ({"a": [0, {"b": float("nan")}]}, "$.a[1].b"),
+        ({"a b": object()}, '$["a b"]'),
+        ({"": b""}, '$[""]'),
+        ({"a": {5: 1}}, "$.a"),
+        ({"ok": {"\ud800": 1}}, "$.ok"),
+        ({"ok": ["\ud800"]}, "$.ok[0]"),
+        ({"ok": 1 << 20_000}, "$.ok"),
+        ({"ok": -(1 << 20_000)}, "$.ok"),
+    ],
+)
+def test_what_json_does_not_have(value: Any, path: str) -> None:
+    """The error names the place."""
+    with pytest.raises(DecodeError) as caught:
+        plain(value)
+    assert caught.value.path == path
+
+
+def test_paths() -> None:
+    """Names are joined by dots, anything else stands in brackets."""
+    assert where("$") == "$"
+    assert where((("$.data", "tools"), 0)) == "$.data.tools[0]"
+    assert where(("$", 'a"b')) == r'$["a\"b"]'
+    assert where(("$", "\ud800")) == '$["?"]'
+
+
+def test_decoding() -> None:
+    """Text in any form is decoded; everything that is none of it is one kind of error."""
+    assert decode_json('{"a": 1}') == decode_json(b'{"a": 1}') == {"a": 1}
+    assert json_bytes(memoryview(b"x")) == json_bytes(bytearray(b"x")) == b"x"  # type: ignore[arg-type]
+    for text in ("", "{", "\ud800", b"\xff", b'"\xff"', "1e999", "9" * 5000, "[" * 129 + "]" * 129):
+        with pytest.raises(DecodeError):
+            decode_json(text)
+    assert decode_json("[" * 128 + "]" * 128)
