@@ -152,8 +152,8 @@ class AssistantsDialect:
                 given = found.get("id")
                 identity = given if isinstance(given, str | int) and not isinstance(given, bool) else raw.id
                 found = found.get("data")
-            elif found.get("object") in EVENT_TYPES and "id" in found:
-                name = found["object"]  # a bare object, as a poll returns it
+            elif isinstance(kind := found.get("object"), str) and kind in EVENT_TYPES and "id" in found:
+                name = kind  # a bare object, as a poll returns it
             elif set(found) == {"error"}:
                 name = "error"
             else:
