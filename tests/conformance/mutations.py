@@ -12,10 +12,7 @@ from runstream.raw import RawEvent
 __all__ = ["WEIRD", "mutated", "read_everything"]
 
 _NAMES: Final = (
-    *(
-        f"thread.run.{name}"
-        for name in ("created", "queued", "in_progress", "requires_action", "completed", "expired")
-    ),
+    *(f"thread.run.{name}" for name in ("created", "queued", "in_progress", "requires_action", "completed", "expired")),
     *(f"thread.run.step.{name}" for name in ("created", "delta", "completed", "failed")),
     *(f"thread.message.{name}" for name in ("created", "delta", "completed", "incomplete")),
     *(
@@ -109,8 +106,8 @@ def _damage(data: Any, choose: random.Random) -> Any:
     elif what < 0.8 and isinstance(holder, dict):
         holder[f"{key}_"] = holder.pop(key)
     elif what < 0.9 and isinstance(holder, dict):
-        holder[choose.choice(("x_new", "index", "id", "type", "data", "content", "$runstream.wire"))] = (
-            choose.choice(WEIRD)
+        holder[choose.choice(("x_new", "index", "id", "type", "data", "content", "$runstream.wire"))] = choose.choice(
+            WEIRD
         )
     else:
         holder[key] = [holder[key]] if choose.random() < 0.5 else {"x": holder[key]}

@@ -106,3 +106,22 @@ def test_a_snapshot_of_the_wrong_shape_is_grown_from_nothing() -> None:
         ("thread.message.delta", message_delta("one", " you")),
     )
     assert _state(folded).text == "hello you"
+
+
+@pytest.mark.parametrize("kind", [[], {}, 7, None])
+def test_a_frame_whose_object_is_no_name_is_a_reject(kind: Any) -> None:
+    """A frame without an event's name, and with anything under `object`, is refused in words."""
+    folded = fold([{"object": kind, "id": "run_1"}])
+    assert [reject.reason for reject in folded.rejects] == ["Neither an `event` nor an `object` says what this is"]
+
+
+def test_a_search_with_an_index_out_of_bounds_is_a_reject() -> None:
+    """What is refused can be written down again, lists of any kind included."""
+    found = {"index": 5000, "type": "file_search", "file_search": {"results": [{"file_id": "file_1"}]}}
+    folded = _told(
+        ("thread.run.step.created", step_object("step_1", RUN, tool_calls())),
+        ("thread.run.step.delta", step_delta("step_1", found)),
+    )
+    (reject,) = folded.rejects
+    assert "max_index" in reject.reason
+    assert b'"results":[{"file_id":"file_1"}]' in reject.raw.data
