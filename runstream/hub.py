@@ -163,15 +163,12 @@ class Hub(Generic[T]):
         try:
             if self._replay is not None:
                 for value in self._replay():
-                    if not subscriber.active:
-                        break
                     self._give(subscriber, value)
             if self._end is not None:
                 self._give_end(subscriber, self._end)
                 return Disposable()
-            if subscriber.active:
-                self._subscribers = (*self._subscribers, subscriber)
-                self._on_change()
+            self._subscribers = (*self._subscribers, subscriber)
+            self._on_change()
             if not nested:
                 self._drain()
         finally:

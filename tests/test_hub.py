@@ -290,9 +290,7 @@ def test_merging_hubs_with_rx_completes_when_all_do() -> None:
     left: Hub[int] = Hub("left")
     right: Hub[int] = Hub("right")
     seen: list[Any] = []
-    reactivex.merge(left.observable, right.observable).subscribe(
-        seen.append, on_completed=lambda: seen.append("end")
-    )
+    reactivex.merge(left.observable, right.observable).subscribe(seen.append, on_completed=lambda: seen.append("end"))
     left.push(1)
     right.push(2)
     left.complete()

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from runstream.core.signals import (
     ActionRequired,
     MessageCompleted,
+    MessageCreated,
     RunCompleted,
     RunCreated,
     RunFailed,
@@ -191,9 +192,7 @@ async def test_every_door_tells_what_the_fold_tells() -> None:
     for conflated in (by_task, by_loop):
         text = "".join(s.delta for s in conflated if isinstance(s, TextDelta))
         assert text == "Hello there, friend."
-        assert [k for k in kinds(conflated) if k != "message.text"] == [
-            k for k in kinds(by_rx) if k != "message.text"
-        ]
+        assert [k for k in kinds(conflated) if k != "message.text"] == [k for k in kinds(by_rx) if k != "message.text"]
     assert states[-1] == folded.runs[0]
     assert len(seen_events) == len(events)
 
@@ -253,6 +252,7 @@ async def test_what_nobody_listens_to_is_not_built() -> None:
         states = stream.runs.subscribe(lambda _: None)
         assert engine.progress
         assert engine.on_state is not None
+        assert (engine.on_event, engine.on_reject) == (None, None)
         for subscription in (one, two, states):
             subscription.dispose()
         assert not engine.progress
@@ -308,6 +308,16 @@ async def test_in_mode_raise_the_exception_comes_out_of_what_is_awaited() -> Non
     assert [type(error) for error in errors] == [ZeroDivisionError]
     assert source.closed
     assert logs == []
+
+
+async def test_in_mode_raise_a_result_that_came_in_the_same_turn_raises_too() -> None:
+    def fails(signal: RunCompleted) -> None:
+        raise ZeroDivisionError
+
+    async with RunStream(Told(completed()), on_subscriber_error="raise") as stream:
+        stream.on(RunCompleted, fails)
+        with pytest.raises(ZeroDivisionError):
+            await stream.result()
 
 
 async def test_in_mode_raise_leaving_the_context_raises_at_the_latest() -> None:
@@ -374,9 +384,7 @@ async def test_a_source_that_is_no_coroutine_fails_alone() -> None:
             stream.on(SourceError, errors.append)
             assert (await stream.result()).is_complete
             assert [(error.source, error.reason) for error in errors] == [("wrong", "TypeError in the source")]
-    assert [(log["event"], log["source"], log["error"]) for log in logs] == [
-        ("source_failed", "wrong", "TypeError")
-    ]
+    assert [(log["event"], log["source"], log["error"]) for log in logs] == [("source_failed", "wrong", "TypeError")]
 
 
 async def test_a_subscriber_that_blocks_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -416,6 +424,8 @@ async def test_feeding_from_inside_a_callback_waits_for_its_turn() -> None:
         stream.signals.subscribe(lambda s: orders[1].append(s.key))
         runs = await stream.results()
     assert orders[0] == orders[1]
+    # The event that was being told is told to its end first.
+    assert orders[0].index("run_a_0001/status/queued/0") < orders[0].index("run_b_0001/created")
     assert [run.id for run in runs] == ["run_a_0001", "run_b_0001"]
 
 
@@ -782,7 +792,11 @@ async def test_when_a_run_was_interrupted_stays_true_until_it_is_heard_of_again(
     async with RunStream(Told(events[:5]), Told(completed("x"), stays=True)) as stream:
         await stream.when(RunInterrupted)
         assert (await stream.when(RunInterrupted, run_id="run_c_0001")).reason == "the stream ended"
-        stream.attach(Told(events[5:]))
+        stream.attach(Told(events[5:8], stays=True))
+        await stream.when(MessageCreated)
+        with pytest.raises(TimeoutError):
+            await stream.when(RunInterrupted, timeout=0.01)
+        stream.attach(Told(events[8:]))
         await stream.when(RunCompleted, run_id="run_c_0001")
         with pytest.raises(IncompleteStream, match="ended completed"):
             await stream.when(RunInterrupted, run_id="run_c_0001")
@@ -917,7 +931,7 @@ async def test_a_handler_may_attach_while_the_last_source_ends() -> None:
 async def test_who_was_told_by_when_or_iteration_may_attach() -> None:
     first, second = two_streams()
     async with RunStream(Told(first)) as stream:
-        await stream.when(ActionRequired)
+        await asyncio.wait_for(stream.when(ActionRequired), 1)  # a task of its own: some turns of the loop later
         stream.attach(Told(second))
         assert (await stream.result()).is_complete
     async with RunStream(Told(first)) as stream:
@@ -953,6 +967,51 @@ async def test_other_values_that_a_handler_returns_are_ignored() -> None:
             await stream.result()
         assert len(stream.latest) == 1
         assert stream.stats.failures == 0
+
+
+async def test_a_coroutine_that_brings_no_source_lets_the_stream_end() -> None:
+    first, _ = two_streams()
+    calls: list[ActionRequired] = []
+
+    async def handler(signal: ActionRequired) -> None:
+        await asyncio.sleep(0.01)
+        calls.append(signal)
+
+    async with RunStream(Told(first)) as stream:
+        stream.on(ActionRequired, handler)
+        with pytest.raises(IncompleteStream, match="waits for action"):
+            await asyncio.wait_for(stream.result(), 1)
+    assert len(calls) == 1
+
+
+async def test_a_fast_source_leaves_turns_to_others() -> None:
+    source = Told(completed(text="word " * 500))
+    async with RunStream(source) as stream:
+        turns: list[int] = []
+
+        async def tick() -> None:
+            while not source.closed:
+                turns.append(source.fed)
+                await asyncio.sleep(0)
+
+        ticking = asyncio.create_task(tick())
+        await stream.results()
+        await ticking
+    assert len(set(turns)) > 10
+
+
+async def test_a_source_that_feeds_on_after_its_end_is_not_heard() -> None:
+    inlets: list[Inlet] = []
+
+    class Kept(Told):
+        async def run(self, inlet: Inlet) -> None:
+            inlets.append(inlet)
+            await super().run(inlet)
+
+    async with RunStream(Kept(completed()), Told(stays=True)) as stream:
+        await stream.when(SourceEnded)
+        inlets[0].feed(raw(completed("b")[0]))
+        assert list(stream.latest) == ["run_a_0001"]
 
 
 # leaving

@@ -100,7 +100,8 @@ async def test_other_parts_gaps_and_kinds_are_not_joined() -> None:
         text(0, "a"),
         text(0, "b", part=1),
         text(1, "c", message="msg_2"),
-        text(9, "gap", message="msg_2"),
+        text(2, "r", message="msg_2", run="run_2"),
+        text(9, "gap", message="msg_2", run="run_2"),
         arguments(0, "{"),
         arguments(1, "}", call="call_2"),
         text(12, "x", message="msg_2", run="run_2"),
@@ -388,8 +389,11 @@ async def test_an_iterator_gives_everything_and_ends() -> None:
     for number in range(3):
         buffer.put(number)
     buffer.finish()
-    assert [item async for item in iterator(buffer, disposed)] == [0, 1, 2]
-    assert disposed == ["disposed"]
+    one = iterator(buffer, disposed)
+    assert [item async for item in one] == [0, 1, 2]
+    assert disposed == ["disposed"]  # though somebody still has the iterator
+    with pytest.raises(StopAsyncIteration):
+        await anext(one)
 
 
 async def test_leaving_the_loop_ends_the_subscription() -> None:
