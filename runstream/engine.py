@@ -18,6 +18,7 @@ from runstream.core.limits import Limits, Stats
 from runstream.core.reduce import Outcome, append, apply
 from runstream.core.registry import RunRecord, Scope
 from runstream.core.signals import RunInterrupted, RunPaused, Signal
+from runstream.core.snapshots import asks_again
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.events import (
@@ -154,12 +155,13 @@ class Engine:
         if state.run.requires_action:
             if record.paused != state.round:
                 record.paused = state.round
-                self._emit(RunPaused(*head, state.run, state.round))
+                self.emit(RunPaused(*head, state.run, state.round))
         else:
             record.interrupted += 1
-            self._emit(RunInterrupted(*head, state.run, reason, last_id, attempts, record.interrupted))
+            self.emit(RunInterrupted(*head, state.run, reason, last_id, attempts, record.interrupted))
 
-    def _emit(self, signal: Signal) -> None:
+    def emit(self, signal: Signal) -> None:
+        """Give out a signal."""
         if self.on_signal is not None:
             self.signals += 1
             self.on_signal(signal)
@@ -189,8 +191,8 @@ class Engine:
             if event.event == "thread.run.created" and (before.round or before.status != RunStatus.QUEUED):
                 record.replaying = True
             changed = self._apply(record, event, at, replaying=record.replaying)
-            if changed and record.replaying:
-                record.replaying = False
+            if record.replaying and (changed or asks_again(record.state, event.data)):
+                record.replaying = False  # it is told again no more, or has come to the present round
             return
         if id in scope.tombstones:
             self.counts.late += 1
@@ -293,11 +295,12 @@ class Engine:
             self.on_change(before, after, at)
         if self.on_signal is not None:
             for signal in derive(before, after, at, progress=self.progress):
-                self._emit(signal)
+                self.emit(signal)
 
     def _hold(self, intake: Intake, id: str, event: Event, at: float) -> None:
         scope = intake._scope
-        if id in scope.tombstones or event.data.id in scope.tombstones:
+        data: Any = event.data
+        if id in scope.tombstones or data.id in scope.tombstones:
             self.counts.late += 1
             return
         dropped = scope.orphans.hold(id, event, intake, at)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runstream.core.dedupe import Deduper, Sighting
 from runstream.core.registry import RunRecord, Scope
-from runstream.core.signals import SourceConnected, SourceDisconnected, SourceEnded, SourceError, SourceResumed
+from runstream.core.signals import (
+    SourceConnected,
+    SourceDisconnected,
+    SourceEnded,
+    SourceError,
+    SourceResumed,
+    SourceSignal,
+)
 from runstream.core.state import RunState
 from runstream.events import Event, Reject
 from runstream.raw import RawEvent
@@ -65,13 +72,14 @@ class Intake:
         engine, handlers, decode = self._engine, self._handlers, self._decode
         for item in items:
             if type(item) is not RawEvent:
-                engine.reject(self, RawEvent(item.event, getattr(item, "data", b""), line=item.line), item.reason)
+                engine.reject(self, RawEvent(item.event, getattr(item, "data", b""), line=item.line), item.reason)  # type: ignore[union-attr]
                 continue
             at = item.at
             if at is None:
                 at = engine.clock()
             if item.last_id is not None:
                 self.last_id = item.last_id
+            event: Any
             for event in decode(item):
                 engine.events += 1
                 if event.id is not None and not self._is_new(event):
@@ -95,8 +103,9 @@ class Intake:
         """Whether a repeated ``created`` starts its object again: only in a later connection, and once there."""
         if self._dialect.connection == 0 or not event.event.endswith(".created"):
             return False
-        first = event.data.id not in self._created
-        self._created.add(event.data.id)
+        id = event.data.id  # type: ignore[union-attr]
+        first = id not in self._created
+        self._created.add(id)
         return first
 
     def take(self, record: RunRecord) -> None:
@@ -145,10 +154,8 @@ class Intake:
     def failed(self, reason: str, attempt: int = 0, error: ErrorObject | None = None) -> None:
         """The source failed, or its server said ``error``."""
         self._count("error")
-        emit = self._engine.on_signal
-        if emit is not None:
-            at = self._engine.clock()
-            emit(SourceError(self.name, self.scope, at, self._counts["error"], reason, attempt, error))
+        at = self._engine.clock()
+        self._engine.emit(SourceError(self.name, self.scope, at, self._counts["error"], reason, attempt, error))
 
     def end(self, reason: str = "the stream ended", *, last_id: str | None = None, attempts: int = 0) -> None:
         """The source has nothing more to give: each of its open runs gets its signal, in order of appearance."""
@@ -163,8 +170,8 @@ class Intake:
     def _count(self, what: str) -> None:
         self._counts[what] = self._counts.get(what, 0) + 1
 
-    def _say(self, kind: type[SourceConnected], what: str, reason: str, attempt: int) -> None:
+    def _say(self, kind: type[SourceSignal], what: str, reason: str, attempt: int) -> None:
         self._count(what)
-        emit = self._engine.on_signal
-        if emit is not None:
-            emit(kind(self.name, self.scope, self._engine.clock(), self._counts[what], reason, attempt))
+        at = self._engine.clock()
+        signal: Any = kind(self.name, self.scope, at, self._counts[what], reason, attempt)
+        self._engine.emit(signal)

@@ -71,8 +71,8 @@ def _merged_items(items: dict[int, Any] | None, deltas: list[Any], limit: int) -
         index = position
         if isinstance(delta, dict):
             given = delta.get("index")
-            if isinstance(given, int) and not isinstance(given, bool):
-                index = given
+            if isinstance(given, int | float) and not isinstance(given, bool) and given == int(given):
+                index = int(given)
         if not 0 <= index <= limit:
             raise IndexOutOfBounds(index, limit)
         old = changes.get(index, held.get(index))
@@ -92,9 +92,11 @@ def _are_items(node: Any) -> bool:
     return isinstance(node, dict) and bool(node) and type(next(iter(node))) is int
 
 
-def shaped(name: str, value: Any) -> bool:
-    """Whether a message's ``content``, or a step's ``step_details``, has the shape that it must have to grow."""
-    return isinstance(value, list if name == "content" else dict)
+def shaped(name: str, value: Any) -> Any:
+    """A message's ``content`` as a list, a step's ``step_details`` as a mapping; ``None`` if it can't grow."""
+    if name == "content" and isinstance(value, dict):
+        value = [value]  # one part where a list of them belongs (Alibaba)
+    return value if isinstance(value, list if name == "content" else dict) else None
 
 
 def seed(value: Any, key: str = "") -> Any:

@@ -7,7 +7,7 @@ the state itself absorbs repetitions, so its ids are the first to go when the wi
 from __future__ import annotations
 
 import enum
-from collections import deque
+from collections import OrderedDict, deque
 
 from runstream.events import Event
 
@@ -32,9 +32,9 @@ class Deduper:
     __slots__ = ("_by_object", "_expendable", "_seen", "_window")
 
     def __init__(self, window: int = 65_536) -> None:
-        self._seen: dict[str | int, int] = {}
-        self._by_object: dict[str, deque[str | int]] = {}
-        self._expendable: deque[str | int] = deque(maxlen=window)
+        self._seen: OrderedDict[str | int, tuple[int, str | None]] = OrderedDict()
+        self._by_object: dict[str, dict[str | int, None]] = {}
+        self._expendable: deque[str | int] = deque()
         self._window = window
 
     def __len__(self) -> int:
@@ -47,22 +47,31 @@ class Deduper:
             return Sighting.NEW
         content = _content(event)
         known = self._seen.get(id)
-        if known == content:
-            return Sighting.DUPLICATE
-        self._seen[id] = content
         if known is not None:
+            if known[0] == content:
+                return Sighting.DUPLICATE
+            self._seen[id] = (content, known[1])
             return Sighting.CONFLICT
         object_id = getattr(event.data, "id", None)
+        self._seen[id] = (content, object_id)
         if object_id is None:
             self._expendable.append(id)
         else:
-            ids = self._by_object.get(object_id)
-            if ids is None:
-                ids = self._by_object[object_id] = deque(maxlen=self._window)
-            ids.append(id)
-        while len(self._seen) > self._window:
-            self._seen.pop(self._expendable.popleft() if self._expendable else next(iter(self._seen)), None)
+            self._by_object.setdefault(object_id, {})[id] = None
+        if len(self._seen) > self._window:
+            self._forget_one()
         return Sighting.NEW
+
+    def _forget_one(self) -> None:
+        if self._expendable:
+            del self._seen[self._expendable.popleft()]
+            return
+        id, (_, object_id) = self._seen.popitem(last=False)
+        if object_id is not None:
+            ids = self._by_object[object_id]
+            del ids[id]
+            if not ids:
+                del self._by_object[object_id]
 
     def ended(self, object_id: str) -> None:
         """Say that a run, step or message has ended."""

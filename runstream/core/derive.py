@@ -152,7 +152,10 @@ def _run_signals(before: RunState | None, after: RunState, head: _Head) -> Itera
 def _message_signals(old: ObjectState | None, new: ObjectState, head: _Head, progress: bool) -> Iterator[Signal]:
     if new.full is not None and (old is None or old.full is None):
         yield MessageCreated(*head, view(new))
-    for index, text in _texts(new):
+    texts = dict(_texts(new))
+    if old is not None:
+        texts = {**{index: "" for index, _ in _texts(old) if new.parts is None}, **texts}
+    for index, text in texts.items():
         change = _growth(_text_at(old, index), text)
         if change is None:
             continue

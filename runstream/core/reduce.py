@@ -127,8 +127,8 @@ def append(state: RunState, delta: MessageDelta | RunStepDelta) -> RunState | No
         return None
     buffer = live.buffer
     length = state._length
-    if buffer.length != length or length < live.shown:
-        return None  # not the newest state of this text (the long way forks it), or told again
+    if buffer.length != length:
+        return None  # not the newest state of this text: the long way forks it
     buffer.write(fragment)
     buffer.last = fragment
     buffer.length = length = length + len(fragment)
@@ -149,12 +149,12 @@ def _delta(
         return state, Outcome.LATE
     name = "content" if is_message else "step_details"
     delta = event.data.delta.to_dict()
-    if name in delta and not shaped(name, delta[name]):
-        del delta[name]
+    if name in delta:
+        delta[name] = shaped(name, delta[name])
     parts = held.parts
     if parts is None:
-        known = held.full.to_dict().get(name) if held.full is not None else None
-        parts = {name: seed(known, name)} if known and shaped(name, known) else {}
+        known = shaped(name, held.full.to_dict().get(name)) if held.full is not None else None
+        parts = {name: seed(known, name)} if known else {}
     try:
         merged = merge(parts, delta, max_index)
     except IndexOutOfBounds:
@@ -210,6 +210,8 @@ def _live(
         text = text.get(key) if isinstance(text, dict) else None
     if not isinstance(text, Text):
         return None, 0
+    if text.prior is not None and text.length <= text.prior.length:
+        return None, 0  # told again: not beyond what was shown, and not compared with it yet
     run = core.run
     live = Live(
         position,
@@ -220,7 +222,6 @@ def _live(
         call_id,
         event.event,
         text.buffer,
-        text.shown,
         text.prior,
         run.id,
         run.thread_id,
@@ -267,7 +268,7 @@ def _replaced(held: ObjectState, event: MessageEvent | StepEvent, restart: bool)
     if full is held.full and not restart:
         return held
     if held.is_terminal:
-        return held if full is held.full else ObjectState(held.id, held.is_message, full)
+        return held if full is held.full else ObjectState(held.id, held.is_message, full, held.parts, held.partial)
     parts, partial = held.parts, held.partial
     if new.is_terminal:
         if parts is None or event.origin is None or not event.origin.absent(name):
@@ -294,7 +295,8 @@ def _restarted(parts: Any) -> Any:
 
 def _healed(parts: dict[Any, Any], snapshot: Any, name: str) -> dict[Any, Any]:
     """What is built after a snapshot of an object that has not ended: its content counts if it goes further."""
-    if not snapshot or not shaped(name, snapshot):
+    snapshot = shaped(name, snapshot)
+    if not snapshot:
         return parts
     return _longer(parts, {name: seed(snapshot, name)})  # type: ignore[no-any-return]
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from runstream.core.state import RunState
 from runstream.events import Event
+from runstream.model.step import RunStep
 
 # An event, the intake that it came by, and when (Unix seconds).
 Held: TypeAlias = tuple[Event, Any, float]
@@ -57,38 +58,61 @@ class Tombstones:
 class Orphans:
     """Events held until their run is seen, by the id that they speak of; bounded over all of them."""
 
-    __slots__ = ("_held", "_limit", "count")
+    __slots__ = ("_held", "_limit", "_next", "_order", "_owners")
 
     def __init__(self, limit: int) -> None:
-        self._held: OrderedDict[str, list[Held]] = OrderedDict()
+        self._held: dict[str, dict[int, Held]] = {}
+        self._order: OrderedDict[int, str] = OrderedDict()  # of arrival: what each event waits for
+        self._owners: dict[str, str] = {}  # the run that a message or step waits for, as a held event has it
         self._limit = limit
-        self.count = 0
+        self._next = 0
+
+    @property
+    def count(self) -> int:
+        """How many events are held."""
+        return len(self._order)
 
     def hold(self, id: str, event: Event, intake: Any, at: float) -> Held | None:
-        """Hold an event; returns the one that had to give way to it, if any."""
-        self._held.setdefault(id, []).append((event, intake, at))
-        self.count += 1
-        if self.count <= self._limit:
+        """Hold an event; returns the oldest one if it had to give way."""
+        data: Any = event.data
+        if id == data.id:
+            id = self._owners.get(id, id)  # a fragment waits with its message or step, in order
+        else:
+            self._owners[data.id] = id
+            if isinstance(data, RunStep) and data.message_id is not None:
+                self._owners[data.message_id] = id
+        self._held.setdefault(id, {})[self._next] = (event, intake, at)
+        self._order[self._next] = id
+        self._next += 1
+        if len(self._order) <= self._limit:
             return None
-        oldest, items = next(iter(self._held.items()))
-        dropped = items.pop(0)
-        if not items:
+        number, oldest = self._order.popitem(last=False)
+        held = self._held[oldest].pop(number)
+        if not self._held[oldest]:
             del self._held[oldest]
-        self.count -= 1
-        return dropped
+        self._disown(held)
+        return held
 
     def adopt(self, id: str) -> list[Held]:
         """The events that waited for this id, in order; they are held no more."""
-        items = self._held.pop(id, [])
-        self.count -= len(items)
-        return items
+        items = self._held.pop(id, {})
+        for number, held in items.items():
+            del self._order[number]
+            self._disown(held)
+        return list(items.values())
+
+    def _disown(self, held: Held) -> None:
+        data: Any = held[0].data
+        self._owners.pop(data.id, None)
+        if isinstance(data, RunStep) and data.message_id is not None:
+            self._owners.pop(data.message_id, None)
 
     def __bool__(self) -> bool:
         return bool(self._held)
 
     def events(self) -> dict[str, tuple[Event, ...]]:
         """What is held, by the id that it speaks of."""
-        return {id: tuple(event for event, _, _ in items) for id, items in self._held.items()}
+        return {id: tuple(event for event, _, _ in items.values()) for id, items in self._held.items()}
 
 
 class Scope:

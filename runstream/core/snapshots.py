@@ -9,14 +9,14 @@ from msgspec import structs
 from msgspec.structs import astuple
 
 from runstream.core.signals import action_key
-from runstream.core.state import RunCore
+from runstream.core.state import RunCore, RunState
 from runstream.core.status import Verdict, judge
 from runstream.events import Origin, RunEvent
 from runstream.model.base import WireStruct
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP
 from runstream.model.run import Run, RunStatus
 
-__all__ = ["Outcome", "joined", "reduce_run"]
+__all__ = ["Outcome", "asks_again", "joined", "reduce_run"]
 
 W = TypeVar("W", bound=WireStruct)
 
@@ -66,8 +66,7 @@ def reduce_run(
     new = event.data
     if core is None:
         key = action_key(new.required_action) if _asks(new) else None  # type: ignore[arg-type]
-        asked = () if key is None else (key,)
-        core = RunCore(new, scope, asked, (new.status,), _whole(frozenset(), new), at, at)
+        core = RunCore(new, scope, () if key is None else (key,), (new.status,), _whole(frozenset(), new), at, at)
         return core, Outcome.CHANGED
     held = core.run
     if held.status.is_terminal:
@@ -85,7 +84,7 @@ def reduce_run(
         return core, Outcome.STALE
     worth = Outcome.SURPRISING if verdict is Verdict.LEGAL and new.status != held.status else Outcome.CHANGED
     asked = core.asked if key is None or key in core.asked else (*core.asked, key)
-    if new.instructions == held.instructions and new.tools == held.tools:
+    if new.tools and new.instructions == held.instructions and new.tools == held.tools:
         # Every snapshot repeats them: one copy will do.
         structs.force_setattr(new, "instructions", held.instructions)
         structs.force_setattr(new, "tools", held.tools)
@@ -111,6 +110,12 @@ def reduce_run(
         **changes,
     )
     return after, worth
+
+
+def asks_again(state: RunState, run: Run) -> bool:
+    """Whether a snapshot asks for the calls that the state's run asked for last."""
+    asked = state._core.asked
+    return bool(asked) and _asks(run) and action_key(run.required_action) == asked[-1]  # type: ignore[arg-type]
 
 
 def _asks(run: Run) -> bool:

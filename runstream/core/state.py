@@ -52,7 +52,6 @@ class Live(Struct, frozen=True, gc=False, eq=False):
         call_id: Id of the tool call; "" for messages.
         event: Name of the event that it grows by.
         buffer: The text's buffer.
-        shown: How much of it had been given out when it became live.
         prior: What was shown before a restart.
         run_id: The run, its thread and its scope, at hand for the signals.
     """
@@ -65,7 +64,6 @@ class Live(Struct, frozen=True, gc=False, eq=False):
     call_id: str
     event: str
     buffer: TextBuffer
-    shown: int
     prior: Text | None
     run_id: str
     thread_id: str | None
@@ -255,7 +253,7 @@ def with_text(item: ObjectState, live: Live, length: int) -> ObjectState:
     held = _at(item.parts, live.path)
     if held.length == length and held.buffer is live.buffer:
         return item
-    text = Text(live.buffer, length, max(live.shown, length), live.prior)
+    text = Text(live.buffer, length, length, live.prior)
     return ObjectState(item.id, item.is_message, item.full, _put(item.parts, live.path, text), item.partial)
 
 

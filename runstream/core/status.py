@@ -4,7 +4,8 @@ Rules, in order (design, promise 4; wire reference, "Order and life cycle"):
 
 1. A terminal status absorbs: the first one wins and never changes.
 2. A snapshot is stale if it asks for calls that the run was asked before and has left, or if its ``started_at``
-   is null or smaller where the held one's is larger. A larger ``started_at`` is newer, whatever the table says.
+   is null or smaller where the held one's is larger, or the same in an ``in_progress`` for a run that has left
+   that start behind. A larger ``started_at`` is newer, whatever the table says.
 3. Otherwise the table below decides: EXPECTED, LEGAL (surprising: something was missed), or STALE.
 
 Statuses unknown to the table may come and go: such a change is LEGAL.
@@ -78,11 +79,12 @@ def judge(held: Run, new: Run, *, left: bool = False, replaying: bool = False) -
         return verdict if verdict is not Verdict.STALE else Verdict.EXPECTED
     if newer and held.status != RunStatus.CANCELLING:
         return Verdict.EXPECTED if verdict is Verdict.EXPECTED else Verdict.LEGAL
-    if replaying and new.status in (RunStatus.QUEUED, RunStatus.IN_PROGRESS) and held.status.is_known:
-        # Told again from the start, and no newer: this was seen before.
+    if held.started_at is None:
+        if replaying and new.status in (RunStatus.QUEUED, RunStatus.IN_PROGRESS) and held.status.is_known:
+            # No evidence of age, and told again from the start: this was seen before.
+            return Verdict.STALE
+    elif new.status == RunStatus.IN_PROGRESS and held.status in (RunStatus.REQUIRES_ACTION, RunStatus.QUEUED):
+        # `started_at` grows when a run goes on, and a re-queue keeps it; the same one again is the snapshot from
+        # before the request. Servers that send none give no such evidence, and may leave `queued` out.
         return Verdict.STALE
-    if (held.status, new.status) == (RunStatus.REQUIRES_ACTION, RunStatus.IN_PROGRESS):
-        # `started_at` grows when a run goes on; the same one again is the snapshot from before the request.
-        # Servers that send none give no such evidence, and may leave `queued` out.
-        return Verdict.STALE if held.started_at is not None else Verdict.LEGAL
     return verdict
