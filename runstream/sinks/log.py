@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import structlog
 from reactivex import Observable
 from reactivex import abc as rx_abc
 
 from runstream.core.signals import (
+    SIGNAL_TYPES,
     ActionRequired,
     ArgumentsDelta,
     MessageIncomplete,
@@ -28,25 +29,28 @@ from runstream.core.signals import (
     SourceError,
     SourceSignal,
     StepCreated,
+    StepExpired,
     StepFailed,
     TextDelta,
     TextReplaced,
     ToolCallCompleted,
 )
+from runstream.escaping import escaped
 
 __all__ = ["log_record", "log_signals"]
 
 # Level, event name, fields.
 Record: TypeAlias = tuple[str, str, dict[str, Any]]
 
-_LEVELS: dict[type, str] = {
+_PROGRESS: Final = (TextDelta, ArgumentsDelta)
+_LEVELS: Final[dict[type, str]] = {
     RunFailed: "error",
     StepFailed: "error",
     RunExpired: "warning",
+    StepExpired: "warning",
     RunIncomplete: "warning",
     RunInterrupted: "warning",
     RunStalled: "warning",
-    RunCancelled: "warning",
     MessageIncomplete: "warning",
     SourceError: "warning",
     SourceDisconnected: "warning",
@@ -59,6 +63,9 @@ _LEVELS: dict[type, str] = {
 def log_record(signal: Signal, *, include_text: bool = False, include_arguments: bool = False) -> Record:
     """What a signal is in a log: level, event name (the signal's type) and fields.
 
+    The names of the fields are stable. Every run signal has ``run_id``, ``thread_id``, ``scope`` and ``key``; times
+    are in seconds. Strings have their control characters escaped, for not every renderer does that.
+
     Args:
         signal: The signal.
         include_text: Whether message text and the words of errors may stand in the fields.
@@ -70,8 +77,7 @@ def log_record(signal: Signal, *, include_text: bool = False, include_arguments:
         fields |= {"run_id": signal.run_id, "thread_id": signal.thread_id}
     elif isinstance(signal, SourceSignal):
         fields |= {"source": signal.source, "reason": signal.reason, "attempt": signal.attempt}
-    if signal.scope:
-        fields["scope"] = signal.scope
+    fields["scope"] = signal.scope
     fields |= _details(signal, include_text, include_arguments)
     return _LEVELS.get(kind, "info"), signal.type, {name: _plain(value) for name, value in fields.items()}
 
@@ -83,7 +89,11 @@ def _details(signal: Any, text: bool, arguments: bool) -> dict[str, Any]:
         case RunStatusChanged(before=before, after=after):
             return {"before": before.value if before is not None else None, "after": after.value}
         case ActionRequired(action=action, calls=calls):
-            found: dict[str, Any] = {"action": action.type, "calls": [call.name for call in calls]}
+            found: dict[str, Any] = {
+                "action": action.type,
+                "calls": len(calls),
+                "tools": [call.name for call in calls],
+            }
             return found | ({"arguments": [call.arguments for call in calls]} if arguments else {})
         case RunCompleted() | RunFailed() | RunCancelled() | RunExpired() | RunIncomplete():
             return _ending(signal, text)
@@ -95,6 +105,11 @@ def _details(signal: Any, text: bool, arguments: bool) -> dict[str, Any]:
             return {"idle": idle, "limit": limit}
         case StepCreated(step=step):
             return {"step_id": step.id, "step_type": step.type}
+        case StepFailed(step=step) | StepExpired(step=step):
+            return {"step_id": step.id, "step_type": step.type} | _error(step.last_error, text)
+        case MessageIncomplete(message=message):
+            details = message.incomplete_details
+            return {"message_id": message.id, "incomplete_reason": details.reason if details is not None else None}
         case TextDelta(message_id=id, part=part, offset=offset, delta=delta):
             shown = {"message_id": id, "part": part, "offset": offset, "characters": len(delta)}
             return shown | ({"text": delta} if text else {})
@@ -107,11 +122,8 @@ def _details(signal: Any, text: bool, arguments: bool) -> dict[str, Any]:
             return {"call_id": id, "tool": call.name} | ({"arguments": call.arguments} if arguments else {})
         case SourceError(error=error) if error is not None:
             # The words of the server's error are its own, and may quote the conversation.
-            return {
-                "error_type": error.type,
-                "code": error.code,
-                "reason": error.message if text else "server error",
-            }
+            said = {"error_type": error.type, "reason": "the server sent an error"}
+            return said | _error(error, text)
     for name in ("step", "message"):
         item = getattr(signal, name, None)
         if item is not None:
@@ -128,41 +140,47 @@ def _ending(signal: Any, text: bool) -> dict[str, Any]:
             "completion_tokens": run.usage.completion_tokens,
             "total_tokens": run.usage.total_tokens,
         }
-    if run.last_error is not None:
-        found["error_code"] = run.last_error.code
-        if text:
-            found["error_message"] = run.last_error.message
+    found |= _error(run.last_error, text)
     if run.incomplete_details is not None:
         found["incomplete_reason"] = run.incomplete_details.reason
     return found
 
 
+def _error(error: Any, text: bool) -> dict[str, Any]:
+    if error is None:
+        return {}
+    return {"error_code": error.code} | ({"error_message": error.message} if text else {})
+
+
 def _plain(value: Any) -> Any:
-    """The value with its control characters escaped: what came over the wire must not forge a log line."""
+    """The value as every renderer can show it: what came over the wire must not forge a log line."""
     if isinstance(value, str):
-        return value if value.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in value)
+        return escaped(value)
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    return value
+    # A field of an unexpected type is kept as it came; there may be anything in it.
+    return value if value is None or isinstance(value, int | float) else f"({type(value).__name__})"
 
 
 def log_signals(
-    signals: Observable[Signal],
+    signals: Observable[Signal] | Any,
     logger: Any = None,
     *,
     progress: bool = False,
     include_text: bool = False,
     include_arguments: bool = False,
 ) -> rx_abc.DisposableBase:
-    """Log every signal of an Observable, each at the level of its meaning.
+    """Log every signal, each at the level of its meaning.
 
-    Failed runs and steps are errors; expired, incomplete, cancelled, interrupted and stalled runs, and trouble with
-    sources, are warnings; growing text is debug, and left out unless ``progress``. Nothing is configured here.
+    Failed runs and steps are errors; expired, incomplete, interrupted and stalled runs, and trouble with sources,
+    are warnings; growing text is debug, and left out unless ``progress``; the rest is info. Nothing is configured
+    here.
 
     Args:
-        signals: The signals: ``stream.signals``, or a pipeline's.
-        logger: A structlog (or standard library) logger that takes fields; structlog's own by default.
-        progress: Whether to log growing text and arguments.
+        signals: A :class:`~runstream.RunStream`, or any Observable of signals. A stream does not even build the
+            signals of growing text for this.
+        logger: A structlog logger, or whatever has its methods; structlog's ``"runstream"`` by default.
+        progress: Whether to log growing text and arguments: that and how much, not what.
         include_text: Whether message text and the words of errors may be logged.
         include_arguments: Whether the arguments of tool calls may be logged.
 
@@ -172,9 +190,14 @@ def log_signals(
     log = logger if logger is not None else structlog.get_logger("runstream")
 
     def write(signal: Signal) -> None:
-        if not progress and isinstance(signal, TextDelta | ArgumentsDelta):
+        if not progress and isinstance(signal, _PROGRESS):
             return
         level, event, fields = log_record(signal, include_text=include_text, include_arguments=include_arguments)
         getattr(log, level)(event, **fields)
 
-    return signals.subscribe(write)
+    if isinstance(signals, Observable):
+        return signals.subscribe(write)
+    # A stream; not by its class, for sinks know of signals alone.
+    kinds = tuple(kind for kind in SIGNAL_TYPES.values() if progress or kind not in _PROGRESS)
+    handle: rx_abc.DisposableBase = signals.on(kinds, write)
+    return handle

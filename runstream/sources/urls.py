@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import unquote, unquote_plus, urlsplit, urlunsplit
 
+from runstream.escaping import escaped
+
 __all__ = ["redact_text", "redact_url", "url_secrets"]
 
 _MASK = "***"
@@ -28,7 +30,7 @@ def redact_url(url: str) -> str:
         host = f"[{host}]"
     user = f"{_MASK}@" if "@" in parts.netloc else ""
     query = "&".join(_shown(piece) for piece in parts.query.split("&")) if parts.query else ""
-    return _printable(urlunsplit((parts.scheme, f"{user}{host}{port}", parts.path, query, "")))
+    return escaped(urlunsplit((parts.scheme, f"{user}{host}{port}", parts.path, query, "")))
 
 
 def _shown(piece: str) -> str:
@@ -64,10 +66,5 @@ def redact_text(text: str, secrets: Iterable[str] = (), limit: int = 200) -> str
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _SHORTEST:
             text = text.replace(secret, _MASK)
-    text = _printable(" ".join(text.split()))
+    text = escaped(" ".join(text.split()))
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _printable(text: str) -> str:
-    """``text`` with what could forge a line or steer a terminal escaped."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
