@@ -55,7 +55,7 @@ def test_repeated_events_with_identity_change_nothing(conversation: Conversation
     again = fold([*raws[:later], raws[index], *raws[later:]], clock=clock)
     once = fold(raws, clock=clock)
     assert outcome(again) == outcome(once)
-    assert again.signals == once.signals
+    assert [signal.key for signal in again.signals] == [signal.key for signal in once.signals]
     assert again.stats.duplicates == once.stats.duplicates + 1
 
 
