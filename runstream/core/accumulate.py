@@ -10,7 +10,7 @@ from typing import Any
 
 from runstream.core.text import Text, append_text
 
-__all__ = ["IndexOutOfBounds", "merge", "plain", "seed", "shaped"]
+__all__ = ["IndexOutOfBounds", "are_items", "merge", "plain", "seed", "shaped"]
 
 # Strings that grow. Everything else is set once or replaced.
 _CONTENT = frozenset({"value", "arguments", "input", "logs", "refusal"})
@@ -52,7 +52,7 @@ def _merged(key: str, old: Any, value: Any, limit: int) -> Any:
         return append_text(text, value) if value or text is None else old
     if isinstance(old, Text):
         return old  # what grows is text, whatever else may come
-    items = _are_items(old)
+    items = are_items(old)
     if key in _INDEXED and isinstance(value, list):
         return _merged_items(old if items else None, value, limit)
     if isinstance(old, dict) and (items or not isinstance(value, dict)):
@@ -87,7 +87,7 @@ def _merged_items(items: dict[int, Any] | None, deltas: list[Any], limit: int) -
     return {**held, **changes}
 
 
-def _are_items(node: Any) -> bool:
+def are_items(node: Any) -> bool:
     """Whether a node is a list's, with its items by their index. (In JSON all keys are strings.)"""
     return isinstance(node, dict) and bool(node) and type(next(iter(node))) is int
 
@@ -120,7 +120,7 @@ def plain(value: Any, key: str = "") -> Any:
     if isinstance(value, Text):
         return str(value)
     if isinstance(value, dict):
-        if key in _INDEXED and (not value or _are_items(value)):
+        if key in _INDEXED and (not value or are_items(value)):
             return [plain(item) for _, item in sorted(value.items())]
         return {name: plain(item, name) for name, item in value.items()}
     if isinstance(value, list):

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import structs
 
-from runstream.core.accumulate import IndexOutOfBounds, merge, seed, shaped
+from runstream.core.accumulate import IndexOutOfBounds, are_items, merge, seed, shaped
 from runstream.core.objects import ObjectState
 from runstream.core.snapshots import Outcome, joined, reduce_run
 from runstream.core.state import Live, RunCore, RunState, settled
@@ -308,6 +308,8 @@ def _longer(built: Any, snapshot: Any) -> Any:
             return Text(snapshot.buffer, snapshot.length, max(built.shown, snapshot.length), built.prior)
         return built
     if isinstance(built, dict) and isinstance(snapshot, dict):
+        if built and snapshot and are_items(built) is not are_items(snapshot):
+            return built  # one is a list's, the other is not
         out = dict(built)
         changed = False
         for key, value in snapshot.items():
