@@ -125,3 +125,15 @@ def test_a_search_with_an_index_out_of_bounds_is_a_reject() -> None:
     (reject,) = folded.rejects
     assert "max_index" in reject.reason
     assert b'"results":[{"file_id":"file_1"}]' in reject.raw.data
+
+
+def test_a_snapshot_whose_calls_are_no_list_leaves_the_calls_alone() -> None:
+    """An object in the place of the list of calls is not mixed into the calls that deltas built."""
+    odd = {**step_object("step_1", RUN, tool_calls()), "step_details": {"type": "tool_calls", "tool_calls": {"": None}}}
+    folded = _told(
+        ("thread.run.step.created", step_object("step_1", RUN, tool_calls())),
+        ("thread.run.step.delta", step_delta("step_1", function_call_delta(0, id="call_1", name="f"))),
+        ("thread.run.step.in_progress", odd),
+        ("thread.run.step.delta", step_delta("step_1", function_call_delta(0, "{}"))),
+    )
+    assert [(call.id, call.arguments) for call in _state(folded).tool_calls] == [("call_1", "{}")]
