@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import runstream
-from runstream import ActionRequired, RunStatusChanged, TextDelta, demo
-from runstream.server import serve_recording
-from runstream.sources.recording_reader import read_recording
+from runstream import ActionRequired, RunStatusChanged, TextDelta, demo, read_recording, serve_recording
 
 
 async def watch(url: str) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import runstream
-from runstream import ActionRequired, MessageCompleted, RunCompleted, demo
-from runstream.raw import RawEvent
-from runstream.server import serve_recording
-from runstream.sources.recording_reader import read_recording
+from runstream import ActionRequired, MessageCompleted, RawEvent, RunCompleted, demo, read_recording, serve_recording
 
 
 async def get_forecast(city: str, day: str) -> str:
@@ -20,7 +17,7 @@ async def find_trains(**_: str) -> str:
     return "9:12, 9:42"
 
 
-TOOLS = {"get_forecast": get_forecast, "find_trains": find_trains}
+TOOLS: dict[str | None, Callable[..., Awaitable[str]]] = {"get_forecast": get_forecast, "find_trains": find_trains}
 
 
 async def submit(run_id: str, outputs: dict[str, str]) -> AsyncIterator[RawEvent]:
@@ -37,7 +34,7 @@ async def answer(signal: ActionRequired) -> AsyncIterator[RawEvent]:
     outputs = {}
     for call in signal.calls:
         print(f"calling {call.name}({call.parsed})")
-        outputs[call.id] = await TOOLS[call.name or ""](**call.parsed)
+        outputs[call.id] = await TOOLS[call.name](**call.parsed)
     return submit(signal.run_id, outputs)
 
 

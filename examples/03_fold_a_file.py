@@ -5,8 +5,7 @@ Two files are the two streams of one run: the first asks for function calls, the
 
 from __future__ import annotations
 
-from runstream import demo, fold
-from runstream.sources.recording_reader import read_recording
+from runstream import demo, fold, read_recording
 
 
 def main() -> None:

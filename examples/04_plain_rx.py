@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import reactivex as rx
 from reactivex import operators as ops
 
-from runstream import RunCompleted, RunFailed, TextDelta, demo, pipeline
-from runstream.sources.recording_reader import read_recording
+from runstream import RunCompleted, RunFailed, TextDelta, demo, pipeline, read_recording
+
+
+def only(*kinds: type) -> Any:
+    return ops.filter(lambda signal: isinstance(signal, kinds))
+
+
+def count(sizes: dict[str, int], signal: TextDelta) -> dict[str, int]:
+    return {**sizes, signal.run_id: signal.offset + len(signal.delta)}
+
+
+def tell(signal: RunCompleted | RunFailed) -> str:
+    tokens = signal.run.usage.total_tokens if signal.run.usage else 0
+    return f"{signal.run_id} {signal.run.status}, {tokens} tokens"
 
 
 def main() -> None:
@@ -14,20 +28,12 @@ def main() -> None:
     tracks = [list(read_recording(demo.load(name))) for name in ("text.sse", "failed.sse")]
     raw_events = rx.from_iterable(demo.interleave(tracks))
 
-    # Cold, as Rx has it: each subscription has a pipeline of its own. `share` makes it one.
+    # Cold, as Rx has it: each subscription has a pipeline of its own. `publish` makes it one for both.
     signals = raw_events.pipe(pipeline(), ops.publish())
-
-    signals.pipe(
-        ops.filter(lambda signal: isinstance(signal, TextDelta)),
-        ops.scan(lambda sizes, signal: {**sizes, signal.run_id: signal.offset + len(signal.delta)}, {}),
-        ops.last(),
-    ).subscribe(lambda sizes: print(f"characters: {sizes}"))
-
-    signals.pipe(
-        ops.filter(lambda signal: isinstance(signal, RunCompleted | RunFailed)),
-        ops.map(lambda signal: f"{signal.run_id} {signal.run.status}, {signal.run.usage.total_tokens} tokens"),
-    ).subscribe(print)
-
+    signals.pipe(only(RunCompleted, RunFailed), ops.map(tell)).subscribe(print)
+    signals.pipe(only(TextDelta), ops.scan(count, {}), ops.last()).subscribe(
+        lambda sizes: print(f"characters: {sizes}")
+    )
     signals.connect()
 
 

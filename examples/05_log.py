@@ -7,10 +7,7 @@ import asyncio
 import structlog
 
 import runstream
-from runstream import demo
-from runstream.server import serve_recording
-from runstream.sinks.log import log_signals
-from runstream.sources.recording_reader import read_recording
+from runstream import demo, log_signals, read_recording, serve_recording
 
 
 async def main() -> None:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
-from importlib import import_module
+from collections.abc import Callable, Sequence
 
+import structlog
+
+from runstream.cli.demo import demo
 from runstream.cli.exit_codes import ExitCode, UsageError
+from runstream.cli.live import serve, watch
+from runstream.cli.offline import fold, replay
 from runstream.cli.parser import build_parser
 from runstream.cli.terminal import complain
 
 __all__ = ["main"]
 
-# Imported when asked for: `--help` and `fold` need no network code.
-_COMMANDS = {
-    "demo": "runstream.cli.demo",
-    "watch": "runstream.cli.live",
-    "replay": "runstream.cli.offline",
-    "fold": "runstream.cli.offline",
-    "serve": "runstream.cli.live",
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "demo": demo,
+    "watch": watch,
+    "replay": replay,
+    "fold": fold,
+    "serve": serve,
 }
 
 
@@ -57,7 +61,7 @@ def _run(argv: Sequence[str] | None) -> int:
         return end.code if isinstance(end.code, int) else ExitCode.COMPLETED
     _send_logs_to_stderr()
     try:
-        return int(getattr(import_module(_COMMANDS[args.command]), args.command)(args))
+        return int(_COMMANDS[args.command](args))
     except UsageError as error:
         sys.stdout.flush()
         complain(f"{args.command}: {error}")
@@ -67,8 +71,6 @@ def _run(argv: Sequence[str] | None) -> int:
 
 def _send_logs_to_stderr() -> None:
     """Keep standard output for signals alone: a library configures no logging, an application does."""
-    import structlog
-
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="runstream: %(message)s")
     structlog.configure(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

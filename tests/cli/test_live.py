@@ -17,6 +17,10 @@ from websockets.sync.server import ServerConnection
 from websockets.sync.server import serve as serve_websocket
 
 from runstream.cli.exit_codes import ExitCode
+from runstream.connect import connect as connect_stream
+from runstream.core.signals import Signal
+from runstream.fold import fold
+from runstream.sources.recording_reader import read_recording
 from tests.cli.support import ENDINGS, asked_and_answered, cut_short, ended, lines, run_cli, start_cli, waiting
 from tests.support.wire import Event, envelope
 
@@ -241,3 +245,19 @@ class TestLeaving:
             assert b"in_progress" in got[-1]
             hold.set()
             process.communicate(timeout=20)
+
+
+async def test_a_stream_equals_the_offline_fold(recording: Callable) -> None:
+    """What a program reads over a real socket, from another process, folds into the very same runs and signals."""
+    first, second = asked_and_answered("pair")
+    path = recording(first, ended("other", "failed"), second, ended("last", text="word " * 300))
+    offline = fold(read_recording(path))
+    with serving("--speed", "0", path) as url:
+        async with connect_stream(url) as stream:
+            signals: list[Signal] = []
+            stream.signals.subscribe(signals.append)
+            runs = await stream.results()
+            states = list(stream.latest.values())
+    assert list(runs) == [state.run for state in offline.runs]
+    assert [state.to_dict() for state in states] == [state.to_dict() for state in offline.runs]
+    assert facts([signal.to_dict() for signal in signals]) == facts([signal.to_dict() for signal in offline.signals])
