@@ -9,6 +9,8 @@ from reactivex import operators as ops
 
 from runstream import RunCompleted, RunFailed, TextDelta, demo, pipeline, read_recording
 
+NOTHING: dict[str, int] = {}
+
 
 def only(*kinds: type) -> Any:
     return ops.filter(lambda signal: isinstance(signal, kinds))
@@ -31,9 +33,7 @@ def main() -> None:
     # Cold, as Rx has it: each subscription has a pipeline of its own. `publish` makes it one for both.
     signals = raw_events.pipe(pipeline(), ops.publish())
     signals.pipe(only(RunCompleted, RunFailed), ops.map(tell)).subscribe(print)
-    signals.pipe(only(TextDelta), ops.scan(count, {}), ops.last()).subscribe(
-        lambda sizes: print(f"characters: {sizes}")
-    )
+    signals.pipe(only(TextDelta), ops.scan(count, NOTHING), ops.last()).subscribe(print)
     signals.connect()
 
 

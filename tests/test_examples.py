@@ -26,7 +26,7 @@ EXPECTED = {
     ],
     "03_fold_a_file.py": ["after one stream: requires_action", "waits for get_forecast", "after both: completed, 569"],
     "04_plain_rx.py": [
-        "characters: {'run_demo_text_0001': 227, 'run_demo_failed_0001': 100}",
+        "{'run_demo_text_0001': 227, 'run_demo_failed_0001': 100}",
         "run_demo_text_0001 completed, 99 tokens",
         "run_demo_failed_0001 failed, 57 tokens",
     ],
