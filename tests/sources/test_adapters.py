@@ -298,6 +298,20 @@ async def test_what_other_threads_push_crosses_over_to_the_loop_in_order() -> No
     assert tray.threads == {threading.get_ident()}
 
 
+async def test_the_loops_own_push_does_not_overtake_what_a_thread_pushed_before() -> None:
+    subject: Subject[Any] = Subject()
+    tray = Tray()
+    task = asyncio.create_task(ObservableSource(subject).run(tray))
+    await asyncio.sleep(0)
+    thread = threading.Thread(target=lambda: subject.on_next(b"1"))
+    thread.start()
+    thread.join(5)
+    subject.on_next(b"2")
+    subject.on_completed()
+    await asyncio.wait_for(task, 5)
+    assert tray.data == [b"1", b"2"]
+
+
 async def test_a_thread_that_is_far_ahead_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runstream.sources.adapters.MAX_QUEUED", 3)
     subject: Subject[Any] = Subject()
