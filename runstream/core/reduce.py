@@ -104,7 +104,10 @@ def append(state: RunState, delta: MessageDelta | RunStepDelta) -> RunState | No
             return None
         fragment = text.value
     else:
-        details = delta.delta.step_details  # type: ignore[union-attr]
+        try:
+            details = delta.delta.step_details  # type: ignore[union-attr]
+        except AttributeError:
+            return None  # a message with the id of a step
         if type(details) is not ToolCallsDelta or details.tool_calls is None or len(details.tool_calls) != 1:
             return None
         call = details.tool_calls[0]

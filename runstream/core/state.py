@@ -175,6 +175,13 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         return (*found, *(call for call in self.run.pending_tool_calls if call.id not in known))
 
     @property
+    def image_file_ids(self) -> tuple[str, ...]:
+        """The ids of the files that hold images: those that messages show, then those that code has made."""
+        shown = [id for message in self.messages for id in message.image_file_ids]
+        made = [id for call in self.tool_calls for id in getattr(call, "image_file_ids", ())]
+        return tuple(dict.fromkeys([*shown, *made]))
+
+    @property
     def partial(self) -> frozenset[str]:
         """The ids of messages and steps that may miss pieces until a full object heals them."""
         return frozenset(item.id for item in self._objects if item.partial)

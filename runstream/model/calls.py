@@ -123,6 +123,12 @@ class CodeInterpreterToolCall(Tagged, frozen=True, kw_only=True, tag="code_inter
         """The code."""
         return self.code_interpreter.input
 
+    @property
+    def image_file_ids(self) -> tuple[str, ...]:
+        """The ids of the files whose images the code made."""
+        images = [output.image for output in self.code_interpreter.outputs if isinstance(output, ImageOutput)]
+        return tuple(image.file_id for image in images if image is not None and image.file_id)
+
 
 class FileSearchResult(WireStruct, frozen=True, kw_only=True):
     """One hit of a file search; ``content`` only where the request asked for it."""

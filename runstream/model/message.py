@@ -205,6 +205,18 @@ class Message(WireStruct, frozen=True, kw_only=True):
         return tuple(note for part in self.content if isinstance(part, TextPart) for note in part.text.annotations)
 
     @property
+    def marked(self) -> tuple[tuple[Annotation, str], ...]:
+        """The annotations of all text parts, each with the text that it marks: what the annotation itself quotes,
+        else the part's text between its indices (counted in characters); empty where it says neither.
+        """
+        return tuple(
+            (note, _marked(part.text.value or "", note))
+            for part in self.content
+            if isinstance(part, TextPart)
+            for note in part.text.annotations
+        )
+
+    @property
     def image_file_ids(self) -> tuple[str, ...]:
         """The ids of the files whose images the message shows."""
         return tuple(
@@ -212,6 +224,18 @@ class Message(WireStruct, frozen=True, kw_only=True):
             for part in self.content
             if isinstance(part, ImageFilePart) and part.image_file.file_id
         )
+
+
+def _marked(value: str, note: Annotation) -> str:
+    raw = note.raw if isinstance(note, UnknownAnnotation) else None
+    text, start, end = (
+        raw.get(name) if raw is not None else getattr(note, name) for name in ("text", "start_index", "end_index")
+    )
+    if isinstance(text, str) and text:
+        return text
+    if isinstance(start, int) and isinstance(end, int) and 0 <= start <= end:
+        return value[start:end]
+    return ""
 
 
 class Thread(WireStruct, frozen=True, kw_only=True):
