@@ -45,6 +45,20 @@ def test_a_step_with_the_id_of_a_message_is_a_reject() -> None:
     assert _state(folded).steps == ()
 
 
+def test_a_message_with_the_id_of_a_step_is_a_reject() -> None:
+    """The other way round it is the same, also while the step's arguments grow."""
+    folded = _told(
+        ("thread.run.step.created", step_object("one", RUN, tool_calls())),
+        ("thread.run.step.delta", step_delta("one", function_call_delta(0, id="call_1", name="f"))),
+        ("thread.run.step.delta", step_delta("one", function_call_delta(0, "{"))),
+        ("thread.message.delta", message_delta("one", "hello")),
+        ("thread.message.created", message_object("one", RUN)),
+        ("thread.run.step.delta", step_delta("one", function_call_delta(0, "}"))),
+    )
+    assert len(folded.rejects) == 2
+    assert [call.arguments for call in _state(folded).tool_calls] == ["{}"]
+
+
 @pytest.mark.parametrize("content", ["[DONE]", 7, True, "x"])
 def test_content_that_is_no_list_adds_nothing(content: Any) -> None:
     """A delta whose content can't be read is counted, and the text goes on."""
