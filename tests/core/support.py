@@ -11,6 +11,7 @@ from runstream.core.signals import Signal, SourceSignal
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.events import Event, Reject
+from runstream.model.run import RunStatus
 from runstream.raw import RawEvent
 from tests.support.wire import Json, dumps, function_call, required_action, run_object
 
@@ -28,8 +29,7 @@ def ev(name: str, data: Any, id: str | None = None) -> RawEvent:
 def at(status: str, started_at: int | None = None, **fields: Any) -> RawEvent:
     """The snapshot event of `RUN` in a status."""
     data = {**RUN, "status": status, "started_at": started_at, **fields}
-    known = "queued in_progress requires_action completed incomplete failed cancelling cancelled expired".split()
-    return ev(f"run.{status if status in known else 'in_progress'}", data)
+    return ev(f"run.{status if RunStatus(status).is_known else 'in_progress'}", data)
 
 
 def asking(*ids: str, started_at: int | None = 110, arguments: str = "{}", **fields: Any) -> RawEvent:

@@ -11,7 +11,8 @@ from runstream.core.status import TRANSITIONS, Verdict, judge
 from runstream.model.run import Run, RunStatus
 
 # One row a held status, as the wire reference has the life cycle: E expected, L legal though surprising, S stale.
-COLUMNS = "queued in_progress requires_action cancelling completed incomplete failed cancelled expired".split()
+TERMINAL = ["completed", "incomplete", "failed", "cancelled", "expired"]
+COLUMNS = ["queued", "in_progress", "requires_action", "cancelling", *TERMINAL]
 TABLE = {
     "queued": "E E L E L L E E E",
     "in_progress": "S E E E E E E E E",
@@ -24,7 +25,6 @@ CELLS = [
     for held, row in TABLE.items()
     for new, letter in zip(COLUMNS, row.split(), strict=True)
 ]
-TERMINAL = ["completed", "incomplete", "failed", "cancelled", "expired"]
 
 
 def run(status: str, started_at: int | None = None, **fields: Any) -> Run:
