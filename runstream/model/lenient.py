@@ -199,7 +199,7 @@ def _read_union(
     kind = members.get(tag) if isinstance(tag, str) else None
     if tag is None:
         # Fragments may lack it; then the name of the body says what it is.
-        named = [member for name, member in members.items() if name in value]
+        named = [member for name, member in members.items() if value.get(name) is not None]
         kind = named[0] if len(named) == 1 else None
     found: list[Issue] = []
     if kind is not None:
