@@ -34,7 +34,8 @@ async def answer(signal: ActionRequired) -> AsyncIterator[RawEvent]:
     outputs = {}
     for call in signal.calls:
         print(f"calling {call.name}({call.parsed})")
-        outputs[call.id] = await TOOLS[call.name](**call.parsed)
+        tool = TOOLS[call.name]
+        outputs[call.id] = await tool(**call.parsed)
     return submit(signal.run_id, outputs)
 
 

@@ -33,7 +33,7 @@ def main() -> None:
     # Cold, as Rx has it: each subscription has a pipeline of its own. `publish` makes it one for both.
     signals = raw_events.pipe(pipeline(), ops.publish())
     signals.pipe(only(RunCompleted, RunFailed), ops.map(tell)).subscribe(print)
-    signals.pipe(only(TextDelta), ops.scan(count, NOTHING), ops.last()).subscribe(print)
+    signals.pipe(only(TextDelta), ops.reduce(count, NOTHING)).subscribe(print)
     signals.connect()
 
 
