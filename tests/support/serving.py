@@ -1,0 +1,51 @@
+"""A server in a process of its own: ``python -m tests.support.serving NAME [SPEED]`` serves a demo recording.
+
+It prints its URL, and serves until its standard input is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runstream import demo
+from runstream.server import serve_recording
+from runstream.sources.recording_reader import read_recording
+
+__all__ = ["serving_process"]
+
+
+@contextmanager
+def serving_process(name: str, *, speed: float = 0.0) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Serve a demo recording in another process; gives the URL and the process."""
+    with subprocess.Popen(
+        [sys.executable, "-m", __name__, name, str(speed)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().decode().strip()
+            assert url.startswith("ws://")
+            yield url, process
+        finally:
+            try:
+                process.communicate(timeout=10)
+            finally:
+                process.kill()
+
+
+async def _serve(name: str, speed: float) -> None:
+    items = list(read_recording(demo.load(name)))
+    async with serve_recording(items, speed=speed, gap=0.05) as server:
+        print(server.url, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(sys.argv[1], float(sys.argv[2])))
