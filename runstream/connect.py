@@ -23,13 +23,19 @@ def connect(url: str, **options: Any) -> RunStream:
 
     Args:
         url: A ``ws://`` or ``wss://`` URL.
-        options: What :class:`~runstream.WebSocketSource` and :class:`~runstream.RunStream` take.
+        options: What :class:`~runstream.WebSocketSource` and :class:`~runstream.RunStream` take; ``close_timeout``
+            is the stream's.
 
     Raises:
-        ValueError: The URL has another scheme.
+        ValueError: The URL has another scheme, or no host.
         TypeError: An unknown option.
     """
-    if urlsplit(url).scheme not in ("ws", "wss"):
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # The standard library's message may repeat the credentials.
+        raise ValueError("connect() takes a ws:// or wss:// URL, and this is not a valid one") from None
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
         raise ValueError("connect() takes a ws:// or wss:// URL; other sources go to RunStream(source)")
     stream = {name: options.pop(name) for name in _STREAM if name in options}
     return RunStream(WebSocketSource(url, **options), **stream)
