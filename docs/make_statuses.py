@@ -50,8 +50,7 @@ def table() -> str:
     lines = ["| held \\ comes | " + " | ".join(f"`{status.value}`" for status in columns) + " |"]
     lines.append("|---" * (len(columns) + 1) + "|")
     lines += [
-        f"| `{held.value}` | " + " | ".join(TRANSITIONS[held, new].value for new in columns) + " |"
-        for held in rows
+        f"| `{held.value}` | " + " | ".join(TRANSITIONS[held, new].value for new in columns) + " |" for held in rows
     ]
     return "\n".join(lines)
 

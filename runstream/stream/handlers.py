@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from runstream.subscribers import Worker
+from runstream.stream.subscribers import Worker
 
 __all__ = ["Handler", "is_coroutine_function"]
 

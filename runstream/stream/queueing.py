@@ -8,9 +8,9 @@ from typing import Any, Final, TypeVar
 
 from msgspec import structs
 
-from runstream.buffers import Buffer, Gate
 from runstream.core.signals import ArgumentsDelta, TextDelta
 from runstream.errors import SlowConsumer
+from runstream.stream.buffers import Buffer, Gate
 
 __all__ = ["QueueBuffer"]
 

@@ -9,15 +9,15 @@ from typing import Final
 
 import structlog
 
-from runstream.buffers import Gate
 from runstream.core.state import RunState
 from runstream.engine import Engine
 from runstream.errors import SourceFailed
-from runstream.failures import where
-from runstream.inlet import SourceInlet, Turns
 from runstream.intake import Dialect, Intake
 from runstream.sources.base import Source
-from runstream.waiting import End, Key, key_of
+from runstream.stream.buffers import Gate
+from runstream.stream.failures import where
+from runstream.stream.inlet import SourceInlet, Turns
+from runstream.stream.waiting import End, Key, key_of
 
 __all__ = ["Pump", "SourceHandle"]
 

@@ -8,10 +8,10 @@ import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
-from runstream.buffers import Buffer
 from runstream.errors import SlowConsumer
-from runstream.failures import Failures
-from runstream.queueing import QueueBuffer
+from runstream.stream.buffers import Buffer
+from runstream.stream.failures import Failures
+from runstream.stream.queueing import QueueBuffer
 
 __all__ = ["Holds", "StreamIterator", "Worker", "discard"]
 

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from runstream.buffers import Gate, LatestBuffer
 from runstream.core.signals import ArgumentsDelta, Signal, SourceEnded, TextDelta
 from runstream.errors import SlowConsumer
-from runstream.failures import Failures
-from runstream.queueing import MAX_JOINED, QueueBuffer
-from runstream.subscribers import Holds, StreamIterator, Worker
+from runstream.stream.buffers import Gate, LatestBuffer
+from runstream.stream.failures import Failures
+from runstream.stream.queueing import MAX_JOINED, QueueBuffer
+from runstream.stream.subscribers import Holds, StreamIterator, Worker
 
 
 def text(offset: int, delta: str, *, message: str = "msg_1", part: int = 0, run: str = "run_1") -> TextDelta:

@@ -11,18 +11,18 @@ import structlog
 from reactivex import abc
 from reactivex.disposable import Disposable
 
-from runstream.buffers import Buffer, Gate, LatestBuffer, Policy
 from runstream.core.signals import ActionRequired
 from runstream.core.state import RunState
 from runstream.errors import SlowConsumer
-from runstream.failures import Failures
-from runstream.handlers import Handler, is_coroutine_function
-from runstream.hub import Hub, Subscriber, name_of
-from runstream.pump import Pump, SourceHandle
-from runstream.queueing import QueueBuffer
-from runstream.selection import PROGRESS
 from runstream.sources.base import Source
-from runstream.subscribers import Holds, StreamIterator, Worker
+from runstream.stream.buffers import Buffer, Gate, LatestBuffer, Policy
+from runstream.stream.failures import Failures
+from runstream.stream.handlers import Handler, is_coroutine_function
+from runstream.stream.hub import Hub, Subscriber, name_of
+from runstream.stream.pump import Pump, SourceHandle
+from runstream.stream.queueing import QueueBuffer
+from runstream.stream.selection import PROGRESS
+from runstream.stream.subscribers import Holds, StreamIterator, Worker
 
 __all__ = ["Doors"]
 
@@ -79,9 +79,7 @@ class Doors:
             raise TypeError(f"a handler is a function, not {type(fn).__name__}")
         is_async = is_coroutine_function(fn)
         if policy is not None and not is_async:
-            raise TypeError(
-                "a policy is for coroutine functions: a plain function is called as the signal happens"
-            )
+            raise TypeError("a policy is for coroutine functions: a plain function is called as the signal happens")
         handler = Handler(fn, name_of(fn), self.returned)
         worker = self._worker(handler, policy or "wait", awaiting=not is_async)
         take: Callable[[Any], None] = worker.put if is_async else handler.call

@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from runstream.failures import GUARDED, Failures
+from runstream.stream.failures import GUARDED, Failures
 
 __all__ = ["Hub", "OnSubscriberError", "Subscriber"]
 

@@ -8,10 +8,10 @@ from runstream.core.signals import Signal
 from runstream.core.state import RunState
 from runstream.engine import Engine
 from runstream.events import Event, Reject
-from runstream.failures import Failures
-from runstream.hub import Hub
-from runstream.selection import PROGRESS
-from runstream.waiters import Waiters
+from runstream.stream.failures import Failures
+from runstream.stream.hub import Hub
+from runstream.stream.selection import PROGRESS
+from runstream.stream.waiters import Waiters
 
 __all__ = ["Channels"]
 

@@ -388,7 +388,7 @@ async def test_a_source_that_is_no_coroutine_fails_alone() -> None:
 
 
 async def test_a_subscriber_that_blocks_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runstream.hub.SLOW_SECONDS", 0.02)
+    monkeypatch.setattr("runstream.stream.hub.SLOW_SECONDS", 0.02)
 
     def blocks(signal: RunCompleted) -> None:
         time.sleep(0.03)
@@ -1147,7 +1147,7 @@ async def test_an_exception_in_the_body_passes_and_handlers_finish() -> None:
 
 
 async def test_a_task_that_refuses_to_go_is_logged_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runstream.doors._LAST_CALL", 0.02)
+    monkeypatch.setattr("runstream.stream.doors._LAST_CALL", 0.02)
     free = asyncio.Event()
 
     class Stubborn(Told):

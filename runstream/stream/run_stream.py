@@ -13,24 +13,24 @@ from msgspec import structs
 from reactivex import Observable
 from reactivex.disposable import Disposable
 
-from runstream.buffers import Gate, Policy
-from runstream.channels import Channels
 from runstream.core.limits import Limits, Stats
 from runstream.core.signals import Signal
 from runstream.core.state import RunState
-from runstream.doors import Doors
 from runstream.engine import Engine
 from runstream.events import Event, Reject
-from runstream.failures import Failures
-from runstream.hub import OnSubscriberError
 from runstream.intake import Dialect
-from runstream.latest import Latest
 from runstream.model.run import Run
-from runstream.pump import Pump, SourceHandle
-from runstream.selection import Selector, signal_classes
 from runstream.sources.adapters import Adaptable, adapt
-from runstream.subscribers import StreamIterator
-from runstream.waiters import Waiters
+from runstream.stream.buffers import Gate, Policy
+from runstream.stream.channels import Channels
+from runstream.stream.doors import Doors
+from runstream.stream.failures import Failures
+from runstream.stream.hub import OnSubscriberError
+from runstream.stream.latest import Latest
+from runstream.stream.pump import Pump, SourceHandle
+from runstream.stream.selection import Selector, signal_classes
+from runstream.stream.subscribers import StreamIterator
+from runstream.stream.waiters import Waiters
 
 __all__ = ["RunStream"]
 
@@ -114,9 +114,7 @@ class RunStream:
     @property
     def stats(self) -> Stats:
         """What happened so far, in counts."""
-        return structs.replace(
-            self._engine.stats(), failures=self._failures.count, conflated=self._doors.conflated
-        )
+        return structs.replace(self._engine.stats(), failures=self._failures.count, conflated=self._doors.conflated)
 
     def attach(self, source: Adaptable, *, scope: str = "", name: str | None = None) -> SourceHandle:
         """Add a source, before or while the stream is read.
@@ -187,9 +185,7 @@ class RunStream:
         return self._doors.on(signal_classes(kind), fn, run_id, policy)
 
     @overload
-    def iter(
-        self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None
-    ) -> StreamIterator[Signal]: ...
+    def iter(self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None) -> StreamIterator[Signal]: ...
     @overload
     def iter(self, kind: Literal["runs"], *, policy: Policy | None = None) -> StreamIterator[RunState]: ...
     @overload

@@ -9,8 +9,8 @@ from typing import Any, Final, TypeVar
 from runstream.core.signals import ActionRequired, RunInterrupted, RunPaused, RunStalled, RunStatusChanged
 from runstream.core.state import RunState
 from runstream.model.run import Run
-from runstream.selection import PROGRESS, RUN_LEVEL
-from runstream.waiting import End, Key, Result, Results, Waiter, When
+from runstream.stream.selection import PROGRESS, RUN_LEVEL
+from runstream.stream.waiting import End, Key, Result, Results, Waiter, When
 
 __all__ = ["Waiters"]
 
@@ -125,9 +125,7 @@ class Waiters:
 
     def _prune(self) -> None:
         """Forget what the engine has forgotten; in proportion, so that it costs nothing a run."""
-        self._latest = {
-            key: kinds for key, kinds in self._latest.items() if self._state(key[1], key[0]) is not None
-        }
+        self._latest = {key: kinds for key, kinds in self._latest.items() if self._state(key[1], key[0]) is not None}
         self._prune_at = max(_MIN_PRUNE, 2 * len(self._latest))
 
     def _true_now(self) -> list[Any]:

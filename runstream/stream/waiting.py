@@ -11,7 +11,7 @@ from runstream.core.signals import RunCreated
 from runstream.core.state import RunState
 from runstream.errors import IncompleteStream, SeveralRuns, SourceFailed
 from runstream.model.run import Run
-from runstream.selection import PROGRESS, RUN_LEVEL, TERMINAL
+from runstream.stream.selection import PROGRESS, RUN_LEVEL, TERMINAL
 
 __all__ = ["End", "Key", "Result", "Results", "Waiter", "When", "key_of"]
 

@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from runstream.buffers import Gate
 from runstream.intake import Intake
 from runstream.sources.base import RawItem
+from runstream.stream.buffers import Gate
 
 __all__ = ["SourceInlet", "Turns"]
 

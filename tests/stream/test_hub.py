@@ -11,7 +11,7 @@ from reactivex import operators as ops
 from reactivex.testing import ReactiveTest, TestScheduler
 from structlog.testing import capture_logs
 
-from runstream.hub import Hub, Subscriber
+from runstream.stream.hub import Hub, Subscriber
 
 
 class Value:
@@ -254,7 +254,7 @@ def test_a_coroutine_function_is_refused_by_the_rx_door() -> None:
 
 
 def test_a_subscriber_that_blocks_is_logged_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runstream.hub.SLOW_SECONDS", 0.02)
+    monkeypatch.setattr("runstream.stream.hub.SLOW_SECONDS", 0.02)
     hub: Hub[Value] = Hub("runs")
 
     def quick(_: Value) -> None: ...

@@ -28,9 +28,7 @@ PROGRESS: Final[frozenset[type]] = frozenset({TextDelta, ArgumentsDelta})
 TERMINAL: Final[frozenset[type]] = frozenset({RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete})
 """Signals of a run's end."""
 
-RUN_LEVEL: Final[frozenset[type]] = frozenset(
-    kind for name, kind in SIGNAL_TYPES.items() if name.startswith("run.")
-)
+RUN_LEVEL: Final[frozenset[type]] = frozenset(kind for name, kind in SIGNAL_TYPES.items() if name.startswith("run."))
 """Signals that concern the run itself, not its messages, steps and calls."""
 
 _UNIONS: Final[tuple[Any, ...]] = (UnionType, Union)
