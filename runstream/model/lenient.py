@@ -213,7 +213,7 @@ def _read_union(
 
 def _read_list(reader: Reader, value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
     """Read an array; items that can't be read are left out of the value, not of what is written."""
-    if isinstance(value, dict) and value:
+    if isinstance(value, dict) and any(item is not None for item in value.values()):
         # One object where a list of them belongs (Alibaba's delta.content).
         result, wire = reader(value, path, issues)
         return (BAD, value) if result is BAD else ((result,), _form(result, wire))
