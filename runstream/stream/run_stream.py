@@ -116,6 +116,11 @@ class RunStream:
         """What happened so far, in counts."""
         return structs.replace(self._engine.stats(), failures=self._failures.count, conflated=self._doors.conflated)
 
+    @property
+    def orphans(self) -> dict[str, tuple[Event, ...]]:
+        """Events of runs that were not seen, by the id (of the run, message or step) that they speak of."""
+        return self._engine.orphans()
+
     def attach(self, source: Adaptable, *, scope: str = "", name: str | None = None) -> SourceHandle:
         """Add a source, before or while the stream is read.
 
