@@ -71,7 +71,7 @@ def _merged_items(items: dict[int, Any] | None, deltas: list[Any], limit: int) -
         index = position
         if isinstance(delta, dict):
             given = delta.get("index")
-            if isinstance(given, int | float) and not isinstance(given, bool) and given == int(given):
+            if type(given) is int or (type(given) is float and given.is_integer()):
                 index = int(given)
         if not 0 <= index <= limit:
             raise IndexOutOfBounds(index, limit)

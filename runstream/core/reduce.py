@@ -192,6 +192,8 @@ def _live(
     call_id = ""
     body: Any = event.data.delta
     if isinstance(event, MessageDeltaEvent):
+        if core.first_text is None:
+            return None, 0  # its time is to be noted first
         if not body.content or type(part := body.content[-1]) is not TextPartDelta:
             return None, 0
         index, path = part.index, ("content", part.index, "text", "value")

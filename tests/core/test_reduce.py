@@ -1,0 +1,306 @@
+"""The reducer over the conversation: deltas, gaps, full objects that heal, and what comes late or again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runstream.core.reduce import append, apply, reduce
+from runstream.core.snapshots import Outcome
+from runstream.core.state import RunState
+from runstream.events import MessageDeltaEvent
+from runstream.raw import RawEvent
+from tests.core.support import RUN, at, decoded, ev, state_of
+from tests.support.wire import (
+    code_interpreter_delta,
+    error_object,
+    file_citation,
+    file_search_call,
+    file_search_delta,
+    file_search_result,
+    function_call,
+    function_call_delta,
+    logs,
+    message_creation,
+    message_delta,
+    message_object,
+    step_delta,
+    step_object,
+    text_part,
+    thread_object,
+    tool_calls,
+)
+
+STARTED = [at("queued"), at("in_progress", 110)]
+CREATED = ev("message.created", message_object("msg_1", RUN))
+STEP = ev("run.step.created", step_object("step_1", RUN, tool_calls()))
+
+
+def says(text: str, id: str = "msg_1", **fields: Any) -> RawEvent:
+    """A message delta."""
+    return ev("message.delta", message_delta(id, text, **fields))
+
+
+def calls(*pieces: Any, id: str = "step_1") -> RawEvent:
+    """A step delta."""
+    return ev("run.step.delta", step_delta(id, *pieces))
+
+
+def completed(text: str, id: str = "msg_1") -> RawEvent:
+    """The finished message."""
+    return ev("message.completed", message_object(id, RUN, status="completed", content=[text_part(text)]))
+
+
+def test_nothing_new_is_the_same_object() -> None:
+    """Snapshots told again, empty deltas and events that concern no run give the very same state."""
+    text = state_of([*STARTED, CREATED, says("Hi")])
+    same = [
+        at("in_progress", 110),
+        CREATED,
+        says(""),
+        ev("created", thread_object()),
+        ev("error", error_object("no")),
+        ev("done", "[DONE]"),
+        RawEvent("made.up", b"{}"),
+        ev("message.delta", {"id": "msg_1", "delta": {"content": [None], "role": None}}),
+    ]
+    for raw in same:
+        assert reduce(text, decoded(raw)) is text, raw.event
+
+
+def test_nothing_before_the_run_was_seen() -> None:
+    """Only a snapshot of the run gives a state; what comes before it has none to change."""
+    for raw in (CREATED, says("Hi"), STEP, ev("error", error_object("no"))):
+        assert apply(None, decoded(raw)) == (None, Outcome.SAME)
+
+
+def test_deltas_grow_the_text() -> None:
+    """Deltas are appended to their part, the long way at first and the short way then."""
+    state = state_of([*STARTED, CREATED, says("Hel"), says("lo"), says("!"), says("Second", index=1), says("?")])
+    message = state.messages[0]
+    assert [part.text.value for part in message.content] == ["Hello!?", "Second"]  # type: ignore[union-attr]
+    assert state.text == "Hello!?Second"
+    assert state.changed_by == "thread.message.delta"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_deltas_without_created(first: bool) -> None:
+    """A delta of an object never seen makes a partial one; a later `created` or the whole object takes it in."""
+    state = state_of([*STARTED, says("late "), says("joiner")])
+    assert state.messages[0].text == "late joiner"
+    assert state.partial == {"msg_1"}
+    if first:
+        state = state_of([CREATED, says("!")], state)
+        assert state.messages[0].role == "assistant"
+        assert state.messages[0].text == "late joiner!"
+        assert state.partial == {"msg_1"}
+    state = state_of([completed("I am a late joiner!")], state)
+    assert state.messages[0].text == "I am a late joiner!"
+    assert state.partial == frozenset()
+
+
+def test_two_messages_open_at_once() -> None:
+    """`data.id` decides which message a delta belongs to, in whatever turns they grow."""
+    second = ev("message.created", message_object("msg_2", RUN))
+    turns = [says("a"), says("1", "msg_2"), says("b"), says("2", "msg_2"), says("3", "msg_2"), says("c")]
+    state = state_of([*STARTED, CREATED, second, *turns])
+    assert [message.text for message in state.messages] == ["abc", "123"]
+    assert state.text == "abc123"
+
+
+def test_parallel_tool_calls() -> None:
+    """Calls of one step grow by their index, in whatever turns, several in one delta too."""
+    turns = [
+        calls(function_call_delta(1, id="call_b", name="g")),
+        calls(function_call_delta(0, id="call_a", name="f")),
+        calls(function_call_delta(0, "{"), function_call_delta(1, "[")),
+        calls(function_call_delta(1, "]")),
+        calls(function_call_delta(0, "}")),
+        calls(code_interpreter_delta(2, id="call_c")),
+        calls(code_interpreter_delta(2, "1+")),
+        calls(code_interpreter_delta(2, "1")),
+        calls(code_interpreter_delta(2, outputs=[logs("2")])),
+    ]
+    state = state_of([*STARTED, STEP, *turns])
+    told = [(call.id, call.name, call.arguments) for call in state.tool_calls]
+    assert told == [("call_a", "f", "{}"), ("call_b", "g", "[]"), ("call_c", "code_interpreter", "1+1")]
+    details = state.to_dict()["steps"][0]["step_details"]
+    assert details["tool_calls"][2]["code_interpreter"]["outputs"] == [{"type": "logs", "logs": "2"}]
+
+
+def test_file_search_results_replace() -> None:
+    """A repeated file-search delta replaces what was found before."""
+    found = [file_search_result(f"file_{number}", "a.txt", 0.5, "x") for number in (1, 2)]
+    first = {"index": 0, **file_search_call("call_1", found[:1])}
+    second = {"index": 0, **file_search_call("call_1", found)}
+    state = state_of([*STARTED, STEP, calls(file_search_delta(0, "call_1")), calls(first), calls(second)])
+    assert state.to_dict()["steps"][0]["step_details"]["tool_calls"][0]["file_search"]["results"] == found
+
+
+def test_annotations_come_with_text() -> None:
+    """Annotations are merged by their index, and the text goes on growing after them."""
+    note = file_citation("[1]", 3, "file_1")
+    state = state_of([*STARTED, CREATED, says("So "), says("[1]", annotations=[note]), says("."), says("!")])
+    assert state.messages[0].text == "So [1].!"
+    (annotation,) = state.messages[0].annotations
+    assert (annotation.to_dict()["text"], annotation.to_dict()["start_index"]) == ("[1]", 3)
+
+
+def test_a_full_object_replaces_and_heals() -> None:
+    """The finished object counts, whatever deltas made of it."""
+    state = state_of([*STARTED, CREATED, says("H"), says("o"), completed("Hello")])
+    assert state.text == "Hello"
+    assert state.partial == frozenset()
+    whole = tool_calls(function_call("call_a", "f", '{"a":1}', output="done"))
+    state = state_of(
+        [STEP, calls(function_call_delta(0, "1}", id="call_a", name="f"))]
+        + [ev("run.step.completed", step_object("step_1", RUN, whole, status="completed"))],
+        state,
+    )
+    assert state.steps[0].to_dict()["step_details"] == whole
+
+
+def test_a_snapshot_between_goes_on_only_where_it_has_more() -> None:
+    """A message told in full while it is open: content that continues what deltas built counts, less does not."""
+    more = ev("message.in_progress", message_object("msg_1", RUN, content=[text_part("Hello, you")]))
+    less = ev("message.in_progress", message_object("msg_1", RUN, content=[text_part("He")], metadata={"a": "b"}))
+    state = state_of([*STARTED, CREATED, says("Hel"), says("lo"), more])
+    assert state.text == "Hello, you"
+    state = state_of([says("!"), less, says("!")], state)
+    assert state.text == "Hello, you!!"
+    assert dict(state.messages[0].metadata) == {"a": "b"}
+
+
+def test_late_deltas_change_nothing() -> None:
+    """A finished message or step absorbs."""
+    state = state_of([*STARTED, CREATED, says("Hi"), completed("Hi")])
+    assert apply(state, decoded(says("!"))) == (state, Outcome.LATE)
+    done = ev("run.step.completed", step_object("step_1", RUN, tool_calls(), status="completed"))
+    state = state_of([STEP, done], state)
+    assert apply(state, decoded(calls(function_call_delta(0, "x")))) == (state, Outcome.LATE)
+    assert apply(state, decoded(STEP)) == (state, Outcome.LATE)
+    assert reduce(state, decoded(STEP)) is state
+
+
+def test_created_again_restarts_only_where_it_may() -> None:
+    """A repeated `created` starts the text again if the connection is another; else it is ignored."""
+    state = state_of([*STARTED, CREATED, says("Hel"), says("lo")])
+    assert reduce(state, decoded(CREATED)) is state
+    again = reduce(state, decoded(CREATED), restart=True)
+    assert again is not None
+    assert again.text == ""
+    assert state.text == "Hello"
+    again = state_of([says("Hel"), says("lo"), says(" there"), says("!")], again)
+    assert again.text == "Hello there!"
+    finished = state_of([completed("Hello there!")], again)
+    assert reduce(finished, decoded(CREATED), restart=True) is finished
+
+
+def test_an_index_too_large_is_refused() -> None:
+    """The state stays as it is, and whoever counts is told."""
+    state = state_of([*STARTED, CREATED, says("Hi")])
+    event = decoded(says("x", index=5))
+    assert apply(state, event, max_index=4) == (state, Outcome.REFUSED)
+    assert apply(state, event, max_index=5)[1] is Outcome.CHANGED
+
+
+def test_a_message_and_a_step_of_one_id() -> None:
+    """What has the id of the other kind changes nothing."""
+    state = state_of([*STARTED, CREATED, says("Hi")])
+    assert apply(state, decoded(calls(function_call_delta(0, "x"), id="msg_1"))) == (state, Outcome.CONFUSED)
+    odd = ev("run.step.created", step_object("msg_1", RUN, tool_calls()))
+    assert apply(state, decoded(odd)) == (state, Outcome.CONFUSED)
+
+
+def test_content_as_one_object() -> None:
+    """A delta whose content is one part and no list of them is read as that list (Alibaba)."""
+    pieces = [{"content": {"type": "text", "text": {"value": text, "annotations": []}}} for text in ("Hi", " you")]
+    state = state_of([*STARTED, CREATED, *[ev("message.delta", {"id": "msg_1", "delta": piece}) for piece in pieces]])
+    assert state.text == "Hi you"
+
+
+def test_tool_calls_null() -> None:
+    """A step delta with null tool calls changes nothing (Astra)."""
+    details = {"step_details": {"type": "tool_calls", "tool_calls": None}}
+    first = state_of([*STARTED, STEP, calls(function_call_delta(0, "{", id="call_a", name="f"))])
+    state = state_of([ev("run.step.delta", {"id": "step_1", "delta": details})], first)
+    assert [call.arguments for call in state.tool_calls] == ["{"]
+
+
+def test_the_short_way_takes_plain_fragments_alone() -> None:
+    """Only text for what grows right now is simply appended; everything else goes the long way."""
+    state = state_of([*STARTED, CREATED, says("Hi")])
+
+    def short(raw: RawEvent, held: RunState = state) -> RunState | None:
+        event = decoded(raw)
+        assert isinstance(event, MessageDeltaEvent)
+        return append(held, event.data)
+
+    assert short(says("x", index=1)) is None
+    assert short(says("x", "msg_2")) is None
+    assert short(says("", "msg_1")) is None
+    assert short(says("x", annotations=[file_citation("x", 2, "file_1")])) is None
+    assert short(ev("message.delta", {**message_delta("msg_1", "x"), "unknown": 1})) is None
+    after = short(says(" you"))
+    assert after is not None
+    assert (state.text, after.text) == ("Hi", "Hi you")
+    assert short(says(" all")) is None  # `state` is not the newest of its text any more
+    assert state_of([says(" all")], state).text == "Hi all"
+    assert after.text == "Hi you"
+    assert after._objects is state._objects
+
+
+def test_the_short_way_for_arguments_and_code() -> None:
+    """Arguments and code grow the same way, and never into each other."""
+    state = state_of([*STARTED, STEP, calls(function_call_delta(0, id="call_a", name="f"))])
+    grown = state_of([calls(function_call_delta(0, "{"))], state)
+    more = state_of([calls(function_call_delta(0, "}"))], grown)
+    assert more._objects is grown._objects
+    assert [call.arguments for held in (state, grown, more) for call in held.tool_calls] == ["", "{", "{}"]
+    odd = state_of([calls(code_interpreter_delta(0, "code"))], more)
+    assert odd.tool_calls[0].arguments == "{}"
+
+
+def test_objects_in_order_of_appearance() -> None:
+    """Steps and messages stand in the order in which they were first spoken of."""
+    raws = [ev("run.step.created", step_object(f"step_{n}", RUN, message_creation(f"msg_{n}"))) for n in range(40)] + [
+        ev("message.created", message_object(f"msg_{n}", RUN)) for n in range(40)
+    ]
+    state = state_of([*STARTED, *raws])
+    assert [step.id for step in state.steps] == [f"step_{n}" for n in range(40)]
+    assert [message.id for message in state.messages] == [f"msg_{n}" for n in range(40)]
+    assert state.message("msg_7") == state.messages[7]
+    assert state.step("step_39") == state.steps[39]
+    assert state.message("step_1") is None
+    assert state.step("msg_1") is None
+    assert state.message("nobody") is None
+
+
+def test_states_are_compared_by_value() -> None:
+    """The same story told twice gives equal states with equal hashes; any difference shows."""
+    raws = [*STARTED, CREATED, says("Hi"), says(" you")]
+    one, other = state_of(raws), state_of(raws)
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != state_of([says("!")], other)
+    assert one != state_of([at("in_progress", 110, model="other")], other)
+    assert one != "run_1"
+    assert "run_1" in repr(one)
+    assert "Hi" not in repr(one)
+
+
+def test_a_state_knows_its_scope() -> None:
+    """The scope of the source in which a run was first seen stays with it."""
+    state = reduce(None, decoded(at("queued")), scope="eu")
+    assert state is not None
+    assert state_of(STARTED, state).scope == "eu"
+
+
+def test_first_text_is_timed() -> None:
+    """The time to the first text is that of the first fragment with any."""
+    state: RunState | None = None
+    for moment, raw in enumerate([*STARTED, CREATED, says(""), says("Hi"), says("!")]):
+        state = reduce(state, decoded(raw), at=float(moment))
+    assert state is not None
+    assert state.timings.first_text == 4.0
