@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import zlib
@@ -13,7 +14,7 @@ from runstream.fold import fold
 from runstream.raw import RawEvent
 from runstream.sources.recording_reader import read_recording
 from tests.conformance.mutations import mutated, read_everything
-from tests.conformance.recorded import STREAMS, body_of
+from tests.conformance.recorded import POLLED, STREAMS, body_of, exchanges
 
 # Damaged versions of each recording; far more when somebody asks for them.
 WAYS = int(os.environ.get("RUNSTREAM_MUTATIONS", "200"))
@@ -23,8 +24,7 @@ def _raws(body: bytes) -> list[RawEvent]:
     return [raw for raw in read_recording(body, format="sse") if isinstance(raw, RawEvent)]
 
 
-def _fold_damaged(name: str, body: bytes) -> None:
-    raws = _raws(body)
+def _fold_damaged(name: str, raws: list[RawEvent]) -> None:
     for way in range(WAYS):
         choose = random.Random(zlib.crc32(f"{name}/{way}".encode()))
         told = mutated(raws, choose)
@@ -38,10 +38,17 @@ def _fold_damaged(name: str, body: bytes) -> None:
 @pytest.mark.parametrize("name", STREAMS)
 def test_damaged_recordings_never_raise(name: str) -> None:
     """Names, statuses, types, fields and bytes of a real stream, damaged in hundreds of ways."""
-    _fold_damaged(name, body_of(name))
+    _fold_damaged(name, _raws(body_of(name)))
+
+
+@pytest.mark.parametrize("name", POLLED)
+def test_damaged_polls_never_raise(name: str) -> None:
+    """The same for bare snapshots, as polls return them."""
+    bodies = [item for body in exchanges(name) for item in body.get("data", [body])]
+    _fold_damaged(name, [RawEvent(data=json.dumps(body).encode()) for body in bodies])
 
 
 @pytest.mark.parametrize("name", demo.recordings())
 def test_damaged_demo_recordings_never_raise(name: str) -> None:
     """The same for the bundled streams."""
-    _fold_damaged(name, demo.load(name))
+    _fold_damaged(name, _raws(demo.load(name)))
