@@ -153,11 +153,8 @@ def test_a_full_object_replaces_and_heals() -> None:
     assert state.text == "Hello"
     assert state.partial == frozenset()
     whole = tool_calls(function_call("call_a", "f", '{"a":1}', output="done"))
-    state = state_of(
-        [STEP, calls(function_call_delta(0, "1}", id="call_a", name="f"))]
-        + [ev("run.step.completed", step_object("step_1", RUN, whole, status="completed"))],
-        state,
-    )
+    done = ev("run.step.completed", step_object("step_1", RUN, whole, status="completed"))
+    state = state_of([STEP, calls(function_call_delta(0, "1}", id="call_a", name="f")), done], state)
     assert state.steps[0].to_dict()["step_details"] == whole
 
 

@@ -162,10 +162,9 @@ def test_an_end_without_content_keeps_what_deltas_built() -> None:
     """A finished message whose last snapshot lacks the content keeps the text, whatever fills it in later."""
     bare = {"id": "msg_1", "run_id": "run_1", "status": "completed"}
     delta = {"content": [{"index": 0, "type": "text", "text": {"value": "Hi", "annotations": []}}]}
-    state = state_of(
-        [at("in_progress", 110), ev("message.created", message_object("msg_1", RUN, content=[]))]
-        + [ev("message.delta", {"id": "msg_1", "delta": delta}), ev("message.completed", bare)]
-    )
+    created = ev("message.created", message_object("msg_1", RUN))
+    grown = ev("message.delta", {"id": "msg_1", "delta": delta})
+    state = state_of([at("in_progress", 110), created, grown, ev("message.completed", bare)])
     assert state.text == "Hi"
     assert state_of([ev("message.completed", {**bare, "completed_at": 130})], state).text == "Hi"
 
