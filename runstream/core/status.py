@@ -79,11 +79,14 @@ def judge(held: Run, new: Run, *, left: bool = False, replaying: bool = False) -
         return verdict if verdict is not Verdict.STALE else Verdict.EXPECTED
     if newer and held.status != RunStatus.CANCELLING:
         return Verdict.EXPECTED if verdict is Verdict.EXPECTED else Verdict.LEGAL
+    waits = held.status in (RunStatus.REQUIRES_ACTION, RunStatus.QUEUED)
+    if replaying and waits and not new.status.is_known:
+        return Verdict.STALE  # no newer, and told again: it is from before the request
     if held.started_at is None:
         if replaying and new.status in (RunStatus.QUEUED, RunStatus.IN_PROGRESS) and held.status.is_known:
             # No evidence of age, and told again from the start: this was seen before.
             return Verdict.STALE
-    elif new.status == RunStatus.IN_PROGRESS and held.status in (RunStatus.REQUIRES_ACTION, RunStatus.QUEUED):
+    elif new.status == RunStatus.IN_PROGRESS and waits:
         # `started_at` grows when a run goes on, and a re-queue keeps it; the same one again is the snapshot from
         # before the request. Servers that send none give no such evidence, and may leave `queued` out.
         return Verdict.STALE

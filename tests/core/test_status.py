@@ -117,6 +117,9 @@ def test_calls_that_were_left_are_stale(held: str) -> None:
         ("requires_action", "cancelling", Verdict.EXPECTED),
         ("in_progress", "completed", Verdict.EXPECTED),
         ("generating", "queued", Verdict.LEGAL),
+        ("queued", "generating", Verdict.STALE),
+        ("requires_action", "generating", Verdict.STALE),
+        ("in_progress", "generating", Verdict.LEGAL),
     ],
 )
 def test_told_again_without_evidence(held: str, new: str, verdict: Verdict) -> None:
