@@ -8,7 +8,18 @@ from collections.abc import Callable
 from runstream.raw import RawEvent
 from runstream.sources.base import RawItem
 
-__all__ = ["FakeInlet"]
+__all__ = ["FakeInlet", "eventually"]
+
+
+async def eventually(holds: Callable[[], bool], within: float = 2.0) -> None:
+    """Wait until something holds.
+
+    Raises:
+        TimeoutError: It does not, within so many seconds.
+    """
+    async with asyncio.timeout(within):
+        while not holds():
+            await asyncio.sleep(0.001)
 
 
 class FakeInlet:
@@ -64,6 +75,4 @@ class FakeInlet:
         Raises:
             TimeoutError: They have not, within so many seconds.
         """
-        async with asyncio.timeout(within):
-            while len(self.items) < count:
-                await asyncio.sleep(0.001)
+        await eventually(lambda: len(self.items) >= count, within)
