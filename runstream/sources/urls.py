@@ -7,7 +7,10 @@ from urllib.parse import unquote, unquote_plus, urlsplit, urlunsplit
 
 from runstream.escaping import escaped
 
-__all__ = ["redact_text", "redact_url", "url_secrets"]
+__all__ = ["INVALID_URL", "redact_text", "redact_url", "url_secrets"]
+
+INVALID_URL = "(invalid URL)"
+"""What is shown of a URL that is none, or has no host."""
 
 _MASK = "***"
 _SHORTEST = 4  # shorter values are no secrets, and masking them would garble every message
@@ -23,9 +26,9 @@ def redact_url(url: str) -> str:
         host = parts.hostname or ""
         port = f":{parts.port}" if parts.port is not None else ""
     except ValueError:
-        return "(invalid URL)"
+        return INVALID_URL
     if not host:
-        return "(invalid URL)"
+        return INVALID_URL
     if ":" in host:
         host = f"[{host}]"
     user = f"{_MASK}@" if "@" in parts.netloc else ""

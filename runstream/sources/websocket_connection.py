@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
 
 from runstream.raw import RawEvent
 from runstream.sources.base import Inlet
 from runstream.sources.refusals import Refused, http_refusal
-from runstream.sources.urls import redact_text, redact_url
+from runstream.sources.urls import INVALID_URL, redact_text, redact_url
 
 __all__ = ["Loss", "close_socket", "open_socket", "read_socket"]
 
@@ -84,6 +84,9 @@ async def open_socket(
     Raises:
         Refused: There is no connection.
     """
+    if redact_url(url) == INVALID_URL:
+        # Not left to websockets: the standard library's words for it may repeat the URL.
+        raise Refused(f"Not a WebSocket URL: {INVALID_URL}")
     options = dict(options)
     if not _KNOWS_PROXY and options.pop("proxy", True) not in (True, None):
         raise Refused("A proxy needs websockets 15 or later")
@@ -109,6 +112,8 @@ async def open_socket(
         detail = "it took too long" if isinstance(error, TimeoutError) and not error.errno else _kind_of(error)
         final = isinstance(error, ssl.SSLCertVerificationError)
         raise Refused(f"Could not connect to {redact_url(url)}: {detail}", retry=not final) from None
+    except WebSocketException as error:  # an invalid proxy, whose URL its words repeat
+        raise Refused(f"Could not connect to {redact_url(url)}: {type(error).__name__} in the options") from None
     except (ValueError, TypeError, ImportError) as error:
         # Options that don't fit: TLS settings for ws://, a SOCKS proxy without its package. The cause says more.
         raise Refused(f"Could not connect to {redact_url(url)}: {type(error).__name__} in the options") from error
