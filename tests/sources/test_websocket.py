@@ -475,6 +475,54 @@ async def test_a_quiet_connection_is_replaced_at_its_age_for_ever() -> None:
         assert len(peer.requests) >= 6
 
 
+async def test_first_messages_and_credentials_are_asked_for_on_each_connect() -> None:
+    got: list[Any] = []
+    tokens = iter(["token-1", "token-2", "token-3"])
+
+    async def handler(connection: ServerConnection, number: int) -> None:
+        got.append(await connection.recv())
+        await connection.send(f"{number}")
+        inlet.last_id = f"e{number}"
+        inlet.live = number < 2
+        await asyncio.sleep(0.01)
+        await connection.close(1000 if number == 2 else 1012)
+
+    inlet = FakeInlet(live=True)
+    async with serving(handler) as peer:
+        await read(peer.url, inlet, first_messages=from_id_later, auth=lambda: next(tokens))
+    assert got == ["from None", "from e0", "from e1"]
+    assert [request.headers["Authorization"] for request in peer.requests] == [
+        "Bearer token-1",
+        "Bearer token-2",
+        "Bearer token-3",
+    ]
+
+
+async def from_id_later(last_id: str | None) -> str:
+    await asyncio.sleep(0)
+    return f"from {last_id}"
+
+
+async def test_a_server_that_goes_away_for_good_is_given_up() -> None:
+    gone = asyncio.Event()
+
+    async def handler(connection: ServerConnection, number: int) -> None:
+        await connection.send("a")
+        await gone.wait()
+        connection.transport.abort()
+
+    inlet = FakeInlet(live=True)
+    async with serving(handler) as peer:
+        task = asyncio.create_task(failure(peer.url, inlet, within=5.0))
+        await inlet.until(1)
+        gone.set()
+    failed = await task
+    assert failed.reason.startswith("Could not connect to ")
+    assert failed.attempts == 3
+    assert inlet.data == [b"a"]
+    assert [attempt for what, attempt in inlet.log if what == "disconnected"] == [1, 2, 3]
+
+
 # Refusals
 
 
