@@ -1,7 +1,8 @@
-"""The logging sink: each signal at the level of its meaning, and nothing of what a run says unless it is asked for."""
+"""The logging sink: what stands in a log of every signal, and what never does."""
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -13,383 +14,255 @@ import structlog
 from reactivex.subject import Subject
 from structlog.testing import capture_logs
 
+import runstream
+from runstream import demo
 from runstream.core.signals import (
     SIGNAL_TYPES,
-    ActionRequired,
-    ArgumentsDelta,
     MessageIncomplete,
-    RunCompleted,
-    RunFailed,
     RunInterrupted,
-    RunSignal,
+    RunStalled,
     Signal,
     SourceDisconnected,
     SourceError,
+    StepExpired,
     StepFailed,
-    TextDelta,
-    TextReplaced,
-    ToolCallCompleted,
 )
-from runstream.fold import fold
-from runstream.model.calls import FunctionToolCall
 from runstream.model.message import Message
-from runstream.model.run import Run, RunStatus
+from runstream.model.run import Run
 from runstream.model.shared import ErrorObject
 from runstream.model.step import RunStep
 from runstream.sinks.log import log_record, log_signals
-from runstream.stream import RunStream
-from tests.support.story import RunStory
-from tests.support.wire import (
-    envelope,
-    function_call,
-    message_creation,
-    message_object,
-    required_action,
-    run_object,
-    step_object,
-    text_part,
-    usage,
-)
+from runstream.sources.recording_reader import read_recording
+from runstream.testing import script
 
-SECRETS = ("SAID", "ARGUED", "BLAMED")
-"""What stands in the text, in the arguments and in the words of errors of all signals below."""
-
-RUN = run_object("run_1")
-HEAD = ("run_1", "thread_1", "", 12.5)
+FORGED = "look_up\n2099-01-01 [error] run.failed run_id=run_forged\x1b[31m\u2028\x00"
+SECRET = "the s3cret words"
+AT = 1_790_000_000.0
 
 
-def story() -> list[str]:
-    """A run that says something, asks for a call, and fails."""
-    told = RunStory("log")
-    told.open()
-    told.start()
-    told.say("SAID it all, twice: SAID", prompt=3)
-    told.require(told.call_functions(("get_time", {"zone": "ARGUED"})))
-    return [envelope(event) for event in told.cut()]
-
-
-def made(kind: Any) -> Signal:
-    """A signal of a class, with a secret wherever there is room for one."""
-    error = {"code": "server_error", "message": "BLAMED"}
-    call = function_call("call_1", "get_time", '{"zone": "ARGUED"}')
-    values: dict[str, Any] = {
-        "run_id": "run_1",
-        "thread_id": "thread_1",
-        "scope": "",
-        "at": 12.5,
-        "run": Run.from_json(
-            run_object(
-                "run_1",
-                status="incomplete",
-                last_error=error,
-                usage=usage(5, 7),
-                instructions="SAID",
-                required_action=required_action(call),
-                incomplete_details={"reason": "max_completion_tokens"},
-            )
-        ),
-        "message": Message.from_json(
-            message_object("msg_1", RUN, content=[text_part("SAID")], incomplete_details={"reason": "max_tokens"})
-        ),
-        "step": RunStep.from_json(
-            step_object("step_1", RUN, details=message_creation("msg_1"), status="failed", last_error=error)
-        ),
-        "call": FunctionToolCall.from_json(call),
-        "error": ErrorObject(code="rate_limit", message="BLAMED", type="server_error"),
-        "before": RunStatus.QUEUED,
-        "after": RunStatus.IN_PROGRESS,
-        "duration": 3.5,
-        "reason": "the connection broke off",
-        "last_event_id": "e7",
-        "attempts": 2,
-        "attempt": 2,
-        "idle": 61.0,
-        "limit": "stalled_after",
-        "n": 1,
-        "round": 1,
-        "message_id": "msg_1",
-        "call_id": "call_1",
-        "part": 0,
-        "offset": 4,
-        "delta": "ARGUED" if kind is ArgumentsDelta else "SAID",
-        "text": "SAID",
-        "source": "gateway",
-        "calls": (),
-    }
-    values["action"] = values["run"].required_action
-    signal: Signal = kind(**{name: values[name] for name in kind.__struct_fields__})
-    return signal
-
-
-EVERY = [pytest.param(kind, id=name) for name, kind in SIGNAL_TYPES.items()]
-
-LEVELS = {
-    "run.failed": "error",
-    "step.failed": "error",
-    "run.expired": "warning",
-    "step.expired": "warning",
-    "run.incomplete": "warning",
-    "run.interrupted": "warning",
-    "run.stalled": "warning",
-    "message.incomplete": "warning",
-    "source.error": "warning",
-    "source.disconnected": "warning",
-    "message.text": "debug",
-    "message.text_replaced": "debug",
-    "tool_call.arguments": "debug",
-}
-
-
-@pytest.fixture(autouse=True)
-def unconfigured() -> Iterator[None]:
-    """Leaves structlog as it was found."""
-    structlog.reset_defaults()
-    yield
-    structlog.reset_defaults()
-
-
-@pytest.mark.parametrize("kind", EVERY)
-def test_every_signal_has_a_level_and_a_name(kind: Any) -> None:
-    """The event is the signal's type, the level that of its meaning; the common fields are always there."""
-    signal = made(kind)
-    level, event, fields = log_record(signal)
-    assert (level, event) == (LEVELS.get(signal.type, "info"), signal.type)
-    assert fields["key"] == signal.key
-    assert fields["scope"] == ""
-    if isinstance(signal, RunSignal):
-        assert (fields["run_id"], fields["thread_id"]) == ("run_1", "thread_1")
-    else:
-        assert (fields["source"], fields["attempt"]) == ("gateway", 2)
-
-
-@pytest.mark.parametrize("kind", EVERY)
-def test_by_default_nothing_that_was_said_is_logged(kind: Any) -> None:
-    """No text, no arguments, no words of errors; and every field is plain enough for any renderer."""
-    signal = made(kind)
-    record = json.dumps(log_record(signal))
-    assert not [secret for secret in SECRETS if secret in record]
-    assert not {"event", "level", "timestamp", "logger", "exc_info", "stack_info"} & set(log_record(signal)[2])
-
-
-@pytest.mark.parametrize("kind", EVERY)
-def test_each_consent_is_for_its_own(kind: Any) -> None:
-    """Text does not bring arguments with it, nor arguments text."""
-    signal = made(kind)
-    assert "ARGUED" not in json.dumps(log_record(signal, include_text=True))
-    said = json.dumps(log_record(signal, include_arguments=True))
-    assert "SAID" not in said
-    assert "BLAMED" not in said
-
-
-@pytest.mark.parametrize(
-    ("kind", "name", "value"),
-    [
-        (TextDelta, "text", "SAID"),
-        (TextReplaced, "text", "SAID"),
-        (RunFailed, "error_message", "BLAMED"),
-        (StepFailed, "error_message", "BLAMED"),
-        (SourceError, "error_message", "BLAMED"),
-    ],
-)
-def test_text_is_logged_on_request(kind: Any, name: str, value: str) -> None:
-    """Message text and the words of errors."""
-    assert log_record(made(kind), include_text=True)[2][name] == value
-
-
-def test_arguments_are_logged_on_request() -> None:
-    """Those that grow, those that are whole, and those that are waited for."""
-    assert log_record(made(ArgumentsDelta), include_arguments=True)[2]["arguments"] == "ARGUED"
-    assert log_record(made(ToolCallCompleted), include_arguments=True)[2]["arguments"] == '{"zone": "ARGUED"}'
-    (asked,) = (signal for signal in fold(story()).signals if isinstance(signal, ActionRequired))
-    fields = log_record(asked, include_arguments=True)[2]
-    assert fields["tools"] == ["get_time"]
-    assert [json.loads(text) for text in fields["arguments"]] == [{"zone": "ARGUED"}]
-
-
-def test_the_fields_of_an_ending() -> None:
-    """How long it took, what it cost, why it ended."""
-    fields = log_record(made(RunFailed))[2]
-    assert fields == {
-        "key": "run_1/failed",
-        "run_id": "run_1",
-        "thread_id": "thread_1",
-        "scope": "",
-        "duration": 3.5,
-        "assistant_id": "asst_0001",
-        "model": "gpt-4o-mini",
-        "prompt_tokens": 5,
-        "completion_tokens": 7,
-        "total_tokens": 12,
-        "error_code": "server_error",
-        "incomplete_reason": "max_completion_tokens",
-    }
-    bare = RunCompleted(*HEAD, Run.from_json(run_object("run_1", status="completed")), None)
-    assert not {"total_tokens", "error_code", "incomplete_reason"} & set(log_record(bare)[2])
-
-
-@pytest.mark.parametrize(
-    ("kind", "fields"),
-    [
-        (ActionRequired, {"action": "submit_tool_outputs", "calls": 0, "tools": []}),
-        (RunInterrupted, {"reason": "the connection broke off", "last_event_id": "e7", "attempts": 2}),
-        (MessageIncomplete, {"message_id": "msg_1", "incomplete_reason": "max_tokens"}),
-        (StepFailed, {"step_id": "step_1", "step_type": "message_creation", "error_code": "server_error"}),
-        (TextDelta, {"message_id": "msg_1", "part": 0, "offset": 4, "characters": 4}),
-        (ArgumentsDelta, {"call_id": "call_1", "offset": 4, "characters": 6}),
-        (ToolCallCompleted, {"call_id": "call_1", "tool": "get_time"}),
-        (SourceDisconnected, {"reason": "the connection broke off", "attempt": 2}),
-        (SourceError, {"error_type": "server_error", "error_code": "rate_limit"}),
-    ],
-)
-def test_the_fields_of_some_others(kind: Any, fields: dict[str, Any]) -> None:
-    """What tells one from another."""
-    assert fields.items() <= log_record(made(kind))[2].items()
-
-
-def test_the_fields_of_a_status() -> None:
-    """Statuses as the wire writes them, unknown ones too."""
-    kind = SIGNAL_TYPES["run.status_changed"]
-    assert {"before": "queued", "after": "in_progress"}.items() <= log_record(made(kind))[2].items()
-    odd = log_record(kind(*HEAD, None, RunStatus("on\nhold"), 1))[2]
-    assert (odd["before"], odd["after"]) == (None, "on\\nhold")
-
-
-def test_a_sources_own_failure_says_why() -> None:
-    """Where there is no error of the server, the reason is ours."""
-    assert log_record(SourceError("gateway", "", 1.0, 1, "the connection broke off", 3))[2]["reason"] == (
-        "the connection broke off"
+def said(secret: str = SECRET) -> list[Signal]:
+    """Signals of runs in which the words are everywhere where words can be."""
+    run = script("run_1").say(secret).call(look_up={"query": secret}).answer(secret).say(secret).end()
+    signals = list(runstream.fold(run.raw_events()).signals)
+    failed = Run.from_json(
+        {"id": "run_2", "status": "failed", "last_error": {"code": "server_error", "message": secret}}
     )
+    step = RunStep.from_json({"id": "step_1", "last_error": {"code": "server_error", "message": secret}})
+    message = Message.from_json({"id": "msg_1", "content": [], "incomplete_details": {"reason": "max_tokens"}})
+    signals += [
+        SIGNAL_TYPES["run.failed"]("run_2", None, "", AT, failed, 2.5),
+        StepFailed("run_2", None, "", AT, step),
+        StepExpired("run_2", None, "", AT, step),
+        MessageIncomplete("run_2", None, "", AT, message),
+        RunInterrupted("run_2", None, "", AT, failed, "the connection broke off", "e7", 3, 1),
+        RunStalled("run_2", None, "", AT, failed, 30.5, "idle", 1),
+        SourceError("ws://h/", "", AT, 1, secret, 0, ErrorObject(code="server_error", message=secret)),
+        SourceDisconnected("ws://h/", "", AT, 1, "the connection broke off", 2),
+    ]
+    return signals
 
 
-@pytest.mark.parametrize("text", ["\x1b[31m", "a\r\nlevel=error event=forged", "\u2028", "\x00", "\u202e"])
-def test_control_characters_are_escaped(text: str) -> None:
-    """What came over the wire forges no line and steers no terminal, in lists too."""
-    call = FunctionToolCall.from_json(function_call("call_1", text, "{}"))
-    run = Run.from_json(run_object("run_1", status="requires_action", required_action=required_action(call.to_dict())))
-    assert run.required_action is not None
-    for signal in (
-        TextDelta(text, text, text, 1.0, text, 0, 0, text),
-        RunInterrupted(*HEAD, run, text, text, 1, 1),
-        ToolCallCompleted(*HEAD, text, call),
-        *fold([envelope(event) for event in _asking(text)]).signals,
-    ):
-        _, _, fields = log_record(signal, include_text=True, include_arguments=True)
-        assert all(piece.isprintable() for value in fields.values() for piece in _strings(value))
+def demo_signals() -> list[Signal]:
+    """All signals of the bundled recordings, progress too."""
+    return [s for name in demo.recordings() for s in runstream.fold(read_recording(demo.load(name))).signals]
 
 
-def _asking(name: str) -> list[Any]:
-    told = RunStory("odd")
-    told.open()
-    told.start()
-    told.require(told.call_functions((name, {})))
-    return told.cut()
+@pytest.fixture
+def logged() -> Iterator[list[Any]]:
+    with capture_logs() as logs:
+        yield logs
 
 
-def _strings(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else [*filter(None, value)] if isinstance(value, list) else []
-
-
-def logged(signals: list[Signal], **options: Any) -> list[Any]:
-    """What structlog is given."""
+def emit(signals: list[Signal], **options: Any) -> None:
     subject: Subject[Signal] = Subject()
-    with capture_logs() as entries:
-        log_signals(subject, **options)
-        for signal in signals:
-            subject.on_next(signal)
-    return entries
-
-
-def test_an_observable_is_logged() -> None:
-    """Level, event and fields reach structlog."""
-    (entry,) = logged([made(RunFailed)])
-    assert (entry["log_level"], entry["event"], entry["run_id"]) == ("error", "run.failed", "run_1")
-
-
-def test_progress_is_off_by_default() -> None:
-    """Growing text is left out unless asked for, and even then shows no text."""
-    signals = list(fold(story()).signals)
-    growing = [signal for signal in signals if isinstance(signal, TextDelta | ArgumentsDelta)]
-    assert growing
-    assert len(logged(signals)) == len(signals) - len(growing)
-    entries = logged(signals, progress=True)
-    assert [entry["event"] for entry in entries] == [signal.type for signal in signals]
-    assert not [secret for secret in SECRETS if secret in json.dumps(entries)]
-    everything = json.dumps(logged(signals, progress=True, include_text=True, include_arguments=True))
-    assert "SAID" in everything
-    assert "ARGUED" in everything
-
-
-@pytest.mark.parametrize("progress", [False, True])
-async def test_a_stream_is_logged(progress: bool) -> None:
-    """A stream itself can be given; without progress it does not even build those signals."""
-    with capture_logs() as entries:
-        async with RunStream(story()) as stream:
-            log_signals(stream, progress=progress)
-            await stream.when("source.ended")
-    events = [entry["event"] for entry in entries]
-    assert {"run.created", "run.action_required", "run.paused", "source.ended"} <= set(events)
-    assert ("message.text" in events) is progress
-    assert ("tool_call.arguments" in events) is progress
-
-
-def test_disposing_ends_the_logging() -> None:
-    """What comes later is not logged."""
-    subject: Subject[Signal] = Subject()
-    with capture_logs() as entries:
-        log_signals(subject).dispose()
-        subject.on_next(made(RunFailed))
-    assert entries == []
-
-
-def test_json_lines_can_be_read_back() -> None:
-    """One line each, for any signal, whatever is asked for."""
-    out = io.StringIO()
-    logger = structlog.wrap_logger(
-        structlog.PrintLogger(out),
-        processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
-        wrapper_class=structlog.BoundLogger,
-    )
-    subject: Subject[Signal] = Subject()
-    log_signals(subject, logger, progress=True, include_text=True, include_arguments=True)
-    signals = [made(kind) for kind in SIGNAL_TYPES.values()]
+    log_signals(subject, **options)
     for signal in signals:
         subject.on_next(signal)
-    found = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert [(entry["event"], entry["key"]) for entry in found] == [(signal.type, signal.key) for signal in signals]
 
 
-def test_a_logger_of_the_standard_library_behind_structlog(caplog: pytest.LogCaptureFixture) -> None:
-    """Levels and names arrive there; what it filters out is not rendered."""
-    caplog.set_level(logging.INFO, logger="app.runs")
-    logger = structlog.wrap_logger(
-        logging.getLogger("app.runs"),
-        processors=[structlog.stdlib.filter_by_level, structlog.processors.KeyValueRenderer(key_order=["event"])],
-        wrapper_class=structlog.stdlib.BoundLogger,
-    )
-    subject: Subject[Signal] = Subject()
-    log_signals(subject, logger, progress=True)
-    for kind in (RunFailed, TextDelta, RunInterrupted):
-        subject.on_next(made(kind))
-    assert [(record.levelname, record.getMessage().split()[0]) for record in caplog.records] == [
-        ("ERROR", "event='run.failed'"),
-        ("WARNING", "event='run.interrupted'"),
+def test_every_record_has_its_name_its_level_and_what_binds_it_to_a_run() -> None:
+    for signal in [*demo_signals(), *said()]:
+        level, event, fields = log_record(signal)
+        assert level in {"debug", "info", "warning", "error"}
+        assert (event, fields["key"], fields["scope"]) == (signal.type, signal.key, signal.scope)
+        if isinstance(signal, runstream.SourceSignal):
+            assert fields["source"] == signal.source
+        else:
+            assert (fields["run_id"], fields["thread_id"]) == (signal.run_id, signal.thread_id)
+        assert json.loads(json.dumps(fields)) == fields
+        assert not {"event", "level", "timestamp"} & fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("type", "level"),
+    [
+        ("run.created", "info"),
+        ("run.status_changed", "info"),
+        ("run.action_required", "info"),
+        ("run.completed", "info"),
+        ("run.cancelled", "info"),
+        ("run.failed", "error"),
+        ("run.expired", "warning"),
+        ("run.incomplete", "warning"),
+        ("run.interrupted", "warning"),
+        ("run.stalled", "warning"),
+        ("message.text", "debug"),
+        ("message.created", "info"),
+        ("message.completed", "info"),
+        ("message.incomplete", "warning"),
+        ("step.created", "info"),
+        ("step.completed", "info"),
+        ("step.failed", "error"),
+        ("step.expired", "warning"),
+        ("tool_call.arguments", "debug"),
+        ("tool_call.completed", "info"),
+        ("source.error", "warning"),
+        ("source.disconnected", "warning"),
+        ("source.ended", "info"),
+    ],
+)
+def test_the_level_is_what_it_means(type: str, level: str) -> None:
+    found = {log_record(signal)[0] for signal in [*demo_signals(), *said()] if signal.type == type}
+    assert found == {level}
+
+
+def record(type: str, signals: list[Signal] | None = None, **options: bool) -> dict[str, Any]:
+    """The fields of the last signal of a type."""
+    return [log_record(s, **options)[2] for s in signals or said() if s.type == type][-1]
+
+
+def test_an_end_has_its_duration_and_its_tokens() -> None:
+    (completed,) = [
+        s for s in runstream.fold(read_recording(demo.load("text.sse"))).signals if s.type == "run.completed"
     ]
+    fields = log_record(completed)[2]
+    assert isinstance(completed, runstream.RunCompleted)
+    usage = completed.run.usage
+    assert usage is not None
+    assert fields["duration"] == completed.duration
+    assert fields["total_tokens"] == usage.total_tokens
+    assert (fields["prompt_tokens"], fields["completion_tokens"]) == (usage.prompt_tokens, usage.completion_tokens)
+    assert (fields["assistant_id"], fields["model"]) == (completed.run.assistant_id, "gpt-4o-mini")
 
 
-def test_bound_fields_are_kept() -> None:
-    """A logger's own context goes along."""
-    (entry,) = logged([made(RunFailed)], logger=structlog.get_logger().bind(request="r1"))
-    assert entry["request"] == "r1"
+def test_a_failure_has_its_code_and_its_words_only_if_asked_for() -> None:
+    for type in ("run.failed", "step.failed", "step.expired", "source.error"):
+        assert record(type)["error_code"] == "server_error"
+        assert "error_message" not in record(type)
+        assert record(type, include_text=True)["error_message"] == SECRET
+    assert record("message.incomplete")["incomplete_reason"] == "max_tokens"
+    assert record("run.incomplete", demo_signals())["incomplete_reason"] == "max_completion_tokens"
 
 
-def test_nothing_is_configured(capsys: pytest.CaptureFixture[str]) -> None:
-    """A library leaves the application's logging alone; structlog's own default prints."""
-    root = logging.getLogger()
-    before = (list(root.handlers), root.level)
+def test_what_is_awaited_is_counted_and_named() -> None:
+    fields = record("run.action_required")
+    assert (fields["action"], fields["calls"], fields["tools"]) == ("submit_tool_outputs", 1, ["look_up"])
+    assert "arguments" not in fields
+    assert SECRET in record("run.action_required", include_arguments=True)["arguments"][0]
+
+
+def test_losses_say_why_and_how_often_it_was_tried() -> None:
+    fields = record("run.interrupted")
+    assert (fields["reason"], fields["last_event_id"], fields["attempts"]) == ("the connection broke off", "e7", 3)
+    assert (record("source.disconnected")["reason"], record("source.disconnected")["attempt"]) == (
+        "the connection broke off",
+        2,
+    )
+    assert (record("run.stalled")["idle"], record("run.stalled")["limit"]) == (30.5, "idle")
+
+
+def test_no_text_and_no_arguments_are_logged_unless_asked_for(logged: list[Any]) -> None:
+    emit(said(), progress=True)
+    assert len(logged) == len(said())
+    assert SECRET not in repr(logged)
+    assert "s3cret" not in repr(logged)
+
+
+def test_text_and_arguments_are_logged_apart(logged: list[Any]) -> None:
+    emit(said(), progress=True, include_text=True)
+    assert {entry["text"].strip() for entry in logged if "text" in entry} & {SECRET, "the"}
+    assert not [entry for entry in logged if "arguments" in entry]
+    logged.clear()
+    emit(said(), progress=True, include_arguments=True)
+    assert [entry for entry in logged if "arguments" in entry]
+    assert not [entry for entry in logged if "text" in entry or "error_message" in entry]
+
+
+def test_growing_text_is_left_out_by_default(logged: list[Any]) -> None:
+    emit(said())
+    names = {entry["event"] for entry in logged}
+    assert not {"message.text", "tool_call.arguments"} & names
+    assert {"message.completed", "tool_call.completed"} <= names
+
+
+def test_a_disposed_sink_is_silent(logged: list[Any]) -> None:
     subject: Subject[Signal] = Subject()
-    log_signals(subject)
-    subject.on_next(made(RunFailed))
-    assert "run.failed" in capsys.readouterr().out
-    assert not structlog.is_configured()
-    assert (list(root.handlers), root.level) == before
-    assert logging.getLogger("runstream").level == logging.NOTSET
+    log_signals(subject).dispose()
+    subject.on_next(said()[0])
+    assert logged == []
+
+
+async def test_a_stream_is_logged_without_building_signals_of_growing_text(logged: list[Any]) -> None:
+    async def source() -> Any:
+        for event in read_recording(demo.load("text.sse")):
+            yield event
+
+    async with asyncio.timeout(2), runstream.RunStream(source()) as stream:
+        log_signals(stream)
+        await stream.result()
+    names = [entry["event"] for entry in logged]
+    assert names.count("run.completed") == 1
+    assert "message.text" not in names
+
+
+def render(signals: list[Signal], renderer: Any, **options: bool) -> str:
+    """What a renderer writes, with a logger that nobody configured globally."""
+    out = io.StringIO()
+    logger = structlog.wrap_logger(
+        structlog.PrintLogger(out), processors=[structlog.processors.add_log_level, renderer]
+    )
+    emit(signals, logger=logger, progress=True, **options)
+    return out.getvalue()
+
+
+def test_json_lines_read_back(capsys: pytest.CaptureFixture[str]) -> None:
+    signals = [*demo_signals(), *said()]
+    lines = render(signals, structlog.processors.JSONRenderer(), include_text=True).splitlines()
+    entries = [json.loads(line) for line in lines]
+    assert [entry["event"] for entry in entries] == [signal.type for signal in signals]
+    assert [entry["key"] for entry in entries] == [signal.key for signal in signals]
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "renderer",
+    [
+        structlog.processors.JSONRenderer(),
+        structlog.processors.JSONRenderer(ensure_ascii=False),
+        structlog.dev.ConsoleRenderer(colors=False),
+        structlog.processors.LogfmtRenderer(),
+        structlog.processors.KeyValueRenderer(repr_native_str=False),
+    ],
+    ids=["json", "json-unicode", "console", "logfmt", "key-value"],
+)
+def test_nothing_from_the_wire_forges_a_line_or_steers_a_terminal(renderer: Any) -> None:
+    run = script("run_1\nforged").say(FORGED).call(**{FORGED: {"query": FORGED}}).answer(FORGED).end()
+    signals = list(runstream.fold(run.raw_events()).signals) + said(FORGED)
+    text = render(signals, renderer, include_text=True, include_arguments=True)
+    assert len(text.splitlines()) == len(signals)
+    assert text.replace("\n", "").isprintable()
+    assert "look_up" in text
+
+
+def test_a_name_with_a_line_end_is_escaped_and_still_readable() -> None:
+    run = script("run_1").call(**{"look\nup": {}}).answer("ok").end()
+    tools = record("run.action_required", list(runstream.fold(run.raw_events()).signals))["tools"]
+    assert tools == ["look\\nup"]
+
+
+def test_logging_is_not_configured_by_it(logged: list[Any]) -> None:
+    handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
+    configured = structlog.is_configured()
+    emit(said())
+    assert (list(logging.getLogger().handlers), logging.getLogger().level) == (handlers, level)
+    assert structlog.is_configured() == configured
