@@ -197,7 +197,7 @@ class Engine:
         if id in scope.tombstones:
             self.counts.late += 1
             return
-        if self._open >= self.limits.max_open_runs:
+        if self._open >= self.limits.max_open_runs and not event.data.is_terminal:
             self._refuse(intake, event, f"More than {self._open} open runs (max_open_runs)")
             return
         state, _ = apply(None, event, at=at, scope=scope.name)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from runstream.core.limits import Limits
 from runstream.core.signals import RunInterrupted, Signal, SourceError
 from runstream.engine import Engine
 from runstream.events import Event, Reject
 from runstream.intake import Intake
 from runstream.raw import RawEvent
+from runstream.sources.base import Malformed
 from runstream.testing import Script, script
 
 
@@ -284,3 +287,160 @@ def test_counts() -> None:
     stats = bench.engine.stats()
     assert (stats.duplicates, stats.unknown, stats.rejected) == (1, 1, 1)
     assert stats.open_runs == 1
+
+
+def test_interleaved_runs_of_one_source_do_not_mix() -> None:
+    """Deltas carry no run id: whose they are is remembered from the objects that came before."""
+    one, two = text_run("run_1", "one after the other"), text_run("run_2", "and both at once")
+    mixed = [raw for pair in zip(one.raw_events(), two.raw_events(), strict=False) for raw in pair]
+    bench = Bench()
+    bench.intake().feed_all(mixed)
+    texts = {state.run_id: state.text for state in bench.engine.states()}
+    for told in (one, two):
+        full = told.expected["messages"][0]["content"][0]["text"]["value"]
+        assert full.startswith(texts[told.run_id])
+    whole = [s for s in bench.signals if s.type == "message.text"]
+    assert {s.run_id for s in whole} == {"run_1", "run_2"}  # type: ignore[union-attr]
+
+
+def test_adopted_events_are_told_in_the_order_in_which_they_came() -> None:
+    """Held events of a run keep their order across its steps, messages and deltas."""
+    raws = text_run().raw_events()
+    snapshots = [raw for raw in raws if b'"object":"thread.run"' in raw.data]
+    held = [raw for raw in raws if raw not in snapshots]
+    bench, straight = Bench(), Bench()
+    bench.intake().feed_all([*held, *snapshots])
+    straight.intake().feed_all([snapshots[0], *held, *snapshots[1:]])
+    kinds = ("step.", "message.")
+    told = [[s.key for s in b.signals if s.type.startswith(kinds)] for b in (bench, straight)]
+    assert told[0] == told[1]
+    assert "message.created" in bench.types()
+
+
+def test_a_run_that_has_ended_is_not_open() -> None:
+    """A run that is first seen at its end needs no room among the open ones."""
+    bench = Bench(max_open_runs=1)
+    intake = bench.intake()
+    intake.feed_all(script("run_1").start().raw_events())
+    intake.feed(RawEvent("thread.run.failed", b'{"id":"run_2","status":"failed"}'))
+    assert [state.run_id for state in bench.engine.states()] == ["run_1", "run_2"]
+    assert bench.rejects == []
+    assert (bench.engine.stats().open_runs, bench.engine.stats().finished_runs) == (1, 1)
+
+
+def test_a_forgotten_runs_objects_stay_known_as_finished() -> None:
+    """After a run's eviction, late deltas and objects of its steps and messages open no ghost and are not held."""
+    bench = Bench(max_finished_runs=0)
+    intake = bench.intake()
+    raws = text_run().raw_events()
+    intake.feed_all(raws)
+    assert bench.engine.states() == ()
+    late = bench.engine.stats().late
+    again = [raw for raw in raws if raw.event not in ("done", "thread.created")]
+    bare = RawEvent("thread.message.completed", b'{"id":"msg_run_1_1","status":"completed"}')
+    bench.intake("other").feed_all([*again, bare])
+    assert bench.engine.stats().late == late + len(again) + 1
+    assert bench.engine.stats().orphans == 0
+    assert bench.engine.states() == ()
+
+
+def test_a_run_told_from_its_start_again_goes_on() -> None:
+    """Where a server dates no starts, a replay in mid-round changes nothing, and what follows it counts."""
+    snapshots = [
+        {"id": "run_1", "status": "queued"},
+        {"id": "run_1", "status": "in_progress"},
+        {"id": "run_1", "status": "requires_action", "required_action": {"type": "pay", "pay": {}}},
+        {"id": "run_1", "status": "queued"},
+        {"id": "run_1", "status": "in_progress"},
+    ]
+    names = ["created", "in_progress", "requires_action", "queued", "in_progress"]
+    raws = [
+        RawEvent(f"thread.run.{name}", msgspec.json.encode(snapshot))
+        for name, snapshot in zip(names, snapshots, strict=True)
+    ]
+    whole = Bench()
+    whole.intake().feed_all(raws)
+    for cut in range(1, len(raws)):
+        bench = Bench()
+        intake = bench.intake()
+        intake.feed_all(raws[:cut])
+        held, so_far = bench.engine.states(), len(bench.signals)
+        intake.feed_all(raws[:cut])
+        assert bench.engine.states()[0] is held[0]
+        assert len(bench.signals) == so_far
+        intake.feed_all(raws[cut:])
+        assert [signal.key for signal in bench.signals] == [signal.key for signal in whole.signals]
+        assert bench.engine.states() == whole.engine.states()
+
+
+def test_the_same_id_with_other_content_passes_and_is_counted() -> None:
+    """A server that numbers anew after a restart loses nothing."""
+    bench = Bench()
+    intake = bench.intake()
+    intake.feed(RawEvent("thread.run.queued", b'{"id":"run_1","status":"queued"}', "1"))
+    intake.feed(RawEvent("thread.run.in_progress", b'{"id":"run_1","status":"in_progress"}', "1"))
+    assert bench.engine.states()[0].status == "in_progress"
+    assert bench.engine.stats().conflicts == 1
+
+
+def test_a_sources_own_signals() -> None:
+    """Connected, lost, resumed, failed, ended: each counted by itself, with reason and attempt."""
+    bench = Bench()
+    intake = bench.intake("gate")
+    intake.connected()
+    intake.disconnected("lost", 1)
+    intake.connected(1)
+    intake.disconnected("lost again", 1)
+    intake.connected(2)
+    intake.failed("refused", 3)
+    intake.end("gone", attempts=3)
+    assert [signal.key for signal in bench.signals] == [
+        "gate/connected/1",
+        "gate/disconnected/1",
+        "gate/resumed/1",
+        "gate/disconnected/2",
+        "gate/resumed/2",
+        "gate/error/1",
+        "gate/ended/1",
+    ]
+    told = [(signal.reason, signal.attempt) for signal in bench.signals]  # type: ignore[union-attr]
+    assert told == [("", 0), ("lost", 1), ("", 1), ("lost again", 1), ("", 2), ("refused", 3), ("gone", 3)]
+    assert intake.connection == 2
+    assert bench.engine.stats().signals == 7
+
+
+def test_what_a_source_holds_open() -> None:
+    """A source is live while one of its runs neither waits nor has ended; the last event id is kept for resuming."""
+    bench = Bench()
+    intake = bench.intake()
+    assert not intake.live
+    waiting = script("run_1").start().call(weather={"city": "Oslo"}).raw_events(ids=True)
+    intake.feed_all(waiting[:3])
+    assert intake.live
+    intake.feed_all(waiting[3:])
+    assert not intake.live
+    assert [state.run_id for state in intake.open_runs()] == ["run_1"]
+    assert intake.last_id == waiting[-1].id
+    intake.feed_all(text_run("run_2").raw_events())
+    assert [state.run_id for state in intake.open_runs()] == ["run_1"]
+
+
+def test_oversized_and_malformed_input_of_a_source_is_rejected() -> None:
+    """What a reader could not make an event of comes out as a reject with its line."""
+    bench = Bench()
+    bench.intake("a.sse").feed(Malformed(line=7, reason="no event", data=b"junk"))
+    (reject,) = bench.rejects
+    assert (reject.where, reject.reason) == ("a.sse:7", "no event")
+
+
+def test_stale_surprising_and_late_are_counted() -> None:
+    """What a snapshot was worth shows in the counts."""
+    bench = Bench()
+    bodies = [b"queued", b"completed", b"completed", b"failed"]
+    raws = [RawEvent("thread.run", b'{"id":"run_1","status":"%s"}' % status) for status in bodies]
+    bench.intake().feed_all(raws)
+    stats = bench.engine.stats()
+    assert (stats.surprising, stats.stale, stats.late) == (1, 0, 1)
+    raws = [RawEvent("thread.run", b'{"id":"run_2","status":"%s"}' % status) for status in (b"in_progress", b"queued")]
+    bench.intake("b").feed_all(raws)
+    assert bench.engine.stats().stale == 1

@@ -98,9 +98,7 @@ def test_rejects_say_where(source: str, line: int, where: str) -> None:
 
 def test_every_name_has_its_own_class() -> None:
     """Names are told apart by class, and `isinstance` tells the kinds apart."""
-    assert (
-        len(set(EVENT_TYPES.values())) == len(EVENT_TYPES) == 25 + 4
-    )  # bare objects, as polls return them, have names too
+    assert len(set(EVENT_TYPES.values())) == len(EVENT_TYPES) == 25 + 4  # polled objects too
     for name, kind in EVENT_TYPES.items():
         assert kind.__struct_config__.tag == name
         assert issubclass(kind, msgspec.Struct)
