@@ -98,9 +98,7 @@ def test_cut_and_continued_changes_nothing(conversation: Conversation, places: l
     assert found(folded) == conversation.expected_runs
     assert not folded.orphans
     ends = ("run.paused", "run.interrupted")
-    told, whole = (
-        [signal for signal in given.signals if signal.type not in ends] for given in (folded, fold(raws))
-    )
+    told, whole = ([signal for signal in given.signals if signal.type not in ends] for given in (folded, fold(raws)))
     assert [_fact(signal) for signal in told if not signal.type.startswith("source.")] == [
         _fact(signal) for signal in whole if not signal.type.startswith("source.")
     ]
@@ -112,9 +110,7 @@ def _fact(signal: Signal) -> tuple[str, str]:
 
 @slow
 @given(conversations(), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9)), max_size=3))
-def test_reconnects_that_tell_again_change_nothing(
-    conversation: Conversation, losses: list[tuple[float, int]]
-) -> None:
+def test_reconnects_that_tell_again_change_nothing(conversation: Conversation, losses: list[tuple[float, int]]) -> None:
     """Connections that are lost, and tell their last events again with their ids, give the same runs."""
     raws = conversation.raw_events(interleaved=True, ids=True)
     engine = Engine()

@@ -65,9 +65,7 @@ class Conversation:
         """The streams of each run, by its id: a new one begins when tool outputs are submitted."""
         return {
             script.run_id: [
-                [event.raw(ids=ids, enveloped=enveloped) for event in stream]
-                for stream in script.streams
-                if stream
+                [event.raw(ids=ids, enveloped=enveloped) for event in stream] for stream in script.streams if stream
             ]
             for script in self.scripts
         }

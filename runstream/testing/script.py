@@ -66,9 +66,7 @@ class Script:
         fields: Further fields of the run, or other values for those that it has.
     """
 
-    def __init__(
-        self, run_id: str = "run_1", *, thread_id: str = "thread_1", at: int = EPOCH, **fields: Any
-    ) -> None:
+    def __init__(self, run_id: str = "run_1", *, thread_id: str = "thread_1", at: int = EPOCH, **fields: Any) -> None:
         self.run: Json = run_json(run_id, thread_id=thread_id, at=at, **fields)
         self.now = at
         self.streams: list[list[Told]] = [[]]
@@ -262,9 +260,7 @@ class Script:
 
     def error(self, message: str, code: str | None = None) -> Script:
         """The server says ``error``. That ends nothing by itself."""
-        return self.emit(
-            "error", {"error": {"message": message, "type": "server_error", "param": None, "code": code}}
-        )
+        return self.emit("error", {"error": {"message": message, "type": "server_error", "param": None, "code": code}})
 
     def end(self, status: str = "completed", **fields: Any) -> Script:
         """The run ends, and so does the stream.

@@ -173,9 +173,7 @@ def _tools(draw: DrawFn, script: Script, *, leave: bool) -> None:
             step.put_out(index, outputs)
     if not leave:
         status = draw(st.sampled_from(_STEP_ENDINGS))
-        step.close(
-            status, **({"last_error": {"code": "server_error", "message": "no"}} if status == "failed" else {})
-        )
+        step.close(status, **({"last_error": {"code": "server_error", "message": "no"}} if status == "failed" else {}))
 
 
 def scripts(run_id: str = "run_1", *, max_acts: int = 4) -> SearchStrategy[Script]:
@@ -200,9 +198,7 @@ def scripts(run_id: str = "run_1", *, max_acts: int = 4) -> SearchStrategy[Scrip
                     break
                 told.answer(*[draw(texts(12)) for _ in step.calls])
             elif act == "act":
-                told.act(
-                    {"type": "mcp_list_tools", "server_label": "server", "tools": {"a": {"description": "b"}}}
-                )
+                told.act({"type": "mcp_list_tools", "server_label": "server", "tools": {"a": {"description": "b"}}})
             else:
                 told.error(draw(texts(12)))
         if ending in _ENDINGS:
@@ -217,9 +213,7 @@ def conversations(*, max_runs: int = 3, max_acts: int = 4) -> SearchStrategy[Con
     return (
         st.integers(1, max_runs)
         .flatmap(
-            lambda count: st.tuples(
-                *(scripts(f"run_{number}", max_acts=max_acts) for number in range(1, count + 1))
-            )
+            lambda count: st.tuples(*(scripts(f"run_{number}", max_acts=max_acts) for number in range(1, count + 1)))
         )
         .map(Conversation)
     )
