@@ -22,10 +22,12 @@ A snapshot of a run (a `thread.run.*` event, or a polled Run) is judged before i
    nothing; null says something. A terminal snapshot is never old: a run does not come back from its end.
 3. **Otherwise this table decides**: *expected*; *legal* but surprising, because something was missed (counted as
    `surprising`); or *stale* (counted, changes nothing). A larger `started_at` is newer, whatever the table says.
-4. `requires_action → in_progress` with the same `started_at` is the snapshot from before the request, told again.
-   Servers that send no `started_at` give no such evidence: there it is legal.
-5. After a repeated `thread.run.created` the source is telling the run from its start again: until it says something
-   newer, its `queued` and `in_progress` are old.
+4. `in_progress` with the same `started_at`, for a run that waits for action or was queued again after that start, is
+   the snapshot from before the request, told again: `started_at` is kept on a re-queue and grows when the run goes on.
+   Servers that send no `started_at` give no such evidence: there it counts.
+5. After a repeated `thread.run.created` the source is telling the run from its start again. Where no `started_at` shows
+   the age, its `queued` and `in_progress` are old until it says something newer or comes to the calls that were asked
+   for last; a status that the table does not know is old too, for a run that waits or was queued again.
 6. Statuses that the table does not know may come and go.
 
 """

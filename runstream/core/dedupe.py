@@ -57,7 +57,10 @@ class Deduper:
         if object_id is None:
             self._expendable.append(id)
         else:
-            self._by_object.setdefault(object_id, {})[id] = None
+            ids = self._by_object.get(object_id)
+            if ids is None:
+                ids = self._by_object[object_id] = {}
+            ids[id] = None
         if len(self._seen) > self._window:
             self._forget_one()
         return Sighting.NEW
