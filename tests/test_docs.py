@@ -18,10 +18,23 @@ def test_the_status_page_is_the_table() -> None:
     assert (ROOT / "docs" / "statuses.md").read_text(encoding="utf-8") == page
 
 
+def test_the_reference_is_the_docstrings() -> None:
+    """docs/api.md is what its script writes from the docstrings of the public names."""
+    page = runpy.run_path(str(ROOT / "docs" / "make_api.py"))["page"]()
+    assert (ROOT / "docs" / "api.md").read_text(encoding="utf-8") == page
+
+
+def test_every_page_is_in_the_index() -> None:
+    """No page of the documentation is out of reach."""
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    for path in (ROOT / "docs").glob("*.md"):
+        assert path.name == "index.md" or f"({path.name})" in index, path.name
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
     """Every relative link of a page names a file that exists."""
-    text = path.read_text(encoding="utf-8")
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
         if "://" not in target:
             assert (path.parent / target).exists(), target
