@@ -291,9 +291,7 @@ def test_two_functions_are_called_in_parallel_and_answered_in_a_second_stream() 
     ]
     answered = objects(second, "thread.run.step")[0]["step_details"]["tool_calls"]
     assert [call["id"] for call in answered] == [call["id"] for call in awaited]
-    assert [call["function"]["arguments"] for call in answered] == [
-        call["function"]["arguments"] for call in awaited
-    ]
+    assert [call["function"]["arguments"] for call in answered] == [call["function"]["arguments"] for call in awaited]
     assert all(call["function"]["output"] for call in answered)
 
     queued, again = objects(second, "thread.run")[:2]

@@ -193,9 +193,7 @@ def test_the_snapshot_says_what_the_deltas_said(ag_ui: list[Json]) -> None:
     (snapshot,) = of_type(ag_ui, "MESSAGES_SNAPSHOT")
     (assistant,) = (message for message in snapshot["messages"] if message["role"] == "assistant")
     text = "".join(
-        event["delta"]
-        for event in of_type(ag_ui, "TEXT_MESSAGE_CONTENT")
-        if event["messageId"] == assistant["id"]
+        event["delta"] for event in of_type(ag_ui, "TEXT_MESSAGE_CONTENT") if event["messageId"] == assistant["id"]
     )
     arguments = "".join(event["delta"] for event in of_type(ag_ui, "TOOL_CALL_ARGS"))
     assert assistant["content"] == text
@@ -237,10 +235,7 @@ def test_langgraph_frames_with_crlf_and_writes_the_id_last() -> None:
     body = (TRANSCRIPTS / "langgraph_interrupt.sse").read_bytes()
     assert body.count(b"\n") == body.count(b"\r\n")
     blocks = [block for block in body.decode().split("\r\n\r\n") if block and not block.startswith(":")]
-    assert all(
-        [line.partition(":")[0] for line in block.split("\r\n")] == ["event", "data", "id"]
-        for block in blocks
-    )
+    assert all([line.partition(":")[0] for line in block.split("\r\n")] == ["event", "data", "id"] for block in blocks)
     ids = [block.rpartition("\r\nid: ")[2] for block in blocks]
     assert len(set(ids)) == len(ids)
     assert b"\r\n\r\n: heartbeat\r\n\r\n" in body

@@ -50,9 +50,7 @@ def test_stages_compose_to_the_pipeline() -> None:
     staged = collect(rx.from_iterable(RAW).pipe(decoded(), deduped(), reduced(clock=clock), derived()))
     whole = collect(rx.from_iterable(RAW).pipe(pipeline(clock=clock)))
     assert [signal.key for signal in staged] == [signal.key for signal in whole if signal.type != "source.ended"]
-    assert [s.delta for s in staged if isinstance(s, TextDelta)] == [
-        s.delta for s in whole if isinstance(s, TextDelta)
-    ]
+    assert [s.delta for s in staged if isinstance(s, TextDelta)] == [s.delta for s in whole if isinstance(s, TextDelta)]
 
 
 def test_decoded_stands_alone() -> None:

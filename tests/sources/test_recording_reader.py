@@ -83,9 +83,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_name_and_format_decide_over_the_content() -> None:
     """A given format wins over the name, and the name's suffix over the first line."""
-    assert list(read_recording(b"event: a\n", format="jsonl", name="run.sse")) == [
-        RawEvent(None, b"event: a", line=1)
-    ]
+    assert list(read_recording(b"event: a\n", format="jsonl", name="run.sse")) == [RawEvent(None, b"event: a", line=1)]
     (malformed,) = read_recording(b"{}\n", name="run.sse")
     assert isinstance(malformed, Malformed)
     assert list(read_recording(b"[]\n{\n", name="run.jsonl")) == [
@@ -94,9 +92,7 @@ def test_name_and_format_decide_over_the_content() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "start", [b"event: a", b"data: 1", b"data:", b"id: 1", b": hello", b":", b"retry: 5", b"..."]
-)
+@pytest.mark.parametrize("start", [b"event: a", b"data: 1", b"data:", b"id: 1", b": hello", b":", b"retry: 5", b"..."])
 @pytest.mark.parametrize("before", [b"", BOM, b"\n\r\n  \n"])
 def test_event_stream_is_recognised(before: bytes, start: bytes) -> None:
     """An event stream is known by the field or comment it starts with."""

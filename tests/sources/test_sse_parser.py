@@ -63,9 +63,7 @@ def reference(stream: bytes) -> tuple[list[RawEvent], str, int | None]:
             last_id = id_buffer
             if data != b"":
                 data = data[:-1] if data[-1:] == b"\n" else data
-                events.append(
-                    RawEvent(event_type or None, data, own_id or None, last_id or None, None, start)
-                )
+                events.append(RawEvent(event_type or None, data, own_id or None, last_id or None, None, start))
             data, event_type, own_id, start = b"", "", None, 0
             continue
         if line_bytes[:1] == b":":
@@ -242,9 +240,7 @@ def test_format_null_character() -> None:
 
 def test_format_utf_8() -> None:
     """Data stay the bytes that came, and a name is decoded with U+FFFD for what is not UTF-8."""
-    assert events_of(b"event:\xe2\x80\xa6\xff\ndata:\xe2\x80\xa6\xff\n\n") == [
-        ("…\ufffd", b"\xe2\x80\xa6\xff")
-    ]
+    assert events_of(b"event:\xe2\x80\xa6\xff\ndata:\xe2\x80\xa6\xff\n\n") == [("…\ufffd", b"\xe2\x80\xa6\xff")]
 
 
 def test_event_without_data() -> None:
@@ -361,9 +357,7 @@ def test_lenient_json_without_data_field() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "junk", [b"just text", b" data: x", b"Data: x", b"EVENT: a", b"HTTP/1.1 200 OK", b"da ta: x"]
-)
+@pytest.mark.parametrize("junk", [b"just text", b" data: x", b"Data: x", b"EVENT: a", b"HTTP/1.1 200 OK", b"da ta: x"])
 def test_lenient_junk(junk: bytes) -> None:
     """A line that is no field is reported, and its block keeps the rest."""
     assert parse(b"event: a\n" + junk + b"\ndata: y\n", lenient=True) == [
@@ -431,11 +425,7 @@ def test_oversized_in_a_file_without_blank_lines() -> None:
 def test_long_comment_is_no_loss() -> None:
     """A comment over the limit is skipped like any other."""
     chunks = [b"data: x\n:", b"y" * 50, b"y\n\n"]
-    assert (
-        parse_chunks(chunks, limit=20)
-        == parse_chunks([b"".join(chunks)], limit=20)
-        == [RawEvent(data=b"x", line=1)]
-    )
+    assert parse_chunks(chunks, limit=20) == parse_chunks([b"".join(chunks)], limit=20) == [RawEvent(data=b"x", line=1)]
 
 
 @pytest.mark.parametrize("lenient", [False, True])
@@ -491,9 +481,7 @@ FIELDS = st.sampled_from(
 LINES = st.one_of(
     st.just(b""),
     st.sampled_from([b"...", b"{}", b"data", b"event", b"id", b"  ", b"\xef\xbb\xbf"]),
-    st.builds(
-        lambda field, colon, value: field + colon + value, FIELDS, st.sampled_from([b":", b": "]), SNIPPETS
-    ),
+    st.builds(lambda field, colon, value: field + colon + value, FIELDS, st.sampled_from([b":", b": "]), SNIPPETS),
 )
 # Blocks of the common form, with few names so that they repeat, and sometimes with one more line.
 COMMON = st.builds(
@@ -519,9 +507,7 @@ def chunked(draw: st.DrawFn, streams: st.SearchStrategy[bytes] = ANYTHING) -> li
 
 
 @settings(max_examples=400, deadline=None)
-@given(
-    chunks=chunked(), lenient=st.booleans(), limit=st.sampled_from([1 << 20, 1 << 20, 1 << 20, 40, 20, 8, 0])
-)
+@given(chunks=chunked(), lenient=st.booleans(), limit=st.sampled_from([1 << 20, 1 << 20, 1 << 20, 40, 20, 8, 0]))
 def test_chunking_changes_nothing(chunks: list[bytes], lenient: bool, limit: int) -> None:
     """Any bytes, cut anywhere or fed one by one, give the same items, ids, retry and tail."""
     stream = b"".join(chunks)
@@ -574,9 +560,7 @@ def test_lenient_equals_strict_on_well_formed_streams(stream: bytes) -> None:
 def test_lenient_loses_no_data(stream: bytes) -> None:
     """Lenient mode carries on every data line of the stream, in order."""
     lines = stream.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-    data = [
-        line.partition(b":")[2].removeprefix(b" ") for line in lines if line.partition(b":")[0] == b"data"
-    ]
+    data = [line.partition(b":")[2].removeprefix(b" ") for line in lines if line.partition(b":")[0] == b"data"]
     items = parse(stream, lenient=True)
     # an event whose data are empty has one empty data line, or is a bare name
     kept = [line for item in items if isinstance(item, RawEvent) for line in item.data.split(b"\n")]

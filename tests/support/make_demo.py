@@ -195,8 +195,7 @@ def _cancelled() -> list[Event]:
     story.start()
     story.open_message()
     written = story.write(
-        "Let us compare every umbrella on the market, beginning with the folding kind. A folding umbrella "
-        "weighs"
+        "Let us compare every umbrella on the market, beginning with the folding kind. A folding umbrella weighs"
     )
     story.wait(2)
     story.change("cancelling")

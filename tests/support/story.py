@@ -156,9 +156,7 @@ class RunStory:
             new: list[Json] | None = None if value else []
             if cited is not None:
                 new = [file_citation(piece, len(value), cited)]
-            delta = message_delta(
-                self.message["id"], piece, annotations=new, first_annotation=len(annotations)
-            )
+            delta = message_delta(self.message["id"], piece, annotations=new, first_annotation=len(annotations))
             self.emit("thread.message.delta", delta)
             annotations = [*annotations, *(new or [])]
             value += piece

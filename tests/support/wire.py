@@ -139,9 +139,7 @@ def required_action(*calls: Json) -> Json:
     return {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": waiting}}
 
 
-def function_tool(
-    name: str, description: str, parameters: Mapping[str, Json], *, strict: bool = False
-) -> Json:
+def function_tool(name: str, description: str, parameters: Mapping[str, Json], *, strict: bool = False) -> Json:
     """A function tool whose parameters are all required."""
     return {
         "type": "function",
@@ -258,9 +256,7 @@ def step_delta(step_id: str, *calls: Json) -> Json:
     return {"id": step_id, "object": "thread.run.step.delta", "delta": {"step_details": details}}
 
 
-def function_call_delta(
-    index: int, arguments: str = "", *, id: str | None = None, name: str | None = None
-) -> Json:
+def function_call_delta(index: int, arguments: str = "", *, id: str | None = None, name: str | None = None) -> Json:
     """A piece of a function call: the first one (with `id` and `name`) opens it, later ones append."""
     if id is None:
         return {"index": index, "type": "function", "function": {"arguments": arguments}}
@@ -417,9 +413,7 @@ def sse(events: Iterable[Event], ids: Iterable[str | None] | None = None, *, new
     return "".join(blocks).encode()
 
 
-def _with_ids(
-    events: Iterable[Event], ids: Iterable[str | None] | None
-) -> Iterable[tuple[Event, str | None]]:
+def _with_ids(events: Iterable[Event], ids: Iterable[str | None] | None) -> Iterable[tuple[Event, str | None]]:
     if ids is None:
         return [(event, None) for event in events]
     return list(zip(events, ids, strict=True))
