@@ -45,10 +45,9 @@ PAIRS: Final = (
 """Two streams of one run: it asks for tool outputs in the first, and goes on in the second."""
 
 
-def _named(suffix: str) -> list[Any]:
-    names = sorted(path.name for path in RECORDINGS.glob(f"*{suffix}"))
-    absent = pytest.mark.skip(reason=f"the shared recordings are not there: {RECORDINGS}")
-    return list(names) or [pytest.param("absent", marks=absent)]
+def _named(suffix: str) -> list[str]:
+    # Where there are none, one name that `body_of` skips: a test without parameters would say nothing.
+    return sorted(path.name for path in RECORDINGS.glob(f"*{suffix}")) or ["absent"]
 
 
 STREAMS: Final = _named(".sse")
