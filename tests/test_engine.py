@@ -444,3 +444,71 @@ def test_stale_surprising_and_late_are_counted() -> None:
     raws = [RawEvent("thread.run", b'{"id":"run_2","status":"%s"}' % status) for status in (b"in_progress", b"queued")]
     bench.intake("b").feed_all(raws)
     assert bench.engine.stats().stale == 1
+
+
+def open_message(*pieces: str, created: bool = True) -> list[RawEvent]:
+    """A run at work, and a message that grows by these pieces."""
+    raws = script("run_1").start().raw_events()
+    if created:
+        raws.append(RawEvent("thread.message.created", b'{"id":"msg_1","run_id":"run_1","content":[]}'))
+    for piece in pieces:
+        part = {"index": 0, "type": "text", "text": {"value": piece}}
+        body = msgspec.json.encode({"id": "msg_1", "delta": {"content": [part]}})
+        raws.append(RawEvent("thread.message.delta", body))
+    return raws
+
+
+def test_deltas_before_their_message_wait_for_it() -> None:
+    """Deltas of a message that nobody has spoken of yet are held, and count once it is created."""
+    created, *deltas = open_message("He", "llo")[-3:]
+    bench = Bench()
+    intake = bench.intake()
+    intake.feed_all([*open_message(created=False), *deltas])
+    assert bench.engine.stats().orphans == 2
+    intake.feed(created)
+    assert bench.engine.states()[0].text == "Hello"
+    assert bench.engine.stats().orphans == 0
+
+
+def test_a_source_that_was_left_says_nothing_of_the_run() -> None:
+    """The end of a source whose run another one has taken up tells of no interruption."""
+    raws = open_message("a", "b")
+    bench = Bench()
+    one, two = bench.intake("one"), bench.intake("two")
+    one.feed_all(raws[:-1])
+    two.feed(raws[-1])
+    one.end()
+    assert bench.types()[-1] == "source.ended"
+    assert "run.interrupted" not in bench.types()
+    assert two.live
+    two.end()
+    assert bench.types()[-2:] == ["run.interrupted", "source.ended"]
+
+
+def test_created_again_in_the_first_connection_is_ignored() -> None:
+    """Deltas have no identity here, so a duplicate of `created` alone must not throw text away."""
+    raws = open_message("He", "llo")
+    created = raws[-3]
+    bench = Bench()
+    intake = bench.intake()
+    intake.connected()
+    intake.feed_all([*raws, created])
+    assert bench.engine.states()[0].text == "Hello"
+
+
+def test_created_again_starts_once_a_connection() -> None:
+    """In a later connection the first `created` starts the text again, a duplicate of it does not."""
+    raws = open_message("He", "llo")
+    created = raws[-3]
+    bench = Bench()
+    intake = bench.intake()
+    intake.connected()
+    intake.feed_all(raws)
+    intake.connected(1)
+    intake.feed(created)
+    assert bench.engine.states()[0].text == ""
+    intake.feed_all([raws[-2], created, raws[-1], created])
+    assert bench.engine.states()[0].text == "Hello"
+    intake.connected(1)
+    intake.feed(created)
+    assert bench.engine.states()[0].text == ""
