@@ -37,9 +37,7 @@ def named(*names: str, at: float | None = None) -> list[RawEvent]:
 async def received(url: str, within: float = 3.0) -> list[str | bytes]:
     """All messages of one connection that must end with 1000."""
     async with asyncio.timeout(within), connect(url) as socket:
-        got = [message async for message in socket]  # raises unless the close is a normal one
-        assert socket.close_code == 1000
-    return got
+        return [message async for message in socket]  # raises unless the close is a normal one
 
 
 # What is sent
@@ -142,11 +140,12 @@ async def test_time_does_not_run_backwards(options: dict[str, Any]) -> None:
 
 async def test_a_slow_client_is_waited_for_and_loses_nothing() -> None:
     """It gets everything, though it has read little when the server has sent the last of it."""
-    inlet = FakeInlet(on_feed=lambda item: time.sleep(0.0001))
-    events = [RawEvent("a", b'"%d"' % n, None) for n in range(3000)]
+    inlet = FakeInlet(on_feed=lambda item: time.sleep(0.0005))
+    # More than the sockets' buffers hold, so that the last of it still waits in the server when it closes.
+    events = [RawEvent("a", b'"' + b"x" * 10_000 + X
     async with serve_recording(events, speed=0) as server, asyncio.timeout(3):
         await WebSocketSource(server.url, reconnect=None, close_timeout=0.1).run(inlet)
-    assert len(inlet.items) == 3000
+    assert len(inlet.items) == 800
 
 
 # Ends
