@@ -512,3 +512,20 @@ def test_created_again_starts_once_a_connection() -> None:
     intake.connected(1)
     intake.feed(created)
     assert bench.engine.states()[0].text == ""
+
+
+def test_a_late_created_in_the_first_connection_takes_the_text_in() -> None:
+    """Where a step says whose a message is, its deltas may come before it is created: nothing is lost."""
+    step = {
+        "id": "step_1",
+        "run_id": "run_1",
+        "step_details": {"type": "message_creation", "message_creation": {"message_id": "msg_1"}},
+    }
+    created, *deltas = open_message("He", "llo")[-3:]
+    bench = Bench()
+    intake = bench.intake()
+    intake.connected()
+    intake.feed_all(open_message(created=False))
+    intake.feed(RawEvent("thread.run.step.created", msgspec.json.encode(step)))
+    intake.feed_all([*deltas, created])
+    assert bench.engine.states()[0].text == "Hello"

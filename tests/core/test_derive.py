@@ -397,6 +397,12 @@ def test_calls_completed_by_their_step() -> None:
     assert keys(after([*STARTED, *story], failed)) == ["step_1/failed"]
 
 
+def test_a_call_asked_for_again_is_not_completed_again() -> None:
+    """A request that grows by a call is another request, but only the new call is news."""
+    found = after([*STARTED, asking("a")], asking("a", "b"))
+    assert keys(found) == ["b/completed", "run_1/action_required/a,b"]
+
+
 def test_parallel_calls_tell_their_own_arguments() -> None:
     """Each call's arguments have their own offsets."""
     turns = [[function_call_delta(0, "{", id="a", name="f"), function_call_delta(1, "[", id="b", name="g")]]
