@@ -142,7 +142,7 @@ async def test_a_slow_client_is_waited_for_and_loses_nothing() -> None:
     """It gets everything, though it has read little when the server has sent the last of it."""
     inlet = FakeInlet(on_feed=lambda item: time.sleep(0.0005))
     # More than the sockets' buffers hold, so that the last of it still waits in the server when it closes.
-    events = [RawEvent("a", b'"' + b"x" * 10_000 + X
+    events = [RawEvent("a", b'"' + b"x" * 10_000 + b'"')] * 800
     async with serve_recording(events, speed=0) as server, asyncio.timeout(3):
         await WebSocketSource(server.url, reconnect=None, close_timeout=0.1).run(inlet)
     assert len(inlet.items) == 800
