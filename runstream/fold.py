@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -103,8 +104,12 @@ def _fold(
     rejects: list[Reject] = []
     engine.on_signal = signals.append
     engine.on_reject = rejects.append
+    named: Counter[str] = Counter()
     for name, raw_events in sources:
-        intake = engine.intake(name, scope=scope, dialect=dialect)
+        named[name] += 1
+        # The keys of a source's signals are made of its name: a second one of that name is told apart.
+        unique = name if named[name] == 1 else f"{name}#{named[name]}"
+        intake = engine.intake(unique, scope=scope, dialect=dialect)
         intake.feed_all(item if type(item) is RawEvent else to_raw(item) for item in raw_events)
         intake.end()
     return Folded(

@@ -93,6 +93,16 @@ def test_ids_are_not_compared_across_sources() -> None:
     assert (folded.stats.duplicates, folded.stats.conflicts) == (1, 1)
 
 
+def test_sources_of_one_name_are_told_apart() -> None:
+    """The same file twice: nothing is new the second time, and no two signals have one key."""
+    story = script("run_1").say("Hello").end().raw_events()
+    folded = fold_sources([("a.sse", story), ("a.sse", story), ("b.sse", [])])
+    keys = [signal.key for signal in folded.signals]
+    assert len(keys) == len(set(keys))
+    assert [key for key in keys if "/ended/" in key] == ["a.sse/ended/1", "a.sse#2/ended/1", "b.sse/ended/1"]
+    assert len(folded.runs) == 1
+
+
 def test_ended_runs_are_never_forgotten_here() -> None:
     """Whatever the limits, all that ended is there at the end."""
     raws = [ev("run.failed", {**RUN, "id": f"run_{number}", "status": "failed"}) for number in range(50)]
