@@ -66,12 +66,12 @@ def call_of(data: dict[str, Any]) -> Any:
         ({"id": "c", "type": "x", "x": ["odd"], "name": 5}, UnknownToolCall, "x", None),
     ],
 )
-def test_every_call_has_id_name_and_arguments(data: Any, kind: type, name: str | None, arguments: str | None) -> None:
+def test_every_call_has_id_name_and_arguments(data: Any, kind: Any, name: str | None, arguments: str | None) -> None:
     """Whatever the call, what it is called and asked for is found in one place."""
     if data.get("function"):
         data["function"].pop("output")
     call = call_of(data)
-    assert type(call) is kind
+    assert isinstance(call, kind)
     assert call.id == "c"
     assert call.type == data.get("type", "")
     assert call.name == name

@@ -43,6 +43,7 @@ def call_delta(data: dict[str, Any]) -> Any:
     details = delta.delta.step_details
     assert delta.id == "step_1"
     assert type(details) is ToolCallsDelta
+    assert details.tool_calls is not None
     assert delta._wire is None
     (call,) = details.tool_calls
     return call
@@ -96,6 +97,7 @@ def test_function_calls() -> None:
     """The first fragment has id, name and empty arguments; the later ones have arguments alone."""
     call = call_delta(wire.function_call_delta(0, id="call_1", name="f"))
     assert type(call) is FunctionToolCallDelta
+    assert call.function is not None
     assert (call.index, call.id, call.function.name, call.function.arguments) == (0, "call_1", "f", "")
     assert call.function.output is None
     call = call_delta(wire.function_call_delta(3, '{"a'))
@@ -106,6 +108,7 @@ def test_code() -> None:
     """Code comes in pieces, outputs by their index."""
     call = call_delta(wire.code_interpreter_delta(0, id="call_1"))
     assert type(call) is CodeInterpreterToolCallDelta
+    assert call.code_interpreter is not None
     assert (call.id, call.code_interpreter.input, call.code_interpreter.outputs) == ("call_1", "", ())
     call = call_delta(wire.code_interpreter_delta(0, outputs=[wire.logs("a"), wire.logs("b")]))
     assert [type(output) for output in call.code_interpreter.outputs] == [LogsOutput, LogsOutput]
@@ -117,7 +120,9 @@ def test_file_search() -> None:
     """The one fragment of a file search."""
     call = call_delta(wire.file_search_delta(1, "call_1"))
     assert type(call) is FileSearchToolCallDelta
-    assert (call.index, call.id, call.file_search.results) == (1, "call_1", [])
+    assert call.file_search is not None
+    assert (call.index, call.id) == (1, "call_1")
+    assert call.file_search.results == []
 
 
 def test_mcp() -> None:

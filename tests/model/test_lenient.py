@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -173,7 +174,8 @@ def test_content_as_an_object() -> None:
     data = {"id": "m", "delta": {"content": {"type": "text", "text": {"value": "Hi"}}}}
     delta = clean(MessageDelta, data)
     (part,) = delta.delta.content
-    assert type(part) is TextPartDelta
+    assert isinstance(part, TextPartDelta)
+    assert part.text is not None
     assert (part.index, part.text.value) == (0, "Hi")
     (part,) = clean(Message, {"id": "m", "content": {"type": "new", "new": [1]}}).content
     assert isinstance(part, UnknownPart)
@@ -228,9 +230,10 @@ def test_whole_floats_count_as_integers(number: float) -> None:
 @pytest.mark.parametrize("tag", ["new_thing", "", "$unknown", "$runstream.raw", None, 5, ["x"], {"type": "x"}])
 def test_unknown_members_are_kept_as_they_came(tag: Any) -> None:
     """Whatever its `type`, and with nulls and all, an unknown object survives in every place that has types."""
+    cases: tuple[tuple[Any, dict[str, Any], Callable[[Any], Any], type], ...]
     odd = {"type": tag, "raw": {"a": None}, "$runstream.wire": 1, "x": [None, {"y": None}]}
     annotation = {"type": "text", "text": {"value": "", "annotations": [odd]}}
-    for kind, data, find, expected in (
+    cases = (
         (Run, {**RUN, "tools": [odd]}, lambda run: run.tools[0], UnknownTool),
         (Run, {**RUN, "required_action": odd}, lambda run: run.required_action, UnknownAction),
         (Run, {**RUN, "response_format": odd}, lambda run: run.response_format, UnknownFormat),
@@ -257,7 +260,8 @@ def test_unknown_members_are_kept_as_they_came(tag: Any) -> None:
         (Message, {"id": "m", "content": [annotation]}, lambda message: message.annotations[0], UnknownAnnotation),
         (MessageDelta, {"id": "m", "delta": {"content": [odd]}}, lambda it: it.delta.content[0], UnknownDelta),
         (RunStepDelta, {"id": "s", "delta": {"step_details": odd}}, lambda it: it.delta.step_details, UnknownDelta),
-    ):
+    )
+    for kind, data, find, expected in cases:
         value = clean(kind, data)
         found = find(value)
         assert type(found) is expected
@@ -298,7 +302,8 @@ def test_a_missing_type_is_told_by_the_name_of_the_body() -> None:
     data = {"id": "s", "delta": {"step_details": {"tool_calls": [{"index": 1, "function": {"arguments": "{"}}]}}}
     delta = clean(RunStepDelta, data)
     (call,) = delta.delta.step_details.tool_calls
-    assert type(call) is FunctionToolCallDelta
+    assert isinstance(call, FunctionToolCallDelta)
+    assert call.function is not None
     assert (call.type, call.index, call.function.arguments) == ("function", 1, "{")
     (part,) = MessageDelta.from_json({"id": "m", "delta": {"content": [{"type": None, "text": {}}]}}).delta.content
     assert type(part) is TextPartDelta

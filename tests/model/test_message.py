@@ -62,7 +62,7 @@ def test_only_the_id_is_required() -> None:
     """Polled messages have no status; all but the id may be absent."""
     message = Message.from_json({"id": "m"})
     assert message.status is None
-    assert (message.content, message.attachments, message.metadata) == ((), (), {})
+    assert (message.content, message.attachments, dict(message.metadata)) == ((), (), {})
     assert (message.text, message.refusal, message.annotations, message.image_file_ids) == ("", "", (), ())
     assert not message.is_terminal
     assert repr(message) == "Message(id='m', role=None, status=None)"

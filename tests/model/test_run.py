@@ -107,7 +107,7 @@ def _sent(name: str) -> Any:
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.dart)
 def test_only_id_and_status_are_required(field: Field) -> None:
     """Absent and null fields read as None, lists and metadata as empty; servers leave out much."""
-    least = {"id": "run_1", "status": "queued"}
+    least: dict[str, Any] = {"id": "run_1", "status": "queued"}
     if field.name in least:
         data = {name: value for name, value in least.items() if name != field.name}
         with pytest.raises(DecodeError) as caught:
@@ -119,7 +119,8 @@ def test_only_id_and_status_are_required(field: Field) -> None:
         assert caught.value.path == f"$.{field.name}"
         assert "null" in caught.value.reason
         return
-    empty = {"tools": (), "metadata": {}}.get(field.name)
+    empties: dict[str, Any] = {"tools": (), "metadata": {}}
+    empty = empties.get(field.name)
     for data in (least, {**least, field.name: None}):
         for form in (data, json.dumps(data), json.dumps(data).encode()):
             run = Run.from_json(form)
@@ -482,9 +483,9 @@ def test_equality_is_by_value() -> None:
     assert run_of() != run_of(x_field=1)
     assert run_of(x_field=1) != run_of(x_field=2)
     assert run_of(x_field={"a": 1, "b": 2}) == run_of(x_field={"b": 2, "a": 1})
-    assert run_of() != FULL
+    others: list[Any] = [FULL, run_of().to_dict(), "run_1", None, Usage()]
+    assert all(run_of() != other for other in others)
     assert run_of().id == run_of(status="completed").id
-    assert Run(id="a", status=RunStatus.QUEUED) != Usage()
 
 
 @pytest.mark.parametrize(
@@ -584,7 +585,7 @@ def test_parts_built_by_hand_hash_as_decoded_ones() -> None:
 def test_fields_are_keyword_only() -> None:
     """A run can't be built by position."""
     with pytest.raises(TypeError):
-        Run("run_1", RunStatus.QUEUED)  # type: ignore[misc]
+        Run("run_1", RunStatus.QUEUED)  # type: ignore[call-arg, arg-type]
     with pytest.raises(TypeError):
         Run(status=RunStatus.QUEUED)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
@@ -681,9 +682,10 @@ def test_the_error_is_typed_and_picklable() -> None:
     """What from_json raises is the library's own error, and a ValueError, with path and reason."""
     with pytest.raises(DecodeError) as caught:
         run_of(usage={"total_tokens": "many"})
+    assert isinstance(caught.value, RunstreamError)
+    assert isinstance(caught.value, ValueError)
     error = pickle.loads(pickle.dumps(caught.value))
-    assert isinstance(error, RunstreamError)
-    assert isinstance(error, ValueError)
+    assert type(error) is DecodeError
     assert error.path == "$.usage.total_tokens"
     assert error.reason == "Expected `int`, got `str`"
     assert str(error) == "Expected `int`, got `str` - at `$.usage.total_tokens`"

@@ -77,7 +77,7 @@ def test_terminal_statuses() -> None:
     assert {status for status in StepStatus if status.is_terminal} == {"completed", "failed", "cancelled", "expired"}
     assert {status for status in MessageStatus if status.is_terminal} == {"completed", "incomplete"}
     assert not RunStatus("new").is_terminal
-    assert StepStatus("completed") == RunStatus.COMPLETED  # strings, both
+    assert StepStatus("completed") == RunStatus.COMPLETED.value  # strings, both
 
 
 USAGES: list[dict[str, Any]] = [
