@@ -12,7 +12,7 @@ from runstream.engine import Engine
 from runstream.events import Event, Reject
 from runstream.intake import Intake
 from runstream.raw import RawEvent
-from runstream.sources.base import Malformed
+from runstream.sources.sse_parser import Malformed
 from runstream.testing import Script, script
 
 

@@ -65,7 +65,7 @@ def test_events_are_frozen() -> None:
     """No subscriber changes an event for the next one."""
     event = decoded(BLOCK)
     with pytest.raises(AttributeError):
-        event.id = "8"
+        event.id = "8"  # type: ignore[misc]
 
 
 def test_a_repr_shows_no_content() -> None:

@@ -17,7 +17,7 @@ def built(*deltas: dict[str, Any], limit: int = 10, node: Any = None) -> Any:
     return plain(node)
 
 
-def part(index: int, value: str, **text: Any) -> dict[str, Any]:
+def part(index: int, value: Any, **text: Any) -> dict[str, Any]:
     """A delta with a text part."""
     return {"content": [{"index": index, "type": "text", "text": {"value": value, **text}}]}
 
@@ -116,7 +116,8 @@ def test_null_changes_nothing() -> None:
 def test_what_says_nothing_new_gives_the_same_node() -> None:
     """Empty fragments and known values copy nothing."""
     held = merge(None, {**call(0, name="f", arguments="{"), "n": 1, "empty": {}}, 10)
-    for delta in ({}, {"n": 1}, call(0, arguments=""), call(0, name="g"), {"tool_calls": []}, {"empty": {}}):
+    deltas: list[dict[str, Any]] = [{}, {"n": 1}, {"tool_calls": []}, {"empty": {}}]
+    for delta in (*deltas, call(0, arguments=""), call(0, name="g")):
         assert merge(held, delta, 10) is held
 
 

@@ -157,7 +157,7 @@ def test_a_replay_from_the_start(told: list[Line], data: st.DataObject, ids: boo
     engine, intake, signals = running()
     intake.feed_all(stream[:cut])
     before, so_far = engine.states(), len(signals)
-    intake.feed_all(stream[:cut] if ids else filter(is_run, stream[:cut]))
+    intake.feed_all(stream[:cut] if ids else [raw for raw in stream[:cut] if is_run(raw)])
     assert all(one is other for one, other in zip(engine.states(), before, strict=True))
     assert len(signals) == so_far
     intake.feed_all(stream[cut:])
