@@ -88,7 +88,7 @@ from runstream.sources.base import Inlet, Source
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.recording_reader import UnknownRecordingFormat, read_recording
 from runstream.sources.sse_parser import Malformed, Oversized, SSEParser
-from runstream.sources.websocket import Resume, WebSocketSource
+from runstream.sources.websocket import Resume, ResumeInfo, WebSocketSource
 from runstream.stream import RunStream
 
 __version__ = "0.1.0"
@@ -129,6 +129,7 @@ __all__ = [
     "Reject",
     "RequiredAction",
     "Resume",
+    "ResumeInfo",
     "Run",
     "RunCancelled",
     "RunCompleted",
