@@ -131,8 +131,7 @@ class WireStruct(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     Unknown fields and values of an unexpected type are kept and written out again as they came.
     """
 
-    # What the typed fields could not write again, if anything. Set in a parent too when it is set in a part, so
-    # that one look at an object tells whether all of it is plain.
+    # The object as it came, if the typed fields could not write it again. Parts have their own.
     _wire: Wire | None = field(default=None, name="$runstream.wire")
 
     # Wire spellings that differ between servers: {name on the wire: name of the field on the wire}.
@@ -140,6 +139,8 @@ class WireStruct(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     # What stands in for a required field that is missing. It is required so that the strict decoder leaves such
     # an object to the lenient reader, which keeps that it was absent.
     _fallbacks: ClassVar[Mapping[str, Any]] = {}
+    # Whether `_wire` is set for the sake of a part too, so that one look tells whether all of the object is plain.
+    _marks_parts: ClassVar[bool] = False
 
     @classmethod
     def _derive(cls, values: dict[str, Any]) -> bool:

@@ -101,6 +101,7 @@ class MessageDelta(WireStruct, frozen=True, kw_only=True):
     object: str | None = None
 
     _fallbacks: ClassVar[Mapping[str, Any]] = {"delta": MessageDeltaBody()}
+    _marks_parts: ClassVar[bool] = True
 
 
 class FunctionCallDelta(WireStruct, frozen=True, kw_only=True):
@@ -190,3 +191,4 @@ class RunStepDelta(WireStruct, frozen=True, kw_only=True):
     object: str | None = None
 
     _fallbacks: ClassVar[Mapping[str, Any]] = {"delta": RunStepDeltaBody()}
+    _marks_parts: ClassVar[bool] = True

@@ -158,7 +158,7 @@ def _read_struct(kind: type[WireStruct], data: Any, path: Path, issues: list[Iss
         if value is not None:
             count = len(issues)
             result, wire = reader(value, (path, key), issues)
-            typed = typed and wire is SAME
+            typed = typed and wire is SAME and not (kind._marks_parts and _is_odd(result))
             if wire is not SAME or isinstance(result, WireStruct | tuple):
                 parts[key] = result, wire
             if result is not BAD:
@@ -178,7 +178,16 @@ def _read_struct(kind: type[WireStruct], data: Any, path: Path, issues: list[Iss
     if typed and all(key in plan.known or item is None for key, item in data.items()):
         return kind(**values), SAME
     form = {key: item if key not in parts else _form(*parts[key]) for key, item in data.items() if item is not None}
-    return kind(_wire=Wire(form), **values), form
+    return kind(_wire=Wire(form), **values), SAME
+
+
+def _is_odd(value: Any) -> bool:
+    """Whether a part, or a part of it, holds more than its typed fields say."""
+    if isinstance(value, tuple):
+        return any(map(_is_odd, value))
+    if not isinstance(value, WireStruct):
+        return False
+    return value._wire is not None or any(_is_odd(getattr(value, name)) for name in value.__struct_fields__)
 
 
 def _form(result: Any, wire: Any) -> Any:

@@ -159,3 +159,21 @@ def test_an_empty_delta() -> None:
     """A delta may add nothing."""
     assert message_delta({"id": "m", "delta": {}}).delta.content == ()
     assert RunStepDelta.from_json({"id": "s", "delta": {"step_details": None}}).delta.step_details is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"id": "m", "delta": {"content": [{"index": 0, "type": "text", "text": {"value": "a", "x": 1}}]}},
+        {"id": "m", "delta": {"content": [{"index": 0, "type": "text", "text": {"value": "a"}, "x": 1}]}},
+        {"id": "m", "delta": {"content": [{"index": 0, "type": "text", "text": {"value": "a"}}], "x": 1}},
+        {"id": "m", "delta": {"content": [{"type": "text", "text": {"value": "a"}}]}},
+        {"id": "m", "delta": {"content": {"type": "text", "text": {"value": "a"}}}},
+        {"id": "m", "delta": {}, "x": 1},
+    ],
+)
+def test_a_delta_tells_at_once_whether_all_of_it_is_plain(data: dict[str, Any]) -> None:
+    """Whoever handles deltas by the thousand need not look into each for what is unusual."""
+    delta = MessageDelta.from_json(data)
+    assert delta._wire is not None
+    assert delta.to_dict() == data

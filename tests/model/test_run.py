@@ -331,7 +331,9 @@ def test_replacing_a_part_that_has_unknown_fields() -> None:
     changed = run.replace(usage=more)
     assert changed.to_dict()["usage"] == {"total_tokens": 4, "x_cached": 1}
     assert changed == Run.from_json(changed.to_json())
-    assert run_of().replace(usage=more).to_dict()["usage"] == {"total_tokens": 4, "x_cached": 1}
+    plain = run_of().replace(usage=more)
+    assert plain.to_dict()["usage"] == {"total_tokens": 4, "x_cached": 1}
+    assert plain == Run.from_json(plain.to_json())
     assert "usage" not in run.replace(usage=None).to_dict()
 
 
@@ -580,6 +582,15 @@ def test_parts_built_by_hand_hash_as_decoded_ones() -> None:
     again = Run.from_json(run.to_json())
     assert again == run
     assert hash(again) == hash(run)
+
+
+def test_parts_with_unknown_fields_in_a_run_built_by_hand() -> None:
+    """A part keeps its unknown fields wherever it is put."""
+    usage = Usage.from_json({"total_tokens": 3, "x": 1})
+    run = Run(id="r", status=RunStatus.QUEUED, usage=usage)
+    assert run.to_dict()["usage"] == {"total_tokens": 3, "x": 1}
+    assert Run.from_json(run.to_json()) == run
+    assert hash(Run.from_json(run.to_json())) == hash(run)
 
 
 def test_fields_are_keyword_only() -> None:
