@@ -54,14 +54,14 @@ def _merged(key: str, old: Any, value: Any, limit: int) -> Any:
         return old  # what grows is text, whatever else may come
     items = are_items(old)
     if key in _INDEXED and isinstance(value, list):
-        return _merged_items(old if items else None, value, limit)
+        return _merged_items(old if items or old == {} else None, value, limit)
     if isinstance(old, dict) and (items or not isinstance(value, dict)):
         return old  # likewise what has parts keeps them
+    if old is not None and key in _ONCE:
+        return old
     if isinstance(value, dict):
         return merge(old, value, limit) if isinstance(old, dict) else merge(None, value, limit)
-    if old is not None and (key in _ONCE or old == value):
-        return old
-    return value
+    return old if old == value else value
 
 
 def _merged_items(items: dict[int, Any] | None, deltas: list[Any], limit: int) -> dict[int, Any]:

@@ -91,7 +91,9 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
 def progress_signal(after: RunState, offset: int, at: float) -> TextDelta | ArgumentsDelta:
     """The one signal of a plain fragment (:func:`~runstream.core.reduce.append`): :func:`derive`'s hot path."""
     live: Any = after._live
-    text = live.buffer.last
+    buffer, length = live.buffer, after._length
+    # What grew on since still has it, at its place.
+    text = buffer.last if buffer.length == length else buffer.read()[offset:length]
     if live.is_message:
         return TextDelta(live.run_id, live.thread_id, live.scope, at, live.object_id, live.index, offset, text)
     return ArgumentsDelta(live.run_id, live.thread_id, live.scope, at, live.call_id, offset, text)

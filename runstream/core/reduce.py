@@ -71,7 +71,10 @@ def apply(
             return RunState(core, _touched=-1, _event=event.event), worth
         if core is state._core:
             return state, worth
-        return RunState(core, state._objects, state._live, state._length, -1, event.event), worth
+        live = state._live
+        if live is not None and live.thread_id != core.run.thread_id:
+            live = structs.replace(live, thread_id=core.run.thread_id)
+        return RunState(core, state._objects, live, state._length, -1, event.event), worth
     if state is None:
         return None, Outcome.SAME
     if isinstance(event, MessageDeltaEvent | StepDeltaEvent):

@@ -48,7 +48,7 @@ def joined(held: W, new: W, origin: Origin | None) -> W:
     missing = {
         name: filler
         for name, value, filler in zip(base.__struct_fields__, astuple(base), astuple(other), strict=True)
-        if (value is None and filler is not None) or (value is ABSENT_LIST is not filler) or value is ABSENT_MAP
+        if (value is None or value is ABSENT_LIST or value is ABSENT_MAP) and filler is not value
     }
     if not absorbs and origin is not None:
         missing = {name: filler for name, filler in missing.items() if origin.absent(name)}

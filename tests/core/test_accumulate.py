@@ -91,7 +91,8 @@ def test_an_odd_index_is_none(index: Any) -> None:
 @pytest.mark.parametrize("name", ["id", "type", "name", "role", "object"])
 def test_identity_is_set_once(name: str) -> None:
     """The first id, type, name, role and object stay."""
-    assert built({name: "a"}, {name: "b"}) == {name: "a"}
+    for later in ("b", {"b": 1}, ["b"], 1):
+        assert built({name: "a"}, {name: later}) == {name: "a"}
 
 
 def test_numbers_and_booleans_replace() -> None:
@@ -119,6 +120,10 @@ def test_what_says_nothing_new_gives_the_same_node() -> None:
     deltas: list[dict[str, Any]] = [{}, {"n": 1}, {"tool_calls": []}, {"empty": {}}]
     for delta in (*deltas, call(0, arguments=""), call(0, name="g")):
         assert merge(held, delta, 10) is held
+    empty = merge(None, {"tool_calls": [], "content": [{"text": {"value": "", "annotations": []}}]}, 10)
+    assert merge(empty, {"tool_calls": []}, 10) is empty
+    assert merge(empty, {"content": [{"text": {"annotations": []}}]}, 10) is empty
+    assert plain(merge(empty, {"tool_calls": [{"id": "a"}]}, 10))["tool_calls"] == [{"id": "a"}]
 
 
 def test_unknown_kinds_are_merged_as_they_come() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -456,6 +457,36 @@ def test_nothing_changed_gives_nothing() -> None:
     """The same object before and after has no signals."""
     state = state_of(STARTED)
     assert derive(state, state, 1.0) == []
+
+
+def test_a_change_kept_and_told_later() -> None:
+    """What a change says does not depend on what came after it."""
+    states = [state_of([*STARTED, CREATED, says("One")])]
+    for text in (" two", " three", " four"):
+        states.append(state_of([says(text)], states[-1]))
+    told = [signal for pair in itertools.pairwise(states) for signal in derive(*pair, 1.0)]
+    assert [(signal.offset, signal.delta) for signal in told if isinstance(signal, TextDelta)] == [
+        (3, " two"),
+        (7, " three"),
+        (13, " four"),
+    ]
+    states = [state_of([*STARTED, STEP, calls(function_call_delta(0, id="a", name="f"))])]
+    for text in ("{", '"a"', ":1}"):
+        states.append(state_of([calls(function_call_delta(0, text))], states[-1]))
+    told = [signal for pair in itertools.pairwise(states) for signal in derive(*pair, 1.0)]
+    assert [(signal.offset, signal.delta) for signal in told if isinstance(signal, ArgumentsDelta)] == [
+        (0, "{"),
+        (1, '"a"'),
+        (4, ":1}"),
+    ]
+
+
+def test_a_thread_that_becomes_known() -> None:
+    """From the snapshot on that tells the thread, every signal has it, the text that grows already too."""
+    bare = {"id": "run_1", "status": "in_progress"}
+    held = [ev("run.in_progress", bare), says("One"), says(" two"), says(" three")]
+    found = after(held, ev("run.in_progress", {**bare, "thread_id": "thread_7"}), says(" four"))
+    assert [signal.thread_id for signal in found if isinstance(signal, TextDelta)] == ["thread_7"]
 
 
 def test_head_and_json() -> None:

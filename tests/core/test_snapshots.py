@@ -84,6 +84,18 @@ def test_a_terminal_snapshot_fills_what_was_absent() -> None:
     assert outcome(filled, raw) is Outcome.SAME
 
 
+def test_an_end_told_otherwise_is_the_same_object() -> None:
+    """After the end, other values for what is known change nothing, also where both snapshots lack fields."""
+    bare = {"id": "run_1", "status": "completed", "completed_at": 120}
+    state = state_of([ev("run.completed", bare)])
+    assert state_of([ev("run.completed", {**bare, "completed_at": 999})], state) is state
+    said = {"id": "msg_1", "run_id": "run_1", "status": "completed", "role": "assistant"}
+    state = state_of([ev("message.completed", said)], state)
+    again = ev("message.completed", {**said, "role": "user"})
+    assert state_of([again], state) is state
+    assert outcome(state, again) is Outcome.SAME
+
+
 @pytest.mark.parametrize("status", ["queued", "in_progress", "requires_action", "failed", "generating"])
 def test_another_status_after_the_end_changes_nothing(status: str) -> None:
     """The first terminal status wins, and only its own snapshots may fill anything in."""
