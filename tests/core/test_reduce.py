@@ -301,3 +301,103 @@ def test_first_text_is_timed() -> None:
         state = reduce(state, decoded(raw), at=float(moment))
     assert state is not None
     assert state.timings.first_text == 4.0
+
+
+def test_a_kept_state_never_changes() -> None:
+    """Every state of a story reads the same at its end as when it was new."""
+    code = [code_interpreter_delta(1, id="call_b"), code_interpreter_delta(1, "1+"), code_interpreter_delta(1, "1")]
+    raws = [
+        *STARTED,
+        CREATED,
+        *[says(piece) for piece in ("a", "b", "c")],
+        STEP,
+        calls(function_call_delta(0, id="call_a", name="f")),
+        *[calls(function_call_delta(0, piece)) for piece in ("{", '"x"', ":1}")],
+        *[calls(piece) for piece in code],
+        says("d"),
+        says("[1]", annotations=[file_citation("[1]", 4, "file_1")]),
+        completed("abcd[1]"),
+        at("completed", 110),
+    ]
+    kept: list[tuple[RunState, Any]] = []
+    unread: list[RunState] = []
+    state: RunState | None = None
+    for raw in raws:
+        state = reduce(state, decoded(raw))
+        assert state is not None
+        kept.append((state, state.to_dict()))
+    state = None
+    for raw in raws:
+        state = reduce(state, decoded(raw))
+        assert state is not None
+        unread.append(state)
+    for (early, told), late in zip(kept, unread, strict=True):
+        assert early.to_dict() == told
+        assert late.to_dict() == told
+
+
+@pytest.mark.parametrize("read_first", [True, False])
+def test_two_different_deltas_on_one_state(read_first: bool) -> None:
+    """Whatever goes on from one state goes on from that state alone: text, arguments, code, in any order of reading."""
+    grown = [calls(function_call_delta(0, "{", id="call_a", name="f")), calls(function_call_delta(0, '"a'))]
+    state = state_of([*STARTED, CREATED, STEP, *grown])
+    one = state_of([calls(function_call_delta(0, '":1}'))], state)
+    if read_first:
+        assert one.tool_calls[0].arguments == '{"a":1}'
+    other = state_of([calls(function_call_delta(0, 'b":2')), calls(function_call_delta(0, "}"))], state)
+    third = state_of([says("text"), calls(function_call_delta(0, '"}'))], state)
+    told = [held.tool_calls[0].arguments for held in (state, one, other, third)]
+    assert told == ['{"a', '{"a":1}', '{"ab":2}', '{"a"}']
+    assert [held.text for held in (state, one, other, third)] == ["", "", "", "text"]
+
+
+def test_two_restarts_of_one_state() -> None:
+    """A text told again in one way leaves the state free to be told again in another."""
+    state = state_of([*STARTED, CREATED, says("Hel"), says("lo")])
+    again = reduce(state, decoded(CREATED), restart=True)
+    assert again is not None
+    one, other = state_of([says("Hello, you")], again), state_of([says("Howdy")], again)
+    assert [held.text for held in (state, again, one, other)] == ["Hello", "", "Hello, you", "Howdy"]
+
+
+def test_growing_arguments_and_a_message_of_that_id() -> None:
+    """A fragment of a message with the id of the step that grows right now changes nothing."""
+    grown = [calls(function_call_delta(0, "{", id="call_a", name="f")), calls(function_call_delta(0, "}"))]
+    state = state_of([*STARTED, STEP, *grown])
+    assert apply(state, decoded(says("x", "step_1"))) == (state, Outcome.CONFUSED)
+
+
+def test_odd_fragments_while_a_text_grows() -> None:
+    """A part without text, a call of a kind that nobody knows, and details of another kind are merged the long way."""
+    state = state_of([*STARTED, CREATED, says("Hi"), says("!")])
+    odd = ev("message.delta", {"id": "msg_1", "delta": {"content": [{"index": 0, "type": "text"}]}})
+    assert reduce(state, decoded(odd)) is state
+    image = {"index": 1, "type": "image_file", "image_file": {"file_id": "file_1"}}
+    shown = state_of([ev("message.delta", {"id": "msg_1", "delta": {"content": [image]}}), says("!")], state)
+    assert (shown.text, shown.image_file_ids) == ("Hi!!", ("file_1",))
+
+    state = state_of([*STARTED, STEP, calls(function_call_delta(0, "{", id="a", name="f"))])
+    state = state_of([calls(function_call_delta(0, "}")), calls({"index": 1, "type": "dance", "id": "b"})], state)
+    state = state_of([calls({"index": 1, "type": "dance", "arguments": "tan"})], state)
+    state = state_of([calls({"index": 1, "type": "dance", "arguments": "go"})], state)
+    assert [call.id for call in state.tool_calls] == ["a", "b"]
+    assert state.to_dict()["steps"][0]["step_details"]["tool_calls"][1]["arguments"] == "tango"
+
+
+def test_a_snapshot_of_another_shape_keeps_what_grows() -> None:
+    """An open step told with details that can't be what was built, or with none, keeps what was built."""
+    state = state_of([*STARTED, STEP, calls(function_call_delta(0, "{}", id="a", name="f"))])
+    for details in ({"type": "tool_calls", "tool_calls": {"a": 1}}, {}, None):
+        odd = ev("run.step.in_progress", {**step_object("step_1", RUN, tool_calls()), "step_details": details})
+        assert [call.arguments for call in state_of([odd], state).tool_calls] == ["{}"]
+
+
+def test_a_step_that_is_told_anew_keeps_its_calls() -> None:
+    """A step told again from its start has its calls, their arguments empty, until they are told again."""
+    first = calls(function_call_delta(0, '{"a"', id="a", name="f"))
+    state = state_of([*STARTED, STEP, first])
+    again = reduce(state, decoded(STEP), restart=True)
+    assert again is not None
+    assert [(call.id, call.arguments) for call in again.tool_calls] == [("a", "")]
+    assert state_of([first, calls(function_call_delta(0, ":1}"))], again).tool_calls[0].arguments == '{"a":1}'
+    assert state.tool_calls[0].arguments == '{"a"'
