@@ -206,7 +206,7 @@ def _growth(old: Text | str | None, new: Text | str) -> tuple[int, str] | None:
     told = old or ""
     if isinstance(told, Text):
         prior = told.prior
-        told = str(prior) if prior is not None and prior.length > told.length else str(told)
+        told = str(prior) if prior is not None and prior.length >= told.length else str(told)
     if new == told:
         return None
     return (len(told), new[len(told) :]) if new.startswith(told) else (-1, new)

@@ -159,8 +159,7 @@ def _delta(
         delta[name] = shaped(name, delta[name])
     parts = held.parts
     if parts is None:
-        known = shaped(name, held.full.to_dict().get(name)) if held.full is not None else None
-        parts = {name: seed(known, name)} if known else {}
+        parts = _seeded(held, name)
     try:
         merged = merge(parts, delta, max_index)
     except IndexOutOfBounds:
@@ -173,6 +172,12 @@ def _delta(
     core = _with_object(state._core, item, at)
     live, length = _live(item, position, event, core)
     return RunState(core, objects, live, length, position, event.event), Outcome.CHANGED
+
+
+def _seeded(item: ObjectState, name: str) -> dict[Any, Any]:
+    """What the full object says, as parts that deltas can go on from."""
+    known = shaped(name, item.full.to_dict().get(name)) if item.full is not None else None
+    return {name: seed(known, name)} if known else {}
 
 
 def _with_object(core: RunCore, item: ObjectState, at: float) -> RunCore:
@@ -281,11 +286,13 @@ def _replaced(held: ObjectState, event: MessageEvent | StepEvent, restart: bool)
     if new.is_terminal:
         if parts is None or event.origin is None or not event.origin.absent(name):
             parts, partial = None, False
-    elif parts is not None:
-        if restart and event.event.endswith(".created"):
-            parts = _restarted(parts)
-        elif full.content if held.is_message else full.step_details is not None:
-            parts = _healed(parts, full.to_dict().get(name), name)
+    elif restart and event.event.endswith(".created"):
+        built = parts if parts is not None else _seeded(held, name)
+        again = _restarted(built)
+        if parts is not None or again is not built:
+            parts = _healed(again, new.to_dict().get(name), name)
+    elif parts is not None and (full.content if held.is_message else full.step_details is not None):
+        parts = _healed(parts, full.to_dict().get(name), name)
     if parts is held.parts and full == held.full:
         return held
     return ObjectState(held.id, held.is_message, full, parts, partial)
@@ -294,10 +301,13 @@ def _replaced(held: ObjectState, event: MessageEvent | StepEvent, restart: bool)
 def _restarted(parts: Any) -> Any:
     """The nodes with their texts empty again, remembering what was shown of them."""
     if isinstance(parts, Text):
-        prior = parts.prior if parts.prior is not None and parts.prior.length > parts.length else parts
+        if not parts.length:
+            return parts
+        prior = parts.prior if parts.prior is not None and parts.prior.length >= parts.length else parts
         return Text(TextBuffer(), 0, max(parts.shown, parts.length), prior)
     if isinstance(parts, dict):
-        return {key: _restarted(value) for key, value in parts.items()}
+        again = {key: _restarted(value) for key, value in parts.items()}
+        return again if any(again[key] is not value for key, value in parts.items()) else parts
     return parts
 
 

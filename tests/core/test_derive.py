@@ -329,6 +329,49 @@ def test_told_again_twice() -> None:
     assert [(s.offset, s.delta) for s in found if isinstance(s, TextDelta)] == [(5, "!")]
 
 
+def retold(*raws: RawEvent) -> list[Signal]:
+    """The signals of these events after the start of a run; each `created` may start its object again."""
+    state = state_of(STARTED)
+    found: list[Signal] = []
+    for raw in raws:
+        new = reduce(state, decoded(raw), restart=True)
+        assert new is not None
+        found += derive(state, new, 1.0)
+        state = new
+    return found
+
+
+def texts(found: list[Signal]) -> list[tuple[int, str]]:
+    """Where each text starts, and what it is; -1 for one that replaces."""
+    shown = [signal for signal in found if isinstance(signal, TextDelta | TextReplaced)]
+    return [
+        (-1, signal.text) if isinstance(signal, TextReplaced) else (signal.offset, signal.delta) for signal in shown
+    ]
+
+
+def test_told_again_as_long_but_otherwise() -> None:
+    """What was shown is remembered as it was, though a text just as long was told in between and never shown."""
+    told = [CREATED, says("aa"), CREATED, says("ab"), CREATED, says("abb")]
+    assert texts(retold(*told)) == [(0, "aa"), (-1, "abb")]
+    assert texts(retold(*told[:4], finished("abb"))) == [(0, "aa"), (-1, "abb")]
+    assert texts(retold(*told[:4], finished("aab"))) == [(0, "aa"), (2, "b")]
+
+
+def test_told_again_after_a_snapshot() -> None:
+    """Text that a snapshot brought was shown too: told again in fragments, only what is beyond it is new."""
+    whole = ev("message.in_progress", message_object("msg_1", RUN, content=[text_part("Hello")]))
+    found = retold(whole, CREATED, says("Hel"), says("lo"), says(" you"), says("!"))
+    assert texts(found) == [(0, "Hello"), (5, " you"), (9, "!")]
+    assert texts(retold(whole, CREATED, says("Howdy!"))) == [(0, "Hello"), (-1, "Howdy!")]
+    call = function_call("a", "f", '{"a"')
+    whole = ev("run.step.in_progress", step_object("step_1", RUN, tool_calls(call)))
+    found = retold(whole, STEP, calls(function_call_delta(0, '{"a":', id="a", name="f")))
+    assert [(signal.offset, signal.delta) for signal in found if isinstance(signal, ArgumentsDelta)] == [
+        (0, '{"a"'),
+        (4, ":"),
+    ]
+
+
 def test_shorter_again_and_finished() -> None:
     """What is told again and ends shorter than what was shown replaces it at the end."""
     found = restarted([*STARTED, CREATED, says("Hello")], says("He"), finished("He"))

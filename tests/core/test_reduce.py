@@ -401,3 +401,24 @@ def test_a_step_that_is_told_anew_keeps_its_calls() -> None:
     assert [(call.id, call.arguments) for call in again.tool_calls] == [("a", "")]
     assert state_of([first, calls(function_call_delta(0, ":1}"))], again).tool_calls[0].arguments == '{"a":1}'
     assert state.tool_calls[0].arguments == '{"a"'
+
+
+def test_created_again_with_nothing_to_start_again() -> None:
+    """Where no text has grown, a repeated `created` of a later connection changes nothing."""
+    making = ev("run.step.created", step_object("step_2", RUN, message_creation("msg_1")))
+    state = state_of([*STARTED, CREATED, STEP, making])
+    for raw in (CREATED, STEP, making):
+        assert reduce(state, decoded(raw), restart=True) is state
+    state = state_of([says(""), calls(function_call_delta(0, id="a", name="f"))], state)
+    for raw in (CREATED, STEP):
+        assert reduce(state, decoded(raw), restart=True) is state
+
+
+def test_created_again_with_text_of_its_own() -> None:
+    """A `created` that brings text starts the accumulation again with that text."""
+    brings = ev("message.created", message_object("msg_1", RUN, content=[text_part("Hel")]))
+    for held in ([brings], [brings, says("lo")], [CREATED, says("Hel"), says("lo")], [CREATED, says("")]):
+        again = reduce(state_of([*STARTED, *held]), decoded(brings), restart=True)
+        assert again is not None
+        assert again.text == "Hel"
+        assert state_of([says("lo"), says("!")], again).text == "Hello!"
