@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import subprocess
 import sys
 from typing import Any
@@ -355,6 +356,29 @@ def test_told_again_as_long_but_otherwise() -> None:
     assert texts(retold(*told)) == [(0, "aa"), (-1, "abb")]
     assert texts(retold(*told[:4], finished("abb"))) == [(0, "aa"), (-1, "abb")]
     assert texts(retold(*told[:4], finished("aab"))) == [(0, "aa"), (2, "b")]
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_whoever_follows_the_text_has_it_at_the_end(seed: int) -> None:
+    """Appending each delta at its offset, and taking each replacement, gives the text, however often it was retold."""
+    chance = random.Random(seed)
+
+    def some() -> str:
+        return "".join(chance.choices("ab", k=chance.randrange(4)))
+
+    raws = [CREATED]
+    for _ in range(chance.randrange(1, 9)):
+        whole = ev("message.in_progress", message_object("msg_1", RUN, content=[text_part(some())]))
+        raws.append(chance.choices([says(some(), chance.choice([0, 0, 1])), CREATED, whole], [6, 2, 1])[0])
+    raws.append(finished(*[some() for _ in range(chance.randrange(3))]))
+    shown: dict[int, str] = {}
+    for signal in retold(*raws):
+        if isinstance(signal, TextDelta):
+            assert signal.offset == len(shown.get(signal.part, ""))
+            shown[signal.part] = shown.get(signal.part, "") + signal.delta
+        elif isinstance(signal, TextReplaced):
+            shown[signal.part] = signal.text
+    assert "".join(text for _, text in sorted(shown.items())) == state_of([*STARTED, raws[-1]]).text
 
 
 def test_told_again_after_a_snapshot() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -334,6 +335,35 @@ def test_a_kept_state_never_changes() -> None:
     for (early, told), late in zip(kept, unread, strict=True):
         assert early.to_dict() == told
         assert late.to_dict() == told
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_a_tree_of_states(seed: int) -> None:
+    """Whichever earlier state events go on from, each state is as if its own events alone had been told."""
+    chance = random.Random(seed)
+    tree: list[tuple[RunState, list[RawEvent]]] = [(state_of(STARTED), [])]
+    for number in range(40):
+        state, told = chance.choice(tree[-4:])
+        letter = "abcdefgh"[number % 8]
+        raw = chance.choice(
+            [
+                says(letter),
+                says(letter),
+                says(letter, "msg_2", index=chance.randrange(2)),
+                CREATED,
+                STEP,
+                calls(function_call_delta(0, letter)),
+                calls(function_call_delta(0, letter)),
+                calls(function_call_delta(1, letter, id="call_b", name="f")),
+                calls(code_interpreter_delta(2, letter)),
+                at("in_progress", 110, model=letter),
+            ]
+        )
+        if chance.random() < 0.3:
+            assert state.to_dict()
+        tree.append((state_of([raw], state), [*told, raw]))
+    for state, told in tree:
+        assert state.to_dict() == state_of([*STARTED, *told]).to_dict()
 
 
 @pytest.mark.parametrize("read_first", [True, False])
