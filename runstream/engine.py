@@ -123,7 +123,11 @@ class Engine:
 
     def orphans(self) -> dict[str, tuple[Event, ...]]:
         """Events of runs that were never seen, by the id (of the run, message or step) that they speak of."""
-        return {id: events for scope in self._scopes.values() for id, events in scope.orphans.events().items()}
+        found: dict[str, tuple[Event, ...]] = {}
+        for scope in self._scopes.values():
+            for id, events in scope.orphans.events().items():
+                found[id] = found.get(id, ()) + events  # two scopes may speak of one id
+        return found
 
     def stats(self) -> Stats:
         """What happened so far, in counts."""

@@ -529,3 +529,12 @@ def test_a_late_created_in_the_first_connection_takes_the_text_in() -> None:
     intake.feed(RawEvent("thread.run.step.created", msgspec.json.encode(step)))
     intake.feed_all([*deltas, created])
     assert bench.engine.states()[0].text == "Hello"
+
+
+def test_orphans_of_two_scopes_with_one_id_are_all_told() -> None:
+    """Two scopes that each hold an event of one id lose neither of them."""
+    bench = Bench()
+    delta = RawEvent("thread.message.delta", b'{"id":"msg_1","delta":{"content":[]}}')
+    bench.intake("a", "tenant-1").feed(delta)
+    bench.intake("b", "tenant-2").feed(delta)
+    assert len(bench.engine.orphans()["msg_1"]) == bench.engine.stats().orphans == 2
