@@ -21,6 +21,7 @@ from runstream.events import (
     UnknownEvent,
 )
 from runstream.model.base import WireStruct, decode_hook, decoder
+from runstream.model.jsontext import nesting
 from runstream.model.lenient import Issue, read
 from runstream.model.shared import ErrorObject
 from runstream.raw import RawEvent
@@ -100,8 +101,7 @@ class AssistantsDialect:
         """Why the message is not read at all, or ``None``."""
         if len(data) > self._max_bytes:
             return f"Message of {len(data)} bytes; at most {self._max_bytes} are read (max_message_bytes)"
-        # Brackets inside strings count too, so this bound is only a first sieve.
-        if data.count(b"{") + data.count(b"[") > self._max_nesting and _depth(data) > self._max_nesting:
+        if nesting(data, self._max_nesting) > self._max_nesting:
             return f"Nested more than {self._max_nesting} levels deep (max_nesting)"
         return None
 
@@ -182,25 +182,3 @@ def _is_json(data: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return False
     return True
-
-
-def _depth(data: bytes) -> int:
-    """How deeply the brackets outside strings nest."""
-    depth = deepest = 0
-    in_string = escaped = False
-    for byte in data:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"{[":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"}]":
-            depth -= 1
-    return deepest

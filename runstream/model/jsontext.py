@@ -45,10 +45,10 @@ def where(path: Path) -> str:
     return path + "".join(reversed(keys))
 
 
-def nesting(data: bytes) -> int:
-    """How deeply the brackets of a JSON text nest, those in strings left out; too high rather than too low."""
+def nesting(data: bytes, limit: int = MAX_NESTING) -> int:
+    """How deeply brackets outside strings nest; within ``limit`` maybe more than they do, above it exactly."""
     opened = data.count(b"{") + data.count(b"[")
-    if opened <= MAX_NESTING:
+    if opened <= limit:
         return opened
     depth = deepest = 0
     for bracket in _STRINGS.sub(b"", data).translate(None, _NO_BRACKETS):

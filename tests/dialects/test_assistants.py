@@ -221,3 +221,9 @@ def test_the_librarys_own_fields_can_not_be_sent() -> None:
 def test_every_class_of_event_is_named() -> None:
     """Every event type knows its name on the wire."""
     assert all(kind.event == name for name, kind in EVENT_TYPES.items())
+
+
+def test_brackets_in_text_are_no_nesting_under_a_low_cap_either() -> None:
+    """A cap below the default counts brackets outside strings alone."""
+    event = one(frame("thread.run.queued", {**RUN, "instructions": '\\"[{[{' * 20}), max_nesting=4)
+    assert isinstance(event, RunEvent)
