@@ -90,6 +90,7 @@ from runstream.sources.recording_reader import UnknownRecordingFormat, read_reco
 from runstream.sources.sse_parser import Malformed, Oversized, SSEParser
 from runstream.sources.websocket import Resume, ResumeInfo, WebSocketSource
 from runstream.stream import RunStream
+from runstream.watchdogs import Watchdogs
 
 __version__ = "0.1.0"
 
@@ -180,6 +181,7 @@ __all__ = [
     "UnknownEvent",
     "UnknownRecordingFormat",
     "Usage",
+    "Watchdogs",
     "WebSocketSource",
     "__version__",
     "connect",

@@ -10,7 +10,18 @@ from runstream.stream import RunStream
 
 __all__ = ["connect"]
 
-_STREAM = ("limits", "dialect", "clock", "on_subscriber_error", "wait_timeout", "close_timeout", "buffer")
+_STREAM = (
+    "limits",
+    "dialect",
+    "clock",
+    "on_subscriber_error",
+    "wait_timeout",
+    "close_timeout",
+    "buffer",
+    "max_connections",
+    "watchdogs",
+    "scheduler",
+)
 
 
 def connect(url: str, **options: Any) -> RunStream:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ from runstream.core.derive import derive, progress_signal
 from runstream.core.limits import Limits, Stats
 from runstream.core.reduce import Outcome, append, apply
 from runstream.core.registry import RunRecord, Scope
-from runstream.core.signals import RunInterrupted, RunPaused, Signal
+from runstream.core.signals import RunInterrupted, RunPaused, RunStalled, Signal
 from runstream.core.snapshots import asks_again
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
@@ -68,6 +68,7 @@ class Engine:
         self.on_change: Callable[[RunState | None, RunState, float], None] | None = None
         self.on_signal: Callable[[Signal], None] | None = None
         self.on_reject: Callable[[Reject], None] | None = None
+        self.on_open: Callable[[], None] | None = None  # for watchdogs: a run was seen for the first time
         self.counts = Stats()
         self.events = 0
         self.signals = 0
@@ -121,6 +122,19 @@ class Engine:
         record = held.runs.get(run_id) if held is not None else None
         return record.state if record is not None else None
 
+    def open_records(self) -> Iterator[RunRecord]:
+        """The records of the runs that have not ended, in no order."""
+        for scope in self._scopes.values():
+            for record in scope.runs.values():
+                if not record.state.is_terminal:
+                    yield record
+
+    def given_up(self, run_id: str, scope: str = "") -> str | None:
+        """Why a watchdog ended this run; ``None`` if none did, or the run was heard of since."""
+        held = self._scopes.get(scope)
+        record = held.runs.get(run_id) if held is not None else None
+        return record.given_up if record is not None else None
+
     def orphans(self) -> dict[str, tuple[Event, ...]]:
         """Events of runs that were never seen, by the id (of the run, message or step) that they speak of."""
         found: dict[str, tuple[Event, ...]] = {}
@@ -164,6 +178,24 @@ class Engine:
             record.interrupted += 1
             self.emit(RunInterrupted(*head, state.run, reason, last_id, attempts, record.interrupted))
 
+    def stalled(self, record: RunRecord, idle: float, limit: str) -> None:
+        """Say that a run has passed a limit of the watchdogs."""
+        state = record.state
+        record.stalled += 1
+        self.counts.stalled += 1
+        head = (state.run_id, state.thread_id, state.scope, self.clock())
+        self.emit(RunStalled(*head, state.run, idle, limit, record.stalled))
+
+    def give_up(self, record: RunRecord, reason: str) -> None:
+        """End a run that a watchdog found wanting: it belongs to no source until it is heard of again."""
+        state, intake = record.state, record.intake
+        intake.drop(record)
+        record.intake = None
+        record.given_up = reason
+        record.interrupted += 1
+        head = (state.run_id, state.thread_id, state.scope, self.clock())
+        self.emit(RunInterrupted(*head, state.run, reason, intake.last_id, 0, record.interrupted))
+
     def emit(self, signal: Signal) -> None:
         """Give out a signal."""
         if self.on_signal is not None:
@@ -191,6 +223,7 @@ class Engine:
         if record is not None:
             if record.intake is not intake:
                 intake.take(record)
+            record.heard = True
             before = record.state
             if event.event == "thread.run.created" and (before.round or before.status != RunStatus.QUEUED):
                 record.replaying = True
@@ -210,6 +243,8 @@ class Engine:
         self._order += 1
         self._open += 1
         intake.take(record)
+        if self.on_open is not None:
+            self.on_open()
         self._tell(None, state, at)
         if state.is_terminal:
             self._finish(record, at)
@@ -227,6 +262,7 @@ class Engine:
             return
         if record.intake is not intake:
             intake.take(record)
+        record.heard = True
         known = data.id in scope.objects
         scope.objects[data.id] = record
         self._apply(record, event, at, restart=intake.restarts(event))

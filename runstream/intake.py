@@ -135,6 +135,7 @@ class Intake:
         if held is not None:
             held._open.pop(record.state.run_id, None)
         record.intake = self
+        record.given_up = None
         if not record.state.is_terminal:
             self._open[record.state.run_id] = record
 

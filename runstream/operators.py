@@ -1,7 +1,7 @@
 """The core as RxPY operators: each stage stands alone, `pipeline` is all of them in one pass.
 
-All are cold: every subscription has a state of its own. None touches threads or time. Bad input never becomes
-``on_error``; it goes to ``on_reject``, or is counted and dropped where nobody listens.
+All are cold: every subscription has a state of its own. None touches threads, and time only by a scheduler that is
+given. Bad input never becomes ``on_error``; it goes to ``on_reject``, or is counted and dropped where nobody listens.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import reactivex as rx
 from msgspec import Struct
 from reactivex import Observable
 from reactivex import abc as rx_abc
+from reactivex.disposable import CompositeDisposable, Disposable
 
 from runstream.core.dedupe import Deduper, Sighting
 from runstream.core.derive import derive
@@ -26,6 +27,7 @@ from runstream.events import Event, Reject
 from runstream.fold import Input, to_raw
 from runstream.intake import Dialect
 from runstream.raw import RawEvent
+from runstream.watchdogs import Watchdogs, Watcher
 
 __all__ = ["Change", "decoded", "deduped", "derived", "pipeline", "reduced", "states"]
 
@@ -58,6 +60,9 @@ class _Stage:
     def finish(self) -> None:
         """The source completed."""
 
+    def stop(self) -> None:
+        """The subscription is over, in whatever way."""
+
 
 def _operator(make: Callable[[Callable[[Any], None]], _Stage]) -> Operator[Any, Any]:
     """An operator whose state is made anew for every subscription."""
@@ -72,7 +77,8 @@ def _operator(make: Callable[[Callable[[Any], None]], _Stage]) -> Operator[Any, 
                 stage.finish()
                 observer.on_completed()
 
-            return source.subscribe(stage.take, observer.on_error, completed, scheduler=scheduler)
+            subscription = source.subscribe(stage.take, observer.on_error, completed, scheduler=scheduler)
+            return CompositeDisposable(subscription, Disposable(stage.stop))
 
         return rx.create(subscribe)
 
@@ -204,10 +210,16 @@ class _Whole(_Stage):
         clock: Callable[[], float],
         progress: bool,
         on_reject: Callable[[Reject], None] | None,
+        watchdogs: Watchdogs | None = None,
+        scheduler: rx_abc.SchedulerBase | None = None,
     ) -> None:
         engine = Engine(limits=limits, clock=clock, progress=progress)
         setattr(engine, channel, emit)
         engine.on_reject = on_reject
+        self._watcher: Watcher | None = None
+        if watchdogs is not None and scheduler is not None:
+            self._watcher = Watcher(engine, watchdogs, scheduler)
+            self._watcher.start()
         self._intake = engine.intake("stream", dialect=dialect() if dialect is not None else None)
 
     def take(self, item: Input) -> None:
@@ -215,6 +227,10 @@ class _Whole(_Stage):
 
     def finish(self) -> None:
         self._intake.end()
+
+    def stop(self) -> None:
+        if self._watcher is not None:
+            self._watcher.stop()
 
 
 def pipeline(
@@ -224,6 +240,8 @@ def pipeline(
     clock: Callable[[], float] = time.time,
     progress: bool = True,
     on_reject: Callable[[Reject], None] | None = None,
+    watchdogs: Watchdogs | None = None,
+    scheduler: rx_abc.SchedulerBase | None = None,
 ) -> Operator[Input, Signal]:
     """Raw events become signals: decode, dedupe, reduce and derive in one pass.
 
@@ -235,8 +253,18 @@ def pipeline(
         clock: Gives the time in Unix seconds, for raw events without one.
         progress: Whether to give ``message.text`` and ``tool_call.arguments``.
         on_reject: Takes input that could not be used.
+        watchdogs: Which runs count as stalled: each gets ``run.stalled``, and ``run.interrupted`` if it is ended so.
+        scheduler: What the watchdogs run on. It must call back where raw events are pushed, as the scheduler of an
+            event loop does, and one of virtual time; the pipeline has no lock.
+
+    Raises:
+        TypeError: Watchdogs without a scheduler.
     """
-    return _operator(lambda emit: _Whole(emit, "on_signal", dialect, limits, clock, progress, on_reject))
+    if watchdogs is not None and scheduler is None:
+        raise TypeError("watchdogs need a scheduler, such as AsyncIOScheduler(asyncio.get_running_loop())")
+    return _operator(
+        lambda emit: _Whole(emit, "on_signal", dialect, limits, clock, progress, on_reject, watchdogs, scheduler)
+    )
 
 
 def states(

@@ -52,7 +52,11 @@ class Stats(Struct, kw_only=True):
         evicted_runs: Ended runs forgotten.
         signals: Signals given out.
         failures: Exceptions of subscribers.
-        conflated: Values that slow subscribers skipped.
+        conflated: Values that slow subscribers skipped, or got joined to one another.
+        stalled: Limits of the watchdogs that runs have passed.
+        loop_stalls: Times that the event loop stood still for longer than a second.
+        open_sources: Sources that are read now.
+        waiting_sources: Sources that wait until another one ends (``max_connections``).
     """
 
     events: int = 0
@@ -71,3 +75,7 @@ class Stats(Struct, kw_only=True):
     signals: int = 0
     failures: int = 0
     conflated: int = 0
+    stalled: int = 0
+    loop_stalls: int = 0
+    open_sources: int = 0
+    waiting_sources: int = 0

@@ -20,16 +20,30 @@ __all__ = ["Orphans", "RunRecord", "Scope", "Tombstones"]
 class RunRecord:
     """One run: its latest state, and what is no part of the state."""
 
-    __slots__ = ("intake", "interrupted", "order", "paused", "replaying", "stalled", "state")
+    __slots__ = (
+        "given_up",
+        "heard",
+        "intake",
+        "interrupted",
+        "order",
+        "paused",
+        "replaying",
+        "stalled",
+        "state",
+        "watch",
+    )
 
     def __init__(self, state: RunState, intake: Any, order: int) -> None:
         self.state = state
-        self.intake = intake  # the source that spoke of it last
+        self.intake = intake  # the source that spoke of it last; None once a watchdog gave it up
         self.order = order  # of appearance
         self.replaying = False
         self.paused = -1  # the round for which `run.paused` was given
         self.interrupted = 0
         self.stalled = 0
+        self.heard = False  # of a snapshot, or of a message or step, since the last look of a watchdog
+        self.watch: Any = None  # the watchdogs' own notes
+        self.given_up: str | None = None  # why a watchdog ended it; until it is heard of again
 
 
 class Tombstones:

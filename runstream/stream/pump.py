@@ -56,6 +56,11 @@ class SourceHandle:
         """Whether it has ended, or was removed."""
         return self._intake.ended
 
+    @property
+    def waiting(self) -> bool:
+        """Whether it waits until another source ends, because as many are read as may be."""
+        return self._pump.waits(self)
+
     def remove(self) -> None:
         """Stop reading it; its runs that have not ended are interrupted (or paused). Without effect when done."""
         self._pump.remove(self, "the source was removed")
@@ -72,11 +77,22 @@ class Pump:
         gate: Holds the sources while a consumer is behind.
         dialect: Makes a decoder for each source; ``None`` for the canonical one.
         on_end: Called once, when nothing is left that could give anything.
+        max_connections: How many sources are read at once; further ones wait for the end of one, in order. A source
+            keeps its place while it is between two connections: a run that goes on comes before one that has not
+            begun.
     """
 
     def __init__(
-        self, engine: Engine, gate: Gate, dialect: Callable[[], Dialect] | None, on_end: Callable[[], None]
+        self,
+        engine: Engine,
+        gate: Gate,
+        dialect: Callable[[], Dialect] | None,
+        on_end: Callable[[], None],
+        max_connections: int = 2_048,
     ) -> None:
+        if max_connections < 1:
+            raise ValueError("max_connections must be 1 or more")
+        self.max_connections = max_connections
         self.turns = Turns()
         self.live: dict[SourceHandle, None] = {}
         self.started = False
@@ -85,6 +101,8 @@ class Pump:
         self._gate = gate
         self._dialect = dialect
         self._on_end = on_end
+        self._reading = 0
+        self._queue: OrderedDict[SourceHandle, None] = OrderedDict()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._holds = 0
@@ -95,7 +113,7 @@ class Pump:
         self._blank: SourceFailed | None = None
 
     def attach(self, source: Source, scope: str, name: str) -> SourceHandle:
-        """Add a source; it is read at once if reading has started."""
+        """Add a source; it is read at once if reading has started, and fewer are read than may be."""
         if self.ended or self._closed:
             raise RuntimeError("the stream has ended and takes no further source; RunStream.hold keeps it open")
         self._attached = True
@@ -116,12 +134,34 @@ class Pump:
                 self._read(handle)
             self.check()
 
+    @property
+    def reading(self) -> int:
+        """How many sources are read now."""
+        return self._reading
+
+    @property
+    def waiting(self) -> int:
+        """How many sources wait until another one ends."""
+        return len(self._queue)
+
+    def waits(self, handle: SourceHandle) -> bool:
+        """Whether this source is among those that wait."""
+        return handle in self._queue
+
+    def remove_intake(self, intake: Intake, reason: str) -> None:
+        """Stop the source that feeds this intake."""
+        for handle in self.live:
+            if handle._intake is intake:
+                self.remove(handle, reason)
+                return
+
     def remove(self, handle: SourceHandle, reason: str) -> None:
         """Stop one source."""
         if handle not in self.live or handle._removed is not None:
             return
         handle._removed = reason
         if handle._task is None:
+            self._queue.pop(handle, None)
             self._finish(handle, reason)
         else:
             handle._task.cancel()
@@ -166,6 +206,12 @@ class Pump:
         return End(self._engine.states(), self._failed, self._failure, self._blank, reason)
 
     def _read(self, handle: SourceHandle) -> None:
+        if self._reading >= self.max_connections:
+            if not self._queue:
+                _log.warning("sources_wait", source=handle.name, max_connections=self.max_connections)
+            self._queue[handle] = None
+            return
+        self._reading += 1
         task = asyncio.get_running_loop().create_task(
             _run(handle._source, handle._inlet), name=f"runstream source {handle.name}"
         )
@@ -173,7 +219,19 @@ class Pump:
         # Not in the coroutine: one that is cancelled before its first step runs nothing of itself.
         task.add_done_callback(lambda task: self._ended(handle, task))
 
+    def _next(self) -> None:
+        """A source has ended: the one that has waited longest takes its place."""
+        self._reading -= 1
+        if self._queue:
+            self._read(self._queue.popitem(last=False)[0])
+
     def _ended(self, handle: SourceHandle, task: asyncio.Task[None]) -> None:
+        try:
+            self._close(handle, task)
+        finally:
+            self._next()
+
+    def _close(self, handle: SourceHandle, task: asyncio.Task[None]) -> None:
         error: BaseException | None = None
         if not task.cancelled():
             error = task.exception()

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, TypeVar, overload
 
 from msgspec import structs
-from reactivex import Observable
+from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from runstream.core.limits import Limits, Stats
@@ -22,6 +22,7 @@ from runstream.intake import Dialect
 from runstream.model.run import Run
 from runstream.sources.adapters import Adaptable, adapt
 from runstream.stream.buffers import Gate, Policy
+from runstream.stream.care import Care
 from runstream.stream.channels import Channels
 from runstream.stream.doors import Doors
 from runstream.stream.failures import Failures
@@ -31,6 +32,7 @@ from runstream.stream.pump import Pump, SourceHandle
 from runstream.stream.selection import Selector, signal_classes
 from runstream.stream.subscribers import StreamIterator
 from runstream.stream.waiters import Waiters
+from runstream.watchdogs import Watchdogs
 
 __all__ = ["RunStream"]
 
@@ -58,6 +60,11 @@ class RunStream:
         wait_timeout: How long one slow asynchronous subscriber may hold the sources, in seconds.
         close_timeout: How long leaving the context may take, in seconds.
         buffer: How many items wait for each asynchronous subscriber.
+        max_connections: How many sources are read at once; further ones wait for the end of one, in order
+            (``stats.waiting_sources``, :attr:`SourceHandle.waiting`). A source between two connections keeps its
+            place. Mind the process's limit of open files.
+        watchdogs: Which runs count as stalled, and which of those are ended.
+        scheduler: What the watchdogs run on, in the stream's event loop; the running loop's own by default.
     """
 
     def __init__(
@@ -70,14 +77,18 @@ class RunStream:
         wait_timeout: float = 30.0,
         close_timeout: float = 5.0,
         buffer: int = 1024,
+        max_connections: int = 2_048,
+        watchdogs: Watchdogs | None = None,
+        scheduler: abc.SchedulerBase | None = None,
     ) -> None:
         self._engine = engine = Engine(limits=limits, clock=clock, progress=False)
         self._close_timeout = close_timeout
         self._failures = Failures(on_subscriber_error, self._abort)
         self._closing: asyncio.Event | None = None
         gate = Gate(wait_timeout)
-        self._pump = Pump(engine, gate, dialect, self._finish)
-        self._waiters = Waiters(engine.states, engine.state)
+        self._pump = Pump(engine, gate, dialect, self._finish, max_connections)
+        self._waiters = Waiters(engine.states, engine.state, engine.given_up)
+        self._care = Care(engine, self._pump, gate, self._waiters, watchdogs, scheduler)
         self._channels = Channels(engine, self._failures, self._waiters)
         held = engine.limits.max_open_runs + engine.limits.max_finished_runs
         self._doors = Doors(
@@ -114,7 +125,14 @@ class RunStream:
     @property
     def stats(self) -> Stats:
         """What happened so far, in counts."""
-        return structs.replace(self._engine.stats(), failures=self._failures.count, conflated=self._doors.conflated)
+        return structs.replace(
+            self._engine.stats(),
+            failures=self._failures.count,
+            conflated=self._doors.conflated,
+            loop_stalls=self._care.loop_stalls,
+            open_sources=self._pump.reading,
+            waiting_sources=self._pump.waiting,
+        )
 
     @property
     def orphans(self) -> dict[str, tuple[Event, ...]]:
@@ -219,6 +237,7 @@ class RunStream:
         """
         if not self._pump.ended:
             self._pump.start()
+            self._care.start()
 
     async def result(self, run_id: str | None = None, *, scope: str = "") -> Run:
         """The run, as soon as it has ended, in whatever way: a failed run is a value.
@@ -341,6 +360,7 @@ class RunStream:
             raise
 
     def _finish(self) -> None:
+        self._care.stop()
         self._channels.complete()
         self._waiters.end(self._pump.ending())
 

@@ -8,9 +8,10 @@ from typing import Any, Final, TypeVar
 
 from runstream.core.signals import ActionRequired, RunInterrupted, RunPaused, RunStalled, RunStatusChanged
 from runstream.core.state import RunState
+from runstream.errors import IncompleteStream
 from runstream.model.run import Run
 from runstream.stream.selection import PROGRESS, RUN_LEVEL
-from runstream.stream.waiting import End, Key, Result, Results, Waiter, When
+from runstream.stream.waiting import End, Key, Result, Results, Waiter, When, key_of
 
 __all__ = ["Waiters"]
 
@@ -26,13 +27,19 @@ class Waiters:
     Args:
         states: Gives the states held, in order of appearance.
         state: Gives the state of a run by id and scope, if it is held.
+        given_up: Tells by id and scope why a watchdog ended the run, if one did.
     """
 
     def __init__(
-        self, states: Callable[[], tuple[RunState, ...]], state: Callable[[str, str], RunState | None]
+        self,
+        states: Callable[[], tuple[RunState, ...]],
+        state: Callable[[str, str], RunState | None],
+        given_up: Callable[[str, str], str | None] = lambda run_id, scope: None,
     ) -> None:
+        self._given_up = given_up
         self._states = states
         self._state = state
+        self._abandoned: dict[Key, None] = {}  # what watchdogs ended; who was heard of since is still among them
         self._waiting: list[Waiter[Any]] = []
         self._latest: dict[Key, dict[type, Any]] = {}
         self._prune_at = _MIN_PRUNE
@@ -57,6 +64,12 @@ class Waiters:
         self._end = end
         for waiter in self._waiting:
             waiter.end(end)
+
+    def give_up(self, state: RunState, reason: str) -> None:
+        """A watchdog has ended a run: who waits for it waits no longer."""
+        self._abandoned[key_of(state)] = None
+        for waiter in self._waiting:
+            waiter.give_up(state, _abandoned(state, reason))
 
     def fail(self, error: Exception) -> None:
         """The stream itself can not go on."""
@@ -96,6 +109,11 @@ class Waiters:
             waiter.fail(self._fatal)
         elif self._end is not None:
             waiter.end(self._end)
+        else:
+            for scope, run_id in self._abandoned:
+                state, reason = self._state(run_id, scope), self._given_up(run_id, scope)
+                if state is not None and reason is not None:
+                    waiter.give_up(state, _abandoned(state, reason))
         self._waiting.append(waiter)
         if on_change is not None:
             on_change()
@@ -126,6 +144,7 @@ class Waiters:
     def _prune(self) -> None:
         """Forget what the engine has forgotten; in proportion, so that it costs nothing a run."""
         self._latest = {key: kinds for key, kinds in self._latest.items() if self._state(key[1], key[0]) is not None}
+        self._abandoned = {key: None for key in self._abandoned if self._given_up(key[1], key[0]) is not None}
         self._prune_at = max(_MIN_PRUNE, 2 * len(self._latest))
 
     def _true_now(self) -> list[Any]:
@@ -136,6 +155,10 @@ class Waiters:
             if state is not None:
                 found.extend(signal for signal in kinds.values() if _still(signal, state))
         return found
+
+
+def _abandoned(state: RunState, reason: str) -> IncompleteStream:
+    return IncompleteStream(f"{state.run_id} was ended by a watchdog: {reason}", (state,))
 
 
 def _still(signal: Any, state: RunState) -> bool:

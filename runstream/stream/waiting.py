@@ -83,6 +83,9 @@ class Waiter(Generic[T]):
     def end(self, end: End) -> None:
         """The stream ended."""
 
+    def give_up(self, state: RunState, error: IncompleteStream) -> None:
+        """A watchdog has ended a run."""
+
     def resolve(self, value: T) -> None:
         if not self.future.done():
             self.future.set_result(value)
@@ -119,8 +122,14 @@ class Result(Waiter[Run]):
         elif kind in TERMINAL and signal.scope == self._scope and self._run_id in (None, signal.run_id):
             self.resolve(signal.run)
 
+    def give_up(self, state: RunState, error: IncompleteStream) -> None:
+        if state.scope == self._scope and (state.run_id == self._run_id or state.run_id in self._seen):
+            self.fail(error)
+
     def end(self, end: End) -> None:
-        mine = tuple(s for s in end.states if s.scope == self._scope and s.run_id in self._seen)
+        mine = tuple(
+            s for s in end.states if s.scope == self._scope and (s.run_id == self._run_id or s.run_id in self._seen)
+        )
         if mine:
             self.fail(end.incomplete(mine))
             return
@@ -145,6 +154,9 @@ class Results(Waiter[tuple[Run, ...]]):
             self._runs.setdefault((signal.scope, signal.run_id), None)
         elif kind in TERMINAL:
             self._runs[signal.scope, signal.run_id] = signal.run
+
+    def give_up(self, state: RunState, error: IncompleteStream) -> None:
+        self.fail(error)  # one run is left open, and the stream might not end for long
 
     def end(self, end: End) -> None:
         left = tuple(s for s in end.states if not s.is_terminal)
@@ -190,6 +202,10 @@ class When(Waiter[Any]):
         if type(signal) in TERMINAL and self._run_id is not None and self._kinds <= RUN_LEVEL:
             # A run that has ended gives no further signal of itself: waiting on would be for ever.
             self.fail(IncompleteStream(f"run {self._run_id} ended {signal.run.status.value} without it"))
+
+    def give_up(self, state: RunState, error: IncompleteStream) -> None:
+        if state.run_id == self._run_id and self._scope in (None, state.scope):
+            self.fail(error)
 
     def end(self, end: End) -> None:
         names = " or ".join(sorted(kind.__struct_config__.tag for kind in self._kinds))  # type: ignore[attr-defined]
