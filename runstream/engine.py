@@ -16,7 +16,8 @@ from msgspec import structs
 from runstream.core.derive import derive, progress_signal
 from runstream.core.limits import Limits, Stats
 from runstream.core.reduce import Outcome, append, apply
-from runstream.core.registry import RunRecord, Scope
+from runstream.core.registry import RunRecord, Scope, Tombstones, Waiting
+from runstream.core.shared import Shared
 from runstream.core.signals import RunInterrupted, RunPaused, RunStalled, Signal
 from runstream.core.snapshots import asks_again
 from runstream.core.state import RunState
@@ -74,6 +75,10 @@ class Engine:
         self.signals = 0
         self.handlers = self._table()
         self._scopes: dict[str, Scope] = {}
+        self._waiting = Waiting(self.limits.max_orphans)
+        self._tombstones = Tombstones(self.limits.max_tombstones)
+        self._shared = Shared()
+        self._left: dict[RunRecord, None] = {}  # runs that were interrupted, the oldest first
         self._finished: OrderedDict[tuple[str, str], tuple[RunRecord, float]] = OrderedDict()
         self._open = 0
         self._order = 0
@@ -103,13 +108,20 @@ class Engine:
         limits = self.limits
         if dialect is None:
             dialect = AssistantsDialect(max_message_bytes=limits.max_message_bytes, max_nesting=limits.max_nesting)
-        return Intake(self, name, self._scope(scope), dialect, limits.dedupe_window)
+        held = self._scope(scope)
+        held.intakes += 1
+        return Intake(self, name, held, dialect, limits.dedupe_window)
 
     def _scope(self, name: str) -> Scope:
         held = self._scopes.get(name)
         if held is None:
-            held = self._scopes[name] = Scope(name, self.limits.max_orphans, self.limits.max_tombstones)
+            held = self._scopes[name] = Scope(name, self._waiting, self._tombstones)
         return held
+
+    def leave(self, scope: Scope) -> None:
+        """Forget a scope of which nothing is held any more."""
+        if scope.idle and self._scopes.get(scope.name) is scope:
+            del self._scopes[scope.name]
 
     def states(self) -> tuple[RunState, ...]:
         """The states of all held runs, in order of appearance."""
@@ -145,12 +157,12 @@ class Engine:
 
     def stats(self) -> Stats:
         """What happened so far, in counts."""
-        orphans = sum(scope.orphans.count for scope in self._scopes.values())
         return structs.replace(
             self.counts,
             events=self.events,
             signals=self.signals,
-            orphans=orphans,
+            orphans=len(self._waiting.order),
+            forgotten_tombstones=self._tombstones.forgotten,
             open_runs=self._open,
             finished_runs=len(self._finished),
         )
@@ -175,6 +187,7 @@ class Engine:
                 record.paused = state.round
                 self.emit(RunPaused(*head, state.run, state.round))
         else:
+            self._left[record] = None
             record.interrupted += 1
             self.emit(RunInterrupted(*head, state.run, reason, last_id, attempts, record.interrupted))
 
@@ -192,9 +205,14 @@ class Engine:
         intake.drop(record)
         record.intake = None
         record.given_up = reason
+        self._left[record] = None
         record.interrupted += 1
         head = (state.run_id, state.thread_id, state.scope, self.clock())
         self.emit(RunInterrupted(*head, state.run, reason, intake.last_id, 0, record.interrupted))
+
+    def taken_up(self, record: RunRecord) -> None:
+        """A run that was interrupted is heard of again."""
+        self._left.pop(record, None)
 
     def emit(self, signal: Signal) -> None:
         """Give out a signal."""
@@ -231,12 +249,15 @@ class Engine:
             if record.replaying and (changed or asks_again(record.state, event.data)):
                 record.replaying = False  # it is told again no more, or has come to the present round
             return
-        if id in scope.tombstones:
+        if scope.forgot(id):
             self.counts.late += 1
             return
         if self._open >= self.limits.max_open_runs and not event.data.is_terminal:
-            self._refuse(intake, event, f"More than {self._open} open runs (max_open_runs)")
-            return
+            if not self._left:
+                self._refuse(intake, event, f"More than {self._open} open runs (max_open_runs)")
+                return
+            self._evict(next(iter(self._left)))  # nobody may ever speak of it again
+        self._shared.share(event.data)
         state, _ = apply(None, event, at=at, scope=scope.name)
         assert state is not None
         record = scope.runs[id] = RunRecord(state, intake, self._order)
@@ -263,15 +284,18 @@ class Engine:
         if record.intake is not intake:
             intake.take(record)
         record.heard = True
-        known = data.id in scope.objects
-        scope.objects[data.id] = record
+        owner = scope.objects.get(data.id)
+        if owner is not record:
+            record.objects.append(data.id)
+            scope.objects[data.id] = record
         self._apply(record, event, at, restart=intake.restarts(event))
         if data.is_terminal:
             intake.object_ended(data.id)
-        if not known:
+        if owner is None:
             self._adopt(scope, data.id)
         if isinstance(data, RunStep) and data.message_id is not None and data.message_id not in scope.objects:
             # The step says whose the message is, before or even without the message itself.
+            record.objects.append(data.message_id)
             scope.objects[data.message_id] = record
             self._adopt(scope, data.message_id)
 
@@ -284,6 +308,7 @@ class Engine:
             if record is None:
                 self._hold(intake, run_id or event.data.id, event, at)
                 return
+            record.objects.append(event.data.id)
             intake._scope.objects[event.data.id] = record
         if record.intake is not intake:
             intake.take(record)
@@ -341,7 +366,7 @@ class Engine:
     def _hold(self, intake: Intake, id: str, event: Event, at: float) -> None:
         scope = intake._scope
         data: Any = event.data
-        if id in scope.tombstones or data.id in scope.tombstones:
+        if scope.forgot(id) or scope.forgot(data.id):
             self.counts.late += 1
             return
         dropped = scope.orphans.hold(id, event, intake, at)
@@ -358,6 +383,7 @@ class Engine:
     def _finish(self, record: RunRecord, at: float) -> None:
         state = record.state
         self._open -= 1
+        self._left.pop(record, None)
         record.intake.drop(record)
         record.intake.object_ended(state.run_id)
         self._finished[state.scope, state.run_id] = (record, at)
@@ -369,17 +395,20 @@ class Engine:
             self._evict(oldest)
 
     def _evict(self, record: RunRecord) -> None:
-        """Forget an ended run, leaving tombstones that keep its late events quiet."""
+        """Forget a run, leaving tombstones that keep its late events quiet."""
         state = record.state
         scope = self._scopes[state.scope]
-        del self._finished[state.scope, state.run_id]
+        if self._finished.pop((state.scope, state.run_id), None) is None:
+            self._open -= 1
+            del self._left[record]
         del scope.runs[state.run_id]
-        scope.tombstones.add(state.run_id)
-        for item in state._objects:
-            for id in (item.id, item.full.message_id if isinstance(item.full, RunStep) else None):
-                if id is not None and scope.objects.pop(id, None) is not None:
-                    scope.tombstones.add(id)
+        scope.forget(state.run_id)
+        for id in record.objects:
+            if scope.objects.get(id) is record:  # else another run has claimed it since
+                del scope.objects[id]
+                scope.forget(id)
         self.counts.evicted_runs += 1
+        self.leave(scope)
 
     def _count_issues(self, event: Event) -> None:
         if event.origin is not None and event.origin.issues:

@@ -55,7 +55,7 @@ class Intake:
         # A dialect may offer the shortest way for its commonest event; see AssistantsDialect.
         self._fragment: Callable[[bytes], Any] | None = getattr(dialect, "fragment", None)
         self._fragment_bytes: int = getattr(dialect, "fragment_bytes", 0)
-        self._dedupe = Deduper(window)
+        self._dedupe = Deduper(window, engine.counts)
         self._open: dict[str, RunRecord] = {}
         self._created: set[str] = set()  # objects created in this connection; kept from the second on
         self._counts: dict[str, int] = {}
@@ -136,6 +136,7 @@ class Intake:
             held._open.pop(record.state.run_id, None)
         record.intake = self
         record.given_up = None
+        self._engine.taken_up(record)
         if not record.state.is_terminal:
             self._open[record.state.run_id] = record
 
@@ -188,6 +189,11 @@ class Intake:
             self._engine.abandon(record, reason, last_id or self.last_id, attempts)
         self._open.clear()
         self._say(SourceEnded, "ended", reason, attempts)
+        # Runs that are still held keep their source; what it remembers is of no use to them.
+        self._dedupe.clear()
+        self._created.clear()
+        self._scope.intakes -= 1
+        self._engine.leave(self._scope)
 
     def _count(self, what: str) -> None:
         self._counts[what] = self._counts.get(what, 0) + 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections import OrderedDict, deque
 
+from runstream.core.limits import Stats
 from runstream.events import Event
 
 __all__ = ["Deduper", "Sighting"]
@@ -27,11 +28,13 @@ class Deduper:
 
     Args:
         window: How many ids are remembered at most.
+        counts: Where to count those that went to make room.
     """
 
-    __slots__ = ("_by_object", "_expendable", "_seen", "_window")
+    __slots__ = ("_by_object", "_counts", "_expendable", "_seen", "_window")
 
-    def __init__(self, window: int = 65_536) -> None:
+    def __init__(self, window: int = 65_536, counts: Stats | None = None) -> None:
+        self._counts = counts or Stats()
         self._seen: OrderedDict[str | int, tuple[int, str | None]] = OrderedDict()
         self._by_object: dict[str, dict[str | int, None]] = {}
         self._expendable: deque[str | int] = deque()
@@ -65,7 +68,14 @@ class Deduper:
             self._forget_one()
         return Sighting.NEW
 
+    def clear(self) -> None:
+        """Forget all ids."""
+        self._seen.clear()
+        self._by_object.clear()
+        self._expendable.clear()
+
     def _forget_one(self) -> None:
+        self._counts.forgotten_ids += 1
         if self._expendable:
             del self._seen[self._expendable.popleft()]
             return

@@ -14,12 +14,13 @@ class Limits(Struct, frozen=True, kw_only=True):
         max_message_bytes: Size of one raw event (bytes); larger ones are rejects.
         max_nesting: Nesting of its JSON (levels); deeper ones are rejects.
         max_index: Index of a content part, tool call, output or annotation in a delta; larger ones are rejects.
-        max_open_runs: Runs that have not ended; the events of one more are rejects.
+        max_open_runs: Runs that have not ended; one more makes the oldest of those that were interrupted go, and if
+            there is none, its events are rejects.
         max_finished_runs: Ended runs kept for late comers; the oldest is forgotten first.
         max_finished_age: How long an ended run is kept (seconds).
-        max_orphans: Events kept for runs not seen yet; the oldest becomes a reject.
+        max_orphans: Events kept, over all scopes, for runs not seen yet; the oldest becomes a reject.
         dedupe_window: Event ids remembered per source.
-        max_tombstones: Forgotten runs, messages and steps whose late events stay quiet.
+        max_tombstones: Forgotten runs, messages and steps, of all scopes, whose late events stay quiet.
     """
 
     max_message_bytes: int = 16 * 2**20
@@ -49,7 +50,9 @@ class Stats(Struct, kw_only=True):
         orphans: Events held for runs not seen yet.
         open_runs: Runs that have not ended.
         finished_runs: Ended runs still kept.
-        evicted_runs: Ended runs forgotten.
+        evicted_runs: Runs forgotten: ended ones, and interrupted ones where ``max_open_runs`` asked for it.
+        forgotten_ids: Event ids that went to make room (``dedupe_window``).
+        forgotten_tombstones: Ids of forgotten runs, messages and steps that went to make room (``max_tombstones``).
         signals: Signals given out.
         failures: Exceptions of subscribers.
         conflated: Values that slow subscribers skipped, or got joined to one another.
@@ -72,6 +75,8 @@ class Stats(Struct, kw_only=True):
     open_runs: int = 0
     finished_runs: int = 0
     evicted_runs: int = 0
+    forgotten_ids: int = 0
+    forgotten_tombstones: int = 0
     signals: int = 0
     failures: int = 0
     conflated: int = 0

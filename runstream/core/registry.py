@@ -5,6 +5,7 @@ forgotten, and the events of runs that were not seen yet.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from typing import Any, TypeAlias
 
 from runstream.core.state import RunState
@@ -14,7 +15,7 @@ from runstream.model.step import RunStep
 # An event, the intake that it came by, and when (Unix seconds).
 Held: TypeAlias = tuple[Event, Any, float]
 
-__all__ = ["Orphans", "RunRecord", "Scope", "Tombstones"]
+__all__ = ["Orphans", "RunRecord", "Scope", "Tombstones", "Waiting"]
 
 
 class RunRecord:
@@ -25,6 +26,7 @@ class RunRecord:
         "heard",
         "intake",
         "interrupted",
+        "objects",
         "order",
         "paused",
         "replaying",
@@ -37,6 +39,7 @@ class RunRecord:
         self.state = state
         self.intake = intake  # the source that spoke of it last; None once a watchdog gave it up
         self.order = order  # of appearance
+        self.objects: list[str] = []  # ids by which the scope knows it
         self.replaying = False
         self.paused = -1  # the round for which `run.paused` was given
         self.interrupted = 0
@@ -52,39 +55,50 @@ class Tombstones:
     A collision makes a new object look old, at odds of about one in 10^13 with a million ids.
     """
 
-    __slots__ = ("_limit", "_new", "_old")
+    __slots__ = ("_limit", "_new", "_old", "forgotten")
 
     def __init__(self, limit: int) -> None:
+        self.forgotten = 0  # ids that went to make room
         self._limit = max(1, limit // 2)
         self._new: set[int] = set()
         self._old: set[int] = set()
 
-    def add(self, id: str) -> None:
-        """Remember an id."""
+    def add(self, key: Hashable) -> None:
+        """Remember what has this key."""
         if len(self._new) >= self._limit:
+            self.forgotten += len(self._old)
             self._old, self._new = self._new, set()
-        self._new.add(hash(id))
+        self._new.add(hash(key))
 
-    def __contains__(self, id: str) -> bool:
-        return (found := hash(id)) in self._new or found in self._old
+    def __contains__(self, key: Hashable) -> bool:
+        return (found := hash(key)) in self._new or found in self._old
+
+
+class Waiting:
+    """The order of arrival of all held events, of every scope; what goes over its limit gives way."""
+
+    __slots__ = ("limit", "next", "order")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.next = 0
+        self.order: OrderedDict[int, tuple[Orphans, str]] = OrderedDict()  # whose it is, and what it waits for
 
 
 class Orphans:
-    """Events held until their run is seen, by the id that they speak of; bounded over all of them."""
+    """Events of one scope held until their run is seen, by the id that they speak of; bounded over all scopes."""
 
-    __slots__ = ("_held", "_limit", "_next", "_order", "_owners")
+    __slots__ = ("_held", "_owners", "_waiting")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, waiting: Waiting) -> None:
+        self._waiting = waiting
         self._held: dict[str, dict[int, Held]] = {}
-        self._order: OrderedDict[int, str] = OrderedDict()  # of arrival: what each event waits for
         self._owners: dict[str, str] = {}  # the run that a message or step waits for, as a held event has it
-        self._limit = limit
-        self._next = 0
 
     @property
     def count(self) -> int:
         """How many events are held."""
-        return len(self._order)
+        return sum(len(items) for items in self._held.values())
 
     def hold(self, id: str, event: Event, intake: Any, at: float) -> Held | None:
         """Hold an event; returns the oldest one if it had to give way."""
@@ -95,15 +109,19 @@ class Orphans:
             self._owners[data.id] = id
             if isinstance(data, RunStep) and data.message_id is not None:
                 self._owners[data.message_id] = id
-        self._held.setdefault(id, {})[self._next] = (event, intake, at)
-        self._order[self._next] = id
-        self._next += 1
-        if len(self._order) <= self._limit:
+        waiting = self._waiting
+        self._held.setdefault(id, {})[waiting.next] = (event, intake, at)
+        waiting.order[waiting.next] = (self, id)
+        waiting.next += 1
+        if len(waiting.order) <= waiting.limit:
             return None
-        number, oldest = self._order.popitem(last=False)
-        held = self._held[oldest].pop(number)
-        if not self._held[oldest]:
-            del self._held[oldest]
+        number, (whose, oldest) = waiting.order.popitem(last=False)
+        return whose._give_way(oldest, number)
+
+    def _give_way(self, id: str, number: int) -> Held:
+        held = self._held[id].pop(number)
+        if not self._held[id]:
+            del self._held[id]
         self._disown(held)
         return held
 
@@ -111,7 +129,7 @@ class Orphans:
         """The events that waited for this id, in order; they are held no more."""
         items = self._held.pop(id, {})
         for number, held in items.items():
-            del self._order[number]
+            del self._waiting.order[number]
             self._disown(held)
         return list(items.values())
 
@@ -130,13 +148,33 @@ class Orphans:
 
 
 class Scope:
-    """The runs of one scope, and their messages and steps."""
+    """The runs of one scope, and their messages and steps.
 
-    __slots__ = ("name", "objects", "orphans", "runs", "tombstones")
+    Args:
+        name: Its name.
+        waiting: The order of the held events of all scopes.
+        tombstones: What was forgotten in any scope.
+    """
 
-    def __init__(self, name: str, max_orphans: int, max_tombstones: int) -> None:
+    __slots__ = ("_tombstones", "intakes", "name", "objects", "orphans", "runs")
+
+    def __init__(self, name: str, waiting: Waiting, tombstones: Tombstones) -> None:
         self.name = name
+        self.intakes = 0  # sources that have not ended
         self.runs: dict[str, RunRecord] = {}
         self.objects: dict[str, RunRecord] = {}
-        self.orphans = Orphans(max_orphans)
-        self.tombstones = Tombstones(max_tombstones)
+        self.orphans = Orphans(waiting)
+        self._tombstones = tombstones
+
+    def forget(self, id: str) -> None:
+        """Note that a run, message or step is done with."""
+        self._tombstones.add((self.name, id))
+
+    def forgot(self, id: str) -> bool:
+        """Whether a run, message or step was done with."""
+        return (self.name, id) in self._tombstones
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held, and nothing is left that could give anything."""
+        return not (self.intakes or self.runs or self.orphans)
