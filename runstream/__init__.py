@@ -83,6 +83,7 @@ from runstream.model import (
 from runstream.operators import Change, decoded, deduped, derived, pipeline, reduced, states
 from runstream.raw import RawEvent
 from runstream.server import RecordingServer, serve_recording
+from runstream.sinks.live import LiveView
 from runstream.sinks.log import log_record, log_signals
 from runstream.sources.base import Inlet, Source
 from runstream.sources.reconnect import Reconnect
@@ -114,6 +115,7 @@ __all__ = [
     "Inlet",
     "Intake",
     "Limits",
+    "LiveView",
     "Malformed",
     "Message",
     "MessageCompleted",

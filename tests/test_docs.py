@@ -24,6 +24,14 @@ def test_the_reference_is_the_docstrings() -> None:
     assert (ROOT / "docs" / "api.md").read_text(encoding="utf-8") == page
 
 
+def test_the_picture_of_the_terminal_is_the_view() -> None:
+    """docs/terminal.svg says what its script draws of the demo."""
+    script = runpy.run_path(str(ROOT / "docs" / "make_terminal.py"))
+    drawn = script["words"](script["picture"]())
+    assert "completed" in drawn
+    assert script["words"]((ROOT / "docs" / "terminal.svg").read_text(encoding="utf-8")) == drawn
+
+
 def test_every_page_is_in_the_index() -> None:
     """No page of the documentation is out of reach."""
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")

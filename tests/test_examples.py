@@ -31,6 +31,11 @@ EXPECTED = {
         "run_demo_failed_0001 failed, 57 tokens",
     ],
     "05_log.py": ['"event": "run.failed"', '"error_code": "rate_limit_exceeded"'],
+    "08_live_terminal.py": [
+        "run_demo_failed_0001 failed: somebody should look",
+        "demo_search_0001  completed",
+        "4 runs · 3 completed · 1 failed",
+    ],
 }
 
 

@@ -10,8 +10,8 @@ from typing import Final
 
 from runstream import demo as recordings
 from runstream.cli.exit_codes import ExitCode
-from runstream.cli.render import make_view
-from runstream.cli.terminal import Output, clip, complain
+from runstream.cli.screen import make_view
+from runstream.cli.terminal import clip, complain
 from runstream.cli.watching import Seen, watch_source
 from runstream.core.signals import ActionRequired
 from runstream.server import serve_recording
@@ -29,7 +29,7 @@ _SCENES: Final = [scene for act in recordings.SCRIPT for scene in act]
 
 def demo(args: argparse.Namespace) -> int:
     """Play the show; 0 if every run ended as scripted."""
-    seen = asyncio.run(_demo(json=args.json, pace=args.pace))
+    seen = asyncio.run(_demo(json=args.json, plain=args.plain, pace=args.pace))
     found = {state.run_id: state.status.value for state in seen.states}
     odd = 0
     for scene in _SCENES:
@@ -42,8 +42,8 @@ def demo(args: argparse.Namespace) -> int:
     return ExitCode.NOT_COMPLETED if odd or found else ExitCode.COMPLETED
 
 
-async def _demo(*, json: bool, pace: float) -> Seen:
-    view = make_view(Output(json=json), json=json)
+async def _demo(*, json: bool, plain: bool, pace: float) -> Seen:
+    view = make_view(json=json, plain=plain)
     async with AsyncExitStack() as stack:
 
         async def play(items: Iterable[RawItem]) -> Source:

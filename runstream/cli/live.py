@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from runstream.cli import files
 from runstream.cli.exit_codes import ExitCode, UsageError
-from runstream.cli.render import make_view
+from runstream.cli.screen import make_view
 from runstream.cli.terminal import Output, clip, complain, escape
 from runstream.cli.watching import watch_source
 from runstream.server import serve_recording
@@ -28,7 +28,7 @@ def watch(args: argparse.Namespace) -> int:
     _check_url(args.url)
     # A command's exit code must say what became of this stream. Connecting again is for programs that go on.
     source = WebSocketSource(args.url, headers=dict(args.header), reconnect=None)
-    view = make_view(Output(json=args.json), json=args.json)
+    view = make_view(json=args.json, plain=args.plain)
     seen = asyncio.run(watch_source(source, view, quiet=args.json))
     return seen.tally.code(seen.states)
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 import msgspec
@@ -13,8 +14,9 @@ import msgspec
 from runstream.cli import files
 from runstream.cli.describe import run_facts
 from runstream.cli.exit_codes import Tally
-from runstream.cli.render import View, make_view
+from runstream.cli.render import View
 from runstream.cli.report import Rejects, report_orphans
+from runstream.cli.screen import make_view
 from runstream.cli.terminal import Output, clip, complain, escape, escape_json
 from runstream.core.derive import run_duration
 from runstream.core.limits import Limits
@@ -27,12 +29,13 @@ __all__ = ["fold", "replay"]
 
 # A file ends, so its runs need not be forgotten before the last one is shown.
 _KEEP_ALL: Final = Limits(max_finished_runs=sys.maxsize, max_finished_age=float("inf"))
+_NOTHING: Final = nullcontext()
 
 
 def replay(args: argparse.Namespace) -> int:
     """Show the signals of recordings."""
     files.check(args.files)
-    view = make_view(Output(json=args.json), json=args.json)
+    view = make_view(json=args.json, plain=args.plain)
     tally = Tally()
     clock = _Clock()
     engine = Engine(limits=Limits(), clock=clock.now)
@@ -43,12 +46,13 @@ def replay(args: argparse.Namespace) -> int:
 
     engine.on_signal = show
     try:
-        rejects = _feed(engine, args.files, clock, view)
+        with view.reading(engine) as turn:
+            rejects = _feed(engine, args.files, clock, view, turn)
     finally:
         view.close()
     rejects.total()
     report_orphans(engine.orphans())
-    if not args.json or not tally.seen:
+    if not (args.json or view.counts) or not tally.seen:
         complain(tally.summary(engine.states()))
     return tally.code(engine.states())
 
@@ -85,7 +89,13 @@ class _Clock:
         return time.time() if self.at is None else self.at
 
 
-def _feed(engine: Engine, paths: Sequence[str], clock: _Clock, view: View | None = None) -> Rejects:
+def _feed(
+    engine: Engine,
+    paths: Sequence[str],
+    clock: _Clock,
+    view: View | None = None,
+    turn: AbstractContextManager[object] = _NOTHING,
+) -> Rejects:
     """Put the files into the engine, one after the other, each as a source of its own."""
     rejects = Rejects()
     engine.on_reject = rejects.add
@@ -98,10 +108,12 @@ def _feed(engine: Engine, paths: Sequence[str], clock: _Clock, view: View | None
                     if view is not None:
                         # Without times of arrival, time tells how fast the file was read: that helps nobody.
                         view.times = item.at is not None
-                intake.feed(item)
+                with turn:
+                    intake.feed(item)
         finally:
             # Where reading fails in the middle, too, the runs that it leaves open are told.
-            intake.end("the recording ended")
+            with turn:
+                intake.end("the recording ended")
     return rejects
 
 

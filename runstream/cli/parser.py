@@ -133,6 +133,9 @@ def build_parser() -> argparse.ArgumentParser:
         made[name].add_argument("files", nargs="+", metavar="FILE", help="a recording, or - for standard input")
     for name in ("demo", "watch", "replay"):
         made[name].add_argument("--json", action="store_true", help="one signal a line, as JSON")
+        made[name].add_argument(
+            "--plain", action="store_true", help="one signal a line, on a terminal too, instead of the live view"
+        )
     made["fold"].add_argument("--json", action="store_true", help="one run a line, as JSON")
     made["demo"].add_argument(
         "--pace",

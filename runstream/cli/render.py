@@ -1,15 +1,16 @@
 """Signals in, lines out: as JSON for programs, as columns for people, with text as it grows.
 
-A view is anything with `show` and `close`; a live one may join these two without any command knowing.
+A view is anything with these few methods; `runstream.cli.screen` has one that draws instead.
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from typing import Protocol
 
 from runstream.cli.describe import describe, style_of
 from runstream.cli.growth import Growth
-from runstream.cli.terminal import Output, escape, escape_json
+from runstream.cli.terminal import Output, escape_json
 from runstream.core.signals import (
     ArgumentsDelta,
     MessageCompleted,
@@ -21,13 +22,13 @@ from runstream.core.signals import (
     TextReplaced,
     ToolCallCompleted,
 )
+from runstream.engine import Engine
+from runstream.sinks.names import NAME_WIDTH, Names
+from runstream.stream import RunStream
 
-__all__ = ["JsonView", "PlainView", "View", "make_view", "short_id"]
+__all__ = ["JsonView", "PlainView", "View"]
 
-_ID_WIDTH = 16
 _NAME_WIDTH = 21  # the longest name, message.text_replaced
-_HUES = 6
-_MAX_NAMES = 1000  # short names remembered, so that a watch of many days does not grow
 
 
 class View(Protocol):
@@ -36,24 +37,41 @@ class View(Protocol):
     times: bool
     """Whether the time of a signal means anything to a reader."""
 
+    counts: bool
+    """Whether it says at its end how many runs there were, and how they ended."""
+
     def show(self, signal: Signal) -> None:
         """Show one signal."""
 
     def close(self) -> None:
         """Finish what was begun; nothing more comes."""
 
+    def watching(self, stream: RunStream) -> AbstractAsyncContextManager[object]:
+        """What to enter while a stream is read."""
 
-def make_view(output: Output, *, json: bool) -> View:
-    """The view that fits."""
-    return JsonView(output) if json else PlainView(output)
+    def reading(self, engine: Engine) -> AbstractContextManager[AbstractContextManager[object]]:
+        """What to enter while an engine is fed; it gives what to enter for each time that it is."""
 
 
-class JsonView:
-    """One signal a line, as JSON."""
+class _Lines:
+    """A view that writes down what it is shown, and needs to know of nothing else."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
         self.times = True
+        self.counts = False
+
+    def watching(self, stream: RunStream) -> AbstractAsyncContextManager[object]:
+        """Nothing to do."""
+        return nullcontext()
+
+    def reading(self, engine: Engine) -> AbstractContextManager[AbstractContextManager[object]]:
+        """Nothing to do."""
+        return nullcontext(nullcontext())
+
+
+class JsonView(_Lines):
+    """One signal a line, as JSON."""
 
     def show(self, signal: Signal) -> None:
         """Write one line."""
@@ -64,29 +82,17 @@ class JsonView:
         self._output.flush()
 
 
-def short_id(run_id: str) -> str:
-    """The end of a run's id (it tells runs apart better than its beginning), cut at a word where there is one."""
-    name = run_id.removeprefix("run_") or run_id
-    if len(name) > _ID_WIDTH:
-        name = name[-_ID_WIDTH:]
-        head, cut, tail = name.partition("_")
-        name = tail if cut and len(tail) >= _ID_WIDTH // 2 and head != tail else name
-    return escape(name)[:_ID_WIDTH]
-
-
-class PlainView:
+class PlainView(_Lines):
     """One line a signal, in columns: seconds since the first one, run, signal, details.
 
     The signal's own name stands in its column: what is read here can be subscribed to under the same name.
     """
 
     def __init__(self, output: Output) -> None:
-        self._output = output
+        super().__init__(output)
         self._start: float | None = None
-        self._runs: dict[str, tuple[str, int]] = {}
-        self._hue = 0
+        self._names = Names()
         self._growth = Growth(output, self._head)
-        self.times = True
 
     def show(self, signal: Signal) -> None:
         """Write a line, or let one grow."""
@@ -124,25 +130,9 @@ class PlainView:
         if self.times and self._start is not None:
             time = paint("dim", f"{at - self._start:8.2f}s") + "  "
         if isinstance(signal, SourceSignal):
-            run = " " * _ID_WIDTH
+            run = " " * NAME_WIDTH
         else:
-            name, hue = self._name(signal.run_id)
-            run = paint(f"run{hue}", name) + " " * (_ID_WIDTH - len(name))
+            name, hue = self._names(signal.run_id)
+            run = paint(f"run{hue}", name) + " " * (NAME_WIDTH - len(name))
         name = paint(style_of(signal), signal.type) + " " * (_NAME_WIDTH - len(signal.type))
         return f"{time}{run}  {name}  "
-
-    def _name(self, run_id: str) -> tuple[str, int]:
-        """A run's short name and colour, both its own: names that come out alike are numbered."""
-        known = self._runs.get(run_id)
-        if known is None:
-            name = short_id(run_id)
-            taken = {name for name, _ in self._runs.values()}
-            number = 2
-            while name in taken:
-                suffix = f"~{number}"
-                name, number = short_id(run_id)[: _ID_WIDTH - len(suffix)] + suffix, number + 1
-            known = self._runs[run_id] = (name, self._hue)
-            self._hue = (self._hue + 1) % _HUES
-            if len(self._runs) > _MAX_NAMES:
-                del self._runs[next(iter(self._runs))]
-        return known

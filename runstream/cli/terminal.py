@@ -8,12 +8,10 @@ import shutil
 import sys
 from typing import Any, Final, TextIO
 
+from runstream.escaping import visible as escape
+
 __all__ = ["Output", "clip", "complain", "escape", "escape_json"]
 
-# What a terminal obeys instead of showing (C0, DEL, C1: all control sequences of ECMA-48 start with one of them),
-# what makes text read otherwise than it is (bidirectional overrides and isolates), line separators, and
-# surrogates, which no encoding can write.
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # JSON has escaped C0 already.
 _JSON_CONTROL: Final = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
@@ -32,16 +30,6 @@ _STYLES: Final = {
     "run4": "33",
     "run5": "94",
 }
-
-
-def _visible(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
-def escape(text: str) -> str:
-    """The text with everything made visible that would steer a terminal, line ends and tabs included."""
-    return _CONTROL.sub(_visible, text)
 
 
 def escape_json(line: str) -> str:

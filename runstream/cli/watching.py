@@ -50,7 +50,7 @@ async def watch_source(source: Source, view: View, *, quiet: bool, answer: Answe
     if answer is not None:
         stream.on(ActionRequired, answer)
     try:
-        async with stream:
+        async with stream, view.watching(stream):
             try:
                 await stream.results()
             except IncompleteStream as error:
@@ -62,7 +62,7 @@ async def watch_source(source: Source, view: View, *, quiet: bool, answer: Answe
     rejects.total()
     if unplaced := stream.stats.orphans:
         complain(f"{unplaced} event{'s' if unplaced != 1 else ''} of runs that were never seen")
-    if not quiet or not seen.tally.seen:
+    if not (quiet or view.counts) or not seen.tally.seen:
         complain(seen.tally.summary(seen.states))
     return seen
 

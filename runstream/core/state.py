@@ -141,6 +141,11 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         return self._core.run.status.is_terminal
 
     @property
+    def first_seen(self) -> float:
+        """When it was seen first (Unix seconds of observation)."""
+        return self._core.first_seen
+
+    @property
     def round(self) -> int:
         """How many different sets of calls the run has asked for."""
         return len(self._core.asked)

@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
-from runstream.cli.render import JsonView, PlainView, short_id
+from runstream.cli.render import JsonView, PlainView
 from runstream.cli.terminal import Output, clip, escape, escape_json
 from runstream.core.signals import ArgumentsDelta, MessageCompleted, SourceEnded, TextDelta, TextReplaced
 from runstream.model.message import Message
+from runstream.sinks.names import short_id
 from tests.support.story import RunStory
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp.exe\u2028\r\x08\x7f"

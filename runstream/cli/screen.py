@@ -1,0 +1,86 @@
+"""The view that fits: JSON for programs, lines for pipes, and for people at a terminal the runs as they are."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from importlib.util import find_spec
+from typing import Final
+
+from runstream.cli.render import JsonView, PlainView, View
+from runstream.cli.terminal import Output, complain
+from runstream.core.signals import Signal
+from runstream.core.state import RunState
+from runstream.engine import Engine
+from runstream.sinks.live import Display, LiveView
+from runstream.stream import RunStream
+
+__all__ = ["ScreenView", "make_view"]
+
+_PERIOD: Final = 0.1
+"""Seconds between two drawings."""
+
+
+def make_view(*, json: bool, plain: bool) -> View:
+    """The view that fits: what was asked for, and what standard output is."""
+    output = Output(json=json)
+    if json:
+        return JsonView(output)
+    if plain or not sys.stdout.isatty() or os.environ.get("TERM") in {"dumb", "unknown"}:
+        return PlainView(output)
+    if find_spec("rich") is None:
+        complain("for a live view: pip install 'runstream[cli]' (--plain asks for these lines)")
+        return PlainView(output)
+    return ScreenView()
+
+
+class ScreenView:
+    """Draws the runs as they are, instead of writing down what is told of them."""
+
+    def __init__(self) -> None:
+        self.times = True
+        self.counts = True
+        self._display: Display | None = None
+
+    def show(self, signal: Signal) -> None:
+        """Take a signal that says of a run or a source what no state does."""
+        if self._display is not None:
+            self._display.board.signal(signal)
+
+    def close(self) -> None:
+        """Nothing is left to do: what was entered has been left."""
+
+    def watching(self, stream: RunStream) -> AbstractAsyncContextManager[object]:
+        """Draw while a stream is read, from its own loop."""
+        return LiveView(stream)
+
+    @contextmanager
+    def reading(self, engine: Engine) -> Iterator[threading.Lock]:
+        """Draw while an engine is fed, from a thread: reading a pipe blocks.
+
+        The thread draws only between two events, so that nothing changes under its hands.
+        """
+        self._display = display = Display()
+        turn, ended = threading.Lock(), threading.Event()
+
+        def state(state: RunState) -> None:
+            display.board.state(state, display.now())
+
+        def redraw() -> None:
+            while not ended.wait(_PERIOD):
+                with turn:
+                    display.draw(engine.stats())
+
+        engine.on_state = state
+        thread = threading.Thread(target=redraw, name="runstream live view", daemon=True)
+        display.start()
+        try:
+            thread.start()
+            yield turn
+        finally:
+            ended.set()
+            thread.join()
+            display.stop(engine.stats())
