@@ -86,6 +86,7 @@ from runstream.server import RecordingServer, serve_recording
 from runstream.sinks.live import LiveView
 from runstream.sinks.log import log_record, log_signals
 from runstream.sources.base import Inlet, Source
+from runstream.sources.poll import PollSource
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.recording_reader import UnknownRecordingFormat, read_recording
 from runstream.sources.sse_parser import Malformed, Oversized, SSEParser
@@ -126,6 +127,7 @@ __all__ = [
     "MessageStatus",
     "Origin",
     "Oversized",
+    "PollSource",
     "RawEvent",
     "Reconnect",
     "RecordingServer",

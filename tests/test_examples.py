@@ -30,6 +30,10 @@ EXPECTED = {
         "run_demo_text_0001 completed, 99 tokens",
         "run_demo_failed_0001 failed, 57 tokens",
     ],
+    "07_poll.py": [
+        "status: in_progress\nasked for get_time\nstatus: queued",
+        "run_1 incomplete: max_completion_tokens",
+    ],
     "05_log.py": ['"event": "run.failed"', '"error_code": "rate_limit_exceeded"'],
     "08_live_terminal.py": [
         "run_demo_failed_0001 failed: somebody should look",
