@@ -1,0 +1,41 @@
+"""Small versions of the benchmarks of whole processes: each checks what came, and that memory is flat, by itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+def run(script: str, *options: str) -> str:
+    """What a benchmark prints; what goes wrong in it is in the failure's text."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(BENCHMARKS / script), *options],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=BENCHMARKS.parent,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_two_hundred_live_sources_lose_nothing() -> None:
+    """Each source's run completes, and each fragment comes once; how soon is measured, not asserted."""
+    shown = run("many_sources.py", "--sources=200", "--rate=400", "--seconds=2")
+    assert "| 200 | 400 |" in shown
+
+
+@pytest.mark.parametrize(
+    ("what", "amounts"),
+    [("runs", ("--runs=20000", "--connections=0")), ("connections", ("--runs=0", "--connections=400"))],
+)
+def test_memory_and_open_files_are_flat(what: str, amounts: tuple[str, str]) -> None:
+    """Every bound of `Limits` is met all the time, and the last tenth holds no more than the first half."""
+    shown = run("soak.py", *amounts)
+    assert len([line for line in shown.splitlines() if line.startswith("| ")]) == 11, what
