@@ -125,9 +125,12 @@ class Intake:
         if self._dialect.connection == 0 or not event.event.endswith(".created"):
             return False
         id = event.data.id  # type: ignore[union-attr]
-        first = id not in self._created
+        if id in self._created:
+            return False
         self._created.add(id)
-        return first
+        # Its fragments may have ids that are known, though the event that starts it again has none, or a new one.
+        self._dedupe.forget(id)
+        return True
 
     def take(self, record: RunRecord) -> None:
         """Take over a run that another source spoke of before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from runstream.core.limits import Limits
 from runstream.core.signals import RunInterrupted, Signal, SourceError
@@ -512,6 +513,20 @@ def test_created_again_starts_once_a_connection() -> None:
     intake.connected(1)
     intake.feed(created)
     assert bench.engine.states()[0].text == ""
+
+
+def test_what_starts_again_takes_fragments_that_are_known_by_id() -> None:
+    """Only some events have ids: where `created` has none and starts the text again, its fragments count again."""
+    raws = open_message("He", "llo")
+    raws[-2:] = [structs.replace(raw, id=f"id_{number}") for number, raw in enumerate(raws[-2:])]
+    bench = Bench()
+    intake = bench.intake()
+    for _ in range(2):
+        intake.connected()
+        intake.feed_all(raws)
+    intake.feed_all(raws[-2:])
+    assert bench.engine.states()[0].text == "Hello"
+    assert bench.engine.stats().duplicates == 2
 
 
 def test_a_late_created_in_the_first_connection_takes_the_text_in() -> None:

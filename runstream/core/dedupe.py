@@ -90,6 +90,11 @@ class Deduper:
         """Say that a run, step or message has ended."""
         self._expendable.extend(self._by_object.pop(object_id, ()))
 
+    def forget(self, object_id: str) -> None:
+        """Say that an object that is open is told again from its start: what came of it counts anew."""
+        for id in self._by_object.pop(object_id, ()):
+            del self._seen[id]
+
 
 def _content(event: Event) -> int:
     # The decoded content, not the bytes: an envelope may carry a time of arrival, a relay other white space.

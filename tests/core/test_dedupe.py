@@ -103,3 +103,18 @@ def test_ending_an_object_twice_or_unknown_is_harmless() -> None:
     for number in range(5):
         dedupe.see(fragment(f"x{number}"))
     assert len(dedupe) == 2
+
+
+def test_what_is_told_again_from_its_start_counts_anew() -> None:
+    """Only the ids of that object are forgotten, and nothing is left of them."""
+    dedupe = Deduper(window=8)
+    for number in range(3):
+        dedupe.see(fragment(f"a{number}", message="a"))
+        dedupe.see(fragment(f"b{number}", message="b"))
+    dedupe.forget("a")
+    dedupe.forget("unknown")
+    assert len(dedupe) == 3
+    assert dedupe.see(fragment("a1", message="a")) is Sighting.NEW
+    assert dedupe.see(fragment("b1", message="b")) is Sighting.DUPLICATE
+    dedupe.ended("a")
+    assert dedupe.see(fragment("a1", message="a")) is Sighting.DUPLICATE

@@ -1,0 +1,57 @@
+"""``python -m tests.faults --cases 10000 --seed 1 [--source ws] [--only CASE]``: run cases, print a table."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+
+import structlog
+
+from tests.faults.cases import FAULTS, SOURCES, Case, generate
+from tests.faults.oracle import judge
+from tests.faults.process import Server, serving_faults
+from tests.faults.report import Report
+from tests.faults.runner import Stray, run_all
+
+
+def main() -> int:
+    """Run what the command line says; the exit code is 1 if anything failed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--cases", type=int, default=1000, help="how many, over all sources")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--source", choices=SOURCES, action="append")
+    parser.add_argument("--fault", choices=list(FAULTS), action="append", help="only cases with these")
+    parser.add_argument("--only", metavar="CASE", help="one case, by its line")
+    parser.add_argument("--at-once", type=int, default=40)
+    args = parser.parse_args()
+    sources = args.source or SOURCES
+    if args.only:
+        cases = [Case.parse(args.only)]
+    else:
+        cases = [
+            case for source in sources for case in generate(source, args.cases // len(sources), args.seed, args.fault)
+        ]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # failing sources are the point
+    started = time.monotonic()
+    report, stray = asyncio.run(_run(cases, args.at_once))
+    print(report.table())
+    for case, problems in report.failures:
+        print(f"\nFAILED --only '{case}'", *problems[:6], sep="\n  ")
+    for problem in (*stray.tasks, *stray.complaints):
+        print(f"LEFT BEHIND {problem}")
+    print(f"\n{report.total} cases in {time.monotonic() - started:.0f} s, {len(report.failures)} failures")
+    return 1 if report.failures or stray.tasks or stray.complaints else 0
+
+
+async def _run(cases: list[Case], at_once: int) -> tuple[Report, Stray]:
+    report, stray = Report(), Stray([], [])
+    with serving_faults() as (ports, slots):
+        async for case, seen in run_all(cases, Server(ports, slots), stray, at_once):
+            report.add(case, judge(case, seen))
+    return report, stray
+
+
+if __name__ == "__main__":
+    sys.exit(main())

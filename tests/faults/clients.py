@@ -1,0 +1,55 @@
+"""The source that reads a case, with limits and delays so short that a case takes milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+
+from runstream.sources.base import Source
+from runstream.sources.reconnect import Reconnect
+from runstream.sources.websocket import Resume, ResumeInfo, WebSocketSource
+from tests.faults.cases import Case
+from tests.faults.process import Place
+from tests.faults.telling import MAX_FRAME
+
+__all__ = ["MAX_ATTEMPTS", "make"]
+
+MAX_ATTEMPTS = 6
+_SHORT = 0.1  # seconds; only where a case makes it pass
+_LONG = 15.0
+
+
+def make(case: Case, place: Place) -> Source:
+    """The source."""
+    return _MAKERS[case.source](case, place)
+
+
+def _reconnect(case: Case) -> Reconnect:
+    if case.has("kill"):
+        # It takes as long as it takes until a killed process is there again.
+        return Reconnect(initial=0.01, maximum=0.1, max_attempts=30, max_retry_after=0.01)
+    return Reconnect(initial=0.001, maximum=0.01, max_attempts=MAX_ATTEMPTS, max_retry_after=0.01)
+
+
+def _websocket(case: Case, place: Place) -> Source:
+    tokens = count(1)
+
+    def resume(info: ResumeInfo) -> Resume | None:
+        return Resume(headers={"Last-Event-ID": info.last_id}) if info.last_id is not None else None
+
+    return WebSocketSource(
+        place.url("ws"),
+        name="source",
+        proxy=None,
+        auth=lambda: f"token-{next(tokens)}",
+        resume=resume,
+        reconnect=_reconnect(case),
+        max_message_bytes=MAX_FRAME,
+        open_timeout=_SHORT * 3 if case.has("hush") else _LONG,
+        ping_interval=_SHORT if case.has("stall") else None,
+        ping_timeout=_SHORT if case.has("stall") else None,
+        close_timeout=_SHORT * 2 if case.has("stall") else 1.0,
+    )
+
+
+_MAKERS: dict[str, Callable[[Case, Place], Source]] = {"ws": _websocket}

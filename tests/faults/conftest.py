@@ -1,0 +1,17 @@
+"""The server's process, started once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.process import serving_faults
+from tests.faults.slots import Slots
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[tuple[list[int], Slots]]:
+    """The ports and the memory of the server."""
+    with serving_faults() as found:
+        yield found

@@ -1,0 +1,135 @@
+"""The judge of a case: what must hold whatever happened, and which difference from the clean stream is excused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+from runstream.core.signals import RunInterrupted, RunPaused, SourceEnded
+from runstream.core.state import RunState
+from runstream.model.run import Run
+from tests.faults.cases import Case
+from tests.faults.clean import Clean, clean, facts_of, objects_of
+from tests.faults.excuses import Excuses
+from tests.faults.runner import Seen
+from tests.faults.shown import misled
+
+__all__ = ["KINDS", "Verdict", "judge"]
+
+KINDS = ("equal", "interrupted", "rejected", "partial", "failure")
+
+
+class Verdict(NamedTuple):
+    """What came of a case: one of `KINDS`, and what should not be."""
+
+    kind: str
+    problems: list[str]
+
+
+def judge(case: Case, seen: Seen) -> Verdict:
+    """Judge a case."""
+    if seen.hung:
+        return Verdict("failure", ["it hangs"])
+    if seen.error:
+        return Verdict("failure", [seen.error])
+    told = clean(case.tellings, case.source)
+    excuses = Excuses(case, seen, told)
+    problems = [*_always(case, seen, told), *excuses.of_the_end()]
+    states = {state.run_id: state for state in seen.states}
+    cut = reduced = False
+    if not excuses.lossy and not case.has("corrupt"):
+        problems += _disorder(seen, told)
+    for run_id, whole in told.runs.items():
+        state = states.get(run_id)
+        if excuses.is_cut(run_id, state):
+            cut = True
+            problems += excuses.of_a_cut(run_id, state)
+        if state is not None:
+            found = list(_differences(state, whole, seen, told))
+            reduced = reduced or bool(found)
+            problems += [problem for id, what in found for problem in excuses.of(state, id, what)]
+    if problems:
+        return Verdict("failure", problems)
+    if cut:
+        return Verdict("interrupted", [])
+    if reduced:
+        return Verdict("rejected" if len(seen.rejects) > told.rejects and case.has("corrupt") else "partial", [])
+    return Verdict("equal", [])
+
+
+def _always(case: Case, seen: Seen, told: Clean) -> list[str]:
+    """What must hold whatever the server did."""
+    problems = [f"key {key} came {n} times" for key, n in Counter(s.key for s in seen.signals).items() if n > 1]
+    problems += misled(seen.signals, seen.states, replaced=case.ids != "all" and case.has("twice", "again"))
+    if sum(isinstance(signal, SourceEnded) for signal in seen.signals) != 1:
+        problems.append("the source's end was not told once")
+    if not told.rejects and not case.has("junk", "corrupt") and seen.rejects:
+        problems.append(f"a reject out of nothing: {seen.rejects[0].reason}")
+    if seen.stats is None or seen.stats.rejected != len(seen.rejects):
+        problems.append("rejects are not counted right")
+    for state in seen.states:
+        problems += _of_a_run(state, seen, told)
+    if isinstance(seen.everything, tuple) and not (seen.states and all(state.is_terminal for state in seen.states)):
+        problems.append("results() gave runs though one had not ended")
+    return problems
+
+
+def _of_a_run(state: RunState, seen: Seen, told: Clean) -> list[str]:
+    whole = told.runs.get(state.run_id)
+    if whole is None:
+        return [f"run {state.run_id} was never told of"]
+    problems = []
+    left = [s for s in seen.signals if isinstance(s, RunPaused | RunInterrupted) and s.run_id == state.run_id]
+    result = seen.results[state.run_id]
+    if state.is_terminal:
+        if state.status != whole.status:
+            problems.append(f"{state.run_id} ended {state.status}, the clean one {whole.status}")
+        if seen.sent.isdisjoint(told.terminal.get(state.run_id, ())):
+            problems.append(f"{state.run_id} ended {state.status} though nobody said so: a wrong success")
+        if left:
+            problems.append(f"{state.run_id} ended and was {left[-1].type}")
+    else:
+        wanted = RunPaused if state.run.requires_action else RunInterrupted
+        if len(left) != 1 or not isinstance(left[0], wanted):
+            problems.append(f"{state.run_id} was left {state.status} and told of by {[s.type for s in left]}")
+    if isinstance(result, Run) is not state.is_terminal:
+        problems.append(f"result({state.run_id}) gave {type(result).__name__} for {state.status}")
+    known = told.facts[state.run_id]
+    if extra := [key for key in facts_of(seen.signals, state.run_id) if key not in known]:
+        problems.append(f"facts that the clean stream does not have: {extra}")
+    return problems
+
+
+def _disorder(seen: Seen, told: Clean) -> list[str]:
+    """Facts in another order than those of the clean stream. Where a run's beginning is never told, what was held
+    until the run was seen is told after it, and what can't be read may be told later; so this holds only where the
+    server tells everything well.
+    """
+    problems = []
+    for state in seen.states:
+        keys = list(facts_of(seen.signals, state.run_id))
+        if keys != [key for key in told.facts.get(state.run_id, ()) if key in set(keys)]:
+            problems.append(f"{state.run_id}: the facts came in another order: {keys}")
+    return problems
+
+
+def _differences(state: RunState, whole: RunState, seen: Seen, told: Clean) -> list[tuple[str, str]]:
+    """In what a run differs from the clean one: the id that is concerned, and what it is."""
+    found = []
+    if state.is_terminal and state.run.to_dict() != whole.run.to_dict():
+        found.append((state.run_id, "run"))
+    mine, theirs = objects_of(state), objects_of(whole)
+    for id in mine.keys() | theirs.keys():
+        if id not in mine:
+            found.append((id, "missing"))
+        elif id not in theirs:
+            found.append((id, "made up"))
+        elif mine[id] != theirs[id]:
+            found.append((id, "object"))
+    facts: dict[str, Any] = facts_of(seen.signals, state.run_id)
+    for key, said in told.facts[state.run_id].items():
+        if key not in facts:
+            found.append((key.split("/")[0], f"no fact {key}"))
+        elif facts[key] != said:
+            found.append((key.split("/")[0], f"fact {key}"))
+    return found

@@ -1,0 +1,99 @@
+"""The server's process: ``python -m tests.faults.server SLOTS VICTIMS``. It serves until its input is closed.
+
+It prints its ports as one line of JSON: the first serves what may run together, each of the others one case at a
+time that may kill it (SIGKILL); then it is started again on the same port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+from tests.faults.cases import Case
+from tests.faults.connection import Connection
+from tests.faults.slots import Slots
+
+__all__: list[str] = []
+
+
+async def _serve(listener: socket.socket, slots: Slots) -> None:
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            await _answer(reader, writer, slots)
+        except (OSError, EOFError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass  # the client left
+        finally:
+            tasks.discard(task)
+            writer.transport.abort() if not writer.is_closing() else None
+
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(sys.stdin.fileno(), over.set)
+    async with await asyncio.start_server(connected, sock=listener, limit=2**20, backlog=512):
+        await over.wait()
+        for task in tasks:
+            task.cancel()
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, slots: Slots) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    _, slot, line = head.split(b" ", 2)[1].decode().split("/", 2)
+    case = Case.parse(unquote(line))
+    await Connection(case, slots[int(slot)], head, reader, writer).serve()
+
+
+def _reserved() -> socket.socket:
+    """A port that stays ours also while nobody listens."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
+
+
+def _listening(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    return listener
+
+
+def _guard(port: int, slots: Slots) -> None:
+    """Keep a server running on a port until it ends by itself."""
+    status = int(signal.SIGKILL)
+    while os.WIFSIGNALED(status):
+        child = os.fork()
+        if child == 0:
+            asyncio.run(_serve(_listening(port), slots))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+    os._exit(0)
+
+
+def main(path: str, victims: int) -> None:
+    """Serve."""
+    slots = Slots(Path(path))
+    held = [_reserved() for _ in range(victims + 1)]
+    ports = [port.getsockname()[1] for port in held]
+    for port in ports[1:]:
+        if os.fork() == 0:
+            _guard(port, slots)
+    listener = _listening(ports[0])
+    listener.listen(512)
+    print(json.dumps(ports), flush=True)
+    asyncio.run(_serve(listener, slots))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,78 @@
+"""What the server has done for each case: a file in memory that both processes see, and that outlives a kill."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from pathlib import Path
+from typing import Final
+
+__all__ = ["SLOTS", "Slot", "Slots"]
+
+SLOTS: Final = 64
+_HEAD: Final = struct.Struct("<II")
+_EVENTS: Final = 4096
+_SIZE: Final = _HEAD.size + _EVENTS
+
+
+class Slots:
+    """All slots.
+
+    Args:
+        path: The file.
+        create: Whether to make it.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        if create:
+            path.write_bytes(bytes(_SIZE * SLOTS))
+        with path.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), _SIZE * SLOTS)
+
+    def __getitem__(self, number: int) -> Slot:
+        return Slot(self._memory, number * _SIZE)
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._memory.close()
+
+
+class Slot:
+    """What the server has done for one case."""
+
+    def __init__(self, memory: mmap.mmap, start: int) -> None:
+        self._memory = memory
+        self._start = start
+
+    def clear(self) -> None:
+        """Begin a new case."""
+        self._memory[self._start : self._start + _SIZE] = bytes(_SIZE)
+
+    @property
+    def connections(self) -> int:
+        """How many requests came."""
+        return int(_HEAD.unpack_from(self._memory, self._start)[0])
+
+    @property
+    def position(self) -> int:
+        """How far the last connection came in its order."""
+        return int(_HEAD.unpack_from(self._memory, self._start)[1])
+
+    @position.setter
+    def position(self, place: int) -> None:
+        _HEAD.pack_into(self._memory, self._start, self.connections, place)
+
+    def connect(self) -> int:
+        """The number of a new connection, from 0."""
+        number = self.connections
+        _HEAD.pack_into(self._memory, self._start, number + 1, self.position)
+        return number
+
+    def note(self, number: int) -> None:
+        """Say that an event is being sent, whole."""
+        self._memory[self._start + _HEAD.size + number] = 1
+
+    def sent(self) -> frozenset[int]:
+        """The events that were ever sent, whole; not all need have arrived."""
+        events = self._memory[self._start + _HEAD.size : self._start + _SIZE]
+        return frozenset(number for number, sent in enumerate(events) if sent)

@@ -1,0 +1,32 @@
+"""Every kind of fault against every source that can have it: a seeded part of what ``python -m tests.faults`` runs."""
+
+from __future__ import annotations
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.faults.cases import FAULTS, SOURCES, generate
+from tests.faults.oracle import judge
+from tests.faults.process import Server
+from tests.faults.runner import Stray, run_all
+from tests.faults.slots import Slots
+
+CASES = 6
+"""For each kind of fault and source; some of them with two further faults."""
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [(source, fault) for fault, sources in FAULTS.items() for source in SOURCES if source in sources],
+)
+async def test_fault(source: str, fault: str, served: tuple[list[int], Slots]) -> None:
+    """The clean stream's states and signals, or the stream says what is not so; never a hang, never a wrong success."""
+    cases = generate(source, CASES, 1, [fault])
+    stray = Stray([], [])
+    failed = []
+    with capture_logs():
+        async for case, seen in run_all(cases, Server(*served), stray):
+            if problems := judge(case, seen).problems:
+                failed.append("\n  ".join([f"python -m tests.faults --only '{case}'", *problems]))
+    assert not failed, "\n".join(failed)
+    assert stray == Stray([], [])
