@@ -202,13 +202,15 @@ class Engine:
     def give_up(self, record: RunRecord, reason: str) -> None:
         """End a run that a watchdog found wanting: it belongs to no source until it is heard of again."""
         state, intake = record.state, record.intake
-        intake.drop(record)
-        record.intake = None
+        if intake is not None:
+            intake.drop(record)
+            record.intake = None
         record.given_up = reason
         self._left[record] = None
         record.interrupted += 1
+        last_id = intake.last_id if intake is not None else None
         head = (state.run_id, state.thread_id, state.scope, self.clock())
-        self.emit(RunInterrupted(*head, state.run, reason, intake.last_id, 0, record.interrupted))
+        self.emit(RunInterrupted(*head, state.run, reason, last_id, 0, record.interrupted))
 
     def taken_up(self, record: RunRecord) -> None:
         """A run that was interrupted is heard of again."""

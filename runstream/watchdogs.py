@@ -211,11 +211,12 @@ class Watcher:
             watch.state, watch.heard, watch.silent = state, own, False
             record.heard = False
         waits = state.run.requires_action
-        if record.given_up is not None or (record.intake.ended and not waits):
+        left = record.intake is None or record.intake.ended
+        if record.given_up is not None or (left and not waits):
             return []  # it is told to be interrupted, and nobody is there to be heard
         found = []
         dogs = self._dogs
-        if waits or record.intake.ended:
+        if waits or left:
             watch.heard = own  # it is the application's turn
         elif dogs.idle is not None and not watch.silent and own - watch.heard >= dogs.idle:
             watch.silent = True
@@ -254,7 +255,7 @@ class Watcher:
             if self._dogs.ends(limit) and not record.state.is_terminal and record.given_up is None:
                 intake, reason = record.intake, self._reason(record.state, limit)
                 self._engine.give_up(record, reason)
-                if self._on_end is not None:
+                if self._on_end is not None and intake is not None:
                     self._on_end(record, intake, reason)
 
     def _reason(self, state: RunState, limit: str) -> str:
