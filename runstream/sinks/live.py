@@ -106,13 +106,12 @@ class LiveView:
     ) -> None:
         for subscription in self._subscriptions:
             subscription.dispose()
-        assert self._task is not None
-        self._task.cancel()
+        if self._task is not None:
+            self._task.cancel()
         try:
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([self._task])
-        finally:
             self._display.stop(self._stream.stats)
+        except Exception as failure:
+            self._fail(failure)
 
     async def _redraw(self) -> None:
         try:
@@ -120,7 +119,14 @@ class LiveView:
                 self._display.draw(self._stream.stats)
                 await asyncio.sleep(self._period)
         except Exception as error:
-            # The terminal is gone, for instance. The stream and its other subscribers go on.
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """The terminal is gone, for instance: the stream and its other subscribers go on."""
+        for subscription in self._subscriptions:
+            subscription.dispose()
+        self._display.abandon()
+        with suppress(OSError):  # where logs go to what is gone, too
             _log.error("live_view_failed", error=type(error).__name__)
 
 
@@ -138,7 +144,7 @@ class Display:
             from runstream.sinks.screen import Screen
         except ImportError as error:
             raise ImportError("the live view needs Rich: pip install 'runstream[cli]'") from error
-        animated = console is not None or sys.stdout.isatty()
+        animated = console is not None or (sys.stdout is not None and sys.stdout.isatty())
         console = console if console is not None else make_console()
         self.board = Board()
         self._console = console
@@ -147,6 +153,7 @@ class Display:
         )
         self._screen = Screen(unicode=console.encoding.lower().startswith("utf"), text_lines=text_lines)
         self._since = self.now()
+        self._abandoned = False
 
     @staticmethod
     def now() -> float:
@@ -169,8 +176,15 @@ class Display:
             )
         self._painter.draw(frame, above)
 
+    def abandon(self) -> None:
+        """Draw no more, and write nothing more."""
+        self._abandoned = True
+        self._painter.release()
+
     def stop(self, stats: Stats) -> None:
         """Leave what is to be kept: the runs that ended last, those that are still open, and the counts."""
+        if self._abandoned:
+            return
         width = self._console.width
         lines = [line for state in self.board.take_ended() for line in self._screen.ended(state, width)]
         rows = list(self.board.rows.values())

@@ -73,19 +73,33 @@ class Painter(RenderHook):
                 self.draw((), last)
                 return
             try:
-                for name, stream in self._redirected:
-                    above = getattr(sys, name)
-                    if isinstance(above, _Above):
-                        setattr(sys, name, stream)
-                        above.finish()
-                self.draw((), last)
-                if not last:
-                    self.console.print(Control())
+                above = self._restore()
+                self._lines = ()
+                self.console.print(_Lines(last, open=False) if last else Control())
+                for begun in above:
+                    begun.finish()
             finally:
-                self._started = False
-                self._redirected.clear()
-                self.console.pop_render_hook()
+                self.release()
                 self.console.show_cursor(True)
+
+    def release(self) -> None:
+        """Give back what was taken over, and write nothing."""
+        with self._lock:
+            self._restore()
+            if self._started:
+                self._started = False
+                self.console.pop_render_hook()
+
+    def _restore(self) -> list[_Above]:
+        """Give back standard output and error; gives what stood for them."""
+        stood = []
+        for name, stream in self._redirected:
+            above = getattr(sys, name)
+            if isinstance(above, _Above):
+                setattr(sys, name, stream)
+                stood.append(above)
+        self._redirected.clear()
+        return stood
 
     def print(self, line: str) -> None:
         """Print a line above the region, in the colours that it has."""

@@ -17,7 +17,7 @@ from runstream.sinks.wrapping import ascii_only, fitted, on_one_line, tail, tail
 __all__ = ["Screen", "duration"]
 
 _SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-_HUES: Final = ("cyan", "blue", "magenta", "green", "yellow", "bright_blue")
+_HUES: Final = ("cyan", "blue", "magenta", "bright_cyan", "bright_blue", "bright_magenta")
 # A sign, the same where there is only ASCII, and a style.
 _LOOKS: Final = {
     "queued": ("·", ".", "dim"),
@@ -79,7 +79,7 @@ class Screen:
         count = len(board.rows)
         if not count:
             waiting = [self._line(Text("waiting for a run", "dim"))] if not board.seen else []
-            return [*waiting[:room], *foot]
+            return [*waiting, *foot][-height:]
         details = min(room // count - 1, _MOST_DETAILS)
         shown = board.pick(count if details >= 0 else room - 1, now)
         lines: list[Text] = []
@@ -89,7 +89,7 @@ class Screen:
             lines += said
         if len(shown) < count:
             lines.append(self._rest(board, shown, width))
-        return [*lines[:room], *foot]
+        return [*lines[:room], *foot][:height]
 
     def ended(self, state: RunState, width: int) -> list[Text]:
         """The lines that stay of a run: how it ended, its calls, and the end of its text."""
@@ -165,8 +165,10 @@ class Screen:
         """The calls of a run, and the end of its text."""
         calls = list(state.tool_calls)[-_CALLS:] if count > 1 or not _text(state) else []
         calls = calls[-max(1, count - 1) :]
-        done = {call.id for step in state.steps if step.is_terminal for call in step.tool_calls}
-        lines = [self._call(call, width, growing=open and call.id not in done) for call in calls]
+        growing = {call.id for step in state.steps[-1:] if not step.is_terminal for call in step.tool_calls}
+        if not open or state.run.requires_action:
+            growing.clear()
+        lines = [self._call(call, width, growing=call.id in growing) for call in calls]
         room = max(1, count - len(lines)) if open else count
         text = tail(_text(state), width - 2, room + 2) if _text(state) else []
         bar = "│ " if self._unicode else "| "

@@ -14,11 +14,10 @@ from runstream.cli.terminal import Output, clip, escape, escape_json
 from runstream.core.signals import ArgumentsDelta, MessageCompleted, SourceEnded, TextDelta, TextReplaced
 from runstream.model.message import Message
 from runstream.sinks.names import short_id
+from tests.support.emulator import CONTROL, EVIL
 from tests.support.story import RunStory
 
-EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp.exe\u2028\r\x08\x7f"
 SENTENCE = "The quick brown fox jumps over the lazy dog, and then over the fence, and is gone for good."
-CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class Tty(io.StringIO):
