@@ -85,6 +85,7 @@ from runstream.raw import RawEvent
 from runstream.server import RecordingServer, serve_recording
 from runstream.sinks.live import LiveView
 from runstream.sinks.log import log_record, log_signals
+from runstream.sinks.page import PageApp, PageFeed, PageServer, serve_page
 from runstream.sources.base import Inlet, Source
 from runstream.sources.poll import PollSource
 from runstream.sources.reconnect import Reconnect
@@ -127,6 +128,9 @@ __all__ = [
     "MessageStatus",
     "Origin",
     "Oversized",
+    "PageApp",
+    "PageFeed",
+    "PageServer",
     "PollSource",
     "RawEvent",
     "Reconnect",
@@ -201,6 +205,7 @@ __all__ = [
     "read_recording",
     "reduce",
     "reduced",
+    "serve_page",
     "serve_recording",
     "states",
 ]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from runstream.raw import RawEvent
 
-__all__ = ["Frame", "RecordingServer", "frames_of", "serve_recording"]
+__all__ = ["Frame", "RecordingServer", "address_of", "frames_of", "read_away", "serve_recording", "stop"]
 
 _GRACE: Final = 1.0  # seconds that clients have to take their leave when the server stops
 
@@ -108,7 +108,7 @@ async def serve_recording(
     async def client(connection: ServerConnection) -> None:
         clients.add(connection)
         # Reading also notices a client that leaves, or the server's own end, in the middle of a long pause.
-        gone = asyncio.create_task(_read_away(connection))
+        gone = asyncio.create_task(read_away(connection))
         try:
             with suppress(ConnectionClosed):
                 await _play(connection, frames, speed, gap, gone)
@@ -121,18 +121,27 @@ async def serve_recording(
     # and what it has not read yet would be lost. Compressing costs more than loopback does.
     server = await serve(client, host, port, ping_interval=None, close_timeout=None, compression=None)
     try:
-        address = next(iter(server.sockets)).getsockname()
-        shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-        yield RecordingServer(f"ws://{shown}:{address[1]}")
+        yield RecordingServer(f"ws://{address_of(server)}")
     finally:
-        server.close()
-        try:
-            async with asyncio.timeout(_GRACE):
-                await asyncio.shield(server.wait_closed())
-        except TimeoutError:
-            for connection in clients:
-                connection.transport.abort()
-            await server.wait_closed()
+        await stop(server, clients)
+
+
+async def stop(server: Server, clients: Collection[ServerConnection]) -> None:
+    """Close a server and its clients (1001), in little more than a second, also those that do not read."""
+    server.close()
+    try:
+        async with asyncio.timeout(_GRACE):
+            await asyncio.shield(server.wait_closed())
+    except TimeoutError:
+        for connection in clients:
+            connection.transport.abort()
+        await server.wait_closed()
+
+
+def address_of(server: Server) -> str:
+    """``host:port`` where a server listens, as it stands in a URL."""
+    host, port = next(iter(server.sockets)).getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def _play(
@@ -153,7 +162,8 @@ async def _play(
         await connection.send(frame.data, text=frame.text)  # waits while the client is behind
 
 
-async def _read_away(connection: ServerConnection) -> None:
+async def read_away(connection: ServerConnection) -> None:
+    """Read what a client sends, and throw it away, until it leaves."""
     with suppress(ConnectionClosed):
         while True:
             await connection.recv(decode=False)

@@ -34,6 +34,8 @@ EXPECTED = {
         "status: in_progress\nasked for get_time\nstatus: queued",
         "run_1 incomplete: max_completion_tokens",
     ],
+    "09_live_page.py": ["open http://127.0.0.1:", "run_demo_call_0001 completed", "run_demo_failed_0001 failed"],
+    "10_relay_asgi.py": ["GET /runs/ 200", "run_demo_text_0001 completed", "both have it: Pack for a rainy weekend"],
     "05_log.py": ['"event": "run.failed"', '"error_code": "rate_limit_exceeded"'],
     "08_live_terminal.py": [
         "run_demo_failed_0001 failed: somebody should look",

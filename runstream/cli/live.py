@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from runstream.cli import files
 from runstream.cli.exit_codes import ExitCode, UsageError
+from runstream.cli.page import page_door, play_on_page
 from runstream.cli.screen import make_view
 from runstream.cli.terminal import Output, clip, complain, escape
 from runstream.cli.watching import watch_source
@@ -29,7 +30,8 @@ def watch(args: argparse.Namespace) -> int:
     # A command's exit code must say what became of this stream. Connecting again is for programs that go on.
     source = WebSocketSource(args.url, headers=dict(args.header), reconnect=None)
     view = make_view(json=args.json, plain=args.plain)
-    seen = asyncio.run(watch_source(source, view, quiet=args.json))
+    page = page_door(args) if args.page else None
+    seen = asyncio.run(watch_source(source, view, quiet=args.json, page=page))
     return seen.tally.code(seen.states)
 
 
@@ -74,4 +76,6 @@ async def _serve(args: argparse.Namespace, items: list[RawItem]) -> None:
     async with serve_recording(items, host=args.host, port=args.port, speed=args.speed, gap=_GAP) as server:
         output.line(server.url)
         complain("Ctrl-C ends it")
+        if args.page:
+            await play_on_page(args, server.url, output)
         await asyncio.Event().wait()

@@ -59,7 +59,8 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
         'Each message is one {"event": "thread.run.created", "data": {...}}, optionally with an "id".',
         "examples:\n  runstream watch ws://127.0.0.1:8765\n"
         '  runstream watch wss://host/runs -H "Authorization: Bearer $TOKEN"\n'
-        "  runstream watch --json wss://host/runs >> signals.jsonl\n\n" + EXIT_CODES,
+        "  runstream watch --json wss://host/runs >> signals.jsonl\n"
+        "  runstream watch --page wss://host/runs     the same in a browser, until Ctrl-C\n\n" + EXIT_CODES,
     ),
     "replay": (
         "show the signals of recordings",
@@ -80,7 +81,8 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
         "Events without a time of arrival are sent 30 ms apart, before --speed.\n"
         "The URL is the first line of the output. Ctrl-C ends it.\n\n" + _FILES,
         "examples:\n  runstream serve run.sse\n  runstream serve --port 8765 --speed 2 run.jsonl\n"
-        "  runstream serve --speed 0 asked.sse answered.sse\n\n"
+        "  runstream serve --speed 0 asked.sse answered.sse\n"
+        "  runstream serve --page run.sse     and a page that shows it, from when it is opened\n\n"
         "exit codes:\n  0    ended by Ctrl-C\n  2    usage, or a port that is taken\n"
         "  141  the reader of the output has gone away",
     ),
@@ -165,4 +167,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="N times as fast as recorded; 0 as fast as it goes (default: 1)",
     )
+    for name in ("watch", "serve"):
+        made[name].add_argument("--page", action="store_true", help="show it in browsers too, live; prints the URL")
+        made[name].add_argument(
+            "--page-port", type=_port, default=0, metavar="N", help="port of the page (default: 0, any free one)"
+        )
     return parser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from runstream.cli.exit_codes import Tally
 from runstream.cli.render import View
@@ -17,6 +18,7 @@ from runstream.stream import RunStream
 __all__ = ["Seen", "watch_source"]
 
 Answer = Callable[[ActionRequired], Source | None]
+PageDoor = Callable[[RunStream], AbstractAsyncContextManager[None]]
 
 
 class Seen:
@@ -27,7 +29,9 @@ class Seen:
         self.states: Sequence[RunState] = ()
 
 
-async def watch_source(source: Source, view: View, *, quiet: bool, answer: Answer | None = None) -> Seen:
+async def watch_source(
+    source: Source, view: View, *, quiet: bool, answer: Answer | None = None, page: PageDoor | None = None
+) -> Seen:
     """Show every signal of a source until it ends.
 
     Args:
@@ -35,6 +39,7 @@ async def watch_source(source: Source, view: View, *, quiet: bool, answer: Answe
         view: Where to show it.
         quiet: Whether to leave out the closing count.
         answer: Asked at each `ActionRequired` for a source that goes on with the run.
+        page: Shows the stream in browsers too, for as long as its context lasts.
     """
     seen, rejects = Seen(), Rejects()
 
@@ -50,7 +55,8 @@ async def watch_source(source: Source, view: View, *, quiet: bool, answer: Answe
     if answer is not None:
         stream.on(ActionRequired, answer)
     try:
-        async with stream, view.watching(stream):
+        # The page outermost: it stays for a while after the terminal has shown the end.
+        async with stream, page(stream) if page is not None else nullcontext(), view.watching(stream):
             try:
                 await stream.results()
             except IncompleteStream as error:

@@ -1,0 +1,67 @@
+"""`--page`: the stream in browsers, besides what the command shows here."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from runstream.cli.exit_codes import UsageError
+from runstream.cli.terminal import Output, complain, escape
+from runstream.cli.watching import PageDoor
+from runstream.errors import IncompleteStream
+from runstream.sinks.page.access import is_loopback
+from runstream.sinks.page.server import PageServer, serve_page
+from runstream.sources.websocket import WebSocketSource
+from runstream.stream import RunStream
+
+__all__ = ["page_door", "play_on_page"]
+
+
+def page_door(args: argparse.Namespace) -> PageDoor:
+    """What shows a stream on a page until Ctrl-C, beyond the stream's own end: people want to read what came."""
+
+    @asynccontextmanager
+    async def door(stream: RunStream) -> AsyncIterator[None]:
+        async with _page(stream, "127.0.0.1", args.page_port) as page:
+            complain(f"the page is at {page.url}")
+            yield
+            complain("the stream has ended; Ctrl-C ends the page")
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                # Ctrl-C was asked for: it is no interruption, and the exit code tells of the runs.
+                if (task := asyncio.current_task()) is not None:
+                    task.uncancel()
+
+    return door
+
+
+async def play_on_page(args: argparse.Namespace, url: str, output: Output) -> None:
+    """Show what a server of recordings plays, from when the first browser has come."""
+    source = WebSocketSource(url, proxy=None, reconnect=None)
+    async with RunStream(source) as stream, _page(stream, args.host, args.page_port) as page:
+        if not is_loopback(args.host):
+            complain(f"whoever can reach {escape(args.host)} can read the page")
+        output.line(page.url)
+        await page.feed.visited()
+        with suppress(IncompleteStream):
+            await stream.results()
+        await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def _page(stream: RunStream, host: str, port: int) -> AsyncIterator[PageServer]:
+    door = serve_page(stream, host=host, port=port)
+    try:
+        page = await door.__aenter__()
+    except OSError as error:
+        raise UsageError(
+            f"can't serve the page on {escape(host)} port {port} ({escape(error.strerror or str(error))}); "
+            "--page-port 0 takes any free port"
+        ) from error
+    try:
+        yield page
+    finally:
+        await door.__aexit__(None, None, None)

@@ -1,0 +1,13 @@
+"""The browser sink: a page that shows a stream live.
+
+`views` makes of a state what is shown of it, `frames` finds what has changed for one client; both are pure. `feed`
+follows a stream and paces the clients, `server` and `asgi` are two doors to it, `static` is the page.
+"""
+
+from __future__ import annotations
+
+from runstream.sinks.page.asgi import PageApp
+from runstream.sinks.page.feed import PageFeed
+from runstream.sinks.page.server import PageServer, serve_page
+
+__all__ = ["PageApp", "PageFeed", "PageServer", "serve_page"]

@@ -1,0 +1,159 @@
+"""The page and its socket as an ASGI application, to be mounted in one: FastAPI, Starlette, or any other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import Any, TypeAlias
+
+import structlog
+
+from runstream.sinks.page.access import Access
+from runstream.sinks.page.assets import HEADERS, SOCKET, asset
+from runstream.sinks.page.feed import PageFeed
+from runstream.stream import RunStream
+
+__all__ = ["PageApp"]
+
+_log = structlog.get_logger("runstream")
+
+_Message: TypeAlias = MutableMapping[str, Any]
+_Receive: TypeAlias = Callable[[], Awaitable[_Message]]
+_Send: TypeAlias = Callable[[_Message], Awaitable[None]]
+
+_POLICY_VIOLATION = 1008  # RFC 6455, section 7.4.1
+_TRY_AGAIN_LATER = 1013
+
+
+class PageApp:
+    """An ASGI application (ASGI 3) with the page of :func:`~runstream.serve_page` and its socket.
+
+    It needs no framework, and fits into each::
+
+        app.mount("/runs", PageApp(stream))      # FastAPI, Starlette
+
+    Who may see the page is up to the application that it is mounted in. ``Host`` is not checked here: the
+    application has its own list of hosts, or should have.
+
+    Args:
+        stream: The stream, or a feed of it.
+        origins: Sites (``https://host``) whose pages may connect besides the page itself.
+        max_clients: Browsers served at once; a further one is closed with 1013.
+        send_timeout: Seconds after which a client that does not read is dropped, where the server tells.
+
+    Raises:
+        ValueError: An origin is none.
+    """
+
+    def __init__(
+        self,
+        stream: RunStream | PageFeed,
+        *,
+        origins: Iterable[str] = (),
+        max_clients: int = 64,
+        send_timeout: float = 10.0,
+    ) -> None:
+        self.feed = stream if isinstance(stream, PageFeed) else PageFeed(stream)
+        self._access = Access(origins, None)
+        self._max_clients = max_clients
+        self._send_timeout = send_timeout
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
+        """Answer one request, or serve one socket."""
+        if scope["type"] == "http":
+            await self._http(scope, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+
+    async def _http(self, scope: MutableMapping[str, Any], send: _Send) -> None:
+        path = _path(scope)
+        if scope["method"] not in {"GET", "HEAD"}:
+            await _respond(send, HTTPStatus.METHOD_NOT_ALLOWED, b"Only GET.\n", allow="GET, HEAD")
+        elif not path:
+            # Its files are named relative to it.
+            await _respond(send, HTTPStatus.TEMPORARY_REDIRECT, b"", location=f"{scope.get('root_path', '')}/")
+        elif (held := asset(path)) is None:
+            await _respond(send, HTTPStatus.NOT_FOUND, b"There is nothing here.\n")
+        else:
+            kind, body = held
+            await _respond(send, HTTPStatus.OK, body, kind, head=scope["method"] == "HEAD")
+
+    async def _websocket(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
+        if (await receive())["type"] != "websocket.connect":
+            return
+        if _path(scope) != SOCKET or self._access.refusal(_header(scope, b"host"), _header(scope, b"origin")):
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})  # before the accept: HTTP 403
+            return
+        if self.feed.clients >= self._max_clients:
+            await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
+            return
+        await send({"type": "websocket.accept"})
+        gone = asyncio.create_task(_gone(receive))
+        sending = asyncio.create_task(self._relay(send))
+        try:
+            await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
+            left = gone.done()
+        finally:
+            for task in (gone, sending):
+                task.cancel()
+            _, result = await asyncio.gather(gone, sending, return_exceptions=True)
+        if left:
+            return  # whatever a last send has met
+        if isinstance(result, TimeoutError):
+            _log.warning("page_client_dropped", reason=f"it read nothing for {self._send_timeout:g} s")
+        elif isinstance(result, OSError):  # how a server says that the client has left (ASGI 2.4)
+            return
+        elif isinstance(result, BaseException):
+            raise result
+        await send({"type": "websocket.close", "code": 1000 if result is None else _TRY_AGAIN_LATER})
+
+    async def _relay(self, send: _Send) -> None:
+        async with aclosing(self.feed.frames()) as frames:
+            async for frame in frames:
+                async with asyncio.timeout(self._send_timeout):
+                    await send({"type": "websocket.send", "text": frame})
+
+
+def _path(scope: MutableMapping[str, Any]) -> str:
+    """The path below the place where the application is mounted; "" for that place without a slash."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    # Servers and frameworks differ in whether the path still has its root.
+    return path[len(root) :] if root and (path == root or path.startswith(f"{root}/")) else path
+
+
+def _header(scope: MutableMapping[str, Any], name: bytes) -> str | None:
+    found = [value for key, value in scope["headers"] if key.lower() == name]
+    return found[0].decode("latin-1") if len(found) == 1 else None if not found else ""
+
+
+async def _gone(receive: _Receive) -> None:
+    while (await receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def _respond(
+    send: _Send,
+    status: HTTPStatus,
+    body: bytes,
+    kind: str = "text/plain; charset=utf-8",
+    *,
+    head: bool = False,
+    **more: str,
+) -> None:
+    fields = [*HEADERS, ("Content-Type", kind), ("Content-Length", str(len(body))), *more.items()]
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in fields]
+    await send({"type": "http.response.start", "status": status.value, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else body})
+
+
+async def _lifespan(receive: _Receive, send: _Send) -> None:
+    """Served by itself and not mounted, it is asked to start and to stop."""
+    while True:
+        kind = (await receive())["type"]
+        await send({"type": f"{kind}.complete"})
+        if kind == "lifespan.shutdown":
+            return

@@ -1,0 +1,223 @@
+"""A run's state in, what a page shows of it out: facts, and blocks of text in order. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
+
+from runstream.core.state import RunState
+from runstream.model.calls import CodeInterpreterToolCall, LogsOutput, ToolCall
+from runstream.model.message import Message
+from runstream.model.run import Run, RunStatus
+from runstream.model.step import RunStep
+
+__all__ = ["Block", "Fact", "RunView", "view_of", "windowed"]
+
+Fact: TypeAlias = str | int | float | bool | None
+
+MAX_FACT: Final = 500
+"""Characters of a fact (an id, a name, an error's words); more is cut, with an ellipsis."""
+
+MAX_OUTPUT: Final = 2_000
+"""Characters of a tool's output; more is cut, with an ellipsis."""
+
+_TONES: Final[dict[RunStatus, str]] = {
+    RunStatus.COMPLETED: "good",
+    RunStatus.FAILED: "bad",
+    RunStatus.CANCELLED: "warn",
+    RunStatus.EXPIRED: "warn",
+    RunStatus.INCOMPLETE: "warn",
+    RunStatus.REQUIRES_ACTION: "ask",
+}
+
+
+class Block(Struct, frozen=True):
+    """A text of a run: a message, a refusal, or a tool call with its arguments.
+
+    Attributes:
+        id: Names it within its run.
+        facts: What stands beside the text: ``kind``, and what that kind has.
+        text: The text, or its end, if it is long.
+        skipped: How many characters of its beginning are left out.
+    """
+
+    id: str
+    facts: dict[str, Fact]
+    text: str
+    skipped: int = 0
+
+
+class RunView(Struct, frozen=True):
+    """What a page shows of a run.
+
+    Attributes:
+        facts: Names and values, none of them long.
+        blocks: The texts, in the order in which they are read.
+    """
+
+    facts: dict[str, Fact]
+    blocks: tuple[Block, ...] = ()
+
+
+def view_of(state: RunState, *, max_text: int, max_blocks: int, **more: Fact) -> RunView:
+    """What a page shows of a run.
+
+    Args:
+        state: The run.
+        max_text: Characters of one block that are shown, its last ones.
+        max_blocks: Blocks that are shown, the last ones.
+        more: Further facts.
+    """
+    run = state.run
+    # A run of many hours has thousands of texts; only those that are shown are made.
+    texts = list(_texts(state))
+    facts: dict[str, Fact] = {
+        "run": run.id,
+        "scope": state.scope,
+        "thread": run.thread_id,
+        "assistant": run.assistant_id,
+        "model": run.model,
+        "status": run.status.value,
+        "tone": _TONES.get(run.status, ""),
+        "ended": state.is_terminal,
+        "step": _step(state),
+        "error": _error(run),
+        "total_tokens": run.usage.total_tokens if run.usage is not None else None,
+        "prompt_tokens": run.usage.prompt_tokens if run.usage is not None else None,
+        "completion_tokens": run.usage.completion_tokens if run.usage is not None else None,
+        "left_out": max(0, len(texts) - max_blocks),
+        **more,
+    }
+    return RunView(
+        {name: _fact(value) for name, value in facts.items()},
+        tuple(_block(id, made(), max_text) for id, made in _distinct(texts[-max_blocks:])),
+    )
+
+
+def windowed(text: str, size: int) -> tuple[str, int]:
+    """The end of a text and how much was left out before it; the end's beginning moves seldom, so that a text
+    that grows mostly grows at its end: at least half of ``size`` characters are given, and at most ``size``.
+    """
+    if len(text) <= size:
+        return text, 0
+    stride = max(1, size // 2)
+    start = -(-(len(text) - size) // stride) * stride
+    return text[start:], start
+
+
+# The text's id, and what makes it, with its facts.
+_Made: TypeAlias = tuple[dict[str, Any], str]
+_Piece: TypeAlias = tuple[str, Callable[[], _Made]]
+
+
+def _texts(state: RunState) -> Iterator[_Piece]:
+    """The texts in the order of the steps that made them; what stands in no step comes last."""
+    messages = {message.id: message for message in state.messages}
+    known: set[str] = set()
+    for step in state.steps:
+        made = messages.pop(step.message_id, None) if step.message_id is not None else None
+        if made is not None:
+            yield from _of_message(made)
+        for call in step.tool_calls:
+            known.add(call.id)
+            yield f"call {call.id}", partial(_call, call, step)
+    for message in messages.values():
+        yield from _of_message(message)
+    for call in state.run.pending_tool_calls:
+        if call.id not in known:
+            yield f"call {call.id}", partial(_call, call, None)
+
+
+def _of_message(message: Message) -> Iterator[_Piece]:
+    yield f"message {message.id}", partial(_message, message)
+    if message.refusal:
+        yield f"refusal {message.id}", partial(_refusal, message)
+
+
+def _message(message: Message) -> _Made:
+    facts = {
+        "kind": "message",
+        "role": message.role,
+        "status": message.status.value if message.status is not None else None,
+        "citations": len(message.annotations),
+        "images": len(message.image_file_ids),
+    }
+    return facts, message.text
+
+
+def _refusal(message: Message) -> _Made:
+    return {"kind": "refusal"}, message.refusal
+
+
+def _call(call: ToolCall, step: RunStep | None) -> _Made:
+    facts = {
+        "kind": "call",
+        "name": call.name or call.type,
+        "status": step.status.value if step is not None and step.status is not None else None,
+        "output": _cut(_output(call), MAX_OUTPUT),
+    }
+    return facts, call.arguments or ""
+
+
+def _output(call: ToolCall) -> str | None:
+    if isinstance(call, CodeInterpreterToolCall):
+        logs = [one.logs for one in call.code_interpreter.outputs if isinstance(one, LogsOutput) and one.logs]
+        return "\n".join(logs) or None
+    for place in (call, getattr(call, "function", None), getattr(call, "connected_agent", None)):
+        found = getattr(place, "output", None)
+        if isinstance(found, str):
+            return found
+    return None
+
+
+def _block(id: str, made: _Made, max_text: int) -> Block:
+    facts, text = made
+    shown, skipped = windowed(text, max_text)
+    clean = {name: value if name == "output" else _fact(value) for name, value in facts.items()}
+    return Block(id, clean, shown, skipped)
+
+
+def _distinct(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
+    """The pieces with an id each of its own: servers repeat them, or leave them empty."""
+    counts: dict[str, int] = {}
+    for id, made in pieces:
+        counts[id] = count = counts.get(id, 0) + 1
+        yield (id if count == 1 else f"{id} #{count}"), made
+
+
+def _step(state: RunState) -> str | None:
+    """What the run does now, in words."""
+    if state.is_terminal:
+        return None
+    run = state.run
+    if run.requires_action:
+        names = [call.name or call.type for call in run.pending_tool_calls]
+        return f"waits for {', '.join(names)}" if names else "waits for action"
+    step = next((step for step in reversed(state.steps) if not step.is_terminal), None)
+    if step is None:
+        return None
+    if step.message_id is not None or step.type == "message_creation":
+        return "writes a message"
+    names = [call.name or call.type for call in step.tool_calls]
+    return f"calls {', '.join(names)}" if names else step.type
+
+
+def _error(run: Run) -> str | None:
+    error, details = run.last_error, run.incomplete_details
+    parts = [error.code, error.message] if error is not None else []
+    said = ": ".join(part for part in parts if isinstance(part, str) and part)
+    return said or (details.reason if details is not None else None)
+
+
+def _cut(text: str | None, size: int) -> str | None:
+    return text if text is None or len(text) <= size else f"{text[: size - 1]}…"
+
+
+def _fact(value: Any) -> Fact:
+    """The value as a page can show it: fields of an unexpected type are kept as they came, and may be anything."""
+    if isinstance(value, str):
+        return _cut(str(value), MAX_FACT)
+    return value if value is None or isinstance(value, bool | int | float) else f"({type(value).__name__})"

@@ -1,0 +1,350 @@
+"""The page as people see it: in headless Chromium, from a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runstream import PageFeed, PageServer, serve_page
+from runstream.raw import RawEvent
+from runstream.testing import script
+from tests.sinks.page.support import Fed, fed, said
+from tests.support.browser import Tab, browsing
+
+CONNECTED = "document.querySelector('#connection')?.dataset.state === 'live'"
+
+
+@asynccontextmanager
+async def opened(source: Fed, **options: Any) -> AsyncIterator[tuple[Tab, PageServer]]:
+    """A tab in which the page of a stream is open; at the end there must have been no error in it."""
+    feed = PageFeed(source.stream, rate=50, **options)
+    async with browsing() as browser, serve_page(feed) as page:
+        tab = await browser.tab()
+        await tab.go(page.url)
+        await tab.until(CONNECTED)
+        yield tab, page
+        assert tab.errors == []
+
+
+def card(run_id: str) -> str:
+    """An expression for a run's card."""
+    return f"[...document.querySelectorAll('article')].find(e => e.querySelector('h3').textContent === '{run_id}')"
+
+
+async def until_status(tab: Tab, run_id: str, status: str) -> None:
+    await tab.until(f"{card(run_id)}?.querySelector('.status').textContent === '{status}'")
+
+
+async def test_a_run_from_its_beginning_to_its_end() -> None:
+    async with fed() as source, opened(source) as (tab, _):
+        assert await tab.text("#empty") == ["No runs yet. They appear here as soon as the stream tells of one."]
+        told = script("run_1", model="gpt-4o").start()
+        told.call(get_time={"zone": "UTC"})
+        await source.feed(asked := told.raw_events())
+        await until_status(tab, "run_1", "requires action")
+        assert await tab.text("#open .step") == ["waits for get_time"]
+        assert await tab.text(".call .label") == ["get_time · in progress"]
+        assert "UTC" in (await tab.text(".call .text"))[0]
+
+        told.answer("noon")
+        writing = told.open_message()
+        writing.write("It is ").write("no")
+        await source.feed((growing := told.raw_events())[len(asked) :])
+        await tab.until("document.querySelector('.message .text')?.textContent === 'It is no'")
+        assert await tab.text("#open .step") == ["writes a message"]
+        assert await tab.text(".output") == ["→ noon"]
+
+        writing.write("on.").close()
+        told.end(usage={"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12})
+        await source.feed(told.raw_events()[len(growing) :])
+        await until_status(tab, "run_1", "completed")
+        assert await tab.text(".message .text") == ["It is noon."]
+        assert await tab.text("#ended h3") == ["run_1"]
+        assert await tab.text("#open article") == []
+        facts = (await tab.text("#ended .facts"))[0]
+        assert "12 (5 in, 7 out)" in facts
+        assert "gpt-4o" in facts
+        await source.end()
+        await tab.until("document.querySelector('#connection').textContent === 'Stream ended'")
+
+
+async def test_what_a_run_says_stays_text() -> None:
+    """In every place where something of a run is shown."""
+    evil = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\"><b>bold</b>&lt;"
+    async with fed() as source, opened(source) as (tab, _):
+        told = script(f"run_{evil}", model=evil, thread_id=evil).start()
+        told.call(**{evil: {"a": evil}})
+        told.answer(evil).say(evil)
+        told.end("failed", last_error={"code": evil, "message": evil})
+        await source.feed(told.raw_events())
+        await source.feed([RawEvent("thread.run.created", b'{"id": "run_2", "status": "<b>odd</b>"}')])
+        await tab.until("document.querySelectorAll('article').length === 2")
+        assert evil in await tab.text(".message .text")
+        assert await tab.text("#ended h3") == [f"run_{evil}"]
+        assert await tab.text("#open .status") == ["<b>odd</b>"]
+        assert await tab.value("document.querySelectorAll('main script, main img, main b').length") == 0
+        assert "pwned" not in await tab.value("document.title")
+
+
+async def test_a_hundred_runs_at_once() -> None:
+    async with fed() as source, opened(source) as (tab, _):
+        runs = [said(f"run_{number}", *["word "] * 20) for number in range(100)]
+        for place in range(max(map(len, runs))):
+            await source.feed([events[place] for events in runs if place < len(events)])
+        await tab.until("document.querySelectorAll('#ended article').length === 100")
+        assert await tab.text(".message .text") == ["word " * 20] * 100
+        assert await tab.text("[data-count=finished]") == ["100"]
+        assert len(set(await tab.text("h3"))) == 100
+
+
+async def test_forgotten_runs_leave_the_page() -> None:
+    async with fed() as source, opened(source, max_runs=2) as (tab, _):
+        for number in range(4):
+            await source.feed(said(f"run_{number}"))
+            await tab.until(f"{card(f'run_{number}')} !== undefined")
+        assert await tab.text("h3") == ["run_3", "run_2"]
+
+
+async def test_it_needs_nothing_from_elsewhere_and_its_policy_holds() -> None:
+    async with fed() as source, opened(source) as (tab, page):
+        names: list[str] = await tab.value("performance.getEntriesByType('resource').map(e => e.name)")
+        assert names
+        assert all(name.startswith(page.url) for name in names)
+        # An injected script would not run: the policy refuses it before anything else could.
+        refused = await tab.value(
+            "(() => { try { document.body.innerHTML += '<p>x'; return false } catch { return true } })()"
+        )
+        assert refused is True
+        tab.errors.clear()  # the refusal
+
+
+async def test_a_page_of_another_site_gets_nothing() -> None:
+    async with fed() as source, opened(source) as (tab, page):
+        await source.feed(said("run_1", "Hello."))
+        async with serve_page(source.stream) as other:  # another port is another origin
+            url = page.url.replace("http", "ws") + "socket"
+            await tab.go(other.url)
+            await tab.until(CONNECTED)
+            seen = await tab.value(
+                f"fetch('{page.url}page.js').then(() => 'read', () => 'refused')"  # and no reading by fetch either
+            )
+            assert seen == "refused"
+            await tab.go("about:blank")
+            got = await tab.value(
+                f"new Promise(done => {{ const s = new WebSocket('{url}');"
+                " s.onmessage = () => done('read'); s.onclose = () => done('refused') })"
+            )
+            assert got == "refused"
+        tab.errors.clear()  # what was refused
+
+
+async def test_a_reader_keeps_their_place_and_focus() -> None:
+    """Growing text scrolls along, but not for somebody who reads further up; moving a card keeps the focus."""
+    async with fed() as source, opened(source) as (tab, _):
+        told = script("run_1").start()
+        writing = told.open_message()
+        writing.write("line\n" * 200)
+        await source.feed(first := told.raw_events())
+        box = "document.querySelector('.blocks')"
+        await tab.until(
+            f"{box} && {box}.scrollTop > 0 && {box}.scrollTop + {box}.clientHeight >= {box}.scrollHeight - 24"
+        )
+        await tab.value(f"{box}.focus(); {box}.scrollTop = 10")
+        await tab.until(f"{box}.scrollTop === 10")
+        await asyncio.sleep(0.2)  # the scroll event
+        writing.write("more\n").close()
+        told.end()
+        await source.feed(told.raw_events()[len(first) :])
+        await until_status(tab, "run_1", "completed")
+        await asyncio.sleep(0.2)
+        assert await tab.value(f"{box}.scrollTop") == 10
+        assert await tab.value(f"document.activeElement === {box}") is True
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+async def test_nothing_is_wider_than_the_screen(width: int) -> None:
+    async with fed() as source, opened(source) as (tab, _):
+        await tab.size(width, 800)
+        told = script("run_" + "x" * 100, model="m" * 100, thread_id="t" * 100).start()
+        told.call(**{"f" * 100: {"a": "b" * 300}})
+        told.answer("o" * 300).say("w" * 300)
+        told.end("failed", last_error={"code": "c" * 100, "message": "e" * 300})
+        await source.feed([*told.raw_events(), *said("run_2", "Hello.", end=None)])
+        await tab.until("document.querySelectorAll('article').length === 2")
+        assert await tab.value("document.documentElement.scrollWidth") <= width
+        assert await tab.value("[...document.querySelectorAll('.blocks')].every(b => b.scrollWidth <= b.clientWidth)")
+
+
+AUDIT = r"""
+(() => {
+  const channel = (value) => { const c = value / 255; return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4 };
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const numbers = (colour) => colour.match(/[\d.]+/g).map(Number);
+  const ground = (element) => {
+    for (let one = element; one; one = one.parentElement) {
+      const found = numbers(getComputedStyle(one).backgroundColor);
+      if (found.length === 3 || found[3] > 0) return found;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    if (!own || !element.checkVisibility() || element.closest(".unseen, .skip, noscript")) continue;
+    const [a, b] = [light(numbers(getComputedStyle(element).color)), light(ground(element))].sort((x, y) => y - x);
+    const contrast = (a + 0.05) / (b + 0.05);
+    if (contrast < 4.5) poor.push(`${element.className || element.tagName}: ${contrast.toFixed(2)}`);
+  }
+  return poor;
+})()
+"""
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+async def test_everything_can_be_read(dark: bool) -> None:
+    """Contrast of 4.5:1 at least (WCAG 2.2, 1.4.3), for every status."""
+    async with fed() as source, opened(source) as (tab, _):
+        await tab.size(1280, 800, dark=dark)
+        for status in ("completed", "failed", "cancelled", "expired", "incomplete"):
+            await source.feed(said(f"run_{status}", "Hello.", end=status))
+        await source.feed(script("run_waits").start().call(f={"a": 1}).raw_events())
+        await source.feed([*said("run_open", "Hello.", end=None), RawEvent("thread.run.created", b"junk")])
+        await tab.until("document.querySelectorAll('article').length === 7")
+        await tab.until("document.querySelector('[data-count=rejected]').textContent === '1'")
+        assert await tab.value(AUDIT) == []
+
+
+async def test_headings_names_and_roles() -> None:
+    async with fed() as source, opened(source) as (tab, _):
+        await source.feed(said("run_1", "Hello.", end=None))
+        await source.feed(said("run_2", "Hello."))
+        await tab.until("document.querySelectorAll('article').length === 2")
+        headings = "[...document.querySelectorAll('h1, h2, h3')].filter(e => e.checkVisibility()).map(e => e.tagName)"
+        assert await tab.value(headings) == ["H1", "H2", "H3", "H2", "H3"]
+        await tab.call("Accessibility.enable")
+        tree = (await tab.call("Accessibility.getFullAXTree"))["nodes"]
+        names = {(node["role"]["value"], node.get("name", {}).get("value")) for node in tree if "role" in node}
+        assert {
+            ("status", ""),
+            ("region", "Open"),
+            ("region", "Ended"),
+            ("article", "run_1"),
+            ("group", "What run_1 said and called"),
+            ("heading", "runstream"),
+        } <= names
+        assert await tab.value("document.documentElement.lang") == "en"
+
+
+async def test_changes_of_status_are_announced_and_words_are_not() -> None:
+    async with fed() as source, opened(source) as (tab, _):
+        told = script("run_1").start()
+        await source.feed(first := told.raw_events())
+        await until_status(tab, "run_1", "in progress")
+        told.say("Hello.").end()
+        await source.feed(told.raw_events()[len(first) :])
+        await tab.until("document.querySelector('#news').textContent === 'run_1 is completed'")
+        assert await tab.value("document.querySelector('#news').ariaLive") == "polite"
+        live = "[...document.querySelectorAll('[aria-live], [role=status]')].some(e => e.querySelector('article'))"
+        assert await tab.value(live) is False
+
+
+@pytest.mark.parametrize("still", [False, True])
+async def test_motion_only_for_those_who_like_it(still: bool) -> None:
+    async with fed() as source, opened(source) as (tab, _):
+        await tab.size(1280, 800, still=still)
+        await source.feed(said("run_1", end=None))
+        await until_status(tab, "run_1", "in progress")
+        name = await tab.value("getComputedStyle(document.querySelector('.status'), '::before').animationName")
+        assert name == ("none" if still else "pulse")
+
+
+_SERVE = """
+import asyncio, sys
+from runstream import RunStream, serve_page
+from runstream.testing import script
+
+async def main():
+    told = script("run_1").start().say(sys.argv[2])
+    async with RunStream(told.raw_events()) as stream, serve_page(stream, port=int(sys.argv[1])) as page:
+        with stream.hold():
+            stream.start()
+            print(page.url, flush=True)
+            await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def _start(port: int, text: str) -> subprocess.Popen[str]:
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-c", _SERVE, str(port), text]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+async def _printed(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return (await asyncio.to_thread(process.stdout.readline)).strip()
+
+
+async def test_it_connects_again_by_itself_when_the_server_was_killed() -> None:
+    port = _free_port()
+    async with browsing() as browser:
+        tab = await browser.tab()
+        first = _start(port, "Before.")
+        try:
+            url = await _printed(first)
+            await tab.go(url)
+            await tab.until("document.querySelector('.message .text')?.textContent === 'Before.'")
+        finally:
+            first.kill()
+            first.communicate()
+        await tab.until("document.querySelector('#connection').dataset.state === 'lost'")
+        assert await tab.text(".message .text") == ["Before."]  # what was known stays
+        assert await tab.text("#retry") == ["Try now"]
+        second = _start(port, "After.")
+        try:
+            await _printed(second)
+            await tab.until("document.querySelector('.message .text')?.textContent === 'After.'")
+            assert await tab.text("h3") == ["run_1"]
+            await tab.until(CONNECTED)
+            assert await tab.text("#retry") == []
+        finally:
+            second.kill()
+            second.communicate()
+
+
+async def test_connecting_again_to_the_same_stream_keeps_the_page_and_brings_what_was_missed() -> None:
+    async with fed() as source:
+        feed = PageFeed(source.stream, rate=50, max_runs=2)
+        port = _free_port()
+        async with browsing() as browser:
+            tab = await browser.tab()
+            told = script("run_2").start()
+            async with serve_page(feed, port=port) as page:
+                await source.feed([*said("run_1", "Gone soon."), *(first := told.raw_events())])
+                await tab.go(page.url)
+                await until_status(tab, "run_2", "in progress")
+                await tab.value(f"window.kept = {card('run_2')}; 0")
+            await tab.until("document.querySelector('#connection').dataset.state === 'lost'")
+            told.say("Missed.").end()
+            await source.feed([*told.raw_events()[len(first) :], *said("run_3", "New.", end=None)])
+            async with serve_page(feed, port=port):
+                await tab.value("document.querySelector('#retry').click()")
+                await until_status(tab, "run_2", "completed")
+                await tab.until(f"{card('run_3')} !== undefined")
+                assert await tab.text("h3") == ["run_3", "run_2"]
+                assert sorted(await tab.text(".message .text")) == ["Missed.", "New."]
+                assert await tab.value(f"window.kept === {card('run_2')}") is True

@@ -1,0 +1,129 @@
+"""What a page shows of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runstream import fold
+from runstream.raw import RawEvent
+from runstream.sinks.page.views import MAX_FACT, MAX_OUTPUT, RunView, view_of, windowed
+from runstream.testing import Script, script
+from tests.sinks.page.support import said
+
+
+def view(items: list[RawEvent], *, max_text: int = 1000, max_blocks: int = 50, **more: Any) -> RunView:
+    (state,) = fold(items).runs
+    return view_of(state, max_text=max_text, max_blocks=max_blocks, **more)
+
+
+def view_of_script(told: Script, **options: Any) -> RunView:
+    return view(told.raw_events(), **options)
+
+
+def test_a_run_that_ended_with_its_message() -> None:
+    shown = view(said("run_1", "Hello ", "there."), took=1.5)
+    assert {"run": "run_1", "status": "completed", "tone": "good", "ended": True, "took": 1.5}.items() <= (
+        shown.facts.items()
+    )
+    assert shown.facts["step"] is None
+    (block,) = shown.blocks
+    assert (block.text, block.skipped, block.facts["role"]) == ("Hello there.", 0, "assistant")
+
+
+@pytest.mark.parametrize(
+    ("status", "tone"),
+    [("failed", "bad"), ("cancelled", "warn"), ("expired", "warn"), ("incomplete", "warn"), ("completed", "good")],
+)
+def test_each_ending_has_its_tone(status: str, tone: str) -> None:
+    assert view(said("run_1", end=status)).facts["tone"] == tone
+
+
+def test_what_it_does_now() -> None:
+    told = script().start()
+    assert view_of_script(told).facts["step"] is None
+    told.open_message()
+    assert view_of_script(told).facts["step"] == "writes a message"
+
+
+def test_a_call_is_shown_with_its_arguments_and_then_its_output() -> None:
+    told = script().start()
+    told.call(get_time={"zone": "UTC"})
+    waiting = view_of_script(told)
+    assert waiting.facts["step"] == "waits for get_time"
+    assert waiting.facts["tone"] == "ask"
+    (call,) = waiting.blocks
+    assert (call.facts["kind"], call.facts["name"], call.facts["output"]) == ("call", "get_time", None)
+    assert "UTC" in call.text
+    told.answer("noon").say("It is noon.").end()
+    call, message = view_of_script(told).blocks
+    assert call.facts["output"] == "noon"
+    assert message.text == "It is noon."
+
+
+def test_the_logs_of_code_are_its_output() -> None:
+    told = script().start().run_code("print(1)", logs="1\n").end()
+    (block,) = view_of_script(told).blocks
+    assert (block.facts["name"], block.text, block.facts["output"]) == ("code_interpreter", "print(1)", "1\n")
+
+
+def test_why_a_run_failed() -> None:
+    told = script().start().end("failed", last_error={"code": "server_error", "message": "Out of luck."})
+    assert view_of_script(told).facts["error"] == "server_error: Out of luck."
+
+
+def test_long_facts_and_outputs_are_cut() -> None:
+    told = script(model="m" * 10_000).start()
+    told.call(f={})
+    told.answer("x" * 10_000).end()
+    shown = view_of_script(told)
+    model, output = shown.facts["model"], shown.blocks[0].facts["output"]
+    assert isinstance(model, str)
+    assert isinstance(output, str)
+    assert (len(model), len(output)) == (MAX_FACT, MAX_OUTPUT)
+    assert model[-1] == output[-1] == "…"
+
+
+def test_of_many_texts_the_last_are_shown() -> None:
+    told = script().start()
+    for number in range(7):
+        told.say(f"Message {number}.")
+    shown = view_of_script(told, max_blocks=3)
+    assert [block.text for block in shown.blocks] == ["Message 4.", "Message 5.", "Message 6."]
+    assert shown.facts["left_out"] == 4
+
+
+def test_fields_of_an_unexpected_type_are_no_trouble() -> None:
+    event = b'{"id": "run_1", "status": "odd", "model": {"a": 1}, "last_error": [1], "usage": "much"}'
+    shown = view([RawEvent("thread.run.created", event)])
+    assert shown.facts["status"] == "odd"
+    assert all(value is None or isinstance(value, str | int | float | bool) for value in shown.facts.values())
+
+
+def test_calls_without_an_id_of_their_own_are_all_shown() -> None:
+    event = (
+        b'{"id": "step_1", "run_id": "run_1", "step_details": {"type": "tool_calls", "tool_calls": ['
+        b'{"id": "", "type": "function", "function": {"name": "a"}},'
+        b'{"id": "", "type": "function", "function": {"name": "b"}}]}}'
+    )
+    shown = view([*said("run_1", end=None), RawEvent("thread.run.step.created", event)])
+    assert [block.facts["name"] for block in shown.blocks] == ["a", "b"]
+    assert len({block.id for block in shown.blocks}) == 2
+
+
+@given(st.text(max_size=200), st.integers(2, 50))
+def test_a_window_is_the_end_of_its_text(text: str, size: int) -> None:
+    found, skipped = windowed(text, size)
+    assert text[skipped:] == found
+    assert len(found) <= size
+    assert len(found) >= min(len(text), size // 2)
+
+
+@given(st.integers(2, 50), st.integers(0, 500))
+def test_a_window_moves_seldom(size: int, length: int) -> None:
+    """A text that grows by a character at a time is sent whole once per half window, no oftener."""
+    starts = {windowed("x" * count, size)[1] for count in range(length)}
+    assert len(starts) <= length / max(1, size // 2) + 1
