@@ -48,7 +48,15 @@ from runstream.core.signals import (
 from runstream.core.state import RunState, Timings
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine import Engine
-from runstream.errors import DecodeError, IncompleteStream, RunstreamError, SeveralRuns, SlowConsumer, SourceFailed
+from runstream.errors import (
+    DecodeError,
+    IncompleteStream,
+    RecordingError,
+    RunstreamError,
+    SeveralRuns,
+    SlowConsumer,
+    SourceFailed,
+)
 from runstream.events import (
     EVENT_TYPES,
     DoneEvent,
@@ -81,7 +89,7 @@ from runstream.model import (
     Usage,
 )
 from runstream.operators import Change, decoded, deduped, derived, pipeline, reduced, states
-from runstream.raw import RawEvent
+from runstream.raw import ConnectionEvent, RawEvent
 from runstream.server import RecordingServer, serve_recording
 from runstream.sinks.live import LiveView
 from runstream.sinks.log import log_record, log_signals
@@ -89,7 +97,11 @@ from runstream.sinks.page import PageApp, PageFeed, PageServer, serve_page
 from runstream.sources.base import Inlet, Source
 from runstream.sources.poll import PollSource
 from runstream.sources.reconnect import Reconnect
+from runstream.sources.recorded import RecordedSource, record
 from runstream.sources.recording_reader import UnknownRecordingFormat, read_recording
+from runstream.sources.recording_source import RecordingSource
+from runstream.sources.recording_writer import RecordingWriter
+from runstream.sources.redaction import Redaction
 from runstream.sources.sse_parser import Malformed, Oversized, SSEParser
 from runstream.sources.websocket import Resume, ResumeInfo, WebSocketSource
 from runstream.stream import RunStream
@@ -105,6 +117,7 @@ __all__ = [
     "AssistantsDialect",
     "AwaitedCall",
     "Change",
+    "ConnectionEvent",
     "DecodeError",
     "Dialect",
     "DoneEvent",
@@ -134,7 +147,12 @@ __all__ = [
     "PollSource",
     "RawEvent",
     "Reconnect",
+    "RecordedSource",
+    "RecordingError",
     "RecordingServer",
+    "RecordingSource",
+    "RecordingWriter",
+    "Redaction",
     "Reject",
     "RequiredAction",
     "Resume",
@@ -203,6 +221,7 @@ __all__ = [
     "log_signals",
     "pipeline",
     "read_recording",
+    "record",
     "reduce",
     "reduced",
     "serve_page",

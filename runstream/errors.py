@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["DecodeError", "IncompleteStream", "RunstreamError", "SeveralRuns", "SlowConsumer", "SourceFailed"]
+__all__ = [
+    "DecodeError",
+    "IncompleteStream",
+    "RecordingError",
+    "RunstreamError",
+    "SeveralRuns",
+    "SlowConsumer",
+    "SourceFailed",
+]
 
 
 class RunstreamError(Exception):
@@ -43,6 +51,27 @@ class SourceFailed(RunstreamError):
         super().__init__(reason)
         self.reason = reason
         self.attempts = attempts
+
+
+class RecordingError(RunstreamError):
+    """A recording can't be written (any further).
+
+    What was written before is whole, and can be read.
+
+    Attributes:
+        path: The file.
+        reason: Why, in words.
+        errno: The system's error number (:mod:`errno`), ``None`` where it was not the system.
+    """
+
+    def __init__(self, path: str, reason: str, errno: int | None = None) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+        self.errno = errno
+
+    def __reduce__(self) -> tuple[type[RecordingError], tuple[str, str, int | None]]:
+        return (type(self), (self.path, self.reason, self.errno))
 
 
 class IncompleteStream(RunstreamError):

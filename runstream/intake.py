@@ -19,7 +19,7 @@ from runstream.core.signals import (
 )
 from runstream.core.state import RunState
 from runstream.events import Event, Reject
-from runstream.raw import RawEvent
+from runstream.raw import ConnectionEvent, RawEvent
 from runstream.sources.base import RawItem
 
 if TYPE_CHECKING:
@@ -81,6 +81,9 @@ class Intake:
         event: Any
         for item in items:
             if type(item) is not RawEvent:
+                if type(item) is ConnectionEvent:
+                    self._connection_changed(item)
+                    continue
                 engine.reject(self, RawEvent(item.event, getattr(item, "data", b""), line=item.line), item.reason)  # type: ignore[union-attr]
                 continue
             at = item.at
@@ -163,6 +166,12 @@ class Intake:
     def live(self) -> bool:
         """Whether a run of this source is neither ended nor waiting for action."""
         return any(not record.state.run.requires_action for record in self._open.values())
+
+    def _connection_changed(self, item: ConnectionEvent) -> None:
+        if item.connected:
+            self.connected(item.attempt)
+        else:
+            self.disconnected(item.reason, item.attempt)
 
     def connected(self, attempt: int = 0) -> None:
         """The source is connected; from the second time on, its dialect counts a new connection."""

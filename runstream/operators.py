@@ -26,7 +26,7 @@ from runstream.engine import Engine
 from runstream.events import Event, Reject
 from runstream.fold import Input, to_raw
 from runstream.intake import Dialect
-from runstream.raw import RawEvent
+from runstream.raw import ConnectionEvent, RawEvent
 from runstream.watchdogs import Watchdogs, Watcher
 
 __all__ = ["Change", "decoded", "deduped", "derived", "pipeline", "reduced", "states"]
@@ -90,9 +90,15 @@ class _Decode(_Stage):
         self._emit = emit
         self._dialect = dialect
         self._on_reject = on_reject
+        self._connected = False
 
     def take(self, item: Input) -> None:
         raw = to_raw(item)
+        if isinstance(raw, ConnectionEvent):
+            # As a source's own connections: from the second on, what is told may be told again.
+            self._dialect.connection += raw.connected and self._connected
+            self._connected = self._connected or raw.connected
+            return
         if not isinstance(raw, RawEvent):
             self._reject(Reject(RawEvent(line=raw.line), raw.reason))
             return

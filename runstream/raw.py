@@ -1,10 +1,10 @@
-"""What a transport delivers: one raw event. No JSON has been read yet."""
+"""What a transport delivers: raw events, and what became of its connection. No JSON has been read yet."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-__all__ = ["RawEvent"]
+__all__ = ["ConnectionEvent", "RawEvent"]
 
 
 class RawEvent(Struct, frozen=True, gc=False):
@@ -25,5 +25,26 @@ class RawEvent(Struct, frozen=True, gc=False):
     data: bytes = b""
     id: str | None = None
     last_id: str | None = None
+    at: float | None = None
+    line: int = 0
+
+
+class ConnectionEvent(Struct, frozen=True, kw_only=True, gc=False):
+    """A connection was made or lost at this place of a recording.
+
+    Where a stream is told again from its beginning after a reconnect, this is what tells that from a server that
+    repeats itself.
+
+    Args:
+        connected: Whether it was made; else it was lost.
+        attempt: Number of the attempt since the last message; 0 for a first connection.
+        reason: Why it was lost, in words, without credentials.
+        at: When, in Unix seconds, ``None`` where unknown.
+        line: Line number (from 1) in a file.
+    """
+
+    connected: bool
+    attempt: int = 0
+    reason: str = ""
     at: float | None = None
     line: int = 0

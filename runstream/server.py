@@ -13,6 +13,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from runstream.raw import RawEvent
+from runstream.sources.pacing import Pace
 
 __all__ = ["Frame", "RecordingServer", "address_of", "frames_of", "read_away", "serve_recording", "stop"]
 
@@ -100,8 +101,7 @@ async def serve_recording(
         OSError: The address can't be had.
         ValueError: ``speed`` or ``gap`` is negative.
     """
-    if not speed >= 0 or not gap >= 0:
-        raise ValueError("speed and gap must not be negative")
+    Pace(speed, gap=gap)  # what is wrong with them must not be found out by the first client
     frames = frames_of(items)
     clients: set[ServerConnection] = set()
 
@@ -111,7 +111,7 @@ async def serve_recording(
         gone = asyncio.create_task(read_away(connection))
         try:
             with suppress(ConnectionClosed):
-                await _play(connection, frames, speed, gap, gone)
+                await _play(connection, frames, Pace(speed, gap=gap), gone)
                 await connection.close()
         finally:
             gone.cancel()
@@ -144,21 +144,11 @@ def address_of(server: Server) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-async def _play(
-    connection: ServerConnection, frames: Iterable[Frame], speed: float, gap: float, gone: asyncio.Task[None]
-) -> None:
+async def _play(connection: ServerConnection, frames: Iterable[Frame], pace: Pace, gone: asyncio.Task[None]) -> None:
     clock = asyncio.get_running_loop().time
-    due, last, first = clock(), None, True
     for frame in frames:
-        if speed > 0:
-            if frame.at is not None and last is not None:
-                due += max(0.0, frame.at - last) / speed
-            elif not first:
-                due += gap / speed
-            last, first = frame.at, False
-            # By the clock, so that delays do not add up.
-            if (pause := due - clock()) > 0 and (await asyncio.wait({gone}, timeout=pause))[0]:
-                return
+        if (pause := pace.wait(frame.at, clock())) > 0 and (await asyncio.wait({gone}, timeout=pause))[0]:
+            return
         await connection.send(frame.data, text=frame.text)  # waits while the client is behind
 
 

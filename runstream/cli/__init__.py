@@ -15,6 +15,7 @@ from runstream.cli.exit_codes import ExitCode, UsageError
 from runstream.cli.live import serve, watch
 from runstream.cli.offline import fold, replay
 from runstream.cli.parser import build_parser
+from runstream.cli.recording import record
 from runstream.cli.terminal import complain
 
 __all__ = ["main"]
@@ -22,6 +23,7 @@ __all__ = ["main"]
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "demo": demo,
     "watch": watch,
+    "record": record,
     "replay": replay,
     "fold": fold,
     "serve": serve,

@@ -15,24 +15,33 @@ from runstream.cli.screen import make_view
 from runstream.cli.terminal import Output, clip, complain, escape
 from runstream.cli.watching import watch_source
 from runstream.server import serve_recording
-from runstream.sources.base import RawItem
+from runstream.sources.base import RawItem, Source
 from runstream.sources.websocket import WebSocketSource
 
-__all__ = ["serve", "watch"]
+__all__ = ["GAP", "live_source", "serve", "watch"]
 
-_GAP: Final = 0.03
+GAP: Final = 0.03
 """Seconds between two events where the recording does not say when they came."""
 
 
 def watch(args: argparse.Namespace) -> int:
     """Show the signals of a live stream."""
-    _check_url(args.url)
-    # A command's exit code must say what became of this stream. Connecting again is for programs that go on.
-    source = WebSocketSource(args.url, headers=dict(args.header), reconnect=None)
+    source = live_source(args)
     view = make_view(json=args.json, plain=args.plain)
     page = page_door(args) if args.page else None
     seen = asyncio.run(watch_source(source, view, quiet=args.json, page=page))
     return seen.tally.code(seen.states)
+
+
+def live_source(args: argparse.Namespace) -> Source:
+    """The source that the arguments of `watch` and `record` name.
+
+    Raises:
+        UsageError: The URL is none that can be read.
+    """
+    _check_url(args.url)
+    # A command's exit code must say what became of this stream. Connecting again is for programs that go on.
+    return WebSocketSource(args.url, headers=dict(args.header), reconnect=None)
 
 
 def _check_url(url: str) -> None:
@@ -73,7 +82,7 @@ def serve(args: argparse.Namespace) -> int:
 
 async def _serve(args: argparse.Namespace, items: list[RawItem]) -> None:
     output = Output()
-    async with serve_recording(items, host=args.host, port=args.port, speed=args.speed, gap=_GAP) as server:
+    async with serve_recording(items, host=args.host, port=args.port, speed=args.speed, gap=GAP) as server:
         output.line(server.url)
         complain("Ctrl-C ends it")
         if args.page:

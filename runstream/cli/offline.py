@@ -14,6 +14,7 @@ import msgspec
 from runstream.cli import files
 from runstream.cli.describe import run_facts
 from runstream.cli.exit_codes import Tally
+from runstream.cli.live import GAP
 from runstream.cli.render import View
 from runstream.cli.report import Rejects, report_orphans
 from runstream.cli.screen import make_view
@@ -23,7 +24,8 @@ from runstream.core.limits import Limits
 from runstream.core.signals import Signal
 from runstream.core.state import RunState
 from runstream.engine import Engine
-from runstream.raw import RawEvent
+from runstream.raw import ConnectionEvent, RawEvent
+from runstream.sources.pacing import Pace
 
 __all__ = ["fold", "replay"]
 
@@ -47,7 +49,7 @@ def replay(args: argparse.Namespace) -> int:
     engine.on_signal = show
     try:
         with view.reading(engine) as turn:
-            rejects = _feed(engine, args.files, clock, view, turn)
+            rejects = _feed(engine, args.files, clock, view, turn, Pace(args.speed, gap=GAP))
     finally:
         view.close()
     rejects.total()
@@ -95,6 +97,7 @@ def _feed(
     clock: _Clock,
     view: View | None = None,
     turn: AbstractContextManager[object] = _NOTHING,
+    pace: Pace | None = None,
 ) -> Rejects:
     """Put the files into the engine, one after the other, each as a source of its own."""
     rejects = Rejects()
@@ -103,7 +106,9 @@ def _feed(
         intake = engine.intake(files.source_name(path))
         try:
             for item in files.read(path):
-                if isinstance(item, RawEvent):
+                if isinstance(item, RawEvent | ConnectionEvent):
+                    if pace is not None and (pause := pace.wait(item.at, time.monotonic())) > 0:
+                        time.sleep(pause)
                     clock.at = item.at
                     if view is not None:
                         # Without times of arrival, time tells how fast the file was read: that helps nobody.

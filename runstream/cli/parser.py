@@ -29,6 +29,7 @@ _MAIN_END = f"""\
 examples:
   runstream demo                          see it work, offline, in a few seconds
   runstream watch wss://host/runs         what happens on a live stream, as it happens
+  runstream record wss://host/runs -o run.jsonl   write it down as it happens
   runstream replay run.sse                what happened in a recording
   runstream replay --json run.sse | jq 'select(.type == "run.failed")'
   runstream fold --json part1.sse part2.sse   the runs as they were at the end
@@ -62,10 +63,22 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
         "  runstream watch --json wss://host/runs >> signals.jsonl\n"
         "  runstream watch --page wss://host/runs     the same in a browser, until Ctrl-C\n\n" + EXIT_CODES,
     ),
+    "record": (
+        "write a live stream into a file",
+        "Connect as watch does, and write every event into FILE with its time of arrival, until the server\n"
+        "closes the stream. FILE is whole after each event, also where the command is killed; replay, fold\n"
+        "and serve read it. A name in .sse makes it an event stream, .jsonl or .ndjson JSON lines.\n"
+        "Progress is shown on standard error.",
+        "examples:\n  runstream record wss://host/runs -o run.jsonl\n"
+        '  runstream record wss://host/runs -o run.sse -H "Authorization: Bearer $TOKEN"\n'
+        "  runstream record --redact wss://host/runs -o run.jsonl && runstream replay --speed 10 run.jsonl\n\n"
+        + EXIT_CODES,
+    ),
     "replay": (
         "show the signals of recordings",
-        "Read recordings and show every signal, in order.\n\n" + _FILES,
-        "examples:\n  runstream replay run.sse\n  runstream replay --json asked.sse answered.sse\n"
+        "Read recordings and show every signal, in order: at once, or with --speed when they came.\n\n" + _FILES,
+        "examples:\n  runstream replay run.sse\n  runstream replay --speed 1 run.jsonl\n"
+        "  runstream replay --json asked.sse answered.sse\n"
         "  curl -sN $URL | runstream replay -\n\n" + EXIT_CODES,
     ),
     "fold": (
@@ -146,15 +159,28 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="N times as fast; 0 as fast as it goes (default: 1, about 12 s)",
     )
-    made["watch"].add_argument("url", metavar="URL", help="ws:// or wss://")
-    made["watch"].add_argument(
-        "-H",
-        "--header",
-        action="append",
-        type=_header,
-        default=[],
-        metavar="'NAME: VALUE'",
-        help="a header for the opening request; may be given several times",
+    for name in ("watch", "record"):
+        made[name].add_argument("url", metavar="URL", help="ws:// or wss://")
+        made[name].add_argument(
+            "-H",
+            "--header",
+            action="append",
+            type=_header,
+            default=[],
+            metavar="'NAME: VALUE'",
+            help="a header for the opening request; may be given several times",
+        )
+    made["record"].add_argument("-o", "--output", required=True, metavar="FILE", help="where to write: .jsonl or .sse")
+    made["record"].add_argument("--force", action="store_true", help="replace FILE if it exists")
+    made["record"].add_argument(
+        "--redact", action="store_true", help="blank what people and tools said; ids, statuses and lengths stay"
+    )
+    made["replay"].add_argument(
+        "--speed",
+        type=_factor,
+        default=0.0,
+        metavar="N",
+        help="N times as fast as recorded; 0 as fast as it goes (default: 0)",
     )
     made["serve"].add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     made["serve"].add_argument(

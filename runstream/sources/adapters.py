@@ -12,13 +12,14 @@ from typing import Any, TypeAlias
 import msgspec
 from reactivex import abc
 
-from runstream.raw import RawEvent
+from runstream.raw import ConnectionEvent, RawEvent
 from runstream.sources.base import Inlet, RawItem, Source
 from runstream.sources.sse_parser import Malformed, Oversized
 
 __all__ = [
     "Adaptable",
     "AsyncIterableSource",
+    "Delivery",
     "IterableSource",
     "ObservableSource",
     "RawInput",
@@ -60,7 +61,7 @@ def adapt(source: Adaptable, name: str | None = None) -> Source:
 
 def raw_item(item: object) -> RawItem:
     """A raw event from one item; what can't be one becomes :class:`Malformed`, which the engine rejects."""
-    if isinstance(item, RawEvent | Oversized | Malformed):
+    if isinstance(item, RawEvent | Oversized | Malformed | ConnectionEvent):
         return item
     if isinstance(item, bytes):
         return RawEvent(data=item)
@@ -75,6 +76,28 @@ def raw_item(item: object) -> RawItem:
         except (TypeError, ValueError, RecursionError) as error:
             return Malformed(line=0, reason=f"a mapping that JSON can not hold ({type(error).__name__})", data=b"")
     return Malformed(line=0, reason=f"a {type(item).__name__} is no raw event", data=b"")
+
+
+class Delivery:
+    """Gives items to an inlet, those too that tell of connections: a recording holds them.
+
+    It says at once that the source is connected; a recording that begins with saying so is not heard twice.
+    """
+
+    def __init__(self, inlet: Inlet) -> None:
+        self._inlet = inlet
+        self._fresh = True
+        inlet.connected()
+
+    def feed(self, item: RawItem) -> None:
+        """Give one item."""
+        fresh, self._fresh = self._fresh, False
+        if type(item) is not ConnectionEvent:
+            self._inlet.feed(item)
+        elif not item.connected:
+            self._inlet.disconnected(item.reason, item.attempt)
+        elif not fresh:
+            self._inlet.connected(item.attempt)
 
 
 class IterableSource:
@@ -92,11 +115,11 @@ class IterableSource:
 
     async def run(self, inlet: Inlet) -> None:
         """Feed the inlet until there is no more."""
-        inlet.connected()
+        delivery = Delivery(inlet)
         iterator = iter(self._items)
         try:
             for item in iterator:
-                inlet.feed(raw_item(item))
+                delivery.feed(raw_item(item))
                 await inlet.ready()
         finally:
             if inspect.isgenerator(iterator):
@@ -117,11 +140,11 @@ class AsyncIterableSource:
 
     async def run(self, inlet: Inlet) -> None:
         """Feed the inlet until there is no more."""
-        inlet.connected()
+        delivery = Delivery(inlet)
         iterator = aiter(self._items)
         try:
             async for item in iterator:
-                inlet.feed(raw_item(item))
+                delivery.feed(raw_item(item))
                 await inlet.ready()
         finally:
             if inspect.isasyncgen(iterator):
@@ -149,7 +172,6 @@ class ObservableSource:
         Raises:
             Exception: The Observable's own error.
         """
-        inlet.connected()
         crossing = _Crossing(inlet)
         subscription = self._observable.subscribe(crossing.next, crossing.failed, crossing.completed)
         try:
@@ -164,6 +186,7 @@ class _Crossing:
 
     def __init__(self, inlet: Inlet) -> None:
         self._inlet = inlet
+        self._delivery = Delivery(inlet)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._queue: deque[object] = deque()
@@ -184,7 +207,7 @@ class _Crossing:
                 self._queue.append(item)
                 self._call()
                 return
-        self._inlet.feed(raw_item(item))
+        self._delivery.feed(raw_item(item))
 
     def failed(self, error: Exception) -> None:
         self._error = error
@@ -208,7 +231,7 @@ class _Crossing:
                 with self._room:
                     item = self._queue.popleft()
                     self._room.notify()
-                self._inlet.feed(raw_item(item))
+                self._delivery.feed(raw_item(item))
                 await self._inlet.ready()
             if self._ended and not self._queue:
                 if self._error is not None:

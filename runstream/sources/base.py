@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from runstream.raw import RawEvent
+from runstream.raw import ConnectionEvent, RawEvent
 from runstream.sources.sse_parser import Malformed, Oversized
 
 __all__ = ["Inlet", "RawItem", "Source"]
 
-RawItem = RawEvent | Oversized | Malformed
+RawItem = RawEvent | Oversized | Malformed | ConnectionEvent
 
 
 class Inlet(Protocol):

@@ -9,6 +9,7 @@ import io
 import os
 import re
 import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import chain
@@ -18,12 +19,15 @@ from typing import BinaryIO, Final, Literal, TypeAlias
 import msgspec
 
 from runstream.raw import RawEvent
-from runstream.sources.sse_parser import MAX_EVENT_BYTES, Oversized, RawItem, SSEParser
+from runstream.sources.base import RawItem
+from runstream.sources.recording_lines import decode_line
+from runstream.sources.recording_notes import NOTE_STARTS, decode_note
+from runstream.sources.sse_parser import MAX_EVENT_BYTES, Oversized, SSEParser
 
-__all__ = ["RecordingFormat", "RecordingSource", "UnknownRecordingFormat", "read_recording"]
+__all__ = ["RecordingFormat", "RecordingInput", "UnknownRecordingFormat", "format_of", "read_recording"]
 
 RecordingFormat: TypeAlias = Literal["sse", "jsonl"]
-RecordingSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
+RecordingInput: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 
 _PIECE_BYTES: Final = 256 * 1024
 _MAX_BLANK_BYTES: Final = 1024 * 1024
@@ -48,17 +52,13 @@ class UnknownRecordingFormat(ValueError):
         self.problem = problem
 
 
-class _Arrival(msgspec.Struct, gc=False):
-    """The only part of a JSON line that is read here."""
-
-    at: float | None = None
-
-
-_decode_arrival: Final = msgspec.json.Decoder(_Arrival).decode
+def format_of(name: str) -> RecordingFormat | None:
+    """The format that the suffix of a file's name says, ``None`` where it says none."""
+    return _SUFFIXES.get(PurePath(name).suffix.lower())
 
 
 def read_recording(
-    source: RecordingSource,
+    source: RecordingInput,
     *,
     format: RecordingFormat | None = None,
     name: str | None = None,
@@ -66,9 +66,10 @@ def read_recording(
 ) -> Iterator[RawItem]:
     """Read one recording, lazily, in file order.
 
-    An event stream is read leniently (see `SSEParser`). A JSON line becomes one `RawEvent` without a name,
-    with the line as its data: the dialect decodes the envelope. Only its ``at`` (arrival, Unix seconds) is
-    read here, where it is a number. A byte order mark, CRLF and blank lines do no harm in either format.
+    What `RecordingWriter` wrote comes out as it went in; docs/recordings.md has the format. Of files of other origin,
+    an event stream is read leniently (see `SSEParser`), and a JSON line becomes one `RawEvent` without a name, with
+    the line as its data: the dialect decodes the envelope. Only its ``at`` (arrival, Unix seconds) is read here,
+    where it is a number. A byte order mark, CRLF and blank lines do no harm in either format.
 
     Args:
         source: A path, ``"-"`` for standard input, the bytes themselves, or a file open in binary mode.
@@ -79,7 +80,8 @@ def read_recording(
         max_event_bytes: Largest event in bytes; one beyond it is an `Oversized`.
 
     Yields:
-        `RawEvent` with the line number it starts at, `Oversized` or `Malformed`.
+        `RawEvent` with the line number it starts at, `Oversized`, `Malformed`, or `ConnectionEvent` where the
+        recording says that a connection was made or lost.
 
     Raises:
         UnknownRecordingFormat: At the first item, if the format is neither given nor recognised, or if a JSON
@@ -92,8 +94,8 @@ def read_recording(
     return _read(source, format, name or _name_of(source), max_event_bytes)
 
 
-def _read(source: RecordingSource, format: RecordingFormat | None, name: str, limit: int) -> Iterator[RawItem]:
-    known = format or _SUFFIXES.get(PurePath(name).suffix.lower())
+def _read(source: RecordingInput, format: RecordingFormat | None, name: str, limit: int) -> Iterator[RawItem]:
+    known = format or format_of(name)
     with _open(source) as file:
         pieces = _pieces(file)
         if known is None:
@@ -105,7 +107,7 @@ def _read(source: RecordingSource, format: RecordingFormat | None, name: str, li
             yield from _read_jsonl(pieces, limit, None if known else name)
 
 
-def _name_of(source: RecordingSource) -> str:
+def _name_of(source: RecordingInput) -> str:
     if isinstance(source, bytes):
         return "<bytes>"
     if isinstance(source, str | os.PathLike):
@@ -114,7 +116,7 @@ def _name_of(source: RecordingSource) -> str:
     return name if isinstance(name, str) else "<file>"
 
 
-def _open(source: RecordingSource) -> io.BufferedReader | nullcontext[BinaryIO]:
+def _open(source: RecordingInput) -> io.BufferedReader | nullcontext[BinaryIO]:
     if source == "-":
         return nullcontext(sys.stdin.buffer)
     if isinstance(source, bytes):
@@ -152,10 +154,26 @@ def _recognise(pieces: Iterator[bytes], name: str) -> tuple[bytes, RecordingForm
 
 
 def _read_sse(pieces: Iterator[bytes], limit: int) -> Iterator[RawItem]:
-    parser = SSEParser(lenient=True, max_event_bytes=limit)
-    for piece in pieces:
-        yield from parser.feed(piece)
-    yield from parser.close()
+    notes: deque[tuple[int, bytes]] = deque()  # comments that a recorder wrote: line number, text
+
+    def note(number: int, comment: bytes) -> None:
+        if comment.startswith(NOTE_STARTS):
+            notes.append((number, comment[1:].strip()))
+
+    parser = SSEParser(lenient=True, max_event_bytes=limit, on_comment=note)
+    at: float | None = None  # of the next block
+    for piece in chain(pieces, (None,)):
+        for item in parser.feed(piece) if piece is not None else parser.close():
+            while notes and notes[0][0] < item.line:
+                at, kept = decode_note(*notes.popleft(), at)
+                if kept is not None:
+                    yield kept
+            yield msgspec.structs.replace(item, at=at) if isinstance(item, RawEvent) and at is not None else item
+            at = None
+        while notes:
+            at, kept = decode_note(*notes.popleft(), at)
+            if kept is not None:
+                yield kept
 
 
 def _read_jsonl(pieces: Iterator[bytes], limit: int, guessed: str | None) -> Iterator[RawItem]:
@@ -166,7 +184,7 @@ def _read_jsonl(pieces: Iterator[bytes], limit: int, guessed: str | None) -> Ite
         elif data := (line.removeprefix(_BOM) if number == 1 else line).strip():
             if guessed and _is_opened(data):
                 raise UnknownRecordingFormat(guessed, "starts with a JSON document over several lines")
-            yield RawEvent(None, data, None, None, _arrival(data), number)
+            yield decode_line(data, number)
         else:
             continue
         guessed = None
@@ -200,12 +218,3 @@ def _is_opened(line: bytes) -> bool:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return True
     return False
-
-
-def _arrival(data: bytes) -> float | None:
-    if b'"at"' not in data:
-        return None
-    try:
-        return _decode_arrival(data).at
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None  # a mistyped `at` or bad JSON; whether the event is rejected is the dialect's business

@@ -6,6 +6,7 @@ What can't be an event comes out as a value too: `Oversized` and, in lenient mod
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -83,9 +84,17 @@ class SSEParser:
         lenient: Lenient instead of strict.
         max_event_bytes: Largest block in bytes, line ends and comments not counted. One beyond it becomes
             `Oversized` when it ends; its id and retry still count, so that a resumed stream gets past it.
+        on_comment: Called with the line number and the bytes of each comment line, its colon included; of one
+            over the limit only the colon.
     """
 
-    def __init__(self, *, lenient: bool = False, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(
+        self,
+        *,
+        lenient: bool = False,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+        on_comment: Callable[[int, bytes], None] | None = None,
+    ) -> None:
         self.last_id = ""
         """Last event id in force, "" for none: set when a block ends, with data or without; for resuming.
         Assign it before the first `feed` to go on after a reconnect."""
@@ -95,6 +104,7 @@ class SSEParser:
         """Bytes of an unfinished last block that a strict `close` threw away."""
         self._lenient = lenient
         self._limit = max_event_bytes
+        self._on_comment = on_comment
         self._names: dict[bytes, str] = {}  # whole `event: X` line → X
         self._head: bytes | None = b""  # the first bytes, while they may still become a byte order mark
         self._after_cr = False
@@ -224,6 +234,8 @@ class SSEParser:
             self._dispatch(out)
             return
         if line.startswith(b":"):
+            if self._on_comment is not None:
+                self._on_comment(self._lineno, line)
             return
         length = length or len(line)
         if length > self._limit:
