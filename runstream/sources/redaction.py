@@ -85,18 +85,18 @@ class Redaction:
 
     def __call__(self, raw: RawEvent) -> RawEvent:
         """The raw event with its texts blanked."""
-        data = raw.data
-        if not data or data.strip() in _DONE:
-            return raw
-        marker = self._fill.encode() * len(data)
-        if nesting(data, MAX_NESTING) > MAX_NESTING:
-            return replace(raw, data=marker)
+        return replace(raw, event=self._name(raw.event), data=self._data(raw.event, raw.data))
+
+    def _data(self, name: str | None, data: bytes) -> bytes:
+        if data.strip() in _DONE:
+            return data
         try:
-            found = msgspec.json.decode(data)
-            blanked = self._envelope(found) if raw.event is None else self._payload(raw.event, found)
-            return replace(raw, event=self._name(raw.event), data=msgspec.json.encode(blanked))
+            if nesting(data, MAX_NESTING) <= MAX_NESTING:
+                found = msgspec.json.decode(data)
+                return msgspec.json.encode(self._envelope(found) if name is None else self._payload(name, found))
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return replace(raw, event=self._name(raw.event), data=marker)
+            pass
+        return self._fill.encode() * len(data)
 
     def _envelope(self, found: Any) -> Any:
         """A message: an envelope around the payload, or the bare object, as a poll returns it."""

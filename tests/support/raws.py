@@ -17,12 +17,18 @@ __all__ = ["arrivals", "datas", "json_values", "raw_events", "raw_items", "strea
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 _names = st.one_of(
     st.none(),
-    st.sampled_from(["thread.run.created", "thread.message.delta", "done", "error", "x y", "a\nb", "nul\0", " spaced "]),
+    st.sampled_from(
+        ["thread.run.created", "thread.message.delta", "done", "error", "x y", "a\nb", "nul\0", " spaced "]
+    ),
     _texts.filter(bool),
 )
 _ids = st.one_of(st.none(), st.sampled_from(["1", "e:7", "a\rb"]), _texts.filter(bool))
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | _texts,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | _texts,
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(_texts | st.sampled_from(["at", "as", "event", "data", "id", "text"]), inner, max_size=4)
@@ -33,7 +39,7 @@ json_values = st.recursive(
 
 _indents = st.sampled_from([None, None, 1])
 _json = st.builds(
-    lambda value, indent, ascii: json.dumps(value, indent=indent, ensure_ascii=ascii).encode(),
+    lambda value, indent, escaped: json.dumps(value, indent=indent, ensure_ascii=escaped).encode(),
     json_values,
     _indents,
     st.booleans(),
@@ -87,9 +93,7 @@ def raw_items() -> SearchStrategy[RawItem]:
         raw_events(),
         st.builds(Oversized, line=st.just(0), size=st.integers(0, 2**40), limit=st.integers(0, 2**40), event=_names),
         st.builds(Malformed, line=st.just(0), reason=_texts, data=datas, event=_names),
-        st.builds(
-            ConnectionEvent, connected=st.just(True), attempt=st.integers(0, 9), at=arrivals, reason=st.just("")
-        ),
+        st.builds(ConnectionEvent, connected=st.just(True), attempt=st.integers(0, 9), at=arrivals, reason=st.just("")),
         st.builds(ConnectionEvent, connected=st.just(False), attempt=st.integers(0, 9), at=arrivals, reason=_texts),
     )
 
