@@ -30,6 +30,11 @@ EXPECTED = {
         "run_demo_text_0001 completed, 99 tokens",
         "run_demo_failed_0001 failed, 57 tokens",
     ],
+    "06_record_and_replay.py": [
+        "run_demo_text_0001 completed, and said 'Pack for a rainy wee'",
+        "run_demo_text_0001 completed, and said 'xxxxxxxxxxxxxxxxxxxx'",
+        "equal: True",
+    ],
     "07_poll.py": [
         "status: in_progress\nasked for get_time\nstatus: queued",
         "run_1 incomplete: max_completion_tokens",

@@ -7,7 +7,7 @@ import asyncio
 import os
 import sys
 import time
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext, suppress
 from typing import Final
 
 from runstream.cli.exit_codes import UsageError
@@ -15,12 +15,14 @@ from runstream.cli.live import live_source
 from runstream.cli.terminal import clip, complain, escape
 from runstream.cli.watching import watch_source
 from runstream.core.signals import RunCreated, Signal
+from runstream.engine import Engine
 from runstream.errors import RecordingError
 from runstream.sources.recorded import RecordedSource
 from runstream.sources.recorded import record as record_source
 from runstream.sources.recording_reader import format_of
 from runstream.sources.recording_writer import RecordingWriter
 from runstream.sources.redaction import Redaction
+from runstream.stream import RunStream
 
 __all__ = ["record"]
 
@@ -74,6 +76,7 @@ class _Progress:
 
     def __init__(self, writer: RecordingWriter) -> None:
         self.times = True
+        self.counts = False
         self._writer = writer
         self._runs = 0
         self._next = 0.0
@@ -94,6 +97,14 @@ class _Progress:
         if self._shown:
             self._write("\r\x1b[K")
             self._shown = False
+
+    def watching(self, stream: RunStream) -> AbstractAsyncContextManager[object]:
+        """Nothing to do."""
+        return nullcontext()
+
+    def reading(self, engine: Engine) -> AbstractContextManager[AbstractContextManager[object]]:
+        """Nothing to do."""
+        return nullcontext(nullcontext())
 
     def _write(self, text: str) -> None:
         try:

@@ -162,7 +162,11 @@ class WebSocketSource:
                 loss, wait = Loss(reason=refusal.reason), refusal.wait
             else:
                 opened = True
-                inlet.connected(attempt)
+                try:
+                    inlet.connected(attempt)
+                except BaseException:  # a subscriber's own, or of a recording that can't be written
+                    await close_socket(socket)
+                    raise
                 age = self._reconnect.age() if self._reconnect is not None else None
                 loss = await read_socket(socket, inlet, age=age, secrets=self._secrets, **self._pings)
                 if loss.normal and not inlet.live:

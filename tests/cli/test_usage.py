@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.support import ended, run_cli
 
-COMMANDS = ("demo", "watch", "replay", "fold", "serve")
+COMMANDS = ("demo", "watch", "record", "replay", "fold", "serve")
 
 
 def test_help(cli: Callable) -> None:
@@ -47,6 +47,9 @@ def test_version(cli: Callable) -> None:
         ("fold",),
         ("serve",),
         ("watch",),
+        ("record",),
+        ("record", "ws://127.0.0.1:1"),
+        ("replay", "--speed", "-1", "x.sse"),
         ("replay", "--yaml", "x.sse"),
         ("demo", "extra"),
         ("demo", "--pace", "fast"),

@@ -677,6 +677,18 @@ async def test_what_a_subscriber_raises_comes_through_and_closes_the_socket() ->
         await eventually(lambda: not peer.open)
 
 
+async def test_what_is_raised_at_the_connection_closes_the_socket_too() -> None:
+    class Raises(FakeInlet):
+        def connected(self, attempt: int = 0) -> None:
+            raise LookupError("the subscriber's own")
+
+    async with serving(saying("1")) as peer:
+        with pytest.raises(LookupError, match="the subscriber's own"):
+            await read(peer.url, Raises())
+        await eventually(lambda: not peer.open)
+
+
+
 # Secrets
 
 
