@@ -170,9 +170,7 @@ def test_progress_on_a_terminal(recording: Callable, tmp_path: Path) -> None:
     try:
         with (
             serving("--speed", "0", recording(ended("a"))) as url,
-            start_cli(
-                "record", url, "-o", str(tmp_path / "run.jsonl"), stderr=slave, stdout=subprocess.DEVNULL
-            ) as process,
+            start_cli("record", url, "-o", target, stderr=slave, stdout=subprocess.DEVNULL) as process,
         ):
             process.wait(30)
         os.close(slave)

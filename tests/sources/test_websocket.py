@@ -688,7 +688,6 @@ async def test_what_is_raised_at_the_connection_closes_the_socket_too() -> None:
         await eventually(lambda: not peer.open)
 
 
-
 # Secrets
 
 
