@@ -1,0 +1,84 @@
+"""The watchdogs at any rhythm of events: each silence is told once, never early, and at most two looks late."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runstream.core.signals import RunStalled
+from runstream.raw import RawEvent
+from runstream.testing import script
+from runstream.watchdogs import Watchdogs
+from tests.test_watchdogs import House, working
+
+IDLE = 10.0
+LATE = 2 * Watchdogs(idle=IDLE).every
+PART = b'{"index":0,"type":"text","text":{"value":"word "}}'
+DELTA = RawEvent("thread.message.delta", b'{"id":"msg_g","delta":{"content":[' + PART + b"]}}")
+CREATED = RawEvent("thread.message.created", b'{"id":"msg_g","run_id":"run_1","content":[]}')
+
+gaps = st.floats(0.01, 3 * IDLE, allow_nan=False)
+
+
+@given(st.lists(st.tuples(gaps, st.booleans()), max_size=25))
+@settings(max_examples=150, deadline=None)
+def test_each_silence_is_told_once_and_in_time(rhythm: list[tuple[float, bool]]) -> None:
+    """Fragments, and snapshots that say nothing new, at any times: what lies between two of them is told or not."""
+    house = House(Watchdogs(idle=IDLE))
+    told = working()
+    again = told.raw_events()[2]
+    house.tell(told)
+    house.intake.feed(CREATED)
+    count = 0
+    for gap, fragment in rhythm:
+        found = house.wait(gap)
+        count += len(found)
+        if gap < IDLE:
+            assert not found
+        elif gap > IDLE + LATE + 0.01:
+            assert len(found) == 1
+        assert len(found) <= 1
+        for stalled in found:
+            assert stalled.idle >= IDLE - 0.01
+        house.intake.feed(DELTA if fragment else again)
+    assert house.engine.stats().stalled == count
+    keys = [signal.key for signal in house.signals if isinstance(signal, RunStalled)]
+    assert keys == [f"run_1/stalled/{n + 1}" for n in range(count)]
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 5.0), st.integers(0, 4), st.booleans()), max_size=40))
+@settings(max_examples=100, deadline=None)
+def test_runs_are_watched_each_for_itself(told: list[tuple[float, int, bool]]) -> None:
+    """Several runs at once: whoever is silent is told and ended, by its own clock; whoever speaks or ends is not."""
+    house = House(Watchdogs(idle=IDLE, end=True))
+    lives = [script(f"run_{number}", expires_at=None).start() for number in range(5)]
+    spoke = dict.fromkeys(range(5), 0.0)
+    ended: set[int] = set()
+    given: set[int] = set()
+    for life in lives:
+        house.tell(life)
+    for gap, number, ends in told:
+        before = len(house.interrupted)
+        house.wait(gap)
+        for signal in house.interrupted[before:]:
+            who = int(signal.run_id.removeprefix("run_"))
+            assert house.now - spoke[who] >= IDLE - 0.01
+            assert who not in ended
+            assert who not in given
+            given.add(who)
+        for who, since in spoke.items():
+            if who not in ended and house.now - since > IDLE + LATE + 0.01:
+                assert who in given
+        if number in ended:
+            continue
+        raws = lives[number].raw_events()
+        house.intake.feed(raws[2])
+        spoke[number] = house.now
+        given.discard(number)
+        if ends:
+            lives[number].end()
+            house.tell(lives[number], since=len(raws))
+            ended.add(number)
+    assert {int(s.run_id.removeprefix("run_")) for s in house.engine.states() if s.is_terminal} == ended
+    for number in range(5):
+        assert (house.engine.given_up(f"run_{number}") is not None) == (number in given)
