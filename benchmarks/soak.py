@@ -13,10 +13,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
+import structlog
 from measuring import allow_open_files, memory, open_files, serving
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -202,6 +204,7 @@ def main() -> None:
     if arguments.serve:
         asyncio.run(serve_dropping())
         return
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     begin = time.perf_counter()
     if arguments.runs:
         stats = asyncio.run(soak_runs(arguments.runs))

@@ -103,6 +103,7 @@ class Pump:
         self._on_end = on_end
         self._reading = 0
         self._queue: OrderedDict[SourceHandle, None] = OrderedDict()
+        self._told_waiting = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._holds = 0
@@ -207,7 +208,8 @@ class Pump:
 
     def _read(self, handle: SourceHandle) -> None:
         if self._reading >= self.max_connections:
-            if not self._queue:
+            if not self._told_waiting:  # once: the counts say the rest
+                self._told_waiting = True
                 _log.warning("sources_wait", source=handle.name, max_connections=self.max_connections)
             self._queue[handle] = None
             return
