@@ -293,6 +293,8 @@ def _replaced(held: ObjectState, event: MessageEvent | StepEvent, restart: bool)
             parts = _healed(again, new.to_dict().get(name), name)
     elif parts is not None and (full.content if held.is_message else full.step_details is not None):
         parts = _healed(parts, full.to_dict().get(name), name)
+    elif parts is None and held.full is not None:
+        parts = _kept(held, full, name)
     if parts is held.parts and full == held.full:
         return held
     return ObjectState(held.id, held.is_message, full, parts, partial)
@@ -317,6 +319,18 @@ def _healed(parts: dict[Any, Any], snapshot: Any, name: str) -> dict[Any, Any]:
     if not snapshot:
         return parts
     return _longer(parts, {name: seed(snapshot, name)})  # type: ignore[no-any-return]
+
+
+def _kept(held: ObjectState, full: Message | RunStep, name: str) -> dict[Any, Any] | None:
+    """Where a snapshot of an object that has not ended is older than the one before it (a poll that another replica
+    answered): what was known, and what it adds. ``None`` where it goes at least as far everywhere.
+    """
+    built = _seeded(held, name)
+    if not built:
+        return None
+    snapshot = shaped(name, full.to_dict().get(name))
+    new = {name: seed(snapshot, name)} if snapshot else {}
+    return _longer(built, new) if _longer(new, built) is not new else None
 
 
 def _longer(built: Any, snapshot: Any) -> Any:

@@ -12,7 +12,7 @@ from runstream.core.snapshots import Outcome
 from runstream.core.state import RunState
 from runstream.events import MessageDeltaEvent
 from runstream.raw import RawEvent
-from tests.core.support import RUN, at, decoded, ev, state_of
+from tests.core.support import RUN, at, decoded, ev, keys, signals_of, state_of
 from tests.support.wire import (
     code_interpreter_delta,
     error_object,
@@ -168,6 +168,27 @@ def test_a_snapshot_between_goes_on_only_where_it_has_more() -> None:
     state = state_of([says("!"), less, says("!")], state)
     assert state.text == "Hello, you!!"
     assert dict(state.messages[0].metadata) == {"a": "b"}
+
+
+def test_an_older_snapshot_takes_nothing_back() -> None:
+    """Told by snapshots alone (polled, by servers that lag behind each other): text, calls and arguments stay."""
+
+    def moment(text: str, *arguments: str) -> list[RawEvent]:
+        made = tool_calls(*[function_call(f"call_{at}", "f", said) for at, said in enumerate(arguments)])
+        return [
+            ev("message.in_progress", message_object("msg_1", RUN, content=[text_part(text)])),
+            ev("run.step.in_progress", step_object("step_1", RUN, made)),
+        ]
+
+    whole = [*moment("Hel", '{"a"'), *moment("Hello, you", '{"a":1}', "{")]
+    state = state_of([*STARTED, *whole, *moment("Hel", '{"a"')])
+    assert (state.text, [call.arguments for call in state.tool_calls]) == ("Hello, you", ['{"a":1}', "{"])
+    again = state_of(moment("Hello, you!", '{"a"', "{}"), state)
+    assert (again.text, [call.arguments for call in again.tool_calls]) == ("Hello, you!", ['{"a":1}', "{}"])
+    told = keys(signals_of([*STARTED, *whole, *moment("Hel", '{"a"'), *moment("Hello, you!", '{"a":1}', "{}")]))
+    assert len(set(told)) == len(told)
+    assert state_of([*STARTED, *moment("Hello"), *moment("Goodbye")]).text == "Goodbye"
+    assert state_of([completed("He")], again).text == "He"
 
 
 def test_late_deltas_change_nothing() -> None:

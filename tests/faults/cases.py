@@ -8,42 +8,45 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from tests.faults.polled import snapshots
 from tests.faults.tellings import names, together
 
-__all__ = ["CONTENT", "FAULTS", "LOSSES", "REFUSALS", "SOURCES", "Case", "Fault", "Leg", "generate", "legs"]
+__all__ = ["CONTENT", "FAULTS", "LOSSES", "REFUSALS", "SOURCES", "Case", "Fault", "Leg", "generate", "legs", "slow"]
 
 # What a fault does to a connection: ends it after a part of what is to be told, answers instead of telling, or
 # changes what is told.
 _STREAMS: Final = ("ws", "sse")
+_NETWORK: Final = (*_STREAMS, "poll")
 LOSSES: Final = {
-    "kill": _STREAMS,  # SIGKILL of the server's process
-    "drop": _STREAMS,  # TCP closed, no word of farewell (what a WebSocket client calls 1006)
-    "reset": _STREAMS,  # TCP RST: what is on the way may be lost
-    "half": _STREAMS,  # the server sends FIN and goes on reading
-    "stall": ("ws",),  # nothing more, not even a pong; the connection stays
-    "cut": _STREAMS,  # in the middle of a frame or block
-    "cut-utf8": _STREAMS,  # in the middle of a character
+    "kill": _NETWORK,  # SIGKILL of the server's process
+    "drop": _NETWORK,  # TCP closed, no word of farewell (what a WebSocket client calls 1006)
+    "reset": _NETWORK,  # TCP RST: what is on the way may be lost
+    "half": _NETWORK,  # the server sends FIN and goes on reading
+    "stall": ("ws", "poll"),  # nothing more, not even a pong; the connection stays
+    "cut": _NETWORK,  # in the middle of a frame or block
+    "cut-utf8": _NETWORK,  # in the middle of a character
     "protocol": _STREAMS,  # what follows is no frame, no chunk
     **{f"close-{code}": ("ws",) for code in (1000, 1001, 1005, 1008, 1009, 1011, 1012, 1013, 4000, 4999)},
     "end": ("sse",),  # a proper end
 }
 REFUSALS: Final = {
-    **{f"http-{status}": _STREAMS for status in (401, 403, 404, 429, 500, 503, 204)},
-    "html": _STREAMS,  # 200, but a page
-    "slam": _STREAMS,  # closed before the answer
-    "hush": _STREAMS,  # no answer at all
-    "noise": _STREAMS,  # an answer that is no HTTP
+    **{f"http-{status}": _NETWORK for status in (401, 403, 404, 429, 500, 503, 204)},
+    "html": _NETWORK,  # 200, but a page
+    "slam": _NETWORK,  # closed before the answer
+    "hush": _NETWORK,  # no answer at all
+    "noise": _NETWORK,  # an answer that is no HTTP
 }
 CONTENT: Final = {
-    **{f"junk-{kind}": _STREAMS for kind in ("json", "types", "bytes", "deep", "large", "names", "orphan")},
+    **{f"junk-{kind}": _NETWORK for kind in ("json", "types", "bytes", "deep", "large")},
+    **{f"junk-{kind}": _STREAMS for kind in ("names", "orphan")},
     "junk-giant": ("ws",),  # beyond what the source takes for one message
-    "corrupt": _STREAMS,  # an event that can't be read any more
+    "corrupt": _NETWORK,  # an event that can't be read any more
     "twice": _STREAMS,  # an event, or some, again at once
     "again": _STREAMS,  # from an earlier point again, in the same connection
     "reorder": _STREAMS,  # the runs interleaved, differently on each connection where all is told again
 }
 FAULTS: Final = {**LOSSES, **REFUSALS, **CONTENT}
-SOURCES: Final = ("ws",)
+SOURCES: Final = ("ws", "poll")
 _SERVERS: Final = ("resume", "resume", "replay", "replay", "back", "onward")
 
 
@@ -66,6 +69,8 @@ class Case(Struct, frozen=True, kw_only=True):
         ids: Which events carry an id: ``all``, ``some``, ``none``.
         server: What a new connection gets: ``resume`` (what comes after the last id that the client names),
             ``replay`` (everything), ``back`` (from a bit before the loss), ``onward`` (from after it, with a gap).
+            Where it is polled, what the poll after a fault gets: the next moment of the run, its first, an earlier
+            one, a later one.
         faults: In order; each that ends a connection ends that of those before it.
         seed: Decides all the rest.
     """
@@ -104,6 +109,11 @@ class Case(Struct, frozen=True, kw_only=True):
         return random.Random(f"{self}/{what}")
 
 
+def slow(case: Case) -> bool:
+    """Whether time-outs are part of it: they are so short then that one may strike where nothing is wrong."""
+    return case.has("hush", "stall")
+
+
 class Leg(NamedTuple):
     """One connection: either refused, or told something until a fault ends it; ``None``: to the end."""
 
@@ -115,6 +125,11 @@ class Leg(NamedTuple):
 def legs(case: Case) -> list[Leg]:
     """The connections that have faults, in order; every later one is sound."""
     found: list[Leg] = []
+    if case.source == "poll":  # each poll is a connection; a fault is what one of them gets, after some that go well
+        for fault in case.faults:
+            found += [Leg(None, (), None)] * (fault.at // 250)
+            found.append(Leg(fault, (), None))
+        return found
     content: list[Fault] = []
     for fault in case.faults:
         if fault.name in REFUSALS:
@@ -140,7 +155,7 @@ def generate(source: str, count: int, seed: int, faults: Iterable[str] | None = 
     """
     mine = [name for name, sources in FAULTS.items() if source in sources]
     wanted = list(faults) if faults is not None else mine
-    recordings = names()
+    recordings = [name for name in names() if source != "poll" or snapshots((name,))]
     found = []
     for number in range(count):
         first = wanted[number % len(wanted)]
@@ -148,9 +163,12 @@ def generate(source: str, count: int, seed: int, faults: Iterable[str] | None = 
         chosen = [first, *(chance.choice(mine) for _ in range(chance.choice((0, 0, 1, 1, 2))))]
         chance.shuffle(chosen)
         several = "reorder" in chosen or chance.random() < 0.3
-        tellings = [_telling(chance, recordings) for _ in range(chance.randint(2, 3) if several else 1)]
-        ids = chance.choice(("all", "all", "some", "none", "none"))
-        server = chance.choice([server for server in _SERVERS if ids != "none" or server != "resume"])
+        number_of = chance.randint(2, 3) if several and source != "poll" else 1
+        tellings = [_telling(chance, recordings) for _ in range(number_of)]
+        ids = "none" if source == "poll" else chance.choice(("all", "all", "some", "none", "none"))
+        server = chance.choice(
+            [server for server in _SERVERS if ids != "none" or server != "resume" or source == "poll"]
+        )
         found.append(
             Case(
                 source=source,

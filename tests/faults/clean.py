@@ -13,9 +13,10 @@ from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine import Engine
 from runstream.events import RunEvent
-from runstream.fold import fold
+from runstream.fold import Folded, fold
 from runstream.model.message import TextPart
 from runstream.raw import RawEvent
+from tests.faults import polled
 from tests.faults.telling import Item
 from tests.faults.tellings import interleaved
 
@@ -54,12 +55,25 @@ def clean(tellings: tuple[str, ...], source: str) -> Clean:
     raws = [RawEvent(item.name, item.data) for item in told]
     if source == "ws":
         raws = [RawEvent(data=Item(item.name, item.data, None, item.number).envelope()) for item in told]
+    if source == "poll":
+        return _polled(tellings)
     folded = fold(raws, clock=lambda: 1.0)
+    return _clean(folded, [[raw] for raw in raws])
+
+
+def _polled(tellings: tuple[str, ...]) -> Clean:
+    """What comes of all moments that a server tells which is polled."""
+    moments = polled.raws(tellings)
+    return _clean(fold([raw for moment in moments for raw in moment], clock=lambda: 1.0), moments)
+
+
+def _clean(folded: Folded, told: list[list[RawEvent]]) -> Clean:
+    """From what it comes to, and what is told, by number."""
     terminal: dict[str, set[int]] = {}
     whole: dict[str, set[int]] = {}
     event: Any
-    for number, raw in enumerate(raws):
-        for event in AssistantsDialect().feed(raw):
+    for number, raws in enumerate(told):
+        for event in (event for raw in raws for event in AssistantsDialect().feed(raw)):
             data = getattr(event, "data", None)
             if data is not None and getattr(data, "is_terminal", False):
                 kind = terminal if isinstance(event, RunEvent) else whole
@@ -70,7 +84,7 @@ def clean(tellings: tuple[str, ...], source: str) -> Clean:
         len(folded.rejects),
         {id: frozenset(numbers) for id, numbers in terminal.items()},
         {id: frozenset(numbers) for id, numbers in whole.items()},
-        _history(raws),
+        _history([raw for raws in told for raw in raws]),
     )
 
 

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from itertools import count
 
 from runstream.sources.base import Source
+from runstream.sources.poll import PollSource
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.websocket import Resume, ResumeInfo, WebSocketSource
-from tests.faults.cases import Case
+from tests.faults.cases import Case, legs, slow
+from tests.faults.clean import clean
+from tests.faults.fetching import fetch
+from tests.faults.polled import snapshots
 from tests.faults.process import Place
 from tests.faults.telling import MAX_FRAME
 
@@ -52,4 +56,25 @@ def _websocket(case: Case, place: Place) -> Source:
     )
 
 
-_MAKERS: dict[str, Callable[[Case, Place], Source]] = {"ws": _websocket}
+def _poll(case: Case, place: Place) -> Source:
+    ends = all(state.is_terminal for state in clean(case.tellings, case.source).runs.values())
+    enough = len(snapshots(case.tellings)) + 1
+
+    def clock() -> float:
+        # The deadline of a run that never ends: once all of it was told, and every fault was met.
+        slot = place.slot
+        return 2.0 if slot.position > enough and slot.connections > len(legs(case)) else 0.0
+
+    return PollSource(
+        lambda: fetch(place.url("http")),
+        name="source",
+        interval=0.001,
+        max_interval=0.004,
+        deadline=None if ends else 1.0,
+        call_timeout=_SHORT * 4 if slow(case) else _LONG,
+        reconnect=_reconnect(case),
+        clock=clock,
+    )
+
+
+_MAKERS: dict[str, Callable[[Case, Place], Source]] = {"ws": _websocket, "poll": _poll}

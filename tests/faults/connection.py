@@ -14,9 +14,10 @@ from typing import Final
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from tests.faults.cases import Case, Fault, Leg, legs
+from tests.faults.cases import REFUSALS, Case, Fault, Leg, legs
+from tests.faults.polled import body, snapshots
 from tests.faults.slots import Slot
-from tests.faults.telling import Item, order, tell
+from tests.faults.telling import Item, corrupt, junk, order, tell
 from tests.faults.wire import answer, block, chunk, frame, inside_a_character, pieces
 
 __all__ = ["Connection"]
@@ -57,6 +58,9 @@ class Connection:
 
     async def serve(self) -> None:
         """Do all of it."""
+        if self._case.source == "poll" and (self._leg.refusal is None or self._leg.refusal.name not in REFUSALS):
+            await self._poll(self._leg.refusal)
+            return
         if self._leg.refusal is not None:
             await self._refuse(self._leg.refusal)
             return
@@ -130,6 +134,51 @@ class Connection:
         last = next((value.strip().decode() for name, value in named if name.lower() == b"last-event-id"), "")
         places = {told.id: place + 1 for place, told in enumerate(order(self._case, self._number))}
         return places.get(last, 0)
+
+    # what is polled
+
+    async def _poll(self, fault: Fault | None) -> None:
+        """Answer a poll: with a moment of the run, and all or a part of it."""
+        headers = {"Content-Type": "application/json"}
+        if self._chance.random() < 0.05:
+            headers["openai-poll-after-ms"] = "1"
+        kind, _, detail = fault.name.partition("-") if fault is not None else ("", "", "")
+        moment = self._moment()
+        data = body(self._case.tellings, moment)
+        if kind == "junk":
+            data = junk(detail, self._chance).data
+        elif kind == "corrupt":
+            data = corrupt(Item(None, data), self._chance).data
+        whole = answer(200, data, headers)
+        if fault is None or kind in {"junk", "corrupt"}:
+            self._writer.write(whole)
+            if fault is None:
+                self._slot.note(min(moment, len(snapshots(self._case.tellings)) - 1))
+                self._slot.position = moment + 1
+            await self._writer.drain()
+            self._writer.close()
+            return
+        start = len(whole) - len(data)
+        at = start + inside_a_character(data) if detail == "utf8" else self._chance.randrange(len(whole))
+        self._writer.write(whole[:at])
+        listening = asyncio.create_task(self._listen())
+        try:
+            await self._end(Fault("drop" if kind == "cut" else fault.name), None, listening)
+        finally:
+            listening.cancel()
+            self._writer.close()
+
+    def _moment(self) -> int:
+        position = self._slot.position
+        planned = legs(self._case)
+        before = planned[self._number - 1] if 0 < self._number <= len(planned) else None
+        if before is None or before.refusal is None:
+            return position
+        if self._case.server == "replay":
+            return 0
+        if self._case.server == "back":
+            return max(0, position - self._chance.choice((1, 2, 5)))
+        return position + (self._chance.choice((0, 1, 2, 5)) if self._case.server == "onward" else 0)
 
     # what is told
 

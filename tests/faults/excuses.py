@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runstream.core.signals import SourceError
 from runstream.core.state import RunState
-from tests.faults.cases import Case, legs
+from tests.faults.cases import Case, legs, slow
 from tests.faults.clean import Clean, texts_of
 from tests.faults.clients import MAX_ATTEMPTS
 from tests.faults.runner import Seen
@@ -33,8 +33,10 @@ class Excuses:
         failures = [signal for signal in seen.signals if isinstance(signal, SourceError) and signal.error is None]
         self._failure = failures[-1] if failures else None
         self._corrupt = case.has("corrupt")
-        # The server never tells again what was lost.
+        # The server never tells again what was lost; or, where it is polled, what passed between two answers.
         self.lossy = case.server == "onward" or (case.server == "back" and case.has(*_LOSING))
+        if case.source == "poll":
+            self.lossy = case.server == "onward" or slow(case)
 
         # It said that it was done, and a run that waits for action is none that is left in the middle. A body that
         # ends with its connection can't be told from a whole one.
@@ -67,12 +69,15 @@ class Excuses:
                     return True
                 if name == "html" and "HTTP 200" in reason:
                     return True
+                if name == "http-204" and at <= served and "gave no run" in reason:
+                    return True
                 # Asked for other credentials once; refused at first, or twice, it is final.
                 unauthorized = sum(leg.refusal is not None and leg.refusal.name == "http-401" for leg in planned)
                 if name == "http-401" and "HTTP 401" in reason and (at <= served or unauthorized > 1):
                     return True
                 # Nothing but an answer tells a server that will be there later from one that never was.
-                if name in {"slam", "hush", "noise"} and at < served and "Could not connect" in reason:
+                streams = self._case.source != "poll"
+                if streams and name in {"slam", "hush", "noise"} and at < served and "Could not connect" in reason:
                     return True
             if leg.loss is not None and leg.loss.name in {"close-1008", "close-1009"} and leg.loss.name[6:] in reason:
                 return True  # without a message before it: the server will not take what we sent
@@ -83,6 +88,8 @@ class Excuses:
     def _in_vain(self, failure: SourceError) -> bool:
         """Whether it was tried often enough, for a run whose end the server does not tell any more."""
         left = any(not state.is_terminal and not state.run.requires_action for state in self._told.runs.values())
+        if self._case.source == "poll":
+            return "had not ended after" in failure.reason and any(not s.is_terminal for s in self._told.runs.values())
         return failure.attempt >= MAX_ATTEMPTS and (left or self.lossy or self._corrupt)
 
     def of_a_cut(self, run_id: str, state: RunState | None) -> list[str]:
@@ -101,6 +108,8 @@ class Excuses:
         partial = id in state.partial
         cut = self.is_cut(state.run_id, state)
         lost = self.lossy or (self._corrupt and bool(self._seen.rejects))
+        if self._case.source == "poll" and "fact" not in what:
+            lost = False  # each answer tells all of it; only what passed between two of them is lost
         if what == "made up":
             return [problem]
         if what == "object":

@@ -12,7 +12,7 @@ from runstream.server import frames_of
 from tests.faults.cases import Case, Fault, Leg
 from tests.faults.tellings import Told, interleaved
 
-__all__ = ["MAX_BYTES", "MAX_FRAME", "Item", "has_id", "order", "tell"]
+__all__ = ["MAX_BYTES", "MAX_FRAME", "Item", "corrupt", "has_id", "junk", "order", "tell"]
 
 MAX_BYTES = 64 * 1024
 """What the pipeline takes for one message (bytes)."""
@@ -145,17 +145,22 @@ def _changed(items: list[Item], fault: Fault, chance: random.Random) -> list[Ite
     place = _share(fault, len(items))
     before, after = items[:place], items[place:]
     if kind == "junk":
-        return [*before, *(Item(*chance.choice(_JUNK[detail])) for _ in range(chance.randint(1, 3))), *after]
+        return [*before, *(junk(detail, chance) for _ in range(chance.randint(1, 3))), *after]
     if kind == "again":
         return [*before, *before[-chance.randint(2, 30) :], *after]
     if kind == "twice":
         return [*before, *after[: chance.randint(1, 3)], *after]
     if kind == "corrupt" and after and after[0].number >= 0:
-        return [*before, _corrupt(after[0], chance), *after[1:]]
+        return [*before, corrupt(after[0], chance), *after[1:]]
     return items
 
 
-def _corrupt(item: Item, chance: random.Random) -> Item:
+def junk(kind: str, chance: random.Random) -> Item:
+    """What is no event of any run, of one kind."""
+    return Item(*chance.choice(_JUNK[kind]))
+
+
+def corrupt(item: Item, chance: random.Random) -> Item:
     """An event that nobody can read any more: cut off, or with a byte that is no UTF-8."""
     data = item.data
     at = chance.randrange(max(len(data) - 1, 1))
