@@ -22,6 +22,7 @@ from runstream.model.deltas import (
     TextPartDelta,
     ToolCallsDelta,
 )
+from runstream.model.message import Message
 from runstream.model.step import RunStep, StepStatus
 
 __all__ = ["Outcome", "append", "apply", "reduce"]
