@@ -105,6 +105,7 @@ from runstream.sources.redaction import Redaction
 from runstream.sources.sse_parser import Malformed, Oversized, SSEParser
 from runstream.sources.websocket import Resume, ResumeInfo, WebSocketSource
 from runstream.stream import RunStream
+from runstream.stream.handle import SourceHandle
 from runstream.watchdogs import Watchdogs
 
 __version__ = "0.1.0"
@@ -185,6 +186,7 @@ __all__ = [
     "SourceEnded",
     "SourceError",
     "SourceFailed",
+    "SourceHandle",
     "SourceResumed",
     "SourceSignal",
     "Stats",

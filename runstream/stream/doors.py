@@ -17,9 +17,10 @@ from runstream.errors import SlowConsumer
 from runstream.sources.base import Source
 from runstream.stream.buffers import Buffer, Gate, LatestBuffer, Policy
 from runstream.stream.failures import Failures
+from runstream.stream.handle import SourceHandle
 from runstream.stream.handlers import Handler, is_coroutine_function
 from runstream.stream.hub import Hub, Subscriber, name_of
-from runstream.stream.pump import Pump, SourceHandle
+from runstream.stream.pump import Pump
 from runstream.stream.queueing import QueueBuffer
 from runstream.stream.selection import PROGRESS
 from runstream.stream.subscribers import Holds, StreamIterator, Worker

@@ -16,57 +16,17 @@ from runstream.intake import Dialect, Intake
 from runstream.sources.base import Source
 from runstream.stream.buffers import Gate
 from runstream.stream.failures import where
+from runstream.stream.handle import SourceHandle
 from runstream.stream.inlet import SourceInlet, Turns
 from runstream.stream.waiting import End, Key, key_of
 
-__all__ = ["Pump", "SourceHandle"]
+__all__ = ["Pump"]
 
 _log = structlog.get_logger("runstream")
 
 _GRACE: Final = 5  # turns of the loop between the last source's end and the stream's
 _NAMES: Final = 10_000  # names of sources remembered, to tell a second one of that name apart
 _FAILED: Final = 1_024  # failures remembered before those of ended runs are swept out
-
-
-class SourceHandle:
-    """One attached source.
-
-    Attributes:
-        name: Its name in this stream, as its signals and rejects give it.
-        error: Why it failed, if it did.
-    """
-
-    def __init__(self, source: Source, intake: Intake, inlet: SourceInlet, pump: Pump) -> None:
-        self.name = intake.name
-        self.error: SourceFailed | None = None
-        self._source = source
-        self._intake = intake
-        self._inlet = inlet
-        self._pump = pump
-        self._task: asyncio.Task[None] | None = None
-        self._removed: str | None = None
-
-    @property
-    def scope(self) -> str:
-        """The scope of its runs."""
-        return self._intake.scope
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended, or was removed."""
-        return self._intake.ended
-
-    @property
-    def waiting(self) -> bool:
-        """Whether it waits until another source ends, because as many are read as may be."""
-        return self._pump.waits(self)
-
-    def remove(self) -> None:
-        """Stop reading it; its runs that have not ended are interrupted (or paused). Without effect when done."""
-        self._pump.remove(self, "the source was removed")
-
-    def __repr__(self) -> str:
-        return f"SourceHandle({self.name!r}, scope={self.scope!r}, done={self.done})"
 
 
 class Pump:

@@ -26,9 +26,10 @@ from runstream.stream.care import Care
 from runstream.stream.channels import Channels
 from runstream.stream.doors import Doors
 from runstream.stream.failures import Failures
+from runstream.stream.handle import SourceHandle
 from runstream.stream.hub import OnSubscriberError
 from runstream.stream.latest import Latest
-from runstream.stream.pump import Pump, SourceHandle
+from runstream.stream.pump import Pump
 from runstream.stream.selection import Selector, signal_classes
 from runstream.stream.subscribers import StreamIterator
 from runstream.stream.waiters import Waiters
