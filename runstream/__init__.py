@@ -94,6 +94,7 @@ from runstream.server import RecordingServer, serve_recording
 from runstream.sinks.live import LiveView
 from runstream.sinks.log import log_record, log_signals
 from runstream.sinks.page import PageApp, PageFeed, PageServer, serve_page
+from runstream.sources.attempts import Resume, ResumeInfo
 from runstream.sources.base import Inlet, Source
 from runstream.sources.poll import PollSource
 from runstream.sources.reconnect import Reconnect
@@ -103,7 +104,7 @@ from runstream.sources.recording_source import RecordingSource
 from runstream.sources.recording_writer import RecordingWriter
 from runstream.sources.redaction import Redaction
 from runstream.sources.sse_parser import Malformed, Oversized, SSEParser
-from runstream.sources.websocket import Resume, ResumeInfo, WebSocketSource
+from runstream.sources.websocket import WebSocketSource
 from runstream.stream import RunStream
 from runstream.stream.handle import SourceHandle
 from runstream.watchdogs import Watchdogs

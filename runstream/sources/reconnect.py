@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 __all__ = ["Reconnect"]
+
+_SHORTEST: Final = 0.1  # seconds; the least that a server can bring the first delay down to
 
 
 class Reconnect(Struct, frozen=True, kw_only=True):
@@ -57,17 +61,30 @@ class Reconnect(Struct, frozen=True, kw_only=True):
         if not self.max_retry_after >= 0:
             raise ValueError("max_retry_after must not be negative")
 
-    def delay(self, attempt: int, *, asked: float | None = None, chance: Callable[[], float] = random.random) -> float:
+    def delay(
+        self,
+        attempt: int,
+        *,
+        asked: float | None = None,
+        base: float | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> float:
         """Seconds to wait before attempt number ``attempt`` (from 1).
 
         Args:
             attempt: Its number since the last message.
             asked: What the server asked for (``Retry-After``, in seconds), if it did: never less than that, within
                 ``max_retry_after``.
+            base: The reconnection time that the server set (WHATWG ``retry:``, in seconds), if it did: the delay
+                grows from it instead of ``initial``, and is never less, within ``max_retry_after``.
             chance: Gives a number from 0 to 1.
         """
-        own = self._ceiling(attempt) * (1.0 - self.jitter * chance())
-        return own if asked is None else max(own, min(asked, self.max_retry_after))
+        policy, least = self, 0.0 if asked is None else min(asked, self.max_retry_after)
+        if base is not None:
+            # One of zero would make a server that accepts and closes be asked without a pause.
+            base = min(max(base, min(self.initial, _SHORTEST)), max(self.max_retry_after, self.initial))
+            policy, least = replace(self, initial=base, maximum=max(base, self.maximum)), max(base, least)
+        return max(policy._ceiling(attempt) * (1.0 - self.jitter * chance()), least)
 
     def _ceiling(self, attempt: int) -> float:
         # By logarithms, where the power might overflow.

@@ -26,16 +26,24 @@ class Refused(Exception):
         status: The HTTP status, if there was an answer.
         retry: Whether trying again may help.
         wait: How long the server asks to wait first (seconds).
+        reached: Whether there is a server that took the request, at least in part; an answer says so.
     """
 
     def __init__(
-        self, reason: str, *, status: int | None = None, retry: bool = False, wait: float | None = None
+        self,
+        reason: str,
+        *,
+        status: int | None = None,
+        retry: bool = False,
+        wait: float | None = None,
+        reached: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status
         self.retry = retry
         self.wait = wait
+        self.reached = reached or status is not None
 
 
 def http_refusal(

@@ -100,6 +100,8 @@ class SSEParser:
         Assign it before the first `feed` to go on after a reconnect."""
         self.retry: int | None = None
         """Reconnection time in milliseconds, as the server sent it last."""
+        self.at: float | None = None
+        """Time of arrival (Unix seconds) that the events of the next `feed` get."""
         self.discarded = 0
         """Bytes of an unfinished last block that a strict `close` threw away."""
         self._lenient = lenient
@@ -183,14 +185,14 @@ class SSEParser:
         """Take bytes that start between two blocks; the most common form of a block takes the short way."""
         blocks = chunk.split(b"\n\n")
         rest = blocks.pop()
-        names, limit = self._names, self._limit
+        names, limit, at = self._names, self._limit, self.at
         lineno, last_id = self._lineno, self.last_id or None
         for block in blocks:
             # `event: X` and one `data: Y`: a head found among the names is exactly one `event` line.
             head, _, data = block.partition(b"\ndata: ")
             name = names.get(head)
             if name is not None and data and b"\n" not in data and len(block) <= limit:
-                out.append(RawEvent(name, data, None, last_id, None, lineno + 1))
+                out.append(RawEvent(name, data, None, last_id, at, lineno + 1))
                 lineno += 3
                 continue
             self._lineno = lineno
@@ -317,5 +319,5 @@ class SSEParser:
             out.append(Oversized(line=self._start, size=self._size, limit=self._limit, event=name))
         elif self._data or (self._lenient and name and not self._strayed):
             data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-            out.append(RawEvent(name, data, self._id or None, self.last_id or None, None, self._start))
+            out.append(RawEvent(name, data, self._id or None, self.last_id or None, self.at, self._start))
         self._reset()

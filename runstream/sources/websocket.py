@@ -11,54 +11,23 @@ import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from runstream.errors import SourceFailed
+from runstream.sources.attempts import Loss, Resume, ResumeHook, ResumeInfo, ask, keep_reading, words_to_mask
 from runstream.sources.base import Inlet
-from runstream.sources.credentials import Credentials, ask_for_headers, merge_headers, settled
+from runstream.sources.credentials import Credentials, ask_for_headers, merge_headers
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.refusals import Refused
-from runstream.sources.urls import redact_url, url_secrets
-from runstream.sources.websocket_connection import Loss, close_socket, open_socket, read_socket
+from runstream.sources.urls import redact_url
+from runstream.sources.websocket_connection import close_socket, open_socket, read_socket
 
-__all__ = ["FirstMessages", "Resume", "ResumeHook", "ResumeInfo", "WebSocketSource"]
+__all__ = ["FirstMessages", "WebSocketSource"]
 
 Messages: TypeAlias = str | bytes | Iterable[str | bytes]
 # What to send first, or what gives it (sync or async) from the last event id, ``None`` at first.
 FirstMessages: TypeAlias = Messages | Callable[[str | None], Messages | Awaitable[Messages]]
-
-
-class ResumeInfo(Struct, frozen=True, kw_only=True):
-    """What is known when a source connects again.
-
-    Attributes:
-        last_id: The last event id that came in, ``None`` where the server gives none.
-        attempt: Number of the attempt since the last message, from 1.
-        reason: Why the last connection ended.
-    """
-
-    last_id: str | None
-    attempt: int
-    reason: str
-
-
-class Resume(Struct, frozen=True, kw_only=True):
-    """How to connect again so that the server goes on where it was.
-
-    Attributes:
-        url: Another URL to use.
-        headers: Further headers to send.
-        first_messages: What to send instead of the usual first messages.
-    """
-
-    url: str | None = None
-    headers: Mapping[str, str] | None = None
-    first_messages: Sequence[str | bytes] | None = None
-
-
-ResumeHook: TypeAlias = Callable[[ResumeInfo], Resume | Awaitable[Resume | None] | None]
 
 
 class WebSocketSource:
@@ -142,73 +111,38 @@ class WebSocketSource:
         Raises:
             SourceFailed: The source is gone for good.
         """
-        attempt = 0
-        last: int | None = None
-        opened = asked_again = False
-        loss = Loss(reason="")
-        while True:
-            wait = None
-            try:
-                socket = await self._open(inlet, ResumeInfo(last_id=inlet.last_id, attempt=attempt, reason=loss.reason))
-            except Refused as refusal:
-                # Credentials may have expired since: who can be asked for others is asked once more.
-                again = refusal.status == 401 and opened and not asked_again and callable(self._auth)
-                asked_again = asked_again or again
-                # Nothing but an answer tells a server that will be there later from one that never was.
-                later = refusal.retry and (opened or refusal.status is not None)
-                if not (again or later):
-                    said = f"{refusal.reason} (credentials were asked for again)" if asked_again else refusal.reason
-                    raise SourceFailed(said, attempts=max(attempt, 1)) from refusal.__cause__
-                loss, wait = Loss(reason=refusal.reason), refusal.wait
-            else:
-                opened = True
-                try:
-                    inlet.connected(attempt)
-                except BaseException:  # a subscriber's own, or of a recording that can't be written
-                    await close_socket(socket)
-                    raise
-                age = self._reconnect.age() if self._reconnect is not None else None
-                loss = await read_socket(socket, inlet, age=age, secrets=self._secrets, **self._pings)
-                if loss.normal and not inlet.live:
-                    return
-                if loss.final:
-                    raise SourceFailed(self._explained(loss), attempts=attempt)
-                # The same last message as before is a replay that came no further, hence no progress: a server
-                # that tells of half a run, from its beginning, again and again would be asked for ever.
-                if loss.planned or (loss.received and loss.last != last):
-                    attempt, asked_again = 0, False
-                last = loss.last if loss.received else last
-            attempt += 1
-            policy = self._reconnect
-            if policy is None or policy.gives_up(attempt):
-                raise SourceFailed(loss.reason, attempts=attempt - 1)
-            inlet.disconnected(loss.reason, attempt)
-            if not loss.planned:
-                await asyncio.sleep(policy.delay(attempt, asked=wait))
+        await keep_reading(
+            inlet,
+            self._reconnect,
+            open=self._open,
+            read=lambda socket, age: self._read(socket, inlet, age),
+            close=close_socket,
+            renewable=callable(self._auth),
+        )
 
-    def _explained(self, loss: Loss) -> str:
-        return loss.reason.replace("max_message_bytes", f"max_message_bytes ({self._max_bytes})")
+    async def _read(self, socket: ClientConnection, inlet: Inlet, age: float | None) -> Loss:
+        loss = await read_socket(socket, inlet, age=age, secrets=self._secrets, **self._pings)
+        reason = loss.reason.replace("max_message_bytes", f"max_message_bytes ({self._max_bytes})")
+        return replace(loss, reason=reason) if loss.final else loss
 
-    async def _open(self, inlet: Inlet, info: ResumeInfo) -> ClientConnection:
+    async def _open(self, info: ResumeInfo) -> ClientConnection:
         """Connect and send the first messages.
 
         Raises:
             Refused: There is no connection.
         """
-        resume = await _asked("resume", self._resume, info) if info.attempt else None
+        resume = await ask("resume", self._resume, info) if info.attempt else None
         resume = resume or Resume()
         url = resume.url or self._url
-        secret = await _asked("auth", ask_for_headers, self._auth, retry=True)
+        secret = await ask("auth", ask_for_headers, self._auth, retry=True)
         messages = resume.first_messages
         if messages is None:
             given = self._first_messages
-            messages = await _asked("first_messages", given, info.last_id) if callable(given) else given
+            messages = await ask("first_messages", given, info.last_id) if callable(given) else given
         if isinstance(messages, str | bytes):
             messages = (messages,)
         headers = merge_headers(self._headers, resume.headers, secret)
-        # What the server may repeat in its answers.
-        words = {word for value in headers.values() for word in (value, *value.split()[1:])}
-        self._secrets = {*url_secrets(url), *words}
+        self._secrets = words_to_mask([url], headers)
         socket = await open_socket(url, headers, self._options, self._secrets)
         try:
             async with asyncio.timeout(self._open_timeout):
@@ -223,14 +157,3 @@ class WebSocketSource:
             await close_socket(socket)
             raise
         return socket
-
-
-async def _asked(what: str, hook: Callable[..., Any] | None, *args: Any, retry: bool = False) -> Any:
-    """What the application's function says; where it raises, there is no connection, and it was not the server."""
-    if hook is None:
-        return None
-    try:
-        return await settled(hook(*args))
-    except Exception as error:
-        # Its own words may hold secrets; whoever wants them finds the exception as the cause.
-        raise Refused(f"{what} raised {type(error).__name__}", retry=retry) from error

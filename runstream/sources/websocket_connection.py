@@ -11,16 +11,16 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
 
 from runstream.raw import RawEvent
+from runstream.sources.attempts import Loss
 from runstream.sources.base import Inlet
 from runstream.sources.refusals import Refused, http_refusal
 from runstream.sources.urls import INVALID_URL, redact_text, redact_url
 
-__all__ = ["Loss", "close_socket", "open_socket", "read_socket"]
+__all__ = ["close_socket", "open_socket", "read_socket"]
 
 # RFC 6455, section 7.4.1: done, going away, and (1005) a close frame without a code.
 _NORMAL: Final = frozenset({1000, 1001, 1005})
@@ -31,26 +31,6 @@ _NO_ANSWER: Final = 1011  # what websockets itself sends after a missing pong
 
 # websockets 14 has no such option.
 _KNOWS_PROXY: Final = "proxy" in inspect.signature(connect.__init__).parameters
-
-
-class Loss(Struct, frozen=True, kw_only=True):
-    """How a connection ended.
-
-    Attributes:
-        reason: Why, in words, without credentials.
-        normal: Whether the server closed it as one that is done.
-        planned: Whether we closed it for its age.
-        final: Whether connecting again would end in the same way.
-        received: How many messages it gave.
-        last: A hash of the last one.
-    """
-
-    reason: str
-    normal: bool = False
-    planned: bool = False
-    final: bool = False
-    received: int = 0
-    last: int | None = None
 
 
 class _Connect(connect):

@@ -15,9 +15,10 @@ from websockets.typing import Subprotocol
 
 from runstream.errors import SourceFailed
 from runstream.raw import RawEvent
+from runstream.sources.attempts import Resume, ResumeInfo
 from runstream.sources.base import RawItem, Source
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.websocket import Resume, ResumeInfo, WebSocketSource
+from runstream.sources.websocket import WebSocketSource
 from tests.support.inlet import FakeInlet, eventually
 from tests.support.peers import raw_peer, serving
 
