@@ -103,6 +103,8 @@ from runstream.sources.recording_reader import UnknownRecordingFormat, read_reco
 from runstream.sources.recording_source import RecordingSource
 from runstream.sources.recording_writer import RecordingWriter
 from runstream.sources.redaction import Redaction
+from runstream.sources.sse import SseSource
+from runstream.sources.sse_chunks import SseChunks
 from runstream.sources.sse_parser import Malformed, Oversized, SSEParser
 from runstream.sources.websocket import WebSocketSource
 from runstream.stream import RunStream
@@ -190,6 +192,8 @@ __all__ = [
     "SourceHandle",
     "SourceResumed",
     "SourceSignal",
+    "SseChunks",
+    "SseSource",
     "Stats",
     "StepCancelled",
     "StepCompleted",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from runstream.sources.sse import SseSource
 from runstream.sources.websocket import WebSocketSource
 from runstream.stream import RunStream
 
@@ -25,7 +26,7 @@ _STREAM = (
 
 
 def connect(url: str, **options: Any) -> RunStream:
-    """A stream of the runs that a WebSocket URL tells of.
+    """A stream of the runs that a URL tells of: over a WebSocket, or as server-sent events.
 
     ::
 
@@ -33,20 +34,24 @@ def connect(url: str, **options: Any) -> RunStream:
             run = await stream.result()
 
     Args:
-        url: A ``ws://`` or ``wss://`` URL.
-        options: What :class:`~runstream.WebSocketSource` and :class:`~runstream.RunStream` take; ``close_timeout``
-            is the stream's.
+        url: A ``ws://``, ``wss://``, ``http://`` or ``https://`` URL; the last two need the extra ``http``.
+        options: What :class:`~runstream.WebSocketSource` or :class:`~runstream.SseSource`, and
+            :class:`~runstream.RunStream` take; ``close_timeout`` is the stream's.
 
     Raises:
         ValueError: The URL has another scheme, or no host.
         TypeError: An unknown option.
+        ImportError: The extra is missing.
     """
     try:
         parts = urlsplit(url)
     except ValueError:
         # The standard library's message may repeat the credentials.
-        raise ValueError("connect() takes a ws:// or wss:// URL, and this is not a valid one") from None
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
-        raise ValueError("connect() takes a ws:// or wss:// URL; other sources go to RunStream(source)")
+        raise ValueError("connect() takes a ws://, wss://, http:// or https:// URL, and this is none") from None
+    if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname:
+        raise ValueError(
+            "connect() takes a ws://, wss://, http:// or https:// URL; other sources go to RunStream(source)"
+        )
     stream = {name: options.pop(name) for name in _STREAM if name in options}
-    return RunStream(WebSocketSource(url, **options), **stream)
+    make = WebSocketSource if parts.scheme in ("ws", "wss") else SseSource
+    return RunStream(make(url, **options), **stream)

@@ -1,0 +1,230 @@
+"""The source of server-sent events over HTTP: a URL in, raw events out, by as many requests as it takes.
+
+The rules are those of WHATWG HTML 9.2, "Server-sent events", except that a response that ends while no run is live
+is the end: a run's stream has one.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl as ssl_module
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from runstream.sources.attempts import Loss, ResumeHook, ResumeInfo, ask, keep_reading, words_to_mask
+from runstream.sources.base import Inlet
+from runstream.sources.credentials import Credentials, ask_for_headers, merge_headers
+from runstream.sources.http_client import HttpClient, library
+from runstream.sources.reconnect import Reconnect
+from runstream.sources.refusals import Refused
+from runstream.sources.sse_connection import NO_CONTENT, open_stream, read_stream
+from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
+from runstream.sources.urls import redact_url
+
+if TYPE_CHECKING:
+    from httpx2 import AsyncClient, Response
+
+__all__ = ["SseSource"]
+
+_HEADERS: Final = {
+    "Accept": "text/event-stream",
+    "Accept-Encoding": "gzip, deflate",
+    "Cache-Control": "no-store",
+    "User-Agent": "runstream",
+}
+# By these a server says that it did nothing yet (RFC 9110, section 15.5.9; RFC 6585, section 4; RFC 8470, section
+# 5.2), or did not listen at all. Any other answer to a POST may come from a gateway whose server went on.
+_UNTOUCHED: Final = frozenset({401, 408, 425, 429})
+# What HTTP can carry (RFC 9110, section 5.5) of an event id.
+_SENDABLE: Final = re.compile(rb"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?")
+_ONCE: Final = "the POST may have been carried out and is not sent again (resume= says how to go on)"
+
+
+class SseSource:
+    """Reads server-sent events over HTTP; needs the extra ``http``.
+
+    ::
+
+        source = SseSource("https://gateway.example/runs/run_1/events", auth=token)
+        source = SseSource("https://gateway.example/runs", method="POST", json={"assistant_id": "a", "stream": True})
+
+    A response that ends while no run is live is the end of the source, and so is a 204. One that is lost, falls
+    silent, or ends while a run is live is asked for again after ``reconnect``, with the ``Last-Event-ID`` that came
+    last. A first connection that can't be made is an error at once, unless the server says that it is busy.
+
+    **A POST is sent once.** It may start a run, so it is repeated only if it can't have reached the server, or if the
+    server says that it did nothing yet (408, 425, 429). After a loss, ``resume`` says how to go on, usually with
+    a GET; without it the source has failed. ``[DONE]`` with no run live ends it at once.
+
+    Redirects are followed within the origin only: headers are meant for this server alone.
+
+    Args:
+        url: The URL. Its credentials and query values appear in no message and no log.
+        method: ``"GET"`` or ``"POST"``.
+        json: The body of a POST, to be written as JSON.
+        content: The body of a POST as bytes or text; give its ``Content-Type`` among the headers.
+        name: The source's name; the URL without secrets by default.
+        headers: Headers of the request.
+        auth: A bearer token or headers, or a function (sync or async) that gives them; asked for each request.
+            A function is asked once more after a 401 that follows earlier success.
+        last_event_id: Where to go on, for a source that continues the work of an earlier process.
+        client: A ready ``httpx2.AsyncClient`` (or one of ``httpx``), which stays yours to close; ``ssl`` and
+            ``proxy`` are then its own. Its library logs the URLs of requests; without ``client`` nobody does.
+        ssl: TLS settings; the system's trust store by default.
+        proxy: A proxy's URL, ``None`` for none, ``True`` for the system's.
+        resume: Says (sync or async) how to connect again; ``None`` from it means as before.
+        reconnect: When to try again; ``None``: never. The server's ``retry:`` takes the place of its ``initial``,
+            within ``max_retry_after``.
+        max_message_bytes: A larger event is rejected and not held in memory; those after it are read.
+        open_timeout: Limit for connecting, and for sending each part of the request (seconds).
+        read_timeout: How long nothing at all may come, be it the answer, an event or a comment (seconds), ``None``
+            for any time. Time in which a subscriber holds the source does not count.
+
+    Raises:
+        ImportError: The extra is not installed and no ``client`` given.
+        ValueError: A method that is neither, or a body where there can be none.
+        TypeError: ``json`` can't be written, or ``client`` is none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        method: Literal["GET", "POST"] = "GET",
+        json: Any = None,
+        content: bytes | str | None = None,
+        name: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: Credentials | None = None,
+        last_event_id: str | None = None,
+        client: AsyncClient | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        proxy: str | Literal[True] | None = True,
+        resume: ResumeHook | None = None,
+        reconnect: Reconnect | None = Reconnect(),  # noqa: B008 - frozen
+        max_message_bytes: int = MAX_EVENT_BYTES,
+        open_timeout: float = 10.0,
+        read_timeout: float | None = 300.0,
+    ) -> None:
+        if method not in ("GET", "POST"):
+            raise ValueError("method must be 'GET' or 'POST'")
+        if method == "GET" and not (json is None and content is None):
+            raise ValueError("a GET has no body: give method='POST'")
+        if json is not None and content is not None:
+            raise ValueError("give json or content, not both")
+        library(client)
+        self.name = name or redact_url(url)
+        self._url = url
+        self._method = method
+        body = msgspec.json.encode(json) if json is not None else content
+        self._content = body.encode() if isinstance(body, str) else body
+        written = {"Content-Type": "application/json"} if json is not None else None
+        self._headers = merge_headers(_HEADERS, written, headers)
+        self._auth = auth
+        self._last_id = last_event_id
+        self._resume = resume
+        self._reconnect = reconnect
+        self._max_bytes = max_message_bytes
+        self._read_timeout = read_timeout
+        self._options: dict[str, Any] = {
+            "client": client,
+            "ssl": ssl,
+            "proxy": proxy,
+            "open_timeout": open_timeout,
+            "read_timeout": read_timeout,
+        }
+
+    def __repr__(self) -> str:
+        return f"SseSource({self.name!r})"
+
+    async def run(self, inlet: Inlet) -> None:
+        """Read until there is no more; see :class:`~runstream.sources.base.Source`.
+
+        Raises:
+            SourceFailed: The source is gone for good.
+        """
+        client = HttpClient(**self._options)
+        reading = _Reading(self, inlet, client)
+        try:
+            await keep_reading(
+                inlet,
+                self._reconnect,
+                open=reading.open,
+                read=reading.read,
+                renewable=callable(self._auth),
+            )
+        finally:
+            await client.close()
+
+
+class _Reading:
+    """One reading of a source: what it knows from one request to the next."""
+
+    def __init__(self, source: SseSource, inlet: Inlet, client: HttpClient) -> None:
+        self._source = source
+        self._inlet = inlet
+        self._client = client
+        self._last_id = source._last_id or ""
+        self._posts = source._method == "POST"
+        self._sent = False  # whether the POST may have reached its server
+        self._secrets: set[str] = set()
+
+    async def open(self, info: ResumeInfo) -> Response:
+        """Send the request, or the one that goes on where the last one ended.
+
+        Raises:
+            Refused: There is no event stream.
+        """
+        source, resume = self._source, None
+        if info.attempt and (self._sent or not self._posts):
+            info = replace(info, last_id=self._last_id or info.last_id)
+            resume = await ask("resume", source._resume, info)
+        if resume is None and self._posts and self._sent:
+            raise Refused(f"{info.reason}; {_ONCE}")
+        method, url = (
+            (resume.method, resume.url or source._url) if resume is not None else (source._method, source._url)
+        )
+        secret = await ask("auth", ask_for_headers, source._auth, retry=True)
+        last_id = {"Last-Event-ID": self._last_id} if _SENDABLE.fullmatch(self._last_id.encode()) else None
+        headers = merge_headers(source._headers, last_id, resume.headers if resume is not None else None, secret)
+        if method == "GET":
+            headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+        self._secrets = words_to_mask([source._url, url], headers)
+        content = source._content if method == "POST" else None
+        try:
+            response = await open_stream(self._client, method, url, headers, content, self._secrets)
+        except Refused as refusal:
+            if method == "POST" and refusal.retry and refusal.reached and refusal.status not in _UNTOUCHED:
+                self._sent = True
+                if source._resume is None:
+                    refusal.retry, refusal.reason = False, f"{refusal.reason}; {_ONCE}"
+            raise
+        self._sent = self._sent or method == "POST"
+        return response
+
+    async def read(self, response: Response, age: float | None) -> Loss:
+        """Read a response to its end."""
+        source = self._source
+        if response.status_code == NO_CONTENT:
+            # WHATWG HTML 9.2.3: by this a server says that there is nothing to ask for any more.
+            return Loss(reason="the server has nothing more to send (HTTP 204)", normal=True, final=True)
+        parser = SSEParser(max_event_bytes=source._max_bytes)
+        parser.last_id = self._last_id
+        try:
+            loss = await read_stream(
+                response,
+                self._inlet,
+                parser,
+                http=self._client.http,
+                age=age,
+                read_timeout=source._read_timeout,
+                ends_with_done=self._posts,
+            )
+        finally:
+            self._last_id = parser.last_id
+        if self._posts and source._resume is None:
+            return replace(loss, final=True, reason=f"{loss.reason}; {_ONCE}")
+        return loss

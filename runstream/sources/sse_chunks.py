@@ -1,0 +1,92 @@
+"""The source of server-sent events from any chunks of bytes: the body that any HTTP client gives, a file, a pipe."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from typing import TypeAlias
+
+from runstream.sources.base import Inlet
+from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
+
+__all__ = ["Chunks", "SseChunks"]
+
+Chunk: TypeAlias = bytes | bytearray | memoryview
+Chunks: TypeAlias = AsyncIterable[Chunk] | Iterable[Chunk]
+
+
+class SseChunks:
+    """Reads an event stream (WHATWG HTML 9.2) from its bytes, in whatever pieces they come.
+
+    ::
+
+        async with client.stream("POST", url, json=body) as response:      # httpx, httpx2
+            async with RunStream(SseChunks(response.aiter_bytes())) as stream:
+                run = await stream.result()
+
+    ``response.content.iter_any()`` of aiohttp and an ``asyncio.StreamReader`` serve as well, and so do synchronous
+    iterables, such as an open binary file. The chunks are read as fast as the pipeline takes them. Their end is the
+    source's end; connecting again is for whoever made them, or for :class:`~runstream.SseSource`.
+
+    Args:
+        chunks: The bytes of the body, decompressed. What a synchronous iterable blocks blocks the loop. A generator
+            is closed at the end and on cancellation.
+        name: The source's name.
+        max_message_bytes: A larger event is rejected and not held in memory; those after it are read.
+
+    Raises:
+        TypeError: ``chunks`` is a single piece, or can't be iterated.
+    """
+
+    def __init__(self, chunks: Chunks, *, name: str = "event stream", max_message_bytes: int = MAX_EVENT_BYTES) -> None:
+        if isinstance(chunks, bytes | bytearray | memoryview | str) or not isinstance(chunks, AsyncIterable | Iterable):
+            raise TypeError(f"chunks must be an iterable or async iterable of bytes, not {type(chunks).__name__}")
+        self.name = name
+        self._chunks = chunks
+        self._max_bytes = max_message_bytes
+
+    def __repr__(self) -> str:
+        return f"SseChunks({self.name!r})"
+
+    async def run(self, inlet: Inlet) -> None:
+        """Feed the inlet until there is no more.
+
+        Raises:
+            TypeError: A chunk is no bytes.
+            Exception: The iterable's own error.
+        """
+        inlet.connected()
+        parser = SSEParser(max_event_bytes=self._max_bytes)
+        pieces = _pieces(self._chunks)
+        try:
+            async for chunk in pieces:
+                if not isinstance(chunk, bytes | bytearray | memoryview):
+                    raise TypeError(f"a chunk of an event stream is bytes, not {type(chunk).__name__}")
+                parser.at = time.time()
+                for item in parser.feed(bytes(chunk)):
+                    inlet.feed(item)
+                await inlet.ready()
+        finally:
+            await pieces.aclose()
+        for item in parser.close():
+            inlet.feed(item)
+
+
+async def _pieces(chunks: Chunks) -> AsyncGenerator[Chunk, None]:
+    if isinstance(chunks, AsyncIterable):
+        later = aiter(chunks)
+        try:
+            async for chunk in later:
+                yield chunk
+        finally:
+            if inspect.isasyncgen(later):
+                await later.aclose()
+        return
+    now = iter(chunks)
+    try:
+        for chunk in now:
+            yield chunk
+    finally:
+        if inspect.isgenerator(now):
+            now.close()
