@@ -15,8 +15,10 @@ from runstream.connect import connect
 from runstream.server import serve_recording
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.recording_reader import read_recording
+from runstream.sources.sse import SseSource
 from runstream.sources.websocket import WebSocketSource
 from runstream.stream import RunStream
+from tests.support.http_peer import Exchange, http_serving
 
 
 def options_of(kind: type, *, but: set[str]) -> set[str]:
@@ -41,14 +43,14 @@ def test_it_is_among_the_public_names() -> None:
     assert runstream.connect is connect
 
 
-@pytest.mark.parametrize("url", ["http://gateway.example", "gateway.example/runs", "", "file:///tmp/a", "wss:"])
+@pytest.mark.parametrize("url", ["gateway.example/runs", "", "file:///tmp/a", "wss:", "https://"])
 def test_other_urls_are_refused_at_once(url: str) -> None:
-    """What is no WebSocket URL is a mistake of the caller, said without waiting for a connection."""
-    with pytest.raises(ValueError, match="ws:// or wss:// URL"):
+    """What is no live stream's URL is a mistake of the caller, said without waiting for a connection."""
+    with pytest.raises(ValueError, match="https:// URL"):
         connect(url)
 
 
-@pytest.mark.parametrize("url", ["ws://al:s3cret@ex\u2100mple/", "ws://[s3cret", "http://al:s3cret@gateway.example"])
+@pytest.mark.parametrize("url", ["ws://al:s3cret@ex\u2100mple/", "ws://[s3cret", "ftp://al:s3cret@gateway.example"])
 def test_a_refused_url_is_not_repeated(url: str) -> None:
     """Not even where the standard library would."""
     with pytest.raises(ValueError, match="URL") as caught:
@@ -73,7 +75,27 @@ def test_an_unknown_option_is_refused() -> None:
         connect("ws://gateway.example", max_mesage_bytes=1)
 
 
-async def test_every_option_reaches_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_http_url_is_read_as_server_sent_events() -> None:
+    """As bytes of an event stream, to the run."""
+    body = demo.load("text.sse")
+
+    async def respond(exchange: Exchange, number: int) -> None:
+        await exchange.send(body)
+
+    async with asyncio.timeout(10), http_serving(respond) as peer, connect(peer.url, proxy=None) as stream:
+        run = await stream.result()
+    assert (run.id, run.status) == ("run_demo_text_0001", "completed")
+
+
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [
+        (WebSocketSource, "ws://gateway.example"),
+        (SseSource, "http://gateway.example"),
+        (SseSource, "https://g.example"),
+    ],
+)
+async def test_every_option_reaches_its_class(kind: type, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the source or the stream takes can be given; where both know a name, it is the stream's."""
     got: dict[str, dict[str, Any]] = {}
 
@@ -84,15 +106,15 @@ async def test_every_option_reaches_its_class(monkeypatch: pytest.MonkeyPatch) -
 
         return made
 
-    source = options_of(WebSocketSource, but={"url"})
+    source = options_of(kind, but={"url"})
     stream = options_of(RunStream, but={"sources"})
     module = inspect.getmodule(connect)
     assert module is not None
-    monkeypatch.setattr(module, "WebSocketSource", spy(WebSocketSource))
+    monkeypatch.setattr(module, kind.__name__, spy(kind))
     monkeypatch.setattr(module, "RunStream", spy(RunStream))
-    connect("ws://gateway.example", **dict.fromkeys(source | stream))
+    connect(url, **dict.fromkeys(source | stream))
     assert set(got["RunStream"]) == stream
-    assert set(got["WebSocketSource"]) == source - stream
+    assert set(got[kind.__name__]) == source - stream
 
 
 async def test_nothing_is_done_before_reading_starts() -> None:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from importlib.util import find_spec
 from typing import Final
-from urllib.parse import urlsplit
 
 from runstream.cli import files
 from runstream.cli.exit_codes import ExitCode, UsageError
+from runstream.cli.live_source import live_source
 from runstream.cli.page import page_door, play_on_page
 from runstream.cli.screen import make_view
-from runstream.cli.terminal import Output, clip, complain, escape
+from runstream.cli.terminal import Output, complain, escape
 from runstream.cli.watching import watch_source
 from runstream.server import serve_recording
-from runstream.sources.base import RawItem, Source
-from runstream.sources.websocket import WebSocketSource
+from runstream.sources.base import RawItem
 
 __all__ = ["GAP", "live_source", "serve", "watch"]
 
@@ -31,37 +29,6 @@ def watch(args: argparse.Namespace) -> int:
     page = page_door(args) if args.page else None
     seen = asyncio.run(watch_source(source, view, quiet=args.json, page=page))
     return seen.tally.code(seen.states)
-
-
-def live_source(args: argparse.Namespace) -> Source:
-    """The source that the arguments of `watch` and `record` name.
-
-    Raises:
-        UsageError: The URL is none that can be read.
-    """
-    _check_url(args.url)
-    # A command's exit code must say what became of this stream. Connecting again is for programs that go on.
-    return WebSocketSource(args.url, headers=dict(args.header), reconnect=None)
-
-
-def _check_url(url: str) -> None:
-    """Refuse what is no WebSocket, without repeating it: URLs hold credentials."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise UsageError(f"the URL can't be read ({escape(str(error))}); give ws://host/path or wss://...") from error
-    if parts.scheme in {"http", "https"}:
-        if find_spec("runstream.sources.sse") is None:
-            raise UsageError(
-                f"{parts.scheme}:// is not watched yet (the next release will, with the extra http); "
-                "give ws:// or wss://, or pipe it in: curl -sN URL | runstream replay -"
-            )
-    elif parts.scheme not in {"ws", "wss"}:
-        scheme = f"{clip(parts.scheme, 20)}:// is no WebSocket" if parts.scheme else "no scheme"
-        raise UsageError(f"{scheme}; give ws://host/path or wss://host/path")
-    if not host:
-        raise UsageError("the URL names no host; give ws://host/path or wss://host/path")
 
 
 def serve(args: argparse.Namespace) -> int:

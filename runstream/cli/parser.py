@@ -56,10 +56,12 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     ),
     "watch": (
         "show the signals of a live stream",
-        "Connect to a WebSocket that sends run events, and show every signal until the server closes it.\n"
-        'Each message is one {"event": "thread.run.created", "data": {...}}, optionally with an "id".',
+        "Connect to a stream of run events, and show every signal until the server closes it: server-sent\n"
+        "events over https:// (needs the extra: pip install 'runstream[http]'), or a WebSocket, each message\n"
+        'of which is one {"event": "thread.run.created", "data": {...}}, optionally with an "id".',
         "examples:\n  runstream watch ws://127.0.0.1:8765\n"
         '  runstream watch wss://host/runs -H "Authorization: Bearer $TOKEN"\n'
+        '  runstream watch https://host/runs -H "Authorization: Bearer $TOKEN" -d @request.json\n'
         "  runstream watch --json wss://host/runs >> signals.jsonl\n"
         "  runstream watch --page wss://host/runs     the same in a browser, until Ctrl-C\n\n" + EXIT_CODES,
     ),
@@ -160,7 +162,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="N times as fast; 0 as fast as it goes (default: 1, about 12 s)",
     )
     for name in ("watch", "record"):
-        made[name].add_argument("url", metavar="URL", help="ws:// or wss://")
+        made[name].add_argument("url", metavar="URL", help="wss://, https://, ws:// or http://")
         made[name].add_argument(
             "-H",
             "--header",
@@ -169,6 +171,12 @@ def build_parser() -> argparse.ArgumentParser:
             default=[],
             metavar="'NAME: VALUE'",
             help="a header for the opening request; may be given several times",
+        )
+        made[name].add_argument(
+            "-d",
+            "--data",
+            metavar="BODY",
+            help="send a POST with this body, of JSON unless -H 'Content-Type: ...' says otherwise; @FILE reads a file",
         )
     made["record"].add_argument("-o", "--output", required=True, metavar="FILE", help="where to write: .jsonl or .sse")
     made["record"].add_argument("--force", action="store_true", help="replace FILE if it exists")

@@ -101,7 +101,7 @@ async def keep_reading(
     attempt = 0
     last: int | None = None
     base: float | None = None
-    opened = asked_again = False
+    opened = known = asked_again = False
     loss = Loss(reason="")
     while True:
         wait = None
@@ -112,13 +112,14 @@ async def keep_reading(
             again = refusal.status == 401 and opened and not asked_again and renewable
             asked_again = asked_again or again
             # Nothing but an answer tells a server that will be there later from one that never was.
-            later = refusal.retry and (opened or refusal.reached)
+            known = known or refusal.reached
+            later = refusal.retry and known
             if not (again or later):
                 said = f"{refusal.reason} (credentials were asked for again)" if asked_again else refusal.reason
                 raise SourceFailed(said, attempts=max(attempt, 1)) from refusal.__cause__
             loss, wait = Loss(reason=refusal.reason), refusal.wait
         else:
-            opened = True
+            opened = known = True
             try:
                 inlet.connected(attempt)
             except BaseException:  # a subscriber's own, or of a recording that can't be written

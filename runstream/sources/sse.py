@@ -154,6 +154,7 @@ class SseSource:
                 self._reconnect,
                 open=reading.open,
                 read=reading.read,
+                close=reading.close,
                 renewable=callable(self._auth),
             )
         finally:
@@ -192,7 +193,8 @@ class _Reading:
         headers = merge_headers(source._headers, last_id, resume.headers if resume is not None else None, secret)
         if method == "GET":
             headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
-        self._secrets = words_to_mask([source._url, url], headers)
+        told = {name: value for name, value in headers.items() if _HEADERS.get(name) != value}
+        self._secrets = words_to_mask([source._url, url], told)
         content = source._content if method == "POST" else None
         try:
             response = await open_stream(self._client, method, url, headers, content, self._secrets)
@@ -204,6 +206,10 @@ class _Reading:
             raise
         self._sent = self._sent or method == "POST"
         return response
+
+    async def close(self, response: Response) -> None:
+        """Close a response that was not read."""
+        await response.aclose()
 
     async def read(self, response: Response, age: float | None) -> Loss:
         """Read a response to its end."""

@@ -12,10 +12,10 @@ from urllib.parse import urljoin, urlsplit
 
 from runstream.raw import RawEvent
 from runstream.sources.attempts import Loss
-from runstream.sources.base import Inlet, RawItem
+from runstream.sources.base import Inlet
 from runstream.sources.http_client import HttpClient
 from runstream.sources.refusals import Refused, http_refusal, server_message
-from runstream.sources.sse_parser import SSEParser
+from runstream.sources.sse_parser import RawItem, SSEParser
 from runstream.sources.urls import redact_text, redact_url
 
 if TYPE_CHECKING:
