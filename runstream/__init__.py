@@ -92,8 +92,9 @@ from runstream.operators import Change, decoded, deduped, derived, pipeline, red
 from runstream.raw import ConnectionEvent, RawEvent
 from runstream.server import RecordingServer, serve_recording
 from runstream.sinks.live import LiveView
-from runstream.sinks.log import log_record, log_signals
+from runstream.sinks.log import log_signals
 from runstream.sinks.page import PageApp, PageFeed, PageServer, serve_page
+from runstream.sinks.records import log_record
 from runstream.sources.attempts import Resume, ResumeInfo
 from runstream.sources.base import Inlet, Source
 from runstream.sources.poll import PollSource

@@ -24,6 +24,13 @@ def test_the_reference_is_the_docstrings() -> None:
     assert (ROOT / "docs" / "api.md").read_text(encoding="utf-8") == page
 
 
+def test_the_logging_page_is_what_is_logged() -> None:
+    """docs/logging.md is what its script writes; columns aside, which differ between releases of structlog."""
+    page = runpy.run_path(str(ROOT / "docs" / "make_logging.py"))["page"]()
+    assert "run.failed" in page
+    assert (ROOT / "docs" / "logging.md").read_text(encoding="utf-8").split() == page.split()
+
+
 def test_the_picture_of_the_terminal_is_the_view() -> None:
     """docs/terminal.svg says what its script draws of the demo."""
     script = runpy.run_path(str(ROOT / "docs" / "make_terminal.py"))

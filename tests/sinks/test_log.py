@@ -1,8 +1,7 @@
-"""The logging sink: what stands in a log of every signal, and what never does."""
+"""The logging sink: signals reach structlog or the standard library, whole, escaped, and without what was said."""
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import logging
@@ -14,224 +13,145 @@ import structlog
 from reactivex.subject import Subject
 from structlog.testing import capture_logs
 
-import runstream
 from runstream import demo
-from runstream.core.signals import (
-    SIGNAL_TYPES,
-    MessageIncomplete,
-    RunInterrupted,
-    RunStalled,
-    Signal,
-    SourceDisconnected,
-    SourceError,
-    StepExpired,
-    StepFailed,
-)
-from runstream.model.message import Message
-from runstream.model.run import Run
-from runstream.model.shared import ErrorObject
-from runstream.model.step import RunStep
-from runstream.sinks.log import log_record, log_signals
+from runstream.core.signals import ArgumentsDelta, RunSignal, Signal, TextDelta
+from runstream.fold import fold
+from runstream.sinks.log import log_signals
 from runstream.sources.recording_reader import read_recording
+from runstream.stream import RunStream
 from runstream.testing import script
 
-FORGED = "look_up\n2099-01-01 [error] run.failed run_id=run_forged\x1b[31m\u2028\x00"
 SECRET = "the s3cret words"
-AT = 1_790_000_000.0
+FORGED = "look_up\n2099-01-01 [error] run.failed run_id=run_forged\x1b[31m\u2028\x00"
 
 
-def said(secret: str = SECRET) -> list[Signal]:
-    """Signals of runs in which the words are everywhere where words can be."""
-    run = script("run_1").say(secret).call(look_up={"query": secret}).answer(secret).say(secret).end()
-    signals = list(runstream.fold(run.raw_events()).signals)
-    failed = Run.from_json(
-        {"id": "run_2", "status": "failed", "last_error": {"code": "server_error", "message": secret}}
-    )
-    step = RunStep.from_json({"id": "step_1", "last_error": {"code": "server_error", "message": secret}})
-    message = Message.from_json({"id": "msg_1", "content": [], "incomplete_details": {"reason": "max_tokens"}})
-    signals += [
-        SIGNAL_TYPES["run.failed"]("run_2", None, "", AT, failed, 2.5),
-        StepFailed("run_2", None, "", AT, step),
-        StepExpired("run_2", None, "", AT, step),
-        MessageIncomplete("run_2", None, "", AT, message),
-        RunInterrupted("run_2", None, "", AT, failed, "the connection broke off", "e7", 3, 1),
-        RunStalled("run_2", None, "", AT, failed, 30.5, "idle", 1),
-        SourceError("ws://h/", "", AT, 1, secret, 0, ErrorObject(code="server_error", message=secret)),
-        SourceDisconnected("ws://h/", "", AT, 1, "the connection broke off", 2),
-    ]
-    return signals
+@pytest.fixture(autouse=True)
+def unconfigured() -> Iterator[None]:
+    """Leaves structlog as it was found."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
 
 
-def demo_signals() -> list[Signal]:
+def said(secret: str = SECRET, run_id: str = "run_1") -> list[Signal]:
+    """Signals of runs that say the words, call with them, and fail with them."""
+    run = script(run_id).say(secret).call(look_up={"query": secret}).answer(secret).say(secret)
+    failed = script(f"{run_id}_failed").start().end("failed", last_error={"code": "server_error", "message": secret})
+    return [*fold(run.end().raw_events()).signals, *fold(failed.raw_events()).signals]
+
+
+def shown() -> list[Signal]:
     """All signals of the bundled recordings, progress too."""
-    return [s for name in demo.recordings() for s in runstream.fold(read_recording(demo.load(name))).signals]
+    return [s for name in demo.recordings() for s in fold(read_recording(demo.load(name))).signals]
 
 
-@pytest.fixture
-def logged() -> Iterator[list[Any]]:
-    with capture_logs() as logs:
-        yield logs
-
-
-def emit(signals: list[Signal], **options: Any) -> None:
+def emit(signals: list[Signal], logger: Any = None, **options: bool) -> None:
     subject: Subject[Signal] = Subject()
-    log_signals(subject, **options)
+    log_signals(subject, logger, **options)
     for signal in signals:
         subject.on_next(signal)
 
 
-def test_every_record_has_its_name_its_level_and_what_binds_it_to_a_run() -> None:
-    for signal in [*demo_signals(), *said()]:
-        level, event, fields = log_record(signal)
-        assert level in {"debug", "info", "warning", "error"}
-        assert (event, fields["key"], fields["scope"]) == (signal.type, signal.key, signal.scope)
-        if isinstance(signal, runstream.SourceSignal):
-            assert fields["source"] == signal.source
-        else:
-            assert (fields["run_id"], fields["thread_id"]) == (signal.run_id, signal.thread_id)
-        assert json.loads(json.dumps(fields)) == fields
-        assert not {"event", "level", "timestamp"} & fields.keys()
+def logged(signals: list[Signal], logger: Any = None, **options: bool) -> list[Any]:
+    """What structlog is given."""
+    with capture_logs() as entries:
+        emit(signals, logger, **options)
+    return entries
 
 
-@pytest.mark.parametrize(
-    ("type", "level"),
-    [
-        ("run.created", "info"),
-        ("run.status_changed", "info"),
-        ("run.action_required", "info"),
-        ("run.completed", "info"),
-        ("run.cancelled", "info"),
-        ("run.failed", "error"),
-        ("run.expired", "warning"),
-        ("run.incomplete", "warning"),
-        ("run.interrupted", "warning"),
-        ("run.stalled", "warning"),
-        ("message.text", "debug"),
-        ("message.created", "info"),
-        ("message.completed", "info"),
-        ("message.incomplete", "warning"),
-        ("step.created", "info"),
-        ("step.completed", "info"),
-        ("step.failed", "error"),
-        ("step.expired", "warning"),
-        ("tool_call.arguments", "debug"),
-        ("tool_call.completed", "info"),
-        ("source.error", "warning"),
-        ("source.disconnected", "warning"),
-        ("source.ended", "info"),
-    ],
-)
-def test_the_level_is_what_it_means(type: str, level: str) -> None:
-    found = {log_record(signal)[0] for signal in [*demo_signals(), *said()] if signal.type == type}
-    assert found == {level}
-
-
-def record(type: str, signals: list[Signal] | None = None, **options: bool) -> dict[str, Any]:
-    """The fields of the last signal of a type."""
-    return [log_record(s, **options)[2] for s in signals or said() if s.type == type][-1]
-
-
-def test_an_end_has_its_duration_and_its_tokens() -> None:
-    (completed,) = [
-        s for s in runstream.fold(read_recording(demo.load("text.sse"))).signals if s.type == "run.completed"
-    ]
-    fields = log_record(completed)[2]
-    assert isinstance(completed, runstream.RunCompleted)
-    usage = completed.run.usage
-    assert usage is not None
-    assert fields["duration"] == completed.duration
-    assert fields["total_tokens"] == usage.total_tokens
-    assert (fields["prompt_tokens"], fields["completion_tokens"]) == (usage.prompt_tokens, usage.completion_tokens)
-    assert (fields["assistant_id"], fields["model"]) == (completed.run.assistant_id, "gpt-4o-mini")
-
-
-def test_a_failure_has_its_code_and_its_words_only_if_asked_for() -> None:
-    for type in ("run.failed", "step.failed", "step.expired", "source.error"):
-        assert record(type)["error_code"] == "server_error"
-        assert "error_message" not in record(type)
-        assert record(type, include_text=True)["error_message"] == SECRET
-    assert record("message.incomplete")["incomplete_reason"] == "max_tokens"
-    assert record("run.incomplete", demo_signals())["incomplete_reason"] == "max_completion_tokens"
-
-
-def test_what_is_awaited_is_counted_and_named() -> None:
-    fields = record("run.action_required")
-    assert (fields["action"], fields["calls"], fields["tools"]) == ("submit_tool_outputs", 1, ["look_up"])
-    assert "arguments" not in fields
-    assert SECRET in record("run.action_required", include_arguments=True)["arguments"][0]
-
-
-def test_losses_say_why_and_how_often_it_was_tried() -> None:
-    fields = record("run.interrupted")
-    assert (fields["reason"], fields["last_event_id"], fields["attempts"]) == ("the connection broke off", "e7", 3)
-    assert (record("source.disconnected")["reason"], record("source.disconnected")["attempt"]) == (
-        "the connection broke off",
-        2,
-    )
-    assert (record("run.stalled")["idle"], record("run.stalled")["limit"]) == (30.5, "idle")
-
-
-def test_no_text_and_no_arguments_are_logged_unless_asked_for(logged: list[Any]) -> None:
-    emit(said(), progress=True)
-    assert len(logged) == len(said())
-    assert SECRET not in repr(logged)
-    assert "s3cret" not in repr(logged)
-
-
-def test_text_and_arguments_are_logged_apart(logged: list[Any]) -> None:
-    emit(said(), progress=True, include_text=True)
-    assert {entry["text"].strip() for entry in logged if "text" in entry} & {SECRET, "the"}
-    assert not [entry for entry in logged if "arguments" in entry]
-    logged.clear()
-    emit(said(), progress=True, include_arguments=True)
-    assert [entry for entry in logged if "arguments" in entry]
-    assert not [entry for entry in logged if "text" in entry or "error_message" in entry]
-
-
-def test_growing_text_is_left_out_by_default(logged: list[Any]) -> None:
-    emit(said())
-    names = {entry["event"] for entry in logged}
-    assert not {"message.text", "tool_call.arguments"} & names
-    assert {"message.completed", "tool_call.completed"} <= names
-
-
-def test_a_disposed_sink_is_silent(logged: list[Any]) -> None:
-    subject: Subject[Signal] = Subject()
-    log_signals(subject).dispose()
-    subject.on_next(said()[0])
-    assert logged == []
-
-
-async def test_a_stream_is_logged_without_building_signals_of_growing_text(logged: list[Any]) -> None:
-    async def source() -> Any:
-        for event in read_recording(demo.load("text.sse")):
-            yield event
-
-    async with asyncio.timeout(2), runstream.RunStream(source()) as stream:
-        log_signals(stream)
-        await stream.result()
-    names = [entry["event"] for entry in logged]
-    assert names.count("run.completed") == 1
-    assert "message.text" not in names
-
-
-def render(signals: list[Signal], renderer: Any, **options: bool) -> str:
-    """What a renderer writes, with a logger that nobody configured globally."""
+def rendered(signals: list[Signal], renderer: Any, **options: bool) -> str:
+    """What a renderer of structlog writes."""
     out = io.StringIO()
     logger = structlog.wrap_logger(
         structlog.PrintLogger(out), processors=[structlog.processors.add_log_level, renderer]
     )
-    emit(signals, logger=logger, progress=True, **options)
+    emit(signals, logger, progress=True, **options)
     return out.getvalue()
 
 
-def test_json_lines_read_back(capsys: pytest.CaptureFixture[str]) -> None:
-    signals = [*demo_signals(), *said()]
-    lines = render(signals, structlog.processors.JSONRenderer(), include_text=True).splitlines()
-    entries = [json.loads(line) for line in lines]
-    assert [entry["event"] for entry in entries] == [signal.type for signal in signals]
-    assert [entry["key"] for entry in entries] == [signal.key for signal in signals]
-    assert capsys.readouterr() == ("", "")
+def test_level_event_and_fields_reach_structlog() -> None:
+    entry = logged(said())[-2]
+    assert (entry["log_level"], entry["event"], entry["run_id"]) == ("error", "run.failed", "run_1_failed")
+
+
+def test_all_that_is_told_of_a_run_is_bound_to_its_assistant() -> None:
+    """Also what does not name it by itself; each run to its own."""
+    signals = shown()
+    assistants = {s.run_id: s.run.assistant_id for s in signals if isinstance(s, RunSignal) and hasattr(s, "run")}
+    assert len(set(assistants.values())) > 5
+    entries = [entry for entry in logged(signals, progress=True) if "run_id" in entry]
+    assert {entry["event"] for entry in entries} >= {"message.text", "tool_call.arguments", "tool_call.completed"}
+    for entry in entries:
+        assert entry["thread_id"]
+        assert entry["assistant_id"] == assistants[entry["run_id"]]
+
+
+def test_progress_is_off_by_default() -> None:
+    """Growing text and arguments are left out; everything else is there, in order."""
+    signals = said()
+    others = [signal.type for signal in signals if not isinstance(signal, TextDelta | ArgumentsDelta)]
+    assert len(others) < len(signals)
+    assert [entry["event"] for entry in logged(signals)] == others
+    assert [entry["event"] for entry in logged(signals, progress=True)] == [signal.type for signal in signals]
+
+
+def test_what_was_said_is_logged_on_request_only() -> None:
+    """Each consent for its own."""
+    assert "s3cret" not in repr(logged(said(), progress=True))
+    text = logged(said(), progress=True, include_text=True)
+    assert [entry for entry in text if entry.get("error_message") == SECRET]
+    assert not [entry for entry in text if "arguments" in entry]
+    arguments = logged(said(), progress=True, include_arguments=True)
+    assert [entry for entry in arguments if SECRET in str(entry.get("arguments"))]
+    assert not [entry for entry in arguments if "text" in entry or "error_message" in entry]
+
+
+@pytest.mark.parametrize("progress", [False, True])
+async def test_a_stream_is_logged(progress: bool) -> None:
+    """A stream itself can be given; without progress it does not even build those signals."""
+    run = script().say("Hello there.").call(look_up={})
+    with capture_logs() as entries:
+        async with RunStream(run.raw_events()) as stream:
+            log_signals(stream, progress=progress)
+            await stream.when("source.ended")
+            built = stream.stats.signals
+    events = [entry["event"] for entry in entries]
+    assert {"run.created", "run.action_required", "run.paused", "source.ended"} <= set(events)
+    assert ("message.text" in events) is progress
+    assert built == len(events)
+
+
+def test_disposing_ends_the_logging() -> None:
+    subject: Subject[Signal] = Subject()
+    with capture_logs() as entries:
+        log_signals(subject).dispose()
+        subject.on_next(said()[0])
+    assert entries == []
+
+
+def test_bound_fields_are_kept() -> None:
+    """A logger's own context goes along."""
+    (entry, *_) = logged(said(), structlog.get_logger().bind(request="r1"))
+    assert entry["request"] == "r1"
+
+
+def test_nothing_is_configured(capsys: pytest.CaptureFixture[str]) -> None:
+    """A library leaves the application's logging alone; structlog's own default prints."""
+    root = logging.getLogger()
+    before = (list(root.handlers), root.level)
+    emit(said())
+    assert "run.failed" in capsys.readouterr().out
+    assert not structlog.is_configured()
+    assert (list(root.handlers), root.level) == before
+    assert logging.getLogger("runstream").level == logging.NOTSET
+
+
+def test_json_lines_can_be_read_back() -> None:
+    """One line each, for any signal, whatever is asked for."""
+    signals = [*shown(), *said()]
+    lines = rendered(signals, structlog.processors.JSONRenderer(), include_text=True, include_arguments=True)
+    entries = [json.loads(line) for line in lines.splitlines()]
+    assert [(entry["event"], entry["key"]) for entry in entries] == [(signal.type, signal.key) for signal in signals]
 
 
 @pytest.mark.parametrize(
@@ -246,23 +166,102 @@ def test_json_lines_read_back(capsys: pytest.CaptureFixture[str]) -> None:
     ids=["json", "json-unicode", "console", "logfmt", "key-value"],
 )
 def test_nothing_from_the_wire_forges_a_line_or_steers_a_terminal(renderer: Any) -> None:
-    run = script("run_1\nforged").say(FORGED).call(**{FORGED: {"query": FORGED}}).answer(FORGED).end()
-    signals = list(runstream.fold(run.raw_events()).signals) + said(FORGED)
-    text = render(signals, renderer, include_text=True, include_arguments=True)
+    signals = forged()
+    text = rendered(signals, renderer, include_text=True, include_arguments=True)
     assert len(text.splitlines()) == len(signals)
     assert text.replace("\n", "").isprintable()
     assert "look_up" in text
 
 
-def test_a_name_with_a_line_end_is_escaped_and_still_readable() -> None:
-    run = script("run_1").call(**{"look\nup": {}}).answer("ok").end()
-    tools = record("run.action_required", list(runstream.fold(run.raw_events()).signals))["tools"]
-    assert tools == ["look\\nup"]
+def forged() -> list[Signal]:
+    """Signals with line ends and control sequences wherever a server can put them."""
+    run = script("run_2\nforged").say(FORGED).call(**{FORGED: {"query": FORGED}}).answer(FORGED).end()
+    return [*fold(run.raw_events()).signals, *said(FORGED, run_id="run_3")]
 
 
-def test_logging_is_not_configured_by_it(logged: list[Any]) -> None:
-    handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
-    configured = structlog.is_configured()
-    emit(said())
-    assert (list(logging.getLogger().handlers), logging.getLogger().level) == (handlers, level)
-    assert structlog.is_configured() == configured
+class Handler(logging.Handler):
+    """Keeps the records that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@pytest.fixture
+def standard() -> Iterator[tuple[logging.Logger, Handler]]:
+    """A logger of the standard library that nothing else listens to."""
+    logger, handler = logging.getLogger("app.runs"), Handler()
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    yield logger, handler
+    logger.removeHandler(handler)
+    logger.setLevel(logging.NOTSET)
+    logger.propagate = True
+
+
+def test_structlog_over_the_standard_library(standard: tuple[logging.Logger, Handler]) -> None:
+    """Levels and names arrive there; what it filters out is not rendered."""
+    logger, handler = standard
+    logger.setLevel(logging.INFO)
+    wrapped = structlog.wrap_logger(
+        logger,
+        processors=[structlog.stdlib.filter_by_level, structlog.processors.KeyValueRenderer(key_order=["event"])],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    emit(said(), wrapped, progress=True)
+    seen = [(record.levelname, record.getMessage().split()[0]) for record in handler.records]
+    assert ("ERROR", "event='run.failed'") in seen
+    assert not [name for level, name in seen if level == "DEBUG"]
+
+
+def test_a_logger_of_the_standard_library(standard: tuple[logging.Logger, Handler]) -> None:
+    """Without structlog: the message says it all, the fields are attributes of the record, at the right level."""
+    logger, handler = standard
+    emit(said(), logger, progress=True)
+    entries = logged(said(), progress=True)
+    assert len(handler.records) == len(entries)
+    for record, entry in zip(handler.records, entries, strict=True):
+        assert record.levelname.lower() == entry.pop("log_level")
+        assert record.getMessage().startswith(f"{entry['event']} key=")
+        assert {name: getattr(record, name) for name in entry} == entry
+    failed = next(record for record in handler.records if record.event == "run.failed")  # type: ignore[attr-defined]
+    assert " run_id=run_1_failed thread_id=thread_1 assistant_id=" in failed.getMessage()
+    assert "s3cret" not in "".join(record.getMessage() for record in handler.records)
+
+
+def test_a_field_that_would_not_read_as_one_is_quoted(standard: tuple[logging.Logger, Handler]) -> None:
+    """Names and values of a message can be told apart, and no line is forged."""
+    logger, handler = standard
+    emit(forged(), logger, progress=True, include_text=True, include_arguments=True)
+    for record in handler.records:
+        assert record.getMessage().isprintable()
+    said_it = next(r.getMessage() for r in handler.records if r.event == "run.failed")  # type: ignore[attr-defined]
+    assert ' error_message="look_up\\\\n2099-01-01 [error] run.failed run_id=run_forged' in said_it
+    asked = next(r.getMessage() for r in handler.records if r.event == "run.action_required")  # type: ignore[attr-defined]
+    assert " calls=1 tools=[" in asked
+
+
+def test_what_the_standard_library_filters_is_not_built(standard: tuple[logging.Logger, Handler]) -> None:
+    logger, handler = standard
+    logger.setLevel(logging.ERROR)
+    emit(said(), logger, progress=True)
+    assert [record.levelname for record in handler.records] == ["ERROR"]
+
+
+def test_an_adapter_keeps_its_fields(standard: tuple[logging.Logger, Handler]) -> None:
+    """Its own beside those of the signal; and what it does to messages."""
+
+    class Marking(logging.LoggerAdapter[logging.Logger]):
+        def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+            msg, kwargs = super().process(msg, kwargs)
+            return f"> {msg}", kwargs
+
+    logger, handler = standard
+    emit(said(), Marking(logger, {"request": "r1"}))
+    record: Any = handler.records[0]
+    assert (record.request, record.event, record.run_id) == ("r1", "run.created", "run_1")
+    assert record.getMessage().startswith("> run.created key=")

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
-import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import structlog
-from reactivex.subject import Subject
-from structlog.testing import capture_logs
 
 from runstream.core.signals import (
     SIGNAL_TYPES,
@@ -21,10 +15,13 @@ from runstream.core.signals import (
     RunCompleted,
     RunFailed,
     RunInterrupted,
+    RunPaused,
     RunSignal,
+    RunStalled,
     Signal,
     SourceDisconnected,
     SourceError,
+    StepCompleted,
     StepFailed,
     TextDelta,
     TextReplaced,
@@ -36,8 +33,7 @@ from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
 from runstream.model.shared import ErrorObject
 from runstream.model.step import RunStep
-from runstream.sinks.log import log_record, log_signals
-from runstream.stream import RunStream
+from runstream.sinks.records import log_record
 from tests.support.story import RunStory
 from tests.support.wire import (
     envelope,
@@ -140,14 +136,6 @@ LEVELS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def unconfigured() -> Iterator[None]:
-    """Leaves structlog as it was found."""
-    structlog.reset_defaults()
-    yield
-    structlog.reset_defaults()
-
-
 @pytest.mark.parametrize("kind", EVERY)
 def test_every_signal_has_a_level_and_a_name(kind: Any) -> None:
     """The event is the signal's type, the level that of its meaning; the common fields are always there."""
@@ -156,8 +144,11 @@ def test_every_signal_has_a_level_and_a_name(kind: Any) -> None:
     assert (level, event) == (LEVELS.get(signal.type, "info"), signal.type)
     assert fields["key"] == signal.key
     assert fields["scope"] == ""
+    assert json.loads(json.dumps(fields)) == fields
     if isinstance(signal, RunSignal):
         assert (fields["run_id"], fields["thread_id"]) == ("run_1", "thread_1")
+        named = {"run", "message", "step"} & set(kind.__struct_fields__)
+        assert fields.get("assistant_id") == ("asst_0001" if named else None)
     else:
         assert (fields["source"], fields["attempt"]) == ("gateway", 2)
 
@@ -231,6 +222,8 @@ def test_the_fields_of_an_ending() -> None:
     ("kind", "fields"),
     [
         (ActionRequired, {"action": "submit_tool_outputs", "calls": 0, "tools": []}),
+        (RunStalled, {"idle": 61.0, "limit": "stalled_after"}),
+        (RunPaused, {"round": 1}),
         (RunInterrupted, {"reason": "the connection broke off", "last_event_id": "e7", "attempts": 2}),
         (MessageIncomplete, {"message_id": "msg_1", "incomplete_reason": "max_tokens"}),
         (StepFailed, {"step_id": "step_1", "step_type": "message_creation", "error_code": "server_error"}),
@@ -244,6 +237,28 @@ def test_the_fields_of_an_ending() -> None:
 def test_the_fields_of_some_others(kind: Any, fields: dict[str, Any]) -> None:
     """What tells one from another."""
     assert fields.items() <= log_record(made(kind))[2].items()
+
+
+def test_the_fields_of_a_step_that_has_ended() -> None:
+    """How long it took by the server's clock, and what it cost."""
+    data = step_object("step_1", RUN, details=message_creation("msg_1"), status="completed", usage=usage(5, 7))
+    data |= {"created_at": 100, "completed_at": 104}
+    fields = log_record(StepCompleted(*HEAD, RunStep.from_json(data)))[2]
+    assert fields == {
+        "key": "step_1/completed",
+        "run_id": "run_1",
+        "thread_id": "thread_1",
+        "assistant_id": "asst_0001",
+        "scope": "",
+        "step_id": "step_1",
+        "step_type": "message_creation",
+        "duration": 4.0,
+        "prompt_tokens": 5,
+        "completion_tokens": 7,
+        "total_tokens": 12,
+    }
+    for change in ({"completed_at": None}, {"created_at": None}, {"created_at": 105}):
+        assert log_record(StepCompleted(*HEAD, RunStep.from_json({**data, **change})))[2]["duration"] is None
 
 
 def test_the_fields_of_a_status() -> None:
@@ -295,109 +310,3 @@ def test_a_field_of_another_type_is_named_by_its_type() -> None:
     fields = log_record(created, include_text=True)[2]
     assert json.loads(json.dumps(fields)) == fields
     assert "SAID" not in json.dumps(fields)
-
-
-def logged(signals: list[Signal], **options: Any) -> list[Any]:
-    """What structlog is given."""
-    subject: Subject[Signal] = Subject()
-    with capture_logs() as entries:
-        log_signals(subject, **options)
-        for signal in signals:
-            subject.on_next(signal)
-    return entries
-
-
-def test_an_observable_is_logged() -> None:
-    """Level, event and fields reach structlog."""
-    (entry,) = logged([made(RunFailed)])
-    assert (entry["log_level"], entry["event"], entry["run_id"]) == ("error", "run.failed", "run_1")
-
-
-def test_progress_is_off_by_default() -> None:
-    """Growing text is left out unless asked for, and even then shows no text."""
-    signals = list(fold(story()).signals)
-    growing = [signal for signal in signals if isinstance(signal, TextDelta | ArgumentsDelta)]
-    assert growing
-    assert len(logged(signals)) == len(signals) - len(growing)
-    entries = logged(signals, progress=True)
-    assert [entry["event"] for entry in entries] == [signal.type for signal in signals]
-    assert not [secret for secret in SECRETS if secret in json.dumps(entries)]
-    everything = json.dumps(logged(signals, progress=True, include_text=True, include_arguments=True))
-    assert "SAID" in everything
-    assert "ARGUED" in everything
-
-
-@pytest.mark.parametrize("progress", [False, True])
-async def test_a_stream_is_logged(progress: bool) -> None:
-    """A stream itself can be given; without progress it does not even build those signals."""
-    with capture_logs() as entries:
-        async with RunStream(story()) as stream:
-            log_signals(stream, progress=progress)
-            await stream.when("source.ended")
-    events = [entry["event"] for entry in entries]
-    assert {"run.created", "run.action_required", "run.paused", "source.ended"} <= set(events)
-    assert ("message.text" in events) is progress
-    assert ("tool_call.arguments" in events) is progress
-
-
-def test_disposing_ends_the_logging() -> None:
-    """What comes later is not logged."""
-    subject: Subject[Signal] = Subject()
-    with capture_logs() as entries:
-        log_signals(subject).dispose()
-        subject.on_next(made(RunFailed))
-    assert entries == []
-
-
-def test_json_lines_can_be_read_back() -> None:
-    """One line each, for any signal, whatever is asked for."""
-    out = io.StringIO()
-    logger = structlog.wrap_logger(
-        structlog.PrintLogger(out),
-        processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
-        wrapper_class=structlog.BoundLogger,
-    )
-    subject: Subject[Signal] = Subject()
-    log_signals(subject, logger, progress=True, include_text=True, include_arguments=True)
-    signals = [made(kind) for kind in SIGNAL_TYPES.values()]
-    for signal in signals:
-        subject.on_next(signal)
-    found = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert [(entry["event"], entry["key"]) for entry in found] == [(signal.type, signal.key) for signal in signals]
-
-
-def test_a_logger_of_the_standard_library_behind_structlog(caplog: pytest.LogCaptureFixture) -> None:
-    """Levels and names arrive there; what it filters out is not rendered."""
-    caplog.set_level(logging.INFO, logger="app.runs")
-    logger = structlog.wrap_logger(
-        logging.getLogger("app.runs"),
-        processors=[structlog.stdlib.filter_by_level, structlog.processors.KeyValueRenderer(key_order=["event"])],
-        wrapper_class=structlog.stdlib.BoundLogger,
-    )
-    subject: Subject[Signal] = Subject()
-    log_signals(subject, logger, progress=True)
-    for kind in (RunFailed, TextDelta, RunInterrupted):
-        subject.on_next(made(kind))
-    assert [(record.levelname, record.getMessage().split()[0]) for record in caplog.records] == [
-        ("ERROR", "event='run.failed'"),
-        ("WARNING", "event='run.interrupted'"),
-    ]
-
-
-def test_bound_fields_are_kept() -> None:
-    """A logger's own context goes along."""
-    (entry,) = logged([made(RunFailed)], logger=structlog.get_logger().bind(request="r1"))
-    assert entry["request"] == "r1"
-
-
-def test_nothing_is_configured(capsys: pytest.CaptureFixture[str]) -> None:
-    """A library leaves the application's logging alone; structlog's own default prints."""
-    root = logging.getLogger()
-    before = (list(root.handlers), root.level)
-    subject: Subject[Signal] = Subject()
-    log_signals(subject)
-    subject.on_next(made(RunFailed))
-    assert "run.failed" in capsys.readouterr().out
-    assert not structlog.is_configured()
-    assert (list(root.handlers), root.level) == before
-    assert logging.getLogger("runstream").level == logging.NOTSET
