@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -17,12 +17,12 @@ from runstream.engine import Engine
 from runstream.events import Event, Reject
 from runstream.intake import Dialect
 from runstream.raw import RawEvent
-from runstream.sources.base import RawItem
+from runstream.sources.raw_items import RawInput, raw_item
 
 __all__ = ["Folded", "Input", "fold", "fold_sources", "to_raw"]
 
-# What the doors take for a raw event: one itself, or a JSON envelope as bytes, text or a mapping.
-Input: TypeAlias = RawItem | bytes | str | Mapping[str, Any]
+Input: TypeAlias = RawInput
+to_raw = raw_item
 
 
 class Folded(Struct, frozen=True, kw_only=True):
@@ -41,17 +41,6 @@ class Folded(Struct, frozen=True, kw_only=True):
     rejects: tuple[Reject, ...]
     orphans: Mapping[str, tuple[Event, ...]]
     stats: Stats
-
-
-def to_raw(item: Input) -> RawItem:
-    """A raw event from what users have at hand."""
-    if isinstance(item, bytes):
-        return RawEvent(data=item)
-    if isinstance(item, str):
-        return RawEvent(data=item.encode("utf-8", "surrogatepass"))
-    if isinstance(item, Mapping):
-        return RawEvent(data=msgspec.json.encode(dict(item)))
-    return item
 
 
 def fold(

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from runstream.core.limits import Limits
+from runstream.core.signals import SourceSignal
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.fold import Folded, fold, fold_sources, to_raw
-from runstream.raw import RawEvent
+from runstream.raw import ConnectionEvent, RawEvent
 from runstream.testing import script
 from tests.core.support import RUN, asking, at, ev
 from tests.support.wire import function_call_delta, message_delta, message_object, step_delta
@@ -30,6 +31,31 @@ def test_text_with_a_lone_surrogate_is_a_reject() -> None:
     """A string that no bytes stand for is rejected, and never raises."""
     assert len(fold(['{"event":"x","data":"\ud800"}']).rejects) == 1
     assert isinstance(to_raw("\ud800"), RawEvent)
+
+
+def test_input_that_can_be_no_event_is_a_reject() -> None:
+    """Whatever it is, and nothing is raised."""
+    items: list[Any] = [FRAME, 7, None, {"a": object()}, FRAME]
+    folded = fold(items)
+    assert len(folded.rejects) == 3
+    assert [state.run_id for state in folded.runs] == ["run_1"]
+
+
+def test_connections_are_told() -> None:
+    """The items of a recording say that a connection was lost, and made again."""
+    items: list[Any] = [
+        ConnectionEvent(connected=True),
+        FRAME,
+        ConnectionEvent(connected=False, reason="lost", attempt=1),
+        ConnectionEvent(connected=True, attempt=1),
+    ]
+    told = [found for found in fold(items).signals if isinstance(found, SourceSignal)]
+    assert [(found.type, found.reason, found.attempt) for found in told] == [
+        ("source.connected", "", 0),
+        ("source.disconnected", "lost", 1),
+        ("source.resumed", "", 1),
+        ("source.ended", "the stream ended", 0),
+    ]
 
 
 def test_an_empty_stream() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import msgspec
 import pytest
 import reactivex as rx
 from reactivex import operators as ops
@@ -16,7 +17,7 @@ from runstream.core.signals import RunCompleted, TextDelta
 from runstream.events import MessageDeltaEvent, RunEvent
 from runstream.fold import fold
 from runstream.operators import Change, decoded, deduped, derived, pipeline, reduced, states
-from runstream.raw import RawEvent
+from runstream.raw import ConnectionEvent, RawEvent
 from runstream.sources.recording_reader import read_recording
 from tests.support.wire import EPOCH, envelope, run_object
 from tests.support.wire import Event as WireEvent
@@ -150,3 +151,12 @@ def test_garbage_is_never_on_error(junk: Any) -> None:
     rx.from_iterable([RAW[0], junk, *RAW[1:]]).pipe(pipeline(clock=clock)).subscribe(items.append, errors.append)
     assert errors == []
     assert items == collect(rx.from_iterable(RAW).pipe(pipeline(clock=clock)))
+
+
+def test_connections_in_a_stream_of_raw_events_are_counted() -> None:
+    """From the second on, what is told may be told again: events say in which connection they came."""
+    run = run_object("run_1", created_at=EPOCH, thread_id="thread_1", assistant_id="asst_1")
+    made, lost = ConnectionEvent(connected=True), ConnectionEvent(connected=False, reason="lost")
+    event = RawEvent("thread.run.queued", msgspec.json.encode(run))
+    found = collect(rx.from_iterable([made, event, lost, made, event]).pipe(decoded()))
+    assert [event.origin.connection for event in found] == [0, 1]

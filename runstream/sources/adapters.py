@@ -9,12 +9,11 @@ from collections import deque
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-import msgspec
 from reactivex import abc
 
 from runstream.raw import ConnectionEvent, RawEvent
 from runstream.sources.base import Inlet, RawItem, Source
-from runstream.sources.sse_parser import Malformed, Oversized
+from runstream.sources.raw_items import RawInput, raw_item
 
 __all__ = [
     "Adaptable",
@@ -22,13 +21,9 @@ __all__ = [
     "Delivery",
     "IterableSource",
     "ObservableSource",
-    "RawInput",
     "adapt",
-    "raw_item",
 ]
 
-# What the adapters take for a raw event: one itself, or a JSON envelope as bytes, text or a mapping.
-RawInput: TypeAlias = RawItem | bytes | str | Mapping[str, Any]
 Adaptable: TypeAlias = Source | Iterable[RawInput] | AsyncIterable[RawInput] | abc.ObservableBase[Any]
 
 MAX_QUEUED = 10_000
@@ -57,25 +52,6 @@ def adapt(source: Adaptable, name: str | None = None) -> Source:
     if isinstance(source, Iterable):
         return IterableSource(source, name or "iterable")
     raise TypeError(f"{type(source).__name__} is no source: it can be neither run, iterated nor subscribed")
-
-
-def raw_item(item: object) -> RawItem:
-    """A raw event from one item; what can't be one becomes :class:`Malformed`, which the engine rejects."""
-    if isinstance(item, RawEvent | Oversized | Malformed | ConnectionEvent):
-        return item
-    if isinstance(item, bytes):
-        return RawEvent(data=item)
-    if isinstance(item, str):
-        # Lone surrogates become bytes that are no UTF-8: the dialect rejects them as it does on the wire.
-        return RawEvent(data=item.encode("utf-8", "surrogatepass"))
-    if isinstance(item, bytearray | memoryview):
-        return RawEvent(data=bytes(item))
-    if isinstance(item, Mapping):
-        try:
-            return RawEvent(data=msgspec.json.encode(dict(item)))
-        except (TypeError, ValueError, RecursionError) as error:
-            return Malformed(line=0, reason=f"a mapping that JSON can not hold ({type(error).__name__})", data=b"")
-    return Malformed(line=0, reason=f"a {type(item).__name__} is no raw event", data=b"")
 
 
 class Delivery:

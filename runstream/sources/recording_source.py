@@ -14,9 +14,10 @@ from msgspec.structs import replace
 
 from runstream.errors import SourceFailed
 from runstream.raw import RawEvent
-from runstream.sources.adapters import Delivery, RawInput, raw_item
+from runstream.sources.adapters import Delivery
 from runstream.sources.base import Inlet, RawItem
 from runstream.sources.pacing import Pace
+from runstream.sources.raw_items import RawInput, raw_item
 from runstream.sources.recording_reader import RecordingFormat, RecordingInput, UnknownRecordingFormat, read_recording
 
 __all__ = ["RecordingSource"]

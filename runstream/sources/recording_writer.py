@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from runstream.errors import RecordingError
 from runstream.raw import RawEvent
-from runstream.sources.adapters import RawInput, raw_item
 from runstream.sources.base import RawItem
+from runstream.sources.raw_items import RawInput, raw_item
 from runstream.sources.recording_lines import encode_line
 from runstream.sources.recording_notes import BlockEncoder
 from runstream.sources.recording_reader import RecordingFormat, format_of

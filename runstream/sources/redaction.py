@@ -65,7 +65,7 @@ class Redaction:
     many ``fill`` as it has bytes.
 
     A redacted recording gives the same signals, with blank text. Two things are lost with the text: whether
-    arguments were valid JSON, and whether a text was replaced by another one of the same length.
+    arguments were valid JSON, and whether a text was replaced by another one or has grown.
 
     Args:
         keep: Further keys whose texts are kept, wherever they stand; for another protocol's ids, for instance.

@@ -14,16 +14,15 @@ from reactivex import operators as ops
 from reactivex.scheduler import NewThreadScheduler
 from reactivex.subject import Subject
 
-from runstream.raw import RawEvent
+from runstream.raw import ConnectionEvent, RawEvent
 from runstream.sources.adapters import (
     AsyncIterableSource,
     IterableSource,
     ObservableSource,
     adapt,
-    raw_item,
 )
 from runstream.sources.base import RawItem, Source
-from runstream.sources.sse_parser import Malformed, Oversized
+from tests.support.inlet import FakeInlet
 
 
 class Tray:
@@ -62,45 +61,6 @@ class Ready:
     name = "ready"
 
     async def run(self, inlet: Any) -> None: ...
-
-
-# items
-
-
-@pytest.mark.parametrize(
-    ("item", "data"),
-    [
-        (b'{"a":1}', b'{"a":1}'),
-        (bytearray(b"{}"), b"{}"),
-        (memoryview(b"{}"), b"{}"),
-        ('{"a":"é"}', '{"a":"é"}'.encode()),
-        ({"event": "done", "data": "[DONE]"}, b'{"event":"done","data":"[DONE]"}'),
-        ("\ud800", b"\xed\xa0\x80"),
-    ],
-)
-def test_items_become_raw_events(item: Any, data: bytes) -> None:
-    assert raw_item(item) == RawEvent(data=data)
-
-
-@pytest.mark.parametrize(
-    "item",
-    [RawEvent("done", b"[DONE]"), Oversized(line=1, size=9, limit=1), Malformed(line=1, reason="x", data=b"")],
-)
-def test_raw_items_pass_as_they_are(item: RawItem) -> None:
-    assert raw_item(item) is item
-
-
-@pytest.mark.parametrize("item", [7, None, object(), {"a": object()}, {1j: 2}])
-def test_what_can_not_be_a_raw_event_is_malformed_and_never_raises(item: Any) -> None:
-    made = raw_item(item)
-    assert isinstance(made, Malformed)
-    assert made.reason
-
-
-def test_a_mapping_without_end_is_malformed() -> None:
-    endless: dict[str, Any] = {}
-    endless["self"] = endless
-    assert isinstance(raw_item(endless), Malformed)
 
 
 # adapt
@@ -359,3 +319,54 @@ async def test_a_thread_that_waits_is_let_go_when_the_source_is_cancelled(monkey
     await asyncio.to_thread(thread.join, 2)
     assert time.monotonic() - started < 1
     assert not thread.is_alive()
+
+
+# recordings
+
+
+@pytest.mark.parametrize("kind", ["iterable", "async iterable", "observable"])
+async def test_connections_that_items_tell_of_are_told(kind: str) -> None:
+    """A recording's items, through whatever they come, are connections made and lost; the first is not told twice."""
+    items: list[RawItem] = [
+        ConnectionEvent(connected=True),
+        RawEvent("a"),
+        ConnectionEvent(connected=False, reason="lost", attempt=1),
+        ConnectionEvent(connected=True, attempt=2),
+        RawEvent("b"),
+    ]
+
+    async def slowly() -> AsyncIterator[RawItem]:
+        for item in items:
+            yield item
+
+    given: dict[str, Any] = {
+        "iterable": items,
+        "async iterable": slowly(),
+        "observable": reactivex.from_iterable(items),
+    }
+    inlet = FakeInlet()
+    await asyncio.wait_for(adapt(given[kind]).run(inlet), 10)
+    assert inlet.log == [("connected", 0), ("disconnected", 1), ("connected", 2)]
+    assert inlet.reasons == ["lost"]
+    assert inlet.items == [RawEvent("a"), RawEvent("b")]
+
+
+async def test_an_iterable_is_asked_for_no_more_than_is_welcome() -> None:
+    """Back-pressure: its next item is made when the one before has been taken, and more is wanted."""
+    made: list[int] = []
+
+    def items() -> Iterator[bytes]:
+        for number in range(100):
+            made.append(number)
+            yield b"%d" % number
+
+    inlet = FakeInlet()
+    inlet.gate.clear()
+    task = asyncio.create_task(IterableSource(items()).run(inlet))
+    await inlet.until(1, within=10)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert made == [0]
+    inlet.gate.set()
+    await asyncio.wait_for(task, 10)
+    assert inlet.data == [b"%d" % number for number in range(100)]

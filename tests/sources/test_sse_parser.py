@@ -422,6 +422,25 @@ def test_oversized_in_a_file_without_blank_lines() -> None:
     ]
 
 
+@pytest.mark.parametrize("lenient", [False, True])
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_comments_are_told_to_who_asks(lenient: bool, size: int) -> None:
+    """With their line numbers, in their order; of one over the limit only the colon. Events are what they were."""
+    told: list[tuple[int, bytes]] = []
+    stream = b": one\n\ndata: a\n:two\ndata: b\n\n: " + b"x" * 50 + b"\n:\n\n: last\n"
+    parser = SSEParser(lenient=lenient, max_event_bytes=20, on_comment=lambda *found: told.append(found))
+    items = [item for start in range(0, len(stream), size) for item in parser.feed(stream[start : start + size])]
+    items += parser.close()
+    assert [(number, text[:6]) for number, text in told if number != 7] == [
+        (1, b": one"),
+        (4, b":two"),
+        (8, b":"),
+        (10, b": last"),
+    ]
+    assert (7, b":") in told or (7, b": " + b"x" * 50) in told
+    assert items == [RawEvent(None, b"a\nb", line=3)]
+
+
 def test_long_comment_is_no_loss() -> None:
     """A comment over the limit is skipped like any other."""
     chunks = [b"data: x\n:", b"y" * 50, b"y\n\n"]
