@@ -30,7 +30,7 @@ _KNOWN: Final = _set(
     "incomplete_details last_error error usage required_action submit_tool_outputs submit_tool_approval "
     "tool_calls function step_details message_creation code_interpreter outputs image file_search results "
     "ranking_options tools tool_choice truncation_strategy response_format prompt_tokens_details "
-    "prompt_token_details completion_tokens_details"
+    "prompt_token_details completion_tokens_details activities"
 )
 # Texts that carry the structure: who is who, what state it is in.
 _IDS: Final = _set(
