@@ -114,6 +114,16 @@ def _factor(text: str) -> float:
     return value
 
 
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0, such as 30 or 0.5")
+    return value
+
+
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 (any free one) to 65535")
@@ -200,6 +210,12 @@ def build_parser() -> argparse.ArgumentParser:
         default=1.0,
         metavar="N",
         help="N times as fast as recorded; 0 as fast as it goes (default: 1)",
+    )
+    made["watch"].add_argument(
+        "--idle",
+        type=_seconds,
+        metavar="SECONDS",
+        help="give a run up if nothing comes of it for so long, unless it waits for action (default: never)",
     )
     for name in ("watch", "serve"):
         made[name].add_argument("--page", action="store_true", help="show it in browsers too, live; prints the URL")

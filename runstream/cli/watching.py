@@ -14,6 +14,7 @@ from runstream.core.state import RunState
 from runstream.errors import IncompleteStream, SourceFailed
 from runstream.sources.base import Source
 from runstream.stream import RunStream
+from runstream.watchdogs import Watchdogs
 
 __all__ = ["Seen", "watch_source"]
 
@@ -30,7 +31,13 @@ class Seen:
 
 
 async def watch_source(
-    source: Source, view: View, *, quiet: bool, answer: Answer | None = None, page: PageDoor | None = None
+    source: Source,
+    view: View,
+    *,
+    quiet: bool,
+    answer: Answer | None = None,
+    page: PageDoor | None = None,
+    watchdogs: Watchdogs | None = None,
 ) -> Seen:
     """Show every signal of a source until it ends.
 
@@ -40,6 +47,7 @@ async def watch_source(
         quiet: Whether to leave out the closing count.
         answer: Asked at each `ActionRequired` for a source that goes on with the run.
         page: Shows the stream in browsers too, for as long as its context lasts.
+        watchdogs: Which runs count as stalled, and what ends then.
     """
     seen, rejects = Seen(), Rejects()
 
@@ -49,7 +57,7 @@ async def watch_source(
 
     # A subscriber that raises is a closed pipe here: it must end the command, not be logged. And it is a plain
     # function, so that a reader that pauses (a pager) slows the sender for as long as it likes.
-    stream = RunStream(source, on_subscriber_error="raise")
+    stream = RunStream(source, on_subscriber_error="raise", watchdogs=watchdogs)
     stream.signals.subscribe(show, on_error=_raised_elsewhere)
     stream.rejects.subscribe(rejects.add, on_error=_raised_elsewhere)
     if answer is not None:

@@ -159,6 +159,32 @@ def test_a_connection_that_breaks(cli: Callable, how: dict) -> None:
     assert "Traceback" not in found.err
 
 
+def test_a_run_of_which_nothing_comes_is_given_up(cli: Callable) -> None:
+    """`--idle` ends the command although the connection stays, and says which limit it was."""
+
+    def handle(connection: ServerConnection) -> None:
+        for event in cut_short("a"):
+            connection.send(envelope(event))
+        for _ in connection:  # until the client goes
+            pass
+
+    with answering(handle) as url:
+        found = cli("watch", "--json", "--idle", "0.2", url)
+    assert found.code == ExitCode.LEFT_LIVE
+    told = {signal["type"]: signal for signal in lines(found.out)}
+    assert told["run.stalled"]["limit"] == "idle"
+    assert told["run.interrupted"]["reason"] == "nothing was heard of it for 0.2 s (idle)"
+    assert list(told)[-1] == "source.ended"
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
+def test_idle_takes_seconds(cli: Callable, seconds: str) -> None:
+    """What is no time is a usage error."""
+    found = cli("watch", f"--idle={seconds}", "ws://127.0.0.1:1")
+    assert found.code == ExitCode.USAGE
+    assert "seconds above 0" in found.err
+
+
 def test_rejects(cli: Callable) -> None:
     """What can't be used is reported and counted; the text of it is not shown."""
     with sending(['{"event": "thread.run.created", "data": {"instructions": "a secret"}}', "junk", *ended("a")]) as url:
