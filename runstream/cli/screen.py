@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from importlib.util import find_spec
+from types import FrameType
 from typing import Final
 
 from runstream.cli.render import JsonView, PlainView, View
@@ -34,7 +36,14 @@ def make_view(*, json: bool, plain: bool) -> View:
     if find_spec("rich") is None:
         complain("for a live view: pip install 'runstream[cli]' (--plain asks for these lines)")
         return PlainView(output)
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _end)
     return ScreenView()
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End with the code that a shell shows anyway, but not without giving the terminal back."""
+    sys.exit(128 + number)
 
 
 class ScreenView:

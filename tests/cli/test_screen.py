@@ -96,13 +96,32 @@ def test_ctrl_c_while_watching() -> None:
     assert any("│ Pack" in line for line in screen.lines)
 
 
-def test_a_terminal_that_is_closed(recording: Callable) -> None:
-    """The window is closed: the command ends."""
-    with serving_process("text.sse", speed=0.1) as (url, _):
-        with on_a_terminal("watch", url) as session:
-            session.until(lambda: session.terminal.screen)
-            process = session.process
-        assert process.poll() is not None
+def test_terminated(tmp_path: Path) -> None:
+    """`kill`, too, leaves the terminal as it was."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with serving_process("text.sse", speed=0.3) as (url, _), on_a_terminal("watch", url) as session:
+        session.until(lambda: any("│ Pack" in line for line in session.terminal.screen))
+        session.process.terminate()
+        assert session.end() == 143
+    assert session.terminal.cursor_shown
+    assert "Traceback" not in session.written
+    with on_a_terminal("replay", str(path)) as session, path.open("wb") as pipe:
+        pipe.write(body(cut_short("a")))
+        pipe.flush()
+        session.until(lambda: any("in_progress" in line for line in session.terminal.screen))
+        session.process.terminate()
+        assert session.end() == 143
+    assert session.terminal.cursor_shown
+    assert "Traceback" not in session.written
+
+
+def test_a_terminal_that_is_closed() -> None:
+    """The window is closed: the command ends by itself."""
+    with serving_process("text.sse", speed=0.1) as (url, _), on_a_terminal("watch", url) as session:
+        session.until(lambda: session.terminal.screen)
+        session.hang_up()
+        assert session.process.wait(20) != 0
 
 
 def test_reports_appear_above_and_in_their_file(tmp_path: Path) -> None:

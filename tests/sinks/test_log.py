@@ -121,6 +121,25 @@ async def test_a_stream_is_logged(progress: bool) -> None:
     assert built == len(events)
 
 
+async def test_a_logger_that_raises_is_the_only_one_to_suffer() -> None:
+    """The others get every signal; the stream says whose failure it was."""
+
+    class Full:
+        def __getattr__(self, level: str) -> Any:
+            raise OSError(28, "No space left on device")
+
+    got: list[Signal] = []
+    with capture_logs() as entries:
+        async with RunStream(script().say("Hello there.").end().raw_events()) as stream:
+            log_signals(stream, Full())
+            stream.signals.subscribe(got.append)
+            await stream.results()
+            failures = stream.stats.failures
+    assert [signal.type for signal in got][-1] == "source.ended"
+    assert failures == sum(not isinstance(signal, TextDelta) for signal in got)
+    assert {entry["event"] for entry in entries} == {"subscriber_failed"}
+
+
 def test_disposing_ends_the_logging() -> None:
     subject: Subject[Signal] = Subject()
     with capture_logs() as entries:

@@ -27,6 +27,7 @@ class Session:
         self.process = process
         self.terminal = terminal
         self.written = ""
+        self.closed = False
         self._master = master
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._rest = ""
@@ -49,6 +50,11 @@ class Session:
     def type(self, keys: bytes) -> None:
         """Type on the keyboard."""
         os.write(self._master, keys)
+
+    def hang_up(self) -> None:
+        """Close the window."""
+        os.close(self._master)
+        self.closed = True
 
     def _read(self, seconds: float) -> bool:
         """Read once; ``False`` at the end."""
@@ -102,8 +108,9 @@ def on_a_terminal(
         preexec_fn=_take_terminal,  # noqa: PLW1509 - it makes one call of the system
     )
     os.close(slave)
+    session = Session(process, master, Terminal(width, height))
     try:
-        yield Session(process, master, Terminal(width, height))
+        yield session
     finally:
         if process.poll() is None:
             process.kill()
@@ -111,7 +118,8 @@ def on_a_terminal(
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
-        os.close(master)
+        if not session.closed:
+            os.close(master)
 
 
 _OF_A_TERMINAL = {
