@@ -47,6 +47,7 @@ from runstream.core.signals import (
 )
 from runstream.core.state import RunState, Timings
 from runstream.dialects.assistants import AssistantsDialect
+from runstream.dialects.base import Dialect
 from runstream.engine import Engine
 from runstream.errors import (
     DecodeError,
@@ -73,7 +74,7 @@ from runstream.events import (
     UnknownEvent,
 )
 from runstream.fold import Folded, fold, fold_sources
-from runstream.intake import Dialect, Intake
+from runstream.intake import Intake
 from runstream.model import (
     ErrorObject,
     Message,

@@ -8,20 +8,24 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import structs
 
 from runstream.core.derive import derive, progress_signal
+from runstream.core.fulls import apply_object
+from runstream.core.growth import append, apply_delta, grown
 from runstream.core.limits import Limits, Stats
-from runstream.core.reduce import Outcome, append, apply
+from runstream.core.reduce import apply_run
 from runstream.core.registry import RunRecord, Scope, Tombstones, Waiting
 from runstream.core.shared import Shared
 from runstream.core.signals import RunInterrupted, RunPaused, RunStalled, Signal
-from runstream.core.snapshots import asks_again
+from runstream.core.snapshots import Outcome, asks_again
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
+from runstream.dialects.base import Dialect
+from runstream.dialects.fragments import ArgumentsFragment
 from runstream.events import (
     EVENT_TYPES,
     DoneEvent,
@@ -36,13 +40,17 @@ from runstream.events import (
     ThreadEvent,
     UnknownEvent,
 )
-from runstream.intake import Dialect, Intake
+from runstream.intake import Intake
 from runstream.model.base import wire_form
 from runstream.model.run import RunStatus
 from runstream.model.step import RunStep
 from runstream.raw import RawEvent
 
 __all__ = ["Engine"]
+
+_CHANGED: Final = Outcome.CHANGED
+_SAME: Final = Outcome.SAME
+_QUEUED: Final = RunStatus.QUEUED
 
 
 class Engine:
@@ -63,16 +71,18 @@ class Engine:
     ) -> None:
         self.limits = limits or Limits()
         self.clock = clock
-        self.progress = progress
+        self.on_progress: Callable[[Signal], None] | None = None  # on_signal, where progress is wanted
+        self._progress = progress
+        self._on_signal: Callable[[Signal], None] | None = None
         self.on_event: Callable[[Event], None] | None = None
         self.on_state: Callable[[RunState], None] | None = None
         self.on_change: Callable[[RunState | None, RunState, float], None] | None = None
-        self.on_signal: Callable[[Signal], None] | None = None
         self.on_reject: Callable[[Reject], None] | None = None
         self.on_open: Callable[[], None] | None = None  # for watchdogs: a run was seen for the first time
         self.counts = Stats()
         self.events = 0
         self.signals = 0
+        self.told = 0  # events that gave one signal, of progress: the hot path counts both as one
         self.handlers = self._table()
         self._scopes: dict[str, Scope] = {}
         self._waiting = Waiting(self.limits.max_orphans)
@@ -82,6 +92,26 @@ class Engine:
         self._finished: OrderedDict[tuple[str, str], tuple[RunRecord, float]] = OrderedDict()
         self._open = 0
         self._order = 0
+
+    @property
+    def on_signal(self) -> Callable[[Signal], None] | None:
+        """Takes every signal."""
+        return self._on_signal
+
+    @on_signal.setter
+    def on_signal(self, call: Callable[[Signal], None] | None) -> None:
+        self._on_signal = call
+        self.on_progress = call if self._progress else None
+
+    @property
+    def progress(self) -> bool:
+        """Whether to give ``message.text`` and ``tool_call.arguments``."""
+        return self._progress
+
+    @progress.setter
+    def progress(self, wanted: bool) -> None:
+        self._progress = wanted
+        self.on_progress = self._on_signal if wanted else None
 
     def _table(self) -> dict[type, Callable[[Intake, Any, float], None]]:
         by_kind: dict[type, Callable[[Intake, Any, float], None]] = {
@@ -159,8 +189,8 @@ class Engine:
         """What happened so far, in counts."""
         return structs.replace(
             self.counts,
-            events=self.events,
-            signals=self.signals,
+            events=self.events + self.told,
+            signals=self.signals + self.told,
             orphans=len(self._waiting.order),
             forgotten_tombstones=self._tombstones.forgotten,
             open_runs=self._open,
@@ -218,9 +248,9 @@ class Engine:
 
     def emit(self, signal: Signal) -> None:
         """Give out a signal."""
-        if self.on_signal is not None:
+        if self._on_signal is not None:
             self.signals += 1
-            self.on_signal(signal)
+            self._on_signal(signal)
 
     def _nothing(self, intake: Intake, event: Event, at: float) -> None:
         """Events that concern no run."""
@@ -245,9 +275,10 @@ class Engine:
                 intake.take(record)
             record.heard = True
             before = record.state
-            if event.event == "thread.run.created" and (before.round or before.status != RunStatus.QUEUED):
+            if event.event == "thread.run.created" and (before.round or before.status is not _QUEUED):
                 record.replaying = True
-            changed = self._apply(record, event, at, replaying=record.replaying)
+            after, outcome = apply_run(before, event, at, record.replaying)
+            changed = self._became(record, before, after, outcome, event, at)
             if record.replaying and (changed or asks_again(record.state, event.data)):
                 record.replaying = False  # it is told again no more, or has come to the present round
             return
@@ -260,8 +291,7 @@ class Engine:
                 return
             self._evict(next(iter(self._left)))  # nobody may ever speak of it again
         self._shared.share(event.data)
-        state, _ = apply(None, event, at=at, scope=scope.name)
-        assert state is not None
+        state, _ = apply_run(None, event, at, False, scope.name)
         record = scope.runs[id] = RunRecord(state, intake, self._order)
         self._order += 1
         self._open += 1
@@ -290,16 +320,21 @@ class Engine:
         if owner is not record:
             record.objects.append(data.id)
             scope.objects[data.id] = record
-        self._apply(record, event, at, restart=intake.restarts(event))
+        before = record.state
+        restart = intake.connection > 0 and intake.restarts(event)
+        after, outcome = apply_object(before, event, at, restart)
+        self._became(record, before, after, outcome, event, at)
         if data.is_terminal:
             intake.object_ended(data.id)
         if owner is None:
             self._adopt(scope, data.id)
-        if isinstance(data, RunStep) and data.message_id is not None and data.message_id not in scope.objects:
+        if type(data) is RunStep:
             # The step says whose the message is, before or even without the message itself.
-            record.objects.append(data.message_id)
-            scope.objects[data.message_id] = record
-            self._adopt(scope, data.message_id)
+            message_id = data.message_id
+            if message_id is not None and message_id not in scope.objects:
+                record.objects.append(message_id)
+                scope.objects[message_id] = record
+                self._adopt(scope, message_id)
 
     def delta(self, intake: Intake, event: MessageDeltaEvent | StepDeltaEvent, at: float) -> None:
         """Take a fragment; the hot path of it all."""
@@ -318,25 +353,47 @@ class Engine:
         after = append(before, event.data)
         if after is None:
             self._count_issues(event)
-            self._apply(record, event, at)
-            return
+            after, outcome = apply_delta(before, event, at, self.limits.max_index)
+            self._became(record, before, after, outcome, event, at)
+        else:
+            self._grew(record, before, after, at)
+
+    def grow_arguments(self, record: RunRecord, fragment: ArgumentsFragment, at: float) -> bool:
+        """Take a plain fragment of the arguments that grow right now; whether it was one."""
+        call = fragment.delta.step_details.tool_calls[0]
+        before = record.state
+        after = grown(before, fragment.id, False, call.index, call.function.arguments)
+        if after is None:
+            return False
+        self.events += 1
+        self._grew(record, before, after, at)
+        return True
+
+    def _grew(self, record: RunRecord, before: RunState, after: RunState, at: float) -> None:
         record.state = after
         if self.on_state is not None:
             self.on_state(after)
         if self.on_change is not None:
             self.on_change(before, after, at)
-        if self.on_signal is not None and self.progress:
+        if self.on_progress is not None:
             self.signals += 1
-            self.on_signal(progress_signal(after, before._length, at))
+            self.on_progress(progress_signal(after, before._length, at))
 
-    def _apply(
-        self, record: RunRecord, event: Event, at: float, *, restart: bool = False, replaying: bool = False
+    def _became(
+        self, record: RunRecord, before: RunState, after: RunState, outcome: Outcome, event: Event, at: float
     ) -> bool:
-        """Reduce, derive and tell; whether anything changed."""
-        before = record.state
-        after, outcome = apply(
-            before, event, at=at, restart=restart, replaying=replaying, max_index=self.limits.max_index
-        )
+        """Keep and tell what came of an event; whether anything changed."""
+        if outcome is not _CHANGED and outcome is not _SAME:
+            self._count(record, event, outcome)
+        if after is before:
+            return False
+        record.state = after
+        self._tell(before, after, at)
+        if after._core.run.status.is_terminal and not before._core.run.status.is_terminal:
+            self._finish(record, at)
+        return True
+
+    def _count(self, record: RunRecord, event: Event, outcome: Outcome) -> None:
         counts = self.counts
         if outcome is Outcome.STALE:
             counts.stale += 1
@@ -348,21 +405,14 @@ class Engine:
             self._refuse(record.intake, event, f"Index not within 0 and {self.limits.max_index} (max_index)")
         elif outcome is Outcome.CONFUSED:
             self._refuse(record.intake, event, "A message and a step have the same id")
-        if after is before or after is None:
-            return False
-        record.state = after
-        self._tell(before, after, at)
-        if after.is_terminal and not before.is_terminal:
-            self._finish(record, at)
-        return True
 
     def _tell(self, before: RunState | None, after: RunState, at: float) -> None:
         if self.on_state is not None:
             self.on_state(after)
         if self.on_change is not None:
             self.on_change(before, after, at)
-        if self.on_signal is not None:
-            for signal in derive(before, after, at, progress=self.progress):
+        if self._on_signal is not None:
+            for signal in derive(before, after, at, progress=self._progress):
                 self.emit(signal)
 
     def _hold(self, intake: Intake, id: str, event: Event, at: float) -> None:

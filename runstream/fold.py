@@ -13,9 +13,9 @@ from msgspec import Struct
 from runstream.core.limits import Limits, Stats
 from runstream.core.signals import Signal
 from runstream.core.state import RunState
+from runstream.dialects.base import Dialect
 from runstream.engine import Engine
 from runstream.events import Event, Reject
-from runstream.intake import Dialect
 from runstream.raw import RawEvent
 from runstream.sources.raw_items import RawInput, raw_item
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from runstream.core.dedupe import Deduper, Sighting
 from runstream.core.registry import RunRecord, Scope
@@ -18,7 +16,9 @@ from runstream.core.signals import (
     SourceSignal,
 )
 from runstream.core.state import RunState
-from runstream.events import Event, Reject
+from runstream.dialects.base import Dialect
+from runstream.events import Event
+from runstream.feeding import feeders
 from runstream.raw import ConnectionEvent, RawEvent
 from runstream.sources.base import RawItem
 
@@ -28,37 +28,32 @@ if TYPE_CHECKING:
 
 __all__ = ["Dialect", "Intake"]
 
-_NOT_A_FRAGMENT = (msgspec.DecodeError, UnicodeError, RecursionError)
-
-
-class Dialect(Protocol):
-    """What reads one protocol: a stateful decoder, one a source."""
-
-    connection: int
-
-    def feed(self, raw: RawEvent) -> tuple[Event | Reject, ...]:
-        """The events that a raw event stands for; never raises on input."""
-
 
 class Intake:
-    """Where one source's raw events go in. Made by :meth:`Engine.intake`."""
+    """Where one source's raw events go in. Made by :meth:`Engine.intake`.
+
+    Attributes:
+        name: The source's name, for its signals and rejects.
+        last_id: The last event id that came in, for resuming.
+        ended: Whether :meth:`end` was called.
+        feed: Takes one raw event through everything. Input never raises; what callbacks raise comes through.
+        feed_all: Likewise an iterable of raw events, at less cost for each.
+    """
 
     def __init__(self, engine: Engine, name: str, scope: Scope, dialect: Dialect, window: int) -> None:
         self.name = name
         self.last_id: str | None = None
         self.ended = False
         self._engine = engine
-        self._handlers = engine.handlers
         self._scope = scope
         self._dialect = dialect
-        self._decode = dialect.feed
-        # A dialect may offer the shortest way for its commonest event; see AssistantsDialect.
-        self._fragment: Callable[[bytes], Any] | None = getattr(dialect, "fragment", None)
-        self._fragment_bytes: int = getattr(dialect, "fragment_bytes", 0)
         self._dedupe = Deduper(window, engine.counts)
         self._open: dict[str, RunRecord] = {}
         self._created: set[str] = set()  # objects created in this connection; kept from the second on
         self._counts: dict[str, int] = {}
+        self.feed: Callable[[RawItem], None]
+        self.feed_all: Callable[[Iterable[RawItem]], None]
+        self.feed, self.feed_all = feeders(self, engine, scope, dialect)
 
     @property
     def scope(self) -> str:
@@ -70,49 +65,8 @@ class Intake:
         """The number of its connection, from 0."""
         return self._dialect.connection
 
-    def feed(self, item: RawItem) -> None:
-        """Take one raw event through everything. Input never raises; what callbacks raise comes through."""
-        self.feed_all((item,))
-
-    def feed_all(self, items: Iterable[RawItem]) -> None:
-        """:meth:`feed` for several raw events, at less cost for each."""
-        engine, handlers, decode = self._engine, self._handlers, self._decode
-        fragment, fragment_bytes, delta = self._fragment, self._fragment_bytes, self._engine.delta
-        event: Any
-        for item in items:
-            if type(item) is not RawEvent:
-                if type(item) is ConnectionEvent:
-                    self._connection_changed(item)
-                    continue
-                engine.reject(self, RawEvent(item.event, getattr(item, "data", b""), line=item.line), item.reason)  # type: ignore[union-attr]
-                continue
-            at = item.at
-            if at is None:
-                at = engine.clock()
-            if item.last_id is not None:
-                self.last_id = item.last_id
-            data = item.data
-            if fragment is not None and len(data) <= fragment_bytes and item.event is None and item.id is None:
-                try:
-                    event = fragment(data)
-                except _NOT_A_FRAGMENT:
-                    pass
-                else:
-                    if event.id is None:
-                        engine.events += 1
-                        if engine.on_event is not None:
-                            engine.on_event(event)
-                        delta(self, event, at)
-                        continue
-            for event in decode(item):
-                engine.events += 1
-                if event.id is not None and not self._is_new(event):
-                    continue
-                if engine.on_event is not None and type(event) is not Reject:
-                    engine.on_event(event)
-                handlers[type(event)](self, event, at)
-
-    def _is_new(self, event: Event) -> bool:
+    def is_new(self, event: Event) -> bool:
+        """Note an event's id; whether it was not seen before."""
         sighting = self._dedupe.see(event)
         if sighting is Sighting.DUPLICATE:
             self._engine.counts.duplicates += 1
@@ -167,8 +121,12 @@ class Intake:
         """Whether a run of this source is neither ended nor waiting for action."""
         return any(not record.state.run.requires_action for record in self._open.values())
 
-    def _connection_changed(self, item: ConnectionEvent) -> None:
-        if item.connected:
+    def take_other(self, item: RawItem) -> None:
+        """Take what is no raw event: a change of the connection, or input that could not become one."""
+        if not isinstance(item, ConnectionEvent):
+            data = getattr(item, "data", b"")
+            self._engine.reject(self, RawEvent(item.event, data, line=item.line), getattr(item, "reason", ""))
+        elif item.connected:
             self.connected(item.attempt)
         else:
             self.disconnected(item.reason, item.attempt)

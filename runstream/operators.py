@@ -22,10 +22,10 @@ from runstream.core.limits import Limits
 from runstream.core.signals import Signal
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
+from runstream.dialects.base import Dialect
 from runstream.engine import Engine
 from runstream.events import Event, Reject
 from runstream.fold import Input, to_raw
-from runstream.intake import Dialect
 from runstream.raw import ConnectionEvent, RawEvent
 from runstream.watchdogs import Watchdogs, Watcher
 
@@ -227,9 +227,12 @@ class _Whole(_Stage):
             self._watcher = Watcher(engine, watchdogs, scheduler)
             self._watcher.start()
         self._intake = engine.intake("stream", dialect=dialect() if dialect is not None else None)
+        feed_all = self._intake.feed_all
 
-    def take(self, item: Input) -> None:
-        self._intake.feed(item if type(item) is RawEvent else to_raw(item))
+        def take(item: Input) -> None:
+            feed_all((item if type(item) is RawEvent else to_raw(item),))
+
+        self.take = take  # type: ignore[method-assign] # a closure: it is called for every raw event
 
     def finish(self) -> None:
         self._intake.end()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from runstream.core.growth import call_name
 from runstream.core.objects import ObjectState
-from runstream.core.reduce import call_name
 from runstream.core.signals import (
     ActionRequired,
     ArgumentsDelta,
@@ -31,18 +31,20 @@ from runstream.core.signals import (
     TextReplaced,
     ToolCallCompleted,
 )
-from runstream.core.state import RunState, view, with_text
+from runstream.core.state import RunState, view
 from runstream.core.text import Text, since
 from runstream.model.calls import CodeInterpreterToolCall, FunctionToolCall, parse_arguments
 from runstream.model.message import Message, MessageStatus, TextPart
 from runstream.model.run import Run, RunStatus
-from runstream.model.step import RunStep, StepStatus
+from runstream.model.step import MessageCreationDetails, RunStep, StepStatus
 
 # What every run signal starts with: run id, thread id, scope, time.
 _Head: TypeAlias = tuple[str, str | None, str, float]
 
 __all__ = ["awaited_calls", "derive", "progress_signal", "run_duration"]
 
+_NO_CALLS: Final[frozenset[str]] = frozenset()
+_REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
 _ENDED: dict[str, Any] = {
     RunStatus.COMPLETED: RunCompleted,
     RunStatus.FAILED: RunFailed,
@@ -73,19 +75,23 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
     """
     if after is before:
         return []
-    run = after.run
-    head = (run.id, run.thread_id, after.scope, at)
     position = after._touched
     if before is None or position == -1:
-        return list(_run_signals(before, after, head))
+        return _run_signals(before, after, at)
     if position == -2:
         return [progress_signal(after, before._length, at)] if progress else []
-    old, new = _item(before, position), _item(after, position)
-    assert new is not None
+    run = after._core.run
+    head = (run.id, run.thread_id, after._core.scope, at)
+    new = after._objects[position]
+    if after._live is None and before._live is not None and _as_shown(before, position, new):
+        known: Any = before._objects[position].full
+        full: Any = new.full
+        if full.is_terminal and known is not None and not known.is_terminal:
+            return [_MESSAGE_ENDED[full.status](*head, full)]
+    old = before._all()[position] if position < len(before._objects) else None
     if new.is_message:
-        return list(_message_signals(old, new, head, progress))
-    done = after._core.calls_done - before._core.calls_done
-    return list(_step_signals(old, new, head, progress, done))
+        return _message_signals(old, new, head, progress)
+    return _step_signals(old, new, head, progress, after._core.calls_done - before._core.calls_done)
 
 
 def progress_signal(after: RunState, offset: int, at: float) -> TextDelta | ArgumentsDelta:
@@ -97,17 +103,6 @@ def progress_signal(after: RunState, offset: int, at: float) -> TextDelta | Argu
     if live.is_message:
         return TextDelta(live.run_id, live.thread_id, live.scope, at, live.object_id, live.index, offset, text)
     return ArgumentsDelta(live.run_id, live.thread_id, live.scope, at, live.call_id, offset, text)
-
-
-def _item(state: RunState, position: int) -> ObjectState | None:
-    objects = state._objects
-    if position >= len(objects):
-        return None
-    item = objects[position]
-    live = state._live
-    if live is not None and live.position == position:
-        return with_text(item, live, state._length)
-    return item
 
 
 def awaited_calls(run: Run) -> tuple[AwaitedCall, ...]:
@@ -131,32 +126,66 @@ def run_duration(state: RunState) -> float | None:
     return core.since - core.first_seen if core.since > core.first_seen else None
 
 
-def _run_signals(before: RunState | None, after: RunState, head: _Head) -> Iterator[Signal]:
-    run = after.run
+def _run_signals(before: RunState | None, after: RunState, at: float) -> list[Signal]:
+    core = after._core
+    run = core.run
+    status = run.status
+    head = (run.id, run.thread_id, core.scope, at)
+    signals: list[Signal] = []
     if before is None:
-        yield RunCreated(*head, run)
-    old_done = before._core.calls_done if before is not None else frozenset()
-    done = after._core.calls_done
+        signals.append(RunCreated(*head, run))
+    old_done = before._core.calls_done if before is not None else _NO_CALLS
+    done = core.calls_done
     if len(done) != len(old_done):
-        for call in run.pending_tool_calls:
-            if call.id in done and call.id not in old_done:
-                yield ToolCallCompleted(*head, call.id, call)
-    if run.status.is_terminal:
-        if before is None or not before.is_terminal:
-            yield _ENDED[run.status](*head, run, run_duration(after))
-    elif run.status == RunStatus.REQUIRES_ACTION:
-        if run.required_action is not None and after.round > (before.round if before is not None else 0):
-            yield ActionRequired(*head, run, run.required_action, awaited_calls(run))
-    elif before is None or before.round != after.round or run.status not in before._core.statuses:
-        yield RunStatusChanged(*head, before.status if before is not None else None, run.status, after.round)
+        new = [call for call in run.pending_tool_calls if call.id in done and call.id not in old_done]
+        signals.extend([ToolCallCompleted(*head, call.id, call) for call in new])
+    if status.is_terminal:
+        if before is None or not before._core.run.status.is_terminal:
+            signals.append(_ENDED[status](*head, run, run_duration(after)))
+    elif status is _REQUIRES_ACTION:
+        if run.required_action is not None and len(core.asked) > (len(before._core.asked) if before is not None else 0):
+            signals.append(ActionRequired(*head, run, run.required_action, awaited_calls(run)))
+    elif before is None:
+        signals.append(RunStatusChanged(*head, None, status, len(core.asked)))
+    elif len(before._core.asked) != len(core.asked) or status not in before._core.statuses:
+        signals.append(RunStatusChanged(*head, before._core.run.status, status, len(core.asked)))
+    return signals
 
 
-def _message_signals(old: ObjectState | None, new: ObjectState, head: _Head, progress: bool) -> Iterator[Signal]:
-    if new.full is not None and (old is None or old.full is None):
-        yield MessageCreated(*head, view(new))
+def _message_signals(old: ObjectState | None, new: ObjectState, head: _Head, progress: bool) -> list[Signal]:
+    full: Any = new.full
+    known: Any = old.full if old is not None else None
+    signals: list[Signal] = []
+    if full is not None and known is None:
+        signals.append(MessageCreated(*head, view(new)))
+    if new.parts is None:
+        changed = old is None or old.parts is not None or known is None or full.content != known.content
+    else:
+        changed = progress or (old is not None and old.parts is not None)
+    if changed:
+        signals += _text_signals(old, new, head, progress)
+    if full is not None and full.is_terminal and (known is None or not known.is_terminal):
+        signals.append(_MESSAGE_ENDED[full.status](*head, view(new)))
+    return signals
+
+
+def _as_shown(before: RunState, position: int, new: ObjectState) -> bool:
+    """Whether a message's one text is now what it has grown to, as nearly every message ends: nothing to tell of it."""
+    live = before._live
+    if live is None or live.position != position or live.part or live.prior is not None or new.parts is not None:
+        return False
+    content = new.full.content  # type: ignore[union-attr]
+    if len(content) != 1 or type(content[0]) is not TextPart or len(before._objects[position].parts["content"]) != 1:  # type: ignore[index]
+        return False
+    text = live.buffer.read()
+    return live.buffer.length == before._length and content[0].text.value == text
+
+
+def _text_signals(old: ObjectState | None, new: ObjectState, head: _Head, progress: bool) -> Iterator[Signal]:
+    """What was appended to each text part of a message, or what replaced it."""
     texts = dict(_texts(new))
-    if old is not None:
-        texts = {**{index: "" for index, _ in _texts(old) if new.parts is None}, **texts}
+    if old is not None and new.parts is None:
+        texts = {**{index: "" for index, _ in _texts(old)}, **texts}
     for index, text in texts.items():
         change = _growth(_text_at(old, index), text)
         if change is None:
@@ -166,29 +195,27 @@ def _message_signals(old: ObjectState | None, new: ObjectState, head: _Head, pro
             yield TextReplaced(*head, new.id, index, fragment)
         elif progress:
             yield TextDelta(*head, new.id, index, offset, fragment)
-    if new.is_terminal and not (old is not None and old.is_terminal):
-        full: Any = new.full
-        yield _MESSAGE_ENDED[full.status](*head, view(new))
 
 
 def _step_signals(
     old: ObjectState | None, new: ObjectState, head: _Head, progress: bool, done: frozenset[str]
-) -> Iterator[Signal]:
-    if new.full is not None and (old is None or old.full is None):
-        yield StepCreated(*head, view(new))
-    if progress:
+) -> list[Signal]:
+    full: Any = new.full
+    known: Any = old.full if old is not None else None
+    signals: list[Signal] = []
+    if full is not None and known is None:
+        signals.append(StepCreated(*head, view(new)))
+    if progress and (new.parts is not None or type(full.step_details) is not MessageCreationDetails):
         before = _arguments(old)
         for key, text in _arguments(new).items():
             change = _growth(before.get(key), text)
             if change is not None and change[0] >= 0:
-                yield ArgumentsDelta(*head, key, *change)
-    if done and isinstance(new.full, RunStep):
-        for call in new.full.tool_calls:
-            if call.id in done:
-                yield ToolCallCompleted(*head, call.id, call)
-    if new.is_terminal and not (old is not None and old.is_terminal):
-        full: Any = new.full
-        yield _STEP_ENDED[full.status](*head, view(new))
+                signals.append(ArgumentsDelta(*head, key, *change))
+    if done and full is not None:
+        signals.extend([ToolCallCompleted(*head, call.id, call) for call in full.tool_calls if call.id in done])
+    if full is not None and full.is_terminal and (known is None or not known.is_terminal):
+        signals.append(_STEP_ENDED[full.status](*head, view(new)))
+    return signals
 
 
 def _growth(old: Text | str | None, new: Text | str) -> tuple[int, str] | None:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any, TypeAlias
 
-from runstream.core.state import RunState
+from runstream.core.state import Live, RunState
 from runstream.events import Event
 from runstream.model.step import RunStep
 
@@ -19,24 +19,33 @@ __all__ = ["Orphans", "RunRecord", "Scope", "Tombstones", "Waiting"]
 
 
 class RunRecord:
-    """One run: its latest state, and what is no part of the state."""
+    """One run: its latest state, and what is no part of the state.
+
+    Attributes:
+        live: The text of the state that grows right now, if one does.
+        length: How long it is by now (characters). The hot path moves this alone; the state follows when asked for.
+    """
 
     __slots__ = (
+        "_state",
         "given_up",
         "heard",
         "intake",
         "interrupted",
+        "length",
+        "live",
         "objects",
         "order",
         "paused",
         "replaying",
         "stalled",
-        "state",
         "watch",
     )
 
     def __init__(self, state: RunState, intake: Any, order: int) -> None:
-        self.state = state
+        self._state = state
+        self.live: Live | None = state._live
+        self.length: int = state._length
         self.intake = intake  # the source that spoke of it last; None once a watchdog gave it up
         self.order = order  # of appearance
         self.objects: list[str] = []  # ids by which the scope knows it
@@ -47,6 +56,20 @@ class RunRecord:
         self.heard = False  # of a snapshot, or of a message or step, since the last look of a watchdog
         self.watch: Any = None  # the watchdogs' own notes
         self.given_up: str | None = None  # why a watchdog ended it; until it is heard of again
+
+    @property
+    def state(self) -> RunState:
+        """The latest state; the same object until something changes."""
+        state = self._state
+        if self.length != state._length:
+            state = self._state = RunState(state._core, state._objects, state._live, self.length)
+        return state
+
+    @state.setter
+    def state(self, state: RunState) -> None:
+        self._state = state
+        self.live = state._live
+        self.length = state._length
 
 
 class Tombstones:

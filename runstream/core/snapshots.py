@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec import structs
 from msgspec.structs import astuple
@@ -33,6 +33,16 @@ class Outcome(enum.Enum):
     CONFUSED = "confused"
 
 
+# To look a member up in its class costs more than most of what is done with it here.
+_CHANGED: Final = Outcome.CHANGED
+_SAME: Final = Outcome.SAME
+_QUEUED: Final = RunStatus.QUEUED
+_IN_PROGRESS: Final = RunStatus.IN_PROGRESS
+_REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
+_STALE: Final = Verdict.STALE
+_LEGAL: Final = Verdict.LEGAL
+
+
 def joined(held: W, new: W, origin: Origin | None) -> W:
     """``new``, completed by what only ``held`` says.
 
@@ -45,17 +55,23 @@ def joined(held: W, new: W, origin: Origin | None) -> W:
     if absorbs and new.status != held.status:  # type: ignore[attr-defined]
         return held
     base, other = (held, new) if absorbs else (new, held)
-    missing = {
+    here, there = astuple(base), astuple(other)
+    for value, filler in zip(here, there, strict=True):
+        if value is not filler and (value is None or value is ABSENT_LIST or value is ABSENT_MAP):
+            break
+    else:
+        return base
+    missing: dict[str, Any] = {
         name: filler
-        for name, value, filler in zip(base.__struct_fields__, astuple(base), astuple(other), strict=True)
-        if (value is None or value is ABSENT_LIST or value is ABSENT_MAP) and filler is not value
+        for name, value, filler in zip(base.__struct_fields__, here, there, strict=True)
+        if value is not filler and (value is None or value is ABSENT_LIST or value is ABSENT_MAP)
     }
-    if not absorbs and origin is not None:
-        missing = {name: filler for name, filler in missing.items() if origin.absent(name)}
     missing.pop("_wire", None)
-    if base.status != RunStatus.REQUIRES_ACTION:  # type: ignore[attr-defined]
+    if base.status is not _REQUIRES_ACTION:  # type: ignore[attr-defined]
         # What a run waited for is over once it no longer waits, whether the server says so or not.
         missing.pop("required_action", None)
+    if not absorbs and origin is not None:
+        missing = {name: filler for name, filler in missing.items() if origin.absent(name)}
     return base.replace(**missing) if missing else base
 
 
@@ -65,51 +81,56 @@ def reduce_run(
     """The core after a run event, the same object if nothing changed, and what the event was worth."""
     new = event.data
     if core is None:
-        key = action_key(new.required_action) if _asks(new) else None  # type: ignore[arg-type]
-        core = RunCore(new, scope, () if key is None else (key,), (new.status,), _whole(frozenset(), new), at, at)
-        return core, Outcome.CHANGED
+        first: tuple[tuple[str, ...], ...] = ()
+        done: frozenset[str] = frozenset()
+        if new.status is _REQUIRES_ACTION and new.required_action is not None:
+            first, done = (action_key(new.required_action),), _whole(done, new)
+        return RunCore(new, scope, first, (new.status,), done, at, at), _CHANGED
     held = core.run
-    if held.status.is_terminal:
+    before = held.status
+    if before.is_terminal:
         filled = joined(held, new, event.origin)
         if filled is held:
-            return core, Outcome.SAME if new.status == held.status else Outcome.LATE
-        return structs.replace(core, run=filled), Outcome.CHANGED
+            return core, _SAME if new.status == before else Outcome.LATE
+        return structs.replace(core, run=filled), _CHANGED
     new = joined(held, new, event.origin)
     if new is held or new == held:
-        return core, Outcome.SAME
-    key = action_key(new.required_action) if _asks(new) else None  # type: ignore[arg-type]
-    left = key is not None and key in core.asked and not (_asks(held) and key == core.asked[-1])
+        return core, _SAME
+    now = new.status
+    asked, statuses, done = core.asked, core.statuses, core.calls_done
+    left = False
+    if now is _REQUIRES_ACTION and new.required_action is not None:
+        key = action_key(new.required_action)
+        left = key in asked and not (_asks(held) and key == asked[-1])
+        if not left and key not in asked:
+            asked, statuses = (*asked, key), ()
+        done = _whole(done, new)
     verdict = judge(held, new, left=left, replaying=replaying)
-    if verdict is Verdict.STALE:
+    if verdict is _STALE:
         return core, Outcome.STALE
-    worth = Outcome.SURPRISING if verdict is Verdict.LEGAL and new.status != held.status else Outcome.CHANGED
-    asked = core.asked if key is None or key in core.asked else (*core.asked, key)
     if new.tools and new.instructions == held.instructions and new.tools == held.tools:
         # Every snapshot repeats them: one copy will do.
         structs.force_setattr(new, "instructions", held.instructions)
         structs.force_setattr(new, "tools", held.tools)
-    statuses = core.statuses if len(asked) == len(core.asked) else ()
-    if new.status not in statuses:
-        statuses = (*statuses, new.status)
-    changes: dict[str, Any] = {}
-    if new.status != held.status:
-        spent = at - core.since
-        changes["since"] = at
-        if held.status == RunStatus.QUEUED and core.queued is None:
-            changes["queued"] = spent
-        elif held.status == RunStatus.IN_PROGRESS:
-            changes["running"] = (core.running or 0.0) + spent
-        elif held.status == RunStatus.REQUIRES_ACTION:
-            changes["waiting"] = (core.waiting or 0.0) + spent
-    after = structs.replace(
-        core,
-        run=new,
-        asked=asked,
-        statuses=statuses,
-        calls_done=_whole(core.calls_done, new),
-        **changes,
+    if now not in statuses:
+        statuses = (*statuses, now)
+    since, queued, running, waiting = core.since, core.queued, core.running, core.waiting
+    worth = _CHANGED
+    if now != before:
+        if verdict is _LEGAL:
+            worth = Outcome.SURPRISING
+        spent = at - since
+        since = at
+        if before is _QUEUED:
+            queued = spent if queued is None else queued
+        elif before is _IN_PROGRESS:
+            running = (running or 0.0) + spent
+        elif before is _REQUIRES_ACTION:
+            waiting = (waiting or 0.0) + spent
+    core = RunCore(
+        new, core.scope, asked, statuses, done, core.first_seen, since, queued, running, waiting, core.first_text
     )
-    return after, worth
+    return core, worth
 
 
 def asks_again(state: RunState, run: Run) -> bool:
@@ -119,12 +140,10 @@ def asks_again(state: RunState, run: Run) -> bool:
 
 
 def _asks(run: Run) -> bool:
-    return run.status == RunStatus.REQUIRES_ACTION and run.required_action is not None
+    return run.status is _REQUIRES_ACTION and run.required_action is not None
 
 
 def _whole(done: frozenset[str], run: Run) -> frozenset[str]:
     """The calls whose arguments are whole: those that the run asks for are."""
-    if not _asks(run):
-        return done
     new = {call.id for call in run.pending_tool_calls if call.id} - done
     return done | new if new else done

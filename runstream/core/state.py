@@ -17,9 +17,11 @@ from runstream.model.lenient import read
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
 from runstream.model.shared import Usage
-from runstream.model.step import RunStep
+from runstream.model.step import RunStep, StepStatus
 
 __all__ = ["Live", "RunCore", "RunState", "Timings"]
+
+_COMPLETED = StepStatus.COMPLETED
 
 
 class Timings(Struct, frozen=True, kw_only=True):
@@ -48,6 +50,7 @@ class Live(Struct, frozen=True, gc=False, eq=False):
         object_id: Its object's id.
         is_message: Whether it is a message's text; else a call's arguments or code.
         index: Index of the content part or the tool call.
+        part: Index of the content part; -1 for calls.
         path: Keys that lead to the text in the object's parts.
         call_id: Id of the tool call; "" for messages.
         event: Name of the event that it grows by.
@@ -60,6 +63,7 @@ class Live(Struct, frozen=True, gc=False, eq=False):
     object_id: str
     is_message: bool
     index: int
+    part: int
     path: tuple[Any, ...]
     call_id: str
     event: str
@@ -258,6 +262,18 @@ def settled(state: RunState) -> Objects:
     held = objects[live.position]
     item = with_text(held, live, state._length)
     return objects if item is held else objects.set(live.position, item)
+
+
+def with_object(core: RunCore, item: ObjectState, at: float) -> RunCore:
+    """The core after ``item`` changed: the time of the first text, the calls whose arguments are whole."""
+    if item.is_message:
+        if core.first_text is None and item.text():
+            return structs.replace(core, first_text=at - core.first_seen)
+    elif item.is_terminal and isinstance(item.full, RunStep) and item.full.status == _COMPLETED:
+        new = {call.id for call in item.full.tool_calls if call.id} - core.calls_done
+        if new:
+            return structs.replace(core, calls_done=core.calls_done | new)
+    return core
 
 
 def with_text(item: ObjectState, live: Live, length: int) -> ObjectState:

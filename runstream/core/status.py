@@ -29,7 +29,9 @@ class Verdict(enum.Enum):
     ABSORBED = "absorbed"
 
 
-_E, _L, _S = Verdict.EXPECTED, Verdict.LEGAL, Verdict.STALE
+_E, _L, _S, _A = Verdict.EXPECTED, Verdict.LEGAL, Verdict.STALE, Verdict.ABSORBED
+_QUEUED, _IN_PROGRESS = RunStatus.QUEUED, RunStatus.IN_PROGRESS
+_REQUIRES_ACTION, _CANCELLING = RunStatus.REQUIRES_ACTION, RunStatus.CANCELLING
 _ORDER = (
     RunStatus.QUEUED,
     RunStatus.IN_PROGRESS,
@@ -66,28 +68,28 @@ def judge(held: Run, new: Run, *, left: bool = False, replaying: bool = False) -
         replaying: Whether the source began to tell the run from its start again.
     """
     if held.status.is_terminal:
-        return Verdict.ABSORBED
+        return _A
     if left:
-        return Verdict.STALE
+        return _S
     newer = False
     if held.started_at is not None and not new.status.is_terminal:
         if new.started_at is None or new.started_at < held.started_at:
-            return Verdict.STALE
+            return _S
         newer = new.started_at > held.started_at
-    verdict = TRANSITIONS.get((held.status, new.status), Verdict.LEGAL)
+    verdict = TRANSITIONS.get((held.status, new.status), _L)
     if held.status == new.status or new.status.is_terminal:
-        return verdict if verdict is not Verdict.STALE else Verdict.EXPECTED
-    if newer and held.status != RunStatus.CANCELLING:
-        return Verdict.EXPECTED if verdict is Verdict.EXPECTED else Verdict.LEGAL
-    waits = held.status in (RunStatus.REQUIRES_ACTION, RunStatus.QUEUED)
+        return verdict if verdict is not _S else _E
+    if newer and held.status is not _CANCELLING:
+        return _E if verdict is _E else _L
+    waits = held.status in (_REQUIRES_ACTION, _QUEUED)
     if replaying and waits and not new.status.is_known:
-        return Verdict.STALE  # no newer, and told again: it is from before the request
+        return _S  # no newer, and told again: it is from before the request
     if held.started_at is None:
-        if replaying and new.status in (RunStatus.QUEUED, RunStatus.IN_PROGRESS) and held.status.is_known:
+        if replaying and new.status in (_QUEUED, _IN_PROGRESS) and held.status.is_known:
             # No evidence of age, and told again from the start: this was seen before.
-            return Verdict.STALE
-    elif new.status == RunStatus.IN_PROGRESS and waits:
+            return _S
+    elif new.status is _IN_PROGRESS and waits:
         # `started_at` grows when a run goes on, and a re-queue keeps it; the same one again is the snapshot from
         # before the request. Servers that send none give no such evidence, and may leave `queued` out.
-        return Verdict.STALE
+        return _S
     return verdict

@@ -11,6 +11,7 @@ from typing import Any, Union, get_type_hints
 
 import msgspec
 
+from runstream.dialects.fragments import FRAGMENTS
 from runstream.events import (
     EVENT_TYPES,
     DoneEvent,
@@ -39,9 +40,12 @@ _TYPES: dict[str, type[WireStruct]] = {
     if not issubclass(kind, DoneEvent | ErrorEvent)
 }
 _DELTA_TYPES = (EVENT_TYPES["thread.message.delta"], EVENT_TYPES["thread.run.step.delta"])
-_fragments = msgspec.json.Decoder(Union[_DELTA_TYPES], dec_hook=decode_hook).decode  # noqa: UP007 - built at run time
 _PAYLOADS: dict[str, tuple[Any, Any]] = {
     name: (EVENT_TYPES[name], decoder(kind).decode) for name, kind in _TYPES.items()
+}
+# How the envelope of a snapshot begins, as nearly everybody writes it.
+_SNAPSHOT_HEADS: dict[bytes, Any] = {
+    b'{"event":"' + name.encode() + b'"': kind for name, kind in EVENT_TYPES.items() if name in _TYPES
 }
 _DELTAS = frozenset(_DELTA_TYPES)
 _DONE = EVENT_TYPES["done"]
@@ -56,11 +60,10 @@ class AssistantsDialect:
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    # The shortest way for the commonest event: decodes the envelope of a delta and nothing else, for messages of at
-    # most `fragment_bytes`. What it refuses, `feed` takes.
-    fragment = staticmethod(_fragments)
+    # The shortest way for the commonest events, for data of at most `fragment_bytes`; what it refuses, `feed` takes.
+    fragments = FRAGMENTS
 
-    __slots__ = ("_max_bytes", "_max_nesting", "connection", "fragment_bytes")
+    __slots__ = ("_event", "_max_bytes", "_max_nesting", "_said", "connection", "fragment_bytes")
 
     def __init__(self, *, max_message_bytes: int = 16 * 2**20, max_nesting: int = 128) -> None:
         self._max_bytes = max_message_bytes
@@ -68,6 +71,10 @@ class AssistantsDialect:
         # Deeper nesting needs at least two bytes a level, so shorter messages need no check.
         self.fragment_bytes = min(max_message_bytes, 2 * max_nesting)
         self.connection = 0
+        # The last snapshot, and what followed its name in the message. Servers tell it again under the next name
+        # (`created`, then `queued` or `in_progress`): the same bytes need no second reading.
+        self._said = b""
+        self._event: Any = None
 
     def feed(self, raw: RawEvent) -> tuple[Event | Reject, ...]:
         """The events (here: one) that a raw event stands for, or the reject. Never raises on input."""
@@ -77,11 +84,21 @@ class AssistantsDialect:
         name = raw.event
         try:
             if name is None:
-                event = _envelopes(data)
-                if type(event) in _DELTAS and event.id is None and raw.id is None:
-                    return (event,)  # the hot path: a delta needs nothing beside it
+                head, _, said = data.partition(b',"data":')
+                event: Any
+                kind: Any = _SNAPSHOT_HEADS.get(head)
+                if kind is not None and said == self._said and kind.__mro__[1] is type(self._event).__mro__[1]:
+                    event = self._event
+                else:
+                    event = _envelopes(data)
+                    kind = type(event)
+                    if kind in _DELTAS:
+                        if event.id is None and raw.id is None:
+                            return (event,)  # a delta needs nothing beside it
+                    else:
+                        self._said, self._event = said, event
                 identity = raw.id if event.id is None else event.id
-                return (self._finish(type(event), event.data, identity, data, enveloped=True),)
+                return (kind(event.data, identity, Origin(data, True, self.connection)),)
             known = _PAYLOADS.get(name)
             if known is None:
                 return (self._unusual(raw, name, data, raw.id),)
@@ -91,11 +108,7 @@ class AssistantsDialect:
             return (self._lenient(raw, error),)
         if kind in _DELTAS:
             return (kind(value, raw.id),)
-        return (self._finish(kind, value, raw.id, data, enveloped=False),)
-
-    def _finish(self, kind: Any, value: Any, identity: str | int | None, data: bytes, *, enveloped: bool) -> Event:
-        origin = Origin(data, enveloped, self.connection)
-        return kind(value, identity, origin)  # type: ignore[no-any-return]
+        return (kind(value, raw.id, Origin(data, False, self.connection)),)
 
     def _refuse(self, data: bytes) -> str | None:
         """Why the message is not read at all, or ``None``."""

@@ -42,13 +42,8 @@ class MessageStatus(OpenStrEnum):
     INCOMPLETE = "incomplete"
     COMPLETED = "completed"
 
-    @property
-    def is_terminal(self) -> bool:
-        """Whether a message in this status never changes it again."""
-        return self in _TERMINAL
 
-
-_TERMINAL = frozenset({MessageStatus.INCOMPLETE, MessageStatus.COMPLETED})
+MessageStatus._ends_with(MessageStatus.INCOMPLETE, MessageStatus.COMPLETED)
 
 
 class FileCitation(WireStruct, frozen=True, kw_only=True):
@@ -187,7 +182,7 @@ class Message(WireStruct, frozen=True, kw_only=True):
     @property
     def is_terminal(self) -> bool:
         """Whether the message has ended."""
-        return self.status in _TERMINAL
+        return self.status is not None and self.status.is_terminal
 
     @property
     def text(self) -> str:

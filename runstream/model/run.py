@@ -29,20 +29,9 @@ class RunStatus(OpenStrEnum):
     INCOMPLETE = "incomplete"
     EXPIRED = "expired"
 
-    @property
-    def is_terminal(self) -> bool:
-        """Whether a run in this status never changes it again."""
-        return self in _TERMINAL
 
-
-_TERMINAL = frozenset(
-    {
-        RunStatus.CANCELLED,
-        RunStatus.FAILED,
-        RunStatus.COMPLETED,
-        RunStatus.INCOMPLETE,
-        RunStatus.EXPIRED,
-    }
+RunStatus._ends_with(
+    RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.COMPLETED, RunStatus.INCOMPLETE, RunStatus.EXPIRED
 )
 _PROCESSING = frozenset({RunStatus.QUEUED, RunStatus.IN_PROGRESS, RunStatus.CANCELLING})
 
@@ -153,7 +142,7 @@ class Run(WireStruct, frozen=True, kw_only=True):
     @property
     def is_terminal(self) -> bool:
         """Whether the run has ended, in any of the five ways."""
-        return self.status in _TERMINAL
+        return self.status.is_terminal
 
     @property
     def pending_tool_calls(self) -> tuple[ToolCall, ...]:

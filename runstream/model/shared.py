@@ -35,7 +35,16 @@ class OpenStrEnum(enum.StrEnum):
     """A string enumeration that takes values it does not know: servers add statuses, clients must cope.
 
     An unknown value is a member like any other (``.value``, ``==``, hash, JSON), but ``is_known`` is false.
+
+    Attributes:
+        is_terminal: Whether what is in this status never changes it again; of an unknown status never.
     """
+
+    # Members are read on every event: a plain attribute costs a quarter of a property.
+    is_terminal: bool
+
+    # A member is equal to its string, so it hashes like it; an Enum's own hash is that of its name.
+    __hash__ = str.__hash__
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
@@ -45,7 +54,14 @@ class OpenStrEnum(enum.StrEnum):
         # Not registered: a server that makes up statuses must not make the enumeration grow.
         member._name_ = value
         member._value_ = value
+        member.is_terminal = False
         return member
+
+    @classmethod
+    def _ends_with(cls, *terminal: Self) -> None:
+        """Say which members are never left again."""
+        for member in cls:
+            member.is_terminal = member in terminal
 
     @property
     def is_known(self) -> bool:

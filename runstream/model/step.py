@@ -32,13 +32,8 @@ class StepStatus(OpenStrEnum):
     COMPLETED = "completed"
     EXPIRED = "expired"
 
-    @property
-    def is_terminal(self) -> bool:
-        """Whether a step in this status never changes it again."""
-        return self in _TERMINAL
 
-
-_TERMINAL = frozenset({StepStatus.CANCELLED, StepStatus.FAILED, StepStatus.COMPLETED, StepStatus.EXPIRED})
+StepStatus._ends_with(StepStatus.CANCELLED, StepStatus.FAILED, StepStatus.COMPLETED, StepStatus.EXPIRED)
 
 
 class MessageCreation(WireStruct, frozen=True, kw_only=True):
@@ -114,7 +109,7 @@ class RunStep(WireStruct, frozen=True, kw_only=True):
     @property
     def is_terminal(self) -> bool:
         """Whether the step has ended."""
-        return self.status in _TERMINAL
+        return self.status is not None and self.status.is_terminal
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

@@ -10,9 +10,10 @@ from typing import Final
 import structlog
 
 from runstream.core.state import RunState
+from runstream.dialects.base import Dialect
 from runstream.engine import Engine
 from runstream.errors import SourceFailed
-from runstream.intake import Dialect, Intake
+from runstream.intake import Intake
 from runstream.sources.base import Source
 from runstream.stream.buffers import Gate
 from runstream.stream.failures import where

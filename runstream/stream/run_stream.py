@@ -16,9 +16,9 @@ from reactivex.disposable import Disposable
 from runstream.core.limits import Limits, Stats
 from runstream.core.signals import Signal
 from runstream.core.state import RunState
+from runstream.dialects.base import Dialect
 from runstream.engine import Engine
 from runstream.events import Event, Reject
-from runstream.intake import Dialect
 from runstream.model.run import Run
 from runstream.sources.adapters import Adaptable, adapt
 from runstream.stream.buffers import Gate, Policy

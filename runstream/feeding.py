@@ -1,0 +1,111 @@
+"""The loop that takes raw events through an engine, with the hot path written out.
+
+Nearly everything that a run sends is one more fragment of the text that grows right now. What happens to it here is
+what the dialect, :meth:`Engine.delta` and :func:`runstream.core.growth.append` would do, without their calls and
+without what nobody asked for; everything else is left to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from runstream.core.registry import Scope
+from runstream.core.signals import TextDelta
+from runstream.dialects.base import Dialect
+from runstream.dialects.fragments import TextFragment
+from runstream.events import Reject
+from runstream.raw import RawEvent
+from runstream.sources.base import RawItem
+
+if TYPE_CHECKING:
+    from runstream.engine import Engine
+    from runstream.intake import Intake
+
+__all__ = ["feeders"]
+
+_NOT_A_FRAGMENT = (msgspec.DecodeError, UnicodeError, RecursionError)
+
+
+def feeders(
+    intake: Intake, engine: Engine, scope: Scope, dialect: Dialect
+) -> tuple[Callable[[RawItem], None], Callable[[Iterable[RawItem]], None]]:
+    """Functions that take one raw event, or several, through an engine. As closures they need look nothing up.
+
+    Args:
+        intake: The source's way in.
+        engine: Its engine.
+        scope: Its scope.
+        dialect: Its decoder.
+    """
+    handlers, decode, record_of = engine.handlers, dialect.feed, scope.objects.get
+    fragments: Mapping[str | None, Callable[[bytes], Any]] = getattr(dialect, "fragments", {})
+    longest: int = getattr(dialect, "fragment_bytes", 0)
+
+    def feed_all(items: Iterable[RawItem]) -> None:
+        # Who listens to events wants them whole.
+        fragment_bytes = longest if engine.on_event is None else -1
+        event: Any
+        for item in items:
+            if type(item) is not RawEvent:
+                intake.take_other(item)
+                continue
+            at = item.at
+            if at is None:
+                at = engine.clock()
+            if item.last_id is not None:
+                intake.last_id = item.last_id
+            data, name = item.data, item.event
+            read = fragments.get(name) if len(data) <= fragment_bytes and item.id is None else None
+            if read is not None:
+                try:
+                    fragment = read(data) if name is not None else read(data).data
+                except _NOT_A_FRAGMENT:
+                    pass
+                else:
+                    record: Any = record_of(fragment.id)
+                    live = record.live if record is not None and record.intake is intake else None
+                    if live is not None and live.object_id == fragment.id:
+                        if type(fragment) is not TextFragment:
+                            if engine.grow_arguments(record, fragment, at):
+                                continue
+                        else:
+                            part = fragment.delta.content[0]
+                            buffer, offset = live.buffer, record.length
+                            if part.index == live.part and buffer.length == offset:
+                                before = record.state if engine.on_change is not None else None
+                                text = part.text.value
+                                buffer.write(text)
+                                buffer.last = text
+                                record.length = buffer.length = offset + len(text)
+                                tell = engine.on_progress
+                                if tell is None:
+                                    engine.events += 1
+                                else:
+                                    engine.told += 1
+                                if engine.on_state is not None:
+                                    engine.on_state(record.state)
+                                if engine.on_change is not None:
+                                    engine.on_change(before, record.state, at)
+                                if tell is not None:
+                                    thread_id, index = live.thread_id, live.part
+                                    tell(
+                                        TextDelta(
+                                            live.run_id, thread_id, live.scope, at, fragment.id, index, offset, text
+                                        )
+                                    )
+                                continue
+            for event in decode(item):
+                engine.events += 1
+                if event.id is not None and not intake.is_new(event):
+                    continue
+                if engine.on_event is not None and type(event) is not Reject:
+                    engine.on_event(event)
+                handlers[type(event)](intake, event, at)
+
+    def feed(item: RawItem) -> None:
+        feed_all((item,))
+
+    return feed, feed_all
