@@ -199,7 +199,10 @@ class _Reading:
         try:
             response = await open_stream(self._client, method, url, headers, content, self._secrets)
         except Refused as refusal:
-            if method == "POST" and refusal.retry and refusal.reached and refusal.status not in _UNTOUCHED:
+            if method == "GET":
+                # A GET that got no answer says no more of the server than a connection that was not made.
+                refusal.reached = refusal.status is not None
+            elif refusal.retry and refusal.reached and refusal.status not in _UNTOUCHED:
                 self._sent = True
                 if source._resume is None:
                     refusal.retry, refusal.reason = False, f"{refusal.reason}; {_ONCE}"
@@ -214,6 +217,7 @@ class _Reading:
     async def read(self, response: Response, age: float | None) -> Loss:
         """Read a response to its end."""
         source = self._source
+        once = self._posts and source._resume is None
         if response.status_code == NO_CONTENT:
             # WHATWG HTML 9.2.3: by this a server says that there is nothing to ask for any more.
             return Loss(reason="the server has nothing more to send (HTTP 204)", normal=True, final=True)
@@ -225,12 +229,12 @@ class _Reading:
                 self._inlet,
                 parser,
                 http=self._client.http,
-                age=age,
+                age=None if once else age,  # to replace it would be to lose it
                 read_timeout=source._read_timeout,
                 ends_with_done=self._posts,
             )
         finally:
             self._last_id = parser.last_id
-        if self._posts and source._resume is None:
+        if once:
             return replace(loss, final=True, reason=f"{loss.reason}; {_ONCE}")
         return loss

@@ -63,6 +63,25 @@ def test_what_the_server_asks_for_is_a_least_wait_within_a_bound() -> None:
     assert policy.delay(1, asked=0.0) == 0.5
 
 
+@given(policies, st.integers(1, 100), chances, st.floats(0, 1e9))
+def test_the_time_that_the_server_set_is_where_delays_begin(
+    policy: Reconnect, attempt: int, roll: float, base: float
+) -> None:
+    """Never less than that, never more than it may ask for; and zero makes no storm."""
+    delay = policy.delay(attempt, base=base, chance=lambda: roll)
+    assert delay >= min(base, policy.max_retry_after)
+    assert delay >= min(policy.initial, 0.1) * (1 - 1e-9)
+    assert delay <= max(policy.maximum, policy.max_retry_after)
+
+
+def test_delays_grow_from_the_time_that_the_server_set() -> None:
+    policy = Reconnect(jitter=0.0, maximum=10.0)
+    assert [policy.delay(n, base=3.0) for n in (1, 2, 3)] == [3.0, 6.0, 10.0]
+    assert policy.delay(5, base=20.0) == 20.0
+    assert policy.delay(1, base=3.0, asked=7.0) == 7.0
+    assert Reconnect(jitter=1.0).delay(1, base=3.0, chance=lambda: 1.0) == 3.0
+
+
 def test_it_gives_up_after_its_attempts_or_never() -> None:
     policy = Reconnect(max_attempts=3)
     assert [policy.gives_up(n) for n in (1, 3, 4)] == [False, False, True]

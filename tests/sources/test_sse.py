@@ -17,15 +17,21 @@ import httpx
 import httpx2
 import pytest
 
+from runstream import demo
+from runstream.core.signals import Signal, TextDelta
 from runstream.errors import SourceFailed
+from runstream.fold import fold
 from runstream.raw import RawEvent
 from runstream.sources import http_client
 from runstream.sources.attempts import Resume, ResumeInfo
 from runstream.sources.base import RawItem, Source
+from runstream.sources.http_client import HttpClient
 from runstream.sources.reconnect import Reconnect
+from runstream.sources.recording_reader import read_recording
 from runstream.sources.sse import SseSource
 from runstream.sources.sse_parser import Oversized
-from tests.support.http_peer import Answer, Exchange, Respond, block, http_serving
+from runstream.stream import RunStream
+from tests.support.http_peer import Answer, Exchange, Respond, block, http_serving, sse_process
 from tests.support.inlet import FakeInlet, eventually
 
 FAST = Reconnect(initial=0.001, maximum=0.01, jitter=0.0, max_attempts=3)
@@ -647,6 +653,15 @@ async def test_a_first_connection_that_nobody_answers_is_an_error_at_once() -> N
     assert failed.reason.startswith(f"Could not connect to {peer.url}: ")
 
 
+@pytest.mark.parametrize("respond", [no_answer, no_answer_in_time])
+async def test_a_first_get_that_is_not_answered_is_an_error_at_once(respond: Respond) -> None:
+    async with http_serving(respond) as peer:
+        policy = Reconnect(initial=60, maximum=60)
+        failed = await failure(peer.url, read_timeout=0.1, reconnect=policy)
+    assert failed.reason.startswith(f"{peer.url} did not answer: ")
+    assert len(peer.requests) == 1
+
+
 @pytest.mark.parametrize("url", ["ws://127.0.0.1/", "no url", "http://", "http://u:s3cretpw@/", "http://[s3cret"])
 async def test_what_is_no_http_url_is_refused_without_showing_it(url: str) -> None:
     failed = await failure(url)
@@ -837,6 +852,40 @@ def test_tls_settings_are_made_once_for_all_sources() -> None:
     http = http_client.library()
     assert http_client._default_ssl(http) is http_client._default_ssl(http)
     assert http_client._default_ssl(http).verify_mode is ssl.CERT_REQUIRED
+
+
+def test_a_certificate_that_is_not_trusted_is_no_reason_to_try_again() -> None:
+    http = http_client.library()
+    error = http.ConnectError("s3cret")
+    error.__context__ = ExceptionGroup("several", [ssl.SSLCertVerificationError(1, "certificate verify failed")])
+    refused = HttpClient(proxy=None)._refusal("https://h/", error)
+    assert refused.reason == "Could not connect to https://h/: certificate verify failed"
+    assert not refused.retry
+    assert HttpClient(proxy=None)._refusal("https://h/", http.ConnectError("s3cret")).retry
+
+
+# In another process
+
+
+async def test_a_server_that_is_killed_and_comes_back_costs_nothing(unused_tcp_port: int) -> None:
+    """The run goes on where it was: nothing is lost, nothing is told twice."""
+    signals: list[Signal] = []
+    policy = Reconnect(initial=0.05, maximum=0.2, jitter=0.0, max_attempts=200)
+    with sse_process("code_interpreter.sse", gap=0.02, port=unused_tcp_port) as (url, process):
+        stream = RunStream(SseSource(url, reconnect=policy, proxy=None))
+        stream.signals.subscribe(signals.append)
+        async with asyncio.timeout(60), stream:
+            stream.start()
+            await eventually(lambda: any(isinstance(signal, TextDelta) for signal in signals), within=20)
+            process.kill()
+            process.wait(10)
+            with sse_process("code_interpreter.sse", port=unused_tcp_port):
+                run = await stream.result()
+    assert run.status == "completed"
+    told = [signal.key for signal in signals if not signal.type.startswith("source.")]
+    clean = fold(read_recording(demo.load("code_interpreter.sse"))).signals
+    assert told == [signal.key for signal in clean if not signal.type.startswith("source.")]
+    assert [signal.type for signal in signals].count("source.resumed") == 1
 
 
 # Secrets
