@@ -74,8 +74,8 @@ def read_recording(
     Args:
         source: A path, ``"-"`` for standard input, the bytes themselves, or a file open in binary mode.
             A path is opened at the first item and closed after the last; a file is left open.
-        format: The format. If not given, the suffix of the name tells (``.sse``, ``.jsonl``, ``.ndjson``),
-            and where it doesn't, the first line that is not blank.
+        format: The format. If not given, the suffix of the name or the path tells (``.sse``, ``.jsonl``,
+            ``.ndjson``), and where it doesn't, the first line that is not blank.
         name: Name of the input in messages; by default the path, or the file's own name.
         max_event_bytes: Largest event in bytes; one beyond it is an `Oversized`.
 
@@ -91,17 +91,18 @@ def read_recording(
     """
     if isinstance(source, io.TextIOBase):
         raise TypeError("a recording is read as bytes: open the file in binary mode")
-    return _read(source, format, name or _name_of(source), max_event_bytes)
+    own = _name_of(source)
+    return _read(source, format or format_of(name or own) or format_of(own), name or own, max_event_bytes)
 
 
-def _read(source: RecordingInput, format: RecordingFormat | None, name: str, limit: int) -> Iterator[RawItem]:
-    known = format or format_of(name)
+def _read(source: RecordingInput, known: RecordingFormat | None, name: str, limit: int) -> Iterator[RawItem]:
+    found: RecordingFormat | None = known
     with _open(source) as file:
         pieces = _pieces(file)
         if known is None:
-            head, format = _recognise(pieces, name)
+            head, found = _recognise(pieces, name)
             pieces = chain((head,), pieces)
-        if (known or format) == "sse":
+        if found == "sse":
             yield from _read_sse(pieces, limit)
         else:
             yield from _read_jsonl(pieces, limit, None if known else name)

@@ -17,14 +17,16 @@ __all__ = ["CONTENT", "FAULTS", "LOSSES", "REFUSALS", "SOURCES", "Case", "Fault"
 # changes what is told.
 _STREAMS: Final = ("ws", "sse")
 _NETWORK: Final = (*_STREAMS, "poll")
+_TOLD: Final = (*_STREAMS, "file")
+_ALL: Final = (*_NETWORK, "file")
 LOSSES: Final = {
     "kill": _NETWORK,  # SIGKILL of the server's process
     "drop": _NETWORK,  # TCP closed, no word of farewell (what a WebSocket client calls 1006)
     "reset": _NETWORK,  # TCP RST: what is on the way may be lost
     "half": _NETWORK,  # the server sends FIN and goes on reading
-    "stall": ("ws", "poll"),  # nothing more, not even a pong; the connection stays
-    "cut": _NETWORK,  # in the middle of a frame or block
-    "cut-utf8": _NETWORK,  # in the middle of a character
+    "stall": _NETWORK,  # nothing more, not even a pong; the connection stays
+    "cut": _ALL,  # in the middle of a frame or block
+    "cut-utf8": _ALL,  # in the middle of a character
     "protocol": _STREAMS,  # what follows is no frame, no chunk
     **{f"close-{code}": ("ws",) for code in (1000, 1001, 1005, 1008, 1009, 1011, 1012, 1013, 4000, 4999)},
     "end": ("sse",),  # a proper end
@@ -37,16 +39,16 @@ REFUSALS: Final = {
     "noise": _NETWORK,  # an answer that is no HTTP
 }
 CONTENT: Final = {
-    **{f"junk-{kind}": _NETWORK for kind in ("json", "types", "bytes", "deep", "large")},
-    **{f"junk-{kind}": _STREAMS for kind in ("names", "orphan")},
+    **{f"junk-{kind}": _ALL for kind in ("json", "types", "bytes", "deep", "large")},
+    **{f"junk-{kind}": _TOLD for kind in ("names", "orphan")},
     "junk-giant": ("ws",),  # beyond what the source takes for one message
-    "corrupt": _NETWORK,  # an event that can't be read any more
-    "twice": _STREAMS,  # an event, or some, again at once
-    "again": _STREAMS,  # from an earlier point again, in the same connection
-    "reorder": _STREAMS,  # the runs interleaved, differently on each connection where all is told again
+    "corrupt": _ALL,  # an event that can't be read any more
+    "twice": _TOLD,  # an event, or some, again at once
+    "again": _TOLD,  # from an earlier point again, in the same connection
+    "reorder": _TOLD,  # the runs interleaved, differently on each connection where all is told again
 }
 FAULTS: Final = {**LOSSES, **REFUSALS, **CONTENT}
-SOURCES: Final = ("ws", "poll")
+SOURCES: Final = ("ws", "sse", "poll", "file")
 _SERVERS: Final = ("resume", "resume", "replay", "replay", "back", "onward")
 
 
@@ -70,7 +72,7 @@ class Case(Struct, frozen=True, kw_only=True):
         server: What a new connection gets: ``resume`` (what comes after the last id that the client names),
             ``replay`` (everything), ``back`` (from a bit before the loss), ``onward`` (from after it, with a gap).
             Where it is polled, what the poll after a fault gets: the next moment of the run, its first, an earlier
-            one, a later one.
+            one, a later one. A file is read ``once``.
         faults: In order; each that ends a connection ends that of those before it.
         seed: Decides all the rest.
     """
@@ -166,20 +168,23 @@ def generate(source: str, count: int, seed: int, faults: Iterable[str] | None = 
         number_of = chance.randint(2, 3) if several and source != "poll" else 1
         tellings = [_telling(chance, recordings) for _ in range(number_of)]
         ids = "none" if source == "poll" else chance.choice(("all", "all", "some", "none", "none"))
-        server = chance.choice(
-            [server for server in _SERVERS if ids != "none" or server != "resume" or source == "poll"]
-        )
         found.append(
             Case(
                 source=source,
                 tellings=tuple(together(tellings)),
                 ids=ids,
-                server=server,
+                server=_server(chance, source, ids),
                 faults=tuple(Fault(name, chance.choice((0, 999, chance.randrange(1000)))) for name in chosen),
                 seed=chance.randrange(10**6),
             )
         )
     return found
+
+
+def _server(chance: random.Random, source: str, ids: str) -> str:
+    if source == "file":
+        return "once"
+    return chance.choice([server for server in _SERVERS if ids != "none" or server != "resume" or source == "poll"])
 
 
 def _telling(chance: random.Random, recordings: list[str]) -> str:

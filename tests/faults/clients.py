@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 
+from runstream.sources.attempts import Resume, ResumeInfo
 from runstream.sources.base import Source
 from runstream.sources.poll import PollSource
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.websocket import Resume, ResumeInfo, WebSocketSource
+from runstream.sources.recording_source import RecordingSource
+from runstream.sources.sse import SseSource
+from runstream.sources.websocket import WebSocketSource
 from tests.faults.cases import Case, legs, slow
 from tests.faults.clean import clean
 from tests.faults.fetching import fetch
+from tests.faults.filed import write
 from tests.faults.polled import snapshots
 from tests.faults.process import Place
-from tests.faults.telling import MAX_FRAME
+from tests.faults.telling import MAX_BYTES, MAX_FRAME
 
 __all__ = ["MAX_ATTEMPTS", "make"]
 
@@ -49,11 +53,29 @@ def _websocket(case: Case, place: Place) -> Source:
         resume=resume,
         reconnect=_reconnect(case),
         max_message_bytes=MAX_FRAME,
-        open_timeout=_SHORT * 3 if case.has("hush") else _LONG,
+        open_timeout=_SHORT * 6 if case.has("hush") else _LONG,
         ping_interval=_SHORT if case.has("stall") else None,
         ping_timeout=_SHORT if case.has("stall") else None,
         close_timeout=_SHORT * 2 if case.has("stall") else 1.0,
     )
+
+
+def _sse(case: Case, place: Place) -> Source:
+    tokens = count(1)
+    return SseSource(
+        place.url("http"),
+        name="source",
+        proxy=None,
+        auth=lambda: f"token-{next(tokens)}",
+        reconnect=_reconnect(case),
+        max_message_bytes=MAX_BYTES,
+        open_timeout=_LONG,
+        read_timeout=_SHORT * 6 if slow(case) else _LONG,
+    )
+
+
+def _file(case: Case, place: Place) -> Source:
+    return RecordingSource(write(case, place.slot), name="source", speed=None)
 
 
 def _poll(case: Case, place: Place) -> Source:
@@ -71,10 +93,10 @@ def _poll(case: Case, place: Place) -> Source:
         interval=0.001,
         max_interval=0.004,
         deadline=None if ends else 1.0,
-        call_timeout=_SHORT * 4 if slow(case) else _LONG,
+        call_timeout=_SHORT * 6 if slow(case) else _LONG,
         reconnect=_reconnect(case),
         clock=clock,
     )
 
 
-_MAKERS: dict[str, Callable[[Case, Place], Source]] = {"ws": _websocket, "poll": _poll}
+_MAKERS: dict[str, Callable[[Case, Place], Source]] = {"ws": _websocket, "sse": _sse, "poll": _poll, "file": _file}

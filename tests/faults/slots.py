@@ -26,11 +26,12 @@ class Slots:
     def __init__(self, path: Path, *, create: bool = False) -> None:
         if create:
             path.write_bytes(bytes(_SIZE * SLOTS))
+        self._directory = path.parent
         with path.open("r+b") as file:
             self._memory = mmap.mmap(file.fileno(), _SIZE * SLOTS)
 
     def __getitem__(self, number: int) -> Slot:
-        return Slot(self._memory, number * _SIZE)
+        return Slot(self._memory, number * _SIZE, self._directory / f"recording{number}")
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -38,9 +39,16 @@ class Slots:
 
 
 class Slot:
-    """What the server has done for one case."""
+    """What the server has done for one case.
 
-    def __init__(self, memory: mmap.mmap, start: int) -> None:
+    Args:
+        memory: That of all slots.
+        start: Where its own begins.
+        file: A name for a file of its own.
+    """
+
+    def __init__(self, memory: mmap.mmap, start: int, file: Path) -> None:
+        self.file = file
         self._memory = memory
         self._start = start
 

@@ -146,6 +146,16 @@ def test_text_mode_is_refused() -> None:
         read_recording(io.StringIO("event: a"))  # type: ignore[arg-type]
 
 
+def test_a_path_tells_its_format_under_any_name(tmp_path: Path) -> None:
+    """A name for messages takes nothing from what the path says, however the file begins."""
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(b'nonsense\n{"event": "done", "data": "[DONE]"}\n')
+    assert [item.data for item in read_recording(path, name="my recording") if isinstance(item, RawEvent)] == [
+        b"nonsense",
+        b'{"event": "done", "data": "[DONE]"}',
+    ]
+
+
 def test_missing_file(tmp_path: Path) -> None:
     """A file that isn't there is the usual OSError."""
     with pytest.raises(FileNotFoundError):
