@@ -57,6 +57,7 @@ from runstream.errors import (
     SeveralRuns,
     SlowConsumer,
     SourceFailed,
+    StoreError,
 )
 from runstream.events import (
     EVENT_TYPES,
@@ -109,6 +110,10 @@ from runstream.sources.sse import SseSource
 from runstream.sources.sse_chunks import SseChunks
 from runstream.sources.sse_parser import Malformed, Oversized, SSEParser
 from runstream.sources.websocket import WebSocketSource
+from runstream.store.base import StateStore, StoredRun, StoredSource
+from runstream.store.codec import decode_state, encode_state
+from runstream.store.memory import MemoryStore
+from runstream.store.sqlite import SqliteStore
 from runstream.stream import RunStream
 from runstream.stream.handle import SourceHandle
 from runstream.watchdogs import Watchdogs
@@ -138,6 +143,7 @@ __all__ = [
     "Limits",
     "LiveView",
     "Malformed",
+    "MemoryStore",
     "Message",
     "MessageCompleted",
     "MessageCreated",
@@ -194,8 +200,10 @@ __all__ = [
     "SourceHandle",
     "SourceResumed",
     "SourceSignal",
+    "SqliteStore",
     "SseChunks",
     "SseSource",
+    "StateStore",
     "Stats",
     "StepCancelled",
     "StepCompleted",
@@ -205,6 +213,9 @@ __all__ = [
     "StepExpired",
     "StepFailed",
     "StepStatus",
+    "StoreError",
+    "StoredRun",
+    "StoredSource",
     "TextDelta",
     "TextReplaced",
     "Thread",
@@ -220,10 +231,12 @@ __all__ = [
     "WebSocketSource",
     "__version__",
     "connect",
+    "decode_state",
     "decoded",
     "deduped",
     "derive",
     "derived",
+    "encode_state",
     "fold",
     "fold_sources",
     "log_record",

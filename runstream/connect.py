@@ -22,6 +22,7 @@ _STREAM = (
     "max_connections",
     "watchdogs",
     "scheduler",
+    "store",
 )
 
 

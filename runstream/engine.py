@@ -45,6 +45,9 @@ from runstream.model.base import wire_form
 from runstream.model.run import RunStatus
 from runstream.model.step import RunStep
 from runstream.raw import RawEvent
+from runstream.store.base import StateStore
+from runstream.store.intake import JournaledIntake
+from runstream.store.journal import Journal
 
 __all__ = ["Engine"]
 
@@ -64,10 +67,17 @@ class Engine:
         limits: The bounds.
         clock: Gives the time in Unix seconds, for raw events without a time of arrival.
         progress: Whether to give ``message.text`` and ``tool_call.arguments``.
+        store: Where states and delivered keys are kept, to go on from after a restart. A signal counts as
+            delivered when ``on_signal`` returns. A failing store raises :class:`~runstream.errors.StoreError`.
     """
 
     def __init__(
-        self, *, limits: Limits | None = None, clock: Callable[[], float] = time.time, progress: bool = True
+        self,
+        *,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.time,
+        progress: bool = True,
+        store: StateStore | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.clock = clock
@@ -92,6 +102,7 @@ class Engine:
         self._finished: OrderedDict[tuple[str, str], tuple[RunRecord, float]] = OrderedDict()
         self._open = 0
         self._order = 0
+        self.journal = Journal(store, self) if store is not None else None
 
     @property
     def on_signal(self) -> Callable[[Signal], None] | None:
@@ -140,6 +151,8 @@ class Engine:
             dialect = AssistantsDialect(max_message_bytes=limits.max_message_bytes, max_nesting=limits.max_nesting)
         held = self._scope(scope)
         held.intakes += 1
+        if self.journal is not None:
+            return JournaledIntake(self, name, held, dialect, limits.dedupe_window, self.journal)
         return Intake(self, name, held, dialect, limits.dedupe_window)
 
     def _scope(self, name: str) -> Scope:
@@ -160,8 +173,7 @@ class Engine:
 
     def state(self, run_id: str, scope: str = "") -> RunState | None:
         """The latest state of a run, ``None`` if it is not held."""
-        held = self._scopes.get(scope)
-        record = held.runs.get(run_id) if held is not None else None
+        record = self.record(scope, run_id)
         return record.state if record is not None else None
 
     def open_records(self) -> Iterator[RunRecord]:
@@ -173,9 +185,37 @@ class Engine:
 
     def given_up(self, run_id: str, scope: str = "") -> str | None:
         """Why a watchdog ended this run; ``None`` if none did, or the run was heard of since."""
-        held = self._scopes.get(scope)
-        record = held.runs.get(run_id) if held is not None else None
+        record = self.record(scope, run_id)
         return record.given_up if record is not None else None
+
+    def record(self, scope: str, run_id: str) -> RunRecord | None:
+        """What is held of a run, beside its state."""
+        held = self._scopes.get(scope)
+        return held.runs.get(run_id) if held is not None else None
+
+    def hold(self, state: RunState) -> RunRecord:
+        """Hold a run that an earlier process knew, as it was; no source has taken it up yet."""
+        scope, run = self._scope(state.scope), state.run
+        self._shared.share(run)
+        record = scope.runs[run.id] = RunRecord(state, None, self._order)
+        self._order += 1
+        ids = [item.id for item in state._objects]
+        ids += [
+            item.full.message_id for item in state._objects if isinstance(item.full, RunStep) and item.full.message_id
+        ]
+        record.objects = list(dict.fromkeys(ids))
+        scope.objects.update(dict.fromkeys(ids, record))
+        if state.is_terminal:
+            self._finished[scope.name, run.id] = (record, self.clock())
+        else:
+            self._open += 1
+            if not run.requires_action:
+                self._left[record] = None
+            if self.on_open is not None:
+                self.on_open()
+        for id in (run.id, *record.objects):
+            self._adopt(scope, id)
+        return record
 
     def orphans(self) -> dict[str, tuple[Event, ...]]:
         """Events of runs that were never seen, by the id (of the run, message or step) that they speak of."""
@@ -248,9 +288,13 @@ class Engine:
 
     def emit(self, signal: Signal) -> None:
         """Give out a signal."""
-        if self._on_signal is not None:
+        if self._on_signal is None:
+            return
+        if self.journal is None:
             self.signals += 1
             self._on_signal(signal)
+        elif self.journal.deliver(signal, self._on_signal):
+            self.signals += 1
 
     def _nothing(self, intake: Intake, event: Event, at: float) -> None:
         """Events that concern no run."""
@@ -269,7 +313,7 @@ class Engine:
     def _run(self, intake: Intake, event: RunEvent, at: float) -> None:
         self._count_issues(event)
         scope, id = intake._scope, event.data.id
-        record = scope.runs.get(id)
+        record = scope.runs.get(id) or self._find(scope, id)
         if record is not None:
             if record.intake is not intake:
                 intake.take(record)
@@ -311,6 +355,8 @@ class Engine:
         run_id = data.run_id or (origin.run_id if origin is not None else None)
         record = scope.runs.get(run_id) if run_id is not None else scope.objects.get(data.id)
         if record is None:
+            record = self._find(scope, run_id)
+        if record is None:
             self._hold(intake, run_id or data.id, event, at)
             return
         if record.intake is not intake:
@@ -342,6 +388,8 @@ class Engine:
         if record is None:
             run_id = event.origin.run_id if event.origin is not None else None
             record = intake._scope.runs.get(run_id) if run_id is not None else None
+            if record is None:
+                record = self._find(intake._scope, run_id)
             if record is None:
                 self._hold(intake, run_id or event.data.id, event, at)
                 return
@@ -415,6 +463,12 @@ class Engine:
             for signal in derive(before, after, at, progress=self._progress):
                 self.emit(signal)
 
+    def _find(self, scope: Scope, run_id: str | None) -> RunRecord | None:
+        """A run that is not held, from the store, unless it was forgotten here."""
+        if self.journal is None or run_id is None or scope.forgot(run_id):
+            return None
+        return self.journal.find(scope.name, run_id)
+
     def _hold(self, intake: Intake, id: str, event: Event, at: float) -> None:
         scope = intake._scope
         data: Any = event.data
@@ -439,6 +493,10 @@ class Engine:
         record.intake.drop(record)
         record.intake.object_ended(state.run_id)
         self._finished[state.scope, state.run_id] = (record, at)
+        self._forget(at)
+
+    def _forget(self, at: float) -> None:
+        """Forget ended runs that are too many or too old."""
         limits = self.limits
         while self._finished:
             oldest, since = next(iter(self._finished.values()))

@@ -15,6 +15,7 @@ __all__ = [
     "SeveralRuns",
     "SlowConsumer",
     "SourceFailed",
+    "StoreError",
 ]
 
 
@@ -98,3 +99,11 @@ class SeveralRuns(RunstreamError, LookupError):
 
 class SlowConsumer(RunstreamError):
     """A subscriber held the stream longer than ``wait_timeout`` (or its buffer overflowed) and was ended."""
+
+
+class StoreError(RunstreamError):
+    """A state store can't be used: what it holds is foreign, damaged or of a newer release, or it can't be written.
+
+    The message says what to do. A stream whose store fails while it runs ends with this error: what could not be
+    remembered is not delivered either.
+    """

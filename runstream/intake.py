@@ -65,6 +65,10 @@ class Intake:
         """The number of its connection, from 0."""
         return self._dialect.connection
 
+    def resume_from(self) -> str | None:
+        """The last event id, for a source that asks its server to go on there."""
+        return self.last_id
+
     def is_new(self, event: Event) -> bool:
         """Note an event's id; whether it was not seen before."""
         sighting = self._dedupe.see(event)

@@ -38,6 +38,7 @@ class RunRecord:
         "order",
         "paused",
         "replaying",
+        "saved",
         "stalled",
         "watch",
     )
@@ -56,6 +57,7 @@ class RunRecord:
         self.heard = False  # of a snapshot, or of a message or step, since the last look of a watchdog
         self.watch: Any = None  # the watchdogs' own notes
         self.given_up: str | None = None  # why a watchdog ended it; until it is heard of again
+        self.saved: RunState | None = None  # the state that a store has, or is about to get
 
     @property
     def state(self) -> RunState:

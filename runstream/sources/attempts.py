@@ -25,8 +25,9 @@ class ResumeInfo(Struct, frozen=True, kw_only=True):
 
     Attributes:
         last_id: The last event id that came in, ``None`` where the server gives none.
-        attempt: Number of the attempt since the last message, from 1.
-        reason: Why the last connection ended.
+        attempt: Number of the attempt since the last message, from 1; 0 for the first connection of a restarted
+            process, which has ``last_id`` from its store.
+        reason: Why the last connection ended; "" after a restart.
     """
 
     last_id: str | None
@@ -84,6 +85,7 @@ async def keep_reading(
     read: Callable[[Connection, float | None], Awaitable[Loss]],
     close: Callable[[Connection], Awaitable[None]],
     renewable: bool,
+    resumes: bool = True,
 ) -> None:
     """Connect, read, and connect again, until a connection ends normally while no run is live.
 
@@ -94,6 +96,7 @@ async def keep_reading(
         read: Reads a connection to its end, which it closes; takes the age at which to replace it (seconds).
         close: Closes a connection that was not read.
         renewable: Whether there is anybody to ask for other credentials.
+        resumes: Whether the server will be told the last event id.
 
     Raises:
         SourceFailed: The source is gone for good.
@@ -106,7 +109,8 @@ async def keep_reading(
     while True:
         wait = None
         try:
-            connection = await open(ResumeInfo(last_id=inlet.last_id, attempt=attempt, reason=loss.reason))
+            last_id = inlet.last_id if resumes else None  # asking for it promises to go on there
+            connection = await open(ResumeInfo(last_id=last_id, attempt=attempt, reason=loss.reason))
         except Refused as refusal:
             # Credentials may have expired since: who can be asked for others is asked once more.
             again = refusal.status == 401 and opened and not asked_again and renewable

@@ -156,6 +156,7 @@ class SseSource:
                 read=reading.read,
                 close=reading.close,
                 renewable=callable(self._auth),
+                resumes=self._method == "GET" or self._resume is not None,
             )
         finally:
             await client.close()
@@ -168,8 +169,10 @@ class _Reading:
         self._source = source
         self._inlet = inlet
         self._client = client
-        self._last_id = source._last_id or ""
         self._posts = source._method == "POST"
+        # Of an earlier process. A POST begins something new.
+        self._known = None if self._posts else inlet.last_id
+        self._last_id = self._known or source._last_id or ""
         self._sent = False  # whether the POST may have reached its server
         self._secrets: set[str] = set()
 
@@ -180,7 +183,7 @@ class _Reading:
             Refused: There is no event stream.
         """
         source, resume = self._source, None
-        if info.attempt and (self._sent or not self._posts):
+        if (info.attempt or self._known) and (self._sent or not self._posts):
             info = replace(info, last_id=self._last_id or info.last_id)
             resume = await ask("resume", source._resume, info)
         if resume is None and self._posts and self._sent:

@@ -118,6 +118,7 @@ class WebSocketSource:
             read=lambda socket, age: self._read(socket, inlet, age),
             close=close_socket,
             renewable=callable(self._auth),
+            resumes=self._resume is not None or callable(self._first_messages),
         )
 
     async def _read(self, socket: ClientConnection, inlet: Inlet, age: float | None) -> Loss:
@@ -131,7 +132,9 @@ class WebSocketSource:
         Raises:
             Refused: There is no connection.
         """
-        resume = await ask("resume", self._resume, info) if info.attempt else None
+        # An id at the first attempt is that of an earlier process.
+        again = info.attempt or info.last_id is not None
+        resume = await ask("resume", self._resume, info) if again else None
         resume = resume or Resume()
         url = resume.url or self._url
         secret = await ask("auth", ask_for_headers, self._auth, retry=True)

@@ -22,6 +22,7 @@ from runstream.stream.handlers import Handler, is_coroutine_function
 from runstream.stream.hub import Hub, Subscriber, name_of
 from runstream.stream.pump import Pump
 from runstream.stream.queueing import QueueBuffer
+from runstream.stream.receipts import Leavers, Receipts
 from runstream.stream.selection import PROGRESS
 from runstream.stream.subscribers import Holds, StreamIterator, Worker
 
@@ -43,6 +44,7 @@ class Doors:
         attach: Attaches what a handler returned.
         size: Items that a buffer holds.
         held_runs: How many runs the stream holds at most: states that wait can't be more.
+        leavers: Of a stream with a store, which is told who is through with which signal.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Doors:
         *,
         size: int,
         held_runs: int,
+        leavers: Leavers | None = None,
     ) -> None:
         self._hubs = {hub.channel: hub for hub in hubs}
         self._gate = gate
@@ -63,6 +66,7 @@ class Doors:
         self._attach = attach
         self._size = size
         self._held_runs = held_runs
+        self._leavers = leavers
         self._workers: set[Worker[Any]] = set()
         self._buffers: set[Buffer[Any]] = set()
         self._conflated = 0
@@ -115,7 +119,7 @@ class Doors:
             subscription.dispose()
 
         buffer = self._buffer(policy, ended, states=kind == "runs")
-        holds = self._holds(_brings_source if kind == "signals" else None, self._gate.timeout)
+        holds = self._holds(_brings_source, self._gate.timeout) if kind == "signals" else Holds[Any]()
 
         def take(item: Any) -> None:
             if buffer.put(item):
@@ -150,6 +154,8 @@ class Doors:
             self._pump.end()
             if drain:
                 await _settle(self.tasks(), deadline)
+            if self._leavers is not None:
+                self._leavers.settle()
         finally:
             self._pump.end()
             await self._cancel(sources, deadline)
@@ -185,7 +191,7 @@ class Doors:
             self._failures,
             channel="signals",
             name=handler.name,
-            holds=self._holds(matters, None),
+            holds=self._holds(matters, None, worker=True),
         )
         handler.worker = worker
         self._workers.add(worker)
@@ -205,10 +211,11 @@ class Doors:
             )
         raise ValueError(f"{policy!r} is no policy; there are 'wait', 'latest' and 'error'")
 
-    def _holds(self, matters: Callable[[Any], bool] | None, timeout: float | None) -> Holds[Any]:
-        if matters is None:
-            return Holds()
-        return Holds(matters, self._pump.hold, self._pump.release, timeout)
+    def _holds(self, matters: Callable[[Any], bool], timeout: float | None, *, worker: bool = False) -> Holds[Any]:
+        hold, release = self._pump.hold, self._pump.release
+        if self._leavers is None:
+            return Holds(matters, hold, release, timeout)
+        return Receipts(self._leavers, matters, hold, release, timeout, worker=worker)
 
     def _retire(self, worker: Worker[Any]) -> None:
         """Forget a worker, once a call that goes on has returned: closing the stream must still find it."""

@@ -94,5 +94,5 @@ class SourceInlet:
 
     @property
     def last_id(self) -> str | None:
-        """The last event id that came in."""
-        return self._intake.last_id
+        """The last event id that came in, of an earlier process too."""
+        return self._intake.resume_from()

@@ -21,6 +21,7 @@ from runstream.engine import Engine
 from runstream.events import Event, Reject
 from runstream.model.run import Run
 from runstream.sources.adapters import Adaptable, adapt
+from runstream.store.base import StateStore
 from runstream.stream.buffers import Gate, Policy
 from runstream.stream.care import Care
 from runstream.stream.channels import Channels
@@ -28,6 +29,7 @@ from runstream.stream.doors import Doors
 from runstream.stream.failures import Failures
 from runstream.stream.handle import SourceHandle
 from runstream.stream.hub import OnSubscriberError
+from runstream.stream.keeping import Keeping
 from runstream.stream.latest import Latest
 from runstream.stream.pump import Pump
 from runstream.stream.selection import Selector, signal_classes
@@ -66,6 +68,8 @@ class RunStream:
             place. Mind the process's limit of open files.
         watchdogs: Which runs count as stalled, and which of those are ended.
         scheduler: What the watchdogs run on, in the stream's event loop; the running loop's own by default.
+        store: Where states and delivered keys are kept, so that a restarted process goes on where this one was.
+            If it fails, the stream ends with :class:`StoreError`. Whoever made it closes it, after the stream.
     """
 
     def __init__(
@@ -81,8 +85,9 @@ class RunStream:
         max_connections: int = 2_048,
         watchdogs: Watchdogs | None = None,
         scheduler: abc.SchedulerBase | None = None,
+        store: StateStore | None = None,
     ) -> None:
-        self._engine = engine = Engine(limits=limits, clock=clock, progress=False)
+        self._engine = engine = Engine(limits=limits, clock=clock, progress=False, store=store)
         self._close_timeout = close_timeout
         self._failures = Failures(on_subscriber_error, self._abort)
         self._closing: asyncio.Event | None = None
@@ -92,8 +97,17 @@ class RunStream:
         self._care = Care(engine, self._pump, gate, self._waiters, watchdogs, scheduler)
         self._channels = Channels(engine, self._failures, self._waiters)
         held = engine.limits.max_open_runs + engine.limits.max_finished_runs
+        journal = engine.journal
+        self._keeping = Keeping(engine, journal, self._waiters, self._end_with) if journal is not None else None
         self._doors = Doors(
-            self._channels.all, gate, self._pump, self._failures, self.attach, size=buffer, held_runs=held
+            self._channels.all,
+            gate,
+            self._pump,
+            self._failures,
+            self.attach,
+            size=buffer,
+            held_runs=held,
+            leavers=self._keeping.leavers if self._keeping is not None else None,
         )
         for source in sources:
             self.attach(source)
@@ -158,6 +172,24 @@ class RunStream:
         """
         made = adapt(source, name)
         return self._pump.attach(made, scope, name or made.name)
+
+    def restore(self, run_id: str | None = None, *, scope: str | None = None) -> tuple[RunState, ...]:
+        """Take up runs from the store before a source speaks of them, and return their states.
+
+        A restarted process sees by this which runs wait for action: what was delivered before the restart is not
+        delivered again, :class:`ActionRequired` neither. Runs of a source are taken up when it is attached.
+
+        Args:
+            run_id: One run, ended or not; all that have not ended by default.
+            scope: The run's scope, "" by default; of all runs, only those of this scope.
+
+        Returns:
+            The states, those held already included; empty without a store, or where it has none.
+
+        Raises:
+            StoreError: The store can't be read.
+        """
+        return self._keeping.restore(run_id, scope) if self._keeping is not None else ()
 
     @overload
     def on(
@@ -251,6 +283,7 @@ class RunStream:
             SeveralRuns: No id was given and the stream has several runs.
             IncompleteStream: The stream ended first; its cause is the :class:`SourceFailed`, if a source failed.
         """
+        self._know(run_id, scope)
         self.start()
         return await self._told(self._waiters.result(run_id, scope))
 
@@ -311,6 +344,7 @@ class RunStream:
             IncompleteStream: The stream ended without it, or the run ended otherwise.
         """
         kinds = signal_classes(kind)
+        self._know(run_id, scope or "")
         self.start()
         waiting = self._waiters.when(kinds, run_id, scope, predicate, timeout, self._channels.rewire)
         return await self._told(waiting)
@@ -330,6 +364,8 @@ class RunStream:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if error is not None and self._keeping is not None:
+            self._keeping.leavers.forsake()
         # After an error handlers may still finish what they have; a cancelled task wants to leave now.
         await self._close(drain=error is None or isinstance(error, Exception))
         if error is None and self._failures.first is not None and not self._failures.seen:
@@ -360,18 +396,26 @@ class RunStream:
             self._failures.raised(error)
             raise
 
+    def _know(self, run_id: str | None, scope: str) -> None:
+        if run_id is not None and self._keeping is not None:
+            self._keeping.know(run_id, scope)
+
     def _finish(self) -> None:
         self._care.stop()
         self._channels.complete()
         self._waiters.end(self._pump.ending())
 
     def _abort(self, error: Exception) -> None:
-        """A subscriber raised and tests want to know: end everything, but not in the middle of a dispatch."""
+        """A subscriber raised and tests want to know."""
         if error is self._failures.first:
-            self._waiters.fail(error)
-            asyncio.get_running_loop().call_soon(self._die, error)
+            self._end_with(error, "a subscriber failed")
 
-    def _die(self, error: Exception) -> None:
+    def _end_with(self, error: Exception, reason: str = "the state store failed") -> None:
+        """End everything, but not in the middle of a dispatch."""
+        self._waiters.fail(error)
+        asyncio.get_running_loop().call_soon(self._die, error, reason)
+
+    def _die(self, error: Exception, reason: str) -> None:
         self._channels.error(error)
-        self._pump.close("a subscriber failed")
+        self._pump.close(reason)
         self._pump.end()

@@ -57,7 +57,7 @@ class Holds(Generic[T]):
             self._hold()
             if self._timeout is not None:
                 self._stop_timer()
-                self._timer = asyncio.get_running_loop().call_later(self._timeout, self.clear)
+                self._timer = asyncio.get_running_loop().call_later(self._timeout, Holds.clear, self)
 
     def done(self, item: T) -> None:
         """An item was dealt with."""
@@ -73,6 +73,9 @@ class Holds(Generic[T]):
         while self._count:
             self._count -= 1
             self._release()
+
+    def forsake(self) -> None:
+        """What was taken in and not dealt with is given up against the consumer's will."""
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -133,6 +136,7 @@ class Worker(Generic[T]):
 
     def cancel(self) -> None:
         """Begin no further call, and cancel the one that goes on."""
+        self._holds.forsake()
         self._forget()
         if self.task is not None:
             self.task.cancel()
@@ -168,6 +172,8 @@ class Worker(Generic[T]):
         self.buffer.clear()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            self._holds.forsake()
         self._forget()
         self._holds.clear()
         if not task.cancelled():

@@ -1,0 +1,27 @@
+"""What is known to be missing: text that nobody heard while it was told."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from runstream.core.objects import ObjectState
+from runstream.core.state import RunState, settled
+
+__all__ = ["missed"]
+
+
+def missed(state: RunState) -> RunState:
+    """``state`` after a time in which nobody listened: what had not ended may miss pieces, until a full object or
+    a new beginning heals it. The same object where nothing can have been missed: the run has ended, or it waits.
+    """
+    if state.is_terminal or state.run.requires_action:
+        return state
+    objects = settled(state)
+    for position, item in enumerate(objects):
+        if not (item.partial or item.is_terminal):
+            objects = objects.set(position, ObjectState(item.id, item.is_message, item.full, item.parts, True))
+    if objects is state._objects:
+        return state
+    return structs.replace(
+        state, _objects=objects, _live=None, _length=0, _touched=-1, _event=state.changed_by, _settled=None
+    )

@@ -1,0 +1,171 @@
+"""A :class:`RunState` as bytes and back: JSON, exact, so that the state read goes on as the one written would have.
+
+Pure. Beside what its readers see, a state holds what the next event is judged by: which calls were asked for, what
+was shown of each text, what may miss pieces. All of it is written.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from runstream.core.objects import NO_OBJECTS, ObjectState
+from runstream.core.state import RunCore, RunState, settled
+from runstream.core.text import Text, TextBuffer
+from runstream.errors import StoreError
+from runstream.model.base import WireStruct, decoder
+from runstream.model.lenient import read
+from runstream.model.message import Message
+from runstream.model.run import Run, RunStatus
+from runstream.model.step import RunStep
+
+__all__ = ["decode_state", "encode_state"]
+
+W = TypeVar("W", bound=WireStruct)
+
+_VERSION: Final = 1
+
+
+class _Object(Struct, array_like=True):
+    id: str
+    is_message: bool
+    partial: bool
+    full: msgspec.Raw  # null where no full object was sent
+    parts: Any  # a node, or null where the full object says it all
+
+
+class _State(Struct, omit_defaults=True):
+    version: int
+    scope: str
+    run: msgspec.Raw
+    asked: tuple[tuple[str, ...], ...]
+    statuses: tuple[str, ...]
+    calls_done: tuple[str, ...]
+    first_seen: float
+    since: float
+    event: str
+    objects: list[_Object]
+    queued: float | None = None
+    running: float | None = None
+    waiting: float | None = None
+    first_text: float | None = None
+
+
+class _Version(Struct):
+    version: int
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(_State).decode
+_decode_version: Final = msgspec.json.Decoder(_Version).decode
+
+
+def encode_state(state: RunState) -> bytes:
+    """A state as bytes (JSON), for a store of your own; see :func:`decode_state`."""
+    core = state._core
+    return _encode(
+        _State(
+            _VERSION,
+            core.scope,
+            msgspec.Raw(_encode(core.run.to_dict())),
+            core.asked,
+            tuple([status.value for status in core.statuses]),
+            tuple(sorted(core.calls_done)),
+            core.first_seen,
+            core.since,
+            state.changed_by,
+            [_object(item) for item in settled(state)],
+            core.queued,
+            core.running,
+            core.waiting,
+            core.first_text,
+        )
+    )
+
+
+def decode_state(data: bytes) -> RunState:
+    """The state that :func:`encode_state` wrote: equal to it, and equal to it after every further event.
+
+    Raises:
+        StoreError: The bytes are no state, or one that a newer release wrote.
+    """
+    try:
+        version = _decode_version(data).version
+        if version > _VERSION:
+            raise StoreError(
+                f"a state of version {version} was written by a newer release of runstream (this one reads up to "
+                f"{_VERSION}): update runstream, or start with an empty store"
+            )
+        found = _decode(data)
+        objects = NO_OBJECTS
+        for item in found.objects:
+            kind: type[Message] | type[RunStep] = Message if item.is_message else RunStep
+            full = None if bytes(item.full) == b"null" else _wire(kind, bytes(item.full))
+            parts = None if item.parts is None else _node(item.parts)
+            objects = objects.append(ObjectState(item.id, item.is_message, full, parts, item.partial))
+        core = RunCore(
+            _wire(Run, bytes(found.run)),
+            found.scope,
+            found.asked,
+            tuple([RunStatus(status) for status in found.statuses]),
+            frozenset(found.calls_done),
+            found.first_seen,
+            found.since,
+            found.queued,
+            found.running,
+            found.waiting,
+            found.first_text,
+        )
+    except (msgspec.MsgspecError, UnicodeError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        # Not its words: they may quote the text.
+        raise StoreError(f"the stored bytes are no run state ({type(error).__name__})") from None
+    return RunState(core, objects, _touched=-1, _event=found.event)
+
+
+def _object(item: ObjectState) -> _Object:
+    full = msgspec.Raw(b"null" if item.full is None else _encode(item.full.to_dict()))
+    return _Object(item.id, item.is_message, item.partial, full, None if item.parts is None else _plain(item.parts))
+
+
+def _wire(kind: type[W], data: bytes) -> W:
+    try:
+        return decoder(kind).decode(data)  # type: ignore[no-any-return]
+    except (msgspec.DecodeError, UnicodeError):
+        value = read(kind, msgspec.json.decode(data), [])
+        if value is None:
+            raise ValueError("an essential field is missing") from None
+        return value
+
+
+# A node (:mod:`runstream.core.accumulate`) is written with its kind, as JSON knows neither texts nor integer keys:
+# ["t", text, shown, prior] ["i", [[index, node], ...]] ["d", {name: node}] ["v", any JSON value]
+
+
+def _plain(node: Any) -> list[Any]:
+    if isinstance(node, Text):
+        return ["t", str(node), node.shown, None if node.prior is None else str(node.prior)]
+    if isinstance(node, dict):
+        if node and type(next(iter(node))) is int:
+            return ["i", [[index, _plain(item)] for index, item in node.items()]]
+        return ["d", {name: _plain(item) for name, item in node.items()}]
+    return ["v", node]
+
+
+def _node(value: list[Any]) -> Any:
+    kind = value[0]
+    if kind == "t":
+        _, text, shown, prior = value
+        return Text(TextBuffer(text), len(text), shown, None if prior is None else _shown(prior))
+    if kind == "i":
+        return {index: _node(item) for index, item in value[1]}
+    if kind == "d":
+        return {name: _node(item) for name, item in value[1].items()}
+    if kind == "v":
+        return value[1]
+    raise ValueError("an unknown kind of node")
+
+
+def _shown(text: str) -> Text:
+    return Text(TextBuffer(text), len(text), len(text))

@@ -1,0 +1,162 @@
+"""The way in of a source whose states are kept: it begins where the last process was, and closes each turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from runstream.core.registry import RunRecord, Scope
+from runstream.intake import Dialect, Intake
+from runstream.sources.base import RawItem
+from runstream.store.base import StoredSource
+from runstream.store.journal import Journal
+
+if TYPE_CHECKING:
+    from runstream.engine import Engine
+    from runstream.model.shared import ErrorObject
+
+__all__ = ["JournaledIntake"]
+
+_LATE = 64  # ended or left runs that are looked after, in case something is filled in
+
+
+class JournaledIntake(Intake):
+    """An intake with a journal. Made by :meth:`Engine.intake`."""
+
+    def __init__(
+        self, engine: Engine, name: str, scope: Scope, dialect: Dialect, window: int, journal: Journal
+    ) -> None:
+        super().__init__(engine, name, scope, dialect, window)
+        self.placed: StoredSource | None = journal.source(scope.name, name)
+        self._one, self._all = self.feed, self.feed_all
+        self.feed, self.feed_all = self._take_one, self._take_all
+        self._journal = journal
+        self._late: dict[tuple[str, str], RunRecord] = {}
+        self._restored: list[RunRecord] = []
+        self._exact = False
+        if self.placed is not None:
+            # What this process hears is a later connection of what the last one heard.
+            dialect.connection += 1
+            self.last_id = self.placed.last_id
+            self._counts.update(self.placed.counts)
+        # As much as it held before: the runs that are open, and those that ended lately.
+        since = engine.clock() - engine.limits.max_finished_age
+        for record in journal.restore(scope.name, name, ended_since=since):
+            super().take(record)
+            self._restored.append(record)
+
+    def resume_from(self) -> str | None:
+        """The last event id, for a source that will go on there."""
+        self._exact = self.last_id is not None
+        return self.last_id
+
+    def _take_one(self, item: RawItem) -> None:
+        if self._restored:
+            self._go_on()
+        journal = self._journal
+        journal.inside = True
+        try:
+            self._one(item)
+            if journal.turn is not None:
+                journal.close_turn(self)
+        except BaseException:
+            journal.drop_turn()
+            raise
+        finally:
+            journal.inside = False
+
+    def _take_all(self, items: Iterable[RawItem]) -> None:
+        if self._restored:
+            self._go_on()
+        journal = self._journal
+        journal.inside = True
+        try:
+            self._all(self._turns(items))
+        except BaseException:
+            journal.drop_turn()
+            raise
+        finally:
+            journal.inside = False
+
+    def _turns(self, items: Iterable[RawItem]) -> Iterator[RawItem]:
+        journal = self._journal
+        for item in items:
+            yield item
+            if journal.turn is not None:
+                journal.close_turn(self)
+
+    def _in_turn(self, call: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        """A turn that no raw event makes, unless one goes on."""
+        journal = self._journal
+        if journal.inside:
+            call(*args, **kwargs)
+            return
+        journal.inside = True
+        try:
+            call(*args, **kwargs)
+            if journal.turn is not None:
+                journal.close_turn(self)
+        except BaseException:
+            journal.drop_turn()
+            raise
+        finally:
+            journal.inside = False
+
+    def take(self, record: RunRecord) -> None:
+        """Take over a run, which may come from the store."""
+        held = record.intake
+        self._journal.heard(record, self.name, exact=self._exact)
+        if isinstance(held, JournaledIntake) and held is not self and record.state is not record.saved:
+            held._look_after(record)
+        super().take(record)
+
+    def drop(self, record: RunRecord) -> None:
+        """A run of this source has ended."""
+        super().drop(record)
+        self._look_after(record)
+
+    def unsaved(self) -> dict[tuple[str, str], RunRecord]:
+        """The runs that must be put with this source's place, because they changed since they were put."""
+        found = {}
+        if self.last_id is not None:
+            for record in self._open.values():
+                if record.state is not record.saved:
+                    found[record.state.scope, record.state.run_id] = record
+        if self._late:
+            found.update({key: record for key, record in self._late.items() if record.state is not record.saved})
+            while len(self._late) > _LATE:
+                del self._late[next(iter(self._late))]
+        return found
+
+    def place(self) -> StoredSource:
+        """How far this source has come."""
+        return StoredSource(scope=self.scope, name=self.name, last_id=self.last_id, counts=dict(self._counts))
+
+    def connected(self, attempt: int = 0) -> None:
+        """The source is connected."""
+        if self._restored:
+            self._go_on()
+        self._in_turn(super().connected, attempt)
+
+    def disconnected(self, reason: str, attempt: int = 0) -> None:
+        """The source lost its connection and will try again."""
+        self._in_turn(super().disconnected, reason, attempt)
+
+    def failed(self, reason: str, attempt: int = 0, error: ErrorObject | None = None) -> None:
+        """The source failed, or its server said ``error``."""
+        self._in_turn(super().failed, reason, attempt, error)
+
+    def end(self, reason: str = "the stream ended", *, last_id: str | None = None, attempts: int = 0) -> None:
+        """The source has nothing more to give."""
+        for record in self._open.values():
+            self._look_after(record)
+        self._in_turn(super().end, reason, last_id=last_id, attempts=attempts)
+
+    def _go_on(self) -> None:
+        """Now it is known whether the source was asked to go on where it was."""
+        restored, self._restored = self._restored, []
+        for record in restored:
+            self._journal.heard(record, self.name, exact=self._exact)
+
+    def _look_after(self, record: RunRecord) -> None:
+        self._late[record.state.scope, record.state.run_id] = record

@@ -1,0 +1,101 @@
+"""The store that lasts as long as the process."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+
+from msgspec import structs
+
+from runstream.store.base import StoredRun, StoredSource
+
+__all__ = ["MemoryStore"]
+
+
+class MemoryStore:
+    """Keeps states in memory, to hand over from one stream of a process to the next.
+
+    ::
+
+        store = MemoryStore()
+        async with RunStream(first, store=store) as stream:
+            await stream.when(RunPaused)
+        async with RunStream(second, store=store) as stream:  # goes on where the first was
+            run = await stream.result()
+
+    Args:
+        max_finished_runs: Ended runs that are kept; the one that ended first is forgotten first.
+        max_finished_age: How long an ended run is kept, and the place of a silent source (seconds).
+        clock: Gives the time in Unix seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_finished_runs: int = 10_000,
+        max_finished_age: float = 7 * 86_400.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._max_runs = max_finished_runs
+        self._max_age = max_finished_age
+        self._clock = clock
+        self._runs: dict[tuple[str, str], StoredRun] = {}
+        self._ended: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._sources: OrderedDict[tuple[str, str], tuple[StoredSource, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def get(self, scope: str, run_id: str) -> StoredRun | None:
+        """The run with this id; ``None`` if it is not kept."""
+        return self._runs.get((scope, run_id))
+
+    def runs(
+        self, scope: str | None = None, source: str | None = None, *, ended_since: float | None = None
+    ) -> Iterable[StoredRun]:
+        """The runs that have not ended, in order of appearance; see :class:`StateStore`."""
+        return [
+            run
+            for key, run in self._runs.items()
+            if run.state is not None
+            and (not run.ended or (ended_since is not None and self._ended[key] >= ended_since))
+            and scope in (None, run.scope)
+            and source in (None, run.source)
+        ]
+
+    def get_source(self, scope: str, name: str) -> StoredSource | None:
+        """The place of a source, ``None`` if it is not kept."""
+        found = self._sources.get((scope, name))
+        return found[0] if found is not None else None
+
+    def put(self, runs: Sequence[StoredRun], source: StoredSource | None = None) -> None:
+        """Keep runs and the place of their source."""
+        now = self._clock()
+        for run in runs:
+            key = (run.scope, run.run_id)
+            self._runs[key] = run
+            if run.ended:
+                self._ended.setdefault(key, now)
+        if source is not None:
+            self._sources.pop((source.scope, source.name), None)
+            self._sources[source.scope, source.name] = (source, now)
+        self._forget(now)
+
+    def deliver(self, scope: str, run_id: str, key: str) -> None:
+        """Add a key to the delivered ones of a run."""
+        held = self._runs.get((scope, run_id)) or StoredRun(scope=scope, run_id=run_id, state=None)
+        if key not in held.delivered:
+            self._runs[scope, run_id] = structs.replace(held, delivered=(*held.delivered, key))
+
+    def _forget(self, now: float) -> None:
+        while self._ended:
+            key, since = next(iter(self._ended.items()))
+            if len(self._ended) <= self._max_runs and now - since <= self._max_age:
+                break
+            del self._ended[key], self._runs[key]
+        while self._sources:
+            key, (_, since) = next(iter(self._sources.items()))
+            if now - since <= self._max_age:
+                break
+            del self._sources[key]

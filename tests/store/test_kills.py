@@ -1,0 +1,120 @@
+"""Promise 5 across restarts, as a property: wherever the process dies, no signal is lost, and one at most repeats."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runstream.core.signals import Signal, SourceSignal, TextReplaced
+from runstream.engine import Engine
+from runstream.store.memory import MemoryStore
+from runstream.store.sqlite import SqliteStore
+from runstream.testing import Conversation, conversations
+from tests.properties.strategies import Line, lines, raws
+from tests.store.support import facts, live
+
+some = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def told(signals: Iterable[Signal]) -> list[str]:
+    """The keys of facts. What replaces a text depends on what was shown of it, which differs after a loss."""
+    return facts(signal for signal in signals if not isinstance(signal, TextReplaced))
+
+
+def clean(stream: Iterable[object]) -> tuple[list[str], dict[str, object]]:
+    """What comes of it in one life."""
+    engine, signals = Engine(clock=lambda: 1.0), list[Signal]()
+    engine.on_signal = signals.append
+    intake = engine.intake("server")
+    intake.connected()
+    for raw in stream:
+        intake.feed(raw)  # type: ignore[arg-type]
+    return told(signals), {state.run_id: state.to_dict() for state in engine.states()}
+
+
+@given(conversations(max_runs=3), st.integers(0, 2**16), st.sampled_from(["resumes", "replays", "has no ids"]))
+@some
+def test_a_killed_consumer_loses_nothing(conversation: Conversation, seed: int, server: str) -> None:
+    """Whether the server resumes, tells all again with ids, or without: each fact is delivered, in order, and each
+    kill repeats one at most. The states at the end are those of one life.
+    """
+    stream = conversation.raw_events(interleaved=True, seed=seed, ids=server != "has no ids")
+    store = MemoryStore()
+    life = live(store, stream, resumes=server == "resumes", seed=seed)
+    expected, states = clean(stream)
+    delivered = told(life.signals)
+    assert list(dict.fromkeys(delivered)) == expected
+    assert len(delivered) - len(expected) <= life.kills
+    for run_id, state in states.items():
+        kept = store.get("", run_id)
+        assert kept is not None
+        assert kept.state is not None
+        held = life.states.get(run_id, kept.state)
+        assert held.to_dict() == state
+        assert not kept.delivered
+        if kept.ended:
+            assert kept.state.to_dict() == state
+
+
+@given(lines(), st.integers(0, 2**16), st.booleans())
+@some
+def test_streams_that_are_not_well_behaved(story: list[Line], seed: int, sqlite: bool) -> None:
+    """The same over gaps, losses and any order of objects, with a server that resumes; also from SQLite."""
+    stream = raws(story, ids=True)
+    expected, states = clean(stream)
+    if sqlite:
+        with SqliteStore(":memory:") as store:
+            life = live(store, stream, resumes=True, seed=seed)
+    else:
+        life = live(MemoryStore(), stream, resumes=True, seed=seed)
+    delivered = told(life.signals)
+    missing = Counter(expected) - Counter(delivered)
+    assert not missing
+    assert len(delivered) - len(expected) <= life.kills
+    for run_id, state in life.states.items():
+        assert state.to_dict() == states[run_id]
+
+
+def test_source_signals_go_on_counting() -> None:
+    """A restarted process resumes its sources: the keys of their signals are not used again."""
+    store, seen = MemoryStore(), list[Signal]()
+    for _ in range(3):
+        engine = Engine(store=store)
+        engine.on_signal = seen.append
+        intake = engine.intake("server")
+        intake.connected()
+        intake.end()
+    keys = [signal.key for signal in seen if isinstance(signal, SourceSignal)]
+    assert keys == [
+        "server/connected/1",
+        "server/ended/1",
+        "server/resumed/1",
+        "server/ended/2",
+        "server/resumed/2",
+        "server/ended/3",
+    ]
+
+
+@pytest.mark.parametrize("kills", [1, 5])
+def test_the_property_would_notice_a_loss(kills: int) -> None:
+    """A store that forgets is noticed: the property is no tautology."""
+
+    class Forgetful(MemoryStore):
+        def deliver(self, scope: str, run_id: str, key: str) -> None:
+            pass
+
+    from runstream.testing import events_of
+
+    stream = events_of("Hello there.", calls={"look": {"at": 1}}, outputs=["x"], ids=True)
+    lost = 0
+    for seed in range(60):
+        life = live(Forgetful(), stream, resumes=True, seed=seed, kills=kills)
+        delivered, (expected, _) = told(life.signals), clean(stream)
+        lost += len(delivered) - len(expected) > life.kills
+    assert lost

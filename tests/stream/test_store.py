@@ -1,0 +1,523 @@
+"""`RunStream` with a store: what counts as delivered, through each door, and how a later stream goes on.
+
+A process that dies is played by a copy of its store: what happens after the copy was taken never happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from runstream.core.signals import (
+    ActionRequired,
+    ArgumentsDelta,
+    MessageCompleted,
+    MessageCreated,
+    RunCompleted,
+    RunCreated,
+    RunInterrupted,
+    RunPaused,
+    RunSignal,
+    Signal,
+    SourceSignal,
+    TextDelta,
+)
+from runstream.errors import IncompleteStream, StoreError
+from runstream.fold import fold
+from runstream.raw import RawEvent
+from runstream.sources.base import Inlet
+from runstream.store.base import StateStore, StoredRun, StoredSource
+from runstream.store.memory import MemoryStore
+from runstream.store.sqlite import SqliteStore
+from runstream.stream import RunStream
+from runstream.testing import Script, events_of
+from tests.support.inlet import eventually
+
+
+class Server:
+    """A source that tells what it has from where it was asked to go on, and may stay open."""
+
+    def __init__(
+        self, raws: Sequence[RawEvent], name: str = "server", *, stays: bool = False, resumes: bool = True
+    ) -> None:
+        self.name = name
+        self.raws = raws
+        self.fed = 0
+        self._stays = stays
+        self._resumes = resumes
+
+    async def run(self, inlet: Inlet) -> None:
+        last = inlet.last_id if self._resumes else None
+        inlet.connected()
+        start = [raw.id for raw in self.raws].index(last) + 1 if last is not None else 0
+        for raw in self.raws[start:]:
+            inlet.feed(raw)
+            self.fed += 1
+            await inlet.ready()
+            await asyncio.sleep(0)
+        if self._stays:
+            await asyncio.Event().wait()
+
+
+def copy_of(store: MemoryStore) -> MemoryStore:
+    """What a process that dies now leaves behind."""
+    copy = MemoryStore()
+    copy._runs = dict(store._runs)
+    copy._ended = store._ended.copy()
+    copy._sources = store._sources.copy()
+    return copy
+
+
+def facts(signals: Iterable[Signal]) -> list[str]:
+    """The keys of all signals but progress, those of sources, and the cuts between streams."""
+    passing = SourceSignal | TextDelta | ArgumentsDelta | RunInterrupted | RunPaused
+    return [signal.key for signal in signals if not isinstance(signal, passing)]
+
+
+def expected(raws: Iterable[RawEvent]) -> list[str]:
+    """The facts of a whole stream."""
+    return facts(fold(raws).signals)
+
+
+async def read_on(store: StateStore, raws: Sequence[RawEvent], **options: Any) -> list[Signal]:
+    """What a later process is told."""
+    seen: list[Signal] = []
+    async with asyncio.timeout(10), RunStream(Server(raws, **options), store=store) as stream:
+        stream.signals.subscribe(seen.append)
+        await stream.results()
+    return seen
+
+
+HELLO = events_of("Hello there, friend.", ids=True)
+ASKING = events_of("It is sunny.", calls={"look": {"at": 1}}, outputs=["x"], ids=True)
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+@pytest.mark.parametrize("cut", range(len(HELLO) + 1))
+async def test_a_later_stream_goes_on(cut: int, resumes: bool) -> None:
+    """Cut after any event: what the first stream told the second does not repeat, nothing is missing, and the text is
+    whole.
+    """
+    store, seen = MemoryStore(), list[Signal]()
+    async with RunStream(Server(HELLO[:cut]), store=store) as stream:
+        stream.signals.subscribe(seen.append)
+        try:
+            await stream.results()
+        except IncompleteStream:
+            assert cut < len(HELLO)
+    seen += await read_on(store, HELLO, resumes=resumes)
+    assert facts(seen) == expected(HELLO)
+    kept = store.get("", "run_1")
+    assert kept is not None
+    assert kept.state is not None
+    assert kept.state.text == "Hello there, friend."
+    assert not kept.state.partial
+
+
+async def test_a_coroutine_is_through_when_it_returns() -> None:
+    """A process that dies while it is at work repeats that signal, and none before it. The pump goes on meanwhile."""
+    store, started, told = MemoryStore(), list[str](), list[str]()
+
+    async def slow(signal: RunSignal) -> None:
+        started.append(signal.key)
+        if isinstance(signal, MessageCreated):
+            await asyncio.Event().wait()
+        told.append(signal.key)
+
+    server = Server(HELLO, stays=True)
+    async with asyncio.timeout(10), RunStream(server, store=store, close_timeout=0.1) as stream:
+        stream.on(RunSignal, slow)
+        stream.start()
+        await eventually(lambda: server.fed == len(HELLO) and started[-1].startswith("msg_"), 10)
+        dead = copy_of(store)
+    again = facts(await read_on(dead, HELLO))
+    assert facts_only(told) + again == expected(HELLO)
+    assert again[0] == started[-1]
+    # Leaving in order gives up the call that goes on as well: it is as if the process had died.
+    assert facts(await read_on(store, HELLO)) == again
+
+
+def facts_only(keys: Iterable[str]) -> list[str]:
+    """The keys of facts: progress has its offset at the end."""
+    return [key for key in keys if "/text/" not in key and "/arguments/" not in key]
+
+
+async def test_all_must_be_through() -> None:
+    """Of two handlers and an iterator, the slowest counts; a plain function is through when it returns."""
+    store, gate, quick = MemoryStore(), asyncio.Event(), list[str]()
+
+    async def slow(signal: RunCompleted) -> None:
+        await gate.wait()
+
+    server = Server(HELLO, stays=True)
+    async with asyncio.timeout(10), RunStream(server, store=store) as stream:
+        stream.on(RunCompleted, slow)
+        stream.on(RunSignal, lambda signal: quick.append(signal.key))
+        run = await stream.result()
+        assert quick[-1] == f"{run.id}/completed"
+        await asyncio.sleep(0.05)
+        waiting = copy_of(store)
+        gate.set()
+        await eventually(lambda: (found := store.get("", "run_1")) is not None and found.ended, 10)
+        done = copy_of(store)
+    assert facts(await read_on(waiting, HELLO)) == ["run_1/completed"]
+    assert facts(await read_on(done, HELLO)) == []
+
+
+async def test_one_slow_handler_does_not_make_others_repeat() -> None:
+    """What was delivered of other runs is noted at once, though their states wait for the slow one's."""
+    one = Script("run_a").say("Hello.").end()
+    other = Script("run_b").say("Good evening.").end()
+    raws = one.raw_events(ids=True)[:4] + other.raw_events(ids=True) + one.raw_events(ids=True)[4:]
+    store, told = MemoryStore(), list[str]()
+
+    async def hangs(signal: RunCreated) -> None:
+        await asyncio.Event().wait()
+
+    server = Server(raws, stays=True)
+    async with asyncio.timeout(10), RunStream(server, store=store, close_timeout=0.1) as stream:
+        stream.on(RunCreated, hangs, run_id="run_a")
+        stream.on(RunSignal, lambda signal: told.append(signal.key))
+        stream.start()
+        await eventually(lambda: server.fed == len(raws), 10)
+        dead = copy_of(store)
+    assert expected(raws) == facts_only(told)
+    assert facts(await read_on(dead, raws)) == ["run_a/created"]
+    kept = dead.get("", "run_b")
+    assert kept is not None
+    assert kept.state is not None
+    assert kept.state.text == "Good evening."
+
+
+async def test_an_iterator_is_through_when_it_asks_for_the_next() -> None:
+    """The item in the body of the loop is in delivery."""
+    store, seen = MemoryStore(), list[str]()
+    deaths: list[tuple[MemoryStore, list[str]]] = []
+    async with asyncio.timeout(10), RunStream(Server(HELLO), store=store) as stream:
+        async for signal in stream:
+            if isinstance(signal, RunSignal) and not isinstance(signal, TextDelta):
+                await asyncio.sleep(0.01)  # the pump goes on
+                deaths.append((copy_of(store), list(seen)))
+                seen.append(signal.key)
+    assert seen == expected(HELLO)
+    for dead, delivered in deaths:
+        again = facts(await read_on(dead, HELLO))
+        assert delivered + again == expected(HELLO)
+
+
+async def test_an_iterator_that_is_left_is_through() -> None:
+    """After `break` the last item is delivered, and those that waited are owed to nobody."""
+    store = MemoryStore()
+    async with asyncio.timeout(10), RunStream(Server(HELLO, stays=True), store=store) as stream:
+        async for signal in stream:
+            if isinstance(signal, MessageCompleted):
+                break
+    assert "msg_1/completed" not in "".join(facts(await read_on(store, HELLO)))
+
+
+async def test_an_exception_in_the_body_leaves_the_item_undelivered() -> None:
+    """Whoever was in the middle of it gets it again."""
+    store = MemoryStore()
+    with pytest.raises(ZeroDivisionError):
+        async with asyncio.timeout(10), RunStream(Server(HELLO, stays=True), store=store) as stream:
+            async for signal in stream:
+                if isinstance(signal, MessageCompleted):
+                    raise ZeroDivisionError
+    again = facts(await read_on(store, HELLO))
+    assert again == expected(HELLO)[-len(again) :]
+    assert again[0].startswith("msg_")
+    assert again[0].endswith("/completed")
+
+
+async def test_a_cancelled_loop_leaves_the_item_undelivered() -> None:
+    """The same if the task is cancelled, as at Ctrl-C."""
+    store, inside = MemoryStore(), asyncio.Event()
+
+    async def consume() -> None:
+        async with RunStream(Server(HELLO, stays=True), store=store) as stream:
+            async for signal in stream:
+                if isinstance(signal, MessageCompleted):
+                    inside.set()
+                    await asyncio.Event().wait()
+
+    task = asyncio.create_task(consume())
+    async with asyncio.timeout(10):
+        await inside.wait()
+        task.cancel()
+        await asyncio.wait({task})
+    assert any(key.endswith("/completed") and key.startswith("msg_") for key in facts(await read_on(store, HELLO)))
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_handler_that_raised_has_had_it(asynchronous: bool) -> None:
+    """It is logged; trying again is the handler's business, not the store's."""
+    store = MemoryStore()
+
+    def fails(signal: RunCompleted) -> None:
+        raise ValueError
+
+    async def fails_later(signal: RunCompleted) -> None:
+        raise ValueError
+
+    with capture_logs() as logs:
+        async with asyncio.timeout(10), RunStream(Server(HELLO), store=store) as stream:
+            stream.on(RunCompleted, fails_later if asynchronous else fails)
+            await stream.results()
+    assert [log["event"] for log in logs] == ["subscriber_failed"]
+    assert facts(await read_on(store, HELLO)) == []
+
+
+async def test_a_subscription_that_ended_is_owed_nothing() -> None:
+    """A handler that is disposed holds nothing up."""
+    store, gate = MemoryStore(), asyncio.Event()
+
+    async def slow(signal: RunSignal) -> None:
+        await gate.wait()
+
+    server = Server(HELLO, stays=True)
+    async with asyncio.timeout(10), RunStream(server, store=store) as stream:
+        subscription = stream.on(RunSignal, slow)
+        await stream.result()
+        subscription.dispose()
+        gate.set()
+        await eventually(lambda: (found := store.get("", "run_1")) is not None and found.ended, 10)
+    assert facts(await read_on(store, HELLO)) == []
+
+
+async def test_a_handler_may_close_its_stream() -> None:
+    """It is through when it returns, all the same."""
+    store, closed = MemoryStore(), asyncio.Event()
+
+    async def close(signal: RunCompleted) -> None:
+        await stream.aclose()
+        closed.set()
+
+    async with asyncio.timeout(10):
+        stream = RunStream(Server(HELLO, stays=True), store=store)
+        stream.on(RunCompleted, close)
+        stream.start()
+        await closed.wait()
+        await asyncio.sleep(0)
+    assert facts(await read_on(store, HELLO)) == []
+
+
+# one run over several sources
+
+
+def asking() -> tuple[list[RawEvent], list[RawEvent]]:
+    """A run that asks, and the stream in which it goes on."""
+    first, second = Script("run_1").call(look={"at": 1}).answer("x").say("It is sunny.").end().streams[:2]
+    return [told.raw(ids=True) for told in first], [told.raw(ids=True) for told in second]
+
+
+async def test_a_paused_run_goes_on_in_a_later_process() -> None:
+    """`action_required` is not repeated, but who asks learns that it is true; the next source takes the run up."""
+    first, second = asking()
+    store, seen = MemoryStore(), list[Signal]()
+    async with asyncio.timeout(10), RunStream(Server(first, name="create"), store=store) as stream:
+        stream.signals.subscribe(seen.append)
+        await stream.when(RunPaused)
+    later: list[Signal] = []
+    async with asyncio.timeout(10), RunStream(store=store) as stream:
+        stream.signals.subscribe(later.append)
+        (waiting,) = stream.restore()
+        assert waiting.run.requires_action
+        with stream.hold():
+            asked = await stream.when(ActionRequired, run_id="run_1")
+            assert [call.name for call in asked.calls] == ["look"]
+            stream.attach(Server(second, name="submit"))
+        run = await stream.result()
+    assert run.status == "completed"
+    assert facts(seen + later) == expected([*first, *second])
+    assert sum(isinstance(signal, ActionRequired) for signal in seen + later) == 1
+    assert not any(isinstance(signal, RunPaused) for signal in later)
+
+
+async def test_the_next_source_alone_is_enough() -> None:
+    """Without `restore`: the run is found when the source first speaks of it."""
+    first, second = asking()
+    store, seen = MemoryStore(), list[Signal]()
+    async with asyncio.timeout(10), RunStream(Server(first, name="create"), store=store) as stream:
+        stream.signals.subscribe(seen.append)
+        await stream.when(RunPaused)
+    seen += await read_on(store, second, name="submit")
+    assert facts(seen) == expected([*first, *second])
+
+
+@pytest.mark.parametrize("die_at", ["before", "after"])
+async def test_a_handler_that_returns_the_source(die_at: str) -> None:
+    """A process that dies while the answer is worked out asks again; one that dies later does not."""
+    first, second = asking()
+    store, dead = MemoryStore(), list[MemoryStore]()
+
+    async def answer(signal: ActionRequired) -> Server:
+        if die_at == "before":
+            dead.append(copy_of(store))
+        return Server(second, name="submit")
+
+    seen: list[Signal] = []
+    async with asyncio.timeout(10), RunStream(Server(first, name="create"), store=store) as stream:
+        stream.on(ActionRequired, answer)
+        stream.signals.subscribe(seen.append)
+        await stream.when(MessageCreated)
+        if die_at == "after":
+            await asyncio.sleep(0.01)
+            dead.append(copy_of(store))
+        assert (await stream.result()).status == "completed"
+    assert facts(seen) == expected([*first, *second])
+    answered: list[str] = []
+
+    def answer_again(signal: ActionRequired) -> Server:
+        answered.append(signal.key)
+        return Server(second, name="submit")
+
+    async with asyncio.timeout(10), RunStream(Server(first, name="create"), store=dead[0]) as stream:
+        stream.on(ActionRequired, answer_again)
+        if die_at == "after":
+            stream.attach(Server(second, name="submit"))
+        assert (await stream.result()).status == "completed"
+    assert len(answered) == (die_at == "before")
+
+
+# what is known after a restart
+
+
+async def test_results_that_were_there_are_there() -> None:
+    """The result of a run that ended in an earlier process: by its source, and by its id with no source at all."""
+    store = MemoryStore()
+    await read_on(store, HELLO)
+    async with asyncio.timeout(10), RunStream(Server(HELLO), store=store) as stream:
+        assert (await stream.result()).status == "completed"
+        assert [run.id for run in await stream.results()] == ["run_1"]
+    async with asyncio.timeout(10), RunStream(store=store) as stream:
+        assert (await stream.result("run_1")).status == "completed"
+        assert stream.latest["run_1"].text == "Hello there, friend."
+    async with asyncio.timeout(10), RunStream(store=store) as stream:
+        assert (await stream.when(RunCompleted, run_id="run_1")).run.id == "run_1"
+        assert stream.restore() == ()
+        assert [state.run_id for state in stream.restore("run_1")] == ["run_1"]
+        assert stream.restore("run_2") == ()
+        assert stream.restore("run_1", scope="other") == ()
+    async with RunStream() as stream:
+        assert stream.restore() == ()
+
+
+async def test_late_events_of_ended_runs_repeat_nothing() -> None:
+    """A run that ended long ago is told again by another source."""
+    store = MemoryStore()
+    await read_on(store, HELLO)
+    assert facts(await read_on(store, HELLO, name="archive", resumes=False)) == []
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+async def test_text_that_nobody_heard_is_partial(resumes: bool) -> None:
+    """A source that goes on from now may leave a gap, until a full object closes it; one that resumes leaves none."""
+    text = next(n for n, raw in enumerate(HELLO) if raw.event == "thread.message.delta")
+    store = MemoryStore()
+    async with RunStream(Server(HELLO[: text + 1]), store=store) as stream:
+        with pytest.raises(IncompleteStream):
+            await stream.results()
+    seen: list[frozenset[str]] = []
+
+    class FromNow(Server):
+        async def run(self, inlet: Inlet) -> None:
+            if resumes:
+                assert inlet.last_id == HELLO[text].id
+            inlet.connected()
+            for raw in self.raws:
+                inlet.feed(raw)
+
+    async with asyncio.timeout(10), RunStream(FromNow(HELLO[text + 1 :]), store=store) as stream:
+        stream.runs.subscribe(lambda state: seen.append(state.partial))
+        await stream.result()
+    assert any(seen[1:]) is not resumes
+    assert seen[-1] == frozenset()
+
+
+# stores that fail
+
+
+class Failing(MemoryStore):
+    """A store that fails from some call on."""
+
+    def __init__(self, calls: int, error: Exception) -> None:
+        super().__init__()
+        self.left = calls
+        self.error = error
+
+    def _count(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise self.error
+
+    def get(self, scope: str, run_id: str) -> StoredRun | None:
+        self._count()
+        return super().get(scope, run_id)
+
+    def put(self, runs: Sequence[StoredRun], source: StoredSource | None = None) -> None:
+        self._count()
+        super().put(runs, source)
+
+
+@pytest.mark.parametrize("calls", range(8))
+@pytest.mark.parametrize("error", [StoreError("the disk is full"), OSError("no")])
+async def test_a_store_that_fails_ends_the_stream(calls: int, error: Exception) -> None:
+    """What can't be remembered is not delivered: but for the one in delivery, the next process repeats nothing."""
+    store, seen, ends = Failing(calls, error), list[Signal](), list[BaseException]()
+    async with asyncio.timeout(10):
+        async with RunStream(Server(HELLO), store=store) as stream:
+            stream.signals.subscribe(seen.append, ends.append)
+            with pytest.raises(StoreError, match=r"disk is full|OSError in the state store"):
+                await stream.result()
+        assert len(ends) == 1
+        assert isinstance(ends[0], StoreError)
+        store.left = 10**9
+        again = await read_on(store, HELLO)
+    delivered = facts([*seen, *again])
+    assert list(dict.fromkeys(delivered)) == expected(HELLO)
+    assert len(delivered) - len(expected(HELLO)) <= 1
+
+
+async def test_iterating_raises_what_the_store_raised() -> None:
+    """The loop ends with the error, not as if all were well."""
+    store = Failing(3, StoreError("the disk is full"))
+    with pytest.raises(StoreError):
+        async with asyncio.timeout(10), RunStream(Server(HELLO), store=store) as stream:
+            async for _ in stream:
+                pass
+
+
+async def test_a_store_that_can_not_be_read_is_said_at_once(tmp_path: Any) -> None:
+    """Attaching raises."""
+    with SqliteStore(tmp_path / "runs.db") as store:
+        await read_on(store, HELLO)
+    with pytest.raises(StoreError, match="was closed"):
+        RunStream(Server(HELLO), store=store)
+
+
+async def test_nothing_is_left_of_acknowledged_turns() -> None:
+    """The journal holds what is in delivery, and no more."""
+    store = MemoryStore()
+    calls: list[Callable[[], None]] = []
+
+    async def slow(signal: RunSignal) -> None:
+        await asyncio.sleep(0)
+
+    async def items() -> AsyncIterator[RawEvent]:
+        for number in range(20):
+            for raw in events_of("Hello.", run_id=f"run_{number}", ids=True):
+                yield raw
+
+    async with asyncio.timeout(20), RunStream(items(), store=store) as stream:
+        stream.on(RunSignal, slow)
+        stream.on(RunCreated, lambda signal: calls.append(lambda: None))
+        await stream.results()
+        journal: Any = stream._engine.journal
+        await eventually(lambda: not journal._lanes, 10)
+        assert not journal._keys
+        assert not journal._loose
+    assert len(calls) == 20

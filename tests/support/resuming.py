@@ -1,0 +1,90 @@
+"""A server in a process of its own that is asked to resume: ``python -m tests.support.resuming SERVER SEED``.
+
+Each client says what it had last. A server that ``resumes`` goes on there; one that ``replays`` tells all again, with
+the same ids; one without ids (``plain``) likewise. It prints its URL, and serves until its standard input is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from runstream.raw import RawEvent
+from runstream.testing import Conversation, Script
+
+__all__ = ["conversation", "resuming_process", "told"]
+
+_WORDS = "the quick brown fox jumps over the lazy dog and says nothing of it".split()
+_ENDINGS = ("completed", "completed", "failed", "cancelled", "expired", "incomplete")
+
+
+def conversation(seed: int) -> Conversation:
+    """Three runs that speak, call tools and end."""
+    chance = random.Random(seed)
+    scripts = []
+    for number in range(3):
+        script = Script(f"run_{number}")
+        for round in range(chance.randint(1, 3)):
+            script.say(" ".join(chance.choices(_WORDS, k=chance.randint(1, 12))))
+            if chance.random() < 0.6:
+                script.call(look={"at": round, "word": chance.choice(_WORDS)}).answer("seen")
+        script.say("Done.").end(chance.choice(_ENDINGS))
+        scripts.append(script)
+    return Conversation(scripts)
+
+
+def told(server: str, seed: int) -> list[RawEvent]:
+    """What such a server has to tell."""
+    return conversation(seed).raw_events(interleaved=True, seed=seed, ids=server != "plain", enveloped=True)
+
+
+@contextmanager
+def resuming_process(server: str, seed: int) -> Iterator[str]:
+    """Serve in another process; gives the URL."""
+    with subprocess.Popen(
+        [sys.executable, "-m", __name__, server, str(seed)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().decode().strip()
+            assert url.startswith("ws://")
+            yield url
+        finally:
+            try:
+                process.communicate(timeout=10)
+            finally:
+                process.kill()
+
+
+async def _serve(server: str, seed: int) -> None:
+    raws = told(server, seed)
+    places = {msgspec.json.decode(raw.data).get("id"): number + 1 for number, raw in enumerate(raws)}
+
+    async def client(connection: ServerConnection) -> None:
+        with suppress(ConnectionClosed):
+            last = msgspec.json.decode(await connection.recv())["last_id"]
+            start = places[last] if server == "resumes" and last is not None else 0
+            for number, raw in enumerate(raws[start:]):
+                await connection.send(raw.data, text=True)
+                await asyncio.sleep(0.002 if number % 4 == 0 else 0)
+
+    async with serve(client, "127.0.0.1", 0, compression=None, ping_interval=None) as running:
+        host, port = next(iter(running.sockets)).getsockname()[:2]
+        print(f"ws://{host}:{port}", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(sys.argv[1], int(sys.argv[2])))
