@@ -42,6 +42,11 @@ EXPECTED = {
     "09_live_page.py": ["open http://127.0.0.1:", "run_demo_call_0001 completed", "run_demo_failed_0001 failed"],
     "10_relay_asgi.py": ["GET /runs/ 200", "run_demo_text_0001 completed", "both have it: Pack for a rainy weekend"],
     "05_log.py": ['"event": "run.failed"', '"error_code": "rate_limit_exceeded"'],
+    "11_resume_after_restart.py": [
+        "msg_demo_text_0001/created\nexit code 9\n",
+        "a process that goes on\n  msg_demo_text_0001/created\n  msg_demo_text_0001/completed",
+        "a process that has nothing to do\nrun_demo_text_0001 completed: 227 characters, whole\nexit code 0",
+    ],
     "08_live_terminal.py": [
         "run_demo_failed_0001 failed: somebody should look",
         "demo_search_0001  completed",

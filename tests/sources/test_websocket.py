@@ -417,6 +417,25 @@ async def test_without_a_policy_a_loss_is_final() -> None:
     assert (failed.attempts, len(peer.requests)) == (0, 1)
 
 
+async def test_a_restarted_process_says_what_it_had_last() -> None:
+    """The id of an earlier process, which the store kept, goes to the hooks at the very first connection."""
+    asked: list[ResumeInfo] = []
+    got: list[Any] = []
+
+    def resume(info: ResumeInfo) -> Resume | None:
+        asked.append(info)
+        return Resume(url=f"{peer.url}/again")
+
+    async def handler(connection: ServerConnection, number: int) -> None:
+        got.append(await connection.recv())
+
+    async with serving(handler) as peer:
+        await read(peer.url, FakeInlet(last_id="e7"), resume=resume, first_messages=lambda last: [f"start {last}"])
+    assert asked == [ResumeInfo(last_id="e7", attempt=0, reason="")]
+    assert got == ["start e7"]
+    assert [request.path for request in peer.requests] == ["/again"]
+
+
 async def test_how_to_resume_is_asked_with_what_is_known() -> None:
     asked: list[ResumeInfo] = []
     got: list[Any] = []

@@ -152,5 +152,5 @@ def test_every_shortened_or_altered_state_is_an_error_or_a_state() -> None:
 def test_a_newer_version_says_what_to_do() -> None:
     """Going back a release does not misread what the newer one wrote."""
     found = msgspec.json.decode(encode_state(state_of([at("queued")])))
-    with pytest.raises(StoreError, match="version 2.*update runstream"):
+    with pytest.raises(StoreError, match=r"version 2.*update runstream"):
         decode_state(msgspec.json.encode({**found, "version": 2}))

@@ -29,8 +29,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="SIGKILL and for
 def test_killed_at_random(server: str, door: str, tmp_path: Path) -> None:
     """Through every door, against a server that resumes, one that tells all again, and one without ids."""
     kills = 0
-    for seed in range(ROUNDS):
-        seed = seed * 31 + len(server) * 3 + DOORS.index(door)
+    for number in range(ROUNDS):
+        seed = number * 31 + len(server) * 3 + DOORS.index(door)
         raws = told(server, seed)
         path, log = tmp_path / f"{seed}.db", tmp_path / f"{seed}.log"
         with resuming_process(server, seed) as url:

@@ -222,11 +222,15 @@ async def test_an_iterator_that_is_left_is_through() -> None:
 async def test_an_exception_in_the_body_leaves_the_item_undelivered() -> None:
     """Whoever was in the middle of it gets it again."""
     store = MemoryStore()
-    with pytest.raises(ZeroDivisionError):
+
+    async def consume() -> None:
         async with asyncio.timeout(10), RunStream(Server(HELLO, stays=True), store=store) as stream:
             async for signal in stream:
                 if isinstance(signal, MessageCompleted):
                     raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await consume()
     again = facts(await read_on(store, HELLO))
     assert again == expected(HELLO)[-len(again) :]
     assert again[0].startswith("msg_")
@@ -485,10 +489,15 @@ async def test_a_store_that_fails_ends_the_stream(calls: int, error: Exception) 
 async def test_iterating_raises_what_the_store_raised() -> None:
     """The loop ends with the error, not as if all were well."""
     store = Failing(3, StoreError("the disk is full"))
-    with pytest.raises(StoreError):
-        async with asyncio.timeout(10), RunStream(Server(HELLO), store=store) as stream:
-            async for _ in stream:
-                pass
+    async with asyncio.timeout(10), RunStream(Server(HELLO), store=store) as stream:
+        with pytest.raises(StoreError):
+            await anext_until_the_end(stream)
+
+
+async def anext_until_the_end(stream: RunStream) -> None:
+    """Read all there is."""
+    async for _ in stream:
+        pass
 
 
 async def test_a_store_that_can_not_be_read_is_said_at_once(tmp_path: Any) -> None:

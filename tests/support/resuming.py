@@ -23,7 +23,7 @@ from runstream.testing import Conversation, Script
 
 __all__ = ["conversation", "resuming_process", "told"]
 
-_WORDS = "the quick brown fox jumps over the lazy dog and says nothing of it".split()
+_WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "and", "says", "nothing")
 _ENDINGS = ("completed", "completed", "failed", "cancelled", "expired", "incomplete")
 
 
