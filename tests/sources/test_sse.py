@@ -254,6 +254,20 @@ async def test_an_id_stays_in_force_over_connections_that_give_none() -> None:
     assert inlet.items[1].last_id == "7"
 
 
+async def test_a_restarted_process_says_what_it_had_last() -> None:
+    """The id of an earlier process, which the store kept, goes into the very first request, and to the hook."""
+    asked: list[ResumeInfo] = []
+
+    def resume(info: ResumeInfo) -> Resume | None:
+        asked.append(info)
+        return None
+
+    async with http_serving(saying("data: 1\n\n")) as peer:
+        await read(peer.url, FakeInlet(last_id="e7"), resume=resume, reconnect=None)
+    assert peer.requests[0].header("Last-Event-ID") == "e7"
+    assert asked == [ResumeInfo(last_id="e7", attempt=0, reason="")]
+
+
 async def test_a_response_that_breaks_off_is_a_loss_although_no_run_is_live() -> None:
     async def respond(exchange: Exchange, number: int) -> None:
         await exchange.event(f"{number}")
