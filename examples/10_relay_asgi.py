@@ -6,8 +6,9 @@ at the end. In FastAPI the same is `app.mount("/runs", PageApp(stream))`, and fo
     @app.websocket("/mine")
     async def mine(websocket: WebSocket) -> None:
         await websocket.accept()
-        async for frame in feed.frames():
-            await websocket.send_text(frame)
+        with suppress(WebSocketDisconnect):
+            async for frame in feed.frames():
+                await websocket.send_text(frame)
 """
 
 from __future__ import annotations

@@ -91,8 +91,9 @@ class PageFeed:
         @app.websocket("/runs/socket")
         async def socket(websocket: WebSocket) -> None:
             await websocket.accept()
-            async for frame in feed.frames():
-                await websocket.send_text(frame)
+            with suppress(WebSocketDisconnect):
+                async for frame in feed.frames():
+                    await websocket.send_text(frame)
 
     Args:
         stream: The stream. Reading does not start by this.
@@ -126,7 +127,7 @@ class PageFeed:
         self._stream = stream
         self._version = 0
         self._numbers = 0
-        self._ended = False
+        self._ended: float | None = None
         self._clients = 0
         self._visited = asyncio.Event()
         # In the order of their last change, so that what is new for a client stands at the end.
@@ -193,7 +194,7 @@ class PageFeed:
         """Facts of the whole page."""
         stats: Stats = self._stream.stats
         return {
-            "ended": self._ended,
+            "ended": self._ended,  # when (Unix seconds); the time that runs have taken stands still then
             "open": stats.open_runs,
             "finished": stats.finished_runs + stats.evicted_runs,
             "hidden": len(self._hidden),
@@ -286,7 +287,8 @@ class PageFeed:
         self._touch()
 
     def _end(self, _: Exception | None = None) -> None:
-        self._ended = True
+        if self._ended is None:
+            self._ended = self._clock()
         self._touch()
 
     def _touch(self, _: Any = None) -> None:

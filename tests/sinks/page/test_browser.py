@@ -76,6 +76,22 @@ async def test_a_run_from_its_beginning_to_its_end() -> None:
         await tab.until("document.querySelector('#connection').textContent === 'Stream ended'")
 
 
+async def test_time_stands_still_once_the_stream_has_ended() -> None:
+    async with fed() as source, opened(source) as (tab, _):
+        await source.feed(said("run_1", "Half a", end=None))
+        await until_status(tab, "run_1", "in progress")
+        time = "document.querySelector('.facts dd').textContent"
+        await tab.until(f"{time} === '1 s'")  # it runs
+        await source.end()
+        await tab.until("document.querySelector('#connection').dataset.state === 'over'")
+        assert await tab.text(".note") != []
+        stopped = await tab.value(time)
+        await asyncio.sleep(2.5)
+        assert await tab.value(time) == stopped
+        await tab.call("Page.reload")
+        await tab.until(f"document.querySelector('.facts dd') && {time} === '{stopped}'")
+
+
 async def test_what_a_run_says_stays_text() -> None:
     """In every place where something of a run is shown."""
     evil = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\"><b>bold</b>&lt;"

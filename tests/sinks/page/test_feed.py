@@ -122,7 +122,7 @@ async def test_the_end_of_the_stream_is_told_and_the_page_stays() -> None:
         async with aclosing(feed.frames()) as frames:
             await source.feed(said("run_1", "Half", end=None))
             await source.end()
-            page = await until(frames, got, lambda page: page.get("page", {}).get("ended") is True)
+            page = await until(frames, got, lambda page: page.get("page", {}).get("ended"))
             assert page["runs"][1]["facts"]["note"].startswith("Interrupted")
             late = feed.frames()
             assert texts(shown([await anext(late)])) == ["Half"]
@@ -224,13 +224,13 @@ async def test_a_heartbeat_tells_that_the_connection_lives(monkeypatch: pytest.M
 
 async def test_closing_ends_the_frames_and_follows_no_more() -> None:
     async with fed() as source:
-        feed = PageFeed(source.stream, rate=1000)
+        feed = PageFeed(source.stream, rate=1000, clock=lambda: 7.0)
         async with aclosing(feed.frames()) as frames:
             await anext(frames)
             feed.close()
             feed.close()
             async with asyncio.timeout(WITHIN):
-                assert [msgspec.json.decode(frame)["page"] async for frame in frames] == [{"ended": True}]
+                assert [msgspec.json.decode(frame)["page"] async for frame in frames] == [{"ended": 7.0}]
         await source.feed(said("run_1"))
         assert plain(feed)["runs"] == {}
 

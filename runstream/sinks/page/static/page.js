@@ -100,7 +100,8 @@
 
   function showTime(run) {
     const { ended, took, began } = run.facts;
-    const seconds = ended ? took : Math.max(0, Date.now() / 1000 + clockOffset - began);
+    const now = page.ended ?? Date.now() / 1000 + clockOffset;
+    const seconds = ended ? took : Math.max(0, now - began);
     showFact(run.time, seconds == null ? "" : duration(seconds, ended));
   }
 
@@ -188,11 +189,13 @@
     clockOffset = frame.now - Date.now() / 1000;
     if ("feed" in frame) begin(frame.feed);
     Object.assign(page, frame.page);
+    const over = frame.page?.ended != null;
     for (const number of frame.gone ?? []) dropRun(number);
     for (const change of frame.runs ?? []) applyRun(change);
     if (!frame.more) {
       for (const number of stale) dropRun(number);
     }
+    if (over) for (const run of runs.values()) showTime(run);
     if (frame.page || frame.runs || frame.gone) showPage();
   }
 
@@ -228,8 +231,8 @@
       place.parentElement.classList.toggle("some", count > 0 && place.dataset.count === "rejected");
     }
     byId("counts").hidden = false;
-    byId("over").hidden = !page.ended;
-    byId("empty").hidden = runs.size > 0 || Boolean(page.ended);
+    byId("over").hidden = page.ended == null;
+    byId("empty").hidden = runs.size > 0 || page.ended != null;
     write(byId("hidden"), page.hidden ? `${page.hidden} more open runs are not shown.` : "");
     for (const list of ["open", "ended"]) byId(list).hidden = lists[list].childElementCount === 0;
     const sources = page.sources ? page.sources.split("\n") : [];
@@ -286,7 +289,8 @@
       listen(mine);
       try {
         apply(JSON.parse(message.data));
-        say("live", page.ended ? "Stream ended" : "Live");
+        if (page.ended == null) say("live", "Live");
+        else say("over", "Stream ended");
       } catch (error) {
         console.error(error);
         feed = null; // begin anew
