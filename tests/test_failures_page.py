@@ -12,7 +12,8 @@ from runstream import errors
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "failures.md").read_text(encoding="utf-8")
 CODE = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "runstream").rglob("*.py")))
-ROWS = re.findall(r"^\| (.*`.*?) \|", PAGE, re.MULTILINE)
+TESTS = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests").rglob("test_*.py")))
+ROWS = re.findall(r"^\| (.*?) \|", PAGE, re.MULTILINE)
 REASONS = [word for row in ROWS for word in re.findall(r"`([^`]*[a-z] [^`]*)`", row)]
 
 
@@ -40,3 +41,13 @@ def test_links_within_the_page_lead_somewhere() -> None:
     """Each section that is named is there."""
     sections = {title.lower().replace(" ", "-") for title in re.findall(r"^## (.*)$", PAGE, re.MULTILINE)}
     assert set(re.findall(r"\]\(#([^)]*)\)", PAGE)) <= sections
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_the_tests_that_a_page_names_are_there(page: Path) -> None:
+    """A promise is held by a test that exists."""
+    text = page.read_text(encoding="utf-8")
+    for path in re.findall(r"`(tests/[\w/]*(?:\.py)?)`", text):
+        assert (ROOT / path).exists(), path
+    for name in re.findall(r"`(test_\w+)(?:\[[^`]*)?`", text):
+        assert re.search(rf"def {name}\(", TESTS), name
