@@ -46,12 +46,14 @@ class SourceFailed(RunstreamError):
     Attributes:
         reason: Why, in words, without credentials.
         attempts: How many times it was tried.
+        status: The HTTP status by which a server refused it, ``None`` where none did.
     """
 
-    def __init__(self, reason: str, *, attempts: int = 1) -> None:
+    def __init__(self, reason: str, *, attempts: int = 1, status: int | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.attempts = attempts
+        self.status = status
 
 
 class RecordingError(RunstreamError):

@@ -65,6 +65,7 @@ class Loss(Struct, frozen=True, kw_only=True):
         final: Whether connecting again would end in the same way.
         received: How many messages it gave.
         last: A hash of the last one.
+        status: The HTTP status of the answer that was a refusal.
         base: The delay that the server set for connecting again (seconds), if it did.
     """
 
@@ -74,6 +75,7 @@ class Loss(Struct, frozen=True, kw_only=True):
     final: bool = False
     received: int = 0
     last: int | None = None
+    status: int | None = None
     base: float | None = None
 
 
@@ -120,8 +122,8 @@ async def keep_reading(
             later = refusal.retry and known
             if not (again or later):
                 said = f"{refusal.reason} (credentials were asked for again)" if asked_again else refusal.reason
-                raise SourceFailed(said, attempts=max(attempt, 1)) from refusal.__cause__
-            loss, wait = Loss(reason=refusal.reason), refusal.wait
+                raise SourceFailed(said, attempts=max(attempt, 1), status=refusal.status) from refusal.__cause__
+            loss, wait = Loss(reason=refusal.reason, status=refusal.status), refusal.wait
         else:
             opened = known = True
             try:
@@ -133,7 +135,7 @@ async def keep_reading(
             if loss.normal and not inlet.live:
                 return
             if loss.final:
-                raise SourceFailed(loss.reason, attempts=attempt)
+                raise SourceFailed(loss.reason, attempts=attempt, status=loss.status)
             # The same last message as before is a replay that came no further, hence no progress: a server
             # that tells of half a run, from its beginning, again and again would be asked for ever.
             if loss.planned or (loss.received and loss.last != last):
@@ -142,7 +144,7 @@ async def keep_reading(
             base = loss.base if loss.base is not None else base
         attempt += 1
         if policy is None or policy.gives_up(attempt):
-            raise SourceFailed(loss.reason, attempts=attempt - 1)
+            raise SourceFailed(loss.reason, attempts=attempt - 1, status=loss.status)
         inlet.disconnected(loss.reason, attempt)
         if not loss.planned:
             await asyncio.sleep(policy.delay(attempt, asked=wait, base=base))

@@ -142,7 +142,8 @@ class PollSource:
                 policy = self._reconnect
                 if not (again or refusal.retry) or policy is None or policy.gives_up(attempt):
                     twice = " (it was asked once more)" if refusal.status == 401 and asked_again else ""
-                    raise SourceFailed(refusal.reason + twice, attempts=attempt) from refusal.__cause__
+                    failed = SourceFailed(refusal.reason + twice, attempts=attempt, status=refusal.status)
+                    raise failed from refusal.__cause__
                 inlet.disconnected(refusal.reason, attempt)
                 await ask.pause(policy.delay(attempt, asked=refusal.wait, chance=random.random))
                 continue

@@ -223,7 +223,7 @@ class _Reading:
         once = self._posts and source._resume is None
         if response.status_code == NO_CONTENT:
             # WHATWG HTML 9.2.3: by this a server says that there is nothing to ask for any more.
-            return Loss(reason="the server has nothing more to send (HTTP 204)", normal=True, final=True)
+            return Loss(reason="the server has nothing more to send (HTTP 204)", normal=True, final=True, status=204)
         parser = SSEParser(max_event_bytes=source._max_bytes)
         parser.last_id = self._last_id
         try:

@@ -164,6 +164,7 @@ async def test_a_refusal_fails_it_with_the_status_and_no_secret(rig: Rig, status
         with pytest.raises(SourceFailed) as failed:
             await source.run(FakeInlet())
     assert str(status) in failed.value.reason
+    assert failed.value.status == status
     assert SECRET not in f"{failed.value!r} {source!r} {source.name}"
 
 
