@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from runstream.core.signals import (
@@ -129,10 +131,11 @@ def test_what_is_shown_stays_while_it_is_active() -> None:
         board.state(one, 0.0)
     first = [row.state.run_id for row in board.pick(10, 0.0)]
     now = 0.0
+    choose = random.Random(1)
     for _ in range(50):
         now += 0.1
-        for one in reversed(states):
-            board.state(one, now)
+        for place, one in enumerate(choose.sample(states, len(states))):  # another one is the last each time
+            board.state(one, now + place * 1e-4)
         assert [row.state.run_id for row in board.pick(10, now)] == first
     for one in states[:50]:  # only some go on: after a while it is they that are shown
         board.state(one, now + 10)
