@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, ClassVar, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 import msgspec
 from msgspec import Struct, field
@@ -35,8 +35,8 @@ __all__ = [
 ]
 
 
-class Origin:
-    """Where an event comes from, as far as the core has to know. Not a Struct: none is ever decoded from the wire.
+class Origin(Struct, frozen=True, gc=False):
+    """Where an event comes from, as far as the core has to know.
 
     Attributes:
         payload: The JSON text of the frame or block, for telling an absent field from a null one.
@@ -46,21 +46,11 @@ class Origin:
         issues: Values of an unexpected type: kept as they came, unread.
     """
 
-    __slots__ = ("connection", "enveloped", "issues", "payload", "run_id")
-
-    def __init__(
-        self,
-        payload: bytes = b"",
-        enveloped: bool = False,
-        connection: int = 0,
-        run_id: str | None = None,
-        issues: tuple[Issue, ...] = (),
-    ) -> None:
-        self.payload = payload
-        self.enveloped = enveloped
-        self.connection = connection
-        self.run_id = run_id
-        self.issues = issues
+    payload: bytes = b""
+    enveloped: bool = False
+    connection: int = 0
+    run_id: str | None = None
+    issues: tuple[Issue, ...] = ()
 
     def absent(self, name: str) -> bool:
         """Whether the object lacks this key: absent is not null (wire reference, "Order and life cycle").
@@ -74,17 +64,13 @@ class Origin:
             return True
         return (found.data if self.enveloped else found).value is msgspec.UNSET
 
-    def _values(self) -> tuple[Any, ...]:
-        return (self.payload, self.enveloped, self.connection, self.run_id, self.issues)
 
-    def __eq__(self, other: object) -> bool:
-        return self._values() == other._values() if isinstance(other, Origin) else NotImplemented
+if TYPE_CHECKING:
+    _NoWire = Origin
+else:
 
-    def __hash__(self) -> int:
-        return hash(self._values())
-
-    def __reduce__(self) -> tuple[type[Origin], tuple[Any, ...]]:
-        return (Origin, self._values())
+    class _NoWire:
+        """A type that no decoder builds: what stands on the wire under the origin's name never becomes one."""
 
 
 @cache
@@ -101,8 +87,7 @@ class _Event(Struct, frozen=True, gc=False, tag_field="event"):
 
     data: Any = None
     id: str | int | None = None
-    # Of a type that no decoder builds: what stands under this name on the wire never gets here.
-    origin: Origin | None = field(default=None, name="$runstream.origin")
+    origin: _NoWire | None = field(default=None, name="$runstream.origin")
 
     @property
     def event(self) -> str:

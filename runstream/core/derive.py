@@ -83,6 +83,10 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
     run = after._core.run
     head = (run.id, run.thread_id, after._core.scope, at)
     new = after._objects[position]
+    if after._live is not None and before._live is None and _begins(before, after, position):
+        live = after._live
+        fragment = live.buffer.last
+        return [TextDelta(*head, new.id, live.part, 0, fragment)] if progress else []
     if after._live is None and before._live is not None and _as_shown(before, position, new):
         known: Any = before._objects[position].full
         full: Any = new.full
@@ -167,6 +171,18 @@ def _message_signals(old: ObjectState | None, new: ObjectState, head: _Head, pro
     if full is not None and full.is_terminal and (known is None or not known.is_terminal):
         signals.append(_MESSAGE_ENDED[full.status](*head, view(new)))
     return signals
+
+
+def _begins(before: RunState, after: RunState, position: int) -> bool:
+    """Whether a message that was empty has its first fragment, and nothing else."""
+    live, length, old = after._live, after._length, before._objects
+    if live is None or live.position != position or live.part < 0 or position >= len(old):
+        return False
+    full: Any = old[position].full
+    if old[position].parts is not None or full is None or full.content or live.buffer.length != length:
+        return False
+    parts: Any = after._objects[position].parts
+    return len(parts["content"]) == 1 and len(live.buffer.last) == length
 
 
 def _as_shown(before: RunState, position: int, new: ObjectState) -> bool:

@@ -55,17 +55,14 @@ def joined(held: W, new: W, origin: Origin | None) -> W:
     if absorbs and new.status != held.status:  # type: ignore[attr-defined]
         return held
     base, other = (held, new) if absorbs else (new, held)
-    here, there = astuple(base), astuple(other)
-    for value, filler in zip(here, there, strict=True):
+    missing: dict[str, Any] | None = None
+    for name, value, filler in zip(base.__struct_fields__, astuple(base), astuple(other), strict=True):
         if value is not filler and (value is None or value is ABSENT_LIST or value is ABSENT_MAP):
-            break
-    else:
+            if missing is None:
+                missing = {}
+            missing[name] = filler
+    if missing is None:
         return base
-    missing: dict[str, Any] = {
-        name: filler
-        for name, value, filler in zip(base.__struct_fields__, here, there, strict=True)
-        if value is not filler and (value is None or value is ABSENT_LIST or value is ABSENT_MAP)
-    }
     missing.pop("_wire", None)
     if base.status is not _REQUIRES_ACTION:  # type: ignore[attr-defined]
         # What a run waited for is over once it no longer waits, whether the server says so or not.
