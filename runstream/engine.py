@@ -461,8 +461,7 @@ class Engine:
             self.on_change(before, after, at)
         if self._on_signal is not None:
             for signal in derive(before, after, at, progress=self._progress):
-                self.signals += 1
-                self._on_signal(signal)
+                self.emit(signal)
 
     def _find(self, scope: Scope, run_id: str | None) -> RunRecord | None:
         """A run that is not held, from the store, unless it was forgotten here."""
