@@ -1,28 +1,31 @@
-"""Latency from send to signal with two thousand live WebSocket sources in one process.
+"""Latency from send to signal with two thousand live sources, WebSockets or server-sent events, in one process.
 
 Another process serves on loopback: one run a connection, and once all are connected so many fragments a second, spread
 evenly over the connections, each with its time of sending in it. Every run then completes, and what came is checked:
 each fragment once, each run whole.
 
-Run: python benchmarks/many_sources.py [--sources 2000] [--rate 1000] [--seconds 10]. Prints a Markdown table.
+Run: python benchmarks/many_sources.py [--sources 2000] [--rate 1000] [--seconds 10] [--sse] [--freeze]. Prints a
+Markdown table.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
+import gc
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from measuring import allow_open_files, memory, serving
 from websockets.asyncio.server import ServerConnection, serve
 
-from runstream import RunStream, TextDelta, WebSocketSource
-from runstream.testing import Script, script
+from runstream import RunStream, Source, SseSource, TextDelta, WebSocketSource
+from runstream.testing import Told, script
 
 PATIENCE = 120.0  # seconds for all to connect, and again for all to end
 
@@ -30,26 +33,25 @@ PATIENCE = 120.0  # seconds for all to connect, and again for all to end
 class Telling:
     """One connection's run, and what was sent of it."""
 
-    def __init__(self, socket: ServerConnection) -> None:
-        self.socket = socket
-        self.run_id = "run_" + (socket.request.path if socket.request else "").rsplit("/", 1)[-1]
-        self.told: Script = script(self.run_id).start()
+    def __init__(self, path: str, send: Callable[[Told], Awaitable[None]]) -> None:
+        self.told = script("run_" + path.rsplit("/", 1)[-1]).start()
         self.writing = self.told.open_message()
+        self.send = send
         self.sent = 0
         self.done = asyncio.Event()
 
     async def tell(self) -> None:
         """Send what the script has told since."""
-        raws = self.told.raw_events(enveloped=True)
-        for raw in raws[self.sent :]:
-            await self.socket.send(raw.data.decode())
-        self.sent = len(raws)
+        events = self.told.events
+        for event in events[self.sent :]:
+            await self.send(event)
+        self.sent = len(events)
 
     async def fragment(self) -> None:
-        """Send a fragment that says when it was sent; no script: a script tells all from its start each time."""
+        """Send a fragment that says when it was sent; no part of the script, which would grow with each."""
         delta = {"content": [{"index": 0, "type": "text", "text": {"value": f"{time.time():.6f} "}}]}
         data = {"id": self.writing.id, "object": "thread.message.delta", "delta": delta}
-        await self.socket.send(json.dumps({"event": "thread.message.delta", "data": data}))
+        await self.send(Told("thread.message.delta", data, 0, ""))
 
     async def end(self) -> None:
         """Complete the run."""
@@ -58,37 +60,81 @@ class Telling:
         self.done.set()
 
 
-async def serve_crowd(sources: int, rate: float, seconds: float) -> None:
+Attend = Callable[[Telling], Awaitable[None]]
+
+
+@asynccontextmanager
+async def websockets(attend: Attend) -> AsyncIterator[int]:
+    """A WebSocket server that has each connection attended to; gives its port."""
+
+    async def handler(socket: ServerConnection) -> None:
+        async def send(told: Told) -> None:
+            await socket.send(told.raw(enveloped=True).data.decode())
+
+        await attend(Telling(socket.request.path if socket.request else "", send))
+
+    async with serve(handler, "127.0.0.1", 0, compression=None, backlog=4096, open_timeout=PATIENCE) as server:
+        yield next(iter(server.sockets)).getsockname()[1]
+
+
+@asynccontextmanager
+async def event_streams(attend: Attend) -> AsyncIterator[int]:
+    """The same for server-sent events: just enough HTTP for one GET a connection."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def send(told: Told) -> None:
+            writer.write(told.sse())
+            await writer.drain()
+
+        path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        try:
+            await attend(Telling(path, send))
+        finally:
+            writer.close()
+
+    async with await asyncio.start_server(handler, "127.0.0.1", 0, backlog=4096) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def serve_crowd(arguments: argparse.Namespace) -> None:
     """Serve until the standard input is closed; prints the port, then how many fragments were sent."""
     crowd: list[Telling] = []
     complete = asyncio.Event()
 
-    async def handler(socket: ServerConnection) -> None:
-        telling = Telling(socket)
+    async def attend(telling: Telling) -> None:
         await telling.tell()
         crowd.append(telling)
-        if len(crowd) == sources:
+        if len(crowd) == arguments.sources:
             complete.set()
         await telling.done.wait()
 
-    async with serve(handler, "127.0.0.1", 0, compression=None, backlog=4096, open_timeout=PATIENCE) as server:
-        print(next(iter(server.sockets)).getsockname()[1], flush=True)
+    async with event_streams(attend) if arguments.sse else websockets(attend) as port:
+        print(port, flush=True)
         await asyncio.wait_for(complete.wait(), PATIENCE)
-        await asyncio.sleep(0.5)
-        begin, count = time.perf_counter(), int(rate * seconds)
+        await asyncio.to_thread(sys.stdin.readline)  # the reader is ready
+        begin, count = time.perf_counter(), int(arguments.rate * arguments.seconds)
         for number in range(count):
-            wait = begin + number / rate - time.perf_counter()
+            wait = begin + number / arguments.rate - time.perf_counter()
             if wait > 0:
                 await asyncio.sleep(wait)
-            await crowd[number % sources].fragment()
+            await crowd[number % len(crowd)].fragment()
         print(count, flush=True)
         for telling in crowd:
             await telling.end()
         await asyncio.to_thread(sys.stdin.read)
 
 
+def source(arguments: argparse.Namespace, port: str, number: int) -> Source:
+    """The source of one run."""
+    if arguments.sse:
+        return SseSource(f"http://127.0.0.1:{port}/{number}", proxy=None, open_timeout=PATIENCE)
+    return WebSocketSource(f"ws://127.0.0.1:{port}/{number}", proxy=None, open_timeout=PATIENCE)
+
+
 async def measure(arguments: argparse.Namespace, process: subprocess.Popen[str]) -> dict[str, Any]:
     """Read all sources in one stream; what was measured."""
+    assert process.stdin is not None
     assert process.stdout is not None
     port = process.stdout.readline().strip()
     latencies: list[float] = []
@@ -101,9 +147,7 @@ async def measure(arguments: argparse.Namespace, process: subprocess.Popen[str])
     stream = RunStream(max_connections=arguments.sources, on_subscriber_error="raise")
     async with stream:
         for number in range(arguments.sources):
-            stream.attach(
-                WebSocketSource(f"ws://127.0.0.1:{port}/{number}", proxy=None, open_timeout=PATIENCE), scope=str(number)
-            )
+            stream.attach(source(arguments, port, number), scope=str(number))
         stream.on(TextDelta, heard)
         begin = time.perf_counter()
         everything = asyncio.ensure_future(stream.results())
@@ -112,6 +156,12 @@ async def measure(arguments: argparse.Namespace, process: subprocess.Popen[str])
                 while len(stream.latest) < arguments.sources and not everything.done():  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
             connected, grown = time.perf_counter() - begin, memory() - before
+            if arguments.freeze:
+                gc.collect()
+                gc.freeze()
+            await asyncio.sleep(0.5)
+            process.stdin.write("go\n")
+            process.stdin.flush()
             async with asyncio.timeout(PATIENCE + arguments.seconds):
                 runs = await everything
                 sent = int(await asyncio.to_thread(process.stdout.readline))
@@ -131,21 +181,26 @@ def main() -> None:
     parser.add_argument("--sources", type=int, default=2000)
     parser.add_argument("--rate", type=float, default=1000.0, help="fragments a second, over all sources")
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--sse", action="store_true", help="server-sent events instead of WebSockets")
+    parser.add_argument("--freeze", action="store_true", help="gc.freeze() once all are connected")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     allow_open_files(arguments.sources + 256)
     if arguments.serve:
-        asyncio.run(serve_crowd(arguments.sources, arguments.rate, arguments.seconds))
+        asyncio.run(serve_crowd(arguments))
         return
     options = [f"--{name}={getattr(arguments, name)}" for name in ("sources", "rate", "seconds")]
+    if arguments.sse:
+        options.append("--sse")
     with serving(__file__, *options) as process:
         found = asyncio.run(measure(arguments, process))
     latencies = found["latencies"]
     median, last = statistics.median(latencies), latencies[int(len(latencies) * 0.99)]
     print("| live sources | fragments a second | all connected after | memory a source | median | p99 | largest |")
     print("|---|---|---|---|---|---|---|")
+    kind = "SSE" if arguments.sse else "WebSocket"
     print(
-        f"| {arguments.sources:,} | {arguments.rate:,.0f} | {found['connected']:.1f} s "
+        f"| {arguments.sources:,} {kind} | {arguments.rate:,.0f} | {found['connected']:.1f} s "
         f"| {found['memory'] * 1000 / arguments.sources:.0f} kB "
         f"| {median * 1000:.2f} ms | {last * 1000:.2f} ms | {latencies[-1] * 1000:.2f} ms |"
     )

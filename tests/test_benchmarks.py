@@ -25,10 +25,11 @@ def run(script: str, *options: str) -> str:
     return done.stdout
 
 
-def test_two_hundred_live_sources_lose_nothing() -> None:
+@pytest.mark.parametrize(("kind", "options"), [("WebSocket", ()), ("SSE", ("--sse",))])
+def test_two_hundred_live_sources_lose_nothing(kind: str, options: tuple[str, ...]) -> None:
     """Each source's run completes, and each fragment comes once; how soon is measured, not asserted."""
-    shown = run("many_sources.py", "--sources=200", "--rate=400", "--seconds=2")
-    assert "| 200 | 400 |" in shown
+    shown = run("many_sources.py", "--sources=200", "--rate=400", "--seconds=2", *options)
+    assert f"| 200 {kind} | 400 |" in shown
 
 
 @pytest.mark.parametrize(
