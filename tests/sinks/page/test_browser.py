@@ -329,7 +329,7 @@ async def test_it_connects_again_by_itself_when_the_server_was_killed() -> None:
             first.communicate()
         await tab.until("document.querySelector('#connection').dataset.state === 'lost'")
         assert await tab.text(".message .text") == ["Before."]  # what was known stays
-        assert await tab.text("#retry") == ["Try now"]
+        assert await tab.text("#retry") == ["Retry"]
         second = _start(port, "After.")
         try:
             await _printed(second)

@@ -313,7 +313,7 @@
     if (mine !== socket) return;
     socket = null;
     clearTimeout(silence);
-    say("lost", "Connection lost, trying again…");
+    say("lost", "Reconnecting…");
     const delay = Math.min(LAST_DELAY, FIRST_DELAY * 2 ** attempt) * (0.75 + Math.random() / 2);
     attempt += 1;
     timer = setTimeout(connect, delay);
