@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from runstream import ConnectionEvent, fold, read_recording
+from runstream import ConnectionEvent, RawEvent, demo, fold, read_recording
 from runstream.cli.exit_codes import ExitCode
 from tests.cli.support import asked_and_answered, cut_short, ended, lines, run_cli, start_cli, waiting
 from tests.cli.test_live import facts, sending, serving
+from tests.support.http_peer import sse_process
 from tests.support.wire import Event
 
 
@@ -40,6 +41,20 @@ def test_recorded_and_replayed(recording: Callable, tmp_path: Path, suffix: str)
     with serving("--speed", "0", target) as url:
         assert facts(lines(run_cli("watch", "--json", url).stdout)) == expected
     assert run_cli("fold", "--json", target).stdout == run_cli("fold", "--json", original).stdout
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".sse"])
+def test_server_sent_events(tmp_path: Path, suffix: str) -> None:
+    """What watch reads over HTTP, record writes down: with the ids and names of its blocks."""
+    target = tmp_path / f"run{suffix}"
+    with sse_process("text.sse") as (url, _):
+        found = run_cli("record", url, "-o", str(target))
+    assert found.returncode == ExitCode.COMPLETED, found.stderr
+    recorded = [item for item in read_recording(target) if isinstance(item, RawEvent)]
+    original = [item for item in read_recording(demo.load("text.sse")) if isinstance(item, RawEvent)]
+    assert [(item.event, item.data) for item in recorded] == [(item.event, item.data) for item in original]
+    assert [item.id for item in recorded] == [str(number) for number in range(1, len(original) + 1)]
+    assert all(item.at is not None for item in recorded)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +100,7 @@ def test_a_file_that_exists(cli: Callable, tmp_path: Path) -> None:
     [
         (("ws://127.0.0.1:1", "-o", "run.txt"), "name the file .jsonl"),
         (("ws://127.0.0.1:1", "-o", "missing/run.jsonl"), "can't be opened (No such file or directory)"),
-        (("ftp://127.0.0.1:1", "-o", "run.jsonl"), "ws://host/path"),
+        (("ftp://127.0.0.1:1", "-o", "run.jsonl"), "wss://host/path"),
     ],
 )
 def test_what_can_not_be_recorded(

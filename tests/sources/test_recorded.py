@@ -11,19 +11,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
 from runstream import RecordingSource, RecordingWriter, Redaction, RunStream, demo, fold, read_recording, record
-from runstream.core.signals import RunSignal, Signal
+from runstream.core.signals import RunSignal, Signal, SourceSignal
 from runstream.errors import IncompleteStream, RecordingError, SourceFailed
 from runstream.raw import ConnectionEvent, RawEvent
-from runstream.sources.base import Inlet, RawItem
+from runstream.sources.base import Inlet, RawItem, Source
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.recorded import RecordedSource
+from runstream.sources.sse import SseSource
 from runstream.sources.sse_parser import Malformed, Oversized
 from runstream.sources.websocket import WebSocketSource
+from tests.support.http_peer import Exchange, http_serving
 from tests.support.inlet import FakeInlet
 from tests.support.serving import serving_process
 
@@ -174,6 +177,65 @@ async def test_a_stream_told_again_after_a_reconnect_is_replayed_as_such(tmp_pat
     left = [item for item in read_recording(path) if getattr(item, "event", "") != "thread.message.completed"]
     assert fold(left).runs[0].text == text
     assert fold(item for item in left if isinstance(item, RawEvent)).runs[0].text != text
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".sse"])
+async def test_an_event_stream_that_breaks_and_goes_on_is_replayed_as_it_was(tmp_path: Path, suffix: str) -> None:
+    """Server-sent events with ids, cut off twice and resumed: all signals of the replay, those of the source
+    included, and all raw events are those of the live stream."""
+    path = tmp_path / f"run{suffix}"
+    items = [item for item in read_recording(demo.load("code_interpreter.sse")) if isinstance(item, RawEvent)]
+
+    async def respond(exchange: Exchange, number: int) -> None:
+        start = int(exchange.request.header("Last-Event-ID") or 0)
+        for id, item in enumerate(items[start : start + len(items) // 3 + 1], start + 1):
+            await exchange.event(item.data.decode(), event=item.event, id=str(id))
+        if number < 2:
+            await exchange.send("event: thread.message.delta\ndata: {half of")
+            exchange.abort()
+
+    seen: list[RawItem] = []
+
+    class Seeing:
+        """Keeps what a source gives, as it gives it."""
+
+        def __init__(self, source: SseSource) -> None:
+            self.name, self._source = source.name, source
+
+        async def run(self, inlet: Inlet) -> None:
+            feed = inlet.feed
+
+            def both(item: RawItem) -> None:
+                seen.append(item)
+                feed(item)
+
+            inlet.feed = both  # type: ignore[method-assign]
+            await self._source.run(inlet)
+
+    reconnect = Reconnect(initial=0.01, maximum=0.01)
+    async with http_serving(respond) as peer:
+        source = record(Seeing(SseSource(peer.url, reconnect=reconnect)), path)
+        live = await all_signals_of(source)
+    assert len(peer.requests) == 3
+    replayed = await all_signals_of(RecordingSource(path, name=source.name, speed=0))
+    types = [found.type for found in live if isinstance(found, SourceSignal)]
+    assert types.count("source.disconnected") == types.count("source.resumed") == 2
+    assert [(found.type, found.key) for found in replayed] == [(found.type, found.key) for found in live]
+    assert told(replayed) == told(live)
+    kept = [item for item in read_recording(path) if not isinstance(item, ConnectionEvent)]
+    assert [msgspec.structs.replace(item, line=0) for item in kept] == [
+        msgspec.structs.replace(item, line=0) for item in seen
+    ]
+    assert [item.id for item in kept if isinstance(item, RawEvent)] == [str(n + 1) for n in range(len(items))]
+
+
+async def all_signals_of(source: Source) -> list[Signal]:
+    """Everything that a source tells, of itself too."""
+    seen: list[Signal] = []
+    async with asyncio.timeout(30), RunStream(source) as stream:
+        stream.signals.subscribe(seen.append)
+        await stream.results()
+    return seen
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
