@@ -68,7 +68,7 @@ def _tell(writer: RecordingWriter, recorded: RecordedSource) -> None:
 
 def _counted(writer: RecordingWriter) -> str:
     size = f"{writer.size} bytes" if writer.size < 10_000 else f"{writer.size / 1000:.0f} kB"
-    return f"{writer.count} line{'s' if writer.count != 1 else ''}, {size}"
+    return f"{writer.count} {'entry' if writer.count == 1 else 'entries'}, {size}"
 
 
 class _Progress:

@@ -24,11 +24,20 @@ from runstream.sources.recording_lines import decode_line
 from runstream.sources.recording_notes import NOTE_STARTS, decode_note
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, Oversized, SSEParser
 
-__all__ = ["RecordingFormat", "RecordingInput", "UnknownRecordingFormat", "format_of", "read_recording"]
+__all__ = [
+    "MAX_ENTRY_BYTES",
+    "RecordingFormat",
+    "RecordingInput",
+    "UnknownRecordingFormat",
+    "format_of",
+    "read_recording",
+]
 
 RecordingFormat: TypeAlias = Literal["sse", "jsonl"]
 RecordingInput: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 
+# A little more than live sources let pass: what they gave stands here with its name, its time and its id around it.
+MAX_ENTRY_BYTES: Final = MAX_EVENT_BYTES + 64 * 1024
 _PIECE_BYTES: Final = 256 * 1024
 _MAX_BLANK_BYTES: Final = 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
@@ -62,7 +71,7 @@ def read_recording(
     *,
     format: RecordingFormat | None = None,
     name: str | None = None,
-    max_event_bytes: int = MAX_EVENT_BYTES,
+    max_event_bytes: int = MAX_ENTRY_BYTES,
 ) -> Iterator[RawItem]:
     """Read one recording, lazily, in file order.
 
@@ -77,7 +86,8 @@ def read_recording(
         format: The format. If not given, the suffix of the name or the path tells (``.sse``, ``.jsonl``,
             ``.ndjson``), and where it doesn't, the first line that is not blank.
         name: Name of the input in messages; by default the path, or the file's own name.
-        max_event_bytes: Largest event in bytes; one beyond it is an `Oversized`.
+        max_event_bytes: Largest line of JSON or block in bytes; one beyond it is an `Oversized`. By default a
+            little more than the 16 MiB that live sources let pass.
 
     Yields:
         `RawEvent` with the line number it starts at, `Oversized`, `Malformed`, or `ConnectionEvent` where the

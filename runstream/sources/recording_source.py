@@ -18,7 +18,13 @@ from runstream.sources.adapters import Delivery
 from runstream.sources.base import Inlet, RawItem
 from runstream.sources.pacing import Pace
 from runstream.sources.raw_items import RawInput, raw_item
-from runstream.sources.recording_reader import RecordingFormat, RecordingInput, UnknownRecordingFormat, read_recording
+from runstream.sources.recording_reader import (
+    MAX_ENTRY_BYTES,
+    RecordingFormat,
+    RecordingInput,
+    UnknownRecordingFormat,
+    read_recording,
+)
 
 __all__ = ["RecordingSource"]
 
@@ -41,6 +47,7 @@ class RecordingSource:
         max_gap: The longest wait between two events (seconds, after ``speed``); ``None`` for any.
         times: ``"recorded"`` leaves the events the time at which they arrived then; ``"now"`` gives them that at
             which they are played.
+        max_event_bytes: Largest line of JSON or block in bytes, as :func:`read_recording` takes it.
         clock: Gives the time in seconds, never going back.
         sleep: Waits so many seconds.
 
@@ -58,6 +65,7 @@ class RecordingSource:
         gap: float = 0.0,
         max_gap: float | None = None,
         times: Literal["recorded", "now"] = "recorded",
+        max_event_bytes: int = MAX_ENTRY_BYTES,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
     ) -> None:
@@ -67,6 +75,7 @@ class RecordingSource:
         self._format = format
         self._pace: Callable[[], Pace] = lambda: Pace(speed, gap=gap, max_gap=max_gap)
         self._recorded = times == "recorded"
+        self._max_bytes = max_event_bytes
         self._clock = clock
         self._sleep = sleep
 
@@ -94,7 +103,7 @@ class RecordingSource:
         return map(raw_item, self._recording)  # type: ignore[arg-type]
 
     def _read(self, recording: RecordingInput) -> Iterator[RawItem]:
-        items = read_recording(recording, format=self._format, name=self.name)
+        items = read_recording(recording, format=self._format, name=self.name, max_event_bytes=self._max_bytes)
         with closing(items):  # type: ignore[type-var]
             while True:
                 try:

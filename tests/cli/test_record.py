@@ -157,7 +157,7 @@ class TestLeaving:
             _, err = process.communicate(timeout=30)
         if how == signal.SIGINT:
             assert process.returncode == ExitCode.CTRL_C, err
-            assert b"lines, " in err
+            assert b"entries, " in err
             assert b"Traceback" not in err
         items = list(read_recording(target))
         assert isinstance(items[0], ConnectionEvent)

@@ -160,6 +160,15 @@ async def test_a_file_that_can_not_be_read(tmp_path: Path, content: bytes | None
         await RecordingSource(path).run(FakeInlet())
 
 
+async def test_the_largest_event_is_an_option(tmp_path: Path) -> None:
+    """What is larger is told, and not played."""
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(b'{"event":"a","data":{}}\n{"event":"a","data":"' + b"x" * 50 + b'"}\n')
+    inlet = FakeInlet()
+    await RecordingSource(path, max_event_bytes=40).run(inlet)
+    assert [type(item) for item in inlet.items] == [RawEvent, Oversized]
+
+
 async def test_cancelled_in_the_middle_of_a_wait(tmp_path: Path) -> None:
     """The file is closed then, too (an open one would be a warning, which fails the test)."""
     path = tmp_path / "run.jsonl"

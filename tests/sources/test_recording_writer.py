@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from runstream import RecordingError, RecordingWriter, demo, fold, read_recording
 from runstream.raw import ConnectionEvent, RawEvent
 from runstream.sources.base import RawItem
-from runstream.sources.sse_parser import Malformed, Oversized
+from runstream.sources.sse_parser import MAX_EVENT_BYTES, Malformed, Oversized
 from tests.support.raws import streams
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +56,17 @@ def test_whole_after_each_event(tmp_path: Path, items: list[RawItem]) -> None:
             found = list(read_recording(path))
             assert len(found) == number
             assert path.read_bytes().endswith(b"\n")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".sse"])
+def test_the_largest_event_that_a_source_lets_pass_can_be_read(tmp_path: Path, suffix: str) -> None:
+    """Its name, its time and its id stand around it, and don't make it too large."""
+    path = tmp_path / f"run{suffix}"
+    largest = RawEvent("a", b'"' + b"x" * (MAX_EVENT_BYTES - 2) + b'"', "7", "7", at=1.5)
+    with RecordingWriter(path) as writer:
+        writer.write(largest)
+        writer.write(RawEvent(None, largest.data, at=2.5))
+    assert [getattr(item, "data", None) == largest.data for item in read_recording(path)] == [True, True]
 
 
 def test_envelopes_of_all_kinds_are_taken(tmp_path: Path) -> None:
