@@ -179,6 +179,7 @@ def test_runs_of_one_assistant_share_its_instructions_and_tools() -> None:
     assert a.tools is b.tools is c.tools
     assert [tool.to_dict() for tool in a.tools] == TOOLS
     assert x.tools == ()
+    assert x.instructions is a.instructions
     assert (y.instructions, y.tools == a.tools, y.tools is a.tools) == ("Be long.", True, False)
     assert z.tools is not a.tools
 

@@ -105,10 +105,11 @@ def reduce_run(
     verdict = judge(held, new, left=left, replaying=replaying)
     if verdict is _STALE:
         return core, Outcome.STALE
-    if new.tools and new.instructions == held.instructions and new.tools == held.tools:
+    if new.instructions == held.instructions:
         # Every snapshot repeats them: one copy will do.
         structs.force_setattr(new, "instructions", held.instructions)
-        structs.force_setattr(new, "tools", held.tools)
+        if new.tools and new.tools == held.tools:
+            structs.force_setattr(new, "tools", held.tools)
     if now not in statuses:
         statuses = (*statuses, now)
     since, queued, running, waiting = core.since, core.queued, core.running, core.waiting
