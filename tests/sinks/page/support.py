@@ -11,7 +11,8 @@ import msgspec
 
 from runstream import RunState, RunStream, fold
 from runstream.raw import RawEvent
-from runstream.sinks.page.feed import MAX_BLOCKS, PageFeed
+from runstream.sinks.page.board import MAX_BLOCKS
+from runstream.sinks.page.feed import PageFeed
 from runstream.sinks.page.frames import apply
 from runstream.testing import script
 from tests.support.inlet import eventually
@@ -81,14 +82,14 @@ def states_of(items: Iterable[RawEvent]) -> list[RunState]:
 def plain(feed: PageFeed) -> dict[str, Any]:
     """What a feed shows now, in the form of a page."""
     runs = {}
-    for entry in sorted(feed.since(0), key=lambda entry: entry.number):
+    for entry in sorted(feed._board.since(0), key=lambda entry: entry.number):
         view = entry.view()
         assert len(view.blocks) <= MAX_BLOCKS
         blocks = {
             block.id: {"facts": block.facts, "text": block.text, "skipped": block.skipped} for block in view.blocks
         }
         runs[entry.number] = {"facts": view.facts, "blocks": blocks}
-    return {"feed": feed.feed, "page": dict(feed.page()), "runs": runs}
+    return {"feed": feed._board.feed, "page": dict(feed._board.page()), "runs": runs}
 
 
 def shown(frames: Iterable[str | bytes | dict[str, Any]]) -> dict[str, Any]:

@@ -76,7 +76,8 @@ async def test_a_growing_text_comes_in_pieces() -> None:
     async with fed() as source:
         feed = PageFeed(source.stream, rate=1000)
         told = script("run_1").start()
-        writing, got, sent = told.open_message(), [], 0
+        writing, sent = told.open_message(), 0
+        got: list[str] = []
         async with aclosing(feed.frames()) as frames:
             for count in range(1, 30):
                 writing.write("word ")
@@ -161,8 +162,8 @@ async def test_ended_runs_make_room_for_others() -> None:
                 await until(frames, got, lambda page, number=number: named(page, f"run_{number}"))
             page = shown(got)
         assert [run["facts"]["run"] for run in page["runs"].values()] == ["run_open", "run_18", "run_19"]
-        assert len(feed._entries) == 3
-        assert len(feed._finished) == 2
+        assert len(feed._board._entries) == 3
+        assert len(feed._board._finished) == 2
 
 
 def named(page: dict[str, Any], run_id: str) -> bool:
@@ -175,12 +176,12 @@ async def test_open_runs_beyond_the_bound_are_counted_and_taken_in_when_there_is
         one = script("run_1").start()
         await source.feed(one.raw_events())
         await source.feed([*said("run_2", end=None), *said("run_3", end=None)])
-        assert feed.page()["hidden"] == 1
+        assert feed._board.page()["hidden"] == 1
         told = len(one.raw_events())
         await source.feed(one.end().raw_events()[told:])
         three = script("run_3").start().say("Here.").raw_events()
         await source.feed(three[3:])
-        assert feed.page()["hidden"] == 0
+        assert feed._board.page()["hidden"] == 0
         assert sorted(run["facts"]["run"] for run in plain(feed)["runs"].values()) == ["run_2", "run_3"]
 
 

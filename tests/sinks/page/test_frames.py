@@ -53,7 +53,7 @@ class Board:
     def numbers(self) -> Iterable[int]:
         return self.runs
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[int, Any]:
         return {
             number: {"facts": present(run.shown.facts), "blocks": blocks(run.shown)}
             for number, run in self.runs.items()
@@ -68,7 +68,7 @@ def blocks(view: RunView) -> list[tuple[str, dict[str, Any], str, int]]:
     return [(block.id, present(block.facts), block.text, block.skipped) for block in view.blocks]
 
 
-def read(page: dict[str, Any]) -> dict[str, Any]:
+def read(page: dict[str, Any]) -> dict[int, Any]:
     """A client's page in the form of `Board.plain`; its blocks in their order."""
     return {
         number: {
