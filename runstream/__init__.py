@@ -116,6 +116,7 @@ from runstream.store.memory import MemoryStore
 from runstream.store.sqlite import SqliteStore
 from runstream.stream import RunStream
 from runstream.stream.handle import SourceHandle
+from runstream.stream.repairs import Repair
 from runstream.watchdogs import Watchdogs
 
 __version__ = "0.1.0"
@@ -166,6 +167,7 @@ __all__ = [
     "RecordingWriter",
     "Redaction",
     "Reject",
+    "Repair",
     "RequiredAction",
     "Resume",
     "ResumeInfo",

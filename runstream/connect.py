@@ -12,6 +12,7 @@ from runstream.stream import RunStream
 __all__ = ["connect"]
 
 _STREAM = (
+    "fetch_run",
     "limits",
     "dialect",
     "clock",

@@ -89,6 +89,7 @@ class Engine:
         self.on_change: Callable[[RunState | None, RunState, float], None] | None = None
         self.on_reject: Callable[[Reject], None] | None = None
         self.on_open: Callable[[], None] | None = None  # for watchdogs: a run was seen for the first time
+        self.on_missed: Callable[[RunState, str], None] | None = None  # a run may miss something, and why
         self.counts = Stats()
         self.events = 0
         self.signals = 0
@@ -260,6 +261,9 @@ class Engine:
             self._left[record] = None
             record.interrupted += 1
             self.emit(RunInterrupted(*head, state.run, reason, last_id, attempts, record.interrupted))
+            if self.on_missed is not None:
+                # Its text so far is a beginning and misses nothing in between; its end may be known elsewhere.
+                self.on_missed(record.state, "its source ended")
 
     def stalled(self, record: RunRecord, idle: float, limit: str) -> None:
         """Say that a run has passed a limit of the watchdogs."""
@@ -361,13 +365,17 @@ class Engine:
             return
         if record.intake is not intake:
             intake.take(record)
+            if record.intake is not intake and not data.is_terminal:
+                # A snapshot of what a stream is telling: nobody knows which fragments are in it.
+                self.counts.stale += 1
+                return
         record.heard = True
         owner = scope.objects.get(data.id)
         if owner is not record:
             record.objects.append(data.id)
             scope.objects[data.id] = record
         before = record.state
-        restart = intake.connection > 0 and intake.restarts(event)
+        restart = intake.restarts(event)
         after, outcome = apply_object(before, event, at, restart)
         self._became(record, before, after, outcome, event, at)
         if data.is_terminal:

@@ -43,6 +43,7 @@ def feeders(
     handlers, decode, record_of = engine.handlers, dialect.feed, scope.objects.get
     fragments: Mapping[str | None, Callable[[bytes], Any]] = getattr(dialect, "fragments", {})
     longest: int = getattr(dialect, "fragment_bytes", 0)
+    doubts = intake.doubts
 
     def feed_all(items: Iterable[RawItem]) -> None:
         # Who listens to events wants them whole.
@@ -101,6 +102,8 @@ def feeders(
                 engine.events += 1
                 if event.id is not None and not intake.is_new(event):
                     continue
+                if doubts.runs:
+                    doubts.settle(event, at)
                 if engine.on_event is not None and type(event) is not Reject:
                     engine.on_event(event)
                 handlers[type(event)](intake, event, at)

@@ -17,6 +17,7 @@ from runstream.core.signals import (
 )
 from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
+from runstream.doubts import Doubts
 from runstream.events import Event
 from runstream.feeding import feeders
 from runstream.raw import ConnectionEvent, RawEvent
@@ -44,6 +45,8 @@ class Intake:
         self.name = name
         self.last_id: str | None = None
         self.ended = False
+        self.snapshots = False  # whether it tells nothing but snapshots, as polling does
+        self.doubts = Doubts(engine, self)
         self._engine = engine
         self._scope = scope
         self._dialect = dialect
@@ -72,6 +75,7 @@ class Intake:
     def is_new(self, event: Event) -> bool:
         """Note an event's id; whether it was not seen before."""
         sighting = self._dedupe.see(event)
+        self.doubts.see(event.id, sighting)  # type: ignore[arg-type]
         if sighting is Sighting.DUPLICATE:
             self._engine.counts.duplicates += 1
             return False
@@ -81,11 +85,28 @@ class Intake:
             self.last_id = event.id
         return True
 
+    def heal(self, items: Iterable[RawItem], dialect: Dialect) -> None:
+        """Take in what was fetched of this source's runs; it says nothing of the source's own connection.
+
+        Args:
+            items: Snapshots.
+            dialect: Reads them; they need not be of the source's own.
+        """
+        runs, self.doubts.runs = self.doubts.runs, {}
+        try:
+            feeders(self, self._engine, self._scope, dialect)[1](items)
+        finally:
+            self.doubts.runs = runs
+
     def restarts(self, event: Event) -> bool:
-        """Whether a repeated ``created`` starts its object again: only in a later connection, and once there."""
-        if self._dialect.connection == 0 or not event.event.endswith(".created"):
+        """Whether a repeated ``created`` starts its object again: only in a later connection, and once there; or if
+        nothing but snapshots told of it before.
+        """
+        if not event.event.endswith(".created"):
             return False
         id = event.data.id  # type: ignore[union-attr]
+        if self._dialect.connection == 0:
+            return self.doubts.starts(id)
         if id in self._created:
             return False
         self._created.add(id)
@@ -94,10 +115,13 @@ class Intake:
         return True
 
     def take(self, record: RunRecord) -> None:
-        """Take over a run that another source spoke of before."""
+        """Take over a run that another source spoke of before; snapshots leave it to a stream that goes on."""
         held: Intake | None = record.intake
-        if held is not None:
+        if held is not None and held is not self:
+            if self.snapshots and not (held.snapshots or held.ended):
+                return
             held._open.pop(record.state.run_id, None)
+            self.doubts.taken_from(held, record)
         record.intake = self
         record.given_up = None
         self._engine.taken_up(record)
@@ -112,6 +136,7 @@ class Intake:
         """A run, message or step of this source has ended; its event ids may be forgotten."""
         self._dedupe.ended(id)
         self._created.discard(id)
+        self.doubts.ended(id)
 
     def open_runs(self) -> tuple[RunState, ...]:
         """The runs that this source spoke of last and that have not ended, in order of appearance."""
@@ -140,6 +165,7 @@ class Intake:
         if self._counts.get("connected"):
             self._dialect.connection += 1
             self._created.clear()
+            self.doubts.reconnected()
             self._say(SourceResumed, "resumed", "", attempt)
         else:
             self._say(SourceConnected, "connected", "", attempt)
@@ -159,6 +185,7 @@ class Intake:
         if self.ended:
             return
         self.ended = True
+        self.doubts.runs = {}
         for record in self._ordered():
             self._engine.abandon(record, reason, last_id or self.last_id, attempts)
         self._open.clear()

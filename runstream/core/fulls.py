@@ -68,6 +68,7 @@ def _replaced(held: ObjectState, event: MessageEvent | StepEvent, restart: bool)
         if parts is None or _says_all(new) or event.origin is None or not event.origin.absent(name):
             parts, partial = None, False
     elif restart and event.event.endswith(".created"):
+        partial = False  # all of it will be told again
         name = "content" if held.is_message else "step_details"
         built = parts if parts is not None else seeded(held, name)
         again = _restarted(built)
@@ -78,7 +79,7 @@ def _replaced(held: ObjectState, event: MessageEvent | StepEvent, restart: bool)
         parts = _healed(parts, full.to_dict().get(name), name)
     elif parts is None and known is not None and _says_all(known):
         parts = _kept(held, full, "content" if held.is_message else "step_details")
-    if parts is held.parts and full == known:
+    if parts is held.parts and full == known and partial is held.partial:
         return held
     return ObjectState(held.id, held.is_message, full, parts, partial)
 

@@ -16,11 +16,11 @@ def missed(state: RunState) -> RunState:
     """
     if state.is_terminal or state.run.requires_action:
         return state
-    objects = settled(state)
-    for position, item in enumerate(objects):
+    objects = whole = settled(state)
+    for position, item in enumerate(whole):
         if not (item.partial or item.is_terminal):
             objects = objects.set(position, ObjectState(item.id, item.is_message, item.full, item.parts, True))
-    if objects is state._objects:
+    if objects is whole:
         return state
     return structs.replace(
         state, _objects=objects, _live=None, _length=0, _touched=-1, _event=state.changed_by, _settled=None

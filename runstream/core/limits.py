@@ -56,6 +56,10 @@ class Stats(Struct, kw_only=True):
         signals: Signals given out.
         failures: Exceptions of subscribers.
         conflated: Values that slow subscribers skipped, or got joined to one another.
+        gaps: Times that a run may have missed something in between: the ids of its source skipped some; or it went
+            on, after a reconnect or in another source, without a proof that nothing was missed.
+        repairs: Fetched snapshots that were taken in (``fetch_run``).
+        failed_repairs: Times that a run could not be fetched.
         stalled: Limits of the watchdogs that runs have passed.
         loop_stalls: Times that the event loop stood still for longer than a second.
         open_sources: Sources that are read now.
@@ -80,6 +84,9 @@ class Stats(Struct, kw_only=True):
     signals: int = 0
     failures: int = 0
     conflated: int = 0
+    gaps: int = 0
+    repairs: int = 0
+    failed_repairs: int = 0
     stalled: int = 0
     loop_stalls: int = 0
     open_sources: int = 0

@@ -102,6 +102,10 @@ class JournaledIntake(Intake):
         finally:
             journal.inside = False
 
+    def heal(self, items: Iterable[RawItem], dialect: Dialect) -> None:
+        """Take in what was fetched of this source's runs."""
+        self._in_turn(super().heal, items, dialect)
+
     def take(self, record: RunRecord) -> None:
         """Take over a run, which may come from the store."""
         held = record.intake
@@ -134,9 +138,12 @@ class JournaledIntake(Intake):
 
     def connected(self, attempt: int = 0) -> None:
         """The source is connected."""
-        if self._restored:
+        first = bool(self._restored)
+        if first:
             self._go_on()
         self._in_turn(super().connected, attempt)
+        if first:
+            self.doubts.runs = {}  # what these runs may have missed while no process ran is marked
 
     def disconnected(self, reason: str, attempt: int = 0) -> None:
         """The source lost its connection and will try again."""

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from msgspec import structs
 
-from runstream.core.gaps import missed
 from runstream.core.registry import RunRecord
 from runstream.core.signals import ArgumentsDelta, Signal, TextDelta
 from runstream.core.state import RunState
+from runstream.doubts import mark_missed
 from runstream.errors import StoreError
 from runstream.store.base import StateStore, StoredRun, StoredSource
 
@@ -273,7 +273,7 @@ class Journal:
         """
         told_by = self._told_by.pop((record.state.scope, record.state.run_id), None)
         if told_by is not None and not (exact and told_by == source):
-            record.state = missed(record.state)
+            mark_missed(self._engine, record, "the process was restarted", self._engine.clock())
 
     def _take_in(self, stored: StoredRun) -> RunRecord | None:
         if stored.delivered:

@@ -81,6 +81,7 @@ class Pump:
         self._attached = True
         dialect = self._dialect() if self._dialect is not None else None
         intake = self._engine.intake(self._unique(name), scope=scope, dialect=dialect)
+        intake.snapshots = getattr(source, "snapshots", False) is True
         handle = SourceHandle(source, intake, SourceInlet(intake, self.turns, self._gate), self)
         self.live[handle] = None
         if self.started:

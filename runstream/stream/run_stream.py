@@ -32,6 +32,7 @@ from runstream.stream.hub import OnSubscriberError
 from runstream.stream.keeping import Keeping
 from runstream.stream.latest import Latest
 from runstream.stream.pump import Pump
+from runstream.stream.repairs import Repair, Repairs
 from runstream.stream.selection import Selector, signal_classes
 from runstream.stream.subscribers import StreamIterator
 from runstream.stream.waiters import Waiters
@@ -70,6 +71,9 @@ class RunStream:
         scheduler: What the watchdogs run on, in the stream's event loop; the running loop's own by default.
         store: Where states and delivered keys are kept, so that a restarted process goes on where this one was.
             If it fails, the stream ends with :class:`StoreError`. Whoever made it closes it, after the stream.
+        fetch_run: Gives a run as it is on the server, sync or async, when the stream may have missed something: after
+            a reconnect that did not go on where it was, at a skip in the ids, on a stall, when its source ends before
+            it. It gets the :class:`RunState`; :class:`Repair` says what it gives, and sets its bounds.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class RunStream:
         watchdogs: Watchdogs | None = None,
         scheduler: abc.SchedulerBase | None = None,
         store: StateStore | None = None,
+        fetch_run: Callable[[RunState], Any] | Repair | None = None,
     ) -> None:
         self._engine = engine = Engine(limits=limits, clock=clock, progress=False, store=store)
         self._close_timeout = close_timeout
@@ -95,6 +100,8 @@ class RunStream:
         self._pump = Pump(engine, gate, dialect, self._finish, max_connections)
         self._waiters = Waiters(engine.states, engine.state, engine.given_up)
         self._care = Care(engine, self._pump, gate, self._waiters, watchdogs, scheduler)
+        self._repairs = Repairs(engine, self._pump, gate, fetch_run)
+        self._care.repair = self._repairs.repair
         self._channels = Channels(engine, self._failures, self._waiters)
         held = engine.limits.max_open_runs + engine.limits.max_finished_runs
         journal = engine.journal
@@ -384,6 +391,7 @@ class RunStream:
             return
         self._closing = asyncio.Event()
         try:
+            await self._repairs.close()
             await self._doors.close(self._close_timeout, drain=drain)
         finally:
             self._closing.set()

@@ -1,0 +1,93 @@
+"""Whether a source has told everything, as far as the ids of its events show it.
+
+The Assistants wire has no sequence numbers, but relays add ids, and many of them count: 17, "17", "evt-17". No relay
+says that its ids leave nothing out, so that has to be seen: ids are taken for a sequence once several have followed
+one another without a gap. From then on one that skips is a gap, and after a reconnect the next one says that nothing
+was missed. So does an event that came before, whatever its id: the server tells again from there. Anything else
+proves nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from runstream.core.dedupe import Sighting
+
+__all__ = ["Continuity", "Verdict", "numbered"]
+
+TRUSTED: Final = 3
+"""Ids that must have followed one another for the next one, after a reconnect, to prove that nothing was missed."""
+
+SEQUENCE: Final = 8
+"""Ids that must have followed one another for a skip to be a gap. More, because ids that leave much out (those of one
+run among many) follow one another for a while by chance."""
+
+_DIGITS: Final = 18  # more are no count
+
+
+class Verdict(enum.Enum):
+    """What an event's id says of the time before it."""
+
+    NOTHING = "nothing"
+    RESUMED = "resumed"
+    GAP = "gap"
+
+
+class Continuity:
+    """Watches the ids of one source, over its reconnects. Pure: no clock, no I/O; holds two numbers and a prefix.
+
+    Attributes:
+        in_doubt: Whether the source has reconnected, and no id since has come.
+    """
+
+    __slots__ = ("_last", "_prefix", "_streak", "in_doubt")
+
+    def __init__(self) -> None:
+        self.in_doubt = False
+        self._prefix = ""
+        self._last: int | None = None
+        self._streak = 0
+
+    def reconnected(self) -> None:
+        """Note that the connection was lost, and there is another."""
+        self.in_doubt = True
+
+    def see(self, id: str | int, sighting: Sighting) -> Verdict:
+        """Note an id, and say what it proves.
+
+        Args:
+            id: The id of an event.
+            sighting: What deduplication made of it.
+        """
+        doubt, self.in_doubt = self.in_doubt, False
+        prefix, number = numbered(id)
+        last, streak = self._last, self._streak
+        comparable = number is not None and last is not None and prefix == self._prefix
+        self._prefix, self._last = prefix, number
+        if sighting is Sighting.DUPLICATE:
+            # Told again: it goes on from there, and what follows is to follow that.
+            self._streak = streak if comparable else 0
+            return Verdict.RESUMED if doubt else Verdict.NOTHING
+        if not comparable or sighting is Sighting.CONFLICT:
+            self._streak = 0  # another numbering
+            return Verdict.NOTHING
+        assert number is not None
+        assert last is not None
+        if number == last + 1:
+            self._streak = streak + 1
+            return Verdict.RESUMED if doubt and streak >= TRUSTED else Verdict.NOTHING
+        self._streak = 0
+        return Verdict.GAP if number > last and streak >= SEQUENCE else Verdict.NOTHING
+
+
+def numbered(id: str | int) -> tuple[str, int | None]:
+    """An id as what stands before its count, and its count; ``None`` if it counts nothing."""
+    if isinstance(id, int):
+        return "", id
+    digits = len(id)
+    while digits and "0" <= id[digits - 1] <= "9" and len(id) - digits < _DIGITS + 1:
+        digits -= 1
+    if not 0 < len(id) - digits <= _DIGITS:
+        return id, None
+    return id[:digits], int(id[digits:])

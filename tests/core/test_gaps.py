@@ -1,0 +1,86 @@
+"""Marking what may miss pieces: what is open, and nothing else of the state; and what heals it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runstream.core.derive import derive
+from runstream.core.gaps import missed
+from runstream.core.reduce import reduce
+from runstream.core.state import RunState
+from runstream.dialects.assistants import AssistantsDialect
+from runstream.events import Event, Reject
+from runstream.raw import RawEvent
+from runstream.testing import Script, scripts
+from tests.core.support import RUN, asking, at, decoded, ev, state_of
+from tests.support.wire import message_creation, message_delta, message_object, step_object, text_part
+
+CREATED = ev("message.created", message_object("msg_1", RUN))
+OPEN = [at("queued"), at("in_progress", 110), CREATED, ev("message.delta", message_delta("msg_1", "Hel"))]
+ENDED = ev("message.completed", message_object("msg_1", RUN, status="completed", content=[text_part("Hello")]))
+
+
+def events_of(script: Script) -> list[Event]:
+    dialect = AssistantsDialect()
+    found = [event for raw in script.raw_events() for event in dialect.feed(raw)]
+    return [event for event in found if not isinstance(event, Reject)]
+
+
+def test_what_is_open_is_marked_and_its_text_stays() -> None:
+    """The message grows on, marked, until a full object heals it; what had ended is not marked."""
+    before = state_of([*OPEN, ev("run.step.created", step_object("step_1", RUN, message_creation("msg_1")))])
+    state = missed(before)
+    assert (before.partial, state.partial) == (frozenset(), {"msg_1", "step_1"})
+    assert (state.text, state.changed_by) == ("Hel", before.changed_by)
+    assert derive(before, state, 1.0) == []
+    state = state_of([ev("message.delta", message_delta("msg_1", "lo"))], state)
+    assert (state.text, "msg_1" in state.partial) == ("Hello", True)
+    state = state_of([ENDED], state)
+    assert state.partial == {"step_1"}
+    assert missed(state) is state
+
+
+@pytest.mark.parametrize("end", [at("completed", 110), asking("call_1")], ids=["ended", "waits"])
+def test_nothing_is_missed_of_a_run_that_has_ended_or_waits(end: RawEvent) -> None:
+    """The same object."""
+    state = state_of([*OPEN, end])
+    assert missed(state) is state
+
+
+def test_being_told_again_from_the_start_heals() -> None:
+    """A `created` that starts the text anew says that all of it will come; also where none had come yet."""
+    for raws in (OPEN, OPEN[:3]):
+        state = missed(state_of(raws))
+        again = reduce(state, decoded(CREATED), restart=True)
+        assert again is not None
+        assert (again.partial, again.text) == (frozenset(), "")
+        assert reduce(state, decoded(CREATED)) is state
+
+
+@given(scripts(), st.data())
+def test_marking_changes_nothing_else_and_signals_nothing(script: Script, data: st.DataObject) -> None:
+    """Anywhere in any run: equal states, the same signals from there on, and what has ended at the end is healed."""
+    events = events_of(script)
+    cut = data.draw(st.integers(0, len(events)))
+    plain: RunState | None = None
+    marked: RunState | None = None
+    for number, event in enumerate(events):
+        if number == cut and marked is not None:
+            before, marked = marked, missed(marked)
+            assert marked == before
+            assert missed(marked) is marked
+            assert derive(before, marked, 1.0) == []
+            assert before.is_terminal or before.run.requires_action or marked.partial >= _open(before)
+        old, plain = plain, reduce(plain, event, at=1.0)
+        shown, marked = marked, reduce(marked, event, at=1.0)
+        assert marked == plain
+        if plain is not None and marked is not None:
+            assert derive(shown, marked, 1.0) == derive(old, plain, 1.0)
+    if marked is not None and plain is not None:
+        assert marked.partial - plain.partial <= _open(marked)
+
+
+def _open(state: RunState) -> set[str]:
+    return {item.id for item in (*state.messages, *state.steps) if not item.is_terminal}
