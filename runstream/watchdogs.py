@@ -44,6 +44,9 @@ class Watchdogs(Struct, frozen=True, kw_only=True):
         total: Seconds from the first sight of the run, whatever it does.
         expiry_grace: Seconds that may pass after ``expires_at`` of the run, or of its required action, before it
             counts as passed: clocks differ, and the server has to tell. ``None``: expiry is not watched.
+        silent: Seconds within which each source has to give anything at all once it is read. One that does not has
+            failed (``source.error``, and :class:`~runstream.SourceFailed` behind ``IncompleteStream``): no run is
+            known that could be told. Not for a gateway that may have nothing to tell, nor in :func:`pipeline`.
         end: Which limits end the run: ``True`` for all, or their names. It gets a
             :class:`~runstream.RunInterrupted` that names the limit, and whoever waits for it an
             :class:`~runstream.IncompleteStream`. Should it be heard of again, it goes on.
@@ -58,12 +61,13 @@ class Watchdogs(Struct, frozen=True, kw_only=True):
     idle: float | None = None
     total: float | None = None
     expiry_grace: float | None = 30.0
+    silent: float | None = None
     end: bool | Collection[str] = False
     close_sources: bool = False
     interval: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("idle", "total", "interval"):
+        for name in ("idle", "total", "silent", "interval"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name} must be a positive number of seconds, or None")

@@ -293,6 +293,7 @@ def test_a_subscriber_may_end_the_run_that_it_hears_of() -> None:
         {"idle": 0},
         {"idle": float("nan")},
         {"total": -1},
+        {"silent": 0},
         {"total": float("inf")},
         {"interval": 0},
         {"expiry_grace": -1},

@@ -15,6 +15,7 @@ from runstream.engine import Engine
 from runstream.stream.buffers import Gate
 from runstream.stream.loop_monitor import LoopMonitor
 from runstream.stream.pump import Pump
+from runstream.stream.silence import Silence
 from runstream.stream.waiters import Waiters
 from runstream.watchdogs import Watchdogs, Watcher
 
@@ -54,6 +55,7 @@ class Care:
         self._scheduler = scheduler
         self._monitor = LoopMonitor()
         self._watcher: Watcher | None = None
+        self._silence: Silence | None = None
         self._started = False
 
     @property
@@ -68,10 +70,14 @@ class Care:
         self._started = True
         self._monitor.start()
         if self._watchdogs is not None:
+            scheduler = self._scheduler or AsyncIOScheduler(asyncio.get_running_loop())
+            if self._watchdogs.silent is not None:
+                self._silence = Silence(self._watchdogs.silent, scheduler, self._pump.fail)
+                self._pump.on_read, self._pump.on_left = self._silence.begun, self._silence.left
             self._watcher = Watcher(
                 self._engine,
                 self._watchdogs,
-                self._scheduler or AsyncIOScheduler(asyncio.get_running_loop()),
+                scheduler,
                 held=lambda: not self._gate.open,
                 turn=self._pump.turns.run,
                 on_stalled=self._stalled,
@@ -82,6 +88,9 @@ class Care:
     def stop(self) -> None:
         """End."""
         self._monitor.stop()
+        if self._silence is not None:
+            self._pump.on_read = self._pump.on_left = None
+            self._silence.stop()
         if self._watcher is not None:
             self._watcher.stop()
 

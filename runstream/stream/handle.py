@@ -33,6 +33,7 @@ class SourceHandle:
         self._pump = pump
         self._task: asyncio.Task[None] | None = None
         self._removed: str | None = None
+        self._failure: SourceFailed | None = None
 
     @property
     def scope(self) -> str:
@@ -43,6 +44,11 @@ class SourceHandle:
     def done(self) -> bool:
         """Whether it has ended, or was removed."""
         return self._intake.ended
+
+    @property
+    def fed(self) -> bool:
+        """Whether it has given anything."""
+        return self._inlet.fed
 
     @property
     def waiting(self) -> bool:

@@ -62,6 +62,8 @@ class Pump:
         self._gate = gate
         self._dialect = dialect
         self._on_end = on_end
+        self.on_read: Callable[[SourceHandle], None] | None = None
+        self.on_left: Callable[[SourceHandle], None] | None = None
         self._reading = 0
         self._queue: OrderedDict[SourceHandle, None] = OrderedDict()
         self._told_waiting = False
@@ -117,6 +119,12 @@ class Pump:
             if handle._intake is intake:
                 self.remove(handle, reason)
                 return
+
+    def fail(self, handle: SourceHandle, failure: SourceFailed) -> None:
+        """Stop a source that is read, as one that has failed."""
+        if handle in self.live and handle._removed is None and handle._task is not None:
+            handle._failure = failure
+            handle._task.cancel()
 
     def remove(self, handle: SourceHandle, reason: str) -> None:
         """Stop one source."""
@@ -182,10 +190,14 @@ class Pump:
         handle._task = task
         # Not in the coroutine: one that is cancelled before its first step runs nothing of itself.
         task.add_done_callback(lambda task: self._ended(handle, task))
+        if self.on_read is not None:
+            self.on_read(handle)
 
-    def _next(self) -> None:
+    def _next(self, handle: SourceHandle) -> None:
         """A source has ended: the one that has waited longest takes its place."""
         self._reading -= 1
+        if self.on_left is not None:
+            self.on_left(handle)
         if self._queue:
             self._read(self._queue.popitem(last=False)[0])
 
@@ -193,14 +205,14 @@ class Pump:
         try:
             self._close(handle, task)
         finally:
-            self._next()
+            self._next(handle)
 
     def _close(self, handle: SourceHandle, task: asyncio.Task[None]) -> None:
         error: BaseException | None = None
         if not task.cancelled():
             error = task.exception()
         elif handle._removed is None:
-            error = SourceFailed("its task was cancelled")
+            error = handle._failure or SourceFailed("its task was cancelled")
         if error is None:
             self._finish(handle, handle._removed or "the stream ended")
             return

@@ -276,8 +276,8 @@ class RunStream:
             RuntimeError: No event loop is running.
         """
         if not self._pump.ended:
-            self._pump.start()
             self._care.start()
+            self._pump.start()
 
     async def result(self, run_id: str | None = None, *, scope: str = "") -> Run:
         """The run, as soon as it has ended, in whatever way: a failed run is a value.

@@ -189,6 +189,55 @@ async def test_a_stall_asks_for_repair() -> None:
         assert asked == [("run_1", "stalled: idle")]
 
 
+async def test_a_source_that_gives_nothing_at_all_has_failed() -> None:
+    """Nobody knows of its runs: who waits for a result is told why there is none, and the others are left alone."""
+    scheduler = VirtualTimeScheduler()
+    mute, other = Silent(name="mute"), Silent(working(), name="other")
+    async with RunStream(mute, other, watchdogs=Watchdogs(silent=30), scheduler=scheduler) as stream:
+        signals: list[Any] = []
+        stream.signals.subscribe(signals.append)
+        (waits,) = await waiting(stream.results())
+        async with asyncio.timeout(10):
+            await mute.fed.wait()
+            scheduler.advance_by(29)
+            late = stream.attach(Silent(name="late"))
+            await eventually(lambda: stream.stats.open_sources == 3, within=10)
+            scheduler.advance_by(2)
+            await eventually(lambda: stream.stats.open_sources == 2, within=10)
+            assert not late.done
+            scheduler.advance_by(30)
+            await eventually(lambda: stream.stats.open_sources == 1, within=10)
+            assert late.error is not None
+            assert late.error.reason == "it gave nothing within 30 s (silent)"
+            other.more.put_nowait(script("run_1", expires_at=None).start().end().raw_events())
+            other.more.put_nowait([])
+            with pytest.raises(IncompleteStream, match="gave nothing within 30 s"):
+                await waits
+        failed = [signal.source for signal in signals if signal.type == "source.error"]
+        assert failed == ["mute", "late"]
+    scheduler.start()
+
+
+async def test_sources_that_end_leave_no_silence_to_watch() -> None:
+    scheduler = VirtualTimeScheduler()
+    async with RunStream(watchdogs=Watchdogs(silent=30), scheduler=scheduler, max_connections=2) as stream:
+        with stream.hold():
+            stream.start()
+            for number in range(20):
+                stream.attach(working(f"run_{number}").end().raw_events())
+            await eventually(lambda: stream.stats.finished_runs == 20, within=10)
+            await eventually(lambda: stream.stats.open_sources == 0, within=10)
+            assert stream._care._silence is not None
+            assert not stream._care._silence._due
+            scheduler.advance_by(100)
+            assert stream._care._silence._timer is None
+            removed = stream.attach(Silent(name="removed"))
+            await eventually(lambda: stream.stats.open_sources == 1, within=10)
+            removed.remove()
+            await eventually(lambda: stream.stats.open_sources == 0, within=10)
+        assert stream.stats.failures == 0
+
+
 @pytest.mark.parametrize("close", [lambda stream: stream.aclose(), None], ids=["closed", "ended"])
 async def test_no_timer_outlives_the_stream(close: Callable[[RunStream], Any] | None) -> None:
     scheduler = VirtualTimeScheduler()
