@@ -325,6 +325,7 @@ class Engine:
             before = record.state
             if event.event == "thread.run.created" and (before.round or before.status is not _QUEUED):
                 record.replaying = True
+                record.saved = None  # a store must know of it, though the state is the same
             after, outcome = apply_run(before, event, at, record.replaying)
             changed = self._became(record, before, after, outcome, event, at)
             if record.replaying and (changed or asks_again(record.state, event.data)):

@@ -287,8 +287,8 @@ class Journal:
         record.paused = stored.paused
         record.interrupted = stored.interrupted
         record.stalled = stored.stalled
-        for key in stored.delivered:
-            _recall(record, key)
+        # These have served their purpose with the next put.
+        self._loose[stored.scope, stored.run_id] = [key for key in stored.delivered if _recall(record, key)]
         if self.on_restore is not None:
             self.on_restore(stored.state)
         return record
@@ -324,13 +324,11 @@ def _stored(record: RunRecord) -> StoredRun:
     )
 
 
-def _recall(record: RunRecord, key: str) -> None:
-    """Numbers that a delivered key has used up: the next fact of its kind is another one."""
+def _recall(record: RunRecord, key: str) -> bool:
+    """Note the number that a delivered key has used up, as the next fact of its kind is another one; whether it has."""
     head, _, number = key.rpartition("/")
-    if number.isdecimal():
-        if head.endswith("/paused"):
-            record.paused = int(number)
-        elif head.endswith("/interrupted"):
-            record.interrupted = max(record.interrupted, int(number))
-        elif head.endswith("/stalled"):
-            record.stalled = max(record.stalled, int(number))
+    kind = head.rpartition("/")[2]
+    if not number.isdecimal() or kind not in ("paused", "interrupted", "stalled"):
+        return False
+    setattr(record, kind, max(getattr(record, kind), int(number)))
+    return True

@@ -530,3 +530,56 @@ async def test_nothing_is_left_of_acknowledged_turns() -> None:
         assert not journal._keys
         assert not journal._loose
     assert len(calls) == 20
+
+
+async def test_noted_keys_stay_while_turns_wait() -> None:
+    """Of three signals two handlers hold the first and the second: when the first is through, the third's key stays."""
+    store, gate = MemoryStore(), asyncio.Event()
+
+    async def first(signal: RunCreated) -> None:
+        await gate.wait()
+
+    async def second(signal: MessageCreated) -> None:
+        await asyncio.Event().wait()
+
+    server = Server(HELLO, stays=True)
+    async with asyncio.timeout(10), RunStream(server, store=store, close_timeout=0.1) as stream:
+        stream.on(RunCreated, first)
+        stream.on(MessageCreated, second)
+        stream.start()
+        await eventually(lambda: server.fed == len(HELLO), 10)
+        gate.set()
+        await eventually(lambda: (found := store.get("", "run_1")) is not None and found.state is not None, 10)
+        dead, waiting = copy_of(store), copy_of(store)
+    # The end was delivered, and its state was not put: who waits for it is told all the same.
+    async with asyncio.timeout(10), RunStream(Server(HELLO, stays=True), store=waiting) as stream:
+        assert (await stream.result()).status == "completed"
+    again = facts(await read_on(dead, HELLO))
+    assert len(again) == 1
+    assert again[0].endswith("/created")
+    assert again[0].startswith("msg_")
+
+
+async def test_a_task_that_is_cancelled_from_outside_has_delivered_nothing() -> None:
+    """A loop that shuts down cancels every task: what handlers were at, and what waited for them, comes again."""
+    store, inside = MemoryStore(), asyncio.Event()
+
+    async def slow(signal: RunSignal) -> None:
+        if isinstance(signal, MessageCompleted):
+            inside.set()
+            await asyncio.Event().wait()
+
+    stream = RunStream(Server(HELLO, stays=True), store=store)
+    stream.on(RunSignal, slow)
+    stream.start()
+    async with asyncio.timeout(10):
+        await inside.wait()
+        await asyncio.sleep(0.02)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.wait(others)
+    await stream.aclose()
+    again = facts(await read_on(store, HELLO))
+    assert again[0].startswith("msg_")
+    assert again == expected(HELLO)[-len(again) :]

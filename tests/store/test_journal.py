@@ -1,0 +1,218 @@
+"""The journal at an engine: what is put, when, and what a later engine makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from runstream.core.signals import RunInterrupted, Signal
+from runstream.engine import Engine
+from runstream.fold import fold
+from runstream.intake import Intake
+from runstream.raw import RawEvent
+from runstream.store.base import StateStore
+from runstream.store.memory import MemoryStore
+from runstream.testing import Script, events_of
+from tests.core.support import asking, at
+from tests.store.support import Killed, facts
+
+HELLO = events_of("Hello there, friend.", ids=True)
+
+
+def start(store: StateStore, on_signal: Callable[[Signal], None] | None = None) -> tuple[Engine, Intake, list[Signal]]:
+    """A process: an engine with a source."""
+    seen: list[Signal] = []
+    engine = Engine(clock=lambda: 1.0, store=store)
+    engine.on_signal = on_signal or seen.append
+    return engine, engine.intake("server"), seen
+
+
+def after(raws: list[RawEvent], last: str | None) -> list[RawEvent]:
+    """What a server that resumes has still to tell."""
+    return raws[[raw.id for raw in raws].index(last) + 1 :] if last is not None else raws
+
+
+def test_nothing_is_put_at_fragments() -> None:
+    """A put is made at signals other than progress: the store sees no fragment."""
+    puts = 0
+
+    class Counting(MemoryStore):
+        def put(self, *args: Any) -> None:
+            nonlocal puts
+            puts += 1
+            super().put(*args)
+
+    raws = events_of("word " * 500, ids=True)
+    _, intake, seen = start(Counting())
+    intake.feed_all(raws)
+    assert len(seen) > 500
+    assert puts <= len(facts(seen))
+
+
+def test_the_place_never_runs_ahead_of_a_state() -> None:
+    """A signal of one run moves the place of the source: what grew of other runs is put with it."""
+    one, other = Script("run_a").say("Hello there, friend."), Script("run_b").say("Hi.").end()
+    told = one.raw_events(ids=True)
+    raws = told[:-4] + other.raw_events(ids=True)
+    store = MemoryStore()
+    _, intake, _ = start(store)
+    intake.feed_all(raws)
+    _, later, _ = start(store)
+    assert later.resume_from() == raws[-1 - (raws[-1].event == "done")].id
+    kept = store.get("", "run_a")
+    assert kept is not None
+    assert kept.state is not None
+    assert kept.state.text == fold(raws).runs[0].text != ""
+
+
+def test_sources_that_never_say_connected() -> None:
+    """Told from the start again: text is not doubled, though nobody spoke of a connection."""
+    store = MemoryStore()
+    for cut in (6, 9, len(HELLO)):
+        engine, intake, _ = start(store)
+        intake.feed_all(HELLO[:cut])
+    assert engine.states()[0].text == "Hello there, friend."
+
+
+@pytest.mark.parametrize("ids", [True, False])
+def test_what_is_filled_in_after_the_end_is_put(ids: bool) -> None:
+    """Usage often comes later, without a signal: with the next put of its source it is kept."""
+    done = at("completed", 5, completed_at=9)
+    more = at("completed", 5, completed_at=9, usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3})
+    store = MemoryStore()
+    _, intake, _ = start(store)
+    intake.connected()
+    intake.feed_all([at("in_progress", 5), done, more])
+    intake.end()
+    kept = store.get("", "run_1")
+    assert kept is not None
+    assert kept.state is not None
+    assert kept.state.usage is not None
+    assert kept.state.usage.total_tokens == 3
+
+
+def test_numbers_of_delivered_keys_are_used_up() -> None:
+    """Killed between the interruptions of two runs: the next interruption of the first is another fact."""
+    store, seen = MemoryStore(), list[str]()
+
+    def take(signal: Signal) -> None:
+        if isinstance(signal, RunInterrupted):
+            if signal.run_id == "run_b":
+                raise Killed
+            seen.append(signal.key)
+
+    _, intake, _ = start(store, take)
+    told = [Script(f"run_{name}").start().raw_events(ids=True) for name in "ab"]
+    intake.feed_all(told[0] + told[1])
+    with pytest.raises(Killed):
+        intake.end()
+    assert seen == ["run_a/interrupted/1"]
+    _, intake, later = start(store)
+    intake.end()
+    assert [s.key for s in later if isinstance(s, RunInterrupted)] == ["run_a/interrupted/2", "run_b/interrupted/1"]
+
+
+def test_a_pause_that_was_told_is_not_told_again() -> None:
+    """The round for which it was told is kept."""
+    store = MemoryStore()
+    raws = [at("in_progress", 5), asking("call_1")]
+    keys = []
+    for _ in range(2):
+        _, intake, seen = start(store)
+        intake.feed_all(raws)
+        intake.end()
+        keys += facts(seen)
+    assert keys.count("run_1/paused/1") == 1
+
+
+def test_a_replay_that_was_under_way_is_still_one() -> None:
+    """Servers that give no `started_at`: what was told before the request is old, after a restart too."""
+    told = [at("queued"), at("in_progress"), asking("call_1", started_at=None), at("queued")]
+    told[0] = RawEvent("thread.run.created", told[0].data, last_id="7")
+    store = MemoryStore()
+    _, intake, _ = start(store)
+    intake.connected()
+    intake.feed_all([*told, told[0]])
+    intake.disconnected("gone")
+    engine, intake, again = start(store)
+    intake.feed(told[1])
+    assert engine.states()[0].status == "queued"
+    assert facts(again) == []
+
+
+def test_what_watchdogs_say_is_kept_without_the_state() -> None:
+    """`run.stalled` belongs to no source: its key is noted at once, and the state waits for its source's place."""
+    store = MemoryStore()
+    cut = next(n for n, raw in enumerate(HELLO) if raw.event == "thread.message.delta") + 2
+    engine, intake, seen = start(store)
+    intake.feed_all(HELLO[:cut])
+    record = engine.record("", "run_1")
+    assert record is not None
+    engine.stalled(record, 5.0, "idle")
+    assert seen[-1].key == "run_1/stalled/1"
+    engine, intake, again = start(store)
+    record = engine.record("", "run_1")
+    assert record is not None
+    engine.stalled(record, 5.0, "idle")
+    assert again[-1].key == "run_1/stalled/2"
+    intake.resume_from()
+    intake.feed_all(after(HELLO, intake.last_id))
+    assert engine.states()[0].text == "Hello there, friend."
+    kept = store.get("", "run_1")
+    assert kept is not None
+    assert kept.stalled == 2
+    assert kept.delivered == ()
+
+
+def test_scopes_are_kept_apart() -> None:
+    """The same ids in two scopes are two runs and two sources."""
+    store = MemoryStore()
+    for scope in ("a", "b"):
+        engine = Engine(store=store)
+        seen: list[Signal] = []
+        engine.on_signal = seen.append
+        engine.intake("server", scope=scope).feed_all(HELLO)
+        assert facts(seen) == facts(fold(HELLO).signals)
+        assert [state.scope for state in engine.states()] == [scope]
+
+
+def test_a_callback_that_raises_leaves_its_event_unput() -> None:
+    """At an engine, what a callback raises comes through: for the store the event was not received."""
+    store = MemoryStore()
+
+    def take(signal: Signal) -> None:
+        if signal.key.endswith("/created") and signal.key.startswith("msg"):
+            raise ZeroDivisionError
+
+    _, intake, _ = start(store, take)
+    with pytest.raises(ZeroDivisionError):
+        intake.feed_all(HELLO)
+    _, intake, seen = start(store)
+    intake.feed_all(after(HELLO, intake.resume_from()))
+    assert facts(seen)[0].startswith("msg")
+
+
+def test_forgotten_runs_are_not_read_again() -> None:
+    """What this engine has evicted stays quiet without a look into the store."""
+    reads = 0
+
+    class Counting(MemoryStore):
+        def get(self, scope: str, run_id: str) -> Any:
+            nonlocal reads
+            reads += 1
+            return super().get(scope, run_id)
+
+    from runstream.core.limits import Limits
+
+    engine = Engine(limits=Limits(max_finished_runs=1), store=Counting())
+    seen: list[Signal] = []
+    engine.on_signal = seen.append
+    intake = engine.intake("server")
+    for number in range(3):
+        intake.feed_all(events_of("Hi.", run_id=f"run_{number}"))
+    before, told = reads, len(seen)
+    intake.feed_all(events_of("Hi.", run_id="run_0"))
+    assert (reads, len(seen)) == (before, told)
+    assert engine.stats().late
