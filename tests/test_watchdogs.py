@@ -214,6 +214,29 @@ def test_an_ended_run_is_given_up_until_it_is_heard_of_again() -> None:
     assert [signal.type for signal in house.signals][-2:] == ["run.completed", "source.ended"]
 
 
+@pytest.mark.parametrize("enveloped", [False, True])
+def test_a_fragment_takes_a_given_up_run_up_again(enveloped: bool) -> None:
+    """Also by the shortest way that fragments may go."""
+    house = House(Watchdogs(idle=10, end=True))
+    house.tell(working())
+    house.intake.feed(RawEvent("thread.message.created", b'{"id":"msg_g","run_id":"run_1","content":[]}'))
+    data = b'{"id":"msg_g","delta":{"content":[{"index":0,"type":"text","text":{"value":"word "}}]}}'
+    fragment = RawEvent("thread.message.delta", data)
+    if enveloped:
+        fragment = RawEvent(data=b'{"event":"thread.message.delta","data":' + data + b"}")
+    for _ in range(3):
+        house.intake.feed(fragment)
+    assert len(house.wait(13)) == 1
+    assert not house.intake.open_runs()
+    for _ in range(5):
+        house.intake.feed(fragment)
+        assert house.engine.given_up("run_1") is None
+        assert not house.wait(8)
+    assert [state.text for state in house.intake.open_runs()] == ["word " * 8]
+    house.intake.end()
+    assert [signal.n for signal in house.interrupted] == [1, 2]
+
+
 def test_a_limit_that_does_not_end_leaves_the_run_alone() -> None:
     house = House(Watchdogs(idle=10, total=30, end={"total"}))
     house.tell(working())
