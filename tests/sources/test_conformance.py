@@ -146,6 +146,22 @@ async def test_what_a_subscriber_raises_comes_through_and_lets_go(rig: Rig) -> N
         await eventually(lambda: not served.open, within=WITHIN)
 
 
+@pytest.mark.parametrize("rig", those())
+async def test_what_is_raised_on_connecting_comes_through_and_lets_go(rig: Rig) -> None:
+    class TheirOwn(BaseException):
+        pass
+
+    class Refusing(FakeInlet):
+        def connected(self, attempt: int = 0) -> None:
+            raise TheirOwn
+
+    async with asyncio.timeout(WITHIN), rig.serve(Script(hold=rig.holds)) as served:
+        source = served.make()
+        with pytest.raises(TheirOwn):
+            await source.run(Refusing())
+        await eventually(lambda: not served.open, within=WITHIN)
+
+
 @pytest.mark.parametrize("rig", those(events=True))
 async def test_an_end_while_a_run_is_live_is_no_success(rig: Rig) -> None:
     async with rig.serve(Script(items=LIVE)) as served:

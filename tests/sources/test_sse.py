@@ -492,6 +492,22 @@ async def test_a_post_that_may_have_arrived_is_not_sent_again(respond: Respond, 
     assert len(peer.requests) == 1
 
 
+async def test_a_post_is_not_replaced_for_its_age() -> None:
+    """It could not be sent again."""
+
+    async def respond(exchange: Exchange, number: int) -> None:
+        await exchange.event("a")
+        await asyncio.sleep(0.3)
+        await exchange.event("b")
+        inlet.live = False
+
+    inlet = FakeInlet(live=True)
+    policy = Reconnect(max_connection_age=0.05)
+    async with http_serving(respond) as peer:
+        await read(peer.url, inlet, method="POST", reconnect=policy)
+    assert inlet.data == [b"a", b"b"]
+
+
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 async def test_a_gateway_that_is_busy_does_not_say_that_nothing_was_done(status: int) -> None:
     async with http_serving(answers=[(status, {}, b"busy")]) as peer:
@@ -627,15 +643,20 @@ async def test_the_media_type_may_have_parameters_and_a_run_may_be_created(kind:
 
 
 async def test_the_body_of_an_error_is_read_to_a_bound_only() -> None:
+    sent = 0
+
     async def respond(exchange: Exchange, number: int) -> None:
+        nonlocal sent
         await exchange.start(404, content_type="text/plain")
         while True:
-            await exchange.send(b"x" * 1000)
+            await exchange.send(b"x" * 10_000)
+            sent += 10_000
 
     async with http_serving(respond) as peer:
         failed = await failure(peer.url)
         await eventually(lambda: not peer.open, within=10)
     assert failed.reason.endswith("404 Not Found")
+    assert sent < 20_000_000  # what both sides' socket buffers may hold
 
 
 async def test_credentials_that_expired_are_asked_for_once_more() -> None:
