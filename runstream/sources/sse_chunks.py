@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from typing import TypeAlias
 
 from runstream.sources.base import Inlet
+from runstream.sources.batches import feed_batches
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
 
 __all__ = ["Chunks", "SseChunks"]
@@ -64,13 +65,10 @@ class SseChunks:
                 if not isinstance(chunk, bytes | bytearray | memoryview):
                     raise TypeError(f"a chunk of an event stream is bytes, not {type(chunk).__name__}")
                 parser.at = time.time()
-                for item in parser.feed(bytes(chunk)):
-                    inlet.feed(item)
-                await inlet.ready()
+                await feed_batches(inlet, parser.feed(bytes(chunk)))
         finally:
             await pieces.aclose()
-        for item in parser.close():
-            inlet.feed(item)
+        await feed_batches(inlet, parser.close())
 
 
 async def _pieces(chunks: Chunks) -> AsyncGenerator[Chunk, None]:

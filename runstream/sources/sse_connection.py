@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 from runstream.raw import RawEvent
 from runstream.sources.attempts import Loss
 from runstream.sources.base import Inlet
+from runstream.sources.batches import feed_batches
 from runstream.sources.http_client import HttpClient
 from runstream.sources.refusals import Refused, http_refusal, server_message
 from runstream.sources.sse_parser import RawItem, SSEParser
@@ -145,7 +146,6 @@ async def read_stream(
         return Loss(reason=reason, received=received, last=key, base=base, **more)
 
     deadline = None if age is None else asyncio.get_running_loop().time() + age
-    feed, ready, clock = inlet.feed, inlet.ready, time.time
     async with aclosing(response.aiter_bytes()) as chunks:
         try:
             while True:
@@ -162,20 +162,17 @@ async def read_stream(
                     return loss("the connection broke off")
                 if chunk is None:
                     break
-                parser.at = clock()
+                parser.at = time.time()
                 items = parser.feed(chunk)
-                for item in items:
-                    feed(item)
                 if items:
                     received += len(items)
                     last = items[-1]
+                    await feed_batches(inlet, items)
                     if ends_with_done and _is_done(last) and not inlet.live:
                         return loss("the server said that it is done", normal=True)
-                await ready()
         finally:
             await response.aclose()
-    for item in parser.close():
-        feed(item)
+    await feed_batches(inlet, parser.close())
     # Only a body that says where it ends can be told from one that was cut off; half an event says it too.
     if parser.discarded and not ({"content-length", "transfer-encoding"} & {name.lower() for name in response.headers}):
         return loss("the connection broke off within an event")

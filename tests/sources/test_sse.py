@@ -802,6 +802,28 @@ async def test_while_the_pipeline_is_held_the_sender_is_held_and_nothing_piles_u
         await inlet.until(held + 10, within=10)  # and goes on, with nothing lost
 
 
+async def test_a_piece_with_thousands_of_events_is_held_in_the_midst() -> None:
+    """A few kilobytes on the wire may hold more events than a bounded buffer takes."""
+
+    def hold(item: RawItem) -> None:
+        if len(inlet.items) == 1000:
+            inlet.gate.clear()
+
+    inlet = FakeInlet(on_feed=hold)
+    body = gzip.compress(block("x").encode() * 20_000)
+    async with (
+        http_serving(saying(body, headers={"Content-Encoding": "gzip"})) as peer,
+        reading(peer.url, inlet) as task,
+    ):
+        await inlet.until(1000, within=10)
+        await asyncio.sleep(0.2)
+        assert len(inlet.items) < 1100
+        inlet.gate.set()
+        async with asyncio.timeout(20):
+            await task
+    assert len(inlet.items) == 20_000
+
+
 @pytest.mark.parametrize("held", [False, True])
 async def test_cancelling_closes_the_connection_soon(held: bool) -> None:
     sent = [0]
