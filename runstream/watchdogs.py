@@ -41,7 +41,7 @@ class Watchdogs(Struct, frozen=True, kw_only=True):
             that says nothing new (polling answers so); keep-alives and pings concern no run and do not count.
             Neither does time in which the run waits for action, in which a subscriber holds the sources, in which
             the event loop stood still, or in which the run has no source.
-        total: Seconds from the first sight of the run, whatever it does.
+        total: Seconds from the first sight of the run in this process, whatever it does.
         expiry_grace: Seconds that may pass after ``expires_at`` of the run, or of its required action, before it
             counts as passed: clocks differ, and the server has to tell. ``None``: expiry is not watched.
         silent: Seconds within which each source has to give anything at all once it is read. One that does not has
