@@ -23,6 +23,7 @@ _LIMITS: Final = ("idle", "total", "expires_at", "action_expires_at")
 _SWEEPS: Final = 10  # within the shortest limit
 _LONGEST: Final = 5.0  # seconds between sweeps at most
 _SHORTEST: Final = 0.01
+_FETCH: Final = 30.0  # seconds that a fetch may put off the end of a run
 
 
 class Watchdogs(Struct, frozen=True, kw_only=True):
@@ -49,7 +50,9 @@ class Watchdogs(Struct, frozen=True, kw_only=True):
             known that could be told. Not for a gateway that may have nothing to tell, nor in :func:`pipeline`.
         end: Which limits end the run: ``True`` for all, or their names. It gets a
             :class:`~runstream.RunInterrupted` that names the limit, and whoever waits for it an
-            :class:`~runstream.IncompleteStream`. Should it be heard of again, it goes on.
+            :class:`~runstream.IncompleteStream`. Should it be heard of again, it goes on. Where ``fetch_run`` is given
+            the run is fetched first, for 30 seconds at most, and ended if that brings nothing of it (``"idle"``), or
+            not its end (the other limits).
         close_sources: Whether the source of a run that was ended so is removed too, if it has no other open run.
             Right where each run has a connection of its own; wrong for a gateway that tells of many.
         interval: Seconds between two looks, instead of a tenth of the shortest limit.
@@ -96,7 +99,7 @@ class Watchdogs(Struct, frozen=True, kw_only=True):
 class _Watch:
     """What is known of a watched run from one sweep to the next; it hangs on the run's record, and goes with it."""
 
-    __slots__ = ("action", "born", "expires", "heard", "silent", "state", "total")
+    __slots__ = ("action", "born", "ending", "expires", "heard", "silent", "since", "state", "total")
 
     def __init__(self, state: RunState, now: float, own: float) -> None:
         self.state = state
@@ -106,6 +109,8 @@ class _Watch:
         self.total = False  # whether that was told
         self.expires: float | None = None  # the time of expiry that was told
         self.action: float | None = None
+        self.ending = ""  # the limit that ends it unless the fetch that goes on brings something
+        self.since = 0.0  # when it passed that
 
 
 class Watcher:
@@ -121,6 +126,7 @@ class Watcher:
         turn: Runs a call among those that feed the engine.
         on_stalled: Told each stall: the run's state, and the limit.
         on_end: Told each run that is ended: its record, the source's intake, the reason.
+        fetching: Whether a run is being fetched because of a stall; then it is ended only if that brings nothing.
     """
 
     def __init__(
@@ -133,7 +139,9 @@ class Watcher:
         turn: Callable[..., None] = lambda call, *args: call(*args),
         on_stalled: Callable[[RunState, str], None] | None = None,
         on_end: Callable[[RunRecord, Any, str], None] | None = None,
+        fetching: Callable[[RunState], bool] = lambda state: False,
     ) -> None:
+        self._fetching = fetching
         self.on_stalled = on_stalled
         self._engine = engine
         self._dogs = watchdogs
@@ -191,7 +199,7 @@ class Watcher:
         for record in self._engine.open_records():
             open_runs = True
             limits = self._passed(record, now, unix)
-            if limits:
+            if limits or record.watch.ending:
                 stalled.append((record, limits))
         # What subscribers do when they hear of it may change the engine's tables.
         for record, limits in stalled:
@@ -214,9 +222,12 @@ class Watcher:
         if record.heard or watch.state is not state:
             watch.state, watch.heard, watch.silent = state, own, False
             record.heard = False
+            if watch.ending == "idle":
+                watch.ending = ""
         waits = state.run.requires_action
         left = record.intake is None or record.intake.ended
         if record.given_up is not None or (left and not waits):
+            watch.ending = ""
             return []  # it is told to be interrupted, and nobody is there to be heard
         found = []
         dogs = self._dogs
@@ -256,11 +267,24 @@ class Watcher:
             self._engine.stalled(record, idle, limit)
             if self.on_stalled is not None:
                 self.on_stalled(record.state, limit)
-            if self._dogs.ends(limit) and not record.state.is_terminal and record.given_up is None:
-                intake, reason = record.intake, self._reason(record.state, limit)
-                self._engine.give_up(record, reason)
-                if self._on_end is not None and intake is not None:
-                    self._on_end(record, intake, reason)
+            if self._dogs.ends(limit):
+                record.watch.ending, record.watch.since = limit, self._swept
+                self._end(record)
+        if not limits:
+            self._end(record)
+
+    def _end(self, record: RunRecord) -> None:
+        """End a run that has passed a limit, unless a fetch may still tell what became of it."""
+        state, watch = record.state, record.watch
+        if state.is_terminal or record.given_up is not None:
+            return
+        if self._fetching(state) and self._swept - watch.since < _FETCH:
+            return
+        limit, watch.ending = watch.ending, ""
+        intake, reason = record.intake, self._reason(state, limit)
+        self._engine.give_up(record, reason)
+        if self._on_end is not None and intake is not None:
+            self._on_end(record, intake, reason)
 
     def _reason(self, state: RunState, limit: str) -> str:
         dogs = self._dogs

@@ -35,6 +35,7 @@ class Care:
 
     Attributes:
         repair: Called for each stall with the run's state and the limit.
+        fetching: Whether a run is being fetched.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Care:
         scheduler: abc.SchedulerBase | None,
     ) -> None:
         self.repair: Callable[[RunState, str], None] | None = None
+        self.fetching: Callable[[RunState], bool] = lambda state: False
         self._engine = engine
         self._pump = pump
         self._gate = gate
@@ -82,6 +84,7 @@ class Care:
                 turn=self._pump.turns.run,
                 on_stalled=self._stalled,
                 on_end=self._ended,
+                fetching=self.fetching,
             )
             self._watcher.start()
 

@@ -127,6 +127,10 @@ class Repairs:
         job.add_done_callback(lambda job: self._done(key, job))
         self._pump.hold()
 
+    def fetching(self, state: RunState) -> bool:
+        """Whether a run is being fetched, or about to be."""
+        return key_of(state) in self._jobs
+
     async def close(self) -> None:
         """Fetch nothing more, and leave nothing behind."""
         self._closed = True

@@ -101,7 +101,7 @@ class RunStream:
         self._waiters = Waiters(engine.states, engine.state, engine.given_up)
         self._care = Care(engine, self._pump, gate, self._waiters, watchdogs, scheduler)
         self._repairs = Repairs(engine, self._pump, gate, fetch_run)
-        self._care.repair = self._repairs.repair
+        self._care.repair, self._care.fetching = self._repairs.repair, self._repairs.fetching
         self._channels = Channels(engine, self._failures, self._waiters)
         held = engine.limits.max_open_runs + engine.limits.max_finished_runs
         journal = engine.journal

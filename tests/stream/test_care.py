@@ -11,7 +11,9 @@ import pytest
 from reactivex.scheduler import VirtualTimeScheduler
 from structlog.testing import capture_logs
 
+from runstream import Repair
 from runstream.core.signals import RunCompleted, RunInterrupted, RunStalled
+from runstream.core.state import RunState
 from runstream.errors import IncompleteStream
 from runstream.raw import RawEvent
 from runstream.sources.base import Inlet
@@ -187,6 +189,52 @@ async def test_a_stall_asks_for_repair() -> None:
             await source.fed.wait()
         scheduler.advance_by(10)
         assert asked == [("run_1", "stalled: idle")]
+
+
+@pytest.mark.parametrize("limit", ["idle", "total"])
+@pytest.mark.parametrize("found", ["completed", "in_progress", "nothing", "hangs"])
+async def test_a_run_is_fetched_before_it_is_ended(limit: str, found: str) -> None:
+    """What the fetch brings decides: an end is an end, a sign of life ends the silence, though not the total time."""
+    scheduler = VirtualTimeScheduler()
+    source, asked, answer = Silent(working()), asyncio.Event(), asyncio.Event()
+
+    async def fetch(state: RunState) -> Any:
+        asked.set()
+        await answer.wait()
+        if found == "hangs":
+            await asyncio.sleep(3600)
+        told = working()
+        return None if found == "nothing" else (told.end() if found == "completed" else told).run
+
+    dogs = Watchdogs(**{limit: 10.0}, end=True)  # type: ignore[arg-type]
+    repair = Repair(fetch_run=fetch, reconnect=None)
+    async with RunStream(source, watchdogs=dogs, scheduler=scheduler, fetch_run=repair) as stream:
+        (waits,) = await waiting(stream.result())
+        async with asyncio.timeout(20):
+            await source.fed.wait()
+            scheduler.advance_by(12)
+            await asked.wait()
+            scheduler.advance_by(5)
+            assert stream.stats.stalled == 1
+            assert not waits.done()
+            answer.set()
+            if found == "hangs":
+                scheduler.advance_by(20)
+                assert not waits.done()
+                scheduler.advance_by(10)
+            else:
+                await eventually(lambda: not stream._repairs._jobs, within=10)
+                scheduler.advance_by(2)
+            await asyncio.sleep(0)
+            if found == "completed":
+                assert (await waits).is_complete
+            elif found == "in_progress" and limit == "idle":
+                assert not waits.done()
+                assert not stream._engine.given_up("run_1")
+            else:
+                with pytest.raises(IncompleteStream, match=limit):
+                    await waits
+        waits.cancel()
 
 
 async def test_a_source_that_gives_nothing_at_all_has_failed() -> None:
