@@ -1,5 +1,5 @@
-"""What the core costs, as ratios in one run: the whole pipeline against bare typed decoding of the same messages,
-and one more fragment of text against the length of the message and the number of messages in the run.
+"""What the core costs: the whole pipeline against bare typed decoding of the same messages, and one more fragment of
+text against the length of the message and the number of messages in the run.
 
 Run: python benchmarks/core.py [rounds]. Prints a Markdown table; each contender's result is checked first.
 """
@@ -14,14 +14,17 @@ from typing import Any, Union
 
 import msgspec
 import reactivex as rx
+from pairing import Ratio, Row, paired, ratio_of, table
 from reactivex.subject import Subject
+from streams import messages
 
 from runstream import Engine, RawEvent, RunState, fold, pipeline
 from runstream.events import EVENT_TYPES
 from runstream.model.base import decode_hook
 from runstream.testing import script
 
-ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+__all__ = ["bare", "growth_rows", "pipeline_rows"]
+
 RUNS = 30
 
 # Bare typed decoding: one call a message, into the events that the pipeline works on; nothing is kept.
@@ -31,60 +34,67 @@ bare_decode = msgspec.json.Decoder(
 ).decode
 
 
-def life_cycle(run_id: str, words: int = 200) -> list[RawEvent]:
-    """A realistic run of about 210 events, as WebSocket messages: snapshots of 1.5 kB, fragments of 0.2 kB."""
-    told = script(
-        run_id,
-        instructions="You are a helpful assistant that answers in a friendly and concise way. " * 8,
-        tools=[{"type": "code_interpreter"}, {"type": "file_search"}],
-    )
-    told.start().say("word " * words, pieces=["word "] * words).end()
-    return [RawEvent(data=raw.data, at=raw.at) for raw in told.raw_events(enveloped=True) if b'"done"' not in raw.data]
+def bare() -> None:
+    """The floor of everything that reads these messages with types."""
+    for raw in messages(RUNS):
+        bare_decode(raw.data)
 
 
-def paired(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[float, float, float]:
-    """Median, smallest and largest ratio of the CPU times of two calls, taken in turn."""
-    ratios = []
-    for _ in range(ROUNDS):
-        start = time.process_time()
-        one()
-        middle = time.process_time()
-        other()
-        ratios.append((middle - start) / (time.process_time() - middle))
-    return statistics.median(ratios), min(ratios), max(ratios)
+def core() -> Engine:
+    """An engine, all of whose signals are taken."""
+    engine = Engine()
+    engine.on_signal = lambda signal: None
+    engine.intake("bench").feed_all(messages(RUNS))
+    return engine
 
 
-def pipeline_rows() -> list[tuple[str, str, tuple[float, float, float]]]:
+def core_all() -> Engine:
+    """An engine, all of whose events, states and signals are taken."""
+    engine = Engine()
+    engine.on_event = engine.on_state = engine.on_signal = lambda item: None
+    engine.intake("bench").feed_all(messages(RUNS))
+    return engine
+
+
+def through_rx() -> list[Any]:
+    """A cold Observable, one subscriber to the signals."""
+    last: list[Any] = [None]
+
+    def take(signal: Any) -> None:
+        last[0] = signal
+
+    rx.from_iterable(messages(RUNS)).pipe(pipeline()).subscribe(take)
+    return last
+
+
+def pushed_through_rx() -> None:
+    """A Subject that is pushed into, one subscriber to the signals."""
+    subject: Subject[Any] = Subject()
+    subject.pipe(pipeline()).subscribe(lambda signal: None)
+    push = subject.on_next
+    for raw in messages(RUNS):
+        push(raw)
+
+
+def pipeline_rows(rounds: int) -> list[Row]:
     """The doors against bare decoding."""
-    runs = [life_cycle(f"run_{number:05d}") for number in range(RUNS)]
-    stream = [raw for run in runs for raw in run]
+    stream = messages(RUNS)
     assert all(state.is_terminal and len(state.text) == 1000 for state in fold(stream).runs)
-
-    def bare() -> None:
-        for raw in stream:
-            bare_decode(raw.data)
-
-    def core() -> None:
-        engine = Engine()
-        engine.on_signal = lambda signal: None
-        engine.intake("bench").feed_all(stream)
-
-    def through_rx() -> None:
-        rx.from_iterable(stream).pipe(pipeline()).subscribe(lambda signal: None)
-
-    def pushed_through_rx() -> None:
-        subject: Subject[Any] = Subject()
-        subject.pipe(pipeline()).subscribe(lambda signal: None)
-        push = subject.on_next
-        for raw in stream:
-            push(raw)
-
-    for call in (bare, core, through_rx, pushed_through_rx):
-        call()
+    for engine in (core(), core_all()):
+        assert all(state.is_terminal and len(state.text) == 1000 for state in engine.states())
+    assert through_rx()[0].type == "source.ended"
+    each = len(stream) // RUNS
     return [
-        (f"core fold, {len(stream) // RUNS} events a run, against bare typed decode", "2.5", paired(core, bare)),
-        ("one Rx subscriber to the signals (`from_iterable`), against the same", "3.0", paired(through_rx, bare)),
-        ("pushed through a Subject, one Rx subscriber, against the same", "", paired(pushed_through_rx, bare)),
+        Row(f"core fold, {each} events a run, against bare typed decode", "≤ 2.3", paired(core, bare, rounds)),
+        Row("the same, events, states and signals all taken", "", paired(core_all, bare, rounds)),
+        Row(
+            "one Rx subscriber to the signals (`from_iterable`), against bare decode",
+            "≤ 2.7",
+            paired(through_rx, bare, rounds),
+        ),
+        Row(
+            "pushed through a Subject, one Rx subscriber, against the same", "", paired(pushed_through_rx, bare, rounds)
+        ),
     ]
 
 
@@ -123,13 +133,12 @@ class Growing:
         return (time.process_time() - start) / count
 
 
-def growth(long: Callable[[], float], short: Callable[[], float]) -> tuple[float, float, float]:
+def growth(long: Callable[[], float], short: Callable[[], float], rounds: int) -> Ratio:
     """Like `paired`, for calls that measure themselves."""
-    ratios = [long() / short() for _ in range(max(5, ROUNDS // 2))]
-    return statistics.median(ratios), min(ratios), max(ratios)
+    return ratio_of([long() / short() for _ in range(rounds)])
 
 
-def growth_rows() -> list[tuple[str, str, tuple[float, float, float]]]:
+def growth_rows(rounds: int) -> list[Row]:
     """One more fragment against the length of the message, and against the number of messages."""
 
     def short(read_every: int = 0) -> float:
@@ -139,30 +148,29 @@ def growth_rows() -> list[tuple[str, str, tuple[float, float, float]]]:
     check.grow(1000, read_every=100)
     assert check.state.text == "word " * 1001
     return [
-        (
+        Row(
             "a fragment at 100,000 against 1,000 in one message, unread",
-            "1.15",
-            growth(lambda: Growing(0).grow(100_000), short),
+            "≤ 1.1",
+            growth(lambda: Growing(0).grow(100_000), short, rounds),
         ),
-        (
+        Row(
             "the same, read every 100",
-            "1.25",
-            growth(lambda: Growing(0).grow(100_000, read_every=100), lambda: short(100)),
+            "≤ 1.2",
+            growth(lambda: Growing(0).grow(100_000, read_every=100), lambda: short(100), rounds),
         ),
-        (
+        Row(
             "a fragment with 100 messages in the run against 1",
-            "1.2",
-            growth(lambda: Growing(99).grow(20_000), lambda: Growing(0).grow(20_000)),
+            "≤ 1.2",
+            growth(lambda: Growing(99).grow(20_000), lambda: Growing(0).grow(20_000), rounds),
         ),
     ]
 
 
 def main() -> None:
     """Print the table."""
-    print(f"Python {sys.version.split()[0]}, msgspec {msgspec.__version__}, {ROUNDS} rounds")
-    print("\n| what | target | measured (median) | spread |\n|---|---|---|---|")
-    for what, target, (median, low, high) in [*pipeline_rows(), *growth_rows()]:
-        print(f"| {what} | {f'≤ {target}' if target else ''} | {median:.2f} | {low:.2f}-{high:.2f} |")
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    print(f"Python {sys.version.split()[0]}, msgspec {msgspec.__version__}, {rounds} rounds\n")
+    print(table([*pipeline_rows(rounds), *growth_rows(max(5, rounds // 2))]))
 
 
 if __name__ == "__main__":

@@ -15,14 +15,14 @@ from msgspec import structs
 
 from runstream.core.derive import derive, progress_signal
 from runstream.core.fulls import apply_object
-from runstream.core.growth import append, apply_delta, grown
+from runstream.core.growth import append, apply_delta, grown, plain_text
 from runstream.core.limits import Limits, Stats
 from runstream.core.reduce import apply_run
 from runstream.core.registry import RunRecord, Scope, Tombstones, Waiting
 from runstream.core.shared import Shared
-from runstream.core.signals import RunInterrupted, RunPaused, RunStalled, Signal
+from runstream.core.signals import RunInterrupted, RunPaused, RunStalled, Signal, TextDelta
 from runstream.core.snapshots import Outcome, asks_again
-from runstream.core.state import RunState
+from runstream.core.state import Live, RunState
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.dialects.base import Dialect
 from runstream.dialects.fragments import ArgumentsFragment
@@ -42,6 +42,7 @@ from runstream.events import (
 )
 from runstream.intake import Intake
 from runstream.model.base import wire_form
+from runstream.model.deltas import MessageDelta
 from runstream.model.run import RunStatus
 from runstream.model.step import RunStep
 from runstream.raw import RawEvent
@@ -406,14 +407,37 @@ class Engine:
             intake._scope.objects[event.data.id] = record
         if record.intake is not intake:
             intake.take(record)
+        live, data = record.live, event.data
+        if live is not None and live.object_id == data.id and type(data) is MessageDelta:
+            text = plain_text(data, live.part)
+            if text and live.buffer.length == record.length:
+                self._grow_text(record, live, text, at)
+                return
         before = record.state
-        after = append(before, event.data)
+        after = append(before, data)
         if after is None:
             self._count_issues(event)
             after, outcome = apply_delta(before, event, at, self.limits.max_index)
             self._became(record, before, after, outcome, event, at)
         else:
             self._grew(record, before, after, at)
+
+    def _grow_text(self, record: RunRecord, live: Live, text: str, at: float) -> None:
+        """Append to the text that grows right now; :mod:`runstream.feeding` has it written out."""
+        buffer, offset = live.buffer, record.length
+        before = record.state if self.on_change is not None else None
+        buffer.write(text)
+        buffer.last = text
+        record.length = buffer.length = offset + len(text)
+        if self.on_state is not None:
+            self.on_state(record.state)
+        if self.on_change is not None:
+            self.on_change(before, record.state, at)
+        if self.on_progress is not None:
+            self.signals += 1
+            self.on_progress(
+                TextDelta(live.run_id, live.thread_id, live.scope, at, live.object_id, live.part, offset, text)
+            )
 
     def grow_arguments(self, record: RunRecord, fragment: ArgumentsFragment, at: float) -> bool:
         """Take a plain fragment of the arguments that grow right now; whether it was one."""

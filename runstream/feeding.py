@@ -40,14 +40,16 @@ def feeders(
         scope: Its scope.
         dialect: Its decoder.
     """
-    handlers, decode, record_of = engine.handlers, dialect.feed, scope.objects.get
-    fragments: Mapping[str | None, Callable[[bytes], Any]] = getattr(dialect, "fragments", {})
-    longest: int = getattr(dialect, "fragment_bytes", 0)
+    handlers, decode, grow, record_of = engine.handlers, dialect.feed, engine.delta, scope.objects.get
+    slim: Mapping[str | None, Callable[[bytes], Any]] = getattr(dialect, "fragments", {})
+    whole: Mapping[str | None, Callable[[bytes], Any]] = getattr(dialect, "deltas", {})
+    fragment_bytes: int = getattr(dialect, "fragment_bytes", -1)
     doubts = intake.doubts
 
     def feed_all(items: Iterable[RawItem]) -> None:
         # Who listens to events wants them whole.
-        fragment_bytes = longest if engine.on_event is None else -1
+        on_event = engine.on_event
+        fragments = slim if on_event is None else whole
         event: Any
         for item in items:
             if type(item) is not RawEvent:
@@ -60,7 +62,7 @@ def feeders(
                 intake.last_id = item.last_id
             data, name = item.data, item.event
             read = fragments.get(name) if len(data) <= fragment_bytes and item.id is None else None
-            if read is not None:
+            if read is not None and on_event is None:
                 try:
                     fragment = read(data) if name is not None else read(data).data
                 except _NOT_A_FRAGMENT:
@@ -98,6 +100,19 @@ def feeders(
                                         )
                                     )
                                 continue
+            elif read is not None and on_event is not None:
+                try:
+                    event = read(data)
+                except _NOT_A_FRAGMENT:
+                    pass
+                else:
+                    if event.id is None:
+                        engine.events += 1
+                        if doubts.runs:
+                            doubts.settle(event, at)
+                        on_event(event)
+                        grow(intake, event, at)
+                        continue
             for event in decode(item):
                 engine.events += 1
                 if event.id is not None and not intake.is_new(event):

@@ -176,7 +176,7 @@ def _message_signals(old: ObjectState | None, new: ObjectState, head: _Head, pro
 def _begins(before: RunState, after: RunState, position: int) -> bool:
     """Whether a message that was empty has its first fragment, and nothing else."""
     live, length, old = after._live, after._length, before._objects
-    if live is None or live.position != position or live.part < 0 or position >= len(old):
+    if live is None or not length or live.position != position or live.part < 0 or position >= len(old):
         return False
     full: Any = old[position].full
     if old[position].parts is not None or full is None or full.content or live.buffer.length != length:

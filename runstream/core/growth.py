@@ -26,7 +26,7 @@ from runstream.model.deltas import (
 )
 from runstream.model.frozen import ABSENT_LIST
 
-__all__ = ["append", "apply_delta", "call_name", "grown", "seeded"]
+__all__ = ["append", "apply_delta", "call_name", "grown", "plain_text", "seeded"]
 
 _CHANGED: Final = Outcome.CHANGED
 
@@ -56,6 +56,18 @@ def grown(state: RunState, id: str, is_message: bool, index: int, fragment: str)
     return RunState(state._core, state._objects, live, length)
 
 
+def plain_text(delta: MessageDelta, index: int) -> str | None:
+    """What a delta appends to the text part at ``index``, if it does nothing else."""
+    content = delta.delta.content
+    if delta._wire is not None or len(content) != 1:
+        return None
+    part = content[0]
+    if type(part) is not TextPartDelta or part.index != index:
+        return None
+    text = part.text
+    return None if text is None or text.annotations else text.value
+
+
 def append(state: RunState, delta: MessageDelta | RunStepDelta) -> RunState | None:
     """The hot path: a plain fragment of the text that grows right now. ``None`` if it is anything else."""
     live = state._live
@@ -63,18 +75,9 @@ def append(state: RunState, delta: MessageDelta | RunStepDelta) -> RunState | No
         return None
     if live.is_message:
         try:
-            content = delta.delta.content  # type: ignore[union-attr]
+            fragment = plain_text(delta, live.index)  # type: ignore[arg-type]
         except AttributeError:
             return None  # a step with the id of a message
-        if len(content) != 1:
-            return None
-        part = content[0]
-        if type(part) is not TextPartDelta or part.index != live.index:
-            return None
-        text = part.text
-        if text is None or text.annotations:
-            return None
-        fragment = text.value
     else:
         try:
             details = delta.delta.step_details  # type: ignore[union-attr]

@@ -7,6 +7,7 @@ can not use becomes a :class:`~runstream.events.Reject`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Union, get_type_hints
 
 import msgspec
@@ -29,6 +30,13 @@ from runstream.raw import RawEvent
 
 __all__ = ["AssistantsDialect"]
 
+
+def _reader(kind: Any) -> Callable[[bytes], Any]:
+    """What reads the payload of an event into the event."""
+    read = decoder(get_type_hints(kind)["data"]).decode
+    return lambda data: kind(read(data))
+
+
 _envelopes = msgspec.json.Decoder(
     Union[tuple(EVENT_TYPES.values())],  # noqa: UP007 - built at run time
     dec_hook=decode_hook,
@@ -40,6 +48,10 @@ _TYPES: dict[str, type[WireStruct]] = {
     if not issubclass(kind, DoneEvent | ErrorEvent)
 }
 _DELTA_TYPES = (EVENT_TYPES["thread.message.delta"], EVENT_TYPES["thread.run.step.delta"])
+_DELTA_EVENTS: dict[str | None, Callable[[bytes], Any]] = {
+    None: msgspec.json.Decoder(Union[_DELTA_TYPES], dec_hook=decode_hook).decode,  # noqa: UP007 - built at run time
+    **{str(kind.event): _reader(kind) for kind in _DELTA_TYPES},
+}
 _PAYLOADS: dict[str, tuple[Any, Any]] = {
     name: (EVENT_TYPES[name], decoder(kind).decode) for name, kind in _TYPES.items()
 }
@@ -62,6 +74,7 @@ class AssistantsDialect:
 
     # The shortest way for the commonest events, for data of at most `fragment_bytes`; what it refuses, `feed` takes.
     fragments = FRAGMENTS
+    deltas = _DELTA_EVENTS
 
     __slots__ = ("_event", "_max_bytes", "_max_nesting", "_said", "connection", "fragment_bytes")
 

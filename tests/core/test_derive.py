@@ -583,3 +583,9 @@ def test_run_completed_carries_the_usage() -> None:
     assert isinstance(signal, RunCompleted)
     assert signal.run.usage is not None
     assert signal.run.usage.total_tokens == 7
+
+
+def test_an_empty_first_fragment_tells_nothing() -> None:
+    """Only what was appended is told, and so each offset once."""
+    found = signals_of([*STARTED, CREATED, says(""), says(""), says("a")])
+    assert [(signal.offset, signal.delta) for signal in found if isinstance(signal, TextDelta)] == [(0, "a")]

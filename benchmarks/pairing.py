@@ -1,0 +1,77 @@
+"""How the comparisons are measured: two calls in turn, many times, the ratio of their CPU times."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+__all__ = ["Ratio", "Row", "paired", "ratio_of", "table"]
+
+
+class Ratio(NamedTuple):
+    """The median of the rounds, and their smallest and largest."""
+
+    median: float
+    low: float
+    high: float
+
+
+class Row(NamedTuple):
+    """One line of the table.
+
+    Attributes:
+        what: What is compared with what.
+        target: The aim, "" where there is none; ``≥`` first where more is better.
+        ratio: What was measured.
+        note: Absolute figures, for a feeling of size.
+    """
+
+    what: str
+    target: str
+    ratio: Ratio
+    note: str = ""
+
+    @property
+    def met(self) -> str:
+        """Whether the median reaches the aim; "" where there is none."""
+        if not self.target:
+            return ""
+        sign, number = self.target.split()[:2]
+        limit = float(number.replace(",", ""))
+        return "yes" if (self.ratio.median >= limit if sign == "≥" else self.ratio.median <= limit) else "no"
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    """CPU time of this process for one call (seconds)."""
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+def paired(one: Callable[[], Any], other: Callable[[], Any], rounds: int) -> Ratio:
+    """How many times the CPU time of ``other`` one takes: measured in turn, so that a slow moment hits both."""
+    one()
+    other()
+    ratios = []
+    for _ in range(rounds):
+        gc.collect()
+        ratios.append(seconds(one) / seconds(other))
+    return ratio_of(ratios)
+
+
+def ratio_of(ratios: Iterable[float]) -> Ratio:
+    """What is told of the ratios of several rounds."""
+    found = sorted(ratios)
+    return Ratio(statistics.median(found), found[0], found[-1])
+
+
+def table(rows: Iterable[Row]) -> str:
+    """The rows as a Markdown table."""
+    lines = ["| what | aim | measured (median) | spread | reached | |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        median, low, high = (f"{value:,.{0 if row.ratio.median >= 20 else 2}f}" for value in row.ratio)
+        lines.append(f"| {row.what} | {row.target} | {median} | {low}-{high} | {row.met} | {row.note} |")
+    return "\n".join(lines)
