@@ -79,3 +79,15 @@ assert logging.getLogger().handlers == handlers
 assert not structlog.is_configured()
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+
+
+def test_the_http_client_is_imported_by_who_needs_it() -> None:
+    """It is an extra: whoever has only the core imports everything else."""
+    code = """
+import sys
+import runstream
+assert not {"httpx", "httpx2", "httpcore2"} & set(sys.modules)
+runstream.SseSource("https://gateway.example/runs")
+assert "httpx2" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
