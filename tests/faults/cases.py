@@ -11,11 +11,24 @@ from msgspec import Struct
 from tests.faults.polled import snapshots
 from tests.faults.tellings import names, together
 
-__all__ = ["CONTENT", "FAULTS", "LOSSES", "REFUSALS", "SOURCES", "Case", "Fault", "Leg", "generate", "legs", "slow"]
+__all__ = [
+    "CONTENT",
+    "FAULTS",
+    "LOSSES",
+    "REFUSALS",
+    "SOURCES",
+    "Case",
+    "Fault",
+    "Leg",
+    "generate",
+    "legs",
+    "resumes",
+    "slow",
+]
 
 # What a fault does to a connection: ends it after a part of what is to be told, answers instead of telling, or
 # changes what is told.
-_STREAMS: Final = ("ws", "sse")
+_STREAMS: Final = ("ws", "sse", "post")
 _NETWORK: Final = (*_STREAMS, "poll")
 _TOLD: Final = (*_STREAMS, "file")
 _ALL: Final = (*_NETWORK, "file")
@@ -29,7 +42,7 @@ LOSSES: Final = {
     "cut-utf8": _ALL,  # in the middle of a character
     "protocol": _STREAMS,  # what follows is no frame, no chunk
     **{f"close-{code}": ("ws",) for code in (1000, 1001, 1005, 1008, 1009, 1011, 1012, 1013, 4000, 4999)},
-    "end": ("sse",),  # a proper end
+    "end": ("sse", "post"),  # a proper end
 }
 REFUSALS: Final = {
     **{f"http-{status}": _NETWORK for status in (401, 403, 404, 429, 500, 503, 204)},
@@ -48,7 +61,7 @@ CONTENT: Final = {
     "reorder": _TOLD,  # the runs interleaved, differently on each connection where all is told again
 }
 FAULTS: Final = {**LOSSES, **REFUSALS, **CONTENT}
-SOURCES: Final = ("ws", "sse", "poll", "file")
+SOURCES: Final = ("ws", "sse", "post", "poll", "file")
 _SERVERS: Final = ("resume", "resume", "replay", "replay", "back", "onward")
 
 
@@ -66,7 +79,7 @@ class Case(Struct, frozen=True, kw_only=True):
     """Everything that a case is; its text is what repeats it.
 
     Attributes:
-        source: ``ws``, ``sse``, ``poll`` or ``file``.
+        source: ``ws``, ``sse``, ``post`` (an event stream as the answer to a POST), ``poll`` or ``file``.
         tellings: What is told.
         ids: Which events carry an id: ``all``, ``some``, ``none``.
         server: What a new connection gets: ``resume`` (what comes after the last id that the client names),
@@ -114,6 +127,11 @@ class Case(Struct, frozen=True, kw_only=True):
 def slow(case: Case) -> bool:
     """Whether time-outs are part of it: they are so short then that one may strike where nothing is wrong."""
     return case.has("hush", "stall")
+
+
+def resumes(case: Case) -> bool:
+    """Whether the client says how to go on: by a GET, where a POST had begun."""
+    return case.source != "post" or case.seed % 2 == 0
 
 
 class Leg(NamedTuple):

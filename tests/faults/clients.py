@@ -12,7 +12,7 @@ from runstream.sources.reconnect import Reconnect
 from runstream.sources.recording_source import RecordingSource
 from runstream.sources.sse import SseSource
 from runstream.sources.websocket import WebSocketSource
-from tests.faults.cases import Case, legs, slow
+from tests.faults.cases import Case, legs, resumes, slow
 from tests.faults.clean import clean
 from tests.faults.fetching import fetch
 from tests.faults.filed import write
@@ -62,8 +62,12 @@ def _websocket(case: Case, place: Place) -> Source:
 
 def _sse(case: Case, place: Place) -> Source:
     tokens = count(1)
+    posts = case.source == "post"
     return SseSource(
         place.url("http"),
+        method="POST" if posts else "GET",
+        json={"stream": True} if posts else None,
+        resume=(lambda info: Resume()) if resumes(case) and posts else None,
         name="source",
         proxy=None,
         auth=lambda: f"token-{next(tokens)}",
@@ -99,4 +103,10 @@ def _poll(case: Case, place: Place) -> Source:
     )
 
 
-_MAKERS: dict[str, Callable[[Case, Place], Source]] = {"ws": _websocket, "sse": _sse, "poll": _poll, "file": _file}
+_MAKERS: dict[str, Callable[[Case, Place], Source]] = {
+    "ws": _websocket,
+    "sse": _sse,
+    "post": _sse,
+    "poll": _poll,
+    "file": _file,
+}

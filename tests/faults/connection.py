@@ -24,6 +24,8 @@ __all__ = ["Connection"]
 
 _PATIENCE: Final = 20.0  # seconds after which even a stalled connection is given up
 _FAREWELL: Final = 1.0  # seconds for the peer to close what we closed
+# By these a server says that it did nothing with a request.
+_NOTHING_DONE: Final = ("http-401", "http-429")
 _SOUND: Final = Leg(None, (), None)
 
 
@@ -58,6 +60,9 @@ class Connection:
 
     async def serve(self) -> None:
         """Do all of it."""
+        refusal = self._leg.refusal
+        if self._head.startswith(b"POST") and (refusal is None or refusal.name not in _NOTHING_DONE):
+            self._slot.carried_out += 1
         if self._case.source == "poll" and (self._leg.refusal is None or self._leg.refusal.name not in REFUSALS):
             await self._poll(self._leg.refusal)
             return

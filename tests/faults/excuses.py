@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runstream.core.signals import SourceError
 from runstream.core.state import RunState
-from tests.faults.cases import Case, legs, slow
+from tests.faults.cases import Case, legs, resumes, slow
 from tests.faults.clean import Clean, texts_of
 from tests.faults.clients import MAX_ATTEMPTS
 from tests.faults.runner import Seen
@@ -43,7 +43,9 @@ class Excuses:
         # ends with its connection can't be told from a whole one, and a file ends where it ends.
         self._dismissed = self._failure is None and (
             case.has(*_NORMAL)
-            or (case.source == "sse" and case.has("drop", "half", "cut", "kill", "protocol", "http-204"))
+            or (case.source in {"sse", "post"} and case.has("drop", "half", "cut", "kill", "protocol", "http-204"))
+            # What a POST started is over with `[DONE]`, where no run is live.
+            or (case.source == "post" and (told.done_before or case.has("again", "twice", "junk-names")))
             or (case.source == "file" and case.has("cut"))
         )
         self._gone = self._failure is not None and self._hopeless(self._failure.reason)
@@ -65,6 +67,8 @@ class Excuses:
         """Whether the server said what ends a source for good."""
         if slow(self._case) and "it took too long" in reason:
             return True  # on a busy machine
+        if not resumes(self._case) and "the POST may have been carried out" in reason:
+            return True
         planned = legs(self._case)
         served = next((at for at, leg in enumerate(planned) if leg.refusal is None), len(planned))
         for at, leg in enumerate(planned):

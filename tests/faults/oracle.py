@@ -68,6 +68,8 @@ def _always(case: Case, seen: Seen, told: Clean, *, lossy: bool) -> list[str]:
         problems.append(f"a reject out of nothing: {seen.rejects[0].reason}")
     if seen.stats is None or seen.stats.rejected != len(seen.rejects):
         problems.append("rejects are not counted right")
+    if seen.carried_out > 1:
+        problems.append(f"{seen.carried_out} POSTs may have started a run")
     for state in seen.states:
         problems += _of_a_run(state, seen, told, lossy=lossy)
     if isinstance(seen.everything, tuple) and not (seen.states and all(state.is_terminal for state in seen.states)):

@@ -39,6 +39,7 @@ class Seen(Struct, kw_only=True):
         everything: Likewise ``results()``.
         stats: The counts.
         sent: The events that the server ever sent, whole.
+        carried_out: How many POSTs the server got that may have started something.
         hung: Whether it had to be given up.
         error: What went wrong that may never go wrong.
     """
@@ -50,6 +51,7 @@ class Seen(Struct, kw_only=True):
     everything: tuple[Run, ...] | IncompleteStream | None = None
     stats: Stats | None = None
     sent: frozenset[int] = frozenset()
+    carried_out: int = 0
     hung: bool = False
     error: str = ""
 
@@ -79,7 +81,7 @@ async def observe(case: Case, server: Server) -> Seen:
             seen.hung = True
         except Exception as error:
             seen.error = f"{type(error).__name__}: {error}"
-        seen.sent = place.slot.sent()
+        seen.sent, seen.carried_out = place.slot.sent(), place.slot.carried_out
     return seen
 
 

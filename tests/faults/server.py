@@ -48,6 +48,8 @@ async def _serve(listener: socket.socket, slots: Slots) -> None:
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, slots: Slots) -> None:
     head = await reader.readuntil(b"\r\n\r\n")
+    fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n") if b": " in line)
+    await reader.readexactly(int(fields.get(b"content-length", b"0")))  # unread, it would make our end a reset
     _, slot, line = head.split(b" ", 2)[1].decode().split("/", 2)
     case = Case.parse(unquote(line))
     await Connection(case, slots[int(slot)], head, reader, writer).serve()

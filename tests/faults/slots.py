@@ -10,7 +10,7 @@ from typing import Final
 __all__ = ["SLOTS", "Slot", "Slots"]
 
 SLOTS: Final = 64
-_HEAD: Final = struct.Struct("<II")
+_HEAD: Final = struct.Struct("<III")
 _EVENTS: Final = 4096
 _SIZE: Final = _HEAD.size + _EVENTS
 
@@ -68,12 +68,21 @@ class Slot:
 
     @position.setter
     def position(self, place: int) -> None:
-        _HEAD.pack_into(self._memory, self._start, self.connections, place)
+        _HEAD.pack_into(self._memory, self._start, self.connections, place, self.carried_out)
+
+    @property
+    def carried_out(self) -> int:
+        """How many POSTs came of which the client may not think that nothing was done."""
+        return int(_HEAD.unpack_from(self._memory, self._start)[2])
+
+    @carried_out.setter
+    def carried_out(self, count: int) -> None:
+        _HEAD.pack_into(self._memory, self._start, self.connections, self.position, count)
 
     def connect(self) -> int:
         """The number of a new connection, from 0."""
         number = self.connections
-        _HEAD.pack_into(self._memory, self._start, number + 1, self.position)
+        _HEAD.pack_into(self._memory, self._start, number + 1, self.position, self.carried_out)
         return number
 
     def note(self, number: int) -> None:
