@@ -156,10 +156,10 @@ class Connection:
             data = corrupt(Item(None, data), self._chance).data
         whole = answer(200, data, headers)
         if fault is None or kind in {"junk", "corrupt"}:
-            self._writer.write(whole)
-            if fault is None:
+            if fault is None:  # noted first: the client may be done before we are
                 self._slot.note(min(moment, len(snapshots(self._case.tellings)) - 1))
                 self._slot.position = moment + 1
+            self._writer.write(whole)
             await self._writer.drain()
             self._writer.close()
             return

@@ -65,7 +65,7 @@ class Excuses:
 
     def _hopeless(self, reason: str) -> bool:
         """Whether the server said what ends a source for good."""
-        if slow(self._case) and "it took too long" in reason:
+        if slow(self._case) and ("it took too long" in reason or "did not answer" in reason):
             return True  # on a busy machine
         if not resumes(self._case) and "the POST may have been carried out" in reason:
             return True
@@ -85,8 +85,8 @@ class Excuses:
                 if name == "http-401" and "HTTP 401" in reason and (at <= served or unauthorized > 1):
                     return True
                 # Nothing but an answer tells a server that will be there later from one that never was.
-                streams = self._case.source != "poll"
-                if streams and name in {"slam", "hush", "noise"} and at < served and "Could not connect" in reason:
+                silent = "Could not connect" in reason or "did not answer" in reason
+                if name in {"slam", "hush", "noise"} and at < served and silent and self._case.source in {"ws", "sse"}:
                     return True
             if leg.loss is not None and leg.loss.name in {"close-1008", "close-1009"} and leg.loss.name[6:] in reason:
                 return True  # without a message before it: the server will not take what we sent

@@ -11,7 +11,7 @@ from tests.faults.process import Server
 from tests.faults.runner import Stray, run_all
 from tests.faults.slots import Slots
 
-CASES = 6
+CASES = 4
 """For each kind of fault and source; some of them with two further faults."""
 
 
