@@ -23,6 +23,7 @@ from runstream.core.shared import Shared
 from runstream.core.signals import RunInterrupted, RunPaused, RunStalled, Signal, TextDelta
 from runstream.core.snapshots import Outcome, asks_again
 from runstream.core.state import Live, RunState
+from runstream.damage import mark_damaged
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.dialects.base import Dialect
 from runstream.dialects.fragments import ArgumentsFragment
@@ -244,6 +245,7 @@ class Engine:
         self.counts.rejected += 1
         if self.on_reject is not None:
             self.on_reject(Reject(raw, reason, path, intake.name))
+        mark_damaged(self, intake, raw)
 
     def _refuse(self, intake: Intake, event: Event, reason: str) -> None:
         """Give out an event that could not be used."""

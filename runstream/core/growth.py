@@ -136,6 +136,10 @@ def apply_delta(
     position = len(objects) - 1 if position < 0 else position
     core = with_object(state._core, item, at)
     live, length = _live(item, position, event, core)
+    if live is not None and core.run.requires_action:
+        # Nothing goes on while the run waits: this was told before, or is late. Nobody can say which.
+        objects = objects.set(position, ObjectState(item.id, is_message, item.full, merged, True))
+        live, length = None, 0
     return RunState(core, objects, live, length, position, event.event), _CHANGED
 
 

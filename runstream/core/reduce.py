@@ -77,6 +77,9 @@ def apply_run(
     if core is before:
         return state, worth
     live = state._live
+    if live is not None and core.run.requires_action:
+        # What it has said is whole. A fragment that comes nevertheless is looked at, and not taken by the short way.
+        return RunState(core, state._all(), None, 0, -1, event.event), worth
     if live is not None and live.thread_id != core.run.thread_id:
         live = structs.replace(live, thread_id=core.run.thread_id)
     return RunState(core, state._objects, live, state._length, -1, event.event), worth

@@ -12,7 +12,7 @@ from runstream.core.snapshots import Outcome
 from runstream.core.state import RunState
 from runstream.events import MessageDeltaEvent
 from runstream.raw import RawEvent
-from tests.core.support import RUN, at, decoded, ev, keys, signals_of, state_of
+from tests.core.support import RUN, asking, at, decoded, ev, keys, signals_of, state_of
 from tests.support.wire import (
     code_interpreter_delta,
     error_object,
@@ -189,6 +189,21 @@ def test_an_older_snapshot_takes_nothing_back() -> None:
     assert len(set(told)) == len(told)
     assert state_of([*STARTED, *moment("Hello"), *moment("Goodbye")]).text == "Goodbye"
     assert state_of([completed("He")], again).text == "He"
+
+
+def test_fragments_while_the_run_waits_are_out_of_place() -> None:
+    """Arguments are whole then: what comes nevertheless was told before, or is late, and that is marked."""
+    first = calls(function_call_delta(0, '{"a"', id="call_1", name="f"))
+    rest = calls(function_call_delta(0, ":1}"))
+    state = state_of([*STARTED, STEP, first, rest, asking("call_1")])
+    assert state.partial == frozenset()
+    assert state_of([rest], state).partial == state_of([rest, rest], state).partial == {"step_1"}
+    again = reduce(state, decoded(STEP), restart=True)
+    assert again is not None
+    again = state_of([first, rest], again)
+    assert (again.tool_calls[0].arguments, again.partial) == ('{"a":1}', frozenset())
+    done = ev("run.step.completed", step_object("step_1", RUN, tool_calls(), status="completed"))
+    assert state_of([rest, done], state).partial == frozenset()
 
 
 def test_late_deltas_change_nothing() -> None:
