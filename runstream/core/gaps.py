@@ -12,13 +12,15 @@ __all__ = ["missed"]
 
 def missed(state: RunState) -> RunState:
     """``state`` after a time in which nobody listened: what had not ended may miss pieces, until a full object or
-    a new beginning heals it. The same object where nothing can have been missed: the run has ended, or it waits.
+    a new beginning heals it. The same object where nothing can have been missed: the run has ended, or waits with
+    no message open. The calls that it waits for are whole, whether their steps have ended or not.
     """
-    if state.is_terminal or state.run.requires_action:
+    if state.is_terminal:
         return state
+    waits = state.run.requires_action
     objects = whole = settled(state)
     for position, item in enumerate(whole):
-        if not (item.partial or item.is_terminal):
+        if not (item.partial or item.is_terminal or (waits and not item.is_message)):
             objects = objects.set(position, ObjectState(item.id, item.is_message, item.full, item.parts, True))
     if objects is whole:
         return state

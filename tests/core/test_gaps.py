@@ -15,7 +15,7 @@ from runstream.events import Event, Reject
 from runstream.raw import RawEvent
 from runstream.testing import Script, scripts
 from tests.core.support import RUN, asking, at, decoded, ev, state_of
-from tests.support.wire import message_creation, message_delta, message_object, step_object, text_part
+from tests.support.wire import message_creation, message_delta, message_object, step_object, text_part, tool_calls
 
 CREATED = ev("message.created", message_object("msg_1", RUN))
 OPEN = [at("queued"), at("in_progress", 110), CREATED, ev("message.delta", message_delta("msg_1", "Hel"))]
@@ -42,11 +42,20 @@ def test_what_is_open_is_marked_and_its_text_stays() -> None:
     assert missed(state) is state
 
 
-@pytest.mark.parametrize("end", [at("completed", 110), asking("call_1")], ids=["ended", "waits"])
-def test_nothing_is_missed_of_a_run_that_has_ended_or_waits(end: RawEvent) -> None:
+@pytest.mark.parametrize(
+    "raws", [[*OPEN, at("completed", 110)], [*OPEN, ENDED, asking("call_1")]], ids=["ended", "waits"]
+)
+def test_nothing_is_missed_of_a_run_that_has_ended_or_waits(raws: list[RawEvent]) -> None:
     """The same object."""
-    state = state_of([*OPEN, end])
+    state = state_of(raws)
     assert missed(state) is state
+
+
+def test_a_message_that_is_open_while_the_run_waits() -> None:
+    """It may be that the run went on unheard: the message is marked. The calls that it asked for are whole."""
+    step = step_object("step_1", RUN, tool_calls())
+    state = missed(state_of([*OPEN, ev("run.step.created", step), asking("call_1")]))
+    assert state.partial == {"msg_1"}
 
 
 def test_being_told_again_from_the_start_heals() -> None:

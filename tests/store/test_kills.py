@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import random
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runstream.core.signals import Signal, SourceSignal, TextReplaced
+from runstream.core.limits import Limits
+from runstream.core.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta, TextReplaced
+from runstream.core.state import RunState
 from runstream.engine import Engine
+from runstream.raw import RawEvent
 from runstream.store.memory import MemoryStore
 from runstream.store.sqlite import SqliteStore
-from runstream.testing import Conversation, conversations
+from runstream.testing import Conversation, conversations, events_of
 from tests.properties.strategies import Line, lines, raws
-from tests.store.support import facts, live
+from tests.store.support import Killed, facts, live
 
 some = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -27,14 +33,14 @@ def told(signals: Iterable[Signal]) -> list[str]:
     return facts(signal for signal in signals if not isinstance(signal, TextReplaced))
 
 
-def clean(stream: Iterable[object]) -> tuple[list[str], dict[str, object]]:
+def clean(stream: Iterable[RawEvent]) -> tuple[list[str], dict[str, Any]]:
     """What comes of it in one life."""
     engine, signals = Engine(clock=lambda: 1.0), list[Signal]()
     engine.on_signal = signals.append
     intake = engine.intake("server")
     intake.connected()
     for raw in stream:
-        intake.feed(raw)  # type: ignore[arg-type]
+        intake.feed(raw)
     return told(signals), {state.run_id: state.to_dict() for state in engine.states()}
 
 
@@ -109,8 +115,6 @@ def test_the_property_would_notice_a_loss(kills: int) -> None:
         def deliver(self, scope: str, run_id: str, key: str) -> None:
             pass
 
-    from runstream.testing import events_of
-
     stream = events_of("Hello there.", calls={"look": {"at": 1}}, outputs=["x"], ids=True)
     lost = 0
     for seed in range(60):
@@ -118,3 +122,69 @@ def test_the_property_would_notice_a_loss(kills: int) -> None:
         delivered, (expected, _) = told(life.signals), clean(stream)
         lost += len(delivered) - len(expected) > life.kills
     assert lost
+
+
+@given(conversations(max_runs=2), st.integers(0, 2**16), st.booleans())
+@some
+def test_a_server_that_goes_on_from_now(conversation: Conversation, seed: int, ids: bool) -> None:
+    """What was told while nobody listened is lost; whole objects, told at last, heal it. Until then text that misses
+    pieces is marked, and no fact is delivered twice but the one in delivery.
+    """
+    chance = random.Random(seed)
+    stream = conversation.raw_events(interleaved=True, seed=seed, ids=ids)
+    whole = [raw for raw in stream if raw.event is not None and ".delta" not in raw.event]
+    _, states = clean(stream)
+    texts = {message["id"]: text_of(message) for state in states.values() for message in state["messages"]}
+    store, signals, kills, place = MemoryStore(), list[Signal](), 0, 0
+
+    def check(state: RunState) -> None:
+        for message in state.messages:
+            sound = texts[message.id].startswith(message.text)
+            assert sound or message.id in state.partial
+
+    while True:
+        left = chance.randint(1, 8) if kills < 8 else -1
+        engine = Engine(clock=lambda: 1.0, store=store, limits=Limits(max_finished_age=math.inf))
+
+        def take(signal: Signal) -> None:
+            nonlocal left
+            signals.append(signal)
+            left -= not isinstance(signal, TextDelta | ArgumentsDelta)
+            if left == 0:
+                raise Killed
+
+        engine.on_signal, engine.on_state = take, check
+        intake = engine.intake("server")
+        try:
+            intake.connected()
+            while place < len(stream):
+                place += 1
+                intake.feed(stream[place - 1])
+            intake.connected()
+            for raw in whole:
+                intake.feed(raw)
+        except Killed:
+            kills += 1
+            place += chance.randint(0, 6)
+        else:
+            break
+    repeated = Counter(told(signals)) - Counter(set(told(signals)))
+    assert repeated.total() <= kills
+    for run_id, state in states.items():
+        kept = store.get("", run_id)
+        assert kept is not None
+        assert kept.state is not None
+        found = (engine.state(run_id) or kept.state).to_dict()
+        assert found["run"] == state["run"]
+        for kind in ("messages", "steps"):
+            assert ended(found[kind]) == ended(state[kind])
+
+
+def ended(objects: Any) -> dict[str, Any]:
+    """The objects that have ended, by id: of the others only fragments told."""
+    return {one["id"]: one for one in objects if one["status"] != "in_progress"}
+
+
+def text_of(message: Any) -> str:
+    """The text of a message on the wire."""
+    return "".join(part["text"]["value"] for part in message.get("content", []) if part["type"] == "text")
