@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from runstream import (
     ActionRequired,
     IncompleteStream,
+    MemoryStore,
     PollSource,
     Reconnect,
     Repair,
@@ -26,6 +27,7 @@ from runstream import (
     Signal,
     TextDelta,
     Watchdogs,
+    WebSocketSource,
 )
 from runstream.raw import RawEvent
 from runstream.sources.answers import read_answer
@@ -33,6 +35,8 @@ from runstream.sources.base import Inlet
 from runstream.stream.repairs import usable
 from runstream.testing import Script, scripts
 from tests.support.inlet import eventually
+from tests.support.peers import serving
+from tests.support.run_api import HttpAnswer, run_api
 from tests.support.wire import Json, dumps, message_delta, message_object, run_object, text_part
 
 RUN = run_object("run_1", status="in_progress", started_at=1_790_000_001)
@@ -429,6 +433,51 @@ async def test_another_source_that_goes_on_may_have_missed_something() -> None:
         await stream.result()
     assert partial[-1] == frozenset()
     assert frozenset({"msg_1"}) in partial
+
+
+async def test_a_real_server_that_hangs_up_and_another_that_knows() -> None:
+    """A WebSocket that closes while the run lives, on every connection; the run is fetched over HTTP, from another
+    process, with a client as people have it.
+    """
+    httpx = pytest.importorskip("httpx")
+    listed = {"object": "list", "data": [message("completed", "Hello there")]}
+
+    async def hang_up(connection: Any, number: int) -> None:
+        for raw in [*START, text("Hel")] if number == 0 else [text("re")]:
+            assert raw.event is not None
+            await connection.send(b'{"event":"' + raw.event.encode() + b'","data":' + raw.data + b"}")
+
+    answers: dict[str, list[HttpAnswer]] = {
+        "/run": [(503, {"Retry-After": "0"}, "busy"), (200, {}, DONE)], "/messages": [(200, {}, listed)],
+    }  # fmt: skip
+    with run_api(answers) as url:
+        async with serving(hang_up) as peer, httpx.AsyncClient(base_url=url) as client:
+
+            async def fetch(state: RunState) -> list[Any]:
+                run, messages = await client.get("/run"), await client.get("/messages")
+                run.raise_for_status()
+                return [run.json(), messages.content]
+
+            source = WebSocketSource(peer.url, proxy=None, reconnect=Reconnect(initial=0.01, maximum=0.01))
+            stream = RunStream(source, fetch_run=Repair(fetch_run=fetch, reconnect=QUICK), on_subscriber_error="raise")
+            async with asyncio.timeout(60), stream:
+                assert (await stream.result()).is_complete
+                state = stream.latest["run_1"]
+    assert (state.text, state.partial) == ("Hello there", frozenset())
+    assert stream.stats.repairs == 1
+
+
+async def test_what_was_fetched_is_kept_in_the_store() -> None:
+    """As one turn, like what the source says; the next process needs not ask again."""
+    store = MemoryStore()
+    server = Server([DONE, message("completed", "Hello there")])
+    await told(Line(*counted([*START, text("Hel")])), fetch=server, store=store)
+    _, seen, _ = await told(Line(), store=store)
+    assert not any(isinstance(signal, RunCompleted | RunInterrupted) for signal in seen)
+    kept = store.get("", "run_1")
+    assert kept is not None
+    assert kept.state is not None
+    assert (kept.state.run.is_complete, kept.state.text, kept.state.partial) == (True, "Hello there", frozenset())
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
