@@ -21,7 +21,7 @@ from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
 from runstream.model.step import RunStep
 
-__all__ = ["decode_state", "encode_state"]
+__all__ = ["StateEncoder", "decode_state", "encode_state"]
 
 W = TypeVar("W", bound=WireStruct)
 
@@ -64,6 +64,40 @@ _decode_version: Final = msgspec.json.Decoder(_Version).decode
 
 def encode_state(state: RunState) -> bytes:
     """A state as bytes (JSON), for a store of your own; see :func:`decode_state`."""
+    return _encoded(state, [_object(item) for item in settled(state)])
+
+
+class StateEncoder:
+    """:func:`encode_state` with a memory: finished messages and steps are written again with every put.
+
+    Args:
+        size: How many of them it remembers; the oldest goes first.
+    """
+
+    def __init__(self, size: int = 1024) -> None:
+        self._size = size
+        # With the object itself, so that its id stays its own.
+        self._known: dict[int, tuple[ObjectState, msgspec.Raw]] = {}
+
+    def __call__(self, state: RunState) -> bytes:
+        known = self._known
+        objects: list[Any] = []
+        for item in settled(state):
+            found = known.get(id(item))
+            if found is not None:
+                objects.append(found[1])
+            elif item.is_terminal:
+                written = msgspec.Raw(_encode(_object(item)))
+                if len(known) >= self._size:
+                    del known[next(iter(known))]
+                known[id(item)] = (item, written)
+                objects.append(written)
+            else:
+                objects.append(_object(item))
+        return _encoded(state, objects)
+
+
+def _encoded(state: RunState, objects: list[Any]) -> bytes:
     core = state._core
     return _encode(
         _State(
@@ -76,7 +110,7 @@ def encode_state(state: RunState) -> bytes:
             core.first_seen,
             core.since,
             state.changed_by,
-            [_object(item) for item in settled(state)],
+            objects,
             core.queued,
             core.running,
             core.waiting,

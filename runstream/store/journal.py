@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import structs
 
@@ -21,42 +21,15 @@ from runstream.core.state import RunState
 from runstream.doubts import mark_missed
 from runstream.errors import StoreError
 from runstream.store.base import StateStore, StoredRun, StoredSource
+from runstream.store.turns import Delivery, Lane, RunKey, Turn, recall, stored_run
 
 if TYPE_CHECKING:
     from runstream.engine import Engine
     from runstream.store.intake import JournaledIntake
 
-__all__ = ["Delivery", "Journal"]
+__all__ = ["Journal"]
 
 T = TypeVar("T")
-RunKey: TypeAlias = tuple[str, str]  # scope, run id
-Lane: TypeAlias = tuple[str, ...]  # a run, or a source with a marker
-
-
-class Delivery:
-    """One signal on its way to its subscribers. ``waiting`` counts those who are not through with it."""
-
-    __slots__ = ("key", "run", "turn", "waiting")
-
-    def __init__(self, turn: _Turn, run: RunKey | None, key: str) -> None:
-        self.turn = turn
-        self.run = run
-        self.key = key
-        self.waiting = 1  # the synchronous subscribers
-
-
-class _Turn:
-    __slots__ = ("delivered", "keys", "lanes", "loose", "puts", "records", "source", "waiting")
-
-    def __init__(self) -> None:
-        self.records: dict[RunKey, RunRecord] = {}
-        self.keys: list[tuple[RunKey, str]] = []  # that its states, once put, make superfluous
-        self.delivered: list[Delivery] = []  # and not noted yet
-        self.waiting = 0  # deliveries
-        self.lanes: tuple[Lane, ...] | None = None  # once all its signals were told
-        self.puts: dict[RunKey, StoredRun] = {}
-        self.source: StoredSource | None = None
-        self.loose = False  # of no source: what a watchdog says
 
 
 class Journal:
@@ -76,12 +49,12 @@ class Journal:
         self.on_repeat: Callable[[Signal], None] | None = None
         self.on_restore: Callable[[RunState], None] | None = None
         self.on_failure: Callable[[StoreError], None] | None = None
-        self.turn: _Turn | None = None
+        self.turn: Turn | None = None
         self.inside = False  # a turn that somebody will close
         self._store = store
         self._engine = engine
         self._keys: dict[RunKey, dict[str, None]] = {}  # delivered, and not part of a state that was put
-        self._lanes: dict[Lane, deque[_Turn]] = {}
+        self._lanes: dict[Lane, deque[Turn]] = {}
         self._current: Delivery | None = None
         self._told_by: dict[RunKey, str] = {}  # of runs that were read: the source that spoke of them last
         self._loose: dict[RunKey, list[str]] = {}  # keys of loose turns, until the run is put
@@ -99,7 +72,7 @@ class Journal:
             return True
         turn = self.turn
         if turn is None:
-            turn = self.turn = _Turn()
+            turn = self.turn = Turn()
         run_id = getattr(signal, "run_id", None)
         run = None if run_id is None else (signal.scope, run_id)
         key = signal.key
@@ -156,7 +129,7 @@ class Journal:
         records = {**turn.records, **intake.unsaved()}
         for run, record in records.items():
             record.saved = record.state
-            turn.puts[run] = _stored(record)
+            turn.puts[run] = stored_run(record)
         source = intake.place()
         if source != intake.placed:
             turn.source = intake.placed = source
@@ -168,7 +141,7 @@ class Journal:
             return
         self._queue(turn, tuple(lanes))
 
-    def _close_loose(self, turn: _Turn) -> None:
+    def _close_loose(self, turn: Turn) -> None:
         """A turn of no source puts no state, which would be ahead of its source: its keys say it all."""
         self.turn = None
         turn.loose = True
@@ -178,7 +151,7 @@ class Journal:
         else:
             self._put(turn)
 
-    def _queue(self, turn: _Turn, lanes: tuple[Lane, ...]) -> None:
+    def _queue(self, turn: Turn, lanes: tuple[Lane, ...]) -> None:
         turn.lanes = lanes
         for lane in lanes:
             self._lanes.setdefault(lane, deque()).append(turn)
@@ -188,10 +161,10 @@ class Journal:
         """The turn broke off: its events count as not received."""
         self.turn = None
 
-    def _is_first(self, turn: _Turn) -> bool:
+    def _is_first(self, turn: Turn) -> bool:
         return all(self._lanes[lane][0] is turn for lane in turn.lanes or ())
 
-    def _advance(self, turn: _Turn) -> None:
+    def _advance(self, turn: Turn) -> None:
         ready = [turn]
         while ready:
             turn = ready.pop()
@@ -204,7 +177,7 @@ class Journal:
                 elif not queue[0].waiting and self._is_first(queue[0]):
                     ready.append(queue[0])
 
-    def _put(self, turn: _Turn) -> None:
+    def _put(self, turn: Turn) -> None:
         if turn.loose:
             self._note(turn)
             for run, key in turn.keys:
@@ -226,7 +199,7 @@ class Journal:
         if runs or turn.source is not None:
             self._guarded(lambda: self._store.put(runs, turn.source), None)
 
-    def _note(self, turn: _Turn) -> None:
+    def _note(self, turn: Turn) -> None:
         """Note the keys that were delivered, while the states that follow from them can't be put yet."""
         for delivery in turn.delivered:
             run, key = delivery.run, delivery.key
@@ -288,7 +261,7 @@ class Journal:
         record.interrupted = stored.interrupted
         record.stalled = stored.stalled
         # These have served their purpose with the next put.
-        self._loose[stored.scope, stored.run_id] = [key for key in stored.delivered if _recall(record, key)]
+        self._loose[stored.scope, stored.run_id] = [key for key in stored.delivered if recall(record, key)]
         if self.on_restore is not None:
             self.on_restore(stored.state)
         return record
@@ -308,27 +281,3 @@ class Journal:
                 raise failure from failure.__cause__
             self.on_failure(failure)
             return default
-
-
-def _stored(record: RunRecord) -> StoredRun:
-    state = record.state
-    return StoredRun(
-        scope=state.scope,
-        run_id=state.run_id,
-        state=state,
-        source=record.intake.name if record.intake is not None else "",
-        replaying=record.replaying,
-        paused=record.paused,
-        interrupted=record.interrupted,
-        stalled=record.stalled,
-    )
-
-
-def _recall(record: RunRecord, key: str) -> bool:
-    """Note the number that a delivered key has used up, as the next fact of its kind is another one; whether it has."""
-    head, _, number = key.rpartition("/")
-    kind = head.rpartition("/")[2]
-    if not number.isdecimal() or kind not in ("paused", "interrupted", "stalled"):
-        return False
-    setattr(record, kind, max(getattr(record, kind), int(number)))
-    return True

@@ -14,36 +14,11 @@ import msgspec
 
 from runstream.errors import StoreError
 from runstream.store.base import StoredRun, StoredSource
-from runstream.store.codec import decode_state, encode_state
+from runstream.store.codec import StateEncoder, decode_state
+from runstream.store.sqlite_file import explained, prepare, transaction
 
 __all__ = ["SqliteStore"]
 
-APPLICATION_ID: Final = 0x52554E53
-"""Marks the file as ours (SQLite's ``application_id``): "RUNS"."""
-
-SCHEMA_VERSION: Final = 1
-"""SQLite's ``user_version``."""
-
-_SCHEMA: Final = """
-CREATE TABLE runs (
-    number INTEGER PRIMARY KEY,
-    scope TEXT NOT NULL, run_id TEXT NOT NULL, source TEXT NOT NULL,
-    ended INTEGER NOT NULL, at REAL NOT NULL,
-    replaying INTEGER NOT NULL, paused INTEGER NOT NULL, interrupted INTEGER NOT NULL, stalled INTEGER NOT NULL,
-    state BLOB,
-    UNIQUE (scope, run_id)
-);
-CREATE INDEX runs_ended ON runs (ended, at);
-CREATE INDEX runs_source ON runs (scope, source);
-CREATE TABLE delivered (
-    scope TEXT NOT NULL, run_id TEXT NOT NULL, key TEXT NOT NULL,
-    PRIMARY KEY (scope, run_id, key)
-) WITHOUT ROWID;
-CREATE TABLE sources (
-    scope TEXT NOT NULL, name TEXT NOT NULL, last_id TEXT, counts TEXT NOT NULL, at REAL NOT NULL,
-    PRIMARY KEY (scope, name)
-) WITHOUT ROWID;
-"""
 _RUN: Final = "number, scope, run_id, source, replaying, paused, interrupted, stalled, state"
 _PUT_RUN: Final = """
 INSERT INTO runs (scope, run_id, source, ended, at, replaying, paused, interrupted, stalled, state)
@@ -101,6 +76,7 @@ class SqliteStore:
         self._max_age = max_finished_age
         self._clock = clock
         self._puts = 0
+        self._encode = StateEncoder()
         self._closed = False
         with self._said("opened"):
             if self.path != ":memory:":
@@ -108,7 +84,7 @@ class SqliteStore:
             self._db = sqlite3.connect(self.path, isolation_level=None, timeout=timeout)
         try:
             with self._said("opened"):
-                self._prepare("FULL" if full_sync else "NORMAL")
+                prepare(self._db, self.path, synchronous="FULL" if full_sync else "NORMAL")
                 self._sweep()
         except BaseException:
             self.close()
@@ -167,11 +143,11 @@ class SqliteStore:
     def put(self, runs: Sequence[StoredRun], source: StoredSource | None = None) -> None:
         """Keep runs and the place of their source, in one transaction."""
         now = self._clock()
-        with self._said("written"), self._transaction() as execute:
+        with self._said("written"), transaction(self._db) as execute:
             for run in runs:
                 key = (run.scope, run.run_id)
                 marks = (run.replaying, run.paused, run.interrupted, run.stalled)
-                state = None if run.state is None else encode_state(run.state)
+                state = None if run.state is None else self._encode(run.state)
                 execute(_PUT_RUN, (*key, run.source, run.ended, now, *marks, state))
                 execute("DELETE FROM delivered WHERE scope = ? AND run_id = ?", key)
                 for delivered in run.delivered:
@@ -189,7 +165,7 @@ class SqliteStore:
 
     def deliver(self, scope: str, run_id: str, key: str) -> None:
         """Add a key to the delivered ones of a run, in one transaction."""
-        with self._said("written"), self._transaction() as execute:
+        with self._said("written"), transaction(self._db) as execute:
             execute(_ADD_RUN, (scope, run_id, self._clock()))
             execute("INSERT OR IGNORE INTO delivered VALUES (?, ?, ?)", (scope, run_id, key))
 
@@ -208,33 +184,10 @@ class SqliteStore:
             stalled=stalled,
         )
 
-    def _prepare(self, synchronous: str) -> None:
-        execute = self._db.execute
-        version = execute("PRAGMA user_version").fetchone()[0]
-        owner = execute("PRAGMA application_id").fetchone()[0]
-        tables = execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if owner != APPLICATION_ID and (owner or version or tables):
-            raise StoreError(f"{self.path} is a database of another application: give the store a file of its own")
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{self.path} has schema version {version}, of a newer release of runstream (this one knows up to "
-                f"{SCHEMA_VERSION}): update runstream, or give another path"
-            )
-        execute("PRAGMA journal_mode = WAL").fetchone()
-        execute(f"PRAGMA synchronous = {synchronous}")
-        if not owner:
-            with self._transaction() as run:
-                # Under the lock: another process may have been quicker.
-                if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-                    for statement in filter(str.strip, _SCHEMA.split(";")):
-                        run(statement)
-                    run(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                    run(f"PRAGMA application_id = {APPLICATION_ID}")
-
     def _sweep(self) -> None:
         """Forget ended runs and silent sources that are too many or too old."""
         old = self._clock() - self._max_age
-        with self._transaction() as execute:
+        with transaction(self._db) as execute:
             gone = execute(
                 "SELECT number, scope, run_id FROM runs WHERE ended = 1 AND (at < ? OR number IN "
                 "(SELECT number FROM runs WHERE ended = 1 ORDER BY at DESC, number DESC LIMIT -1 OFFSET ?))",
@@ -246,18 +199,6 @@ class SqliteStore:
             execute("DELETE FROM sources WHERE at < ?", (old,))
 
     @contextmanager
-    def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
-        execute = self._db.execute
-        execute("BEGIN IMMEDIATE")
-        try:
-            yield execute
-            execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.rollback()
-            raise
-
-    @contextmanager
     def _said(self, what: str) -> Iterator[None]:
         """What goes wrong, said so that somebody can do something about it."""
         try:
@@ -267,7 +208,7 @@ class SqliteStore:
                 raise
             raise StoreError(f"{self.path}: {error}") from None
         except sqlite3.Error as error:
-            raise StoreError(self._explained(what, error)) from error
+            raise StoreError(explained(self.path, what, error, closed=self._closed)) from error
         except msgspec.MsgspecError as error:
             raise StoreError(f"{self.path} is damaged: move it away to start with an empty store") from error
         except OSError as error:
@@ -275,15 +216,3 @@ class SqliteStore:
                 f"{self.path} can't be {what}: {error.strerror or type(error).__name__}; "
                 "give a path in a directory that can be written to"
             ) from error
-
-    def _explained(self, what: str, error: sqlite3.Error) -> str:
-        if self._closed:
-            return f"{self.path} can't be {what}: the store was closed; close the stream first"
-        name = getattr(error, "sqlite_errorname", None) or ""
-        if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-            return f"{self.path} is no SQLite file, or damaged: move it away to start with an empty store"
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return f"{self.path} can't be {what}: another process is writing to it; one process uses a store at a time"
-        if name.startswith("SQLITE_FULL"):
-            return f"{self.path} can't be {what}: the disk is full"
-        return f"{self.path} can't be {what}: {error}"

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from runstream.store.journal import Delivery, Journal
+from runstream.store.journal import Journal
+from runstream.store.turns import Delivery
 from runstream.stream.subscribers import Holds
 
 __all__ = ["Leavers", "Receipts"]

@@ -15,7 +15,7 @@ from runstream.core.state import RunState
 from runstream.engine import Engine
 from runstream.errors import StoreError
 from runstream.raw import RawEvent
-from runstream.store.codec import decode_state, encode_state
+from runstream.store.codec import StateEncoder, decode_state, encode_state
 from runstream.testing import Conversation, conversations, events_of
 from tests.core.support import RUN, asking, at, ev, state_of
 from tests.properties.strategies import Line, lines, raws
@@ -24,6 +24,10 @@ from tests.support.wire import message_delta, message_object
 some = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
+
+
+# So small that it forgets, and for all examples, so that ids of objects are used again.
+remembering = StateEncoder(size=3)
 
 
 def again(state: RunState) -> RunState:
@@ -66,6 +70,8 @@ def check(stream: Sequence[RawEvent], cut: int, following: Sequence[RawEvent]) -
     assert [inside(state) for state in read] == [inside(state) for state in states]
     assert [state.to_dict() for state in read] == [state.to_dict() for state in states]
     assert [encode_state(again(state)) for state in read] == [encode_state(state) for state in read]
+    for state in states * 2:
+        assert remembering(state) == encode_state(state)
     for connections in (1, 2):
         assert continued(read, following, connections) == continued(states, following, connections)
 
