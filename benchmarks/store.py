@@ -35,9 +35,8 @@ def best(call: Callable[[], object], times: int, rounds: int = 5) -> float:
 
 def sizes(path: Path) -> None:
     """Puts of states of several sizes."""
-    print(
-        f"{'state':>28}  {'bytes':>9}  {'encode':>9}  {'decode':>9}  {'first put':>9}  {'put again':>9}  {'a key':>9}   (us)"
-    )
+    columns = ("bytes", "encode", "decode", "first put", "put again", "a key")
+    print(f"{'state':>28}" + "".join(f"  {name:>9}" for name in columns) + "   (us)")
     with SqliteStore(path) as store:
         for messages, characters in ((1, 200), (1, 5_000), (10, 1_000), (100, 1_000)):
             engine = Engine()
