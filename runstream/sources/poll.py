@@ -162,7 +162,7 @@ class PollSource:
             await ask.pause(self._until_next(answer, unchanged))
 
     async def _tell(self, inlet: Inlet, answer: Answer, told: dict[tuple[str, str], int]) -> bool:
-        """Feed what has changed since the last answer; whether anything has."""
+        """Feed the runs, and what else has changed since the last answer; whether anything has."""
         before = dict(told)
         told.clear()
         changed = False
@@ -171,7 +171,9 @@ class PollSource:
             told[key] = content
             if before.get(key) != content:
                 changed = True
-                inlet.feed(item.raw)
+            elif not item.is_run:  # a run that is as it was is still heard of, which watchdogs want to know
+                continue
+            inlet.feed(item.raw)
         if not answer.snapshots:
             told.update(before)
         await inlet.ready()

@@ -96,11 +96,15 @@ async def test_it_ends_on_every_end_of_the_run(status: RunStatus) -> None:
 
 
 async def test_pauses_grow_while_nothing_changes_and_start_again_with_a_change() -> None:
-    """Up to the maximum; an unchanged answer is not told again."""
+    """Up to the maximum. The run is told each time, and so is heard of; what else is unchanged is not told again."""
     retrieve, inlet = Script(*[run("queued")] * 6, run(), run(), run("completed")), FakeInlet()
     clock = await poll(retrieve, inlet, interval=1.0, max_interval=4.0, factor=2.0)
     assert clock.slept == [1.0, 2.0, 4.0, 4.0, 4.0, 4.0, 1.0, 2.0]
-    assert len(inlet.items) == 3
+    assert names(inlet) == ["thread.run.queued"] * 6 + ["thread.run.in_progress"] * 2 + ["thread.run.completed"]
+    message = message_object("msg_1", run(), status="completed")
+    script, inlet = Script(*[[run(), message]] * 4, run("completed")), FakeInlet()
+    assert (await poll(script, inlet, factor=2.0)).slept == [1.0, 2.0, 4.0, 8.0]
+    assert names(inlet).count("thread.message.completed") == 1
 
 
 async def test_jitter_shortens_pauses_by_chance_and_within_its_share() -> None:
@@ -192,8 +196,9 @@ async def test_answers_that_are_no_run_are_rejects_and_end_it_in_the_end() -> No
 async def test_no_content_means_no_change() -> None:
     """304 and `None` after a run: it is as it was."""
     inlet = FakeInlet()
-    await poll(Script(run(), None, Response(run(), 304), run(), run("completed")), inlet)
-    assert len(inlet.items) == 2
+    clock = await poll(Script(run(), None, Response(run(), 304), run(), run("completed")), inlet, factor=2.0)
+    assert len(inlet.items) == 3
+    assert clock.slept == [1.0, 2.0, 4.0, 8.0]
 
 
 async def test_the_deadline_ends_it_between_calls_and_within_one() -> None:
