@@ -51,14 +51,22 @@ def seconds(call: Callable[[], Any]) -> float:
     return time.process_time() - start
 
 
-def paired(one: Callable[[], Any], other: Callable[[], Any], rounds: int) -> Ratio:
-    """How many times the CPU time of ``other`` one takes: measured in turn, so that a slow moment hits both."""
+def paired(one: Callable[[], Any], other: Callable[[], Any], rounds: int, *, others: int = 1) -> Ratio:
+    """How many times the CPU time of ``other`` one takes: measured in turn, so that a slow moment hits both.
+
+    Args:
+        one: What is measured.
+        other: What it is measured by.
+        rounds: How often.
+        others: How many calls of ``other`` are timed together in each round, where one alone is too short.
+    """
     one()
     other()
     ratios = []
     for _ in range(rounds):
         gc.collect()
-        ratios.append(seconds(one) / seconds(other))
+        first = seconds(one)
+        ratios.append(first / (seconds(lambda: [other() for _ in range(others)]) / others))
     return ratio_of(ratios)
 
 
