@@ -1,0 +1,52 @@
+"""Everything that is compared, in one table: runstream against the handlers of the packages that people use, against
+bare decoding, and against itself as streams grow.
+
+Run: python benchmarks/compare.py [--rounds 9]. Takes some minutes. Each contender's result is checked first; the
+figures are ratios of CPU times, taken in turn in one process. Needs the extra `bench`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import platform
+import sys
+import time
+
+from core import growth_rows, pipeline_rows
+from doors import door_rows, live_rows
+from pairing import Row, table
+from peers import peer_rows
+from recorded import recorded_rows
+from scale import import_rows, memory_rows, open_rows
+
+PACKAGES = ("msgspec", "reactivex", "websockets", "openai", "azure-ai-agents")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9, help="how often each pair is measured (default: 9)")
+    rounds = parser.parse_args().rounds
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    print(f"{platform.python_implementation()} {platform.python_version()}, {versions}; {rounds} rounds\n")
+    rows: list[Row] = []
+    for part in (
+        peer_rows,
+        recorded_rows,
+        pipeline_rows,
+        door_rows,
+        live_rows,
+        growth_rows,
+        open_rows,
+        memory_rows,
+        import_rows,
+    ):
+        start = time.monotonic()
+        rows += part(rounds)
+        print(f"{part.__module__}.{part.__name__}: {time.monotonic() - start:.0f} s", file=sys.stderr)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""How cost grows: with the number of open runs, in time and in memory; what is left of ended ones; and importing."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import random
+import resource
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+from core import bare_decode
+from pairing import Ratio, Row, ratio_of, table
+from streams import open_runs
+
+from runstream import Engine, Limits, RawEvent
+
+__all__ = ["import_rows", "memory_rows", "open_rows"]
+
+MANY, FEW = 100_000, 100
+EVENTS = 100_000
+
+
+class Streaming:
+    """An engine with so many open runs, each in the middle of its message."""
+
+    def __init__(self, count: int) -> None:
+        opening, self.fragments = open_runs(count)
+        self.engine = Engine(limits=Limits(max_open_runs=count, max_tombstones=1))
+        self.engine.on_signal = lambda signal: None
+        self.intake = self.engine.intake("bench")
+        self.intake.feed_all(opening)
+        assert self.engine.stats().open_runs == count
+
+    def time(self, chosen: list[RawEvent]) -> float:
+        """CPU seconds for an event."""
+        start = time.process_time()
+        self.intake.feed_all(chosen)
+        return (time.process_time() - start) / len(chosen)
+
+
+def open_rows(rounds: int) -> list[Row]:
+    """An event with very many runs open against one with few."""
+    gc.collect()
+    gc.disable()  # a full collection of so many objects is a cost of its own, and not each event's
+    try:
+        many, few = Streaming(MANY), Streaming(FEW)
+        chance = random.Random(1)
+        streaming = [many.fragments[number * (MANY // FEW)] for number in range(FEW)] * (EVENTS // FEW)
+        anywhere = [chance.choice(many.fragments) for _ in range(EVENTS)]
+        small = few.fragments * (EVENTS // FEW)
+        rows = []
+        for what, chosen, aim in (
+            (f"{FEW} of them stream", streaming, "≤ 1.3"),
+            ("in random order (cold memory)", anywhere, "≤ 2.5"),
+        ):
+            ratio = ratio_of([many.time(chosen) / few.time(small) for _ in range(rounds)])
+            rows.append(Row(f"an event with {MANY:,} open runs against {FEW}: {what}", aim, ratio))
+        assert many.engine.stats().rejected == few.engine.stats().rejected == 0
+    finally:
+        gc.enable()
+    return rows
+
+
+def traced(make: Callable[[], Any]) -> int:
+    """Bytes that what is made holds."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        made = make()
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+        del made
+        return held
+    finally:
+        tracemalloc.stop()
+
+
+def memory_rows(rounds: int) -> list[Row]:
+    """Bytes a run: while it is open, beyond what decoding alone holds; and after it was forgotten."""
+    count = 20_000
+    created = [
+        f'{{"event":"thread.run.created","data":{{"id":"run_{number:06d}","status":"queued","thread_id":"t"}}}}'.encode()
+        for number in range(count)
+    ]
+
+    def decoded() -> Any:
+        return [bare_decode(data).data for data in created]
+
+    def held() -> Engine:
+        engine = Engine()
+        engine.intake("bench").feed_all([RawEvent(data=data, at=1.0) for data in created])
+        assert engine.stats().open_runs == count
+        return engine
+
+    def ended() -> Engine:
+        engine = Engine(limits=Limits(max_finished_runs=1))
+        engine.intake("bench").feed_all(
+            RawEvent(data=data, at=1.0) for number in range(count) for data in _whole(number)
+        )
+        assert engine.stats().evicted_runs == count - 1
+        return engine
+
+    fixed = traced(Engine)
+    engine = [float(traced(held) - traced(decoded) - fixed) / count for _ in range(2)]
+    forgotten = [float(traced(ended) - fixed) / count for _ in range(2)]
+    return [
+        Row("memory of an open run beyond its decoded Structs, before text (bytes)", "≤ 450", ratio_of(engine)),
+        Row("memory of a forgotten run, its step's and message's ids covered (bytes)", "≤ 300", ratio_of(forgotten)),
+    ]
+
+
+def _whole(number: int) -> list[bytes]:
+    run, step, message = f"run_{number:06d}", f"step_{number:06d}", f"msg_{number:06d}"
+    ends = f'"id":"{message}","run_id":"{run}","status":"completed","content":[]'
+    return [
+        f'{{"event":"thread.run.in_progress","data":{{"id":"{run}","status":"in_progress"}}}}'.encode(),
+        f'{{"event":"thread.run.step.completed","data":{{"id":"{step}","run_id":"{run}","status":"completed",'
+        f'"type":"message_creation","step_details":{{"type":"message_creation",'
+        f'"message_creation":{{"message_id":"{message}"}}}}}}}}'.encode(),
+        f'{{"event":"thread.message.completed","data":{{{ends}}}}}'.encode(),
+        f'{{"event":"thread.run.completed","data":{{"id":"{run}","status":"completed"}}}}'.encode(),
+    ]
+
+
+def import_rows(rounds: int) -> list[Row]:
+    """CPU time of a process that imports the library, less that of one that imports nothing."""
+
+    def spent(code: str) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-c", code], check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
+
+    ratios, mine = [], []
+    for _ in range(rounds + 1):
+        nothing = spent("pass")
+        one, other = spent("import runstream") - nothing, spent("import openai") - nothing
+        ratios.append(one / other)
+        mine.append(one)
+    ratio: Ratio = ratio_of(ratios[1:])  # the first one fills the caches
+    return [Row("`import runstream` against `import openai`", "≤ 0.27", ratio, f"{min(mine) * 1e3:.0f} ms")]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    rounds = parser.parse_args().rounds
+    print(table([*open_rows(rounds), *memory_rows(rounds), *import_rows(rounds)]))
