@@ -121,7 +121,11 @@ class Repairs:
         if key in self._jobs:
             self._again[key] = why
             return
-        job = asyncio.get_running_loop().create_task(self._work(key, why), name=f"runstream repair {state.run_id}")
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # a source was removed before anything was read
+        job = loop.create_task(self._work(key, why), name=f"runstream repair {state.run_id}")
         self._jobs[key] = job
         # Not in the coroutine: one that is cancelled before its first step runs nothing of itself.
         job.add_done_callback(lambda job: self._done(key, job))

@@ -480,6 +480,21 @@ async def test_what_was_fetched_is_kept_in_the_store() -> None:
     assert (kept.state.run.is_complete, kept.state.text, kept.state.partial) == (True, "Hello there", frozenset())
 
 
+def test_without_a_loop_nothing_is_fetched() -> None:
+    """A source may be removed before anything is read: then it leaves the run that the store has of it."""
+    store = MemoryStore()
+    asyncio.run(_left_in(store))
+    server = Server(DONE)
+    stream = RunStream(fetch_run=server, store=store, on_subscriber_error="raise")
+    stream.attach(Line()).remove()
+    assert server.states == []
+    assert stream.latest["run_1"].status == "in_progress"
+
+
+async def _left_in(store: MemoryStore) -> None:
+    await told(Line(*counted([*START, text("Hel")])), store=store)
+
+
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(scripts(), st.data())
 def test_whatever_is_lost_is_healed_by_what_is_fetched(script: Script, data: st.DataObject) -> None:
