@@ -18,7 +18,7 @@ from runstream.core.signals import (
 from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
 from runstream.doubts import Doubts
-from runstream.events import Event
+from runstream.events import Event, MessageEvent, StepEvent
 from runstream.feeding import feeders
 from runstream.raw import ConnectionEvent, RawEvent
 from runstream.sources.base import RawItem
@@ -77,6 +77,8 @@ class Intake:
         sighting = self._dedupe.see(event)
         self.doubts.see(event.id, sighting)  # type: ignore[arg-type]
         if sighting is Sighting.DUPLICATE:
+            if self._begins_again(event):
+                return True
             self._engine.counts.duplicates += 1
             return False
         if sighting is Sighting.CONFLICT:
@@ -84,6 +86,15 @@ class Intake:
         if isinstance(event.id, str):
             self.last_id = event.id
         return True
+
+    def _begins_again(self, event: Event) -> bool:
+        """Whether a known ``created`` begins its object again, as one without id does: in a later connection, while the
+        object is open. Its fragments may have no ids, and would count twice.
+        """
+        if self._dialect.connection == 0 or not isinstance(event, MessageEvent | StepEvent):
+            return False
+        id = event.data.id
+        return event.event.endswith(".created") and id not in self._created and self._dedupe.holds(id)
 
     def heal(self, items: Iterable[RawItem], dialect: Dialect) -> None:
         """Take in what was fetched of this source's runs; it says nothing of the source's own connection.
@@ -112,6 +123,8 @@ class Intake:
         self._created.add(id)
         # Its fragments may have ids that are known, though the event that starts it again has none, or a new one.
         self._dedupe.forget(id)
+        if event.id is not None:
+            self._dedupe.see(event)
         return True
 
     def take(self, record: RunRecord) -> None:

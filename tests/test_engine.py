@@ -529,6 +529,36 @@ def test_what_starts_again_takes_fragments_that_are_known_by_id() -> None:
     assert bench.engine.stats().duplicates == 2
 
 
+def test_a_known_created_starts_its_open_object_again() -> None:
+    """Only some events have ids: where `created` has one and its fragments have none, they must not count twice."""
+    created, *deltas = open_message("He", "llo")[-3:]
+    known = structs.replace(created, id="id_1")
+    start = open_message(created=False)
+    bench = Bench()
+    intake = bench.intake()
+    intake.connected()
+    intake.feed_all([*start, known, *deltas, known])
+    assert bench.engine.states()[0].text == "Hello"
+    assert bench.engine.stats().duplicates == 1
+    intake.connected()
+    intake.feed_all([known, *deltas, known])
+    assert bench.engine.states()[0].text == "Hello"
+    assert bench.engine.stats().duplicates == 2
+    assert len({signal.key for signal in bench.signals}) == len(bench.signals)
+
+
+def test_a_known_created_of_what_has_ended_is_a_duplicate() -> None:
+    """Whatever the connection."""
+    raws = text_run().raw_events(ids=True)
+    bench = Bench()
+    intake = bench.intake()
+    for connection in range(3):
+        intake.connected(connection)
+        intake.feed_all(raws)
+    assert bench.engine.states()[0].text == "Hello there"
+    assert bench.engine.stats().duplicates == 2 * len(raws)
+
+
 def test_a_late_created_in_the_first_connection_takes_the_text_in() -> None:
     """Where a step says whose a message is, its deltas may come before it is created: nothing is lost."""
     step = {

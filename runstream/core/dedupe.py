@@ -90,6 +90,10 @@ class Deduper:
         """Say that a run, step or message has ended."""
         self._expendable.extend(self._by_object.pop(object_id, ()))
 
+    def holds(self, object_id: str) -> bool:
+        """Whether ids of an object are known that has not ended."""
+        return object_id in self._by_object
+
     def forget(self, object_id: str) -> None:
         """Say that an object that is open is told again from its start: what came of it counts anew."""
         for id in self._by_object.pop(object_id, ()):

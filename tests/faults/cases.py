@@ -62,7 +62,7 @@ CONTENT: Final = {
 }
 FAULTS: Final = {**LOSSES, **REFUSALS, **CONTENT}
 SOURCES: Final = ("ws", "sse", "post", "poll", "file")
-_SERVERS: Final = ("resume", "resume", "replay", "replay", "back", "onward")
+_SERVERS: Final = ("resume", "resume", "replay", "replay", "back", "onward", "fetched")
 
 
 class Fault(NamedTuple):
@@ -81,9 +81,10 @@ class Case(Struct, frozen=True, kw_only=True):
     Attributes:
         source: ``ws``, ``sse``, ``post`` (an event stream as the answer to a POST), ``poll`` or ``file``.
         tellings: What is told.
-        ids: Which events carry an id: ``all``, ``some``, ``none``.
+        ids: Which events carry an id: ``all``, ``some``, ``none``; ``count``: all, and they are numbers in a row.
         server: What a new connection gets: ``resume`` (what comes after the last id that the client names),
-            ``replay`` (everything), ``back`` (from a bit before the loss), ``onward`` (from after it, with a gap).
+            ``replay`` (everything), ``back`` (from a bit before the loss), ``onward`` (from after it, with a gap);
+            ``fetched``: likewise, but the client asks for the run and is given it as it ended.
             Where it is polled, what the poll after a fault gets: the next moment of the run, its first, an earlier
             one, a later one. A file is read ``once``.
         faults: In order; each that ends a connection ends that of those before it.
@@ -114,6 +115,11 @@ class Case(Struct, frozen=True, kw_only=True):
             faults=tuple(Fault(name, int(at)) for name, at in found),
             seed=int(seed),
         )
+
+    @property
+    def identified(self) -> bool:
+        """Whether every event has an id."""
+        return self.ids in {"all", "count"}
 
     def has(self, *prefixes: str) -> bool:
         """Whether a fault's name begins so."""
@@ -185,7 +191,7 @@ def generate(source: str, count: int, seed: int, faults: Iterable[str] | None = 
         several = "reorder" in chosen or chance.random() < 0.3
         number_of = chance.randint(2, 3) if several and source != "poll" else 1
         tellings = [_telling(chance, recordings) for _ in range(number_of)]
-        ids = "none" if source == "poll" else chance.choice(("all", "all", "some", "none", "none"))
+        ids = "none" if source == "poll" else chance.choice(("all", "count", "some", "none", "none"))
         found.append(
             Case(
                 source=source,
@@ -202,7 +208,8 @@ def generate(source: str, count: int, seed: int, faults: Iterable[str] | None = 
 def _server(chance: random.Random, source: str, ids: str) -> str:
     if source == "file":
         return "once"
-    return chance.choice([server for server in _SERVERS if ids != "none" or server != "resume" or source == "poll"])
+    possible = set(_SERVERS) - ({"fetched"} if source == "poll" else {"resume"} if ids == "none" else set())
+    return chance.choice([server for server in _SERVERS if server in possible])
 
 
 def _telling(chance: random.Random, recordings: list[str]) -> str:

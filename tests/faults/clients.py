@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from itertools import count
+from typing import Any
 
+from runstream.core.state import RunState
 from runstream.sources.attempts import Resume, ResumeInfo
 from runstream.sources.base import Source
 from runstream.sources.poll import PollSource
@@ -12,6 +15,7 @@ from runstream.sources.reconnect import Reconnect
 from runstream.sources.recording_source import RecordingSource
 from runstream.sources.sse import SseSource
 from runstream.sources.websocket import WebSocketSource
+from runstream.stream.repairs import Repair
 from tests.faults.cases import Case, legs, resumes, slow
 from tests.faults.clean import clean
 from tests.faults.fetching import fetch
@@ -20,7 +24,7 @@ from tests.faults.polled import snapshots
 from tests.faults.process import Place
 from tests.faults.telling import MAX_BYTES, MAX_FRAME
 
-__all__ = ["MAX_ATTEMPTS", "make"]
+__all__ = ["MAX_ATTEMPTS", "fetching", "make"]
 
 MAX_ATTEMPTS = 6
 _SHORT = 0.1  # seconds; only where a case makes it pass
@@ -30,6 +34,19 @@ _LONG = 15.0
 def make(case: Case, place: Place) -> Source:
     """The source."""
     return _MAKERS[case.source](case, place)
+
+
+def fetching(case: Case) -> Repair | None:
+    """How the application fetches a run, where it does: it gets each run as it ends."""
+    if case.server != "fetched":
+        return None
+    runs = {moment[-1][0]["id"]: moment[-1] for name in case.tellings if (moment := snapshots((name,)))}
+
+    async def fetch(state: RunState) -> list[dict[str, Any]]:
+        await asyncio.sleep(0)
+        return list(runs[state.run_id])
+
+    return Repair(fetch_run=fetch, interval=0.0)
 
 
 def _reconnect(case: Case) -> Reconnect:

@@ -17,7 +17,7 @@ from websockets.server import ServerProtocol
 from tests.faults.cases import REFUSALS, Case, Fault, Leg, legs
 from tests.faults.polled import body, snapshots
 from tests.faults.slots import Slot
-from tests.faults.telling import Item, corrupt, junk, order, tell
+from tests.faults.telling import Item, corrupt, id_of, junk, order, tell
 from tests.faults.wire import answer, block, chunk, frame, inside_a_character, pieces
 
 __all__ = ["Connection"]
@@ -129,15 +129,15 @@ class Connection:
 
     def _start(self) -> int:
         server, position = self._case.server, self._slot.position
-        if self._number == 0 or server == "replay":
-            return 0
-        if server == "onward":
+        if not position or server == "replay":
+            return 0  # all that is lost is lost by a client that was there
+        if server in {"onward", "fetched"}:
             return position + self._chance.choice((0, 0, 1, 2, 5, 20))
         if server == "back":
             return max(0, position - self._chance.choice((0, 1, 2, 5, 20)))
         named = (line.split(b":", 1) for line in self._head.split(b"\r\n") if b":" in line)
         last = next((value.strip().decode() for name, value in named if name.lower() == b"last-event-id"), "")
-        places = {told.id: place + 1 for place, told in enumerate(order(self._case, self._number))}
+        places = {id_of(self._case, told): place + 1 for place, told in enumerate(order(self._case, self._number))}
         return places.get(last, 0)
 
     # what is polled

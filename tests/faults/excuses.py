@@ -34,7 +34,7 @@ class Excuses:
         self._corrupt = case.has("corrupt")
         # The server never tells again what was lost; or, where it is polled, what passed between two answers.
         losing = case.has(*_LOSING) or slow(case)
-        self.lossy = case.server == "onward" or (case.server == "back" and losing)
+        self.lossy = case.server in {"onward", "fetched"} or (case.server == "back" and losing)
         if case.source == "poll":
             self.lossy = case.server == "onward" or slow(case)
 
@@ -117,8 +117,8 @@ class Excuses:
         partial = id in state.partial
         cut = self.is_cut(state.run_id, state)
         lost = self.lossy or (self._corrupt and bool(self._seen.rejects))
-        if self._case.source == "poll" and "fact" not in what:
-            lost = False  # each answer tells all of it; only what passed between two of them is lost
+        if self._case.server == "fetched" or self._case.source == "poll":
+            lost = lost and "fact" in what  # each answer tells all of it; only what passed between two of them is lost
         if what == "made up":
             return [problem]
         if what == "object":
@@ -141,8 +141,8 @@ class Excuses:
         )
 
     def _twice_without_identity(self) -> bool:
-        return self._case.ids != "all" and self._case.has("twice", "again")
+        return not self._case.identified and self._case.has("twice", "again")
 
     def _told_again(self) -> bool:
         """Whether a later connection tells deltas again that have no id, from the middle of their object."""
-        return self._case.ids != "all"
+        return not self._case.identified

@@ -60,7 +60,7 @@ def judge(case: Case, seen: Seen) -> Verdict:
 def _always(case: Case, seen: Seen, told: Clean, *, lossy: bool) -> list[str]:
     """What must hold whatever the server did."""
     problems = [f"key {key} came {n} times" for key, n in Counter(s.key for s in seen.signals).items() if n > 1]
-    problems += misled(seen.signals, seen.states, replaced=case.ids != "all" and case.has("twice", "again"))
+    problems += misled(seen.signals, seen.states, replaced=not case.identified and case.has("twice", "again"))
     if sum(isinstance(signal, SourceEnded) for signal in seen.signals) != 1:
         problems.append("the source's end was not told once")
     may_reject = case.has("junk", "corrupt") or (case.source == "file" and case.has("cut"))
@@ -71,13 +71,13 @@ def _always(case: Case, seen: Seen, told: Clean, *, lossy: bool) -> list[str]:
     if seen.carried_out > 1:
         problems.append(f"{seen.carried_out} POSTs may have started a run")
     for state in seen.states:
-        problems += _of_a_run(state, seen, told, lossy=lossy)
+        problems += _of_a_run(state, seen, told, lossy=lossy, fetched=case.server == "fetched")
     if isinstance(seen.everything, tuple) and not (seen.states and all(state.is_terminal for state in seen.states)):
         problems.append("results() gave runs though one had not ended")
     return problems
 
 
-def _of_a_run(state: RunState, seen: Seen, told: Clean, *, lossy: bool) -> list[str]:
+def _of_a_run(state: RunState, seen: Seen, told: Clean, *, lossy: bool, fetched: bool) -> list[str]:
     whole = told.runs.get(state.run_id)
     if whole is None:
         return [f"run {state.run_id} was never told of"]
@@ -87,11 +87,11 @@ def _of_a_run(state: RunState, seen: Seen, told: Clean, *, lossy: bool) -> list[
     if state.is_terminal:
         if state.status != whole.status:
             problems.append(f"{state.run_id} ended {state.status}, the clean one {whole.status}")
-        if seen.sent.isdisjoint(told.terminal.get(state.run_id, ())):
+        if not fetched and seen.sent.isdisjoint(told.terminal.get(state.run_id, ())):
             problems.append(f"{state.run_id} ended {state.status} though nobody said so: a wrong success")
-        if left:
+        if left and not fetched:  # whoever fetches it is told of its end after that of its source
             problems.append(f"{state.run_id} ended and was {left[-1].type}")
-    else:
+    elif not fetched or not left:
         wanted = RunPaused if state.run.requires_action else RunInterrupted
         if len(left) != 1 or not isinstance(left[0], wanted):
             problems.append(f"{state.run_id} was left {state.status} and told of by {[s.type for s in left]}")

@@ -18,7 +18,7 @@ from runstream.model.run import Run
 from runstream.stream import RunStream
 from tests.faults.cases import Case
 from tests.faults.clean import clean
-from tests.faults.clients import make
+from tests.faults.clients import fetching, make
 from tests.faults.process import Server
 from tests.faults.telling import MAX_BYTES
 
@@ -74,7 +74,12 @@ async def observe(case: Case, server: Server) -> Seen:
     async with server.place(case) as place:
         try:
             async with asyncio.timeout(BOUND):
-                stream = RunStream(make(case, place), limits=Limits(max_message_bytes=MAX_BYTES), close_timeout=5.0)
+                stream = RunStream(
+                    make(case, place),
+                    limits=Limits(max_message_bytes=MAX_BYTES),
+                    close_timeout=5.0,
+                    fetch_run=fetching(case),
+                )
                 async with stream:
                     await _watch(stream, case, seen)
         except TimeoutError:

@@ -12,7 +12,7 @@ from runstream.server import frames_of
 from tests.faults.cases import Case, Fault, Leg
 from tests.faults.tellings import Told, interleaved
 
-__all__ = ["MAX_BYTES", "MAX_FRAME", "Item", "corrupt", "has_id", "junk", "order", "tell"]
+__all__ = ["MAX_BYTES", "MAX_FRAME", "Item", "corrupt", "id_of", "junk", "order", "tell"]
 
 MAX_BYTES = 64 * 1024
 """What the pipeline takes for one message (bytes)."""
@@ -102,9 +102,11 @@ class Item(NamedTuple):
         return frames_of([RawEvent(self.name, self.data, self.id)])[0].data
 
 
-def has_id(case: Case, told: Told) -> bool:
-    """Whether an event is told with its id."""
-    return case.ids == "all" or (case.ids == "some" and (told.number + case.seed) % 3 == 0)
+def id_of(case: Case, told: Told) -> str | None:
+    """The id with which an event is told, if any."""
+    if case.ids == "count":
+        return str(told.number)
+    return told.id if case.ids == "all" or (case.ids == "some" and (told.number + case.seed) % 3 == 0) else None
 
 
 def order(case: Case, connection: int) -> list[Told]:
@@ -125,7 +127,7 @@ def tell(case: Case, connection: int, leg: Leg, start: int) -> tuple[list[Item],
     """
     chance = case.chance("tell", connection)
     everything = [
-        Item(told.name, told.data, told.id if has_id(case, told) else None, told.number, place)
+        Item(told.name, told.data, id_of(case, told), told.number, place)
         for place, told in enumerate(order(case, connection))
     ]
     rest = everything[start:]
