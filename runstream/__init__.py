@@ -6,6 +6,7 @@ The public names, nothing else. The whole model stands in :mod:`runstream.model`
 
 from __future__ import annotations
 
+from runstream.conflate import conflate
 from runstream.connect import connect
 from runstream.core.derive import derive
 from runstream.core.limits import Limits, Stats
@@ -74,6 +75,7 @@ from runstream.events import (
     ThreadEvent,
     UnknownEvent,
 )
+from runstream.filters import only, where
 from runstream.fold import Folded, fold, fold_sources
 from runstream.intake import Intake
 from runstream.model import (
@@ -116,7 +118,10 @@ from runstream.store.memory import MemoryStore
 from runstream.store.sqlite import SqliteStore
 from runstream.stream import RunStream
 from runstream.stream.handle import SourceHandle
+from runstream.stream.handling import handles
+from runstream.stream.matching import Filters
 from runstream.stream.repairs import Repair
+from runstream.stream.run_view import RunView
 from runstream.watchdogs import Watchdogs
 
 __version__ = "0.1.0"
@@ -137,6 +142,7 @@ __all__ = [
     "ErrorEvent",
     "ErrorObject",
     "Event",
+    "Filters",
     "Folded",
     "IncompleteStream",
     "Inlet",
@@ -188,6 +194,7 @@ __all__ = [
     "RunStatusChanged",
     "RunStep",
     "RunStream",
+    "RunView",
     "RunstreamError",
     "SSEParser",
     "SeveralRuns",
@@ -232,6 +239,7 @@ __all__ = [
     "Watchdogs",
     "WebSocketSource",
     "__version__",
+    "conflate",
     "connect",
     "decode_state",
     "decoded",
@@ -241,8 +249,10 @@ __all__ = [
     "encode_state",
     "fold",
     "fold_sources",
+    "handles",
     "log_record",
     "log_signals",
+    "only",
     "pipeline",
     "read_recording",
     "record",
@@ -251,4 +261,5 @@ __all__ = [
     "serve_page",
     "serve_recording",
     "states",
+    "where",
 ]

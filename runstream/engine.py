@@ -92,6 +92,7 @@ class Engine:
         self.on_reject: Callable[[Reject], None] | None = None
         self.on_open: Callable[[], None] | None = None  # for watchdogs: a run was seen for the first time
         self.on_missed: Callable[[RunState, str], None] | None = None  # a run may miss something, and why
+        self.on_evict: Callable[[str, str], None] | None = None  # scope and id of a run that was forgotten
         self.counts = Stats()
         self.events = 0
         self.signals = 0
@@ -190,6 +191,10 @@ class Engine:
         """Why a watchdog ended this run; ``None`` if none did, or the run was heard of since."""
         record = self.record(scope, run_id)
         return record.given_up if record is not None else None
+
+    def forgot(self, run_id: str, scope: str = "") -> bool:
+        """Whether a run was held once and is done with."""
+        return (scope, run_id) in self._tombstones
 
     def record(self, scope: str, run_id: str) -> RunRecord | None:
         """What is held of a run, beside its state."""
@@ -554,6 +559,8 @@ class Engine:
                 scope.forget(id)
         self.counts.evicted_runs += 1
         self.leave(scope)
+        if self.on_evict is not None:
+            self.on_evict(scope.name, state.run_id)
 
     def _count_issues(self, event: Event) -> None:
         if event.origin is not None and event.origin.issues:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from runstream.core.state import Live, RunState
 from runstream.events import Event
+from runstream.model.run import Run
 from runstream.model.step import RunStep
 
 # An event, the intake that it came by, and when (Unix seconds).
@@ -58,6 +59,11 @@ class RunRecord:
         self.watch: Any = None  # the watchdogs' own notes
         self.given_up: str | None = None  # why a watchdog ended it; until it is heard of again
         self.saved: RunState | None = None  # the state that a store has, or is about to get
+
+    @property
+    def run(self) -> Run:
+        """The run as it is now, at no cost: growing text is no part of it."""
+        return self._state._core.run
 
     @property
     def state(self) -> RunState:

@@ -15,11 +15,13 @@ from runstream.core.signals import ActionRequired
 from runstream.core.state import RunState
 from runstream.errors import SlowConsumer
 from runstream.sources.base import Source
+from runstream.stream.audience import Subscriber, name_of
 from runstream.stream.buffers import Buffer, Gate, LatestBuffer, Policy
 from runstream.stream.failures import Failures
 from runstream.stream.handle import SourceHandle
 from runstream.stream.handlers import Handler, is_coroutine_function
-from runstream.stream.hub import Hub, Subscriber, name_of
+from runstream.stream.hub import Hub, RunKey
+from runstream.stream.matching import Match
 from runstream.stream.pump import Pump
 from runstream.stream.queueing import QueueBuffer
 from runstream.stream.receipts import Leavers, Receipts
@@ -77,7 +79,7 @@ class Doors:
         return self._conflated + sum(buffer.conflated for buffer in self._buffers)
 
     def on(
-        self, kinds: frozenset[type], fn: Callable[[Any], object], run_id: str | None, policy: Policy | None
+        self, kinds: frozenset[type], fn: Callable[[Any], object], match: Match, policy: Policy | None
     ) -> Disposable:
         """Subscribe a function or coroutine function to signals."""
         if not callable(fn):
@@ -88,13 +90,25 @@ class Doors:
         handler = Handler(fn, name_of(fn), self.returned)
         worker = self._worker(handler, policy or "wait", awaiting=not is_async)
         take: Callable[[Any], None] = worker.put if is_async else handler.call
+        # By id alone, or by id and scope, the hub itself finds who is meant.
+        asks = match.by_run or (match.run_id is None and match.scope is not None)
 
         def deliver(signal: Any) -> None:
-            if type(signal) in kinds and (run_id is None or getattr(signal, "run_id", None) == run_id):
+            if type(signal) in kinds and (not asks or match(signal)):
                 take(signal)
 
+        def finish(_: object = None) -> None:
+            worker.finish()
+            self._retire(worker)
+
         subscriber = Subscriber(
-            deliver, worker.finish, worker.finish, name=handler.name, progress=not kinds.isdisjoint(PROGRESS)
+            deliver,
+            finish,
+            finish,
+            name=handler.name,
+            progress=not kinds.isdisjoint(PROGRESS),
+            run_id=match.run_id,
+            scope=match.scope,
         )
         hub = self._hubs["signals"]
         subscription = hub.connect(subscriber)
@@ -107,8 +121,10 @@ class Doors:
 
         return Disposable(dispose)
 
-    def iterator(self, kind: str, policy: str | None, start: Callable[[], None]) -> StreamIterator[Any]:
-        """Subscribe an iterator to a channel."""
+    def iterator(
+        self, kind: str, policy: str | None, start: Callable[[], None], run: RunKey | None = None
+    ) -> StreamIterator[Any]:
+        """Subscribe an iterator to a channel, or to what it says of one run."""
         if kind not in {"signals", "runs", "events"}:
             raise ValueError(f"{kind!r} can not be iterated; there are 'signals', 'runs' and 'events'")
         policy = policy or ("latest" if kind == "runs" else "wait")
@@ -126,7 +142,10 @@ class Doors:
                 holds.add(item)
 
         self._buffers.add(buffer)
-        subscription = self._hubs[kind].connect(Subscriber(take, buffer.finish, buffer.finish, name="async for"))
+        scope, run_id = run or (None, None)
+        subscription = self._hubs[kind].connect(
+            Subscriber(take, buffer.finish, buffer.finish, name="async for", run_id=run_id, scope=scope)
+        )
         if buffer.closed:  # by the replay already
             subscription.dispose()
 

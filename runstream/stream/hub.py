@@ -14,12 +14,14 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
+from runstream.stream.audience import Audience, Subscriber, name_of
 from runstream.stream.failures import GUARDED, Failures
 
-__all__ = ["Hub", "OnSubscriberError", "Subscriber"]
+__all__ = ["Hub", "OnSubscriberError", "RunKey"]
 
 T = TypeVar("T")
 OnSubscriberError: TypeAlias = Literal["log", "raise"]
+RunKey: TypeAlias = tuple[str, str]  # scope, run id
 
 SLOW_SECONDS: Final = 1.0
 """A synchronous subscriber that blocks the loop longer than this is logged."""
@@ -29,39 +31,16 @@ def _nothing(*_: Any) -> None:
     pass
 
 
-class Subscriber(Generic[T]):
-    """One observer of a hub.
-
-    Attributes:
-        name: What to call it in a log.
-        active: Whether it still gets values; ``False`` takes effect within the dispatch that goes on.
-        progress: Whether it wants every growth of a text too.
-    """
-
-    __slots__ = ("active", "name", "on_completed", "on_error", "on_next", "progress")
-
-    def __init__(
-        self,
-        on_next: Callable[[T], object],
-        on_completed: Callable[[], object] = _nothing,
-        on_error: Callable[[Exception], object] = _nothing,
-        *,
-        name: str = "",
-        progress: bool = True,
-    ) -> None:
-        self.on_next = on_next
-        self.on_completed = on_completed
-        self.on_error = on_error
-        self.name = name or name_of(on_next)
-        self.progress = progress
-        self.active = True
+def _nobody(_: RunKey) -> bool:
+    return False
 
 
 class _End:
-    """The end of the channel, in its turn among the values that were pushed before it."""
+    """The end of the channel, or of one run, in its turn among the values that were pushed before it."""
 
-    def __init__(self, error: Exception | None) -> None:
+    def __init__(self, error: Exception | None, run: RunKey | None = None) -> None:
         self.error = error
+        self.run = run
 
 
 class _HubObservable(Observable[T]):
@@ -86,7 +65,8 @@ class Hub(Generic[T]):
         on_subscriber_error: ``"log"``, or ``"raise"`` (for tests): `push` raises the first exception once
             every observer has had the value.
         failures: Where exceptions go, if several hubs share it; then its owner does the raising.
-        replay: Gives the values that a new observer gets first.
+        replay: Gives the values that a new observer gets first: those of one run, or (``None``) of all.
+        over: Tells whether nothing more is to come of a run.
         on_change: Called when the number of observers has changed.
     """
 
@@ -96,27 +76,29 @@ class Hub(Generic[T]):
         *,
         on_subscriber_error: OnSubscriberError = "log",
         failures: Failures | None = None,
-        replay: Callable[[], Iterable[T]] | None = None,
+        replay: Callable[[RunKey | None], Iterable[T]] | None = None,
+        over: Callable[[RunKey], bool] = _nobody,
         on_change: Callable[[], None] | None = None,
     ) -> None:
         self.channel = channel
         self.failures = failures or Failures(on_subscriber_error)
         self.observable: Observable[T] = _HubObservable(self._subscribe)
         self._replay = replay
+        self._over = over
         self._on_change = on_change or _nothing
-        self._subscribers: tuple[Subscriber[T], ...] = ()  # replaced, never changed: a snapshot by itself
+        self._audience: Audience[T] = Audience()
         self._queue: deque[T | _End] = deque()
         self._dispatching = False
         self._closing = False
         self._end: _End | None = None
 
     def __len__(self) -> int:
-        return len(self._subscribers)
+        return len(self._audience)
 
     @property
     def progress(self) -> bool:
         """Whether any observer wants every growth of a text."""
-        return any(one.progress for one in self._subscribers)
+        return self._audience.progress > 0
 
     def push(self, value: T) -> None:
         """Give a value to every observer; ignored after the end."""
@@ -127,8 +109,9 @@ class Hub(Generic[T]):
         self._dispatching = True
         try:
             # `_deliver` in place: this is the path of every value, and a call costs as much as the rest of it.
+            audience = self._audience
             before = monotonic()
-            for subscriber in self._subscribers:
+            for subscriber in audience.of(value) if audience.by_run else audience.everybody:
                 if subscriber.active:
                     try:
                         subscriber.on_next(value)
@@ -149,6 +132,12 @@ class Hub(Generic[T]):
         """End the channel after what was pushed so far."""
         self._close(_End(None))
 
+    def complete_run(self, run: RunKey) -> None:
+        """End the observers of one run, after what was pushed so far."""
+        if run[1] in self._audience.by_run and not self._closing:
+            self._queue.append(_End(None, run))
+            self._settle()
+
     def error(self, error: Exception) -> None:
         """End the channel with an error after what was pushed so far."""
         self._close(_End(error))
@@ -159,15 +148,16 @@ class Hub(Generic[T]):
         Returns:
             Its disposable; a disposed observer gets nothing more, at once.
         """
+        run = None if subscriber.run_id is None or subscriber.scope is None else (subscriber.scope, subscriber.run_id)
         nested, self._dispatching = self._dispatching, True
         try:
             if self._replay is not None:
-                for value in self._replay():
+                for value in self._replay(run):
                     self._give(subscriber, value)
-            if self._end is not None:
-                self._give_end(subscriber, self._end)
+            if self._end is not None or (run is not None and self._over(run)):
+                self._give_end(subscriber, self._end or _End(None))
                 return Disposable()
-            self._subscribers = (*self._subscribers, subscriber)
+            self._audience.add(subscriber)
             self._on_change()
             if not nested:
                 self._drain()
@@ -175,18 +165,32 @@ class Hub(Generic[T]):
             self._dispatching = nested
         return Disposable(lambda: self._remove(subscriber))
 
-    def _subscribe(self, observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+    def of_run(self, run: RunKey) -> Observable[T]:
+        """The values of one run; it completes when nothing more is to come of the run."""
+
+        def subscribe(observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+            return self._subscribe(observer, run=run)
+
+        return _HubObservable(subscribe)
+
+    def _subscribe(
+        self, observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None, run: RunKey | None = None
+    ) -> abc.DisposableBase:
         name = name_of(getattr(observer, "_on_next", observer))
-        return self.connect(Subscriber(observer.on_next, observer.on_completed, observer.on_error, name=name))
+        scope, run_id = run or (None, None)
+        return self.connect(
+            Subscriber(
+                observer.on_next, observer.on_completed, observer.on_error, name=name, run_id=run_id, scope=scope
+            )
+        )
 
     def _remove(self, subscriber: Subscriber[T]) -> None:
         subscriber.active = False
-        if subscriber in self._subscribers:
-            self._subscribers = tuple(one for one in self._subscribers if one is not subscriber)
+        if self._audience.remove(subscriber):
             self._on_change()
 
     def _deliver(self, value: T) -> None:
-        for subscriber in self._subscribers:
+        for subscriber in self._audience.of(value):
             if subscriber.active:
                 self._give(subscriber, value)
 
@@ -213,6 +217,9 @@ class Hub(Generic[T]):
             return
         self._closing = True
         self._queue.append(end)
+        self._settle()
+
+    def _settle(self) -> None:
         if not self._dispatching:
             self._dispatching = True
             try:
@@ -221,9 +228,12 @@ class Hub(Generic[T]):
                 self._dispatching = False
 
     def _finish(self, end: _End) -> None:
-        self._end = end
-        subscribers, self._subscribers = self._subscribers, ()
-        for subscriber in subscribers:
+        if end.run is None:
+            self._end = end
+            gone = self._audience.take_all()
+        else:
+            gone = self._audience.take_run(*end.run)
+        for subscriber in gone:
             if subscriber.active:
                 self._give_end(subscriber, end)
         self._on_change()
@@ -239,10 +249,3 @@ class Hub(Generic[T]):
             # Rx raises the error itself where an observer has no `on_error`: that is no failure of its own.
             if error is not end.error:
                 self.failures.report(self.channel, subscriber.name, None, error)
-
-
-def name_of(callback: object) -> str:
-    """What to call a callback in a log."""
-    name = getattr(callback, "__qualname__", None) or type(callback).__qualname__
-    module = getattr(callback, "__module__", None)
-    return f"{module}.{name}" if module else str(name)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, Unpack, overload
 
 from msgspec import structs
 from reactivex import Observable, abc
@@ -28,11 +28,14 @@ from runstream.stream.channels import Channels
 from runstream.stream.doors import Doors
 from runstream.stream.failures import Failures
 from runstream.stream.handle import SourceHandle
+from runstream.stream.handling import on_object
 from runstream.stream.hub import OnSubscriberError
 from runstream.stream.keeping import Keeping
 from runstream.stream.latest import Latest
+from runstream.stream.matching import Filters, Match
 from runstream.stream.pump import Pump
 from runstream.stream.repairs import Repair, Repairs
+from runstream.stream.run_view import RunView
 from runstream.stream.selection import Selector, signal_classes
 from runstream.stream.subscribers import StreamIterator
 from runstream.stream.waiters import Waiters
@@ -98,11 +101,11 @@ class RunStream:
         self._closing: asyncio.Event | None = None
         gate = Gate(wait_timeout)
         self._pump = Pump(engine, gate, dialect, self._finish, max_connections)
-        self._waiters = Waiters(engine.states, engine.state, engine.given_up)
+        self._waiters = Waiters(engine.states, engine.state, engine.given_up, engine.forgot)
         self._care = Care(engine, self._pump, gate, self._waiters, watchdogs, scheduler)
         self._repairs = Repairs(engine, self._pump, gate, fetch_run)
         self._care.repair, self._care.fetching = self._repairs.repair, self._repairs.fetching
-        self._channels = Channels(engine, self._failures, self._waiters)
+        self._channels = Channels(engine, self._failures, self._waiters, self._pump.turns.run)
         held = engine.limits.max_open_runs + engine.limits.max_finished_runs
         journal = engine.journal
         self._keeping = Keeping(engine, journal, self._waiters, self._end_with) if journal is not None else None
@@ -204,8 +207,8 @@ class RunStream:
         kind: type[S],
         fn: Callable[[S], object],
         *,
-        run_id: str | None = None,
         policy: Policy | None = None,
+        **filters: Unpack[Filters],
     ) -> Disposable: ...
     @overload
     def on(
@@ -213,18 +216,20 @@ class RunStream:
         kind: Selector,
         fn: Callable[[Any], object],
         *,
-        run_id: str | None = None,
         policy: Policy | None = None,
+        **filters: Unpack[Filters],
     ) -> Disposable: ...
+    @overload
+    def on(self, kind: object, /, **filters: Unpack[Filters]) -> Disposable: ...
     def on(
         self,
-        kind: Selector,
-        fn: Callable[[Any], object],
+        kind: Any,
+        fn: Callable[[Any], object] | None = None,
         *,
-        run_id: str | None = None,
         policy: Policy | None = None,
+        **filters: Unpack[Filters],
     ) -> Disposable:
-        """Call a function with each signal of a kind.
+        """Call a function with each signal of a kind, or the methods of an object that are marked by :func:`handles`.
 
         A plain function is called as the signal happens, and slows the source while it runs. A coroutine function
         has a buffer and a task of its own: one call at a time, in order. What either raises is logged. A handler
@@ -232,20 +237,39 @@ class RunStream:
         same scope, and the stream does not end while such a handler is at work.
 
         Args:
-            kind: A signal class or a base of some, a type string, a tuple of these, or a union.
+            kind: A signal class or a base of some, a type string, a tuple of these, or a union; or, without a
+                function, an object with marked methods.
             fn: The function.
-            run_id: Only signals of this run.
             policy: For coroutine functions: ``"wait"`` (the default: a full buffer holds the sources, for
                 ``wait_timeout`` seconds at most) or ``"error"`` (a full buffer ends this subscription).
+            filters: Only signals of runs that are as :class:`Filters` says: ``run_id``, ``scope``, ``thread_id``,
+                ``assistant_id``, ``metadata``. By id it costs the same however many subscribe, each to its run;
+                with id and scope the subscription ends with the run.
 
         Returns:
-            A disposable that ends the subscription at once.
+            A disposable that ends the subscription at once; of an object: of all its methods.
 
         Raises:
-            TypeError: ``kind`` names no signal, or a policy is given for a plain function.
+            TypeError: ``kind`` names no signal, a policy is given for a plain function, or the object has no
+                marked method.
             ValueError: An unknown type string or policy.
         """
-        return self._doors.on(signal_classes(kind), fn, run_id, policy)
+        match = Match(filters, self._run_of)
+        if fn is not None:
+            return self._doors.on(signal_classes(kind), fn, match, policy)
+        return on_object(self._doors.on, kind, match, policy)
+
+    def run(self, run_id: str, *, scope: str = "") -> RunView:
+        """One run of this stream, seen or not seen yet: its state, its signals, its end.
+
+        Made at no cost, and any number of subscriptions, each to its run, cost every signal one look-up together.
+
+        Args:
+            run_id: The run's id.
+            scope: Its scope.
+        """
+        self._know(run_id, scope)
+        return RunView(self, self._channels, self._doors, run_id, scope)
 
     @overload
     def iter(self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None) -> StreamIterator[Signal]: ...
@@ -288,7 +312,8 @@ class RunStream:
 
         Raises:
             SeveralRuns: No id was given and the stream has several runs.
-            IncompleteStream: The stream ended first; its cause is the :class:`SourceFailed`, if a source failed.
+            IncompleteStream: The stream ended first (its cause is the :class:`SourceFailed`, if a source failed), or
+                the run was seen and is forgotten (see :class:`Limits`).
         """
         self._know(run_id, scope)
         self.start()
@@ -407,6 +432,10 @@ class RunStream:
     def _know(self, run_id: str | None, scope: str) -> None:
         if run_id is not None and self._keeping is not None:
             self._keeping.know(run_id, scope)
+
+    def _run_of(self, run_id: str, scope: str) -> Run | None:
+        record = self._engine.record(scope, run_id)
+        return record.run if record is not None else None
 
     def _finish(self) -> None:
         self._care.stop()

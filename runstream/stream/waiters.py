@@ -28,6 +28,7 @@ class Waiters:
         states: Gives the states held, in order of appearance.
         state: Gives the state of a run by id and scope, if it is held.
         given_up: Tells by id and scope why a watchdog ended the run, if one did.
+        forgot: Tells by id and scope whether a run was held once and is done with.
     """
 
     def __init__(
@@ -35,13 +36,17 @@ class Waiters:
         states: Callable[[], tuple[RunState, ...]],
         state: Callable[[str, str], RunState | None],
         given_up: Callable[[str, str], str | None] = lambda run_id, scope: None,
+        forgot: Callable[[str, str], bool] = lambda run_id, scope: False,
     ) -> None:
+        self._forgot = forgot
         self._given_up = given_up
         self._states = states
         self._state = state
         self._abandoned: dict[Key, None] = {}  # what watchdogs ended; who was heard of since is still among them
-        self._waiting: list[Waiter[Any]] = []
-        self._latest: dict[Key, dict[type, Any]] = {}
+        self._waiting: dict[Waiter[Any], None] = {}
+        self._by_run: dict[str | None, dict[Waiter[Any], None]] = {None: {}}  # by the run's id; None: any run
+        self._progress = 0
+        self._latest: dict[str, dict[str, dict[type, Any]]] = {}  # by run id and scope
         self._prune_at = _MIN_PRUNE
         self._end: End | None = None
         self._fatal: Exception | None = None
@@ -49,14 +54,17 @@ class Waiters:
     @property
     def progress(self) -> bool:
         """Whether someone waits for the growth of a text."""
-        return any(waiter.progress for waiter in self._waiting)
+        return self._progress > 0
 
     def offer(self, signal: Any) -> None:
         """A signal came: remember it if it is the run's own, and tell those who wait."""
         kind = type(signal)
         if kind not in PROGRESS and hasattr(signal, "run_id"):
             self._remember(signal)
-        for waiter in tuple(self._waiting):
+        by_run = self._by_run
+        for waiter in tuple(by_run[None]):
+            waiter.offer(signal)
+        for waiter in tuple(by_run.get(getattr(signal, "run_id", None) or "", ())):
             waiter.offer(signal)
 
     def end(self, end: End) -> None:
@@ -71,6 +79,12 @@ class Waiters:
         for waiter in self._waiting:
             waiter.give_up(state, _abandoned(state, reason))
 
+    def forget(self, scope: str, run_id: str) -> None:
+        """A run was forgotten: nothing more will be told of it."""
+        for waiter in self._by_run.get(run_id, ()):
+            if waiter.scope in (None, scope):
+                waiter.fail(_forgotten(run_id))
+
     def fail(self, error: Exception) -> None:
         """The stream itself can not go on."""
         self._fatal = error
@@ -79,7 +93,13 @@ class Waiters:
 
     async def result(self, run_id: str | None, scope: str) -> Run:
         """The terminal run."""
-        return await self._wait(Result(run_id, scope, self._states()))
+        if run_id is None:
+            return await self._wait(Result(None, scope, self._states()))
+        state = self._state(run_id, scope)
+        waiter = Result(run_id, scope, () if state is None else (state,))
+        if state is None and self._forgot(run_id, scope):
+            waiter.fail(_forgotten(run_id))
+        return await self._wait(waiter)
 
     async def results(self) -> tuple[Run, ...]:
         """All terminal runs."""
@@ -96,7 +116,9 @@ class Waiters:
     ) -> Any:
         """The signal, at once if it is true already."""
         waiter = When(kinds, run_id, scope, predicate)
-        for known in self._true_now():
+        if run_id is not None and scope is not None and self._forgot(run_id, scope):
+            waiter.fail(_forgotten(run_id))
+        for known in self._true_now(run_id):
             waiter.offer(known)
         try:
             async with asyncio.timeout(timeout):
@@ -114,7 +136,7 @@ class Waiters:
                 state, reason = self._state(run_id, scope), self._given_up(run_id, scope)
                 if state is not None and reason is not None:
                     waiter.give_up(state, _abandoned(state, reason))
-        self._waiting.append(waiter)
+        self._add(waiter)
         if on_change is not None:
             on_change()
         try:
@@ -123,17 +145,30 @@ class Waiters:
                 raise self._fatal
             return found
         finally:
-            self._waiting.remove(waiter)
+            self._remove(waiter)
             if not waiter.future.cancelled() and waiter.future.done():
                 waiter.future.exception()  # also when the task was cancelled at the same moment
 
+    def _add(self, waiter: Waiter[Any]) -> None:
+        self._waiting[waiter] = None
+        self._by_run.setdefault(waiter.run_id, {})[waiter] = None
+        self._progress += waiter.progress
+
+    def _remove(self, waiter: Waiter[Any]) -> None:
+        del self._waiting[waiter]
+        group = self._by_run[waiter.run_id]
+        del group[waiter]
+        if not group and waiter.run_id is not None:
+            del self._by_run[waiter.run_id]
+        self._progress -= waiter.progress
+
     def _remember(self, signal: Any) -> None:
-        key = (signal.scope, signal.run_id)
-        kinds = self._latest.get(key)
-        if kinds is None:
+        scopes = self._latest.get(signal.run_id)
+        if scopes is None:
             if len(self._latest) >= self._prune_at:
                 self._prune()
-            kinds = self._latest[key] = {}
+            scopes = self._latest[signal.run_id] = {}
+        kinds = scopes.setdefault(signal.scope, {})
         if kinds.keys() & _PASSING and type(signal) not in _PASSING:
             for kind in _PASSING:  # the run was heard of again
                 kinds.pop(kind, None)
@@ -143,18 +178,28 @@ class Waiters:
 
     def _prune(self) -> None:
         """Forget what the engine has forgotten; in proportion, so that it costs nothing a run."""
-        self._latest = {key: kinds for key, kinds in self._latest.items() if self._state(key[1], key[0]) is not None}
+        for run_id, scopes in tuple(self._latest.items()):
+            for scope in [scope for scope in scopes if self._state(run_id, scope) is None]:
+                del scopes[scope]
+            if not scopes:
+                del self._latest[run_id]
         self._abandoned = {key: None for key in self._abandoned if self._given_up(key[1], key[0]) is not None}
         self._prune_at = max(_MIN_PRUNE, 2 * len(self._latest))
 
-    def _true_now(self) -> list[Any]:
-        """The signals whose fact still holds, in order of observation for each run."""
+    def _true_now(self, run_id: str | None) -> list[Any]:
+        """The signals whose fact still holds, in order of observation for each run: of one run, or of all."""
         found: list[Any] = []
-        for (scope, run_id), kinds in self._latest.items():
-            state = self._state(run_id, scope)
-            if state is not None:
-                found.extend(signal for signal in kinds.values() if _still(signal, state))
+        known = self._latest if run_id is None else {run_id: self._latest.get(run_id, {})}
+        for id, scopes in known.items():
+            for scope, kinds in scopes.items():
+                state = self._state(id, scope)
+                if state is not None:
+                    found.extend(signal for signal in kinds.values() if _still(signal, state))
         return found
+
+
+def _forgotten(run_id: str) -> IncompleteStream:
+    return IncompleteStream(f"run {run_id} was seen and is forgotten (see Limits)", ())
 
 
 def _abandoned(state: RunState, reason: str) -> IncompleteStream:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from runstream.core.signals import RunCreated
@@ -39,10 +39,17 @@ class End:
         reason: str,
     ) -> None:
         self.states = states
+        self._by_key: dict[Key, RunState] | None = None
         self.failed = failed
         self.failure = failure
         self.blank = blank
         self.reason = reason
+
+    def held(self, keys: Iterable[Key]) -> tuple[RunState, ...]:
+        """The states of these runs, as far as they are held; however many ask, the states are gone through once."""
+        if self._by_key is None:
+            self._by_key = {key_of(state): state for state in self.states}
+        return tuple(self._by_key[key] for key in keys if key in self._by_key)
 
     def incomplete(self, states: tuple[RunState, ...], what: str = "") -> IncompleteStream:
         """What is raised for runs that did not end, its cause being the source's failure if one failed."""
@@ -68,11 +75,19 @@ def key_of(state: RunState) -> Key:
 
 
 class Waiter(Generic[T]):
-    """One who waits; its future is resolved in the pump's turn, so no later signal comes in between."""
+    """One who waits; its future is resolved in the pump's turn, so no later signal comes in between.
+
+    Attributes:
+        run_id: The only run whose signals concern it, if it is one.
+        scope: The only scope.
+        progress: Whether it waits for the growth of a text.
+    """
 
     progress = False
 
-    def __init__(self) -> None:
+    def __init__(self, run_id: str | None = None, scope: str | None = None) -> None:
+        self.run_id = run_id
+        self.scope = scope
         self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
     @abstractmethod
@@ -97,8 +112,7 @@ class Waiter(Generic[T]):
 
 class Result(Waiter[Run]):
     def __init__(self, run_id: str | None, scope: str, states: tuple[RunState, ...]) -> None:
-        super().__init__()
-        self._run_id = run_id
+        super().__init__(run_id, scope)
         self._scope = scope
         self._seen: list[str] = []
         for state in states:
@@ -110,31 +124,30 @@ class Result(Waiter[Run]):
                 self.resolve(state.run)
 
     def _several(self) -> None:
-        if self._run_id is None and len(self._seen) > 1:
+        if self.run_id is None and len(self._seen) > 1:
             self.fail(SeveralRuns(self._seen))
 
     def offer(self, signal: Any) -> None:
         kind = type(signal)
-        if kind is RunCreated and self._run_id is None and signal.scope == self._scope:
+        if kind is RunCreated and self.run_id is None and signal.scope == self.scope:
             if signal.run_id not in self._seen:
                 self._seen.append(signal.run_id)
             self._several()
-        elif kind in TERMINAL and signal.scope == self._scope and self._run_id in (None, signal.run_id):
+        elif kind in TERMINAL and signal.scope == self.scope and self.run_id in (None, signal.run_id):
             self.resolve(signal.run)
 
     def give_up(self, state: RunState, error: IncompleteStream) -> None:
-        if state.scope == self._scope and (state.run_id == self._run_id or state.run_id in self._seen):
+        if state.scope == self.scope and (state.run_id == self.run_id or state.run_id in self._seen):
             self.fail(error)
 
     def end(self, end: End) -> None:
-        mine = tuple(
-            s for s in end.states if s.scope == self._scope and (s.run_id == self._run_id or s.run_id in self._seen)
-        )
+        asked = () if self.run_id is None else (self.run_id,)
+        mine = end.held((self._scope, run_id) for run_id in dict.fromkeys((*self._seen, *asked)))
         if mine:
             self.fail(end.incomplete(mine))
             return
-        place = f" in scope {self._scope!r}" if self._scope else ""
-        what = f"no run was seen{place}" if self._run_id is None else f"run {self._run_id} is not held{place}"
+        place = f" in scope {self.scope!r}" if self.scope else ""
+        what = f"no run was seen{place}" if self.run_id is None else f"run {self.run_id} is not held{place}"
         self.fail(end.incomplete((), what))
 
 
@@ -181,17 +194,15 @@ class When(Waiter[Any]):
         scope: str | None,
         predicate: Callable[[Any], bool] | None,
     ) -> None:
-        super().__init__()
+        super().__init__(run_id, scope)
         self.progress = not kinds.isdisjoint(PROGRESS)
         self._kinds = kinds
-        self._run_id = run_id
-        self._scope = scope
         self._predicate = predicate
 
     def offer(self, signal: Any) -> None:
-        if self._run_id is not None and getattr(signal, "run_id", None) != self._run_id:
+        if self.run_id is not None and getattr(signal, "run_id", None) != self.run_id:
             return
-        if self._scope is not None and signal.scope != self._scope:
+        if self.scope is not None and signal.scope != self.scope:
             return
         if type(signal) in self._kinds:
             try:
@@ -199,12 +210,12 @@ class When(Waiter[Any]):
                     self.resolve(signal)
             except Exception as error:  # the caller's own mistake goes to the caller
                 self.fail(error)
-        if type(signal) in TERMINAL and self._run_id is not None and self._kinds <= RUN_LEVEL:
+        if type(signal) in TERMINAL and self.run_id is not None and self._kinds <= RUN_LEVEL:
             # A run that has ended gives no further signal of itself: waiting on would be for ever.
-            self.fail(IncompleteStream(f"run {self._run_id} ended {signal.run.status.value} without it"))
+            self.fail(IncompleteStream(f"run {self.run_id} ended {signal.run.status.value} without it"))
 
     def give_up(self, state: RunState, error: IncompleteStream) -> None:
-        if state.run_id == self._run_id and self._scope in (None, state.scope):
+        if state.run_id == self.run_id and self.scope in (None, state.scope):
             self.fail(error)
 
     def end(self, end: End) -> None:

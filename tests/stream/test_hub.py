@@ -11,7 +11,8 @@ from reactivex import operators as ops
 from reactivex.testing import ReactiveTest, TestScheduler
 from structlog.testing import capture_logs
 
-from runstream.stream.hub import Hub, Subscriber
+from runstream.stream.audience import Subscriber
+from runstream.stream.hub import Hub
 
 
 class Value:
@@ -203,7 +204,7 @@ def test_the_grammar_holds_against_rxs_own_observer() -> None:
 
 
 def test_replay_comes_first_also_after_the_end() -> None:
-    hub: Hub[int] = Hub("numbers", replay=lambda: [7, 8])
+    hub: Hub[int] = Hub("numbers", replay=lambda _: [7, 8])
     seen = listen(hub)
     hub.push(9)
     hub.complete()
@@ -212,7 +213,7 @@ def test_replay_comes_first_also_after_the_end() -> None:
 
 
 def test_pushing_during_replay_keeps_the_order() -> None:
-    hub: Hub[int] = Hub("numbers", replay=lambda: [1, 2])
+    hub: Hub[int] = Hub("numbers", replay=lambda _: [1, 2])
     seen: list[int] = []
 
     def on_next(value: int) -> None:
@@ -225,7 +226,7 @@ def test_pushing_during_replay_keeps_the_order() -> None:
 
 
 def test_an_observer_disposed_by_the_replay_is_not_added() -> None:
-    hub: Hub[int] = Hub("numbers", replay=lambda: [1, 2])
+    hub: Hub[int] = Hub("numbers", replay=lambda _: [1, 2])
     seen: list[int] = []
     hub.observable.pipe(ops.take(1)).subscribe(seen.append)
     hub.push(3)

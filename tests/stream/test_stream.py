@@ -1189,7 +1189,7 @@ async def test_waiters_are_cancelled_cleanly() -> None:
             task.cancel()
         done = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(one) for one in done[:3]] == [asyncio.CancelledError] * 3
-        assert stream._waiters._waiting == []
+        assert not stream._waiters._waiting
 
 
 # everything together

@@ -1,0 +1,144 @@
+"""One run of a stream: its state, its signals, its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from reactivex import Observable
+from reactivex.disposable import Disposable
+
+from runstream.core.signals import Signal
+from runstream.core.state import RunState
+from runstream.model.run import Run
+from runstream.stream.buffers import Policy
+from runstream.stream.channels import Channels
+from runstream.stream.doors import Doors
+from runstream.stream.selection import Selector
+from runstream.stream.subscribers import StreamIterator
+
+if TYPE_CHECKING:
+    from runstream.stream.run_stream import RunStream
+
+__all__ = ["RunView"]
+
+S = TypeVar("S")
+
+
+class RunView:
+    """One run of a stream, made by :meth:`RunStream.run`, whether the run was seen or not.
+
+    ::
+
+        run = stream.run("run_1")
+        run.on(TextDelta, show)
+        async for signal in run: ...
+        print(await run.result())
+
+    Its Observables complete, and its iterators and subscriptions end, when the run has ended: after everything that
+    its last raw event says, the terminal signal and state included. They also do when the stream forgets the run
+    (see :class:`Limits`) or ends. An interrupted or paused run may go on, and ends nothing. What a server says of a
+    run after its end (a step that is completed late) is told by the stream's own Observables alone.
+
+    Attributes:
+        run_id: The run's id.
+        scope: Its scope.
+    """
+
+    __slots__ = ("_channels", "_doors", "_stream", "run_id", "scope")
+
+    def __init__(self, stream: RunStream, channels: Channels, doors: Doors, run_id: str, scope: str) -> None:
+        self.run_id = run_id
+        self.scope = scope
+        self._stream = stream
+        self._channels = channels
+        self._doors = doors
+
+    @property
+    def state(self) -> RunState | None:
+        """Its latest state, ``None`` if it was not seen yet, or is forgotten."""
+        return self._stream.latest.get((self.scope, self.run_id))
+
+    @property
+    def states(self) -> Observable[RunState]:
+        """Its latest state, at once if there is one, and after each change."""
+        return self._channels.runs.of_run((self.scope, self.run_id))
+
+    @property
+    def signals(self) -> Observable[Signal]:
+        """Its signals from now on."""
+        return self._channels.signals.of_run((self.scope, self.run_id))
+
+    @overload
+    def on(self, kind: type[S], fn: Callable[[S], object], *, policy: Policy | None = None) -> Disposable: ...
+    @overload
+    def on(self, kind: Selector, fn: Callable[[Any], object], *, policy: Policy | None = None) -> Disposable: ...
+    @overload
+    def on(self, kind: object, /) -> Disposable: ...
+    def on(self, kind: Any, fn: Callable[[Any], object] | None = None, *, policy: Policy | None = None) -> Disposable:
+        """Call a function with each of its signals of a kind, or an object's marked methods: :meth:`RunStream.on`."""
+        return self._stream.on(kind, fn, policy=policy, run_id=self.run_id, scope=self.scope)  # type: ignore[arg-type]
+
+    @overload
+    def iter(self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None) -> StreamIterator[Signal]: ...
+    @overload
+    def iter(self, kind: Literal["states"], *, policy: Policy | None = None) -> StreamIterator[RunState]: ...
+    def iter(self, kind: str = "signals", *, policy: Policy | None = None) -> StreamIterator[Any]:
+        """An asynchronous iterator over its signals or states, subscribed from this call on.
+
+        Args:
+            kind: ``"signals"``, or ``"states"``: at once if there is one, and of several that wait the last.
+            policy: As for :meth:`RunStream.iter`.
+
+        Raises:
+            ValueError: Another kind, or an unknown policy.
+        """
+        if kind not in ("signals", "states"):
+            raise ValueError(f"{kind!r} of a run can not be iterated; there are 'signals' and 'states'")
+        channel = "runs" if kind == "states" else kind
+        return self._doors.iterator(channel, policy, self._stream.start, (self.scope, self.run_id))
+
+    def __aiter__(self) -> StreamIterator[Signal]:
+        return self.iter()
+
+    async def result(self) -> Run:
+        """The run, as soon as it has ended: :meth:`RunStream.result`.
+
+        Raises:
+            IncompleteStream: The stream ended first.
+        """
+        return await self._stream.result(self.run_id, scope=self.scope)
+
+    @overload
+    async def when(
+        self,
+        kind: type[S],
+        *,
+        predicate: Callable[[S], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the shortest way to say it
+    ) -> S: ...
+    @overload
+    async def when(
+        self,
+        kind: Selector,
+        *,
+        predicate: Callable[[Any], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the shortest way to say it
+    ) -> Any: ...
+    async def when(
+        self,
+        kind: Selector,
+        *,
+        predicate: Callable[[Any], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the shortest way to say it
+    ) -> Any:
+        """Its first signal of a kind, at once if it is true already: :meth:`RunStream.when`.
+
+        Raises:
+            TimeoutError: It did not happen in time.
+            IncompleteStream: The stream ended without it, or the run ended otherwise.
+        """
+        return await self._stream.when(kind, run_id=self.run_id, scope=self.scope, predicate=predicate, timeout=timeout)
+
+    def __repr__(self) -> str:
+        return f"RunView({self.run_id!r}, scope={self.scope!r})"

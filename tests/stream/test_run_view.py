@@ -1,0 +1,381 @@
+"""One run of a stream: what it tells, when it ends, and that thousands of them cost a signal one look-up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import pytest
+from reactivex import operators as ops
+from structlog.testing import capture_logs
+
+from runstream import (
+    ActionRequired,
+    IncompleteStream,
+    Limits,
+    MemoryStore,
+    MessageCompleted,
+    RawEvent,
+    RunCompleted,
+    RunFailed,
+    RunSignal,
+    RunState,
+    RunStream,
+    Signal,
+    TextDelta,
+)
+from runstream.stream.waiting import Result, When
+from runstream.testing import Conversation, script
+from tests.support.inlet import eventually
+
+ENDED = ("completed", "failed", "cancelled", "expired", "incomplete")
+
+
+def told(*run_ids: str, status: str = "completed") -> list[RawEvent]:
+    runs = [script(run_id).say(f"I am {run_id}.", pieces=list(f"I am {run_id}.")).end(status) for run_id in run_ids]
+    return Conversation(runs).raw_events(interleaved=True)
+
+
+class Stays:
+    """A source that gives what it is told to give, and stays."""
+
+    def __init__(self) -> None:
+        self.name = "stays"
+        self.queue: asyncio.Queue[Iterable[RawEvent] | None] = asyncio.Queue()
+
+    def give(self, *raws: RawEvent) -> None:
+        self.queue.put_nowait(raws)
+
+    def end(self) -> None:
+        self.queue.put_nowait(None)
+
+    async def run(self, inlet: Any) -> None:
+        inlet.connected()
+        while (raws := await self.queue.get()) is not None:
+            for raw in raws:
+                inlet.feed(raw)
+            await inlet.ready()
+
+
+def listen(observable: Any) -> list[Any]:
+    seen: list[Any] = []
+    observable.subscribe(seen.append, seen.append, lambda: seen.append("end"))
+    return seen
+
+
+async def test_every_door_tells_of_its_run_alone() -> None:
+    """Observables, handlers, iterators, `result` and `when`; runs of the same id in other scopes are other runs."""
+    every: list[Any] = []
+    states: list[RunState] = []
+    called: list[Signal] = []
+    awaited: list[Signal] = []
+
+    async def take(signal: Signal) -> None:
+        await asyncio.sleep(0)
+        awaited.append(signal)
+
+    async with RunStream(buffer=4) as stream:
+        stream.attach(told("run_1", "run_2", "run_3"))
+        stream.attach(told("run_1", "run_2", "run_3", status="failed"), scope="x")
+        stream.on(RunSignal, every.append)
+        stream.runs.subscribe(states.append)
+        run = stream.run("run_2", scope="x")
+        assert run.state is None
+        seen, shown = listen(run.signals), listen(run.states)
+        run.on(Signal, called.append)
+        run.on(Signal, take)
+        iterated: list[Signal] = []
+        latest: list[RunState] = []
+
+        async def iterate() -> None:
+            iterated.extend([signal async for signal in run])
+
+        async def follow() -> None:
+            latest.extend([state async for state in run.iter("states")])
+
+        async with asyncio.timeout(20):
+            await asyncio.gather(iterate(), follow())
+            assert (await run.result()).status.value == "failed"
+            failed = await run.when(RunFailed)
+            with pytest.raises(IncompleteStream):
+                await run.when(RunCompleted)
+            await stream.results()
+            await eventually(lambda: awaited[-1:] == [failed], within=20)
+        mine = [signal for signal in every if (signal.scope, signal.run_id) == ("x", "run_2")]
+        assert mine[-1] is failed
+        assert seen == [*mine, "end"]
+        assert called == mine
+        for joined in (iterated, awaited):
+            assert [one for one in joined if not isinstance(one, TextDelta)] == [
+                one for one in mine if not isinstance(one, TextDelta)
+            ]
+            assert "".join(one.delta for one in joined if isinstance(one, TextDelta)) == "I am run_2."
+        assert shown == [*[one for one in states if (one.scope, one.run_id) == ("x", "run_2")], "end"]
+        assert latest[-1] is run.state is shown[-2]
+        assert repr(run) == "RunView('run_2', scope='x')"
+
+
+@pytest.mark.parametrize("status", ENDED)
+async def test_it_ends_with_its_run_though_the_stream_goes_on(status: str) -> None:
+    """After the terminal signal and state, in the same turn; later subscribers get the last state and the end."""
+    source = Stays()
+    async with RunStream(source) as stream:
+        run = stream.run("run_1")
+        seen, shown = listen(run.signals), listen(run.states)
+        stream.start()
+        source.give(*told("run_1", "run_2", status=status))
+        async with asyncio.timeout(20):
+            await run.result()
+        assert seen[-1] == shown[-1] == "end"
+        assert seen[-2].type == f"run.{status}"
+        assert shown[-2] is run.state
+        assert listen(run.states) == [run.state, "end"]
+        assert listen(run.signals) == ["end"]
+        assert [one async for one in run] == []
+        assert [one async for one in run.iter("states")] == [run.state]
+        assert len(stream._channels.signals) == len(stream._channels.runs) == 0
+        assert not stream._doors._workers
+        assert not stream._doors._buffers
+        source.end()
+
+
+async def test_an_interruption_or_pause_ends_nothing() -> None:
+    """The next source takes the run up, and the same subscription goes on; the end of the stream ends it."""
+    first, second = Conversation(
+        [script("run_1").call(weather={"city": "Oslo"}).answer("sunny").say("Sunny.").end()]
+    ).streams()["run_1"]
+    async with RunStream(first) as stream:
+        run = stream.run("run_1")
+        seen, open_seen = listen(run.signals), listen(stream.run("run_9").signals)
+        with stream.hold():
+            async with asyncio.timeout(20):
+                action = await run.when(ActionRequired)
+                assert await run.when(ActionRequired) is action  # at once: it is true already
+                with pytest.raises(TimeoutError):
+                    await run.when(RunCompleted, timeout=0.01)
+                await eventually(lambda: "run.paused" in [one.type for one in seen], within=20)
+                assert seen[-1] != "end"
+                stream.attach(second)
+                await run.result()
+            assert [one.type for one in seen[:-1]].count("run.action_required") == 1
+            assert seen[-1] == "end"
+            assert open_seen == []
+        async with asyncio.timeout(20):
+            await stream.results()
+    assert open_seen == ["end"]
+
+
+async def test_an_error_of_the_stream_ends_it_too() -> None:
+    """With that error, as it ends the stream's own Observables."""
+
+    def fails(_: object) -> None:
+        raise LookupError("no")
+
+    source = Stays()
+    async with RunStream(source, on_subscriber_error="raise") as stream:
+        seen = listen(stream.run("run_1").signals)
+        other = listen(stream.run("run_9").states)
+        stream.run("run_1").on(TextDelta, fails)
+        source.give(*told("run_1")[:9])
+        with pytest.raises(LookupError):
+            async with asyncio.timeout(20):
+                await stream.results()
+        await eventually(lambda: bool(other), within=20)
+        assert isinstance(seen[-1], LookupError)
+        assert isinstance(other[-1], LookupError)
+
+
+async def test_a_run_that_is_forgotten_is_over() -> None:
+    """Whoever asks for it later is told so, and waits for nothing."""
+    async with RunStream(limits=Limits(max_finished_runs=1, max_open_runs=1)) as stream:
+        with stream.hold():
+            stream.attach(told("run_1")[:4])  # left in the middle
+            run = stream.run("run_1")
+            seen = listen(run.signals)
+            waits = asyncio.create_task(run.result())
+            wonders = asyncio.create_task(run.when(RunCompleted))
+            async with asyncio.timeout(20):
+                await eventually(lambda: stream.stats.open_sources == 0 and bool(seen), within=20)
+                stream.attach(told("run_2"))  # needs the room
+                await stream.result("run_2")
+                for task in (waits, wonders):
+                    with pytest.raises(IncompleteStream, match="forgotten"):
+                        await task
+                for later in (run.result(), run.when(MessageCompleted), stream.result("run_1")):
+                    with pytest.raises(IncompleteStream, match="forgotten"):
+                        await later
+            assert seen[-2].type == "run.interrupted"
+            assert seen[-1] == "end"
+            assert run.state is None
+            assert listen(run.states) == listen(run.signals) == ["end"]
+            assert [one async for one in run] == []
+
+
+async def test_a_run_of_the_store_is_known() -> None:
+    """Its state is there, and its result, though no source has spoken of it since the restart."""
+    store = MemoryStore()
+    async with RunStream(told("run_1"), store=store) as stream, asyncio.timeout(20):
+        await stream.results()
+    async with RunStream(store=store) as stream:
+        run = stream.run("run_1")
+        assert run.state is not None
+        assert (await run.result()).is_complete
+
+
+async def test_subscribing_and_leaving_from_inside() -> None:
+    """A handler may subscribe to the run that it hears of, and end it; nobody else notices."""
+    got: dict[str, list[Any]] = {}
+    subscriptions: dict[str, Any] = {}
+
+    async with RunStream(told("run_1", "run_2")) as stream:
+
+        def created(signal: Any) -> None:
+            seen = got.setdefault(signal.run_id, [])
+            subscriptions[signal.run_id] = stream.run(signal.run_id).on(RunSignal, seen.append)
+
+        stream.on("run.created", created)
+        stream.on(MessageCompleted, lambda _: subscriptions["run_1"].dispose(), run_id="run_1")
+        async with asyncio.timeout(20):
+            await stream.results()
+    assert {run_id: got[run_id][-1].type for run_id in got} == {"run_1": "message.text", "run_2": "run.completed"}
+
+
+async def test_leaving_the_loop_ends_the_subscription() -> None:
+    """`break` and cancellation leave nothing behind."""
+    source = Stays()
+    async with RunStream(source) as stream:
+        source.give(*told("run_1")[:5])
+        async with asyncio.timeout(20):
+            async for _ in stream.run("run_1"):
+                break
+        assert len(stream._channels.signals) == 0
+
+        async def reads() -> None:
+            async for _ in stream.run("run_2"):
+                raise AssertionError("there is none")
+
+        task = asyncio.create_task(reads())
+        await asyncio.sleep(0.01)
+        assert len(stream._channels.signals) == 1
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        del task
+        await eventually(lambda: len(stream._channels.signals) == 0, within=20)
+
+
+async def test_wrong_kinds_are_refused() -> None:
+    """By name."""
+    async with RunStream() as stream:
+        wrong: Any = "runs"
+        with pytest.raises(ValueError, match="'signals' and 'states'"):
+            stream.run("run_1").iter(wrong)
+        with pytest.raises(ValueError, match="for runs"):
+            stream.run("run_1").iter(policy="latest")
+
+        async def coroutine(_: object) -> None: ...
+
+        with pytest.raises(TypeError, match="can't await"):
+            stream.run("run_1").signals.subscribe(coroutine)
+
+
+async def test_text_is_built_only_while_somebody_wants_it() -> None:
+    """A view that nobody subscribes to costs nothing; one that wants growing text asks for it, and takes that back."""
+    async with RunStream(told("run_1")) as stream:
+        run = stream.run("run_1")
+        assert stream._engine.progress is False
+        subscription = run.on(TextDelta, print)
+        assert stream._engine.progress is True
+        run.on(RunCompleted, print)
+        subscription.dispose()
+        assert stream._engine.progress is False
+
+
+async def test_operators_compose_over_one_run() -> None:
+    """As over any Observable."""
+    async with RunStream(told("run_1", "run_2")) as stream:
+        texts = listen(stream.run("run_2").states.pipe(ops.map(lambda state: state.text), ops.last()))
+        async with asyncio.timeout(20):
+            await stream.results()
+    assert texts == ["I am run_2.", "end"]
+
+
+async def test_thousands_of_runs_each_with_its_own_subscribers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every signal reaches the subscribers of its run and nobody else, whoever waits for other runs."""
+    many = 2_000
+    calls = 0
+    offers = 0
+    signals = 0
+    awaited = 0
+    offer_result, offer_when = Result.offer, When.offer
+
+    def count_result(self: Any, signal: Any) -> None:
+        nonlocal offers
+        offers += 1
+        offer_result(self, signal)
+
+    def count_when(self: Any, signal: Any) -> None:
+        nonlocal offers
+        offers += 1
+        offer_when(self, signal)
+
+    monkeypatch.setattr(Result, "offer", count_result)
+    monkeypatch.setattr(When, "offer", count_when)
+
+    def call(_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    async def call_async(_: object) -> None:
+        nonlocal awaited
+        awaited += 1
+
+    def count(_: object) -> None:
+        nonlocal signals
+        signals += 1
+
+    async def source() -> AsyncIterator[RawEvent]:
+        for number in range(many):
+            for raw in script(f"run_{number}").end().raw_events():
+                yield raw
+
+    async with RunStream(source(), limits=Limits(max_finished_runs=many)) as stream:
+        stream.on(RunSignal, count)
+        views = [stream.run(f"run_{number}") for number in range(many)]
+        for view in views:
+            view.on(RunSignal, call)
+            view.states.subscribe(call)
+            view.on(RunCompleted, call_async)
+        audience = stream._channels.signals._audience
+        assert len(audience) == 2 * many + 1
+        assert len(audience.everybody) == 1
+        async with asyncio.timeout(120):
+            waits = [view.result() for view in views] + [view.when(RunCompleted) for view in views]
+            assert len(await asyncio.gather(*waits)) == 2 * many
+            await stream.results()
+            await eventually(lambda: awaited == many, within=60)
+    states = signals - many  # at first sight a run has one state and two signals
+    assert calls == signals + states
+    assert offers <= 2 * signals
+    assert len(stream._channels.signals._audience) == 0
+    assert not stream._doors._workers
+
+
+async def test_a_subscriber_of_a_run_that_raises_is_logged() -> None:
+    """By name, and with the run; the others of the run get everything."""
+
+    def fails(_: object) -> None:
+        raise ValueError("secret words")
+
+    async with RunStream(told("run_1")) as stream:
+        run = stream.run("run_1")
+        run.signals.subscribe(fails)
+        seen = listen(run.signals)
+        with capture_logs() as logs:
+            async with asyncio.timeout(20):
+                await run.result()
+    assert seen[-1] == "end"
+    assert {(entry["event"], entry["run_id"]) for entry in logs} == {("subscriber_failed", "run_1")}
+    assert "fails" in logs[0]["subscriber"]
+    assert "secret words" not in str(logs)
