@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from runstream.core.signals import Signal
 from runstream.core.state import RunState
 from runstream.engine import Engine
 from runstream.events import Event, Reject
+from runstream.stream.endings import Endings
 from runstream.stream.failures import Failures
 from runstream.stream.hub import Hub, RunKey
-from runstream.stream.selection import PROGRESS, TERMINAL
+from runstream.stream.selection import PROGRESS
 from runstream.stream.waiters import Waiters
 
 __all__ = ["Channels"]
@@ -24,10 +25,9 @@ class Channels:
         engine: What gives them.
         failures: Where exceptions of subscribers go.
         waiters: Told every signal before the subscribers, listened to or not: what is true has to be known.
-        turn: Makes a call when the raw event that is being dealt with has been told whole.
     """
 
-    def __init__(self, engine: Engine, failures: Failures, waiters: Waiters, turn: Callable[..., None]) -> None:
+    def __init__(self, engine: Engine, failures: Failures, waiters: Waiters) -> None:
         self.events: Hub[Event] = Hub("events", failures=failures, on_change=self.rewire)
         self.runs: Hub[RunState] = Hub(
             "runs", failures=failures, on_change=self.rewire, replay=self._held, over=self._over
@@ -35,12 +35,12 @@ class Channels:
         self.signals: Hub[Signal] = Hub("signals", failures=failures, on_change=self.rewire, over=self._over)
         self.rejects: Hub[Reject] = Hub("rejects", failures=failures, on_change=self.rewire)
         self.all: tuple[Hub[Any], ...] = (self.events, self.runs, self.signals, self.rejects)
+        self._endings = Endings(engine, (self.runs, self.signals))
         self._engine = engine
         self._waiters = waiters
         self._awaits_progress = False
         self._offer = waiters.offer
         self._push = self.signals.push
-        self._turn = turn
         engine.on_signal = self._signal
         engine.on_evict = self._evicted
         engine.progress = False
@@ -56,31 +56,27 @@ class Channels:
 
     def complete(self) -> None:
         """End all channels."""
+        self._endings.stop()
         for hub in self.all:
             hub.complete()
 
     def error(self, error: Exception) -> None:
         """End all channels with an error."""
+        self._endings.stop()
         for hub in self.all:
             hub.error(error)
 
     def _signal(self, signal: Signal) -> None:
-        kind = type(signal)
-        if self._awaits_progress or kind not in PROGRESS:
+        progress = type(signal) in PROGRESS
+        if self._awaits_progress or not progress:
             self._offer(signal)
         self._push(signal)
-        if kind in TERMINAL:
-            # Not yet: its raw event may say more, and somebody else's observer of states comes first.
-            self._turn(self._complete_run, signal.scope, signal.run_id)  # type: ignore[union-attr]
+        if not progress:
+            self._endings.see(signal)
 
     def _evicted(self, scope: str, run_id: str) -> None:
-        self._turn(self._complete_run, scope, run_id)
+        self._endings.evicted(scope, run_id)
         self._waiters.forget(scope, run_id)
-
-    def _complete_run(self, scope: str, run_id: str) -> None:
-        """Nothing more is told to those who listen to this run alone."""
-        self.runs.complete_run((scope, run_id))
-        self.signals.complete_run((scope, run_id))
 
     def _held(self, run: RunKey | None) -> Iterable[RunState]:
         if run is None:
@@ -89,6 +85,4 @@ class Channels:
         return () if state is None else (state,)
 
     def _over(self, run: RunKey) -> bool:
-        scope, run_id = run
-        state = self._engine.state(run_id, scope)
-        return state.is_terminal if state is not None else self._engine.forgot(run_id, scope)
+        return self._endings.over(run)

@@ -132,9 +132,13 @@ class Hub(Generic[T]):
         """End the channel after what was pushed so far."""
         self._close(_End(None))
 
+    def listens(self, run_id: str) -> bool:
+        """Whether somebody listens to a run of this id alone."""
+        return run_id in self._audience.by_run
+
     def complete_run(self, run: RunKey) -> None:
         """End the observers of one run, after what was pushed so far."""
-        if run[1] in self._audience.by_run and not self._closing:
+        if self.listens(run[1]) and not self._closing:
             self._queue.append(_End(None, run))
             self._settle()
 

@@ -36,9 +36,10 @@ class RunView:
         print(await run.result())
 
     Its Observables complete, and its iterators and subscriptions end, when the run has ended: after everything that
-    its last raw event says, the terminal signal and state included. They also do when the stream forgets the run
-    (see :class:`Limits`) or ends. An interrupted or paused run may go on, and ends nothing. What a server says of a
-    run after its end (a step that is completed late) is told by the stream's own Observables alone.
+    is told in one go with its end, the terminal signal and state included, and if a message or step of it is open
+    even then, when that or the source has ended, at the latest 5 seconds later. They also do when the stream forgets
+    the run (see :class:`Limits`) or ends. An interrupted or paused run may go on, and ends nothing. What a server says
+    later than that is told by the stream's own Observables alone.
 
     Attributes:
         run_id: The run's id.

@@ -127,7 +127,7 @@ async def test_it_ends_with_its_run_though_the_stream_goes_on(status: str) -> No
         source.give(*told("run_1", "run_2", status=status))
         async with asyncio.timeout(20):
             await run.result()
-        assert seen[-1] == shown[-1] == "end"
+            await eventually(lambda: seen[-1] == shown[-1] == "end", within=20)
         assert seen[-2].type == f"run.{status}"
         assert shown[-2] is run.state
         assert listen(run.states) == [run.state, "end"]
@@ -138,6 +138,64 @@ async def test_it_ends_with_its_run_though_the_stream_goes_on(status: str) -> No
         assert not stream._doors._workers
         assert not stream._doors._buffers
         source.end()
+
+
+def leaving_open() -> tuple[list[RawEvent], RawEvent, list[RawEvent]]:
+    """A run up to its message, its end, and what ends its message and step."""
+    raws = script("run_1").say("Hello.").end().raw_events()
+    ended = next(raw for raw in raws if raw.event == "thread.run.completed")
+    late = [raw for raw in raws if raw.event in ("thread.message.completed", "thread.run.step.completed")]
+    return [raw for raw in raws if raw is not ended and raw not in late and raw.event != "done"], ended, late
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_what_is_open_at_the_end_is_waited_for(apart: bool) -> None:
+    """What was fetched has the run before its messages; they belong to what the run's own subscribers get."""
+    before, ended, late = leaving_open()
+    source = Stays()
+    async with RunStream(source) as stream, asyncio.timeout(20):
+        run = stream.run("run_1")
+        seen = listen(run.signals)
+        stream.start()
+        if apart:
+            source.give(*before, ended)
+            await run.result()
+            await asyncio.sleep(0.01)
+            assert seen[-1].type == "run.completed"
+            joins = listen(run.states)  # in time for the rest
+            source.give(*late)
+            await eventually(lambda: joins[-1] == "end", within=20)
+            assert joins[-2] is run.state
+        else:
+            source.give(*before, ended, *late)
+        await eventually(lambda: seen[-1:] == ["end"], within=20)
+        assert not stream._channels._endings._pending
+        source.end()
+    kinds = [one.type for one in seen[:-1]]
+    assert kinds[-3:] == ["run.completed", "message.completed", "step.completed"]
+
+
+@pytest.mark.parametrize("how", ["the source ends", "it is late", "the stream is closed"])
+async def test_what_stays_open_is_not_waited_for_for_ever(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source's end, a few seconds, or the stream's end: none leaves a timer."""
+    if how == "it is late":
+        monkeypatch.setattr("runstream.stream.endings.LINGER", 0.01)
+    before, ended, _ = leaving_open()
+    source, other = Stays(), Stays()
+    async with RunStream(source, other) as stream, asyncio.timeout(20):
+        seen = listen(stream.run("run_1").signals)
+        stream.start()
+        source.give(*before, ended)
+        await stream.result("run_1")
+        await asyncio.sleep(0)
+        if how == "the source ends":
+            source.end()
+        elif how == "the stream is closed":
+            await stream.aclose()
+        await eventually(lambda: seen[-1] == "end", within=20)
+        assert not stream._channels._endings._pending
+        source.end()
+        other.end()
 
 
 async def test_an_interruption_or_pause_ends_nothing() -> None:
@@ -158,8 +216,8 @@ async def test_an_interruption_or_pause_ends_nothing() -> None:
                 assert seen[-1] != "end"
                 stream.attach(second)
                 await run.result()
+                await eventually(lambda: seen[-1] == "end", within=20)
             assert [one.type for one in seen[:-1]].count("run.action_required") == 1
-            assert seen[-1] == "end"
             assert open_seen == []
         async with asyncio.timeout(20):
             await stream.results()
