@@ -22,7 +22,7 @@ def _run(item: Any) -> Hashable:
 
 
 def conflate(
-    seconds: float, scheduler: abc.SchedulerBase, *, key: Callable[[T], Hashable] = _run
+    seconds: float, scheduler: abc.SchedulerBase, *, key: Callable[[T], Hashable] | None = None
 ) -> Callable[[Observable[T]], Observable[T]]:
     """Of each run (or other key), the first value passes at once, then the latest, at most one in ``seconds``.
 
@@ -49,7 +49,7 @@ def conflate(
 
     def lift(source: Observable[T]) -> Observable[T]:
         def subscribe(observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-            conflation = _Conflation(observer, seconds, scheduler, key)
+            conflation = _Conflation(observer, seconds, scheduler, key or _run)
             subscription = source.subscribe(conflation.take, conflation.fail, conflation.finish)
             return CompositeDisposable(subscription, conflation.timer)
 
