@@ -533,9 +533,9 @@ class Engine:
         record.intake.drop(record)
         record.intake.object_ended(state.run_id)
         self._finished[state.scope, state.run_id] = (record, at)
-        self._forget(at)
+        self.forget_finished(at)
 
-    def _forget(self, at: float) -> None:
+    def forget_finished(self, at: float) -> None:
         """Forget ended runs that are too many or too old."""
         limits = self.limits
         while self._finished:

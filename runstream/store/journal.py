@@ -261,7 +261,8 @@ class Journal:
         record.interrupted = stored.interrupted
         record.stalled = stored.stalled
         # These have served their purpose with the next put.
-        self._loose[stored.scope, stored.run_id] = [key for key in stored.delivered if recall(record, key)]
+        if used := [key for key in stored.delivered if recall(record, key)]:
+            self._loose[stored.scope, stored.run_id] = used
         if self.on_restore is not None:
             self.on_restore(stored.state)
         return record

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
+from runstream.core.limits import Limits
 from runstream.core.signals import RunInterrupted, Signal
 from runstream.engine import Engine
 from runstream.fold import fold
 from runstream.intake import Intake
 from runstream.raw import RawEvent
 from runstream.store.base import StateStore
+from runstream.store.intake import JournaledIntake
 from runstream.store.memory import MemoryStore
+from runstream.store.sqlite import SqliteStore
 from runstream.testing import Script, events_of
 from tests.core.support import asking, at
 from tests.store.support import Killed, facts
@@ -194,6 +197,30 @@ def test_a_callback_that_raises_leaves_its_event_unput() -> None:
     assert facts(seen)[0].startswith("msg")
 
 
+@pytest.mark.parametrize("sqlite", [False, True])
+def test_nothing_grows_with_the_runs(sqlite: bool) -> None:
+    """After many runs, each with a source of its own, the journal and the store hold what their bounds say."""
+    with SqliteStore(":memory:", max_finished_runs=20) as file:
+        store: StateStore = file if sqlite else MemoryStore(max_finished_runs=20)
+        engine = Engine(limits=Limits(max_finished_runs=10), store=store)
+        engine.on_signal = lambda signal: None
+        gateway = engine.intake("gateway")
+        for number in range(300):
+            gateway.feed_all(events_of("Hi.", run_id=f"run_{number}", ids=True))
+            own = engine.intake(f"source {number}")
+            own.feed_all(events_of("Hi.", run_id=f"own_{number}", ids=True))
+            own.end()
+        journal: Any = engine.journal
+        assert [journal._keys, journal._lanes, journal._loose, journal._told_by] == [{}, {}, {}, {}]
+        assert isinstance(gateway, JournaledIntake)
+        assert len(gateway._late) <= 65
+        assert len(list(store.runs(ended_since=0.0))) <= 300
+        # A later process takes up what its own limits say.
+        later = Engine(limits=Limits(max_finished_runs=5), store=store)
+        later.intake("gateway")
+        assert later.stats().finished_runs == 5
+
+
 def test_forgotten_runs_are_not_read_again() -> None:
     """What this engine has evicted stays quiet without a look into the store."""
     reads = 0
@@ -203,8 +230,6 @@ def test_forgotten_runs_are_not_read_again() -> None:
             nonlocal reads
             reads += 1
             return super().get(scope, run_id)
-
-    from runstream.core.limits import Limits
 
     engine = Engine(limits=Limits(max_finished_runs=1), store=Counting())
     seen: list[Signal] = []
