@@ -73,9 +73,11 @@ def test_the_place_never_runs_ahead_of_a_state() -> None:
 def test_sources_that_never_say_connected() -> None:
     """Told from the start again: text is not doubled, though nobody spoke of a connection."""
     store = MemoryStore()
-    for cut in (6, 9, len(HELLO)):
+    first = next(number for number, raw in enumerate(HELLO) if raw.event == "thread.message.delta")
+    for cut in (first + 1, first + 2, len(HELLO)):
         engine, intake, _ = start(store)
         intake.feed_all(HELLO[:cut])
+        intake.disconnected("gone")  # puts what there is of the text
     assert engine.states()[0].text == "Hello there, friend."
 
 
