@@ -211,7 +211,8 @@ class Engine:
         ids += [
             item.full.message_id for item in state._objects if isinstance(item.full, RunStep) and item.full.message_id
         ]
-        record.objects = list(dict.fromkeys(ids))
+        for id in dict.fromkeys(ids):
+            record.own(id)
         scope.objects.update(dict.fromkeys(ids, record))
         if state.is_terminal:
             self._finished[scope.name, run.id] = (record, self.clock())
@@ -381,7 +382,7 @@ class Engine:
         record.heard = True
         owner = scope.objects.get(data.id)
         if owner is not record:
-            record.objects.append(data.id)
+            record.own(data.id)
             scope.objects[data.id] = record
         before = record.state
         restart = intake.restarts(event)
@@ -395,7 +396,7 @@ class Engine:
             # The step says whose the message is, before or even without the message itself.
             message_id = data.message_id
             if message_id is not None and message_id not in scope.objects:
-                record.objects.append(message_id)
+                record.own(message_id)
                 scope.objects[message_id] = record
                 self._adopt(scope, message_id)
 
@@ -410,7 +411,7 @@ class Engine:
             if record is None:
                 self._hold(intake, run_id or event.data.id, event, at)
                 return
-            record.objects.append(event.data.id)
+            record.own(event.data.id)
             intake._scope.objects[event.data.id] = record
         if record.intake is not intake:
             intake.take(record)

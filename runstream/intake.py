@@ -136,7 +136,8 @@ class Intake:
             held._open.pop(record.state.run_id, None)
             self.doubts.taken_from(held, record)
         record.intake = self
-        record.given_up = None
+        if record.given_up is not None:
+            record.given_up = None
         self._engine.taken_up(record)
         if not record.state.is_terminal:
             self._open[record.state.run_id] = record

@@ -5,7 +5,7 @@ forgotten, and the events of runs that were not seen yet.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, TypeAlias
 
 from runstream.core.state import Live, RunState
@@ -27,22 +27,16 @@ class RunRecord:
         length: How long it is by now (characters). The hot path moves this alone; the state follows when asked for.
     """
 
-    __slots__ = (
-        "_state",
-        "given_up",
-        "heard",
-        "intake",
-        "interrupted",
-        "length",
-        "live",
-        "objects",
-        "order",
-        "paused",
-        "replaying",
-        "saved",
-        "stalled",
-        "watch",
-    )
+    # What few runs need costs nothing where it is not set.
+    __slots__ = ("__dict__", "_objects", "_state", "heard", "intake", "length", "live", "order")
+
+    replaying = False  # its source tells it from its start again
+    paused = -1  # the round for which `run.paused` was given
+    interrupted = 0
+    stalled = 0
+    watch: Any = None  # the watchdogs' own notes
+    given_up: str | None = None  # why a watchdog ended it; until it is heard of again
+    saved: RunState | None = None  # the state that a store has, or is about to get
 
     def __init__(self, state: RunState, intake: Any, order: int) -> None:
         self._state = state
@@ -50,15 +44,20 @@ class RunRecord:
         self.length: int = state._length
         self.intake = intake  # the source that spoke of it last; None once a watchdog gave it up
         self.order = order  # of appearance
-        self.objects: list[str] = []  # ids by which the scope knows it
-        self.replaying = False
-        self.paused = -1  # the round for which `run.paused` was given
-        self.interrupted = 0
-        self.stalled = 0
         self.heard = False  # of a snapshot, or of a message or step, since the last look of a watchdog
-        self.watch: Any = None  # the watchdogs' own notes
-        self.given_up: str | None = None  # why a watchdog ended it; until it is heard of again
-        self.saved: RunState | None = None  # the state that a store has, or is about to get
+        self._objects: list[str] | None = None
+
+    @property
+    def objects(self) -> Sequence[str]:
+        """The ids by which its scope knows it, beside its own."""
+        return self._objects or ()
+
+    def own(self, id: str) -> None:
+        """Note that its scope knows it by this id too."""
+        if self._objects is None:
+            self._objects = [id]
+        else:
+            self._objects.append(id)
 
     @property
     def run(self) -> Run:

@@ -39,6 +39,8 @@ _SAME: Final = Outcome.SAME
 _QUEUED: Final = RunStatus.QUEUED
 _IN_PROGRESS: Final = RunStatus.IN_PROGRESS
 _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
+# One tuple for all runs that begin alike.
+_FIRST: Final = {status: (status,) for status in RunStatus}
 _STALE: Final = Verdict.STALE
 _LEGAL: Final = Verdict.LEGAL
 
@@ -82,7 +84,7 @@ def reduce_run(
         done: frozenset[str] = frozenset()
         if new.status is _REQUIRES_ACTION and new.required_action is not None:
             first, done = (action_key(new.required_action),), _whole(done, new)
-        return RunCore(new, scope, first, (new.status,), done, at, at), _CHANGED
+        return RunCore(new, scope, first, _FIRST.get(new.status) or (new.status,), done, at, at), _CHANGED
     held = core.run
     before = held.status
     if before.is_terminal:
