@@ -115,7 +115,7 @@ def mark_missed(engine: Engine, record: RunRecord, why: str, at: float, *, ask: 
     after = missed(before)
     if after is not before:
         record.state = after
-        engine._tell(before, after, at)
+        engine.tell(before, after, at)
     if ask or after is not before:
         engine.counts.gaps += 1
         if engine.on_missed is not None:

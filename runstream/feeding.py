@@ -1,7 +1,7 @@
 """The loop that takes raw events through an engine, with the hot path written out.
 
 Nearly everything that a run sends is one more fragment of the text that grows right now. What happens to it here is
-what the dialect, :meth:`Engine.delta` and :func:`runstream.core.growth.append` would do, without their calls and
+what the dialect, :meth:`Handling.delta` and :func:`runstream.core.growth.append` would do, without their calls and
 without what nobody asked for; everything else is left to them.
 """
 
@@ -40,7 +40,8 @@ def feeders(
         scope: Its scope.
         dialect: Its decoder.
     """
-    handlers, decode, grow, record_of = engine.handlers, dialect.feed, engine.delta, scope.objects.get
+    handling, decode, record_of = engine.handling, dialect.feed, scope.objects.get
+    handlers, grow = handling.table, handling.delta
     slim: Mapping[str | None, Callable[[bytes], Any]] = getattr(dialect, "fragments", {})
     whole: Mapping[str | None, Callable[[bytes], Any]] = getattr(dialect, "deltas", {})
     fragment_bytes: int = getattr(dialect, "fragment_bytes", -1)
@@ -72,7 +73,7 @@ def feeders(
                     live = record.live if record is not None and record.intake is intake else None
                     if live is not None and live.object_id == fragment.id:
                         if type(fragment) is not TextFragment:
-                            if engine.grow_arguments(record, fragment, at):
+                            if handling.grow_arguments(record, fragment, at):
                                 continue
                         else:
                             part = fragment.delta.content[0]

@@ -138,7 +138,7 @@ class Intake:
         record.intake = self
         if record.given_up is not None:
             record.given_up = None
-        self._engine.taken_up(record)
+        self._engine.held.taken_up(record)
         if not record.state.is_terminal:
             self._open[record.state.run_id] = record
 
@@ -208,7 +208,7 @@ class Intake:
         self._dedupe.clear()
         self._created.clear()
         self._scope.intakes -= 1
-        self._engine.leave(self._scope)
+        self._engine.held.leave(self._scope)
 
     def _count(self, what: str) -> None:
         self._counts[what] = self._counts.get(what, 0) + 1

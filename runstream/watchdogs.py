@@ -157,7 +157,7 @@ class Watcher:
 
     def start(self) -> None:
         """Watch from now on."""
-        if any(True for _ in self._engine.open_records()):
+        if any(True for _ in self._engine.held.open_records()):
             self._wake()
         else:
             self._engine.on_open = self._wake
@@ -196,7 +196,7 @@ class Watcher:
         unix = self._engine.clock()
         open_runs = False
         stalled = []
-        for record in self._engine.open_records():
+        for record in self._engine.held.open_records():
             open_runs = True
             limits = self._passed(record, now, unix)
             if limits or record.watch.ending:

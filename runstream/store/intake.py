@@ -44,7 +44,7 @@ class JournaledIntake(Intake):
         for record in journal.restore(scope.name, name, ended_since=since):
             super().take(record)
             self._restored.append(record)
-        engine.forget_finished(engine.clock())
+        engine.held.forget(engine.clock())
 
     def resume_from(self) -> str | None:
         """The last event id, for a source that will go on there."""

@@ -77,7 +77,7 @@ class Journal:
         run = None if run_id is None else (signal.scope, run_id)
         key = signal.key
         if run is not None:
-            record = self._engine.record(*run)
+            record = self._engine.held.record(*run)
             if record is not None:
                 turn.records[run] = record
             if key in self._keys.get(run, ()):
@@ -221,7 +221,7 @@ class Journal:
         """Read the runs that have not ended (or lately) and are not held yet."""
         found = []
         for stored in self._store.runs(scope, source, ended_since=ended_since):
-            if self._engine.record(stored.scope, stored.run_id) is None:
+            if self._engine.held.record(stored.scope, stored.run_id) is None:
                 record = self._take_in(stored)
                 if record is not None:
                     found.append(record)
@@ -253,7 +253,7 @@ class Journal:
             self._keys[stored.scope, stored.run_id] = dict.fromkeys(stored.delivered)
         if stored.state is None:
             return None
-        record = self._engine.hold(stored.state)
+        record = self._engine.restore(stored.state)
         record.saved = stored.state
         self._told_by[stored.scope, stored.run_id] = stored.source
         record.replaying = stored.replaying

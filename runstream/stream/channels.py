@@ -42,7 +42,7 @@ class Channels:
         self._offer = waiters.offer
         self._push = self.signals.push
         engine.on_signal = self._signal
-        engine.on_evict = self._evicted
+        engine.held.on_evict = self._evicted
         engine.progress = False
 
     def rewire(self) -> None:

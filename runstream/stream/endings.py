@@ -79,7 +79,7 @@ class Endings:
         if key not in self._pending:
             return
         scope, run_id = key
-        record = self._engine.record(scope, run_id)
+        record = self._engine.held.record(scope, run_id)
         if record is None or record.intake is None or record.intake.ended or not _has_open(record.state):
             self._end(key)
         elif self._pending[key] is None:

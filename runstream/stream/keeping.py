@@ -49,7 +49,7 @@ class Keeping:
 
     def know(self, run_id: str, scope: str) -> None:
         """Read a run that somebody asks for, if it is kept and not held."""
-        if self._engine.record(scope, run_id) is None:
+        if self._engine.held.record(scope, run_id) is None:
             self._journal.read(scope, run_id)
 
     def _restored(self, state: RunState) -> None:

@@ -180,7 +180,7 @@ class Repairs:
 
     async def _fetch(self, key: Key, why: str) -> None:
         """Fetch one run and take it in; what goes wrong is logged and counted."""
-        record = self._engine.record(*key)
+        record = self._engine.held.record(*key)
         if record is None:
             return  # forgotten since
         intake = record.intake

@@ -434,7 +434,7 @@ class RunStream:
             self._keeping.know(run_id, scope)
 
     def _run_of(self, run_id: str, scope: str) -> Run | None:
-        record = self._engine.record(scope, run_id)
+        record = self._engine.held.record(scope, run_id)
         return record.run if record is not None else None
 
     def _finish(self) -> None:

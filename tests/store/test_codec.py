@@ -53,7 +53,7 @@ def continued(states: Sequence[RunState], stream: Sequence[RawEvent], connection
     engine, signals = Engine(clock=lambda: 5000.0), list[Signal]()
     engine.on_signal = signals.append
     for state in states:
-        engine.hold(state)
+        engine.restore(state)
     intake = engine.intake("server")
     for _ in range(connections):
         intake.connected()

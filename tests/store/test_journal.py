@@ -153,12 +153,12 @@ def test_what_watchdogs_say_is_kept_without_the_state() -> None:
     cut = next(n for n, raw in enumerate(HELLO) if raw.event == "thread.message.delta") + 2
     engine, intake, seen = start(store)
     intake.feed_all(HELLO[:cut])
-    record = engine.record("", "run_1")
+    record = engine.held.record("", "run_1")
     assert record is not None
     engine.stalled(record, 5.0, "idle")
     assert seen[-1].key == "run_1/stalled/1"
     engine, intake, again = start(store)
-    record = engine.record("", "run_1")
+    record = engine.held.record("", "run_1")
     assert record is not None
     engine.stalled(record, 5.0, "idle")
     assert again[-1].key == "run_1/stalled/2"
