@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import reactivex as rx
 from reactivex import operators as ops
 
-from runstream import RunCompleted, RunFailed, TextDelta, demo, pipeline, read_recording
+from runstream import RunCompleted, RunFailed, TextDelta, demo, only, pipeline, read_recording
 
 NOTHING: dict[str, int] = {}
-
-
-def only(*kinds: type) -> Any:
-    return ops.filter(lambda signal: isinstance(signal, kinds))
 
 
 def count(sizes: dict[str, int], signal: TextDelta) -> dict[str, int]:

@@ -6,6 +6,7 @@ The public names, nothing else. The whole model stands in :mod:`runstream.model`
 
 from __future__ import annotations
 
+from runstream.blocking import BlockingStream
 from runstream.conflate import conflate
 from runstream.connect import connect
 from runstream.core.derive import derive
@@ -133,6 +134,7 @@ __all__ = [
     "ArgumentsDelta",
     "AssistantsDialect",
     "AwaitedCall",
+    "BlockingStream",
     "Change",
     "ConnectionEvent",
     "DecodeError",

@@ -10,6 +10,8 @@ import reactivex as rx
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, SerialDisposable
 
+from runstream.filters import Dropping
+
 __all__ = ["conflate"]
 
 T = TypeVar("T")
@@ -21,9 +23,7 @@ def _run(item: Any) -> Hashable:
     return item.scope, item.run_id
 
 
-def conflate(
-    seconds: float, scheduler: abc.SchedulerBase, *, key: Callable[[T], Hashable] | None = None
-) -> Callable[[Observable[T]], Observable[T]]:
+def conflate(seconds: float, scheduler: abc.SchedulerBase, *, key: Callable[[Any], Hashable] | None = None) -> Dropping:
     """Of each run (or other key), the first value passes at once, then the latest, at most one in ``seconds``.
 
     What a screen, a browser or a database is given: a state supersedes the one before, so that nothing is lost but

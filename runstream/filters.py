@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar, Unpack, overload
+from typing import Any, Final, Protocol, TypeVar, Unpack, overload
 
 import reactivex as rx
 from reactivex import Observable
@@ -16,12 +16,19 @@ from runstream.stream.latest import RunKey
 from runstream.stream.matching import Filters, Match
 from runstream.stream.selection import Selector, signal_classes
 
-__all__ = ["only", "where"]
+__all__ = ["Dropping", "only", "where"]
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 _REMEMBERED: Final = 100_000  # runs, as many as a pipeline holds open by default
+
+
+class Dropping(Protocol):
+    """An operator that drops items and changes none: what goes in is what comes out, to a type checker too."""
+
+    def __call__(self, source: Observable[T], /) -> Observable[T]:
+        """Apply it, as ``pipe`` does."""
 
 
 @overload
@@ -44,9 +51,7 @@ def only(*kinds: Selector) -> Callable[[Observable[Any]], Observable[Any]]:
     return ops.filter(lambda signal: type(signal) in classes)
 
 
-def where(
-    *, known: Mapping[RunKey, RunState] | None = None, **filters: Unpack[Filters]
-) -> Callable[[Observable[T]], Observable[T]]:
+def where(*, known: Mapping[RunKey, RunState] | None = None, **filters: Unpack[Filters]) -> Dropping:
     """States, or signals, of runs that are as asked for pass; others are dropped, and so are a source's signals.
 
     ::

@@ -47,6 +47,24 @@ EXPECTED = {
         "a process that goes on\n  msg_demo_text_0001/created\n  msg_demo_text_0001/completed",
         "a process that has nothing to do\nrun_demo_text_0001 completed: 227 characters, whole\nexit code 0",
     ],
+    "12_blocking.py": [
+        "answering get_forecast, find_trains",
+        "run_demo_call_0001 completed: Saturday starts dry in Ghent",
+    ],
+    "13_resume_after_a_cut.py": [
+        "[source.disconnected]",
+        "[connecting again after event 19]",
+        "[connecting again after event 44]",
+        "run_demo_text_0001 completed, 6 events came twice",
+        "whole: True, no fact twice: True",
+    ],
+    "14_many_runs.py": [
+        "500 runs: 300 completed, 100 cancelled, 100 failed",
+        "each user read all of the own run, 12890 characters together",
+        "167 runs of one assistant drawn",
+        "customer 3 is billed for 42 completed runs",
+        "0 failures",
+    ],
     "08_live_terminal.py": [
         "run_demo_failed_0001 failed: somebody should look",
         "demo_search_0001  completed",
