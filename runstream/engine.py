@@ -61,8 +61,9 @@ class Engine:
         self._progress = progress
         self._on_signal: Callable[[Signal], None] | None = None
         self.on_event: Callable[[Event], None] | None = None
-        self.on_state: Callable[[RunState], None] | None = None
-        self.on_change: Callable[[RunState | None, RunState, float], None] | None = None
+        self._on_state: Callable[[RunState], None] | None = None
+        self._on_change: Callable[[RunState | None, RunState, float], None] | None = None
+        self.watched = False  # whether anybody takes states or changes: one look on the hot path
         self.on_reject: Callable[[Reject], None] | None = None
         self.on_open: Callable[[], None] | None = None  # for watchdogs: a run was seen for the first time
         self.on_missed: Callable[[RunState, str], None] | None = None  # a run may miss something, and why
@@ -83,6 +84,26 @@ class Engine:
     def on_signal(self, call: Callable[[Signal], None] | None) -> None:
         self._on_signal = call
         self.on_progress = call if self._progress else None
+
+    @property
+    def on_state(self) -> Callable[[RunState], None] | None:
+        """Takes the latest state of each run, after each change."""
+        return self._on_state
+
+    @on_state.setter
+    def on_state(self, call: Callable[[RunState], None] | None) -> None:
+        self._on_state = call
+        self.watched = call is not None or self._on_change is not None
+
+    @property
+    def on_change(self) -> Callable[[RunState | None, RunState, float], None] | None:
+        """Takes each change of a state: before, after, when (Unix seconds)."""
+        return self._on_change
+
+    @on_change.setter
+    def on_change(self, call: Callable[[RunState | None, RunState, float], None] | None) -> None:
+        self._on_change = call
+        self.watched = call is not None or self._on_state is not None
 
     @property
     def progress(self) -> bool:
@@ -214,12 +235,22 @@ class Engine:
         elif self.journal.deliver(signal, self._on_signal):
             self.signals += 1
 
+    def show(self, before: RunState | None, after: RunState, at: float) -> None:
+        """Give out a change of state."""
+        if self._on_state is not None:
+            self._on_state(after)
+        if self._on_change is not None:
+            self._on_change(before, after, at)
+
     def tell(self, before: RunState | None, after: RunState, at: float) -> None:
         """Give out a change of state, and the signals that it makes."""
-        if self.on_state is not None:
-            self.on_state(after)
-        if self.on_change is not None:
-            self.on_change(before, after, at)
-        if self._on_signal is not None:
-            for signal in derive(before, after, at, progress=self._progress):
+        if self.watched:
+            self.show(before, after, at)
+        if self._on_signal is None:
+            return
+        for signal in derive(before, after, at, progress=self._progress):
+            if self.journal is None:
+                self.signals += 1
+                self._on_signal(signal)
+            else:
                 self.emit(signal)

@@ -51,6 +51,7 @@ def feeders(
         # Who listens to events wants them whole.
         on_event = engine.on_event
         fragments = slim if on_event is None else whole
+        enveloped = fragments.get(None)
         event: Any
         for item in items:
             if type(item) is not RawEvent:
@@ -62,7 +63,9 @@ def feeders(
             if item.last_id is not None:
                 intake.last_id = item.last_id
             data, name = item.data, item.event
-            read = fragments.get(name) if len(data) <= fragment_bytes and item.id is None else None
+            read = None
+            if len(data) <= fragment_bytes and item.id is None:
+                read = enveloped if name is None else fragments.get(name)
             if read is not None and on_event is None:
                 try:
                     fragment = read(data) if name is not None else read(data).data
@@ -79,7 +82,7 @@ def feeders(
                             part = fragment.delta.content[0]
                             buffer, offset = live.buffer, record.length
                             if part.index == live.part and buffer.length == offset:
-                                before = record.state if engine.on_change is not None else None
+                                before = record.state if engine.watched else None
                                 text = part.text.value
                                 buffer.write(text)
                                 buffer.last = text
@@ -89,10 +92,8 @@ def feeders(
                                     engine.events += 1
                                 else:
                                     engine.told += 1
-                                if engine.on_state is not None:
-                                    engine.on_state(record.state)
-                                if engine.on_change is not None:
-                                    engine.on_change(before, record.state, at)
+                                if before is not None:
+                                    engine.show(before, record.state, at)
                                 if tell is not None:
                                     thread_id, index = live.thread_id, live.part
                                     tell(

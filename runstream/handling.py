@@ -189,14 +189,12 @@ class Handling:
         """Append to the text that grows right now; :mod:`runstream.feeding` has it written out."""
         engine = self._engine
         buffer, offset = live.buffer, record.length
-        before = record.state if engine.on_change is not None else None
+        before = record.state if engine.watched else None
         buffer.write(text)
         buffer.last = text
         record.length = buffer.length = offset + len(text)
-        if engine.on_state is not None:
-            engine.on_state(record.state)
-        if engine.on_change is not None:
-            engine.on_change(before, record.state, at)
+        if before is not None:
+            engine.show(before, record.state, at)
         if engine.on_progress is not None:
             engine.signals += 1
             engine.on_progress(
@@ -217,10 +215,8 @@ class Handling:
     def _grew(self, record: RunRecord, before: RunState, after: RunState, at: float) -> None:
         engine = self._engine
         record.state = after
-        if engine.on_state is not None:
-            engine.on_state(after)
-        if engine.on_change is not None:
-            engine.on_change(before, after, at)
+        if engine.watched:
+            engine.show(before, after, at)
         if engine.on_progress is not None:
             engine.signals += 1
             engine.on_progress(progress_signal(after, before._length, at))

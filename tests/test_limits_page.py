@@ -14,7 +14,7 @@ PAGE = (Path(__file__).parent.parent / "docs" / "limits.md").read_text(encoding=
 ROWS = {
     name.strip("`"): (default, counts)
     for line in PAGE.splitlines()
-    if line.startswith("| `")
+    if line.startswith("| `") and line.count("|") == 5  # those of the store have no count
     for names, default, _, counts in [[cell.strip() for cell in line.strip("|").split("|")]]
     for name in names.split(", ")
 }

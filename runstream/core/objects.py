@@ -75,6 +75,8 @@ class Objects:
 
     def __getitem__(self, position: int) -> ObjectState:
         node = self._root
+        if not self._depth:
+            return node[position]  # type: ignore[no-any-return]
         for level in range(self._depth, 0, -1):
             node = node[(position >> (_BITS * level)) & _MASK]
         return node[position & _MASK]  # type: ignore[no-any-return]
@@ -95,7 +97,14 @@ class Objects:
 
     def set(self, position: int, item: ObjectState) -> Objects:
         """A copy with ``item`` at ``position``."""
-        return Objects(_replaced(self._root, self._depth, position, item), self._depth, self.count, self._index)
+        root = self._root
+        if self._depth:
+            root = _replaced(root, self._depth, position, item)
+        else:
+            copy = [*root]
+            copy[position] = item
+            root = tuple(copy)
+        return Objects(root, self._depth, self.count, self._index)
 
     def append(self, item: ObjectState) -> Objects:
         """A copy with ``item`` at the end."""

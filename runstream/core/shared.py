@@ -42,12 +42,13 @@ class Shared:
         if instructions is not None and len(instructions) > _LONGEST:
             return
         key = (run.assistant_id, instructions)
-        known = self._known.pop(key, None)
+        known = self._known.get(key)
         if known is not None:
             # Equal in value: whoever holds the frozen run already can't tell.
             structs.force_setattr(run, "instructions", known[0])
             if run.tools and known[1] == run.tools:
                 structs.force_setattr(run, "tools", known[1])
+                return
         elif len(self._known) >= self._size:
             self._known.popitem(last=False)
         self._known[key] = (run.instructions, run.tools)
