@@ -72,9 +72,10 @@ def feeders(
                 except _NOT_A_FRAGMENT:
                     pass
                 else:
-                    record: Any = record_of(fragment.id)
+                    id = fragment.id
+                    record: Any = record_of(id)
                     live = record.live if record is not None and record.intake is intake else None
-                    if live is not None and live.object_id == fragment.id:
+                    if live is not None and live.object_id == id:
                         if type(fragment) is not TextFragment:
                             if handling.grow_arguments(record, fragment, at):
                                 continue
@@ -96,11 +97,7 @@ def feeders(
                                     engine.show(before, record.state, at)
                                 if tell is not None:
                                     thread_id, index = live.thread_id, live.part
-                                    tell(
-                                        TextDelta(
-                                            live.run_id, thread_id, live.scope, at, fragment.id, index, offset, text
-                                        )
-                                    )
+                                    tell(TextDelta(live.run_id, thread_id, live.scope, at, id, index, offset, text))
                                 continue
             elif read is not None and on_event is not None:
                 try:

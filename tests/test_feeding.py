@@ -179,3 +179,21 @@ def test_the_same_bytes_of_another_kind_are_read_again() -> None:
     (message,) = dialect.feed(RawEvent(data=b'{"event":"thread.message.created"' + body))
     (step,) = dialect.feed(RawEvent(data=b'{"event":"thread.run.step.created"' + body))
     assert [type(event.data).__name__ for event in (message, step)] == ["Message", "RunStep"]  # type: ignore[union-attr]
+
+
+def test_a_repeated_snapshot_in_blocks_is_read_once_too() -> None:
+    created, queued, *_ = script("run_1").start().raw_events()
+    assert created.data == queued.data
+    dialect = AssistantsDialect()
+    (first,), (second,) = dialect.feed(created), dialect.feed(queued)
+    assert (first.event, second.event) == ("thread.run.created", "thread.run.queued")  # type: ignore[union-attr]
+    assert second.data is first.data  # type: ignore[union-attr]
+
+
+def test_a_large_snapshot_is_not_kept() -> None:
+    """Each of thousands of sources would keep one."""
+    created, queued, *_ = script("run_1", instructions="x" * 20_000).start().raw_events(enveloped=True)
+    dialect = AssistantsDialect()
+    (first,), (second,) = dialect.feed(created), dialect.feed(queued)
+    assert second.data == first.data  # type: ignore[union-attr]
+    assert second.data is not first.data  # type: ignore[union-attr]

@@ -59,6 +59,7 @@ _PAYLOADS: dict[str, tuple[Any, Any]] = {
 _SNAPSHOT_HEADS: dict[bytes, Any] = {
     b'{"event":"' + name.encode() + b'"': kind for name, kind in EVENT_TYPES.items() if name in _TYPES
 }
+_REPEATED_BYTES = 16_384  # of a snapshot that is kept to be recognised: every source keeps one
 _DELTAS = frozenset(_DELTA_TYPES)
 _DONE = EVENT_TYPES["done"]
 _ERROR = EVENT_TYPES["error"]
@@ -108,7 +109,7 @@ class AssistantsDialect:
                     if kind in _DELTAS:
                         if event.id is None and raw.id is None:
                             return (event,)  # a delta needs nothing beside it
-                    else:
+                    elif len(said) <= _REPEATED_BYTES:
                         self._said, self._event = said, event
                 identity = raw.id if event.id is None else event.id
                 return (kind(event.data, identity, Origin(data, True, self.connection)),)
@@ -116,7 +117,12 @@ class AssistantsDialect:
             if known is None:
                 return (self._unusual(raw, name, data, raw.id),)
             kind, decode = known
-            value = decode(data)
+            if data == self._said and kind.__mro__[1] is type(self._event).__mro__[1]:
+                value = self._event.data
+            else:
+                value = decode(data)
+                if kind not in _DELTAS and len(data) <= _REPEATED_BYTES:
+                    self._said, self._event = data, kind(value)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             return (self._lenient(raw, error),)
         if kind in _DELTAS:
