@@ -17,7 +17,7 @@ from runstream.errors import SlowConsumer
 from runstream.sources.base import Source
 from runstream.stream.audience import Subscriber, name_of
 from runstream.stream.buffers import Buffer, Gate, LatestBuffer, Policy
-from runstream.stream.failures import Failures
+from runstream.stream.failures import Failures, caller
 from runstream.stream.handle import SourceHandle
 from runstream.stream.handlers import Handler, is_coroutine_function
 from runstream.stream.hub import Hub, RunKey
@@ -128,10 +128,11 @@ class Doors:
         if kind not in {"signals", "runs", "events"}:
             raise ValueError(f"{kind!r} can not be iterated; there are 'signals', 'runs' and 'events'")
         policy = policy or ("latest" if kind == "runs" else "wait")
+        name = f"async for in {caller()}"
         subscription = Disposable()
 
         def ended(error: SlowConsumer) -> None:
-            self._failures.ended(kind, "async for", error, buffered=len(buffer))
+            self._failures.ended(kind, name, error, buffered=len(buffer))
             subscription.dispose()
 
         buffer = self._buffer(policy, ended, states=kind == "runs")
@@ -144,7 +145,7 @@ class Doors:
         self._buffers.add(buffer)
         scope, run_id = run or (None, None)
         subscription = self._hubs[kind].connect(
-            Subscriber(take, buffer.finish, buffer.finish, name="async for", run_id=run_id, scope=scope)
+            Subscriber(take, buffer.finish, buffer.finish, name=name, run_id=run_id, scope=scope)
         )
         if buffer.closed:  # by the replay already
             subscription.dispose()

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Literal
 
 import structlog
 
-__all__ = ["GUARDED", "Failures", "run_id_of", "where"]
+__all__ = ["GUARDED", "SLOW_SECONDS", "Failures", "caller", "run_id_of", "where"]
 
 _log = structlog.get_logger("runstream")
 
 GUARDED: Final = (Exception, asyncio.CancelledError)
 """What is caught of a subscriber: also the result of a cancelled future, which must not cancel the source."""
+
+SLOW_SECONDS: Final = 1.0
+"""A subscriber that keeps the loop to itself for longer than this is logged."""
 
 
 class Failures:
@@ -68,7 +72,7 @@ class Failures:
             self._raise(error)
 
     def slow(self, channel: str, subscriber: str, value: object, seconds: float) -> None:
-        """A synchronous subscriber blocked the loop."""
+        """A subscriber blocked the loop."""
         _log.warning(
             "slow_subscriber",
             run_id=run_id_of(value),
@@ -110,3 +114,11 @@ def where(traceback: TracebackType | None) -> str | None:
         traceback = traceback.tb_next
     frame = traceback.tb_frame
     return f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}:{traceback.tb_lineno}"
+
+
+def caller() -> str:
+    """Module, function and line of whoever called into the library."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("runstream."):
+        frame = frame.f_back
+    return f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}:{frame.f_lineno}"

@@ -9,22 +9,19 @@ import inspect
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from runstream.stream.audience import Audience, Subscriber, name_of
-from runstream.stream.failures import GUARDED, Failures
+from runstream.stream.failures import GUARDED, SLOW_SECONDS, Failures
 
 __all__ = ["Hub", "OnSubscriberError", "RunKey"]
 
 T = TypeVar("T")
 OnSubscriberError: TypeAlias = Literal["log", "raise"]
 RunKey: TypeAlias = tuple[str, str]  # scope, run id
-
-SLOW_SECONDS: Final = 1.0
-"""A synchronous subscriber that blocks the loop longer than this is logged."""
 
 
 def _nothing(*_: Any) -> None:

@@ -18,8 +18,8 @@ STALL_SECONDS: Final = 1.0
 class LoopMonitor:
     """Asks to be called back twice within the threshold, and looks how late that happens.
 
-    Whoever blocked the loop is not known: a slow synchronous subscriber is logged by its name besides
-    (``slow_subscriber``); asyncio's debug mode names any other callback.
+    Whoever blocked the loop is not known: a slow subscriber is logged by its name besides (``slow_subscriber``);
+    asyncio's debug mode names any other callback.
 
     Args:
         threshold: Lateness that is logged (seconds).

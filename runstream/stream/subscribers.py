@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from runstream.errors import SlowConsumer
 from runstream.stream.buffers import Buffer
-from runstream.stream.failures import Failures
+from runstream.stream.failures import SLOW_SECONDS, Failures
 from runstream.stream.queueing import QueueBuffer
+from runstream.stream.timed import Timed
 
 __all__ = ["Holds", "StreamIterator", "Worker", "discard"]
 
@@ -99,7 +101,7 @@ class Worker(Generic[T]):
 
     def __init__(
         self,
-        call: Callable[[T], Awaitable[object]],
+        call: Callable[[T], Coroutine[Any, Any, object]],
         buffer: QueueBuffer[T],
         failures: Failures,
         *,
@@ -148,7 +150,7 @@ class Worker(Generic[T]):
             except (StopAsyncIteration, SlowConsumer):
                 return
             try:
-                await self._call(item)
+                await Timed(self._call(item), SLOW_SECONDS, partial(self._slow, item))
             except asyncio.CancelledError as error:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
@@ -161,8 +163,10 @@ class Worker(Generic[T]):
                 self._holds.done(item)
 
     def _report(self, item: T, error: BaseException) -> None:
-        value = item[0] if isinstance(item, tuple) else item
-        self._failures.report(self._channel, self._name, value, error)
+        self._failures.report(self._channel, self._name, _signal_of(item), error)
+
+    def _slow(self, item: T, seconds: float) -> None:
+        self._failures.slow(self._channel, self._name, _signal_of(item), seconds)
 
     def _forget(self) -> None:
         # A call that goes on may still bring a source: its own hold stays until it returns.
@@ -234,6 +238,10 @@ class StreamIterator(AsyncIterator[T]):
     async def aclose(self) -> None:
         """End the subscription, for ``contextlib.aclosing``."""
         self.dispose()
+
+
+def _signal_of(item: object) -> object:
+    return item[0] if isinstance(item, tuple) else item
 
 
 def _drop(dispose: Callable[[], None], buffer: Buffer[Any], holds: Holds[Any]) -> None:

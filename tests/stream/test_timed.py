@@ -1,0 +1,114 @@
+"""`Timed` awaits as `await` does, and tells of steps that keep the loop to themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from runstream.stream.timed import Timed
+
+
+async def both(make: Any) -> tuple[Any, Any]:
+    """What comes of awaiting something, plainly and timed."""
+
+    async def outcome(awaitable: Any) -> Any:
+        try:
+            return await awaitable
+        except BaseException as error:
+            return type(error), str(error)
+
+    return await outcome(make()), await outcome(Timed(make(), 60, lambda _: None))
+
+
+async def test_it_awaits_as_await_does() -> None:
+    """Values, exceptions, futures, time-outs, cancellation from within, task groups."""
+
+    async def value() -> int:
+        await asyncio.sleep(0)
+        return await asyncio.get_running_loop().run_in_executor(None, lambda: 7)
+
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise LookupError("no")
+
+    async def catches() -> str:
+        try:
+            async with asyncio.timeout(0.001):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            return "late"
+        return "never"
+
+    async def cancelled() -> None:
+        raise asyncio.CancelledError("mine")
+
+    async def group() -> list[int]:
+        async with asyncio.TaskGroup() as tasks:
+            made = [tasks.create_task(value()) for _ in range(2)]
+        return [task.result() for task in made]
+
+    for make in (value, fails, catches, cancelled, group):
+        plain, timed = await both(make)
+        assert plain == timed
+
+
+async def test_a_cancelled_task_cancels_it_where_it_waits() -> None:
+    """And may be held up by it, as always."""
+    log: list[str] = []
+
+    async def cleans_up() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            log.append("cleaned up")
+            raise
+
+    async def task() -> None:
+        await Timed(cleans_up(), 60, lambda _: None)
+
+    running = asyncio.create_task(task())
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert log == ["cleaned up"]
+
+
+def test_closing_closes_it() -> None:
+    """As where a loop is shut down around it."""
+    log: list[str] = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            log.append("closed")
+
+    steps = Timed(waits(), 60, lambda _: None).__await__()
+    next(steps)
+    steps.close()
+    assert log == ["closed"]
+
+
+async def test_steps_are_told_not_the_waiting() -> None:
+    """Half a second of waiting is no step; a tenth of work is, also if it ends in an exception."""
+    told: list[float] = []
+
+    async def patient() -> None:
+        await asyncio.sleep(0.3)
+
+    async def busy() -> None:
+        await asyncio.sleep(0)
+        time.sleep(0.3)  # noqa: ASYNC251
+        raise LookupError
+
+    await Timed(patient(), 0.25, told.append)
+    assert told == []
+    with pytest.raises(LookupError):
+        await Timed(busy(), 0.25, told.append)
+    assert len(told) == 1
+    assert told[0] >= 0.29
