@@ -15,6 +15,7 @@ from reactivex import operators as ops
 from structlog.testing import capture_logs
 
 from runstream import RunSignal, RunState, RunStream, Signal, fold, handles, log_signals
+from runstream.stream.subscribers import StreamIterator
 from tests.support.inlet import eventually
 from tests.support.talking import TEXT, conversation, one_by_one, shown
 
@@ -53,7 +54,7 @@ class Faulty:
 
     async def loop(self, items: Any) -> None:
         async with AsyncExitStack() as stack:
-            if hasattr(items, "aclose"):  # it has a name here, and an exception keeps names alive
+            if isinstance(items, StreamIterator):  # it has a name here, and an exception keeps names alive
                 await stack.enter_async_context(aclosing(items))
             async for item in items:
                 await self.take_async(item)
