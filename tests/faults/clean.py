@@ -38,6 +38,7 @@ class Clean(Struct, frozen=True):
         whole: The numbers of the events that give each message or step in full after its end.
         texts: All that the texts of messages and the arguments of calls ever were, by message or step and place; of
             what only grew the last.
+        replaced: The keys of the texts that it replaces itself, where a full object says other than its fragments.
         done_before: Whether `done` is told before the end.
     """
 
@@ -47,6 +48,7 @@ class Clean(Struct, frozen=True):
     terminal: dict[str, frozenset[int]]
     whole: dict[str, frozenset[int]]
     texts: dict[tuple[str, int], tuple[str, ...]]
+    replaced: frozenset[str]
     done_before: bool
 
 
@@ -87,6 +89,7 @@ def _clean(folded: Folded, told: list[list[RawEvent]]) -> Clean:
         {id: frozenset(numbers) for id, numbers in terminal.items()},
         {id: frozenset(numbers) for id, numbers in whole.items()},
         _history([raw for raws in told for raw in raws]),
+        frozenset(signal.key for signal in folded.signals if isinstance(signal, TextReplaced)),
         any(raw.data == b"[DONE]" for raws in told[:-1] for raw in raws),
     )
 

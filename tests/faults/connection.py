@@ -129,14 +129,16 @@ class Connection:
 
     def _start(self) -> int:
         server, position = self._case.server, self._slot.position
+        named = (line.split(b":", 1) for line in self._head.split(b"\r\n") if b":" in line)
+        last = next((value.strip().decode() for name, value in named if name.lower() == b"last-event-id"), "")
+        if position and not last:
+            self._slot.nameless += 1
         if not position or server == "replay":
             return 0  # all that is lost is lost by a client that was there
         if server in {"onward", "fetched"}:
             return position + self._chance.choice((0, 0, 1, 2, 5, 20))
         if server == "back":
             return max(0, position - self._chance.choice((0, 1, 2, 5, 20)))
-        named = (line.split(b":", 1) for line in self._head.split(b"\r\n") if b":" in line)
-        last = next((value.strip().decode() for name, value in named if name.lower() == b"last-event-id"), "")
         places = {id_of(self._case, told): place + 1 for place, told in enumerate(order(self._case, self._number))}
         return places.get(last, 0)
 

@@ -9,10 +9,10 @@ from tests.faults.clean import Clean, texts_of
 from tests.faults.clients import MAX_ATTEMPTS
 from tests.faults.runner import Seen
 
-__all__ = ["Excuses"]
+__all__ = ["LOSING", "Excuses"]
 
 # What is on the way when TCP is reset never arrives, and nobody knows how much that was.
-_LOSING = ("reset", "kill", "cut")
+LOSING = ("reset", "kill", "cut")
 _NORMAL = ("close-1000", "close-1001", "close-1005", "end")
 
 
@@ -33,7 +33,7 @@ class Excuses:
         self._failure = failures[-1] if failures else None
         self._corrupt = case.has("corrupt")
         # The server never tells again what was lost; or, where it is polled, what passed between two answers.
-        losing = case.has(*_LOSING) or slow(case)
+        losing = case.has(*LOSING) or slow(case)
         self.lossy = case.server in {"onward", "fetched"} or (case.server == "back" and losing)
         if case.source == "poll":
             self.lossy = case.server == "onward" or slow(case)
@@ -131,7 +131,7 @@ class Excuses:
             # object says otherwise.
             return True
         if partial:
-            return cut or lost or self._told_again() or self._case.has(*_LOSING)
+            return cut or lost or self._told_again() or self._case.has(*LOSING)
         if not (cut or lost):
             return False
         # What came of it so far is what the clean stream had at some time.

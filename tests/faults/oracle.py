@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
-from runstream.core.signals import RunInterrupted, RunPaused, SourceEnded
+from runstream.core.signals import RunInterrupted, RunPaused, SourceEnded, TextReplaced
 from runstream.core.state import RunState
 from runstream.model.run import Run
-from tests.faults.cases import Case
+from tests.faults.cases import Case, slow
 from tests.faults.clean import Clean, clean, facts_of, objects_of
-from tests.faults.excuses import Excuses
+from tests.faults.excuses import LOSING, Excuses
 from tests.faults.runner import Seen
 from tests.faults.shown import misled
 
@@ -60,7 +60,9 @@ def judge(case: Case, seen: Seen) -> Verdict:
 def _always(case: Case, seen: Seen, told: Clean, *, lossy: bool) -> list[str]:
     """What must hold whatever the server did."""
     problems = [f"key {key} came {n} times" for key, n in Counter(s.key for s in seen.signals).items() if n > 1]
-    problems += misled(seen.signals, seen.states, replaced=not case.identified and case.has("twice", "again"))
+    problems += misled(
+        seen.signals, seen.states, replaced=not case.identified and case.has("twice", "again", "corrupt")
+    )
     if sum(isinstance(signal, SourceEnded) for signal in seen.signals) != 1:
         problems.append("the source's end was not told once")
     may_reject = case.has("junk", "corrupt") or (case.source == "file" and case.has("cut"))
@@ -68,6 +70,12 @@ def _always(case: Case, seen: Seen, told: Clean, *, lossy: bool) -> list[str]:
         problems.append(f"a reject out of nothing: {seen.rejects[0].reason}")
     if seen.stats is None or seen.stats.rejected != len(seen.rejects):
         problems.append("rejects are not counted right")
+    if case.identified and not lossy and not case.has("corrupt"):
+        # What comes again is known by its id, so what is shown never needs to be taken back.
+        taken_back = [signal.key for signal in seen.signals if isinstance(signal, TextReplaced)]
+        problems += [f"{key}: nothing was to be healed" for key in taken_back if key not in told.replaced]
+        if seen.nameless and not case.has(*LOSING) and not slow(case) and case.source != "poll":
+            problems.append(f"{seen.nameless} connections did not say where to go on")
     if seen.carried_out > 1:
         problems.append(f"{seen.carried_out} POSTs may have started a run")
     for state in seen.states:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
@@ -40,6 +43,7 @@ class Seen(Struct, kw_only=True):
         stats: The counts.
         sent: The events that the server ever sent, whole.
         carried_out: How many POSTs the server got that may have started something.
+        nameless: How many connections came, after events with ids, that named none of them.
         hung: Whether it had to be given up.
         error: What went wrong that may never go wrong.
     """
@@ -52,6 +56,7 @@ class Seen(Struct, kw_only=True):
     stats: Stats | None = None
     sent: frozenset[int] = frozenset()
     carried_out: int = 0
+    nameless: int = 0
     hung: bool = False
     error: str = ""
 
@@ -86,7 +91,8 @@ async def observe(case: Case, server: Server) -> Seen:
             seen.hung = True
         except Exception as error:
             seen.error = f"{type(error).__name__}: {error}"
-        seen.sent, seen.carried_out = place.slot.sent(), place.slot.carried_out
+        slot = place.slot
+        seen.sent, seen.carried_out, seen.nameless = slot.sent(), slot.carried_out, slot.nameless
     return seen
 
 
@@ -116,12 +122,15 @@ async def run_all(
         server: Serves them.
         stray: Takes what is left behind.
         at_once: How many run at the same time.
+
+    Raises:
+        TimeoutError: Sockets are left open.
     """
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: stray.complaints.append(_complaint(context)))
     waiting = iter(cases)
     running: set[asyncio.Task[tuple[Case, Seen]]] = set()
-    before = asyncio.all_tasks()
+    before, handles = asyncio.all_tasks(), _sockets()
 
     async def one(case: Case) -> tuple[Case, Seen]:
         return case, await observe(case, server)
@@ -137,7 +146,19 @@ async def run_all(
     for _ in range(20):
         await asyncio.sleep(0)
     gc.collect()
+    async with asyncio.timeout(BOUND):
+        while _sockets() > handles:  # those just closed are gone when their peer has answered
+            await asyncio.sleep(0.01)
     stray.tasks.extend(task.get_name() for task in asyncio.all_tasks() - before if not task.done())
+
+
+def _sockets() -> int:
+    """How many sockets this process has open, where the system tells."""
+    found = 0
+    for handle in Path("/proc/self/fd").glob("*"):
+        with suppress(OSError):
+            found += os.readlink(handle).startswith("socket:")
+    return found
 
 
 def _complaint(context: dict[str, Any]) -> str:

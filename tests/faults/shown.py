@@ -50,7 +50,8 @@ def misled(signals: Sequence[Signal], states: Iterable[RunState], *, replaced: b
     Args:
         signals: The signals.
         states: The final states.
-        replaced: Whether what comes twice counts twice, as in :func:`followed`; then what is shown may be another.
+        replaced: Whether what comes twice counts twice, or comes with a hole the second time, as in
+            :func:`followed`; then what is shown may be another.
     """
     shown, problems = followed(signals, replaced=replaced)
     by_message: dict[str, str] = {}

@@ -10,9 +10,10 @@ from typing import Final
 __all__ = ["SLOTS", "Slot", "Slots"]
 
 SLOTS: Final = 64
-_HEAD: Final = struct.Struct("<III")
+_NUMBER: Final = struct.Struct("<I")
+_HEAD_BYTES: Final = 4 * _NUMBER.size
 _EVENTS: Final = 4096
-_SIZE: Final = _HEAD.size + _EVENTS
+_SIZE: Final = _HEAD_BYTES + _EVENTS
 
 
 class Slots:
@@ -56,40 +57,55 @@ class Slot:
         """Begin a new case."""
         self._memory[self._start : self._start + _SIZE] = bytes(_SIZE)
 
+    def _get(self, place: int) -> int:
+        return int(_NUMBER.unpack_from(self._memory, self._start + place * _NUMBER.size)[0])
+
+    def _set(self, place: int, value: int) -> None:
+        _NUMBER.pack_into(self._memory, self._start + place * _NUMBER.size, value)
+
     @property
     def connections(self) -> int:
         """How many requests came."""
-        return int(_HEAD.unpack_from(self._memory, self._start)[0])
+        return self._get(0)
 
     @property
     def position(self) -> int:
         """How far the last connection came in its order."""
-        return int(_HEAD.unpack_from(self._memory, self._start)[1])
+        return self._get(1)
 
     @position.setter
     def position(self, place: int) -> None:
-        _HEAD.pack_into(self._memory, self._start, self.connections, place, self.carried_out)
+        self._set(1, place)
 
     @property
     def carried_out(self) -> int:
         """How many POSTs came of which the client may not think that nothing was done."""
-        return int(_HEAD.unpack_from(self._memory, self._start)[2])
+        return self._get(2)
 
     @carried_out.setter
     def carried_out(self, count: int) -> None:
-        _HEAD.pack_into(self._memory, self._start, self.connections, self.position, count)
+        self._set(2, count)
+
+    @property
+    def nameless(self) -> int:
+        """How many connections came, after events with ids, that named none of them."""
+        return self._get(3)
+
+    @nameless.setter
+    def nameless(self, count: int) -> None:
+        self._set(3, count)
 
     def connect(self) -> int:
         """The number of a new connection, from 0."""
         number = self.connections
-        _HEAD.pack_into(self._memory, self._start, number + 1, self.position, self.carried_out)
+        self._set(0, number + 1)
         return number
 
     def note(self, number: int) -> None:
         """Say that an event is being sent, whole."""
-        self._memory[self._start + _HEAD.size + number] = 1
+        self._memory[self._start + _HEAD_BYTES + number] = 1
 
     def sent(self) -> frozenset[int]:
         """The events that were ever sent, whole; not all need have arrived."""
-        events = self._memory[self._start + _HEAD.size : self._start + _SIZE]
+        events = self._memory[self._start + _HEAD_BYTES : self._start + _SIZE]
         return frozenset(number for number, sent in enumerate(events) if sent)
