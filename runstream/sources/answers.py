@@ -175,6 +175,7 @@ def _newest_first(items: list[tuple[_Glance, bytes]]) -> bool:
 
 def _decoded(decode: Any, data: bytes) -> Any:
     try:
+        str(data, "utf-8")  # what the decoder skips it does not look at, and the pipeline would reject it
         return decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         # Its words may quote the data.

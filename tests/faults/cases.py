@@ -198,11 +198,16 @@ def generate(source: str, count: int, seed: int, faults: Iterable[str] | None = 
                 tellings=tuple(together(tellings)),
                 ids=ids,
                 server=_server(chance, source, ids),
-                faults=tuple(Fault(name, chance.choice((0, 999, chance.randrange(1000)))) for name in chosen),
+                faults=tuple(Fault(name, _place(chance)) for name in chosen),
                 seed=chance.randrange(10**6),
             )
         )
     return found
+
+
+def _place(chance: random.Random) -> int:
+    """Mostly in the middle; the ends have troubles of their own."""
+    return chance.choice((0, 999, *(chance.randrange(1000) for _ in range(4))))
 
 
 def _server(chance: random.Random, source: str, ids: str) -> str:

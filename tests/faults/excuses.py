@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runstream.core.signals import SourceError
+from runstream.core.signals import RunCreated, SourceError, SourceResumed
 from runstream.core.state import RunState
 from tests.faults.cases import Case, legs, resumes, slow
 from tests.faults.clean import Clean, texts_of
@@ -121,9 +121,21 @@ class Excuses:
             lost = lost and "fact" in what  # each answer tells all of it; only what passed between two of them is lost
         if what == "made up":
             return [problem]
+        if what == "missing" and self._case.server == "fetched":
+            # What is open is left to its stream, and nobody fetches what was missed of a run before it was known.
+            lost = not self._told.whole.get(id) or self._known_late(state.run_id)
         if what == "object":
             return [] if self._text_excused(state, id, cut=cut, lost=lost, partial=partial) else [problem]
         return [] if cut or lost else [problem]
+
+    def _known_late(self, run_id: str) -> bool:
+        """Whether a run was first heard of in a later connection."""
+        for signal in self._seen.signals:
+            if isinstance(signal, SourceResumed):
+                return True
+            if isinstance(signal, RunCreated) and signal.run_id == run_id:
+                return False
+        return True
 
     def _text_excused(self, state: RunState, id: str, *, cut: bool, lost: bool, partial: bool) -> bool:
         if self._twice_without_identity() and (cut or lost or not self._told.whole.get(id)):
@@ -131,7 +143,7 @@ class Excuses:
             # object says otherwise.
             return True
         if partial:
-            return cut or lost or self._told_again() or self._case.has(*LOSING)
+            return cut or lost or self.lossy or self._told_again() or self._case.has(*LOSING)
         if not (cut or lost):
             return False
         # What came of it so far is what the clean stream had at some time.

@@ -74,7 +74,7 @@ def _always(case: Case, seen: Seen, told: Clean, *, lossy: bool) -> list[str]:
         # What comes again is known by its id, so what is shown never needs to be taken back.
         taken_back = [signal.key for signal in seen.signals if isinstance(signal, TextReplaced)]
         problems += [f"{key}: nothing was to be healed" for key in taken_back if key not in told.replaced]
-        if seen.nameless and not case.has(*LOSING) and not slow(case) and case.source != "poll":
+        if seen.nameless and not told.rejects and not case.has(*LOSING) and not slow(case) and case.source != "poll":
             problems.append(f"{seen.nameless} connections did not say where to go on")
     if seen.carried_out > 1:
         problems.append(f"{seen.carried_out} POSTs may have started a run")

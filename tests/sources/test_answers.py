@@ -203,3 +203,13 @@ async def test_a_run_without_id_or_status_is_kept_for_the_rejects() -> None:
         assert isinstance(answer, Answer)
         assert answer.runs == ()
         assert len(answer.snapshots) == 1
+
+
+@pytest.mark.parametrize(
+    "given", [b'{"id":"run_1","status":"completed","model":"\xff"}', b'[{"id":"run_1","model":"\xc3"}]']
+)
+async def test_what_is_no_utf_8_is_asked_for_again(given: bytes) -> None:
+    """Also where the broken part would not be looked at: the pipeline would reject a run that seems to have ended."""
+    with pytest.raises(Refused) as caught:
+        await read_answer(given)
+    assert caught.value.retry
