@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,28 @@ def test_example(name: str) -> None:
 def test_all_examples_are_run() -> None:
     """An example that no test runs does not stay true."""
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(EXPECTED)
+
+
+def test_the_list_of_examples_is_whole() -> None:
+    """examples/README.md has each in its place, and says what its first sentence says."""
+    listed = re.findall(
+        r"^\| \[(\S+\.py)\]\((\S+)\) \|", (EXAMPLES / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert [name for name, _ in listed] == [target for _, target in listed] == sorted(EXPECTED)
+
+
+PAGES = sorted((EXAMPLES.parent / "docs").glob("*.md"))
+PRINTS = re.compile(r"<!-- prints: examples/(\S+) -->\n\n```text\n(.*?)```", re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [found for page in PAGES for found in PRINTS.findall(page.read_text("utf-8"))]
+)
+def test_what_the_docs_show_is_printed(name: str, text: str) -> None:
+    """Line by line, in order."""
+    printed = iter(run(name).splitlines())
+    for line in text.splitlines():
+        assert line in printed  # an iterator: it goes on from the line before
 
 
 def test_the_log_says_no_word_of_the_text() -> None:

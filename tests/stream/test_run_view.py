@@ -437,3 +437,46 @@ async def test_a_subscriber_of_a_run_that_raises_is_logged() -> None:
     assert {(entry["event"], entry["run_id"]) for entry in logs} == {("subscriber_failed", "run_1")}
     assert "fails" in logs[0]["subscriber"]
     assert "secret words" not in str(logs)
+
+
+async def test_cancellation_is_clean() -> None:
+    """A time-out, a cancelled task, a task group that fails: nothing is lost, nothing left, and the stream goes on."""
+    source = Stays()
+    async with RunStream(source) as stream, asyncio.timeout(20):
+        run = stream.run("run_1")
+        steps = run.iter()
+        source.give(*told("run_1")[:2])
+        first = await asyncio.wait_for(anext(steps), 10)
+        assert first.type == "run.created"
+        while (await asyncio.wait_for(anext(steps), 10)).type != "run.status_changed":
+            pass
+        for awaited in (lambda: anext(steps), run.result, lambda: run.when(RunCompleted)):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(awaited(), 0.01)
+            task = asyncio.ensure_future(awaited())
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        async def fails() -> None:
+            await asyncio.sleep(0.01)
+            raise LookupError("mine")
+
+        async def together() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(run.result())
+                group.create_task(run.when(RunCompleted))
+                group.create_task(fails())
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await together()
+        assert [str(error) for error in caught.value.exceptions] == ["mine"]
+        assert not stream._waiters._waiting
+        source.give(*told("run_1")[2:])
+        rest = [signal async for signal in steps]
+        assert rest[-1].type == "run.completed"
+        assert "".join(one.delta for one in rest if isinstance(one, TextDelta)) == "I am run_1."
+        assert (await run.result()).is_complete
+        source.end()
+    assert len(asyncio.all_tasks()) == 1
