@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
 from runstream.raw import ConnectionEvent, RawEvent
@@ -20,9 +21,16 @@ class Inlet(Protocol):
         when this returns, which is what makes a slow one slow the sender.
         """
 
+    async def feed_all(self, items: Iterable[RawItem]) -> None:
+        """Take many raw events, each as :meth:`feed` does, at less cost for each; return when more input is welcome.
+
+        Where an asynchronous subscriber that must not lose anything falls behind meanwhile, the rest is taken when
+        it has caught up. The loop gets its turn in between.
+        """
+
     async def ready(self) -> None:
         """Return when more input is welcome: at once, unless an asynchronous subscriber that must not lose
-        anything is behind. Sources await it after each batch.
+        anything is behind. Sources await it after what they fed one by one.
         """
 
     def connected(self, attempt: int = 0) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal
 
@@ -152,10 +152,11 @@ class _Tap:
 
     def feed(self, item: RawItem) -> None:
         """Write one item, and pass it on."""
-        if type(item) is RawEvent and item.at is None:
-            item = replace(item, at=self._clock())
-        self._write(item)
-        self._inlet.feed(item)
+        self._inlet.feed(self._written(item))
+
+    async def feed_all(self, items: Iterable[RawItem]) -> None:
+        """Write many items, each before it is passed on."""
+        await self._inlet.feed_all(map(self._written, items))
 
     async def ready(self) -> None:
         """Return when more input is welcome."""
@@ -180,6 +181,12 @@ class _Tap:
     def last_id(self) -> str | None:
         """What the stream's own inlet says."""
         return self._inlet.last_id
+
+    def _written(self, item: RawItem) -> RawItem:
+        if type(item) is RawEvent and item.at is None:
+            item = replace(item, at=self._clock())
+        self._write(item)
+        return item
 
     def _write(self, item: RawItem) -> None:
         if self._writer is None:

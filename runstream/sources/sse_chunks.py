@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from typing import TypeAlias
 
 from runstream.sources.base import Inlet
-from runstream.sources.batches import feed_batches
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
 
 __all__ = ["Chunks", "SseChunks"]
@@ -65,10 +64,10 @@ class SseChunks:
                 if not isinstance(chunk, bytes | bytearray | memoryview):
                     raise TypeError(f"a chunk of an event stream is bytes, not {type(chunk).__name__}")
                 parser.at = time.time()
-                await feed_batches(inlet, parser.feed(bytes(chunk)))
+                await inlet.feed_all(parser.feed(bytes(chunk)))
         finally:
             await pieces.aclose()
-        await feed_batches(inlet, parser.close())
+        await inlet.feed_all(parser.close())
 
 
 async def _pieces(chunks: Chunks) -> AsyncGenerator[Chunk, None]:

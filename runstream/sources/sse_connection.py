@@ -13,7 +13,6 @@ from urllib.parse import urljoin, urlsplit
 from runstream.raw import RawEvent
 from runstream.sources.attempts import Loss
 from runstream.sources.base import Inlet
-from runstream.sources.batches import feed_batches
 from runstream.sources.http_client import HttpClient
 from runstream.sources.refusals import Refused, http_refusal, server_message
 from runstream.sources.sse_parser import RawItem, SSEParser
@@ -167,12 +166,12 @@ async def read_stream(
                 if items:
                     received += len(items)
                     last = items[-1]
-                    await feed_batches(inlet, items)
+                    await inlet.feed_all(items)
                     if ends_with_done and _is_done(last) and not inlet.live:
                         return loss("the server said that it is done", normal=True)
         finally:
             await response.aclose()
-    await feed_batches(inlet, parser.close())
+    await inlet.feed_all(parser.close())
     # Only a body that says where it ends can be told from one that was cut off; half an event says it too.
     if parser.discarded and not ({"content-length", "transfer-encoding"} & {name.lower() for name in response.headers}):
         return loss("the connection broke off within an event")

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from msgspec.structs import replace
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from runstream.sources.attempts import Loss, Resume, ResumeHook, ResumeInfo, ask, keep_reading, words_to_mask
@@ -21,6 +20,7 @@ from runstream.sources.credentials import Credentials, ask_for_headers, merge_he
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.refusals import Refused
 from runstream.sources.urls import redact_url
+from runstream.sources.websocket_batches import BatchConnection
 from runstream.sources.websocket_connection import close_socket, open_socket, read_socket
 
 __all__ = ["FirstMessages", "WebSocketSource"]
@@ -121,12 +121,12 @@ class WebSocketSource:
             resumes=self._resume is not None or callable(self._first_messages),
         )
 
-    async def _read(self, socket: ClientConnection, inlet: Inlet, age: float | None) -> Loss:
+    async def _read(self, socket: BatchConnection, inlet: Inlet, age: float | None) -> Loss:
         loss = await read_socket(socket, inlet, age=age, secrets=self._secrets, **self._pings)
         reason = loss.reason.replace("max_message_bytes", f"max_message_bytes ({self._max_bytes})")
         return replace(loss, reason=reason) if loss.final else loss
 
-    async def _open(self, info: ResumeInfo) -> ClientConnection:
+    async def _open(self, info: ResumeInfo) -> BatchConnection:
         """Connect and send the first messages.
 
         Raises:

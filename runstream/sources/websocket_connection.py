@@ -9,9 +9,9 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
 
 from runstream.raw import RawEvent
@@ -19,6 +19,7 @@ from runstream.sources.attempts import Loss
 from runstream.sources.base import Inlet
 from runstream.sources.refusals import Refused, http_refusal
 from runstream.sources.urls import INVALID_URL, redact_text, redact_url
+from runstream.sources.websocket_batches import BatchConnection
 
 __all__ = ["close_socket", "open_socket", "read_socket"]
 
@@ -52,7 +53,7 @@ _log: Final = _NoHandshakes(logging.getLogger("websockets.client"), {})
 
 async def open_socket(
     url: str, headers: Mapping[str, str], options: Mapping[str, Any], secrets: Iterable[str]
-) -> ClientConnection:
+) -> BatchConnection:
     """Shake hands.
 
     Args:
@@ -71,9 +72,16 @@ async def open_socket(
     if not _KNOWS_PROXY and options.pop("proxy", True) not in (True, None):
         raise Refused("A proxy needs websockets 15 or later")
     try:
-        return await _Connect(
-            url, additional_headers=headers, ping_interval=None, ping_timeout=None, logger=_log, **options
+        socket = await _Connect(
+            url,
+            additional_headers=headers,
+            ping_interval=None,
+            ping_timeout=None,
+            logger=_log,
+            create_connection=BatchConnection,
+            **options,
         )
+        return cast(BatchConnection, socket)
     except InvalidStatus as error:
         answer = error.response
         raise http_refusal(
@@ -118,7 +126,7 @@ class _Progress:
 
 
 async def read_socket(
-    socket: ClientConnection,
+    socket: BatchConnection,
     inlet: Inlet,
     *,
     age: float | None,
@@ -142,34 +150,34 @@ async def read_socket(
         minders.append(asyncio.create_task(_replace_at(socket, progress, age)))
     if ping_interval is not None:
         minders.append(asyncio.create_task(_keep_alive(socket, progress, ping_interval, ping_timeout)))
-    feed, ready, clock = inlet.feed, inlet.ready, time.time
+    take, feed_all, clock = socket.take, inlet.feed_all, time.time
     data = b""
     try:
         while True:
             progress.waiting = True
             try:
-                # Does not give the loop a turn while messages are queued; inlet.ready() sees to that.
-                data = await socket.recv(decode=False)
+                # Does not give the loop a turn while messages wait; the inlet sees to that.
+                messages = await take()
             except ConnectionClosed as closed:
                 return _loss(closed, progress, data, ping_timeout, secrets)
             progress.waiting = False
-            progress.received += 1
-            feed(RawEvent(None, data, None, None, clock()))
-            await ready()
+            progress.received += len(messages)
+            data, at = messages[-1], clock()
+            await feed_all([RawEvent(None, message, None, None, at) for message in messages])
     finally:
         for minder in minders:
             minder.cancel()
         await close_socket(socket)
 
 
-async def close_socket(socket: ClientConnection) -> None:
+async def close_socket(socket: BatchConnection) -> None:
     """Close a connection, within its close_timeout."""
     closing = asyncio.ensure_future(socket.close())
     try:
         with suppress(ConnectionClosed):
             # Where back-pressure has stopped the reading of the socket, the peer's answer would never be seen.
             while not closing.done():
-                await socket.recv(decode=False)
+                await socket.take()
         await closing
     except asyncio.CancelledError:
         socket.transport.abort()
@@ -177,13 +185,13 @@ async def close_socket(socket: ClientConnection) -> None:
         raise
 
 
-async def _replace_at(socket: ClientConnection, progress: _Progress, age: float) -> None:
+async def _replace_at(socket: BatchConnection, progress: _Progress, age: float) -> None:
     await asyncio.sleep(age)
     progress.aged = True
     await socket.close()
 
 
-async def _keep_alive(socket: ClientConnection, progress: _Progress, interval: float, patience: float | None) -> None:
+async def _keep_alive(socket: BatchConnection, progress: _Progress, interval: float, patience: float | None) -> None:
     """Ping at intervals; close the connection if nothing comes back (RFC 6455, section 5.5.2).
 
     Not left to websockets: while a slow consumer holds the reading of the socket, it sees no pongs and would

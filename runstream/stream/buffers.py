@@ -104,35 +104,38 @@ class Gate:
 
     Args:
         timeout: How long one consumer may hold them, in seconds.
+
+    Attributes:
+        full: The buffers that hold them, and since when.
     """
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
-        self._full: dict[Buffer[Any], float] = {}
+        self.full: dict[Buffer[Any], float] = {}
         self._changed: asyncio.Event | None = None
 
     def hold(self, buffer: Buffer[Any]) -> None:
         """A buffer is full. One that has been for too long is ended: sources that do not wait must not make
         it grow for ever.
         """
-        since = self._full.setdefault(buffer, monotonic())
+        since = self.full.setdefault(buffer, monotonic())
         if monotonic() - since > self.timeout:
             self._expire(buffer)
 
     def release(self, buffer: Buffer[Any]) -> None:
         """A buffer has room again, or is gone."""
-        if self._full.pop(buffer, None) is not None and self._changed is not None:
+        if self.full.pop(buffer, None) is not None and self._changed is not None:
             self._changed.set()
 
     @property
     def open(self) -> bool:
         """Whether no buffer is full."""
-        return not self._full
+        return not self.full
 
     async def wait(self) -> None:
         """Return when no buffer is full; a buffer that stays full for longer than the timeout is ended."""
-        while self._full:
-            buffer, since = min(self._full.items(), key=lambda item: item[1])
+        while self.full:
+            buffer, since = min(self.full.items(), key=lambda item: item[1])
             left = since + self.timeout - monotonic()
             if left <= 0:
                 self._expire(buffer)

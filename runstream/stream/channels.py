@@ -53,6 +53,8 @@ class Channels:
         engine.on_reject = self.rejects.push if len(self.rejects) else None
         self._awaits_progress = self._waiters.progress
         engine.progress = self._awaits_progress or self.signals.progress
+        if engine.progress and not self._awaits_progress:
+            engine.on_progress = self._push  # what `_signal` comes to for progress, without its call
 
     def complete(self) -> None:
         """End all channels."""

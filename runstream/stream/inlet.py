@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, Final
 
+from runstream.engine import Engine
 from runstream.intake import Intake
 from runstream.sources.base import RawItem
 from runstream.stream.buffers import Gate
 
 __all__ = ["SourceInlet", "Turns"]
 
-_BREATH: Final = 16  # every so many batches the loop gets a turn, however fast a source is
+_SPAN: Final = 256  # events fed at a stretch until the loop gets a turn; they take one or two milliseconds
+_ASKED: Final = 16  # what counts as much: of a source that feeds one by one nobody knows what else it does
 
 
 class Turns:
@@ -45,14 +48,17 @@ class Turns:
 class SourceInlet:
     """The :class:`~runstream.sources.base.Inlet` that the stream gives to one source."""
 
-    def __init__(self, intake: Intake, turns: Turns, gate: Gate) -> None:
+    def __init__(self, engine: Engine, intake: Intake, turns: Turns, gate: Gate) -> None:
         self.fed = False
         self.closed = False
+        self._engine = engine
         self._intake = intake
         self._feed = intake.feed
+        self._feed_all = intake.feed_all
         self._turns = turns
         self._gate = gate
-        self._batches = 0
+        self._full = gate.full
+        self._span = 0
 
     def feed(self, item: RawItem) -> None:
         """Take one raw event through the whole pipeline."""
@@ -71,12 +77,51 @@ class SourceInlet:
             if turns.queue:
                 turns.drain()
 
+    async def feed_all(self, items: Iterable[RawItem]) -> None:
+        """Take many raw events through the whole pipeline; return when more input is welcome."""
+        turns, rest = self._turns, iter(items)
+        for item in rest:
+            if turns.busy or self.closed:
+                self.feed(item)
+                continue
+            self.fed = True
+            turns.busy = True
+            try:
+                self._feed_all(self._at_a_stretch(item, rest))
+            finally:
+                turns.busy = False
+                if turns.queue:
+                    turns.drain()
+            if self._span >= _SPAN or self._full:
+                await self._welcome()
+
     async def ready(self) -> None:
         """Return when more input is welcome."""
-        self._batches += 1
-        if self._batches % _BREATH == 0:
+        self._span += _ASKED
+        if self._span >= _SPAN or self._full:
+            await self._welcome()
+
+    def breathe(self) -> None:
+        """Have the loop get its turn before the next event: the source is to be cancelled."""
+        self._span = _SPAN
+
+    def _at_a_stretch(self, first: RawItem, rest: Iterator[RawItem]) -> Iterator[RawItem]:
+        """Items, until something has to be seen to before the next one: a call that waits for its turn, a consumer
+        that is behind, the loop's turn, or a change of who listens to events, which says how the engine reads them.
+        """
+        engine, queue, full = self._engine, self._turns.queue, self._full
+        on_event = engine.on_event
+        for item in chain((first,), rest):
+            yield item
+            self._span += 1
+            if self._span >= _SPAN or queue or full or engine.on_event is not on_event:
+                return
+
+    async def _welcome(self) -> None:
+        if self._span >= _SPAN:
+            self._span = 0
             await asyncio.sleep(0)
-        if not self._gate.open:
+        if self._full:
             await self._gate.wait()
 
     def connected(self, attempt: int = 0) -> None:

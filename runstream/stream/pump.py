@@ -84,7 +84,7 @@ class Pump:
         dialect = self._dialect() if self._dialect is not None else None
         intake = self._engine.intake(self._unique(name), scope=scope, dialect=dialect)
         intake.snapshots = getattr(source, "snapshots", False) is True
-        handle = SourceHandle(source, intake, SourceInlet(intake, self.turns, self._gate), self)
+        handle = SourceHandle(source, intake, SourceInlet(self._engine, intake, self.turns, self._gate), self)
         self.live[handle] = None
         if self.started:
             self._read(handle)
@@ -124,7 +124,7 @@ class Pump:
         """Stop a source that is read, as one that has failed."""
         if handle in self.live and handle._removed is None and handle._task is not None:
             handle._failure = failure
-            handle._task.cancel()
+            self._cancel(handle, handle._task)
 
     def remove(self, handle: SourceHandle, reason: str) -> None:
         """Stop one source."""
@@ -135,7 +135,12 @@ class Pump:
             self._queue.pop(handle, None)
             self._finish(handle, reason)
         else:
-            handle._task.cancel()
+            self._cancel(handle, handle._task)
+
+    @staticmethod
+    def _cancel(handle: SourceHandle, task: asyncio.Task[None]) -> None:
+        task.cancel()
+        handle._inlet.breathe()
 
     def close(self, reason: str) -> list[asyncio.Task[None]]:
         """Take no further source, stop all there are, and return their tasks."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from runstream.raw import RawEvent
 from runstream.sources.base import RawItem
@@ -57,6 +57,11 @@ class FakeInlet:
         self.items.append(item)
         if self._on_feed is not None:
             self._on_feed(item)
+
+    async def feed_all(self, items: Iterable[RawItem]) -> None:
+        for item in items:
+            self.feed(item)
+            await self.ready()
 
     async def ready(self) -> None:
         await asyncio.sleep(0)
