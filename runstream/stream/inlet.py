@@ -102,7 +102,7 @@ class SourceInlet:
             await self._welcome()
 
     def breathe(self) -> None:
-        """Have the loop get its turn before the next event: the source is to be cancelled."""
+        """Have the loop get its turn before the next event: something ends there, this source maybe."""
         self._span = _SPAN
 
     def _at_a_stretch(self, first: RawItem, rest: Iterator[RawItem]) -> Iterator[RawItem]:

@@ -137,10 +137,10 @@ class Pump:
         else:
             self._cancel(handle, handle._task)
 
-    @staticmethod
-    def _cancel(handle: SourceHandle, task: asyncio.Task[None]) -> None:
-        task.cancel()
-        handle._inlet.breathe()
+    def breathe(self) -> None:
+        """Have the loop get its turn before any source gives a further event."""
+        for handle in self.live:
+            handle._inlet.breathe()
 
     def close(self, reason: str) -> list[asyncio.Task[None]]:
         """Take no further source, stop all there are, and return their tasks."""
@@ -180,6 +180,11 @@ class Pump:
         """How the stream ended."""
         reason = "the stream ended" if self._attached else "no source was attached"
         return End(self._engine.states(), self._failed, self._failure, self._blank, reason)
+
+    @staticmethod
+    def _cancel(handle: SourceHandle, task: asyncio.Task[None]) -> None:
+        task.cancel()
+        handle._inlet.breathe()
 
     def _read(self, handle: SourceHandle) -> None:
         if self._reading >= self.max_connections:

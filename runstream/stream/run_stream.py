@@ -451,6 +451,7 @@ class RunStream:
         """End everything, but not in the middle of a dispatch."""
         self._waiters.fail(error)
         asyncio.get_running_loop().call_soon(self._die, error, reason)
+        self._pump.breathe()
 
     def _die(self, error: Exception, reason: str) -> None:
         self._channels.error(error)

@@ -21,6 +21,7 @@ from runstream.core.signals import RunSignal, Signal, SourceSignal
 from runstream.errors import IncompleteStream, RecordingError, SourceFailed
 from runstream.raw import ConnectionEvent, RawEvent
 from runstream.sources.base import Inlet, RawItem, Source
+from runstream.sources.raw_items import RawInput
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.recorded import RecordedSource
 from runstream.sources.sse import SseSource
@@ -61,6 +62,28 @@ class Scripted:
         assert inlet.last_id == "e1"
         if self.error is not None:
             raise self.error
+
+
+async def test_of_many_at_once_each_is_written_before_it_is_passed_on(tmp_path: Path) -> None:
+    log: list[str] = []
+
+    class Many:
+        name = "many"
+
+        async def run(self, inlet: Inlet) -> None:
+            await inlet.feed_all(ITEMS)
+
+    class Logging(RecordingWriter):
+        def write(self, item: RawInput, at: float | None = None) -> None:
+            log.append("written")
+            super().write(item, at)
+
+    inlet = FakeInlet(on_feed=lambda item: log.append("passed on"))
+    with Logging(tmp_path / "run.jsonl") as writer:
+        await RecordedSource(Many(), writer).run(inlet)
+    assert log == ["written", "passed on"] * len(ITEMS)
+    assert inlet.data == [b"1", b'{"event":"b","data":2}']
+    assert len(list(read_recording(tmp_path / "run.jsonl"))) == len(ITEMS)
 
 
 async def test_everything_that_passes_stands_in_the_file(tmp_path: Path) -> None:
@@ -203,13 +226,14 @@ async def test_an_event_stream_that_breaks_and_goes_on_is_replayed_as_it_was(tmp
             self.name, self._source = source.name, source
 
         async def run(self, inlet: Inlet) -> None:
-            feed = inlet.feed
+            feed_all = inlet.feed_all
 
-            def both(item: RawItem) -> None:
-                seen.append(item)
-                feed(item)
+            async def both(items: Iterable[RawItem]) -> None:
+                held = list(items)
+                seen.extend(held)
+                await feed_all(held)
 
-            inlet.feed = both  # type: ignore[method-assign]
+            inlet.feed_all = both  # type: ignore[method-assign]
             await self._source.run(inlet)
 
     reconnect = Reconnect(initial=0.01, maximum=0.01)
