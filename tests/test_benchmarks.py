@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -40,3 +41,27 @@ def test_memory_and_open_files_are_flat(what: str, amounts: tuple[str, str]) -> 
     """Every bound of `Limits` is met all the time, and the last tenth holds no more than the first half."""
     shown = run("soak.py", *amounts)
     assert len([line for line in shown.splitlines() if line.startswith("| ")]) == 11, what
+
+
+def test_the_core_is_compared_with_the_floor() -> None:
+    """The short script runs through, having checked what each contender made of the stream; no figure is asserted."""
+    shown = run("core.py", "1")
+    assert "| core fold, 210 events a run, against bare typed decode | ≤ 2.3 |" in shown
+    assert "a fragment at 100,000 against 1,000 in one message, unread" in shown
+
+
+def test_rows_say_whether_the_aim_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    pairing = importlib.import_module("pairing")
+    ratio = pairing.ratio_of([2.0, 1.0, 4.0])
+    assert ratio == (2.0, 1.0, 4.0)
+    assert [pairing.Row("x", aim, ratio).met for aim in ("≤ 2.5", "≤ 1.9", "≥ 1,000", "≥ 2", "")] == [
+        "yes",
+        "no",
+        "no",
+        "yes",
+        "",
+    ]
+    assert pairing.table([pairing.Row("x", "≤ 2.5", ratio, "y")]).splitlines()[-1] == (
+        "| x | ≤ 2.5 | 2.00 | 1.00-4.00 | yes | y |"
+    )

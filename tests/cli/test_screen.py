@@ -32,7 +32,8 @@ def test_the_demo(width: int, height: int) -> None:
     """Runs appear, go on and end; in the end each of the eight has been left once, and the counts are right."""
     with on_a_terminal("demo", "--pace", "4", width=width, height=height) as session:
         screen = session.terminal
-        session.until(lambda: any("requires_action" in line or "step 2: message" in line for line in screen.screen))
+        # Whatever state it is caught in: on a busy machine the later ones may be over between two looks.
+        session.until(lambda: any(re.search("queued|in_progress|requires_action|step", line) for line in screen.screen))
         assert not screen.cursor_shown
         assert session.end() == ExitCode.COMPLETED
     assert screen.cursor_shown
