@@ -122,8 +122,9 @@ class Excuses:
         if what == "made up":
             return [problem]
         if what == "missing" and self._case.server == "fetched":
-            # What is open is left to its stream, and nobody fetches what was missed of a run before it was known.
-            lost = not self._told.whole.get(id) or self._known_late(state.run_id)
+            # What is open is left to its stream, and nobody fetches what was missed of a run before it was
+            # known, be it that nobody heard it or that it could not be read.
+            lost = lost or not self._told.whole.get(id) or self._known_late(state.run_id) or self._corrupt
         if what == "object":
             return [] if self._text_excused(state, id, cut=cut, lost=lost, partial=partial) else [problem]
         return [] if cut or lost else [problem]
