@@ -31,6 +31,7 @@ EXPECTED = {
         "run_demo_text_0001 completed, 99 tokens",
         "run_demo_failed_0001 failed, 57 tokens",
     ],
+    "05_log.py": ['"event": "run.failed"', '"error_code": "rate_limit_exceeded"'],
     "06_record_and_replay.py": [
         "run_demo_text_0001 completed, and said 'Pack for a rainy wee'",
         "run_demo_text_0001 completed, and said 'xxxxxxxxxxxxxxxxxxxx'",
@@ -40,24 +41,28 @@ EXPECTED = {
         "status: in_progress\nasked for get_time\nstatus: queued",
         "run_1 incomplete: max_completion_tokens",
     ],
+    "08_live_terminal.py": [
+        "run_demo_failed_0001 failed: somebody should look",
+        "demo_search_0001  completed",
+        "4 runs · 3 completed · 1 failed",
+    ],
     "09_live_page.py": ["open http://127.0.0.1:", "run_demo_call_0001 completed", "run_demo_failed_0001 failed"],
     "10_relay_asgi.py": ["GET /runs/ 200", "run_demo_text_0001 completed", "both have it: Pack for a rainy weekend"],
-    "05_log.py": ['"event": "run.failed"', '"error_code": "rate_limit_exceeded"'],
-    "11_resume_after_restart.py": [
-        "msg_demo_text_0001/created\nexit code 9\n",
-        "a process that goes on\n  msg_demo_text_0001/created\n  msg_demo_text_0001/completed",
-        "a process that has nothing to do\nrun_demo_text_0001 completed: 227 characters, whole\nexit code 0",
-    ],
-    "12_blocking.py": [
-        "answering get_forecast, find_trains",
-        "run_demo_call_0001 completed: Saturday starts dry in Ghent",
-    ],
-    "13_resume_after_a_cut.py": [
+    "11_resume_after_a_cut.py": [
         "[source.disconnected]",
         "[connecting again after event 19]",
         "[connecting again after event 44]",
         "run_demo_text_0001 completed, 6 events came twice",
         "whole: True, no fact twice: True",
+    ],
+    "12_resume_after_restart.py": [
+        "msg_demo_text_0001/created\nexit code 9\n",
+        "a process that goes on\n  msg_demo_text_0001/created\n  msg_demo_text_0001/completed",
+        "a process that has nothing to do\nrun_demo_text_0001 completed: 227 characters, whole\nexit code 0",
+    ],
+    "13_blocking.py": [
+        "answering get_forecast, find_trains",
+        "run_demo_call_0001 completed: Saturday starts dry in Ghent",
     ],
     "14_many_runs.py": [
         "500 runs: 300 completed, 100 cancelled, 100 failed",
@@ -65,11 +70,6 @@ EXPECTED = {
         "167 runs of one assistant drawn",
         "customer 3 is billed for 42 completed runs",
         "0 failures",
-    ],
-    "08_live_terminal.py": [
-        "run_demo_failed_0001 failed: somebody should look",
-        "demo_search_0001  completed",
-        "4 runs · 3 completed · 1 failed",
     ],
 }
 

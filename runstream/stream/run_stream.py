@@ -262,7 +262,8 @@ class RunStream:
     def run(self, run_id: str, *, scope: str = "") -> RunView:
         """One run of this stream, seen or not seen yet: its state, its signals, its end.
 
-        Made at no cost, and any number of subscriptions, each to its run, cost every signal one look-up together.
+        Made at no cost (with a store: of one read, if the run is not held), and any number of subscriptions, each to
+        its run, cost a signal one look-up together.
 
         Args:
             run_id: The run's id.
