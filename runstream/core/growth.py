@@ -157,7 +157,7 @@ def _begun(state: RunState, event: MessageDeltaEvent, at: float, max_index: int)
         return None
     objects = state._all()
     position = objects.find(delta.id)
-    if position < 0 or not 0 <= part.index <= max_index:
+    if position < 0 or not 0 <= part.index <= max_index or state._core.run.requires_action:
         return None
     held = objects[position]
     full: Any = held.full
