@@ -50,6 +50,11 @@ class Doubts:
             record.state = record.state  # what the hot path has added
             record.live = None  # its next fragment goes the long way, on which it is looked at
 
+    def restored(self, last_id: str) -> None:
+        """The source was asked to go on after this id, where an earlier process was: does it?"""
+        self.reconnected()
+        self._continuity.restored(last_id)
+
     def see(self, id: str | int, sighting: Sighting) -> None:
         """An event has an id; it may settle all doubts, or raise some."""
         verdict = self._continuity.see(id, sighting)

@@ -113,7 +113,7 @@ class Handling:
             engine.on_open()
         engine.tell(None, state, at)
         if state.is_terminal:
-            self._finish(record, at)
+            self._finish(record)
         self.adopt(scope, id)
 
     def _object(self, intake: Intake, event: MessageEvent | StepEvent, at: float) -> None:
@@ -232,7 +232,7 @@ class Handling:
         record.state = after
         self._engine.tell(before, after, at)
         if after._core.run.status.is_terminal and not before._core.run.status.is_terminal:
-            self._finish(record, at)
+            self._finish(record)
         return True
 
     def _count(self, record: RunRecord, event: Event, outcome: Outcome) -> None:
@@ -273,10 +273,11 @@ class Handling:
             for event, intake, at in scope.orphans.adopt(id):
                 self.table[type(event)](intake, event, at)
 
-    def _finish(self, record: RunRecord, at: float) -> None:
+    def _finish(self, record: RunRecord) -> None:
         record.intake.drop(record)
         record.intake.object_ended(record.state.run_id)
-        self._held.ended(record, at)
+        # By one clock, whatever times recordings have: else those of long ago go at once, or never.
+        self._held.ended(record, self._engine.clock())
 
     def _count_issues(self, event: Event) -> None:
         if event.origin is not None and event.origin.issues:

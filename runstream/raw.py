@@ -18,7 +18,8 @@ class RawEvent(Struct, frozen=True, gc=False):
             A sticky SSE id is not one (see ``last_id``).
         last_id: The last event id in force after this block (WHATWG "last event ID buffer"); serves resuming only.
         at: Time of arrival in Unix seconds, ``None`` where unknown.
-        line: Line number (from 1) at which the event starts in a file; 0 for live transports.
+        line: Line number (from 1) at which the event starts in its file, or in the body of its response; 0 where there
+            are no lines (WebSocket messages, polls).
     """
 
     event: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from msgspec import structs
 
 from runstream.core.limits import Limits
@@ -119,10 +120,26 @@ def test_eviction_by_age() -> None:
     """An ended run older than max_finished_age goes when another ends."""
     bench = Bench(max_finished_age=10.0)
     intake = bench.intake()
-    for number, at in enumerate((0.0, 5.0, 100.0)):
-        raws = text_run(f"run_{number}").raw_events()
-        intake.feed_all(RawEvent(raw.event, raw.data, at=at) for raw in raws)
+    for number, now in enumerate((0.0, 5.0, 100.0)):
+        bench.engine.clock = lambda now=now: now  # type: ignore[misc]
+        intake.feed_all(text_run(f"run_{number}").raw_events())
     assert [state.run_id for state in bench.engine.states()] == ["run_2"]
+
+
+@pytest.mark.parametrize("live_first", [True, False])
+def test_the_age_of_what_is_recorded_counts_from_its_coming_in(live_first: bool) -> None:
+    """A recording of long ago beside a live source: neither forgets the other's runs, and both go in time."""
+    bench = Bench(max_finished_age=10.0)
+    bench.engine.clock = lambda: 1_000.0
+    intake = bench.intake()
+    live = text_run("run_live").raw_events()
+    old = [RawEvent(raw.event, raw.data, at=1.0) for raw in text_run("run_old").raw_events()]
+    for raws in (live, old) if live_first else (old, live):
+        intake.feed_all(raws)
+    assert {state.run_id for state in bench.engine.states()} == {"run_live", "run_old"}
+    bench.engine.clock = lambda: 1_011.0
+    intake.feed_all(RawEvent(raw.event, raw.data, at=2.0) for raw in text_run("run_new").raw_events())
+    assert [state.run_id for state in bench.engine.states()] == ["run_new"]
 
 
 def test_a_huge_index_is_rejected() -> None:

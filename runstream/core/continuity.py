@@ -53,6 +53,16 @@ class Continuity:
         """Note that the connection was lost, and there is another."""
         self.in_doubt = True
 
+    def restored(self, id: str) -> None:
+        """Note the last id that an earlier process had of this source, and that there is another connection.
+
+        That one's ids are not known any more. If this one counts far enough, the next one is still a proof: whoever
+        numbers each connection anew begins below.
+        """
+        self._prefix, self._last = numbered(id)
+        self._streak = TRUSTED if self._last is not None and self._last >= TRUSTED else 0
+        self.in_doubt = True
+
     def see(self, id: str | int, sighting: Sighting) -> Verdict:
         """Note an id, and say what it proves.
 

@@ -17,7 +17,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         max_open_runs: Runs that have not ended; one more makes the oldest of those that were interrupted go, and if
             there is none, its events are rejects.
         max_finished_runs: Ended runs kept for late comers; the oldest is forgotten first.
-        max_finished_age: How long an ended run is kept (seconds).
+        max_finished_age: How long an ended run is kept (seconds, from when its end came in).
         max_orphans: Events kept, over all scopes, for runs not seen yet; the oldest becomes a reject.
         dedupe_window: Event ids remembered per source.
         max_tombstones: Forgotten runs, messages and steps, of all scopes, whose late events stay quiet.

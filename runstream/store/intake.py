@@ -42,7 +42,7 @@ class JournaledIntake(Intake):
         # As much as it held before: the runs that are open, and those that ended lately.
         since = engine.clock() - engine.limits.max_finished_age
         for record in journal.restore(scope.name, name, ended_since=since):
-            super().take(record)
+            self._take_up(record)
             self._restored.append(record)
         engine.held.forget(engine.clock())
 
@@ -113,7 +113,12 @@ class JournaledIntake(Intake):
         self._journal.heard(record, self.name, exact=self._exact)
         if isinstance(held, JournaledIntake) and held is not self and record.state is not record.saved:
             held._look_after(record)
+        self._take_up(record)
+
+    def _take_up(self, record: RunRecord) -> None:
         super().take(record)
+        if record.state.is_terminal:
+            self._look_after(record)  # it has ended in an earlier process, and something may still be filled in
 
     def drop(self, record: RunRecord) -> None:
         """A run of this source has ended."""
@@ -139,12 +144,13 @@ class JournaledIntake(Intake):
 
     def connected(self, attempt: int = 0) -> None:
         """The source is connected."""
-        first = bool(self._restored)
-        if first:
-            self._go_on()
+        if not self._restored:
+            self._in_turn(super().connected, attempt)
+            return
+        self._go_on()
+        doubts = self.doubts.runs
         self._in_turn(super().connected, attempt)
-        if first:
-            self.doubts.runs = {}  # what these runs may have missed while no process ran is marked
+        self.doubts.runs = doubts  # of the others, what they may have missed while no process ran is marked
 
     def disconnected(self, reason: str, attempt: int = 0) -> None:
         """The source lost its connection and will try again."""
@@ -165,6 +171,9 @@ class JournaledIntake(Intake):
         restored, self._restored = self._restored, []
         for record in restored:
             self._journal.heard(record, self.name, exact=self._exact)
+        if self._exact and self.last_id is not None and not self.snapshots:
+            # A server that is asked need not do it: the ids that come have to show that it did.
+            self.doubts.restored(self.last_id)
 
     def _look_after(self, record: RunRecord) -> None:
         self._late[record.state.scope, record.state.run_id] = record

@@ -218,13 +218,18 @@ class Journal:
     def restore(
         self, scope: str | None = None, source: str | None = None, *, ended_since: float | None = None
     ) -> list[RunRecord]:
-        """Read the runs that have not ended (or lately) and are not held yet."""
+        """Read the runs that have not ended (or lately) and are not held yet; for a source also those that were read
+        before it was there.
+        """
         found = []
         for stored in self._store.runs(scope, source, ended_since=ended_since):
-            if self._engine.held.record(stored.scope, stored.run_id) is None:
+            record = self._engine.held.record(stored.scope, stored.run_id)
+            if record is None:
                 record = self._take_in(stored)
-                if record is not None:
-                    found.append(record)
+            elif source is None or (stored.scope, stored.run_id) not in self._told_by:
+                continue  # a source has spoken of it since
+            if record is not None:
+                found.append(record)
         return found
 
     def find(self, scope: str, run_id: str) -> RunRecord | None:
@@ -242,7 +247,7 @@ class Journal:
         Args:
             record: The run.
             source: The name of the source that speaks of it.
-            exact: Whether this source goes on exactly where it was.
+            exact: Whether this source was asked to go on where it was.
         """
         told_by = self._told_by.pop((record.state.scope, record.state.run_id), None)
         if told_by is not None and not (exact and told_by == source):

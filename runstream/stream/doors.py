@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, Callable, Hashable, Iterable
+from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Iterator
 from typing import Any, Final
 
 import structlog
@@ -14,6 +14,7 @@ from reactivex.disposable import Disposable
 from runstream.core.signals import ActionRequired
 from runstream.core.state import RunState
 from runstream.errors import SlowConsumer
+from runstream.raw import RawEvent
 from runstream.sources.base import Source
 from runstream.stream.audience import Subscriber, name_of
 from runstream.stream.buffers import Buffer, Gate, LatestBuffer, Policy
@@ -194,7 +195,7 @@ class Doors:
 
     def returned(self, signal: Any, outcome: object) -> None:
         """Attach what a handler of ActionRequired returned, if it is a source; anything else is ignored."""
-        if _brings_source(signal) and isinstance(outcome, Source | AsyncIterable | abc.ObservableBase):
+        if _brings_source(signal) and _is_source(outcome):
             self._attach(outcome, scope=signal.scope)
 
     def _worker(self, handler: Handler, policy: str, *, awaiting: bool) -> Worker[Any]:
@@ -257,6 +258,15 @@ class Doors:
 
 def _brings_source(signal: object) -> bool:
     return type(signal) is ActionRequired
+
+
+def _is_source(outcome: object) -> bool:
+    """Whether it can be meant as one. Iterable are many things that a handler returns for nothing: a client library's
+    answer, a dict; an iterator (of a generator function, a recording) is none of them, nor are raw events.
+    """
+    if isinstance(outcome, list | tuple):
+        return bool(outcome) and all(type(item) is RawEvent for item in outcome)
+    return isinstance(outcome, Source | AsyncIterable | abc.ObservableBase | Iterator)
 
 
 def _run_key(state: RunState) -> Hashable:

@@ -233,8 +233,8 @@ class RunStream:
 
         A plain function is called as the signal happens, and slows the source while it runs. A coroutine function
         has a buffer and a task of its own: one call at a time, in order. What either raises is logged. A handler
-        of :class:`ActionRequired` may return a source (or async iterable, or Observable): it is attached in the
-        same scope, and the stream does not end while such a handler is at work.
+        of :class:`ActionRequired` may return a source (or async iterable, iterator, Observable, or list of raw events):
+        it is attached in the same scope, and the stream does not end while such a handler is at work.
 
         Args:
             kind: A signal class or a base of some, a type string, a tuple of these, or a union; or, without a

@@ -100,6 +100,19 @@ def test_nothing_from_the_wire_steers_the_terminal(
     assert not CONTROL.search(found.err)
 
 
+@pytest.mark.parametrize("error", ["boom", 7, ["a"], {"code": 7, "message": {"a": 1}}])
+def test_an_error_of_another_form_is_no_fault(cli: Callable, recording: Callable, error: object) -> None:
+    """A run fails with whatever its server calls an error."""
+    story = RunStory("odd")
+    story.open()
+    story.finish("failed", last_error=error)
+    path = recording(story.cut())
+    for command in (("replay", "--plain"), ("fold",)):
+        found = cli(*command, path)
+        assert found.code == 1, found
+        assert "failed" in found.out
+
+
 def test_nor_from_file_names_and_rejects(cli: Callable, recording: Callable) -> None:
     """The same for what is reported on standard error."""
     path = recording(name="bad\x1b[2J.sse")

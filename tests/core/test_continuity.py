@@ -47,6 +47,25 @@ def test_the_next_id_proves_a_resume(form: str) -> None:
     assert continuity.see(make(TRUSTED + 2), NEW) is Verdict.NOTHING
 
 
+def after_restart(last: str) -> Continuity:
+    """Of a process that asks for what comes after this id."""
+    continuity = Continuity()
+    continuity.restored(last)
+    assert continuity.in_doubt
+    return continuity
+
+
+@pytest.mark.parametrize("form", ["digits", "prefix"])
+def test_the_next_id_proves_a_resume_after_a_restart(form: str) -> None:
+    """One that skips, comes again, counts nothing, or may be the first of a new numbering does not."""
+    make = FORMS[form]
+    assert after_restart(str(make(40))).see(make(41), NEW) is Verdict.RESUMED
+    for id in (make(42), make(40), make(1), "other-41", "x"):
+        assert after_restart(str(make(40))).see(id, NEW) is Verdict.NOTHING
+    assert after_restart(str(make(0))).see(make(1), NEW) is Verdict.NOTHING
+    assert after_restart("b").see("c", NEW) is Verdict.NOTHING
+
+
 def test_an_event_that_came_before_proves_it_too_whatever_its_id() -> None:
     """The server tells again from a place that is known."""
     for ids in (["a", "b"], [7, 8], ["x1", "y"]):

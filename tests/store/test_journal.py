@@ -98,6 +98,22 @@ def test_what_is_filled_in_after_the_end_is_put(ids: bool) -> None:
     assert kept.state.usage.total_tokens == 3
 
 
+def test_what_is_filled_in_after_a_restart_is_put() -> None:
+    """Of a run whose end an earlier process saw: before the place of its source goes past it."""
+    done = at("completed", 5, completed_at=9)
+    more = at("completed", 5, completed_at=9, usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3})
+    raws = [RawEvent(raw.event, raw.data, f"e{n}", f"e{n}") for n, raw in enumerate([at("in_progress", 5), done, more])]
+    store = MemoryStore()
+    _, intake, _ = start(store)
+    intake.feed_all(raws[:2])
+    _, intake, _ = start(store)
+    intake.feed_all([raws[2], *Script("run_b").say("Hi.").raw_events(ids=True)])
+    kept = store.get("", "run_1")
+    assert kept is not None
+    assert kept.state is not None
+    assert kept.state.usage is not None
+
+
 def test_numbers_of_delivered_keys_are_used_up() -> None:
     """Killed between the interruptions of two runs: the next interruption of the first is another fact."""
     store, seen = MemoryStore(), list[str]()

@@ -442,6 +442,60 @@ async def test_text_that_nobody_heard_is_partial(resumes: bool) -> None:
     assert seen[-1] == frozenset()
 
 
+@pytest.mark.parametrize("ids", ["count", "name"])
+@pytest.mark.parametrize("skip", [0, 1])
+async def test_a_server_that_is_asked_must_show_that_it_resumes(ids: str, skip: int) -> None:
+    """Who asks for what comes after an id may be told anything: text is taken for whole only if the ids say so."""
+    start = next(n for n, raw in enumerate(HELLO) if raw.event == "thread.message.delta")
+    made = [f"e-{n}" if ids == "count" else f"e-{n}-x" for n in range(len(HELLO))]
+    raws = [RawEvent(raw.event, raw.data, id, id) for raw, id in zip(HELLO, made, strict=True)]
+    store = MemoryStore()
+    async with asyncio.timeout(10), RunStream(Server(raws[: start + 1]), store=store) as stream:
+        with pytest.raises(IncompleteStream):
+            await stream.results()
+    asked: list[str | None] = []
+    seen: list[frozenset[str]] = []
+
+    class Asked(Server):
+        async def run(self, inlet: Inlet) -> None:
+            asked.append(inlet.last_id)
+            inlet.connected()
+            for raw in self.raws:
+                inlet.feed(raw)
+
+    async with asyncio.timeout(10), RunStream(Asked(raws[start + 1 + skip :]), store=store) as stream:
+        stream.runs.subscribe(lambda state: seen.append(state.partial))
+        await stream.result()
+    assert asked == [made[start]]
+    assert any(seen[1:]) is (ids == "name" or skip > 0)
+    assert seen[-1] == frozenset()
+
+
+async def test_runs_that_were_taken_up_before_their_source_are_its_own() -> None:
+    """By `restore` or by asking for a result: once their source is attached it is live, and they are cut with it."""
+    store = MemoryStore()
+    async with asyncio.timeout(10), RunStream(Server(HELLO[:8]), store=store) as stream:
+        with pytest.raises(IncompleteStream):
+            await stream.results()
+    live: list[bool] = []
+
+    class Gone(Server):
+        async def run(self, inlet: Inlet) -> None:
+            inlet.connected()
+            live.append(inlet.live)
+
+    seen: list[Signal] = []
+    async with asyncio.timeout(10), RunStream(store=store) as stream:
+        stream.signals.subscribe(seen.append)
+        (state,) = stream.restore()
+        assert (state.run_id, state.is_terminal) == ("run_1", False)
+        stream.attach(Gone([]))
+        with pytest.raises(IncompleteStream):
+            await stream.results()
+    assert live == [True]
+    assert [signal.key for signal in seen if isinstance(signal, RunInterrupted)] == ["run_1/interrupted/2"]
+
+
 # stores that fail
 
 

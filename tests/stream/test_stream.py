@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -961,12 +961,36 @@ async def test_an_ended_stream_takes_no_source() -> None:
 async def test_other_values_that_a_handler_returns_are_ignored() -> None:
     first, _ = two_streams()
     async with RunStream(Told(first)) as stream:
-        stream.on(ActionRequired, lambda _: ["an output"])
+        for nothing in (["an output"], [], {"id": "run_1"}, "text", b"bytes"):
+            stream.on(ActionRequired, lambda _, nothing=nothing: nothing)
         stream.on(RunCreated, lambda _: Told(completed("b")))
         with pytest.raises(IncompleteStream):
             await stream.result()
         assert len(stream.latest) == 1
         assert stream.stats.failures == 0
+
+
+@pytest.mark.parametrize("form", ["generator function", "iterator", "list", "coroutine"])
+async def test_plain_iterators_and_lists_of_raw_events_are_sources_too(form: str) -> None:
+    """A handler written as a generator function, one that returns a recording or what a test has at hand."""
+    first, events = two_streams()
+    second = [raw(event) for event in events]
+
+    def generator(signal: ActionRequired) -> Iterator[RawEvent]:
+        yield from second
+
+    async def coroutine(signal: ActionRequired) -> Iterator[RawEvent]:
+        return iter(second)
+
+    handler = {
+        "generator function": generator,
+        "iterator": lambda _: iter(second),
+        "list": lambda _: list(second),
+        "coroutine": coroutine,
+    }[form]
+    async with asyncio.timeout(10), RunStream(Told(first)) as stream:
+        stream.on(ActionRequired, handler)
+        assert (await stream.result()).status == "completed"
 
 
 async def test_a_coroutine_that_brings_no_source_lets_the_stream_end() -> None:
