@@ -24,7 +24,7 @@ def page_door(args: argparse.Namespace) -> PageDoor:
 
     @asynccontextmanager
     async def door(stream: RunStream) -> AsyncIterator[None]:
-        async with _page(stream, "127.0.0.1", args.page_port) as page:
+        async with _page(stream, "127.0.0.1", args) as page:
             complain(f"the page is at {page.url}")
             yield
             complain("the stream has ended; Ctrl-C ends the page")
@@ -41,7 +41,7 @@ def page_door(args: argparse.Namespace) -> PageDoor:
 async def play_on_page(args: argparse.Namespace, url: str, output: Output) -> None:
     """Show what a server of recordings plays, from when the first browser has come."""
     source = WebSocketSource(url, proxy=None, reconnect=None)
-    async with RunStream(source) as stream, _page(stream, args.host, args.page_port) as page:
+    async with RunStream(source) as stream, _page(stream, args.host, args) as page:
         if not is_loopback(args.host):
             complain(f"whoever can reach {escape(args.host)} can read the page")
         output.line(page.url)
@@ -52,10 +52,13 @@ async def play_on_page(args: argparse.Namespace, url: str, output: Output) -> No
 
 
 @asynccontextmanager
-async def _page(stream: RunStream, host: str, port: int) -> AsyncIterator[PageServer]:
-    door = serve_page(stream, host=host, port=port)
+async def _page(stream: RunStream, host: str, args: argparse.Namespace) -> AsyncIterator[PageServer]:
+    port = args.page_port
+    door = serve_page(stream, host=host, port=port, origins=args.page_origin)
     try:
         page = await door.__aenter__()
+    except ValueError as error:
+        raise UsageError(f"--page-origin: {error}") from error
     except OSError as error:
         raise UsageError(
             f"can't serve the page on {escape(host)} port {port} ({escape(error.strerror or str(error))}); "

@@ -78,7 +78,8 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     ),
     "replay": (
         "show the signals of recordings",
-        "Read recordings and show every signal, in order: at once, or with --speed when they came.\n\n" + _FILES,
+        "Read recordings and show every signal, in order: at once, or with --speed when they came. A terminal\n"
+        "shows the runs as they are instead, at once as they ended, if Rich is there; --plain the signals.\n\n" + _FILES,
         "examples:\n  runstream replay run.sse\n  runstream replay --speed 1 run.jsonl\n"
         "  runstream replay --json asked.sse answered.sse\n"
         "  curl -sN $URL | runstream replay -\n\n" + EXIT_CODES,
@@ -221,5 +222,12 @@ def build_parser() -> argparse.ArgumentParser:
         made[name].add_argument("--page", action="store_true", help="show it in browsers too, live; prints the URL")
         made[name].add_argument(
             "--page-port", type=_port, default=0, metavar="N", help="port of the page (default: 0, any free one)"
+        )
+        made[name].add_argument(
+            "--page-origin",
+            action="append",
+            default=[],
+            metavar="https://HOST",
+            help="where browsers reach the page through a proxy; may be given several times",
         )
     return parser

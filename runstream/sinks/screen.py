@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
-from rich.cells import cell_len
 from rich.text import Text
 
 from runstream.core.limits import Stats
 from runstream.core.state import RunState
 from runstream.sinks.board import Board, Row, taken
 from runstream.sinks.names import NAME_WIDTH, Names
-from runstream.sinks.wrapping import ascii_only, fitted, on_one_line, tail, tail_of_line, wrapped
+from runstream.sinks.wrapping import ascii_only, columns, fitted, on_one_line, tail, tail_of_line, wrapped
 
 __all__ = ["Screen", "duration"]
 
@@ -110,10 +110,11 @@ class Screen:
             for name, why in list(board.sources.items())[-3:]
         ]
         lines.append(Text(("─" if self._unicode else "-") * width, "dim"))
-        waiting = sum(row.state.run.requires_action for row in board.rows.values())
-        running = len(board.rows) - waiting
+        left = Counter(row.note for row in board.rows.values() if row.note)  # by their source: they run no more
+        waiting = sum(row.state.run.requires_action for row in board.rows.values() if not row.note)
+        running = len(board.rows) - waiting - left.total()
         pieces = [Text(f"{board.seen} run{'s' if board.seen != 1 else ''}", "bold")]
-        counts = {"running": running, "waiting": waiting} | {name: board.counts[name] for name in _ENDINGS}
+        counts = {"running": running, "waiting": waiting, **left} | {name: board.counts[name] for name in _ENDINGS}
         styles = {"running": "cyan", "waiting": "bold magenta"}
         for name, count in counts.items():
             if count:
@@ -125,10 +126,10 @@ class Screen:
             Text(duration(seconds), "dim"),
         ]
         between = " · " if self._unicode else " - "
-        left, right = _joined(pieces, width, between), _joined(totals, width, between)
-        if len(left) == len(right) == 1 and (room := width - left[0].cell_len - right[0].cell_len) >= 3:
-            return [*lines, left[0].append(" " * room).append_text(right[0])]
-        return [*lines, *left, *right]
+        runs, rest = _joined(pieces, width, between), _joined(totals, width, between)
+        if len(runs) == len(rest) == 1 and (room := width - runs[0].cell_len - rest[0].cell_len) >= 3:
+            return [*lines, runs[0].append(" " * room).append_text(rest[0])]
+        return [*lines, *runs, *rest]
 
     def _head(
         self,
@@ -143,18 +144,18 @@ class Screen:
         """One line: sign, name, status, how long, tokens, and what the run is at."""
         sign, style = self._look(label, now)
         narrow = width < _NARROW
-        names, columns, gap = (self._short_names, _SHORT, " ") if narrow else (self._names, NAME_WIDTH, "  ")
+        names, size, gap = (self._short_names, _SHORT, " ") if narrow else (self._names, NAME_WIDTH, "  ")
         name, hue = names(f"{state.scope}:{state.run_id}" if state.scope else state.run_id)
         line = Text(no_wrap=True, overflow="crop", end="")
         line.append(f"{sign} ", style)
-        line.append(_padded(name, columns), f"bold {_HUES[hue]}")
+        line.append(_padded(name, size), f"bold {_HUES[hue]}")
         line.append(gap)
         line.append(_padded(on_one_line(label), _LABEL), style)
         line.append(gap)
         line.append(f"{duration(seconds) if seconds is not None else '':>6}", "dim")
-        room = width - line.cell_len - 2
+        room = width - columns(line.plain) - 2
         facts = self._step(state) if not state.is_terminal else _usage(state)
-        if inline and (text := tail_of_line(_text(state), room - cell_len(facts) - 2)):
+        if inline and (text := tail_of_line(_text(state), room - columns(facts) - 2)):
             line.append(f"  {facts}  " if facts else "  ", "dim")
             line.append(text)
         elif facts and room >= 8:
@@ -182,7 +183,7 @@ class Screen:
     def _call(self, call: Any, width: int, *, growing: bool) -> Text:
         name = fitted(on_one_line(_words(call.name) or "?"), 30)
         arguments = _words(call.arguments)
-        room = width - cell_len(name) - 4
+        room = width - columns(name) - 4
         told = tail_of_line(arguments, room) if growing else fitted(on_one_line(arguments), room)
         arrow = "↳ " if self._unicode else "> "
         return self._line(Text.assemble((f"  {arrow}", "dim"), (name, "bold"), "  ", (told, "dim")))
@@ -247,7 +248,7 @@ def _usage(state: RunState) -> str:
 
 def _padded(text: str, width: int) -> str:
     text = fitted(text, width)
-    return text + " " * (width - cell_len(text))
+    return text + " " * (width - columns(text))
 
 
 def _joined(pieces: Iterable[Text], width: int, between: str) -> list[Text]:

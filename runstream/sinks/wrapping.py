@@ -5,15 +5,45 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from rich.cells import cell_len, chop_cells, set_cell_size
+from rich.cells import cell_len
 
 from runstream.escaping import visible
 
-__all__ = ["ascii_only", "fitted", "on_one_line", "tail", "tail_of_line", "wrapped"]
+__all__ = ["ascii_only", "columns", "fitted", "on_one_line", "tail", "tail_of_line", "wrapped"]
 
 _WORDS: Final = re.compile(r"\s*\S+")
+# Terminals disagree about what is drawn as one: emoji joined by U+200D, with a colour of skin, or made from a sign by
+# U+FE0F, and flags, which are two letters.
+_DISPUTED: Final = re.compile("[\u200d\ufe0f\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
 _ANCHOR: Final = 1024
 """A long text is wrapped from a multiple of this on (characters): so its lines don't shift as it grows."""
+
+
+def columns(text: str) -> int:
+    """The columns that a line takes; where terminals disagree, the most that it takes in any of them.
+
+    A line that is wider than was thought wraps, and what is drawn over it later is drawn in the wrong place.
+    """
+    return sum(map(_columns, text)) if _DISPUTED.search(text) else cell_len(text)
+
+
+def _columns(char: str) -> int:
+    if char == "\u200d":
+        return 0
+    if char == "\ufe0f":
+        return 1
+    return 2 if _DISPUTED.match(char) else cell_len(char)
+
+
+def _first(text: str, width: int) -> str:
+    """As much of the beginning as fits."""
+    used = 0
+    for place, char in enumerate(text):
+        size = _columns(char)
+        used += size
+        if used > width:
+            return text[:place]
+    return text
 
 
 def ascii_only(text: str) -> str:
@@ -28,21 +58,21 @@ def wrapped(text: str, width: int) -> list[str]:
 
 def _wrapped(part: str, width: int) -> list[str]:
     part = visible(part.expandtabs(4)).rstrip()
-    if cell_len(part) <= width:
+    if columns(part) <= width:
         return [part]
     lines: list[str] = []
     line, used = "", 0
     for found in _WORDS.findall(part):
-        word, size = found, cell_len(found)
+        word, size = found, columns(found)
         if used + size > width and line:
             lines.append(line)
             line, used = "", 0
             word = word.lstrip()
-            size = cell_len(word)
-        if size > width:  # a word longer than a line, an address for instance
-            *full, word = chop_cells(word, width)
-            lines += full
-            size = cell_len(word)
+            size = columns(word)
+        while size > width:  # a word longer than a line, an address for instance
+            lines.append(_first(word, width) or word[0])
+            word = word[len(lines[-1]) :]
+            size = columns(word)
         line, used = line + word, used + size
     return [*lines, line]
 
@@ -66,18 +96,18 @@ def on_one_line(text: str, limit: int = 2000) -> str:
 
 def fitted(text: str, width: int) -> str:
     """One line, cut with an ellipsis where it is longer than ``width`` columns."""
-    if cell_len(text) <= width:
+    if columns(text) <= width:
         return text
-    return set_cell_size(text, width - 1).rstrip() + "…" if width > 1 else ""
+    return _first(text, width - 1).rstrip() + "…" if width > 1 else ""
 
 
 def tail_of_line(text: str, width: int) -> str:
     """The end of one line, after an ellipsis where it is longer than ``width`` columns."""
     text = on_one_line(text[-4 * max(width, 1) :])
-    if cell_len(text) <= width:
+    if columns(text) <= width:
         return text
     if width < 2:
         return ""
-    while cell_len(text) > width - 1:
-        text = text[max(1, (cell_len(text) - width + 1) // 2) :]
+    while columns(text) > width - 1:
+        text = text[max(1, (columns(text) - width + 1) // 2) :]
     return f"…{text}"

@@ -12,7 +12,9 @@ from urllib.request import ProxyHandler, build_opener
 
 import msgspec
 import pytest
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from runstream.cli.exit_codes import ExitCode
 from runstream.sinks.page.frames import apply
@@ -83,7 +85,7 @@ def test_a_page_for_others_is_warned_of(recording: Callable[..., str]) -> None:
     [
         (ended("a"), "completed", ExitCode.COMPLETED),
         (ended("a", "failed"), "failed", ExitCode.NOT_COMPLETED),
-        (cut_short("a"), "in_progress", ExitCode.LEFT_LIVE),
+        (cut_short("a"), "interrupted", ExitCode.LEFT_LIVE),
     ],
 )
 def test_watch_keeps_the_page_until_ctrl_c(events: list[Any], status: str, code: ExitCode) -> None:
@@ -100,6 +102,30 @@ def test_watch_keeps_the_page_until_ctrl_c(events: list[Any], status: str, code:
     assert process.returncode == code
     assert '"type":"source.ended"' in out
     assert "Traceback" not in err
+
+
+def test_the_page_behind_a_proxy(recording: Callable[..., str]) -> None:
+    """A site that was named may connect, another may not."""
+    named = ("--page-origin", "https://dashboard.example")
+    with start_cli("serve", "--page", *named, recording(ended("a"))) as process:
+        try:
+            line(process.stdout)
+            socket_url = line(process.stdout).replace("http://", "ws://") + "socket"
+            with connect(socket_url, proxy=None, origin=Origin("https://dashboard.example")) as client:
+                client.recv(WITHIN)
+            with (
+                pytest.raises(InvalidStatus),
+                connect(socket_url, proxy=None, origin=Origin("https://other.example")),
+            ):
+                pass
+        finally:
+            finish(process)
+
+
+def test_an_origin_that_is_none(cli: Callable[..., Any], recording: Callable[..., str]) -> None:
+    found = cli("serve", "--page", "--page-origin", "dashboard.example", recording(ended("a")))
+    assert found.code == ExitCode.USAGE
+    assert "--page-origin: an origin is written https://host" in found.err
 
 
 def test_ctrl_c_before_the_end_of_the_stream_is_an_interruption() -> None:

@@ -64,7 +64,7 @@ def test_replay_gives_the_exit_code_that_it_gives_otherwise(recording: Callable)
         assert session.end() == ExitCode.LEFT_LIVE
     said = [line.split()[1:3] for line in session.terminal.lines if re.match(r"[✗?] ", line)]
     assert said == [["a_0001", "failed"], ["b_0001", "interrupted"], ["c_0001", "requires_action"]]
-    assert "3 runs · 1 running · 1 waiting · 1 failed" in session.terminal.lines[-2]
+    assert "3 runs · 1 waiting · 1 interrupted · 1 failed" in session.terminal.lines[-2]
 
 
 def test_a_pipe_that_pauses_is_drawn_meanwhile(tmp_path: Path) -> None:

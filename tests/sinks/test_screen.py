@@ -69,6 +69,13 @@ def test_a_run_that_goes_on() -> None:
     assert foot.endswith("0 tokens · 0 rejected · 0 duplicates · 1.2s")
 
 
+def test_a_run_whose_source_has_gone_is_not_counted_as_running() -> None:
+    """What the counts say is what the lines say."""
+    shown = Shown(script("run_a").start(), script("run_b").start(), script("run_c").call(look_up={}).wait())
+    shown.intake.end("gone")
+    assert shown.frame()[-1].startswith("3 runs · 1 waiting · 2 interrupted")
+
+
 def test_a_run_that_waits() -> None:
     """For how many outputs, of which calls."""
     head, call, *_, foot = Shown(script("run_a").call(look_up={"query": "rain"}).wait()).frame()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from runstream.escaping import visible
-from runstream.sinks.wrapping import ascii_only, fitted, on_one_line, tail, tail_of_line, wrapped
+from runstream.sinks.wrapping import ascii_only, columns, fitted, on_one_line, tail, tail_of_line, wrapped
 
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=300)
 WIDTHS = st.integers(2, 60)
@@ -20,7 +21,7 @@ WIDTHS = st.integers(2, 60)
 def test_lines_fit_and_lose_nothing(text: str, width: int) -> None:
     """No line is wider than it may be, and all that is not white space is there, in order."""
     lines = wrapped(text, width)
-    assert all(cell_len(line) <= width for line in lines)
+    assert all(columns(line) <= width for line in lines)
     kept = visible(text.replace("\r\n", "\n").replace("\n", " ").expandtabs(4))
     assert re.sub(r"\s", "", "".join(lines)) == re.sub(r"\s", "", kept)
 
@@ -28,11 +29,11 @@ def test_lines_fit_and_lose_nothing(text: str, width: int) -> None:
 @given(TEXTS, WIDTHS, st.integers(1, 5))
 def test_cut_text_fits(text: str, width: int, lines: int) -> None:
     """Whatever is cut, and wherever."""
-    assert cell_len(fitted(on_one_line(text), width)) <= width
-    assert cell_len(tail_of_line(text, width)) <= width
+    assert columns(fitted(on_one_line(text), width)) <= width
+    assert columns(tail_of_line(text, width)) <= width
     found = tail(text, width, lines)
     assert len(found) <= lines
-    assert all(cell_len(line) <= width for line in found)
+    assert all(columns(line) <= width for line in found)
 
 
 def test_words_are_kept_whole() -> None:
@@ -45,6 +46,18 @@ def test_wide_characters_take_two_columns() -> None:
     assert wrapped("世界世界世", 4) == ["世界", "世界", "世"]
     assert fitted("世界世界", 5) == "世界…"
     assert tail_of_line("世界世界", 5) == "…世界"
+
+
+@pytest.mark.parametrize(
+    ("text", "most"), [("👍🏽", 4), ("👨‍👩‍👧", 6), ("🇧🇪", 4), ("❤️", 2), ("1️⃣", 2), ("e\u0301", 1), ("世", 2), ("a", 1)]
+)
+def test_where_terminals_disagree_the_widest_counts(text: str, most: int) -> None:
+    """One that draws the parts of an emoji beside each other must not wrap a line that was thought to fit."""
+    assert columns(text) == most
+    assert columns(text) >= cell_len(text)
+    assert all(columns(line) <= 9 for line in wrapped(text * 20, 9))
+    assert columns(fitted(text * 20, 9)) <= 9
+    assert columns(tail_of_line(text * 20, 9)) <= 9
 
 
 def test_control_characters_are_shown() -> None:

@@ -23,7 +23,7 @@ MAX_SOURCES: Final = 20
 class _Entry:
     """A run that is shown."""
 
-    __slots__ = ("_view", "began", "max_text", "note", "number", "state", "version")
+    __slots__ = ("_view", "began", "left", "max_text", "note", "number", "state", "version")
 
     def __init__(self, number: int, state: RunState, began: float, max_text: int) -> None:
         self.number = number
@@ -31,6 +31,7 @@ class _Entry:
         self.began = began
         self.max_text = max_text
         self.note: str | None = None
+        self.left: str | None = None  # what became of it though its status does not say so
         self.version = 0
         self._view: RunView | None = None
 
@@ -41,14 +42,17 @@ class _Entry:
     def view(self) -> RunView:
         """What is shown of it now; made once for all clients."""
         if self._view is None:
-            took = self.state.timings.total
+            ended = self.state.is_terminal
+            # That matters more than the status that was heard last, which need not be so any more.
+            left: dict[str, Fact] = {} if ended or self.left is None else {"status": self.left, "tone": "warn"}
             self._view = view_of(
                 self.state,
                 max_text=self.max_text,
                 max_blocks=MAX_BLOCKS,
                 began=self.began,
-                took=took,
-                note=None if self.state.is_terminal else self.note,
+                took=self.state.timings.total,
+                note=None if ended else self.note,
+                **left,
             )
         return self._view
 
@@ -126,8 +130,8 @@ class Board:
 
     # What the stream tells
 
-    def state(self, state: RunState) -> None:
-        """A run has a new state."""
+    def state(self, state: RunState, *, held: bool = False) -> None:
+        """A run has a new state, or had it before anybody looked (``held``)."""
         key = (state.scope, state.run_id)
         entry = self._entries.pop(key, None)
         if entry is None:
@@ -140,19 +144,22 @@ class Board:
                 return
             self._hidden.pop(key, None)
             self._numbers += 1
-            entry = _Entry(self._numbers, state, self._began(state), self._max_text)
+            entry = _Entry(self._numbers, state, self._began(state, held), self._max_text)
         else:
             entry.state = state
         # What was said of its source holds until it goes on.
-        entry.note = None
+        entry.note = entry.left = None
         self._put(key, entry)
         if state.is_terminal:
             self._finished[key] = None
         else:
             self._finished.pop(key, None)
 
-    def _began(self, state: RunState) -> float:
+    def _began(self, state: RunState, held: bool) -> float:
         """When it began, for what is known: a page may be opened on a stream that was read for long."""
+        if held:
+            return state.first_seen
+        # Of a recording that is played, the times may be of another day.
         timings = state.timings
         return self._clock() - sum(part or 0.0 for part in (timings.queued, timings.running, timings.waiting))
 
@@ -183,9 +190,9 @@ class Board:
             case RunPaused():
                 entry.note = "Its stream ended; it waits for action."
             case RunInterrupted(reason=reason):
-                entry.note = f"Interrupted: {reason}"
+                entry.left, entry.note = "interrupted", f"Interrupted: {reason}"
             case RunStalled(idle=idle):
-                entry.note = f"Nothing heard for {idle:.0f} s."
+                entry.left, entry.note = "stalled", f"Nothing heard for {idle:.0f} s."
         self._put(key, entry)
 
     def source(self, signal: SourceSignal) -> None:

@@ -20,6 +20,7 @@ from runstream.core.signals import (
     SourceDisconnected,
     SourceEnded,
 )
+from runstream.core.state import RunState
 from runstream.sinks.page.board import Board
 from runstream.sinks.page.frames import Cursor
 from runstream.stream import RunStream
@@ -83,12 +84,18 @@ class PageFeed:
         self._board = board = Board(
             max_runs=max_runs, max_text=max_text, clock=clock, stats=lambda: stream.stats, changed=self._wake
         )
+        replaying = True
+
+        def take(state: RunState) -> None:
+            board.state(state, held=replaying)
+
         self._handles: list[abc.DisposableBase] = [
-            stream.runs.subscribe(board.state, self._end, board.end),
+            stream.runs.subscribe(take, self._end, board.end),
             stream.rejects.subscribe(self._reject, self._reject),
             stream.on((RunPaused, RunInterrupted, RunStalled), board.note),
             stream.on((SourceConnected, SourceDisconnected, SourceEnded), board.source),
         ]
+        replaying = False
 
     @property
     def clients(self) -> int:

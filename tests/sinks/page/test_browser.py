@@ -85,6 +85,7 @@ async def test_time_stands_still_once_the_stream_has_ended() -> None:
         await source.end()
         await tab.until("document.querySelector('#connection').dataset.state === 'over'")
         assert await tab.text(".note") != []
+        assert await tab.text(".status") == ["interrupted"]
         stopped = await tab.value(time)
         await asyncio.sleep(2.5)
         assert await tab.value(time) == stopped

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import aclosing
 from typing import Any
 
 import msgspec
 import pytest
 
-from runstream import RunStream
+from runstream import RunInterrupted, RunStream, Stats, fold
 from runstream.raw import RawEvent
 from runstream.sinks.page import feed as feed_module
+from runstream.sinks.page.board import Board
 from runstream.sinks.page.feed import PageFeed
 from runstream.testing import script
 from tests.sinks.page.support import fed, plain, said, shown
@@ -149,6 +151,44 @@ async def test_a_run_that_waits_is_paused_until_it_goes_on() -> None:
                 page = await until(frames, got, lambda page: page["runs"][1]["facts"]["ended"])
         assert page["runs"][1]["facts"]["note"] is None
         assert texts(page)[-1] == "Done."
+
+
+async def test_a_run_whose_stream_was_cut_off_does_not_look_as_if_it_went_on() -> None:
+    async with fed() as source:
+        feed = PageFeed(source.stream, rate=1000)
+        got: list[str] = []
+        async with aclosing(feed.frames()) as frames:
+            await source.feed(said("run_1", "Half a", end=None))
+            await source.end()
+            page = await until(frames, got, lambda page: page.get("page", {}).get("ended"))
+    facts = page["runs"][1]["facts"]
+    assert (facts["status"], facts["tone"], facts["ended"]) == ("interrupted", "warn", False)
+    assert facts["note"].startswith("Interrupted: ")
+
+
+def test_a_run_that_goes_on_is_interrupted_no_more() -> None:
+    cut = fold(said("run_1", "Half a", end=None))
+    board = Board(max_runs=1, max_text=100, clock=time.time, stats=Stats, changed=lambda: None)
+    (told,) = (signal for signal in cut.signals if isinstance(signal, RunInterrupted))
+    statuses = []
+    for change in (lambda: board.state(cut.runs[0]), lambda: board.note(told), lambda: board.state(cut.runs[0])):
+        change()
+        (entry,) = board.since(0)
+        statuses.append(entry.view().facts["status"])
+    assert statuses == ["in_progress", "interrupted", "in_progress"]
+
+
+async def test_time_counts_from_when_the_stream_first_saw_the_run() -> None:
+    """Not from when somebody looked: what no status tells of took time too."""
+    events = said("run_1", "Half a", end=None)
+    begun = events[0].at
+    assert begun is not None
+    async with fed() as source:
+        await source.feed(events)
+        feed = PageFeed(source.stream, clock=lambda: begun + 150)
+        async with aclosing(feed.frames()) as frames:
+            first = msgspec.json.decode(await anext(frames))
+        assert first["now"] - first["runs"][0]["set"]["began"] == 150
 
 
 async def test_ended_runs_make_room_for_others() -> None:
