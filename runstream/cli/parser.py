@@ -79,7 +79,8 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     "replay": (
         "show the signals of recordings",
         "Read recordings and show every signal, in order: at once, or with --speed when they came. A terminal\n"
-        "shows the runs as they are instead, at once as they ended, if Rich is there; --plain the signals.\n\n" + _FILES,
+        "shows the runs as they are instead, at once as they ended, if Rich is there; --plain the signals.\n\n"
+        + _FILES,
         "examples:\n  runstream replay run.sse\n  runstream replay --speed 1 run.jsonl\n"
         "  runstream replay --json asked.sse answered.sse\n"
         "  curl -sN $URL | runstream replay -\n\n" + EXIT_CODES,
