@@ -109,8 +109,7 @@ class _Remembering:
             return False
         verdicts, key = self._verdicts, (item.scope, run_id)
         if getattr(item, "run", None) is None:
-            verdict = verdicts.get(key)
-            return self._match(item) if verdict is None else verdict
+            return verdicts.get(key, False)
         verdict = verdicts[key] = self._match(item)
         verdicts.move_to_end(key)
         if len(verdicts) > _REMEMBERED:

@@ -120,6 +120,9 @@ def test_leaving_a_loop_ends_its_subscription() -> None:
         for state in blocking.each(stream.run("run_2").iter("states")):
             assert state.run_id == "run_2"
             break
+        named = stream.iter()
+        for _ in blocking.each(named):
+            break
         assert len(stream._channels.signals) == len(stream._channels.runs) == 0
         whole = [state.run_id for state in blocking.each(stream.iter("runs")) if state.is_terminal]
         assert whole == ["run_1", "run_2"]

@@ -74,11 +74,14 @@ def test_runs_do_not_wait_for_each_other() -> None:
     assert scene.run() == [(0.0, A(0)), (0.2, B(0)), (0.5, other), (1.0, A(1)), (1.2, B(1))]
 
 
-def test_at_the_end_what_waits_comes_first() -> None:
+def test_at_the_end_what_waits_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last state of a run is never lost, and no timer is left."""
+    wakes: list[object] = []
+    monkeypatch.setattr("runstream.conflate._Conflation._wake", lambda *_: wakes.append(_))
     scene = Scene((0.0, A(0)), (0.1, A(1)), (0.1, B(0)), (0.2, B(1)))
     scene.at(0.5, scene.subject.on_completed)
     assert scene.run() == [(0.0, A(0)), (0.1, B(0)), (0.5, A(1)), (0.5, B(1)), (0.5, "end")]
+    assert not wakes
 
 
 def test_an_error_comes_at_once() -> None:

@@ -110,3 +110,14 @@ async def test_where_on_a_stream_that_is_being_read() -> None:
     assert set(got) <= {"two/run_1", "two/run_2"}
     assert got
     assert set(others) == {"two/run_1", "two/run_2"}
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run that was heard of least lately goes first: what comes of its text is dropped, until it is heard of."""
+    monkeypatch.setattr("runstream.filters._REMEMBERED", 2)
+    told = [fold(script(f"run_{n}", assistant_id="a").say("text").raw_events()).signals for n in range(3)]
+    created = [signals[0] for signals in told]
+    texts = [one for signals in told for one in signals if isinstance(one, TextDelta)]
+    heard = [created[0], created[1], created[0], created[2], *texts]
+    got = collect(rx.from_iterable(heard).pipe(where(assistant_id="a"), only(TextDelta)))
+    assert {one.run_id for one in got} == {"run_0", "run_2"}

@@ -163,9 +163,11 @@ async def test_what_is_open_at_the_end_is_waited_for(apart: bool) -> None:
             await asyncio.sleep(0.01)
             assert seen[-1].type == "run.completed"
             joins = listen(run.states)  # in time for the rest
+            assert joins == [run.state]
             source.give(*late)
             await eventually(lambda: joins[-1] == "end", within=20)
             assert joins[-2] is run.state
+            assert len(joins) == 4
         else:
             source.give(*before, ended, *late)
         await eventually(lambda: seen[-1:] == ["end"], within=20)
@@ -178,8 +180,7 @@ async def test_what_is_open_at_the_end_is_waited_for(apart: bool) -> None:
 @pytest.mark.parametrize("how", ["the source ends", "it is late", "the stream is closed"])
 async def test_what_stays_open_is_not_waited_for_for_ever(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The source's end, a few seconds, or the stream's end: none leaves a timer."""
-    if how == "it is late":
-        monkeypatch.setattr("runstream.stream.endings.LINGER", 0.01)
+    monkeypatch.setattr("runstream.stream.endings.LINGER", 0.01 if how == "it is late" else 3600)
     before, ended, _ = leaving_open()
     source, other = Stays(), Stays()
     async with RunStream(source, other) as stream, asyncio.timeout(20):
@@ -194,8 +195,65 @@ async def test_what_stays_open_is_not_waited_for_for_ever(how: str, monkeypatch:
             await stream.aclose()
         await eventually(lambda: seen[-1] == "end", within=20)
         assert not stream._channels._endings._pending
+        assert not timers()
         source.end()
         other.end()
+
+
+def timers() -> list[Any]:
+    """What the loop would still call for the ends of runs."""
+    loop: Any = asyncio.get_running_loop()
+    mine = [timer for timer in loop._scheduled if "Endings" in str(getattr(timer, "_callback", ""))]
+    return [timer for timer in mine if not timer.cancelled()]
+
+
+async def test_what_has_no_status_is_not_waited_for() -> None:
+    """Some servers never say that a message has ended."""
+    before, ended, _ = leaving_open()
+    bare = [raw for raw in before if raw.event not in ("thread.message.in_progress", "thread.message.delta")]
+    bare = [
+        RawEvent(raw.event, raw.data.replace(b'"status":"in_progress",', b""))
+        if raw.event and raw.event.startswith(("thread.message", "thread.run.step"))
+        else raw
+        for raw in bare
+    ]
+    source = Stays()
+    async with RunStream(source) as stream, asyncio.timeout(20):
+        run = stream.run("run_1")
+        seen = listen(run.signals)
+        stream.start()
+        source.give(*bare, ended)
+        await run.result()
+        assert run.state is not None
+        assert [one.status for one in (*run.state.messages, *run.state.steps)] == [None, None]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert seen[-1] == "end"
+        source.end()
+
+
+async def test_equal_ids_in_other_scopes_are_other_runs() -> None:
+    """One ends, or is forgotten; the other goes on, and so does who listens to it or waits for it."""
+    here, there = Stays(), Stays()
+    async with RunStream(limits=Limits(max_finished_runs=1)) as stream, asyncio.timeout(20):
+        stream.attach(here, scope="here")
+        stream.attach(there, scope="there")
+        ends, goes_on = stream.run("run_1", scope="here"), stream.run("run_1", scope="there")
+        ended, going = listen(ends.signals), listen(goes_on.signals)
+        waits = asyncio.ensure_future(goes_on.result())
+        there.give(*told("run_1")[:4])
+        here.give(*told("run_1"), *told("run_2"))
+        await stream.result("run_2", scope="here")
+        await eventually(lambda: ended[-1:] == ["end"] and len(going) > 1, within=20)
+        with pytest.raises(IncompleteStream, match="forgotten"):
+            await ends.result()
+        assert going[-1] != "end"
+        assert not waits.done()
+        there.give(*told("run_1")[4:])
+        assert (await waits).is_complete
+        await eventually(lambda: going[-1] == "end", within=20)
+        here.end()
+        there.end()
 
 
 async def test_an_interruption_or_pause_ends_nothing() -> None:
@@ -473,6 +531,7 @@ async def test_cancellation_is_clean() -> None:
             await together()
         assert [str(error) for error in caught.value.exceptions] == ["mine"]
         assert not stream._waiters._waiting
+        assert stream._waiters._by_run == {None: {}}
         source.give(*told("run_1")[2:])
         rest = [signal async for signal in steps]
         assert rest[-1].type == "run.completed"

@@ -78,6 +78,28 @@ async def test_a_cancelled_task_cancels_it_where_it_waits() -> None:
     assert log == ["cleaned up"]
 
 
+@pytest.mark.parametrize("waits", [0, 3600])
+async def test_it_may_go_on_after_a_cancellation(waits: float) -> None:
+    """Where it only gives way to others, too: there nothing but the exception itself tells it."""
+    log: list[str] = []
+
+    async def stubborn() -> str:
+        try:
+            await asyncio.sleep(waits)
+        except asyncio.CancelledError:
+            log.append("cancelled")
+        return "done"
+
+    async def task() -> str:
+        return await Timed(stubborn(), 60, lambda _: None)
+
+    running = asyncio.create_task(task())
+    await asyncio.sleep(0)
+    running.cancel()
+    assert await running == "done"
+    assert log == ["cancelled"]
+
+
 def test_closing_closes_it() -> None:
     """As where a loop is shut down around it."""
     log: list[str] = []
@@ -88,10 +110,12 @@ def test_closing_closes_it() -> None:
         finally:
             log.append("closed")
 
-    steps = Timed(waits(), 60, lambda _: None).__await__()
+    coroutine = waits()
+    steps = Timed(coroutine, 60, lambda _: None).__await__()
     next(steps)
     steps.close()
     assert log == ["closed"]
+    assert coroutine.cr_frame is None  # type: ignore[attr-defined]
 
 
 async def test_steps_are_told_not_the_waiting() -> None:
