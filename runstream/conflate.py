@@ -92,11 +92,9 @@ class _Conflation(Generic[T]):
         self._observer.on_next(value)
 
     def fail(self, error: Exception) -> None:
-        self.timer.dispose()
         self._observer.on_error(error)
 
     def finish(self) -> None:
-        self.timer.dispose()
         while self._latest:
             self._observer.on_next(self._latest.popitem(last=False)[1])
         self._observer.on_completed()
