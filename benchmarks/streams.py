@@ -17,14 +17,14 @@ RECORDINGS = Path(__file__).parents[2] / "shared" / "recordings"
 def _told(run_id: str, words: int) -> Script:
     told = script(
         run_id,
-        instructions="You are a helpful assistant that answers in a friendly and concise way. " * 8,
+        instructions="You are a helpful assistant that answers in a friendly and concise way. " * 11,
         tools=[{"type": "code_interpreter"}, {"type": "file_search"}],
     )
     return told.start().say("word " * words, pieces=["word "] * words).end()
 
 
 def life_cycle(run_id: str, words: int = 200) -> list[RawEvent]:
-    """A run of ten snapshots and so many fragments, as WebSocket messages: snapshots of 1.3 kB, fragments of 0.2 kB."""
+    """A run of ten snapshots and so many fragments, as WebSocket messages: run events of 1.5 kB, fragments of 0.2 kB."""
     raws = _told(run_id, words).raw_events(enveloped=True)
     return [RawEvent(data=raw.data, at=raw.at) for raw in raws if b'"done"' not in raw.data]
 
