@@ -1,7 +1,7 @@
 """A WebSocket connection that hands over, in one go, all the messages that have come.
 
-``recv`` gives one message a call, through three coroutines: that costs more than to decode it. Handshake, fragments,
-compression, limits, pings and closing are those of ``websockets``; plain messages are cut out before it looks.
+``recv`` gives one message a call, through three coroutines: that costs more than to decode it. What there is to
+gain is gained after the frames are read: protocol, compression, limits and closing are those of ``websockets``.
 """
 
 from __future__ import annotations
@@ -12,16 +12,13 @@ from typing import Any, Final
 from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
-from websockets.protocol import Event, State
-
-from runstream.sources.websocket_frames import PlainFrames
+from websockets.protocol import Event
 
 __all__ = ["BatchConnection"]
 
 _TEXT: Final = Opcode.TEXT
 _BINARY: Final = Opcode.BINARY
 _CONT: Final = Opcode.CONT
-_HEAD_END: Final = b"\r\n\r\n"
 _BATCH: Final = 64
 """Messages handed over at once: the more there are, the longer the loop is kept."""
 
@@ -36,16 +33,11 @@ class BatchConnection(ClientConnection):
         protocol: Reads and writes the frames.
         max_queue: Messages that wait before reading of the socket pauses; it goes on at a quarter of them. What came
             in one read may go beyond it. A message whose last fragment has not come is bounded by ``max_size``.
-        max_size: That of the protocol (bytes). Without it every frame is left to the protocol.
         options: Those of ``ClientConnection``.
     """
 
-    def __init__(
-        self, protocol: ClientProtocol, *, max_queue: int = 16, max_size: int | None = None, **options: Any
-    ) -> None:
+    def __init__(self, protocol: ClientProtocol, *, max_queue: int = 16, **options: Any) -> None:
         super().__init__(protocol, max_queue=max_queue, **options)
-        self._max_size = max_size
-        self._plain: PlainFrames | None = None
         self._high, self._low = max_queue, max_queue // 4
         self._whole: list[bytes | bytearray | memoryview] = []  # an empty deque takes ten times the memory
         self._begun = bytearray()  # a message whose last fragment has not come
@@ -105,10 +97,7 @@ class BatchConnection(ClientConnection):
 
     def data_received(self, data: bytes) -> None:
         """Take in what was read of the socket."""
-        if self._plain is None:
-            self._shake_hands(data)
-        else:
-            self._read(self._plain, data)
+        super().data_received(data)
         if self._whole:
             if self._arrival is not None:
                 # Who waits runs before the socket is read again, and pauses it if this is more than it takes.
@@ -116,36 +105,11 @@ class BatchConnection(ClientConnection):
             elif len(self._whole) > self._high and not self._pausing:
                 self._pause()
 
-    def eof_received(self) -> None:
-        """The server sends nothing more."""
-        if self._plain is not None:
-            super().data_received(self._plain.rest())  # half a frame, of which the protocol is to know
-        super().eof_received()
-
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
         super().connection_lost(exc)
         self._lost = True
         self._wake()
-
-    def _shake_hands(self, data: bytes) -> None:
-        """Leave it to the protocol; find where the frames begin."""
-        end = data.find(_HEAD_END) + len(_HEAD_END)
-        if self._max_size is None or self.response is not None or not data.startswith(b"HTTP/") or end < len(_HEAD_END):
-            super().data_received(data)
-            return
-        super().data_received(data[:end])
-        if self._gets_frames and self.protocol.state is State.OPEN:
-            self._plain = PlainFrames(self._max_size)
-            self._read(self._plain, data[end:])
-        elif data[end:]:
-            super().data_received(data[end:])
-
-    def _read(self, plain: PlainFrames, data: bytes) -> None:
-        if not plain.over:
-            data = plain.cut(data, self._whole.append)
-        if data:
-            super().data_received(data)
 
     def _pause(self) -> None:
         self._pausing = True

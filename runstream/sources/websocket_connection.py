@@ -9,7 +9,6 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final, cast
 
 from websockets.asyncio.client import connect
@@ -79,7 +78,7 @@ async def open_socket(
             ping_interval=None,
             ping_timeout=None,
             logger=_log,
-            create_connection=partial(BatchConnection, max_size=options.get("max_size")),  # type: ignore[arg-type]
+            create_connection=BatchConnection,
             **options,
         )
         return cast(BatchConnection, socket)
