@@ -24,7 +24,7 @@ def _told(run_id: str, words: int) -> Script:
 
 
 def life_cycle(run_id: str, words: int = 200) -> list[RawEvent]:
-    """A run of ten snapshots and so many fragments, as WebSocket messages: run events of 1.5 kB, fragments of 0.2 kB."""
+    """A run of ten snapshots and so many fragments, as WebSocket messages of 1.5 kB (run events) and 0.2 kB."""
     raws = _told(run_id, words).raw_events(enveloped=True)
     return [RawEvent(data=raw.data, at=raw.at) for raw in raws if b'"done"' not in raw.data]
 

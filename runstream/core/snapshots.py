@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+from itertools import compress, count
+from operator import is_not
 from typing import Any, Final, TypeVar
 
 from msgspec import structs
@@ -59,13 +61,14 @@ def joined(held: W, new: W, origin: Origin | None) -> W:
     if absorbs and new.status != held.status:  # type: ignore[attr-defined]
         return held
     base, other = (held, new) if absorbs else (new, held)
-    missing: dict[str, Any] | None = None
-    for name, value, filler in zip(base.__struct_fields__, astuple(base), astuple(other), strict=True):
-        if value is not filler and (value is None or value is ABSENT_LIST or value is ABSENT_MAP):
-            if missing is None:
-                missing = {}
-            missing[name] = filler
-    if missing is None:
+    here, there = astuple(base), astuple(other)
+    missing: dict[str, Any] = {}
+    # Only what differs can be missing, and `is_not` finds that without a loop of Python's.
+    for index in compress(count(), map(is_not, here, there)):
+        value = here[index]
+        if value is None or value is ABSENT_LIST or value is ABSENT_MAP:
+            missing[base.__struct_fields__[index]] = there[index]
+    if not missing:
         return base
     missing.pop("_wire", None)
     if base.status is not _REQUIRES_ACTION:  # type: ignore[attr-defined]

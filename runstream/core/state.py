@@ -270,8 +270,8 @@ def with_object(core: RunCore, item: ObjectState, at: float) -> RunCore:
         if core.first_text is None and item.text():
             return structs.replace(core, first_text=at - core.first_seen)
     elif item.is_terminal and isinstance(item.full, RunStep) and item.full.status == _COMPLETED:
-        new = {call.id for call in item.full.tool_calls if call.id} - core.calls_done
-        if new:
+        calls = item.full.tool_calls
+        if calls and (new := {call.id for call in calls if call.id} - core.calls_done):
             return structs.replace(core, calls_done=core.calls_done | new)
     return core
 

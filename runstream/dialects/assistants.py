@@ -93,8 +93,12 @@ class AssistantsDialect:
     def feed(self, raw: RawEvent) -> tuple[Event | Reject, ...]:
         """The events (here: one) that a raw event stands for, or the reject. Never raises on input."""
         data = raw.data
-        if len(data) > self.fragment_bytes and (refused := self._refuse(data)) is not None:
-            return (Reject(raw, refused),)
+        size = len(data)
+        if size > self.fragment_bytes:
+            # Deleting brackets is the quickest way to count them, and more than are allowed must be looked at.
+            brackets = 2 * size - len(data.replace(b"{", b"")) - len(data.replace(b"[", b""))
+            if (brackets > self._max_nesting or size > self._max_bytes) and (refused := self._refuse(data)) is not None:
+                return (Reject(raw, refused),)
         name = raw.event
         try:
             if name is None:
