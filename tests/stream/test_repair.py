@@ -517,6 +517,8 @@ def test_whatever_is_lost_is_healed_by_what_is_fetched(script: Script, data: st.
     held = state.to_dict()
     if state.run.requires_action and any(isinstance(signal, RunPaused) for signal in seen):
         return  # nothing came of it after it waited: it is told as what it is
+    if (held["run"]["status"], expected["run"]["status"]) == ("in_progress", "queued"):
+        return  # its request for action was lost: that it was queued again can't be told from an old snapshot
     assert held["run"]["status"] == expected["run"]["status"]
     assert state.partial <= {item["id"] for item in truth[1:] if item["status"] == "in_progress"}
     if state.is_terminal and stream.stats.gaps:
