@@ -50,7 +50,11 @@ class Inlet(Protocol):
 
 @runtime_checkable
 class Source(Protocol):
-    """Anything that gives raw events."""
+    """Anything that gives raw events.
+
+    One that tells nothing but whole objects, as polling does, says so by an attribute ``snapshots = True``: a lost
+    connection loses nothing of it, and beside a stream of the same run it leaves growing text to that.
+    """
 
     name: str
 

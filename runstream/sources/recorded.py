@@ -67,6 +67,7 @@ class RecordedSource:
 
     Attributes:
         name: The name of the source that is recorded.
+        snapshots: Whether that one tells nothing but snapshots, as polling does.
         path: The file.
         error: Why nothing more is recorded, ``None`` as long as everything is.
     """
@@ -84,6 +85,7 @@ class RecordedSource:
     ) -> None:
         self._source = adapt(source)
         self.name = self._source.name
+        self.snapshots = getattr(self._source, "snapshots", False)
         self.path = path.path if isinstance(path, RecordingWriter) else os.fspath(path)
         self.error: RecordingError | None = None
         if isinstance(path, RecordingWriter):

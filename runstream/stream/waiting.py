@@ -39,6 +39,7 @@ class End:
         reason: str,
     ) -> None:
         self.states = states
+        self.left = tuple(state for state in states if not state.is_terminal)
         self._by_key: dict[Key, RunState] | None = None
         self.failed = failed
         self.failure = failure
@@ -58,7 +59,7 @@ class End:
             cause = self.failure
         why = what or "; ".join(_left(state) for state in states)
         source = f"a source failed: {cause.reason}" if cause is not None else self.reason
-        error = IncompleteStream(f"{source}; {why}", states or self.states)
+        error = IncompleteStream(f"{source}; {why}", states or self.left)
         error.__cause__ = cause
         return error
 
@@ -220,4 +221,5 @@ class When(Waiter[Any]):
 
     def end(self, end: End) -> None:
         names = " or ".join(sorted(kind.__struct_config__.tag for kind in self._kinds))  # type: ignore[attr-defined]
-        self.fail(end.incomplete((), f"there was no {names}"))
+        mine = () if self.run_id is None else end.held([(self.scope or "", self.run_id)])
+        self.fail(end.incomplete(mine, f"there was no {names}"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from runstream import (
     TextDelta,
     Watchdogs,
     WebSocketSource,
+    record,
 )
 from runstream.raw import RawEvent
 from runstream.sources.answers import read_answer
@@ -360,8 +362,11 @@ async def test_a_stall_has_the_run_fetched() -> None:
     assert len(server.states) == 1
 
 
-async def test_polls_beside_a_stream_do_not_garble_its_text() -> None:
-    """They tell of the run and of what has ended; the message that is being told is the stream's."""
+@pytest.mark.parametrize("recorded", [False, True])
+async def test_polls_beside_a_stream_do_not_garble_its_text(recorded: bool, tmp_path: Path) -> None:
+    """They tell of the run and of what has ended; the message that is being told is the stream's. So too if they are
+    recorded on the way.
+    """
     texts = iter(["", "H", "Hello the", "Hello there"])
     polled = asyncio.Event()
 
@@ -377,7 +382,8 @@ async def test_polls_beside_a_stream_do_not_garble_its_text() -> None:
 
     poll = PollSource(retrieve, interval=0.001, max_interval=0.001, name="poll")
     line = Line(*START, text("Hel"), when_polled, text("lo there"), *END)
-    stream = RunStream(line, poll, on_subscriber_error="raise")
+    beside = record(poll, tmp_path / "poll.jsonl") if recorded else poll
+    stream = RunStream(line, beside, on_subscriber_error="raise")
     seen: list[Signal] = []
     stream.signals.subscribe(seen.append)
     async with asyncio.timeout(30), stream:

@@ -666,6 +666,21 @@ async def test_a_cut_off_stream_never_passes_for_success() -> None:
             await stream.result("run_c_0001")
 
 
+async def test_the_states_of_what_was_left_are_those_that_did_not_end() -> None:
+    """Whatever was waited for; of one run, its own."""
+    async with asyncio.timeout(10), RunStream(Told(completed("a")), Told(cut_short("b")), Told(cut_short())) as stream:
+        for waiting, left in [
+            (stream.results(), ["run_b_0001", "run_c_0001"]),
+            (stream.when(RunFailed), ["run_b_0001", "run_c_0001"]),
+            (stream.when(RunFailed, run_id="run_c_0001"), ["run_c_0001"]),
+            (stream.result("run_b_0001"), ["run_b_0001"]),
+            (stream.result("run_x"), ["run_b_0001", "run_c_0001"]),
+        ]:
+            with pytest.raises(IncompleteStream) as caught:
+                await waiting
+            assert [state.run_id for state in caught.value.states] == left
+
+
 async def test_a_failed_source_is_the_cause() -> None:
     error = SourceFailed("the server said 401", attempts=3)
     signals: list[Any] = []
