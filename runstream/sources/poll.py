@@ -137,13 +137,13 @@ class PollSource:
                         raise Refused(f"{self.name} gave no run with an id and a status", retry=bool(answer.snapshots))
             except Refused as refusal:
                 again = refusal.status == 401 and connected and not asked_again
-                asked_again = asked_again or again
                 attempt += 1
                 policy = self._reconnect
                 if not (again or refusal.retry) or policy is None or policy.gives_up(attempt):
                     twice = " (it was asked once more)" if refusal.status == 401 and asked_again else ""
                     failed = SourceFailed(refusal.reason + twice, attempts=attempt, status=refusal.status)
                     raise failed from refusal.__cause__
+                asked_again = asked_again or again
                 inlet.disconnected(refusal.reason, attempt)
                 await ask.pause(policy.delay(attempt, asked=refusal.wait, chance=random.random))
                 continue

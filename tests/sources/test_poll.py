@@ -169,6 +169,11 @@ async def test_a_401_after_success_is_asked_once_more() -> None:
         await poll(script)
     assert script.calls == 5
     assert failed.value.attempts == 2
+    script = Script(run(), Http(401))
+    with pytest.raises(SourceFailed, match="HTTP 401") as failed:
+        await poll(script, reconnect=None)
+    assert "once more" not in failed.value.reason  # nobody asked again
+    assert script.calls == 2
 
 
 async def test_it_is_given_up_after_the_policy_s_attempts() -> None:
