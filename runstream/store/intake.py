@@ -110,7 +110,8 @@ class JournaledIntake(Intake):
     def take(self, record: RunRecord) -> None:
         """Take over a run, which may come from the store."""
         held = record.intake
-        self._journal.heard(record, self.name, exact=self._exact)
+        if not (self.snapshots and held is not None and held is not self and not held.ended):
+            self._hear(record)  # else snapshots leave it to the source that has it
         if isinstance(held, JournaledIntake) and held is not self and record.state is not record.saved:
             held._look_after(record)
         self._take_up(record)
@@ -170,10 +171,14 @@ class JournaledIntake(Intake):
         """Now it is known whether the source was asked to go on where it was."""
         restored, self._restored = self._restored, []
         for record in restored:
-            self._journal.heard(record, self.name, exact=self._exact)
-        if self._exact and self.last_id is not None and not self.snapshots:
+            self._hear(record)
+        if self._exact and self.last_id is not None:
             # A server that is asked need not do it: the ids that come have to show that it did.
             self.doubts.restored(self.last_id)
+
+    def _hear(self, record: RunRecord) -> None:
+        """A run that may come from the store is heard of; snapshots tell the whole."""
+        self._journal.heard(record, self.name, exact=self._exact, whole=self.snapshots)
 
     def _look_after(self, record: RunRecord) -> None:
         self._late[record.state.scope, record.state.run_id] = record

@@ -241,16 +241,17 @@ class Journal:
         stored = self._store.get(scope, run_id)
         return None if stored is None else self._take_in(stored)
 
-    def heard(self, record: RunRecord, source: str, *, exact: bool) -> None:
+    def heard(self, record: RunRecord, source: str, *, exact: bool, whole: bool) -> None:
         """A run that was read is heard of again.
 
         Args:
             record: The run.
             source: The name of the source that speaks of it.
             exact: Whether this source was asked to go on where it was.
+            whole: Whether it tells nothing but whole objects.
         """
         told_by = self._told_by.pop((record.state.scope, record.state.run_id), None)
-        if told_by is not None and not (exact and told_by == source):
+        if told_by is not None and not whole and not (exact and told_by == source):
             mark_missed(self._engine, record, "the process was restarted", self._engine.clock())
 
     def _take_in(self, stored: StoredRun) -> RunRecord | None:

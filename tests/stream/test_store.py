@@ -30,6 +30,7 @@ from runstream.errors import IncompleteStream, StoreError
 from runstream.fold import fold
 from runstream.raw import RawEvent
 from runstream.sources.base import Inlet
+from runstream.sources.poll import PollSource
 from runstream.store.base import StateStore, StoredRun, StoredSource
 from runstream.store.memory import MemoryStore
 from runstream.store.sqlite import SqliteStore
@@ -469,6 +470,48 @@ async def test_a_server_that_is_asked_must_show_that_it_resumes(ids: str, skip: 
     assert asked == [made[start]]
     assert any(seen[1:]) is (ids == "name" or skip > 0)
     assert seen[-1] == frozenset()
+
+
+async def test_a_poll_beside_a_source_that_resumes_raises_no_doubt() -> None:
+    """It may be the first to speak of the run after a restart, and tells nothing but whole objects."""
+    start = next(n for n, raw in enumerate(HELLO) if raw.event == "thread.message.delta")
+    store, seen = MemoryStore(), list[frozenset[str]]()
+    async with asyncio.timeout(10), RunStream(Server(HELLO[: start + 1]), store=store) as stream:
+        with pytest.raises(IncompleteStream):
+            await stream.results()
+    polled = asyncio.Event()
+
+    async def retrieve() -> Any:
+        if stream.stats.events:
+            polled.set()
+            await asyncio.Event().wait()
+        return {"id": "run_1", "object": "thread.run", "status": "in_progress"}
+
+    class Later(Server):
+        async def run(self, inlet: Inlet) -> None:
+            await polled.wait()
+            await super().run(inlet)
+
+    poll = PollSource(retrieve, interval=0.001)
+    async with asyncio.timeout(10), RunStream(Later(HELLO), poll, store=store) as stream:
+        stream.runs.subscribe(lambda state: seen.append(state.partial))
+        assert (await stream.result("run_1")).status == "completed"
+        assert stream.latest["run_1"].text == "Hello there, friend."
+    assert set(seen) == {frozenset()}
+
+
+async def test_a_poll_that_is_restarted_raises_no_doubt() -> None:
+    """Each answer tells the whole."""
+    store, seen = MemoryStore(), list[frozenset[str]]()
+    for status in ("in_progress", "completed"):
+        message = {"id": "msg_1", "object": "thread.message", "run_id": "run_1", "status": status}
+        message["content"] = [{"type": "text", "text": {"value": "Hello", "annotations": []}}]  # type: ignore[assignment]
+        answer = [{"id": "run_1", "object": "thread.run", "status": status}, message]
+        source = PollSource(lambda answer=answer: answer, interval=0.001)
+        async with asyncio.timeout(10), RunStream(source, store=store) as stream:
+            stream.runs.subscribe(lambda state: seen.append(state.partial))
+            await stream.when(RunCompleted if status == "completed" else MessageCreated)
+    assert set(seen) == {frozenset()}
 
 
 async def test_runs_that_were_taken_up_before_their_source_are_its_own() -> None:
