@@ -12,7 +12,6 @@ from reactivex import operators as ops
 
 from runstream.core.state import RunState
 from runstream.model.run import Run
-from runstream.stream.latest import RunKey
 from runstream.stream.matching import Filters, Match
 from runstream.stream.selection import Selector, signal_classes
 
@@ -51,7 +50,7 @@ def only(*kinds: Selector) -> Callable[[Observable[Any]], Observable[Any]]:
     return ops.filter(lambda signal: type(signal) in classes)
 
 
-def where(*, known: Mapping[RunKey, RunState] | None = None, **filters: Unpack[Filters]) -> Dropping:
+def where(*, known: Mapping[Any, RunState] | None = None, **filters: Unpack[Filters]) -> Dropping:
     """States, or signals, of runs that are as asked for pass; others are dropped, and so are a source's signals.
 
     ::
@@ -64,8 +63,8 @@ def where(*, known: Mapping[RunKey, RunState] | None = None, **filters: Unpack[F
     late are dropped until one of their signals has the run.
 
     Args:
-        known: Where to look a run up: ``stream.latest``. Without it, what each subscription has seen is remembered,
-            of 100,000 runs at most.
+        known: Where to look a run up, by (scope, run id) or, in scope "", by run id: ``stream.latest``. Without it,
+            what each subscription has seen is remembered, of 100,000 runs at most.
         filters: As of :class:`Filters`: ``run_id``, ``scope``, ``thread_id``, ``assistant_id``, ``metadata``.
 
     Raises:
@@ -88,7 +87,7 @@ def _unknown(run_id: str, scope: str) -> Run | None:
     return None
 
 
-def _look_up(known: Mapping[RunKey, RunState]) -> Callable[[str, str], Run | None]:
+def _look_up(known: Mapping[Any, RunState]) -> Callable[[str, str], Run | None]:
     def run(run_id: str, scope: str) -> Run | None:
         state = known.get((scope, run_id)) or (known.get(run_id) if not scope else None)
         return state.run if state is not None else None

@@ -53,7 +53,12 @@ class Scene:
         return self.got
 
 
-A, B = (lambda value: Reading("a", value)), (lambda value: Reading("b", value))
+def A(value: int) -> Reading:
+    return Reading("a", value)
+
+
+def B(value: int) -> Reading:
+    return Reading("b", value)
 
 
 def test_the_first_passes_at_once_then_the_latest() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import reactivex as rx
 
-from runstream import RunCompleted, RunStream, SourceEnded, TextDelta, fold, only, pipeline, states, where
+from runstream import Filters, RunCompleted, RunStream, SourceEnded, TextDelta, fold, only, pipeline, states, where
 from runstream.testing import Conversation, script
 
 
@@ -95,12 +95,14 @@ async def test_where_on_a_stream_that_is_being_read() -> None:
     async with RunStream() as stream:
         stream.attach(RAWS, scope="one")
         stream.attach(RAWS, scope="two")
-        chosen = {"assistant_id": "asst_a", "scope": "two"}
+        chosen: Filters = {"assistant_id": "asst_a", "scope": "two"}
+
+        def note(signal: Any) -> None:
+            got.append(f"{signal.scope}/{signal.run_id}")
+
         stream.on(
             RunCompleted,
-            lambda _: stream.signals.pipe(where(known=stream.latest, **chosen)).subscribe(
-                lambda signal: got.append(f"{signal.scope}/{signal.run_id}")
-            ),
+            lambda _: stream.signals.pipe(where(known=stream.latest, **chosen)).subscribe(note),
             run_id="run_3",
             scope="one",
         )

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
+from reactivex import Observable
 from reactivex import operators as ops
 from structlog.testing import capture_logs
 
@@ -225,7 +226,8 @@ async def test_what_has_no_status_is_not_waited_for() -> None:
         source.give(*bare, ended)
         await run.result()
         assert run.state is not None
-        assert [one.status for one in (*run.state.messages, *run.state.steps)] == [None, None]
+        assert [one.status for one in run.state.messages] == [None]
+        assert [one.status for one in run.state.steps] == [None]
         for _ in range(3):
             await asyncio.sleep(0)
         assert seen[-1] == "end"
@@ -393,7 +395,7 @@ async def test_wrong_kinds_are_refused() -> None:
         async def coroutine(_: object) -> None: ...
 
         with pytest.raises(TypeError, match="can't await"):
-            stream.run("run_1").signals.subscribe(coroutine)
+            stream.run("run_1").signals.subscribe(coroutine)  # type: ignore[arg-type]
 
 
 async def test_text_is_built_only_while_somebody_wants_it() -> None:
@@ -411,7 +413,9 @@ async def test_text_is_built_only_while_somebody_wants_it() -> None:
 async def test_operators_compose_over_one_run() -> None:
     """As over any Observable."""
     async with RunStream(told("run_1", "run_2")) as stream:
-        texts = listen(stream.run("run_2").states.pipe(ops.map(lambda state: state.text), ops.last()))
+        states = stream.run("run_2").states
+        last: Observable[RunState] = states.pipe(ops.last())
+        texts = listen(last.pipe(ops.map(lambda state: state.text)))
         async with asyncio.timeout(20):
             await stream.results()
     assert texts == ["I am run_2.", "end"]
