@@ -18,7 +18,7 @@ from runstream.dialects.base import Dialect
 from runstream.dialects.fragments import TextFragment
 from runstream.events import Reject
 from runstream.raw import RawEvent
-from runstream.sources.base import RawItem
+from runstream.sources.raw_items import RawInput, raw_item
 
 if TYPE_CHECKING:
     from runstream.engine import Engine
@@ -31,7 +31,7 @@ _NOT_A_FRAGMENT = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 def feeders(
     intake: Intake, engine: Engine, scope: Scope, dialect: Dialect
-) -> tuple[Callable[[RawItem], None], Callable[[Iterable[RawItem]], None]]:
+) -> tuple[Callable[[RawInput], None], Callable[[Iterable[RawInput]], None]]:
     """Functions that take one raw event, or several, through an engine. As closures they need look nothing up.
 
     Args:
@@ -47,7 +47,7 @@ def feeders(
     fragment_bytes: int = getattr(dialect, "fragment_bytes", -1)
     doubts = intake.doubts
 
-    def feed_all(items: Iterable[RawItem]) -> None:
+    def feed_all(items: Iterable[RawInput]) -> None:
         # Who listens to events wants them whole.
         on_event = engine.on_event
         fragments = slim if on_event is None else whole
@@ -55,8 +55,10 @@ def feeders(
         event: Any
         for item in items:
             if type(item) is not RawEvent:
-                intake.take_other(item)
-                continue
+                item = raw_item(item)  # noqa: PLW2901 - what was given is of no more use
+                if type(item) is not RawEvent:
+                    intake.take_other(item)
+                    continue
             at = item.at
             if at is None:
                 at = engine.clock()
@@ -122,7 +124,7 @@ def feeders(
                     engine.on_event(event)
                 handlers[type(event)](intake, event, at)
 
-    def feed(item: RawItem) -> None:
+    def feed(item: RawInput) -> None:
         feed_all((item,))
 
     return feed, feed_all

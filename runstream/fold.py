@@ -16,7 +16,6 @@ from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
 from runstream.engine import Engine
 from runstream.events import Event, Reject
-from runstream.raw import RawEvent
 from runstream.sources.raw_items import RawInput, raw_item
 
 __all__ = ["Folded", "Input", "fold", "fold_sources", "to_raw"]
@@ -99,7 +98,7 @@ def _fold(
         # The keys of a source's signals are made of its name: a second one of that name is told apart.
         unique = name if named[name] == 1 else f"{name}#{named[name]}"
         intake = engine.intake(unique, scope=scope, dialect=dialect)
-        intake.feed_all(item if type(item) is RawEvent else to_raw(item) for item in raw_events)
+        intake.feed_all(raw_events)
         intake.end()
     return Folded(
         runs=engine.states(),

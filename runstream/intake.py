@@ -22,6 +22,7 @@ from runstream.events import Event, MessageEvent, StepEvent
 from runstream.feeding import feeders
 from runstream.raw import ConnectionEvent, RawEvent
 from runstream.sources.base import RawItem
+from runstream.sources.raw_items import RawInput
 
 if TYPE_CHECKING:
     from runstream.engine import Engine
@@ -37,8 +38,9 @@ class Intake:
         name: The source's name, for its signals and rejects.
         last_id: The last event id that came in, for resuming.
         ended: Whether :meth:`end` was called.
-        feed: Takes one raw event through everything. Input never raises; what callbacks raise comes through.
-        feed_all: Likewise an iterable of raw events, at less cost for each.
+        feed: Takes one raw event through everything, or what can become one: a JSON envelope as bytes, text or a
+            mapping. Input never raises; what callbacks raise comes through.
+        feed_all: Likewise an iterable of these, at less cost for each.
     """
 
     def __init__(self, engine: Engine, name: str, scope: Scope, dialect: Dialect, window: int) -> None:
@@ -54,8 +56,8 @@ class Intake:
         self._open: dict[str, RunRecord] = {}
         self._created: set[str] = set()  # objects created in this connection; kept from the second on
         self._counts: dict[str, int] = {}
-        self.feed: Callable[[RawItem], None]
-        self.feed_all: Callable[[Iterable[RawItem]], None]
+        self.feed: Callable[[RawInput], None]
+        self.feed_all: Callable[[Iterable[RawInput]], None]
         self.feed, self.feed_all = feeders(self, engine, scope, dialect)
 
     @property

@@ -227,12 +227,7 @@ class _Whole(_Stage):
             self._watcher = Watcher(engine, watchdogs, scheduler)
             self._watcher.start()
         self._intake = engine.intake("stream", dialect=dialect() if dialect is not None else None)
-        feed_all = self._intake.feed_all
-
-        def take(item: Input) -> None:
-            feed_all((item if type(item) is RawEvent else to_raw(item),))
-
-        self.take = take  # type: ignore[method-assign] # a closure: it is called for every raw event
+        self.take = self._intake.feed  # type: ignore[method-assign, assignment] # at once: it is called for every raw event
 
     def finish(self) -> None:
         self._intake.end()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runstream.core.registry import RunRecord, Scope
 from runstream.intake import Dialect, Intake
-from runstream.sources.base import RawItem
+from runstream.sources.raw_items import RawInput
 from runstream.store.base import StoredSource
 from runstream.store.journal import Journal
 
@@ -51,7 +51,7 @@ class JournaledIntake(Intake):
         self._exact = self.last_id is not None
         return self.last_id
 
-    def _take_one(self, item: RawItem) -> None:
+    def _take_one(self, item: RawInput) -> None:
         if self._restored:
             self._go_on()
         journal = self._journal
@@ -66,7 +66,7 @@ class JournaledIntake(Intake):
         finally:
             journal.inside = False
 
-    def _take_all(self, items: Iterable[RawItem]) -> None:
+    def _take_all(self, items: Iterable[RawInput]) -> None:
         if self._restored:
             self._go_on()
         journal = self._journal
@@ -79,7 +79,7 @@ class JournaledIntake(Intake):
         finally:
             journal.inside = False
 
-    def _turns(self, items: Iterable[RawItem]) -> Iterator[RawItem]:
+    def _turns(self, items: Iterable[RawInput]) -> Iterator[RawInput]:
         journal = self._journal
         for item in items:
             yield item
@@ -103,7 +103,7 @@ class JournaledIntake(Intake):
         finally:
             journal.inside = False
 
-    def heal(self, items: Iterable[RawItem], dialect: Dialect) -> None:
+    def heal(self, items: Iterable[RawInput], dialect: Dialect) -> None:
         """Take in what was fetched of this source's runs."""
         self._in_turn(super().heal, items, dialect)
 
