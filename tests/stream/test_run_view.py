@@ -410,12 +410,16 @@ async def test_text_is_built_only_while_somebody_wants_it() -> None:
         assert stream._engine.progress is False
 
 
+def _text(state: RunState) -> str:
+    return state.text
+
+
 async def test_operators_compose_over_one_run() -> None:
     """As over any Observable."""
     async with RunStream(told("run_1", "run_2")) as stream:
         states = stream.run("run_2").states
         last: Observable[RunState] = states.pipe(ops.last())
-        texts = listen(last.pipe(ops.map(lambda state: state.text)))
+        texts = listen(last.pipe(ops.map(_text)))
         async with asyncio.timeout(20):
             await stream.results()
     assert texts == ["I am run_2.", "end"]
