@@ -17,6 +17,7 @@ from runstream.model.run import RunStatus
 from runstream.sources.answers import Answer, Snapshot, read_answer
 from runstream.sources.base import Inlet
 from runstream.sources.calling import Caller, trouble
+from runstream.sources.ranges import require_seconds
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.refusals import Refused
 
@@ -101,9 +102,7 @@ class PollSource:
             raise ValueError("factor must be a number, 1 or more")
         if not 0 <= jitter <= 1:
             raise ValueError("jitter must be from 0 to 1")
-        for option, value in (("deadline", deadline), ("call_timeout", call_timeout)):
-            if value is not None and not value > 0:
-                raise ValueError(f"{option} must be a positive number of seconds, or None")
+        require_seconds(deadline=deadline, call_timeout=call_timeout)
         self.name = name
         self._retrieve = retrieve
         self._pace = Reconnect(initial=interval, maximum=max_interval, factor=factor, jitter=jitter)

@@ -18,6 +18,7 @@ from runstream.sources.attempts import Loss, ResumeHook, ResumeInfo, ask, keep_r
 from runstream.sources.base import Inlet
 from runstream.sources.credentials import Credentials, ask_for_headers, merge_headers
 from runstream.sources.http_client import HttpClient, library
+from runstream.sources.ranges import require_counts, require_seconds
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.refusals import Refused
 from runstream.sources.sse_connection import NO_CONTENT, open_stream, read_stream
@@ -85,7 +86,7 @@ class SseSource:
 
     Raises:
         ImportError: The extra is not installed and no ``client`` given.
-        ValueError: A method that is neither, or a body where there can be none.
+        ValueError: A method that is neither, a body where there can be none, or a value outside its range.
         TypeError: ``json`` can't be written, or ``client`` is none.
     """
 
@@ -115,6 +116,8 @@ class SseSource:
             raise ValueError("a GET has no body: give method='POST'")
         if json is not None and content is not None:
             raise ValueError("give json or content, not both")
+        require_seconds(open_timeout=open_timeout, read_timeout=read_timeout)
+        require_counts(max_message_bytes=max_message_bytes)
         library(client)
         self.name = name or redact_url(url)
         self._url = url

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from typing import TypeAlias
 
 from runstream.sources.base import Inlet
+from runstream.sources.ranges import require_counts
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
 
 __all__ = ["Chunks", "SseChunks"]
@@ -37,11 +38,13 @@ class SseChunks:
 
     Raises:
         TypeError: ``chunks`` is a single piece, or can't be iterated.
+        ValueError: ``max_message_bytes`` is less than 1.
     """
 
     def __init__(self, chunks: Chunks, *, name: str = "event stream", max_message_bytes: int = MAX_EVENT_BYTES) -> None:
         if isinstance(chunks, bytes | bytearray | memoryview | str) or not isinstance(chunks, AsyncIterable | Iterable):
             raise TypeError(f"chunks must be an iterable or async iterable of bytes, not {type(chunks).__name__}")
+        require_counts(max_message_bytes=max_message_bytes)
         self.name = name
         self._chunks = chunks
         self._max_bytes = max_message_bytes

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from runstream.sources.attempts import Loss, Resume, ResumeHook, ResumeInfo, ask, keep_reading, words_to_mask
 from runstream.sources.base import Inlet
 from runstream.sources.credentials import Credentials, ask_for_headers, merge_headers
+from runstream.sources.ranges import require_counts, require_seconds
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.refusals import Refused
 from runstream.sources.urls import redact_url
@@ -58,6 +59,9 @@ class WebSocketSource:
         close_timeout: Limit for closing (seconds).
         max_queue: Frames that wait between socket and pipeline before reading pauses; what came in one read of the
             socket (256 KiB at most) may go beyond it.
+
+    Raises:
+        ValueError: A time that is not above 0, or a number less than 1.
     """
 
     def __init__(
@@ -80,6 +84,13 @@ class WebSocketSource:
         close_timeout: float = 2.0,
         max_queue: int = 16,
     ) -> None:
+        require_seconds(
+            open_timeout=open_timeout,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+        )
+        require_counts(max_message_bytes=max_message_bytes, max_queue=max_queue)
         self.name = name or redact_url(url)
         self._url = url
         self._headers = dict(headers or {})

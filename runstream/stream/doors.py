@@ -16,6 +16,7 @@ from runstream.core.state import RunState
 from runstream.errors import SlowConsumer
 from runstream.raw import RawEvent
 from runstream.sources.base import Source
+from runstream.sources.ranges import require_counts
 from runstream.stream.audience import Subscriber, name_of
 from runstream.stream.buffers import Buffer, Gate, LatestBuffer, Policy
 from runstream.stream.failures import Failures, caller
@@ -62,6 +63,7 @@ class Doors:
         held_runs: int,
         leavers: Leavers | None = None,
     ) -> None:
+        require_counts(buffer=size)
         self._hubs = {hub.channel: hub for hub in hubs}
         self._gate = gate
         self._pump = pump

@@ -15,6 +15,7 @@ from runstream.engine import Engine
 from runstream.errors import SourceFailed
 from runstream.intake import Intake
 from runstream.sources.base import Source
+from runstream.sources.ranges import require_counts
 from runstream.stream.buffers import Gate
 from runstream.stream.failures import where
 from runstream.stream.handle import SourceHandle
@@ -51,8 +52,7 @@ class Pump:
         on_end: Callable[[], None],
         max_connections: int = 2_048,
     ) -> None:
-        if max_connections < 1:
-            raise ValueError("max_connections must be 1 or more")
+        require_counts(max_connections=max_connections)
         self.max_connections = max_connections
         self.turns = Turns()
         self.live: dict[SourceHandle, None] = {}

@@ -77,6 +77,10 @@ class RunStream:
         fetch_run: Gives a run as it is on the server, sync or async, when the stream may have missed something: after
             a reconnect that did not go on where it was, at a skip in the ids, on a stall, when its source ends before
             it. It gets the :class:`RunState`; :class:`Repair` says what it gives, and sets its bounds.
+
+    Raises:
+        ValueError: ``buffer`` or ``max_connections`` is less than 1.
+        TypeError: A source is none, or ``fetch_run`` is no function.
     """
 
     def __init__(
