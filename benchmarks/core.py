@@ -67,6 +67,15 @@ def through_rx() -> list[Any]:
     return last
 
 
+def bare_through_rx() -> None:
+    """The floor of any pipeline that a `from_iterable` feeds: bare decoding in the subscriber."""
+
+    def take(raw: RawEvent) -> None:
+        bare_decode(raw.data)
+
+    rx.from_iterable(messages(RUNS)).subscribe(take)
+
+
 def pushed_through_rx() -> None:
     """A Subject that is pushed into, one subscriber to the signals."""
     subject: Subject[Any] = Subject()
@@ -92,6 +101,7 @@ def pipeline_rows(rounds: int) -> list[Row]:
             "≤ 2.7",
             paired(through_rx, bare, rounds),
         ),
+        Row("its floor: bare decode in a subscriber to `from_iterable`", "", paired(bare_through_rx, bare, rounds)),
         Row(
             "pushed through a Subject, one Rx subscriber, against the same", "", paired(pushed_through_rx, bare, rounds)
         ),

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
 import openai
@@ -24,11 +24,19 @@ from streams import messages, sse_body
 
 from runstream import Engine, RawEvent, TextDelta
 from runstream.core.state import RunState
+from runstream.events import EVENT_TYPES
+from runstream.model.base import WireStruct, decoder
 from runstream.sources.sse_parser import SSEParser
 
 __all__ = ["peer_rows"]
 
 CHUNK = 65_536
+# What reads the payload of each event with types.
+payloads: dict[str, Callable[[bytes], Any]] = {
+    name: decoder(hints["data"]).decode
+    for name, kind in EVENT_TYPES.items()
+    if isinstance((hints := get_type_hints(kind)).get("data"), type) and issubclass(hints["data"], WireStruct)
+}
 
 
 class Outcome(NamedTuple):
@@ -62,6 +70,17 @@ def runstream_sse(body: bytes) -> Outcome:
     intake.feed_all(parser.close())
     (state,) = engine.states()
     return Outcome(state.status.value, state.text, pieces[0])
+
+
+def parsed_and_decoded(body: bytes) -> int:
+    """The floor: the parser, and one typed decoding for each block; nothing is kept."""
+    parser, count = SSEParser(), 0
+    for chunk in chunks(body):
+        for raw in parser.feed(chunk):
+            if isinstance(raw, RawEvent) and raw.event in payloads:
+                payloads[raw.event](raw.data)
+                count += 1
+    return count
 
 
 def _http() -> Any:
@@ -231,6 +250,10 @@ def peer_rows(rounds: int) -> list[Row]:
                 ratio = paired(partial(call, body), partial(runstream_sse, body), turns, others=20)
                 aim = "≥ 50" if name != "openai, async" and words < 4000 else ""
                 rows.append(Row(f"{name} handler: CPU time, times that of runstream; SSE, {words} deltas", aim, ratio))
+    body = sse_body(1000)
+    assert parsed_and_decoded(body) > 1000
+    floor = paired(partial(openai_sync, body), partial(parsed_and_decoded, body), rounds, others=20)
+    rows.append(Row("the floor of the above: against parsing and bare typed decode alone, 1000 deltas", "", floor))
     assert by_hand() == 200 * RUNS
     assert len(engine_whole()) == RUNS
     rows.append(
