@@ -15,7 +15,6 @@ from runstream.cli.terminal import Output, complain, escape
 from runstream.cli.watching import watch_source
 from runstream.server import serve_recording
 from runstream.sources.base import RawItem
-from runstream.watchdogs import Watchdogs
 
 __all__ = ["GAP", "live_source", "serve", "watch"]
 
@@ -28,8 +27,7 @@ def watch(args: argparse.Namespace) -> int:
     source = live_source(args)
     view = make_view(json=args.json, plain=args.plain)
     page = page_door(args) if args.page else None
-    dogs = None if args.idle is None else Watchdogs(idle=args.idle, expiry_grace=None, end=True, close_sources=True)
-    seen = asyncio.run(watch_source(source, view, quiet=args.json, page=page, watchdogs=dogs))
+    seen = asyncio.run(watch_source(source, view, quiet=args.json, page=page, idle=args.idle))
     return seen.tally.code(seen.states)
 
 

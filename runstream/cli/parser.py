@@ -213,12 +213,13 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="N times as fast as recorded; 0 as fast as it goes (default: 1)",
     )
-    made["watch"].add_argument(
-        "--idle",
-        type=_seconds,
-        metavar="SECONDS",
-        help="give a run up if nothing comes of it for so long, unless it waits for action (default: never)",
-    )
+    for name in ("watch", "record"):
+        made[name].add_argument(
+            "--idle",
+            type=_seconds,
+            metavar="SECONDS",
+            help="give a run up if nothing comes of it for so long, unless it waits for action (default: never)",
+        )
     for name in ("watch", "serve"):
         made[name].add_argument("--page", action="store_true", help="show it in browsers too, live; prints the URL")
         made[name].add_argument(

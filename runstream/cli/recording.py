@@ -36,7 +36,7 @@ def record(args: argparse.Namespace) -> int:
     progress = _Progress(writer)
     recorded = record_source(source, writer)
     try:
-        seen = asyncio.run(watch_source(recorded, progress, quiet=False))
+        seen = asyncio.run(watch_source(recorded, progress, quiet=False, idle=args.idle))
     finally:
         writer.close()
         _tell(writer, recorded)

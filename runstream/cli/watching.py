@@ -37,7 +37,7 @@ async def watch_source(
     quiet: bool,
     answer: Answer | None = None,
     page: PageDoor | None = None,
-    watchdogs: Watchdogs | None = None,
+    idle: float | None = None,
 ) -> Seen:
     """Show every signal of a source until it ends.
 
@@ -47,7 +47,7 @@ async def watch_source(
         quiet: Whether to leave out the closing count.
         answer: Asked at each `ActionRequired` for a source that goes on with the run.
         page: Shows the stream in browsers too, for as long as its context lasts.
-        watchdogs: Which runs count as stalled, and what ends then.
+        idle: Seconds without an event after which a run is given up, and its source with it; ``None``: never.
     """
     seen, rejects = Seen(), Rejects()
 
@@ -55,9 +55,10 @@ async def watch_source(
         seen.tally.add(signal)
         view.show(signal)
 
+    dogs = None if idle is None else Watchdogs(idle=idle, expiry_grace=None, end=True, close_sources=True)
     # A subscriber that raises is a closed pipe here: it must end the command, not be logged. And it is a plain
     # function, so that a reader that pauses (a pager) slows the sender for as long as it likes.
-    stream = RunStream(source, on_subscriber_error="raise", watchdogs=watchdogs)
+    stream = RunStream(source, on_subscriber_error="raise", watchdogs=dogs)
     stream.signals.subscribe(show, on_error=_raised_elsewhere)
     stream.rejects.subscribe(rejects.add, on_error=_raised_elsewhere)
     if answer is not None:

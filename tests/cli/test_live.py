@@ -177,6 +177,20 @@ def test_a_run_of_which_nothing_comes_is_given_up(cli: Callable) -> None:
     assert list(told)[-1] == "source.ended"
 
 
+def test_a_recording_gives_up_likewise(cli: Callable, tmp_path: Path) -> None:
+    """What had come is in the file."""
+
+    def handle(connection: ServerConnection) -> None:
+        for event in cut_short("a"):
+            connection.send(envelope(event))
+        for _ in connection:
+            pass
+
+    with answering(handle) as url:
+        assert cli("record", "--idle", "0.2", url, "-o", str(tmp_path / "run.jsonl")).code == ExitCode.LEFT_LIVE
+    assert cli("fold", str(tmp_path / "run.jsonl")).code == ExitCode.LEFT_LIVE
+
+
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
 def test_idle_takes_seconds(cli: Callable, seconds: str) -> None:
     """What is no time is a usage error."""
