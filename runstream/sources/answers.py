@@ -16,6 +16,7 @@ from runstream.events import EVENT_TYPES
 from runstream.model.run import RunStatus
 from runstream.raw import RawEvent
 from runstream.sources.calling import Caller, asked_wait, header_number
+from runstream.sources.raw_items import dumped
 from runstream.sources.refusals import Refused
 
 __all__ = ["Answer", "Snapshot", "read_answer"]
@@ -192,17 +193,7 @@ def _json(given: Any) -> bytes | None:
         return bytes(given)
     if isinstance(given, str):
         return given.encode("utf-8", "surrogatepass")
-    if callable(dump := getattr(given, "model_dump", None)):
-        try:
-            # Pydantic: what was not sent stays out, and an unknown status is no cause for a warning.
-            given = dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
-        except TypeError:
-            given = dump()
-    else:
-        for name in ("to_dict", "as_dict"):
-            if callable(method := getattr(given, name, None)):
-                given = method()
-                break
+    given = dumped(given)
     if isinstance(given, Mapping):
         try:
             return msgspec.json.encode(given if isinstance(given, dict) else dict(given))

@@ -12,7 +12,7 @@ from runstream.raw import ConnectionEvent, RawEvent
 from runstream.sources.base import RawItem
 from runstream.sources.sse_parser import Malformed, Oversized
 
-__all__ = ["RawInput", "raw_item"]
+__all__ = ["RawInput", "dumped", "raw_item"]
 
 # What is taken for a raw event: one itself, or a JSON envelope as bytes, text or a mapping.
 RawInput: TypeAlias = RawItem | bytes | str | Mapping[str, Any]
@@ -23,7 +23,7 @@ def raw_item(item: object) -> RawItem:
 
     A mapping is an envelope (``event``, ``data``, maybe ``id``), a bare object as a poll returns it, or a block of an
     event stream as its clients give it: ``data`` is then bytes or JSON text. A number under ``at`` is its time of
-    arrival in Unix seconds.
+    arrival in Unix seconds. An event object of a client library (see :func:`dumped`) is the mapping that it gives.
     """
     if isinstance(item, RawEvent | Oversized | Malformed | ConnectionEvent):
         return item
@@ -35,7 +35,31 @@ def raw_item(item: object) -> RawItem:
         return RawEvent(data=bytes(item))
     if isinstance(item, Mapping):
         return _of_mapping(item)
+    try:
+        fields = dumped(item)
+    except Exception as error:  # the object's own code
+        return Malformed(
+            line=0, reason=f"a {type(item).__name__} that gives no fields ({type(error).__name__})", data=b""
+        )
+    if isinstance(fields, Mapping):
+        return _of_mapping(fields)
     return Malformed(line=0, reason=f"a {type(item).__name__} is no raw event", data=b"")
+
+
+def dumped(given: Any) -> Any:
+    """The fields of an object of a client library, told by its ``model_dump``, ``to_dict`` or ``as_dict``; anything else
+    as it is.
+    """
+    if callable(dump := getattr(given, "model_dump", None)):
+        try:
+            # Pydantic: what was not sent stays out, and an unknown status is no cause for a warning.
+            return dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
+        except TypeError:
+            return dump()
+    for name in ("to_dict", "as_dict"):
+        if callable(method := getattr(given, name, None)):
+            return method()
+    return given
 
 
 def _utf8(text: str) -> bytes:

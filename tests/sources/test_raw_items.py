@@ -16,6 +16,7 @@ from runstream.raw import ConnectionEvent, RawEvent
 from runstream.sources.base import RawItem
 from runstream.sources.raw_items import raw_item
 from runstream.sources.sse_parser import Malformed, Oversized
+from runstream.testing import Script
 from tests.support.raws import json_values
 from tests.support.wire import run_object
 
@@ -134,3 +135,36 @@ def test_any_mapping_of_json_is_an_event(item: dict[str, Any]) -> None:
     """None is refused here, and none makes the pipeline raise."""
     assert isinstance(raw_item(item), RawEvent)
     fold([item])
+
+
+class Dumps:
+    """An object of a client library, as far as it is known here."""
+
+    def __init__(self, fields: Any) -> None:
+        self.fields = fields
+
+    def model_dump(self, **options: Any) -> Any:
+        if isinstance(self.fields, Exception):
+            raise self.fields
+        assert options == {"mode": "json", "by_alias": True, "exclude_unset": True, "warnings": False}
+        return self.fields
+
+
+def test_event_objects_of_client_libraries_are_their_fields() -> None:
+    """One that gives none is input that can be no event; it never raises."""
+    fields = {"event": "thread.run.created", "data": {"id": "run_1", "status": "queued"}}
+    assert raw_item(Dumps(fields)) == raw_item(fields)
+    for nothing in (ValueError("hush"), 7, None):
+        made = raw_item(Dumps(nothing))
+        assert isinstance(made, Malformed)
+        assert "hush" not in made.reason
+
+
+def test_events_of_the_openai_client() -> None:
+    """As its streams give them."""
+    beta, models = pytest.importorskip("openai.types.beta"), pytest.importorskip("openai._models")
+    raws = Script("run_1").say("Hello there.").end().raw_events(enveloped=True)
+    told = [item for raw in raws if (item := json.loads(raw.data))["event"] != "done"]
+    given = [models.construct_type(type_=beta.AssistantStreamEvent, value=item) for item in told]
+    assert {type(item).__name__ for item in given} > {"ThreadRunCreated", "ThreadMessageDelta"}
+    assert fold(given).runs[0].text == "Hello there."
