@@ -47,8 +47,8 @@ def raw_item(item: object) -> RawItem:
 
 
 def dumped(given: Any) -> Any:
-    """The fields of an object of a client library, told by its ``model_dump``, ``to_dict`` or ``as_dict``; anything else
-    as it is.
+    """The fields of an object of a client library, told by its ``model_dump``, ``to_dict`` or ``as_dict``; anything
+    else as it is.
     """
     if callable(dump := getattr(given, "model_dump", None)):
         try:
