@@ -55,13 +55,15 @@ class Doubts:
         self.reconnected()
         self._continuity.restored(last_id)
 
-    def see(self, id: str | int, sighting: Sighting) -> None:
-        """An event has an id; it may settle all doubts, or raise some."""
-        verdict = self._continuity.see(id, sighting)
-        if verdict is Verdict.NOTHING:
-            return
-        self.runs = {}
-        if verdict is Verdict.GAP:
+    def see(self, event: Event, sighting: Sighting) -> None:
+        """An event has an id; it may settle the doubts of all runs whose fragments all have one, or raise some."""
+        verdict = self._continuity.see(event.id, sighting)  # type: ignore[arg-type]
+        if self.runs and sighting is Sighting.DUPLICATE and event.event == "thread.run.created":
+            self.runs.pop(event.data.id, None)  # type: ignore[union-attr]  # it is told from its start
+        if verdict is Verdict.RESUMED:
+            self.runs = {id: record for id, record in self.runs.items() if record.unidentified}
+        elif verdict is Verdict.GAP:
+            self.runs = {}
             at = self._engine.clock()
             for record in self._intake._ordered():
                 mark_missed(self._engine, record, "ids were skipped", at)

@@ -90,6 +90,7 @@ def feeders(
                                 buffer.write(text)
                                 buffer.last = text
                                 record.length = buffer.length = offset + len(text)
+                                record.unidentified = True
                                 tell = engine.on_progress
                                 if tell is None:
                                     engine.events += 1

@@ -14,6 +14,7 @@ from runstream.core.signals import TextDelta
 from runstream.core.snapshots import Outcome, asks_again
 from runstream.core.state import Live, RunState
 from runstream.dialects.fragments import ArgumentsFragment
+from runstream.doubts import mark_missed
 from runstream.events import (
     EVENT_TYPES,
     DoneEvent,
@@ -170,6 +171,8 @@ class Handling:
             intake._scope.objects[event.data.id] = record
         if record.intake is not intake:
             intake.take(record)
+        if event.id is None:
+            record.unidentified = True
         live, data = record.live, event.data
         if live is not None and live.object_id == data.id and type(data) is MessageDelta:
             text = plain_text(data, live.part)
@@ -209,6 +212,7 @@ class Handling:
         if after is None:
             return False
         self._engine.events += 1
+        record.unidentified = True
         self._grew(record, before, after, at)
         return True
 
@@ -268,10 +272,18 @@ class Handling:
             self._engine.refuse(source, old, "Its run was not seen, and newer events need the room (max_orphans)")
 
     def adopt(self, scope: Scope, id: str) -> None:
-        """Take in the events that waited for this run, message or step."""
+        """Take in the events that waited for this run, message or step. Where their source has reconnected, nobody
+        knows what was missed, or will be told again, since they came.
+        """
         if scope.orphans:
+            doubtful: dict[RunRecord, float] = {}
             for event, intake, at in scope.orphans.adopt(id):
                 self.table[type(event)](intake, event, at)
+                data: Any = event.data
+                if intake.connection and not intake.snapshots and (record := scope.objects.get(data.id)) is not None:
+                    doubtful[record] = at
+            for record, at in doubtful.items():
+                mark_missed(self._engine, record, "it reconnected while events waited for their run", at, ask=False)
 
     def _finish(self, record: RunRecord) -> None:
         record.intake.drop(record)

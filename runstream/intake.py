@@ -77,7 +77,7 @@ class Intake:
     def is_new(self, event: Event) -> bool:
         """Note an event's id; whether it was not seen before."""
         sighting = self._dedupe.see(event)
-        self.doubts.see(event.id, sighting)  # type: ignore[arg-type]
+        self.doubts.see(event, sighting)
         if sighting is Sighting.DUPLICATE:
             if self._begins_again(event):
                 return True
@@ -91,12 +91,17 @@ class Intake:
 
     def _begins_again(self, event: Event) -> bool:
         """Whether a known ``created`` begins its object again, as one without id does: in a later connection, while the
-        object is open. Its fragments may have no ids, and would count twice.
+        object is open, where its fragments would count twice without it (some have no id) or in another order (some
+        are missing). Else each fragment that comes again is known by its id; and to forget them would lose those that
+        this connection does not come to before it is lost too.
         """
         if self._dialect.connection == 0 or not isinstance(event, MessageEvent | StepEvent):
             return False
         id = event.data.id
-        return event.event.endswith(".created") and id not in self._created and self._dedupe.holds(id)
+        if not event.event.endswith(".created") or id in self._created or not self._dedupe.holds(id):
+            return False
+        record = self._scope.objects.get(id)
+        return record is not None and (record.unidentified or id in record.state.partial)
 
     def heal(self, items: Iterable[RawItem], dialect: Dialect) -> None:
         """Take in what was fetched of this source's runs; it says nothing of the source's own connection.
@@ -120,12 +125,14 @@ class Intake:
         id = event.data.id  # type: ignore[union-attr]
         if self._dialect.connection == 0:
             return self.doubts.starts(id)
-        if id in self._created:
-            return False
+        if id in self._created or (event.origin is not None and event.origin.connection != self._dialect.connection):
+            return False  # or it was told before, and has waited for its run
         self._created.add(id)
         # Its fragments may have ids that are known, though the event that starts it again has none, or a new one.
-        self._dedupe.forget(id)
-        if event.id is not None:
+        own = event.id is not None
+        if self._dedupe.forget(id) > own and (record := self._scope.objects.get(id)) is not None:
+            record.unidentified = True
+        if own:
             self._dedupe.see(event)
         return True
 

@@ -564,6 +564,50 @@ def test_a_known_created_starts_its_open_object_again() -> None:
     assert len({signal.key for signal in bench.signals}) == len(bench.signals)
 
 
+def test_a_known_created_forgets_nothing_where_every_fragment_has_an_id() -> None:
+    """The connection that tells all again may be lost before it comes as far, and the next one go on from there."""
+    raws = [structs.replace(raw, id=str(number)) for number, raw in enumerate(open_message("He", "llo", " there"))]
+    bench = Bench()
+    intake = bench.intake()
+    for told in (raws[:-1], raws[:-2], raws[-1:]):
+        intake.connected()
+        intake.feed_all(told)
+    (state,) = bench.engine.states()
+    assert (state.text, state.partial) == ("Hello there", frozenset())
+    assert bench.engine.stats().duplicates == len(raws) - 2
+
+
+def test_a_known_created_begins_again_what_misses_a_fragment() -> None:
+    """Else the missing one would come last."""
+    raws = [structs.replace(raw, id=f"{number}x") for number, raw in enumerate(open_message("He", "l", "lo"))]
+    bench = Bench()
+    intake = bench.intake()
+    for told in ([*raws[:-2]], raws[-1:]):
+        intake.connected()
+        intake.feed_all(told)
+    assert (bench.engine.states()[0].text, len(bench.engine.states()[0].partial)) == ("Helo", 1)
+    intake.connected()
+    intake.feed_all(raws)
+    assert (bench.engine.states()[0].text, bench.engine.states()[0].partial) == ("Hello", frozenset())
+
+
+def test_fragments_that_waited_over_a_reconnect_are_marked() -> None:
+    """Their run is first seen in the later connection; until they are told again from their start."""
+    created, *deltas = open_message("He", "llo")[-3:]
+    queued, *others = open_message(created=False)
+    bench = Bench()
+    intake = bench.intake()
+    intake.connected()
+    intake.feed_all([created, *deltas])
+    intake.connected()
+    intake.feed_all([queued, *others])
+    (state,) = bench.engine.states()
+    assert (state.text, len(state.partial)) == ("Hello", 1)
+    intake.feed_all([created, *deltas])
+    (state,) = bench.engine.states()
+    assert (state.text, state.partial) == ("Hello", frozenset())
+
+
 def test_a_known_created_of_what_has_ended_is_a_duplicate() -> None:
     """Whatever the connection."""
     raws = text_run().raw_events(ids=True)

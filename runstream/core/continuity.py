@@ -76,8 +76,12 @@ class Continuity:
         comparable = number is not None and last is not None and prefix == self._prefix
         self._prefix, self._last = prefix, number
         if sighting is Sighting.DUPLICATE:
-            # Told again: it goes on from there, and what follows is to follow that.
+            # Told again: what is new is to follow the furthest that came before.
             self._streak = streak if comparable else 0
+            if comparable:
+                assert number is not None
+                assert last is not None
+                self._last = max(number, last)
             return Verdict.RESUMED if doubt else Verdict.NOTHING
         if not comparable or sighting is Sighting.CONFLICT:
             self._streak = 0  # another numbering

@@ -94,10 +94,16 @@ class Deduper:
         """Whether ids of an object are known that has not ended."""
         return object_id in self._by_object
 
-    def forget(self, object_id: str) -> None:
-        """Say that an object that is open is told again from its start: what came of it counts anew."""
-        for id in self._by_object.pop(object_id, ()):
+    def forget(self, object_id: str) -> int:
+        """Say that an object that is open is told again from its start: what came of it counts anew.
+
+        Returns:
+            How many ids are forgotten by that.
+        """
+        ids = self._by_object.pop(object_id, {})
+        for id in ids:
             del self._seen[id]
+        return len(ids)
 
 
 def _content(event: Event) -> int:

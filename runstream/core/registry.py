@@ -25,10 +25,12 @@ class RunRecord:
     Attributes:
         live: The text of the state that grows right now, if one does.
         length: How long it is by now (characters). The hot path moves this alone; the state follows when asked for.
+        unidentified: Whether a fragment of it came without an id, or ids of its fragments were forgotten because their
+            object began again: then the ids that are known say nothing of what lies between them.
     """
 
     # What few runs need costs nothing where it is not set.
-    __slots__ = ("__dict__", "_objects", "_state", "heard", "intake", "length", "live", "order")
+    __slots__ = ("__dict__", "_objects", "_state", "heard", "intake", "length", "live", "order", "unidentified")
 
     replaying = False  # its source tells it from its start again
     paused = -1  # the round for which `run.paused` was given
@@ -45,6 +47,7 @@ class RunRecord:
         self.intake = intake  # the source that spoke of it last; None once a watchdog gave it up
         self.order = order  # of appearance
         self.heard = False  # of a snapshot, or of a message or step, since the last look of a watchdog
+        self.unidentified = False
         self._objects: list[str] | None = None
 
     @property

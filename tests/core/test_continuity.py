@@ -76,6 +76,18 @@ def test_an_event_that_came_before_proves_it_too_whatever_its_id() -> None:
         assert continuity.see(ids[0], DUPLICATE) is Verdict.RESUMED
 
 
+def test_what_is_told_again_need_not_come_as_far_as_before() -> None:
+    """A replay that is cut takes nothing back: the next id is still the one after the furthest."""
+    continuity = seen(*range(1, 20))
+    continuity.reconnected()
+    assert continuity.see(5, DUPLICATE) is Verdict.RESUMED
+    continuity.reconnected()
+    assert continuity.see(20, NEW) is Verdict.RESUMED
+    assert continuity.see(6, DUPLICATE) is Verdict.NOTHING
+    assert continuity.see(21, NEW) is Verdict.NOTHING
+    assert continuity.see(23, NEW) is Verdict.GAP
+
+
 def test_a_gap_in_what_is_told_again_is_a_gap() -> None:
     """A replay counts on from where it begins."""
     continuity = seen(*range(1, 20))

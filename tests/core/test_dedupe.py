@@ -111,8 +111,8 @@ def test_what_is_told_again_from_its_start_counts_anew() -> None:
     for number in range(3):
         dedupe.see(fragment(f"a{number}", message="a"))
         dedupe.see(fragment(f"b{number}", message="b"))
-    dedupe.forget("a")
-    dedupe.forget("unknown")
+    assert dedupe.forget("a") == 3
+    assert dedupe.forget("unknown") == 0
     assert len(dedupe) == 3
     assert dedupe.see(fragment("a1", message="a")) is Sighting.NEW
     assert dedupe.see(fragment("b1", message="b")) is Sighting.DUPLICATE

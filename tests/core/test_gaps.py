@@ -15,7 +15,16 @@ from runstream.events import Event, Reject
 from runstream.raw import RawEvent
 from runstream.testing import Script, scripts
 from tests.core.support import RUN, asking, at, decoded, ev, state_of
-from tests.support.wire import message_creation, message_delta, message_object, step_object, text_part, tool_calls
+from tests.support.wire import (
+    function_call_delta,
+    message_creation,
+    message_delta,
+    message_object,
+    step_delta,
+    step_object,
+    text_part,
+    tool_calls,
+)
 
 CREATED = ev("message.created", message_object("msg_1", RUN))
 OPEN = [at("queued"), at("in_progress", 110), CREATED, ev("message.delta", message_delta("msg_1", "Hel"))]
@@ -56,6 +65,21 @@ def test_a_message_that_is_open_while_the_run_waits() -> None:
     step = step_object("step_1", RUN, tool_calls())
     state = missed(state_of([*OPEN, ev("run.step.created", step), asking("call_1")]))
     assert state.partial == {"msg_1"}
+
+
+def test_calls_that_are_told_again_while_the_run_waits() -> None:
+    """They are whole no more, until their arguments have come as far as they were."""
+    created = ev("run.step.created", step_object("step_1", RUN, tool_calls()))
+    first = ev("run.step.delta", step_delta("step_1", function_call_delta(0, '{"a"', id="call_1", name="f")))
+    rest = ev("run.step.delta", step_delta("step_1", function_call_delta(0, ":1}")))
+    state = state_of([*OPEN[:2], created, first, rest, asking("call_1")])
+    assert missed(state) is state
+    again = reduce(state, decoded(created), restart=True)
+    assert again is not None
+    again = state_of([first], again)
+    assert missed(again).partial == {"step_1"}
+    again = state_of([rest], again)
+    assert missed(again) is again
 
 
 def test_being_told_again_from_the_start_heals() -> None:

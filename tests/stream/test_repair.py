@@ -167,6 +167,25 @@ async def test_what_came_before_is_a_proof() -> None:
     assert (server.states, stream.stats.gaps) == ([], 0)
 
 
+async def test_what_came_before_is_no_proof_for_fragments_without_ids() -> None:
+    """They may come twice from there on, or have been lost between two ids: the message is marked until it ends."""
+    events = [with_id(event, f"e-{number}") for number, event in enumerate([*START, *TEXTS])]
+    events[-2:] = TEXTS[-2:]
+    again = [*events[8:], text("re")]
+    stream, _, partial = await told(Line(*events, CUT, *again, *END))
+    assert frozenset({"msg_1"}) in partial
+    assert (stream.latest["run_1"].text, stream.latest["run_1"].partial) == ("Hello there", frozenset())
+    assert stream.stats.gaps == 1
+
+
+async def test_being_told_again_from_the_start_is_a_proof_also_by_its_id() -> None:
+    """Where the run's ``created`` is known by its id, and its fragments have none."""
+    events = [*counted(START), *TEXTS, text("re"), *END]
+    stream, _, partial = await told(Line(*events[:8], CUT, *events))
+    assert set(partial) == {frozenset()}
+    assert (stream.latest["run_1"].text, stream.stats.gaps) == ("Hello there", 0)
+
+
 async def test_being_told_again_from_the_start_is_a_proof() -> None:
     """Without ids; the texts start anew, and are shown once."""
     events = [*START, *TEXTS, text("re"), *END]
