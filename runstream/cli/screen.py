@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from runstream.cli.render import JsonView, PlainView, View
 from runstream.cli.terminal import Output, complain
@@ -21,6 +22,9 @@ from runstream.sinks.live import Display, LiveView
 from runstream.stream import RunStream
 
 __all__ = ["ScreenView", "make_view"]
+
+_STOP: Final[Any] = getattr(signal, "SIGTSTP", None)
+"""What Ctrl-Z sends; Windows has none."""
 
 _PERIOD: Final = 0.1
 """Seconds between two drawings."""
@@ -64,7 +68,7 @@ class ScreenView:
 
     def watching(self, stream: RunStream) -> AbstractAsyncContextManager[object]:
         """Draw while a stream is read, from its own loop."""
-        return LiveView(stream)
+        return _watching(LiveView(stream))
 
     @contextmanager
     def reading(self, engine: Engine) -> Iterator[threading.Lock]:
@@ -79,17 +83,69 @@ class ScreenView:
             display.board.state(state, display.now())
 
         def redraw() -> None:
-            while not ended.wait(_PERIOD):
-                with turn:
-                    display.draw(engine.stats())
+            try:
+                while not ended.wait(_PERIOD):
+                    with turn:
+                        display.draw(engine.stats())
+            except Exception as error:  # the terminal is gone, for instance; the exit code is told all the same
+                display.abandon()
+                complain(f"the live view has ended: {type(error).__name__}")
 
         engine.on_state = state
         thread = threading.Thread(target=redraw, name="runstream live view", daemon=True)
         display.start()
+        stopping = _stopping(display)
         try:
             thread.start()
             yield turn
         finally:
+            stopping()
             ended.set()
             thread.join()
             display.stop(engine.stats())
+
+
+@asynccontextmanager
+async def _watching(view: LiveView) -> AsyncIterator[None]:
+    """The view, which gives the terminal back while Ctrl-Z has stopped the process."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:  # by the loop, and so never in the middle of a drawing
+        view.suspend()
+        loop.remove_signal_handler(_STOP)
+        os.kill(os.getpid(), _STOP)
+        loop.add_signal_handler(_STOP, stop)
+        view.resume()
+
+    async with view:
+        if not _may_stop():
+            yield
+            return
+        loop.add_signal_handler(_STOP, stop)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(_STOP)
+
+
+def _stopping(display: Display) -> Callable[[], object]:
+    """The same where there is no loop; gives what ends it."""
+    if not _may_stop():
+        return lambda: None
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        display.suspend()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        signal.signal(number, stop)
+        display.resume()
+
+    signal.signal(_STOP, stop)
+    return lambda: signal.signal(_STOP, signal.SIG_DFL)
+
+
+def _may_stop() -> bool:
+    """Whether Ctrl-Z would stop the process here: not if whoever started it does not want that."""
+    if _STOP is None or threading.current_thread() is not threading.main_thread():
+        return False
+    return signal.getsignal(_STOP) is signal.SIG_DFL

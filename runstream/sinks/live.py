@@ -113,6 +113,17 @@ class LiveView:
         except Exception as failure:
             self._fail(failure)
 
+    def suspend(self) -> None:
+        """Give the terminal back for a while, to an editor or to the shell; nothing is drawn until :meth:`resume`.
+
+        For Ctrl-Z, as the commands do it: suspend, stop the process (``SIGTSTP``), and resume when it goes on.
+        """
+        self._display.suspend()
+
+    def resume(self) -> None:
+        """Draw again, below what stands on the terminal by now."""
+        self._display.resume()
+
     async def _redraw(self) -> None:
         try:
             while True:
@@ -175,6 +186,14 @@ class Display:
                 self.board, stats, width=width, height=height - 1, now=self.now(), since=self._since
             )
         self._painter.draw(frame, above)
+
+    def suspend(self) -> None:
+        """Give the terminal back for a while."""
+        self._painter.suspend()
+
+    def resume(self) -> None:
+        """Draw again, below what stands there by now."""
+        self._painter.resume()
 
     def abandon(self) -> None:
         """Draw no more, and write nothing more."""

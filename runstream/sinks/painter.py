@@ -36,6 +36,8 @@ class Painter(RenderHook):
         self._place: tuple[int, int] = (0, 0)
         self._lock = RLock()
         self._started = False
+        self._suspended = False
+        self._kept: list[Text] = []  # lines that are to stay, from while the terminal was another's
         self._redirected: list[tuple[str, Any]] = []
 
     def start(self) -> None:
@@ -54,8 +56,11 @@ class Painter(RenderHook):
 
     def draw(self, lines: Sequence[Text], above: Iterable[Text] = ()) -> None:
         """Draw the region, below lines that stay."""
-        staying = list(above)
         with self._lock:
+            staying = [*self._kept, *above]
+            self._kept = staying if self._suspended else []
+            if self._suspended:
+                return
             if not self._started:
                 if staying:
                     self.console.print(_Lines(staying, open=False))
@@ -66,15 +71,35 @@ class Painter(RenderHook):
             self._lines, self._place = lines, size
             self.console.print(_Lines(staying, open=False) if staying else Control())
 
+    def suspend(self) -> None:
+        """Give the terminal back for a while: nothing is drawn until `resume`."""
+        with self._lock:
+            if self._started and not self._suspended:
+                self._suspended = True
+                self.console.pop_render_hook()
+                self.console.show_cursor(True)
+                self.console.print()  # what comes now begins below what was drawn
+
+    def resume(self) -> None:
+        """Take the terminal over again; the region begins where the cursor is now."""
+        with self._lock:
+            if self._suspended:
+                self._suspended = False
+                self._drawn, self._place = [], (0, 0)
+                self.console.show_cursor(False)
+                self.console.push_render_hook(self)
+
     def stop(self, last: Sequence[Text] = ()) -> None:
         """Leave lines in place of the region, and the terminal as it was."""
         with self._lock:
+            self.resume()
             if not self._started:
                 self.draw((), last)
                 return
             try:
                 above = self._restore()
                 self._lines = ()
+                last = [*self._kept, *last]
                 self.console.print(_Lines(last, open=False) if last else Control())
                 for begun in above:
                     begun.finish()
@@ -86,9 +111,9 @@ class Painter(RenderHook):
         """Give back what was taken over, and write nothing."""
         with self._lock:
             self._restore()
-            if self._started:
-                self._started = False
+            if self._started and not self._suspended:
                 self.console.pop_render_hook()
+            self._started = self._suspended = False
 
     def _restore(self) -> list[_Above]:
         """Give back standard output and error; gives what stood for them."""

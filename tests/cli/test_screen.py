@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from runstream.cli.exit_codes import ExitCode
+from runstream.cli.screen import ScreenView
+from runstream.engine import Engine
+from runstream.sinks.live import Display
 from tests.cli.support import body, cut_short, ended, start_cli, waiting
 from tests.support.serving import serving_process
 
@@ -123,6 +126,24 @@ def test_a_terminal_that_is_closed() -> None:
         session.until(lambda: session.terminal.screen)
         session.hang_up()
         assert session.process.wait(20) != 0
+
+
+def test_a_drawing_that_fails_is_told_and_ends_the_drawing_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is read goes on, and tells its exit code; no thread prints a traceback."""
+
+    def fail(*_: object) -> None:
+        raise OSError("gone")
+
+    monkeypatch.setattr(Display, "draw", fail)
+    said = ""
+    with ScreenView().reading(Engine()):
+        end = time.monotonic() + 20
+        while "the live view has ended: OSError" not in (said := said + capsys.readouterr().err):
+            assert time.monotonic() < end, said
+            time.sleep(0.02)
+    assert "Traceback" not in said
 
 
 def test_reports_appear_above_and_in_their_file(tmp_path: Path) -> None:
@@ -236,3 +257,51 @@ def test_a_real_terminal_that_is_resized(tmp_path: Path) -> None:
     last = [line for line in shown if line.strip()][-4:]
     assert any(line.startswith("8 runs · 4 completed") for line in last), shown
     assert last[-1].endswith("s")
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
+@pytest.mark.parametrize("command", ["watch {url}", "replay --speed 0.3 {path}"])
+def test_ctrl_z_gives_the_terminal_back(command: str, tmp_path: Path, recording: Callable) -> None:
+    """The shell has its cursor; `fg` goes on below what the shell has written, and to the end."""
+    tmux = ["tmux", "-S", str(tmp_path / "socket"), "-f", os.devnull]
+    env = {name: value for name, value in os.environ.items() if name not in {"TMUX", "NO_COLOR", "COLUMNS", "LINES"}}
+
+    def run(*args: str) -> str:
+        found = subprocess.run([*tmux, *args], capture_output=True, text=True, timeout=20, check=True, env=env)
+        return found.stdout
+
+    def screen() -> str:
+        return run("capture-pane", "-p", "-S", "-200")
+
+    def until(condition: Callable[[], object]) -> None:
+        end = time.monotonic() + 40
+        while not condition():
+            assert time.monotonic() < end, screen()
+            time.sleep(0.1)
+
+    def cursor() -> bool:
+        return run("display-message", "-p", "#{cursor_flag}").strip() == "1"
+
+    path = recording(ended("a", text="word " * 20))
+    with serving_process("text.sse", speed=1) as (url, _):
+        run("new-session", "-d", "-x", "80", "-y", "30", "bash --norc --noprofile")
+        try:
+            told = command.format(url=url, path=path)
+            run("send-keys", f"{sys.executable} -m runstream {told}; echo code $?", "Enter")
+            until(lambda: "in_progress" in screen())
+            assert not cursor()
+            run("send-keys", "C-z")
+            until(lambda: "Stopped" in screen())
+            until(cursor)
+            run("send-keys", "clear; echo between", "Enter")
+            until(lambda: re.search("^between$", screen(), re.MULTILINE))
+            run("send-keys", "fg; echo code $?", "Enter")
+            until(lambda: re.search(r"^code 0", screen(), re.MULTILINE))
+            shown = screen()
+            assert cursor()
+        finally:
+            run("kill-server")
+    assert re.search("^between$", shown, re.MULTILINE)
+    assert len(re.findall(r"^✓ ", shown, re.MULTILINE)) == 1, shown
+    assert "1 run · 1 completed" in shown
+    assert "Traceback" not in shown

@@ -86,6 +86,28 @@ def test_the_same_again_writes_nothing() -> None:
     assert len(seen.file.getvalue()) > before
 
 
+def test_given_back_for_a_while() -> None:
+    """Nothing is drawn meanwhile, nothing is lost, and what others wrote stays."""
+    seen = Seen()
+    seen.painter.start()
+    seen.painter.draw(texts("one", "two"))
+    seen.painter.suspend()
+    assert seen.screen == ["one", "two"]
+    assert seen.terminal.cursor_shown
+    seen.painter.draw(texts("three"), texts("ended"))
+    assert seen.screen == ["one", "two"]
+    seen.console.print("$ fg")
+    seen.painter.resume()
+    seen.painter.draw(texts("four"))
+    assert seen.screen == ["one", "two", "$ fg", "ended", "four"]
+    assert not seen.terminal.cursor_shown
+    seen.painter.suspend()
+    seen.painter.draw((), texts("late"))
+    seen.painter.stop(texts("the end"))
+    assert seen.lines == ["one", "two", "$ fg", "ended", "four", "late", "the end"]
+    assert seen.terminal.cursor_shown
+
+
 @pytest.mark.parametrize("width", [10, 15, 39, 40, 80])
 def test_a_window_that_changes_its_width(width: int) -> None:
     """A narrower one has wrapped the lines: all their rows are erased, and no row of what stays."""
