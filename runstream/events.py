@@ -89,6 +89,9 @@ class _Event(Struct, frozen=True, gc=False, tag_field="event"):
     id: str | int | None = None
     origin: _NoWire | None = field(default=None, name="$runstream.origin")
 
+    begins: ClassVar[bool] = False
+    """Whether it says that its object was created."""
+
     @property
     def event(self) -> str:
         """The event's name on the wire."""
@@ -231,7 +234,14 @@ def _named(name: str, base: type[_Event]) -> type[_Event]:
     make: Any = type(Struct)
     return cast(
         type[_Event],
-        make(title, (base,), {"__module__": __name__, "event": name}, frozen=True, gc=False, tag=name),
+        make(
+            title,
+            (base,),
+            {"__module__": __name__, "event": name, "begins": name.endswith(".created")},
+            frozen=True,
+            gc=False,
+            tag=name,
+        ),
     )
 
 

@@ -84,7 +84,9 @@ class Handling:
 
     def _run(self, intake: Intake, event: RunEvent, at: float) -> None:
         engine, held = self._engine, self._held
-        self._count_issues(event)
+        origin = event.origin
+        if origin is not None and origin.issues:
+            engine.counts.mistyped += len(origin.issues)
         scope, id = intake._scope, event.data.id
         record = scope.runs.get(id) or self._find(scope, id)
         if record is not None:
@@ -141,7 +143,7 @@ class Handling:
             record.own(data.id)
             scope.objects[data.id] = record
         before = record.state
-        restart = intake.restarts(event)
+        restart = event.begins and intake.restarts(event)
         after, outcome = apply_object(before, event, at, restart)
         self._became(record, before, after, outcome, event, at)
         if data.is_terminal:

@@ -120,8 +120,6 @@ class Intake:
         """Whether a repeated ``created`` starts its object again: only in a later connection, and once there; or if
         nothing but snapshots told of it before.
         """
-        if not event.event.endswith(".created"):
-            return False
         id = event.data.id  # type: ignore[union-attr]
         if self._dialect.connection == 0:
             return self.doubts.starts(id)

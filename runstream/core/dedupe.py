@@ -88,7 +88,9 @@ class Deduper:
 
     def ended(self, object_id: str) -> None:
         """Say that a run, step or message has ended."""
-        self._expendable.extend(self._by_object.pop(object_id, ()))
+        ids = self._by_object.pop(object_id, None)
+        if ids is not None:
+            self._expendable.extend(ids)
 
     def holds(self, object_id: str) -> bool:
         """Whether ids of an object are known that has not ended."""

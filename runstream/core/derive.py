@@ -193,8 +193,8 @@ def _as_shown(before: RunState, position: int, new: ObjectState) -> bool:
     content = new.full.content  # type: ignore[union-attr]
     if len(content) != 1 or type(content[0]) is not TextPart or len(before._objects[position].parts["content"]) != 1:  # type: ignore[index]
         return False
-    text = live.buffer.read()
-    return live.buffer.length == before._length and content[0].text.value == text
+    text = content[0].text.value
+    return text is not None and live.buffer.length == before._length and live.buffer.is_now(text)
 
 
 def _text_signals(old: ObjectState | None, new: ObjectState, head: _Head, progress: bool) -> Iterator[Signal]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from msgspec import structs
-
 from runstream.core.accumulate import IndexOutOfBounds, merge, seed, shaped
 from runstream.core.objects import ObjectState
 from runstream.core.snapshots import Outcome
@@ -172,7 +170,7 @@ def _begun(state: RunState, event: MessageDeltaEvent, at: float, max_index: int)
     item = ObjectState(held.id, True, full, {"content": {part.index: {"type": "text", "text": node}}}, held.partial)
     core = state._core
     if core.first_text is None:
-        core = structs.replace(core, first_text=at - core.first_seen)
+        core = core.with_first_text(at)
     live = _begin(item, position, part.index, ("content", part.index, "text", "value"), "", event.event, text, core)
     return RunState(core, objects.set(position, item), live, text.length, position, event.event)
 

@@ -96,6 +96,22 @@ class RunCore(Struct, frozen=True, gc=False, eq=False):
     waiting: float | None = None
     first_text: float | None = None
 
+    def with_first_text(self, at: float) -> RunCore:
+        """The core once its first text has come."""
+        return RunCore(
+            self.run,
+            self.scope,
+            self.asked,
+            self.statuses,
+            self.calls_done,
+            self.first_seen,
+            self.since,
+            self.queued,
+            self.running,
+            self.waiting,
+            at - self.first_seen,
+        )
+
 
 class RunState(Struct, frozen=True, gc=False, eq=False):
     """The latest state of one run. Compared by value; an event that says nothing new gives the same object."""
@@ -268,7 +284,7 @@ def with_object(core: RunCore, item: ObjectState, at: float) -> RunCore:
     """The core after ``item`` changed: the time of the first text, the calls whose arguments are whole."""
     if item.is_message:
         if core.first_text is None and item.text():
-            return structs.replace(core, first_text=at - core.first_seen)
+            return core.with_first_text(at)
     elif item.is_terminal and isinstance(item.full, RunStep) and item.full.status == _COMPLETED:
         calls = item.full.tool_calls
         if calls and (new := {call.id for call in calls if call.id} - core.calls_done):

@@ -25,6 +25,10 @@ class TextBuffer:
         self.length = len(head)
         self.last = head  # the fragment that was written last
 
+    def is_now(self, text: str) -> bool:
+        """Whether the whole text is this one; what was not read yet stays so."""
+        return self.length == len(text) and self._head + self._tail.getvalue() == text
+
     def read(self) -> str:
         """The whole text; one join, which is then kept."""
         if self.length != len(self._head):
