@@ -44,11 +44,12 @@ class Row(NamedTuple):
         return "yes" if (self.ratio.median >= limit if sign == "≥" else self.ratio.median <= limit) else "no"
 
 
-def seconds(call: Callable[[], Any]) -> float:
-    """CPU time of this process for one call (seconds)."""
+def seconds(call: Callable[[], Any], times: int = 1) -> float:
+    """CPU time of this process for one call (seconds), the mean of some in a row."""
     start = time.process_time()
-    call()
-    return time.process_time() - start
+    for _ in range(times):
+        call()
+    return (time.process_time() - start) / times
 
 
 def paired(one: Callable[[], Any], other: Callable[[], Any], rounds: int, *, others: int = 1) -> Ratio:
@@ -62,11 +63,13 @@ def paired(one: Callable[[], Any], other: Callable[[], Any], rounds: int, *, oth
     """
     one()
     other()
+    gc.collect()
     ratios = []
-    for _ in range(rounds):
-        gc.collect()
-        first = seconds(one)
-        ratios.append(first / (seconds(lambda: [other() for _ in range(others)]) / others))
+    for number in range(rounds):
+        # Who comes second finds warmer caches: each comes first as often.
+        first, second = (one, other) if number % 2 else (other, one)
+        times = {call: seconds(call, others if call is other else 1) for call in (first, second)}
+        ratios.append(times[one] / times[other])
     return ratio_of(ratios)
 
 
