@@ -57,13 +57,15 @@ class Engine:
     ) -> None:
         self.limits = limits or Limits()
         self.clock = clock
-        self.on_progress: Callable[[Signal], None] | None = None  # on_signal, where progress is wanted
+        self._on_progress: Callable[[Signal], None] | None = None
         self._progress = progress
         self._on_signal: Callable[[Signal], None] | None = None
         self.on_event: Callable[[Event], None] | None = None
         self._on_state: Callable[[RunState], None] | None = None
         self._on_change: Callable[[RunState | None, RunState, float], None] | None = None
-        self.watched = False  # whether anybody takes states or changes: one look on the hot path
+        self.watched = False  # whether anybody takes states or changes
+        # What takes progress where nobody takes anything else of a fragment: one look on the hot path.
+        self.only_progress: Callable[[Signal], None] | None = None
         self.on_reject: Callable[[Reject], None] | None = None
         self.on_open: Callable[[], None] | None = None  # for watchdogs: a run was seen for the first time
         self.on_missed: Callable[[RunState, str], None] | None = None  # a run may miss something, and why
@@ -83,7 +85,8 @@ class Engine:
     @on_signal.setter
     def on_signal(self, call: Callable[[Signal], None] | None) -> None:
         self._on_signal = call
-        self.on_progress = call if self._progress else None
+        self._on_progress = call if self._progress else None
+        self._rewire()
 
     @property
     def on_state(self) -> Callable[[RunState], None] | None:
@@ -93,7 +96,7 @@ class Engine:
     @on_state.setter
     def on_state(self, call: Callable[[RunState], None] | None) -> None:
         self._on_state = call
-        self.watched = call is not None or self._on_change is not None
+        self._rewire()
 
     @property
     def on_change(self) -> Callable[[RunState | None, RunState, float], None] | None:
@@ -103,7 +106,7 @@ class Engine:
     @on_change.setter
     def on_change(self, call: Callable[[RunState | None, RunState, float], None] | None) -> None:
         self._on_change = call
-        self.watched = call is not None or self._on_state is not None
+        self._rewire()
 
     @property
     def progress(self) -> bool:
@@ -113,7 +116,22 @@ class Engine:
     @progress.setter
     def progress(self, wanted: bool) -> None:
         self._progress = wanted
-        self.on_progress = self._on_signal if wanted else None
+        self._on_progress = self._on_signal if wanted else None
+        self._rewire()
+
+    @property
+    def on_progress(self) -> Callable[[Signal], None] | None:
+        """Takes the signals of progress: ``on_signal``, or what stands in for it."""
+        return self._on_progress
+
+    @on_progress.setter
+    def on_progress(self, call: Callable[[Signal], None] | None) -> None:
+        self._on_progress = call
+        self._rewire()
+
+    def _rewire(self) -> None:
+        self.watched = self._on_state is not None or self._on_change is not None
+        self.only_progress = None if self.watched else self._on_progress
 
     def intake(self, name: str, *, scope: str = "", dialect: Dialect | None = None) -> Intake:
         """A way in for one source.

@@ -85,22 +85,19 @@ def feeders(
                             part = fragment.delta.content[0]
                             buffer, offset = live.buffer, record.length
                             if part.index == live.part and buffer.length == offset:
-                                before = record.state if engine.watched else None
                                 text = part.text.value
+                                record.unidentified = True
+                                tell = engine.only_progress
+                                if tell is None:
+                                    engine.events += 1
+                                    handling.grow_text(record, live, text, at)
+                                    continue
                                 buffer.write(text)
                                 buffer.last = text
                                 record.length = buffer.length = offset + len(text)
-                                record.unidentified = True
-                                tell = engine.on_progress
-                                if tell is None:
-                                    engine.events += 1
-                                else:
-                                    engine.told += 1
-                                if before is not None:
-                                    engine.show(before, record.state, at)
-                                if tell is not None:
-                                    thread_id, index = live.thread_id, live.part
-                                    tell(TextDelta(live.run_id, thread_id, live.scope, at, id, index, offset, text))
+                                engine.told += 1
+                                thread_id, index = live.thread_id, live.part
+                                tell(TextDelta(live.run_id, thread_id, live.scope, at, id, index, offset, text))
                                 continue
             elif read is not None and on_event is not None:
                 try:

@@ -179,7 +179,7 @@ class Handling:
         if live is not None and live.object_id == data.id and type(data) is MessageDelta:
             text = plain_text(data, live.part)
             if text and live.buffer.length == record.length:
-                self._grow_text(record, live, text, at)
+                self.grow_text(record, live, text, at)
                 return
         before = record.state
         after = append(before, data)
@@ -190,7 +190,7 @@ class Handling:
         else:
             self._grew(record, before, after, at)
 
-    def _grow_text(self, record: RunRecord, live: Live, text: str, at: float) -> None:
+    def grow_text(self, record: RunRecord, live: Live, text: str, at: float) -> None:
         """Append to the text that grows right now; :mod:`runstream.feeding` has it written out."""
         engine = self._engine
         buffer, offset = live.buffer, record.length
