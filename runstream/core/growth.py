@@ -134,8 +134,8 @@ def apply_delta(
     position = len(objects) - 1 if position < 0 else position
     core = with_object(state._core, item, at)
     live, length = _live(item, position, event, core)
-    if live is not None and core.run.requires_action:
-        # Nothing goes on while the run waits: this was told before, or is late. Nobody can say which.
+    if live is not None and (core.run.requires_action or core.run.status.is_terminal):
+        # Nothing goes on while the run waits, or after its end: this was told before, or is late. Nobody can say which.
         objects = objects.set(position, ObjectState(item.id, is_message, item.full, merged, True))
         live, length = None, 0
     return RunState(core, objects, live, length, position, event.event), _CHANGED
@@ -155,7 +155,8 @@ def _begun(state: RunState, event: MessageDeltaEvent, at: float, max_index: int)
         return None
     objects = state._all()
     position = objects.find(delta.id)
-    if position < 0 or not 0 <= part.index <= max_index or state._core.run.requires_action:
+    run = state._core.run
+    if position < 0 or not 0 <= part.index <= max_index or run.requires_action or run.status.is_terminal:
         return None
     held = objects[position]
     full: Any = held.full

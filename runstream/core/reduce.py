@@ -77,7 +77,7 @@ def apply_run(
     if core is before:
         return state, worth
     live = state._live
-    if live is not None and core.run.requires_action:
+    if live is not None and (core.run.requires_action or core.run.status.is_terminal):
         # What it has said is whole. A fragment that comes nevertheless is looked at, and not taken by the short way.
         return RunState(core, state._all(), None, 0, -1, event.event), worth
     if live is not None and live.thread_id != core.run.thread_id:

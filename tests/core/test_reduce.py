@@ -488,3 +488,17 @@ def test_created_again_with_text_of_its_own() -> None:
         assert again is not None
         assert again.text == "Hel"
         assert state_of([says("lo"), says("!")], again).text == "Hello!"
+
+
+def test_a_fragment_after_the_end_of_its_run_may_be_a_repetition() -> None:
+    """What the run left open takes it, and is marked: nobody can say whether it was told before."""
+    told = [at("queued"), at("in_progress", 110), ev("message.created", message_object("msg_1", RUN))]
+    told += [ev("message.delta", message_delta("msg_1", "Hel")), at("completed", 110)]
+    ended = state_of(told)
+    assert ended.partial == frozenset()
+    again = state_of([ev("message.delta", message_delta("msg_1", "Hel"))], ended)
+    assert again.partial == {"msg_1"}
+    whole = message_object("msg_1", RUN, status="completed", content=[text_part("Hel")])
+    healed = state_of([ev("message.completed", whole)], again)
+    assert healed.partial == frozenset()
+    assert healed.text == "Hel"
