@@ -17,13 +17,12 @@ import msgspec
 import openai
 import reactivex as rx
 from azure.ai.agents.models import AgentEventHandler
-from core import RUNS, bare, bare_decode
+from core import RUNS, bare, bare_decode, core
 from pairing import Row, paired
 from reactivex import operators as ops
 from streams import messages, sse_body
 
 from runstream import Engine, RawEvent, TextDelta
-from runstream.core.state import RunState
 from runstream.events import EVENT_TYPES
 from runstream.model.base import WireStruct, decoder
 from runstream.sources.sse_parser import SSEParser
@@ -222,14 +221,6 @@ def naive_rx(stream: tuple[RawEvent, ...]) -> int:
     return told[0]
 
 
-def engine_whole() -> tuple[RunState, ...]:
-    """An engine, all of whose signals are taken."""
-    engine = Engine()
-    engine.on_signal = lambda signal: None
-    engine.intake("bench").feed_all(messages(RUNS))
-    return engine.states()
-
-
 def peer_rows(rounds: int) -> list[Row]:
     """Against the packages that people use today, on the same bytes."""
     logging.getLogger("openai").setLevel(logging.ERROR)
@@ -255,7 +246,7 @@ def peer_rows(rounds: int) -> list[Row]:
     floor = paired(partial(openai_sync, body), partial(parsed_and_decoded, body), rounds, others=20)
     rows.append(Row("the floor of the above: against parsing and bare typed decode alone, 1000 deltas", "", floor))
     assert by_hand() == 200 * RUNS
-    assert len(engine_whole()) == RUNS
+    assert len(core().states()) == RUNS
     rows.append(
         Row(
             "a loop by hand on the same decoder (no guarantees), against bare decode", "", paired(by_hand, bare, rounds)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -16,12 +15,9 @@ from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
 from runstream.engine import Engine
 from runstream.events import Event, Reject
-from runstream.sources.raw_items import RawInput, raw_item
+from runstream.sources.raw_items import RawInput
 
-__all__ = ["Folded", "Input", "fold", "fold_sources", "to_raw"]
-
-Input: TypeAlias = RawInput
-to_raw = raw_item
+__all__ = ["Folded", "fold", "fold_sources"]
 
 
 class Folded(Struct, frozen=True, kw_only=True):
@@ -43,7 +39,7 @@ class Folded(Struct, frozen=True, kw_only=True):
 
 
 def fold(
-    raw_events: Iterable[Input],
+    raw_events: Iterable[RawInput],
     *,
     limits: Limits | None = None,
     dialect: Dialect | None = None,
@@ -67,7 +63,7 @@ def fold(
 
 
 def fold_sources(
-    sources: Iterable[tuple[str, Iterable[Input]]],
+    sources: Iterable[tuple[str, Iterable[RawInput]]],
     *,
     limits: Limits | None = None,
     scope: str = "",
@@ -79,7 +75,7 @@ def fold_sources(
 
 
 def _fold(
-    sources: Iterable[tuple[str, Iterable[Input]]],
+    sources: Iterable[tuple[str, Iterable[RawInput]]],
     limits: Limits | None,
     dialect: Dialect | None,
     scope: str,

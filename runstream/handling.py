@@ -84,9 +84,7 @@ class Handling:
 
     def _run(self, intake: Intake, event: RunEvent, at: float) -> None:
         engine, held = self._engine, self._held
-        origin = event.origin
-        if origin is not None and origin.issues:
-            engine.counts.mistyped += len(origin.issues)
+        self._count_issues(event)
         scope, id = intake._scope, event.data.id
         record = scope.runs.get(id) or self._find(scope, id)
         if record is not None:
@@ -120,9 +118,8 @@ class Handling:
         self.adopt(scope, id)
 
     def _object(self, intake: Intake, event: MessageEvent | StepEvent, at: float) -> None:
+        self._count_issues(event)
         origin = event.origin
-        if origin is not None and origin.issues:
-            self._engine.counts.mistyped += len(origin.issues)
         scope, data = intake._scope, event.data
         run_id = data.run_id or (origin.run_id if origin is not None else None)
         record = scope.runs.get(run_id) if run_id is not None else scope.objects.get(data.id)

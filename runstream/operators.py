@@ -25,8 +25,8 @@ from runstream.dialects.assistants import AssistantsDialect
 from runstream.dialects.base import Dialect
 from runstream.engine import Engine
 from runstream.events import Event, Reject
-from runstream.fold import Input, to_raw
 from runstream.raw import ConnectionEvent, RawEvent
+from runstream.sources.raw_items import RawInput, raw_item
 from runstream.watchdogs import Watchdogs, Watcher
 
 __all__ = ["Change", "decoded", "deduped", "derived", "pipeline", "reduced", "states"]
@@ -92,8 +92,8 @@ class _Decode(_Stage):
         self._on_reject = on_reject
         self._connected = False
 
-    def take(self, item: Input) -> None:
-        raw = to_raw(item)
+    def take(self, item: RawInput) -> None:
+        raw = raw_item(item)
         if isinstance(raw, ConnectionEvent):
             # As a source's own connections: from the second on, what is told may be told again.
             self._dialect.connection += raw.connected and self._connected
@@ -115,7 +115,7 @@ class _Decode(_Stage):
 
 def decoded(
     dialect: Callable[[], Dialect] = AssistantsDialect, *, on_reject: Callable[[Reject], None] | None = None
-) -> Operator[Input, Event]:
+) -> Operator[RawInput, Event]:
     """Raw events (or JSON envelopes as bytes, text or mappings) become events.
 
     Args:
@@ -246,7 +246,7 @@ def pipeline(
     on_reject: Callable[[Reject], None] | None = None,
     watchdogs: Watchdogs | None = None,
     scheduler: rx_abc.SchedulerBase | None = None,
-) -> Operator[Input, Signal]:
+) -> Operator[RawInput, Signal]:
     """Raw events become signals: decode, dedupe, reduce and derive in one pass.
 
     When the source completes, runs that it left open get ``run.paused`` or ``run.interrupted`` first.
@@ -277,6 +277,6 @@ def states(
     limits: Limits | None = None,
     clock: Callable[[], float] = time.time,
     on_reject: Callable[[Reject], None] | None = None,
-) -> Operator[Input, RunState]:
+) -> Operator[RawInput, RunState]:
     """Raw events become the latest state of each run, after each change; arguments as of :func:`pipeline`."""
     return _operator(lambda emit: _Whole(emit, "on_state", dialect, limits, clock, False, on_reject))

@@ -10,8 +10,9 @@ import pytest
 from runstream.core.limits import Limits
 from runstream.core.signals import SourceSignal
 from runstream.dialects.assistants import AssistantsDialect
-from runstream.fold import Folded, fold, fold_sources, to_raw
+from runstream.fold import Folded, fold, fold_sources
 from runstream.raw import ConnectionEvent, RawEvent
+from runstream.sources.raw_items import raw_item
 from runstream.testing import script
 from tests.core.support import RUN, asking, at, ev
 from tests.support.wire import function_call_delta, message_delta, message_object, step_delta
@@ -30,7 +31,7 @@ def test_what_may_go_in(item: Any) -> None:
 def test_text_with_a_lone_surrogate_is_a_reject() -> None:
     """A string that no bytes stand for is rejected, and never raises."""
     assert len(fold(['{"event":"x","data":"\ud800"}']).rejects) == 1
-    assert isinstance(to_raw("\ud800"), RawEvent)
+    assert isinstance(raw_item("\ud800"), RawEvent)
 
 
 def test_input_that_can_be_no_event_is_a_reject() -> None:

@@ -31,7 +31,7 @@ from runstream.core.signals import (
     TextReplaced,
     ToolCallCompleted,
 )
-from runstream.core.state import RunState, view
+from runstream.core.state import NO_CALLS, RunState, view
 from runstream.core.text import Text, since
 from runstream.model.calls import CodeInterpreterToolCall, FunctionToolCall, parse_arguments
 from runstream.model.message import Message, MessageStatus, TextPart
@@ -43,7 +43,6 @@ _Head: TypeAlias = tuple[str, str | None, str, float]
 
 __all__ = ["awaited_calls", "derive", "progress_signal", "run_duration"]
 
-_NO_CALLS: Final[frozenset[str]] = frozenset()
 _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
 _ENDED: dict[str, Any] = {
     RunStatus.COMPLETED: RunCompleted,
@@ -138,7 +137,7 @@ def _run_signals(before: RunState | None, after: RunState, at: float) -> list[Si
     signals: list[Signal] = []
     if before is None:
         signals.append(RunCreated(*head, run))
-    old_done = before._core.calls_done if before is not None else _NO_CALLS
+    old_done = before._core.calls_done if before is not None else NO_CALLS
     done = core.calls_done
     if len(done) != len(old_done):
         new = [call for call in run.pending_tool_calls if call.id in done and call.id not in old_done]

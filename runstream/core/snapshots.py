@@ -11,7 +11,7 @@ from msgspec import structs
 from msgspec.structs import astuple
 
 from runstream.core.signals import action_key
-from runstream.core.state import RunCore, RunState
+from runstream.core.state import NO_CALLS, RunCore, RunState
 from runstream.core.status import Verdict, judge
 from runstream.events import Origin, RunEvent
 from runstream.model.base import WireStruct
@@ -41,8 +41,6 @@ _SAME: Final = Outcome.SAME
 _QUEUED: Final = RunStatus.QUEUED
 _IN_PROGRESS: Final = RunStatus.IN_PROGRESS
 _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
-# An empty set takes 216 bytes, and each call makes another one.
-_NO_CALLS: Final[frozenset[str]] = frozenset()
 # One tuple for all runs that begin alike.
 _FIRST: Final = {status: (status,) for status in RunStatus}
 _STALE: Final = Verdict.STALE
@@ -86,7 +84,7 @@ def reduce_run(
     new = event.data
     if core is None:
         first: tuple[tuple[str, ...], ...] = ()
-        done = _NO_CALLS
+        done = NO_CALLS
         if new.status is _REQUIRES_ACTION and new.required_action is not None:
             first, done = (action_key(new.required_action),), _whole(done, new)
         return RunCore(new, scope, first, _FIRST.get(new.status) or (new.status,), done, at, at), _CHANGED

@@ -5,7 +5,7 @@ Frozen to its readers: a state that was kept never changes, whatever comes after
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct, structs
 
@@ -19,9 +19,13 @@ from runstream.model.run import Run, RunStatus
 from runstream.model.shared import Usage
 from runstream.model.step import RunStep, StepStatus
 
-__all__ = ["Live", "RunCore", "RunState", "Timings"]
+__all__ = ["NO_CALLS", "Live", "RunCore", "RunState", "Timings"]
 
 _COMPLETED = StepStatus.COMPLETED
+
+
+# An empty set takes 216 bytes, and each call makes another one.
+NO_CALLS: Final[frozenset[str]] = frozenset()
 
 
 class Timings(Struct, frozen=True, kw_only=True):
@@ -88,7 +92,7 @@ class RunCore(Struct, frozen=True, gc=False, eq=False):
     scope: str
     asked: tuple[tuple[str, ...], ...] = ()
     statuses: tuple[RunStatus, ...] = ()
-    calls_done: frozenset[str] = frozenset()
+    calls_done: frozenset[str] = NO_CALLS
     first_seen: float = 0.0
     since: float = 0.0
     queued: float | None = None

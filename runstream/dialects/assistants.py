@@ -93,19 +93,15 @@ class AssistantsDialect:
     def feed(self, raw: RawEvent) -> tuple[Event | Reject, ...]:
         """The events (here: one) that a raw event stands for, or the reject. Never raises on input."""
         data = raw.data
-        size = len(data)
-        if size > self.fragment_bytes:
-            # Deleting brackets is the quickest way to count them, and more than are allowed must be looked at.
-            brackets = 2 * size - len(data.replace(b"{", b"")) - len(data.replace(b"[", b""))
-            if (brackets > self._max_nesting or size > self._max_bytes) and (refused := self._refuse(data)) is not None:
-                return (Reject(raw, refused),)
+        if len(data) > self.fragment_bytes and (refused := self._refuse(data)) is not None:
+            return (Reject(raw, refused),)
         name = raw.event
         try:
             if name is None:
                 head, _, said = data.partition(b',"data":')
                 event: Any
                 kind: Any = _SNAPSHOT_HEADS.get(head)
-                if kind is not None and said == self._said and kind.__mro__[1] is type(self._event).__mro__[1]:
+                if kind is not None and self._repeats(kind, said):
                     event = self._event
                 else:
                     event = _envelopes(data)
@@ -121,7 +117,7 @@ class AssistantsDialect:
             if known is None:
                 return (self._unusual(raw, name, data, raw.id),)
             kind, decode = known
-            if data == self._said and kind.__mro__[1] is type(self._event).__mro__[1]:
+            if self._repeats(kind, data):
                 value = self._event.data
             else:
                 value = decode(data)
@@ -132,6 +128,10 @@ class AssistantsDialect:
         if kind in _DELTAS:
             return (kind(value, raw.id),)
         return (kind(value, raw.id, Origin(data, False, self.connection)),)
+
+    def _repeats(self, kind: Any, said: bytes) -> bool:
+        """Whether these are the bytes of the last snapshot, under a name of its kind."""
+        return said == self._said and kind.__mro__[1] is type(self._event).__mro__[1]
 
     def _refuse(self, data: bytes) -> str | None:
         """Why the message is not read at all, or ``None``."""
