@@ -12,7 +12,7 @@ from reactivex import from_iterable
 
 from runstream import demo
 from runstream.core.signals import SIGNAL_TYPES
-from runstream.fold import fold
+from runstream.folding import fold
 from runstream.sinks.log import log_signals
 from runstream.sinks.records import LEVELS
 from runstream.sources.recording_reader import read_recording

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 
 from runstream.core.signals import Signal
 from runstream.model.run import Run
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 from runstream.stream.selection import Selector
 from runstream.stream.subscribers import StreamIterator
 

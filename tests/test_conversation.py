@@ -12,7 +12,7 @@ import pytest
 from runstream.core.reduce import reduce
 from runstream.core.state import RunState
 from runstream.events import EVENT_TYPES
-from runstream.fold import fold
+from runstream.folding import fold
 from runstream.model.message import Message
 from runstream.testing import Script, script
 from tests.support.wire import message_delta, message_object, run_object

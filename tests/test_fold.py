@@ -10,7 +10,7 @@ import pytest
 from runstream.core.limits import Limits
 from runstream.core.signals import SourceSignal
 from runstream.dialects.assistants import AssistantsDialect
-from runstream.fold import Folded, fold, fold_sources
+from runstream.folding import Folded, fold, fold_sources
 from runstream.raw import ConnectionEvent, RawEvent
 from runstream.sources.raw_items import raw_item
 from runstream.testing import script

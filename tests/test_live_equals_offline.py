@@ -11,11 +11,11 @@ import pytest
 from runstream import demo
 from runstream.core.signals import RunInterrupted, RunSignal, Signal, SourceSignal, TextDelta
 from runstream.errors import IncompleteStream, SourceFailed
-from runstream.fold import fold
+from runstream.folding import fold
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.recording_reader import read_recording
 from runstream.sources.websocket import WebSocketSource
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 from tests.support.serving import serving_process
 
 LIMIT = 20  # seconds, for what takes less than one

@@ -15,7 +15,7 @@ from reactivex.testing import ReactiveTest, TestScheduler
 from runstream import demo
 from runstream.core.signals import RunCompleted, TextDelta
 from runstream.events import MessageDeltaEvent, RunEvent
-from runstream.fold import fold
+from runstream.folding import fold
 from runstream.operators import Change, decoded, deduped, derived, pipeline, reduced, states
 from runstream.raw import ConnectionEvent, RawEvent
 from runstream.sources.recording_reader import read_recording

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import inspect
+import pickle
+import pkgutil
+import subprocess
+import sys
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +18,7 @@ import pytest
 import runstream
 import runstream.model
 import runstream.testing
+from runstream.names import MODULE_OF, NAMES_IN
 
 MODULES = [runstream, runstream.model, runstream.testing]
 NAMES = [(module, name) for module in MODULES for name in module.__all__ if not name.startswith("__")]
@@ -43,3 +51,73 @@ def test_every_signal_and_event_is_public() -> None:
 
     assert {name for name in signals.__all__ if name != "action_key"} <= set(runstream.__all__)
     assert set(events.__all__) <= set(runstream.__all__)
+
+
+def imported_for_type_checkers() -> dict[str, tuple[str, ...]]:
+    """The names that ``runstream/__init__.py`` imports under ``if TYPE_CHECKING``, by module, in its order."""
+    tree = ast.parse(Path(runstream.__file__).read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    assert ast.unparse(block.test) == "TYPE_CHECKING"
+    found: dict[str, tuple[str, ...]] = {}
+    for node in block.body:
+        assert isinstance(node, ast.ImportFrom)
+        assert node.module is not None
+        assert not any(alias.asname for alias in node.names)
+        found[node.module] = tuple(alias.name for alias in node.names)
+    return found
+
+
+def test_what_type_checkers_see_is_what_is_loaded() -> None:
+    """The imports for type checkers, the table that names are loaded by, and `__all__` say the same."""
+    assert list(imported_for_type_checkers().items()) == list(NAMES_IN.items())
+    assert len(MODULE_OF) == sum(map(len, NAMES_IN.values()))  # no name has two modules
+    assert sorted([*MODULE_OF, "__version__"]) == sorted(runstream.__all__)
+
+
+@pytest.mark.parametrize("name", MODULE_OF)
+def test_a_name_is_that_of_its_module(name: str) -> None:
+    """Where a module says what it gives, the name is among it, and the package has the very same object."""
+    module = importlib.import_module(MODULE_OF[name])
+    assert name in module.__all__
+    value = getattr(runstream, name)
+    assert value is getattr(module, name)
+    assert vars(runstream)[name] is value  # kept: the second look-up costs nothing
+
+
+def test_no_public_name_is_that_of_a_module() -> None:
+    """Importing a submodule sets it on the package: a function of its name would be overwritten."""
+    modules = {module.name for module in pkgutil.iter_modules(runstream.__path__)}
+    assert "names" in modules
+    assert not modules & set(runstream.__all__)
+
+
+def test_an_unknown_name_fails_in_the_usual_words() -> None:
+    """As any module has it, and `hasattr` says no."""
+    with pytest.raises(AttributeError, match=r"^module 'runstream' has no attribute 'RunStraem'$"):
+        _ = runstream.RunStraem  # type: ignore[attr-defined]
+    with pytest.raises(ImportError, match="cannot import name 'RunStraem' from 'runstream'"):
+        from runstream import RunStraem  # type: ignore[attr-defined] # noqa: F401
+    assert not hasattr(runstream, "__wrapped__")
+
+
+def test_names_are_listed_before_they_are_loaded() -> None:
+    """Completion in a shell and `import *` know all of them; asking for the list loads nothing."""
+    code = """
+import sys
+import runstream
+assert set(runstream.__all__) <= set(dir(runstream))
+assert "runstream.engine" not in sys.modules
+assert runstream.model.Run is runstream.Run
+from runstream import *
+assert {name for name in runstream.__all__ if name not in globals()} == set()
+import runstream.folding, runstream.connecting
+assert callable(fold) and runstream.fold is fold and runstream.connect is connect
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+
+
+def test_classes_are_pickled_by_where_they_are_held() -> None:
+    """A process that has loaded nothing yet finds them."""
+    data = pickle.dumps([runstream.Run, runstream.fold, runstream.RunSignal])
+    code = "import pickle, sys; assert len(pickle.loads(sys.stdin.buffer.read())) == 3"
+    subprocess.run([sys.executable, "-c", code], input=data, check=True, timeout=60)

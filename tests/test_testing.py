@@ -15,7 +15,7 @@ from runstream.core.signals import Signal
 from runstream.core.state import RunState
 from runstream.engine import Engine
 from runstream.events import EVENT_TYPES
-from runstream.fold import Folded, fold, fold_sources
+from runstream.folding import Folded, fold, fold_sources
 from runstream.model.base import WireStruct
 from runstream.model.lenient import read
 from runstream.raw import RawEvent

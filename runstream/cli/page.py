@@ -14,7 +14,7 @@ from runstream.errors import IncompleteStream
 from runstream.sinks.page.access import is_loopback
 from runstream.sinks.page.server import PageServer, serve_page
 from runstream.sources.websocket import WebSocketSource
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 
 __all__ = ["page_door", "play_on_page"]
 

@@ -22,7 +22,7 @@ from runstream.sources.recorded import record as record_source
 from runstream.sources.recording_reader import format_of
 from runstream.sources.recording_writer import RecordingWriter
 from runstream.sources.redaction import Redaction
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 
 __all__ = ["record"]
 

@@ -24,7 +24,7 @@ from runstream.core.signals import (
 )
 from runstream.engine import Engine
 from runstream.sinks.names import NAME_WIDTH, Names
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 
 __all__ = ["JsonView", "PlainView", "View"]
 

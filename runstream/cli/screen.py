@@ -19,7 +19,7 @@ from runstream.core.signals import Signal
 from runstream.core.state import RunState
 from runstream.engine import Engine
 from runstream.sinks.live import Display, LiveView
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 
 __all__ = ["ScreenView", "make_view"]
 

@@ -13,7 +13,7 @@ from runstream.core.signals import ActionRequired, Signal
 from runstream.core.state import RunState
 from runstream.errors import IncompleteStream, SourceFailed
 from runstream.sources.base import Source
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 from runstream.watchdogs import Watchdogs
 
 __all__ = ["Seen", "watch_source"]

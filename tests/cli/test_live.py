@@ -17,9 +17,9 @@ from websockets.sync.server import ServerConnection
 from websockets.sync.server import serve as serve_websocket
 
 from runstream.cli.exit_codes import ExitCode
-from runstream.connect import connect as connect_stream
+from runstream.connecting import connect as connect_stream
 from runstream.core.signals import Signal
-from runstream.fold import fold
+from runstream.folding import fold
 from runstream.sources.recording_reader import read_recording
 from tests.cli.support import ENDINGS, asked_and_answered, cut_short, ended, lines, run_cli, start_cli, waiting
 from tests.support.wire import Event, envelope

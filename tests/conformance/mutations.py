@@ -6,7 +6,7 @@ import json
 import random
 from typing import Any, Final
 
-from runstream.fold import Folded
+from runstream.folding import Folded
 from runstream.raw import RawEvent
 
 __all__ = ["WEIRD", "mutated", "read_everything"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from runstream.core.signals import ActionRequired
 from runstream.core.state import RunState
-from runstream.fold import Folded, fold
+from runstream.folding import Folded, fold
 from runstream.model.calls import ConnectedAgentToolCall, McpToolCall, SubmitToolApprovalAction
 from runstream.model.message import UrlCitationAnnotation
 from runstream.model.step import ActivitiesDetails

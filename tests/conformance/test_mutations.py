@@ -10,7 +10,7 @@ import zlib
 import pytest
 
 from runstream import demo
-from runstream.fold import fold
+from runstream.folding import fold
 from runstream.raw import RawEvent
 from runstream.sources.recording_reader import read_recording
 from tests.conformance.mutations import mutated, read_everything

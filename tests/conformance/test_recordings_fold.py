@@ -9,7 +9,7 @@ import pytest
 
 from runstream.core.signals import ActionRequired, RunCompleted, RunCreated
 from runstream.core.state import RunState
-from runstream.fold import Folded, fold, fold_sources
+from runstream.folding import Folded, fold, fold_sources
 from runstream.raw import RawEvent
 from tests.conformance.recorded import (
     ENDED,

@@ -26,7 +26,7 @@ from runstream.core.signals import (
     TextReplaced,
     ToolCallCompleted,
 )
-from runstream.fold import fold
+from runstream.folding import fold
 from runstream.raw import RawEvent
 from tests.core.support import RUN, asking, at, decoded, ev, keys, signals_of, state_of
 from tests.support.wire import (

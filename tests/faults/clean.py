@@ -13,7 +13,7 @@ from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine import Engine
 from runstream.events import RunEvent
-from runstream.fold import Folded, fold
+from runstream.folding import Folded, fold
 from runstream.model.message import TextPart
 from runstream.raw import RawEvent
 from tests.faults import polled

@@ -18,7 +18,7 @@ from runstream.core.state import RunState
 from runstream.errors import IncompleteStream
 from runstream.events import Reject
 from runstream.model.run import Run
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 from tests.faults.cases import Case
 from tests.faults.clean import clean
 from tests.faults.clients import fetching, make

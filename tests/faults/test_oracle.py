@@ -18,7 +18,7 @@ from runstream.core.signals import (
 )
 from runstream.errors import IncompleteStream
 from runstream.events import Reject
-from runstream.fold import fold
+from runstream.folding import fold
 from runstream.raw import RawEvent
 from tests.faults.cases import Case
 from tests.faults.clean import clean

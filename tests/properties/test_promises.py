@@ -16,7 +16,7 @@ from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine import Engine
 from runstream.events import Event, Reject, RunEvent
-from runstream.fold import Folded, fold, fold_sources
+from runstream.folding import Folded, fold, fold_sources
 from runstream.raw import RawEvent
 from runstream.testing import Conversation, conversations
 

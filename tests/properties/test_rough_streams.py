@@ -17,7 +17,7 @@ from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine import Engine
 from runstream.events import Event, Reject
-from runstream.fold import Folded, fold, fold_sources
+from runstream.folding import Folded, fold, fold_sources
 from runstream.intake import Intake
 from runstream.raw import RawEvent
 from tests.properties.strategies import Line, is_run, lines, raws, tales

@@ -18,7 +18,7 @@ from runstream.core.signals import (
 )
 from runstream.core.state import RunState
 from runstream.engine import Engine
-from runstream.fold import fold
+from runstream.folding import fold
 from runstream.model.shared import ErrorObject
 from runstream.sinks.board import Board, taken
 from runstream.testing import script

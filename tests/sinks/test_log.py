@@ -15,10 +15,10 @@ from structlog.testing import capture_logs
 
 from runstream import demo
 from runstream.core.signals import ArgumentsDelta, RunSignal, Signal, TextDelta
-from runstream.fold import fold
+from runstream.folding import fold
 from runstream.sinks.log import log_signals
 from runstream.sources.recording_reader import read_recording
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 from runstream.testing import script
 
 SECRET = "the s3cret words"

@@ -27,7 +27,7 @@ from runstream.core.signals import (
     TextReplaced,
     ToolCallCompleted,
 )
-from runstream.fold import fold
+from runstream.folding import fold
 from runstream.model.calls import FunctionToolCall
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus

@@ -17,7 +17,7 @@ from msgspec import Struct
 from websockets.asyncio.server import ServerConnection
 
 from runstream import demo
-from runstream.fold import fold
+from runstream.folding import fold
 from runstream.raw import RawEvent
 from runstream.sources.adapters import adapt
 from runstream.sources.attempts import Resume, ResumeInfo

@@ -10,10 +10,10 @@ import pytest
 
 from runstream.core.signals import RunInterrupted, Signal, SourceDisconnected, SourceResumed
 from runstream.errors import IncompleteStream, SourceFailed
-from runstream.fold import fold
+from runstream.folding import fold
 from runstream.raw import RawEvent
 from runstream.sources.base import RawItem, Source
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 from tests.sources.conformance import RIGS, SECRET, STORY, Rig, Script
 from tests.support.inlet import FakeInlet, eventually
 

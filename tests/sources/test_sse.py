@@ -20,7 +20,7 @@ import pytest
 from runstream import demo
 from runstream.core.signals import Signal, TextDelta
 from runstream.errors import SourceFailed
-from runstream.fold import fold
+from runstream.folding import fold
 from runstream.raw import RawEvent
 from runstream.sources import http_client
 from runstream.sources.attempts import Resume, ResumeInfo
@@ -30,7 +30,7 @@ from runstream.sources.reconnect import Reconnect
 from runstream.sources.recording_reader import read_recording
 from runstream.sources.sse import SseSource
 from runstream.sources.sse_parser import Oversized
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 from tests.support.http_peer import Answer, Exchange, Respond, block, http_serving, sse_process
 from tests.support.inlet import FakeInlet, eventually
 

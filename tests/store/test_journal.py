@@ -10,7 +10,7 @@ import pytest
 from runstream.core.limits import Limits
 from runstream.core.signals import RunInterrupted, Signal
 from runstream.engine import Engine
-from runstream.fold import fold
+from runstream.folding import fold
 from runstream.intake import Intake
 from runstream.raw import RawEvent
 from runstream.store.base import StateStore

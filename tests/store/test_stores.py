@@ -14,7 +14,7 @@ import pytest
 
 from runstream.core.state import RunState
 from runstream.errors import StoreError
-from runstream.fold import fold
+from runstream.folding import fold
 from runstream.store.base import StateStore, StoredRun, StoredSource
 from runstream.store.memory import MemoryStore
 from runstream.store.sqlite import SqliteStore

@@ -17,7 +17,7 @@ from runstream.core.state import RunState
 from runstream.errors import IncompleteStream
 from runstream.raw import RawEvent
 from runstream.sources.base import Inlet
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 from runstream.testing import Script, script
 from runstream.watchdogs import Watchdogs
 from tests.support.inlet import eventually

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from runstream.errors import SourceFailed
 from runstream.sources.base import Inlet
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 from runstream.testing import script
 from tests.support.inlet import eventually
 

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from runstream.core.signals import RunSignal, Signal
 from runstream.core.state import RunState
 from runstream.errors import SlowConsumer
-from runstream.fold import fold
-from runstream.stream import RunStream
+from runstream.folding import fold
+from runstream.stream.run_stream import RunStream
 from tests.support.inlet import eventually
 from tests.support.talking import TEXT, conversation, one_by_one, shown
 

@@ -27,14 +27,14 @@ from runstream.core.signals import (
     TextDelta,
 )
 from runstream.errors import IncompleteStream, StoreError
-from runstream.fold import fold
+from runstream.folding import fold
 from runstream.raw import RawEvent
 from runstream.sources.base import Inlet
 from runstream.sources.poll import PollSource
 from runstream.store.base import StateStore, StoredRun, StoredSource
 from runstream.store.memory import MemoryStore
 from runstream.store.sqlite import SqliteStore
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 from runstream.testing import Script, events_of
 from tests.support.inlet import eventually
 

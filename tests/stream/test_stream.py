@@ -30,10 +30,10 @@ from runstream.core.signals import (
     TextDelta,
 )
 from runstream.errors import IncompleteStream, SeveralRuns, SlowConsumer, SourceFailed
-from runstream.fold import fold, fold_sources
+from runstream.folding import fold, fold_sources
 from runstream.raw import RawEvent
 from runstream.sources.base import Inlet
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 from tests.support.story import RunStory
 from tests.support.wire import Event, envelope
 

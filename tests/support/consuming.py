@@ -22,7 +22,7 @@ from runstream.core.signals import ArgumentsDelta, RunSignal, TextDelta
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.websocket import WebSocketSource
 from runstream.store.sqlite import SqliteStore
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 from tests.store.support import KillingStore
 
 __all__: list[str] = []

@@ -4,11 +4,3 @@
 holds what is shown now, `feed` follows a stream and paces the clients, `server` and `asgi` are two doors to it, and
 `static` is the page.
 """
-
-from __future__ import annotations
-
-from runstream.sinks.page.asgi import PageApp
-from runstream.sinks.page.feed import PageFeed
-from runstream.sinks.page.server import PageServer, serve_page
-
-__all__ = ["PageApp", "PageFeed", "PageServer", "serve_page"]

@@ -13,7 +13,7 @@ import structlog
 from runstream.sinks.page.access import Access
 from runstream.sinks.page.assets import HEADERS, SOCKET, asset
 from runstream.sinks.page.feed import PageFeed
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 
 __all__ = ["PageApp"]
 

@@ -23,7 +23,7 @@ from runstream.core.signals import (
 from runstream.core.state import RunState
 from runstream.sinks.page.board import Board
 from runstream.sinks.page.frames import Cursor
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 
 __all__ = ["PageFeed"]
 

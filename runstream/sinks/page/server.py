@@ -20,7 +20,7 @@ from runstream.server import address_of, read_away, stop
 from runstream.sinks.page.access import Access, is_loopback
 from runstream.sinks.page.assets import HEADERS, SOCKET, asset
 from runstream.sinks.page.feed import PageFeed
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 
 __all__ = ["PageServer", "serve_page"]
 

@@ -11,13 +11,13 @@ from websockets.asyncio.server import serve
 
 import runstream
 from runstream import demo
-from runstream.connect import connect
+from runstream.connecting import connect
 from runstream.server import serve_recording
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.recording_reader import read_recording
 from runstream.sources.sse import SseSource
 from runstream.sources.websocket import WebSocketSource
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 from tests.support.http_peer import Exchange, http_serving
 
 

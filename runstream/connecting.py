@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from runstream.sources.sse import SseSource
 from runstream.sources.websocket import WebSocketSource
-from runstream.stream import RunStream
+from runstream.stream.run_stream import RunStream
 
 __all__ = ["connect"]
 

@@ -83,7 +83,7 @@ def test_runs_do_not_wait_for_each_other() -> None:
 def test_at_the_end_what_waits_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last state of a run is never lost, and no timer is left."""
     wakes: list[object] = []
-    module = sys.modules["runstream.conflate"]  # the package has the function under that name
+    module = sys.modules["runstream.conflation"]
     monkeypatch.setattr(module._Conflation, "_wake", lambda *_: wakes.append(_))
     scene = Scene((0.0, A(0)), (0.1, A(1)), (0.1, B(0)), (0.2, B(1)))
     scene.at(0.5, scene.subject.on_completed)
