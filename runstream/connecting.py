@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from runstream.sources.sse import SseSource
-from runstream.sources.websocket import WebSocketSource
+from runstream.sources.base import Source
 from runstream.stream.run_stream import RunStream
 
 __all__ = ["connect"]
@@ -55,5 +54,15 @@ def connect(url: str, **options: Any) -> RunStream:
             "connect() takes a ws://, wss://, http:// or https:// URL; other sources go to RunStream(source)"
         )
     stream = {name: options.pop(name) for name in _STREAM if name in options}
-    make = WebSocketSource if parts.scheme in ("ws", "wss") else SseSource
-    return RunStream(make(url, **options), **stream)
+    return RunStream(_source(parts.scheme, url, options), **stream)
+
+
+def _source(scheme: str, url: str, options: dict[str, Any]) -> Source:
+    # Only the transport that the URL asks for is loaded: websockets, or an HTTP client.
+    if scheme in ("ws", "wss"):
+        from runstream.sources.websocket import WebSocketSource
+
+        return WebSocketSource(url, **options)
+    from runstream.sources.sse import SseSource
+
+    return SseSource(url, **options)

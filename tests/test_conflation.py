@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import defaultdict
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from reactivex.scheduler import VirtualTimeScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 from reactivex.subject import Subject
 
-from runstream import RunState, RunStream, conflate, fold
+from runstream import RunState, RunStream, conflate, conflation, fold
 from runstream.testing import Conversation, script
 
 
@@ -83,8 +82,7 @@ def test_runs_do_not_wait_for_each_other() -> None:
 def test_at_the_end_what_waits_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last state of a run is never lost, and no timer is left."""
     wakes: list[object] = []
-    module = sys.modules["runstream.conflation"]
-    monkeypatch.setattr(module._Conflation, "_wake", lambda *_: wakes.append(_))
+    monkeypatch.setattr(conflation._Conflation, "_wake", lambda *_: wakes.append(_))
     scene = Scene((0.0, A(0)), (0.1, A(1)), (0.1, B(0)), (0.2, B(1)))
     scene.at(0.5, scene.subject.on_completed)
     assert scene.run() == [(0.0, A(0)), (0.1, B(0)), (0.5, A(1)), (0.5, B(1)), (0.5, "end")]

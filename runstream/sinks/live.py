@@ -9,13 +9,13 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import structlog
 from reactivex import Observable
 from reactivex import abc as rx_abc
 
 from runstream.core.limits import Stats
 from runstream.core.signals import SourceSignal
 from runstream.core.state import RunState
+from runstream.logs import LOG
 from runstream.sinks.board import NOTES, Board
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Display", "LiveView", "make_console"]
 
-_log = structlog.get_logger("runstream")
 
 _MANY: Final = 20
 """Of more runs than this that are open at the end, only a line each is left."""
@@ -138,7 +137,7 @@ class LiveView:
             subscription.dispose()
         self._display.abandon()
         with suppress(OSError):  # where logs go to what is gone, too
-            _log.error("live_view_failed", error=type(error).__name__)
+            LOG.error("live_view_failed", error=type(error).__name__)
 
 
 class Display:

@@ -8,11 +8,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
-import structlog
 from reactivex import Observable
 from reactivex import abc as rx_abc
 
 from runstream.core.signals import SIGNAL_TYPES, ArgumentsDelta, RunSignal, Signal, TextDelta
+from runstream.logs import LOG
 from runstream.sinks.records import log_record
 
 __all__ = ["log_signals"]
@@ -78,7 +78,7 @@ def log_signals(
 def _writer(logger: Any) -> Write:
     if isinstance(logger, logging.Logger | logging.LoggerAdapter):
         return _standard(logger)
-    log = logger if logger is not None else structlog.get_logger("runstream")
+    log = logger if logger is not None else LOG
 
     def write(level: str, event: str, fields: dict[str, Any]) -> None:
         getattr(log, level)(event, **fields)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal
 
-import structlog
 from msgspec.structs import replace
 
 from runstream.errors import RecordingError, SourceFailed
+from runstream.logs import LOG
 from runstream.raw import ConnectionEvent, RawEvent
 from runstream.sources.adapters import Adaptable, adapt
 from runstream.sources.base import Inlet, RawItem
@@ -19,8 +19,6 @@ from runstream.sources.recording_reader import RecordingFormat
 from runstream.sources.recording_writer import RecordingWriter, Redact, require_format
 
 __all__ = ["RecordedSource", "record"]
-
-_log = structlog.get_logger("runstream")
 
 
 def record(
@@ -129,7 +127,7 @@ class RecordedSource:
         if self.error is None:
             self.error = error
             if not self._fails:
-                _log.error("recording_failed", source=self.name, path=error.path, reason=error.reason)
+                LOG.error("recording_failed", source=self.name, path=error.path, reason=error.reason)
         return self._fails
 
     def _check(self) -> None:

@@ -7,13 +7,13 @@ import time
 from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Iterator
 from typing import Any, Final
 
-import structlog
 from reactivex import abc
 from reactivex.disposable import Disposable
 
 from runstream.core.signals import ActionRequired
 from runstream.core.state import RunState
 from runstream.errors import SlowConsumer
+from runstream.logs import LOG
 from runstream.raw import RawEvent
 from runstream.sources.base import Source
 from runstream.sources.ranges import require_counts
@@ -32,7 +32,6 @@ from runstream.stream.subscribers import Holds, StreamIterator, Worker
 
 __all__ = ["Doors"]
 
-_log = structlog.get_logger("runstream")
 
 _LAST_CALL: Final = 1.0  # seconds that cancelled tasks have at least to clean up
 
@@ -193,7 +192,7 @@ class Doors:
             seconds = max(deadline - time.monotonic(), _LAST_CALL)
             _, left = await asyncio.wait(left, timeout=seconds)
         if left:
-            _log.error("close_timed_out", tasks=sorted(task.get_name() for task in left))
+            LOG.error("close_timed_out", tasks=sorted(task.get_name() for task in left))
 
     def returned(self, signal: Any, outcome: object) -> None:
         """Attach what a handler of ActionRequired returned, if it is a source; anything else is ignored."""

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Literal
 
-import structlog
+from runstream.logs import LOG
 
 __all__ = ["GUARDED", "SLOW_SECONDS", "Failures", "caller", "run_id_of", "where"]
 
-_log = structlog.get_logger("runstream")
 
 GUARDED: Final = (Exception, asyncio.CancelledError)
 """What is caught of a subscriber: also the result of a cancelled future, which must not cancel the source."""
@@ -55,7 +54,7 @@ class Failures:
                 error = RuntimeError(f"{type(error).__name__} in {subscriber}").with_traceback(error.__traceback__)
             self._raise(error)
             return
-        _log.error(
+        LOG.error(
             "subscriber_failed",
             run_id=run_id_of(value),
             channel=channel,
@@ -67,13 +66,13 @@ class Failures:
     def ended(self, channel: str, subscriber: str, error: Exception, *, buffered: int) -> None:
         """A subscriber was ended because it was too slow."""
         self.count += 1
-        _log.error("slow_consumer", channel=channel, subscriber=subscriber, reason=str(error), buffered=buffered)
+        LOG.error("slow_consumer", channel=channel, subscriber=subscriber, reason=str(error), buffered=buffered)
         if self.mode == "raise":
             self._raise(error)
 
     def slow(self, channel: str, subscriber: str, value: object, seconds: float) -> None:
         """A subscriber blocked the loop."""
-        _log.warning(
+        LOG.warning(
             "slow_subscriber",
             run_id=run_id_of(value),
             channel=channel,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-import structlog
+from runstream.logs import LOG
 
 __all__ = ["LoopMonitor"]
 
-_log = structlog.get_logger("runstream")
 
 STALL_SECONDS: Final = 1.0
 """A loop that comes later than this to what is due is logged."""
@@ -54,5 +53,5 @@ class LoopMonitor:
         late = loop.time() - due
         if late > self._threshold:
             self.count += 1
-            _log.warning("loop_stalled", seconds=round(late, 3))
+            LOG.warning("loop_stalled", seconds=round(late, 3))
         self._arm(loop)

@@ -7,13 +7,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-import structlog
-
 from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
 from runstream.engine import Engine
 from runstream.errors import SourceFailed
 from runstream.intake import Intake
+from runstream.logs import LOG
 from runstream.sources.base import Source
 from runstream.sources.ranges import require_counts
 from runstream.stream.buffers import Gate
@@ -24,7 +23,6 @@ from runstream.stream.waiting import End, Key, key_of
 
 __all__ = ["Pump"]
 
-_log = structlog.get_logger("runstream")
 
 _GRACE: Final = 5  # turns of the loop between the last source's end and the stream's
 _NAMES: Final = 10_000  # names of sources remembered, to tell a second one of that name apart
@@ -190,7 +188,7 @@ class Pump:
         if self._reading >= self.max_connections:
             if not self._told_waiting:  # once: the counts say the rest
                 self._told_waiting = True
-                _log.warning("sources_wait", source=handle.name, max_connections=self.max_connections)
+                LOG.warning("sources_wait", source=handle.name, max_connections=self.max_connections)
             self._queue[handle] = None
             return
         self._reading += 1
@@ -230,7 +228,7 @@ class Pump:
         if not isinstance(failure, SourceFailed):
             failure = SourceFailed(f"{type(error).__name__} in the source")  # its own words may hold secrets
             failure.__cause__ = error
-        _log.error(
+        LOG.error(
             "source_failed",
             source=handle.name,
             scope=handle.scope,

@@ -8,13 +8,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import structlog
 from msgspec import Struct
 
 from runstream.core.registry import RunRecord
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine import Engine
+from runstream.logs import LOG
 from runstream.raw import RawEvent
 from runstream.sources.answers import Answer, Snapshot, read_answer
 from runstream.sources.calling import Caller, trouble
@@ -26,7 +26,6 @@ from runstream.stream.waiting import Key, key_of
 
 __all__ = ["Repair", "Repairs", "usable"]
 
-_log = structlog.get_logger("runstream")
 
 _REMEMBERED = 4_096  # runs whose last fetch is remembered, before those of long ago are swept out
 
@@ -153,7 +152,7 @@ class Repairs:
 
     def _failed(self, key: Key, why: str, reason: str, attempts: int = 1) -> None:
         self._engine.counts.failed_repairs += 1
-        _log.warning("repair_failed", run_id=key[1], scope=key[0], why=why, reason=reason, attempts=attempts)
+        LOG.warning("repair_failed", run_id=key[1], scope=key[0], why=why, reason=reason, attempts=attempts)
 
     async def _work(self, key: Key, why: str) -> None:
         assert self._repair is not None
@@ -202,7 +201,7 @@ class Repairs:
         if not self._gate.open:
             await self._gate.wait()
         self._pump.turns.run(self._take_in, record, intake, answer)
-        _log.info("repaired", run_id=key[1], scope=key[0], why=why, status=record.state.status.value)
+        LOG.info("repaired", run_id=key[1], scope=key[0], why=why, status=record.state.status.value)
 
     async def _ask(self, caller: Caller, record: RunRecord) -> Answer:
         assert self._repair is not None

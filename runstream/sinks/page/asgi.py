@@ -8,8 +8,7 @@ from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
-import structlog
-
+from runstream.logs import LOG
 from runstream.sinks.page.access import Access
 from runstream.sinks.page.assets import HEADERS, SOCKET, asset
 from runstream.sinks.page.feed import PageFeed
@@ -17,7 +16,6 @@ from runstream.stream.run_stream import RunStream
 
 __all__ = ["PageApp"]
 
-_log = structlog.get_logger("runstream")
 
 _Message: TypeAlias = MutableMapping[str, Any]
 _Receive: TypeAlias = Callable[[], Awaitable[_Message]]
@@ -104,7 +102,7 @@ class PageApp:
         if left:
             return  # whatever a last send has met
         if isinstance(result, TimeoutError):
-            _log.warning("page_client_dropped", reason=f"it read nothing for {self._send_timeout:g} s")
+            LOG.warning("page_client_dropped", reason=f"it read nothing for {self._send_timeout:g} s")
         elif isinstance(result, OSError):  # how a server says that the client has left (ASGI 2.4)
             return
         elif isinstance(result, BaseException):

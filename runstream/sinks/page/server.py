@@ -9,13 +9,13 @@ from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
 from typing import Any, Final
 
-import structlog
 from msgspec import Struct
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from runstream.logs import LOG
 from runstream.server import address_of, read_away, stop
 from runstream.sinks.page.access import Access, is_loopback
 from runstream.sinks.page.assets import HEADERS, SOCKET, asset
@@ -24,7 +24,6 @@ from runstream.stream.run_stream import RunStream
 
 __all__ = ["PageServer", "serve_page"]
 
-_log = structlog.get_logger("runstream")
 
 _MAX_RECEIVED: Final = 1024  # bytes of a message; the page sends none
 _CLOSE: Final = 1.0  # seconds for the closing handshake
@@ -84,7 +83,7 @@ async def serve_page(
     feed = stream if isinstance(stream, PageFeed) else PageFeed(stream)
     clients: set[ServerConnection] = set()
     if not is_loopback(host):
-        _log.warning("page_exposed", host=host, reason="whoever can reach this address can read the runs")
+        LOG.warning("page_exposed", host=host, reason="whoever can reach this address can read the runs")
 
     def answer(_: ServerConnection, request: Request) -> Response | None:
         return _answer(request, access, full=len(clients) >= max_clients)
@@ -133,10 +132,10 @@ async def _relay(connection: ServerConnection, feed: PageFeed, send_timeout: flo
             case None | asyncio.CancelledError() | ConnectionClosed():
                 pass
             case TimeoutError():
-                _log.warning("page_client_dropped", reason=f"it read nothing for {send_timeout:g} s")
+                LOG.warning("page_client_dropped", reason=f"it read nothing for {send_timeout:g} s")
                 connection.transport.abort()
             case BaseException():
-                _log.error("page_client_failed", error=type(result).__name__)
+                LOG.error("page_client_failed", error=type(result).__name__)
 
 
 async def _send(connection: ServerConnection, feed: PageFeed, send_timeout: float) -> None:

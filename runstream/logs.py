@@ -1,0 +1,27 @@
+"""The logger of the library's own lines: what went wrong and was survived."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final
+
+__all__ = ["LOG"]
+
+
+@cache
+def _logger() -> Any:
+    # structlog is loaded with the first line, not with the stream: it takes a third of what loading a stream takes (for
+    # its colours it loads rich, where that is installed), and a stream that goes well never writes a line.
+    import structlog
+
+    return structlog.get_logger("runstream")
+
+
+class _Log:
+    """Levels as methods: ``LOG.warning("sources_wait", source="gateway")`` writes to structlog's ``"runstream"``."""
+
+    def __getattr__(self, level: str) -> Any:
+        return getattr(_logger(), level)
+
+
+LOG: Final = _Log()
