@@ -17,6 +17,10 @@ T = TypeVar("T")
 Policy: TypeAlias = Literal["wait", "latest", "error"]
 
 
+def _nothing() -> None:
+    pass
+
+
 class Buffer(Generic[T]):
     """What waits for one consumer.
 
@@ -107,10 +111,12 @@ class Gate:
 
     Attributes:
         full: The buffers that hold them, and since when.
+        on_hold: Called when a buffer is full: whoever feeds is to stop.
     """
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
+        self.on_hold: Callable[[], None] = _nothing
         self.full: dict[Buffer[Any], float] = {}
         self._changed: asyncio.Event | None = None
 
@@ -119,6 +125,7 @@ class Gate:
         it grow for ever.
         """
         since = self.full.setdefault(buffer, monotonic())
+        self.on_hold()
         if monotonic() - since > self.timeout:
             self._expire(buffer)
 

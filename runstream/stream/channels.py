@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from runstream.core.signals import Signal
@@ -18,6 +18,10 @@ from runstream.stream.waiters import Waiters
 __all__ = ["Channels"]
 
 
+def _nothing() -> None:
+    pass
+
+
 class Channels:
     """Events, states, signals and rejects, from an engine to their hubs.
 
@@ -25,9 +29,12 @@ class Channels:
         engine: What gives them.
         failures: Where exceptions of subscribers go.
         waiters: Told every signal before the subscribers, listened to or not: what is true has to be known.
+        on_rewire: Called when the engine is to build something else than before: it looks once a batch.
     """
 
-    def __init__(self, engine: Engine, failures: Failures, waiters: Waiters) -> None:
+    def __init__(
+        self, engine: Engine, failures: Failures, waiters: Waiters, on_rewire: Callable[[], None] = _nothing
+    ) -> None:
         self.events: Hub[Event] = Hub("events", failures=failures, on_change=self.rewire)
         self.runs: Hub[RunState] = Hub(
             "runs", failures=failures, on_change=self.rewire, replay=self._held, over=self._over
@@ -38,6 +45,7 @@ class Channels:
         self._endings = Endings(engine, (self.runs, self.signals))
         self._engine = engine
         self._waiters = waiters
+        self._on_rewire = on_rewire
         self._awaits_progress = False
         self._offer = waiters.offer
         self._push = self.signals.push
@@ -48,6 +56,7 @@ class Channels:
     def rewire(self) -> None:
         """Have the engine build what somebody listens to, and no more."""
         engine = self._engine
+        self._push = self.signals.push
         engine.on_event = self.events.push if len(self.events) else None
         engine.on_state = self.runs.push if len(self.runs) else None
         engine.on_reject = self.rejects.push if len(self.rejects) else None
@@ -55,6 +64,7 @@ class Channels:
         engine.progress = self._awaits_progress or self.signals.progress
         if engine.progress and not self._awaits_progress:
             engine.on_progress = self._push  # what `_signal` comes to for progress, without its call
+        self._on_rewire()
 
     def complete(self) -> None:
         """End all channels."""

@@ -13,8 +13,9 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
+from reactivex.observer import AutoDetachObserver
 
-from runstream.stream.audience import Audience, Subscriber, name_of
+from runstream.stream.audience import Audience, Subscriber
 from runstream.stream.failures import GUARDED, SLOW_SECONDS, Failures
 
 __all__ = ["Hub", "OnSubscriberError", "RunKey"]
@@ -65,6 +66,10 @@ class Hub(Generic[T]):
         replay: Gives the values that a new observer gets first: those of one run, or (``None``) of all.
         over: Tells whether nothing more is to come of a run.
         on_change: Called when the number of observers has changed.
+
+    Attributes:
+        push: Gives a value to every observer; ignored after the end. It is another one after each ``on_change``,
+            the shortest for whoever listens then; one that was kept still does what the newest does.
     """
 
     def __init__(
@@ -88,6 +93,7 @@ class Hub(Generic[T]):
         self._dispatching = False
         self._closing = False
         self._end: _End | None = None
+        self.push: Callable[[T], None] = self._push
 
     def __len__(self) -> int:
         return len(self._audience)
@@ -96,34 +102,6 @@ class Hub(Generic[T]):
     def progress(self) -> bool:
         """Whether any observer wants every growth of a text."""
         return self._audience.progress > 0
-
-    def push(self, value: T) -> None:
-        """Give a value to every observer; ignored after the end."""
-        if self._dispatching or self._closing:
-            if not self._closing:
-                self._queue.append(value)
-            return
-        self._dispatching = True
-        try:
-            # `_deliver` in place: this is the path of every value, and a call costs as much as the rest of it.
-            audience = self._audience
-            before = monotonic()
-            for subscriber in audience.of(value) if audience.by_run else audience.everybody:
-                if subscriber.active:
-                    try:
-                        subscriber.on_next(value)
-                    except GUARDED as error:
-                        self.failures.report(self.channel, subscriber.name, value, error)
-                    after = monotonic()
-                    if after - before > SLOW_SECONDS:
-                        self.failures.slow(self.channel, subscriber.name, value, after - before)
-                    before = after
-            if self._queue:
-                self._drain()
-        finally:
-            self._dispatching = False
-        if self.failures.held:
-            raise self.failures.held.pop(0)
 
     def complete(self) -> None:
         """End the channel after what was pushed so far."""
@@ -159,7 +137,7 @@ class Hub(Generic[T]):
                 self._give_end(subscriber, self._end or _End(None))
                 return Disposable()
             self._audience.add(subscriber)
-            self._on_change()
+            self._changed()
             if not nested:
                 self._drain()
         finally:
@@ -177,23 +155,80 @@ class Hub(Generic[T]):
     def _subscribe(
         self, observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None, run: RunKey | None = None
     ) -> abc.DisposableBase:
-        name = name_of(getattr(observer, "_on_next", observer))
+        # What is left of Rx's own observer for a value is to look whether it was disposed, which `active` says here.
+        take = observer._on_next if type(observer) is AutoDetachObserver else observer.on_next
         scope, run_id = run or (None, None)
-        return self.connect(
-            Subscriber(
-                observer.on_next, observer.on_completed, observer.on_error, name=name, run_id=run_id, scope=scope
-            )
-        )
+        return self.connect(Subscriber(take, observer.on_completed, observer.on_error, run_id=run_id, scope=scope))
 
     def _remove(self, subscriber: Subscriber[T]) -> None:
         subscriber.active = False
         if self._audience.remove(subscriber):
-            self._on_change()
+            self._changed()
+
+    def _changed(self) -> None:
+        everybody, by_run = self._audience.everybody, self._audience.by_run
+        self.push = self._push_to(everybody[0]) if len(everybody) == 1 and not by_run else self._push
+        self._on_change()
+
+    def _push(self, value: T) -> None:
+        """`push`, whoever listens."""
+        if self._dispatching or self._closing:
+            if not self._closing:
+                self._queue.append(value)
+            return
+        self._dispatching = True
+        try:
+            self._deliver(value)
+            if self._queue:
+                self._drain()
+        finally:
+            self._dispatching = False
+        if self.failures.held:
+            raise self.failures.held.pop(0)
+
+    def _push_to(self, subscriber: Subscriber[T]) -> Callable[[T], None]:
+        """`push` for a single observer, who takes everything: on the path of every value the general way costs more
+        than its function does. As a closure it need look little up.
+        """
+        failures, queue, take = self.failures, self._queue, subscriber.on_next
+        held = failures.held
+
+        def push(value: T) -> None:
+            if self._dispatching or self.push is not push:
+                self._push(value)
+                return
+            self._dispatching = True
+            before = monotonic()
+            try:
+                take(value)
+            except GUARDED as error:
+                failures.report(self.channel, subscriber.name, value, error)
+            finally:
+                self._dispatching = False
+            seconds = monotonic() - before
+            if seconds > SLOW_SECONDS:
+                failures.slow(self.channel, subscriber.name, value, seconds)
+            if queue:
+                self._settle()
+            if held:
+                raise held.pop(0)
+
+        return push
 
     def _deliver(self, value: T) -> None:
-        for subscriber in self._audience.of(value):
+        # `_give` in place: a call for each would cost as much as the rest of it.
+        audience = self._audience
+        before = monotonic()
+        for subscriber in audience.of(value) if audience.by_run else audience.everybody:
             if subscriber.active:
-                self._give(subscriber, value)
+                try:
+                    subscriber.on_next(value)
+                except GUARDED as error:
+                    self.failures.report(self.channel, subscriber.name, value, error)
+                after = monotonic()
+                if after - before > SLOW_SECONDS:
+                    self.failures.slow(self.channel, subscriber.name, value, after - before)
+                before = after
 
     def _give(self, subscriber: Subscriber[T], value: T) -> None:
         before = monotonic()
@@ -217,6 +252,7 @@ class Hub(Generic[T]):
         if self._closing:
             return
         self._closing = True
+        self.push = self._push
         self._queue.append(end)
         self._settle()
 
@@ -237,7 +273,7 @@ class Hub(Generic[T]):
         for subscriber in gone:
             if subscriber.active:
                 self._give_end(subscriber, end)
-        self._on_change()
+        self._changed()
 
     def _give_end(self, subscriber: Subscriber[T], end: _End) -> None:
         subscriber.active = False

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
+from operator import length_hint
 from typing import Any, Final
 
-from runstream.engine import Engine
 from runstream.intake import Intake
 from runstream.sources.base import RawItem
 from runstream.stream.buffers import Gate
@@ -20,18 +20,29 @@ _ASKED: Final = 16  # what counts as much: of a source that feeds one by one nob
 
 
 class Turns:
-    """Runs calls into the engine one after another, those made from inside a callback too."""
+    """Runs calls into the engine one after another, those made from inside a callback too.
 
-    __slots__ = ("busy", "queue")
+    Attributes:
+        busy: Whether a call goes on.
+        queue: Calls that wait for their turn.
+        interrupted: Whether what takes many items is to end with the one that it is at.
+    """
+
+    __slots__ = ("_batch", "_rest", "busy", "interrupted", "queue")
 
     def __init__(self) -> None:
         self.busy = False
+        self.interrupted = False
         self.queue: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._batch: list[Any] = []
+        self._rest: Iterator[Any] = iter(())
 
     def run(self, call: Callable[..., None], *args: Any) -> None:
         """Make the call now, or in its turn if one is going on."""
         self.queue.append((call, args))
-        if not self.busy:
+        if self.busy:
+            self.interrupt()
+        else:
             self.drain()
 
     def drain(self) -> None:
@@ -44,14 +55,38 @@ class Turns:
         finally:
             self.busy = False
 
+    def take(self, call: Callable[[Iterable[Any]], None], items: Iterable[Any]) -> None:
+        """Make a call that takes many items, now; of a list it leaves what it was kept from taking by `interrupt`,
+        which costs nothing an item; an iterator has to look at `interrupted` itself.
+        """
+        self.busy = True
+        self.interrupted = False
+        if isinstance(items, list):
+            self._batch, self._rest = items, iter(items)
+            items = self._rest
+        try:
+            call(items)
+        finally:
+            self._batch = []
+            self.busy = False
+            if self.queue:
+                self.drain()
+
+    def interrupt(self) -> None:
+        """Something has to be seen to before the next item is taken: a call that waits for its turn, a consumer that
+        is behind, the loop's turn, or a change of who listens, which says how the engine reads events.
+        """
+        self.interrupted = True
+        if self._batch:
+            del self._batch[len(self._batch) - length_hint(self._rest) :]
+
 
 class SourceInlet:
     """The :class:`~runstream.sources.base.Inlet` that the stream gives to one source."""
 
-    def __init__(self, engine: Engine, intake: Intake, turns: Turns, gate: Gate) -> None:
+    def __init__(self, intake: Intake, turns: Turns, gate: Gate) -> None:
         self.fed = False
         self.closed = False
-        self._engine = engine
         self._intake = intake
         self._feed = intake.feed
         self._feed_all = intake.feed_all
@@ -79,19 +114,34 @@ class SourceInlet:
 
     async def feed_all(self, items: Iterable[RawItem]) -> None:
         """Take many raw events through the whole pipeline; return when more input is welcome."""
-        turns, rest = self._turns, iter(items)
-        for item in rest:
+        if isinstance(items, list | tuple):
+            await self._feed_at_hand(items)
+        else:
+            await self._feed_as_it_comes(iter(items))
+
+    async def _feed_at_hand(self, items: Sequence[RawItem]) -> None:
+        turns, at = self._turns, 0
+        while at < len(items):
+            if turns.busy or self.closed:
+                self.feed(items[at])
+                at += 1
+                continue
+            self.fed = True
+            batch = list(items[at : at + (1 if self._full else max(1, _SPAN - self._span))])
+            turns.take(self._feed_all, batch)
+            at += len(batch)
+            self._span += len(batch)
+            if self._span >= _SPAN or self._full:
+                await self._welcome()
+
+    async def _feed_as_it_comes(self, items: Iterator[RawItem]) -> None:
+        turns = self._turns
+        for item in items:
             if turns.busy or self.closed:
                 self.feed(item)
                 continue
             self.fed = True
-            turns.busy = True
-            try:
-                self._feed_all(self._at_a_stretch(item, rest))
-            finally:
-                turns.busy = False
-                if turns.queue:
-                    turns.drain()
+            turns.take(self._feed_all, self._at_a_stretch(item, items))
             if self._span >= _SPAN or self._full:
                 await self._welcome()
 
@@ -104,17 +154,15 @@ class SourceInlet:
     def breathe(self) -> None:
         """Have the loop get its turn before the next event: something ends there, this source maybe."""
         self._span = _SPAN
+        self._turns.interrupt()
 
     def _at_a_stretch(self, first: RawItem, rest: Iterator[RawItem]) -> Iterator[RawItem]:
-        """Items, until something has to be seen to before the next one: a call that waits for its turn, a consumer
-        that is behind, the loop's turn, or a change of who listens to events, which says how the engine reads them.
-        """
-        engine, queue, full = self._engine, self._turns.queue, self._full
-        on_event = engine.on_event
+        """Items that are made as they are asked for: none is, while something is to be seen to before it is fed."""
+        turns, full = self._turns, self._full
         for item in chain((first,), rest):
             yield item
             self._span += 1
-            if self._span >= _SPAN or queue or full or engine.on_event is not on_event:
+            if turns.interrupted or full or self._span >= _SPAN:
                 return
 
     async def _welcome(self) -> None:

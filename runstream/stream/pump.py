@@ -53,6 +53,7 @@ class Pump:
         require_counts(max_connections=max_connections)
         self.max_connections = max_connections
         self.turns = Turns()
+        gate.on_hold = self.turns.interrupt
         self.live: dict[SourceHandle, None] = {}
         self.started = False
         self.ended = False
@@ -82,7 +83,7 @@ class Pump:
         dialect = self._dialect() if self._dialect is not None else None
         intake = self._engine.intake(self._unique(name), scope=scope, dialect=dialect)
         intake.snapshots = getattr(source, "snapshots", False) is True
-        handle = SourceHandle(source, intake, SourceInlet(self._engine, intake, self.turns, self._gate), self)
+        handle = SourceHandle(source, intake, SourceInlet(intake, self.turns, self._gate), self)
         self.live[handle] = None
         if self.started:
             self._read(handle)

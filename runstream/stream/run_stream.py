@@ -109,7 +109,7 @@ class RunStream:
         self._care = Care(engine, self._pump, gate, self._waiters, watchdogs, scheduler)
         self._repairs = Repairs(engine, self._pump, gate, fetch_run)
         self._care.repair, self._care.fetching = self._repairs.repair, self._repairs.fetching
-        self._channels = Channels(engine, self._failures, self._waiters)
+        self._channels = Channels(engine, self._failures, self._waiters, self._pump.turns.interrupt)
         held = engine.limits.max_open_runs + engine.limits.max_finished_runs
         journal = engine.journal
         self._keeping = Keeping(engine, journal, self._waiters, self._end_with) if journal is not None else None
