@@ -5,7 +5,6 @@ No ``Subject``: one lets a raising observer reach the pusher, and takes a lock f
 
 from __future__ import annotations
 
-import inspect
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
@@ -13,10 +12,10 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
-from reactivex.observer import AutoDetachObserver
 
 from runstream.stream.audience import Audience, Subscriber
 from runstream.stream.failures import GUARDED, SLOW_SECONDS, Failures
+from runstream.stream.hub_observable import HubObservable, subscriber_of
 
 __all__ = ["Hub", "OnSubscriberError", "RunKey"]
 
@@ -39,16 +38,6 @@ class _End:
     def __init__(self, error: Exception | None, run: RunKey | None = None) -> None:
         self.error = error
         self.run = run
-
-
-class _HubObservable(Observable[T]):
-    """The Rx door, which refuses coroutine functions: Rx would call them and await nothing."""
-
-    def subscribe(self, on_next: Any = None, on_error: Any = None, on_completed: Any = None, **kw: Any) -> Any:
-        for callback in (on_next, getattr(on_next, "on_next", None), on_error, on_completed):
-            if inspect.iscoroutinefunction(callback):
-                raise TypeError("an Observable can't await: subscribe a coroutine function by RunStream.on")
-        return super().subscribe(on_next, on_error, on_completed, **kw)
 
 
 class Hub(Generic[T]):
@@ -84,7 +73,7 @@ class Hub(Generic[T]):
     ) -> None:
         self.channel = channel
         self.failures = failures or Failures(on_subscriber_error)
-        self.observable: Observable[T] = _HubObservable(self._subscribe)
+        self.observable = self._observable()
         self._replay = replay
         self._over = over
         self._on_change = on_change or _nothing
@@ -146,19 +135,13 @@ class Hub(Generic[T]):
 
     def of_run(self, run: RunKey) -> Observable[T]:
         """The values of one run; it completes when nothing more is to come of the run."""
+        return self._observable(*run)
 
+    def _observable(self, scope: str | None = None, run_id: str | None = None) -> Observable[T]:
         def subscribe(observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-            return self._subscribe(observer, run=run)
+            return self.connect(subscriber_of(observer, scope, run_id))
 
-        return _HubObservable(subscribe)
-
-    def _subscribe(
-        self, observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None, run: RunKey | None = None
-    ) -> abc.DisposableBase:
-        # What is left of Rx's own observer for a value is to look whether it was disposed, which `active` says here.
-        take = observer._on_next if type(observer) is AutoDetachObserver else observer.on_next
-        scope, run_id = run or (None, None)
-        return self.connect(Subscriber(take, observer.on_completed, observer.on_error, run_id=run_id, scope=scope))
+        return HubObservable(subscribe)
 
     def _remove(self, subscriber: Subscriber[T]) -> None:
         subscriber.active = False
@@ -178,7 +161,19 @@ class Hub(Generic[T]):
             return
         self._dispatching = True
         try:
-            self._deliver(value)
+            # `_deliver` in place: a call costs as much as the rest of it.
+            audience = self._audience
+            before = monotonic()
+            for subscriber in audience.of(value) if audience.by_run else audience.everybody:
+                if subscriber.active:
+                    try:
+                        subscriber.on_next(value)
+                    except GUARDED as error:
+                        self.failures.report(self.channel, subscriber.name, value, error)
+                    after = monotonic()
+                    if after - before > SLOW_SECONDS:
+                        self.failures.slow(self.channel, subscriber.name, value, after - before)
+                    before = after
             if self._queue:
                 self._drain()
         finally:
@@ -216,19 +211,9 @@ class Hub(Generic[T]):
         return push
 
     def _deliver(self, value: T) -> None:
-        # `_give` in place: a call for each would cost as much as the rest of it.
-        audience = self._audience
-        before = monotonic()
-        for subscriber in audience.of(value) if audience.by_run else audience.everybody:
+        for subscriber in self._audience.of(value):
             if subscriber.active:
-                try:
-                    subscriber.on_next(value)
-                except GUARDED as error:
-                    self.failures.report(self.channel, subscriber.name, value, error)
-                after = monotonic()
-                if after - before > SLOW_SECONDS:
-                    self.failures.slow(self.channel, subscriber.name, value, after - before)
-                before = after
+                self._give(subscriber, value)
 
     def _give(self, subscriber: Subscriber[T], value: T) -> None:
         before = monotonic()

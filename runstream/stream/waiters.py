@@ -58,14 +58,15 @@ class Waiters:
 
     def offer(self, signal: Any) -> None:
         """A signal came: remember it if it is the run's own, and tell those who wait."""
-        kind = type(signal)
-        if kind not in PROGRESS and hasattr(signal, "run_id"):
-            self._remember(signal)
+        run_id = getattr(signal, "run_id", None)
+        if run_id is not None and type(signal) not in PROGRESS:
+            self._remember(signal, run_id)
         by_run = self._by_run
         for waiter in tuple(by_run[None]):
             waiter.offer(signal)
-        for waiter in tuple(by_run.get(getattr(signal, "run_id", None) or "", ())):
-            waiter.offer(signal)
+        if run_id in by_run and run_id is not None:
+            for waiter in tuple(by_run[run_id]):
+                waiter.offer(signal)
 
     def end(self, end: End) -> None:
         """The stream has ended."""
@@ -162,19 +163,20 @@ class Waiters:
             del self._by_run[waiter.run_id]
         self._progress -= waiter.progress
 
-    def _remember(self, signal: Any) -> None:
-        scopes = self._latest.get(signal.run_id)
+    def _remember(self, signal: Any, run_id: str) -> None:
+        scopes = self._latest.get(run_id)
         if scopes is None:
             if len(self._latest) >= self._prune_at:
                 self._prune()
-            scopes = self._latest[signal.run_id] = {}
+            scopes = self._latest[run_id] = {}
+        kind = type(signal)
         kinds = scopes.setdefault(signal.scope, {})
-        if kinds.keys() & _PASSING and type(signal) not in _PASSING:
-            for kind in _PASSING:  # the run was heard of again
-                kinds.pop(kind, None)
-        if type(signal) in RUN_LEVEL:
-            kinds.pop(type(signal), None)  # so that the order is that of observation
-            kinds[type(signal)] = signal
+        if not (kinds.keys().isdisjoint(_PASSING) or kind in _PASSING):
+            for passing in _PASSING:  # the run was heard of again
+                kinds.pop(passing, None)
+        if kind in RUN_LEVEL:
+            kinds.pop(kind, None)  # so that the order is that of observation
+            kinds[kind] = signal
 
     def _prune(self) -> None:
         """Forget what the engine has forgotten; in proportion, so that it costs nothing a run."""

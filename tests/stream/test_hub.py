@@ -114,6 +114,23 @@ def test_a_direct_subscriber_disposed_by_another_gets_nothing_more() -> None:
     assert victim == []
 
 
+def test_a_way_in_that_was_kept_leads_to_whoever_listens_now() -> None:
+    """There is a shorter one for a single observer."""
+    hub: Hub[int] = Hub("numbers")
+    seen: list[int] = []
+    ways = [hub.push]
+    leaving = hub.observable.subscribe(seen.append)
+    ways.append(hub.push)
+    ways[0](1)
+    leaving.dispose()
+    hub.push(2)
+    ways[1](3)
+    later = listen(hub)
+    ways[1](4)
+    ways[0](5)
+    assert (seen, later) == ([1], [4, 5])
+
+
 def test_take_ends_its_own_subscription() -> None:
     hub: Hub[int] = Hub("numbers")
     seen: list[int] = []
@@ -285,6 +302,64 @@ def test_a_keyboard_interrupt_passes_and_leaves_the_hub_usable() -> None:
         hub.push(1)
     hub.push(2)
     assert seen == [1, 2]
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_an_interrupted_observer_gets_the_next_value(others: int) -> None:
+    """Alone, it has a way of its own."""
+    hub: Hub[int] = Hub("numbers")
+    seen: list[int] = []
+
+    def interrupts(value: int) -> None:
+        seen.append(value)
+        if value == 1:
+            hub.push(2)
+            raise KeyboardInterrupt
+
+    hub.observable.subscribe(interrupts)
+    for _ in range(others):
+        listen(hub)
+    with pytest.raises(KeyboardInterrupt):
+        hub.push(1)
+    hub.push(3)
+    assert seen == [1, 3, 2]
+
+
+def test_an_end_that_is_interrupted_is_an_end() -> None:
+    hub: Hub[int] = Hub("numbers")
+    seen: list[int] = []
+
+    def interrupts() -> None:
+        raise KeyboardInterrupt
+
+    hub.observable.subscribe(seen.append, on_completed=interrupts)
+    with pytest.raises(KeyboardInterrupt):
+        hub.complete()
+    hub.push(1)
+    assert seen == []
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_whoever_blocks_is_named_each_time_and_nobody_else(others: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once or again, alone or among others; who took what was pushed from inside is told apart."""
+    monkeypatch.setattr("runstream.stream.hub.SLOW_SECONDS", 0.02)
+    hub: Hub[Value] = Hub("runs")
+
+    def blocks(value: Value) -> None:
+        if value.run_id == "first":
+            hub.push(Value("from inside"))
+        if value.run_id != "quick":
+            time.sleep(0.03)
+
+    hub.observable.subscribe(blocks)
+    for _ in range(others):
+        listen(hub)
+    with capture_logs() as logs:
+        for run_id in ("quick", "first", "quick", "again", "quick"):
+            hub.push(Value(run_id))
+            time.sleep(0.03)  # what passes between two values is nobody's fault
+    assert [log["run_id"] for log in logs] == ["first", "from inside", "again"]
+    assert all("blocks" in log["subscriber"] and log["seconds"] >= 0.03 for log in logs)
 
 
 def test_merging_hubs_with_rx_completes_when_all_do() -> None:

@@ -13,10 +13,14 @@ from hypothesis import strategies as st
 
 from runstream import MemoryStore, RunStream, Signal
 from runstream.core.signals import MessageCreated, RunCompleted, RunCreated, SourceEnded, TextDelta
+from runstream.engine import Engine
 from runstream.errors import IncompleteStream
 from runstream.events import Event
 from runstream.raw import RawEvent
 from runstream.sources.base import Inlet, RawItem
+from runstream.stream.buffers import Gate
+from runstream.stream.inlet import SourceInlet, Turns
+from runstream.stream.queueing import QueueBuffer
 from runstream.testing import Conversation, script
 
 WORDS = [f"w{n} " for n in range(40)]
@@ -170,6 +174,83 @@ async def test_a_consumer_that_must_not_lose_anything_holds_the_rest_of_a_batch(
             await asyncio.sleep(0)
     assert count == len(items) > 800
     assert max(ahead) <= 8
+
+
+@pytest.mark.parametrize("made", [list, tuple, iter])
+async def test_whatever_is_fed_stops_at_the_very_event_that_fills_a_buffer(made: Callable[[Any], Any]) -> None:
+    """A list that is at hand is taken without a look at each of its items."""
+    items = runs(2)
+    taken: list[Event] = []
+    most = 0
+    async with asyncio.timeout(30), RunStream(at_once(made(items)), buffer=4) as stream:
+        count = 0
+        stream.events.subscribe(taken.append)
+        async for _ in stream.iter("events"):
+            count += 1
+            most = max(most, len(taken) - count)
+            await asyncio.sleep(0)
+    assert (len(taken), count) == (len(items), len(items))
+    assert most <= 4
+
+
+@pytest.mark.parametrize("made", [list, iter])
+async def test_a_source_that_is_removed_from_inside_says_nothing_more(made: Callable[[Any], Any]) -> None:
+    log: list[str] = []
+    async with asyncio.timeout(20), RunStream() as stream:
+        source = stream.attach(at_once(made(runs(3))))
+
+        def hear(signal: Signal) -> None:
+            log.append(signal.type)
+            if isinstance(signal, TextDelta):
+                source.remove()
+
+        stream.signals.subscribe(hear)
+        with pytest.raises(IncompleteStream):
+            await stream.results()
+    assert log.count("message.text") == 1
+    assert log[-1] == "source.ended"
+
+
+@pytest.mark.parametrize("made", [list, iter])
+async def test_a_consumer_that_is_behind_already_holds_after_one_event(made: Callable[[Any], Any]) -> None:
+    taken: list[RawItem] = []
+    engine = Engine()
+    intake = engine.intake("fed")
+    intake.feed_all = taken.extend  # type: ignore[assignment]
+    gate = Gate(60.0)
+    inlet = SourceInlet(intake, Turns(), gate)
+    behind: QueueBuffer[int] = QueueBuffer(1, gate)
+    behind.put(1)
+    feeding = asyncio.create_task(inlet.feed_all(made(runs())))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(taken) == 1
+    await behind.get()
+    async with asyncio.timeout(20):
+        await feeding
+    assert taken == runs()
+
+
+async def test_items_that_are_at_hand_are_left_as_they_are() -> None:
+    """Also where a batch is cut short, again and again, by what is asked for from inside."""
+    items = runs(2)
+    given = list(items)
+    states = 0
+
+    async with asyncio.timeout(20), RunStream(at_once(given)) as stream:
+
+        def subscribe_anew(signal: Signal) -> None:
+            stream.events.subscribe(lambda event: None).dispose()
+
+        def count(event: Event) -> None:
+            nonlocal states
+            states += 1
+
+        stream.signals.subscribe(subscribe_anew)
+        stream.events.subscribe(count)
+        await stream.results()
+    assert states == len(items)
+    assert given == items
 
 
 async def test_the_loop_gets_its_turns_while_many_are_fed() -> None:
