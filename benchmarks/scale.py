@@ -136,7 +136,8 @@ USES = (
     ("`from runstream import fold`", "from runstream import fold"),
     ("`RunStream` reached", "from runstream import RunStream"),
     ("`RunStream` and `WebSocketSource` reached", "from runstream import RunStream, WebSocketSource"),
-    ('a client made, `connect("ws://...")`', "from runstream import connect; connect('ws://gateway.example/runs')"),
+    ('a stream made, `connect("ws://...")`', "from runstream import connect; connect('ws://gateway.example/runs')"),
+    ('the same, `connect("https://...")`', "from runstream import connect; connect('https://gateway.example/runs')"),
 )
 MADE = "openai.OpenAI(api_key='none')"
 DEPENDENCIES = "import msgspec, reactivex, structlog, websockets.asyncio.client"
@@ -176,7 +177,7 @@ def import_rows(rounds: int) -> list[Row]:
         row("`import runstream` against `import openai`", "≤ 0.27", "import runstream", module),
         row("the four dependencies alone, against the same", "", DEPENDENCIES, module),
         *(row(f"{what}, against the same", "", code, module) for what, code in USES),
-        row(f"the last, against a client made (`{MADE}`)", "", USES[-1][1], made),
+        row(f"the last, against a client made (`{MADE}`)", "", USES[-1][1], made),  # both have an HTTP client then
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 import msgspec
@@ -99,6 +100,9 @@ class _Event(Struct, frozen=True, gc=False, tag_field="event"):
 
     def __repr__(self) -> str:
         return f"{type(self).__mro__[1].__name__}({self.event!r}, id={getattr(self.data, 'id', None)!r})"
+
+
+_Event.__annotations__.update(get_annotations(_Event, eval_str=True))  # as of WireStruct
 
 
 class ThreadEvent(_Event, frozen=True, gc=False):
