@@ -50,6 +50,18 @@ def test_the_core_is_compared_with_the_floor() -> None:
     assert "a fragment at 100,000 against 1,000 in one message, unread" in shown
 
 
+def test_what_a_first_use_costs_stands_beside_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The import alone would hide it: the rows run through, each with something measured."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    rows = importlib.import_module("scale").import_rows(1)
+    assert rows[0].what == "`import runstream` against `import openai`"
+    assert [row.target for row in rows] == ["≤ 0.27", *[""] * (len(rows) - 1)]
+    assert {"`from runstream import fold`", "`RunStream` and `WebSocketSource` reached"} <= {
+        row.what.split(",")[0] for row in rows
+    }
+    assert all(row.ratio.median > 0 for row in rows)
+
+
 def test_rows_say_whether_the_aim_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     pairing = importlib.import_module("pairing")
