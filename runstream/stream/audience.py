@@ -85,7 +85,11 @@ class Audience(Generic[T]):
         if group is None:
             return self.everybody
         scope = value.scope
-        return (*self.everybody, *(one for one in group if one.scope is None or one.scope == scope))
+        for one in group:
+            if one.scope is not None and one.scope != scope:
+                group = tuple(one for one in group if one.scope is None or one.scope == scope)
+                break
+        return self.everybody + group if self.everybody else group
 
     def add(self, subscriber: Subscriber[T]) -> None:
         """Add a subscriber."""

@@ -63,7 +63,7 @@ class Channels:
         self._awaits_progress = self._waiters.progress
         engine.progress = self._awaits_progress or self.signals.progress
         if engine.progress and not self._awaits_progress:
-            engine.on_progress = self._push  # what `_signal` comes to for progress, without its call
+            engine.on_progress = self.signals.push_progress  # all that `_signal` comes to for progress
         self._on_rewire()
 
     def complete(self) -> None:

@@ -29,6 +29,7 @@ class Failures:
 
     Attributes:
         count: How many there were.
+        holds: Whether exceptions are held, for whoever pushes to raise.
         held: Exceptions that are still to be raised.
         first: The first exception, in mode ``"raise"``.
         seen: Whether somebody got it.
@@ -41,6 +42,7 @@ class Failures:
             raise ValueError(f"on_subscriber_error is 'log' or 'raise', not {mode!r}")
         self.mode = mode
         self.count = 0
+        self.holds = mode == "raise" and notify is None
         self.held: list[Exception] = []
         self.first: Exception | None = None
         self.seen = False

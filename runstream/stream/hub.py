@@ -16,6 +16,7 @@ from reactivex.disposable import Disposable
 from runstream.stream.audience import Audience, Subscriber
 from runstream.stream.failures import GUARDED, SLOW_SECONDS, Failures
 from runstream.stream.hub_observable import HubObservable, subscriber_of
+from runstream.stream.ways import Way, way_to
 
 __all__ = ["Hub", "OnSubscriberError", "RunKey"]
 
@@ -59,6 +60,7 @@ class Hub(Generic[T]):
     Attributes:
         push: Gives a value to every observer; ignored after the end. It is another one after each ``on_change``,
             the shortest for whoever listens then; one that was kept still does what the newest does.
+        push_progress: Likewise, for the growth of a text: those who do not want it need not be given it.
     """
 
     def __init__(
@@ -83,6 +85,8 @@ class Hub(Generic[T]):
         self._closing = False
         self._end: _End | None = None
         self.push: Callable[[T], None] = self._push
+        self.push_progress: Callable[[T], None] = self._push
+        self._ways: list[Way] = []
 
     def __len__(self) -> int:
         return len(self._audience)
@@ -149,9 +153,22 @@ class Hub(Generic[T]):
             self._changed()
 
     def _changed(self) -> None:
-        everybody, by_run = self._audience.everybody, self._audience.by_run
-        self.push = self._push_to(everybody[0]) if len(everybody) == 1 and not by_run else self._push
+        self._retire()
+        everybody = self._audience.everybody
+        self.push = self._way_to(everybody)
+        self.push_progress = self._way_to(tuple(one for one in everybody if one.progress))
         self._on_change()
+
+    def _way_to(self, subscribers: tuple[Subscriber[T], ...]) -> Callable[[T], None]:
+        if self.failures.holds or not (subscribers or self._audience.by_run):
+            return self._push
+        way = way_to(self, subscribers, SLOW_SECONDS)
+        self._ways.append(way)
+        return way.push
+
+    def _retire(self) -> None:
+        while self._ways:
+            self._ways.pop().retire()
 
     def _push(self, value: T) -> None:
         """`push`, whoever listens."""
@@ -161,54 +178,13 @@ class Hub(Generic[T]):
             return
         self._dispatching = True
         try:
-            # `_deliver` in place: a call costs as much as the rest of it.
-            audience = self._audience
-            before = monotonic()
-            for subscriber in audience.of(value) if audience.by_run else audience.everybody:
-                if subscriber.active:
-                    try:
-                        subscriber.on_next(value)
-                    except GUARDED as error:
-                        self.failures.report(self.channel, subscriber.name, value, error)
-                    after = monotonic()
-                    if after - before > SLOW_SECONDS:
-                        self.failures.slow(self.channel, subscriber.name, value, after - before)
-                    before = after
+            self._deliver(value)
             if self._queue:
                 self._drain()
         finally:
             self._dispatching = False
         if self.failures.held:
             raise self.failures.held.pop(0)
-
-    def _push_to(self, subscriber: Subscriber[T]) -> Callable[[T], None]:
-        """`push` for a single observer, who takes everything: on the path of every value the general way costs more
-        than its function does. As a closure it need look little up.
-        """
-        failures, queue, take = self.failures, self._queue, subscriber.on_next
-        held = failures.held
-
-        def push(value: T) -> None:
-            if self._dispatching or self.push is not push:
-                self._push(value)
-                return
-            self._dispatching = True
-            before = monotonic()
-            try:
-                take(value)
-            except GUARDED as error:
-                failures.report(self.channel, subscriber.name, value, error)
-            finally:
-                self._dispatching = False
-            seconds = monotonic() - before
-            if seconds > SLOW_SECONDS:
-                failures.slow(self.channel, subscriber.name, value, seconds)
-            if queue:
-                self._settle()
-            if held:
-                raise held.pop(0)
-
-        return push
 
     def _deliver(self, value: T) -> None:
         for subscriber in self._audience.of(value):
@@ -237,7 +213,7 @@ class Hub(Generic[T]):
         if self._closing:
             return
         self._closing = True
-        self.push = self._push
+        self._retire()
         self._queue.append(end)
         self._settle()
 

@@ -82,6 +82,23 @@ def test_in_mode_raise_the_pusher_gets_the_exception_after_everyone_had_the_valu
     assert seen == [1]
 
 
+def test_in_mode_raise_the_exception_of_a_single_observer_reaches_the_pusher_too() -> None:
+    hub: Hub[int] = Hub("numbers", on_subscriber_error="raise")
+    seen: list[int] = []
+
+    def fails(value: int) -> None:
+        seen.append(value)
+        if value == 1:
+            hub.push(2)
+            raise ZeroDivisionError
+
+    hub.observable.subscribe(fails)
+    with pytest.raises(ZeroDivisionError):
+        hub.push(1)
+    hub.push(3)
+    assert seen == [1, 2, 3]
+
+
 def test_an_unknown_mode_is_refused() -> None:
     with pytest.raises(ValueError, match="log"):
         Hub("numbers", on_subscriber_error="ignore")  # type: ignore[arg-type]
@@ -129,6 +146,42 @@ def test_a_way_in_that_was_kept_leads_to_whoever_listens_now() -> None:
     ways[1](4)
     ways[0](5)
     assert (seen, later) == ([1], [4, 5])
+
+
+@pytest.mark.parametrize("wanting", [1, 2])
+@pytest.mark.parametrize("others", [0, 1])
+def test_progress_is_given_to_those_who_want_it(wanting: int, others: int) -> None:
+    """In its place among all the rest, what is pushed from inside too."""
+    hub: Hub[int] = Hub("numbers")
+    ends: list[int] = []
+    seen: list[list[int]] = [[] for _ in range(wanting)]
+
+    def on_next(value: int) -> None:
+        seen[0].append(value)
+        if value < 10:
+            hub.push_progress(value * 10)
+            hub.push(value * 10 + 1)
+
+    for take in (on_next, *(one.append for one in seen[1:])):
+        hub.connect(Subscriber(take))
+    for _ in range(others):
+        hub.connect(Subscriber(lambda value: ends.append(value) if value % 2 else None, progress=False))
+    hub.push_progress(2)
+    hub.push(3)
+    assert seen == [[2, 20, 21, 3, 30, 31]] * wanting
+    assert ends == [21, 3, 31] * others
+
+
+def test_progress_that_nobody_wants_is_given_to_nobody_who_would_mind() -> None:
+    hub: Hub[int] = Hub("numbers")
+    calls: list[int] = []
+    leaving = hub.connect(Subscriber(calls.append))
+    hub.connect(Subscriber(lambda _: calls.append(0), progress=False))
+    hub.push_progress(1)
+    assert calls == [1]
+    leaving.dispose()
+    hub.push(2)
+    assert calls == [1, 0]
 
 
 def test_take_ends_its_own_subscription() -> None:
