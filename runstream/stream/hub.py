@@ -87,6 +87,7 @@ class Hub(Generic[T]):
         self.push: Callable[[T], None] = self._push
         self.push_progress: Callable[[T], None] = self._push
         self._ways: list[Way] = []
+        self._audible: object = None  # whom the ways lead to
 
     def __len__(self) -> int:
         return len(self._audience)
@@ -153,10 +154,16 @@ class Hub(Generic[T]):
             self._changed()
 
     def _changed(self) -> None:
-        self._retire()
-        everybody = self._audience.everybody
-        self.push = self._way_to(everybody)
-        self.push_progress = self._way_to(tuple(one for one in everybody if one.progress))
+        audience = self._audience
+        everybody = audience.everybody
+        # Those of single runs are looked up for each value: as long as there are any, they may come and go.
+        audible = audience.by_run or everybody
+        if audible is not self._audible:
+            self._audible = audible
+            self._retire()
+            self.push = self.push_progress = self._way_to(everybody)
+            if audience.progress < len(audience):
+                self.push_progress = self._way_to(tuple(one for one in everybody if one.progress))
         self._on_change()
 
     def _way_to(self, subscribers: tuple[Subscriber[T], ...]) -> Callable[[T], None]:

@@ -107,7 +107,7 @@ def _to_some(
             hub._settle()
 
     def retire() -> None:
-        nonlocal subscribers, of
-        subscribers, of = (Subscriber(queue.append),), None
+        nonlocal subscribers
+        subscribers = (Subscriber(queue.append),)
 
     return Way(push, retire)

@@ -18,6 +18,7 @@ from runstream.stream.hub import Hub
 class Value:
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
+        self.scope = ""
 
 
 def listen(hub: Hub[Any]) -> list[Any]:
@@ -131,21 +132,32 @@ def test_a_direct_subscriber_disposed_by_another_gets_nothing_more() -> None:
     assert victim == []
 
 
-def test_a_way_in_that_was_kept_leads_to_whoever_listens_now() -> None:
-    """There is a shorter one for a single observer."""
-    hub: Hub[int] = Hub("numbers")
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_a_way_in_that_was_kept_leads_to_whoever_listens_now(others: int) -> None:
+    """There are shorter ones for a single observer, and for some."""
+    hub: Hub[Any] = Hub("values")
     seen: list[int] = []
     ways = [hub.push]
-    leaving = hub.observable.subscribe(seen.append)
+    leaving = [hub.observable.subscribe(seen.append)]
+    ways.append(hub.push)
+    leaving += [hub.observable.subscribe(lambda _: None) for _ in range(others)]
     ways.append(hub.push)
     ways[0](1)
-    leaving.dispose()
+    for one in leaving:
+        one.dispose()
     hub.push(2)
     ways[1](3)
     later = listen(hub)
-    ways[1](4)
-    ways[0](5)
-    assert (seen, later) == ([1], [4, 5])
+    for number, way in enumerate(ways):
+        way(number + 4)
+    of_run: list[Any] = []
+    hub.of_run(("", "run_1")).subscribe(of_run.append)
+    for way in ways:
+        way(Value("run_1"))
+    assert seen == [1]
+    assert later[:3] == [4, 5, 6]
+    assert later[3:] == of_run
+    assert len(of_run) == 3
 
 
 @pytest.mark.parametrize("wanting", [1, 2])
