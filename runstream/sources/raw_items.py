@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,8 @@ __all__ = ["RawInput", "dumped", "raw_item"]
 # What is taken for a raw event: one itself, or a JSON envelope as bytes, text or a mapping.
 RawInput: TypeAlias = RawItem | bytes | str | Mapping[str, Any]
 
+_ITEMS: Final = (RawEvent, Oversized, Malformed, ConnectionEvent)  # a union would be made anew for each item
+
 
 def raw_item(item: object) -> RawItem:
     """A raw event from one item; what can't be one becomes :class:`Malformed`, which the engine rejects.
@@ -25,7 +27,7 @@ def raw_item(item: object) -> RawItem:
     event stream as its clients give it: ``data`` is then bytes or JSON text. A number under ``at`` is its time of
     arrival in Unix seconds. An event object of a client library (see :func:`dumped`) is the mapping that it gives.
     """
-    if isinstance(item, RawEvent | Oversized | Malformed | ConnectionEvent):
+    if isinstance(item, _ITEMS):
         return item
     if isinstance(item, bytes):
         return RawEvent(data=item)

@@ -187,7 +187,8 @@ class LatestBuffer(Buffer[T]):
             self._items.popitem(last=False)
             self.conflated += 1
         self._items[key] = item
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
         return True
 
     def _take(self) -> T:

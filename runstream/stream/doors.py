@@ -140,10 +140,11 @@ class Doors:
         buffer = self._buffer(policy, ended, states=kind == "runs")
         holds = self._holds(_brings_source, self._gate.timeout) if kind == "signals" else Holds[Any]()
 
-        def take(item: Any) -> None:
-            if buffer.put(item):
+        def take_signal(item: Any) -> None:
+            if buffer.put(item) and type(item) not in PROGRESS:
                 holds.add(item)
 
+        take = take_signal if kind == "signals" else buffer.put
         self._buffers.add(buffer)
         scope, run_id = run or (None, None)
         subscription = self._hubs[kind].connect(

@@ -8,9 +8,10 @@ from typing import Any, Final, TypeVar
 
 from msgspec import structs
 
-from runstream.core.signals import ArgumentsDelta, TextDelta
+from runstream.core.signals import TextDelta
 from runstream.errors import SlowConsumer
 from runstream.stream.buffers import Buffer, Gate
+from runstream.stream.selection import PROGRESS
 
 __all__ = ["QueueBuffer"]
 
@@ -25,27 +26,28 @@ class _Joined:
 
     __slots__ = ("end", "first", "length", "pieces")
 
-    def __init__(self, first: TextDelta | ArgumentsDelta) -> None:
+    def __init__(self, first: Any) -> None:
         self.first = first
         self.pieces = [first.delta]
         self.length = len(first.delta)
         self.end = first.offset + self.length
 
-    def add(self, delta: TextDelta | ArgumentsDelta) -> bool:
+    def add(self, delta: Any) -> bool:
+        """Take a delta in, if it goes on where this ends."""
         first = self.first
-        if type(delta) is not type(first) or delta.offset != self.end or self.length >= MAX_JOINED:
+        if delta.offset != self.end or type(delta) is not type(first) or self.length >= MAX_JOINED:
             return False
-        if isinstance(first, TextDelta) and isinstance(delta, TextDelta):
-            same = delta.message_id == first.message_id and delta.part == first.part
-        elif isinstance(first, ArgumentsDelta) and isinstance(delta, ArgumentsDelta):
-            same = delta.call_id == first.call_id
-        else:  # pragma: no cover - the types are equal
+        if type(delta) is TextDelta:
+            if delta.message_id != first.message_id or delta.part != first.part:
+                return False
+        elif delta.call_id != first.call_id:
             return False
-        if not same or delta.run_id != first.run_id or delta.scope != first.scope:
+        if delta.run_id != first.run_id or delta.scope != first.scope:
             return False
-        self.pieces.append(delta.delta)
-        self.length += len(delta.delta)
-        self.end += len(delta.delta)
+        text = delta.delta
+        self.pieces.append(text)
+        self.length += len(text)
+        self.end += len(text)
         return True
 
     def __call__(self) -> Any:
@@ -78,22 +80,24 @@ class QueueBuffer(Buffer[T]):
         if self.closed:
             return False
         items = self._items
-        if items and isinstance(item, TextDelta | ArgumentsDelta):
+        if items and type(item) in PROGRESS:
             last = items[-1]
-            if isinstance(last, TextDelta | ArgumentsDelta):
+            if type(last) is _Joined:
+                if last.add(item):
+                    self.conflated += 1
+                    return True
+            elif type(last) in PROGRESS:
                 joined = _Joined(last)
                 if joined.add(item):
                     items[-1] = joined
                     self.conflated += 1
                     return True
-            elif isinstance(last, _Joined) and last.add(item):
-                self.conflated += 1
-                return True
         if self._gate is None and len(items) >= self.size:
             self.fail(SlowConsumer(f"its buffer of {self.size} overflowed"))
             return False
         items.append(item)
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
         if self._gate is not None and len(items) >= self.size:
             self._gate.hold(self)
         return True
@@ -108,7 +112,7 @@ class QueueBuffer(Buffer[T]):
         item = self._items.popleft()
         if self._gate is not None and len(self._items) < self.size:
             self._gate.release(self)
-        return item() if isinstance(item, _Joined) else item
+        return item() if type(item) is _Joined else item  # type: ignore[return-value]
 
     def _forget(self) -> None:
         self._items.clear()

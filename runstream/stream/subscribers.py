@@ -191,7 +191,7 @@ class StreamIterator(AsyncIterator[T]):
 
     Args:
         buffer: Where values wait.
-        start: Called at each step, so that the first one starts the reading.
+        start: Called at the first step, which starts the reading.
         dispose: Ends the subscription.
         holds: What the stream waits for before it ends.
         raised: Told what the iteration raises.
@@ -206,7 +206,7 @@ class StreamIterator(AsyncIterator[T]):
         raised: Callable[[BaseException], None] = _never,
     ) -> None:
         self.buffer = buffer
-        self._start = start
+        self._start: Callable[[], None] | None = start
         self._raised = raised
         self._holds = holds or Holds()
         self._last: list[T] = []
@@ -218,7 +218,9 @@ class StreamIterator(AsyncIterator[T]):
         return self
 
     async def __anext__(self) -> T:
-        self._start()
+        if self._start is not None:
+            self._start()
+            self._start = None
         while self._last:
             self._holds.done(self._last.pop())
         try:
