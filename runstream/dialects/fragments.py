@@ -7,13 +7,14 @@ and spares most of the checks after it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-__all__ = ["FRAGMENTS", "ArgumentsFragment", "TextFragment"]
+__all__ = ["FRAGMENTS", "ArgumentsFragment", "TextFragment", "framed", "read_text"]
 
 # An empty one changes nothing, and is left to those who count such things.
 _Appended = Annotated[str, Meta(min_length=1)]
@@ -88,3 +89,23 @@ FRAGMENTS: Mapping[str | None, Callable[[bytes], Any]] = {
     "thread.message.delta": msgspec.json.Decoder(TextFragment).decode,
     "thread.run.step.delta": msgspec.json.Decoder(ArgumentsFragment).decode,
 }
+
+# What reads one JSON text by itself.
+read_text: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
+_KEY = b'"value":'
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+
+def framed(data: bytes, text: str) -> tuple[bytes, bytes] | None:
+    """What stands before and after the text of a message that was read as a :class:`TextFragment`.
+
+    Args:
+        data: The message.
+        text: The text that it was found to append.
+    """
+    start = data.rfind(_KEY) + len(_KEY)
+    found = _STRING.match(data, start)
+    if found is None:
+        return None
+    head, tail = data[:start], data[found.end():]
+    return (head, tail) if b"\\" not in tail else None
