@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from runstream.core.registry import Scope
+from runstream.core.registry import RunRecord, Scope
 from runstream.core.signals import TextDelta
 from runstream.dialects.base import Dialect
-from runstream.dialects.fragments import TextFragment, framed, read_text
+from runstream.dialects.fragments import TextFragment, framed, read_text, retold
 from runstream.events import Reject
 from runstream.raw import RawEvent
 from runstream.sources.raw_items import RawInput, raw_item
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["feeders"]
 
+_ROW = 4  # fragments of one text in a row, before a look at what stands around it pays
 _NOT_A_FRAGMENT = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
@@ -44,19 +45,50 @@ def feeders(
     handling, decode, record_of = engine.handling, dialect.feed, scope.objects.get
     handlers, grow = handling.table, handling.delta
     fragments: Mapping[str | None, Callable[[bytes], Any]] = getattr(dialect, "fragments", {})
-    whole: Mapping[str | None, Callable[[bytes], Any]] = getattr(dialect, "deltas", {})
+    deltas: Mapping[str | None, Callable[[bytes], Any]] = getattr(dialect, "deltas", {})
     fragment_bytes: int = getattr(dialect, "fragment_bytes", -1)
     enveloped = fragments.get(None)
     doubts = intake.doubts
-    # What stands around the text of the last message; known once two in a row were of one text.
+    # The text that grew last, its run, and how often in a row; what stands around it in its messages, once known.
+    growing: Any = None
+    grows: Any = None
+    row = 0
     head: bytes | None = None
     tail = b""
     named: str | None = None
-    growing: Any = None
-    of: Any = None
+    retell: Callable[[str], Any] | None = None
+
+    def learn(data: bytes, name: str | None, record: RunRecord) -> None:
+        """A fragment of a text came: should those that follow differ in their text alone, that is to be seen."""
+        nonlocal growing, grows, row, head, tail, named, retell
+        live = record.live
+        if live is not growing:
+            growing, head, row = live, None, 1
+            return
+        row += 1
+        if row < _ROW or row & (row - 1):
+            return  # too few to be worth it; or it was in vain, and is tried again more and more seldom
+        fragment = plain(data, name)
+        if type(fragment) is TextFragment and (fragment.id, fragment.delta.content[0].index) == (
+            live.object_id,
+            live.part,
+        ):
+            if frame := framed(data):
+                head, tail = frame
+                grows, named, retell = record, name, None
+
+    def plain(data: bytes, name: str | None) -> Any:
+        """A fragment of text or arguments, if it is nothing else."""
+        read = enveloped if name is None else fragments.get(name)
+        if read is not None:
+            try:
+                return read(data) if name is not None else read(data).data
+            except _NOT_A_FRAGMENT:
+                pass
+        return None
 
     def feed(item: RawInput) -> None:
-        nonlocal head, tail, named, growing, of
+        nonlocal head, row, retell
         if type(item) is not RawEvent:
             item = raw_item(item)
             if type(item) is not RawEvent:
@@ -69,66 +101,77 @@ def feeders(
             intake.last_id = item.last_id
         data, name = item.data, item.event
         event: Any
-        if item.id is None and len(data) <= fragment_bytes and engine.on_event is None:
-            record: Any
-            if head is not None and name is named:
+        record: Any
+        if item.id is None and len(data) <= fragment_bytes:
+            on_event = engine.on_event
+            if head is not None and name is named and not doubts.runs:
                 try:
                     text = read_text(data.removeprefix(head).removesuffix(tail))
                 except _NOT_A_FRAGMENT:
-                    head = None
-                else:
-                    live, record = growing, of
-                    buffer = live.buffer
-                    id = live.object_id
+                    text = ""
+                if text:
+                    live, record = growing, grows
+                    buffer, offset, id = live.buffer, record.length, live.object_id
                     if (
-                        record_of(id) is record
-                        and record.live is live
+                        record.live is live
                         and record.intake is intake
-                        and buffer.length == record.length
-                        and text
+                        and record_of(id) is record
+                        and buffer.length == offset
                     ):
                         tell = engine.only_progress
-                        if tell is None:
-                            engine.events += 1
-                            handling.grow_text(record, live, text, at)
+                        if on_event is None and tell is not None:
+                            buffer.write(text)
+                            buffer.last = text
+                            record.length = buffer.length = offset + len(text)
+                            engine.told += 1
+                            tell(TextDelta(live.run_id, live.thread_id, live.scope, at, id, live.part, offset, text))
                             return
-                        offset = buffer.length
-                        buffer.write(text)
-                        buffer.last = text
-                        record.length = buffer.length = offset + len(text)
-                        engine.told += 1
-                        tell(TextDelta(live.run_id, live.thread_id, live.scope, at, id, live.part, offset, text))
+                        engine.events += 1
+                        if on_event is not None:
+                            if retell is None:
+                                retell = retold(deltas[name](data))
+                            event = retell(text)
+                            on_event(event)
+                            if record.live is not live or buffer.length != offset:
+                                grow(intake, event, at)  # who listens has fed something
+                                return
+                        handling.grow_text(record, live, text, at)
                         return
-                    head = None
-            read = enveloped if name is None else fragments.get(name)
-            if read is not None:
-                try:
-                    fragment = read(data) if name is not None else read(data).data
-                except _NOT_A_FRAGMENT:
-                    pass
-                else:
+                head, row = None, 0
+            if on_event is None:
+                fragment = plain(data, name)
+                if fragment is not None:
                     id = fragment.id
                     record = record_of(id)
                     live = record.live if record is not None and record.intake is intake else None
-                    if live is not None and live.object_id == id:
+                    if live is not None and live.object_id == id and doubts.runs.get(live.run_id) is not record:
                         if type(fragment) is not TextFragment:
                             if handling.grow_arguments(record, fragment, at):
                                 return
                         else:
                             part = fragment.delta.content[0]
-                            buffer, offset = live.buffer, record.length
-                            if part.index == live.part and buffer.length == offset:
-                                text = part.text.value
+                            if part.index == live.part and live.buffer.length == record.length:
                                 record.unidentified = True
-                                if live is growing:
-                                    if frame := framed(data, text):
-                                        head, tail = frame
-                                        named, of = name, record
-                                else:
-                                    growing = live
                                 engine.events += 1
-                                handling.grow_text(record, live, text, at)
+                                learn(data, name, record)
+                                handling.grow_text(record, live, part.text.value, at)
                                 return
+            elif name in deltas:
+                try:
+                    event = deltas[name](data)
+                except _NOT_A_FRAGMENT:
+                    pass
+                else:
+                    if event.id is None:
+                        engine.events += 1
+                        if doubts.runs:
+                            doubts.settle(event, at)
+                        on_event(event)
+                        grow(intake, event, at)
+                        record = record_of(event.data.id)
+                        if record is not None and record.live is not None:
+                            learn(data, name, record)
+                        return
         for event in decode(item):
             engine.events += 1
             if event.id is not None and not intake.is_new(event):

@@ -191,17 +191,18 @@ class Handling:
         """Append to the text that grows right now; :mod:`runstream.feeding` has it written out."""
         engine = self._engine
         buffer, offset = live.buffer, record.length
-        before = record.state if engine.watched else None
+        changed, shown, tell = engine._on_change, engine._on_state, engine._on_progress
+        before = record.state if changed is not None else None
         buffer.write(text)
         buffer.last = text
         record.length = buffer.length = offset + len(text)
-        if before is not None:
-            engine.show(before, record.state, at)
-        if engine.on_progress is not None:
+        if shown is not None:
+            shown(record.grow())
+        if changed is not None:
+            changed(before, record.state, at)
+        if tell is not None:
             engine.signals += 1
-            engine.on_progress(
-                TextDelta(live.run_id, live.thread_id, live.scope, at, live.object_id, live.part, offset, text)
-            )
+            tell(TextDelta(live.run_id, live.thread_id, live.scope, at, live.object_id, live.part, offset, text))
 
     def grow_arguments(self, record: RunRecord, fragment: ArgumentsFragment, at: float) -> bool:
         """Take a plain fragment of the arguments that grow right now; whether it was one."""

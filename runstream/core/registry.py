@@ -70,9 +70,12 @@ class RunRecord:
     @property
     def state(self) -> RunState:
         """The latest state; the same object until something changes."""
-        state = self._state
-        if self.length != state._length:
-            state = self._state = RunState(state._core, state._objects, state._live, self.length)
+        return self._state if self.length == self._state._length else self.grow()
+
+    def grow(self) -> RunState:
+        """The state once the text has grown; it is the latest from now on."""
+        held = self._state
+        state = self._state = RunState(held._core, held._objects, held._live, self.length)
         return state
 
     @state.setter

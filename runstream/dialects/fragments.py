@@ -14,7 +14,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-__all__ = ["FRAGMENTS", "ArgumentsFragment", "TextFragment", "framed", "read_text"]
+from runstream.events import MessageDeltaEvent
+from runstream.model.deltas import MessageDelta, MessageDeltaBody, TextContentDelta, TextPartDelta
+
+__all__ = ["FRAGMENTS", "ArgumentsFragment", "TextFragment", "framed", "read_text", "retold"]
 
 # An empty one changes nothing, and is left to those who count such things.
 _Appended = Annotated[str, Meta(min_length=1)]
@@ -92,20 +95,40 @@ FRAGMENTS: Mapping[str | None, Callable[[bytes], Any]] = {
 
 # What reads one JSON text by itself.
 read_text: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
-_KEY = b'"value":'
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_KEY = b'"value"'
+_FIELD = re.compile(_KEY + rb'[ \t\n\r]*:[ \t\n\r]*("(?:[^"\\]|\\.)*")')
 
 
-def framed(data: bytes, text: str) -> tuple[bytes, bytes] | None:
-    """What stands before and after the text of a message that was read as a :class:`TextFragment`.
+def framed(data: bytes) -> tuple[bytes, bytes] | None:
+    """What stands before and after the text of a message that was read as a :class:`TextFragment`: a message that
+    is the same but for that text says the same but for that text. ``None`` if it is not plain to see.
 
     Args:
         data: The message.
-        text: The text that it was found to append.
     """
-    start = data.rfind(_KEY) + len(_KEY)
-    found = _STRING.match(data, start)
-    if found is None:
+    # No text can hold the key: its quotes would be escaped. Where a key is written with escapes, or comes twice, the
+    # last one counts; it is this one if no escape follows.
+    found = _FIELD.match(data, max(data.rfind(_KEY), 0))
+    if found is None or b"\\" in (tail := data[found.end(1) :]):
         return None
-    head, tail = data[:start], data[found.end():]
-    return (head, tail) if b"\\" not in tail else None
+    return data[: found.start(1)], tail
+
+
+def retold(event: MessageDeltaEvent) -> Callable[[str], MessageDeltaEvent]:
+    """What makes the event of a message that is this one's but for its text.
+
+    Args:
+        event: The event of a message that can be read as a :class:`TextFragment`, without an id.
+    """
+    kind: Any = type(event)
+    data = event.data
+    id, object, body = data.id, data.object, data.delta
+    part: Any = body.content[0]
+    index, annotations = part.index, part.text.annotations
+
+    def tell(text: str) -> MessageDeltaEvent:
+        value = TextContentDelta(value=text, annotations=annotations)
+        delta = MessageDeltaBody(content=(TextPartDelta(index=index, text=value),))
+        return kind(MessageDelta(id=id, object=object, delta=delta))  # type: ignore[no-any-return]
+
+    return tell

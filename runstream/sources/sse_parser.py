@@ -183,27 +183,32 @@ class SSEParser:
 
     def _feed_blocks(self, chunk: bytes, out: list[RawItem]) -> None:
         """Take bytes that start between two blocks; the most common form of a block takes the short way."""
-        blocks = chunk.split(b"\n\n")
-        rest = blocks.pop()
-        names, limit, at = self._names, self._limit, self.at
-        lineno, last_id = self._lineno, self.last_id or None
-        for block in blocks:
-            # `event: X` and one `data: Y`: a head found among the names is exactly one `event` line.
-            head, _, data = block.partition(b"\ndata: ")
-            name = names.get(head)
-            if name is not None and data and b"\n" not in data and len(block) <= limit:
-                out.append(RawEvent(name, data, None, last_id, at, lineno + 1))
-                lineno += 3
-                continue
-            self._lineno = lineno
-            for line in block.split(b"\n"):
-                self._take(line, out)
-            self._take(b"", out)
-            lineno, last_id = self._lineno, self.last_id or None
-        self._lineno = lineno
-        lines = rest.split(b"\n")
+        lines = chunk.split(b"\n")
         rest = lines.pop()
-        for line in lines:
+        names, at, taken = self._names, self.at, self._lineno
+        last_id = self.last_id or None
+        small = len(chunk) <= self._limit  # then no block in it is too large
+        index, last = 0, len(lines) - 2
+        while index < last:
+            # `event: X`, one `data: Y`, and a blank line.
+            name = names.get(lines[index])
+            if name is not None and not lines[index + 2]:
+                line = lines[index + 1]
+                data = line.removeprefix(b"data: ")
+                if data is not line and data and (small or len(lines[index]) + len(line) <= self._limit):
+                    out.append(RawEvent(name, data, None, last_id, at, taken + index + 1))
+                    index += 3
+                    continue
+            self._lineno = taken + index
+            while index < len(lines):
+                line = lines[index]
+                self._take(line, out)
+                index += 1
+                if not line:
+                    break
+            last_id = self.last_id or None
+        self._lineno = taken + index
+        for line in lines[index:]:
             self._take(line, out)
         if rest:
             self._hold(rest)
