@@ -15,8 +15,9 @@ import msgspec
 
 from runstream.core.registry import RunRecord, Scope
 from runstream.core.signals import TextDelta
+from runstream.core.state import Live
 from runstream.dialects.base import Dialect
-from runstream.dialects.fragments import TextFragment, framed, read_text, retold
+from runstream.dialects.fragments import TextFragment, read_text
 from runstream.events import Reject
 from runstream.raw import RawEvent
 from runstream.sources.raw_items import RawInput, raw_item
@@ -31,6 +32,10 @@ _ROW = 4  # fragments of one text in a row, before a look at what stands around 
 _NOT_A_FRAGMENT = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
+def _unframed(data: bytes) -> None:
+    """Of a dialect that does not tell."""
+
+
 def feeders(
     intake: Intake, engine: Engine, scope: Scope, dialect: Dialect
 ) -> tuple[Callable[[RawInput], None], Callable[[Iterable[RawInput]], None]]:
@@ -42,11 +47,15 @@ def feeders(
         scope: Its scope.
         dialect: Its decoder.
     """
-    handling, decode, record_of = engine.handling, dialect.feed, scope.objects.get
+    handling, decode = engine.handling, dialect.feed
+    record_of: Callable[[str], Any] = scope.objects.get
     handlers, grow = handling.table, handling.delta
     fragments: Mapping[str | None, Callable[[bytes], Any]] = getattr(dialect, "fragments", {})
     deltas: Mapping[str | None, Callable[[bytes], Any]] = getattr(dialect, "deltas", {})
     fragment_bytes: int = getattr(dialect, "fragment_bytes", -1)
+    delta_bytes: int = getattr(dialect, "delta_bytes", -1)
+    framed: Callable[[bytes], tuple[bytes, bytes] | None] = getattr(dialect, "framed", _unframed)
+    retold: Any = getattr(dialect, "retold", None)
     enveloped = fragments.get(None)
     doubts = intake.doubts
     # The text that grew last, its run, and how often in a row; what stands around it in its messages, once known.
@@ -58,37 +67,10 @@ def feeders(
     named: str | None = None
     retell: Callable[[str], Any] | None = None
 
-    def learn(data: bytes, name: str | None, record: RunRecord) -> None:
-        """A fragment of a text came: should those that follow differ in their text alone, that is to be seen."""
-        nonlocal growing, grows, row, head, tail, named, retell
-        live = record.live
-        if live is not growing:
-            growing, head, row = live, None, 1
-            return
-        row += 1
-        if row < _ROW or row & (row - 1):
-            return  # too few to be worth it; or it was in vain, and is tried again more and more seldom
-        fragment = plain(data, name)
-        if type(fragment) is TextFragment and (fragment.id, fragment.delta.content[0].index) == (
-            live.object_id,
-            live.part,
-        ):
-            if frame := framed(data):
-                head, tail = frame
-                grows, named, retell = record, name, None
-
-    def plain(data: bytes, name: str | None) -> Any:
-        """A fragment of text or arguments, if it is nothing else."""
-        read = enveloped if name is None else fragments.get(name)
-        if read is not None:
-            try:
-                return read(data) if name is not None else read(data).data
-            except _NOT_A_FRAGMENT:
-                pass
-        return None
-
     def feed(item: RawInput) -> None:
-        nonlocal head, row, retell
+        nonlocal head, row
+        record: Any
+        event: Any
         if type(item) is not RawEvent:
             item = raw_item(item)
             if type(item) is not RawEvent:
@@ -100,78 +82,37 @@ def feeders(
         if item.last_id is not None:
             intake.last_id = item.last_id
         data, name = item.data, item.event
-        event: Any
-        record: Any
         if item.id is None and len(data) <= fragment_bytes:
-            on_event = engine.on_event
             if head is not None and name is named and not doubts.runs:
                 try:
                     text = read_text(data.removeprefix(head).removesuffix(tail))
                 except _NOT_A_FRAGMENT:
                     text = ""
-                if text:
-                    live, record = growing, grows
-                    buffer, offset, id = live.buffer, record.length, live.object_id
-                    if (
-                        record.live is live
-                        and record.intake is intake
-                        and record_of(id) is record
-                        and buffer.length == offset
-                    ):
-                        tell = engine.only_progress
-                        if on_event is None and tell is not None:
-                            buffer.write(text)
-                            buffer.last = text
-                            record.length = buffer.length = offset + len(text)
-                            engine.told += 1
-                            tell(TextDelta(live.run_id, live.thread_id, live.scope, at, id, live.part, offset, text))
-                            return
-                        engine.events += 1
-                        if on_event is not None:
-                            if retell is None:
-                                retell = retold(deltas[name](data))
-                            event = retell(text)
-                            on_event(event)
-                            if record.live is not live or buffer.length != offset:
-                                grow(intake, event, at)  # who listens has fed something
-                                return
-                        handling.grow_text(record, live, text, at)
+                live, record = growing, grows
+                buffer, offset, id = live.buffer, record.length, live.object_id
+                if (
+                    text
+                    and record.live is live
+                    and record.intake is intake
+                    and record_of(id) is record
+                    and buffer.length == offset
+                ):
+                    tell = engine.only_progress
+                    if tell is None or engine.on_event is not None:
+                        grow_told(record, live, text, data, name, at)
                         return
+                    buffer.write(text)
+                    buffer.last = text
+                    record.length = buffer.length = offset + len(text)
+                    engine.told += 1
+                    tell(TextDelta(live.run_id, live.thread_id, live.scope, at, id, live.part, offset, text))
+                    return
                 head, row = None, 0
-            if on_event is None:
-                fragment = plain(data, name)
-                if fragment is not None:
-                    id = fragment.id
-                    record = record_of(id)
-                    live = record.live if record is not None and record.intake is intake else None
-                    if live is not None and live.object_id == id and doubts.runs.get(live.run_id) is not record:
-                        if type(fragment) is not TextFragment:
-                            if handling.grow_arguments(record, fragment, at):
-                                return
-                        else:
-                            part = fragment.delta.content[0]
-                            if part.index == live.part and live.buffer.length == record.length:
-                                record.unidentified = True
-                                engine.events += 1
-                                learn(data, name, record)
-                                handling.grow_text(record, live, part.text.value, at)
-                                return
-            elif name in deltas:
-                try:
-                    event = deltas[name](data)
-                except _NOT_A_FRAGMENT:
-                    pass
-                else:
-                    if event.id is None:
-                        engine.events += 1
-                        if doubts.runs:
-                            doubts.settle(event, at)
-                        on_event(event)
-                        grow(intake, event, at)
-                        record = record_of(event.data.id)
-                        if record is not None and record.live is not None:
-                            learn(data, name, record)
-                        return
+            if engine.on_event is not None:
+                if take_whole(data, name, at):
+                    return
+            elif (name is not None or len(data) <= delta_bytes) and take_plain(data, name, at):
+                return  # most longer envelopes are no fragments, and would be tried in vain
         for event in decode(item):
             engine.events += 1
             if event.id is not None and not intake.is_new(event):
@@ -181,6 +122,89 @@ def feeders(
             if engine.on_event is not None and type(event) is not Reject:
                 engine.on_event(event)
             handlers[type(event)](intake, event, at)
+
+    def grow_told(record: RunRecord, live: Live, text: str, data: bytes, name: str | None, at: float) -> None:
+        """Append to the text that grows, where somebody takes more of it than progress, or nothing."""
+        nonlocal retell
+        engine.events += 1
+        if engine.on_event is not None:
+            if retell is None:
+                retell = retold(deltas[name](data))
+            event = retell(text)
+            engine.on_event(event)
+            if record.live is not live or record.intake is not intake or live.buffer.length != record.length:
+                grow(intake, event, at)  # whoever listens has fed something
+                return
+        handling.grow_text(record, live, text, at)
+
+    def plain(data: bytes, name: str | None) -> Any:
+        """A fragment of text or arguments, if it is nothing else."""
+        read = enveloped if name is None else fragments.get(name)
+        if read is not None:
+            try:
+                return read(data) if name is not None else read(data).data
+            except _NOT_A_FRAGMENT:
+                pass
+        return None
+
+    def take_plain(data: bytes, name: str | None, at: float) -> bool:
+        """Take a plain fragment of what grows right now; whether it was one."""
+        fragment = plain(data, name)
+        if fragment is None:
+            return False
+        id = fragment.id
+        record = record_of(id)
+        live = record.live if record is not None and record.intake is intake else None
+        if record is None or live is None or live.object_id != id or doubts.runs.get(live.run_id) is record:
+            return False
+        if type(fragment) is not TextFragment:
+            return handling.grow_arguments(record, fragment, at)
+        part = fragment.delta.content[0]
+        if part.index != live.part or live.buffer.length != record.length:
+            return False
+        record.unidentified = True
+        engine.events += 1
+        learn(data, name, record, live)
+        handling.grow_text(record, live, part.text.value, at)
+        return True
+
+    def take_whole(data: bytes, name: str | None, at: float) -> bool:
+        """Take any fragment without an id, and give it out; whether it was one."""
+        if len(data) > delta_bytes or name not in deltas:
+            return False
+        try:
+            event = deltas[name](data)
+        except _NOT_A_FRAGMENT:
+            return False
+        if event.id is not None:
+            return False
+        engine.events += 1
+        if doubts.runs:
+            doubts.settle(event, at)
+        if engine.on_event is not None:
+            engine.on_event(event)
+        grow(intake, event, at)
+        record = record_of(event.data.id)
+        if record is not None and record.live is not None:
+            learn(data, name, record, record.live)
+        return True
+
+    def learn(data: bytes, name: str | None, record: RunRecord, live: Live) -> None:
+        """A fragment of a text has come: should those that follow differ in their text alone, that will be seen."""
+        nonlocal growing, grows, row, head, tail, named, retell
+        if live is not growing:
+            growing, head, row = live, None, 1
+            return
+        row += 1
+        if row < _ROW or row & (row - 1) or retold is None or name not in deltas:
+            return  # too few to be worth it; or it was in vain, and is tried more and more seldom
+        fragment = plain(data, name)
+        if type(fragment) is not TextFragment or fragment.id != live.object_id:
+            return
+        frame = framed(data)
+        if frame is not None and fragment.delta.content[0].index == live.part:
+            head, tail = frame
+            grows, named, retell = record, name, None
 
     def feed_all(items: Iterable[RawInput]) -> None:
         for item in items:

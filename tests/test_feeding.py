@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -25,16 +27,21 @@ class LongWay(AssistantsDialect):
 
     __slots__ = ()
     fragments = {}  # noqa: RUF012 - as the class that it takes the place of
+    deltas = {}  # noqa: RUF012 - likewise
 
 
 class Seen:
     """What an engine tells, all of it."""
 
-    def __init__(self, dialect: AssistantsDialect, *, changes: bool = True, progress: bool = True) -> None:
+    def __init__(
+        self, dialect: AssistantsDialect, *, changes: bool = True, progress: bool = True, events: bool = False
+    ) -> None:
         self.engine = Engine(clock=lambda: 1.0, progress=progress)
         self.told: list[Any] = []
         self.engine.on_signal = self.told.append
         self.engine.on_reject = self.told.append
+        if events:
+            self.engine.on_event = self.told.append
         if changes:
             self.engine.on_state = lambda state: self.told.append(state.to_dict())
             self.engine.on_change = self._changed
@@ -65,6 +72,162 @@ def test_the_short_way_is_the_long_way(
     short = Seen(AssistantsDialect(), changes=changes, progress=progress).feed(raws)
     long = Seen(LongWay(), changes=changes, progress=progress).feed(raws)
     assert short.summary() == long.summary()
+
+
+def delta(of: int, value: str, style: int = 0) -> RawEvent:
+    """One more fragment of a message, as servers write it: in an envelope or beside its name, with and without spaces
+    and annotations, its id first or last; or with something else that belongs to it.
+    """
+    part: Any = {"index": 0, "type": "text", "text": {"value": value}}
+    body: Any = {"id": f"msg_run_{of}_1", "object": "thread.message.delta", "delta": {"content": [part]}}
+    if style == 1:
+        part["text"]["annotations"] = []
+    elif style == 2:
+        body = {"delta": body["delta"], "id": body["id"]}
+    elif style == 3:
+        part["index"] = 1
+    elif style == 4:
+        part["text"]["annotations"] = [{"index": 0, "type": "file_path", "text": "x", "file_path": {"file_id": "f"}}]
+    elif style == 5:
+        body["delta"]["role"] = "assistant"
+    elif style == 6:
+        return RawEvent("thread.message.delta", json.dumps(body).encode(), at=3.0)
+    elif style == 7:
+        return RawEvent(data=json.dumps({"event": "thread.message.delta", "data": body}).encode(), last_id="e1")
+    elif style == 8:
+        envelope = {"event": "thread.message.delta", "id": f"evt_{value}", "data": body}
+        return RawEvent(data=msgspec.json.encode(envelope), at=3.0)
+    elif style == 9:
+        return RawEvent("thread.message.delta", msgspec.json.encode(body), f"evt_{value}", f"evt_{value}")
+    return RawEvent(data=msgspec.json.encode({"event": "thread.message.delta", "data": body}), at=3.0)
+
+
+values = st.sampled_from(["a", "bc", "value", '"', "\\", "\u2028é", "", "x" * 300])
+bursts = st.tuples(st.integers(0, 1), st.integers(0, 12), st.lists(values, min_size=1, max_size=9))
+
+
+@given(st.lists(bursts, min_size=1, max_size=8), st.booleans(), st.booleans(), st.booleans(), st.data())
+@some
+def test_fragments_in_a_row_are_taken_as_each_alone(
+    rows: list[tuple[int, int, list[str]]], events: bool, changes: bool, progress: bool, data: st.DataObject
+) -> None:
+    """Where many fragments of one text come after each other, each is told from the last by its text alone: whatever
+    the next is, and whatever has happened to the run in between.
+    """
+    runs = [script(f"run_{of}").start().say("Hello there", pieces=["Hello ", "there"]).end() for of in range(2)]
+    told = [run.raw_events(enveloped=True) for run in runs]
+    first = [next(at for at, raw in enumerate(raws) if b"message.delta" in raw.data) + 1 for raws in told]
+    raws = [raw for of in range(2) for raw in told[of][: first[of]]]
+    for of, style, burst in rows:
+        raws += [delta(of, value, style) for value in burst]
+        if data.draw(st.integers(0, 3)) == 0:  # something else of one of the runs, which may end it
+            raws.append(data.draw(st.sampled_from(told[data.draw(st.integers(0, 1))])))
+    short = Seen(AssistantsDialect(), changes=changes, progress=progress, events=events).feed(raws)
+    long = Seen(LongWay(), changes=changes, progress=progress, events=events).feed(raws)
+    assert short.summary() == long.summary()
+
+
+def in_a_row(count: int = 8) -> Seen:
+    """An engine that has had so many fragments of one text in a row, and nothing else of late."""
+    seen, _ = growing()
+    return seen.feed([row_delta("b") for _ in range(count)])
+
+
+def row_delta(value: str) -> RawEvent:
+    body = {"id": "msg_run_1_1", "delta": {"content": [{"index": 0, "type": "text", "text": {"value": value}}]}}
+    return RawEvent(data=msgspec.json.encode({"event": "thread.message.delta", "data": body}), at=1.0)
+
+
+@pytest.mark.parametrize("inner", ["thread.message.delta", "thread.message.completed", "thread.run.completed"])
+def test_what_is_fed_from_within_comes_before_the_fragment_that_is_told(inner: str) -> None:
+    """A listener to events feeds one itself: both are taken, in the order in which they reach the run."""
+    raws = script("run_1").start().say("abcd", pieces=list("abcd")).end().raw_events(enveloped=True)
+    within = next(raw for raw in raws if inner.encode() in raw.data)
+    told = []
+    for dialect in (AssistantsDialect(), LongWay()):
+        seen = Seen(dialect)
+        seen.feed(raws[: raws.index(within) if "delta" not in inner else -3])
+        seen.feed([row_delta("b") for _ in range(8)])
+        fed: list[Any] = []
+
+        def listen(event: Any, seen: Seen = seen, fed: list[Any] = fed) -> None:
+            fed.append(event)
+            if len(fed) == 1:
+                seen.intake.feed(within)
+
+        seen.engine.on_event = listen
+        seen.feed([row_delta("outer"), row_delta("!")])
+        told.append((seen.summary(), fed))
+    assert told[0] == told[1]
+
+
+def test_a_row_ends_where_another_run_claims_the_message() -> None:
+    told = []
+    for dialect in (AssistantsDialect(), LongWay()):
+        seen = Seen(dialect).feed(script("run_2").start().raw_events(enveloped=True))
+        seen.feed(script("run_1").start().say("a", pieces=["a"]).raw_events(enveloped=True)[:-2])
+        seen.feed([row_delta("b") for _ in range(8)])
+        claim = b'{"id":"msg_run_1_1","run_id":"run_2","status":"in_progress","content":[]}'
+        told.append(seen.feed([RawEvent("thread.message.created", claim), row_delta("c")]).summary())
+    assert told[0] == told[1]
+    assert [state[0]["messages"][0]["content"][0]["text"]["value"] for state in told[0][1]] == ["c", "abbbbbbbb"]
+
+
+def test_the_name_beside_the_data_counts_in_a_row_too() -> None:
+    seen, _ = growing()
+    body = b'{"id":"msg_run_1_1","delta":{"content":[{"index":0,"type":"text","text":{"value":"b"}}]}}'
+    seen.feed([RawEvent("thread.message.delta", body)] * 8 + [RawEvent("thread.message.other", body)])
+    assert seen.engine.states()[0].text == "a" + "b" * 8
+    assert seen.engine.stats().unknown == 1
+
+
+def test_a_row_of_refused_fragments_is_refused() -> None:
+    seen, _ = growing()
+    seen.engine.on_event = lambda event: None
+    body = b'{"id":"msg_run_1_1","delta":{"content":[{"index":9999,"type":"text","text":{"value":"b"}}]}}'
+    seen.feed([RawEvent("thread.message.delta", body)] * 20)
+    assert seen.engine.states()[0].text == "a"
+    assert seen.engine.stats().rejected == 20
+
+
+def test_another_source_that_goes_on_is_looked_at_in_the_middle_of_a_row() -> None:
+    seen = in_a_row()
+    other = seen.engine.intake("other")
+    other.feed(row_delta("c"))
+    assert "msg_run_1_1" in seen.engine.states()[0].partial
+    seen.feed([row_delta("d")])
+    assert seen.engine.states()[0].text == "a" + "b" * 8 + "cd"
+
+
+@pytest.mark.parametrize("heal", ["fetched", "polled"])
+def test_a_snapshot_of_another_way_settles_no_doubt(heal: str) -> None:
+    """After a reconnect the next fragment of a run may miss something, whatever was fetched or polled meanwhile."""
+    seen = in_a_row()
+    seen.intake.connected()
+    seen.intake.connected()
+    snapshot = RawEvent(
+        "thread.run.in_progress", b'{"id":"run_1","status":"in_progress","started_at":1790000001,"model":"m-2"}'
+    )
+    if heal == "fetched":
+        seen.intake.heal([snapshot], AssistantsDialect())
+    else:
+        poll = seen.engine.intake("poll")
+        poll.snapshots = True
+        poll.feed(snapshot)
+    assert seen.engine.states()[0].run.model == "m-2"
+    seen.feed([row_delta("c"), row_delta("d")])
+    assert "msg_run_1_1" in seen.engine.states()[0].partial
+
+
+def test_a_dialect_that_reads_in_its_own_way_reads_everything_so() -> None:
+    class Loud(AssistantsDialect):
+        def feed(self, raw: RawEvent) -> Any:
+            return super().feed(msgspec.structs.replace(raw, data=raw.data.replace(b'"b"', b'"B"')))
+
+    loud = Seen(Loud(), changes=False)
+    raws = script("run_1").start().say("abbbbbbbb", pieces=list("abbbbbbbb")).raw_events(enveloped=True)
+    loud.feed([raw for raw in raws if b".completed" not in raw.data])  # which would heal it
+    assert loud.engine.states()[0].text == "aBBBBBBBB"
 
 
 @given(conversations(max_runs=1), st.booleans())

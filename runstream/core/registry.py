@@ -72,17 +72,17 @@ class RunRecord:
         """The latest state; the same object until something changes."""
         return self._state if self.length == self._state._length else self.grow()
 
-    def grow(self) -> RunState:
-        """The state once the text has grown; it is the latest from now on."""
-        held = self._state
-        state = self._state = RunState(held._core, held._objects, held._live, self.length)
-        return state
-
     @state.setter
     def state(self, state: RunState) -> None:
         self._state = state
         self.live = state._live
         self.length = state._length
+
+    def grow(self) -> RunState:
+        """The state once the text has grown; it is the latest from now on."""
+        held = self._state
+        state = self._state = RunState(held._core, held._objects, held._live, self.length)
+        return state
 
 
 class Tombstones:

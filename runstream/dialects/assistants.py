@@ -7,12 +7,12 @@ can not use becomes a :class:`~runstream.events.Reject`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Union, get_type_hints
 
 import msgspec
 
-from runstream.dialects.fragments import FRAGMENTS
+from runstream.dialects.fragments import FRAGMENT_LEVELS, FRAGMENTS, framed, retold
 from runstream.events import (
     EVENT_TYPES,
     DoneEvent,
@@ -73,17 +73,26 @@ class AssistantsDialect:
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    # The shortest way for the commonest events, for data of at most `fragment_bytes`; what it refuses, `feed` takes.
-    fragments = FRAGMENTS
-    deltas = _DELTA_EVENTS
+    # Short ways for the commonest events; see `Dialect`.
+    fragments: Mapping[str | None, Callable[[bytes], Any]] = FRAGMENTS
+    deltas: Mapping[str | None, Callable[[bytes], Any]] = _DELTA_EVENTS
+    framed = staticmethod(framed)
+    retold = staticmethod(retold)
 
-    __slots__ = ("_event", "_max_bytes", "_max_nesting", "_said", "connection", "fragment_bytes")
+    __slots__ = ("_event", "_max_bytes", "_max_nesting", "_said", "connection", "delta_bytes", "fragment_bytes")
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "feed" in cls.__dict__ and "fragments" not in cls.__dict__:
+            cls.fragments = cls.deltas = {}  # what is read in another way is so without exception
 
     def __init__(self, *, max_message_bytes: int = 16 * 2**20, max_nesting: int = 128) -> None:
         self._max_bytes = max_message_bytes
         self._max_nesting = max_nesting
         # Deeper nesting needs at least two bytes a level, so shorter messages need no check.
-        self.fragment_bytes = min(max_message_bytes, 2 * max_nesting)
+        self.delta_bytes = min(max_message_bytes, 2 * max_nesting)
+        # What is read as a fragment can't be nested deeper than fragments are.
+        self.fragment_bytes = max_message_bytes if max_nesting >= FRAGMENT_LEVELS else self.delta_bytes
         self.connection = 0
         # The last snapshot, and what followed its name in the message. Servers tell it again under the next name
         # (`created`, then `queued` or `in_progress`): the same bytes need no second reading.
@@ -93,7 +102,7 @@ class AssistantsDialect:
     def feed(self, raw: RawEvent) -> tuple[Event | Reject, ...]:
         """The events (here: one) that a raw event stands for, or the reject. Never raises on input."""
         data = raw.data
-        if len(data) > self.fragment_bytes and (refused := self._refuse(data)) is not None:
+        if len(data) > self.delta_bytes and (refused := self._refuse(data)) is not None:
             return (Reject(raw, refused),)
         name = raw.event
         try:

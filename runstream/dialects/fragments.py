@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from runstream.events import MessageDeltaEvent
 from runstream.model.deltas import MessageDelta, MessageDeltaBody, TextContentDelta, TextPartDelta
 
-__all__ = ["FRAGMENTS", "ArgumentsFragment", "TextFragment", "framed", "read_text", "retold"]
+__all__ = ["FRAGMENTS", "FRAGMENT_LEVELS", "ArgumentsFragment", "TextFragment", "framed", "read_text", "retold"]
 
 # An empty one changes nothing, and is left to those who count such things.
 _Appended = Annotated[str, Meta(min_length=1)]
@@ -85,6 +85,8 @@ class _EnvelopedArguments(_Slim, frozen=True, gc=False, tag_field="event", tag="
     data: ArgumentsFragment
 
 
+# How deeply an enveloped one is nested.
+FRAGMENT_LEVELS = 7
 # What reads the data of a raw event, by the event's name beside it. `None`: the name stands in an envelope, and
 # what is read has the fragment as its `data`.
 FRAGMENTS: Mapping[str | None, Callable[[bytes], Any]] = {

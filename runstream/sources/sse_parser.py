@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from runstream.events import EVENT_TYPES
 from runstream.raw import RawEvent
 
 __all__ = ["MAX_EVENT_BYTES", "Malformed", "Oversized", "RawItem", "SSEParser"]
@@ -20,6 +21,8 @@ MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
 _FIELDS: Final = frozenset({b"data", b"event", b"id", b"retry"})
 _FIELD_NAME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9_-]*")
+# The names that are to be expected, at hand from the first block on.
+_NAMES: Final = {b"event: " + name.encode(): name for name in EVENT_TYPES}
 _MAX_NAMES: Final = 128  # distinct `event:` lines remembered, and the longest one in bytes
 _MAX_RETRY_DIGITS: Final = 18
 
@@ -107,7 +110,7 @@ class SSEParser:
         self._lenient = lenient
         self._limit = max_event_bytes
         self._on_comment = on_comment
-        self._names: dict[bytes, str] = {}  # whole `event: X` line → X
+        self._names = _NAMES.copy()  # whole `event: X` line → X
         self._head: bytes | None = b""  # the first bytes, while they may still become a byte order mark
         self._after_cr = False
         self._partial = bytearray()  # the line that has not ended yet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -10,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstream.dialects.assistants import AssistantsDialect
-from runstream.dialects.fragments import FRAGMENTS, ArgumentsFragment, TextFragment
+from runstream.dialects.fragments import (
+    FRAGMENT_LEVELS,
+    FRAGMENTS,
+    ArgumentsFragment,
+    TextFragment,
+    framed,
+    read_text,
+    retold,
+)
 from runstream.raw import RawEvent
 from runstream.testing import texts
 
@@ -128,3 +137,85 @@ def test_an_envelope_that_says_more_is_refused(more: dict[str, Any]) -> None:
     data = msgspec.json.encode({"event": "thread.message.delta", "data": text(), **more})
     with pytest.raises(REFUSALS):
         FRAGMENTS[None](data)
+
+
+# A fragment of text as somebody else may write it: spaces, keys in another order, with escapes, or twice.
+_SPACES = st.sampled_from(["", " ", "\n\t"])
+_KEYS = {key: [key, f"\\u{ord(key[0]):04x}{key[1:]}"] for key in ("value", "annotations", "text", "content")}
+
+
+@st.composite
+def written(draw: st.DrawFn) -> bytes:
+    """The data of a text fragment, in any writing that JSON allows."""
+
+    def string(value: str) -> str:
+        return msgspec.json.encode(value).decode() if draw(st.booleans()) else json.dumps(value)
+
+    def pair(key: str, value: str) -> str:
+        name = draw(st.sampled_from(_KEYS.get(key, [key])))
+        return f'"{name}"{draw(_SPACES)}:{draw(_SPACES)}{value}'
+
+    def whole(*pairs: tuple[str, str]) -> str:
+        again = draw(st.lists(st.sampled_from(pairs), max_size=1))
+        return f"{{{draw(_SPACES)}{','.join(pair(*item) for item in draw(st.permutations([*pairs, *again])))}}}"
+
+    values = [
+        ("value", string(draw(st.sampled_from(["a", "value", 'x"value":"y', "\\", "é\u2028"])))) for _ in range(2)
+    ]
+    content = whole(*values[: draw(st.integers(1, 2))], *draw(st.sampled_from([[], [("annotations", "[]")]])))
+    part = whole(("index", "0"), ("type", '"text"'), ("text", content))
+    parts = whole(("content", f"[{part}]"))
+    return whole(("id", string(draw(st.sampled_from(["msg_1", '"value":"z"'])))), ("delta", parts)).encode()
+
+
+@given(written(), texts() | st.sampled_from(["value", '"', 'a","value":"b']), st.booleans(), st.binary(max_size=8))
+def test_a_message_in_the_frame_of_another_says_the_same_but_for_its_text(
+    data: bytes, text: str, plain: bool, junk: bytes
+) -> None:
+    read = FRAGMENTS["thread.message.delta"]
+    try:
+        first = read(data)
+    except REFUSALS:
+        return  # an empty part, written twice
+    frame = framed(data)
+    if frame is None:
+        return
+    head, tail = frame
+    (event,) = AssistantsDialect().feed(RawEvent("thread.message.delta", data))
+    again = retold(event)(first.delta.content[0].text.value)  # type: ignore[arg-type]
+    assert again == event
+    for token in (msgspec.json.encode(text) if plain else json.dumps(text).encode(), junk):
+        try:
+            found = read_text(token)
+        except REFUSALS:
+            continue
+        second = head + token + tail
+        if found:
+            told = read(second)
+            assert (told.id, told.delta.content[0].index) == (first.id, first.delta.content[0].index)
+            assert told.delta.content[0].text.value == found
+            (event,) = AssistantsDialect().feed(RawEvent("thread.message.delta", second))
+            assert retold(event)(found) == event  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"id":"m","delta":{"content":[{"index":0,"type":"text","text":{"value":"Hi"}}]}}',
+        b'{"id": "m", "delta": {"content": [{"index": 0, "type": "text", "text": {"value": "Hi"}}]}}',
+        b'{"delta":{"content":[{"text":{"value":"Hi"},"type":"text","index":0}]},"id":"m"}',
+    ],
+)
+def test_the_common_writings_have_a_frame(data: bytes) -> None:
+    assert framed(data) == tuple(data.split(b'"Hi"'))
+
+
+def test_fragments_are_nested_as_deeply_as_is_said() -> None:
+    envelopes = [raws(text(), "thread.message.delta")[1], raws(arguments(), "thread.run.step.delta")[1]]
+    assert max(depth(msgspec.json.decode(raw.data)) for raw in envelopes) == FRAGMENT_LEVELS
+
+
+def depth(value: Any) -> int:
+    """How deeply containers nest."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(depth, inner), default=0)
