@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from runstream.cli.exit_codes import WORST_FIRST
-from runstream.cli.parser import EXIT_CODES, build_parser
+from runstream.cli.parser import build_parser
+from runstream.cli.texts import EXIT_CODES
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

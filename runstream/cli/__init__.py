@@ -14,7 +14,7 @@ from runstream.cli.demo import demo
 from runstream.cli.exit_codes import ExitCode, UsageError
 from runstream.cli.live import serve, watch
 from runstream.cli.offline import fold, replay
-from runstream.cli.parser import build_parser
+from runstream.cli.parser import parse
 from runstream.cli.recording import record
 from runstream.cli.terminal import complain
 
@@ -56,9 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    parser = build_parser()
     try:
-        args = parser.parse_args(argv)
+        args = parse(argv)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.COMPLETED
     _send_logs_to_stderr()

@@ -53,8 +53,8 @@ async def play_on_page(args: argparse.Namespace, url: str, output: Output) -> No
 
 @asynccontextmanager
 async def _page(stream: RunStream, host: str, args: argparse.Namespace) -> AsyncIterator[PageServer]:
-    port = args.page_port
-    door = serve_page(stream, host=host, port=port, origins=args.page_origin)
+    port = args.page_port or 0
+    door = serve_page(stream, host=host, port=port, origins=args.page_origin or ())
     try:
         page = await door.__aenter__()
     except ValueError as error:

@@ -70,6 +70,28 @@ def test_wrong_arguments(cli: Callable, args: tuple[str, ...]) -> None:
     assert "usage: runstream" in found.err
 
 
+@pytest.mark.parametrize("args", [("watch", "ws://127.0.0.1:1"), ("serve", "x.sse")], ids=" ".join)
+@pytest.mark.parametrize(
+    "option", [("--page-port", "8080"), ("--page-port", "0"), ("--page-origin", "https://h")], ids=" ".join
+)
+def test_options_of_the_page_without_the_page(cli: Callable, args: tuple[str, ...], option: tuple[str, str]) -> None:
+    """What says how to serve the page is not passed over where there is none: the message says what to add."""
+    found = cli(*args, *option)
+    assert found.code == 2
+    assert found.out == ""
+    assert f"usage: runstream {args[0]}" in found.err
+    assert f"error: {option[0]} is of use with --page only: add --page" in found.err
+
+
+@pytest.mark.parametrize("args", [("demo",), ("watch", "ws://127.0.0.1:1"), ("replay", "x.sse")], ids=" ".join)
+def test_two_forms_of_output(cli: Callable, args: tuple[str, ...]) -> None:
+    """JSON and lines for people are one or the other: neither wins in silence."""
+    found = cli(*args, "--json", "--plain")
+    assert found.code == 2
+    assert found.out == ""
+    assert "--plain: not allowed with argument --json" in found.err
+
+
 @pytest.mark.parametrize("command", ["replay", "fold", "serve"])
 def test_no_such_file(cli: Callable, recording: Callable, command: str) -> None:
     """A missing file is found out before anything of the others is shown."""
