@@ -60,6 +60,18 @@ def test_nothing_imports_the_command_line() -> None:
             assert not any(name.startswith("runstream.cli") for name in imports(path)), path
 
 
+@pytest.mark.parametrize("args", [["--help"], ["watch", "--help"], ["--version"], ["replay"]], ids=" ".join)
+def test_help_loads_no_command(args: list[str]) -> None:
+    """Help, the version and usage errors come at once: what a command needs is loaded once it is run."""
+    alone(f"""
+import sys
+from runstream.cli import main
+assert main({args!r}) == {2 if args == ["replay"] else 0}
+loaded = {{"asyncio", "msgspec", "reactivex", "websockets", "structlog", "rich"}} & sys.modules.keys()
+assert not loaded, loaded
+""")
+
+
 # What a public name may load of these, by the module that holds it: no more than it needs.
 HEAVY = {"asyncio", "reactivex", "websockets", "structlog", "rich", "httpx", "httpx2", "http", "email", "sqlite3"}
 LOADS: dict[frozenset[str], tuple[str, ...]] = {

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, Final
 
-import structlog
-
-from runstream.cli.demo import demo
 from runstream.cli.exit_codes import ExitCode, UsageError
-from runstream.cli.live import serve, watch
-from runstream.cli.offline import fold, replay
 from runstream.cli.parser import parse
-from runstream.cli.recording import record
 from runstream.cli.terminal import complain
 
 __all__ = ["main"]
 
-_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "demo": demo,
-    "watch": watch,
-    "record": record,
-    "replay": replay,
-    "fold": fold,
-    "serve": serve,
+_MODULES: Final = {
+    "demo": "demo",
+    "watch": "live",
+    "record": "recording",
+    "replay": "offline",
+    "fold": "offline",
+    "serve": "live",
 }
+"""Where each command is: loaded once it is known which one, so that help and usage errors come at once."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,8 +56,9 @@ def _run(argv: Sequence[str] | None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.COMPLETED
     _send_logs_to_stderr()
+    command: Callable[[Any], int] = getattr(import_module(f"runstream.cli.{_MODULES[args.command]}"), args.command)
     try:
-        return int(_COMMANDS[args.command](args))
+        return int(command(args))
     except UsageError as error:
         sys.stdout.flush()
         complain(f"{args.command}: {error}")
@@ -72,6 +68,10 @@ def _run(argv: Sequence[str] | None) -> int:
 
 def _send_logs_to_stderr() -> None:
     """Keep standard output for signals alone: a library configures no logging, an application does."""
+    import logging
+
+    import structlog
+
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="runstream: %(message)s")
     structlog.configure(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -13,11 +13,11 @@ import msgspec
 
 from runstream.cli import files
 from runstream.cli.describe import run_facts
-from runstream.cli.exit_codes import Tally
 from runstream.cli.live import GAP
 from runstream.cli.render import View
 from runstream.cli.report import Rejects, report_orphans
 from runstream.cli.screen import make_view
+from runstream.cli.tally import Tally
 from runstream.cli.terminal import Output, clip, complain, escape, escape_json
 from runstream.core.derive import run_duration
 from runstream.core.limits import Limits

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 
-from runstream.cli.exit_codes import Tally
 from runstream.cli.render import View
 from runstream.cli.report import Rejects
+from runstream.cli.tally import Tally
 from runstream.cli.terminal import complain, escape
 from runstream.core.signals import ActionRequired, Signal
 from runstream.core.state import RunState
