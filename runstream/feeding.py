@@ -84,8 +84,9 @@ def feeders(
         data, name = item.data, item.event
         if item.id is None and len(data) <= fragment_bytes:
             if head is not None and name is named and not doubts.runs:
+                rest = data.removeprefix(head)
                 try:
-                    text = read_text(data.removeprefix(head).removesuffix(tail))
+                    text = read_text(rest.removesuffix(tail)) if rest is not data else ""
                 except _NOT_A_FRAGMENT:
                     text = ""
                 live, record = growing, grows
@@ -132,7 +133,12 @@ def feeders(
                 retell = retold(deltas[name](data))
             event = retell(text)
             engine.on_event(event)
-            if record.live is not live or record.intake is not intake or live.buffer.length != record.length:
+            if (
+                record.live is not live
+                or record.intake is not intake
+                or record_of(live.object_id) is not record
+                or live.buffer.length != record.length
+            ):
                 grow(intake, event, at)  # whoever listens has fed something
                 return
         handling.grow_text(record, live, text, at)
@@ -155,12 +161,12 @@ def feeders(
         id = fragment.id
         record = record_of(id)
         live = record.live if record is not None and record.intake is intake else None
-        if record is None or live is None or live.object_id != id or doubts.runs.get(live.run_id) is record:
+        if record is None or live is None or live.object_id != id or live.run_id in doubts.runs:
             return False
         if type(fragment) is not TextFragment:
             return handling.grow_arguments(record, fragment, at)
         part = fragment.delta.content[0]
-        if part.index != live.part or live.buffer.length != record.length:
+        if part.index != live.part or not live.is_message or live.buffer.length != record.length:
             return False
         record.unidentified = True
         engine.events += 1
@@ -199,7 +205,7 @@ def feeders(
         if row < _ROW or row & (row - 1) or retold is None or name not in deltas:
             return  # too few to be worth it; or it was in vain, and is tried more and more seldom
         fragment = plain(data, name)
-        if type(fragment) is not TextFragment or fragment.id != live.object_id:
+        if type(fragment) is not TextFragment or fragment.id != live.object_id or not live.is_message:
             return
         frame = framed(data)
         if frame is not None and fragment.delta.content[0].index == live.part:

@@ -175,7 +175,7 @@ class Handling:
         live, data = record.live, event.data
         if live is not None and live.object_id == data.id and type(data) is MessageDelta:
             text = plain_text(data, live.part)
-            if text and live.buffer.length == record.length:
+            if text and live.is_message and live.buffer.length == record.length:
                 self.grow_text(record, live, text, at)
                 return
         before = record.state
@@ -191,15 +191,19 @@ class Handling:
         """Append to the text that grows right now; :mod:`runstream.feeding` has it written out."""
         engine = self._engine
         buffer, offset = live.buffer, record.length
-        changed, shown, tell = engine._on_change, engine._on_state, engine._on_progress
+        shown, changed = engine._on_state, engine._on_change
         before = record.state if changed is not None else None
         buffer.write(text)
         buffer.last = text
         record.length = buffer.length = offset + len(text)
         if shown is not None:
-            shown(record.grow())
-        if changed is not None:
-            changed(before, record.state, at)
+            after = record.grow()
+            shown(after)  # which may feed more of it, or set the other callbacks
+            if changed is not None and (changed := engine._on_change) is not None:
+                changed(before, after, at)
+        elif changed is not None:
+            changed(before, record.grow(), at)
+        tell = engine._on_progress
         if tell is not None:
             engine.signals += 1
             tell(TextDelta(live.run_id, live.thread_id, live.scope, at, live.object_id, live.part, offset, text))

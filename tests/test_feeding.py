@@ -161,14 +161,99 @@ def test_what_is_fed_from_within_comes_before_the_fragment_that_is_told(inner: s
     assert told[0] == told[1]
 
 
+CLAIM = RawEvent("thread.message.created", b'{"id":"msg_run_1_1","run_id":"run_2","status":"in_progress","content":[]}')
+
+
+def test_a_message_claimed_by_another_run_from_within_is_that_runs() -> None:
+    told = []
+    for dialect in (AssistantsDialect(), LongWay()):
+        seen = Seen(dialect).feed(script("run_2").start().raw_events(enveloped=True))
+        seen.feed(script("run_1").start().say("a", pieces=["a"]).raw_events(enveloped=True)[:-2])
+        seen.feed([row_delta("b") for _ in range(8)])
+
+        def listen(event: Any, seen: Seen = seen) -> None:
+            seen.engine.on_event = None
+            seen.intake.feed(CLAIM)
+
+        seen.engine.on_event = listen
+        told.append(seen.feed([row_delta("c")]).summary())
+    assert told[0] == told[1]
+    assert [state[0]["messages"][0]["content"][0]["text"]["value"] for state in told[0][1]] == ["c", "abbbbbbbb"]
+
+
+@pytest.mark.parametrize("events", [False, True])
+@pytest.mark.parametrize("data", [b'"bare"', b' "bare"', b'"bare"}]}}}', b'"bare"}]}}}}'])
+def test_a_bare_text_is_no_fragment(data: bytes, events: bool) -> None:
+    """Nothing but the text of a message that came in a row, with or without what follows it there."""
+    seen = in_a_row()
+    seen.engine.on_event = seen.told.append if events else None
+    seen.feed([row_delta("c"), RawEvent(data=data), row_delta("d")])
+    assert seen.engine.states()[0].text == "a" + "b" * 8 + "cd"
+    assert seen.engine.stats().rejected == 1
+
+
+@pytest.mark.parametrize("events", [False, True])
+def test_a_text_fragment_of_a_step_does_not_touch_its_arguments(events: bool) -> None:
+    """Whatever its index: calls have one of their own, which no text can be given for."""
+    told = []
+    for dialect in (AssistantsDialect(), LongWay()):
+        seen = Seen(dialect, events=events)
+        raws = script("run_1").start().call(weather={"city": "Bonn"}).raw_events(enveloped=True)
+        deltas = [at for at, raw in enumerate(raws) if b"step.delta" in raw.data]
+        body = json.loads(raws[deltas[0]].data)["data"]
+        part = {"index": -1, "type": "text", "text": {"value": "evil"}}
+        evil = {"event": "thread.message.delta", "data": {"id": body["id"], "delta": {"content": [part]}}}
+        seen.feed(raws[: deltas[-1]])
+        seen.feed([RawEvent(data=json.dumps(evil).encode())] * 20)
+        seen.feed(raws[deltas[-1] :])
+        assert not [signal for signal in seen.told if type(signal) is TextDelta]
+        assert seen.engine.stats().rejected == 20
+        told.append(seen.summary())
+    assert told[0] == told[1]
+
+
+def test_a_change_is_told_as_it_was_though_more_is_fed_from_within() -> None:
+    """Who takes states feeds more of the text: each change has the state that it made."""
+    seen, (b, c, _) = growing()
+    changes: list[Any] = []
+
+    def shown(state: Any) -> None:
+        if state.text == "ab":
+            seen.intake.feed(c)
+
+    seen.engine.on_state = shown
+    seen.engine.on_change = lambda before, after, at: changes.append((before and before.text, after.text))
+    seen.feed([b])
+    assert changes == [("ab", "abc"), ("a", "ab")]
+
+
+def test_callbacks_set_and_taken_away_by_another_hold_at_once() -> None:
+    """But for a change that was made before anybody asked for what stood there before it."""
+    seen, (b, c, d) = growing()
+    changes: list[Any] = []
+
+    def shown(state: Any) -> None:
+        first = state.text == "ab"
+        seen.engine.on_change = None if first else changed
+        seen.engine.on_signal = None if first else seen.told.append
+
+    def changed(before: Any, after: Any, at: float) -> None:
+        changes.append((before and before.text, after.text))
+
+    seen.engine.on_state, seen.engine.on_change = shown, changed
+    seen.told.clear()
+    seen.feed([b, c, d])
+    assert changes == [("abc", "abcd")]
+    assert [(signal.offset, signal.delta) for signal in seen.told] == [(2, "c"), (3, "d")]
+
+
 def test_a_row_ends_where_another_run_claims_the_message() -> None:
     told = []
     for dialect in (AssistantsDialect(), LongWay()):
         seen = Seen(dialect).feed(script("run_2").start().raw_events(enveloped=True))
         seen.feed(script("run_1").start().say("a", pieces=["a"]).raw_events(enveloped=True)[:-2])
         seen.feed([row_delta("b") for _ in range(8)])
-        claim = b'{"id":"msg_run_1_1","run_id":"run_2","status":"in_progress","content":[]}'
-        told.append(seen.feed([RawEvent("thread.message.created", claim), row_delta("c")]).summary())
+        told.append(seen.feed([CLAIM, row_delta("c")]).summary())
     assert told[0] == told[1]
     assert [state[0]["messages"][0]["content"][0]["text"]["value"] for state in told[0][1]] == ["c", "abbbbbbbb"]
 

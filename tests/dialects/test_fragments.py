@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -208,6 +209,19 @@ def test_a_message_in_the_frame_of_another_says_the_same_but_for_its_text(
 )
 def test_the_common_writings_have_a_frame(data: bytes) -> None:
     assert framed(data) == tuple(data.split(b'"Hi"'))
+
+
+@pytest.mark.parametrize("value", ["x", '"', "\\", "é"])
+def test_the_frame_of_a_large_message_takes_no_more_memory_than_the_message(value: str) -> None:
+    (raw, _) = raws(text(value * 2**20), "thread.message.delta")
+    tracemalloc.start()
+    try:
+        found = framed(raw.data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found is not None
+    assert peak < 2 * len(raw.data)
 
 
 def test_fragments_are_nested_as_deeply_as_is_said() -> None:
