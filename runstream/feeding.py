@@ -85,8 +85,9 @@ def feeders(
         if item.id is None and len(data) <= fragment_bytes:
             if head is not None and name is named and not doubts.runs:
                 rest = data.removeprefix(head)
+                inner = rest.removesuffix(tail)  # where nothing is taken away, the bytes stay the same object
                 try:
-                    text = read_text(rest.removesuffix(tail)) if rest is not data else ""
+                    text = read_text(inner) if inner is not rest is not data else ""
                 except _NOT_A_FRAGMENT:
                     text = ""
                 live, record = growing, grows

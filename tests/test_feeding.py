@@ -181,10 +181,17 @@ def test_a_message_claimed_by_another_run_from_within_is_that_runs() -> None:
     assert [state[0]["messages"][0]["content"][0]["text"]["value"] for state in told[0][1]] == ["c", "abbbbbbbb"]
 
 
+WHOLE = row_delta("evil").data
+BEGUN, ENDED = WHOLE.find(b'"evil"'), WHOLE.find(b'"evil"') + 6
+
+
 @pytest.mark.parametrize("events", [False, True])
-@pytest.mark.parametrize("data", [b'"bare"', b' "bare"', b'"bare"}]}}}', b'"bare"}]}}}}'])
-def test_a_bare_text_is_no_fragment(data: bytes, events: bool) -> None:
-    """Nothing but the text of a message that came in a row, with or without what follows it there."""
+@pytest.mark.parametrize(
+    "data",
+    [WHOLE[BEGUN:ENDED], b" " + WHOLE[BEGUN:ENDED], WHOLE[BEGUN:], WHOLE[:ENDED], WHOLE[:-1], WHOLE[1:], WHOLE + b"}"],
+)
+def test_a_part_of_a_message_is_none_in_a_row_either(data: bytes, events: bool) -> None:
+    """The text without what stands around it, or without what stands before or after it."""
     seen = in_a_row()
     seen.engine.on_event = seen.told.append if events else None
     seen.feed([row_delta("c"), RawEvent(data=data), row_delta("d")])
