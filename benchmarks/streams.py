@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from runstream import RawEvent
 from runstream.testing import Script, script
 
-__all__ = ["RECORDINGS", "life_cycle", "messages", "open_runs", "sse_body"]
+__all__ = ["RECORDINGS", "fragment", "life_cycle", "messages", "open_runs", "sse_body"]
 
 # Real streams, where somebody has put them beside the project.
 RECORDINGS = Path(__file__).parents[2] / "shared" / "recordings"
@@ -41,19 +42,22 @@ def sse_body(words: int) -> bytes:
     return _told("run_00000", words).done().sse()
 
 
-def open_runs(count: int) -> tuple[list[RawEvent], list[RawEvent]]:
-    """So many runs, each in the middle of its message: what opens them, and for each a fragment to come."""
-    opening, fragments = [], []
+def fragment(number: int) -> RawEvent:
+    """A fragment of the message of one of many runs."""
+    part = b'{"index":0,"type":"text","text":{"value":"word "}}'
+    return RawEvent(
+        data=b'{"event":"thread.message.delta","data":{"id":"msg_%06d","delta":{"content":[%b]}}}' % (number, part),
+        at=1.0,
+    )
+
+
+def open_runs(count: int) -> Iterator[RawEvent]:
+    """What opens so many runs, each in the middle of its message."""
     for number in range(count):
-        run, message = f"run_{number:06d}", f"msg_{number:06d}"
-        part = '{"index":0,"type":"text","text":{"value":"word "}}'
-        delta = (
-            f'{{"event":"thread.message.delta","data":{{"id":"{message}","delta":{{"content":[{part}]}}}}}}'.encode()
+        run = b"run_%06d" % number
+        yield RawEvent(
+            data=b'{"event":"thread.run.in_progress","data":{"id":"%b","status":"in_progress"}}' % run, at=1.0
         )
-        opening += [
-            f'{{"event":"thread.run.in_progress","data":{{"id":"{run}","status":"in_progress"}}}}'.encode(),
-            f'{{"event":"thread.message.created","data":{{"id":"{message}","run_id":"{run}","content":[]}}}}'.encode(),
-            delta,
-        ]
-        fragments.append(delta)
-    return [RawEvent(data=data, at=1.0) for data in opening], [RawEvent(data=data, at=2.0) for data in fragments]
+        created = b'{"event":"thread.message.created","data":{"id":"msg_%06d","run_id":"%b","content":[]}}'
+        yield RawEvent(data=created % (number, run), at=1.0)
+        yield fragment(number)

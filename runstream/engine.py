@@ -64,8 +64,6 @@ class Engine:
         self._on_state: Callable[[RunState], None] | None = None
         self._on_change: Callable[[RunState | None, RunState, float], None] | None = None
         self.watched = False  # whether anybody takes states or changes
-        # What takes progress where nobody takes anything else of a fragment: one look on the hot path.
-        self.only_progress: Callable[[Signal], None] | None = None
         self.on_reject: Callable[[Reject], None] | None = None
         self.on_open: Callable[[], None] | None = None  # for watchdogs: a run was seen for the first time
         self.on_missed: Callable[[RunState, str], None] | None = None  # a run may miss something, and why
@@ -131,7 +129,6 @@ class Engine:
 
     def _rewire(self) -> None:
         self.watched = self._on_state is not None or self._on_change is not None
-        self.only_progress = None if self.watched else self._on_progress
 
     def intake(self, name: str, *, scope: str = "", dialect: Dialect | None = None) -> Intake:
         """A way in for one source.

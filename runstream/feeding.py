@@ -68,7 +68,7 @@ def feeders(
     retell: Callable[[str], Any] | None = None
 
     def feed(item: RawInput) -> None:
-        nonlocal head, row
+        nonlocal growing, head, row
         record: Any
         event: Any
         if type(item) is not RawEvent:
@@ -83,38 +83,70 @@ def feeders(
             intake.last_id = item.last_id
         data, name = item.data, item.event
         if item.id is None and len(data) <= fragment_bytes:
-            if head is not None and name is named and not doubts.runs:
-                rest = data.removeprefix(head)
-                inner = rest.removesuffix(tail)  # where nothing is taken away, the bytes stay the same object
-                try:
-                    text = read_text(inner) if inner is not rest is not data else ""
-                except _NOT_A_FRAGMENT:
-                    text = ""
+            text = ""
+            on_event, doubtful = engine.on_event, doubts.runs
+            if head is not None and name is named and not doubtful:
                 live, record = growing, grows
                 buffer, offset, id = live.buffer, record.length, live.object_id
                 if (
-                    text
-                    and record.live is live
+                    record.live is live
                     and record.intake is intake
                     and record_of(id) is record
                     and buffer.length == offset
                 ):
-                    tell = engine.only_progress
-                    if tell is None or engine.on_event is not None:
-                        grow_told(record, live, text, data, name, at)
-                        return
-                    buffer.write(text)
-                    buffer.last = text
-                    record.length = buffer.length = offset + len(text)
+                    rest = data.removeprefix(head)
+                    string = rest.removesuffix(tail)
+                    if rest is not data and string is not rest:
+                        try:
+                            text = read_text(string)
+                        except _NOT_A_FRAGMENT:
+                            text = ""
+                if not text:
+                    head, row = None, 0
+            if on_event is not None:
+                if not text and take_whole(data, name, at):
+                    return
+            elif not text:
+                # Most longer envelopes are no fragments, and would be tried in vain.
+                read = fragments.get(name) if name is not None else enveloped if len(data) <= delta_bytes else None
+                if read is not None:
+                    try:
+                        fragment = read(data) if name is not None else read(data).data
+                    except _NOT_A_FRAGMENT:
+                        pass
+                    else:
+                        id = fragment.id
+                        record = record_of(id)
+                        live = record.live if record is not None and record.intake is intake else None
+                        if live is None or live.object_id != id or (doubtful and live.run_id in doubtful):
+                            pass
+                        elif type(fragment) is not TextFragment:
+                            if handling.grow_arguments(record, fragment, at):
+                                return
+                        else:
+                            part = fragment.delta.content[0]
+                            buffer, offset = live.buffer, record.length
+                            if part.index == live.part and live.is_message and buffer.length == offset:
+                                text = part.text.value
+                                record.unidentified = True
+                                if live is growing:
+                                    learn(data, name, record, live)
+                                else:
+                                    growing, head, row = live, None, 1
+            if text:
+                if on_event is not None or engine.watched:
+                    grow_told(record, live, text, data, name, at)
+                    return
+                buffer.tail.write(text)
+                buffer.last = text
+                record.length = buffer.length = offset + len(text)
+                tell = engine._on_progress
+                if tell is None:
+                    engine.events += 1
+                else:
                     engine.told += 1
                     tell(TextDelta(live.run_id, live.thread_id, live.scope, at, id, live.part, offset, text))
-                    return
-                head, row = None, 0
-            if engine.on_event is not None:
-                if take_whole(data, name, at):
-                    return
-            elif (name is not None or len(data) <= delta_bytes) and take_plain(data, name, at):
-                return  # most longer envelopes are no fragments, and would be tried in vain
+                return
         for event in decode(item):
             engine.events += 1
             if event.id is not None and not intake.is_new(event):
@@ -126,7 +158,7 @@ def feeders(
             handlers[type(event)](intake, event, at)
 
     def grow_told(record: RunRecord, live: Live, text: str, data: bytes, name: str | None, at: float) -> None:
-        """Append to the text that grows, where somebody takes more of it than progress, or nothing."""
+        """Append to the text that grows, where somebody takes more of it than progress."""
         nonlocal retell
         engine.events += 1
         if engine.on_event is not None:
@@ -144,39 +176,9 @@ def feeders(
                 return
         handling.grow_text(record, live, text, at)
 
-    def plain(data: bytes, name: str | None) -> Any:
-        """A fragment of text or arguments, if it is nothing else."""
-        read = enveloped if name is None else fragments.get(name)
-        if read is not None:
-            try:
-                return read(data) if name is not None else read(data).data
-            except _NOT_A_FRAGMENT:
-                pass
-        return None
-
-    def take_plain(data: bytes, name: str | None, at: float) -> bool:
-        """Take a plain fragment of what grows right now; whether it was one."""
-        fragment = plain(data, name)
-        if fragment is None:
-            return False
-        id = fragment.id
-        record = record_of(id)
-        live = record.live if record is not None and record.intake is intake else None
-        if record is None or live is None or live.object_id != id or live.run_id in doubts.runs:
-            return False
-        if type(fragment) is not TextFragment:
-            return handling.grow_arguments(record, fragment, at)
-        part = fragment.delta.content[0]
-        if part.index != live.part or not live.is_message or live.buffer.length != record.length:
-            return False
-        record.unidentified = True
-        engine.events += 1
-        learn(data, name, record, live)
-        handling.grow_text(record, live, part.text.value, at)
-        return True
-
     def take_whole(data: bytes, name: str | None, at: float) -> bool:
         """Take any fragment without an id, and give it out; whether it was one."""
+        nonlocal growing, head, row
         if len(data) > delta_bytes or name not in deltas:
             return False
         try:
@@ -193,23 +195,30 @@ def feeders(
         grow(intake, event, at)
         record = record_of(event.data.id)
         if record is not None and record.live is not None:
-            learn(data, name, record, record.live)
+            if record.live is growing:
+                learn(data, name, record, record.live)
+            else:
+                growing, head, row = record.live, None, 1
         return True
 
     def learn(data: bytes, name: str | None, record: RunRecord, live: Live) -> None:
-        """A fragment of a text has come: should those that follow differ in their text alone, that will be seen."""
-        nonlocal growing, grows, row, head, tail, named, retell
-        if live is not growing:
-            growing, head, row = live, None, 1
-            return
+        """One more fragment of the text that grew last: should those that follow differ in their text alone, that will
+        be seen.
+        """
+        nonlocal grows, row, head, tail, named, retell
         row += 1
-        if row < _ROW or row & (row - 1) or retold is None or name not in deltas:
+        if row < _ROW or row & (row - 1) or retold is None or name not in fragments or name not in deltas:
             return  # too few to be worth it; or it was in vain, and is tried more and more seldom
-        fragment = plain(data, name)
-        if type(fragment) is not TextFragment or fragment.id != live.object_id or not live.is_message:
+        try:
+            fragment = fragments[name](data)
+        except _NOT_A_FRAGMENT:
             return
+        if name is None:
+            fragment = fragment.data
         frame = framed(data)
-        if frame is not None and fragment.delta.content[0].index == live.part:
+        if frame is None or type(fragment) is not TextFragment or not live.is_message:
+            return
+        if (fragment.id, fragment.delta.content[0].index) == (live.object_id, live.part):
             head, tail = frame
             grows, named, retell = record, name, None
 

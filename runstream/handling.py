@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Handling"]
 
+_KINDS: Final = tuple((kind, kind.__mro__[1]) for kind in EVENT_TYPES.values())
 _CHANGED: Final = Outcome.CHANGED
 _SAME: Final = Outcome.SAME
 _QUEUED: Final = RunStatus.QUEUED
@@ -65,7 +66,7 @@ class Handling:
             DoneEvent: self._nothing,
             ThreadEvent: self._nothing,
         }
-        table = {kind: by_kind[kind.__mro__[1]] for kind in EVENT_TYPES.values()}
+        table = {kind: by_kind[of] for kind, of in _KINDS}
         return {**table, UnknownEvent: self._unknown, Reject: self._rejected}
 
     def _nothing(self, intake: Intake, event: Event, at: float) -> None:
@@ -193,7 +194,7 @@ class Handling:
         buffer, offset = live.buffer, record.length
         shown, changed = engine._on_state, engine._on_change
         before = record.state if changed is not None else None
-        buffer.write(text)
+        buffer.tail.write(text)
         buffer.last = text
         record.length = buffer.length = offset + len(text)
         if shown is not None:

@@ -48,7 +48,7 @@ def grown(state: RunState, id: str, is_message: bool, index: int, fragment: str)
     length = state._length
     if buffer.length != length:
         return None  # not the newest state of this text: the long way forks it
-    buffer.write(fragment)
+    buffer.tail.write(fragment)
     buffer.last = fragment
     buffer.length = length = length + len(fragment)
     return RunState(state._core, state._objects, live, length)

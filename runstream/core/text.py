@@ -14,27 +14,31 @@ __all__ = ["Text", "TextBuffer", "append_text", "since"]
 
 
 class TextBuffer:
-    """An append-only text: what was read before in one string, what came since in a compact tail."""
+    """An append-only text: what was read before in one string, what came since in a compact tail.
 
-    __slots__ = ("_head", "_tail", "last", "length", "write")
+    Attributes:
+        tail: Written to by whoever appends, who then sets the other two.
+        length: Characters in all.
+        last: The fragment that was written last.
+    """
+
+    __slots__ = ("_head", "last", "length", "tail")
 
     def __init__(self, head: str = "") -> None:
         self._head = head
-        self._tail = StringIO(newline="")  # "" as newline: no translation, what is written is what is read
-        self.write = self._tail.write
+        self.tail = StringIO(newline="")  # "" as newline: no translation, what is written is what is read
         self.length = len(head)
-        self.last = head  # the fragment that was written last
+        self.last = head
 
     def is_now(self, text: str) -> bool:
         """Whether the whole text is this one; what was not read yet stays so."""
-        return self.length == len(text) and self._head + self._tail.getvalue() == text
+        return self.length == len(text) and self._head + self.tail.getvalue() == text
 
     def read(self) -> str:
         """The whole text; one join, which is then kept."""
         if self.length != len(self._head):
-            self._head += self._tail.getvalue()
-            self._tail = StringIO(newline="")
-            self.write = self._tail.write
+            self._head += self.tail.getvalue()
+            self.tail = StringIO(newline="")
         return self._head
 
 
@@ -71,7 +75,7 @@ def append_text(text: Text | None, fragment: str) -> Text:
     buffer = text.buffer
     if buffer.length != text.length:
         buffer = TextBuffer(str(text))  # somebody else appended here: fork
-    buffer.write(fragment)
+    buffer.tail.write(fragment)
     buffer.last = fragment
     buffer.length = length = text.length + len(fragment)
     prior = text.prior

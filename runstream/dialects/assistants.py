@@ -79,7 +79,16 @@ class AssistantsDialect:
     framed = staticmethod(framed)
     retold = staticmethod(retold)
 
-    __slots__ = ("_event", "_max_bytes", "_max_nesting", "_said", "connection", "delta_bytes", "fragment_bytes")
+    __slots__ = (
+        "_kind",
+        "_max_bytes",
+        "_max_nesting",
+        "_said",
+        "_value",
+        "connection",
+        "delta_bytes",
+        "fragment_bytes",
+    )
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -96,8 +105,9 @@ class AssistantsDialect:
         self.connection = 0
         # The last snapshot, and what followed its name in the message. Servers tell it again under the next name
         # (`created`, then `queued` or `in_progress`): the same bytes need no second reading.
-        self._said = b""
-        self._event: Any = None
+        self._said: bytes | None = None
+        self._kind: Any = None
+        self._value: Any = None
 
     def feed(self, raw: RawEvent) -> tuple[Event | Reject, ...]:
         """The events (here: one) that a raw event stands for, or the reject. Never raises on input."""
@@ -108,39 +118,38 @@ class AssistantsDialect:
         try:
             if name is None:
                 head, _, said = data.partition(b',"data":')
-                event: Any
                 kind: Any = _SNAPSHOT_HEADS.get(head)
-                if kind is not None and self._repeats(kind, said):
-                    event = self._event
+                if said == self._said and kind is not None and self._repeats(kind):
+                    value, identity = self._value, raw.id
                 else:
-                    event = _envelopes(data)
-                    kind = type(event)
+                    event: Any = _envelopes(data)
+                    kind, value = type(event), event.data
+                    identity = raw.id if event.id is None else event.id
                     if kind in _DELTAS:
-                        if event.id is None and raw.id is None:
+                        if identity is None:
                             return (event,)  # a delta needs nothing beside it
-                    elif len(said) <= _REPEATED_BYTES:
-                        self._said, self._event = said, event
-                identity = raw.id if event.id is None else event.id
-                return (kind(event.data, identity, Origin(data, True, self.connection)),)
+                    elif event.id is None and len(said) <= _REPEATED_BYTES:
+                        self._said, self._kind, self._value = said, kind, value
+                return (kind(value, identity, Origin(data, True, self.connection)),)
             known = _PAYLOADS.get(name)
             if known is None:
                 return (self._unusual(raw, name, data, raw.id),)
             kind, decode = known
-            if self._repeats(kind, data):
-                value = self._event.data
+            if data == self._said and self._repeats(kind):
+                value = self._value
             else:
                 value = decode(data)
-                if kind not in _DELTAS and len(data) <= _REPEATED_BYTES:
-                    self._said, self._event = data, kind(value)
+                if kind in _DELTAS:
+                    return (kind(value, raw.id),)
+                if len(data) <= _REPEATED_BYTES:
+                    self._said, self._kind, self._value = data, kind, value
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             return (self._lenient(raw, error),)
-        if kind in _DELTAS:
-            return (kind(value, raw.id),)
         return (kind(value, raw.id, Origin(data, False, self.connection)),)
 
-    def _repeats(self, kind: Any, said: bytes) -> bool:
-        """Whether these are the bytes of the last snapshot, under a name of its kind."""
-        return said == self._said and kind.__mro__[1] is type(self._event).__mro__[1]
+    def _repeats(self, kind: Any) -> bool:
+        """Whether the last snapshot was of an event of this kind; its bytes are the same."""
+        return kind.__mro__[1] is self._kind.__mro__[1]
 
     def _refuse(self, data: bytes) -> str | None:
         """Why the message is not read at all, or ``None``."""

@@ -18,6 +18,7 @@ __all__ = ["MAX_EVENT_BYTES", "Malformed", "Oversized", "RawItem", "SSEParser"]
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 
+_NO_LINE: Final = b"\n"  # which no line is
 _BOM: Final = b"\xef\xbb\xbf"
 _FIELDS: Final = frozenset({b"data", b"event", b"id", b"retry"})
 _FIELD_NAME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9_-]*")
@@ -191,28 +192,29 @@ class SSEParser:
         names, at, taken = self._names, self.at, self._lineno
         last_id = self.last_id or None
         small = len(chunk) <= self._limit  # then no block in it is too large
-        index, last = 0, len(lines) - 2
-        while index < last:
+        lines += (_NO_LINE, _NO_LINE)  # what is left over at the end comes out too
+        each = iter(lines)
+        for first, second, third in zip(each, each, each, strict=False):
             # `event: X`, one `data: Y`, and a blank line.
-            name = names.get(lines[index])
-            if name is not None and not lines[index + 2]:
-                line = lines[index + 1]
-                data = line.removeprefix(b"data: ")
-                if data is not line and data and (small or len(lines[index]) + len(line) <= self._limit):
-                    out.append(RawEvent(name, data, None, last_id, at, taken + index + 1))
-                    index += 3
+            name = names.get(first)
+            if name is not None and not third:
+                data = second.removeprefix(b"data: ")
+                if data is not second and data and (small or len(first) + len(second) <= self._limit):
+                    out.append(RawEvent(name, data, None, last_id, at, taken + 1))
+                    taken += 3
                     continue
-            self._lineno = taken + index
-            while index < len(lines):
-                line = lines[index]
-                self._take(line, out)
-                index += 1
-                if not line:
-                    break
-            last_id = self.last_id or None
-        self._lineno = taken + index
-        for line in lines[index:]:
-            self._take(line, out)
+            self._lineno = taken
+            for line in (first, second, third):
+                if line is not _NO_LINE:
+                    self._take(line, out)
+            if third:  # the block may go on
+                for line in each:
+                    if line is not _NO_LINE:
+                        self._take(line, out)
+                    if not line:
+                        break
+            taken, last_id = self._lineno, self.last_id or None
+        self._lineno = taken
         if rest:
             self._hold(rest)
 

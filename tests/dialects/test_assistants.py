@@ -227,3 +227,9 @@ def test_brackets_in_text_are_no_nesting_under_a_low_cap_either() -> None:
     """A cap below the default counts brackets outside strings alone."""
     event = one(frame("thread.run.queued", {**RUN, "instructions": '\\"[{[{' * 20}), max_nesting=4)
     assert isinstance(event, RunEvent)
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"null"])
+def test_empty_data_under_a_known_name_comes_out_as_a_reject(data: bytes) -> None:
+    (found,) = AssistantsDialect().feed(RawEvent("thread.run.created", data))
+    assert type(found) is Reject
