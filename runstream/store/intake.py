@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from runstream.core.registry import RunRecord, Scope
 from runstream.intake import Dialect, Intake
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from runstream.model.shared import ErrorObject
 
 __all__ = ["JournaledIntake"]
+
+T = TypeVar("T")
 
 _LATE = 64  # ended or left runs that are looked after, in case something is filled in
 
@@ -54,30 +57,12 @@ class JournaledIntake(Intake):
     def _take_one(self, item: RawInput) -> None:
         if self._restored:
             self._go_on()
-        journal = self._journal
-        journal.inside = True
-        try:
-            self._one(item)
-            if journal.turn is not None:
-                journal.close_turn(self)
-        except BaseException:
-            journal.drop_turn()
-            raise
-        finally:
-            journal.inside = False
+        self._in_turn(self._one, item)
 
     def _take_all(self, items: Iterable[RawInput]) -> None:
         if self._restored:
             self._go_on()
-        journal = self._journal
-        journal.inside = True
-        try:
-            self._all(self._turns(items))
-        except BaseException:
-            journal.drop_turn()
-            raise
-        finally:
-            journal.inside = False
+        self._in_turn(self._all, items if self._journal.inside else self._turns(items))
 
     def _turns(self, items: Iterable[RawInput]) -> Iterator[RawInput]:
         journal = self._journal
@@ -86,15 +71,15 @@ class JournaledIntake(Intake):
             if journal.turn is not None:
                 journal.close_turn(self)
 
-    def _in_turn(self, call: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        """A turn that no raw event makes, unless one goes on."""
+    def _in_turn(self, call: Callable[[T], None], item: T) -> None:
+        """A turn of its own; or, called from inside one (by a subscriber), a part of that, which goes on afterwards."""
         journal = self._journal
         if journal.inside:
-            call(*args, **kwargs)
+            call(item)
             return
         journal.inside = True
         try:
-            call(*args, **kwargs)
+            call(item)
             if journal.turn is not None:
                 journal.close_turn(self)
         except BaseException:
@@ -105,7 +90,7 @@ class JournaledIntake(Intake):
 
     def heal(self, items: Iterable[RawInput], dialect: Dialect) -> None:
         """Take in what was fetched of this source's runs."""
-        self._in_turn(super().heal, items, dialect)
+        self._in_turn(partial(super().heal, dialect=dialect), items)
 
     def take(self, record: RunRecord) -> None:
         """Take over a run, which may come from the store."""
@@ -155,17 +140,17 @@ class JournaledIntake(Intake):
 
     def disconnected(self, reason: str, attempt: int = 0) -> None:
         """The source lost its connection and will try again."""
-        self._in_turn(super().disconnected, reason, attempt)
+        self._in_turn(partial(super().disconnected, attempt=attempt), reason)
 
     def failed(self, reason: str, attempt: int = 0, error: ErrorObject | None = None) -> None:
         """The source failed, or its server said ``error``."""
-        self._in_turn(super().failed, reason, attempt, error)
+        self._in_turn(partial(super().failed, attempt=attempt, error=error), reason)
 
     def end(self, reason: str = "the stream ended", *, last_id: str | None = None, attempts: int = 0) -> None:
         """The source has nothing more to give."""
         for record in self._open.values():
             self._look_after(record)
-        self._in_turn(super().end, reason, last_id=last_id, attempts=attempts)
+        self._in_turn(partial(super().end, last_id=last_id, attempts=attempts), reason)
 
     def _go_on(self) -> None:
         """Now it is known whether the source was asked to go on where it was."""

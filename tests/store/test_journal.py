@@ -215,6 +215,48 @@ def test_a_callback_that_raises_leaves_its_event_unput() -> None:
     assert facts(seen)[0].startswith("msg")
 
 
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize("same", [False, True])
+def test_what_is_fed_from_inside_leaves_the_turn_open(batch: bool, same: bool) -> None:
+    """An event that a subscriber feeds while another is being told is part of its turn: the process dies at the signal
+    that comes next, and the later one is told that signal again.
+    """
+    store, seen = MemoryStore(), list[Signal]()
+    first, second = Script("run_a").say("Hello.").end().raw_events(ids=True), Script("run_b").raw_events(ids=True)
+    dies = ""
+
+    def take(signal: Signal) -> None:
+        if signal.key == dies:
+            raise Killed
+        seen.append(signal)
+        if len(told) > 1 and signal.key == told[-2]:
+            if batch:
+                inner.feed_all(second)
+            else:
+                inner.feed(second[0])
+
+    told: list[str] = []
+    clean = Engine(clock=lambda: 1.0)
+    clean.on_signal = lambda signal: told.extend(facts([signal]))
+    whole = clean.intake("server")
+    for raw in first:
+        told.clear()
+        whole.feed(raw)
+        if len(told) > 1:
+            break
+    else:
+        pytest.fail("no event gives two signals")
+    dies = told[-1]
+    engine, outer, _ = start(store, take)
+    inner = outer if same else engine.intake("other")
+    with pytest.raises(Killed):
+        list(map(outer.feed, first))
+    _, later, again = start(store)
+    for each in after(first, later.resume_from()):
+        later.feed(each)
+    assert dies in facts(again)
+
+
 @pytest.mark.parametrize("sqlite", [False, True])
 def test_nothing_grows_with_the_runs(sqlite: bool) -> None:
     """After many runs, each with a source of its own, the journal and the store hold what their bounds say."""
