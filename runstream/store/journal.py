@@ -21,7 +21,7 @@ from runstream.core.state import RunState
 from runstream.doubts import mark_missed
 from runstream.errors import StoreError
 from runstream.store.base import StateStore, StoredRun, StoredSource
-from runstream.store.turns import Delivery, Lane, RunKey, Turn, recall, stored_run
+from runstream.store.turns import Delivery, Lane, RunKey, Turn, parted, recall, stored_run
 
 if TYPE_CHECKING:
     from runstream.engine import Engine
@@ -126,16 +126,20 @@ class Journal:
         turn, self.turn = self.turn, None
         if turn is None or self._failed:
             return
-        records = {**turn.records, **intake.unsaved()}
+        intakes, records = [intake], dict(turn.records)
+        for each in intakes:
+            records.update(each.unsaved())
+            # A run may be another source's: told of by a poll beside its stream, or fed by a subscriber. Put without
+            # the place of that one, its state would be ahead, and what is told from there on would come twice.
+            intakes += {record.intake for record in records.values() if record.intake} - set(intakes)
+            place = each.place()
+            if place != each.placed:
+                each.placed = place
+                turn.sources.append(place)
         for run, record in records.items():
             record.saved = record.state
             turn.puts[run] = stored_run(record)
-        source = intake.place()
-        if source != intake.placed:
-            turn.source = intake.placed = source
-        lanes: list[Lane] = list(turn.puts)
-        if turn.source is not None:
-            lanes.append(("source", source.scope, source.name))
+        lanes: list[Lane] = [*turn.puts, *(("source", source.scope, source.name) for source in turn.sources)]
         if not turn.waiting and not any(lane in self._lanes for lane in lanes):
             self._put(turn)
             return
@@ -196,8 +200,9 @@ class Journal:
             structs.replace(stored, delivered=tuple(self._keys[run])) if run in self._keys else stored
             for run, stored in turn.puts.items()
         ]
-        if runs or turn.source is not None:
-            self._guarded(lambda: self._store.put(runs, turn.source), None)
+        for theirs, source in parted(runs, turn.sources):
+            if theirs or source is not None:
+                self._guarded(partial(self._store.put, theirs, source), None)
 
     def _note(self, turn: Turn) -> None:
         """Note the keys that were delivered, while the states that follow from them can't be put yet."""

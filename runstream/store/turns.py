@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeAlias
 
 from runstream.core.registry import RunRecord
 from runstream.store.base import StoredRun, StoredSource
 
-__all__ = ["Delivery", "Lane", "RunKey", "Turn", "recall", "stored_run"]
+__all__ = ["Delivery", "Lane", "RunKey", "Turn", "parted", "recall", "stored_run"]
 
 RunKey: TypeAlias = tuple[str, str]  # scope, run id
 Lane: TypeAlias = tuple[str, ...]  # a run, or a source with a marker
@@ -28,7 +29,7 @@ class Delivery:
 class Turn:
     """What the signals of one turn were, who is not through with them yet, and what is put once everybody is."""
 
-    __slots__ = ("delivered", "keys", "lanes", "loose", "puts", "records", "source", "waiting")
+    __slots__ = ("delivered", "keys", "lanes", "loose", "puts", "records", "sources", "waiting")
 
     def __init__(self) -> None:
         self.records: dict[RunKey, RunRecord] = {}
@@ -37,7 +38,7 @@ class Turn:
         self.waiting = 0  # deliveries
         self.lanes: tuple[Lane, ...] | None = None  # once all its signals were told
         self.puts: dict[RunKey, StoredRun] = {}
-        self.source: StoredSource | None = None
+        self.sources: list[StoredSource] = []  # that have come further
         self.loose = False  # of no source: what a watchdog says
 
 
@@ -54,6 +55,18 @@ def stored_run(record: RunRecord) -> StoredRun:
         interrupted=record.interrupted,
         stalled=record.stalled,
     )
+
+
+def parted(runs: list[StoredRun], sources: list[StoredSource]) -> Iterator[tuple[list[StoredRun], StoredSource | None]]:
+    """What is put, a source at a time: each with the runs that it told of, the first with what is of none of these."""
+    if not sources:
+        yield runs, None
+        return
+    first, *others = sources
+    for source in others:
+        yield [run for run in runs if (run.scope, run.source) == (source.scope, source.name)], source
+    told = {(source.scope, source.name) for source in others}
+    yield [run for run in runs if (run.scope, run.source) not in told], first
 
 
 def recall(record: RunRecord, key: str) -> bool:

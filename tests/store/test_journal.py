@@ -215,6 +215,41 @@ def test_a_callback_that_raises_leaves_its_event_unput() -> None:
     assert facts(seen)[0].startswith("msg")
 
 
+@pytest.mark.parametrize("sqlite", [False, True])
+@pytest.mark.parametrize("how", ["polled", "fed from inside"])
+def test_what_another_source_puts_is_put_with_the_place_of_its_own(how: str, sqlite: bool) -> None:
+    """A poll beside the stream of a run has something to say in the middle of a text, or a subscriber feeds the stream
+    while something else is told: what the stream is asked to go on with is not in the state already.
+    """
+    text = [raw.event for raw in HELLO].index("thread.message.delta") + 2
+    with SqliteStore(":memory:") as file:
+        store: StateStore = file if sqlite else MemoryStore()
+        engine, stream, _ = start(store)
+        other = engine.intake("other")
+        stream.connected()
+        if how == "polled":
+            stream.feed_all(HELLO[:text])
+            other.snapshots = True
+            running = next(raw for raw in HELLO if raw.event == "thread.run.in_progress")
+            data = running.data.replace(b'"status":"in_progress"', b'"status":"cancelling"')
+            other.feed(RawEvent("thread.run.cancelling", data))
+        else:
+            engine.on_signal = lambda signal: stream.feed_all(HELLO[:text]) if "run_b" in signal.key else None
+            other.feed(Script("run_b").raw_events(ids=True)[0])
+        kept = store.get("", "run_1")
+        assert kept is not None
+        assert kept.state is not None
+        assert kept.state.text == fold(HELLO[:text]).runs[0].text != ""
+        engine, later, _ = start(store)
+        rest = after(HELLO, later.resume_from())
+        later.connected()
+        later.feed_all(rest[:2])
+        state = next(state for state in engine.states() if state.run_id == "run_1")
+        assert rest == HELLO[text:]
+        assert state.text == fold(HELLO[: text + 2]).runs[0].text
+        assert not state.partial
+
+
 @pytest.mark.parametrize("batch", [False, True])
 @pytest.mark.parametrize("same", [False, True])
 def test_what_is_fed_from_inside_leaves_the_turn_open(batch: bool, same: bool) -> None:
