@@ -171,8 +171,8 @@ class Handling:
             intake._scope.objects[event.data.id] = record
         if record.intake is not intake:
             intake.take(record)
-        if event.id is None:
-            record.unidentified = True
+        if event.id is None and not record.unidentified:
+            intake.unidentify(record)
         live, data = record.live, event.data
         if live is not None and live.object_id == data.id and type(data) is MessageDelta:
             text = plain_text(data, live.part)

@@ -103,6 +103,10 @@ class Intake:
         record = self._scope.objects.get(id)
         return record is not None and (record.unidentified or id in record.state.partial)
 
+    def unidentify(self, record: RunRecord) -> None:
+        """Note that the ids of this source say nothing of a run any more."""
+        record.unidentified = True
+
     def heal(self, items: Iterable[RawItem], dialect: Dialect) -> None:
         """Take in what was fetched of this source's runs; it says nothing of the source's own connection.
 
@@ -129,7 +133,7 @@ class Intake:
         # Its fragments may have ids that are known, though the event that starts it again has none, or a new one.
         own = event.id is not None
         if self._dedupe.forget(id) > own and (record := self._scope.objects.get(id)) is not None:
-            record.unidentified = True
+            self.unidentify(record)
         if own:
             self._dedupe.see(event)
         return True

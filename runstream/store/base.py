@@ -25,6 +25,8 @@ class StoredRun(Struct, frozen=True, kw_only=True):
         paused: The round for which ``run.paused`` was given, -1 for none.
         interrupted: How many ``run.interrupted`` were given.
         stalled: How many ``run.stalled`` were given.
+        unidentified: Whether the ids of its source say nothing of it, because fragments of it came without one. Where
+            this was not kept, nobody knows, and that is taken for yes: at worst a text is marked though it is whole.
     """
 
     scope: str
@@ -36,6 +38,7 @@ class StoredRun(Struct, frozen=True, kw_only=True):
     paused: int = -1
     interrupted: int = 0
     stalled: int = 0
+    unidentified: bool = True
 
     @property
     def ended(self) -> bool:

@@ -106,6 +106,14 @@ class JournaledIntake(Intake):
         if record.state.is_terminal:
             self._look_after(record)  # it has ended in an earlier process, and something may still be filled in
 
+    def unidentify(self, record: RunRecord) -> None:
+        """The ids of this source say nothing of the run any more. Should this process be killed, the next one would
+        take the next id for a proof, and would not know that there were fragments without.
+        """
+        super().unidentify(record)
+        if self.last_id is not None:  # else there is no id to go on from
+            self._journal.keep(record)
+
     def drop(self, record: RunRecord) -> None:
         """A run of this source has ended."""
         super().drop(record)

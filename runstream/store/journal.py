@@ -145,6 +145,14 @@ class Journal:
             return
         self._queue(turn, tuple(lanes))
 
+    def keep(self, record: RunRecord) -> None:
+        """Put a run when the turn closes, though no signal tells of it: a later process must know what it is now."""
+        if not self.inside:
+            return  # with its next put
+        if self.turn is None:
+            self.turn = Turn()
+        self.turn.records[record.state.scope, record.state.run_id] = record
+
     def _close_loose(self, turn: Turn) -> None:
         """A turn of no source puts no state, which would be ahead of its source: its keys say it all."""
         self.turn = None
@@ -271,6 +279,7 @@ class Journal:
         record.paused = stored.paused
         record.interrupted = stored.interrupted
         record.stalled = stored.stalled
+        record.unidentified = stored.unidentified
         # These have served their purpose with the next put.
         if used := [key for key in stored.delivered if recall(record, key)]:
             self._loose[stored.scope, stored.run_id] = used

@@ -19,14 +19,14 @@ from runstream.store.sqlite_file import explained, prepare, transaction
 
 __all__ = ["SqliteStore"]
 
-_RUN: Final = "number, scope, run_id, source, replaying, paused, interrupted, stalled, state"
+_RUN: Final = "number, scope, run_id, source, replaying, paused, interrupted, stalled, unidentified, state"
 _PUT_RUN: Final = """
-INSERT INTO runs (scope, run_id, source, ended, at, replaying, paused, interrupted, stalled, state)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO runs (scope, run_id, source, ended, at, replaying, paused, interrupted, stalled, unidentified, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (scope, run_id) DO UPDATE SET
     source = excluded.source, at = CASE WHEN ended THEN at ELSE excluded.at END, ended = excluded.ended,
     replaying = excluded.replaying, paused = excluded.paused, interrupted = excluded.interrupted,
-    stalled = excluded.stalled, state = excluded.state
+    stalled = excluded.stalled, unidentified = excluded.unidentified, state = excluded.state
 """
 _ADD_RUN: Final = """
 INSERT OR IGNORE INTO runs (scope, run_id, source, ended, at, replaying, paused, interrupted, stalled, state)
@@ -146,7 +146,7 @@ class SqliteStore:
         with self._said("written"), transaction(self._db) as execute:
             for run in runs:
                 key = (run.scope, run.run_id)
-                marks = (run.replaying, run.paused, run.interrupted, run.stalled)
+                marks = (run.replaying, run.paused, run.interrupted, run.stalled, run.unidentified)
                 state = None if run.state is None else self._encode(run.state)
                 execute(_PUT_RUN, (*key, run.source, run.ended, now, *marks, state))
                 execute("DELETE FROM delivered WHERE scope = ? AND run_id = ?", key)
@@ -170,7 +170,7 @@ class SqliteStore:
             execute("INSERT OR IGNORE INTO delivered VALUES (?, ?, ?)", (scope, run_id, key))
 
     def _run(self, row: tuple[Any, ...]) -> StoredRun:
-        _, scope, run_id, source, replaying, paused, interrupted, stalled, state = row
+        _, scope, run_id, source, replaying, paused, interrupted, stalled, unidentified, state = row
         keys = self._db.execute("SELECT key FROM delivered WHERE scope = ? AND run_id = ?", (scope, run_id))
         return StoredRun(
             scope=scope,
@@ -182,6 +182,7 @@ class SqliteStore:
             paused=paused,
             interrupted=interrupted,
             stalled=stalled,
+            unidentified=bool(unidentified),
         )
 
     def _sweep(self) -> None:

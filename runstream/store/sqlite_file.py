@@ -14,7 +14,7 @@ __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "explained", "prepare", "transact
 APPLICATION_ID: Final = 0x52554E53
 """Marks the file as ours (SQLite's ``application_id``): "RUNS"."""
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """SQLite's ``user_version``."""
 
 _SCHEMA: Final = """
@@ -23,7 +23,7 @@ CREATE TABLE runs (
     scope TEXT NOT NULL, run_id TEXT NOT NULL, source TEXT NOT NULL,
     ended INTEGER NOT NULL, at REAL NOT NULL,
     replaying INTEGER NOT NULL, paused INTEGER NOT NULL, interrupted INTEGER NOT NULL, stalled INTEGER NOT NULL,
-    state BLOB,
+    state BLOB, unidentified INTEGER NOT NULL DEFAULT 1,
     UNIQUE (scope, run_id)
 );
 CREATE INDEX runs_ended ON runs (ended, at);
@@ -38,9 +38,12 @@ CREATE TABLE sources (
 ) WITHOUT ROWID;
 """
 
+# From the version before each to that one. What no row says is what StoredRun has by default.
+_CHANGES: Final = {2: "ALTER TABLE runs ADD COLUMN unidentified INTEGER NOT NULL DEFAULT 1"}
+
 
 def prepare(db: sqlite3.Connection, path: str, *, synchronous: str) -> None:
-    """Make an empty file a store's, or see that it is one.
+    """Make an empty file a store's, or see that it is one, and bring it up to this version.
 
     Raises:
         StoreError: It is another application's, or of a newer release. Nothing was written.
@@ -67,6 +70,12 @@ def prepare(db: sqlite3.Connection, path: str, *, synchronous: str) -> None:
                     execute(statement)
                 execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
                 execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    elif version < SCHEMA_VERSION:
+        with transaction(db):
+            version = execute("PRAGMA user_version").fetchone()[0]
+            for later in range(version + 1, SCHEMA_VERSION + 1):
+                execute(_CHANGES[later])
+                execute(f"PRAGMA user_version = {later}")
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -248,6 +249,42 @@ def test_what_another_source_puts_is_put_with_the_place_of_its_own(how: str, sql
         assert rest == HELLO[text:]
         assert state.text == fold(HELLO[: text + 2]).runs[0].text
         assert not state.partial
+
+
+def counted(raws: Iterable[RawEvent], after: int, *, fragments: bool) -> list[RawEvent]:
+    """With ids that count on after one; those of fragments too, or none for these."""
+    number, made = after, []
+    for raw in raws:
+        has_one = fragments or raw.event != "thread.message.delta"
+        number += has_one
+        made.append(RawEvent(raw.event, raw.data, f"{number}", f"{number}") if has_one else raw)
+    return made
+
+
+@pytest.mark.parametrize("put", [False, True])
+@pytest.mark.parametrize("fragments", [False, True])
+def test_whether_fragments_had_ids_is_remembered(fragments: bool, put: bool, tmp_path: Path) -> None:
+    """The process is killed in the middle of a text, before or after a put that has some of it; the next one resumes,
+    and the next id comes. Where fragments had none, it is no proof that none was missed; where all had one, it is.
+    """
+    hello, other = events_of("Hello there, my dear friend."), Script("run_b").say("Hi.").end().raw_events()
+    text = [raw.event for raw in hello].index("thread.message.delta")
+    with SqliteStore(tmp_path / "runs.db") as store:
+        _, intake, _ = start(store)
+        intake.connected()
+        intake.feed_all(counted([*hello[: text + 2], *other[:put]], 0, fragments=fragments))
+    with SqliteStore(tmp_path / "runs.db") as store:
+        engine, intake, _ = start(store)
+        last = intake.resume_from()
+        assert last is not None
+        intake.connected()
+        # Fragments without ids are gone for good, the others come again from where the store is.
+        missed = text + 3 if not fragments else text + 2 if put else text
+        intake.feed_all(counted([other[put], *hello[missed : text + 4]], int(last), fragments=fragments))
+        state = next(state for state in engine.states() if state.run_id == "run_1")
+        assert bool(state.partial) is not fragments
+        assert engine.stats().gaps == (not fragments)
+        assert (state.text == fold(hello[: text + 4]).runs[0].text) is fragments
 
 
 @pytest.mark.parametrize("batch", [False, True])

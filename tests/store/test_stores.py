@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,9 @@ def test_what_is_put_is_got(make: Make) -> None:
     """All of it, by scope and id; a later put takes its place."""
     store = make()
     assert store.get("", "run_1") is None
-    first = run(delivered=("a", "b"), source="s", replaying=True, paused=2, interrupted=3, stalled=4)
+    first = run(
+        delivered=("a", "b"), source="s", replaying=True, paused=2, interrupted=3, stalled=4, unidentified=False
+    )
     store.put([first, run(scope="other")])
     assert store.get("", "run_1") == first
     assert store.get("other", "run_1") == run(scope="other")
@@ -231,6 +234,23 @@ def test_a_file_of_a_newer_release(tmp_path: Path) -> None:
     newer.close()
     with pytest.raises(StoreError, match=f"version {SCHEMA_VERSION + 1}.*update runstream"):
         SqliteStore(path)
+
+
+def test_a_file_of_an_older_release(tmp_path: Path) -> None:
+    """It is brought up to this one: what it has stays, and what it does not say is what is safe."""
+    path = tmp_path / "runs.db"
+    with SqliteStore(path) as store:
+        store.put([run(unidentified=False)])
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("ALTER TABLE runs DROP COLUMN unidentified")
+        db.execute("PRAGMA user_version = 1")
+        db.commit()
+    with SqliteStore(path) as store:
+        assert store.get("", "run_1") == run(unidentified=True)
+        store.put([run(unidentified=False), run("run_2", unidentified=False)])
+    with SqliteStore(path) as store:
+        assert list(store.runs()) == [run(unidentified=False), run("run_2", unidentified=False)]
+        assert store._db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
 
 
 def test_a_damaged_file(tmp_path: Path) -> None:
