@@ -9,14 +9,14 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Union
 
 import msgspec
 import reactivex as rx
 from pairing import Ratio, Row, paired, ratio_of, table
 from reactivex.subject import Subject
-from streams import messages
+from streams import in_turns, messages
 
 from runstream import Engine, RawEvent, RunState, fold, pipeline
 from runstream.events import EVENT_TYPES
@@ -40,12 +40,17 @@ def bare() -> None:
         bare_decode(raw.data)
 
 
-def core() -> Engine:
+def core(raws: Iterable[RawEvent] = ()) -> Engine:
     """An engine, all of whose signals are taken."""
     engine = Engine()
     engine.on_signal = lambda signal: None
-    engine.intake("bench").feed_all(messages(RUNS))
+    engine.intake("bench").feed_all(raws or messages(RUNS))
     return engine
+
+
+def core_in_turns() -> Engine:
+    """The same of runs that take turns, so that no fragment is of the text of the one before it."""
+    return core(in_turns(RUNS))
 
 
 def core_all() -> Engine:
@@ -89,13 +94,14 @@ def pipeline_rows(rounds: int) -> list[Row]:
     """The doors against bare decoding."""
     stream = messages(RUNS)
     assert all(state.is_terminal and len(state.text) == 1000 for state in fold(stream).runs)
-    for engine in (core(), core_all()):
+    for engine in (core(), core_all(), core_in_turns()):
         assert all(state.is_terminal and len(state.text) == 1000 for state in engine.states())
     assert through_rx()[0].type == "source.ended"
     each = len(stream) // RUNS
     return [
         Row(f"core fold, {each} events a run, against bare typed decode", "≤ 2.3", paired(core, bare, rounds)),
         Row("the same, events, states and signals all taken", "", paired(core_all, bare, rounds)),
+        Row(f"the same, {RUNS} runs that take turns with each event", "", paired(core_in_turns, bare, rounds)),
         Row(
             "one Rx subscriber to the signals (`from_iterable`), against bare decode",
             "≤ 2.7",

@@ -9,7 +9,7 @@ from pathlib import Path
 from runstream import RawEvent
 from runstream.testing import Script, script
 
-__all__ = ["RECORDINGS", "fragment", "life_cycle", "messages", "open_runs", "sse_body"]
+__all__ = ["RECORDINGS", "fragment", "in_turns", "life_cycle", "messages", "open_runs", "sse_body"]
 
 # Real streams, where somebody has put them beside the project.
 RECORDINGS = Path(__file__).parents[2] / "shared" / "recordings"
@@ -34,6 +34,13 @@ def life_cycle(run_id: str, words: int = 200) -> list[RawEvent]:
 def messages(runs: int, words: int = 200) -> tuple[RawEvent, ...]:
     """Several such runs, one after the other."""
     return tuple(raw for number in range(runs) for raw in life_cycle(f"run_{number:05d}", words))
+
+
+@cache
+def in_turns(runs: int, words: int = 200) -> tuple[RawEvent, ...]:
+    """The same runs on one connection, which take turns with each event."""
+    told = (life_cycle(f"run_{number:05d}", words) for number in range(runs))
+    return tuple(raw for turn in zip(*told, strict=True) for raw in turn)
 
 
 @cache
