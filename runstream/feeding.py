@@ -82,7 +82,8 @@ def feeders(
         if item.last_id is not None:
             intake.last_id = item.last_id
         data, name = item.data, item.event
-        if item.id is None and len(data) <= fragment_bytes:
+        size = len(data)
+        if item.id is None and size <= fragment_bytes:
             text = ""
             on_event, doubtful = engine.on_event, doubts.runs
             if head is not None and name is named and not doubtful:
@@ -106,9 +107,9 @@ def feeders(
             if on_event is not None:
                 if not text and take_whole(data, name, at):
                     return
-            elif not text:
+            elif not text and (size <= delta_bytes or name is not None):
                 # Most longer envelopes are no fragments, and would be tried in vain.
-                read = fragments.get(name) if name is not None else enveloped if len(data) <= delta_bytes else None
+                read = enveloped if name is None else fragments.get(name)
                 if read is not None:
                     try:
                         fragment = read(data) if name is not None else read(data).data
