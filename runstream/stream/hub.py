@@ -129,9 +129,9 @@ class Hub(Generic[T]):
                     self._give(subscriber, value)
             if self._end is not None or (run is not None and self._over(run)):
                 self._give_end(subscriber, self._end or _End(None))
-                return Disposable()
-            self._audience.add(subscriber)
-            self._changed()
+            else:
+                self._audience.add(subscriber)
+                self._changed()
             if not nested:
                 self._drain()
         finally:

@@ -307,6 +307,16 @@ def test_pushing_during_replay_keeps_the_order() -> None:
     assert seen == [1, 2, 10, 20]
 
 
+def test_what_is_pushed_while_a_run_that_is_over_is_replayed_comes_before_what_follows() -> None:
+    over = ("", "run_1")
+    hub: Hub[int] = Hub("test", replay=lambda run: [0] if run == over else [], over=lambda run: run == over)
+    seen = listen(hub)
+    hub.of_run(over).subscribe(lambda value: hub.push(1), on_completed=lambda: hub.push(2))
+    assert seen == [1, 2]
+    hub.push(3)
+    assert seen == [1, 2, 3]
+
+
 def test_an_observer_disposed_by_the_replay_is_not_added() -> None:
     hub: Hub[int] = Hub("numbers", replay=lambda _: [1, 2])
     seen: list[int] = []
