@@ -68,7 +68,7 @@ def feeders(
     retell: Callable[[str], Any] | None = None
 
     def feed(item: RawInput) -> None:
-        nonlocal growing, head, row
+        nonlocal growing, grows, head, row
         record: Any
         event: Any
         if type(item) is not RawEvent:
@@ -103,7 +103,8 @@ def feeders(
                         except _NOT_A_FRAGMENT:
                             text = ""
                 if not text:
-                    head, row = None, 0
+                    growing = grows = head = None  # the run may be done with, and is not to be kept for this
+                    row = 0
             if on_event is not None:
                 if not text and take_whole(data, name, at):
                     return

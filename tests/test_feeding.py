@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runstream.core.limits import Limits
+from runstream.core.registry import RunRecord
 from runstream.core.signals import ArgumentsDelta, TextDelta
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine import Engine
@@ -252,6 +255,19 @@ def test_callbacks_set_and_taken_away_by_another_hold_at_once() -> None:
     seen.feed([b, c, d])
     assert changes == [("abc", "abcd")]
     assert [(signal.offset, signal.delta) for signal in seen.told] == [(2, "c"), (3, "d")]
+
+
+@pytest.mark.parametrize("events", [False, True])
+def test_a_run_that_was_told_in_a_row_is_forgotten_whole(events: bool) -> None:
+    engine = Engine(limits=Limits(max_finished_runs=0))
+    engine.on_event = (lambda event: None) if events else None
+    intake = engine.intake("test")
+    text = "abcdefgh" * 4
+    intake.feed_all(script("run_forgotten").start().say(text, pieces=list(text)).end().raw_events(enveloped=True))
+    assert engine.forgot("run_forgotten")
+    gc.collect()
+    assert not [record for record in gc.get_objects() if type(record) is RunRecord and record.run.id == "run_forgotten"]
+    intake.feed(script("run_2").start().raw_events()[0])
 
 
 def test_a_row_ends_where_another_run_claims_the_message() -> None:
