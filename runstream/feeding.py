@@ -130,7 +130,8 @@ def feeders(
                             buffer, offset = live.buffer, record.length
                             if part.index == live.part and live.is_message and buffer.length == offset:
                                 text = part.text.value
-                                record.unidentified = True
+                                if not record.unidentified:
+                                    intake.unidentify(record)
                                 if live is growing:
                                     learn(data, name, record, live)
                                 else:

@@ -217,7 +217,8 @@ class Handling:
         if after is None:
             return False
         self._engine.events += 1
-        record.unidentified = True
+        if not record.unidentified:
+            record.intake.unidentify(record)
         self._grew(record, before, after, at)
         return True
 

@@ -287,6 +287,24 @@ def test_whether_fragments_had_ids_is_remembered(fragments: bool, put: bool, tmp
         assert (state.text == fold(hello[: text + 4]).runs[0].text) is fragments
 
 
+@pytest.mark.parametrize(
+    "told", [Script().say("Hello there, my dear friend."), Script().call(weather={"city": "Bonn"})]
+)
+def test_the_first_fragment_without_an_id_is_remembered(told: Script) -> None:
+    """Though it is one of many of a text, or of arguments, that grow already."""
+    raws = told.raw_events(ids=True)
+    deltas = [at for at, raw in enumerate(raws) if str(raw.event).endswith(".delta")]
+    store = MemoryStore()
+    _, intake, _ = start(store)
+    intake.feed_all(raws[: deltas[-1]])
+    (kept,) = store.runs()
+    assert not kept.unidentified
+    raw = raws[deltas[-1]]
+    intake.feed(RawEvent(raw.event, raw.data))
+    (kept,) = store.runs()
+    assert kept.unidentified
+
+
 @pytest.mark.parametrize("batch", [False, True])
 @pytest.mark.parametrize("same", [False, True])
 def test_what_is_fed_from_inside_leaves_the_turn_open(batch: bool, same: bool) -> None:
