@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from runstream.core.ranges import require_counts, require_durations
+
 __all__ = ["Limits", "Stats"]
 
 
@@ -21,6 +23,10 @@ class Limits(Struct, frozen=True, kw_only=True):
         max_orphans: Events kept, over all scopes, for runs not seen yet; the oldest becomes a reject.
         dedupe_window: Event ids remembered per source.
         max_tombstones: Forgotten runs, messages and steps, of all scopes, whose late events stay quiet.
+
+    Raises:
+        ValueError: One is less than 0, or a count no whole number; or one less than 1 without which nothing could come
+            through: ``max_message_bytes``, ``max_nesting``, ``max_open_runs``.
     """
 
     max_message_bytes: int = 16 * 2**20
@@ -32,6 +38,20 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_orphans: int = 10_000
     dedupe_window: int = 65_536
     max_tombstones: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        require_counts(
+            1, max_message_bytes=self.max_message_bytes, max_nesting=self.max_nesting, max_open_runs=self.max_open_runs
+        )
+        require_counts(
+            0,
+            max_index=self.max_index,
+            max_finished_runs=self.max_finished_runs,
+            max_orphans=self.max_orphans,
+            dedupe_window=self.dedupe_window,
+            max_tombstones=self.max_tombstones,
+        )
+        require_durations(max_finished_age=self.max_finished_age)
 
 
 class Stats(Struct, kw_only=True):

@@ -18,6 +18,7 @@ from typing import BinaryIO, Final, Literal, TypeAlias
 
 import msgspec
 
+from runstream.core.ranges import require_counts
 from runstream.raw import RawEvent
 from runstream.sources.base import RawItem
 from runstream.sources.recording_lines import decode_line
@@ -96,11 +97,13 @@ def read_recording(
     Raises:
         UnknownRecordingFormat: At the first item, if the format is neither given nor recognised, or if a JSON
             document spans several lines.
+        ValueError: If ``max_event_bytes`` is less than 1.
         TypeError: If the file is open in text mode.
         OSError: If it can't be opened or read.
     """
     if isinstance(source, io.TextIOBase):
         raise TypeError("a recording is read as bytes: open the file in binary mode")
+    require_counts(max_event_bytes=max_event_bytes)
     own = _name_of(source)
     return _read(source, format or format_of(name or own) or format_of(own), name or own, max_event_bytes)
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from runstream.core.ranges import require_counts
 from runstream.errors import SourceFailed
 from runstream.raw import RawEvent
 from runstream.sources.adapters import Delivery
@@ -52,7 +53,7 @@ class RecordingSource:
         sleep: Waits so many seconds.
 
     Raises:
-        ValueError: ``speed``, ``gap`` or ``max_gap`` is negative.
+        ValueError: ``speed``, ``gap`` or ``max_gap`` is negative, or ``max_event_bytes`` less than 1.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class RecordingSource:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
     ) -> None:
+        require_counts(max_event_bytes=max_event_bytes)
         Pace(speed, gap=gap, max_gap=max_gap)  # what is wrong with them must not wait until it is read
         self.name = name or _name_of(recording)
         self._recording = recording

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 from msgspec.structs import replace
 
+from runstream.core.ranges import require_counts, require_seconds
 from runstream.sources.attempts import Loss, ResumeHook, ResumeInfo, ask, keep_reading, words_to_mask
 from runstream.sources.base import Inlet
 from runstream.sources.credentials import Credentials, ask_for_headers, merge_headers
 from runstream.sources.http_client import HttpClient, library
-from runstream.sources.ranges import require_counts, require_seconds
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.refusals import Refused
 from runstream.sources.sse_connection import NO_CONTENT, open_stream, read_stream

@@ -7,8 +7,8 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from typing import TypeAlias
 
+from runstream.core.ranges import require_counts
 from runstream.sources.base import Inlet
-from runstream.sources.ranges import require_counts
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
 
 __all__ = ["Chunks", "SseChunks"]

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from runstream.core.ranges import require_counts
 from runstream.events import EVENT_TYPES
 from runstream.raw import RawEvent
 
@@ -90,6 +91,9 @@ class SSEParser:
             `Oversized` when it ends; its id and retry still count, so that a resumed stream gets past it.
         on_comment: Called with the line number and the bytes of each comment line, its colon included; of one
             over the limit only the colon.
+
+    Raises:
+        ValueError: ``max_event_bytes`` is less than 1.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class SSEParser:
         max_event_bytes: int = MAX_EVENT_BYTES,
         on_comment: Callable[[int, bytes], None] | None = None,
     ) -> None:
+        require_counts(max_event_bytes=max_event_bytes)
         self.last_id = ""
         """Last event id in force, "" for none: set when a block ends, with data or without; for resuming.
         Assign it before the first `feed` to go on after a reconnect."""

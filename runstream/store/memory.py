@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import structs
 
+from runstream.core.ranges import require_counts, require_durations
 from runstream.store.base import StoredRun, StoredSource
 
 __all__ = ["MemoryStore"]
@@ -28,6 +29,9 @@ class MemoryStore:
         max_finished_runs: Ended runs that are kept; the one that ended first is forgotten first.
         max_finished_age: How long an ended run is kept, and the place of a silent source (seconds).
         clock: Gives the time in Unix seconds.
+
+    Raises:
+        ValueError: A bound is less than 0.
     """
 
     def __init__(
@@ -37,6 +41,8 @@ class MemoryStore:
         max_finished_age: float = 7 * 86_400.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        require_counts(0, max_finished_runs=max_finished_runs)
+        require_durations(max_finished_age=max_finished_age)
         self._max_runs = max_finished_runs
         self._max_age = max_finished_age
         self._clock = clock

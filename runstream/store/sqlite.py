@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from runstream.core.ranges import require_counts, require_durations
 from runstream.errors import StoreError
 from runstream.store.base import StoredRun, StoredSource
 from runstream.store.codec import StateEncoder, decode_state
@@ -33,6 +34,7 @@ INSERT OR IGNORE INTO runs (scope, run_id, source, ended, at, replaying, paused,
 VALUES (?, ?, '', 0, ?, 0, -1, 0, 0, NULL)
 """
 _SWEEP_EVERY: Final = 256  # puts
+_LONGEST: Final = 2**31 // 1000 - 1  # seconds; SQLite counts milliseconds, and what overflows would be no wait at all
 
 
 class SqliteStore:
@@ -58,6 +60,7 @@ class SqliteStore:
         clock: Gives the time in Unix seconds.
 
     Raises:
+        ValueError: A bound is less than 0.
         StoreError: The file can't be opened, is no store of ours, is damaged, or was written by a newer release.
     """
 
@@ -72,6 +75,8 @@ class SqliteStore:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = os.fspath(path)
+        require_counts(0, max_finished_runs=max_finished_runs)
+        require_durations(max_finished_age=max_finished_age, timeout=timeout)
         self._max_runs = max_finished_runs
         self._max_age = max_finished_age
         self._clock = clock
@@ -81,7 +86,7 @@ class SqliteStore:
         with self._said("opened"):
             if self.path != ":memory:":
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=timeout)
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=min(timeout, _LONGEST))
         try:
             with self._said("opened"):
                 prepare(self._db, self.path, synchronous="FULL" if full_sync else "NORMAL")

@@ -10,13 +10,13 @@ from typing import Any, Final
 from reactivex import abc
 from reactivex.disposable import Disposable
 
+from runstream.core.ranges import require_counts
 from runstream.core.signals import ActionRequired
 from runstream.core.state import RunState
 from runstream.errors import SlowConsumer
 from runstream.logs import LOG
 from runstream.raw import RawEvent
 from runstream.sources.base import Source
-from runstream.sources.ranges import require_counts
 from runstream.stream.audience import Subscriber, name_of
 from runstream.stream.buffers import Buffer, Gate, LatestBuffer, Policy
 from runstream.stream.failures import Failures, caller

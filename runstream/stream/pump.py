@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from runstream.core.ranges import require_counts
 from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
 from runstream.engine import Engine
@@ -14,7 +15,6 @@ from runstream.errors import SourceFailed
 from runstream.intake import Intake
 from runstream.logs import LOG
 from runstream.sources.base import Source
-from runstream.sources.ranges import require_counts
 from runstream.stream.buffers import Gate
 from runstream.stream.failures import where
 from runstream.stream.handle import SourceHandle

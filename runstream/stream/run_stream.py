@@ -14,6 +14,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from runstream.core.limits import Limits, Stats
+from runstream.core.ranges import require_durations
 from runstream.core.signals import Signal
 from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
@@ -79,7 +80,7 @@ class RunStream:
             it. It gets the :class:`RunState`; :class:`Repair` says what it gives, and sets its bounds.
 
     Raises:
-        ValueError: ``buffer`` or ``max_connections`` is less than 1.
+        ValueError: ``buffer`` or ``max_connections`` is less than 1, or a time-out less than 0.
         TypeError: A source is none, or ``fetch_run`` is no function.
     """
 
@@ -103,6 +104,7 @@ class RunStream:
         self._close_timeout = close_timeout
         self._failures = Failures(on_subscriber_error, self._abort)
         self._closing: asyncio.Event | None = None
+        require_durations(wait_timeout=wait_timeout, close_timeout=close_timeout)
         gate = Gate(wait_timeout)
         self._pump = Pump(engine, gate, dialect, self._finish, max_connections)
         self._waiters = Waiters(engine.states, engine.state, engine.given_up, engine.forgot)
