@@ -17,6 +17,7 @@ from runstream.core.registry import RunRecord
 from runstream.core.signals import ArgumentsDelta, TextDelta
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine import Engine
+from runstream.events import Reject, RunEvent
 from runstream.raw import RawEvent
 from runstream.testing import Conversation, conversations, script
 
@@ -459,6 +460,30 @@ def test_a_repeated_snapshot_in_blocks_is_read_once_too() -> None:
     (first,), (second,) = dialect.feed(created), dialect.feed(queued)
     assert (first.event, second.event) == ("thread.run.created", "thread.run.queued")  # type: ignore[union-attr]
     assert second.data is first.data  # type: ignore[union-attr]
+
+
+RUN = b'{"id":"run_1","object":"thread.run","status":"queued"}'
+
+
+@pytest.mark.parametrize(
+    ("whole", "broken"),
+    [
+        (b'{"data":%b,"event":"thread.run.created"}' % RUN, RawEvent(data=b'{"event":"thread.run.queued"')),
+        (b'{"data":%b,"event":"thread.run.created"}' % RUN, RawEvent("thread.run.queued", b"")),
+        (b'{"event":"thread.run.created","data":%b}' % RUN, RawEvent("thread.run.queued", RUN + b"}")),
+        (RUN, RawEvent(data=b'{"event":"thread.run.queued","data":' + RUN)),
+        (
+            b'{"event":"thread.run.created", "data":{"status":"queued","metadata":{"a":"b","data":"c"},"id":"run_1"}}',
+            RawEvent(data=b'{"event":"thread.run.queued","data":"c"},"id":"run_1"}}'),
+        ),
+    ],
+)
+def test_a_broken_message_repeats_no_snapshot(whole: bytes, broken: RawEvent) -> None:
+    """Though what is left of it are the bytes by which the last one is known again."""
+    dialect = AssistantsDialect()
+    (event,) = dialect.feed(RawEvent("thread.run.created" if whole is RUN else None, whole))
+    (reject,) = dialect.feed(broken)
+    assert (type(event).__mro__[1], type(reject)) == (RunEvent, Reject)
 
 
 def test_a_large_snapshot_is_not_kept() -> None:

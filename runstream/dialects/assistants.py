@@ -80,6 +80,7 @@ class AssistantsDialect:
     retold = staticmethod(retold)
 
     __slots__ = (
+        "_enveloped",
         "_kind",
         "_max_bytes",
         "_max_nesting",
@@ -106,6 +107,7 @@ class AssistantsDialect:
         # The last snapshot, and what followed its name in the message. Servers tell it again under the next name
         # (`created`, then `queued` or `in_progress`): the same bytes need no second reading.
         self._said: bytes | None = None
+        self._enveloped = False
         self._kind: Any = None
         self._value: Any = None
 
@@ -119,37 +121,37 @@ class AssistantsDialect:
             if name is None:
                 head, _, said = data.partition(b',"data":')
                 kind: Any = _SNAPSHOT_HEADS.get(head)
-                if said == self._said and kind is not None and self._repeats(kind):
+                if said == self._said and kind is not None and self._repeats(kind, True):
                     value, identity = self._value, raw.id
                 else:
                     event: Any = _envelopes(data)
-                    kind, value = type(event), event.data
+                    plain, kind, value = type(event) is kind, type(event), event.data
                     identity = raw.id if event.id is None else event.id
                     if kind in _DELTAS:
                         if identity is None:
                             return (event,)  # a delta needs nothing beside it
-                    elif event.id is None and len(said) <= _REPEATED_BYTES:
-                        self._said, self._kind, self._value = said, kind, value
+                    elif plain and event.id is None and len(said) <= _REPEATED_BYTES:
+                        self._said, self._kind, self._value, self._enveloped = said, kind, value, True
                 return (kind(value, identity, Origin(data, True, self.connection)),)
             known = _PAYLOADS.get(name)
             if known is None:
                 return (self._unusual(raw, name, data, raw.id),)
             kind, decode = known
-            if data == self._said and self._repeats(kind):
+            if data == self._said and self._repeats(kind, False):
                 value = self._value
             else:
                 value = decode(data)
                 if kind in _DELTAS:
                     return (kind(value, raw.id),)
                 if len(data) <= _REPEATED_BYTES:
-                    self._said, self._kind, self._value = data, kind, value
+                    self._said, self._kind, self._value, self._enveloped = data, kind, value, False
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             return (self._lenient(raw, error),)
         return (kind(value, raw.id, Origin(data, False, self.connection)),)
 
-    def _repeats(self, kind: Any) -> bool:
-        """Whether the last snapshot was of an event of this kind; its bytes are the same."""
-        return kind.__mro__[1] is self._kind.__mro__[1]
+    def _repeats(self, kind: Any, enveloped: bool) -> bool:
+        """Whether the last snapshot was of an event of this kind, and came likewise; its bytes are the same."""
+        return self._enveloped is enveloped and kind.__mro__[1] is self._kind.__mro__[1]
 
     def _refuse(self, data: bytes) -> str | None:
         """Why the message is not read at all, or ``None``."""
