@@ -97,7 +97,7 @@ def feeders(
                 ):
                     rest = data.removeprefix(head)
                     string = rest.removesuffix(tail)
-                    if rest is not data and string is not rest:
+                    if rest != data and string != rest:
                         try:
                             text = read_text(string)
                         except _NOT_A_FRAGMENT:

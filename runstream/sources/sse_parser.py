@@ -204,7 +204,7 @@ class SSEParser:
             name = names.get(first)
             if name is not None and not third:
                 data = second.removeprefix(b"data: ")
-                if data is not second and data and (small or len(first) + len(second) <= self._limit):
+                if data != second and data and (small or len(first) + len(second) <= self._limit):
                     out.append(RawEvent(name, data, None, last_id, at, taken + 1))
                     taken += 3
                     continue
