@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 from msgspec import structs
@@ -30,6 +31,8 @@ from runstream.store.intake import JournaledIntake
 from runstream.store.journal import Journal
 
 __all__ = ["Engine"]
+
+_LIMITS: Final = Limits()  # checked once
 
 
 class Engine:
@@ -55,7 +58,7 @@ class Engine:
         progress: bool = True,
         store: StateStore | None = None,
     ) -> None:
-        self.limits = limits or Limits()
+        self.limits = limits or _LIMITS
         self.clock = clock
         self._on_progress: Callable[[Signal], None] | None = None
         self._progress = progress

@@ -64,101 +64,102 @@ def feeders(
     row = 0
     head: bytes | None = None
     tail = b""
+    around = 0  # bytes of both
     named: str | None = None
     retell: Callable[[str], Any] | None = None
 
-    def feed(item: RawInput) -> None:
+    def feed_all(items: Iterable[RawInput]) -> None:
         nonlocal growing, grows, head, row
         record: Any
         event: Any
-        if type(item) is not RawEvent:
-            item = raw_item(item)
+        for item in items:
             if type(item) is not RawEvent:
-                intake.take_other(item)
-                return
-        at = item.at
-        if at is None:
-            at = engine.clock()
-        if item.last_id is not None:
-            intake.last_id = item.last_id
-        data, name = item.data, item.event
-        size = len(data)
-        if item.id is None and size <= fragment_bytes:
-            text = ""
-            on_event, doubtful = engine.on_event, doubts.runs
-            if head is not None and name is named and not doubtful:
-                live, record = growing, grows
-                buffer, offset, id = live.buffer, record.length, live.object_id
-                if (
-                    record.live is live
-                    and record.intake is intake
-                    and record_of(id) is record
-                    and buffer.length == offset
-                ):
-                    rest = data.removeprefix(head)
-                    string = rest.removesuffix(tail)
-                    if rest != data and string != rest:
+                item = raw_item(item)  # noqa: PLW2901 - what was given is of no more use
+                if type(item) is not RawEvent:
+                    intake.take_other(item)
+                    continue
+            at = item.at
+            if at is None:
+                at = engine.clock()
+            if item.last_id is not None:
+                intake.last_id = item.last_id
+            data, name = item.data, item.event
+            size = len(data)
+            if item.id is None and size <= fragment_bytes:
+                text = ""
+                on_event, doubtful = engine.on_event, doubts.runs
+                if head is not None and name is named and not doubtful:
+                    live, record = growing, grows
+                    buffer, offset, id = live.buffer, record.length, live.object_id
+                    if (
+                        record.live is live
+                        and record.intake is intake
+                        and record_of(id) is record
+                        and buffer.length == offset
+                    ):
+                        string = data.removeprefix(head).removesuffix(tail)
+                        if len(string) == size - around:
+                            try:
+                                text = read_text(string)
+                            except _NOT_A_FRAGMENT:
+                                text = ""
+                    if not text:
+                        growing = grows = head = None  # the run may be done with, and is not to be kept for this
+                        row = 0
+                if on_event is not None:
+                    if not text and take_whole(data, name, at):
+                        continue
+                elif not text and (size <= delta_bytes or name is not None):
+                    # Most longer envelopes are no fragments, and would be tried in vain.
+                    read = enveloped if name is None else fragments.get(name)
+                    if read is not None:
                         try:
-                            text = read_text(string)
+                            fragment = read(data) if name is not None else read(data).data
                         except _NOT_A_FRAGMENT:
-                            text = ""
-                if not text:
-                    growing = grows = head = None  # the run may be done with, and is not to be kept for this
-                    row = 0
-            if on_event is not None:
-                if not text and take_whole(data, name, at):
-                    return
-            elif not text and (size <= delta_bytes or name is not None):
-                # Most longer envelopes are no fragments, and would be tried in vain.
-                read = enveloped if name is None else fragments.get(name)
-                if read is not None:
-                    try:
-                        fragment = read(data) if name is not None else read(data).data
-                    except _NOT_A_FRAGMENT:
-                        pass
-                    else:
-                        id = fragment.id
-                        record = record_of(id)
-                        live = record.live if record is not None and record.intake is intake else None
-                        if live is None or live.object_id != id or (doubtful and live.run_id in doubtful):
                             pass
-                        elif type(fragment) is not TextFragment:
-                            if handling.grow_arguments(record, fragment, at):
-                                return
                         else:
-                            part = fragment.delta.content[0]
-                            buffer, offset = live.buffer, record.length
-                            if part.index == live.part and live.is_message and buffer.length == offset:
-                                text = part.text.value
-                                if not record.unidentified:
-                                    intake.unidentify(record)
-                                if live is growing:
-                                    learn(data, name, record, live)
-                                else:
-                                    growing, head, row = live, None, 1
-            if text:
-                if on_event is not None or engine.watched:
-                    grow_told(record, live, text, data, name, at)
-                    return
-                buffer.tail.write(text)
-                buffer.last = text
-                record.length = buffer.length = offset + len(text)
-                tell = engine._on_progress
-                if tell is None:
-                    engine.events += 1
-                else:
-                    engine.told += 1
-                    tell(TextDelta(live.run_id, live.thread_id, live.scope, at, id, live.part, offset, text))
-                return
-        for event in decode(item):
-            engine.events += 1
-            if event.id is not None and not intake.is_new(event):
-                continue
-            if doubts.runs:
-                doubts.settle(event, at)
-            if engine.on_event is not None and type(event) is not Reject:
-                engine.on_event(event)
-            handlers[type(event)](intake, event, at)
+                            id = fragment.id
+                            record = record_of(id)
+                            live = record.live if record is not None and record.intake is intake else None
+                            if live is None or live.object_id != id or (doubtful and live.run_id in doubtful):
+                                pass
+                            elif type(fragment) is not TextFragment:
+                                if handling.grow_arguments(record, fragment, at):
+                                    continue
+                            else:
+                                part = fragment.delta.content[0]
+                                buffer, offset = live.buffer, record.length
+                                if part.index == live.part and live.is_message and buffer.length == offset:
+                                    text = part.text.value
+                                    if not record.unidentified:
+                                        intake.unidentify(record)
+                                    if live is growing:
+                                        learn(data, name, record, live)
+                                    else:
+                                        growing, head, row = live, None, 1
+                if text:
+                    if on_event is not None or engine.watched:
+                        grow_told(record, live, text, data, name, at)
+                        continue
+                    buffer.tail.write(text)
+                    buffer.last = text
+                    record.length = buffer.length = offset + len(text)
+                    tell = engine._on_progress
+                    if tell is None:
+                        engine.events += 1
+                    else:
+                        engine.told += 1
+                        tell(TextDelta(live.run_id, live.thread_id, live.scope, at, id, live.part, offset, text))
+                    continue
+            for event in decode(item):
+                engine.events += 1
+                if event.id is not None and not intake.is_new(event):
+                    continue
+                if doubts.runs:
+                    doubts.settle(event, at)
+                if engine.on_event is not None and type(event) is not Reject:
+                    engine.on_event(event)
+                handlers[type(event)](intake, event, at)
 
     def grow_told(record: RunRecord, live: Live, text: str, data: bytes, name: str | None, at: float) -> None:
         """Append to the text that grows, where somebody takes more of it than progress."""
@@ -208,7 +209,7 @@ def feeders(
         """One more fragment of the text that grew last: should those that follow differ in their text alone, that will
         be seen.
         """
-        nonlocal grows, row, head, tail, named, retell
+        nonlocal grows, row, head, tail, around, named, retell
         row += 1
         if row < _ROW or row & (row - 1) or retold is None or name not in fragments or name not in deltas:
             return  # too few to be worth it; or it was in vain, and is tried more and more seldom
@@ -223,10 +224,10 @@ def feeders(
             return
         if (fragment.id, fragment.delta.content[0].index) == (live.object_id, live.part):
             head, tail = frame
+            around = len(head) + len(tail)
             grows, named, retell = record, name, None
 
-    def feed_all(items: Iterable[RawInput]) -> None:
-        for item in items:
-            feed(item)
+    def feed(item: RawInput) -> None:
+        feed_all((item,))
 
     return feed, feed_all

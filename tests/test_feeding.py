@@ -290,6 +290,14 @@ def test_the_name_beside_the_data_counts_in_a_row_too() -> None:
     assert seen.engine.stats().unknown == 1
 
 
+def test_the_largest_message_is_the_largest_in_a_row_too() -> None:
+    seen = Seen(AssistantsDialect(max_message_bytes=2_000), changes=False)
+    raws = script("run_1").start().say("a", pieces=["a"]).raw_events(enveloped=True)[:-2]
+    seen.feed([*raws, *[row_delta("b") for _ in range(8)], row_delta("c" * 2_000), row_delta("d")])
+    assert seen.engine.states()[0].text == "a" + "b" * 8 + "d"
+    assert seen.engine.stats().rejected == 1
+
+
 def test_a_row_of_refused_fragments_is_refused() -> None:
     seen, _ = growing()
     seen.engine.on_event = lambda event: None
