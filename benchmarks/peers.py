@@ -244,7 +244,10 @@ def peer_rows(rounds: int) -> list[Row]:
     body = sse_body(1000)
     assert parsed_and_decoded(body) > 1000
     floor = paired(partial(openai_sync, body), partial(parsed_and_decoded, body), rounds, others=20)
-    rows.append(Row("the floor of the above: against parsing and bare typed decode alone, 1000 deltas", "", floor))
+    rows.append(Row("openai's floor: against parsing and bare typed decode alone, 1000 deltas", "", floor))
+    body = sse_body(200)
+    floor = paired(partial(azure, body), partial(parsed_and_decoded, body), rounds, others=20)
+    rows.append(Row("azure-ai-agents' floor: the same, 200 deltas", "", floor))
     assert by_hand() == 200 * RUNS
     assert len(core().states()) == RUNS
     rows.append(
