@@ -31,5 +31,7 @@ def subscriber_of(observer: abc.ObserverBase[T], scope: str | None = None, run_i
     Rx wraps whatever is subscribed into an observer of its own. For a value it does nothing but look whether it was
     disposed, which the hub does by itself; so the hub calls what is inside. The end goes the whole way.
     """
-    take = observer._on_next if type(observer) is AutoDetachObserver else observer.on_next
+    take = observer.on_next
+    if type(observer) is AutoDetachObserver:
+        take = getattr(observer, "_on_next", take)  # Rx's own name for it, which another release may change
     return Subscriber(take, observer.on_completed, observer.on_error, scope=scope, run_id=run_id)
