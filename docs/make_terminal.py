@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.text import Text
 
 from runstream import demo
-from runstream.engine import Engine
-from runstream.raw import RawEvent
-from runstream.sinks.board import Board
-from runstream.sinks.screen import Screen
-from runstream.sources.recording_reader import read_recording
+from runstream.engine.engine import Engine
+from runstream.model.raw import RawEvent
+from runstream.recordings.reader import read_recording
+from runstream.sinks.run_table import Board
+from runstream.sinks.terminal.layout import Screen
 
 HERE = Path(__file__).parent
 WIDTH, HEIGHT = 100, 24

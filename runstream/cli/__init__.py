@@ -9,18 +9,18 @@ from importlib import import_module
 from typing import Any, Final
 
 from runstream.cli.exit_codes import ExitCode, UsageError
+from runstream.cli.output import complain
 from runstream.cli.parser import parse
-from runstream.cli.terminal import complain
 
 __all__ = ["main"]
 
 _MODULES: Final = {
     "demo": "demo",
-    "watch": "live",
-    "record": "recording",
+    "watch": "watch",
+    "record": "record",
     "replay": "offline",
     "fold": "offline",
-    "serve": "live",
+    "serve": "watch",
 }
 """Where each command is: loaded once it is known which one, so that help and usage errors come at once."""
 

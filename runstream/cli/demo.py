@@ -8,15 +8,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from typing import Final
 
-from runstream import demo as recordings
 from runstream.cli.exit_codes import ExitCode
+from runstream.cli.output import clip, complain
 from runstream.cli.screen import make_view
-from runstream.cli.terminal import clip, complain
 from runstream.cli.watching import Seen, watch_source
-from runstream.core.signals import ActionRequired
-from runstream.server import serve_recording
-from runstream.sources.base import RawItem, Source
-from runstream.sources.recording_reader import read_recording
+from runstream.model.raw import RawItem
+from runstream.model.signals import ActionRequired
+from runstream.recordings import demo as recordings
+from runstream.recordings.reader import read_recording
+from runstream.recordings.server import serve_recording
+from runstream.sources.base import Source
 from runstream.sources.websocket import WebSocketSource
 
 __all__ = ["demo"]

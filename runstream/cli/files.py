@@ -10,9 +10,9 @@ from contextlib import closing
 from typing import cast
 
 from runstream.cli.exit_codes import UsageError
-from runstream.cli.terminal import escape
-from runstream.sources.base import RawItem
-from runstream.sources.recording_reader import UnknownRecordingFormat, read_recording
+from runstream.cli.output import escape
+from runstream.model.raw import RawItem
+from runstream.recordings.reader import UnknownRecordingFormat, read_recording
 
 __all__ = ["check", "read", "source_name"]
 

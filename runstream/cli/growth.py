@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from runstream.cli.terminal import Output, escape
-from runstream.core.signals import ArgumentsDelta, Signal, TextDelta, TextReplaced
+from runstream.cli.output import Output, escape
+from runstream.model.signals import ArgumentsDelta, Signal, TextDelta, TextReplaced
 
 __all__ = ["Growth"]
 

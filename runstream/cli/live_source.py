@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from runstream.cli.exit_codes import UsageError
-from runstream.cli.terminal import clip, escape
+from runstream.cli.output import clip, escape
 from runstream.sources.base import Source
 from runstream.sources.credentials import merge_headers
 from runstream.sources.sse import SseSource

@@ -12,20 +12,20 @@ from typing import Final
 import msgspec
 
 from runstream.cli import files
-from runstream.cli.describe import run_facts
-from runstream.cli.live import GAP
-from runstream.cli.render import View
+from runstream.cli.lines import View
+from runstream.cli.output import Output, clip, complain, escape, escape_json
 from runstream.cli.report import Rejects, report_orphans
 from runstream.cli.screen import make_view
 from runstream.cli.tally import Tally
-from runstream.cli.terminal import Output, clip, complain, escape, escape_json
+from runstream.cli.watch import GAP
+from runstream.cli.words import run_facts
 from runstream.core.derive import run_duration
-from runstream.core.limits import Limits
-from runstream.core.signals import Signal
 from runstream.core.state import RunState
-from runstream.engine import Engine
-from runstream.raw import ConnectionEvent, RawEvent
-from runstream.sources.pacing import Pace
+from runstream.engine.engine import Engine
+from runstream.model.limits import Limits
+from runstream.model.raw import ConnectionEvent, RawEvent
+from runstream.model.signals import Signal
+from runstream.recordings.pacing import Pace
 
 __all__ = ["fold", "replay"]
 

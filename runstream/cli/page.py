@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from runstream.cli.exit_codes import UsageError
-from runstream.cli.terminal import Output, complain, escape
+from runstream.cli.output import Output, complain, escape
 from runstream.cli.watching import PageDoor
 from runstream.errors import IncompleteStream
-from runstream.sinks.page.access import is_loopback
+from runstream.sinks.page.origins import is_loopback
 from runstream.sinks.page.server import PageServer, serve_page
 from runstream.sources.websocket import WebSocketSource
 from runstream.stream.run_stream import RunStream

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from runstream.cli.terminal import clip, complain, escape
-from runstream.events import Event, MessageEvent, Reject, StepEvent
+from runstream.cli.output import clip, complain, escape
+from runstream.model.events import Event, MessageEvent, Reject, StepEvent
 
 __all__ = ["Rejects", "report_orphans"]
 

@@ -13,12 +13,12 @@ from importlib.util import find_spec
 from types import FrameType
 from typing import Any, Final
 
-from runstream.cli.render import JsonView, PlainView, View
-from runstream.cli.terminal import Output, complain
-from runstream.core.signals import Signal
+from runstream.cli.lines import JsonView, PlainView, View
+from runstream.cli.output import Output, complain
 from runstream.core.state import RunState
-from runstream.engine import Engine
-from runstream.sinks.live import Display, LiveView
+from runstream.engine.engine import Engine
+from runstream.model.signals import Signal
+from runstream.sinks.terminal.live_view import Display, LiveView
 from runstream.stream.run_stream import RunStream
 
 __all__ = ["ScreenView", "make_view"]

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from runstream.cli.exit_codes import WORST_FIRST, ExitCode
-from runstream.core.signals import (
+from runstream.core.state import RunState
+from runstream.model.signals import (
     RunCancelled,
     RunCompleted,
     RunCreated,
@@ -15,7 +16,6 @@ from runstream.core.signals import (
     RunIncomplete,
     Signal,
 )
-from runstream.core.state import RunState
 
 __all__ = ["Tally"]
 

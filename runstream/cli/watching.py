@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 
-from runstream.cli.render import View
+from runstream.cli.lines import View
+from runstream.cli.output import complain, escape
 from runstream.cli.report import Rejects
 from runstream.cli.tally import Tally
-from runstream.cli.terminal import complain, escape
-from runstream.core.signals import ActionRequired, Signal
 from runstream.core.state import RunState
+from runstream.engine.watchdogs import Watchdogs
 from runstream.errors import IncompleteStream, SourceFailed
+from runstream.model.signals import ActionRequired, Signal
 from runstream.sources.base import Source
 from runstream.stream.run_stream import RunStream
-from runstream.watchdogs import Watchdogs
 
 __all__ = ["Seen", "watch_source"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import enum
 from collections import OrderedDict, deque
 
-from runstream.core.limits import Stats
-from runstream.events import Event
+from runstream.model.events import Event
+from runstream.model.limits import Stats
 
 __all__ = ["Deduper", "Sighting"]
 

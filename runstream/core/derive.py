@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
-from runstream.core.growth import call_name
-from runstream.core.objects import ObjectState
-from runstream.core.signals import (
+from runstream.core.object_deltas import call_name
+from runstream.core.object_list import ObjectState
+from runstream.core.state import NO_CALLS, RunState, view
+from runstream.core.text import Text, since
+from runstream.model.message import Message, MessageStatus, TextPart
+from runstream.model.run import Run, RunStatus
+from runstream.model.signals import (
     ActionRequired,
     ArgumentsDelta,
     AwaitedCall,
@@ -31,12 +35,8 @@ from runstream.core.signals import (
     TextReplaced,
     ToolCallCompleted,
 )
-from runstream.core.state import NO_CALLS, RunState, view
-from runstream.core.text import Text, since
-from runstream.model.calls import CodeInterpreterToolCall, FunctionToolCall, parse_arguments
-from runstream.model.message import Message, MessageStatus, TextPart
-from runstream.model.run import Run, RunStatus
 from runstream.model.step import MessageCreationDetails, RunStep, StepStatus
+from runstream.model.tool_calls import CodeInterpreterToolCall, FunctionToolCall, parse_arguments
 
 # What every run signal starts with: run id, thread id, scope, time.
 _Head: TypeAlias = tuple[str, str | None, str, float]

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import structs
 
-from runstream.core.objects import ObjectState
+from runstream.core.object_list import ObjectState
 from runstream.core.state import RunState, settled
 from runstream.core.text import Text
 

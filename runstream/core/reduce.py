@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from runstream.core.fulls import apply_object
-from runstream.core.growth import append, apply_delta
-from runstream.core.snapshots import Outcome, reduce_run
+from runstream.core.object_deltas import append, apply_delta
+from runstream.core.object_snapshots import apply_object
+from runstream.core.run_snapshots import Outcome, reduce_run
 from runstream.core.state import RunState
-from runstream.events import Event, MessageDeltaEvent, MessageEvent, RunEvent, StepDeltaEvent, StepEvent
+from runstream.model.events import Event, MessageDeltaEvent, MessageEvent, RunEvent, StepDeltaEvent, StepEvent
 
 __all__ = ["Outcome", "append", "apply", "apply_run", "reduce"]
 

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any, TypeAlias
 
 from runstream.core.state import Live, RunState
-from runstream.events import Event
+from runstream.model.events import Event
 from runstream.model.run import Run
 from runstream.model.step import RunStep
 

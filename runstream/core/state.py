@@ -9,15 +9,15 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from runstream.core.accumulate import plain
-from runstream.core.objects import NO_OBJECTS, Objects, ObjectState
+from runstream.core.merge import plain
+from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
 from runstream.core.text import Text, TextBuffer
-from runstream.model.calls import ToolCall
+from runstream.model.common import Usage
 from runstream.model.lenient import read
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
-from runstream.model.shared import Usage
 from runstream.model.step import RunStep, StepStatus
+from runstream.model.tool_calls import ToolCall
 
 __all__ = ["NO_CALLS", "Live", "RunCore", "RunState", "Timings"]
 

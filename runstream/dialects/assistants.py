@@ -2,7 +2,7 @@
 
 Reads SSE blocks (the name stands beside the data) and envelopes ``{"event": ..., "data": {...}, "id"?: ...}``
 as WebSocket relays and JSONL files carry them. What strict decoding refuses goes to the lenient reader; what it
-can not use becomes a :class:`~runstream.events.Reject`.
+can not use becomes a :class:`~runstream.model.events.Reject`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from typing import Any, Union, get_type_hints
 
 import msgspec
 
-from runstream.dialects.fragments import FRAGMENT_LEVELS, FRAGMENTS, framed, retold
-from runstream.events import (
+from runstream.dialects.assistants_wire import FRAGMENT_LEVELS, FRAGMENTS, framed, retold
+from runstream.model.base import WireStruct, decode_hook, decoder
+from runstream.model.common import ErrorObject
+from runstream.model.events import (
     EVENT_TYPES,
     DoneEvent,
     ErrorEvent,
@@ -22,11 +24,9 @@ from runstream.events import (
     Reject,
     UnknownEvent,
 )
-from runstream.model.base import WireStruct, decode_hook, decoder
 from runstream.model.jsontext import nesting
 from runstream.model.lenient import Issue, read
-from runstream.model.shared import ErrorObject
-from runstream.raw import RawEvent
+from runstream.model.raw import RawEvent
 
 __all__ = ["AssistantsDialect"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from runstream.events import Event, Reject
-from runstream.raw import RawEvent
+from runstream.model.events import Event, Reject
+from runstream.model.raw import RawEvent
 
 __all__ = ["Dialect"]
 
@@ -14,7 +14,7 @@ class Dialect(Protocol):
     """What reads one protocol: a stateful decoder, one a source.
 
     A dialect may also offer short ways for its commonest events; what they refuse goes to :meth:`feed`. Those of
-    :mod:`runstream.dialects.fragments` are an example:
+    :mod:`runstream.dialects.assistants_wire` are an example:
 
     - ``fragments``: a mapping of event names (``None``: the name stands in an envelope) to what reads data of at most
       ``fragment_bytes`` as a ``TextFragment`` or ``ArgumentsFragment``;

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, TypeAlias
 
 from runstream.model.base import Unknown, WireStruct
-from runstream.model.calls import CodeOutput, ImageFileRef
+from runstream.model.common import Tagged
 from runstream.model.frozen import ABSENT_LIST, FrozenList
 from runstream.model.message import Annotation, ImageUrl
-from runstream.model.shared import Tagged
 from runstream.model.step import MessageCreation
+from runstream.model.tool_calls import CodeOutput, ImageFileRef
 from runstream.model.tools import RankingOptions
 
 __all__ = [

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import ClassVar, TypeAlias
 
 from runstream.model.base import Unknown, WireStruct
-from runstream.model.calls import ImageFileRef
+from runstream.model.common import OpenStrEnum, Tagged, Timestamp
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP, FrozenList, FrozenMap, StringMap
 from runstream.model.run import IncompleteDetails
-from runstream.model.shared import OpenStrEnum, Tagged, Timestamp
+from runstream.model.tool_calls import ImageFileRef
 
 __all__ = [
     "Annotation",

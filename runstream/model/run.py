@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Self
 from msgspec import structs
 
 from runstream.model.base import WireStruct, frozen_as
-from runstream.model.calls import RequiredAction, ToolCall
+from runstream.model.common import LastError, Number, OpenStrEnum, Timestamp, Usage, derive_usage, keep_usage
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP, FrozenList, FrozenMap, StringMap, thaw
-from runstream.model.shared import LastError, Number, OpenStrEnum, Timestamp, Usage, derive_usage, keep_usage
+from runstream.model.tool_calls import RequiredAction, ToolCall
 from runstream.model.tools import ResponseFormat, Tool, ToolChoice, TruncationStrategy
 
 __all__ = ["IncompleteDetails", "Run", "RunStatus"]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self, TypeAlias
 
 from runstream.model.base import Unknown, WireStruct
-from runstream.model.calls import ToolCall
+from runstream.model.common import LastError, OpenStrEnum, Tagged, Timestamp, Usage, derive_usage, keep_usage
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP, FrozenMap, StringMap
-from runstream.model.shared import LastError, OpenStrEnum, Tagged, Timestamp, Usage, derive_usage, keep_usage
+from runstream.model.tool_calls import ToolCall
 
 __all__ = [
     "ActivitiesDetails",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from runstream.model.base import Unknown, WireStruct
+from runstream.model.common import Number, Tagged
 from runstream.model.frozen import FrozenList, FrozenMap
-from runstream.model.shared import Number, Tagged
 
 __all__ = [
     "CodeInterpreterTool",

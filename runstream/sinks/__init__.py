@@ -1,0 +1,1 @@
+"""Where signals and states go: logs, a terminal, a browser."""

@@ -11,9 +11,9 @@ from typing import Any, Final
 from reactivex import Observable
 from reactivex import abc as rx_abc
 
-from runstream.core.signals import SIGNAL_TYPES, ArgumentsDelta, RunSignal, Signal, TextDelta
 from runstream.logs import LOG
-from runstream.sinks.records import log_record
+from runstream.model.signals import SIGNAL_TYPES, ArgumentsDelta, RunSignal, Signal, TextDelta
+from runstream.sinks.log_records import log_record
 
 __all__ = ["log_signals"]
 

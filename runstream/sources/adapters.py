@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 from reactivex import abc
 
-from runstream.raw import ConnectionEvent, RawEvent
-from runstream.sources.base import Inlet, RawItem, Source
-from runstream.sources.raw_items import RawInput, raw_item
+from runstream.model.raw import ConnectionEvent, RawEvent, RawItem
+from runstream.model.raw_input import RawInput, raw_item
+from runstream.sources.base import Inlet, Source
 
 __all__ = [
     "Adaptable",

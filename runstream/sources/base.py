@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
-from runstream.raw import ConnectionEvent, RawEvent
-from runstream.sources.sse_parser import Malformed, Oversized
+from runstream.model.raw import RawItem
 
-__all__ = ["Inlet", "RawItem", "Source"]
-
-RawItem = RawEvent | Oversized | Malformed | ConnectionEvent
+__all__ = ["Inlet", "Source"]
 
 
 class Inlet(Protocol):

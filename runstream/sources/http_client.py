@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 from runstream.sources.credentials import merge_headers
-from runstream.sources.refusals import Refused
+from runstream.sources.http_errors import Refused
 from runstream.sources.urls import INVALID_URL, redact_text, redact_url
 
 if TYPE_CHECKING:

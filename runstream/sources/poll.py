@@ -12,14 +12,14 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from runstream.core.ranges import require_seconds
 from runstream.errors import SourceFailed
 from runstream.model.run import RunStatus
-from runstream.sources.answers import Answer, Snapshot, read_answer
+from runstream.model.validation import require_seconds
 from runstream.sources.base import Inlet
-from runstream.sources.calling import Caller, trouble
+from runstream.sources.http_errors import Refused
+from runstream.sources.poll_answers import Answer, Snapshot, read_answer
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.refusals import Refused
+from runstream.sources.user_calls import Caller, trouble
 
 __all__ = ["PollSource"]
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 from msgspec.structs import replace
 
-from runstream.core.ranges import require_counts, require_seconds
-from runstream.sources.attempts import Loss, ResumeHook, ResumeInfo, ask, keep_reading, words_to_mask
+from runstream.model.validation import require_counts, require_seconds
 from runstream.sources.base import Inlet
+from runstream.sources.connection_loop import Loss, ResumeHook, ResumeInfo, ask, keep_reading, words_to_mask
 from runstream.sources.credentials import Credentials, ask_for_headers, merge_headers
 from runstream.sources.http_client import HttpClient, library
+from runstream.sources.http_errors import Refused
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.refusals import Refused
 from runstream.sources.sse_connection import NO_CONTENT, open_stream, read_stream
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
 from runstream.sources.urls import redact_url

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from typing import TypeAlias
 
-from runstream.core.ranges import require_counts
+from runstream.model.validation import require_counts
 from runstream.sources.base import Inlet
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
 

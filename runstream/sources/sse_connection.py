@@ -10,12 +10,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin, urlsplit
 
-from runstream.raw import RawEvent
-from runstream.sources.attempts import Loss
+from runstream.model.raw import RawEvent
 from runstream.sources.base import Inlet
+from runstream.sources.connection_loop import Loss
 from runstream.sources.http_client import HttpClient
-from runstream.sources.refusals import Refused, http_refusal, server_message
-from runstream.sources.sse_parser import RawItem, SSEParser
+from runstream.sources.http_errors import Refused, http_refusal, server_message
+from runstream.sources.sse_parser import ParsedItem, SSEParser
 from runstream.sources.urls import redact_text, redact_url
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ async def read_stream(
         read_timeout: What was set for the request (seconds).
         ends_with_done: Whether ``[DONE]`` with no run live is the end, though the server may say no more of it.
     """
-    last: RawItem | None = None
+    last: ParsedItem | None = None
     received = 0
 
     def loss(reason: str, **more: Any) -> Loss:
@@ -178,7 +178,7 @@ async def read_stream(
     return loss("the server ended the response", normal=True)
 
 
-def _is_done(item: RawItem) -> bool:
+def _is_done(item: ParsedItem) -> bool:
     return type(item) is RawEvent and item.data == _DONE
 
 

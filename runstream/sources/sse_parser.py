@@ -9,13 +9,11 @@ import re
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from msgspec import Struct
+from runstream.model.events import EVENT_TYPES
+from runstream.model.raw import Malformed, Oversized, RawEvent
+from runstream.model.validation import require_counts
 
-from runstream.core.ranges import require_counts
-from runstream.events import EVENT_TYPES
-from runstream.raw import RawEvent
-
-__all__ = ["MAX_EVENT_BYTES", "Malformed", "Oversized", "RawItem", "SSEParser"]
+__all__ = ["MAX_EVENT_BYTES", "ParsedItem", "SSEParser"]
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 
@@ -29,44 +27,7 @@ _MAX_NAMES: Final = 128  # distinct `event:` lines remembered, and the longest o
 _MAX_RETRY_DIGITS: Final = 18
 
 
-class Oversized(Struct, frozen=True, kw_only=True, gc=False):
-    """A block (or line of JSON) over the size limit, dropped without being held in memory.
-
-    Args:
-        line: Line number (from 1) at which it starts.
-        size: Bytes in the block's fields, without line ends and comments.
-        limit: The limit it exceeds, in bytes.
-        event: Name of the event, where it was read.
-    """
-
-    line: int
-    size: int
-    limit: int
-    event: str | None = None
-
-    @property
-    def reason(self) -> str:
-        """Why it was dropped, in one phrase that shows nothing of the content."""
-        return f"{self.size} bytes, more than the limit of {self.limit}"
-
-
-class Malformed(Struct, frozen=True, kw_only=True, gc=False):
-    """A line of a recording that belongs to no event (lenient mode only; a live stream ignores such lines).
-
-    Args:
-        line: Its line number, from 1.
-        reason: What is wrong with it, in one phrase that shows nothing of the content.
-        data: The line as it came, without its end.
-        event: Name of the event in whose block it stands, if any.
-    """
-
-    line: int
-    reason: str
-    data: bytes
-    event: str | None = None
-
-
-RawItem: TypeAlias = RawEvent | Oversized | Malformed
+ParsedItem: TypeAlias = RawEvent | Oversized | Malformed
 
 
 class SSEParser:
@@ -133,7 +94,7 @@ class SSEParser:
         self._late_name = 0  # line of an `event:` field that came after data
         self._strayed = False
 
-    def feed(self, chunk: bytes) -> list[RawItem]:
+    def feed(self, chunk: bytes) -> list[ParsedItem]:
         """Take the next bytes and return what they completed, in order. Time is linear in the bytes."""
         if self._head is not None:
             chunk = self._head + chunk
@@ -153,7 +114,7 @@ class SSEParser:
         if b"\r" in chunk:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-        out: list[RawItem] = []
+        out: list[ParsedItem] = []
         position = 0
         while self._start or self._partial:  # finish the block that an earlier chunk began
             end = chunk.find(b"\n", position)
@@ -165,13 +126,13 @@ class SSEParser:
         self._feed_blocks(chunk[position:] if position else chunk, out)
         return out
 
-    def close(self) -> list[RawItem]:
+    def close(self) -> list[ParsedItem]:
         """Say that the stream has ended, and return what its end completes.
 
         Strict: an unfinished last block is thrown away and counted in `discarded`. Lenient: it is completed.
         Over the limit, it is returned as `Oversized` in both modes.
         """
-        out: list[RawItem] = []
+        out: list[ParsedItem] = []
         if self._head:
             self._hold(self._head)
         self._head = None
@@ -190,7 +151,7 @@ class SSEParser:
         self._reset()
         return out
 
-    def _feed_blocks(self, chunk: bytes, out: list[RawItem]) -> None:
+    def _feed_blocks(self, chunk: bytes, out: list[ParsedItem]) -> None:
         """Take bytes that start between two blocks; the most common form of a block takes the short way."""
         lines = chunk.split(b"\n")
         rest = lines.pop()
@@ -233,7 +194,7 @@ class SSEParser:
             self._skipped = len(self._partial)
             self._partial = self._partial[:1]
 
-    def _end_line(self, piece: bytes, out: list[RawItem]) -> None:
+    def _end_line(self, piece: bytes, out: list[ParsedItem]) -> None:
         """Complete the held line with its last piece and take it."""
         if not self._partial:
             self._take(piece, out)
@@ -244,7 +205,7 @@ class SSEParser:
         self._skipped = 0
         self._take(line, out, skipped or len(line))
 
-    def _take(self, line: bytes, out: list[RawItem], length: int | None = None) -> None:
+    def _take(self, line: bytes, out: list[ParsedItem], length: int | None = None) -> None:
         """Take one line; of an over-long one only the first byte may be there, hence its length."""
         self._lineno += 1
         if not line:
@@ -287,7 +248,7 @@ class SSEParser:
         elif self._lenient:
             self._take_stray(line, field, colon, out)
 
-    def _take_stray(self, line: bytes, field: bytes, colon: bytes, out: list[RawItem]) -> None:
+    def _take_stray(self, line: bytes, field: bytes, colon: bytes, out: list[ParsedItem]) -> None:
         text = line.strip()
         if not text:
             self._dispatch(out)
@@ -316,14 +277,14 @@ class SSEParser:
         if self._size > self._limit:
             self._data = [b""]  # there was data, for the lenient rules
 
-    def _split_late_name(self, out: list[RawItem]) -> None:
+    def _split_late_name(self, out: list[ParsedItem]) -> None:
         """End the nameless block before the `event:` line that turned out to start another one."""
         name, start = self._name, self._late_name
         self._name = None
         self._dispatch(out)
         self._name, self._start = name, start
 
-    def _dispatch(self, out: list[RawItem]) -> None:
+    def _dispatch(self, out: list[ParsedItem]) -> None:
         """End the block: WHATWG "dispatch the event"."""
         if not self._start:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import unquote, unquote_plus, urlsplit, urlunsplit
 
-from runstream.escaping import escaped
+from runstream.model.escaping import escaped
 
 __all__ = ["INVALID_URL", "redact_text", "redact_url", "url_secrets"]
 

@@ -14,12 +14,12 @@ from typing import Any, Literal, TypeAlias
 from msgspec.structs import replace
 from websockets.exceptions import ConnectionClosed
 
-from runstream.core.ranges import require_counts, require_seconds
-from runstream.sources.attempts import Loss, Resume, ResumeHook, ResumeInfo, ask, keep_reading, words_to_mask
+from runstream.model.validation import require_counts, require_seconds
 from runstream.sources.base import Inlet
+from runstream.sources.connection_loop import Loss, Resume, ResumeHook, ResumeInfo, ask, keep_reading, words_to_mask
 from runstream.sources.credentials import Credentials, ask_for_headers, merge_headers
+from runstream.sources.http_errors import Refused
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.refusals import Refused
 from runstream.sources.urls import redact_url
 from runstream.sources.websocket_batches import BatchConnection
 from runstream.sources.websocket_connection import close_socket, open_socket, read_socket

@@ -14,10 +14,10 @@ from typing import Any, Final, cast
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
 
-from runstream.raw import RawEvent
-from runstream.sources.attempts import Loss
+from runstream.model.raw import RawEvent
 from runstream.sources.base import Inlet
-from runstream.sources.refusals import Refused, http_refusal
+from runstream.sources.connection_loop import Loss
+from runstream.sources.http_errors import Refused, http_refusal
 from runstream.sources.urls import INVALID_URL, redact_text, redact_url
 from runstream.sources.websocket_batches import BatchConnection
 

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from runstream.core.objects import NO_OBJECTS, ObjectState
+from runstream.core.object_list import NO_OBJECTS, ObjectState
 from runstream.core.state import RunCore, RunState, settled
 from runstream.core.text import Text, TextBuffer
 from runstream.errors import StoreError
@@ -173,7 +173,7 @@ def _wire(kind: type[W], data: bytes) -> W:
         return value
 
 
-# A node (:mod:`runstream.core.accumulate`) is written with its kind, as JSON knows neither texts nor integer keys:
+# A node (:mod:`runstream.core.merge`) is written with its kind, as JSON knows neither texts nor integer keys:
 # ["t", text, shown, prior] ["i", [[index, node], ...]] ["d", {name: node}] ["v", any JSON value]
 
 

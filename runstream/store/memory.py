@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import structs
 
-from runstream.core.ranges import require_counts, require_durations
+from runstream.model.validation import require_counts, require_durations
 from runstream.store.base import StoredRun, StoredSource
 
 __all__ = ["MemoryStore"]

@@ -12,8 +12,8 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from runstream.core.ranges import require_counts, require_durations
 from runstream.errors import StoreError
+from runstream.model.validation import require_counts, require_durations
 from runstream.store.base import StoredRun, StoredSource
 from runstream.store.codec import StateEncoder, decode_state
 from runstream.store.sqlite_file import explained, prepare, transaction

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from runstream.core.signals import Signal
+from runstream.core.selection import PROGRESS
 from runstream.core.state import RunState
-from runstream.engine import Engine
-from runstream.events import Event, Reject
-from runstream.stream.endings import Endings
-from runstream.stream.failures import Failures
-from runstream.stream.hub import Hub, RunKey
-from runstream.stream.selection import PROGRESS
+from runstream.engine.engine import Engine
+from runstream.model.events import Event, Reject
+from runstream.model.signals import Signal
+from runstream.stream.channel import Hub, RunKey
+from runstream.stream.error_reports import Failures
+from runstream.stream.run_endings import Endings
 from runstream.stream.waiters import Waiters
 
 __all__ = ["Channels"]

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from runstream.stream.subscribers import Worker
+from runstream.stream.consumers import Worker
 
 __all__ = ["Handler", "is_coroutine_function"]
 

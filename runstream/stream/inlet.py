@@ -9,8 +9,8 @@ from itertools import chain
 from operator import length_hint
 from typing import Any, Final
 
-from runstream.intake import Intake
-from runstream.sources.base import RawItem
+from runstream.engine.intake import Intake
+from runstream.model.raw import RawItem
 from runstream.stream.buffers import Gate
 
 __all__ = ["SourceInlet", "Turns"]

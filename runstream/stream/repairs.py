@@ -13,15 +13,15 @@ from msgspec import Struct
 from runstream.core.registry import RunRecord
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
-from runstream.engine import Engine
+from runstream.engine.engine import Engine
 from runstream.logs import LOG
-from runstream.raw import RawEvent
-from runstream.sources.answers import Answer, Snapshot, read_answer
-from runstream.sources.calling import Caller, trouble
+from runstream.model.raw import RawEvent
+from runstream.sources.http_errors import Refused
+from runstream.sources.poll_answers import Answer, Snapshot, read_answer
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.refusals import Refused
+from runstream.sources.user_calls import Caller, trouble
 from runstream.stream.buffers import Gate
-from runstream.stream.pump import Pump
+from runstream.stream.source_runner import Pump
 from runstream.stream.waiting import Key, key_of
 
 __all__ = ["Repair", "Repairs", "usable"]

@@ -13,34 +13,34 @@ from msgspec import structs
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from runstream.core.limits import Limits, Stats
-from runstream.core.ranges import require_durations
-from runstream.core.signals import Signal
+from runstream.core.run_filter import Filters, Match
+from runstream.core.selection import Selector, signal_classes
 from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
-from runstream.engine import Engine
-from runstream.events import Event, Reject
+from runstream.engine.engine import Engine
+from runstream.engine.watchdogs import Watchdogs
+from runstream.model.events import Event, Reject
+from runstream.model.limits import Limits, Stats
 from runstream.model.run import Run
+from runstream.model.signals import Signal
+from runstream.model.validation import require_durations
 from runstream.sources.adapters import Adaptable, adapt
 from runstream.store.base import StateStore
 from runstream.stream.buffers import Gate, Policy
-from runstream.stream.care import Care
+from runstream.stream.channel import OnSubscriberError
 from runstream.stream.channels import Channels
-from runstream.stream.doors import Doors
-from runstream.stream.failures import Failures
-from runstream.stream.handle import SourceHandle
-from runstream.stream.handling import on_object
-from runstream.stream.hub import OnSubscriberError
-from runstream.stream.keeping import Keeping
-from runstream.stream.latest import Latest
-from runstream.stream.matching import Filters, Match
-from runstream.stream.pump import Pump
+from runstream.stream.consumers import StreamIterator
+from runstream.stream.error_reports import Failures
+from runstream.stream.handler_methods import on_object
+from runstream.stream.latest_states import Latest
+from runstream.stream.persistence import Keeping
 from runstream.stream.repairs import Repair, Repairs
 from runstream.stream.run_view import RunView
-from runstream.stream.selection import Selector, signal_classes
-from runstream.stream.subscribers import StreamIterator
+from runstream.stream.source_handle import SourceHandle
+from runstream.stream.source_runner import Pump
+from runstream.stream.subscriptions import Doors
+from runstream.stream.supervision import Care
 from runstream.stream.waiters import Waiters
-from runstream.watchdogs import Watchdogs
 
 __all__ = ["RunStream"]
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from reactivex import Observable
 from reactivex.disposable import Disposable
 
-from runstream.core.signals import Signal
+from runstream.core.selection import Selector
 from runstream.core.state import RunState
 from runstream.model.run import Run
+from runstream.model.signals import Signal
 from runstream.stream.buffers import Policy
 from runstream.stream.channels import Channels
-from runstream.stream.doors import Doors
-from runstream.stream.selection import Selector
-from runstream.stream.subscribers import StreamIterator
+from runstream.stream.consumers import StreamIterator
+from runstream.stream.subscriptions import Doors
 
 if TYPE_CHECKING:
     from runstream.stream.run_stream import RunStream

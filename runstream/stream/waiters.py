@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from runstream.core.signals import ActionRequired, RunInterrupted, RunPaused, RunStalled, RunStatusChanged
+from runstream.core.selection import PROGRESS, RUN_LEVEL
 from runstream.core.state import RunState
 from runstream.errors import IncompleteStream
 from runstream.model.run import Run
-from runstream.stream.selection import PROGRESS, RUN_LEVEL
+from runstream.model.signals import ActionRequired, RunInterrupted, RunPaused, RunStalled, RunStatusChanged
 from runstream.stream.waiting import End, Key, Result, Results, Waiter, When, key_of
 
 __all__ = ["Waiters"]

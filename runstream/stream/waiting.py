@@ -7,11 +7,11 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from runstream.core.signals import RunCreated
+from runstream.core.selection import PROGRESS, RUN_LEVEL, TERMINAL
 from runstream.core.state import RunState
 from runstream.errors import IncompleteStream, SeveralRuns, SourceFailed
 from runstream.model.run import Run
-from runstream.stream.selection import PROGRESS, RUN_LEVEL, TERMINAL
+from runstream.model.signals import RunCreated
 
 __all__ = ["End", "Key", "Result", "Results", "Waiter", "When", "key_of"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 
-from runstream.raw import RawEvent
+from runstream.model.raw import RawEvent
 from runstream.testing.script import Script, Told
 from runstream.testing.wire import Json
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from runstream.raw import RawEvent
+from runstream.model.raw import RawEvent
 from runstream.testing.opened import Calls, Writing
 from runstream.testing.wire import Json, message_json, required, run_json, step_json, without_nulls
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from runstream import demo
-from runstream.folding import fold
-from runstream.sources.recording_reader import read_recording
+from runstream.engine.fold import fold
+from runstream.recordings.reader import read_recording
 from tests.cli.support import ENDINGS, asked_and_answered, body, ended, lines, run_cli, waiting
 
 

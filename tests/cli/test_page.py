@@ -17,9 +17,9 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from runstream.cli.exit_codes import ExitCode
-from runstream.sinks.page.frames import apply
+from runstream.sinks.page.diff import apply
 from tests.cli.support import cut_short, ended, start_cli
-from tests.cli.test_live import answering, sending
+from tests.cli.test_watch import answering, sending
 
 WITHIN = 20.0
 

@@ -16,7 +16,7 @@ import pytest
 from runstream import ConnectionEvent, RawEvent, demo, fold, read_recording
 from runstream.cli.exit_codes import ExitCode
 from tests.cli.support import asked_and_answered, cut_short, ended, lines, run_cli, start_cli, waiting
-from tests.cli.test_live import facts, sending, serving
+from tests.cli.test_watch import facts, sending, serving
 from tests.support.http_peer import sse_process
 from tests.support.wire import Event
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runstream.cli.terminal import clip
-from runstream.core.signals import SIGNAL_TYPES
+from runstream.cli.output import clip
+from runstream.model.signals import SIGNAL_TYPES
 from tests.cli.support import asked_and_answered, body, cut_short, ended, lines, run_cli
 from tests.support.wire import Event, jsonl, message_delta
 

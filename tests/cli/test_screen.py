@@ -15,8 +15,8 @@ import pytest
 
 from runstream.cli.exit_codes import ExitCode
 from runstream.cli.screen import ScreenView
-from runstream.engine import Engine
-from runstream.sinks.live import Display
+from runstream.engine.engine import Engine
+from runstream.sinks.terminal.live_view import Display
 from tests.cli.support import body, cut_short, ended, start_cli, waiting
 from tests.support.serving import serving_process
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
-from runstream.cli.render import JsonView, PlainView
-from runstream.cli.terminal import Output, clip, escape, escape_json
-from runstream.core.signals import ArgumentsDelta, MessageCompleted, SourceEnded, TextDelta, TextReplaced
+from runstream.cli.lines import JsonView, PlainView
+from runstream.cli.output import Output, clip, escape, escape_json
 from runstream.model.message import Message
-from runstream.sinks.names import short_id
+from runstream.model.signals import ArgumentsDelta, MessageCompleted, SourceEnded, TextDelta, TextReplaced
+from runstream.sinks.terminal.names import short_id
 from tests.support.emulator import CONTROL, EVIL
 from tests.support.story import RunStory
 

@@ -10,9 +10,9 @@ import zlib
 import pytest
 
 from runstream import demo
-from runstream.folding import fold
-from runstream.raw import RawEvent
-from runstream.sources.recording_reader import read_recording
+from runstream.engine.fold import fold
+from runstream.model.raw import RawEvent
+from runstream.recordings.reader import read_recording
 from tests.conformance.mutations import mutated, read_everything
 from tests.conformance.recorded import POLLED, STREAMS, body_of, exchanges
 

@@ -11,8 +11,8 @@ from runstream.core.gaps import missed
 from runstream.core.reduce import reduce
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
-from runstream.events import Event, Reject
-from runstream.raw import RawEvent
+from runstream.model.events import Event, Reject
+from runstream.model.raw import RawEvent
 from runstream.testing import Script, scripts
 from tests.core.support import RUN, asking, at, decoded, ev, state_of
 from tests.support.wire import (

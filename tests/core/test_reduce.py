@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from runstream.core.reduce import append, apply, reduce
-from runstream.core.snapshots import Outcome
+from runstream.core.run_snapshots import Outcome
 from runstream.core.state import RunState
-from runstream.events import MessageDeltaEvent
-from runstream.raw import RawEvent
+from runstream.model.events import MessageDeltaEvent
+from runstream.model.raw import RawEvent
 from tests.core.support import RUN, asking, at, decoded, ev, keys, signals_of, state_of
 from tests.support.wire import (
     code_interpreter_delta,

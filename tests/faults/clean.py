@@ -8,14 +8,22 @@ from typing import Any
 
 from msgspec import Struct
 
-from runstream.core.signals import ArgumentsDelta, RunInterrupted, RunPaused, RunSignal, Signal, TextDelta, TextReplaced
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
-from runstream.engine import Engine
-from runstream.events import RunEvent
-from runstream.folding import Folded, fold
+from runstream.engine.engine import Engine
+from runstream.engine.fold import Folded, fold
+from runstream.model.events import RunEvent
 from runstream.model.message import TextPart
-from runstream.raw import RawEvent
+from runstream.model.raw import RawEvent
+from runstream.model.signals import (
+    ArgumentsDelta,
+    RunInterrupted,
+    RunPaused,
+    RunSignal,
+    Signal,
+    TextDelta,
+    TextReplaced,
+)
 from tests.faults import polled
 from tests.faults.telling import Item
 from tests.faults.tellings import interleaved

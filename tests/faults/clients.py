@@ -8,11 +8,11 @@ from itertools import count
 from typing import Any
 
 from runstream.core.state import RunState
-from runstream.sources.attempts import Resume, ResumeInfo
+from runstream.recordings.source import RecordingSource
 from runstream.sources.base import Source
+from runstream.sources.connection_loop import Resume, ResumeInfo
 from runstream.sources.poll import PollSource
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.recording_source import RecordingSource
 from runstream.sources.sse import SseSource
 from runstream.sources.websocket import WebSocketSource
 from runstream.stream.repairs import Repair

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runstream.core.signals import RunCreated, SourceError, SourceResumed
 from runstream.core.state import RunState
+from runstream.model.signals import RunCreated, SourceError, SourceResumed
 from tests.faults.cases import Case, legs, resumes, slow
 from tests.faults.clean import Clean, texts_of
 from tests.faults.clients import MAX_ATTEMPTS

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
-from runstream.core.signals import RunInterrupted, RunPaused, SourceEnded, TextReplaced
 from runstream.core.state import RunState
 from runstream.model.run import Run
+from runstream.model.signals import RunInterrupted, RunPaused, SourceEnded, TextReplaced
 from tests.faults.cases import Case, slow
 from tests.faults.clean import Clean, clean, facts_of, objects_of
 from tests.faults.excuses import LOSING, Excuses

@@ -8,9 +8,9 @@ from typing import Any, Final
 import msgspec
 
 from runstream.core.state import RunState
-from runstream.engine import Engine
-from runstream.events import EVENT_TYPES
-from runstream.raw import RawEvent
+from runstream.engine.engine import Engine
+from runstream.model.events import EVENT_TYPES
+from runstream.model.raw import RawEvent
 from tests.faults.tellings import interleaved
 
 __all__ = ["body", "raws", "snapshots"]

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from runstream.core.limits import Limits, Stats
-from runstream.core.signals import Signal
 from runstream.core.state import RunState
 from runstream.errors import IncompleteStream
-from runstream.events import Reject
+from runstream.model.events import Reject
+from runstream.model.limits import Limits, Stats
 from runstream.model.run import Run
+from runstream.model.signals import Signal
 from runstream.stream.run_stream import RunStream
 from tests.faults.cases import Case
 from tests.faults.clean import clean

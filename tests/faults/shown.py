@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from runstream.core.signals import ArgumentsDelta, Signal, SourceResumed, TextDelta, TextReplaced
 from runstream.core.state import RunState
+from runstream.model.signals import ArgumentsDelta, Signal, SourceResumed, TextDelta, TextReplaced
 
 __all__ = ["followed", "misled"]
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from runstream.raw import RawEvent
-from runstream.server import frames_of
+from runstream.model.raw import RawEvent
+from runstream.recordings.server import frames_of
 from tests.faults.cases import Case, Fault, Leg
 from tests.faults.tellings import Told, interleaved
 

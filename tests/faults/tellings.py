@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from runstream import demo
-from runstream.raw import RawEvent
-from runstream.sources.recording_reader import read_recording
+from runstream.model.raw import RawEvent
+from runstream.recordings.reader import read_recording
 from runstream.testing import Script
 from tests.conformance.recorded import PAIRS, RECORDINGS
 

@@ -7,7 +7,11 @@ from collections.abc import Callable
 import pytest
 from msgspec import structs
 
-from runstream.core.signals import (
+from runstream.engine.fold import fold
+from runstream.errors import IncompleteStream
+from runstream.model.events import Reject
+from runstream.model.raw import RawEvent
+from runstream.model.signals import (
     MessageCompleted,
     RunCompleted,
     RunCreated,
@@ -16,10 +20,6 @@ from runstream.core.signals import (
     SourceError,
     TextDelta,
 )
-from runstream.errors import IncompleteStream
-from runstream.events import Reject
-from runstream.folding import fold
-from runstream.raw import RawEvent
 from tests.faults.cases import Case
 from tests.faults.clean import clean
 from tests.faults.oracle import judge

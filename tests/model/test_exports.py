@@ -17,7 +17,7 @@ def test_the_names_are_sorted_and_there() -> None:
         assert hasattr(model, name)
 
 
-@pytest.mark.parametrize("module", ["calls", "deltas", "message", "run", "shared", "step", "tools"])
+@pytest.mark.parametrize("module", ["common", "deltas", "message", "run", "step", "tool_calls", "tools"])
 def test_every_module_is_exported(module: str) -> None:
     """All public names of the modules that hold wire objects can be had from the package."""
     names = importlib.import_module(f"runstream.model.{module}").__all__

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runstream.core.signals import RunStalled
-from runstream.raw import RawEvent
+from runstream.engine.watchdogs import Watchdogs
+from runstream.model.raw import RawEvent
+from runstream.model.signals import RunStalled
 from runstream.testing import script
-from runstream.watchdogs import Watchdogs
-from tests.test_watchdogs import House, working
+from tests.engine.test_watchdogs import House, working
 
 IDLE = 10.0
 LATE = 2 * Watchdogs(idle=IDLE).every

@@ -14,10 +14,10 @@ from reactivex.subject import Subject
 from structlog.testing import capture_logs
 
 from runstream import demo
-from runstream.core.signals import ArgumentsDelta, RunSignal, Signal, TextDelta
-from runstream.folding import fold
+from runstream.engine.fold import fold
+from runstream.model.signals import ArgumentsDelta, RunSignal, Signal, TextDelta
+from runstream.recordings.reader import read_recording
 from runstream.sinks.log import log_signals
-from runstream.sources.recording_reader import read_recording
 from runstream.stream.run_stream import RunStream
 from runstream.testing import script
 

@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-from runstream.core.signals import (
+from runstream.engine.fold import fold
+from runstream.model.common import ErrorObject
+from runstream.model.message import Message
+from runstream.model.run import Run, RunStatus
+from runstream.model.signals import (
     SIGNAL_TYPES,
     ActionRequired,
     ArgumentsDelta,
@@ -27,13 +31,9 @@ from runstream.core.signals import (
     TextReplaced,
     ToolCallCompleted,
 )
-from runstream.folding import fold
-from runstream.model.calls import FunctionToolCall
-from runstream.model.message import Message
-from runstream.model.run import Run, RunStatus
-from runstream.model.shared import ErrorObject
 from runstream.model.step import RunStep
-from runstream.sinks.records import log_record
+from runstream.model.tool_calls import FunctionToolCall
+from runstream.sinks.log_records import log_record
 from tests.support.story import RunStory
 from tests.support.wire import (
     envelope,

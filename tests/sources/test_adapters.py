@@ -14,14 +14,14 @@ from reactivex import operators as ops
 from reactivex.scheduler import NewThreadScheduler
 from reactivex.subject import Subject
 
-from runstream.raw import ConnectionEvent, RawEvent
+from runstream.model.raw import ConnectionEvent, RawEvent, RawItem
 from runstream.sources.adapters import (
     AsyncIterableSource,
     IterableSource,
     ObservableSource,
     adapt,
 )
-from runstream.sources.base import RawItem, Source
+from runstream.sources.base import Source
 from tests.support.inlet import FakeInlet
 
 

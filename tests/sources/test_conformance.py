@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from runstream.core.signals import RunInterrupted, Signal, SourceDisconnected, SourceResumed
+from runstream.engine.fold import fold
 from runstream.errors import IncompleteStream, SourceFailed
-from runstream.folding import fold
-from runstream.raw import RawEvent
-from runstream.sources.base import RawItem, Source
+from runstream.model.raw import RawEvent, RawItem
+from runstream.model.signals import RunInterrupted, Signal, SourceDisconnected, SourceResumed
+from runstream.sources.base import Source
 from runstream.stream.run_stream import RunStream
 from tests.sources.conformance import RIGS, SECRET, STORY, Rig, Script
 from tests.support.inlet import FakeInlet, eventually

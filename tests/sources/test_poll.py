@@ -28,7 +28,7 @@ from runstream import (
     SourceResumed,
     TextDelta,
 )
-from runstream.raw import RawEvent
+from runstream.model.raw import RawEvent
 from tests.support.clock import VirtualClock
 from tests.support.inlet import FakeInlet
 from tests.support.wire import message_creation, message_object, required_action, run_object, step_object, text_part

@@ -18,18 +18,17 @@ import httpx2
 import pytest
 
 from runstream import demo
-from runstream.core.signals import Signal, TextDelta
+from runstream.engine.fold import fold
 from runstream.errors import SourceFailed
-from runstream.folding import fold
-from runstream.raw import RawEvent
+from runstream.model.raw import Oversized, RawEvent, RawItem
+from runstream.model.signals import Signal, TextDelta
+from runstream.recordings.reader import read_recording
 from runstream.sources import http_client
-from runstream.sources.attempts import Resume, ResumeInfo
-from runstream.sources.base import RawItem, Source
+from runstream.sources.base import Source
+from runstream.sources.connection_loop import Resume, ResumeInfo
 from runstream.sources.http_client import HttpClient
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.recording_reader import read_recording
 from runstream.sources.sse import SseSource
-from runstream.sources.sse_parser import Oversized
 from runstream.stream.run_stream import RunStream
 from tests.support.http_peer import Answer, Exchange, Respond, block, http_serving, sse_process
 from tests.support.inlet import FakeInlet, eventually

@@ -14,12 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstream import demo
-from runstream.folding import fold
-from runstream.raw import RawEvent
+from runstream.engine.fold import fold
+from runstream.model.raw import Oversized, RawEvent
+from runstream.recordings.reader import read_recording
 from runstream.sources.base import Source
-from runstream.sources.recording_reader import read_recording
 from runstream.sources.sse_chunks import SseChunks
-from runstream.sources.sse_parser import Oversized
 from runstream.stream.run_stream import RunStream
 from tests.support.http_peer import Exchange, http_serving
 from tests.support.inlet import FakeInlet

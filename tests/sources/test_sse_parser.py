@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runstream.raw import RawEvent
-from runstream.sources.sse_parser import Malformed, Oversized, RawItem, SSEParser
+from runstream.model.raw import Malformed, Oversized, RawEvent, RawItem
+from runstream.sources.sse_parser import SSEParser
 
 # --- helpers --------------------------------------------------------------------------------------
 

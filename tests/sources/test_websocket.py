@@ -14,9 +14,9 @@ from websockets.asyncio.server import ServerConnection
 from websockets.typing import Subprotocol
 
 from runstream.errors import SourceFailed
-from runstream.raw import RawEvent
-from runstream.sources.attempts import Resume, ResumeInfo
-from runstream.sources.base import RawItem, Source
+from runstream.model.raw import RawEvent, RawItem
+from runstream.sources.base import Source
+from runstream.sources.connection_loop import Resume, ResumeInfo
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.websocket import WebSocketSource
 from tests.support.inlet import FakeInlet, eventually

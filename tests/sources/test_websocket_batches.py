@@ -13,8 +13,8 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError, Conne
 from websockets.frames import Frame, Opcode
 
 from runstream import RunStream, Signal, WebSocketSource
+from runstream.model.raw import RawItem
 from runstream.sources.adapters import IterableSource
-from runstream.sources.base import RawItem
 from runstream.sources.websocket_batches import BatchConnection
 from runstream.sources.websocket_connection import close_socket, open_socket
 from runstream.testing import Conversation, script

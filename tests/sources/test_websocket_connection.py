@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runstream.sources.refusals import Refused
+from runstream.sources.http_errors import Refused
 from runstream.sources.websocket_connection import _KNOWS_PROXY, open_socket
 
 SECRET = "s3cretpw"

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runstream.core.signals import Signal
 from runstream.core.state import RunState
-from runstream.engine import Engine
+from runstream.engine.engine import Engine
 from runstream.errors import StoreError
-from runstream.raw import RawEvent
+from runstream.model.raw import RawEvent
+from runstream.model.signals import Signal
 from runstream.store.codec import StateEncoder, decode_state, encode_state
 from runstream.testing import Conversation, conversations, events_of
 from tests.core.support import RUN, asking, at, ev, state_of

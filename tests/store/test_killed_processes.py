@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from runstream.folding import fold
+from runstream.engine.fold import fold
 from runstream.store.sqlite import SqliteStore
 from tests.store.support import facts
 from tests.support.resuming import resuming_process, told

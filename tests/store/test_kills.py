@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runstream.core.limits import Limits
-from runstream.core.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta, TextReplaced
 from runstream.core.state import RunState
-from runstream.engine import Engine
-from runstream.raw import RawEvent
+from runstream.engine.engine import Engine
+from runstream.model.limits import Limits
+from runstream.model.raw import RawEvent
+from runstream.model.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta, TextReplaced
 from runstream.store.memory import MemoryStore
 from runstream.store.sqlite import SqliteStore
 from runstream.testing import Conversation, conversations, events_of

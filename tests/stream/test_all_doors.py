@@ -15,7 +15,7 @@ from reactivex import operators as ops
 from structlog.testing import capture_logs
 
 from runstream import RunSignal, RunState, RunStream, Signal, fold, handles, log_signals
-from runstream.stream.subscribers import StreamIterator
+from runstream.stream.consumers import StreamIterator
 from tests.support.inlet import eventually
 from tests.support.talking import TEXT, conversation, one_by_one, shown
 
@@ -196,8 +196,8 @@ class Witnesses:
 async def test_one_faulty_subscriber(name: str, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it does, it does to itself; and the log has its name."""
     door = DOORS[name]
-    monkeypatch.setattr("runstream.stream.hub.SLOW_SECONDS", SLOW)
-    monkeypatch.setattr("runstream.stream.subscribers.SLOW_SECONDS", SLOW)
+    monkeypatch.setattr("runstream.stream.channel.SLOW_SECONDS", SLOW)
+    monkeypatch.setattr("runstream.stream.consumers.SLOW_SECONDS", SLOW)
     monkeypatch.setattr("runstream.stream.loop_monitor.LoopMonitor.__init__.__defaults__", (SLOW / 2,))
     patience = 1.0 if fault == "never" and not door.loses else 30.0
     with capture_logs() as logs:

@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runstream import MemoryStore, RunStream, Signal
-from runstream.core.signals import MessageCreated, RunCompleted, RunCreated, SourceEnded, TextDelta
-from runstream.engine import Engine
+from runstream.engine.engine import Engine
 from runstream.errors import IncompleteStream
-from runstream.events import Event
-from runstream.raw import RawEvent
-from runstream.sources.base import Inlet, RawItem
+from runstream.model.events import Event
+from runstream.model.raw import RawEvent, RawItem
+from runstream.model.signals import MessageCreated, RunCompleted, RunCreated, SourceEnded, TextDelta
+from runstream.sources.base import Inlet
 from runstream.stream.buffers import Gate
 from runstream.stream.inlet import SourceInlet, Turns
-from runstream.stream.queueing import QueueBuffer
+from runstream.stream.queue_buffer import QueueBuffer
 from runstream.testing import Conversation, script
 
 WORDS = [f"w{n} " for n in range(40)]

@@ -31,9 +31,9 @@ from runstream import (
     WebSocketSource,
     record,
 )
-from runstream.raw import RawEvent
-from runstream.sources.answers import read_answer
+from runstream.model.raw import RawEvent
 from runstream.sources.base import Inlet
+from runstream.sources.poll_answers import read_answer
 from runstream.stream.repairs import usable
 from runstream.testing import Script, scripts
 from tests.support.inlet import eventually

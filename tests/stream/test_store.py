@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from runstream.core.signals import (
+from runstream.engine.fold import fold
+from runstream.errors import IncompleteStream, StoreError
+from runstream.model.raw import RawEvent
+from runstream.model.signals import (
     ActionRequired,
     ArgumentsDelta,
     MessageCompleted,
@@ -26,9 +29,6 @@ from runstream.core.signals import (
     SourceSignal,
     TextDelta,
 )
-from runstream.errors import IncompleteStream, StoreError
-from runstream.folding import fold
-from runstream.raw import RawEvent
 from runstream.sources.base import Inlet
 from runstream.sources.poll import PollSource
 from runstream.store.base import StateStore, StoredRun, StoredSource

@@ -13,7 +13,10 @@ from reactivex import operators as ops
 from reactivex.subject import Subject
 from structlog.testing import capture_logs
 
-from runstream.core.signals import (
+from runstream.engine.fold import fold, fold_sources
+from runstream.errors import IncompleteStream, SeveralRuns, SlowConsumer, SourceFailed
+from runstream.model.raw import RawEvent
+from runstream.model.signals import (
     ActionRequired,
     MessageCompleted,
     MessageCreated,
@@ -29,9 +32,6 @@ from runstream.core.signals import (
     SourceError,
     TextDelta,
 )
-from runstream.errors import IncompleteStream, SeveralRuns, SlowConsumer, SourceFailed
-from runstream.folding import fold, fold_sources
-from runstream.raw import RawEvent
 from runstream.sources.base import Inlet
 from runstream.stream.run_stream import RunStream
 from tests.support.story import RunStory
@@ -388,7 +388,7 @@ async def test_a_source_that_is_no_coroutine_fails_alone() -> None:
 
 
 async def test_a_subscriber_that_blocks_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runstream.stream.hub.SLOW_SECONDS", 0.02)
+    monkeypatch.setattr("runstream.stream.channel.SLOW_SECONDS", 0.02)
 
     def blocks(signal: RunCompleted) -> None:
         time.sleep(0.03)
@@ -835,7 +835,7 @@ async def test_when_ends_with_the_stream_or_the_run() -> None:
 
 
 async def test_what_when_remembers_is_bounded() -> None:
-    from runstream.core.limits import Limits
+    from runstream.model.limits import Limits
 
     sources = [Told(completed(f"n{number}"), name=f"s{number}") for number in range(300)]
     async with RunStream(*sources, limits=Limits(max_finished_runs=10)) as stream:
@@ -1186,7 +1186,7 @@ async def test_an_exception_in_the_body_passes_and_handlers_finish() -> None:
 
 
 async def test_a_task_that_refuses_to_go_is_logged_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runstream.stream.doors._LAST_CALL", 0.02)
+    monkeypatch.setattr("runstream.stream.subscriptions._LAST_CALL", 0.02)
     free = asyncio.Event()
 
     class Stubborn(Told):

@@ -19,8 +19,8 @@ from typing import Literal
 from msgspec import Struct
 
 from runstream import demo
-from runstream.raw import RawEvent
-from runstream.sources.recording_reader import read_recording
+from runstream.model.raw import RawEvent
+from runstream.recordings.reader import read_recording
 
 __all__ = ["Answer", "Exchange", "HttpPeer", "HttpRequest", "Respond", "block", "http_serving", "sse_process"]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from runstream.raw import RawEvent
-from runstream.sources.base import RawItem
+from runstream.model.raw import RawEvent, RawItem
 
 __all__ = ["FakeInlet", "eventually"]
 

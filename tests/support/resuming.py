@@ -18,7 +18,7 @@ import msgspec
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from runstream.raw import RawEvent
+from runstream.model.raw import RawEvent
 from runstream.testing import Conversation, Script
 
 __all__ = ["conversation", "resuming_process", "told"]

@@ -7,8 +7,8 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 
-from runstream.core.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta
-from runstream.raw import RawEvent
+from runstream.model.raw import RawEvent
+from runstream.model.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta
 from runstream.testing import Conversation, script
 
 __all__ = ["TEXT", "conversation", "one_by_one", "shown"]

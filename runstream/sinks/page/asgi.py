@@ -9,9 +9,9 @@ from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from runstream.logs import LOG
-from runstream.sinks.page.access import Access
 from runstream.sinks.page.assets import HEADERS, SOCKET, asset
 from runstream.sinks.page.feed import PageFeed
+from runstream.sinks.page.origins import Access
 from runstream.stream.run_stream import RunStream
 
 __all__ = ["PageApp"]

@@ -12,7 +12,8 @@ from typing import Any, Final
 import msgspec
 from reactivex import abc
 
-from runstream.core.signals import (
+from runstream.core.state import RunState
+from runstream.model.signals import (
     RunInterrupted,
     RunPaused,
     RunStalled,
@@ -20,9 +21,8 @@ from runstream.core.signals import (
     SourceDisconnected,
     SourceEnded,
 )
-from runstream.core.state import RunState
-from runstream.sinks.page.board import Board
-from runstream.sinks.page.frames import Cursor
+from runstream.sinks.page.diff import Cursor
+from runstream.sinks.page.snapshot import Board
 from runstream.stream.run_stream import RunStream
 
 __all__ = ["PageFeed"]

@@ -16,10 +16,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from runstream.logs import LOG
-from runstream.server import address_of, read_away, stop
-from runstream.sinks.page.access import Access, is_loopback
+from runstream.recordings.server import address_of, read_away, stop
 from runstream.sinks.page.assets import HEADERS, SOCKET, asset
 from runstream.sinks.page.feed import PageFeed
+from runstream.sinks.page.origins import Access, is_loopback
 from runstream.stream.run_stream import RunStream
 
 __all__ = ["PageServer", "serve_page"]

@@ -9,10 +9,10 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct
 
 from runstream.core.state import RunState
-from runstream.model.calls import CodeInterpreterToolCall, LogsOutput, ToolCall
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
 from runstream.model.step import RunStep
+from runstream.model.tool_calls import CodeInterpreterToolCall, LogsOutput, ToolCall
 
 __all__ = ["Block", "Fact", "RunView", "view_of", "windowed"]
 

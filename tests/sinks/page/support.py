@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from runstream import RunState, RunStream, fold
-from runstream.raw import RawEvent
-from runstream.sinks.page.board import MAX_BLOCKS
+from runstream.model.raw import RawEvent
+from runstream.sinks.page.diff import apply
 from runstream.sinks.page.feed import PageFeed
-from runstream.sinks.page.frames import apply
+from runstream.sinks.page.snapshot import MAX_BLOCKS
 from runstream.testing import script
 from tests.support.inlet import eventually
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runstream.sinks.page.access import Access, is_loopback
+from runstream.sinks.page.origins import Access, is_loopback
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from runstream import PageFeed, PageServer, serve_page
-from runstream.raw import RawEvent
+from runstream.model.raw import RawEvent
 from runstream.testing import script
 from tests.sinks.page.support import Fed, fed, said
 from tests.support.browser import Tab, browsing

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from runstream import RunInterrupted, RunStream, Stats, fold
-from runstream.raw import RawEvent
+from runstream.model.raw import RawEvent
 from runstream.sinks.page import feed as feed_module
-from runstream.sinks.page.board import Board
 from runstream.sinks.page.feed import PageFeed
+from runstream.sinks.page.snapshot import Board
 from runstream.testing import script
 from tests.sinks.page.support import fed, plain, said, shown
 

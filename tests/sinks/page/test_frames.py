@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runstream.sinks.page.frames import Cursor, apply, units
+from runstream.sinks.page.diff import Cursor, apply, units
 from runstream.sinks.page.views import Block, Fact, RunView
 
 

@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from runstream import PageFeed, PageServer, serve_page
-from runstream.sinks.page.frames import apply
+from runstream.sinks.page.diff import apply
 from tests.sinks.page.support import Fed, fed, said, shown
 from tests.support.inlet import eventually
 

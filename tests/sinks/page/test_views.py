@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstream import fold
-from runstream.raw import RawEvent
+from runstream.model.raw import RawEvent
 from runstream.sinks.page.views import MAX_FACT, MAX_OUTPUT, RunView, view_of, windowed
 from runstream.testing import Script, script
 from tests.sinks.page.support import said

@@ -1,0 +1,94 @@
+"""Text from the wire in, text that is safe to print out; and standard output as the commands need it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from typing import Any, Final, TextIO
+
+from runstream.model.escaping import visible as escape
+
+__all__ = ["Output", "clip", "complain", "escape", "escape_json"]
+
+# JSON has escaped C0 already.
+_JSON_CONTROL: Final = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+_WIDTH: Final = 100
+_STYLES: Final = {
+    "good": "32",
+    "bad": "31",
+    "warn": "33",
+    "ask": "1;35",
+    "dim": "2",
+    "bold": "1",
+    "run0": "36",
+    "run1": "34",
+    "run2": "35",
+    "run3": "32",
+    "run4": "33",
+    "run5": "94",
+}
+
+
+def escape_json(line: str) -> str:
+    """A line of JSON, of equal meaning, without the control characters that JSON allows in strings."""
+    return _JSON_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+
+
+def clip(text: str, length: int = 80) -> str:
+    """The text, escaped, on one line and no longer than ``length``."""
+    short = " ".join(text.split())
+    return escape(short if len(short) <= length else f"{short[: length - 1]}…")
+
+
+def complain(text: str) -> None:
+    """Say something on standard error; if nobody listens there, that is no reason to stop."""
+    try:
+        print(f"runstream: {text}", file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        return
+
+
+class Output:
+    """Standard output: colours only for people, whole lines for pipes.
+
+    Args:
+        stream: Where to write; standard output by default.
+        json: Whether JSON is written: always in UTF-8, and never in colour.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, json: bool = False) -> None:
+        self._stream = stream if stream is not None else sys.stdout
+        self._tty = self._stream.isatty()
+        self._colour = self._tty and not json and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        reconfigure: Any = getattr(self._stream, "reconfigure", None)
+        if reconfigure is not None:
+            # A character that the terminal's encoding lacks must not end a watch of many hours.
+            reconfigure(line_buffering=True, errors="backslashreplace")
+            if json:
+                reconfigure(encoding="utf-8", newline="\n")
+
+    @property
+    def width(self) -> int:
+        """Columns: of the terminal (or ``COLUMNS``), else a hundred."""
+        return max(40, shutil.get_terminal_size((_WIDTH, 24)).columns)
+
+    def paint(self, style: str, text: str) -> str:
+        """The text in a style, if there are colours."""
+        return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if self._colour and text else text
+
+    def line(self, text: str = "") -> None:
+        """Write a line."""
+        self._stream.write(f"{text}\n")
+
+    def piece(self, text: str) -> None:
+        """Write part of a line: people see it at once, a pipe gets it with the rest of the line."""
+        self._stream.write(text)
+        if self._tty:
+            self._stream.flush()
+
+    def flush(self) -> None:
+        """Hand on what is buffered."""
+        self._stream.flush()

@@ -1,0 +1,255 @@
+"""What grows: a fragment's way into the text that it belongs to.
+
+:func:`grown` and :func:`append` are the hot path, a plain fragment of the text that grows right now; everything
+else goes the long way, :func:`apply_delta`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from runstream.core.merge import IndexOutOfBounds, merge, seed, shaped
+from runstream.core.object_list import ObjectState
+from runstream.core.run_snapshots import Outcome
+from runstream.core.state import Live, RunCore, RunState, with_object
+from runstream.core.text import Text, append_text
+from runstream.model.deltas import (
+    CodeInterpreterToolCallDelta,
+    FunctionToolCallDelta,
+    MessageDelta,
+    RunStepDelta,
+    TextPartDelta,
+    ToolCallsDelta,
+)
+from runstream.model.events import MessageDeltaEvent, StepDeltaEvent
+from runstream.model.frozen import ABSENT_LIST
+
+__all__ = ["append", "apply_delta", "call_name", "grown", "plain_text", "seeded"]
+
+_CHANGED: Final = Outcome.CHANGED
+
+
+def grown(state: RunState, id: str, is_message: bool, index: int, fragment: str) -> RunState | None:
+    """The state after a plain fragment of the text that grows right now. ``None`` if it is anything else.
+
+    Args:
+        state: The state before.
+        id: The message's or step's id.
+        is_message: Whether it is a message's text; else a function's arguments.
+        index: Index of the content part or the tool call.
+        fragment: What is appended.
+    """
+    live = state._live
+    if live is None or live.object_id != id or live.index != index or not fragment:
+        return None
+    if live.is_message is not is_message or (not is_message and live.path[-1] != "arguments"):
+        return None
+    buffer = live.buffer
+    length = state._length
+    if buffer.length != length:
+        return None  # not the newest state of this text: the long way forks it
+    buffer.tail.write(fragment)
+    buffer.last = fragment
+    buffer.length = length = length + len(fragment)
+    return RunState(state._core, state._objects, live, length)
+
+
+def plain_text(delta: MessageDelta, index: int) -> str | None:
+    """What a delta appends to the text part at ``index``, if it does nothing else."""
+    content = delta.delta.content
+    if delta._wire is not None or len(content) != 1:
+        return None
+    part = content[0]
+    if type(part) is not TextPartDelta or part.index != index:
+        return None
+    text = part.text
+    return None if text is None or text.annotations else text.value
+
+
+def append(state: RunState, delta: MessageDelta | RunStepDelta) -> RunState | None:
+    """The hot path: a plain fragment of the text that grows right now. ``None`` if it is anything else."""
+    live = state._live
+    if live is None or live.object_id != delta.id or delta._wire is not None:
+        return None
+    if live.is_message:
+        try:
+            fragment = plain_text(delta, live.index)  # type: ignore[arg-type]
+        except AttributeError:
+            return None  # a step with the id of a message
+    else:
+        try:
+            details = delta.delta.step_details  # type: ignore[union-attr]
+        except AttributeError:
+            return None  # a message with the id of a step
+        if type(details) is not ToolCallsDelta or details.tool_calls is None or len(details.tool_calls) != 1:
+            return None
+        call = details.tool_calls[0]
+        kind = type(call)
+        if kind is FunctionToolCallDelta:
+            inner = call.function  # type: ignore[union-attr]
+            if inner is None or inner.name is not None or inner.output is not None or live.path[-1] != "arguments":
+                return None
+            fragment = inner.arguments
+        elif kind is CodeInterpreterToolCallDelta:
+            code = call.code_interpreter  # type: ignore[union-attr]
+            if code is None or code.outputs or live.path[-1] != "input":
+                return None
+            fragment = code.input
+        else:
+            return None
+        if call.index != live.index or call.id is not None:  # type: ignore[union-attr]
+            return None
+    return grown(state, delta.id, live.is_message, live.index, fragment) if fragment else None
+
+
+def apply_delta(
+    state: RunState, event: MessageDeltaEvent | StepDeltaEvent, at: float, max_index: int
+) -> tuple[RunState, Outcome]:
+    """A delta, the long way: a first fragment, annotations, another part, several parts, an unknown kind."""
+    is_message = isinstance(event, MessageDeltaEvent)
+    if is_message and (begun := _begun(state, event, at, max_index)) is not None:  # type: ignore[arg-type]
+        return begun, _CHANGED
+    objects = state._all()
+    position = objects.find(event.data.id)
+    held = objects[position] if position >= 0 else ObjectState(event.data.id, is_message, None, None, True)
+    if held.is_message is not is_message:
+        return state, Outcome.CONFUSED
+    if held.is_terminal:
+        return state, Outcome.LATE
+    name = "content" if is_message else "step_details"
+    delta = event.data.delta.to_dict()
+    if name in delta:
+        delta[name] = shaped(name, delta[name])
+    parts = held.parts
+    if parts is None:
+        parts = seeded(held, name)
+    try:
+        merged = merge(parts, delta, max_index)
+    except IndexOutOfBounds:
+        return state, Outcome.REFUSED
+    if merged is parts:
+        return state, Outcome.SAME
+    item = ObjectState(held.id, is_message, held.full, merged, held.partial)
+    objects = objects.append(item) if position < 0 else objects.set(position, item)
+    position = len(objects) - 1 if position < 0 else position
+    core = with_object(state._core, item, at)
+    live, length = _live(item, position, event, core)
+    if live is not None and (core.run.requires_action or core.run.status.is_terminal):
+        # Nothing goes on while the run waits, or after its end: this was told before, or is late. Nobody can say which.
+        objects = objects.set(position, ObjectState(item.id, is_message, item.full, merged, True))
+        live, length = None, 0
+    return RunState(core, objects, live, length, position, event.event), _CHANGED
+
+
+def _begun(state: RunState, event: MessageDeltaEvent, at: float, max_index: int) -> RunState | None:
+    """The state after the first fragment of a message that is known and still empty, as nearly every message begins;
+    what :func:`merge` would give. ``None`` if it is anything else.
+    """
+    delta = event.data
+    body = delta.delta
+    content = body.content
+    if delta._wire is not None or body.role is not None or len(content) != 1:
+        return None
+    part = content[0]
+    if type(part) is not TextPartDelta or part.text is None or part.text.annotations or not part.text.value:
+        return None
+    objects = state._all()
+    position = objects.find(delta.id)
+    run = state._core.run
+    if position < 0 or not 0 <= part.index <= max_index or run.requires_action or run.status.is_terminal:
+        return None
+    held = objects[position]
+    full: Any = held.full
+    if not held.is_message or held.parts is not None or full is None or full.is_terminal or full.content:
+        return None
+    if full._wire is not None and full._wire.get("content") is not None:
+        return None  # it came in another shape
+    text = append_text(None, part.text.value)
+    node: dict[str, Any] = {"value": text}
+    if part.text.annotations is not ABSENT_LIST:
+        node["annotations"] = {}
+    item = ObjectState(held.id, True, full, {"content": {part.index: {"type": "text", "text": node}}}, held.partial)
+    core = state._core
+    if core.first_text is None:
+        core = core.with_first_text(at)
+    live = _begin(item, position, part.index, ("content", part.index, "text", "value"), "", event.event, text, core)
+    return RunState(core, objects.set(position, item), live, text.length, position, event.event)
+
+
+def seeded(item: ObjectState, name: str) -> dict[Any, Any]:
+    """What the full object says, as parts that deltas can go on from."""
+    known = shaped(name, item.full.to_dict().get(name)) if item.full is not None else None
+    return {name: seed(known, name)} if known else {}
+
+
+def _live(
+    item: ObjectState, position: int, event: MessageDeltaEvent | StepDeltaEvent, core: RunCore
+) -> tuple[Live | None, int]:
+    """The text that a delta appended to last, to be kept apart from now on."""
+    path: tuple[Any, ...]
+    call_id = ""
+    body: Any = event.data.delta
+    if isinstance(event, MessageDeltaEvent):
+        if core.first_text is None:
+            return None, 0  # its time is to be noted first
+        if not body.content or type(part := body.content[-1]) is not TextPartDelta:
+            return None, 0
+        index, path = part.index, ("content", part.index, "text", "value")
+    else:
+        calls = getattr(body.step_details, "tool_calls", None)
+        if not calls:
+            return None, 0
+        call = calls[-1]
+        if type(call) is FunctionToolCallDelta:
+            path = ("step_details", "tool_calls", call.index, "function", "arguments")
+        elif type(call) is CodeInterpreterToolCallDelta:
+            path = ("step_details", "tool_calls", call.index, "code_interpreter", "input")
+        else:
+            return None, 0
+        index = call.index
+        call_id = call_name(item, index)
+    text: Any = item.parts
+    for key in path:
+        text = text.get(key) if isinstance(text, dict) else None
+    if not isinstance(text, Text):
+        return None, 0
+    if text.prior is not None and text.length <= text.prior.length:
+        return None, 0  # told again: not beyond what was shown, and not compared with it yet
+    return _begin(item, position, index, path, call_id, event.event, text, core), text.length
+
+
+def _begin(
+    item: ObjectState,
+    position: int,
+    index: int,
+    path: tuple[Any, ...],
+    call_id: str,
+    event: str,
+    text: Text,
+    core: RunCore,
+) -> Live:
+    run = core.run
+    return Live(
+        position,
+        item.id,
+        item.is_message,
+        index,
+        index if item.is_message else -1,
+        path,
+        call_id,
+        event,
+        text.buffer,
+        text.prior,
+        run.id,
+        run.thread_id,
+        core.scope,
+    )
+
+
+def call_name(item: ObjectState, index: int) -> str:
+    """A tool call's id; step and index where its first delta was missed."""
+    details = (item.parts or {}).get("step_details")
+    calls = details.get("tool_calls") if isinstance(details, dict) else None
+    call = calls.get(index) if isinstance(calls, dict) else None
+    found = call.get("id") if isinstance(call, dict) else None
+    return found if isinstance(found, str) and found else f"{item.id}:{index}"

@@ -1,0 +1,140 @@
+"""What a full message or step does to its run's state: it replaces what deltas built, and so heals gaps."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from runstream.core.merge import are_items, seed, shaped
+from runstream.core.object_deltas import seeded
+from runstream.core.object_list import ObjectState
+from runstream.core.run_snapshots import Outcome, joined
+from runstream.core.state import RunState, with_object
+from runstream.core.text import Text, TextBuffer
+from runstream.model.events import MessageEvent, StepEvent
+from runstream.model.message import Message
+from runstream.model.step import RunStep
+
+__all__ = ["apply_object"]
+
+_CHANGED: Final = Outcome.CHANGED
+_SAME: Final = Outcome.SAME
+
+
+def apply_object(
+    state: RunState, event: MessageEvent | StepEvent, at: float, restart: bool
+) -> tuple[RunState, Outcome]:
+    """A full object: it replaces what deltas built, and so heals gaps."""
+    new = event.data
+    is_message = type(new) is Message
+    objects = state._objects
+    position = objects.find(new.id)
+    live = state._live
+    if live is not None and not (live.position == position and new.is_terminal and _says_all(new)):
+        objects = state._all()  # else the text that grew is replaced anyhow
+    core = state._core
+    if position < 0:
+        item = ObjectState(new.id, is_message, new)
+        objects, position = objects.append(item), len(objects)
+    else:
+        held = objects[position]
+        if held.is_message is not is_message:
+            return state, Outcome.CONFUSED
+        item = _replaced(held, event, restart)
+        if item is held:
+            late = held.is_terminal and held.full is not None and new.status != held.full.status
+            return state, Outcome.LATE if late else _SAME
+        objects = objects.set(position, item)
+    core = with_object(core, item, at)
+    return RunState(core, objects, None, 0, position, event.event), _CHANGED
+
+
+def _says_all(new: Message | RunStep) -> bool:
+    """Whether what deltas built of this object counts no more, once it has ended."""
+    return bool(new.content) if isinstance(new, Message) else new.step_details is not None
+
+
+def _replaced(held: ObjectState, event: MessageEvent | StepEvent, restart: bool) -> ObjectState:
+    """``held`` after a full object; the same if it says nothing new."""
+    new: Any = event.data
+    known: Any = held.full
+    full = joined(known, new, event.origin) if known is not None else new
+    if full is known and not restart:
+        return held
+    if held.is_terminal:
+        return held if full is known else ObjectState(held.id, held.is_message, full, held.parts, held.partial)
+    parts, partial = held.parts, held.partial
+    if new.is_terminal:
+        name = "content" if held.is_message else "step_details"
+        if parts is None or _says_all(new) or event.origin is None or not event.origin.absent(name):
+            parts, partial = None, False
+    elif restart and event.event.endswith(".created"):
+        partial = False  # all of it will be told again
+        name = "content" if held.is_message else "step_details"
+        built = parts if parts is not None else seeded(held, name)
+        again = _restarted(built)
+        if parts is not None or again is not built:
+            parts = _healed(again, new.to_dict().get(name), name)
+    elif parts is not None and (full.content if held.is_message else full.step_details is not None):
+        name = "content" if held.is_message else "step_details"
+        parts = _healed(parts, full.to_dict().get(name), name)
+    elif parts is None and known is not None and _says_all(known):
+        parts = _kept(held, full, "content" if held.is_message else "step_details")
+    if parts is held.parts and full == known and partial is held.partial:
+        return held
+    return ObjectState(held.id, held.is_message, full, parts, partial)
+
+
+def _restarted(parts: Any) -> Any:
+    """The nodes with their texts empty again, remembering what was shown of them."""
+    if isinstance(parts, Text):
+        if not parts.length:
+            return parts
+        prior = parts.prior if parts.prior is not None and parts.prior.length >= parts.length else parts
+        return Text(TextBuffer(), 0, max(parts.shown, parts.length), prior)
+    if isinstance(parts, dict):
+        again = {key: _restarted(value) for key, value in parts.items()}
+        return again if any(again[key] is not value for key, value in parts.items()) else parts
+    return parts
+
+
+def _healed(parts: dict[Any, Any], snapshot: Any, name: str) -> dict[Any, Any]:
+    """What is built after a snapshot of an object that has not ended: its content counts if it goes further."""
+    snapshot = shaped(name, snapshot)
+    if not snapshot:
+        return parts
+    return _longer(parts, {name: seed(snapshot, name)})  # type: ignore[no-any-return]
+
+
+def _kept(held: ObjectState, full: Message | RunStep, name: str) -> dict[Any, Any] | None:
+    """Where a snapshot of an object that has not ended is older than the one before it (a poll that another replica
+    answered): what was known, and what it adds. ``None`` where it goes at least as far everywhere.
+    """
+    built = seeded(held, name)
+    if not built:
+        return None
+    snapshot = shaped(name, full.to_dict().get(name))
+    new = {name: seed(snapshot, name)} if snapshot else {}
+    return _longer(built, new) if _longer(new, built) is not new else None
+
+
+def _longer(built: Any, snapshot: Any) -> Any:
+    """``built``, with every text of the snapshot that continues it, and every node that it lacks."""
+    if isinstance(built, Text):
+        if isinstance(snapshot, Text) and snapshot.length > built.length and str(snapshot).startswith(str(built)):
+            return Text(snapshot.buffer, snapshot.length, max(built.shown, snapshot.length), built.prior)
+        return built
+    if isinstance(built, dict) and isinstance(snapshot, dict):
+        if built and snapshot and are_items(built) is not are_items(snapshot):
+            return built  # one is a list's, the other is not
+        out = dict(built)
+        changed = False
+        for key, value in snapshot.items():
+            if key not in out:
+                out[key] = value
+                changed = True
+            else:
+                better = _longer(out[key], value)
+                changed = changed or better is not out[key]
+                out[key] = better
+        return out if changed else built
+    return built

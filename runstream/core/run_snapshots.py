@@ -1,0 +1,152 @@
+"""What a snapshot of a run does to its state: judged by the status table, then merged; absent is not null."""
+
+from __future__ import annotations
+
+import enum
+from itertools import compress, count
+from operator import is_not
+from typing import Any, Final, TypeVar
+
+from msgspec import structs
+from msgspec.structs import astuple
+
+from runstream.core.state import NO_CALLS, RunCore, RunState
+from runstream.core.status import Verdict, judge
+from runstream.model.base import WireStruct
+from runstream.model.events import Origin, RunEvent
+from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP
+from runstream.model.run import Run, RunStatus
+from runstream.model.signals import action_key
+
+__all__ = ["Outcome", "asks_again", "joined", "reduce_run"]
+
+W = TypeVar("W", bound=WireStruct)
+
+
+class Outcome(enum.Enum):
+    """What an event was worth, for the counts."""
+
+    CHANGED = "changed"
+    SAME = "same"
+    SURPRISING = "surprising"
+    STALE = "stale"
+    LATE = "late"
+    REFUSED = "refused"
+    CONFUSED = "confused"
+
+
+# To look a member up in its class costs more than most of what is done with it here.
+_CHANGED: Final = Outcome.CHANGED
+_SAME: Final = Outcome.SAME
+_QUEUED: Final = RunStatus.QUEUED
+_IN_PROGRESS: Final = RunStatus.IN_PROGRESS
+_REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
+# One tuple for all runs that begin alike.
+_FIRST: Final = {status: (status,) for status in RunStatus}
+_STALE: Final = Verdict.STALE
+_LEGAL: Final = Verdict.LEGAL
+
+
+def joined(held: W, new: W, origin: Origin | None) -> W:
+    """``new``, completed by what only ``held`` says.
+
+    Ended objects absorb: nothing that is known changes any more, and only a snapshot with the same status may fill
+    in what was absent. Otherwise ``new`` counts; fields that it lacks keep their value, null clears one.
+    """
+    if held == new:
+        return held
+    absorbs = held.is_terminal  # type: ignore[attr-defined]
+    if absorbs and new.status != held.status:  # type: ignore[attr-defined]
+        return held
+    base, other = (held, new) if absorbs else (new, held)
+    here, there = astuple(base), astuple(other)
+    missing: dict[str, Any] = {}
+    # Only what differs can be missing, and `is_not` finds that without a loop of Python's.
+    for index in compress(count(), map(is_not, here, there)):
+        value = here[index]
+        if value is None or value is ABSENT_LIST or value is ABSENT_MAP:
+            missing[base.__struct_fields__[index]] = there[index]
+    if not missing:
+        return base
+    missing.pop("_wire", None)
+    if base.status is not _REQUIRES_ACTION:  # type: ignore[attr-defined]
+        # What a run waited for is over once it no longer waits, whether the server says so or not.
+        missing.pop("required_action", None)
+    if not absorbs and origin is not None:
+        missing = {name: filler for name, filler in missing.items() if origin.absent(name)}
+    return base.replace(**missing) if missing else base
+
+
+def reduce_run(
+    core: RunCore | None, event: RunEvent, at: float, replaying: bool, scope: str
+) -> tuple[RunCore, Outcome]:
+    """The core after a run event, the same object if nothing changed, and what the event was worth."""
+    new = event.data
+    if core is None:
+        first: tuple[tuple[str, ...], ...] = ()
+        done = NO_CALLS
+        if new.status is _REQUIRES_ACTION and new.required_action is not None:
+            first, done = (action_key(new.required_action),), _whole(done, new)
+        return RunCore(new, scope, first, _FIRST.get(new.status) or (new.status,), done, at, at), _CHANGED
+    held = core.run
+    before = held.status
+    if before.is_terminal:
+        filled = joined(held, new, event.origin)
+        if filled is held:
+            return core, _SAME if new.status == before else Outcome.LATE
+        return structs.replace(core, run=filled), _CHANGED
+    new = joined(held, new, event.origin)
+    if new is held or new == held:
+        return core, _SAME
+    now = new.status
+    asked, statuses, done = core.asked, core.statuses, core.calls_done
+    left = False
+    if now is _REQUIRES_ACTION and new.required_action is not None:
+        key = action_key(new.required_action)
+        left = key in asked and not (_asks(held) and key == asked[-1])
+        if not left and key not in asked:
+            asked, statuses = (*asked, key), ()
+        done = _whole(done, new)
+    verdict = judge(held, new, left=left, replaying=replaying)
+    if verdict is _STALE:
+        return core, Outcome.STALE
+    if new.instructions == held.instructions:
+        # Every snapshot repeats them: one copy will do.
+        structs.force_setattr(new, "instructions", held.instructions)
+        if new.tools and new.tools == held.tools:
+            structs.force_setattr(new, "tools", held.tools)
+    if now not in statuses:
+        statuses = (*statuses, now)
+    since, queued, running, waiting = core.since, core.queued, core.running, core.waiting
+    worth = _CHANGED
+    if now != before:
+        if verdict is _LEGAL:
+            worth = Outcome.SURPRISING
+        spent = at - since
+        since = at
+        if before is _QUEUED:
+            queued = spent if queued is None else queued
+        elif before is _IN_PROGRESS:
+            running = (running or 0.0) + spent
+        elif before is _REQUIRES_ACTION:
+            waiting = (waiting or 0.0) + spent
+    core = RunCore(
+        new, core.scope, asked, statuses, done, core.first_seen, since, queued, running, waiting, core.first_text
+    )
+    return core, worth
+
+
+def asks_again(state: RunState, run: Run) -> bool:
+    """Whether a snapshot asks for the calls that the state's run asked for last."""
+    asked = state._core.asked
+    return bool(asked) and _asks(run) and action_key(run.required_action) == asked[-1]  # type: ignore[arg-type]
+
+
+def _asks(run: Run) -> bool:
+    return run.status is _REQUIRES_ACTION and run.required_action is not None
+
+
+def _whole(done: frozenset[str], run: Run) -> frozenset[str]:
+    """The calls whose arguments are whole: those that the run asks for are."""
+    new = {call.id for call in run.pending_tool_calls if call.id} - done
+    return done | new if new else done

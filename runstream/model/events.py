@@ -1,0 +1,254 @@
+"""Events: what the wire said, decoded. One Struct a kind, for ``isinstance`` and ``match``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from inspect import get_annotations
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
+
+import msgspec
+from msgspec import Struct, field
+
+from runstream.model.common import ErrorObject
+from runstream.model.deltas import MessageDelta, RunStepDelta
+from runstream.model.frozen import freeze
+from runstream.model.lenient import Issue
+from runstream.model.message import Message, Thread
+from runstream.model.raw import RawEvent
+from runstream.model.run import Run
+from runstream.model.step import RunStep
+
+__all__ = [
+    "EVENT_TYPES",
+    "DoneEvent",
+    "ErrorEvent",
+    "Event",
+    "MessageDeltaEvent",
+    "MessageEvent",
+    "Origin",
+    "Reject",
+    "RunEvent",
+    "StepDeltaEvent",
+    "StepEvent",
+    "ThreadEvent",
+    "UnknownEvent",
+]
+
+
+class Origin(Struct, frozen=True, gc=False):
+    """Where an event comes from, as far as the core has to know.
+
+    Attributes:
+        payload: The JSON text of the frame or block, for telling an absent field from a null one.
+        enveloped: Whether the object stands under ``data`` in that text.
+        connection: Number of the source's connection, from 0; it grows with each reconnect.
+        run_id: The run, where the dialect knows it and the object does not say it.
+        issues: Values of an unexpected type: kept as they came, unread.
+    """
+
+    payload: bytes = b""
+    enveloped: bool = False
+    connection: int = 0
+    run_id: str | None = None
+    issues: tuple[Issue, ...] = ()
+
+    def absent(self, name: str) -> bool:
+        """Whether the object lacks this key: absent is not null (wire reference, "Order and life cycle").
+
+        Args:
+            name: The key; one of the model's, since what finds it is made once and kept.
+        """
+        try:
+            found: Any = _key_finder(name, self.enveloped)(self.payload)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return True
+        return (found.data if self.enveloped else found).value is msgspec.UNSET
+
+
+if TYPE_CHECKING:
+    _NoWire = Origin
+else:
+
+    class _NoWire:
+        """A type that no decoder builds: what stands on the wire under the origin's name never becomes one."""
+
+
+@cache
+def _key_finder(name: str, enveloped: bool) -> Callable[[bytes], Any]:
+    """Reads one key and skips everything else, which is three times as quick as reading all keys."""
+    one = msgspec.defstruct(
+        "_Key", [("value", msgspec.Raw | msgspec.UnsetType, field(default=msgspec.UNSET, name=name))]
+    )
+    return msgspec.json.Decoder(msgspec.defstruct("_Envelope", [("data", one)]) if enveloped else one).decode
+
+
+class _Event(Struct, frozen=True, gc=False, tag_field="event"):
+    """What all events share; ``id`` is the identity that the envelope or block gave it, if any."""
+
+    data: Any = None
+    id: str | int | None = None
+    origin: _NoWire | None = field(default=None, name="$runstream.origin")
+
+    begins: ClassVar[bool] = False
+    """Whether it says that its object was created."""
+
+    @property
+    def event(self) -> str:
+        """The event's name on the wire."""
+        return str(self.__struct_config__.tag)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__mro__[1].__name__}({self.event!r}, id={getattr(self.data, 'id', None)!r})"
+
+
+_Event.__annotations__.update(get_annotations(_Event, eval_str=True))  # as of WireStruct
+
+
+class ThreadEvent(_Event, frozen=True, gc=False):
+    """A thread was created."""
+
+    data: Thread
+
+
+class RunEvent(_Event, frozen=True, gc=False):
+    """A snapshot of a run. Its own ``status`` counts, whatever the event is called."""
+
+    data: Run
+
+
+class StepEvent(_Event, frozen=True, gc=False):
+    """A snapshot of a run step."""
+
+    data: RunStep
+
+
+class StepDeltaEvent(_Event, frozen=True, gc=False):
+    """A fragment of a run step."""
+
+    data: RunStepDelta
+
+
+class MessageEvent(_Event, frozen=True, gc=False):
+    """A snapshot of a message."""
+
+    data: Message
+
+
+class MessageDeltaEvent(_Event, frozen=True, gc=False):
+    """A fragment of a message."""
+
+    data: MessageDelta
+
+
+class ErrorEvent(_Event, frozen=True, gc=False):
+    """The server's own error. It ends nothing by itself."""
+
+    data: ErrorObject
+
+
+class DoneEvent(_Event, frozen=True, gc=False):
+    """The server has nothing more to say on this connection. It ends nothing by itself."""
+
+
+class UnknownEvent(_Event, frozen=True, gc=False, tag="$unknown"):
+    """An event with a name that this library does not know, as it came."""
+
+    data: bytes = b""
+    name: str = ""
+
+    @property
+    def event(self) -> str:
+        """The event's name on the wire."""
+        return self.name
+
+    @property
+    def value(self) -> Any:
+        """The data parsed as JSON (read-only), or its text if it is not JSON."""
+        try:
+            return freeze(msgspec.json.decode(self.data))
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return self.data.decode(errors="replace")
+
+    def __repr__(self) -> str:
+        return f"UnknownEvent({self.name!r})"
+
+
+Event: TypeAlias = (
+    ThreadEvent
+    | RunEvent
+    | StepEvent
+    | StepDeltaEvent
+    | MessageEvent
+    | MessageDeltaEvent
+    | ErrorEvent
+    | DoneEvent
+    | UnknownEvent
+)
+
+
+class Reject(Struct, frozen=True, gc=False):
+    """Input that could not be used; the stream goes on.
+
+    Attributes:
+        raw: What came.
+        reason: What is wrong with it.
+        path: Where in the JSON, as a JSON path.
+        source: The name of the source (of the file).
+    """
+
+    id: ClassVar[None] = None  # never a duplicate
+
+    raw: RawEvent
+    reason: str
+    path: str = "$"
+    source: str = ""
+
+    @property
+    def where(self) -> str:
+        """Source and line, as far as known."""
+        place = f"{self.source or 'stream'}"
+        return f"{place}:{self.raw.line}" if self.raw.line else place
+
+
+_RUN = "created queued in_progress requires_action completed incomplete failed cancelling cancelled expired"
+_STEP = "created in_progress completed failed cancelled expired"
+_MESSAGE = "created in_progress completed incomplete"
+
+_NAMES: Mapping[str, type[_Event]] = {
+    "thread.created": ThreadEvent,
+    # Bare objects, as a poll returns them: named by their `object`.
+    "thread": ThreadEvent,
+    "thread.run": RunEvent,
+    "thread.run.step": StepEvent,
+    "thread.message": MessageEvent,
+    **{f"thread.run.{name}": RunEvent for name in _RUN.split()},
+    **{f"thread.run.step.{name}": StepEvent for name in _STEP.split()},
+    "thread.run.step.delta": StepDeltaEvent,
+    **{f"thread.message.{name}": MessageEvent for name in _MESSAGE.split()},
+    "thread.message.delta": MessageDeltaEvent,
+    "error": ErrorEvent,
+    "done": DoneEvent,
+}
+
+
+def _named(name: str, base: type[_Event]) -> type[_Event]:
+    # A class a name, so that one decode through a tagged union gives the finished event.
+    title = "_" + "".join(part.capitalize() for part in name.replace("_", ".").split("."))
+    make: Any = type(Struct)
+    return cast(
+        type[_Event],
+        make(
+            title,
+            (base,),
+            {"__module__": __name__, "event": name, "begins": name.endswith(".created")},
+            frozen=True,
+            gc=False,
+            tag=name,
+        ),
+    )
+
+
+# The class of every event by its name on the wire; EVENT_TYPES["thread.run.queued"](run) makes one.
+EVENT_TYPES: Mapping[str, type[_Event]] = {name: _named(name, base) for name, base in _NAMES.items()}
+globals().update({kind.__name__: kind for kind in EVENT_TYPES.values()})  # picklable by their module

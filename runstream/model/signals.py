@@ -1,0 +1,420 @@
+"""Signals: the derived events that applications act on, once per fact. The table of the design is the contract."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from runstream.model.base import wire_form
+from runstream.model.common import ErrorObject
+from runstream.model.message import Message
+from runstream.model.run import Run, RunStatus
+from runstream.model.step import RunStep
+from runstream.model.tool_calls import RequiredAction, ToolCall
+
+__all__ = [
+    "SIGNAL_TYPES",
+    "ActionRequired",
+    "ArgumentsDelta",
+    "AwaitedCall",
+    "MessageCompleted",
+    "MessageCreated",
+    "MessageIncomplete",
+    "RunCancelled",
+    "RunCompleted",
+    "RunCreated",
+    "RunExpired",
+    "RunFailed",
+    "RunIncomplete",
+    "RunInterrupted",
+    "RunPaused",
+    "RunSignal",
+    "RunStalled",
+    "RunStatusChanged",
+    "Signal",
+    "SourceConnected",
+    "SourceDisconnected",
+    "SourceEnded",
+    "SourceError",
+    "SourceResumed",
+    "SourceSignal",
+    "StepCancelled",
+    "StepCompleted",
+    "StepCreated",
+    "StepExpired",
+    "StepFailed",
+    "TextDelta",
+    "TextReplaced",
+    "ToolCallCompleted",
+    "action_key",
+]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Signal | AwaitedCall):
+        return value.to_dict()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return wire_form(value)
+
+
+def _digest(value: Any) -> str:
+    # Sorted keys, and a digest that is the same on every machine: keys must be (Python's hash is not).
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
+
+
+def action_key(action: RequiredAction) -> tuple[str, ...]:
+    """What tells one required action from another: its sorted call ids, or a digest where it has none."""
+    ids = sorted({call.id for call in action.tool_calls if call.id})
+    return tuple(ids) if ids else (f"digest:{_digest(action.to_dict())}",)
+
+
+class _Signal(Struct, frozen=True, gc=False, tag_field="type"):
+    """What all signals share."""
+
+    @property
+    def type(self) -> str:
+        """The signal's name, such as ``run.completed``."""
+        return str(self.__struct_config__.tag)
+
+    @property
+    def key(self) -> str:
+        """The fact's name: equal facts have equal keys, on any machine."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """The signal as JSON builtins, with its ``type`` and ``key``; wire objects as they came."""
+        out: dict[str, Any] = {"type": self.type}
+        for name in self.__struct_fields__:
+            out[name] = _plain(getattr(self, name))
+            if name == "thread_id" or (name == "source" and "run_id" not in self.__struct_fields__):
+                out["key"] = self.key
+        return out
+
+    def to_json(self) -> str:
+        """The signal as one line of JSON."""
+        return msgspec.json.encode(self.to_dict()).decode()
+
+
+class RunSignal(_Signal, frozen=True, gc=False):
+    """Base of the signals that concern a run.
+
+    Attributes:
+        run_id: The run.
+        thread_id: Its thread, ``None`` where unknown.
+        scope: The scope of the source; "" by default.
+        at: Unix seconds of observation.
+    """
+
+    run_id: str
+    thread_id: str | None
+    scope: str
+    at: float
+
+
+class RunCreated(RunSignal, frozen=True, gc=False, tag="run.created"):
+    """A run was seen for the first time, in whatever status; that status's own signal follows."""
+
+    run: Run
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_id}/created"
+
+
+class RunStatusChanged(RunSignal, frozen=True, gc=False, tag="run.status_changed"):
+    """A run came into a status without a signal of its own: queued, in_progress, cancelling, an unknown one."""
+
+    before: RunStatus | None
+    after: RunStatus
+    round: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_id}/status/{self.after.value}/{self.round}"
+
+
+class AwaitedCall(Struct, frozen=True, gc=False):
+    """A tool call that a run waits for.
+
+    Attributes:
+        id: The call's id, by which its output is submitted.
+        name: The function's (or tool's) name.
+        arguments: The arguments as they came: JSON text.
+        parsed: The arguments parsed (read-only), ``None`` if they can't be.
+        error: Why they can't be parsed, else ``None``.
+        call: The call as it came.
+    """
+
+    id: str
+    name: str | None
+    arguments: str | None
+    parsed: Any
+    error: str | None
+    call: ToolCall
+
+    def to_dict(self) -> dict[str, Any]:
+        """The call as JSON builtins."""
+        return {name: _plain(getattr(self, name)) for name in self.__struct_fields__ if name != "call"}
+
+
+class ActionRequired(RunSignal, frozen=True, gc=False, tag="run.action_required"):
+    """A run waits for the application: for tool outputs, for an approval, or for something unknown."""
+
+    run: Run
+    action: RequiredAction
+    calls: tuple[AwaitedCall, ...]
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_id}/action_required/{','.join(action_key(self.action))}"
+
+
+class _Ended(RunSignal, frozen=True, gc=False):
+    """A run ended. ``duration`` is in seconds from its creation, ``None`` where unknown."""
+
+    run: Run
+    duration: float | None
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_id}/{self.type.removeprefix('run.')}"
+
+
+class RunCompleted(_Ended, frozen=True, gc=False, tag="run.completed"):
+    """A run completed; ``run.usage`` has the tokens."""
+
+
+class RunFailed(_Ended, frozen=True, gc=False, tag="run.failed"):
+    """A run failed; ``run.last_error`` says why."""
+
+
+class RunCancelled(_Ended, frozen=True, gc=False, tag="run.cancelled"):
+    """A run was cancelled."""
+
+
+class RunExpired(_Ended, frozen=True, gc=False, tag="run.expired"):
+    """A run expired."""
+
+
+class RunIncomplete(_Ended, frozen=True, gc=False, tag="run.incomplete"):
+    """A run ended incomplete; ``run.incomplete_details`` says why."""
+
+
+class RunPaused(RunSignal, frozen=True, gc=False, tag="run.paused"):
+    """A run's source ended while the run waits for action; it goes on with its next source."""
+
+    run: Run
+    round: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_id}/paused/{self.round}"
+
+
+class RunInterrupted(RunSignal, frozen=True, gc=False, tag="run.interrupted"):
+    """A run's source is gone for good while the run lived: what is known of it may not be all."""
+
+    run: Run
+    reason: str
+    last_event_id: str | None
+    attempts: int
+    n: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_id}/interrupted/{self.n}"
+
+
+class RunStalled(RunSignal, frozen=True, gc=False, tag="run.stalled"):
+    """Nothing was heard of a run for ``idle`` seconds; ``limit`` names the limit that it passed."""
+
+    run: Run
+    idle: float
+    limit: str
+    n: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_id}/stalled/{self.n}"
+
+
+class _MessageSignal(RunSignal, frozen=True, gc=False):
+    message: Message
+
+    @property
+    def key(self) -> str:
+        return f"{self.message.id}/{self.type.removeprefix('message.')}"
+
+
+class MessageCreated(_MessageSignal, frozen=True, gc=False, tag="message.created"):
+    """A message was seen for the first time."""
+
+
+class MessageCompleted(_MessageSignal, frozen=True, gc=False, tag="message.completed"):
+    """A message is complete."""
+
+
+class MessageIncomplete(_MessageSignal, frozen=True, gc=False, tag="message.incomplete"):
+    """A message ended incomplete; its ``incomplete_details`` say why."""
+
+
+class TextDelta(RunSignal, frozen=True, gc=False, tag="message.text"):
+    """Text was appended to part ``part`` of a message, ``offset`` characters after its start."""
+
+    message_id: str
+    part: int
+    offset: int
+    delta: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.message_id}/text/{self.part}/{self.offset}"
+
+
+class TextReplaced(RunSignal, frozen=True, gc=False, tag="message.text_replaced"):
+    """What was shown of a part was wrong: ``text`` is its text. A full object or a replay healed it."""
+
+    message_id: str
+    part: int
+    text: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.message_id}/text_replaced/{_digest([self.part, self.text])}"
+
+
+class _StepSignal(RunSignal, frozen=True, gc=False):
+    step: RunStep
+
+    @property
+    def key(self) -> str:
+        return f"{self.step.id}/{self.type.removeprefix('step.')}"
+
+
+class StepCreated(_StepSignal, frozen=True, gc=False, tag="step.created"):
+    """A step was seen for the first time."""
+
+
+class StepCompleted(_StepSignal, frozen=True, gc=False, tag="step.completed"):
+    """A step completed."""
+
+
+class StepFailed(_StepSignal, frozen=True, gc=False, tag="step.failed"):
+    """A step failed; its ``last_error`` says why."""
+
+
+class StepCancelled(_StepSignal, frozen=True, gc=False, tag="step.cancelled"):
+    """A step was cancelled."""
+
+
+class StepExpired(_StepSignal, frozen=True, gc=False, tag="step.expired"):
+    """A step expired."""
+
+
+class ArgumentsDelta(RunSignal, frozen=True, gc=False, tag="tool_call.arguments"):
+    """Arguments (or code) were appended to a tool call, ``offset`` characters after their start."""
+
+    call_id: str
+    offset: int
+    delta: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.call_id}/arguments/{self.offset}"
+
+
+class ToolCallCompleted(RunSignal, frozen=True, gc=False, tag="tool_call.completed"):
+    """A tool call's arguments are whole."""
+
+    call_id: str
+    call: ToolCall
+
+    @property
+    def key(self) -> str:
+        return f"{self.call_id}/completed"
+
+
+class SourceSignal(_Signal, frozen=True, gc=False):
+    """Base of the signals that concern a source.
+
+    Attributes:
+        source: The source's name.
+        scope: Its scope; "" by default.
+        at: Unix seconds of observation.
+        n: How many signals of this type the source has given, from 1.
+        reason: Why, in words; "" where there is nothing to say.
+        attempt: Number of the connection attempt since the last success; 0 for a first success.
+    """
+
+    source: str
+    scope: str
+    at: float
+    n: int
+    reason: str = ""
+    attempt: int = 0
+
+    @property
+    def key(self) -> str:
+        return f"{self.source}/{self.type.removeprefix('source.')}/{self.n}"
+
+
+class SourceConnected(SourceSignal, frozen=True, gc=False, tag="source.connected"):
+    """A source is connected."""
+
+
+class SourceDisconnected(SourceSignal, frozen=True, gc=False, tag="source.disconnected"):
+    """A source lost its connection; it will try again."""
+
+
+class SourceResumed(SourceSignal, frozen=True, gc=False, tag="source.resumed"):
+    """A source is connected again."""
+
+
+class SourceEnded(SourceSignal, frozen=True, gc=False, tag="source.ended"):
+    """A source has nothing more to give."""
+
+
+class SourceError(SourceSignal, frozen=True, gc=False, tag="source.error"):
+    """A source failed, or the server sent an ``error`` event (then ``error`` has it)."""
+
+    error: ErrorObject | None = None
+
+
+Signal: TypeAlias = (
+    RunCreated
+    | RunStatusChanged
+    | ActionRequired
+    | RunCompleted
+    | RunFailed
+    | RunCancelled
+    | RunExpired
+    | RunIncomplete
+    | RunPaused
+    | RunInterrupted
+    | RunStalled
+    | MessageCreated
+    | MessageCompleted
+    | MessageIncomplete
+    | TextDelta
+    | TextReplaced
+    | StepCreated
+    | StepCompleted
+    | StepFailed
+    | StepCancelled
+    | StepExpired
+    | ArgumentsDelta
+    | ToolCallCompleted
+    | SourceConnected
+    | SourceDisconnected
+    | SourceResumed
+    | SourceEnded
+    | SourceError
+)
+
+# Every signal class by its type.
+SIGNAL_TYPES: Mapping[str, Any] = {str(kind.__struct_config__.tag): kind for kind in Signal.__args__}

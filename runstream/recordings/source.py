@@ -1,0 +1,133 @@
+"""A recording as a source: its raw events, when they are due."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import closing
+from typing import Any, Literal
+
+from msgspec.structs import replace
+
+from runstream.errors import SourceFailed
+from runstream.model.raw import RawEvent, RawItem
+from runstream.model.raw_input import RawInput, raw_item
+from runstream.model.validation import require_counts
+from runstream.recordings.pacing import Pace
+from runstream.recordings.reader import (
+    MAX_ENTRY_BYTES,
+    RecordingFormat,
+    RecordingInput,
+    UnknownRecordingFormat,
+    read_recording,
+)
+from runstream.sources.adapters import Delivery
+from runstream.sources.base import Inlet
+
+__all__ = ["RecordingSource"]
+
+
+class RecordingSource:
+    """Plays a recording as if it came in now: at the speed it was recorded, at another, or as fast as it goes. ::
+
+        async with RunStream(RecordingSource("run.jsonl", speed=10, max_gap=2.0)) as stream: ...
+
+    The times that the events tell stay those of the recording, at any speed: durations come out as they were.
+    Connections that were made and lost are told again.
+
+    Args:
+        recording: A path, ``"-"`` for standard input, the bytes, a file open in binary mode (see
+            :func:`read_recording`), or an iterable of raw events, envelopes as bytes or text, or mappings.
+        name: The source's name; the file's by default.
+        format: The format, where the suffix does not tell.
+        speed: How many times faster than recorded; ``None`` or 0 for as fast as the stream takes it.
+        gap: Seconds before an event whose time of arrival is not known, before ``speed``.
+        max_gap: The longest wait between two events (seconds, after ``speed``); ``None`` for any.
+        times: ``"recorded"`` leaves the events the time at which they arrived then; ``"now"`` gives them that at
+            which they are played.
+        max_event_bytes: Largest line of JSON or block in bytes, as :func:`read_recording` takes it.
+        clock: Gives the time in seconds, never going back.
+        sleep: Waits so many seconds.
+
+    Raises:
+        ValueError: ``speed``, ``gap`` or ``max_gap`` is negative, or ``max_event_bytes`` less than 1.
+    """
+
+    def __init__(
+        self,
+        recording: RecordingInput | Iterable[RawInput],
+        *,
+        name: str | None = None,
+        format: RecordingFormat | None = None,
+        speed: float | None = 1.0,
+        gap: float = 0.0,
+        max_gap: float | None = None,
+        times: Literal["recorded", "now"] = "recorded",
+        max_event_bytes: int = MAX_ENTRY_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+    ) -> None:
+        require_counts(max_event_bytes=max_event_bytes)
+        Pace(speed, gap=gap, max_gap=max_gap)  # what is wrong with them must not wait until it is read
+        self.name = name or _name_of(recording)
+        self._recording = recording
+        self._format = format
+        self._pace: Callable[[], Pace] = lambda: Pace(speed, gap=gap, max_gap=max_gap)
+        self._recorded = times == "recorded"
+        self._max_bytes = max_event_bytes
+        self._clock = clock
+        self._sleep = sleep
+
+    async def run(self, inlet: Inlet) -> None:
+        """Play it once, from the first to the last.
+
+        Raises:
+            SourceFailed: It can't be read (any further), or is no recording.
+        """
+        pace, delivery = self._pace(), Delivery(inlet)
+        for item in self._items():
+            at = getattr(item, "at", None)
+            # Input that can be no event has no time of its own: it comes with what it came with.
+            if (at is not None or type(item) is RawEvent) and (pause := pace.wait(at, self._clock())) > 0:
+                await self._sleep(pause)
+            delivery.feed(replace(item, at=None) if type(item) is RawEvent and not self._recorded else item)
+            await inlet.ready()
+
+    def __repr__(self) -> str:
+        return f"RecordingSource({self.name!r})"
+
+    def _items(self) -> Iterator[RawItem]:
+        if _is_file(self._recording):
+            return self._read(self._recording)  # type: ignore[arg-type]
+        return map(raw_item, self._recording)  # type: ignore[arg-type]
+
+    def _read(self, recording: RecordingInput) -> Iterator[RawItem]:
+        items = read_recording(recording, format=self._format, name=self.name, max_event_bytes=self._max_bytes)
+        with closing(items):  # type: ignore[type-var]
+            while True:
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return
+                except UnknownRecordingFormat as error:
+                    raise SourceFailed(str(error)) from error
+                except OSError as error:
+                    why = error.strerror or type(error).__name__
+                    raise SourceFailed(f"{self.name}: can't be read ({why})") from error
+                yield item
+
+
+def _is_file(recording: object) -> bool:
+    return isinstance(recording, str | os.PathLike | bytes | io.IOBase) or hasattr(recording, "read")
+
+
+def _name_of(recording: object) -> str:
+    if recording == "-":
+        return "<stdin>"
+    if isinstance(recording, str | os.PathLike):
+        return os.fspath(recording)
+    name = getattr(recording, "name", None)
+    return name if isinstance(name, str) else "recording"

@@ -1,0 +1,449 @@
+"""The guarded fan-out of one channel: everyone gets every value in order, whatever the others do."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import reactivex
+from reactivex import operators as ops
+from reactivex.testing import ReactiveTest, TestScheduler
+from structlog.testing import capture_logs
+
+from runstream.stream.channel import Hub
+from runstream.stream.subscriber_set import Subscriber
+
+
+class Value:
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.scope = ""
+
+
+def listen(hub: Hub[Any]) -> list[Any]:
+    """Everything that an observer of the hub is told."""
+    seen: list[Any] = []
+    hub.observable.subscribe(seen.append, seen.append, lambda: seen.append("end"))
+    return seen
+
+
+def divides(_: object) -> None:
+    raise ZeroDivisionError
+
+
+def test_every_observer_gets_every_value_in_order() -> None:
+    hub: Hub[int] = Hub("numbers")
+    first, second = listen(hub), listen(hub)
+    for number in range(3):
+        hub.push(number)
+    hub.complete()
+    assert first == second == [0, 1, 2, "end"]
+
+
+def test_a_raising_observer_is_logged_and_counted_and_the_others_get_every_value() -> None:
+    hub: Hub[Value] = Hub("runs")
+    before = listen(hub)
+
+    def fails(value: Value) -> None:
+        raise ValueError("a secret text")
+
+    hub.observable.subscribe(fails)
+    after = listen(hub)
+    with capture_logs() as logs:
+        hub.push(Value("run_1"))
+        hub.push(Value("run_2"))
+    assert [v.run_id for v in before] == [v.run_id for v in after] == ["run_1", "run_2"]
+    assert hub.failures.count == 2
+    assert [log["event"] for log in logs] == ["subscriber_failed"] * 2
+    assert logs[0]["run_id"] == "run_1"
+    assert logs[0]["channel"] == "runs"
+    assert logs[0]["error"] == "ValueError"
+    assert "fails" in logs[0]["subscriber"]
+    assert "fails" in logs[0]["where"]
+    assert "secret" not in repr(logs)
+
+
+def test_an_operator_that_raises_is_isolated_too() -> None:
+    hub: Hub[int] = Hub("numbers")
+    hub.observable.pipe(ops.do_action(divides)).subscribe()
+    seen = listen(hub)
+    with capture_logs():
+        hub.push(1)
+        hub.push(2)
+    assert seen == [1, 2]
+
+
+def test_in_mode_raise_the_pusher_gets_the_exception_after_everyone_had_the_value() -> None:
+    hub: Hub[int] = Hub("numbers", on_subscriber_error="raise")
+    hub.observable.subscribe(divides)
+    seen = listen(hub)
+    with pytest.raises(ZeroDivisionError):
+        hub.push(1)
+    assert seen == [1]
+
+
+def test_in_mode_raise_the_exception_of_a_single_observer_reaches_the_pusher_too() -> None:
+    hub: Hub[int] = Hub("numbers", on_subscriber_error="raise")
+    seen: list[int] = []
+
+    def fails(value: int) -> None:
+        seen.append(value)
+        if value == 1:
+            hub.push(2)
+            raise ZeroDivisionError
+
+    hub.observable.subscribe(fails)
+    with pytest.raises(ZeroDivisionError):
+        hub.push(1)
+    hub.push(3)
+    assert seen == [1, 2, 3]
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    with pytest.raises(ValueError, match="log"):
+        Hub("numbers", on_subscriber_error="ignore")  # type: ignore[arg-type]
+
+
+def test_disposal_inside_on_next_is_honoured_at_once() -> None:
+    hub: Hub[int] = Hub("numbers")
+    victim: list[int] = []
+    subscriptions: list[Any] = []
+
+    def disposes(_: int) -> None:
+        for one in subscriptions:
+            one.dispose()
+
+    hub.observable.subscribe(disposes)
+    subscriptions.append(hub.observable.subscribe(victim.append))
+    hub.push(1)
+    hub.push(2)
+    assert victim == []
+    assert len(hub) == 1
+
+
+def test_a_direct_subscriber_disposed_by_another_gets_nothing_more() -> None:
+    hub: Hub[int] = Hub("numbers")
+    victim: list[int] = []
+    subscriptions: list[Any] = []
+    hub.connect(Subscriber(lambda _: subscriptions[0].dispose()))
+    subscriptions.append(hub.connect(Subscriber(victim.append)))
+    hub.push(1)
+    assert victim == []
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_a_way_in_that_was_kept_leads_to_whoever_listens_now(others: int) -> None:
+    """There are shorter ones for a single observer, and for some."""
+    hub: Hub[Any] = Hub("values")
+    seen: list[int] = []
+    ways = [hub.push]
+    leaving = [hub.observable.subscribe(seen.append)]
+    ways.append(hub.push)
+    leaving += [hub.observable.subscribe(lambda _: None) for _ in range(others)]
+    ways.append(hub.push)
+    ways[0](1)
+    for one in leaving:
+        one.dispose()
+    hub.push(2)
+    ways[1](3)
+    later = listen(hub)
+    for number, way in enumerate(ways):
+        way(number + 4)
+    of_run: list[Any] = []
+    hub.of_run(("", "run_1")).subscribe(of_run.append)
+    for way in ways:
+        way(Value("run_1"))
+    assert seen == [1]
+    assert later[:3] == [4, 5, 6]
+    assert later[3:] == of_run
+    assert len(of_run) == 3
+
+
+@pytest.mark.parametrize("wanting", [1, 2])
+@pytest.mark.parametrize("others", [0, 1])
+def test_progress_is_given_to_those_who_want_it(wanting: int, others: int) -> None:
+    """In its place among all the rest, what is pushed from inside too."""
+    hub: Hub[int] = Hub("numbers")
+    ends: list[int] = []
+    seen: list[list[int]] = [[] for _ in range(wanting)]
+
+    def on_next(value: int) -> None:
+        seen[0].append(value)
+        if value < 10:
+            hub.push_progress(value * 10)
+            hub.push(value * 10 + 1)
+
+    for take in (on_next, *(one.append for one in seen[1:])):
+        hub.connect(Subscriber(take))
+    for _ in range(others):
+        hub.connect(Subscriber(lambda value: ends.append(value) if value % 2 else None, progress=False))
+    hub.push_progress(2)
+    hub.push(3)
+    assert seen == [[2, 20, 21, 3, 30, 31]] * wanting
+    assert ends == [21, 3, 31] * others
+
+
+def test_progress_that_nobody_wants_is_given_to_nobody_who_would_mind() -> None:
+    hub: Hub[int] = Hub("numbers")
+    calls: list[int] = []
+    leaving = hub.connect(Subscriber(calls.append))
+    hub.connect(Subscriber(lambda _: calls.append(0), progress=False))
+    hub.push_progress(1)
+    assert calls == [1]
+    leaving.dispose()
+    hub.push(2)
+    assert calls == [1, 0]
+
+
+def test_take_ends_its_own_subscription() -> None:
+    hub: Hub[int] = Hub("numbers")
+    seen: list[int] = []
+    hub.observable.pipe(ops.take(2)).subscribe(seen.append)
+    for number in range(5):
+        hub.push(number)
+    assert seen == [0, 1]
+    assert len(hub) == 0
+
+
+def test_pushing_from_inside_a_callback_keeps_everyones_order() -> None:
+    hub: Hub[int] = Hub("numbers")
+    hub.observable.subscribe(lambda value: hub.push(value + 1) if value < 3 else None)
+    seen = listen(hub)
+    hub.push(0)
+    assert seen == [0, 1, 2, 3]
+
+
+def test_ending_from_inside_a_callback_lets_everyone_have_the_value_first() -> None:
+    hub: Hub[int] = Hub("numbers")
+
+    def ends(value: int) -> None:
+        hub.push(value + 1)
+        hub.complete()
+        hub.push(99)
+
+    hub.observable.subscribe(ends)
+    seen = listen(hub)
+    hub.push(1)
+    assert seen == [1, 2, "end"]
+
+
+def test_subscribing_inside_on_next_begins_with_the_next_value() -> None:
+    hub: Hub[int] = Hub("numbers")
+    late: list[int] = []
+
+    def subscribes(_: int) -> None:
+        hub.observable.subscribe(late.append)
+
+    hub.observable.pipe(ops.take(1)).subscribe(subscribes)
+    hub.push(1)
+    hub.push(2)
+    assert late == [2]
+
+
+def test_nothing_follows_the_end() -> None:
+    hub: Hub[int] = Hub("numbers")
+    seen = listen(hub)
+    hub.complete()
+    hub.push(1)
+    hub.complete()
+    hub.error(ValueError())
+    assert seen == ["end"]
+
+
+def test_a_late_observer_gets_the_end_at_once() -> None:
+    hub: Hub[int] = Hub("numbers")
+    hub.complete()
+    assert listen(hub) == ["end"]
+
+
+def test_a_late_observer_gets_the_error_at_once() -> None:
+    hub: Hub[int] = Hub("numbers")
+    error = ValueError()
+    early = listen(hub)
+    hub.error(error)
+    assert early == listen(hub) == [error]
+
+
+def test_an_observer_without_on_error_is_no_failure() -> None:
+    hub: Hub[int] = Hub("numbers")
+    hub.observable.subscribe(lambda _: None)
+    with capture_logs() as logs:
+        hub.error(ValueError())
+    assert logs == []
+    assert hub.failures.count == 0
+
+
+def test_the_grammar_holds_against_rxs_own_observer() -> None:
+    scheduler = TestScheduler()
+    hub: Hub[int] = Hub("numbers")
+    observer: Any = scheduler.create_observer()
+    hub.observable.subscribe(observer)
+    hub.push(1)
+    hub.complete()
+    hub.push(2)
+    assert observer.messages == [ReactiveTest.on_next(0, 1), ReactiveTest.on_completed(0)]
+
+
+def test_replay_comes_first_also_after_the_end() -> None:
+    hub: Hub[int] = Hub("numbers", replay=lambda _: [7, 8])
+    seen = listen(hub)
+    hub.push(9)
+    hub.complete()
+    assert seen == [7, 8, 9, "end"]
+    assert listen(hub) == [7, 8, "end"]
+
+
+def test_pushing_during_replay_keeps_the_order() -> None:
+    hub: Hub[int] = Hub("numbers", replay=lambda _: [1, 2])
+    seen: list[int] = []
+
+    def on_next(value: int) -> None:
+        seen.append(value)
+        if value < 3:
+            hub.push(value * 10)
+
+    hub.observable.subscribe(on_next)
+    assert seen == [1, 2, 10, 20]
+
+
+def test_what_is_pushed_while_a_run_that_is_over_is_replayed_comes_before_what_follows() -> None:
+    over = ("", "run_1")
+    hub: Hub[int] = Hub("test", replay=lambda run: [0] if run == over else [], over=lambda run: run == over)
+    seen = listen(hub)
+    hub.of_run(over).subscribe(lambda value: hub.push(1), on_completed=lambda: hub.push(2))
+    assert seen == [1, 2]
+    hub.push(3)
+    assert seen == [1, 2, 3]
+
+
+def test_an_observer_disposed_by_the_replay_is_not_added() -> None:
+    hub: Hub[int] = Hub("numbers", replay=lambda _: [1, 2])
+    seen: list[int] = []
+    hub.observable.pipe(ops.take(1)).subscribe(seen.append)
+    hub.push(3)
+    assert seen == [1]
+    assert len(hub) == 0
+
+
+def test_changes_of_the_number_of_observers_are_told() -> None:
+    counts: list[int] = []
+    hub: Hub[int] = Hub("numbers", on_change=lambda: counts.append(len(hub)))
+    one = hub.observable.subscribe(lambda _: None)
+    two = hub.observable.subscribe(lambda _: None)
+    one.dispose()
+    one.dispose()
+    two.dispose()
+    assert counts == [1, 2, 1, 0]
+
+
+def test_a_coroutine_function_is_refused_by_the_rx_door() -> None:
+    hub: Hub[int] = Hub("numbers")
+
+    async def handler(_: int) -> None: ...
+
+    with pytest.raises(TypeError, match=r"RunStream\.on"):
+        hub.observable.subscribe(handler)  # type: ignore[arg-type]
+
+
+def test_a_subscriber_that_blocks_is_logged_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runstream.stream.channel.SLOW_SECONDS", 0.02)
+    hub: Hub[Value] = Hub("runs")
+
+    def quick(_: Value) -> None: ...
+
+    def blocks(_: Value) -> None:
+        time.sleep(0.03)
+
+    for fn in (quick, blocks, quick):
+        hub.observable.subscribe(fn)
+    with capture_logs() as logs:
+        hub.push(Value("run_1"))
+    assert [(log["event"], log["run_id"]) for log in logs] == [("slow_subscriber", "run_1")]
+    assert "blocks" in logs[0]["subscriber"]
+    assert logs[0]["seconds"] >= 0.03
+
+
+def test_a_keyboard_interrupt_passes_and_leaves_the_hub_usable() -> None:
+    hub: Hub[int] = Hub("numbers")
+    seen = listen(hub)
+
+    def interrupts(value: int) -> None:
+        if value == 1:
+            raise KeyboardInterrupt
+
+    hub.observable.subscribe(interrupts)
+    with pytest.raises(KeyboardInterrupt):
+        hub.push(1)
+    hub.push(2)
+    assert seen == [1, 2]
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_an_interrupted_observer_gets_the_next_value(others: int) -> None:
+    """Alone, it has a way of its own."""
+    hub: Hub[int] = Hub("numbers")
+    seen: list[int] = []
+
+    def interrupts(value: int) -> None:
+        seen.append(value)
+        if value == 1:
+            hub.push(2)
+            raise KeyboardInterrupt
+
+    hub.observable.subscribe(interrupts)
+    for _ in range(others):
+        listen(hub)
+    with pytest.raises(KeyboardInterrupt):
+        hub.push(1)
+    hub.push(3)
+    assert seen == [1, 3, 2]
+
+
+def test_an_end_that_is_interrupted_is_an_end() -> None:
+    hub: Hub[int] = Hub("numbers")
+    seen: list[int] = []
+
+    def interrupts() -> None:
+        raise KeyboardInterrupt
+
+    hub.observable.subscribe(seen.append, on_completed=interrupts)
+    with pytest.raises(KeyboardInterrupt):
+        hub.complete()
+    hub.push(1)
+    assert seen == []
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_whoever_blocks_is_named_each_time_and_nobody_else(others: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once or again, alone or among others; who took what was pushed from inside is told apart."""
+    monkeypatch.setattr("runstream.stream.channel.SLOW_SECONDS", 0.02)
+    hub: Hub[Value] = Hub("runs")
+
+    def blocks(value: Value) -> None:
+        if value.run_id == "first":
+            hub.push(Value("from inside"))
+        if value.run_id != "quick":
+            time.sleep(0.03)
+
+    hub.observable.subscribe(blocks)
+    for _ in range(others):
+        listen(hub)
+    with capture_logs() as logs:
+        for run_id in ("quick", "first", "quick", "again", "quick"):
+            hub.push(Value(run_id))
+            time.sleep(0.03)  # what passes between two values is nobody's fault
+    assert [log["run_id"] for log in logs] == ["first", "from inside", "again"]
+    assert all("blocks" in log["subscriber"] and log["seconds"] >= 0.03 for log in logs)
+
+
+def test_merging_hubs_with_rx_completes_when_all_do() -> None:
+    left: Hub[int] = Hub("left")
+    right: Hub[int] = Hub("right")
+    seen: list[Any] = []
+    reactivex.merge(left.observable, right.observable).subscribe(seen.append, on_completed=lambda: seen.append("end"))
+    left.push(1)
+    right.push(2)
+    left.complete()
+    right.complete()
+    assert seen == [1, 2, "end"]
