@@ -88,7 +88,7 @@ class ScreenView:
                     with turn:
                         display.draw(engine.stats())
             except Exception as error:  # the terminal is gone, for instance; the exit code is told all the same
-                display.abandon()
+                display.source_ended()
                 complain(f"the live view has ended: {type(error).__name__}")
 
         engine.on_state = state

@@ -10,7 +10,7 @@ from msgspec import structs
 from runstream.model.run import Run
 from runstream.model.tools import Tool
 
-__all__ = ["Shared"]
+__all__ = ["Interner"]
 
 _Assistant: TypeAlias = tuple[str | None, str | None]  # its id, its instructions
 
@@ -18,7 +18,7 @@ _ASSISTANTS: Final = 128
 _LONGEST: Final = 65_536  # characters of instructions that are looked up: what is held must be bounded
 
 
-class Shared:
+class Interner:
     """The latest instructions and tools of the assistants that were seen last, to be shared between their runs.
 
     Args:

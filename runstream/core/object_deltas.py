@@ -11,7 +11,7 @@ from typing import Any, Final
 from runstream.core.merge import IndexOutOfBounds, merge, seed, shaped
 from runstream.core.object_list import ObjectState
 from runstream.core.run_snapshots import Outcome
-from runstream.core.state import Live, RunCore, RunState, with_object
+from runstream.core.state import GrowingText, RunHead, RunState, with_object
 from runstream.core.text import Text, append_text
 from runstream.model.deltas import (
     CodeInterpreterToolCallDelta,
@@ -183,8 +183,8 @@ def seeded(item: ObjectState, name: str) -> dict[Any, Any]:
 
 
 def _live(
-    item: ObjectState, position: int, event: MessageDeltaEvent | StepDeltaEvent, core: RunCore
-) -> tuple[Live | None, int]:
+    item: ObjectState, position: int, event: MessageDeltaEvent | StepDeltaEvent, core: RunHead
+) -> tuple[GrowingText | None, int]:
     """The text that a delta appended to last, to be kept apart from now on."""
     path: tuple[Any, ...]
     call_id = ""
@@ -226,10 +226,10 @@ def _begin(
     call_id: str,
     event: str,
     text: Text,
-    core: RunCore,
-) -> Live:
+    core: RunHead,
+) -> GrowingText:
     run = core.run
-    return Live(
+    return GrowingText(
         position,
         item.id,
         item.is_message,

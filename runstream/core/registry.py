@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from typing import Any, TypeAlias
 
-from runstream.core.state import Live, RunState
+from runstream.core.state import GrowingText, RunState
 from runstream.model.events import Event
 from runstream.model.run import Run
 from runstream.model.step import RunStep
@@ -16,7 +16,7 @@ from runstream.model.step import RunStep
 # An event, the intake that it came by, and when (Unix seconds).
 Held: TypeAlias = tuple[Event, Any, float]
 
-__all__ = ["Orphans", "RunRecord", "Scope", "Tombstones", "Waiting"]
+__all__ = ["Orphans", "PendingOrder", "RunRecord", "Scope", "Tombstones"]
 
 
 class RunRecord:
@@ -37,12 +37,12 @@ class RunRecord:
     interrupted = 0
     stalled = 0
     watch: Any = None  # the watchdogs' own notes
-    given_up: str | None = None  # why a watchdog ended it; until it is heard of again
+    expired_reason: str | None = None  # why a watchdog ended it; until it is heard of again
     saved: RunState | None = None  # the state that a store has, or is about to get
 
     def __init__(self, state: RunState, intake: Any, order: int) -> None:
         self._state = state
-        self.live: Live | None = state._live
+        self.live: GrowingText | None = state._live
         self.length: int = state._length
         self.intake = intake  # the source that spoke of it last; None once a watchdog gave it up
         self.order = order  # of appearance
@@ -110,7 +110,7 @@ class Tombstones:
         return (found := hash(key)) in self._new or found in self._old
 
 
-class Waiting:
+class PendingOrder:
     """The order of arrival of all held events, of every scope; what goes over its limit gives way."""
 
     __slots__ = ("limit", "next", "order")
@@ -126,7 +126,7 @@ class Orphans:
 
     __slots__ = ("_held", "_owners", "_waiting")
 
-    def __init__(self, waiting: Waiting) -> None:
+    def __init__(self, waiting: PendingOrder) -> None:
         self._waiting = waiting
         self._held: dict[str, dict[int, Held]] = {}
         self._owners: dict[str, str] = {}  # the run that a message or step waits for, as a held event has it
@@ -194,7 +194,7 @@ class Scope:
 
     __slots__ = ("_tombstones", "intakes", "name", "objects", "orphans", "runs")
 
-    def __init__(self, name: str, waiting: Waiting, tombstones: Tombstones) -> None:
+    def __init__(self, name: str, waiting: PendingOrder, tombstones: Tombstones) -> None:
         self.name = name
         self.intakes = 0  # sources that have not ended
         self.runs: dict[str, RunRecord] = {}
@@ -206,7 +206,7 @@ class Scope:
         """Note that a run, message or step is done with."""
         self._tombstones.add((self.name, id))
 
-    def forgot(self, id: str) -> bool:
+    def is_tombstoned(self, id: str) -> bool:
         """Whether a run, message or step was done with."""
         return (self.name, id) in self._tombstones
 

@@ -8,18 +8,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from runstream.core.interning import Shared
-from runstream.core.registry import RunRecord, Scope, Tombstones, Waiting
+from runstream.core.interning import Interner
+from runstream.core.registry import PendingOrder, RunRecord, Scope, Tombstones
 from runstream.core.state import RunState
 from runstream.model.events import Event
 from runstream.model.limits import Limits
 from runstream.model.run import Run
 from runstream.model.step import RunStep
 
-__all__ = ["HeldRuns"]
+__all__ = ["RunRegistry"]
 
 
-class HeldRuns:
+class RunRegistry:
     """The runs of all scopes, within the limits.
 
     Attributes:
@@ -35,9 +35,9 @@ class HeldRuns:
         self.evicted = 0
         self.on_evict: Callable[[str, str], None] | None = None
         self._limits = limits
-        self._waiting = Waiting(limits.max_orphans)
+        self._waiting = PendingOrder(limits.max_orphans)
         self._tombstones = Tombstones(limits.max_tombstones)
-        self._shared = Shared()
+        self._shared = Interner()
         self._left: dict[RunRecord, None] = {}  # runs that were interrupted, the oldest first
         self._finished: OrderedDict[tuple[str, str], tuple[RunRecord, float]] = OrderedDict()
         self._order = 0
@@ -94,7 +94,7 @@ class HeldRuns:
                 found[id] = found.get(id, ()) + events  # two scopes may speak of one id
         return found
 
-    def forgot(self, scope: str, run_id: str) -> bool:
+    def is_tombstoned(self, scope: str, run_id: str) -> bool:
         """Whether a run was held once and is done with."""
         return (scope, run_id) in self._tombstones
 

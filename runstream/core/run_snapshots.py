@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from msgspec import structs
 from msgspec.structs import astuple
 
-from runstream.core.state import NO_CALLS, RunCore, RunState
+from runstream.core.state import NO_CALLS, RunHead, RunState
 from runstream.core.status import Verdict, judge
 from runstream.model.base import WireStruct
 from runstream.model.events import Origin, RunEvent
@@ -78,8 +78,8 @@ def joined(held: W, new: W, origin: Origin | None) -> W:
 
 
 def reduce_run(
-    core: RunCore | None, event: RunEvent, at: float, replaying: bool, scope: str
-) -> tuple[RunCore, Outcome]:
+    core: RunHead | None, event: RunEvent, at: float, replaying: bool, scope: str
+) -> tuple[RunHead, Outcome]:
     """The core after a run event, the same object if nothing changed, and what the event was worth."""
     new = event.data
     if core is None:
@@ -87,7 +87,7 @@ def reduce_run(
         done = NO_CALLS
         if new.status is _REQUIRES_ACTION and new.required_action is not None:
             first, done = (action_key(new.required_action),), _whole(done, new)
-        return RunCore(new, scope, first, _FIRST.get(new.status) or (new.status,), done, at, at), _CHANGED
+        return RunHead(new, scope, first, _FIRST.get(new.status) or (new.status,), done, at, at), _CHANGED
     held = core.run
     before = held.status
     if before.is_terminal:
@@ -130,7 +130,7 @@ def reduce_run(
             running = (running or 0.0) + spent
         elif before is _REQUIRES_ACTION:
             waiting = (waiting or 0.0) + spent
-    core = RunCore(
+    core = RunHead(
         new, core.scope, asked, statuses, done, core.first_seen, since, queued, running, waiting, core.first_text
     )
     return core, worth

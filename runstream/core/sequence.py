@@ -14,7 +14,7 @@ from typing import Final
 
 from runstream.core.dedupe import Sighting
 
-__all__ = ["Continuity", "Verdict", "numbered"]
+__all__ = ["SequenceTracker", "Verdict", "numbered"]
 
 TRUSTED: Final = 3
 """Ids that must have followed one another for the next one, after a reconnect, to prove that nothing was missed."""
@@ -34,7 +34,7 @@ class Verdict(enum.Enum):
     GAP = "gap"
 
 
-class Continuity:
+class SequenceTracker:
     """Watches the ids of one source, over its reconnects. Pure: no clock, no I/O; holds two numbers and a prefix.
 
     Attributes:

@@ -19,7 +19,7 @@ from runstream.model.run import Run, RunStatus
 from runstream.model.step import RunStep, StepStatus
 from runstream.model.tool_calls import ToolCall
 
-__all__ = ["NO_CALLS", "Live", "RunCore", "RunState", "Timings"]
+__all__ = ["NO_CALLS", "GrowingText", "RunHead", "RunState", "Timings"]
 
 _COMPLETED = StepStatus.COMPLETED
 
@@ -46,7 +46,7 @@ class Timings(Struct, frozen=True, kw_only=True):
     total: float | None = None
 
 
-class Live(Struct, frozen=True, gc=False, eq=False):
+class GrowingText(Struct, frozen=True, gc=False, eq=False):
     """The text that grows right now, kept apart so that appending to it touches nothing else.
 
     Attributes:
@@ -78,7 +78,7 @@ class Live(Struct, frozen=True, gc=False, eq=False):
     scope: str
 
 
-class RunCore(Struct, frozen=True, gc=False, eq=False):
+class RunHead(Struct, frozen=True, gc=False, eq=False):
     """What only snapshots of the run change, or hardly anything else.
 
     Attributes:
@@ -100,9 +100,9 @@ class RunCore(Struct, frozen=True, gc=False, eq=False):
     waiting: float | None = None
     first_text: float | None = None
 
-    def with_first_text(self, at: float) -> RunCore:
+    def with_first_text(self, at: float) -> RunHead:
         """The core once its first text has come."""
-        return RunCore(
+        return RunHead(
             self.run,
             self.scope,
             self.asked,
@@ -120,9 +120,9 @@ class RunCore(Struct, frozen=True, gc=False, eq=False):
 class RunState(Struct, frozen=True, gc=False, eq=False):
     """The latest state of one run. Compared by value; an event that says nothing new gives the same object."""
 
-    _core: RunCore
+    _core: RunHead
     _objects: Objects = NO_OBJECTS
-    _live: Live | None = None
+    _live: GrowingText | None = None
     _length: int = 0
     # What changed last: -2 the live text, -1 the run, else the position of an object; and the event that did it.
     _touched: int = -2
@@ -284,7 +284,7 @@ def settled(state: RunState) -> Objects:
     return objects if item is held else objects.set(live.position, item)
 
 
-def with_object(core: RunCore, item: ObjectState, at: float) -> RunCore:
+def with_object(core: RunHead, item: ObjectState, at: float) -> RunHead:
     """The core after ``item`` changed: the time of the first text, the calls whose arguments are whole."""
     if item.is_message:
         if core.first_text is None and item.text():
@@ -296,7 +296,7 @@ def with_object(core: RunCore, item: ObjectState, at: float) -> RunCore:
     return core
 
 
-def with_text(item: ObjectState, live: Live, length: int) -> ObjectState:
+def with_text(item: ObjectState, live: GrowingText, length: int) -> ObjectState:
     """``item`` with its live text at ``length``."""
     held = _at(item.parts, live.path)
     if held.length == length and held.buffer is live.buffer:

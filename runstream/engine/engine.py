@@ -14,15 +14,15 @@ from msgspec import structs
 
 from runstream.core.derive import derive
 from runstream.core.registry import RunRecord
-from runstream.core.run_registry import HeldRuns
+from runstream.core.run_registry import RunRegistry
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.dialects.base import Dialect
 from runstream.engine.damage import mark_damaged
 from runstream.engine.intake import Intake
 from runstream.engine.journal import Journal
-from runstream.engine.recovery import JournaledIntake
-from runstream.engine.routing import Handling
+from runstream.engine.recovery import RecoveringIntake
+from runstream.engine.routing import EventRouter
 from runstream.model.base import wire_form
 from runstream.model.events import Event, Reject
 from runstream.model.limits import Limits, Stats
@@ -69,13 +69,13 @@ class Engine:
         self.watched = False  # whether anybody takes states or changes
         self.on_reject: Callable[[Reject], None] | None = None
         self.on_open: Callable[[], None] | None = None  # for watchdogs: a run was seen for the first time
-        self.on_missed: Callable[[RunState, str], None] | None = None  # a run may miss something, and why
+        self.on_gap: Callable[[RunState, str], None] | None = None  # a run may miss something, and why
         self.counts = Stats()
         self.events = 0
         self.signals = 0
         self.told = 0  # events that gave one signal, of progress: the hot path counts both as one
-        self.held = HeldRuns(self.limits)
-        self.handling = Handling(self)
+        self.registry = RunRegistry(self.limits)
+        self.handling = EventRouter(self)
         self.journal = Journal(store, self) if store is not None else None
 
     @property
@@ -144,42 +144,42 @@ class Engine:
         limits = self.limits
         if dialect is None:
             dialect = AssistantsDialect(max_message_bytes=limits.max_message_bytes, max_nesting=limits.max_nesting)
-        held = self.held.scope(scope)
+        held = self.registry.scope(scope)
         held.intakes += 1
         if self.journal is not None:
-            return JournaledIntake(self, name, held, dialect, limits.dedupe_window, self.journal)
+            return RecoveringIntake(self, name, held, dialect, limits.dedupe_window, self.journal)
         return Intake(self, name, held, dialect, limits.dedupe_window)
 
     def states(self) -> tuple[RunState, ...]:
         """The states of all held runs, in order of appearance."""
-        return tuple(record.state for record in self.held.records())
+        return tuple(record.state for record in self.registry.records())
 
     def state(self, run_id: str, scope: str = "") -> RunState | None:
         """The latest state of a run, ``None`` if it is not held."""
-        record = self.held.record(scope, run_id)
+        record = self.registry.record(scope, run_id)
         return record.state if record is not None else None
 
-    def given_up(self, run_id: str, scope: str = "") -> str | None:
+    def expired_reason(self, run_id: str, scope: str = "") -> str | None:
         """Why a watchdog ended this run; ``None`` if none did, or the run was heard of since."""
-        record = self.held.record(scope, run_id)
-        return record.given_up if record is not None else None
+        record = self.registry.record(scope, run_id)
+        return record.expired_reason if record is not None else None
 
-    def forgot(self, run_id: str, scope: str = "") -> bool:
+    def is_tombstoned(self, run_id: str, scope: str = "") -> bool:
         """Whether a run was held once and is done with."""
-        return self.held.forgot(scope, run_id)
+        return self.registry.is_tombstoned(scope, run_id)
 
     def restore(self, state: RunState) -> RunRecord:
         """Hold a run that an earlier process knew, as it was; no source has taken it up yet."""
-        record = self.held.restore(state, self.clock())
+        record = self.registry.restore(state, self.clock())
         if self.on_open is not None and not state.is_terminal:
             self.on_open()
         for id in (state.run_id, *record.objects):
-            self.handling.adopt(self.held.scope(state.scope), id)
+            self.handling.adopt(self.registry.scope(state.scope), id)
         return record
 
     def orphans(self) -> dict[str, tuple[Event, ...]]:
         """Events of runs that were never seen, by the id (of the run, message or step) that they speak of."""
-        return self.held.orphans()
+        return self.registry.orphans()
 
     def stats(self) -> Stats:
         """What happened so far, in counts."""
@@ -187,11 +187,11 @@ class Engine:
             self.counts,
             events=self.events + self.told,
             signals=self.signals + self.told,
-            orphans=self.held.waiting,
-            forgotten_tombstones=self.held.forgotten_tombstones,
-            open_runs=self.held.open,
-            finished_runs=self.held.finished,
-            evicted_runs=self.held.evicted,
+            orphans=self.registry.waiting,
+            forgotten_tombstones=self.registry.forgotten_tombstones,
+            open_runs=self.registry.open,
+            finished_runs=self.registry.finished,
+            evicted_runs=self.registry.evicted,
         )
 
     def reject(self, intake: Intake, raw: RawEvent, reason: str, path: str = "$") -> None:
@@ -206,7 +206,7 @@ class Engine:
         payload = event.origin.payload if event.origin is not None else msgspec.json.encode(wire_form(event.data))
         self.reject(intake, RawEvent(event.event, payload), reason)
 
-    def abandon(self, record: RunRecord, reason: str, last_id: str | None, attempts: int) -> None:
+    def source_ended(self, record: RunRecord, reason: str, last_id: str | None, attempts: int) -> None:
         """Say that a run's source has ended while the run has not."""
         state = record.state
         head = (state.run_id, state.thread_id, state.scope, self.clock())
@@ -215,12 +215,12 @@ class Engine:
                 record.paused = state.round
                 self.emit(RunPaused(*head, state.run, state.round))
         else:
-            self.held.left(record)
+            self.registry.left(record)
             record.interrupted += 1
             self.emit(RunInterrupted(*head, state.run, reason, last_id, attempts, record.interrupted))
-            if self.on_missed is not None:
+            if self.on_gap is not None:
                 # Its text so far is a beginning and misses nothing in between; its end may be known elsewhere.
-                self.on_missed(record.state, "its source ended")
+                self.on_gap(record.state, "its source ended")
 
     def stalled(self, record: RunRecord, idle: float, limit: str) -> None:
         """Say that a run has passed a limit of the watchdogs."""
@@ -230,14 +230,14 @@ class Engine:
         head = (state.run_id, state.thread_id, state.scope, self.clock())
         self.emit(RunStalled(*head, state.run, idle, limit, record.stalled))
 
-    def give_up(self, record: RunRecord, reason: str) -> None:
+    def expire(self, record: RunRecord, reason: str) -> None:
         """End a run that a watchdog found wanting: it belongs to no source until it is heard of again."""
         state, intake = record.state, record.intake
         if intake is not None:
             intake.drop(record)
             record.intake = None
-        record.given_up = reason
-        self.held.left(record)
+        record.expired_reason = reason
+        self.registry.left(record)
         record.interrupted += 1
         last_id = intake.last_id if intake is not None else None
         head = (state.run_id, state.thread_id, state.scope, self.clock())

@@ -1,9 +1,9 @@
-"""The way of raw events through an engine, with the hot path written out.
+"""The loop over raw events of one source, with the hot path written out.
 
-Nearly everything that a run sends is one more fragment of the text that grows right now. What happens to it here is
-what the dialect, :meth:`Handling.delta` and :func:`runstream.core.object_deltas.append` would do, without their calls
-and without what nobody asked for; everything else is left to them. There are three ways, each for what the one before
-refuses: a message that is the last one but for its text, a plain fragment, anything.
+Nearly every event of a run is one more fragment of the text that grows. For such an event the loop does in one place
+what the dialect, :meth:`EventRouter.delta` and :func:`runstream.core.object_deltas.append` do, without their calls, and
+builds nothing that no callback takes. There are three ways, each for what the one before refuses: a message that
+equals the last one but for its text, a plain fragment, any event.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from runstream.core.registry import RunRecord, Scope
-from runstream.core.state import Live
+from runstream.core.state import GrowingText
 from runstream.dialects.assistants_wire import TextFragment, read_text
 from runstream.dialects.base import Dialect
 from runstream.model.events import Reject
@@ -161,7 +161,7 @@ def feeders(
                     engine.on_event(event)
                 handlers[type(event)](intake, event, at)
 
-    def grow_told(record: RunRecord, live: Live, text: str, data: bytes, name: str | None, at: float) -> None:
+    def grow_told(record: RunRecord, live: GrowingText, text: str, data: bytes, name: str | None, at: float) -> None:
         """Append to the text that grows, where somebody takes more of it than progress."""
         nonlocal retell
         engine.events += 1
@@ -205,7 +205,7 @@ def feeders(
                 growing, head, row = record.live, None, 1
         return True
 
-    def learn(data: bytes, name: str | None, record: RunRecord, live: Live) -> None:
+    def learn(data: bytes, name: str | None, record: RunRecord, live: GrowingText) -> None:
         """One more fragment of the text that grew last: should those that follow differ in their text alone, that will
         be seen.
         """

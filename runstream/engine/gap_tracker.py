@@ -1,7 +1,7 @@
 """What a source may have missed: after a reconnect, at a skip in its ids, where another source goes on with a run.
 
 Such a run's open messages and steps are marked partial. A full object heals them, or their being told again from
-their start; and whoever wants to can fetch the run (``Engine.on_missed``).
+their start; and whoever wants to can fetch the run (``Engine.on_gap``).
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 from runstream.core.dedupe import Sighting
 from runstream.core.gaps import missed
 from runstream.core.registry import RunRecord
-from runstream.core.sequence import Continuity, Verdict
+from runstream.core.sequence import SequenceTracker, Verdict
 from runstream.model.events import Event, MessageDeltaEvent, MessageEvent, Reject, RunEvent, StepDeltaEvent, StepEvent
 
 if TYPE_CHECKING:
     from runstream.engine.engine import Engine
     from runstream.engine.intake import Intake
 
-__all__ = ["Doubts", "mark_missed"]
+__all__ = ["GapTracker", "mark_missed"]
 
 _OF_OBJECTS = (MessageDeltaEvent, StepDeltaEvent, MessageEvent, StepEvent)
 
 
-class Doubts:
+class GapTracker:
     """The doubts of one source.
 
     Attributes:
@@ -37,7 +37,7 @@ class Doubts:
         self.runs: dict[str, RunRecord] = {}
         self._engine = engine
         self._intake = intake
-        self._continuity = Continuity()
+        self._continuity = SequenceTracker()
         self._polled: set[str] = set()
 
     def reconnected(self) -> None:
@@ -125,5 +125,5 @@ def mark_missed(engine: Engine, record: RunRecord, why: str, at: float, *, ask: 
         engine.tell(before, after, at)
     if ask or after is not before:
         engine.counts.gaps += 1
-        if engine.on_missed is not None:
-            engine.on_missed(record.state, why)
+        if engine.on_gap is not None:
+            engine.on_gap(record.state, why)

@@ -10,7 +10,7 @@ from runstream.core.registry import RunRecord, Scope
 from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
 from runstream.engine.feed import feeders
-from runstream.engine.gap_tracker import Doubts
+from runstream.engine.gap_tracker import GapTracker
 from runstream.model.events import Event, MessageEvent, StepEvent
 from runstream.model.raw import ConnectionEvent, RawEvent, RawItem
 from runstream.model.raw_input import RawInput
@@ -47,7 +47,7 @@ class Intake:
         self.last_id: str | None = None
         self.ended = False
         self.snapshots = False  # whether it tells nothing but snapshots, as polling does
-        self.doubts = Doubts(engine, self)
+        self.doubts = GapTracker(engine, self)
         self._engine = engine
         self._scope = scope
         self._dialect = dialect
@@ -146,9 +146,9 @@ class Intake:
             held._open.pop(record.state.run_id, None)
             self.doubts.taken_from(held, record)
         record.intake = self
-        if record.given_up is not None:
-            record.given_up = None
-        self._engine.held.taken_up(record)
+        if record.expired_reason is not None:
+            record.expired_reason = None
+        self._engine.registry.taken_up(record)
         if not record.state.is_terminal:
             self._open[record.state.run_id] = record
 
@@ -211,14 +211,14 @@ class Intake:
         self.ended = True
         self.doubts.runs = {}
         for record in self._ordered():
-            self._engine.abandon(record, reason, last_id or self.last_id, attempts)
+            self._engine.source_ended(record, reason, last_id or self.last_id, attempts)
         self._open.clear()
         self._say(SourceEnded, "ended", reason, attempts)
         # Runs that are still held keep their source; what it remembers is of no use to them.
         self._dedupe.clear()
         self._created.clear()
         self._scope.intakes -= 1
-        self._engine.held.leave(self._scope)
+        self._engine.registry.leave(self._scope)
 
     def _count(self, what: str) -> None:
         self._counts[what] = self._counts.get(what, 0) + 1

@@ -18,14 +18,14 @@ from msgspec import structs
 from runstream.core.registry import RunRecord
 from runstream.core.state import RunState
 from runstream.engine.gap_tracker import mark_missed
-from runstream.engine.transaction import Delivery, Lane, RunKey, Turn, parted, recall, stored_run
+from runstream.engine.transaction import Delivery, Lane, RunKey, Transaction, parted, recall, stored_run
 from runstream.errors import StoreError
 from runstream.model.signals import ArgumentsDelta, Signal, TextDelta
 from runstream.store.base import StateStore, StoredRun, StoredSource
 
 if TYPE_CHECKING:
     from runstream.engine.engine import Engine
-    from runstream.engine.recovery import JournaledIntake
+    from runstream.engine.recovery import RecoveringIntake
 
 __all__ = ["Journal"]
 
@@ -49,12 +49,12 @@ class Journal:
         self.on_repeat: Callable[[Signal], None] | None = None
         self.on_restore: Callable[[RunState], None] | None = None
         self.on_failure: Callable[[StoreError], None] | None = None
-        self.turn: Turn | None = None
+        self.turn: Transaction | None = None
         self.inside = False  # a turn that somebody will close
         self._store = store
         self._engine = engine
         self._keys: dict[RunKey, dict[str, None]] = {}  # delivered, and not part of a state that was put
-        self._lanes: dict[Lane, deque[Turn]] = {}
+        self._lanes: dict[Lane, deque[Transaction]] = {}
         self._current: Delivery | None = None
         self._told_by: dict[RunKey, str] = {}  # of runs that were read: the source that spoke of them last
         self._loose: dict[RunKey, list[str]] = {}  # keys of loose turns, until the run is put
@@ -72,12 +72,12 @@ class Journal:
             return True
         turn = self.turn
         if turn is None:
-            turn = self.turn = Turn()
+            turn = self.turn = Transaction()
         run_id = getattr(signal, "run_id", None)
         run = None if run_id is None else (signal.scope, run_id)
         key = signal.key
         if run is not None:
-            record = self._engine.held.record(*run)
+            record = self._engine.registry.record(*run)
             if record is not None:
                 turn.records[run] = record
             if key in self._keys.get(run, ()):
@@ -121,7 +121,7 @@ class Journal:
 
     # turns
 
-    def close_turn(self, intake: JournaledIntake) -> None:
+    def close_turn(self, intake: RecoveringIntake) -> None:
         """All signals of the turn were told: put what it did, at once or when they are all acknowledged."""
         turn, self.turn = self.turn, None
         if turn is None or self._failed:
@@ -150,10 +150,10 @@ class Journal:
         if not self.inside:
             return  # with its next put
         if self.turn is None:
-            self.turn = Turn()
+            self.turn = Transaction()
         self.turn.records[record.state.scope, record.state.run_id] = record
 
-    def _close_loose(self, turn: Turn) -> None:
+    def _close_loose(self, turn: Transaction) -> None:
         """A turn of no source puts no state, which would be ahead of its source: its keys say it all."""
         self.turn = None
         turn.loose = True
@@ -163,7 +163,7 @@ class Journal:
         else:
             self._put(turn)
 
-    def _queue(self, turn: Turn, lanes: tuple[Lane, ...]) -> None:
+    def _queue(self, turn: Transaction, lanes: tuple[Lane, ...]) -> None:
         turn.lanes = lanes
         for lane in lanes:
             self._lanes.setdefault(lane, deque()).append(turn)
@@ -173,10 +173,10 @@ class Journal:
         """The turn broke off: its events count as not received."""
         self.turn = None
 
-    def _is_first(self, turn: Turn) -> bool:
+    def _is_first(self, turn: Transaction) -> bool:
         return all(self._lanes[lane][0] is turn for lane in turn.lanes or ())
 
-    def _advance(self, turn: Turn) -> None:
+    def _advance(self, turn: Transaction) -> None:
         ready = [turn]
         while ready:
             turn = ready.pop()
@@ -189,7 +189,7 @@ class Journal:
                 elif not queue[0].waiting and self._is_first(queue[0]):
                     ready.append(queue[0])
 
-    def _put(self, turn: Turn) -> None:
+    def _put(self, turn: Transaction) -> None:
         if turn.loose:
             self._note(turn)
             for run, key in turn.keys:
@@ -212,7 +212,7 @@ class Journal:
             if theirs or source is not None:
                 self._guarded(partial(self._store.put, theirs, source), None)
 
-    def _note(self, turn: Turn) -> None:
+    def _note(self, turn: Transaction) -> None:
         """Note the keys that were delivered, while the states that follow from them can't be put yet."""
         for delivery in turn.delivered:
             run, key = delivery.run, delivery.key
@@ -236,7 +236,7 @@ class Journal:
         """
         found = []
         for stored in self._store.runs(scope, source, ended_since=ended_since):
-            record = self._engine.held.record(stored.scope, stored.run_id)
+            record = self._engine.registry.record(stored.scope, stored.run_id)
             if record is None:
                 record = self._take_in(stored)
             elif source is None or (stored.scope, stored.run_id) not in self._told_by:

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from runstream.engine.engine import Engine
     from runstream.model.common import ErrorObject
 
-__all__ = ["JournaledIntake"]
+__all__ = ["RecoveringIntake"]
 
 T = TypeVar("T")
 
 _LATE = 64  # ended or left runs that are looked after, in case something is filled in
 
 
-class JournaledIntake(Intake):
+class RecoveringIntake(Intake):
     """An intake with a journal. Made by :meth:`Engine.intake`."""
 
     def __init__(
@@ -47,7 +47,7 @@ class JournaledIntake(Intake):
         for record in journal.restore(scope.name, name, ended_since=since):
             self._take_up(record)
             self._restored.append(record)
-        engine.held.forget(engine.clock())
+        engine.registry.forget(engine.clock())
 
     def resume_from(self) -> str | None:
         """The last event id, for a source that will go on there."""
@@ -97,7 +97,7 @@ class JournaledIntake(Intake):
         held = record.intake
         if not (self.snapshots and held is not None and held is not self and not held.ended):
             self._hear(record)  # else snapshots leave it to the source that has it
-        if isinstance(held, JournaledIntake) and held is not self and record.state is not record.saved:
+        if isinstance(held, RecoveringIntake) and held is not self and record.state is not record.saved:
             held._look_after(record)
         self._take_up(record)
 

@@ -11,7 +11,7 @@ from runstream.core.object_snapshots import apply_object
 from runstream.core.reduce import apply_run
 from runstream.core.registry import RunRecord, Scope
 from runstream.core.run_snapshots import Outcome, asks_again
-from runstream.core.state import Live, RunState
+from runstream.core.state import GrowingText, RunState
 from runstream.dialects.assistants_wire import ArgumentsFragment
 from runstream.engine.gap_tracker import mark_missed
 from runstream.engine.intake import Intake
@@ -37,7 +37,7 @@ from runstream.model.step import RunStep
 if TYPE_CHECKING:
     from runstream.engine.engine import Engine
 
-__all__ = ["Handling"]
+__all__ = ["EventRouter"]
 
 _KINDS: Final = tuple((kind, kind.__mro__[1]) for kind in EVENT_TYPES.values())
 _CHANGED: Final = Outcome.CHANGED
@@ -45,14 +45,14 @@ _SAME: Final = Outcome.SAME
 _QUEUED: Final = RunStatus.QUEUED
 
 
-class Handling:
+class EventRouter:
     """The handlers of one engine. Each takes the intake that an event came by, the event, and when it came (Unix
     seconds); ``table`` has them by the class of the event.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._held = engine.held
+        self._held = engine.registry
         self.table = self._table()
 
     def _table(self) -> dict[type, Callable[[Intake, Any, float], None]]:
@@ -101,7 +101,7 @@ class Handling:
             if record.replaying and (changed or asks_again(record.state, event.data)):
                 record.replaying = False  # it is told again no more, or has come to the present round
             return
-        if scope.forgot(id):
+        if scope.is_tombstoned(id):
             engine.counts.late += 1
             return
         if not (event.data.is_terminal or held.make_room()):
@@ -188,7 +188,7 @@ class Handling:
         else:
             self._grew(record, before, after, at)
 
-    def grow_text(self, record: RunRecord, live: Live, text: str, at: float) -> None:
+    def grow_text(self, record: RunRecord, live: GrowingText, text: str, at: float) -> None:
         """Append to the text that grows right now; :mod:`runstream.engine.feed` has it written out."""
         engine = self._engine
         buffer, offset = live.buffer, record.length
@@ -262,14 +262,14 @@ class Handling:
 
     def _find(self, scope: Scope, run_id: str | None) -> RunRecord | None:
         """A run that is not held, from the store, unless it was forgotten here."""
-        if self._engine.journal is None or run_id is None or scope.forgot(run_id):
+        if self._engine.journal is None or run_id is None or scope.is_tombstoned(run_id):
             return None
         return self._engine.journal.find(scope.name, run_id)
 
     def _hold(self, intake: Intake, id: str, event: Event, at: float) -> None:
         scope = intake._scope
         data: Any = event.data
-        if scope.forgot(id) or scope.forgot(data.id):
+        if scope.is_tombstoned(id) or scope.is_tombstoned(data.id):
             self._engine.counts.late += 1
             return
         dropped = scope.orphans.hold(id, event, intake, at)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from runstream.core.registry import RunRecord
 from runstream.store.base import StoredRun, StoredSource
 
-__all__ = ["Delivery", "Lane", "RunKey", "Turn", "parted", "recall", "stored_run"]
+__all__ = ["Delivery", "Lane", "RunKey", "Transaction", "parted", "recall", "stored_run"]
 
 RunKey: TypeAlias = tuple[str, str]  # scope, run id
 Lane: TypeAlias = tuple[str, ...]  # a run, or a source with a marker
@@ -19,14 +19,14 @@ class Delivery:
 
     __slots__ = ("key", "run", "turn", "waiting")
 
-    def __init__(self, turn: Turn, run: RunKey | None, key: str) -> None:
+    def __init__(self, turn: Transaction, run: RunKey | None, key: str) -> None:
         self.turn = turn
         self.run = run
         self.key = key
         self.waiting = 1  # the synchronous subscribers
 
 
-class Turn:
+class Transaction:
     """What the signals of one turn were, who is not through with them yet, and what is put once everybody is."""
 
     __slots__ = ("delivered", "keys", "lanes", "loose", "puts", "records", "sources", "waiting")

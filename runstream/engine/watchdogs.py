@@ -157,7 +157,7 @@ class Watcher:
 
     def start(self) -> None:
         """Watch from now on."""
-        if any(True for _ in self._engine.held.open_records()):
+        if any(True for _ in self._engine.registry.open_records()):
             self._wake()
         else:
             self._engine.on_open = self._wake
@@ -196,7 +196,7 @@ class Watcher:
         unix = self._engine.clock()
         open_runs = False
         stalled = []
-        for record in self._engine.held.open_records():
+        for record in self._engine.registry.open_records():
             open_runs = True
             limits = self._passed(record, now, unix)
             if limits or record.watch.ending:
@@ -226,7 +226,7 @@ class Watcher:
                 watch.ending = ""
         waits = state.run.requires_action
         left = record.intake is None or record.intake.ended
-        if record.given_up is not None or (left and not waits):
+        if record.expired_reason is not None or (left and not waits):
             watch.ending = ""
             return []  # it is told to be interrupted, and nobody is there to be heard
         found = []
@@ -261,7 +261,7 @@ class Watcher:
 
     def _tell(self, record: RunRecord, limits: list[str]) -> None:
         for limit in limits:
-            if record.state.is_terminal or record.given_up is not None:
+            if record.state.is_terminal or record.expired_reason is not None:
                 return  # meanwhile, by a subscriber
             idle = self._own - record.watch.heard
             self._engine.stalled(record, idle, limit)
@@ -276,13 +276,13 @@ class Watcher:
     def _end(self, record: RunRecord) -> None:
         """End a run that has passed a limit, unless a fetch may still tell what became of it."""
         state, watch = record.state, record.watch
-        if state.is_terminal or record.given_up is not None:
+        if state.is_terminal or record.expired_reason is not None:
             return
         if self._fetching(state) and self._swept - watch.since < _FETCH:
             return
         limit, watch.ending = watch.ending, ""
         intake, reason = record.intake, self._reason(state, limit)
-        self._engine.give_up(record, reason)
+        self._engine.expire(record, reason)
         if self._on_end is not None and intake is not None:
             self._on_end(record, intake, reason)
 

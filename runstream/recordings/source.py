@@ -25,7 +25,7 @@ from runstream.recordings.reader import (
     read_recording,
 )
 from runstream.sources.adapters import Delivery
-from runstream.sources.base import Inlet
+from runstream.sources.base import Receiver
 
 __all__ = ["RecordingSource"]
 
@@ -81,20 +81,20 @@ class RecordingSource:
         self._clock = clock
         self._sleep = sleep
 
-    async def run(self, inlet: Inlet) -> None:
+    async def run(self, receiver: Receiver) -> None:
         """Play it once, from the first to the last.
 
         Raises:
             SourceFailed: It can't be read (any further), or is no recording.
         """
-        pace, delivery = self._pace(), Delivery(inlet)
+        pace, delivery = self._pace(), Delivery(receiver)
         for item in self._items():
             at = getattr(item, "at", None)
             # Input that can be no event has no time of its own: it comes with what it came with.
             if (at is not None or type(item) is RawEvent) and (pause := pace.wait(at, self._clock())) > 0:
                 await self._sleep(pause)
             delivery.feed(replace(item, at=None) if type(item) is RawEvent and not self._recorded else item)
-            await inlet.ready()
+            await receiver.ready()
 
     def __repr__(self) -> str:
         return f"RecordingSource({self.name!r})"

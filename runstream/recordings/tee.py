@@ -16,7 +16,7 @@ from runstream.model.raw import ConnectionEvent, RawEvent, RawItem
 from runstream.recordings.reader import RecordingFormat
 from runstream.recordings.writer import RecordingWriter, Redact, require_format
 from runstream.sources.adapters import Adaptable, adapt
-from runstream.sources.base import Inlet
+from runstream.sources.base import Receiver
 
 __all__ = ["RecordedSource", "record"]
 
@@ -94,7 +94,7 @@ class RecordedSource:
         self._fails = on_error == "fail"
         self._clock = clock
 
-    async def run(self, inlet: Inlet) -> None:
+    async def run(self, receiver: Receiver) -> None:
         """Read and record until there is no more.
 
         Raises:
@@ -105,10 +105,10 @@ class RecordedSource:
         except RecordingError as error:
             self._failed(error)
             self._check()
-            await self._source.run(inlet)
+            await self._source.run(receiver)
             return
         try:
-            await self._source.run(_Tap(inlet, writer, self._clock, self._failed))
+            await self._source.run(_Tap(receiver, writer, self._clock, self._failed))
         except Exception:
             self._check()  # what a source makes of an exception is less than what there is to say
             raise
@@ -136,51 +136,51 @@ class RecordedSource:
 
 
 class _Tap:
-    """The inlet that the recorded source gets: everything is written first, and then passed on."""
+    """The receiver that the recorded source gets: everything is written first, and then passed on."""
 
     def __init__(
         self,
-        inlet: Inlet,
+        receiver: Receiver,
         writer: RecordingWriter,
         clock: Callable[[], float],
         failed: Callable[[RecordingError], bool],
     ) -> None:
-        self._inlet = inlet
+        self._receiver = receiver
         self._writer: RecordingWriter | None = writer
         self._clock = clock
         self._failed = failed
 
     def feed(self, item: RawItem) -> None:
         """Write one item, and pass it on."""
-        self._inlet.feed(self._written(item))
+        self._receiver.feed(self._written(item))
 
     async def feed_all(self, items: Iterable[RawItem]) -> None:
         """Write many items, each before it is passed on."""
-        await self._inlet.feed_all(map(self._written, items))
+        await self._receiver.feed_all(map(self._written, items))
 
     async def ready(self) -> None:
         """Return when more input is welcome."""
-        await self._inlet.ready()
+        await self._receiver.ready()
 
     def connected(self, attempt: int = 0) -> None:
         """Write that the source is connected, and pass it on."""
         self._write(ConnectionEvent(connected=True, attempt=attempt))
-        self._inlet.connected(attempt)
+        self._receiver.connected(attempt)
 
     def disconnected(self, reason: str, attempt: int = 0) -> None:
         """Write that the connection was lost, and pass it on."""
         self._write(ConnectionEvent(connected=False, attempt=attempt, reason=reason))
-        self._inlet.disconnected(reason, attempt)
+        self._receiver.disconnected(reason, attempt)
 
     @property
     def live(self) -> bool:
-        """What the stream's own inlet says."""
-        return self._inlet.live
+        """What the stream's own receiver says."""
+        return self._receiver.live
 
     @property
     def last_id(self) -> str | None:
-        """What the stream's own inlet says."""
-        return self._inlet.last_id
+        """What the stream's own receiver says."""
+        return self._receiver.last_id
 
     def _written(self, item: RawItem) -> RawItem:
         if type(item) is RawEvent and item.at is None:

@@ -13,7 +13,7 @@ from reactivex import abc
 
 from runstream.model.raw import ConnectionEvent, RawEvent, RawItem
 from runstream.model.raw_input import RawInput, raw_item
-from runstream.sources.base import Inlet, Source
+from runstream.sources.base import Receiver, Source
 
 __all__ = [
     "Adaptable",
@@ -55,25 +55,25 @@ def adapt(source: Adaptable, name: str | None = None) -> Source:
 
 
 class Delivery:
-    """Gives items to an inlet, those too that tell of connections: a recording holds them.
+    """Gives items to a receiver, those too that tell of connections: a recording holds them.
 
     It says at once that the source is connected; a recording that begins with saying so is not heard twice.
     """
 
-    def __init__(self, inlet: Inlet) -> None:
-        self._inlet = inlet
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
         self._fresh = True
-        inlet.connected()
+        receiver.connected()
 
     def feed(self, item: RawItem) -> None:
         """Give one item."""
         fresh, self._fresh = self._fresh, False
         if type(item) is not ConnectionEvent:
-            self._inlet.feed(item)
+            self._receiver.feed(item)
         elif not item.connected:
-            self._inlet.disconnected(item.reason, item.attempt)
+            self._receiver.disconnected(item.reason, item.attempt)
         elif not fresh:
-            self._inlet.connected(item.attempt)
+            self._receiver.connected(item.attempt)
 
 
 class IterableSource:
@@ -89,14 +89,14 @@ class IterableSource:
         self.name = name
         self._items = items
 
-    async def run(self, inlet: Inlet) -> None:
-        """Feed the inlet until there is no more."""
-        delivery = Delivery(inlet)
+    async def run(self, receiver: Receiver) -> None:
+        """Feed the receiver until there is no more."""
+        delivery = Delivery(receiver)
         iterator = iter(self._items)
         try:
             for item in iterator:
                 delivery.feed(raw_item(item))
-                await inlet.ready()
+                await receiver.ready()
         finally:
             if inspect.isgenerator(iterator):
                 iterator.close()
@@ -114,14 +114,14 @@ class AsyncIterableSource:
         self.name = name
         self._items = items
 
-    async def run(self, inlet: Inlet) -> None:
-        """Feed the inlet until there is no more."""
-        delivery = Delivery(inlet)
+    async def run(self, receiver: Receiver) -> None:
+        """Feed the receiver until there is no more."""
+        delivery = Delivery(receiver)
         iterator = aiter(self._items)
         try:
             async for item in iterator:
                 delivery.feed(raw_item(item))
-                await inlet.ready()
+                await receiver.ready()
         finally:
             if inspect.isasyncgen(iterator):
                 await iterator.aclose()
@@ -142,13 +142,13 @@ class ObservableSource:
         self.name = name
         self._observable = observable
 
-    async def run(self, inlet: Inlet) -> None:
-        """Feed the inlet until the Observable ends.
+    async def run(self, receiver: Receiver) -> None:
+        """Feed the receiver until the Observable ends.
 
         Raises:
             Exception: The Observable's own error.
         """
-        crossing = _Crossing(inlet)
+        crossing = _Crossing(receiver)
         subscription = self._observable.subscribe(crossing.next, crossing.failed, crossing.completed)
         try:
             await crossing.run()
@@ -160,9 +160,9 @@ class ObservableSource:
 class _Crossing:
     """Takes what an Observable pushes over to the loop, from whatever thread."""
 
-    def __init__(self, inlet: Inlet) -> None:
-        self._inlet = inlet
-        self._delivery = Delivery(inlet)
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._delivery = Delivery(receiver)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._queue: deque[object] = deque()
@@ -208,7 +208,7 @@ class _Crossing:
                     item = self._queue.popleft()
                     self._room.notify()
                 self._delivery.feed(raw_item(item))
-                await self._inlet.ready()
+                await self._receiver.ready()
             if self._ended and not self._queue:
                 if self._error is not None:
                     raise self._error

@@ -1,4 +1,4 @@
-"""What every source is: something that gives raw events to an inlet until it has no more."""
+"""What every source is: something that gives raw events to a receiver until it has no more."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Protocol, runtime_checkable
 
 from runstream.model.raw import RawItem
 
-__all__ = ["Inlet", "Source"]
+__all__ = ["Receiver", "Source"]
 
 
-class Inlet(Protocol):
+class Receiver(Protocol):
     """Where a source puts what it receives; the stream gives one to each source."""
 
     def feed(self, item: RawItem) -> None:
@@ -55,8 +55,8 @@ class Source(Protocol):
 
     name: str
 
-    async def run(self, inlet: Inlet) -> None:
-        """Feed the inlet until there is no more.
+    async def run(self, receiver: Receiver) -> None:
+        """Feed the receiver until there is no more.
 
         Returning says that the source ended by itself; raising :class:`~runstream.errors.SourceFailed` that it is
         gone for good. Reconnecting is the source's own business, inside this call. Cancellation must close

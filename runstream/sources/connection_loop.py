@@ -9,13 +9,13 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from msgspec import Struct
 
 from runstream.errors import SourceFailed
-from runstream.sources.base import Inlet
+from runstream.sources.base import Receiver
 from runstream.sources.credentials import settled
-from runstream.sources.http_errors import Refused
+from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.urls import url_secrets
 
-__all__ = ["Loss", "Resume", "ResumeHook", "ResumeInfo", "ask", "keep_reading", "words_to_mask"]
+__all__ = ["Disconnect", "Resume", "ResumeHook", "ResumeInfo", "ask", "keep_reading", "words_to_mask"]
 
 Connection = TypeVar("Connection")
 
@@ -55,7 +55,7 @@ class Resume(Struct, frozen=True, kw_only=True):
 ResumeHook: TypeAlias = Callable[[ResumeInfo], Resume | Awaitable[Resume | None] | None]
 
 
-class Loss(Struct, frozen=True, kw_only=True):
+class Disconnect(Struct, frozen=True, kw_only=True):
     """How a connection ended.
 
     Attributes:
@@ -80,11 +80,11 @@ class Loss(Struct, frozen=True, kw_only=True):
 
 
 async def keep_reading(
-    inlet: Inlet,
+    receiver: Receiver,
     policy: Reconnect | None,
     *,
     open: Callable[[ResumeInfo], Awaitable[Connection]],
-    read: Callable[[Connection, float | None], Awaitable[Loss]],
+    read: Callable[[Connection, float | None], Awaitable[Disconnect]],
     close: Callable[[Connection], Awaitable[None]],
     renewable: bool,
     resumes: bool = True,
@@ -92,9 +92,9 @@ async def keep_reading(
     """Connect, read, and connect again, until a connection ends normally while no run is live.
 
     Args:
-        inlet: What is told of connections.
+        receiver: What is told of connections.
         policy: When to try again; ``None``: never.
-        open: Connects, or raises :class:`~runstream.sources.http_errors.Refused`.
+        open: Connects, or raises :class:`~runstream.sources.http_errors.ConnectFailed`.
         read: Reads a connection to its end, which it closes; takes the age at which to replace it (seconds).
         close: Closes a connection that was not read.
         renewable: Whether there is anybody to ask for other credentials.
@@ -107,13 +107,13 @@ async def keep_reading(
     last: int | None = None
     base: float | None = None
     opened = known = asked_again = False
-    loss = Loss(reason="")
+    loss = Disconnect(reason="")
     while True:
         wait = None
         try:
-            last_id = inlet.last_id if resumes else None  # asking for it promises to go on there
+            last_id = receiver.last_id if resumes else None  # asking for it promises to go on there
             connection = await open(ResumeInfo(last_id=last_id, attempt=attempt, reason=loss.reason))
-        except Refused as refusal:
+        except ConnectFailed as refusal:
             # Credentials may have expired since: who can be asked for others is asked once more.
             again = refusal.status == 401 and opened and not asked_again and renewable
             asked_again = asked_again or again
@@ -123,16 +123,16 @@ async def keep_reading(
             if not (again or later):
                 said = f"{refusal.reason} (credentials were asked for again)" if asked_again else refusal.reason
                 raise SourceFailed(said, attempts=max(attempt, 1), status=refusal.status) from refusal.__cause__
-            loss, wait = Loss(reason=refusal.reason, status=refusal.status), refusal.wait
+            loss, wait = Disconnect(reason=refusal.reason, status=refusal.status), refusal.wait
         else:
             opened = known = True
             try:
-                inlet.connected(attempt)
+                receiver.connected(attempt)
             except BaseException:  # a subscriber's own, or of a recording that can't be written
                 await close(connection)
                 raise
             loss = await read(connection, policy.age() if policy is not None else None)
-            if loss.normal and not inlet.live:
+            if loss.normal and not receiver.live:
                 return
             if loss.final:
                 raise SourceFailed(loss.reason, attempts=attempt, status=loss.status)
@@ -145,7 +145,7 @@ async def keep_reading(
         attempt += 1
         if policy is None or policy.gives_up(attempt):
             raise SourceFailed(loss.reason, attempts=attempt - 1, status=loss.status)
-        inlet.disconnected(loss.reason, attempt)
+        receiver.disconnected(loss.reason, attempt)
         if not loss.planned:
             await asyncio.sleep(policy.delay(attempt, asked=wait, base=base))
 
@@ -162,7 +162,7 @@ async def ask(what: str, hook: Callable[..., Any] | None, *args: Any, retry: boo
         return await settled(hook(*args))
     except Exception as error:
         # Its own words may hold secrets; whoever wants them finds the exception as the cause.
-        raise Refused(f"{what} raised {type(error).__name__}", retry=retry) from error
+        raise ConnectFailed(f"{what} raised {type(error).__name__}", retry=retry) from error
 
 
 def words_to_mask(urls: Iterable[str], headers: Mapping[str, str]) -> set[str]:

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 from runstream.sources.credentials import merge_headers
-from runstream.sources.http_errors import Refused
+from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.urls import INVALID_URL, redact_text, redact_url
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def check_url(url: str) -> None:
     """
     shown = redact_url(url)
     if shown == INVALID_URL or urlsplit(url).scheme not in ("http", "https"):
-        raise Refused(f"Not an HTTP URL: {shown}")
+        raise ConnectFailed(f"Not an HTTP URL: {shown}")
 
 
 class HttpClient:
@@ -96,10 +96,12 @@ class HttpClient:
         except http.TransportError as error:
             raise self._refusal(url, error) from None
         except (http.InvalidURL, UnicodeError):  # whose words repeat the URL, or a header
-            raise Refused(f"Could not connect to {redact_url(url)}: the URL or a header can't be sent") from None
+            raise ConnectFailed(f"Could not connect to {redact_url(url)}: the URL or a header can't be sent") from None
         except (ValueError, TypeError, ImportError) as error:
             # Options that don't fit: an invalid proxy, a SOCKS proxy without its package. The cause says more.
-            raise Refused(f"Could not connect to {redact_url(url)}: {type(error).__name__} in the options") from error
+            raise ConnectFailed(
+                f"Could not connect to {redact_url(url)}: {type(error).__name__} in the options"
+            ) from error
 
     async def close(self) -> None:
         """Close what it opened."""
@@ -119,7 +121,7 @@ class HttpClient:
             )
         return self._transports[proxy]
 
-    def _refusal(self, url: str, error: Exception) -> Refused:
+    def _refusal(self, url: str, error: Exception) -> ConnectFailed:
         http = self.http
         unsent = isinstance(
             error,
@@ -127,12 +129,12 @@ class HttpClient:
         )
         shown = redact_url(url)
         if isinstance(error, http.LocalProtocolError):
-            return Refused(f"Could not connect to {shown}: the URL or a header can't be sent")
+            return ConnectFailed(f"Could not connect to {shown}: the URL or a header can't be sent")
         if unsent:
             final = any(isinstance(each, ssl_module.SSLCertVerificationError) for each in _chain(error))
             reason = f"Could not connect to {shown}: {_kind_of(error, http)}"
-            return Refused(reason, retry=not final and not isinstance(error, http.UnsupportedProtocol))
-        return Refused(f"{shown} did not answer: {_kind_of(error, http)}", retry=True, reached=True)
+            return ConnectFailed(reason, retry=not final and not isinstance(error, http.UnsupportedProtocol))
+        return ConnectFailed(f"{shown} did not answer: {_kind_of(error, http)}", retry=True, reached=True)
 
 
 def _kind_of(error: Exception, http: ModuleType) -> str:

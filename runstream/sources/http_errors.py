@@ -9,7 +9,7 @@ import msgspec
 
 from runstream.sources.urls import redact_text, redact_url
 
-__all__ = ["RETRIED", "Refused", "http_refusal", "retry_after", "server_message"]
+__all__ = ["RETRIED", "ConnectFailed", "http_refusal", "retry_after", "server_message"]
 
 RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed later (RFC 9110, section 15; 429: RFC 6585; 425: RFC 8470)."""
@@ -17,7 +17,7 @@ RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MAX_BODY: Final = 16 * 1024  # bytes of a body that are looked at
 
 
-class Refused(Exception):
+class ConnectFailed(Exception):
     """A connection that was not established.
 
     Attributes:
@@ -54,7 +54,7 @@ def http_refusal(
     body: bytes = b"",
     secrets: Iterable[str] = (),
     now: float,
-) -> Refused:
+) -> ConnectFailed:
     """The refusal that an HTTP answer says.
 
     Args:
@@ -76,7 +76,7 @@ def http_refusal(
     elif said := redact_text(server_message(body, _get(headers, "Content-Type")), secrets):
         reason += f": {said}"
     wait = retry_after(_get(headers, "Retry-After"), now)
-    return Refused(reason, status=status, retry=status in RETRIED, wait=wait)
+    return ConnectFailed(reason, status=status, retry=status in RETRIED, wait=wait)
 
 
 def _get(headers: Mapping[str, str], name: str) -> str:

@@ -15,11 +15,11 @@ from typing import Any, Final
 from runstream.errors import SourceFailed
 from runstream.model.run import RunStatus
 from runstream.model.validation import require_seconds
-from runstream.sources.base import Inlet
-from runstream.sources.http_errors import Refused
+from runstream.sources.base import Receiver
+from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.poll_answers import Answer, Snapshot, read_answer
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.user_calls import Caller, trouble
+from runstream.sources.user_calls import UserCallback, trouble
 
 __all__ = ["PollSource"]
 
@@ -116,7 +116,7 @@ class PollSource:
     def __repr__(self) -> str:
         return f"PollSource({self.name!r})"
 
-    async def run(self, inlet: Inlet) -> None:
+    async def run(self, receiver: Receiver) -> None:
         """Poll until there is no more; see :class:`~runstream.sources.base.Source`.
 
         Raises:
@@ -131,10 +131,12 @@ class PollSource:
             try:
                 answer = await ask()
                 if not answer.runs:
-                    await self._tell(inlet, answer, told)  # what can't be used is a reject there
+                    await self._tell(receiver, answer, told)  # what can't be used is a reject there
                     if answer.snapshots or not connected:
-                        raise Refused(f"{self.name} gave no run with an id and a status", retry=bool(answer.snapshots))
-            except Refused as refusal:
+                        raise ConnectFailed(
+                            f"{self.name} gave no run with an id and a status", retry=bool(answer.snapshots)
+                        )
+            except ConnectFailed as refusal:
                 again = refusal.status == 401 and connected and not asked_again
                 attempt += 1
                 policy = self._reconnect
@@ -143,24 +145,24 @@ class PollSource:
                     failed = SourceFailed(refusal.reason + twice, attempts=attempt, status=refusal.status)
                     raise failed from refusal.__cause__
                 asked_again = asked_again or again
-                inlet.disconnected(refusal.reason, attempt)
+                receiver.disconnected(refusal.reason, attempt)
                 await ask.pause(policy.delay(attempt, asked=refusal.wait, chance=random.random))
                 continue
             if not connected or attempt:
-                inlet.connected(attempt)
+                receiver.connected(attempt)
             connected, attempt, asked_again = True, 0, False
-            changed = await self._tell(inlet, answer, told)
+            changed = await self._tell(receiver, answer, told)
             runs = answer.runs
             if runs and all(run.ended for run in runs):
                 if len(answer.snapshots) > len(runs):
-                    await self._last_look(inlet, ask, told)
+                    await self._last_look(receiver, ask, told)
                 return
             if self._stop_on_action and runs and all(run.ended or _waits(run) for run in runs):
                 return
             unchanged = 0 if changed else unchanged + 1
             await ask.pause(self._until_next(answer, unchanged))
 
-    async def _tell(self, inlet: Inlet, answer: Answer, told: dict[tuple[str, str], int]) -> bool:
+    async def _tell(self, receiver: Receiver, answer: Answer, told: dict[tuple[str, str], int]) -> bool:
         """Feed the runs, and what else has changed since the last answer; whether anything has."""
         before = dict(told)
         told.clear()
@@ -172,19 +174,19 @@ class PollSource:
                 changed = True
             elif not item.is_run:  # a run that is as it was is still heard of, which watchdogs want to know
                 continue
-            inlet.feed(item.raw)
+            receiver.feed(item.raw)
         if not answer.snapshots:
             told.update(before)
-        await inlet.ready()
+        await receiver.ready()
         return changed
 
-    async def _last_look(self, inlet: Inlet, ask: _Asking, told: dict[tuple[str, str], int]) -> None:
+    async def _last_look(self, receiver: Receiver, ask: _Asking, told: dict[tuple[str, str], int]) -> None:
         """Ask once more after the end: steps and messages may have been retrieved before the run was."""
         try:
             answer = await ask()
-        except Refused:
+        except ConnectFailed:
             return  # what matters is known
-        await self._tell(inlet, answer, told)
+        await self._tell(receiver, answer, told)
 
     def _until_next(self, answer: Answer, unchanged: int) -> float:
         """Seconds until the next poll."""
@@ -202,7 +204,7 @@ class _Asking:
 
     def __init__(self, source: PollSource, clock: Callable[[], float]) -> None:
         self._source = source
-        self._caller = Caller(source._retrieve, source.name)
+        self._caller = UserCallback(source._retrieve, source.name)
         self._clock = clock
         self._started = clock()
 
@@ -213,9 +215,9 @@ class _Asking:
         within = min(bounds) if bounds else None
         try:
             return await read_answer(await self._caller(within=within), within=within)
-        except Refused as refusal:
+        except ConnectFailed as refusal:
             if refusal.status is None:  # what it gave, in our own words
-                raise Refused(f"{source.name}: {refusal.reason}", retry=refusal.retry) from refusal
+                raise ConnectFailed(f"{source.name}: {refusal.reason}", retry=refusal.retry) from refusal
             raise trouble(source.name, refusal) from refusal
         except Exception as error:
             if isinstance(error, TimeoutError) and left is not None and left == within:

@@ -16,8 +16,8 @@ from runstream.model.events import EVENT_TYPES
 from runstream.model.raw import RawEvent
 from runstream.model.raw_input import dumped
 from runstream.model.run import RunStatus
-from runstream.sources.http_errors import Refused
-from runstream.sources.user_calls import Caller, asked_wait, header_number
+from runstream.sources.http_errors import ConnectFailed
+from runstream.sources.user_calls import UserCallback, asked_wait, header_number
 
 __all__ = ["Answer", "Snapshot", "read_answer"]
 
@@ -121,13 +121,13 @@ async def _body(response: Any, headers: Any, within: float | None) -> Any:
         return None
     if not 200 <= status < 300:
         # Of the server's words nothing: they may hold secrets, which are not known here.
-        raise Refused(f"HTTP {status}", status=status, wait=asked_wait(headers))
+        raise ConnectFailed(f"HTTP {status}", status=status, wait=asked_wait(headers))
     body = getattr(response, "content", None)
     if not isinstance(body, bytes):
         read = getattr(response, "read", None)
         if not callable(read):
-            raise Refused(f"a {type(response).__name__} has headers, but no body that can be read")
-        body = await Caller(read, "body")(within=within)
+            raise ConnectFailed(f"a {type(response).__name__} has headers, but no body that can be read")
+        body = await UserCallback(read, "body")(within=within)
     return body
 
 
@@ -157,7 +157,7 @@ def _collect(given: Any, found: list[tuple[_Glance, bytes]], depth: int) -> None
 
 def _several(items: list[Any], found: list[tuple[_Glance, bytes]], depth: int) -> None:
     if depth == 0:
-        raise Refused("lists in lists in lists are no answer")
+        raise ConnectFailed("lists in lists in lists are no answer")
     inner: list[tuple[_Glance, bytes]] = []
     for item in items:
         _collect(item, inner, depth - 1)
@@ -180,7 +180,7 @@ def _decoded(decode: Any, data: bytes) -> Any:
         return decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         # Its words may quote the data.
-        raise Refused(f"it gave no JSON object ({type(error).__name__})", retry=True) from None
+        raise ConnectFailed(f"it gave no JSON object ({type(error).__name__})", retry=True) from None
 
 
 def _json(given: Any) -> bytes | None:
@@ -198,10 +198,10 @@ def _json(given: Any) -> bytes | None:
         try:
             return msgspec.json.encode(given if isinstance(given, dict) else dict(given))
         except (TypeError, ValueError, RecursionError, UnicodeError) as error:
-            raise Refused(f"it gave what JSON can not hold ({type(error).__name__})") from None
+            raise ConnectFailed(f"it gave what JSON can not hold ({type(error).__name__})") from None
     if isinstance(given, Iterable):
         return None
-    raise Refused(f"a {type(given).__name__} is no run: give a run, a mapping, JSON, an HTTP response, or a list")
+    raise ConnectFailed(f"a {type(given).__name__} is no run: give a run, a mapping, JSON, an HTTP response, or a list")
 
 
 def _arranged(found: list[tuple[_Glance, bytes]]) -> tuple[Snapshot, ...]:

@@ -15,11 +15,11 @@ import msgspec
 from msgspec.structs import replace
 
 from runstream.model.validation import require_counts, require_seconds
-from runstream.sources.base import Inlet
-from runstream.sources.connection_loop import Loss, ResumeHook, ResumeInfo, ask, keep_reading, words_to_mask
+from runstream.sources.base import Receiver
+from runstream.sources.connection_loop import Disconnect, ResumeHook, ResumeInfo, ask, keep_reading, words_to_mask
 from runstream.sources.credentials import Credentials, ask_for_headers, merge_headers
 from runstream.sources.http_client import HttpClient, library
-from runstream.sources.http_errors import Refused
+from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.sse_connection import NO_CONTENT, open_stream, read_stream
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
@@ -143,17 +143,17 @@ class SseSource:
     def __repr__(self) -> str:
         return f"SseSource({self.name!r})"
 
-    async def run(self, inlet: Inlet) -> None:
+    async def run(self, receiver: Receiver) -> None:
         """Read until there is no more; see :class:`~runstream.sources.base.Source`.
 
         Raises:
             SourceFailed: The source is gone for good.
         """
         client = HttpClient(**self._options)
-        reading = _Reading(self, inlet, client)
+        reading = _Reading(self, receiver, client)
         try:
             await keep_reading(
-                inlet,
+                receiver,
                 self._reconnect,
                 open=reading.open,
                 read=reading.read,
@@ -168,13 +168,13 @@ class SseSource:
 class _Reading:
     """One reading of a source: what it knows from one request to the next."""
 
-    def __init__(self, source: SseSource, inlet: Inlet, client: HttpClient) -> None:
+    def __init__(self, source: SseSource, receiver: Receiver, client: HttpClient) -> None:
         self._source = source
-        self._inlet = inlet
+        self._receiver = receiver
         self._client = client
         self._posts = source._method == "POST"
         # Of an earlier process. A POST begins something new.
-        self._known = None if self._posts else inlet.last_id
+        self._known = None if self._posts else receiver.last_id
         self._last_id = self._known or source._last_id or ""
         self._sent = False  # whether the POST may have reached its server
         self._secrets: set[str] = set()
@@ -190,7 +190,7 @@ class _Reading:
             info = replace(info, last_id=self._last_id or info.last_id)
             resume = await ask("resume", source._resume, info)
         if resume is None and self._posts and self._sent:
-            raise Refused(f"{info.reason}; {_ONCE}")
+            raise ConnectFailed(f"{info.reason}; {_ONCE}")
         method, url = (
             (resume.method, resume.url or source._url) if resume is not None else (source._method, source._url)
         )
@@ -204,7 +204,7 @@ class _Reading:
         content = source._content if method == "POST" else None
         try:
             response = await open_stream(self._client, method, url, headers, content, self._secrets)
-        except Refused as refusal:
+        except ConnectFailed as refusal:
             if method == "GET":
                 # A GET that got no answer says no more of the server than a connection that was not made.
                 refusal.reached = refusal.status is not None
@@ -220,19 +220,21 @@ class _Reading:
         """Close a response that was not read."""
         await response.aclose()
 
-    async def read(self, response: Response, age: float | None) -> Loss:
+    async def read(self, response: Response, age: float | None) -> Disconnect:
         """Read a response to its end."""
         source = self._source
         once = self._posts and source._resume is None
         if response.status_code == NO_CONTENT:
             # WHATWG HTML 9.2.3: by this a server says that there is nothing to ask for any more.
-            return Loss(reason="the server has nothing more to send (HTTP 204)", normal=True, final=True, status=204)
+            return Disconnect(
+                reason="the server has nothing more to send (HTTP 204)", normal=True, final=True, status=204
+            )
         parser = SSEParser(max_event_bytes=source._max_bytes)
         parser.last_id = self._last_id
         try:
             loss = await read_stream(
                 response,
-                self._inlet,
+                self._receiver,
                 parser,
                 http=self._client.http,
                 age=None if once else age,  # to replace it would be to lose it

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from typing import TypeAlias
 
 from runstream.model.validation import require_counts
-from runstream.sources.base import Inlet
+from runstream.sources.base import Receiver
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
 
 __all__ = ["Chunks", "SseChunks"]
@@ -52,14 +52,14 @@ class SseChunks:
     def __repr__(self) -> str:
         return f"SseChunks({self.name!r})"
 
-    async def run(self, inlet: Inlet) -> None:
-        """Feed the inlet until there is no more.
+    async def run(self, receiver: Receiver) -> None:
+        """Feed the receiver until there is no more.
 
         Raises:
             TypeError: A chunk is no bytes.
             Exception: The iterable's own error.
         """
-        inlet.connected()
+        receiver.connected()
         parser = SSEParser(max_event_bytes=self._max_bytes)
         pieces = _pieces(self._chunks)
         try:
@@ -67,10 +67,10 @@ class SseChunks:
                 if not isinstance(chunk, bytes | bytearray | memoryview):
                     raise TypeError(f"a chunk of an event stream is bytes, not {type(chunk).__name__}")
                 parser.at = time.time()
-                await inlet.feed_all(parser.feed(bytes(chunk)))
+                await receiver.feed_all(parser.feed(bytes(chunk)))
         finally:
             await pieces.aclose()
-        await inlet.feed_all(parser.close())
+        await receiver.feed_all(parser.close())
 
 
 async def _pieces(chunks: Chunks) -> AsyncGenerator[Chunk, None]:

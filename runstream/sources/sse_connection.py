@@ -1,4 +1,4 @@
-"""One response that is an event stream: asked for, read into an inlet until it ends, and closed."""
+"""One response that is an event stream: asked for, read into a receiver until it ends, and closed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin, urlsplit
 
 from runstream.model.raw import RawEvent
-from runstream.sources.base import Inlet
-from runstream.sources.connection_loop import Loss
+from runstream.sources.base import Receiver
+from runstream.sources.connection_loop import Disconnect
 from runstream.sources.http_client import HttpClient
-from runstream.sources.http_errors import Refused, http_refusal, server_message
+from runstream.sources.http_errors import ConnectFailed, http_refusal, server_message
 from runstream.sources.sse_parser import ParsedItem, SSEParser
 from runstream.sources.urls import redact_text, redact_url
 
@@ -81,7 +81,7 @@ async def open_stream(
     reason += f" where {_MEDIA_TYPE} is needed"
     if said := redact_text(server_message(body, kind), secrets):
         reason += f": {said}"
-    raise Refused(reason, status=status)
+    raise ConnectFailed(reason, status=status)
 
 
 def _redirect(url: str, status: int, method: str, location: str | None) -> str | None:
@@ -117,19 +117,19 @@ async def _body(response: Response) -> bytes:
 
 async def read_stream(
     response: Response,
-    inlet: Inlet,
+    receiver: Receiver,
     parser: SSEParser,
     *,
     http: ModuleType,
     age: float | None,
     read_timeout: float | None,
     ends_with_done: bool,
-) -> Loss:
-    """Give every event to the inlet until the response ends, then say why it did. The response is closed.
+) -> Disconnect:
+    """Give every event to the receiver until the response ends, then say why it did. The response is closed.
 
     Args:
         response: What :func:`open_stream` gave.
-        inlet: Where events go.
+        receiver: Where events go.
         parser: A new one.
         http: The library of the response.
         age: When to close it (seconds).
@@ -139,10 +139,10 @@ async def read_stream(
     last: ParsedItem | None = None
     received = 0
 
-    def loss(reason: str, **more: Any) -> Loss:
+    def loss(reason: str, **more: Any) -> Disconnect:
         key = hash((last.event, getattr(last, "data", b""))) if last is not None else None
         base = parser.retry / 1000 if parser.retry is not None else None
-        return Loss(reason=reason, received=received, last=key, base=base, **more)
+        return Disconnect(reason=reason, received=received, last=key, base=base, **more)
 
     deadline = None if age is None else asyncio.get_running_loop().time() + age
     async with aclosing(response.aiter_bytes()) as chunks:
@@ -154,7 +154,7 @@ async def read_stream(
                     return loss("the connection reached its age limit", planned=True)
                 except http.ReadTimeout:
                     # Where no run is live there may be nothing to tell: a quiet stream is not given up for it.
-                    return loss(f"nothing came for {read_timeout:g} seconds", planned=not inlet.live)
+                    return loss(f"nothing came for {read_timeout:g} seconds", planned=not receiver.live)
                 except http.DecodingError:
                     return loss("the server broke its compression")
                 except http.TransportError:
@@ -166,12 +166,12 @@ async def read_stream(
                 if items:
                     received += len(items)
                     last = items[-1]
-                    await inlet.feed_all(items)
-                    if ends_with_done and _is_done(last) and not inlet.live:
+                    await receiver.feed_all(items)
+                    if ends_with_done and _is_done(last) and not receiver.live:
                         return loss("the server said that it is done", normal=True)
         finally:
             await response.aclose()
-    await inlet.feed_all(parser.close())
+    await receiver.feed_all(parser.close())
     # Only a body that says where it ends can be told from one that was cut off; half an event says it too.
     if parser.discarded and not ({"content-length", "transfer-encoding"} & {name.lower() for name in response.headers}):
         return loss("the connection broke off within an event")

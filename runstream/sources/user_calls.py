@@ -12,15 +12,15 @@ from contextlib import suppress
 from typing import Any, Final
 
 from runstream.errors import SourceFailed
-from runstream.sources.http_errors import RETRIED, Refused, retry_after
+from runstream.sources.http_errors import RETRIED, ConnectFailed, retry_after
 
-__all__ = ["Caller", "asked_wait", "header_number", "trouble"]
+__all__ = ["UserCallback", "asked_wait", "header_number", "trouble"]
 
 # What a client raises that is no mistake of the program's tells its status, or comes of the network. These do not.
 _MISTAKES: Final = (TypeError, AttributeError, NameError, LookupError, AssertionError, NotImplementedError, ImportError)
 
 
-class Caller:
+class UserCallback:
     """Calls one function, again and again, never twice at a time.
 
     A plain function runs in a thread of its own, so that the loop goes on while it waits for its server. The thread is
@@ -106,7 +106,7 @@ async def _settled(call: asyncio.Future[Any], within: float | None, *, cancel: b
             await asyncio.wait({call}, timeout=1)
 
 
-def trouble(what: str, error: BaseException) -> Refused:
+def trouble(what: str, error: BaseException) -> ConnectFailed:
     """What an exception of a client is worth: why, and whether to try again.
 
     Of its words nothing is told, they may hold secrets: its class, and the HTTP status that it or its response names
@@ -117,20 +117,22 @@ def trouble(what: str, error: BaseException) -> Refused:
         what: Who called, for the reason.
         error: The exception.
     """
-    if isinstance(error, Refused):
-        return Refused(f"{what}: HTTP {error.status}", status=error.status, retry=_again(error.status), wait=error.wait)
+    if isinstance(error, ConnectFailed):
+        return ConnectFailed(
+            f"{what}: HTTP {error.status}", status=error.status, retry=_again(error.status), wait=error.wait
+        )
     if isinstance(error, SourceFailed):
-        return Refused(error.reason)
+        return ConnectFailed(error.reason)
     kind = type(error).__name__
     response = getattr(error, "response", None)
     status = _status(error) or _status(response)
     headers = getattr(response, "headers", None) or getattr(error, "headers", None)
     if status is not None:
         wait = asked_wait(headers) if hasattr(headers, "get") else None
-        return Refused(f"{what}: HTTP {status} ({kind})", status=status, retry=_again(status), wait=wait)
+        return ConnectFailed(f"{what}: HTTP {status} ({kind})", status=status, retry=_again(status), wait=wait)
     if isinstance(error, TimeoutError):
-        return Refused(f"{what}: no answer in time", retry=True)
-    return Refused(f"{what}: {kind}", retry=not isinstance(error, _MISTAKES) and isinstance(error, Exception))
+        return ConnectFailed(f"{what}: no answer in time", retry=True)
+    return ConnectFailed(f"{what}: {kind}", retry=not isinstance(error, _MISTAKES) and isinstance(error, Exception))
 
 
 def _again(status: int | None) -> bool:

@@ -15,10 +15,18 @@ from msgspec.structs import replace
 from websockets.exceptions import ConnectionClosed
 
 from runstream.model.validation import require_counts, require_seconds
-from runstream.sources.base import Inlet
-from runstream.sources.connection_loop import Loss, Resume, ResumeHook, ResumeInfo, ask, keep_reading, words_to_mask
+from runstream.sources.base import Receiver
+from runstream.sources.connection_loop import (
+    Disconnect,
+    Resume,
+    ResumeHook,
+    ResumeInfo,
+    ask,
+    keep_reading,
+    words_to_mask,
+)
 from runstream.sources.credentials import Credentials, ask_for_headers, merge_headers
-from runstream.sources.http_errors import Refused
+from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.urls import redact_url
 from runstream.sources.websocket_batches import BatchConnection
@@ -116,24 +124,24 @@ class WebSocketSource:
     def __repr__(self) -> str:
         return f"WebSocketSource({self.name!r})"
 
-    async def run(self, inlet: Inlet) -> None:
+    async def run(self, receiver: Receiver) -> None:
         """Read until there is no more; see :class:`~runstream.sources.base.Source`.
 
         Raises:
             SourceFailed: The source is gone for good.
         """
         await keep_reading(
-            inlet,
+            receiver,
             self._reconnect,
             open=self._open,
-            read=lambda socket, age: self._read(socket, inlet, age),
+            read=lambda socket, age: self._read(socket, receiver, age),
             close=close_socket,
             renewable=callable(self._auth),
             resumes=self._resume is not None or callable(self._first_messages),
         )
 
-    async def _read(self, socket: BatchConnection, inlet: Inlet, age: float | None) -> Loss:
-        loss = await read_socket(socket, inlet, age=age, secrets=self._secrets, **self._pings)
+    async def _read(self, socket: BatchConnection, receiver: Receiver, age: float | None) -> Disconnect:
+        loss = await read_socket(socket, receiver, age=age, secrets=self._secrets, **self._pings)
         reason = loss.reason.replace("max_message_bytes", f"max_message_bytes ({self._max_bytes})")
         return replace(loss, reason=reason) if loss.final else loss
 
@@ -166,7 +174,7 @@ class WebSocketSource:
             pass  # reading will tell why
         except TimeoutError:
             await close_socket(socket)
-            raise Refused(f"{redact_url(url)} did not take the first messages in time", retry=True) from None
+            raise ConnectFailed(f"{redact_url(url)} did not take the first messages in time", retry=True) from None
         except BaseException:
             await close_socket(socket)
             raise

@@ -1,4 +1,4 @@
-"""One WebSocket connection: opened, read into an inlet until it ends, and closed; in the end, why it ended."""
+"""One WebSocket connection: opened, read into a receiver until it ends, and closed; in the end, why it ended."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
 
 from runstream.model.raw import RawEvent
-from runstream.sources.base import Inlet
-from runstream.sources.connection_loop import Loss
-from runstream.sources.http_errors import Refused, http_refusal
+from runstream.sources.base import Receiver
+from runstream.sources.connection_loop import Disconnect
+from runstream.sources.http_errors import ConnectFailed, http_refusal
 from runstream.sources.urls import INVALID_URL, redact_text, redact_url
 from runstream.sources.websocket_batches import BatchConnection
 
@@ -67,10 +67,10 @@ async def open_socket(
     """
     if redact_url(url) == INVALID_URL:
         # Not left to websockets: the standard library's words for it may repeat the URL.
-        raise Refused(f"Not a WebSocket URL: {INVALID_URL}")
+        raise ConnectFailed(f"Not a WebSocket URL: {INVALID_URL}")
     options = dict(options)
     if not _KNOWS_PROXY and options.pop("proxy", True) not in (True, None):
-        raise Refused("A proxy needs websockets 15 or later")
+        raise ConnectFailed("A proxy needs websockets 15 or later")
     try:
         socket = await _Connect(
             url,
@@ -94,17 +94,17 @@ async def open_socket(
             now=time.time(),
         ) from None
     except InvalidURI:
-        raise Refused(f"Not a WebSocket URL: {redact_url(url)}") from None
+        raise ConnectFailed(f"Not a WebSocket URL: {redact_url(url)}") from None
     except (OSError, InvalidHandshake, EOFError) as error:
         # Of what went wrong only the kind: the words of an exception may quote the URL, a proxy or a header.
         detail = "it took too long" if isinstance(error, TimeoutError) and not error.errno else _kind_of(error)
         final = isinstance(error, ssl.SSLCertVerificationError)
-        raise Refused(f"Could not connect to {redact_url(url)}: {detail}", retry=not final) from None
+        raise ConnectFailed(f"Could not connect to {redact_url(url)}: {detail}", retry=not final) from None
     except WebSocketException as error:  # an invalid proxy, whose URL its words repeat
-        raise Refused(f"Could not connect to {redact_url(url)}: {type(error).__name__} in the options") from None
+        raise ConnectFailed(f"Could not connect to {redact_url(url)}: {type(error).__name__} in the options") from None
     except (ValueError, TypeError, ImportError) as error:
         # Options that don't fit: TLS settings for ws://, a SOCKS proxy without its package. The cause says more.
-        raise Refused(f"Could not connect to {redact_url(url)}: {type(error).__name__} in the options") from error
+        raise ConnectFailed(f"Could not connect to {redact_url(url)}: {type(error).__name__} in the options") from error
 
 
 def _kind_of(error: BaseException) -> str:
@@ -127,18 +127,18 @@ class _Progress:
 
 async def read_socket(
     socket: BatchConnection,
-    inlet: Inlet,
+    receiver: Receiver,
     *,
     age: float | None,
     ping_interval: float | None,
     ping_timeout: float | None,
     secrets: Iterable[str],
-) -> Loss:
-    """Give every message to the inlet until the connection ends, then say why it did. The socket is closed.
+) -> Disconnect:
+    """Give every message to the receiver until the connection ends, then say why it did. The socket is closed.
 
     Args:
         socket: The connection.
-        inlet: Where messages go.
+        receiver: Where messages go.
         age: When to close it (seconds); what comes until it is closed still counts.
         ping_interval: Time between pings (seconds).
         ping_timeout: How long nothing at all, not even a pong, may come while we wait (seconds).
@@ -150,13 +150,13 @@ async def read_socket(
         minders.append(asyncio.create_task(_replace_at(socket, progress, age)))
     if ping_interval is not None:
         minders.append(asyncio.create_task(_keep_alive(socket, progress, ping_interval, ping_timeout)))
-    take, feed_all, clock = socket.take, inlet.feed_all, time.time
+    take, feed_all, clock = socket.take, receiver.feed_all, time.time
     data = b""
     try:
         while True:
             progress.waiting = True
             try:
-                # Does not give the loop a turn while messages wait; the inlet sees to that.
+                # Does not give the loop a turn while messages wait; the receiver sees to that.
                 messages = await take()
             except ConnectionClosed as closed:
                 return _loss(closed, progress, data, ping_timeout, secrets)
@@ -214,24 +214,28 @@ async def _keep_alive(socket: BatchConnection, progress: _Progress, interval: fl
 
 def _loss(
     closed: ConnectionClosed, progress: _Progress, data: bytes, timeout: float | None, secrets: Iterable[str]
-) -> Loss:
+) -> Disconnect:
     received, last = progress.received, hash(data) if progress.received else None
     if progress.aged:
-        return Loss(reason="the connection reached its age limit", planned=True, received=received, last=last)
+        return Disconnect(reason="the connection reached its age limit", planned=True, received=received, last=last)
     if progress.silent:
-        return Loss(reason=f"the server did not answer a ping for {timeout:g} seconds", received=received, last=last)
+        return Disconnect(
+            reason=f"the server did not answer a ping for {timeout:g} seconds", received=received, last=last
+        )
     if closed.sent is not None and not closed.rcvd_then_sent:
         # We closed it because of what came.
         if closed.sent.code == _TOO_BIG:
-            return Loss(reason="a message is larger than max_message_bytes", final=True, received=received, last=last)
-        return Loss(reason="the server broke the WebSocket protocol", received=received, last=last)
+            return Disconnect(
+                reason="a message is larger than max_message_bytes", final=True, received=received, last=last
+            )
+        return Disconnect(reason="the server broke the WebSocket protocol", received=received, last=last)
     if closed.rcvd is None:
-        return Loss(reason="the connection broke off", received=received, last=last)
+        return Disconnect(reason="the connection broke off", received=received, last=last)
     code = closed.rcvd.code
     reason = f"the server closed the connection with code {code}"
     if said := redact_text(closed.rcvd.reason, secrets):
         reason += f": {said}"
-    return Loss(
+    return Disconnect(
         reason=reason,
         normal=code in _NORMAL,
         # After messages it is a loss like others: a token that expired, a proxy that restarted.

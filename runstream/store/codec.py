@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from runstream.core.object_list import NO_OBJECTS, ObjectState
-from runstream.core.state import RunCore, RunState, settled
+from runstream.core.state import RunHead, RunState, settled
 from runstream.core.text import Text, TextBuffer
 from runstream.errors import StoreError
 from runstream.model.base import WireStruct, decoder
@@ -139,7 +139,7 @@ def decode_state(data: bytes) -> RunState:
             full = None if bytes(item.full) == b"null" else _wire(kind, bytes(item.full))
             parts = None if item.parts is None else _node(item.parts)
             objects = objects.append(ObjectState(item.id, item.is_message, full, parts, item.partial))
-        core = RunCore(
+        core = RunHead(
             _wire(Run, bytes(found.run)),
             found.scope,
             found.asked,

@@ -8,12 +8,12 @@ from typing import Any
 
 from runstream.engine.journal import Journal
 from runstream.engine.transaction import Delivery
-from runstream.stream.consumers import Holds
+from runstream.stream.consumers import KeepAlive
 
-__all__ = ["Leavers", "Receipts"]
+__all__ = ["AckTracker", "PendingAcks"]
 
 
-class Leavers:
+class PendingAcks:
     """Iterators that were left. Whether by ``break`` or by an exception shows a moment later: the context of the
     stream is left with that exception, and then the last item of the iterator does not count as delivered.
     """
@@ -43,8 +43,8 @@ class Leavers:
         self._left.clear()
 
 
-class Receipts(Holds[Any]):
-    """:class:`Holds` of a stream with a store: it also acknowledges each signal once it is dealt with.
+class AckTracker(KeepAlive[Any]):
+    """:class:`KeepAlive` of a stream with a store: it also acknowledges each signal once it is dealt with.
 
     Args:
         leavers: Where an iterator's unfinished items go when it is left.
@@ -53,7 +53,7 @@ class Receipts(Holds[Any]):
 
     def __init__(
         self,
-        leavers: Leavers,
+        leavers: PendingAcks,
         matters: Callable[[Any], bool],
         hold: Callable[[], None],
         release: Callable[[], None],

@@ -15,10 +15,10 @@ from reactivex.disposable import Disposable
 
 from runstream.stream.channel_observable import HubObservable, subscriber_of
 from runstream.stream.dispatch import Way, way_to
-from runstream.stream.error_reports import GUARDED, SLOW_SECONDS, Failures
+from runstream.stream.error_reports import GUARDED, SLOW_SECONDS, ErrorReports
 from runstream.stream.subscriber_set import Audience, Subscriber
 
-__all__ = ["Hub", "OnSubscriberError", "RunKey"]
+__all__ = ["Channel", "OnSubscriberError", "RunKey"]
 
 T = TypeVar("T")
 OnSubscriberError: TypeAlias = Literal["log", "raise"]
@@ -41,7 +41,7 @@ class _End:
         self.run = run
 
 
-class Hub(Generic[T]):
+class Channel(Generic[T]):
     """Guarded fan-out of one channel.
 
     Every observer gets every value in the order of pushing, whatever the others do: an exception is reported
@@ -68,13 +68,13 @@ class Hub(Generic[T]):
         channel: str,
         *,
         on_subscriber_error: OnSubscriberError = "log",
-        failures: Failures | None = None,
+        failures: ErrorReports | None = None,
         replay: Callable[[RunKey | None], Iterable[T]] | None = None,
         over: Callable[[RunKey], bool] = _nobody,
         on_change: Callable[[], None] | None = None,
     ) -> None:
         self.channel = channel
-        self.failures = failures or Failures(on_subscriber_error)
+        self.failures = failures or ErrorReports(on_subscriber_error)
         self.observable = self._observable()
         self._replay = replay
         self._over = over

@@ -10,8 +10,8 @@ from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 from runstream.model.events import Event, Reject
 from runstream.model.signals import Signal
-from runstream.stream.channel import Hub, RunKey
-from runstream.stream.error_reports import Failures
+from runstream.stream.channel import Channel, RunKey
+from runstream.stream.error_reports import ErrorReports
 from runstream.stream.run_endings import Endings
 from runstream.stream.waiters import Waiters
 
@@ -33,15 +33,15 @@ class Channels:
     """
 
     def __init__(
-        self, engine: Engine, failures: Failures, waiters: Waiters, on_rewire: Callable[[], None] = _nothing
+        self, engine: Engine, failures: ErrorReports, waiters: Waiters, on_rewire: Callable[[], None] = _nothing
     ) -> None:
-        self.events: Hub[Event] = Hub("events", failures=failures, on_change=self.rewire)
-        self.runs: Hub[RunState] = Hub(
+        self.events: Channel[Event] = Channel("events", failures=failures, on_change=self.rewire)
+        self.runs: Channel[RunState] = Channel(
             "runs", failures=failures, on_change=self.rewire, replay=self._held, over=self._over
         )
-        self.signals: Hub[Signal] = Hub("signals", failures=failures, on_change=self.rewire, over=self._over)
-        self.rejects: Hub[Reject] = Hub("rejects", failures=failures, on_change=self.rewire)
-        self.all: tuple[Hub[Any], ...] = (self.events, self.runs, self.signals, self.rejects)
+        self.signals: Channel[Signal] = Channel("signals", failures=failures, on_change=self.rewire, over=self._over)
+        self.rejects: Channel[Reject] = Channel("rejects", failures=failures, on_change=self.rewire)
+        self.all: tuple[Channel[Any], ...] = (self.events, self.runs, self.signals, self.rejects)
         self._endings = Endings(engine, (self.runs, self.signals))
         self._engine = engine
         self._waiters = waiters
@@ -50,7 +50,7 @@ class Channels:
         self._offer = waiters.offer
         self._push = self.signals.push
         engine.on_signal = self._signal
-        engine.held.on_evict = self._evicted
+        engine.registry.on_evict = self._evicted
         engine.progress = False
 
     def rewire(self) -> None:

@@ -11,11 +11,11 @@ from typing import Any, Generic, TypeVar
 
 from runstream.errors import SlowConsumer
 from runstream.stream.buffers import Buffer
-from runstream.stream.error_reports import SLOW_SECONDS, Failures
+from runstream.stream.error_reports import SLOW_SECONDS, ErrorReports
 from runstream.stream.queue_buffer import QueueBuffer
 from runstream.stream.timed import Timed
 
-__all__ = ["Holds", "StreamIterator", "Worker", "discard"]
+__all__ = ["KeepAlive", "StreamIterator", "Worker", "discard"]
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ def _nothing() -> None:
     pass
 
 
-class Holds(Generic[T]):
+class KeepAlive(Generic[T]):
     """Counts what a consumer has still to deal with before the stream may end.
 
     Args:
@@ -59,7 +59,7 @@ class Holds(Generic[T]):
             self._hold()
             if self._timeout is not None:
                 self._stop_timer()
-                self._timer = asyncio.get_running_loop().call_later(self._timeout, Holds.clear, self)
+                self._timer = asyncio.get_running_loop().call_later(self._timeout, KeepAlive.clear, self)
 
     def done(self, item: T) -> None:
         """An item was dealt with."""
@@ -103,11 +103,11 @@ class Worker(Generic[T]):
         self,
         call: Callable[[T], Coroutine[Any, Any, object]],
         buffer: QueueBuffer[T],
-        failures: Failures,
+        failures: ErrorReports,
         *,
         channel: str,
         name: str,
-        holds: Holds[T] | None = None,
+        holds: KeepAlive[T] | None = None,
     ) -> None:
         self.buffer = buffer
         self.task: asyncio.Task[None] | None = None
@@ -115,7 +115,7 @@ class Worker(Generic[T]):
         self._failures = failures
         self._channel = channel
         self._name = name
-        self._holds = holds or Holds()
+        self._holds = holds or KeepAlive()
 
     def put(self, item: T) -> None:
         """Take a value in."""
@@ -202,13 +202,13 @@ class StreamIterator(AsyncIterator[T]):
         buffer: Buffer[T],
         start: Callable[[], None],
         dispose: Callable[[], None],
-        holds: Holds[T] | None = None,
+        holds: KeepAlive[T] | None = None,
         raised: Callable[[BaseException], None] = _never,
     ) -> None:
         self.buffer = buffer
         self._start: Callable[[], None] | None = start
         self._raised = raised
-        self._holds = holds or Holds()
+        self._holds = holds or KeepAlive()
         self._last: list[T] = []
         # `break` leaves nothing behind: an iterator that nobody holds any more ends its subscription.
         self._finalizer = weakref.finalize(self, _drop, dispose, buffer, self._holds)
@@ -246,7 +246,7 @@ def _signal_of(item: object) -> object:
     return item[0] if isinstance(item, tuple) else item
 
 
-def _drop(dispose: Callable[[], None], buffer: Buffer[Any], holds: Holds[Any]) -> None:
+def _drop(dispose: Callable[[], None], buffer: Buffer[Any], holds: KeepAlive[Any]) -> None:
     dispose()
     buffer.clear()
     holds.clear()

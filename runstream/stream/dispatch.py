@@ -15,7 +15,7 @@ from runstream.stream.error_reports import GUARDED
 from runstream.stream.subscriber_set import Subscriber
 
 if TYPE_CHECKING:
-    from runstream.stream.channel import Hub
+    from runstream.stream.channel import Channel
 
 __all__ = ["Way", "way_to"]
 
@@ -35,7 +35,7 @@ class Way(NamedTuple):
     retire: Callable[[], None]
 
 
-def way_to(hub: Hub[T], subscribers: tuple[Subscriber[T], ...], limit: float) -> Way:
+def way_to(hub: Channel[T], subscribers: tuple[Subscriber[T], ...], limit: float) -> Way:
     """The way to these subscribers, whatever the value, and to those of its run, if there are any of single runs.
 
     Args:
@@ -48,7 +48,7 @@ def way_to(hub: Hub[T], subscribers: tuple[Subscriber[T], ...], limit: float) ->
     return _to_one(hub, subscribers[0], limit) if len(subscribers) == 1 else _to_some(hub, subscribers, None, limit)
 
 
-def _to_one(hub: Hub[T], subscriber: Subscriber[T], limit: float) -> Way:
+def _to_one(hub: Channel[T], subscriber: Subscriber[T], limit: float) -> Way:
     channel, failures, queue, take = hub.channel, hub.failures, hub._queue, subscriber.on_next
 
     def push(value: T) -> None:
@@ -77,7 +77,7 @@ def _to_one(hub: Hub[T], subscriber: Subscriber[T], limit: float) -> Way:
 
 
 def _to_some(
-    hub: Hub[T],
+    hub: Channel[T],
     subscribers: tuple[Subscriber[T], ...],
     of: Callable[[T], tuple[Subscriber[T], ...]] | None,
     limit: float,

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from runstream.logs import LOG
 
-__all__ = ["GUARDED", "SLOW_SECONDS", "Failures", "caller", "run_id_of", "where"]
+__all__ = ["GUARDED", "SLOW_SECONDS", "ErrorReports", "caller", "run_id_of", "where"]
 
 
 GUARDED: Final = (Exception, asyncio.CancelledError)
@@ -20,7 +20,7 @@ SLOW_SECONDS: Final = 1.0
 """A subscriber that keeps the loop to itself for longer than this is logged."""
 
 
-class Failures:
+class ErrorReports:
     """Where exceptions of subscribers go.
 
     Args:

@@ -8,12 +8,12 @@ from typing import TypeAlias
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 
-__all__ = ["Latest"]
+__all__ = ["LatestStates"]
 
 RunKey: TypeAlias = str | tuple[str, str]
 
 
-class Latest(Mapping[RunKey, RunState]):
+class LatestStates(Mapping[RunKey, RunState]):
     """A live view of an engine's states.
 
     The key is the run id, or (scope, run id) for a run in a scope other than "".

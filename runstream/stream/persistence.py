@@ -8,13 +8,13 @@ from runstream.core.derive import derive
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 from runstream.engine.journal import Journal
-from runstream.stream.acknowledgements import Leavers
+from runstream.stream.acknowledgements import PendingAcks
 from runstream.stream.waiters import Waiters
 
-__all__ = ["Keeping"]
+__all__ = ["StreamPersistence"]
 
 
-class Keeping:
+class StreamPersistence:
     """The stream's side of a journal.
 
     Args:
@@ -28,7 +28,7 @@ class Keeping:
     """
 
     def __init__(self, engine: Engine, journal: Journal, waiters: Waiters, failed: Callable[[Exception], None]) -> None:
-        self.leavers = Leavers(journal)
+        self.leavers = PendingAcks(journal)
         self._engine = engine
         self._journal = journal
         self._waiters = waiters
@@ -49,7 +49,7 @@ class Keeping:
 
     def know(self, run_id: str, scope: str) -> None:
         """Read a run that somebody asks for, if it is kept and not held."""
-        if self._engine.held.record(scope, run_id) is None:
+        if self._engine.registry.record(scope, run_id) is None:
             self._journal.read(scope, run_id)
 
     def _restored(self, state: RunState) -> None:

@@ -59,7 +59,7 @@ class QueueBuffer(Buffer[T]):
 
     Args:
         size: Items it holds. With a gate it may go over by what one source gives between two
-            :meth:`~runstream.sources.base.Inlet.ready`.
+            :meth:`~runstream.sources.base.Receiver.ready`.
         gate: Held while the buffer is full (policy ``wait``); without it, overflow ends the consumer
             (policy ``error``).
         on_end: Called with the error when the consumer is ended for being slow.

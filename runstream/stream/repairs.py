@@ -16,12 +16,12 @@ from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine.engine import Engine
 from runstream.logs import LOG
 from runstream.model.raw import RawEvent
-from runstream.sources.http_errors import Refused
+from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.poll_answers import Answer, Snapshot, read_answer
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.user_calls import Caller, trouble
+from runstream.sources.user_calls import UserCallback, trouble
 from runstream.stream.buffers import Gate
-from runstream.stream.source_runner import Pump
+from runstream.stream.source_runner import SourceRunner
 from runstream.stream.waiting import Key, key_of
 
 __all__ = ["Repair", "Repairs", "usable"]
@@ -84,7 +84,7 @@ class Repairs:
     def __init__(
         self,
         engine: Engine,
-        pump: Pump,
+        pump: SourceRunner,
         gate: Gate,
         repair: Repair | Callable[[RunState], Any] | None,
         *,
@@ -105,7 +105,7 @@ class Repairs:
         self._begun: dict[Key, float] = {}
         self._places = asyncio.Semaphore(repair.concurrency) if repair is not None else None
         if repair is not None:
-            engine.on_missed = self.repair
+            engine.on_gap = self.repair
 
     def repair(self, state: RunState, why: str) -> None:
         """Have a run fetched soon, because it may have missed something.
@@ -179,18 +179,18 @@ class Repairs:
 
     async def _fetch(self, key: Key, why: str) -> None:
         """Fetch one run and take it in; what goes wrong is logged and counted."""
-        record = self._engine.held.record(*key)
+        record = self._engine.registry.record(*key)
         if record is None:
             return  # forgotten since
         intake = record.intake
         assert self._repair is not None
-        caller = Caller(self._repair.fetch_run, f"repair {key[1]}")
+        caller = UserCallback(self._repair.fetch_run, f"repair {key[1]}")
         attempt = 0
         while True:
             try:
                 answer = await self._ask(caller, record)
                 break
-            except Refused as refusal:
+            except ConnectFailed as refusal:
                 attempt += 1
                 policy = self._repair.reconnect
                 if refusal.retry and policy is not None and not policy.gives_up(attempt):
@@ -203,19 +203,19 @@ class Repairs:
         self._pump.turns.run(self._take_in, record, intake, answer)
         LOG.info("repaired", run_id=key[1], scope=key[0], why=why, status=record.state.status.value)
 
-    async def _ask(self, caller: Caller, record: RunRecord) -> Answer:
+    async def _ask(self, caller: UserCallback, record: RunRecord) -> Answer:
         assert self._repair is not None
         within = self._repair.timeout
         try:
             answer = await read_answer(await caller(record.state, within=within), within=within)
-        except Refused as refusal:
+        except ConnectFailed as refusal:
             if refusal.status is None:  # what it gave, in our own words
-                raise Refused(f"fetch_run: {refusal.reason}", retry=refusal.retry) from refusal
+                raise ConnectFailed(f"fetch_run: {refusal.reason}", retry=refusal.retry) from refusal
             raise trouble("fetch_run", refusal) from refusal
         except Exception as error:
             raise trouble("fetch_run", error) from error
         if not any(item.run_id == record.state.run_id for item in answer.snapshots):
-            raise Refused("fetch_run gave nothing of the run that it was asked for")
+            raise ConnectFailed("fetch_run gave nothing of the run that it was asked for")
         return answer
 
     def _take_in(self, record: RunRecord, intake: Any, answer: Answer) -> None:

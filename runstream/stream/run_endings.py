@@ -12,7 +12,7 @@ from runstream.engine.engine import Engine
 from runstream.model.message import Message
 from runstream.model.signals import SourceEnded
 from runstream.model.step import RunStep
-from runstream.stream.channel import Hub, RunKey
+from runstream.stream.channel import Channel, RunKey
 
 __all__ = ["LINGER", "Endings"]
 
@@ -32,7 +32,7 @@ class Endings:
         hubs: Whose observers.
     """
 
-    def __init__(self, engine: Engine, hubs: Iterable[Hub[Any]]) -> None:
+    def __init__(self, engine: Engine, hubs: Iterable[Channel[Any]]) -> None:
         self._engine = engine
         self._hubs = tuple(hubs)
         self._pending: dict[RunKey, asyncio.TimerHandle | None] = {}
@@ -62,7 +62,7 @@ class Endings:
         scope, run_id = run
         state = self._engine.state(run_id, scope)
         if state is None:
-            return self._engine.forgot(run_id, scope)
+            return self._engine.is_tombstoned(run_id, scope)
         return state.is_terminal and run not in self._pending
 
     def stop(self) -> None:
@@ -79,7 +79,7 @@ class Endings:
         if key not in self._pending:
             return
         scope, run_id = key
-        record = self._engine.held.record(scope, run_id)
+        record = self._engine.registry.record(scope, run_id)
         if record is None or record.intake is None or record.intake.ended or not _has_open(record.state):
             self._end(key)
         elif self._pending[key] is None:

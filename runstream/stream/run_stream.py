@@ -30,16 +30,16 @@ from runstream.stream.buffers import Gate, Policy
 from runstream.stream.channel import OnSubscriberError
 from runstream.stream.channels import Channels
 from runstream.stream.consumers import StreamIterator
-from runstream.stream.error_reports import Failures
+from runstream.stream.error_reports import ErrorReports
 from runstream.stream.handler_methods import on_object
-from runstream.stream.latest_states import Latest
-from runstream.stream.persistence import Keeping
+from runstream.stream.latest_states import LatestStates
+from runstream.stream.persistence import StreamPersistence
 from runstream.stream.repairs import Repair, Repairs
 from runstream.stream.run_view import RunView
 from runstream.stream.source_handle import SourceHandle
-from runstream.stream.source_runner import Pump
-from runstream.stream.subscriptions import Doors
-from runstream.stream.supervision import Care
+from runstream.stream.source_runner import SourceRunner
+from runstream.stream.subscriptions import Subscriptions
+from runstream.stream.supervision import Supervisor
 from runstream.stream.waiters import Waiters
 
 __all__ = ["RunStream"]
@@ -102,20 +102,22 @@ class RunStream:
     ) -> None:
         self._engine = engine = Engine(limits=limits, clock=clock, progress=False, store=store)
         self._close_timeout = close_timeout
-        self._failures = Failures(on_subscriber_error, self._abort)
+        self._failures = ErrorReports(on_subscriber_error, self._abort)
         self._closing: asyncio.Event | None = None
         require_durations(wait_timeout=wait_timeout, close_timeout=close_timeout)
         gate = Gate(wait_timeout)
-        self._pump = Pump(engine, gate, dialect, self._finish, max_connections)
-        self._waiters = Waiters(engine.states, engine.state, engine.given_up, engine.forgot)
-        self._care = Care(engine, self._pump, gate, self._waiters, watchdogs, scheduler)
+        self._pump = SourceRunner(engine, gate, dialect, self._finish, max_connections)
+        self._waiters = Waiters(engine.states, engine.state, engine.expired_reason, engine.is_tombstoned)
+        self._care = Supervisor(engine, self._pump, gate, self._waiters, watchdogs, scheduler)
         self._repairs = Repairs(engine, self._pump, gate, fetch_run)
         self._care.repair, self._care.fetching = self._repairs.repair, self._repairs.fetching
         self._channels = Channels(engine, self._failures, self._waiters, self._pump.turns.interrupt)
         held = engine.limits.max_open_runs + engine.limits.max_finished_runs
         journal = engine.journal
-        self._keeping = Keeping(engine, journal, self._waiters, self._end_with) if journal is not None else None
-        self._doors = Doors(
+        self._keeping = (
+            StreamPersistence(engine, journal, self._waiters, self._end_with) if journal is not None else None
+        )
+        self._doors = Subscriptions(
             self._channels.all,
             gate,
             self._pump,
@@ -149,9 +151,9 @@ class RunStream:
         return self._channels.rejects.observable
 
     @property
-    def latest(self) -> Latest:
+    def latest(self) -> LatestStates:
         """The states held now, by run id, or by (scope, run id) for runs in a scope; a live view."""
-        return Latest(self._engine)
+        return LatestStates(self._engine)
 
     @property
     def stats(self) -> Stats:
@@ -441,7 +443,7 @@ class RunStream:
             self._keeping.know(run_id, scope)
 
     def _run_of(self, run_id: str, scope: str) -> Run | None:
-        record = self._engine.held.record(scope, run_id)
+        record = self._engine.registry.record(scope, run_id)
         return record.run if record is not None else None
 
     def _finish(self) -> None:

@@ -15,7 +15,7 @@ from runstream.model.signals import Signal
 from runstream.stream.buffers import Policy
 from runstream.stream.channels import Channels
 from runstream.stream.consumers import StreamIterator
-from runstream.stream.subscriptions import Doors
+from runstream.stream.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from runstream.stream.run_stream import RunStream
@@ -48,7 +48,7 @@ class RunView:
 
     __slots__ = ("_channels", "_doors", "_stream", "run_id", "scope")
 
-    def __init__(self, stream: RunStream, channels: Channels, doors: Doors, run_id: str, scope: str) -> None:
+    def __init__(self, stream: RunStream, channels: Channels, doors: Subscriptions, run_id: str, scope: str) -> None:
         self.run_id = run_id
         self.scope = scope
         self._stream = stream

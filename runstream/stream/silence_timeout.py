@@ -11,10 +11,10 @@ from reactivex import abc
 from runstream.errors import SourceFailed
 from runstream.stream.source_handle import SourceHandle
 
-__all__ = ["Silence"]
+__all__ = ["SilenceTimeout"]
 
 
-class Silence:
+class SilenceTimeout:
     """Has a source fail that gives nothing for so long after its reading began. One timer serves all.
 
     Args:

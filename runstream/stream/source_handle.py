@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from runstream.engine.intake import Intake
 from runstream.errors import SourceFailed
 from runstream.sources.base import Source
-from runstream.stream.inlet import SourceInlet
+from runstream.stream.receiver import SourceReceiver
 
 if TYPE_CHECKING:
-    from runstream.stream.source_runner import Pump
+    from runstream.stream.source_runner import SourceRunner
 
 __all__ = ["SourceHandle"]
 
@@ -24,12 +24,12 @@ class SourceHandle:
         error: Why it failed, if it did.
     """
 
-    def __init__(self, source: Source, intake: Intake, inlet: SourceInlet, pump: Pump) -> None:
+    def __init__(self, source: Source, intake: Intake, receiver: SourceReceiver, pump: SourceRunner) -> None:
         self.name = intake.name
         self.error: SourceFailed | None = None
         self._source = source
         self._intake = intake
-        self._inlet = inlet
+        self._receiver = receiver
         self._pump = pump
         self._task: asyncio.Task[None] | None = None
         self._removed: str | None = None
@@ -48,7 +48,7 @@ class SourceHandle:
     @property
     def fed(self) -> bool:
         """Whether it has given anything."""
-        return self._inlet.fed
+        return self._receiver.fed
 
     @property
     def waiting(self) -> bool:

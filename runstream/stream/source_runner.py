@@ -17,11 +17,11 @@ from runstream.model.validation import require_counts
 from runstream.sources.base import Source
 from runstream.stream.buffers import Gate
 from runstream.stream.error_reports import where
-from runstream.stream.inlet import SourceInlet, Turns
+from runstream.stream.receiver import FeedQueue, SourceReceiver
 from runstream.stream.source_handle import SourceHandle
 from runstream.stream.waiting import End, Key, key_of
 
-__all__ = ["Pump"]
+__all__ = ["SourceRunner"]
 
 
 _GRACE: Final = 5  # turns of the loop between the last source's end and the stream's
@@ -29,7 +29,7 @@ _NAMES: Final = 10_000  # names of sources remembered, to tell a second one of t
 _FAILED: Final = 1_024  # failures remembered before those of ended runs are swept out
 
 
-class Pump:
+class SourceRunner:
     """All sources of a stream.
 
     Args:
@@ -52,7 +52,7 @@ class Pump:
     ) -> None:
         require_counts(max_connections=max_connections)
         self.max_connections = max_connections
-        self.turns = Turns()
+        self.turns = FeedQueue()
         gate.on_hold = self.turns.interrupt
         self.live: dict[SourceHandle, None] = {}
         self.started = False
@@ -83,7 +83,7 @@ class Pump:
         dialect = self._dialect() if self._dialect is not None else None
         intake = self._engine.intake(self._unique(name), scope=scope, dialect=dialect)
         intake.snapshots = getattr(source, "snapshots", False) is True
-        handle = SourceHandle(source, intake, SourceInlet(intake, self.turns, self._gate), self)
+        handle = SourceHandle(source, intake, SourceReceiver(intake, self.turns, self._gate), self)
         self.live[handle] = None
         if self.started:
             self._read(handle)
@@ -139,7 +139,7 @@ class Pump:
     def breathe(self) -> None:
         """Have the loop get its turn before any source gives a further event."""
         for handle in self.live:
-            handle._inlet.breathe()
+            handle._receiver.breathe()
 
     def close(self, reason: str) -> list[asyncio.Task[None]]:
         """Take no further source, stop all there are, and return their tasks."""
@@ -183,7 +183,7 @@ class Pump:
     @staticmethod
     def _cancel(handle: SourceHandle, task: asyncio.Task[None]) -> None:
         task.cancel()
-        handle._inlet.breathe()
+        handle._receiver.breathe()
 
     def _read(self, handle: SourceHandle) -> None:
         if self._reading >= self.max_connections:
@@ -194,7 +194,7 @@ class Pump:
             return
         self._reading += 1
         task = asyncio.get_running_loop().create_task(
-            _run(handle._source, handle._inlet), name=f"runstream source {handle.name}"
+            _run(handle._source, handle._receiver), name=f"runstream source {handle.name}"
         )
         handle._task = task
         # Not in the coroutine: one that is cancelled before its first step runs nothing of itself.
@@ -246,7 +246,7 @@ class Pump:
     def _finish(self, handle: SourceHandle, reason: str, failure: SourceFailed | None = None) -> None:
         intake = handle._intake
         left = intake.open_runs()
-        handle._inlet.closed = True
+        handle._receiver.closed = True
         if failure is None:
             for state in left:
                 self._failed.pop(key_of(state), None)
@@ -267,7 +267,7 @@ class Pump:
 
     def _remember(self, handle: SourceHandle, left: tuple[RunState, ...], failure: SourceFailed) -> None:
         handle.error = self._failure = failure
-        if not handle._inlet.fed:
+        if not handle._receiver.fed:
             self._blank = failure
         if len(self._failed) > _FAILED:
             held = {key: self._engine.state(key[1], key[0]) for key in self._failed}
@@ -285,5 +285,5 @@ class Pump:
         return name if count == 1 else f"{name}#{count}"
 
 
-async def _run(source: Source, inlet: SourceInlet) -> None:
-    await source.run(inlet)
+async def _run(source: Source, receiver: SourceReceiver) -> None:
+    await source.run(receiver)

@@ -19,24 +19,24 @@ from runstream.model.raw import RawEvent
 from runstream.model.signals import ActionRequired
 from runstream.model.validation import require_counts
 from runstream.sources.base import Source
-from runstream.stream.acknowledgements import Leavers, Receipts
+from runstream.stream.acknowledgements import AckTracker, PendingAcks
 from runstream.stream.buffers import Buffer, Gate, LatestBuffer, Policy
-from runstream.stream.channel import Hub, RunKey
-from runstream.stream.consumers import Holds, StreamIterator, Worker
-from runstream.stream.error_reports import Failures, caller
+from runstream.stream.channel import Channel, RunKey
+from runstream.stream.consumers import KeepAlive, StreamIterator, Worker
+from runstream.stream.error_reports import ErrorReports, caller
 from runstream.stream.handlers import Handler, is_coroutine_function
 from runstream.stream.queue_buffer import QueueBuffer
 from runstream.stream.source_handle import SourceHandle
-from runstream.stream.source_runner import Pump
+from runstream.stream.source_runner import SourceRunner
 from runstream.stream.subscriber_set import Subscriber, name_of
 
-__all__ = ["Doors"]
+__all__ = ["Subscriptions"]
 
 
 _LAST_CALL: Final = 1.0  # seconds that cancelled tasks have at least to clean up
 
 
-class Doors:
+class Subscriptions:
     """All asynchronous subscribers of one stream.
 
     Args:
@@ -52,15 +52,15 @@ class Doors:
 
     def __init__(
         self,
-        hubs: Iterable[Hub[Any]],
+        hubs: Iterable[Channel[Any]],
         gate: Gate,
-        pump: Pump,
-        failures: Failures,
+        pump: SourceRunner,
+        failures: ErrorReports,
         attach: Callable[..., SourceHandle],
         *,
         size: int,
         held_runs: int,
-        leavers: Leavers | None = None,
+        leavers: PendingAcks | None = None,
     ) -> None:
         require_counts(buffer=size)
         self._hubs = {hub.channel: hub for hub in hubs}
@@ -138,7 +138,7 @@ class Doors:
             subscription.dispose()
 
         buffer = self._buffer(policy, ended, states=kind == "runs")
-        holds = self._holds(_brings_source, self._gate.timeout) if kind == "signals" else Holds[Any]()
+        holds = self._holds(_brings_source, self._gate.timeout) if kind == "signals" else KeepAlive[Any]()
 
         def take_signal(item: Any) -> None:
             if buffer.put(item) and type(item) not in PROGRESS:
@@ -234,11 +234,11 @@ class Doors:
             )
         raise ValueError(f"{policy!r} is no policy; there are 'wait', 'latest' and 'error'")
 
-    def _holds(self, matters: Callable[[Any], bool], timeout: float | None, *, worker: bool = False) -> Holds[Any]:
+    def _holds(self, matters: Callable[[Any], bool], timeout: float | None, *, worker: bool = False) -> KeepAlive[Any]:
         hold, release = self._pump.hold, self._pump.release
         if self._leavers is None:
-            return Holds(matters, hold, release, timeout)
-        return Receipts(self._leavers, matters, hold, release, timeout, worker=worker)
+            return KeepAlive(matters, hold, release, timeout)
+        return AckTracker(self._leavers, matters, hold, release, timeout, worker=worker)
 
     def _retire(self, worker: Worker[Any]) -> None:
         """Forget a worker, once a call that goes on has returned: closing the stream must still find it."""

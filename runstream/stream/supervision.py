@@ -15,14 +15,14 @@ from runstream.engine.engine import Engine
 from runstream.engine.watchdogs import Watchdogs, Watcher
 from runstream.stream.buffers import Gate
 from runstream.stream.loop_monitor import LoopMonitor
-from runstream.stream.silence_timeout import Silence
-from runstream.stream.source_runner import Pump
+from runstream.stream.silence_timeout import SilenceTimeout
+from runstream.stream.source_runner import SourceRunner
 from runstream.stream.waiters import Waiters
 
-__all__ = ["Care"]
+__all__ = ["Supervisor"]
 
 
-class Care:
+class Supervisor:
     """Begins with the reading, and ends with the stream.
 
     Args:
@@ -41,7 +41,7 @@ class Care:
     def __init__(
         self,
         engine: Engine,
-        pump: Pump,
+        pump: SourceRunner,
         gate: Gate,
         waiters: Waiters,
         watchdogs: Watchdogs | None,
@@ -57,7 +57,7 @@ class Care:
         self._scheduler = scheduler
         self._monitor = LoopMonitor()
         self._watcher: Watcher | None = None
-        self._silence: Silence | None = None
+        self._silence: SilenceTimeout | None = None
         self._started = False
 
     @property
@@ -74,7 +74,7 @@ class Care:
         if self._watchdogs is not None:
             scheduler = self._scheduler or AsyncIOScheduler(asyncio.get_running_loop())
             if self._watchdogs.silent is not None:
-                self._silence = Silence(self._watchdogs.silent, scheduler, self._pump.fail)
+                self._silence = SilenceTimeout(self._watchdogs.silent, scheduler, self._pump.fail)
                 self._pump.on_read, self._pump.on_left = self._silence.begun, self._silence.left
             self._watcher = Watcher(
                 self._engine,
@@ -102,6 +102,6 @@ class Care:
             self.repair(state, f"stalled: {limit}")
 
     def _ended(self, record: RunRecord, intake: Any, reason: str) -> None:
-        self._waiters.give_up(record.state, reason)
+        self._waiters.expire(record.state, reason)
         if self._watchdogs is not None and self._watchdogs.close_sources and not intake.open_runs():
             self._pump.remove_intake(intake, reason)

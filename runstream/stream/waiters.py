@@ -35,11 +35,11 @@ class Waiters:
         self,
         states: Callable[[], tuple[RunState, ...]],
         state: Callable[[str, str], RunState | None],
-        given_up: Callable[[str, str], str | None] = lambda run_id, scope: None,
-        forgot: Callable[[str, str], bool] = lambda run_id, scope: False,
+        expired_reason: Callable[[str, str], str | None] = lambda run_id, scope: None,
+        is_tombstoned: Callable[[str, str], bool] = lambda run_id, scope: False,
     ) -> None:
-        self._forgot = forgot
-        self._given_up = given_up
+        self._forgot = is_tombstoned
+        self._given_up = expired_reason
         self._states = states
         self._state = state
         self._abandoned: dict[Key, None] = {}  # what watchdogs ended; who was heard of since is still among them
@@ -74,11 +74,11 @@ class Waiters:
         for waiter in self._waiting:
             waiter.end(end)
 
-    def give_up(self, state: RunState, reason: str) -> None:
+    def expire(self, state: RunState, reason: str) -> None:
         """A watchdog has ended a run: who waits for it waits no longer."""
         self._abandoned[key_of(state)] = None
         for waiter in self._waiting:
-            waiter.give_up(state, _abandoned(state, reason))
+            waiter.expire(state, _abandoned(state, reason))
 
     def forget(self, scope: str, run_id: str) -> None:
         """A run was forgotten: nothing more will be told of it."""
@@ -136,7 +136,7 @@ class Waiters:
             for scope, run_id in self._abandoned:
                 state, reason = self._state(run_id, scope), self._given_up(run_id, scope)
                 if state is not None and reason is not None:
-                    waiter.give_up(state, _abandoned(state, reason))
+                    waiter.expire(state, _abandoned(state, reason))
         self._add(waiter)
         if on_change is not None:
             on_change()

@@ -99,7 +99,7 @@ class Waiter(Generic[T]):
     def end(self, end: End) -> None:
         """The stream ended."""
 
-    def give_up(self, state: RunState, error: IncompleteStream) -> None:
+    def expire(self, state: RunState, error: IncompleteStream) -> None:
         """A watchdog has ended a run."""
 
     def resolve(self, value: T) -> None:
@@ -137,7 +137,7 @@ class Result(Waiter[Run]):
         elif kind in TERMINAL and signal.scope == self.scope and self.run_id in (None, signal.run_id):
             self.resolve(signal.run)
 
-    def give_up(self, state: RunState, error: IncompleteStream) -> None:
+    def expire(self, state: RunState, error: IncompleteStream) -> None:
         if state.scope == self.scope and (state.run_id == self.run_id or state.run_id in self._seen):
             self.fail(error)
 
@@ -169,7 +169,7 @@ class Results(Waiter[tuple[Run, ...]]):
         elif kind in TERMINAL:
             self._runs[signal.scope, signal.run_id] = signal.run
 
-    def give_up(self, state: RunState, error: IncompleteStream) -> None:
+    def expire(self, state: RunState, error: IncompleteStream) -> None:
         self.fail(error)  # one run is left open, and the stream might not end for long
 
     def end(self, end: End) -> None:
@@ -215,7 +215,7 @@ class When(Waiter[Any]):
             # A run that has ended gives no further signal of itself: waiting on would be for ever.
             self.fail(IncompleteStream(f"run {self.run_id} ended {signal.run.status.value} without it"))
 
-    def give_up(self, state: RunState, error: IncompleteStream) -> None:
+    def expire(self, state: RunState, error: IncompleteStream) -> None:
         if state.run_id == self.run_id and self.scope in (None, state.scope):
             self.fail(error)
 

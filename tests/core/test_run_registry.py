@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runstream.core.registry import Held, Orphans, Tombstones, Waiting
+from runstream.core.registry import Held, Orphans, PendingOrder, Tombstones
 from runstream.model.events import Event
 from tests.core.support import RUN, decoded, ev
 from tests.support.wire import message_creation, message_delta, message_object, step_object
@@ -39,7 +39,7 @@ def test_tombstones_are_bounded() -> None:
 
 def test_orphans_wait_by_id_in_order() -> None:
     """Events are adopted in the order in which they came, each once."""
-    orphans = Orphans(Waiting(10))
+    orphans = Orphans(PendingOrder(10))
     events = [fragment("msg_1", "a"), fragment("msg_2", "b"), fragment("msg_1", "c")]
     for number, event in enumerate(events):
         assert orphans.hold(event.data.id, event, None, float(number)) is None  # type: ignore[union-attr]
@@ -52,7 +52,7 @@ def test_orphans_wait_by_id_in_order() -> None:
 
 def test_a_fragment_waits_with_its_message() -> None:
     """Once a held object says whose it is, its fragments wait for the same run, so that all keep their order."""
-    orphans = Orphans(Waiting(10))
+    orphans = Orphans(PendingOrder(10))
     step = decoded(ev("run.step.created", step_object("step_1", RUN, message_creation("msg_1"))))
     message = decoded(ev("message.created", message_object("msg_1", RUN)))
     late = decoded(ev("message.completed", message_object("msg_1", RUN, status="completed")))
@@ -69,7 +69,7 @@ def test_a_fragment_waits_with_its_message() -> None:
 
 def test_the_oldest_orphan_gives_way() -> None:
     """Over the limit the oldest of all events gives way, whatever it waits for."""
-    orphans = Orphans(Waiting(3))
+    orphans = Orphans(PendingOrder(3))
     events = [fragment("msg_1", "0"), fragment("msg_2", "1"), fragment("msg_1", "2"), fragment("msg_3", "3")]
     dropped = [orphans.hold(event.data.id, event, None, 0.0) for event in events]  # type: ignore[union-attr]
     assert [item and item[0] for item in dropped] == [None, None, None, events[0]]
@@ -83,7 +83,7 @@ def test_the_oldest_orphan_gives_way() -> None:
 
 def test_orphans_leave_nothing_behind() -> None:
     """However many come and go, what is remembered of them stays within the limit."""
-    orphans = Orphans(Waiting(5))
+    orphans = Orphans(PendingOrder(5))
     for number in range(200):
         message = decoded(ev("message.created", message_object(f"msg_{number}", {**RUN, "id": f"run_{number % 7}"})))
         orphans.hold(f"run_{number % 7}", message, None, 0.0)
@@ -96,7 +96,7 @@ def test_orphans_leave_nothing_behind() -> None:
 
 def test_the_oldest_orphan_of_all_scopes_gives_way() -> None:
     """One limit holds for all scopes together: the oldest event gives way, whosever it is."""
-    waiting = Waiting(2)
+    waiting = PendingOrder(2)
     one, other = Orphans(waiting), Orphans(waiting)
     first, second, third = fragment("msg_1"), fragment("msg_1"), fragment("msg_2")
     assert one.hold("msg_1", first, None, 0.0) is None

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstream.core.dedupe import Sighting
-from runstream.core.sequence import SEQUENCE, TRUSTED, Continuity, Verdict, numbered
+from runstream.core.sequence import SEQUENCE, TRUSTED, SequenceTracker, Verdict, numbered
 
 NEW, DUPLICATE, CONFLICT = Sighting.NEW, Sighting.DUPLICATE, Sighting.CONFLICT
 FORMS: dict[str, Callable[[int], str | int]] = {"int": int, "digits": str, "prefix": lambda n: f"evt-{n:06}"}
 
 
-def seen(*numbers: int, form: Callable[[int], str | int] = int) -> Continuity:
+def seen(*numbers: int, form: Callable[[int], str | int] = int) -> SequenceTracker:
     """After these ids, each new."""
-    continuity = Continuity()
+    continuity = SequenceTracker()
     for number in numbers:
         assert continuity.see(form(number), NEW) is Verdict.NOTHING
     return continuity
@@ -47,9 +47,9 @@ def test_the_next_id_proves_a_resume(form: str) -> None:
     assert continuity.see(make(TRUSTED + 2), NEW) is Verdict.NOTHING
 
 
-def after_restart(last: str) -> Continuity:
+def after_restart(last: str) -> SequenceTracker:
     """Of a process that asks for what comes after this id."""
-    continuity = Continuity()
+    continuity = SequenceTracker()
     continuity.restored(last)
     assert continuity.in_doubt
     return continuity
@@ -69,7 +69,7 @@ def test_the_next_id_proves_a_resume_after_a_restart(form: str) -> None:
 def test_an_event_that_came_before_proves_it_too_whatever_its_id() -> None:
     """The server tells again from a place that is known."""
     for ids in (["a", "b"], [7, 8], ["x1", "y"]):
-        continuity = Continuity()
+        continuity = SequenceTracker()
         for id in ids:
             continuity.see(id, NEW)
         continuity.reconnected()
@@ -118,7 +118,7 @@ def test_a_few_that_follow_one_another_are_no_proof() -> None:
 @given(st.lists(st.integers(2, 50), min_size=1), st.integers(-5, 10**9))
 def test_ids_that_always_skip_are_no_sequence(steps: list[int], start: int) -> None:
     """Those of one run among many, say."""
-    continuity = Continuity()
+    continuity = SequenceTracker()
     number = start
     for step in steps:
         assert continuity.see(number, NEW) is Verdict.NOTHING
@@ -128,7 +128,7 @@ def test_ids_that_always_skip_are_no_sequence(steps: list[int], start: int) -> N
 @given(st.lists(st.sampled_from(["event", "reconnect", "replay"]), max_size=60), st.sampled_from(sorted(FORMS)))
 def test_a_source_that_resumes_rightly_never_has_a_gap(steps: list[str], form: str) -> None:
     """However it is cut, and however far back it goes each time; once it counts, each first id proves the resume."""
-    make, continuity = FORMS[form], Continuity()
+    make, continuity = FORMS[form], SequenceTracker()
     told, next_id, doubt = 0, 1, False
     for step in steps:
         if step == "event":
@@ -164,7 +164,7 @@ def test_what_is_lost_from_a_sequence_is_always_noticed(count: int, skip: int, c
 )
 def test_any_ids_in_any_order_give_a_verdict(steps: list[tuple[str | int, Sighting, bool]]) -> None:
     """It is total; and a resume is told only where there was a doubt."""
-    continuity = Continuity()
+    continuity = SequenceTracker()
     for id, sighting, cut in steps:
         if cut:
             continuity.reconnected()

@@ -19,7 +19,7 @@ TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"ty
 
 def assert_nothing_dangles(engine: Engine) -> None:
     """Every object that is known belongs to a run that is held."""
-    for scope in engine.held.scopes.values():
+    for scope in engine.registry.scopes.values():
         assert all(scope.runs.get(record.state.run_id) is record for record in scope.objects.values())
 
 
@@ -43,8 +43,8 @@ def test_what_is_forgotten_leaves_nothing_behind(
     intake.end()
     engine.intake("other")
     if not engine.states() and not engine.orphans():
-        assert list(engine.held.scopes) == [""]
-        assert not engine.held._left
+        assert list(engine.registry.scopes) == [""]
+        assert not engine.registry._left
 
 
 def test_odd_objects_go_with_their_run() -> None:
@@ -136,13 +136,13 @@ def test_a_scope_goes_with_its_last_source_and_run() -> None:
         intake = bench.intake(scope=f"tenant_{number}")
         intake.feed_all(text_run("run_1").raw_events())
         intake.end()
-    assert list(bench.engine.held.scopes) == ["tenant_8", "tenant_9"]
+    assert list(bench.engine.registry.scopes) == ["tenant_8", "tenant_9"]
     before = len(bench.signals)
     again = bench.intake(scope="tenant_0")
     again.feed_all(text_run("run_1").raw_events())
     assert len(bench.signals) == before
     again.end()
-    assert list(bench.engine.held.scopes) == ["tenant_8", "tenant_9"]
+    assert list(bench.engine.registry.scopes) == ["tenant_8", "tenant_9"]
 
 
 def test_what_waits_is_bounded_over_all_scopes() -> None:
@@ -190,11 +190,11 @@ def test_what_is_shared_is_bounded() -> None:
     for number in range(1000):
         run = script(f"run_{number}", instructions=f"Be {number}.", tools=TOOLS)
         intake.feed(run.raw_events()[0])
-    assert len(bench.engine.held._shared) == 128
+    assert len(bench.engine.registry._shared) == 128
     huge = script("run_huge", instructions="x" * 100_000).raw_events()[0]
     intake.feed(huge)
     held = bench.engine.state("run_huge")
     assert held is not None
     assert held.run.instructions == "x" * 100_000
     assert msgspec.json.decode(huge.data)["id"] == "run_huge"
-    assert ("asst_1", "x" * 100_000) not in bench.engine.held._shared._known
+    assert ("asst_1", "x" * 100_000) not in bench.engine.registry._shared._known

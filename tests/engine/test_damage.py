@@ -34,7 +34,7 @@ def test_an_id_says_which_run_misses_it(enveloped: bool) -> None:
     """Cut off behind the id: only that run's open objects are marked, and whoever fetches is told."""
     engine, intake, messages = telling()
     told: list[str] = []
-    engine.on_missed = lambda state, why: told.append(f"{state.run_id}: {why}")
+    engine.on_gap = lambda state, why: told.append(f"{state.run_id}: {why}")
     cut = f'{{"id":"{messages["run_2"]}","delta":{{"cont'.encode()
     intake.feed(
         RawEvent(None, b'{"event":"%b","data":%b' % (DELTA.encode(), cut)) if enveloped else RawEvent(DELTA, cut)

@@ -265,7 +265,7 @@ def test_a_run_that_was_told_in_a_row_is_forgotten_whole(events: bool) -> None:
     intake = engine.intake("test")
     text = "abcdefgh" * 4
     intake.feed_all(script("run_forgotten").start().say(text, pieces=list(text)).end().raw_events(enveloped=True))
-    assert engine.forgot("run_forgotten")
+    assert engine.is_tombstoned("run_forgotten")
     gc.collect()
     assert not [record for record in gc.get_objects() if type(record) is RunRecord and record.run.id == "run_forgotten"]
     intake.feed(script("run_2").start().raw_events()[0])

@@ -11,7 +11,7 @@ import pytest
 from runstream.engine.engine import Engine
 from runstream.engine.fold import fold
 from runstream.engine.intake import Intake
-from runstream.engine.recovery import JournaledIntake
+from runstream.engine.recovery import RecoveringIntake
 from runstream.model.limits import Limits
 from runstream.model.raw import RawEvent
 from runstream.model.signals import RunInterrupted, Signal
@@ -170,12 +170,12 @@ def test_what_watchdogs_say_is_kept_without_the_state() -> None:
     cut = next(n for n, raw in enumerate(HELLO) if raw.event == "thread.message.delta") + 2
     engine, intake, seen = start(store)
     intake.feed_all(HELLO[:cut])
-    record = engine.held.record("", "run_1")
+    record = engine.registry.record("", "run_1")
     assert record is not None
     engine.stalled(record, 5.0, "idle")
     assert seen[-1].key == "run_1/stalled/1"
     engine, intake, again = start(store)
-    record = engine.held.record("", "run_1")
+    record = engine.registry.record("", "run_1")
     assert record is not None
     engine.stalled(record, 5.0, "idle")
     assert again[-1].key == "run_1/stalled/2"
@@ -362,7 +362,7 @@ def test_nothing_grows_with_the_runs(sqlite: bool) -> None:
             own.end()
         journal: Any = engine.journal
         assert [journal._keys, journal._lanes, journal._loose, journal._told_by] == [{}, {}, {}, {}]
-        assert isinstance(gateway, JournaledIntake)
+        assert isinstance(gateway, RecoveringIntake)
         assert len(gateway._late) <= 65
         assert len(list(store.runs(ended_since=0.0))) <= 300
         # A later process takes up what its own limits say.

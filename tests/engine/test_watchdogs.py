@@ -196,13 +196,13 @@ def test_an_ended_run_is_given_up_until_it_is_heard_of_again() -> None:
     (first,) = house.interrupted
     assert first.key == "run_1/interrupted/1"
     assert first.reason == "nothing was heard of it for 10 s (idle)"
-    assert house.engine.given_up("run_1") == first.reason
+    assert house.engine.expired_reason("run_1") == first.reason
     assert not house.intake.open_runs()
     assert not house.intake.live
     assert not house.wait(100)
     told.say("Here I am.")
     house.tell(told, since=count)
-    assert house.engine.given_up("run_1") is None
+    assert house.engine.expired_reason("run_1") is None
     assert house.intake.open_runs()
     house.wait(13)
     assert [signal.n for signal in house.interrupted] == [1, 2]
@@ -230,7 +230,7 @@ def test_a_fragment_takes_a_given_up_run_up_again(enveloped: bool) -> None:
     assert not house.intake.open_runs()
     for _ in range(5):
         house.intake.feed(fragment)
-        assert house.engine.given_up("run_1") is None
+        assert house.engine.expired_reason("run_1") is None
         assert not house.wait(8)
     assert [state.text for state in house.intake.open_runs()] == ["word " * 8]
     house.intake.end()

@@ -81,4 +81,4 @@ def test_runs_are_watched_each_for_itself(told: list[tuple[float, int, bool]]) -
             ended.add(number)
     assert {int(s.run_id.removeprefix("run_")) for s in house.engine.states() if s.is_terminal} == ended
     for number in range(5):
-        assert (house.engine.given_up(f"run_{number}") is not None) == (number in given)
+        assert (house.engine.expired_reason(f"run_{number}") is not None) == (number in given)

@@ -24,7 +24,7 @@ from runstream.recordings.reader import read_recording
 from runstream.recordings.server import frames_of, serve_recording
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.websocket import WebSocketSource
-from tests.support.inlet import FakeInlet, eventually
+from tests.support.receiver import FakeReceiver, eventually
 
 DATA = Path(demo.__file__).parent
 
@@ -139,12 +139,12 @@ async def test_time_does_not_run_backwards(options: dict[str, Any]) -> None:
 
 async def test_a_slow_client_is_waited_for_and_loses_nothing() -> None:
     """It gets everything, though it has read little when the server has sent the last of it."""
-    inlet = FakeInlet(on_feed=lambda item: time.sleep(0.0005))
+    receiver = FakeReceiver(on_feed=lambda item: time.sleep(0.0005))
     # More than the sockets' buffers hold, so that the last of it still waits in the server when it closes.
     events = [RawEvent("a", b'"' + b"x" * 10_000 + b'"')] * 800
     async with serve_recording(events, speed=0) as server, asyncio.timeout(3):
-        await WebSocketSource(server.url, reconnect=None, close_timeout=0.1).run(inlet)
-    assert len(inlet.items) == 800
+        await WebSocketSource(server.url, reconnect=None, close_timeout=0.1).run(receiver)
+    assert len(receiver.items) == 800
 
 
 # Ends

@@ -13,7 +13,7 @@ from runstream import RecordingSource, RunStream, demo
 from runstream.errors import SourceFailed
 from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem
 from runstream.model.signals import RunCompleted
-from tests.support.inlet import FakeInlet
+from tests.support.receiver import FakeReceiver
 
 
 class Time:
@@ -32,11 +32,11 @@ class Time:
         await asyncio.sleep(0)
 
 
-async def play(items: Any, **options: Any) -> tuple[FakeInlet, list[float]]:
+async def play(items: Any, **options: Any) -> tuple[FakeReceiver, list[float]]:
     """Everything that a recording gives, and the waits in between."""
-    time, inlet = Time(), FakeInlet()
-    await RecordingSource(items, clock=time.clock, sleep=time.sleep, **options).run(inlet)
-    return inlet, time.sleeps
+    time, receiver = Time(), FakeReceiver()
+    await RecordingSource(items, clock=time.clock, sleep=time.sleep, **options).run(receiver)
+    return receiver, time.sleeps
 
 
 def arriving(*times: float | None) -> list[RawItem]:
@@ -57,9 +57,9 @@ def arriving(*times: float | None) -> list[RawItem]:
 )
 async def test_events_come_when_due(times: list[float], options: dict[str, Any], expected: list[float]) -> None:
     """At recorded, scaled or full speed, gaps bounded."""
-    inlet, sleeps = await play(arriving(*times), **options)
+    receiver, sleeps = await play(arriving(*times), **options)
     assert sleeps == expected
-    assert len(inlet.items) == len(times)
+    assert len(receiver.items) == len(times)
 
 
 async def test_time_that_the_stream_takes_is_not_waited_again() -> None:
@@ -70,16 +70,16 @@ async def test_time_that_the_stream_takes_is_not_waited_again() -> None:
         time.now += 0.75
 
     source = RecordingSource(arriving(0.0, 1.0, 2.0), clock=time.clock, sleep=time.sleep)
-    await source.run(FakeInlet(on_feed=slow))
+    await source.run(FakeReceiver(on_feed=slow))
     assert time.sleeps == [0.25, 0.25]
 
 
 async def test_the_times_of_events_are_those_of_the_recording_or_of_the_replay() -> None:
     """Recorded times make durations come right at any speed; who wants a show as of now says so."""
-    inlet, _ = await play(arriving(10.0, 11.0), speed=0)
-    assert [item.at for item in inlet.items if isinstance(item, RawEvent)] == [10.0, 11.0]
-    inlet, sleeps = await play(arriving(10.0, 11.0), times="now")
-    assert [item.at for item in inlet.items if isinstance(item, RawEvent)] == [None, None]
+    receiver, _ = await play(arriving(10.0, 11.0), speed=0)
+    assert [item.at for item in receiver.items if isinstance(item, RawEvent)] == [10.0, 11.0]
+    receiver, sleeps = await play(arriving(10.0, 11.0), times="now")
+    assert [item.at for item in receiver.items if isinstance(item, RawEvent)] == [None, None]
     assert sleeps == [1.0]
 
 
@@ -101,19 +101,19 @@ async def test_connections_are_told_again() -> None:
     again = ConnectionEvent(connected=True, attempt=1, at=15.0)
     first = ConnectionEvent(connected=True, at=9.0)
     for start in ([], [first]):
-        inlet, sleeps = await play([*start, *arriving(10.0), lost, again, *arriving(16.0)])
-        assert inlet.log == [("connected", 0), ("disconnected", 1), ("connected", 1)]
-        assert inlet.reasons == ["lost"]
+        receiver, sleeps = await play([*start, *arriving(10.0), lost, again, *arriving(16.0)])
+        assert receiver.log == [("connected", 0), ("disconnected", 1), ("connected", 1)]
+        assert receiver.reasons == ["lost"]
         assert sleeps == [*([1.0] if start else []), 1.0, 4.0, 1.0]
-        assert len(inlet.items) == 2
+        assert len(receiver.items) == 2
 
 
 async def test_what_is_no_event_comes_through_without_a_wait() -> None:
     """It has no time of its own."""
     odd: list[RawItem] = [Malformed(line=2, reason="no", data=b""), Oversized(line=3, size=2, limit=1)]
-    inlet, sleeps = await play([*arriving(1.0), *odd, *arriving(2.0)], gap=9.0)
+    receiver, sleeps = await play([*arriving(1.0), *odd, *arriving(2.0)], gap=9.0)
     assert sleeps == [1.0]
-    assert inlet.items[1:3] == odd
+    assert receiver.items[1:3] == odd
 
 
 @pytest.mark.parametrize("kind", ["path", "bytes", "file", "text path", "items"])
@@ -129,9 +129,9 @@ async def test_recordings_of_all_kinds(tmp_path: Path, kind: str) -> None:
         "file": io.BytesIO(data),
         "items": [{"event": "a", "data": 1}, b"{}", "{}"],
     }
-    inlet, _ = await play(given[kind])
-    assert all(isinstance(item, RawEvent) for item in inlet.items)
-    assert len(inlet.items) == (3 if kind == "items" else data.count(b"\nevent:") + 1)
+    receiver, _ = await play(given[kind])
+    assert all(isinstance(item, RawEvent) for item in receiver.items)
+    assert len(receiver.items) == (3 if kind == "items" else data.count(b"\nevent:") + 1)
 
 
 def test_names() -> None:
@@ -155,25 +155,25 @@ async def test_a_file_that_can_not_be_read(tmp_path: Path, content: bytes | None
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(SourceFailed, match=reason):
-        await RecordingSource(path).run(FakeInlet())
+        await RecordingSource(path).run(FakeReceiver())
 
 
 async def test_the_largest_event_is_an_option(tmp_path: Path) -> None:
     """What is larger is told, and not played."""
     path = tmp_path / "run.jsonl"
     path.write_bytes(b'{"event":"a","data":{}}\n{"event":"a","data":"' + b"x" * 50 + b'"}\n')
-    inlet = FakeInlet()
-    await RecordingSource(path, max_event_bytes=40).run(inlet)
-    assert [type(item) for item in inlet.items] == [RawEvent, Oversized]
+    receiver = FakeReceiver()
+    await RecordingSource(path, max_event_bytes=40).run(receiver)
+    assert [type(item) for item in receiver.items] == [RawEvent, Oversized]
 
 
 async def test_cancelled_in_the_middle_of_a_wait(tmp_path: Path) -> None:
     """The file is closed then, too (an open one would be a warning, which fails the test)."""
     path = tmp_path / "run.jsonl"
     path.write_bytes(b'{"at":1.0,"event":"a","data":{}}\n{"at":9000.0,"event":"a","data":{}}\n')
-    inlet = FakeInlet()
-    task = asyncio.create_task(RecordingSource(path).run(inlet))
-    await inlet.until(1, within=10)
+    receiver = FakeReceiver()
+    task = asyncio.create_task(RecordingSource(path).run(receiver))
+    await receiver.until(1, within=10)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -181,13 +181,13 @@ async def test_cancelled_in_the_middle_of_a_wait(tmp_path: Path) -> None:
 
 async def test_back_pressure_holds_it() -> None:
     """Nothing is given while the stream does not want more."""
-    inlet = FakeInlet()
-    inlet.gate.clear()
-    task = asyncio.create_task(RecordingSource(arriving(1.0, 1.0, 1.0)).run(inlet))
-    await inlet.until(1, within=10)
+    receiver = FakeReceiver()
+    receiver.gate.clear()
+    task = asyncio.create_task(RecordingSource(arriving(1.0, 1.0, 1.0)).run(receiver))
+    await receiver.until(1, within=10)
     for _ in range(20):
         await asyncio.sleep(0)
-    assert len(inlet.items) == 1
-    inlet.gate.set()
+    assert len(receiver.items) == 1
+    receiver.gate.set()
     await asyncio.wait_for(task, 10)
-    assert len(inlet.items) == 3
+    assert len(receiver.items) == 3

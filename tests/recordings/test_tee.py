@@ -22,12 +22,12 @@ from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent,
 from runstream.model.raw_input import RawInput
 from runstream.model.signals import RunSignal, Signal, SourceSignal
 from runstream.recordings.tee import RecordedSource
-from runstream.sources.base import Inlet, Source
+from runstream.sources.base import Receiver, Source
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.sse import SseSource
 from runstream.sources.websocket import WebSocketSource
 from tests.support.http_peer import Exchange, http_serving
-from tests.support.inlet import FakeInlet
+from tests.support.receiver import FakeReceiver
 from tests.support.serving import serving_process
 
 ROOT = Path(__file__).parents[2]
@@ -48,17 +48,17 @@ class Scripted:
         self.error = error
         self.live: bool | None = None
 
-    async def run(self, inlet: Inlet) -> None:
-        inlet.connected()
+    async def run(self, receiver: Receiver) -> None:
+        receiver.connected()
         for item in ITEMS[:2]:
-            inlet.feed(item)
-        await inlet.ready()
-        inlet.disconnected("lost (code 1006)", 1)
-        inlet.connected(1)
+            receiver.feed(item)
+        await receiver.ready()
+        receiver.disconnected("lost (code 1006)", 1)
+        receiver.connected(1)
         for item in ITEMS[2:]:
-            inlet.feed(item)
-        self.live = inlet.live
-        assert inlet.last_id == "e1"
+            receiver.feed(item)
+        self.live = receiver.live
+        assert receiver.last_id == "e1"
         if self.error is not None:
             raise self.error
 
@@ -69,19 +69,19 @@ async def test_of_many_at_once_each_is_written_before_it_is_passed_on(tmp_path: 
     class Many:
         name = "many"
 
-        async def run(self, inlet: Inlet) -> None:
-            await inlet.feed_all(ITEMS)
+        async def run(self, receiver: Receiver) -> None:
+            await receiver.feed_all(ITEMS)
 
     class Logging(RecordingWriter):
         def write(self, item: RawInput, at: float | None = None) -> None:
             log.append("written")
             super().write(item, at)
 
-    inlet = FakeInlet(on_feed=lambda item: log.append("passed on"))
+    receiver = FakeReceiver(on_feed=lambda item: log.append("passed on"))
     with Logging(tmp_path / "run.jsonl") as writer:
-        await RecordedSource(Many(), writer).run(inlet)
+        await RecordedSource(Many(), writer).run(receiver)
     assert log == ["written", "passed on"] * len(ITEMS)
-    assert inlet.data == [b"1", b'{"event":"b","data":2}']
+    assert receiver.data == [b"1", b'{"event":"b","data":2}']
     assert len(list(read_recording(tmp_path / "run.jsonl"))) == len(ITEMS)
 
 
@@ -91,12 +91,12 @@ async def test_everything_that_passes_stands_in_the_file(tmp_path: Path) -> None
     inner = Scripted()
     source = record(inner, tmp_path / "run.jsonl", clock=lambda: float(next(times)))
     assert source.name == "scripted"
-    inlet = FakeInlet(live=True, last_id="e1")
-    await source.run(inlet)
+    receiver = FakeReceiver(live=True, last_id="e1")
+    await source.run(receiver)
     assert inner.live is True
-    assert inlet.log == [("connected", 0), ("disconnected", 1), ("connected", 1)]
-    assert inlet.reasons == ["lost (code 1006)"]
-    assert [type(item) for item in inlet.items] == [type(item) for item in ITEMS]
+    assert receiver.log == [("connected", 0), ("disconnected", 1), ("connected", 1)]
+    assert receiver.reasons == ["lost (code 1006)"]
+    assert [type(item) for item in receiver.items] == [type(item) for item in ITEMS]
     found = list(read_recording(source.path))
     assert found[0] == ConnectionEvent(connected=True, at=100.0, line=1)
     assert found[1] == RawEvent("a", b"1", "e1", "e1", 101.0, 2)
@@ -110,7 +110,7 @@ async def test_everything_that_passes_stands_in_the_file(tmp_path: Path) -> None
         RawEvent(None, b'{"event":"b","data":2}', at=7.0, line=7),
     ]
     # What the stream saw has the times that stand in the file.
-    assert [item.at for item in inlet.items if isinstance(item, RawEvent)] == [101.0, 7.0]
+    assert [item.at for item in receiver.items if isinstance(item, RawEvent)] == [101.0, 7.0]
     assert source.error is None
 
 
@@ -118,7 +118,7 @@ async def test_a_source_that_fails_leaves_its_recording(tmp_path: Path) -> None:
     """Its own error comes through, and the file is whole and closed."""
     source = record(Scripted(SourceFailed("gone", attempts=3)), tmp_path / "run.sse")
     with pytest.raises(SourceFailed, match="gone") as caught:
-        await source.run(FakeInlet(last_id="e1"))
+        await source.run(FakeReceiver(last_id="e1"))
     assert caught.value.attempts == 3
     assert len(list(read_recording(source.path))) == 7
 
@@ -129,8 +129,8 @@ async def test_whatever_a_stream_takes_can_be_recorded(tmp_path: Path) -> None:
     async def events() -> AsyncIterator[dict[str, Any]]:
         yield {"event": "a", "data": 1}
 
-    await record(events(), tmp_path / "1.jsonl").run(FakeInlet())
-    await record([b"{}"], tmp_path / "2.jsonl", format="sse").run(FakeInlet())
+    await record(events(), tmp_path / "1.jsonl").run(FakeReceiver())
+    await record([b"{}"], tmp_path / "2.jsonl", format="sse").run(FakeReceiver())
     assert len(list(read_recording(tmp_path / "1.jsonl"))) == 2
     assert (tmp_path / "2.jsonl").read_bytes().endswith(b"data: {}\n\n")
     with pytest.raises(TypeError):
@@ -179,15 +179,15 @@ async def test_a_stream_told_again_after_a_reconnect_is_replayed_as_such(tmp_pat
     class ToldAgain:
         name = "again"
 
-        async def run(self, inlet: Inlet) -> None:
-            inlet.connected()
+        async def run(self, receiver: Receiver) -> None:
+            receiver.connected()
             for item in items[: len(items) // 2]:
-                inlet.feed(item)
-            inlet.disconnected("lost", 1)
-            inlet.connected(1)
+                receiver.feed(item)
+            receiver.disconnected("lost", 1)
+            receiver.connected(1)
             for item in items:
-                inlet.feed(item)
-                await inlet.ready()
+                receiver.feed(item)
+                await receiver.ready()
 
     live = await signals_of(record(ToldAgain(), path))
     assert live == await signals_of(RecordingSource(path, speed=0))
@@ -224,16 +224,16 @@ async def test_an_event_stream_that_breaks_and_goes_on_is_replayed_as_it_was(tmp
         def __init__(self, source: SseSource) -> None:
             self.name, self._source = source.name, source
 
-        async def run(self, inlet: Inlet) -> None:
-            feed_all = inlet.feed_all
+        async def run(self, receiver: Receiver) -> None:
+            feed_all = receiver.feed_all
 
             async def both(items: Iterable[RawItem]) -> None:
                 held = list(items)
                 seen.extend(held)
                 await feed_all(held)
 
-            inlet.feed_all = both  # type: ignore[method-assign]
-            await self._source.run(inlet)
+            receiver.feed_all = both  # type: ignore[method-assign]
+            await self._source.run(receiver)
 
     reconnect = Reconnect(initial=0.01, maximum=0.01)
     async with http_serving(respond) as peer:
@@ -331,43 +331,43 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 async def test_a_disk_that_is_full_fails_the_source(tmp_path: Path) -> None:
     """Said in words, with the reason as the cause; the stream sees nothing that is not in the file."""
     source = record(Scripted(), tmp_path / "run.jsonl")
-    inlet = FakeInlet(last_id="e1")
+    receiver = FakeReceiver(last_id="e1")
     with pytest.raises(
         SourceFailed, match=r"the recording can't go on: .*run\.jsonl: can't be written \(No sp"
     ) as caught:
-        await source.run(inlet)
+        await source.run(receiver)
     assert caught.value.__cause__ is source.error
     assert isinstance(source.error, RecordingError)
-    assert len(inlet.items) == 2
+    assert len(receiver.items) == 2
     assert len(list(read_recording(source.path))) == 3
 
 
 @pytest.mark.usefixtures("full_disk")
 async def test_a_source_that_swallows_the_error_fails_all_the_same(tmp_path: Path) -> None:
-    """Whatever a source makes of an exception of its inlet."""
+    """Whatever a source makes of an exception of its receiver."""
 
     class Deaf(Scripted):
-        async def run(self, inlet: Inlet) -> None:
+        async def run(self, receiver: Receiver) -> None:
             for item in [*ITEMS, *ITEMS]:
                 try:
-                    inlet.feed(item)
+                    receiver.feed(item)
                 except RecordingError:
                     continue
 
-    inlet = FakeInlet()
+    receiver = FakeReceiver()
     with pytest.raises(SourceFailed, match="the recording can't go on"):
-        await record(Deaf(), tmp_path / "run.jsonl").run(inlet)
-    assert len(inlet.items) == 3
+        await record(Deaf(), tmp_path / "run.jsonl").run(receiver)
+    assert len(receiver.items) == 3
 
 
 @pytest.mark.usefixtures("full_disk")
 async def test_a_stream_may_go_on_without_its_recording(tmp_path: Path) -> None:
     """Then the failure is logged once, without what was to be written, and kept."""
     source = record(Scripted(), tmp_path / "run.jsonl", on_error="log")
-    inlet = FakeInlet(last_id="e1")
+    receiver = FakeReceiver(last_id="e1")
     with capture_logs() as logs:
-        await source.run(inlet)
-    assert len(inlet.items) == len(ITEMS)
+        await source.run(receiver)
+    assert len(receiver.items) == len(ITEMS)
     assert source.error is not None
     assert [entry["event"] for entry in logs] == ["recording_failed"]
     assert logs[0]["reason"] == "can't be written (No space left on device)"
@@ -383,11 +383,11 @@ async def test_a_file_that_can_not_be_opened(tmp_path: Path) -> None:
         yield b"{}"
 
     with pytest.raises(SourceFailed, match="exists already"):
-        await record(events(), tmp_path / "run.jsonl").run(FakeInlet())
+        await record(events(), tmp_path / "run.jsonl").run(FakeReceiver())
     assert not asked
     assert (tmp_path / "run.jsonl").read_text() == "precious"
     with capture_logs() as logs:
-        await record(events(), tmp_path / "run.jsonl", on_error="log").run(FakeInlet())
+        await record(events(), tmp_path / "run.jsonl", on_error="log").run(FakeReceiver())
     assert asked
     assert logs[0]["event"] == "recording_failed"
 
@@ -411,7 +411,7 @@ async def test_cancelling_closes_the_file(tmp_path: Path) -> None:
         await asyncio.Event().wait()
 
     with RecordingWriter(tmp_path / "run.jsonl") as writer:
-        task = asyncio.create_task(record(events(), writer).run(FakeInlet()))
+        task = asyncio.create_task(record(events(), writer).run(FakeReceiver()))
         await asyncio.wait_for(ready.wait(), 10)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

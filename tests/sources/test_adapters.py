@@ -22,11 +22,11 @@ from runstream.sources.adapters import (
     adapt,
 )
 from runstream.sources.base import Source
-from tests.support.inlet import FakeInlet
+from tests.support.receiver import FakeReceiver
 
 
 class Tray:
-    """An inlet that keeps what it is fed, and can be told to hold its source."""
+    """A receiver that keeps what it is fed, and can be told to hold its source."""
 
     live = False
     last_id: str | None = None
@@ -60,7 +60,7 @@ class Tray:
 class Ready:
     name = "ready"
 
-    async def run(self, inlet: Any) -> None: ...
+    async def run(self, receiver: Any) -> None: ...
 
 
 # adapt
@@ -344,11 +344,11 @@ async def test_connections_that_items_tell_of_are_told(kind: str) -> None:
         "async iterable": slowly(),
         "observable": reactivex.from_iterable(items),
     }
-    inlet = FakeInlet()
-    await asyncio.wait_for(adapt(given[kind]).run(inlet), 10)
-    assert inlet.log == [("connected", 0), ("disconnected", 1), ("connected", 2)]
-    assert inlet.reasons == ["lost"]
-    assert inlet.items == [RawEvent("a"), RawEvent("b")]
+    receiver = FakeReceiver()
+    await asyncio.wait_for(adapt(given[kind]).run(receiver), 10)
+    assert receiver.log == [("connected", 0), ("disconnected", 1), ("connected", 2)]
+    assert receiver.reasons == ["lost"]
+    assert receiver.items == [RawEvent("a"), RawEvent("b")]
 
 
 async def test_an_iterable_is_asked_for_no_more_than_is_welcome() -> None:
@@ -360,13 +360,13 @@ async def test_an_iterable_is_asked_for_no_more_than_is_welcome() -> None:
             made.append(number)
             yield b"%d" % number
 
-    inlet = FakeInlet()
-    inlet.gate.clear()
-    task = asyncio.create_task(IterableSource(items()).run(inlet))
-    await inlet.until(1, within=10)
+    receiver = FakeReceiver()
+    receiver.gate.clear()
+    task = asyncio.create_task(IterableSource(items()).run(receiver))
+    await receiver.until(1, within=10)
     for _ in range(20):
         await asyncio.sleep(0)
     assert made == [0]
-    inlet.gate.set()
+    receiver.gate.set()
     await asyncio.wait_for(task, 10)
-    assert inlet.data == [b"%d" % number for number in range(100)]
+    assert receiver.data == [b"%d" % number for number in range(100)]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runstream.model import Run
-from runstream.sources.http_errors import Refused
+from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.poll_answers import Answer, read_answer
 from tests.support.wire import ABSENT, message_creation, message_object, run_object, step_object
 
@@ -161,7 +161,7 @@ async def _waits(response: Any) -> tuple[float | None, float | None]:
 async def test_a_response_that_is_no_success_is_a_refusal(status: int, wait: float | None) -> None:
     """Whoever does not raise for it gets it told all the same, without the server's words."""
     headers = {} if wait is None else {"retry_after": f"{wait:.0f}"}
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConnectFailed) as refused:
         await read_answer(Response({"error": {"message": "hush"}}, status, **headers))
     assert (refused.value.status, refused.value.wait) == (status, wait)
     assert "hush" not in refused.value.reason
@@ -190,7 +190,7 @@ class Headers:
 )
 async def test_what_is_no_run_says_so_without_quoting(given: Any, retry: bool) -> None:
     """A broken answer may be better next time; a wrong type never."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ConnectFailed) as refused:
         await read_answer(given)
     assert refused.value.retry is retry
     assert "hush" not in refused.value.reason
@@ -210,6 +210,6 @@ async def test_a_run_without_id_or_status_is_kept_for_the_rejects() -> None:
 )
 async def test_what_is_no_utf_8_is_asked_for_again(given: bytes) -> None:
     """Also where the broken part would not be looked at: the pipeline would reject a run that seems to have ended."""
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ConnectFailed) as caught:
         await read_answer(given)
     assert caught.value.retry

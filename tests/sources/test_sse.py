@@ -31,7 +31,7 @@ from runstream.sources.reconnect import Reconnect
 from runstream.sources.sse import SseSource
 from runstream.stream.run_stream import RunStream
 from tests.support.http_peer import Answer, Exchange, Respond, block, http_serving, sse_process
-from tests.support.inlet import FakeInlet, eventually
+from tests.support.receiver import FakeReceiver, eventually
 
 FAST = Reconnect(initial=0.001, maximum=0.01, jitter=0.0, max_attempts=3)
 ONCE = "; the POST may have been carried out and is not sent again (resume= says how to go on)"
@@ -41,25 +41,25 @@ def options_of(options: dict[str, Any]) -> dict[str, Any]:
     return {"reconnect": FAST, "proxy": None, **options}
 
 
-async def read(url: str, inlet: FakeInlet | None = None, *, within: float = 10.0, **options: Any) -> FakeInlet:
+async def read(url: str, receiver: FakeReceiver | None = None, *, within: float = 10.0, **options: Any) -> FakeReceiver:
     """Read a URL to the source's end."""
-    inlet = inlet or FakeInlet()
+    receiver = receiver or FakeReceiver()
     async with asyncio.timeout(within):
-        await SseSource(url, **options_of(options)).run(inlet)
-    return inlet
+        await SseSource(url, **options_of(options)).run(receiver)
+    return receiver
 
 
-async def failure(url: str, inlet: FakeInlet | None = None, **options: Any) -> SourceFailed:
+async def failure(url: str, receiver: FakeReceiver | None = None, **options: Any) -> SourceFailed:
     """Read a URL, and return how it failed."""
     with pytest.raises(SourceFailed) as caught:
-        await read(url, inlet, **options)
+        await read(url, receiver, **options)
     return caught.value
 
 
 @asynccontextmanager
-async def reading(url: str, inlet: FakeInlet, **options: Any) -> AsyncIterator[asyncio.Task[None]]:
+async def reading(url: str, receiver: FakeReceiver, **options: Any) -> AsyncIterator[asyncio.Task[None]]:
     """Read a URL meanwhile."""
-    task = asyncio.create_task(SseSource(url, **options_of(options)).run(inlet))
+    task = asyncio.create_task(SseSource(url, **options_of(options)).run(receiver))
     try:
         yield task
     finally:
@@ -84,18 +84,18 @@ def saying(*pieces: str | bytes, framing: Any = "chunked", headers: dict[str, st
 async def test_events_come_in_as_they_were_sent(framing: str) -> None:
     before = time.time()
     pieces = (": hi\n\nevent: a\nid: 7\nda", b"ta: \xc3\xb6\n\n", "data: 1\ndata: 2\n\ndata: unfinished")
-    inlet = FakeInlet()
-    inlet.live = False
+    receiver = FakeReceiver()
+    receiver.live = False
     async with http_serving(saying(*pieces[:2], "data: 1\ndata: 2\n\n", framing=framing)) as peer:
-        await read(peer.url, inlet)
-    first, second = inlet.items
+        await read(peer.url, receiver)
+    first, second = receiver.items
     assert isinstance(first, RawEvent)
     assert isinstance(second, RawEvent)
     assert (first.event, first.data, first.id, first.last_id) == ("a", "ö".encode(), "7", "7")
     assert (second.event, second.data, second.id, second.last_id) == (None, b"1\n2", None, "7")
     assert first.at is not None
     assert before <= first.at <= time.time()
-    assert inlet.log == [("connected", 0)]
+    assert receiver.log == [("connected", 0)]
 
 
 async def test_the_request_is_that_of_an_event_stream() -> None:
@@ -159,26 +159,26 @@ async def test_a_url_without_a_path_and_with_a_fragment() -> None:
 
 @pytest.mark.parametrize(("coding", "wbits"), [("gzip", 31), ("deflate", 15)])
 async def test_compressed_events_come_in_as_they_are_sent(coding: str, wbits: int) -> None:
-    inlet = FakeInlet()
+    receiver = FakeReceiver()
 
     async def respond(exchange: Exchange, number: int) -> None:
         packer = zlib.compressobj(wbits=wbits)
         await exchange.start(headers={"Content-Encoding": coding})
         await exchange.send(packer.compress(block("one").encode()) + packer.flush(zlib.Z_SYNC_FLUSH))
-        await inlet.until(1, within=10)  # it is not held back until the end
+        await receiver.until(1, within=10)  # it is not held back until the end
         await exchange.send(packer.compress(block("two").encode()) + packer.flush())
 
     async with http_serving(respond) as peer:
-        await read(peer.url, inlet)
-    assert inlet.data == [b"one", b"two"]
+        await read(peer.url, receiver)
+    assert receiver.data == [b"one", b"two"]
 
 
 async def test_what_is_inflated_is_bounded_by_the_size_of_a_message() -> None:
     body = gzip.compress(block("x" * 50_000_000).encode() + block("after").encode())
     assert len(body) < 100_000
     async with http_serving(saying(body, headers={"Content-Encoding": "gzip"})) as peer:
-        inlet = await read(peer.url, max_message_bytes=1000)
-    huge, after = inlet.items
+        receiver = await read(peer.url, max_message_bytes=1000)
+    huge, after = receiver.items
     assert isinstance(huge, Oversized)
     assert (huge.size, huge.limit) == (50_000_006, 1000)
     assert isinstance(after, RawEvent)
@@ -196,21 +196,27 @@ async def test_broken_compression_is_a_loss() -> None:
 
 async def test_an_end_with_no_run_live_is_the_end() -> None:
     async with http_serving(saying(block("a"))) as peer:
-        inlet = await read(peer.url)
-    assert (inlet.data, inlet.connections, len(peer.requests)) == ([b"a"], 1, 1)
+        receiver = await read(peer.url)
+    assert (receiver.data, receiver.connections, len(peer.requests)) == ([b"a"], 1, 1)
 
 
 async def test_an_end_while_a_run_is_live_is_a_loss_and_is_resumed_by_the_last_id() -> None:
     async def respond(exchange: Exchange, number: int) -> None:
         await exchange.event(f"{number}", id=f"e{number}-ö")
-        inlet.live = number < 2
+        receiver.live = number < 2
 
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with http_serving(respond) as peer:
-        await read(peer.url, inlet)
-    assert inlet.data == [b"0", b"1", b"2"]
-    assert inlet.log == [("connected", 0), ("disconnected", 1), ("connected", 1), ("disconnected", 1), ("connected", 1)]
-    assert set(inlet.reasons) == {"the server ended the response"}
+        await read(peer.url, receiver)
+    assert receiver.data == [b"0", b"1", b"2"]
+    assert receiver.log == [
+        ("connected", 0),
+        ("disconnected", 1),
+        ("connected", 1),
+        ("disconnected", 1),
+        ("connected", 1),
+    ]
+    assert set(receiver.reasons) == {"the server ended the response"}
     assert [request.header("Last-Event-ID") for request in peer.requests] == [None, "e0-ö", "e1-ö"]
 
 
@@ -227,30 +233,30 @@ async def test_an_end_while_a_run_is_live_is_a_loss_and_is_resumed_by_the_last_i
 )
 async def test_which_id_is_sent_on_connecting_again(sent: str, last: str | None) -> None:
     async def respond(exchange: Exchange, number: int) -> None:
-        inlet.live = number < 1
+        receiver.live = number < 1
         if number == 0:
             await exchange.send(sent)
 
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with http_serving(respond) as peer:
-        await read(peer.url, inlet)
+        await read(peer.url, receiver)
     assert peer.requests[1].header("Last-Event-ID") == last
 
 
 async def test_an_id_stays_in_force_over_connections_that_give_none() -> None:
     async def respond(exchange: Exchange, number: int) -> None:
-        inlet.live = number < 2
+        receiver.live = number < 2
         if number == 0:
             await exchange.event("a", id="7")
         elif number == 1:
             await exchange.event("b")
 
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with http_serving(respond) as peer:
-        await read(peer.url, inlet, last_event_id="3")
+        await read(peer.url, receiver, last_event_id="3")
     assert [request.header("Last-Event-ID") for request in peer.requests] == ["3", "7", "7"]
-    assert isinstance(inlet.items[1], RawEvent)
-    assert inlet.items[1].last_id == "7"
+    assert isinstance(receiver.items[1], RawEvent)
+    assert receiver.items[1].last_id == "7"
 
 
 async def test_a_restarted_process_says_what_it_had_last() -> None:
@@ -262,7 +268,7 @@ async def test_a_restarted_process_says_what_it_had_last() -> None:
         return None
 
     async with http_serving(saying("data: 1\n\n")) as peer:
-        await read(peer.url, FakeInlet(last_id="e7"), resume=resume, reconnect=None)
+        await read(peer.url, FakeReceiver(last_id="e7"), resume=resume, reconnect=None)
     assert peer.requests[0].header("Last-Event-ID") == "e7"
     assert asked == [ResumeInfo(last_id="e7", attempt=0, reason="")]
 
@@ -275,9 +281,9 @@ async def test_a_response_that_breaks_off_is_a_loss_although_no_run_is_live() ->
             exchange.abort()
 
     async with http_serving(respond) as peer:
-        inlet = await read(peer.url)
-    assert inlet.data == [b"0", b"1"]
-    assert inlet.reasons == ["the connection broke off"]
+        receiver = await read(peer.url)
+    assert receiver.data == [b"0", b"1"]
+    assert receiver.reasons == ["the connection broke off"]
 
 
 async def test_a_chunked_body_without_its_end_is_a_loss() -> None:
@@ -288,9 +294,9 @@ async def test_a_chunked_body_without_its_end_is_a_loss() -> None:
             await asyncio.sleep(10)
 
     async with http_serving(respond) as peer:
-        inlet = await read(peer.url)
-    assert inlet.reasons == ["the connection broke off"]
-    assert inlet.data == [b"0", b"1"]
+        receiver = await read(peer.url)
+    assert receiver.reasons == ["the connection broke off"]
+    assert receiver.data == [b"0", b"1"]
 
 
 async def test_half_an_event_at_the_end_of_an_unframed_body_is_a_loss() -> None:
@@ -299,20 +305,20 @@ async def test_half_an_event_at_the_end_of_an_unframed_body_is_a_loss() -> None:
         await exchange.send(block("whole") + ("data: ha" if number == 0 else ""))
 
     async with http_serving(respond) as peer:
-        inlet = await read(peer.url)
-    assert inlet.reasons == ["the connection broke off within an event"]
-    assert inlet.data == [b"whole", b"whole"]
+        receiver = await read(peer.url)
+    assert receiver.reasons == ["the connection broke off within an event"]
+    assert receiver.data == [b"whole", b"whole"]
 
 
 async def test_204_is_the_end() -> None:
     async with http_serving(saying(block("a")), answers=[(204, {}, b"")]) as peer:
-        inlet = await read(peer.url)
-    assert (inlet.items, len(peer.requests)) == ([], 1)
+        receiver = await read(peer.url)
+    assert (receiver.items, len(peer.requests)) == ([], 1)
 
 
 async def test_204_while_a_run_is_live_stops_and_says_so() -> None:
     async with http_serving(saying(block("a")), answers=[None, (204, {}, b"")]) as peer:
-        failed = await failure(peer.url, FakeInlet(live=True))
+        failed = await failure(peer.url, FakeReceiver(live=True))
     assert failed.reason == "the server has nothing more to send (HTTP 204)"
     assert len(peer.requests) == 2
 
@@ -340,13 +346,13 @@ async def test_a_stalled_run_is_lost_and_asked_for_again() -> None:
         await exchange.event(f"{number}", id=f"{number}")
         if number == 0:
             await asyncio.sleep(60)
-        inlet.live = False
+        receiver.live = False
 
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with http_serving(respond) as peer:
-        await read(peer.url, inlet, read_timeout=0.1)
-    assert inlet.reasons == ["nothing came for 0.1 seconds"]
-    assert inlet.data == [b"0", b"1"]
+        await read(peer.url, receiver, read_timeout=0.1)
+    assert receiver.reasons == ["nothing came for 0.1 seconds"]
+    assert receiver.data == [b"0", b"1"]
 
 
 async def test_a_server_that_always_stalls_is_given_up() -> None:
@@ -355,7 +361,7 @@ async def test_a_server_that_always_stalls_is_given_up() -> None:
         await asyncio.sleep(60)
 
     async with http_serving(respond) as peer:
-        failed = await failure(peer.url, FakeInlet(live=True), read_timeout=0.05)
+        failed = await failure(peer.url, FakeReceiver(live=True), read_timeout=0.05)
     assert (failed.reason, failed.attempts, len(peer.requests)) == ("nothing came for 0.05 seconds", 3, 4)
 
 
@@ -364,9 +370,9 @@ async def test_a_quiet_stream_without_a_run_is_not_given_up() -> None:
         await exchange.start()
         await asyncio.sleep(60)
 
-    inlet = FakeInlet()
-    async with http_serving(respond) as peer, reading(peer.url, inlet, read_timeout=0.02) as task:
-        await eventually(lambda: inlet.connections >= 6, within=10)
+    receiver = FakeReceiver()
+    async with http_serving(respond) as peer, reading(peer.url, receiver, read_timeout=0.02) as task:
+        await eventually(lambda: receiver.connections >= 6, within=10)
         assert not task.done()
 
 
@@ -377,24 +383,24 @@ async def test_comments_are_life() -> None:
             await asyncio.sleep(0.05)
         await exchange.event("a")
 
-    inlet = FakeInlet(live=False)
+    receiver = FakeReceiver(live=False)
     async with http_serving(respond) as peer:
-        await read(peer.url, inlet, read_timeout=0.6)
-    assert (inlet.data, inlet.connections) == ([b"a"], 1)
+        await read(peer.url, receiver, read_timeout=0.6)
+    assert (receiver.data, receiver.connections) == ([b"a"], 1)
 
 
 async def test_a_slow_consumer_is_not_taken_for_a_silent_server() -> None:
-    inlet = FakeInlet()
+    receiver = FakeReceiver()
     many = [block("x" * 20_000)] * 500
-    async with http_serving(saying(*many)) as peer, reading(peer.url, inlet, read_timeout=0.3) as task:
-        await inlet.until(1, within=10)
-        inlet.gate.clear()
+    async with http_serving(saying(*many)) as peer, reading(peer.url, receiver, read_timeout=0.3) as task:
+        await receiver.until(1, within=10)
+        receiver.gate.clear()
         await asyncio.sleep(0.8)
-        inlet.gate.set()
+        receiver.gate.set()
         async with asyncio.timeout(20):
             await task
-    assert len(inlet.items) == 500
-    assert inlet.log == [("connected", 0)]
+    assert len(receiver.items) == 500
+    assert receiver.log == [("connected", 0)]
 
 
 # Connecting again
@@ -402,13 +408,13 @@ async def test_a_slow_consumer_is_not_taken_for_a_silent_server() -> None:
 
 async def test_the_servers_retry_is_the_delay() -> None:
     async def respond(exchange: Exchange, number: int) -> None:
-        inlet.live = number < 1
+        receiver.live = number < 1
         if number == 0:
             await exchange.send("retry: 200\n\n")
 
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with http_serving(respond) as peer:
-        await read(peer.url, inlet)
+        await read(peer.url, receiver)
     assert peer.times[1] - peer.times[0] >= 0.2
 
 
@@ -417,17 +423,17 @@ async def test_an_aged_connection_is_replaced_at_once() -> None:
         await exchange.event(f"{number}", id=f"{number}")
         await asyncio.sleep(60)
 
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     policy = Reconnect(initial=10, maximum=10, jitter=0.0, max_attempts=1, max_connection_age=0.05)
-    async with http_serving(respond) as peer, reading(peer.url, inlet, reconnect=policy):
-        await eventually(lambda: inlet.connections >= 4, within=10)
-    assert set(inlet.reasons) == {"the connection reached its age limit"}
+    async with http_serving(respond) as peer, reading(peer.url, receiver, reconnect=policy):
+        await eventually(lambda: receiver.connections >= 4, within=10)
+    assert set(receiver.reasons) == {"the connection reached its age limit"}
     assert peer.requests[3].header("Last-Event-ID") == "2"
 
 
 async def test_half_a_run_told_again_and_again_is_not_asked_for_without_end() -> None:
     async with http_serving(saying(block("created"), block("in progress"))) as peer:
-        failed = await failure(peer.url, FakeInlet(live=True))
+        failed = await failure(peer.url, FakeReceiver(live=True))
     assert failed.reason == "the server ended the response"
     assert len(peer.requests) == 4
 
@@ -441,11 +447,11 @@ async def test_how_to_resume_is_asked_with_what_is_known() -> None:
 
     async def respond(exchange: Exchange, number: int) -> None:
         await exchange.event(f"{number}", id=f"e{number}")
-        inlet.live = number < 2
+        receiver.live = number < 2
 
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with http_serving(respond) as peer:
-        await read(peer.url, inlet, resume=resume)
+        await read(peer.url, receiver, resume=resume)
     reason = "the server ended the response"
     assert asked == [ResumeInfo(last_id=f"e{n}", attempt=1, reason=reason) for n in (0, 1)]
     assert [request.path for request in peer.requests] == ["/", "/", "/again"]
@@ -486,7 +492,7 @@ POST_LOSSES = [
 @pytest.mark.parametrize(("respond", "reason"), POST_LOSSES)
 async def test_a_post_that_may_have_arrived_is_not_sent_again(respond: Respond, reason: str | None) -> None:
     async with http_serving(respond) as peer:
-        failed = await failure(peer.url, FakeInlet(live=True), method="POST", json={}, read_timeout=0.1)
+        failed = await failure(peer.url, FakeReceiver(live=True), method="POST", json={}, read_timeout=0.1)
     assert failed.reason.endswith(f"{reason or ''}{ONCE}")
     assert len(peer.requests) == 1
 
@@ -498,13 +504,13 @@ async def test_a_post_is_not_replaced_for_its_age() -> None:
         await exchange.event("a")
         await asyncio.sleep(0.3)
         await exchange.event("b")
-        inlet.live = False
+        receiver.live = False
 
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     policy = Reconnect(max_connection_age=0.05)
     async with http_serving(respond) as peer:
-        await read(peer.url, inlet, method="POST", reconnect=policy)
-    assert inlet.data == [b"a", b"b"]
+        await read(peer.url, receiver, method="POST", reconnect=policy)
+    assert receiver.data == [b"a", b"b"]
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
@@ -519,8 +525,8 @@ async def test_a_gateway_that_is_busy_does_not_say_that_nothing_was_done(status:
 @pytest.mark.parametrize("status", [408, 425, 429])
 async def test_a_post_that_was_turned_away_is_sent_again(status: int) -> None:
     async with http_serving(saying(block("a")), answers=[(status, {}, b"")]) as peer:
-        inlet = await read(peer.url, method="POST", json=[1])
-    assert inlet.data == [b"a"]
+        receiver = await read(peer.url, method="POST", json=[1])
+    assert receiver.data == [b"a"]
     assert [request.body for request in peer.requests] == [b"[1]", b"[1]"]
 
 
@@ -530,16 +536,18 @@ async def test_a_lost_post_goes_on_as_the_hook_says(respond: Respond, reason: st
         if number == 0:
             await respond(exchange, number)
         else:
-            inlet.live = False
+            receiver.live = False
             await exchange.event("b")
 
     def resume(info: ResumeInfo) -> Resume:
         return Resume(url=f"{peer.url}/runs/1/events")
 
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with http_serving(once) as peer:
-        await read(peer.url, inlet, method="POST", json={}, resume=resume, read_timeout=0.1, headers={"X-Team": "blue"})
-    assert inlet.data[-1:] == [b"b"]
+        await read(
+            peer.url, receiver, method="POST", json={}, resume=resume, read_timeout=0.1, headers={"X-Team": "blue"}
+        )
+    assert receiver.data[-1:] == [b"b"]
     first, second = peer.requests
     assert (first.method, second.method, second.path, second.body) == ("POST", "GET", "/runs/1/events", b"")
     assert (second.header("X-Team"), second.header("Content-Type")) == ("blue", None)
@@ -547,21 +555,21 @@ async def test_a_lost_post_goes_on_as_the_hook_says(respond: Respond, reason: st
 
 async def test_a_hook_that_does_not_know_ends_a_lost_post() -> None:
     async with http_serving(cut) as peer:
-        failed = await failure(peer.url, FakeInlet(live=True), method="POST", resume=lambda info: None)
+        failed = await failure(peer.url, FakeReceiver(live=True), method="POST", resume=lambda info: None)
     assert failed.reason == f"the connection broke off{ONCE}"
     assert len(peer.requests) == 1
 
 
 async def test_a_hook_may_ask_for_the_same_post_again() -> None:
     async def respond(exchange: Exchange, number: int) -> None:
-        inlet.live = number < 1
+        receiver.live = number < 1
         await exchange.event(f"{number}")
 
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     key = {"Idempotency-Key": "k1"}
     async with http_serving(respond) as peer:
         again = Resume(method="POST")
-        await read(peer.url, inlet, method="POST", json=[1], headers=key, resume=lambda info: again)
+        await read(peer.url, receiver, method="POST", json=[1], headers=key, resume=lambda info: again)
     assert [(r.method, r.body, r.header("Idempotency-Key")) for r in peer.requests] == [("POST", b"[1]", "k1")] * 2
 
 
@@ -569,16 +577,16 @@ async def test_a_post_that_could_not_connect_again_is_still_the_first(unused_tcp
     """The server was busy, then away, then back: the hook is not asked, for nothing was carried out."""
     port = unused_tcp_port
     asked: list[ResumeInfo] = []
-    inlet = FakeInlet()
+    receiver = FakeReceiver()
     policy = Reconnect(initial=0.05, maximum=0.05, jitter=0.0, max_attempts=200)
     async with http_serving(answers=[(429, {}, b"")], port=port) as peer:
         source = SseSource(peer.url, method="POST", proxy=None, reconnect=policy, resume=asked.append)
-        task = asyncio.create_task(source.run(inlet))
-        await eventually(lambda: bool(inlet.reasons), within=10)
-    await eventually(lambda: len(inlet.reasons) > 1, within=10)
+        task = asyncio.create_task(source.run(receiver))
+        await eventually(lambda: bool(receiver.reasons), within=10)
+    await eventually(lambda: len(receiver.reasons) > 1, within=10)
     async with http_serving(saying(block("a")), port=port), asyncio.timeout(10):
         await task
-    assert inlet.data == [b"a"]
+    assert receiver.data == [b"a"]
     assert asked == []
 
 
@@ -599,10 +607,10 @@ async def test_a_refusal_is_final_and_says_what_the_server_said(status: int, met
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 async def test_a_busy_server_is_tried_again_even_at_first(status: int) -> None:
     async with http_serving(saying(block("a")), answers=[(status, {}, b"busy"), (status, {}, b"busy")]) as peer:
-        inlet = await read(peer.url)
-    assert inlet.data == [b"a"]
-    assert inlet.log == [("disconnected", 1), ("disconnected", 2), ("connected", 2)]
-    assert inlet.reasons[0].endswith(": busy")
+        receiver = await read(peer.url)
+    assert receiver.data == [b"a"]
+    assert receiver.log == [("disconnected", 1), ("disconnected", 2), ("connected", 2)]
+    assert receiver.reasons[0].endswith(": busy")
 
 
 async def test_the_server_says_how_long_to_wait() -> None:
@@ -660,14 +668,14 @@ async def test_the_body_of_an_error_is_read_to_a_bound_only() -> None:
 
 async def test_credentials_that_expired_are_asked_for_once_more() -> None:
     tokens = iter(["first-token", "stale-token", "fresh-token"])
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
 
     async def respond(exchange: Exchange, number: int) -> None:
         await exchange.event(f"{number}")
-        inlet.live = number < 2
+        receiver.live = number < 2
 
     async with http_serving(respond, answers=[None, (401, {}, b""), None]) as peer:
-        await read(peer.url, inlet, auth=lambda: next(tokens))
+        await read(peer.url, receiver, auth=lambda: next(tokens))
     sent = [request.header("Authorization") for request in peer.requests]
     assert sent == ["Bearer first-token", "Bearer stale-token", "Bearer fresh-token"]
 
@@ -675,7 +683,7 @@ async def test_credentials_that_expired_are_asked_for_once_more() -> None:
 async def test_a_second_401_is_final_and_says_so() -> None:
     answers: list[Answer | None] = [None, (401, {}, b"expired"), (401, {}, b"expired")]
     async with http_serving(saying(block("a")), answers=answers) as peer:
-        failed = await failure(peer.url, FakeInlet(live=True), auth=lambda: "t0ken-value")
+        failed = await failure(peer.url, FakeReceiver(live=True), auth=lambda: "t0ken-value")
     assert failed.reason.endswith("401 Unauthorized: expired (credentials were asked for again)")
     assert len(peer.requests) == 3
 
@@ -725,7 +733,7 @@ async def test_a_hook_that_raises_ends_the_source_without_its_words(what: str) -
         raise RuntimeError("s3cret")
 
     async with http_serving(saying(block("a"))) as peer:
-        failed = await failure(peer.url, FakeInlet(live=True), **{what: hook})
+        failed = await failure(peer.url, FakeReceiver(live=True), **{what: hook})
     assert failed.reason == f"{what} raised RuntimeError"
     assert isinstance(failed.__cause__, RuntimeError)
 
@@ -783,55 +791,55 @@ async def flood(sent: list[int], exchange: Exchange) -> None:
 
 async def test_while_the_pipeline_is_held_the_sender_is_held_and_nothing_piles_up() -> None:
     sent = [0]
-    inlet = FakeInlet()
-    async with http_serving(lambda exchange, number: flood(sent, exchange)) as peer, reading(peer.url, inlet):
-        await inlet.until(10, within=10)
-        inlet.gate.clear()
+    receiver = FakeReceiver()
+    async with http_serving(lambda exchange, number: flood(sent, exchange)) as peer, reading(peer.url, receiver):
+        await receiver.until(10, within=10)
+        receiver.gate.clear()
         held = -1
         async with asyncio.timeout(20):
             while held != sent[0]:
                 held = sent[0]
                 await asyncio.sleep(0.3)
-        fed = len(inlet.items)
+        fed = len(receiver.items)
         assert held - fed < 2000  # what is on its way: both sides' socket buffers
         await asyncio.sleep(0.1)
         assert sent[0] == held  # the sender's `drain` waits
-        assert len(inlet.items) == fed
-        inlet.gate.set()
-        await inlet.until(held + 10, within=10)  # and goes on, with nothing lost
+        assert len(receiver.items) == fed
+        receiver.gate.set()
+        await receiver.until(held + 10, within=10)  # and goes on, with nothing lost
 
 
 async def test_a_piece_with_thousands_of_events_is_held_in_the_midst() -> None:
     """A few kilobytes on the wire may hold more events than a bounded buffer takes."""
 
     def hold(item: RawItem) -> None:
-        if len(inlet.items) == 1000:
-            inlet.gate.clear()
+        if len(receiver.items) == 1000:
+            receiver.gate.clear()
 
-    inlet = FakeInlet(on_feed=hold)
+    receiver = FakeReceiver(on_feed=hold)
     body = gzip.compress(block("x").encode() * 20_000)
     async with (
         http_serving(saying(body, headers={"Content-Encoding": "gzip"})) as peer,
-        reading(peer.url, inlet) as task,
+        reading(peer.url, receiver) as task,
     ):
-        await inlet.until(1000, within=10)
+        await receiver.until(1000, within=10)
         await asyncio.sleep(0.2)
-        assert len(inlet.items) < 1100
-        inlet.gate.set()
+        assert len(receiver.items) < 1100
+        receiver.gate.set()
         async with asyncio.timeout(20):
             await task
-    assert len(inlet.items) == 20_000
+    assert len(receiver.items) == 20_000
 
 
 @pytest.mark.parametrize("held", [False, True])
 async def test_cancelling_closes_the_connection_soon(held: bool) -> None:
     sent = [0]
-    inlet = FakeInlet()
+    receiver = FakeReceiver()
     async with http_serving(lambda exchange, number: flood(sent, exchange)) as peer:
-        async with reading(peer.url, inlet) as task:
-            await inlet.until(10, within=10)
+        async with reading(peer.url, receiver) as task:
+            await receiver.until(10, within=10)
             if held:
-                inlet.gate.clear()
+                receiver.gate.clear()
                 await asyncio.sleep(0.2)
             task.cancel()
             await asyncio.wait({task}, timeout=10)
@@ -840,9 +848,9 @@ async def test_cancelling_closes_the_connection_soon(held: bool) -> None:
 
 
 async def test_cancelling_while_nothing_comes_closes_the_connection() -> None:
-    inlet = FakeInlet()
+    receiver = FakeReceiver()
     async with http_serving(no_answer_in_time) as peer:
-        async with reading(peer.url, inlet) as task:
+        async with reading(peer.url, receiver) as task:
             await eventually(lambda: peer.open == 1, within=10)
             task.cancel()
             await asyncio.wait({task}, timeout=10)
@@ -856,7 +864,7 @@ async def test_what_a_subscriber_raises_comes_through_and_closes_the_connection(
 
     async with http_serving(lambda exchange, number: flood([0], exchange)) as peer:
         with pytest.raises(TimeoutError, match="the subscriber's own"):
-            await read(peer.url, FakeInlet(on_feed=raises))
+            await read(peer.url, FakeReceiver(on_feed=raises))
         await eventually(lambda: not peer.open, within=10)
 
 
@@ -866,7 +874,7 @@ async def test_what_a_subscriber_raises_comes_through_and_closes_the_connection(
 @pytest.mark.parametrize("library", [httpx2, httpx])
 async def test_a_ready_client_is_used_and_left_open(library: Any) -> None:
     async with http_serving(cut) as peer, library.AsyncClient(headers={"X-Mine": "yes"}, trust_env=False) as client:
-        failed = await failure(peer.url, FakeInlet(live=True), client=client)
+        failed = await failure(peer.url, FakeReceiver(live=True), client=client)
         assert not client.is_closed
     assert failed.reason == "the connection broke off"
     assert [request.header("X-Mine") for request in peer.requests] == ["yes"] * 4
@@ -964,10 +972,10 @@ async def test_no_secret_is_in_any_reason_name_or_log(caplog: pytest.LogCaptureF
             url = peer.url.replace("http://", "http://alice-user:p4ssw0rd@") + "/runs?token=qu3ry-value"
             options = options_of({"auth": "t0ken-value", "headers": {"X-Key": "h3ader-value"}})
             source = SseSource(url, **options)
-            inlet = FakeInlet(live=True)
+            receiver = FakeReceiver(live=True)
             with pytest.raises(SourceFailed) as failed:
-                await source.run(inlet)
-            seen += [source.name, repr(source), failed.value.reason, repr(failed.value), *inlet.reasons]
+                await source.run(receiver)
+            seen += [source.name, repr(source), failed.value.reason, repr(failed.value), *receiver.reasons]
     seen += [
         record.getMessage()
         for record in caplog.records

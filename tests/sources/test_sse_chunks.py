@@ -21,16 +21,16 @@ from runstream.sources.base import Source
 from runstream.sources.sse_chunks import SseChunks
 from runstream.stream.run_stream import RunStream
 from tests.support.http_peer import Exchange, http_serving
-from tests.support.inlet import FakeInlet
+from tests.support.receiver import FakeReceiver
 
 BODY = demo.load("text.sse")
 
 
-async def read(chunks: Any, **options: Any) -> FakeInlet:
-    inlet = FakeInlet()
+async def read(chunks: Any, **options: Any) -> FakeReceiver:
+    receiver = FakeReceiver()
     async with asyncio.timeout(10):
-        await SseChunks(chunks, **options).run(inlet)
-    return inlet
+        await SseChunks(chunks, **options).run(receiver)
+    return receiver
 
 
 async def later(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -43,10 +43,10 @@ async def later(*chunks: bytes) -> AsyncIterator[bytes]:
 def test_however_it_is_cut_the_same_comes_in(cuts: list[int]) -> None:
     places = sorted({0, *cuts, len(BODY)})
     pieces = [BODY[start:end] for start, end in itertools.pairwise(places)]
-    inlet = asyncio.run(read(pieces))
+    receiver = asyncio.run(read(pieces))
     whole = [item for item in read_recording(BODY) if isinstance(item, RawEvent)]
-    assert [(item.event, item.data) for item in inlet.items] == [(item.event, item.data) for item in whole]  # type: ignore[union-attr]
-    assert inlet.log == [("connected", 0)]
+    assert [(item.event, item.data) for item in receiver.items] == [(item.event, item.data) for item in whole]  # type: ignore[union-attr]
+    assert receiver.log == [("connected", 0)]
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_however_it_is_cut_the_same_comes_in(cuts: list[int]) -> None:
     ],
 )
 async def test_whatever_gives_bytes_will_do(chunks: Any) -> None:
-    inlet = await read(chunks)
-    assert inlet.data == [b"a", b"b"]
-    assert all(isinstance(item, RawEvent) and item.at is not None for item in inlet.items)
+    receiver = await read(chunks)
+    assert receiver.data == [b"a", b"b"]
+    assert all(isinstance(item, RawEvent) and item.at is not None for item in receiver.items)
 
 
 async def test_a_stream_reader_of_asyncio() -> None:
@@ -97,8 +97,10 @@ async def test_half_an_event_at_the_end_is_none() -> None:
 
 
 async def test_what_is_too_large_is_said_and_the_rest_is_read() -> None:
-    inlet = await read([b"data: " + b"x" * 100 + b"\n\n", b"data: a\n\n", b"data: " + b"y" * 100], max_message_bytes=50)
-    assert [type(item) for item in inlet.items] == [Oversized, RawEvent, Oversized]
+    receiver = await read(
+        [b"data: " + b"x" * 100 + b"\n\n", b"data: a\n\n", b"data: " + b"y" * 100], max_message_bytes=50
+    )
+    assert [type(item) for item in receiver.items] == [Oversized, RawEvent, Oversized]
 
 
 @pytest.mark.parametrize("chunks", [b"data: a\n\n", "data: a\n\n", 7, None])

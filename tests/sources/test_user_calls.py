@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from runstream.errors import SourceFailed
-from runstream.sources.http_errors import Refused
-from runstream.sources.user_calls import Caller, trouble
+from runstream.sources.http_errors import ConnectFailed
+from runstream.sources.user_calls import UserCallback, trouble
 
 BOUND = 10.0
 
@@ -28,7 +28,7 @@ async def test_a_plain_function_runs_in_a_thread_with_the_context() -> None:
         thread = threading.current_thread()
         return argument, tag.get(), thread.daemon, thread is threading.main_thread()
 
-    call = asyncio.ensure_future(Caller(slow, "test")(7, within=BOUND))
+    call = asyncio.ensure_future(UserCallback(slow, "test")(7, within=BOUND))
     await asyncio.sleep(0)  # the loop is free to say so
     go.set()
     assert await call == (7, "here", True, False)
@@ -50,7 +50,7 @@ async def test_async_functions_and_awaitables_run_in_the_loop() -> None:
         return retrieve()
 
     for fn in (retrieve, Callable(), gives_an_awaitable):
-        assert await Caller(fn, "test")(within=BOUND) == main
+        assert await UserCallback(fn, "test")(within=BOUND) == main
 
 
 async def test_a_call_left_behind_is_waited_for_and_not_doubled() -> None:
@@ -63,7 +63,7 @@ async def test_a_call_left_behind_is_waited_for_and_not_doubled() -> None:
         go.wait(BOUND)
         return len(calls)
 
-    caller = Caller(slow, "test")
+    caller = UserCallback(slow, "test")
     for _ in range(3):
         with pytest.raises(TimeoutError):
             await caller(within=0.01)
@@ -83,9 +83,9 @@ async def test_an_async_call_that_takes_too_long_is_cancelled() -> None:
             cancelled.set()
 
     with pytest.raises(TimeoutError):
-        await Caller(slow, "test")(within=0.01)
+        await UserCallback(slow, "test")(within=0.01)
     assert cancelled.is_set()
-    call = asyncio.ensure_future(Caller(slow, "test")())
+    call = asyncio.ensure_future(UserCallback(slow, "test")())
     cancelled.clear()
     await asyncio.sleep(0.01)
     call.cancel()
@@ -104,7 +104,7 @@ async def test_a_cancelled_caller_leaves_its_thread_in_peace() -> None:
         ended.set()
         raise ValueError("nobody asked")
 
-    call = asyncio.ensure_future(Caller(slow, "test")())
+    call = asyncio.ensure_future(UserCallback(slow, "test")())
     await asyncio.sleep(0.01)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -120,7 +120,7 @@ def test_a_stuck_thread_does_not_hold_the_loop_s_end() -> None:
 
     async def main() -> None:
         with pytest.raises(TimeoutError):
-            await Caller(go.wait, "test")(within=0.01)
+            await UserCallback(go.wait, "test")(within=0.01)
 
     began = time.monotonic()
     asyncio.run(main())
@@ -136,7 +136,7 @@ async def test_what_would_end_the_loop_ends_only_the_call(error: BaseException) 
         raise error
 
     with pytest.raises(RuntimeError):
-        await Caller(stop, "test")(within=BOUND)
+        await UserCallback(stop, "test")(within=BOUND)
 
 
 async def test_a_call_cancelled_by_others_is_an_error_not_a_cancellation() -> None:
@@ -146,7 +146,7 @@ async def test_a_call_cancelled_by_others_is_an_error_not_a_cancellation() -> No
         raise asyncio.CancelledError
 
     with pytest.raises(ConnectionError):
-        await Caller(cancelled, "test")(within=BOUND)
+        await UserCallback(cancelled, "test")(within=BOUND)
 
 
 class Failure(Exception):
@@ -184,8 +184,8 @@ class Answered:
         (TypeError("hush"), None, False, None),
         (KeyError("hush"), None, False, None),
         (NameError("hush"), None, False, None),
-        (Refused("hush", status=502, wait=4), 502, True, 4),
-        (Refused("hush", status=404), 404, False, None),
+        (ConnectFailed("hush", status=502, wait=4), 502, True, 4),
+        (ConnectFailed("hush", status=404), 404, False, None),
     ],
     ids=repr,
 )

@@ -19,33 +19,33 @@ from runstream.sources.base import Source
 from runstream.sources.connection_loop import Resume, ResumeInfo
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.websocket import WebSocketSource
-from tests.support.inlet import FakeInlet, eventually
 from tests.support.peers import raw_peer, serving
+from tests.support.receiver import FakeReceiver, eventually
 
 Answers = list[tuple[int, dict[str, str], bytes] | None]
 
 FAST = Reconnect(initial=0.001, maximum=0.01, jitter=0.0, max_attempts=3)
 
 
-async def read(url: str, inlet: FakeInlet | None = None, *, within: float = 3.0, **options: Any) -> FakeInlet:
+async def read(url: str, receiver: FakeReceiver | None = None, *, within: float = 3.0, **options: Any) -> FakeReceiver:
     """Read a URL to the source's end."""
-    inlet = inlet or FakeInlet()
+    receiver = receiver or FakeReceiver()
     async with asyncio.timeout(within):
-        await WebSocketSource(url, **{"reconnect": FAST, **options}).run(inlet)
-    return inlet
+        await WebSocketSource(url, **{"reconnect": FAST, **options}).run(receiver)
+    return receiver
 
 
-async def failure(url: str, inlet: FakeInlet | None = None, **options: Any) -> SourceFailed:
+async def failure(url: str, receiver: FakeReceiver | None = None, **options: Any) -> SourceFailed:
     """Read a URL, and return how it failed."""
     with pytest.raises(SourceFailed) as caught:
-        await read(url, inlet, **options)
+        await read(url, receiver, **options)
     return caught.value
 
 
 @asynccontextmanager
-async def reading(url: str, inlet: FakeInlet, **options: Any) -> AsyncIterator[asyncio.Task[None]]:
+async def reading(url: str, receiver: FakeReceiver, **options: Any) -> AsyncIterator[asyncio.Task[None]]:
     """Read a URL meanwhile."""
-    task = asyncio.create_task(WebSocketSource(url, **{"reconnect": FAST, **options}).run(inlet))
+    task = asyncio.create_task(WebSocketSource(url, **{"reconnect": FAST, **options}).run(receiver))
     try:
         yield task
     finally:
@@ -69,10 +69,10 @@ def saying(*messages: str | bytes, code: int = 1000, reason: str = "") -> Callab
 async def test_text_and_binary_messages_come_in_as_they_were_sent() -> None:
     before = time.time()
     async with serving(saying('{"event":"ö"}', b'{"event":"\xc3\xb6"}', b"\xff\x00", "")) as peer:
-        inlet = await read(peer.url)
-    assert inlet.data == ['{"event":"ö"}'.encode(), b'{"event":"\xc3\xb6"}', b"\xff\x00", b""]
-    assert inlet.log == [("connected", 0)]
-    for item in inlet.items:
+        receiver = await read(peer.url)
+    assert receiver.data == ['{"event":"ö"}'.encode(), b'{"event":"\xc3\xb6"}', b"\xff\x00", b""]
+    assert receiver.log == [("connected", 0)]
+    for item in receiver.items:
         assert isinstance(item, RawEvent)
         assert (item.event, item.id, item.last_id, item.line) == (None, None, None, 0)
         assert item.at is not None
@@ -192,12 +192,12 @@ async def test_a_message_beyond_the_limit_ends_the_source_and_is_not_read_into_m
         await connection.wait_closed()
         closed.append(connection.close_code)
 
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with serving(handler) as peer:
-        failed = await failure(peer.url, inlet, max_message_bytes=1000)
+        failed = await failure(peer.url, receiver, max_message_bytes=1000)
         await asyncio.sleep(0.02)
     assert failed.reason == "a message is larger than max_message_bytes (1000)"
-    assert inlet.data == [b"small"]
+    assert receiver.data == [b"small"]
     assert len(peer.requests) == 1  # connecting again would bring the same message
 
 
@@ -227,11 +227,11 @@ async def test_a_synchronous_consumer_that_is_slow_slows_the_sender() -> None:
 
     def slow(item: RawItem) -> None:
         time.sleep(0.002)
-        lag.append(sent[0] - len(inlet.items))
+        lag.append(sent[0] - len(receiver.items))
 
-    inlet = FakeInlet(on_feed=slow)
-    async with serving(await _flood(sent)) as peer, reading(peer.url, inlet):
-        await inlet.until(100)
+    receiver = FakeReceiver(on_feed=slow)
+    async with serving(await _flood(sent)) as peer, reading(peer.url, receiver):
+        await receiver.until(100)
     # What is on its way: both sides' socket buffers, 32 KiB before the sender waits, one read, the queue.
     assert max(lag) < 1500
     assert max(lag[50:]) < max(lag[:50]) + 500
@@ -239,21 +239,21 @@ async def test_a_synchronous_consumer_that_is_slow_slows_the_sender() -> None:
 
 async def test_while_the_pipeline_is_held_the_sender_is_held_and_nothing_piles_up() -> None:
     sent = [0]
-    inlet = FakeInlet()
-    async with serving(await _flood(sent)) as peer, reading(peer.url, inlet):
-        await inlet.until(10)
-        inlet.gate.clear()
+    receiver = FakeReceiver()
+    async with serving(await _flood(sent)) as peer, reading(peer.url, receiver):
+        await receiver.until(10)
+        receiver.gate.clear()
         held = -1
         async with asyncio.timeout(2):
             while held != sent[0]:
                 held = sent[0]
                 await asyncio.sleep(0.1)
-        fed = len(inlet.items)
+        fed = len(receiver.items)
         await asyncio.sleep(0.1)
         assert sent[0] == held  # the sender's `send` blocks
-        assert len(inlet.items) <= fed + 1
-        inlet.gate.set()
-        await inlet.until(held + 10)  # and goes on, with nothing lost
+        assert len(receiver.items) <= fed + 1
+        receiver.gate.set()
+        await receiver.until(held + 10)  # and goes on, with nothing lost
 
 
 # Ends and losses
@@ -262,8 +262,8 @@ async def test_while_the_pipeline_is_held_the_sender_is_held_and_nothing_piles_u
 @pytest.mark.parametrize("code", [1000, 1001])
 async def test_a_normal_close_with_no_run_live_is_the_end(code: int) -> None:
     async with serving(saying("a", code=code)) as peer:
-        inlet = await read(peer.url)
-    assert (inlet.data, inlet.connections, len(peer.requests)) == ([b"a"], 1, 1)
+        receiver = await read(peer.url)
+    assert (receiver.data, receiver.connections, len(peer.requests)) == ([b"a"], 1, 1)
 
 
 async def test_a_close_frame_without_a_code_is_normal() -> None:
@@ -277,19 +277,19 @@ async def test_a_close_frame_without_a_code_is_normal() -> None:
 
 @pytest.mark.parametrize("code", [1000, 1001])
 async def test_a_normal_close_while_a_run_is_live_is_a_loss(code: int) -> None:
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
 
     async def handler(connection: ServerConnection, number: int) -> None:
         await connection.send(f"{number}")
-        inlet.live = number < 1
+        receiver.live = number < 1
         await asyncio.sleep(0.01)
         await connection.close(code)
 
     async with serving(handler) as peer:
-        await read(peer.url, inlet)
-    assert inlet.data == [b"0", b"1"]
-    assert inlet.log == [("connected", 0), ("disconnected", 1), ("connected", 1)]
-    assert inlet.reasons == [f"the server closed the connection with code {code}"]
+        await read(peer.url, receiver)
+    assert receiver.data == [b"0", b"1"]
+    assert receiver.log == [("connected", 0), ("disconnected", 1), ("connected", 1)]
+    assert receiver.reasons == [f"the server closed the connection with code {code}"]
 
 
 @pytest.mark.parametrize("live", [True, False])
@@ -297,20 +297,20 @@ async def test_a_normal_close_while_a_run_is_live_is_a_loss(code: int) -> None:
 async def test_any_other_close_is_a_loss(code: int, live: bool) -> None:
     async def handler(connection: ServerConnection, number: int) -> None:
         await connection.send(f"{number}")
-        inlet.live = live and number < 1
+        receiver.live = live and number < 1
         await connection.close(1000 if number else code, "" if number else "back soon\nforged")
 
-    inlet = FakeInlet(live=live)
+    receiver = FakeReceiver(live=live)
     async with serving(handler) as peer:
-        await read(peer.url, inlet)
-    assert inlet.data == [b"0", b"1"]
-    assert inlet.reasons == [f"the server closed the connection with code {code}: back soon forged"]
+        await read(peer.url, receiver)
+    assert receiver.data == [b"0", b"1"]
+    assert receiver.reasons == [f"the server closed the connection with code {code}: back soon forged"]
 
 
 @pytest.mark.parametrize("code", [1002, 1003, 1007, 1008, 1009])
 async def test_a_server_that_wants_nothing_of_what_we_send_is_not_asked_again(code: int) -> None:
     async with serving(saying(code=code, reason="no such run")) as peer:
-        failed = await failure(peer.url, FakeInlet(live=True))
+        failed = await failure(peer.url, FakeReceiver(live=True))
     assert failed.reason == f"the server closed the connection with code {code}: no such run"
     assert len(peer.requests) == 1
 
@@ -323,9 +323,9 @@ async def test_a_connection_that_breaks_off_is_a_loss() -> None:
             connection.transport.abort()
 
     async with serving(handler) as peer:
-        inlet = await read(peer.url)
-    assert inlet.data == [b"0", b"1"]
-    assert inlet.reasons == ["the connection broke off"]
+        receiver = await read(peer.url)
+    assert receiver.data == [b"0", b"1"]
+    assert receiver.reasons == ["the connection broke off"]
 
 
 @pytest.mark.parametrize(
@@ -340,10 +340,10 @@ async def test_half_a_message_and_garbage_are_losses_and_no_messages(bytes_sent:
         writer.write(bytes_sent)
         await writer.drain()
 
-    inlet = FakeInlet()
+    receiver = FakeReceiver()
     async with raw_peer(bad) as url:
-        failed = await failure(url, inlet)
-    assert (failed.reason, failed.attempts, inlet.items) == (reason, 3, [])
+        failed = await failure(url, receiver)
+    assert (failed.reason, failed.attempts, receiver.items) == (reason, 3, [])
 
 
 async def test_a_peer_that_falls_silent_is_found_out() -> None:
@@ -351,26 +351,26 @@ async def test_a_peer_that_falls_silent_is_found_out() -> None:
         writer.write(b"\x81\x01a")
         await asyncio.sleep(2)
 
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with raw_peer(stalls) as url:
-        failed = await failure(url, inlet, reconnect=None, ping_interval=0.05, ping_timeout=0.05, close_timeout=0.05)
-    assert inlet.data == [b"a"]
+        failed = await failure(url, receiver, reconnect=None, ping_interval=0.05, ping_timeout=0.05, close_timeout=0.05)
+    assert receiver.data == [b"a"]
     assert failed.reason == "the server did not answer a ping for 0.05 seconds"
 
 
 async def test_a_slow_consumer_is_not_taken_for_a_silent_peer() -> None:
     """While reading is held no pong is seen; that is our doing, not the peer's."""
     sent = [0]
-    inlet = FakeInlet()
+    receiver = FakeReceiver()
     options = {"ping_interval": 0.03, "ping_timeout": 0.03, "close_timeout": 0.05}
-    async with serving(await _flood(sent)) as peer, reading(peer.url, inlet, **options):
-        await inlet.until(10)
-        inlet.gate.clear()
+    async with serving(await _flood(sent)) as peer, reading(peer.url, receiver, **options):
+        await receiver.until(10)
+        receiver.gate.clear()
         await asyncio.sleep(0.4)
-        count = len(inlet.items)
-        inlet.gate.set()
-        await inlet.until(count + 1000)
-    assert inlet.log == [("connected", 0)]
+        count = len(receiver.items)
+        receiver.gate.set()
+        await receiver.until(count + 1000)
+    assert receiver.log == [("connected", 0)]
 
 
 # Connecting again
@@ -378,42 +378,42 @@ async def test_a_slow_consumer_is_not_taken_for_a_silent_peer() -> None:
 
 async def test_a_server_that_accepts_and_closes_causes_no_storm() -> None:
     policy = Reconnect(initial=0.02, maximum=1.0, jitter=0.0, max_attempts=4)
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with serving(saying()) as peer:
-        failed = await failure(peer.url, inlet, reconnect=policy)
+        failed = await failure(peer.url, receiver, reconnect=policy)
     pauses = [b - a for a, b in zip(peer.times, peer.times[1:], strict=False)]
     assert len(pauses) == 4
     assert all(pause >= least for pause, least in zip(pauses, (0.02, 0.04, 0.08, 0.16), strict=True))
     assert failed.attempts == 4
-    assert inlet.log == [("connected", 0), *((w, n) for n in range(1, 5) for w in ("disconnected", "connected"))]
+    assert receiver.log == [("connected", 0), *((w, n) for n in range(1, 5) for w in ("disconnected", "connected"))]
 
 
 async def test_a_message_starts_the_count_anew() -> None:
     async def handler(connection: ServerConnection, number: int) -> None:
         if number % 3 == 2:
             await connection.send(f"{number}")
-        inlet.live = number < 11
+        receiver.live = number < 11
         await connection.close(1000 if number == 11 else 1011)
 
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with serving(handler) as peer:
-        await read(peer.url, inlet)
-    assert inlet.data == [b"2", b"5", b"8", b"11"]
-    assert max(attempt for _, attempt in inlet.log) == 3
+        await read(peer.url, receiver)
+    assert receiver.data == [b"2", b"5", b"8", b"11"]
+    assert max(attempt for _, attempt in receiver.log) == 3
 
 
 async def test_half_a_run_told_again_and_again_is_not_asked_for_without_end() -> None:
     """A replay that comes no further is no progress, although it is made of messages."""
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with serving(saying("created", "in progress")) as peer:
-        failed = await failure(peer.url, inlet)
+        failed = await failure(peer.url, receiver)
     assert failed.reason == "the server closed the connection with code 1000"
     assert len(peer.requests) == 4
 
 
 async def test_without_a_policy_a_loss_is_final() -> None:
     async with serving(saying("a")) as peer:
-        failed = await failure(peer.url, FakeInlet(live=True), reconnect=None)
+        failed = await failure(peer.url, FakeReceiver(live=True), reconnect=None)
     assert (failed.attempts, len(peer.requests)) == (0, 1)
 
 
@@ -430,7 +430,7 @@ async def test_a_restarted_process_says_what_it_had_last() -> None:
         got.append(await connection.recv())
 
     async with serving(handler) as peer:
-        await read(peer.url, FakeInlet(last_id="e7"), resume=resume, first_messages=lambda last: [f"start {last}"])
+        await read(peer.url, FakeReceiver(last_id="e7"), resume=resume, first_messages=lambda last: [f"start {last}"])
     assert asked == [ResumeInfo(last_id="e7", attempt=0, reason="")]
     assert got == ["start e7"]
     assert [request.path for request in peer.requests] == ["/again"]
@@ -449,14 +449,14 @@ async def test_how_to_resume_is_asked_with_what_is_known() -> None:
     async def handler(connection: ServerConnection, number: int) -> None:
         got.append(await connection.recv())
         await connection.send(f"{number}")
-        inlet.live = number < 2
-        inlet.last_id = "e7" if number else None
+        receiver.live = number < 2
+        receiver.last_id = "e7" if number else None
         await asyncio.sleep(0.01)
         await connection.close(1000 if number == 2 else 1012)
 
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with serving(handler) as peer:
-        await read(peer.url, inlet, resume=resume, first_messages=lambda last: [f"start {last}"])
+        await read(peer.url, receiver, resume=resume, first_messages=lambda last: [f"start {last}"])
     assert asked == [
         ResumeInfo(last_id=None, attempt=1, reason="the server closed the connection with code 1012"),
         ResumeInfo(last_id="e7", attempt=1, reason="the server closed the connection with code 1012"),
@@ -474,12 +474,12 @@ async def test_an_aged_connection_is_replaced_at_once_and_loses_nothing() -> Non
             await asyncio.sleep(0.001)
 
     sent: list[bytes] = []
-    inlet = FakeInlet()
+    receiver = FakeReceiver()
     policy = Reconnect(initial=10, maximum=10, jitter=0.0, max_attempts=0 + 1, max_connection_age=0.1)
-    async with serving(handler) as peer, reading(peer.url, inlet, reconnect=policy):
-        await eventually(lambda: inlet.connections >= 4)
-        mine = set(inlet.data)
-    assert set(inlet.reasons) == {"the connection reached its age limit"}
+    async with serving(handler) as peer, reading(peer.url, receiver, reconnect=policy):
+        await eventually(lambda: receiver.connections >= 4)
+        mine = set(receiver.data)
+    assert set(receiver.reasons) == {"the connection reached its age limit"}
     assert {data for data in sent if data.startswith((b"0/", b"1/", b"2/"))} <= mine
 
 
@@ -487,10 +487,10 @@ async def test_a_quiet_connection_is_replaced_at_its_age_for_ever() -> None:
     async def quiet(connection: ServerConnection, number: int) -> None:
         await connection.wait_closed()
 
-    inlet = FakeInlet()
+    receiver = FakeReceiver()
     policy = Reconnect(max_attempts=1, max_connection_age=0.02)
-    async with serving(quiet) as peer, reading(peer.url, inlet, reconnect=policy) as task:
-        await eventually(lambda: inlet.connections >= 6)
+    async with serving(quiet) as peer, reading(peer.url, receiver, reconnect=policy) as task:
+        await eventually(lambda: receiver.connections >= 6)
         assert not task.done()
         assert len(peer.requests) >= 6
 
@@ -502,14 +502,14 @@ async def test_first_messages_and_credentials_are_asked_for_on_each_connect() ->
     async def handler(connection: ServerConnection, number: int) -> None:
         got.append(await connection.recv())
         await connection.send(f"{number}")
-        inlet.last_id = f"e{number}"
-        inlet.live = number < 2
+        receiver.last_id = f"e{number}"
+        receiver.live = number < 2
         await asyncio.sleep(0.01)
         await connection.close(1000 if number == 2 else 1012)
 
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with serving(handler) as peer:
-        await read(peer.url, inlet, first_messages=from_id_later, auth=lambda: next(tokens))
+        await read(peer.url, receiver, first_messages=from_id_later, auth=lambda: next(tokens))
     assert got == ["from None", "from e0", "from e1"]
     assert [request.headers["Authorization"] for request in peer.requests] == [
         "Bearer token-1",
@@ -531,16 +531,16 @@ async def test_a_server_that_goes_away_for_good_is_given_up() -> None:
         await gone.wait()
         connection.transport.abort()
 
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with serving(handler) as peer:
-        task = asyncio.create_task(failure(peer.url, inlet, within=5.0))
-        await inlet.until(1)
+        task = asyncio.create_task(failure(peer.url, receiver, within=5.0))
+        await receiver.until(1)
         gone.set()
     failed = await task
     assert failed.reason.startswith("Could not connect to ")
     assert failed.attempts == 3
-    assert inlet.data == [b"a"]
-    assert [attempt for what, attempt in inlet.log if what == "disconnected"] == [1, 2, 3]
+    assert receiver.data == [b"a"]
+    assert [attempt for what, attempt in receiver.log if what == "disconnected"] == [1, 2, 3]
 
 
 # Refusals
@@ -559,10 +559,10 @@ async def test_a_refusal_is_final_and_says_what_the_server_said(status: int) -> 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 async def test_a_busy_server_is_tried_again_even_at_first(status: int) -> None:
     async with serving(saying("a"), answers=[(status, {}, b"busy"), (status, {}, b"busy")]) as peer:
-        inlet = await read(peer.url)
-    assert inlet.data == [b"a"]
-    assert inlet.log == [("disconnected", 1), ("disconnected", 2), ("connected", 2)]
-    assert inlet.reasons[0].endswith(": busy")
+        receiver = await read(peer.url)
+    assert receiver.data == [b"a"]
+    assert receiver.log == [("disconnected", 1), ("disconnected", 2), ("connected", 2)]
+    assert receiver.reasons[0].endswith(": busy")
 
 
 async def test_a_busy_server_is_given_up_in_the_end() -> None:
@@ -583,18 +583,18 @@ async def test_credentials_that_expired_are_asked_for_once_more() -> None:
     tokens = iter(["first-token", "stale-token", "fresh-token"])
     answers: Answers = [None, (401, {}, b""), None]
     async with serving(saying("a", code=1011), answers=answers) as peer:
-        inlet = FakeInlet()
-        async with reading(peer.url, inlet, auth=lambda: next(tokens)):
-            await inlet.until(2)
+        receiver = FakeReceiver()
+        async with reading(peer.url, receiver, auth=lambda: next(tokens)):
+            await receiver.until(2)
     sent = [request.headers["Authorization"] for request in peer.requests[:3]]
     assert sent == ["Bearer first-token", "Bearer stale-token", "Bearer fresh-token"]
 
 
 async def test_a_second_401_is_final_and_says_so() -> None:
     answers: Answers = [None, (401, {}, b"expired"), (401, {}, b"expired")]
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with serving(saying("a", code=1011), answers=answers) as peer:
-        failed = await failure(peer.url, inlet, auth=lambda: "t0ken-value")
+        failed = await failure(peer.url, receiver, auth=lambda: "t0ken-value")
     assert failed.reason.endswith("401 Unauthorized: expired (credentials were asked for again)")
     assert len(peer.requests) == 3
 
@@ -603,7 +603,7 @@ async def test_a_second_401_is_final_and_says_so() -> None:
 async def test_a_401_is_final_where_there_is_nobody_to_ask_or_never_was_success(auth: Any, first: bool) -> None:
     answers: Answers = [None, (401, {}, b"")] if first else [(401, {}, b"")]
     async with serving(saying("a", code=1011), answers=answers) as peer:
-        failed = await failure(peer.url, FakeInlet(live=True), auth=auth)
+        failed = await failure(peer.url, FakeReceiver(live=True), auth=auth)
     assert "HTTP 401" in failed.reason
     assert len(peer.requests) == len(answers)
 
@@ -647,12 +647,12 @@ async def test_what_is_no_websocket_url_is_refused_without_showing_it(url: str) 
 @pytest.mark.parametrize("held", [False, True])
 async def test_cancelling_closes_the_socket_soon(held: bool) -> None:
     sent = [0]
-    inlet = FakeInlet()
+    receiver = FakeReceiver()
     async with serving(await _flood(sent)) as peer:
-        async with reading(peer.url, inlet) as task:
-            await inlet.until(10)
+        async with reading(peer.url, receiver) as task:
+            await receiver.until(10)
             if held:
-                inlet.gate.clear()
+                receiver.gate.clear()
                 await asyncio.sleep(0.2)
             began = time.monotonic()
             task.cancel()
@@ -667,9 +667,9 @@ async def test_cancelling_does_not_wait_for_a_peer_that_is_gone() -> None:
         writer.write(b"\x81\x01a")
         await asyncio.sleep(1.5)
 
-    inlet = FakeInlet()
-    async with raw_peer(stalls) as url, reading(url, inlet, close_timeout=0.1) as task:
-        await inlet.until(1)
+    receiver = FakeReceiver()
+    async with raw_peer(stalls) as url, reading(url, receiver, close_timeout=0.1) as task:
+        await receiver.until(1)
         began = time.monotonic()
         task.cancel()
         await asyncio.wait({task}, timeout=2)
@@ -678,10 +678,10 @@ async def test_cancelling_does_not_wait_for_a_peer_that_is_gone() -> None:
 
 
 async def test_cancelling_while_it_waits_to_connect_again_is_heeded() -> None:
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     slow = Reconnect(initial=60, maximum=60, jitter=0.0)
-    async with serving(saying("a")) as peer, reading(peer.url, inlet, reconnect=slow) as task:
-        await eventually(lambda: bool(inlet.reasons))
+    async with serving(saying("a")) as peer, reading(peer.url, receiver, reconnect=slow) as task:
+        await eventually(lambda: bool(receiver.reasons))
         task.cancel()
         await asyncio.wait({task}, timeout=1)
         assert task.cancelled()
@@ -693,12 +693,12 @@ async def test_what_a_subscriber_raises_comes_through_and_closes_the_socket() ->
 
     async with serving(await _flood([0])) as peer:
         with pytest.raises(TimeoutError, match="the subscriber's own"):
-            await read(peer.url, FakeInlet(on_feed=raises))
+            await read(peer.url, FakeReceiver(on_feed=raises))
         await eventually(lambda: not peer.open)
 
 
 async def test_what_is_raised_at_the_connection_closes_the_socket_too() -> None:
-    class Raises(FakeInlet):
+    class Raises(FakeReceiver):
         def connected(self, attempt: int = 0) -> None:
             raise LookupError("the subscriber's own")
 
@@ -732,10 +732,10 @@ async def test_no_secret_is_in_any_reason_name_or_log(caplog: pytest.LogCaptureF
         async with serving(handler, answers=answers, logger=logger) as peer:
             url = peer.url.replace("ws://", "ws://alice-user:p4ssw0rd@") + "/runs?token=qu3ry-value"
             source = WebSocketSource(url, auth="t0ken-value", headers={"X-Key": "h3ader-value"}, reconnect=FAST)
-            inlet = FakeInlet(live=True)
+            receiver = FakeReceiver(live=True)
             with pytest.raises(SourceFailed) as failed:
-                await source.run(inlet)
-            seen += [source.name, repr(source), failed.value.reason, repr(failed.value), *inlet.reasons]
+                await source.run(receiver)
+            seen += [source.name, repr(source), failed.value.reason, repr(failed.value), *receiver.reasons]
     seen += [record.getMessage() for record in caplog.records]
     assert len(seen) > 10
     assert not [text for text in seen for secret in secrets if secret in text]

@@ -18,8 +18,8 @@ from runstream.sources.adapters import IterableSource
 from runstream.sources.websocket_batches import BatchConnection
 from runstream.sources.websocket_connection import close_socket, open_socket
 from runstream.testing import Conversation, script
-from tests.support.inlet import FakeInlet, eventually
 from tests.support.peers import raw_peer, serving
+from tests.support.receiver import FakeReceiver, eventually
 
 CLOSE = Frame(Opcode.CLOSE, (1000).to_bytes(2, "big"))
 Told = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -245,12 +245,12 @@ async def test_a_source_reads_no_more_than_a_slow_consumer_takes() -> None:
 
     def slow(item: RawItem) -> None:
         time.sleep(0.0005)
-        lag.append(sent - len(inlet.items))
+        lag.append(sent - len(receiver.items))
 
-    inlet = FakeInlet(on_feed=slow)
+    receiver = FakeReceiver(on_feed=slow)
     async with asyncio.timeout(60), serving(handler) as peer:
-        await WebSocketSource(peer.url, proxy=None).run(inlet)
-    assert [int(data.split()[0]) for data in inlet.data] == list(range(1500))
+        await WebSocketSource(peer.url, proxy=None).run(receiver)
+    assert [int(data.split()[0]) for data in receiver.data] == list(range(1500))
     assert max(lag) < 1400  # both sides' socket buffers, and what may wait here
 
 

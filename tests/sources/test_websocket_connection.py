@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from runstream.sources.http_errors import Refused
+from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.websocket_connection import _KNOWS_PROXY, open_socket
 
 SECRET = "s3cretpw"
 
 
-async def refusal(url: str, headers: dict[str, str] | None = None, **options: Any) -> Refused:
+async def refusal(url: str, headers: dict[str, str] | None = None, **options: Any) -> ConnectFailed:
     """How opening is refused."""
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ConnectFailed) as caught:
         await open_socket(url, headers or {}, {"open_timeout": 2, "proxy": None, **options}, ())
     return caught.value
 

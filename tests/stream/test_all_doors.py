@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from runstream import RunSignal, RunState, RunStream, Signal, fold, handles, log_signals
 from runstream.stream.consumers import StreamIterator
-from tests.support.inlet import eventually
+from tests.support.receiver import eventually
 from tests.support.talking import TEXT, conversation, one_by_one, shown
 
 RAWS = conversation().raw_events(interleaved=True)

@@ -226,9 +226,9 @@ from runstream.testing import script
 
 class Silent:
     name = "silent"
-    async def run(self, inlet):
+    async def run(self, receiver):
         for raw in script("run_1").start().raw_events():
-            inlet.feed(raw)
+            receiver.feed(raw)
         try:
             await asyncio.Event().wait()
         finally:

@@ -11,7 +11,7 @@ from reactivex import operators as ops
 from reactivex.testing import ReactiveTest, TestScheduler
 from structlog.testing import capture_logs
 
-from runstream.stream.channel import Hub
+from runstream.stream.channel import Channel
 from runstream.stream.subscriber_set import Subscriber
 
 
@@ -21,7 +21,7 @@ class Value:
         self.scope = ""
 
 
-def listen(hub: Hub[Any]) -> list[Any]:
+def listen(hub: Channel[Any]) -> list[Any]:
     """Everything that an observer of the hub is told."""
     seen: list[Any] = []
     hub.observable.subscribe(seen.append, seen.append, lambda: seen.append("end"))
@@ -33,7 +33,7 @@ def divides(_: object) -> None:
 
 
 def test_every_observer_gets_every_value_in_order() -> None:
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
     first, second = listen(hub), listen(hub)
     for number in range(3):
         hub.push(number)
@@ -42,7 +42,7 @@ def test_every_observer_gets_every_value_in_order() -> None:
 
 
 def test_a_raising_observer_is_logged_and_counted_and_the_others_get_every_value() -> None:
-    hub: Hub[Value] = Hub("runs")
+    hub: Channel[Value] = Channel("runs")
     before = listen(hub)
 
     def fails(value: Value) -> None:
@@ -65,7 +65,7 @@ def test_a_raising_observer_is_logged_and_counted_and_the_others_get_every_value
 
 
 def test_an_operator_that_raises_is_isolated_too() -> None:
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
     hub.observable.pipe(ops.do_action(divides)).subscribe()
     seen = listen(hub)
     with capture_logs():
@@ -75,7 +75,7 @@ def test_an_operator_that_raises_is_isolated_too() -> None:
 
 
 def test_in_mode_raise_the_pusher_gets_the_exception_after_everyone_had_the_value() -> None:
-    hub: Hub[int] = Hub("numbers", on_subscriber_error="raise")
+    hub: Channel[int] = Channel("numbers", on_subscriber_error="raise")
     hub.observable.subscribe(divides)
     seen = listen(hub)
     with pytest.raises(ZeroDivisionError):
@@ -84,7 +84,7 @@ def test_in_mode_raise_the_pusher_gets_the_exception_after_everyone_had_the_valu
 
 
 def test_in_mode_raise_the_exception_of_a_single_observer_reaches_the_pusher_too() -> None:
-    hub: Hub[int] = Hub("numbers", on_subscriber_error="raise")
+    hub: Channel[int] = Channel("numbers", on_subscriber_error="raise")
     seen: list[int] = []
 
     def fails(value: int) -> None:
@@ -102,11 +102,11 @@ def test_in_mode_raise_the_exception_of_a_single_observer_reaches_the_pusher_too
 
 def test_an_unknown_mode_is_refused() -> None:
     with pytest.raises(ValueError, match="log"):
-        Hub("numbers", on_subscriber_error="ignore")  # type: ignore[arg-type]
+        Channel("numbers", on_subscriber_error="ignore")  # type: ignore[arg-type]
 
 
 def test_disposal_inside_on_next_is_honoured_at_once() -> None:
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
     victim: list[int] = []
     subscriptions: list[Any] = []
 
@@ -123,7 +123,7 @@ def test_disposal_inside_on_next_is_honoured_at_once() -> None:
 
 
 def test_a_direct_subscriber_disposed_by_another_gets_nothing_more() -> None:
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
     victim: list[int] = []
     subscriptions: list[Any] = []
     hub.connect(Subscriber(lambda _: subscriptions[0].dispose()))
@@ -135,7 +135,7 @@ def test_a_direct_subscriber_disposed_by_another_gets_nothing_more() -> None:
 @pytest.mark.parametrize("others", [0, 1, 2])
 def test_a_way_in_that_was_kept_leads_to_whoever_listens_now(others: int) -> None:
     """There are shorter ones for a single observer, and for some."""
-    hub: Hub[Any] = Hub("values")
+    hub: Channel[Any] = Channel("values")
     seen: list[int] = []
     ways = [hub.push]
     leaving = [hub.observable.subscribe(seen.append)]
@@ -164,7 +164,7 @@ def test_a_way_in_that_was_kept_leads_to_whoever_listens_now(others: int) -> Non
 @pytest.mark.parametrize("others", [0, 1])
 def test_progress_is_given_to_those_who_want_it(wanting: int, others: int) -> None:
     """In its place among all the rest, what is pushed from inside too."""
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
     ends: list[int] = []
     seen: list[list[int]] = [[] for _ in range(wanting)]
 
@@ -185,7 +185,7 @@ def test_progress_is_given_to_those_who_want_it(wanting: int, others: int) -> No
 
 
 def test_progress_that_nobody_wants_is_given_to_nobody_who_would_mind() -> None:
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
     calls: list[int] = []
     leaving = hub.connect(Subscriber(calls.append))
     hub.connect(Subscriber(lambda _: calls.append(0), progress=False))
@@ -197,7 +197,7 @@ def test_progress_that_nobody_wants_is_given_to_nobody_who_would_mind() -> None:
 
 
 def test_take_ends_its_own_subscription() -> None:
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
     seen: list[int] = []
     hub.observable.pipe(ops.take(2)).subscribe(seen.append)
     for number in range(5):
@@ -207,7 +207,7 @@ def test_take_ends_its_own_subscription() -> None:
 
 
 def test_pushing_from_inside_a_callback_keeps_everyones_order() -> None:
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
     hub.observable.subscribe(lambda value: hub.push(value + 1) if value < 3 else None)
     seen = listen(hub)
     hub.push(0)
@@ -215,7 +215,7 @@ def test_pushing_from_inside_a_callback_keeps_everyones_order() -> None:
 
 
 def test_ending_from_inside_a_callback_lets_everyone_have_the_value_first() -> None:
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
 
     def ends(value: int) -> None:
         hub.push(value + 1)
@@ -229,7 +229,7 @@ def test_ending_from_inside_a_callback_lets_everyone_have_the_value_first() -> N
 
 
 def test_subscribing_inside_on_next_begins_with_the_next_value() -> None:
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
     late: list[int] = []
 
     def subscribes(_: int) -> None:
@@ -242,7 +242,7 @@ def test_subscribing_inside_on_next_begins_with_the_next_value() -> None:
 
 
 def test_nothing_follows_the_end() -> None:
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
     seen = listen(hub)
     hub.complete()
     hub.push(1)
@@ -252,13 +252,13 @@ def test_nothing_follows_the_end() -> None:
 
 
 def test_a_late_observer_gets_the_end_at_once() -> None:
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
     hub.complete()
     assert listen(hub) == ["end"]
 
 
 def test_a_late_observer_gets_the_error_at_once() -> None:
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
     error = ValueError()
     early = listen(hub)
     hub.error(error)
@@ -266,7 +266,7 @@ def test_a_late_observer_gets_the_error_at_once() -> None:
 
 
 def test_an_observer_without_on_error_is_no_failure() -> None:
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
     hub.observable.subscribe(lambda _: None)
     with capture_logs() as logs:
         hub.error(ValueError())
@@ -276,7 +276,7 @@ def test_an_observer_without_on_error_is_no_failure() -> None:
 
 def test_the_grammar_holds_against_rxs_own_observer() -> None:
     scheduler = TestScheduler()
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
     observer: Any = scheduler.create_observer()
     hub.observable.subscribe(observer)
     hub.push(1)
@@ -286,7 +286,7 @@ def test_the_grammar_holds_against_rxs_own_observer() -> None:
 
 
 def test_replay_comes_first_also_after_the_end() -> None:
-    hub: Hub[int] = Hub("numbers", replay=lambda _: [7, 8])
+    hub: Channel[int] = Channel("numbers", replay=lambda _: [7, 8])
     seen = listen(hub)
     hub.push(9)
     hub.complete()
@@ -295,7 +295,7 @@ def test_replay_comes_first_also_after_the_end() -> None:
 
 
 def test_pushing_during_replay_keeps_the_order() -> None:
-    hub: Hub[int] = Hub("numbers", replay=lambda _: [1, 2])
+    hub: Channel[int] = Channel("numbers", replay=lambda _: [1, 2])
     seen: list[int] = []
 
     def on_next(value: int) -> None:
@@ -309,7 +309,7 @@ def test_pushing_during_replay_keeps_the_order() -> None:
 
 def test_what_is_pushed_while_a_run_that_is_over_is_replayed_comes_before_what_follows() -> None:
     over = ("", "run_1")
-    hub: Hub[int] = Hub("test", replay=lambda run: [0] if run == over else [], over=lambda run: run == over)
+    hub: Channel[int] = Channel("test", replay=lambda run: [0] if run == over else [], over=lambda run: run == over)
     seen = listen(hub)
     hub.of_run(over).subscribe(lambda value: hub.push(1), on_completed=lambda: hub.push(2))
     assert seen == [1, 2]
@@ -318,7 +318,7 @@ def test_what_is_pushed_while_a_run_that_is_over_is_replayed_comes_before_what_f
 
 
 def test_an_observer_disposed_by_the_replay_is_not_added() -> None:
-    hub: Hub[int] = Hub("numbers", replay=lambda _: [1, 2])
+    hub: Channel[int] = Channel("numbers", replay=lambda _: [1, 2])
     seen: list[int] = []
     hub.observable.pipe(ops.take(1)).subscribe(seen.append)
     hub.push(3)
@@ -328,7 +328,7 @@ def test_an_observer_disposed_by_the_replay_is_not_added() -> None:
 
 def test_changes_of_the_number_of_observers_are_told() -> None:
     counts: list[int] = []
-    hub: Hub[int] = Hub("numbers", on_change=lambda: counts.append(len(hub)))
+    hub: Channel[int] = Channel("numbers", on_change=lambda: counts.append(len(hub)))
     one = hub.observable.subscribe(lambda _: None)
     two = hub.observable.subscribe(lambda _: None)
     one.dispose()
@@ -338,7 +338,7 @@ def test_changes_of_the_number_of_observers_are_told() -> None:
 
 
 def test_a_coroutine_function_is_refused_by_the_rx_door() -> None:
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
 
     async def handler(_: int) -> None: ...
 
@@ -348,7 +348,7 @@ def test_a_coroutine_function_is_refused_by_the_rx_door() -> None:
 
 def test_a_subscriber_that_blocks_is_logged_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runstream.stream.channel.SLOW_SECONDS", 0.02)
-    hub: Hub[Value] = Hub("runs")
+    hub: Channel[Value] = Channel("runs")
 
     def quick(_: Value) -> None: ...
 
@@ -365,7 +365,7 @@ def test_a_subscriber_that_blocks_is_logged_by_name(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_keyboard_interrupt_passes_and_leaves_the_hub_usable() -> None:
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
     seen = listen(hub)
 
     def interrupts(value: int) -> None:
@@ -382,7 +382,7 @@ def test_a_keyboard_interrupt_passes_and_leaves_the_hub_usable() -> None:
 @pytest.mark.parametrize("others", [0, 1])
 def test_an_interrupted_observer_gets_the_next_value(others: int) -> None:
     """Alone, it has a way of its own."""
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
     seen: list[int] = []
 
     def interrupts(value: int) -> None:
@@ -401,7 +401,7 @@ def test_an_interrupted_observer_gets_the_next_value(others: int) -> None:
 
 
 def test_an_end_that_is_interrupted_is_an_end() -> None:
-    hub: Hub[int] = Hub("numbers")
+    hub: Channel[int] = Channel("numbers")
     seen: list[int] = []
 
     def interrupts() -> None:
@@ -418,7 +418,7 @@ def test_an_end_that_is_interrupted_is_an_end() -> None:
 def test_whoever_blocks_is_named_each_time_and_nobody_else(others: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once or again, alone or among others; who took what was pushed from inside is told apart."""
     monkeypatch.setattr("runstream.stream.channel.SLOW_SECONDS", 0.02)
-    hub: Hub[Value] = Hub("runs")
+    hub: Channel[Value] = Channel("runs")
 
     def blocks(value: Value) -> None:
         if value.run_id == "first":
@@ -438,8 +438,8 @@ def test_whoever_blocks_is_named_each_time_and_nobody_else(others: int, monkeypa
 
 
 def test_merging_hubs_with_rx_completes_when_all_do() -> None:
-    left: Hub[int] = Hub("left")
-    right: Hub[int] = Hub("right")
+    left: Channel[int] = Channel("left")
+    right: Channel[int] = Channel("right")
     seen: list[Any] = []
     reactivex.merge(left.observable, right.observable).subscribe(seen.append, on_completed=lambda: seen.append("end"))
     left.push(1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reactivex import operators as ops
 from structlog.testing import capture_logs
 
-from runstream.stream.channel import Hub, RunKey
+from runstream.stream.channel import Channel, RunKey
 from runstream.stream.subscriber_set import Subscriber
 
 RUNS: tuple[RunKey, ...] = (("", "a"), ("x", "a"), ("", "b"))
@@ -103,7 +103,7 @@ class Real:
     """A hub, by the same names."""
 
     def __init__(self) -> None:
-        self.hub: Hub[Value] = Hub("values")
+        self.hub: Channel[Value] = Channel("values")
         self.pushes = [self.hub.push]
         self.complete = self.hub.complete
         self.complete_run = self.hub.complete_run

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from runstream.errors import SlowConsumer
 from runstream.model.signals import ArgumentsDelta, Signal, SourceEnded, TextDelta
 from runstream.stream.buffers import Gate, LatestBuffer
-from runstream.stream.consumers import Holds, StreamIterator, Worker
-from runstream.stream.error_reports import Failures
+from runstream.stream.consumers import KeepAlive, StreamIterator, Worker
+from runstream.stream.error_reports import ErrorReports
 from runstream.stream.queue_buffer import MAX_JOINED, QueueBuffer
 
 
@@ -234,8 +234,8 @@ async def test_several_sources_wait_at_one_gate() -> None:
 # workers
 
 
-def worker(call: Any, failures: Failures | None = None, size: int = 100, holds: Any = None) -> Worker[Any]:
-    return Worker(call, QueueBuffer(size), failures or Failures(), channel="signals", name="handler", holds=holds)
+def worker(call: Any, failures: ErrorReports | None = None, size: int = 100, holds: Any = None) -> Worker[Any]:
+    return Worker(call, QueueBuffer(size), failures or ErrorReports(), channel="signals", name="handler", holds=holds)
 
 
 async def test_calls_are_made_one_at_a_time_and_in_order() -> None:
@@ -265,7 +265,7 @@ async def test_a_call_that_raises_is_logged_with_its_run_and_the_next_follows() 
         seen.append(item.offset)
         raise LookupError("a secret text")
 
-    failures = Failures()
+    failures = ErrorReports()
     one = worker(call, failures)
     one.put(text(0, "a"))
     one.put(text(7, "b"))
@@ -344,7 +344,7 @@ async def test_a_worker_cancelled_before_its_first_step_releases_its_holds() -> 
 
     async def call(item: int) -> None: ...
 
-    one = worker(call, holds=Holds(lambda _: True, lambda: change(1), lambda: change(-1)))
+    one = worker(call, holds=KeepAlive(lambda _: True, lambda: change(1), lambda: change(-1)))
     one.put(1)
     one.put(2)
     assert held == 2
@@ -365,7 +365,7 @@ async def test_holds_last_until_the_call_has_returned() -> None:
         assert held == 1
         await asyncio.sleep(0)
 
-    one = worker(call, holds=Holds(lambda item: item == 1, lambda: change(1), lambda: change(-1)))
+    one = worker(call, holds=KeepAlive(lambda item: item == 1, lambda: change(1), lambda: change(-1)))
     one.put(1)
     one.put(2)
     await asyncio.sleep(0)
@@ -413,7 +413,7 @@ async def test_an_iterators_hold_ends_with_the_step_after() -> None:
         nonlocal held
         held += by
 
-    holds: Holds[int] = Holds(lambda _: True, lambda: change(1), lambda: change(-1), timeout=5.0)
+    holds: KeepAlive[int] = KeepAlive(lambda _: True, lambda: change(1), lambda: change(-1), timeout=5.0)
     buffer: QueueBuffer[int] = QueueBuffer(10)
     one = iterator(buffer, [], holds)
     for number in range(2):
@@ -434,7 +434,7 @@ async def test_an_iterator_that_nobody_reads_holds_only_for_a_while() -> None:
         nonlocal held
         held += by
 
-    holds: Holds[int] = Holds(lambda _: True, lambda: change(1), lambda: change(-1), timeout=0.02)
+    holds: KeepAlive[int] = KeepAlive(lambda _: True, lambda: change(1), lambda: change(-1), timeout=0.02)
     holds.add(1)
     assert held == 1
     await asyncio.sleep(0.05)

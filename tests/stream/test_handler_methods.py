@@ -21,7 +21,7 @@ from runstream import (
     handles,
 )
 from runstream.testing import Conversation, script
-from tests.support.inlet import eventually
+from tests.support.receiver import eventually
 
 
 class Base:

@@ -9,10 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from runstream.errors import SourceFailed
-from runstream.sources.base import Inlet
+from runstream.sources.base import Receiver
 from runstream.stream.run_stream import RunStream
 from runstream.testing import script
-from tests.support.inlet import eventually
+from tests.support.receiver import eventually
 
 
 class Counted:
@@ -28,20 +28,20 @@ class Counted:
         self.go = asyncio.Event()
         self.fails = fails
 
-    async def run(self, inlet: Inlet) -> None:
+    async def run(self, receiver: Receiver) -> None:
         Counted.reading += 1
         Counted.most = max(Counted.most, Counted.reading)
         Counted.begun.append(self.name)
         try:
-            inlet.connected()
+            receiver.connected()
             raws = script(self.run_id).start().say("Hi.").end().raw_events()
             for raw in raws[:3]:
-                inlet.feed(raw)
+                receiver.feed(raw)
             await self.go.wait()
             if self.fails:
                 raise SourceFailed("lost")
             for raw in raws[3:]:
-                inlet.feed(raw)
+                receiver.feed(raw)
         finally:
             Counted.reading -= 1
 

@@ -32,12 +32,12 @@ from runstream import (
     record,
 )
 from runstream.model.raw import RawEvent
-from runstream.sources.base import Inlet
+from runstream.sources.base import Receiver
 from runstream.sources.poll_answers import read_answer
 from runstream.stream.repairs import usable
 from runstream.testing import Script, scripts
-from tests.support.inlet import eventually
 from tests.support.peers import serving
+from tests.support.receiver import eventually
 from tests.support.run_api import HttpAnswer, run_api
 from tests.support.wire import Json, dumps, message_delta, message_object, run_object, text_part
 
@@ -72,15 +72,15 @@ class Line:
         self.stays = stays
         self.told = asyncio.Event()
 
-    async def run(self, inlet: Inlet) -> None:
-        inlet.connected()
+    async def run(self, receiver: Receiver) -> None:
+        receiver.connected()
         for step in self.steps:
             if isinstance(step, RawEvent):
-                inlet.feed(step)
-                await inlet.ready()
+                receiver.feed(step)
+                await receiver.ready()
             elif isinstance(step, str):
-                inlet.disconnected("lost", 1)
-                inlet.connected(1)
+                receiver.disconnected("lost", 1)
+                receiver.connected(1)
             else:
                 await step()
         self.told.set()

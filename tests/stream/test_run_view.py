@@ -28,7 +28,7 @@ from runstream import (
 )
 from runstream.stream.waiting import Result, When
 from runstream.testing import Conversation, script
-from tests.support.inlet import eventually
+from tests.support.receiver import eventually
 
 ENDED = ("completed", "failed", "cancelled", "expired", "incomplete")
 
@@ -51,12 +51,12 @@ class Stays:
     def end(self) -> None:
         self.queue.put_nowait(None)
 
-    async def run(self, inlet: Any) -> None:
-        inlet.connected()
+    async def run(self, receiver: Any) -> None:
+        receiver.connected()
         while (raws := await self.queue.get()) is not None:
             for raw in raws:
-                inlet.feed(raw)
-            await inlet.ready()
+                receiver.feed(raw)
+            await receiver.ready()
 
 
 def listen(observable: Any) -> list[Any]:

@@ -29,14 +29,14 @@ from runstream.model.signals import (
     SourceSignal,
     TextDelta,
 )
-from runstream.sources.base import Inlet
+from runstream.sources.base import Receiver
 from runstream.sources.poll import PollSource
 from runstream.store.base import StateStore, StoredRun, StoredSource
 from runstream.store.memory import MemoryStore
 from runstream.store.sqlite import SqliteStore
 from runstream.stream.run_stream import RunStream
 from runstream.testing import Script, events_of
-from tests.support.inlet import eventually
+from tests.support.receiver import eventually
 
 
 class Server:
@@ -51,14 +51,14 @@ class Server:
         self._stays = stays
         self._resumes = resumes
 
-    async def run(self, inlet: Inlet) -> None:
-        last = inlet.last_id if self._resumes else None
-        inlet.connected()
+    async def run(self, receiver: Receiver) -> None:
+        last = receiver.last_id if self._resumes else None
+        receiver.connected()
         start = [raw.id for raw in self.raws].index(last) + 1 if last is not None else 0
         for raw in self.raws[start:]:
-            inlet.feed(raw)
+            receiver.feed(raw)
             self.fed += 1
-            await inlet.ready()
+            await receiver.ready()
             await asyncio.sleep(0)
         if self._stays:
             await asyncio.Event().wait()
@@ -429,12 +429,12 @@ async def test_text_that_nobody_heard_is_partial(resumes: bool) -> None:
     seen: list[frozenset[str]] = []
 
     class FromNow(Server):
-        async def run(self, inlet: Inlet) -> None:
+        async def run(self, receiver: Receiver) -> None:
             if resumes:
-                assert inlet.last_id == HELLO[text].id
-            inlet.connected()
+                assert receiver.last_id == HELLO[text].id
+            receiver.connected()
             for raw in self.raws:
-                inlet.feed(raw)
+                receiver.feed(raw)
 
     async with asyncio.timeout(10), RunStream(FromNow(HELLO[text + 1 :]), store=store) as stream:
         stream.runs.subscribe(lambda state: seen.append(state.partial))
@@ -458,11 +458,11 @@ async def test_a_server_that_is_asked_must_show_that_it_resumes(ids: str, skip: 
     seen: list[frozenset[str]] = []
 
     class Asked(Server):
-        async def run(self, inlet: Inlet) -> None:
-            asked.append(inlet.last_id)
-            inlet.connected()
+        async def run(self, receiver: Receiver) -> None:
+            asked.append(receiver.last_id)
+            receiver.connected()
             for raw in self.raws:
-                inlet.feed(raw)
+                receiver.feed(raw)
 
     async with asyncio.timeout(10), RunStream(Asked(raws[start + 1 + skip :]), store=store) as stream:
         stream.runs.subscribe(lambda state: seen.append(state.partial))
@@ -488,9 +488,9 @@ async def test_a_poll_beside_a_source_that_resumes_raises_no_doubt() -> None:
         return {"id": "run_1", "object": "thread.run", "status": "in_progress"}
 
     class Later(Server):
-        async def run(self, inlet: Inlet) -> None:
+        async def run(self, receiver: Receiver) -> None:
             await polled.wait()
-            await super().run(inlet)
+            await super().run(receiver)
 
     poll = PollSource(retrieve, interval=0.001)
     async with asyncio.timeout(10), RunStream(Later(HELLO), poll, store=store) as stream:
@@ -523,9 +523,9 @@ async def test_runs_that_were_taken_up_before_their_source_are_its_own() -> None
     live: list[bool] = []
 
     class Gone(Server):
-        async def run(self, inlet: Inlet) -> None:
-            inlet.connected()
-            live.append(inlet.live)
+        async def run(self, receiver: Receiver) -> None:
+            receiver.connected()
+            live.append(receiver.live)
 
     seen: list[Signal] = []
     async with asyncio.timeout(10), RunStream(store=store) as stream:

@@ -32,7 +32,7 @@ from runstream.model.signals import (
     SourceError,
     TextDelta,
 )
-from runstream.sources.base import Inlet
+from runstream.sources.base import Receiver
 from runstream.stream.run_stream import RunStream
 from tests.support.story import RunStory
 from tests.support.wire import Event, envelope
@@ -57,13 +57,13 @@ class Told:
         self.more = asyncio.Event()
         self.closed = False
 
-    async def run(self, inlet: Inlet) -> None:
-        inlet.connected()
+    async def run(self, receiver: Receiver) -> None:
+        receiver.connected()
         try:
             for item in self.items:
-                inlet.feed(item)
+                receiver.feed(item)
                 self.fed += 1
-                await inlet.ready()
+                await receiver.ready()
             if self.stays:
                 await self.more.wait()
             if self.error is not None:
@@ -375,8 +375,8 @@ async def test_a_source_that_is_no_coroutine_fails_alone() -> None:
     class Wrong:
         name = "wrong"
 
-        def run(self, inlet: Inlet) -> None:
-            inlet.connected()
+        def run(self, receiver: Receiver) -> None:
+            receiver.connected()
 
     with capture_logs() as logs:
         async with RunStream(Wrong(), Told(completed())) as stream:  # type: ignore[arg-type]
@@ -403,12 +403,12 @@ async def test_a_subscriber_that_blocks_is_logged(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_feeding_from_inside_a_callback_waits_for_its_turn() -> None:
-    inlets: list[Inlet] = []
+    receivers: list[Receiver] = []
 
     class Kept(Told):
-        async def run(self, inlet: Inlet) -> None:
-            inlets.append(inlet)
-            await super().run(inlet)
+        async def run(self, receiver: Receiver) -> None:
+            receivers.append(receiver)
+            await super().run(receiver)
 
     other = [raw(event) for event in completed("b")]
     async with RunStream(Kept(completed("a"))) as stream:
@@ -418,7 +418,7 @@ async def test_feeding_from_inside_a_callback_waits_for_its_turn() -> None:
         def feeds(signal: RunCreated) -> None:
             if signal.run_id == "run_a_0001":
                 for item in other:
-                    inlets[0].feed(item)
+                    receivers[0].feed(item)
 
         stream.on(RunCreated, feeds)
         stream.signals.subscribe(lambda s: orders[1].append(s.key))
@@ -747,14 +747,14 @@ async def test_results_are_in_order_of_appearance() -> None:
 
 
 async def test_results_are_not_whole_if_a_source_failed_before_it_gave_anything() -> None:
-    class Refused:
+    class ConnectFailed:
         name = "refused"
 
-        async def run(self, inlet: Inlet) -> None:
+        async def run(self, receiver: Receiver) -> None:
             raise SourceFailed("401")
 
     with capture_logs():
-        async with RunStream(Told(completed()), Refused()) as stream:
+        async with RunStream(Told(completed()), ConnectFailed()) as stream:
             assert (await stream.result()).is_complete
             with pytest.raises(IncompleteStream, match="401"):
                 await stream.results()
@@ -1040,16 +1040,16 @@ async def test_a_fast_source_leaves_turns_to_others() -> None:
 
 
 async def test_a_source_that_feeds_on_after_its_end_is_not_heard() -> None:
-    inlets: list[Inlet] = []
+    receivers: list[Receiver] = []
 
     class Kept(Told):
-        async def run(self, inlet: Inlet) -> None:
-            inlets.append(inlet)
-            await super().run(inlet)
+        async def run(self, receiver: Receiver) -> None:
+            receivers.append(receiver)
+            await super().run(receiver)
 
     async with RunStream(Kept(completed()), Told(stays=True)) as stream:
         await stream.when(SourceEnded)
-        inlets[0].feed(raw(completed("b")[0]))
+        receivers[0].feed(raw(completed("b")[0]))
         assert list(stream.latest) == ["run_a_0001"]
 
 
@@ -1190,7 +1190,7 @@ async def test_a_task_that_refuses_to_go_is_logged_and_not_waited_for(monkeypatc
     free = asyncio.Event()
 
     class Stubborn(Told):
-        async def run(self, inlet: Inlet) -> None:
+        async def run(self, receiver: Receiver) -> None:
             while not free.is_set():
                 try:
                     await free.wait()

@@ -17,10 +17,10 @@ from runstream.engine.watchdogs import Watchdogs
 from runstream.errors import IncompleteStream
 from runstream.model.raw import RawEvent
 from runstream.model.signals import RunCompleted, RunInterrupted, RunStalled
-from runstream.sources.base import Inlet
+from runstream.sources.base import Receiver
 from runstream.stream.run_stream import RunStream
 from runstream.testing import Script, script
-from tests.support.inlet import eventually
+from tests.support.receiver import eventually
 
 
 class Silent:
@@ -32,11 +32,11 @@ class Silent:
         self.fed = asyncio.Event()
         self.more: asyncio.Queue[list[RawEvent]] = asyncio.Queue()
 
-    async def run(self, inlet: Inlet) -> None:
-        inlet.connected()
+    async def run(self, receiver: Receiver) -> None:
+        receiver.connected()
         while True:
             for item in self.items:
-                inlet.feed(item)
+                receiver.feed(item)
             self.fed.set()
             self.items = await self.more.get()
             if not self.items:
@@ -230,7 +230,7 @@ async def test_a_run_is_fetched_before_it_is_ended(limit: str, found: str) -> No
                 assert (await waits).is_complete
             elif found == "in_progress" and limit == "idle":
                 assert not waits.done()
-                assert not stream._engine.given_up("run_1")
+                assert not stream._engine.expired_reason("run_1")
             else:
                 with pytest.raises(IncompleteStream, match=limit):
                     await waits

@@ -1,7 +1,7 @@
 """Writes the demo recordings that the package ships: ``python -m tests.support.make_demo`` from the checkout.
 
-The stories below are the source; the ``.sse`` files under ``runstream/recordings/demo`` are what comes out of them, byte
-for byte, and a test holds the two together.
+The stories below are the source; the ``.sse`` files under ``runstream/recordings/demo`` are what comes out of them,
+byte for byte, and a test holds the two together.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ class LiveView:
         """The terminal is gone, for instance: the stream and its other subscribers go on."""
         for subscription in self._subscriptions:
             subscription.dispose()
-        self._display.abandon()
+        self._display.source_ended()
         with suppress(OSError):  # where logs go to what is gone, too
             LOG.error("live_view_failed", error=type(error).__name__)
 
@@ -194,7 +194,7 @@ class Display:
         """Draw again, below what stands there by now."""
         self._painter.resume()
 
-    def abandon(self) -> None:
+    def source_ended(self) -> None:
         """Draw no more, and write nothing more."""
         self._abandoned = True
         self._painter.release()

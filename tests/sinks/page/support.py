@@ -15,7 +15,7 @@ from runstream.sinks.page.diff import apply
 from runstream.sinks.page.feed import PageFeed
 from runstream.sinks.page.snapshot import MAX_BLOCKS
 from runstream.testing import script
-from tests.support.inlet import eventually
+from tests.support.receiver import eventually
 
 __all__ = ["Fed", "fed", "plain", "said", "shown", "states_of"]
 

@@ -37,14 +37,14 @@ class Gateway:
         self.turns = asyncio.Semaphore(0)
         self.closed = False
 
-    async def run(self, inlet: Any) -> None:
-        inlet.connected()
+    async def run(self, receiver: Any) -> None:
+        receiver.connected()
         try:
             for part in self.parts:
                 await self.turns.acquire()
                 for raw in part:
-                    inlet.feed(raw)
-                    await inlet.ready()
+                    receiver.feed(raw)
+                    await receiver.ready()
             await asyncio.Event().wait()
         finally:
             self.closed = True

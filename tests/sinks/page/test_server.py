@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from runstream import PageFeed, PageServer, serve_page
 from runstream.sinks.page.diff import apply
 from tests.sinks.page.support import Fed, fed, said, shown
-from tests.support.inlet import eventually
+from tests.support.receiver import eventually
 
 WITHIN = 20.0
 

@@ -13,13 +13,13 @@ from runstream.engine.intake import Intake
 from runstream.model.raw import RawItem
 from runstream.stream.buffers import Gate
 
-__all__ = ["SourceInlet", "Turns"]
+__all__ = ["FeedQueue", "SourceReceiver"]
 
 _SPAN: Final = 256  # events fed at a stretch until the loop gets a turn; they take one or two milliseconds
 _ASKED: Final = 16  # what counts as much: of a source that feeds one by one nobody knows what else it does
 
 
-class Turns:
+class FeedQueue:
     """Runs calls into the engine one after another, those made from inside a callback too.
 
     Attributes:
@@ -81,10 +81,10 @@ class Turns:
             del self._batch[len(self._batch) - length_hint(self._rest) :]
 
 
-class SourceInlet:
-    """The :class:`~runstream.sources.base.Inlet` that the stream gives to one source."""
+class SourceReceiver:
+    """The :class:`~runstream.sources.base.Receiver` that the stream gives to one source."""
 
-    def __init__(self, intake: Intake, turns: Turns, gate: Gate) -> None:
+    def __init__(self, intake: Intake, turns: FeedQueue, gate: Gate) -> None:
         self.fed = False
         self.closed = False
         self._intake = intake

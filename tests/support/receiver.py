@@ -1,4 +1,4 @@
-"""An inlet that keeps what it is given, for tests of sources."""
+"""A receiver that keeps what it is given, for tests of sources."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from runstream.model.raw import RawEvent, RawItem
 
-__all__ = ["FakeInlet", "eventually"]
+__all__ = ["FakeReceiver", "eventually"]
 
 
 async def eventually(holds: Callable[[], bool], within: float = 2.0) -> None:
@@ -21,7 +21,7 @@ async def eventually(holds: Callable[[], bool], within: float = 2.0) -> None:
             await asyncio.sleep(0.001)
 
 
-class FakeInlet:
+class FakeReceiver:
     """Takes everything down: ``items``, and in ``log`` what was said of connections and in which order.
 
     Args:

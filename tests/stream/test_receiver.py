@@ -17,10 +17,10 @@ from runstream.errors import IncompleteStream
 from runstream.model.events import Event
 from runstream.model.raw import RawEvent, RawItem
 from runstream.model.signals import MessageCreated, RunCompleted, RunCreated, SourceEnded, TextDelta
-from runstream.sources.base import Inlet
+from runstream.sources.base import Receiver
 from runstream.stream.buffers import Gate
-from runstream.stream.inlet import SourceInlet, Turns
 from runstream.stream.queue_buffer import QueueBuffer
+from runstream.stream.receiver import FeedQueue, SourceReceiver
 from runstream.testing import Conversation, script
 
 WORDS = [f"w{n} " for n in range(40)]
@@ -34,24 +34,24 @@ def runs(count: int = 1, *, words: Sequence[str] = WORDS, ids: bool = False) -> 
 class Fed:
     """A source that feeds as it is told to."""
 
-    def __init__(self, feed: Callable[[Inlet], Awaitable[None]], name: str = "fed") -> None:
+    def __init__(self, feed: Callable[[Receiver], Awaitable[None]], name: str = "fed") -> None:
         self.name = name
         self._feed = feed
 
-    async def run(self, inlet: Inlet) -> None:
-        inlet.connected()
-        await self._feed(inlet)
+    async def run(self, receiver: Receiver) -> None:
+        receiver.connected()
+        await self._feed(receiver)
 
 
 def at_once(items: Iterable[RawItem], name: str = "fed") -> Fed:
-    return Fed(lambda inlet: inlet.feed_all(items), name)
+    return Fed(lambda receiver: receiver.feed_all(items), name)
 
 
 def one_by_one(items: Iterable[RawItem]) -> Fed:
-    async def feed(inlet: Inlet) -> None:
+    async def feed(receiver: Receiver) -> None:
         for item in items:
-            inlet.feed(item)
-            await inlet.ready()
+            receiver.feed(item)
+            await receiver.ready()
 
     return Fed(feed)
 
@@ -81,11 +81,11 @@ async def test_all_doors_give_the_same_as_of_events_fed_one_by_one(sizes: list[i
     items: list[RawItem] = [*runs(count, ids=True)]
     items[5:5] = [items[3], RawEvent(None, b"{"), RawEvent("thread.run.created", b"[1]")]
 
-    async def in_pieces(inlet: Inlet) -> None:
+    async def in_pieces(receiver: Receiver) -> None:
         rest = iter(items)
         for size in sizes:
-            await inlet.feed_all(islice(rest, size))
-        await inlet.feed_all(rest)
+            await receiver.feed_all(islice(rest, size))
+        await receiver.feed_all(rest)
 
     def options() -> dict[str, Any]:
         return {"store": MemoryStore(), "clock": lambda: 1.0} if stored else {"clock": lambda: 1.0}
@@ -218,10 +218,10 @@ async def test_a_consumer_that_is_behind_already_holds_after_one_event(made: Cal
     intake = engine.intake("fed")
     intake.feed_all = taken.extend  # type: ignore[assignment]
     gate = Gate(60.0)
-    inlet = SourceInlet(intake, Turns(), gate)
+    receiver = SourceReceiver(intake, FeedQueue(), gate)
     behind: QueueBuffer[int] = QueueBuffer(1, gate)
     behind.put(1)
-    feeding = asyncio.create_task(inlet.feed_all(made(runs())))
+    feeding = asyncio.create_task(receiver.feed_all(made(runs())))
     for _ in range(5):
         await asyncio.sleep(0)
     assert len(taken) == 1
