@@ -167,7 +167,10 @@ def _plain(case: Case) -> dict[str, Any]:
 
     play = _Play(case, wire, whole=True)
     seen = dict.fromkeys((signal.scope, signal.run_id) for signal in signals if isinstance(signal, runstream.RunSignal))
-    known = [[scope, id, play.engine.state(id, scope) is not None, play.engine.forgot(id, scope)] for scope, id in seen]
+    known = [
+        [scope, id, play.engine.state(id, scope) is not None, play.engine.is_tombstoned(id, scope)]
+        for scope, id in seen
+    ]
     return {
         "states": {"runs": [life["runs"] for life in play.lives], "sources": play.sources, "known": known},
         "signals": [signal_form(signal) for signal in signals],
