@@ -19,8 +19,8 @@ from reactivex.subject import Subject
 from streams import in_turns, messages
 
 from runstream import Engine, RawEvent, RunState, fold, pipeline
+from runstream.dialects.assistants_wire import EVENT_TYPES
 from runstream.model.base import decode_hook
-from runstream.model.events import EVENT_TYPES
 from runstream.testing import script
 
 __all__ = ["bare", "growth_rows", "pipeline_rows"]

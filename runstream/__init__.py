@@ -17,6 +17,7 @@ NAMES = {
     "runstream.core.run_filter": "Filters",
     "runstream.core.state": "RunState Timings",
     "runstream.dialects.assistants": "AssistantsDialect",
+    "runstream.dialects.assistants_wire": "EVENT_TYPES",
     "runstream.dialects.base": "Dialect",
     "runstream.engine.engine": "Engine",
     "runstream.engine.fold": "Folded fold fold_sources",
@@ -29,7 +30,7 @@ NAMES = {
         "ErrorObject Message MessageStatus RequiredAction Run RunStatus RunStep StepStatus Thread Tool ToolCall Usage"
     ),
     "runstream.model.events": (
-        "EVENT_TYPES DoneEvent ErrorEvent Event MessageDeltaEvent MessageEvent Origin Reject RunEvent "
+        "DoneEvent ErrorEvent Event MessageDeltaEvent MessageEvent Origin Reject RunEvent "
         "StepDeltaEvent StepEvent ThreadEvent UnknownEvent"
     ),
     "runstream.model.limits": "Limits Stats",

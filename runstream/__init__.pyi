@@ -5,6 +5,7 @@ from runstream.core.run_filter import Filters as Filters
 from runstream.core.state import RunState as RunState
 from runstream.core.state import Timings as Timings
 from runstream.dialects.assistants import AssistantsDialect as AssistantsDialect
+from runstream.dialects.assistants_wire import EVENT_TYPES as EVENT_TYPES
 from runstream.dialects.base import Dialect as Dialect
 from runstream.engine.engine import Engine as Engine
 from runstream.engine.fold import Folded as Folded
@@ -32,7 +33,6 @@ from runstream.model import Thread as Thread
 from runstream.model import Tool as Tool
 from runstream.model import ToolCall as ToolCall
 from runstream.model import Usage as Usage
-from runstream.model.events import EVENT_TYPES as EVENT_TYPES
 from runstream.model.events import DoneEvent as DoneEvent
 from runstream.model.events import ErrorEvent as ErrorEvent
 from runstream.model.events import Event as Event

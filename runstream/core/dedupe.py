@@ -92,7 +92,7 @@ class Deduper:
         if ids is not None:
             self._expendable.extend(ids)
 
-    def holds(self, object_id: str) -> bool:
+    def has_open(self, object_id: str) -> bool:
         """Whether ids of an object are known that has not ended."""
         return object_id in self._by_object
 

@@ -39,7 +39,7 @@ from runstream.model.step import MessageCreationDetails, RunStep, StepStatus
 from runstream.model.tool_calls import CodeInterpreterToolCall, FunctionToolCall, parse_arguments
 
 # What every run signal starts with: run id, thread id, scope, time.
-_Head: TypeAlias = tuple[str, str | None, str, float]
+_Common: TypeAlias = tuple[str, str | None, str, float]
 
 __all__ = ["awaited_calls", "derive", "progress_signal", "run_duration"]
 
@@ -79,33 +79,35 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
         return _run_signals(before, after, at)
     if position == -2:
         return [progress_signal(after, before._length, at)] if progress else []
-    run = after._core.run
-    head = (run.id, run.thread_id, after._core.scope, at)
+    run = after._head.run
+    common = (run.id, run.thread_id, after._head.scope, at)
     new = after._objects[position]
-    if after._live is not None and before._live is None and _begins(before, after, position):
-        live = after._live
-        fragment = live.buffer.last
-        return [TextDelta(*head, new.id, live.part, 0, fragment)] if progress else []
-    if after._live is None and before._live is not None and _as_shown(before, position, new):
+    if after._growing is not None and before._growing is None and _begins(before, after, position):
+        growing = after._growing
+        fragment = growing.buffer.last
+        return [TextDelta(*common, new.id, growing.part, 0, fragment)] if progress else []
+    if after._growing is None and before._growing is not None and _as_shown(before, position, new):
         known: Any = before._objects[position].full
         full: Any = new.full
         if full.is_terminal and known is not None and not known.is_terminal:
-            return [_MESSAGE_ENDED[full.status](*head, full)]
+            return [_MESSAGE_ENDED[full.status](*common, full)]
     old = before._all()[position] if position < len(before._objects) else None
     if new.is_message:
-        return _message_signals(old, new, head, progress)
-    return _step_signals(old, new, head, progress, after._core.calls_done - before._core.calls_done)
+        return _message_signals(old, new, common, progress)
+    return _step_signals(old, new, common, progress, after._head.calls_done - before._head.calls_done)
 
 
 def progress_signal(after: RunState, offset: int, at: float) -> TextDelta | ArgumentsDelta:
     """The one signal of a plain fragment (:func:`~runstream.core.reduce.append`): :func:`derive`'s hot path."""
-    live: Any = after._live
-    buffer, length = live.buffer, after._length
+    growing: Any = after._growing
+    buffer, length = growing.buffer, after._length
     # What grew on since still has it, at its place.
     text = buffer.last if buffer.length == length else buffer.read()[offset:length]
-    if live.is_message:
-        return TextDelta(live.run_id, live.thread_id, live.scope, at, live.object_id, live.index, offset, text)
-    return ArgumentsDelta(live.run_id, live.thread_id, live.scope, at, live.call_id, offset, text)
+    if growing.is_message:
+        return TextDelta(
+            growing.run_id, growing.thread_id, growing.scope, at, growing.object_id, growing.index, offset, text
+        )
+    return ArgumentsDelta(growing.run_id, growing.thread_id, growing.scope, at, growing.call_id, offset, text)
 
 
 def awaited_calls(run: Run) -> tuple[AwaitedCall, ...]:
@@ -125,78 +127,84 @@ def run_duration(state: RunState) -> float | None:
     end = run.completed_at or run.failed_at or run.cancelled_at
     if end is not None and run.created_at is not None and end >= run.created_at:
         return float(end - run.created_at)
-    core = state._core
-    return core.since - core.first_seen if core.since > core.first_seen else None
+    head = state._head
+    return head.since - head.first_seen if head.since > head.first_seen else None
 
 
 def _run_signals(before: RunState | None, after: RunState, at: float) -> list[Signal]:
-    core = after._core
-    run = core.run
+    head = after._head
+    run = head.run
     status = run.status
-    head = (run.id, run.thread_id, core.scope, at)
+    common = (run.id, run.thread_id, head.scope, at)
     signals: list[Signal] = []
     if before is None:
-        signals.append(RunCreated(*head, run))
-    old_done = before._core.calls_done if before is not None else NO_CALLS
-    done = core.calls_done
+        signals.append(RunCreated(*common, run))
+    old_done = before._head.calls_done if before is not None else NO_CALLS
+    done = head.calls_done
     if len(done) != len(old_done):
         new = [call for call in run.pending_tool_calls if call.id in done and call.id not in old_done]
-        signals.extend([ToolCallCompleted(*head, call.id, call) for call in new])
+        signals.extend([ToolCallCompleted(*common, call.id, call) for call in new])
     if status.is_terminal:
-        if before is None or not before._core.run.status.is_terminal:
-            signals.append(_ENDED[status](*head, run, run_duration(after)))
+        if before is None or not before._head.run.status.is_terminal:
+            signals.append(_ENDED[status](*common, run, run_duration(after)))
     elif status is _REQUIRES_ACTION:
-        if run.required_action is not None and len(core.asked) > (len(before._core.asked) if before is not None else 0):
-            signals.append(ActionRequired(*head, run, run.required_action, awaited_calls(run)))
+        if run.required_action is not None and len(head.asked) > (len(before._head.asked) if before is not None else 0):
+            signals.append(ActionRequired(*common, run, run.required_action, awaited_calls(run)))
     elif before is None:
-        signals.append(RunStatusChanged(*head, None, status, len(core.asked)))
-    elif len(before._core.asked) != len(core.asked) or status not in before._core.statuses:
-        signals.append(RunStatusChanged(*head, before._core.run.status, status, len(core.asked)))
+        signals.append(RunStatusChanged(*common, None, status, len(head.asked)))
+    elif len(before._head.asked) != len(head.asked) or status not in before._head.statuses:
+        signals.append(RunStatusChanged(*common, before._head.run.status, status, len(head.asked)))
     return signals
 
 
-def _message_signals(old: ObjectState | None, new: ObjectState, head: _Head, progress: bool) -> list[Signal]:
+def _message_signals(old: ObjectState | None, new: ObjectState, common: _Common, progress: bool) -> list[Signal]:
     full: Any = new.full
     known: Any = old.full if old is not None else None
     signals: list[Signal] = []
     if full is not None and known is None:
-        signals.append(MessageCreated(*head, view(new)))
+        signals.append(MessageCreated(*common, view(new)))
     if new.parts is None:
         changed = old is None or old.parts is not None or known is None or full.content != known.content
     else:
         changed = progress or (old is not None and old.parts is not None)
     if changed:
-        signals += _text_signals(old, new, head, progress)
+        signals += _text_signals(old, new, common, progress)
     if full is not None and full.is_terminal and (known is None or not known.is_terminal):
-        signals.append(_MESSAGE_ENDED[full.status](*head, view(new)))
+        signals.append(_MESSAGE_ENDED[full.status](*common, view(new)))
     return signals
 
 
 def _begins(before: RunState, after: RunState, position: int) -> bool:
     """Whether a message that was empty has its first fragment, and nothing else."""
-    live, length, old = after._live, after._length, before._objects
-    if live is None or not length or live.position != position or live.part < 0 or position >= len(old):
+    growing, length, old = after._growing, after._length, before._objects
+    if growing is None or not length or growing.position != position or growing.part < 0 or position >= len(old):
         return False
     full: Any = old[position].full
-    if old[position].parts is not None or full is None or full.content or live.buffer.length != length:
+    if old[position].parts is not None or full is None or full.content or growing.buffer.length != length:
         return False
     parts: Any = after._objects[position].parts
-    return len(parts["content"]) == 1 and len(live.buffer.last) == length
+    return len(parts["content"]) == 1 and len(growing.buffer.last) == length
 
 
 def _as_shown(before: RunState, position: int, new: ObjectState) -> bool:
-    """Whether a message's one text is now what it has grown to, as nearly every message ends: nothing to tell of it."""
-    live = before._live
-    if live is None or live.position != position or live.part or live.prior is not None or new.parts is not None:
+    """Whether a message's one text is now what it has grown to, as nearly every message ends."""
+    growing = before._growing
+    if (
+        growing is None
+        or growing.position != position
+        or growing.part
+        or growing.prior is not None
+        or new.parts is not None
+    ):
         return False
     content = new.full.content  # type: ignore[union-attr]
     if len(content) != 1 or type(content[0]) is not TextPart or len(before._objects[position].parts["content"]) != 1:  # type: ignore[index]
         return False
     text = content[0].text.value
-    return text is not None and live.buffer.length == before._length and live.buffer.is_now(text)
+    return text is not None and growing.buffer.length == before._length and growing.buffer.is_now(text)
 
 
-def _text_signals(old: ObjectState | None, new: ObjectState, head: _Head, progress: bool) -> Iterator[Signal]:
+def _text_signals(old: ObjectState | None, new: ObjectState, common: _Common, progress: bool) -> Iterator[Signal]:
     """What was appended to each text part of a message, or what replaced it."""
     texts = dict(_texts(new))
     if old is not None and new.parts is None:
@@ -207,29 +215,29 @@ def _text_signals(old: ObjectState | None, new: ObjectState, head: _Head, progre
             continue
         offset, fragment = change
         if offset < 0:
-            yield TextReplaced(*head, new.id, index, fragment)
+            yield TextReplaced(*common, new.id, index, fragment)
         elif progress:
-            yield TextDelta(*head, new.id, index, offset, fragment)
+            yield TextDelta(*common, new.id, index, offset, fragment)
 
 
 def _step_signals(
-    old: ObjectState | None, new: ObjectState, head: _Head, progress: bool, done: frozenset[str]
+    old: ObjectState | None, new: ObjectState, common: _Common, progress: bool, done: frozenset[str]
 ) -> list[Signal]:
     full: Any = new.full
     known: Any = old.full if old is not None else None
     signals: list[Signal] = []
     if full is not None and known is None:
-        signals.append(StepCreated(*head, view(new)))
+        signals.append(StepCreated(*common, view(new)))
     if progress and (new.parts is not None or type(full.step_details) is not MessageCreationDetails):
         before = _arguments(old)
         for key, text in _arguments(new).items():
             change = _growth(before.get(key), text)
             if change is not None and change[0] >= 0:
-                signals.append(ArgumentsDelta(*head, key, *change))
+                signals.append(ArgumentsDelta(*common, key, *change))
     if done and full is not None:
-        signals.extend([ToolCallCompleted(*head, call.id, call) for call in full.tool_calls if call.id in done])
+        signals.extend([ToolCallCompleted(*common, call.id, call) for call in full.tool_calls if call.id in done])
     if full is not None and full.is_terminal and (known is None or not known.is_terminal):
-        signals.append(_STEP_ENDED[full.status](*head, view(new)))
+        signals.append(_STEP_ENDED[full.status](*common, view(new)))
     return signals
 
 

@@ -10,10 +10,10 @@ from runstream.core.object_list import ObjectState
 from runstream.core.state import RunState, settled
 from runstream.core.text import Text
 
-__all__ = ["missed"]
+__all__ = ["mark_partial"]
 
 
-def missed(state: RunState) -> RunState:
+def mark_partial(state: RunState) -> RunState:
     """``state`` after a time in which nobody listened: what had not ended may miss pieces, until a full object or
     a new beginning heals it. The same object where nothing can have been missed: the run has ended, or waits with
     no message open. The calls that it waits for are whole, whether their steps have ended or not; unless they are
@@ -30,7 +30,7 @@ def missed(state: RunState) -> RunState:
     if objects is whole:
         return state
     return structs.replace(
-        state, _objects=objects, _live=None, _length=0, _touched=-1, _event=state.changed_by, _settled=None
+        state, _objects=objects, _growing=None, _length=0, _touched=-1, _event=state.changed_by, _settled=None
     )
 
 

@@ -34,7 +34,7 @@ class Interner:
     def __len__(self) -> int:
         return len(self._known)
 
-    def share(self, run: Run) -> None:
+    def intern(self, run: Run) -> None:
         """Let a run that was just decoded have the equal objects of an earlier one."""
         instructions = run.instructions
         if not instructions and not run.tools:

@@ -32,18 +32,18 @@ def merge(node: dict[Any, Any] | None, delta: dict[str, Any], limit: int) -> dic
     Raises:
         IndexOutOfBounds: An index in the delta is negative or above ``limit``.
     """
-    held = node if node is not None else {}
+    current = node if node is not None else {}
     changes: dict[Any, Any] = {}
     for key, value in delta.items():
         if value is None:
             continue
-        old = held.get(key)
+        old = current.get(key)
         new = _merged(key, old, value, limit)
         if new is not old:
             changes[key] = new
     if not changes and node is not None:
         return node
-    return {**held, **changes}
+    return {**current, **changes}
 
 
 def _merged(key: str, old: Any, value: Any, limit: int) -> Any:
@@ -65,7 +65,7 @@ def _merged(key: str, old: Any, value: Any, limit: int) -> Any:
 
 
 def _merged_items(items: dict[int, Any] | None, deltas: list[Any], limit: int) -> dict[int, Any]:
-    held = items if items is not None else {}
+    current = items if items is not None else {}
     changes: dict[int, Any] = {}
     for position, delta in enumerate(deltas):
         index = position
@@ -75,7 +75,7 @@ def _merged_items(items: dict[int, Any] | None, deltas: list[Any], limit: int) -
                 index = int(given)
         if not 0 <= index <= limit:
             raise IndexOutOfBounds(index, limit)
-        old = changes.get(index, held.get(index))
+        old = changes.get(index, current.get(index))
         new = old if isinstance(old, dict) else delta
         if isinstance(delta, dict):
             fields = {key: value for key, value in delta.items() if key != "index"}
@@ -84,7 +84,7 @@ def _merged_items(items: dict[int, Any] | None, deltas: list[Any], limit: int) -
             changes[index] = new
     if not changes and items is not None:
         return items
-    return {**held, **changes}
+    return {**current, **changes}
 
 
 def are_items(node: Any) -> bool:

@@ -1,7 +1,7 @@
-"""What grows: a fragment's way into the text that it belongs to.
+"""Deltas of messages and steps: a fragment is appended to its text.
 
-:func:`grown` and :func:`append` are the hot path, a plain fragment of the text that grows right now; everything
-else goes the long way, :func:`apply_delta`.
+:func:`append_fragment` and :func:`append` are the hot path for a plain fragment of the text that grows. All other
+deltas go to :func:`apply_delta`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from runstream.model.deltas import (
 from runstream.model.events import MessageDeltaEvent, StepDeltaEvent
 from runstream.model.frozen import ABSENT_LIST
 
-__all__ = ["append", "apply_delta", "call_name", "grown", "plain_text", "seeded"]
+__all__ = ["append", "append_fragment", "apply_delta", "call_name", "plain_text", "seeded"]
 
 _CHANGED: Final = Outcome.CHANGED
 
 
-def grown(state: RunState, id: str, is_message: bool, index: int, fragment: str) -> RunState | None:
+def append_fragment(state: RunState, id: str, is_message: bool, index: int, fragment: str) -> RunState | None:
     """The state after a plain fragment of the text that grows right now. ``None`` if it is anything else.
 
     Args:
@@ -39,19 +39,19 @@ def grown(state: RunState, id: str, is_message: bool, index: int, fragment: str)
         index: Index of the content part or the tool call.
         fragment: What is appended.
     """
-    live = state._live
-    if live is None or live.object_id != id or live.index != index or not fragment:
+    growing = state._growing
+    if growing is None or growing.object_id != id or growing.index != index or not fragment:
         return None
-    if live.is_message is not is_message or (not is_message and live.path[-1] != "arguments"):
+    if growing.is_message is not is_message or (not is_message and growing.path[-1] != "arguments"):
         return None
-    buffer = live.buffer
+    buffer = growing.buffer
     length = state._length
     if buffer.length != length:
         return None  # not the newest state of this text: the long way forks it
     buffer.tail.write(fragment)
     buffer.last = fragment
     buffer.length = length = length + len(fragment)
-    return RunState(state._core, state._objects, live, length)
+    return RunState(state._head, state._objects, growing, length)
 
 
 def plain_text(delta: MessageDelta, index: int) -> str | None:
@@ -68,12 +68,12 @@ def plain_text(delta: MessageDelta, index: int) -> str | None:
 
 def append(state: RunState, delta: MessageDelta | RunStepDelta) -> RunState | None:
     """The hot path: a plain fragment of the text that grows right now. ``None`` if it is anything else."""
-    live = state._live
-    if live is None or live.object_id != delta.id or delta._wire is not None:
+    growing = state._growing
+    if growing is None or growing.object_id != delta.id or delta._wire is not None:
         return None
-    if live.is_message:
+    if growing.is_message:
         try:
-            fragment = plain_text(delta, live.index)  # type: ignore[arg-type]
+            fragment = plain_text(delta, growing.index)  # type: ignore[arg-type]
         except AttributeError:
             return None  # a step with the id of a message
     else:
@@ -87,19 +87,19 @@ def append(state: RunState, delta: MessageDelta | RunStepDelta) -> RunState | No
         kind = type(call)
         if kind is FunctionToolCallDelta:
             inner = call.function  # type: ignore[union-attr]
-            if inner is None or inner.name is not None or inner.output is not None or live.path[-1] != "arguments":
+            if inner is None or inner.name is not None or inner.output is not None or growing.path[-1] != "arguments":
                 return None
             fragment = inner.arguments
         elif kind is CodeInterpreterToolCallDelta:
             code = call.code_interpreter  # type: ignore[union-attr]
-            if code is None or code.outputs or live.path[-1] != "input":
+            if code is None or code.outputs or growing.path[-1] != "input":
                 return None
             fragment = code.input
         else:
             return None
-        if call.index != live.index or call.id is not None:  # type: ignore[union-attr]
+        if call.index != growing.index or call.id is not None:  # type: ignore[union-attr]
             return None
-    return grown(state, delta.id, live.is_message, live.index, fragment) if fragment else None
+    return append_fragment(state, delta.id, growing.is_message, growing.index, fragment) if fragment else None
 
 
 def apply_delta(
@@ -111,34 +111,34 @@ def apply_delta(
         return begun, _CHANGED
     objects = state._all()
     position = objects.find(event.data.id)
-    held = objects[position] if position >= 0 else ObjectState(event.data.id, is_message, None, None, True)
-    if held.is_message is not is_message:
-        return state, Outcome.CONFUSED
-    if held.is_terminal:
+    current = objects[position] if position >= 0 else ObjectState(event.data.id, is_message, None, None, True)
+    if current.is_message is not is_message:
+        return state, Outcome.KIND_CONFLICT
+    if current.is_terminal:
         return state, Outcome.LATE
     name = "content" if is_message else "step_details"
     delta = event.data.delta.to_dict()
     if name in delta:
         delta[name] = shaped(name, delta[name])
-    parts = held.parts
+    parts = current.parts
     if parts is None:
-        parts = seeded(held, name)
+        parts = seeded(current, name)
     try:
         merged = merge(parts, delta, max_index)
     except IndexOutOfBounds:
         return state, Outcome.REFUSED
     if merged is parts:
         return state, Outcome.SAME
-    item = ObjectState(held.id, is_message, held.full, merged, held.partial)
+    item = ObjectState(current.id, is_message, current.full, merged, current.partial)
     objects = objects.append(item) if position < 0 else objects.set(position, item)
     position = len(objects) - 1 if position < 0 else position
-    core = with_object(state._core, item, at)
-    live, length = _live(item, position, event, core)
-    if live is not None and (core.run.requires_action or core.run.status.is_terminal):
+    head = with_object(state._head, item, at)
+    growing, length = _growing(item, position, event, head)
+    if growing is not None and (head.run.requires_action or head.run.status.is_terminal):
         # Nothing goes on while the run waits, or after its end: this was told before, or is late. Nobody can say which.
         objects = objects.set(position, ObjectState(item.id, is_message, item.full, merged, True))
-        live, length = None, 0
-    return RunState(core, objects, live, length, position, event.event), _CHANGED
+        growing, length = None, 0
+    return RunState(head, objects, growing, length, position, event.event), _CHANGED
 
 
 def _begun(state: RunState, event: MessageDeltaEvent, at: float, max_index: int) -> RunState | None:
@@ -155,12 +155,12 @@ def _begun(state: RunState, event: MessageDeltaEvent, at: float, max_index: int)
         return None
     objects = state._all()
     position = objects.find(delta.id)
-    run = state._core.run
+    run = state._head.run
     if position < 0 or not 0 <= part.index <= max_index or run.requires_action or run.status.is_terminal:
         return None
-    held = objects[position]
-    full: Any = held.full
-    if not held.is_message or held.parts is not None or full is None or full.is_terminal or full.content:
+    current = objects[position]
+    full: Any = current.full
+    if not current.is_message or current.parts is not None or full is None or full.is_terminal or full.content:
         return None
     if full._wire is not None and full._wire.get("content") is not None:
         return None  # it came in another shape
@@ -168,12 +168,14 @@ def _begun(state: RunState, event: MessageDeltaEvent, at: float, max_index: int)
     node: dict[str, Any] = {"value": text}
     if part.text.annotations is not ABSENT_LIST:
         node["annotations"] = {}
-    item = ObjectState(held.id, True, full, {"content": {part.index: {"type": "text", "text": node}}}, held.partial)
-    core = state._core
-    if core.first_text is None:
-        core = core.with_first_text(at)
-    live = _begin(item, position, part.index, ("content", part.index, "text", "value"), "", event.event, text, core)
-    return RunState(core, objects.set(position, item), live, text.length, position, event.event)
+    item = ObjectState(
+        current.id, True, full, {"content": {part.index: {"type": "text", "text": node}}}, current.partial
+    )
+    head = state._head
+    if head.first_text is None:
+        head = head.with_first_text(at)
+    growing = _begin(item, position, part.index, ("content", part.index, "text", "value"), "", event.event, text, head)
+    return RunState(head, objects.set(position, item), growing, text.length, position, event.event)
 
 
 def seeded(item: ObjectState, name: str) -> dict[Any, Any]:
@@ -182,15 +184,15 @@ def seeded(item: ObjectState, name: str) -> dict[Any, Any]:
     return {name: seed(known, name)} if known else {}
 
 
-def _live(
-    item: ObjectState, position: int, event: MessageDeltaEvent | StepDeltaEvent, core: RunHead
+def _growing(
+    item: ObjectState, position: int, event: MessageDeltaEvent | StepDeltaEvent, head: RunHead
 ) -> tuple[GrowingText | None, int]:
     """The text that a delta appended to last, to be kept apart from now on."""
     path: tuple[Any, ...]
     call_id = ""
     body: Any = event.data.delta
     if isinstance(event, MessageDeltaEvent):
-        if core.first_text is None:
+        if head.first_text is None:
             return None, 0  # its time is to be noted first
         if not body.content or type(part := body.content[-1]) is not TextPartDelta:
             return None, 0
@@ -215,7 +217,7 @@ def _live(
         return None, 0
     if text.prior is not None and text.length <= text.prior.length:
         return None, 0  # told again: not beyond what was shown, and not compared with it yet
-    return _begin(item, position, index, path, call_id, event.event, text, core), text.length
+    return _begin(item, position, index, path, call_id, event.event, text, head), text.length
 
 
 def _begin(
@@ -226,9 +228,9 @@ def _begin(
     call_id: str,
     event: str,
     text: Text,
-    core: RunHead,
+    head: RunHead,
 ) -> GrowingText:
-    run = core.run
+    run = head.run
     return GrowingText(
         position,
         item.id,
@@ -242,7 +244,7 @@ def _begin(
         text.prior,
         run.id,
         run.thread_id,
-        core.scope,
+        head.scope,
     )
 
 

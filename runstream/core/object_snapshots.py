@@ -28,24 +28,24 @@ def apply_object(
     is_message = type(new) is Message
     objects = state._objects
     position = objects.find(new.id)
-    live = state._live
-    if live is not None and not (live.position == position and new.is_terminal and _says_all(new)):
+    growing = state._growing
+    if growing is not None and not (growing.position == position and new.is_terminal and _says_all(new)):
         objects = state._all()  # else the text that grew is replaced anyhow
-    core = state._core
+    head = state._head
     if position < 0:
         item = ObjectState(new.id, is_message, new)
         objects, position = objects.append(item), len(objects)
     else:
-        held = objects[position]
-        if held.is_message is not is_message:
-            return state, Outcome.CONFUSED
-        item = _replaced(held, event, restart)
-        if item is held:
-            late = held.is_terminal and held.full is not None and new.status != held.full.status
+        current = objects[position]
+        if current.is_message is not is_message:
+            return state, Outcome.KIND_CONFLICT
+        item = _replaced(current, event, restart)
+        if item is current:
+            late = current.is_terminal and current.full is not None and new.status != current.full.status
             return state, Outcome.LATE if late else _SAME
         objects = objects.set(position, item)
-    core = with_object(core, item, at)
-    return RunState(core, objects, None, 0, position, event.event), _CHANGED
+    head = with_object(head, item, at)
+    return RunState(head, objects, None, 0, position, event.event), _CHANGED
 
 
 def _says_all(new: Message | RunStep) -> bool:
@@ -53,35 +53,39 @@ def _says_all(new: Message | RunStep) -> bool:
     return bool(new.content) if isinstance(new, Message) else new.step_details is not None
 
 
-def _replaced(held: ObjectState, event: MessageEvent | StepEvent, restart: bool) -> ObjectState:
-    """``held`` after a full object; the same if it says nothing new."""
+def _replaced(current: ObjectState, event: MessageEvent | StepEvent, restart: bool) -> ObjectState:
+    """``current`` after a full object; the same if it says nothing new."""
     new: Any = event.data
-    known: Any = held.full
+    known: Any = current.full
     full = joined(known, new, event.origin) if known is not None else new
     if full is known and not restart:
-        return held
-    if held.is_terminal:
-        return held if full is known else ObjectState(held.id, held.is_message, full, held.parts, held.partial)
-    parts, partial = held.parts, held.partial
+        return current
+    if current.is_terminal:
+        return (
+            current
+            if full is known
+            else ObjectState(current.id, current.is_message, full, current.parts, current.partial)
+        )
+    parts, partial = current.parts, current.partial
     if new.is_terminal:
-        name = "content" if held.is_message else "step_details"
+        name = "content" if current.is_message else "step_details"
         if parts is None or _says_all(new) or event.origin is None or not event.origin.absent(name):
             parts, partial = None, False
     elif restart and event.event.endswith(".created"):
         partial = False  # all of it will be told again
-        name = "content" if held.is_message else "step_details"
-        built = parts if parts is not None else seeded(held, name)
+        name = "content" if current.is_message else "step_details"
+        built = parts if parts is not None else seeded(current, name)
         again = _restarted(built)
         if parts is not None or again is not built:
             parts = _healed(again, new.to_dict().get(name), name)
-    elif parts is not None and (full.content if held.is_message else full.step_details is not None):
-        name = "content" if held.is_message else "step_details"
+    elif parts is not None and (full.content if current.is_message else full.step_details is not None):
+        name = "content" if current.is_message else "step_details"
         parts = _healed(parts, full.to_dict().get(name), name)
     elif parts is None and known is not None and _says_all(known):
-        parts = _kept(held, full, "content" if held.is_message else "step_details")
-    if parts is held.parts and full == known and partial is held.partial:
-        return held
-    return ObjectState(held.id, held.is_message, full, parts, partial)
+        parts = _kept(current, full, "content" if current.is_message else "step_details")
+    if parts is current.parts and full == known and partial is current.partial:
+        return current
+    return ObjectState(current.id, current.is_message, full, parts, partial)
 
 
 def _restarted(parts: Any) -> Any:
@@ -105,11 +109,11 @@ def _healed(parts: dict[Any, Any], snapshot: Any, name: str) -> dict[Any, Any]:
     return _longer(parts, {name: seed(snapshot, name)})  # type: ignore[no-any-return]
 
 
-def _kept(held: ObjectState, full: Message | RunStep, name: str) -> dict[Any, Any] | None:
+def _kept(current: ObjectState, full: Message | RunStep, name: str) -> dict[Any, Any] | None:
     """Where a snapshot of an object that has not ended is older than the one before it (a poll that another replica
     answered): what was known, and what it adds. ``None`` where it goes at least as far everywhere.
     """
-    built = seeded(held, name)
+    built = seeded(current, name)
     if not built:
         return None
     snapshot = shaped(name, full.to_dict().get(name))

@@ -11,7 +11,7 @@ from msgspec import structs
 from msgspec.structs import astuple
 
 from runstream.core.state import NO_CALLS, RunHead, RunState
-from runstream.core.status import Verdict, judge
+from runstream.core.status import Transition, judge
 from runstream.model.base import WireStruct
 from runstream.model.events import Origin, RunEvent
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP
@@ -32,7 +32,7 @@ class Outcome(enum.Enum):
     STALE = "stale"
     LATE = "late"
     REFUSED = "refused"
-    CONFUSED = "confused"
+    KIND_CONFLICT = "confused"
 
 
 # To look a member up in its class costs more than most of what is done with it here.
@@ -43,22 +43,22 @@ _IN_PROGRESS: Final = RunStatus.IN_PROGRESS
 _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
 # One tuple for all runs that begin alike.
 _FIRST: Final = {status: (status,) for status in RunStatus}
-_STALE: Final = Verdict.STALE
-_LEGAL: Final = Verdict.LEGAL
+_STALE: Final = Transition.STALE
+_LEGAL: Final = Transition.LEGAL
 
 
-def joined(held: W, new: W, origin: Origin | None) -> W:
-    """``new``, completed by what only ``held`` says.
+def joined(current: W, new: W, origin: Origin | None) -> W:
+    """``new``, completed by what only ``current`` says.
 
     Ended objects absorb: nothing that is known changes any more, and only a snapshot with the same status may fill
     in what was absent. Otherwise ``new`` counts; fields that it lacks keep their value, null clears one.
     """
-    if held == new:
-        return held
-    absorbs = held.is_terminal  # type: ignore[attr-defined]
-    if absorbs and new.status != held.status:  # type: ignore[attr-defined]
-        return held
-    base, other = (held, new) if absorbs else (new, held)
+    if current == new:
+        return current
+    absorbs = current.is_terminal  # type: ignore[attr-defined]
+    if absorbs and new.status != current.status:  # type: ignore[attr-defined]
+        return current
+    base, other = (current, new) if absorbs else (new, current)
     here, there = astuple(base), astuple(other)
     missing: dict[str, Any] = {}
     # Only what differs can be missing, and `is_not` finds that without a loop of Python's.
@@ -78,49 +78,49 @@ def joined(held: W, new: W, origin: Origin | None) -> W:
 
 
 def reduce_run(
-    core: RunHead | None, event: RunEvent, at: float, replaying: bool, scope: str
+    head: RunHead | None, event: RunEvent, at: float, replaying: bool, scope: str
 ) -> tuple[RunHead, Outcome]:
     """The core after a run event, the same object if nothing changed, and what the event was worth."""
     new = event.data
-    if core is None:
+    if head is None:
         first: tuple[tuple[str, ...], ...] = ()
         done = NO_CALLS
         if new.status is _REQUIRES_ACTION and new.required_action is not None:
             first, done = (action_key(new.required_action),), _whole(done, new)
         return RunHead(new, scope, first, _FIRST.get(new.status) or (new.status,), done, at, at), _CHANGED
-    held = core.run
-    before = held.status
+    current = head.run
+    before = current.status
     if before.is_terminal:
-        filled = joined(held, new, event.origin)
-        if filled is held:
-            return core, _SAME if new.status == before else Outcome.LATE
-        return structs.replace(core, run=filled), _CHANGED
-    new = joined(held, new, event.origin)
-    if new is held or new == held:
-        return core, _SAME
+        filled = joined(current, new, event.origin)
+        if filled is current:
+            return head, _SAME if new.status == before else Outcome.LATE
+        return structs.replace(head, run=filled), _CHANGED
+    new = joined(current, new, event.origin)
+    if new is current or new == current:
+        return head, _SAME
     now = new.status
-    asked, statuses, done = core.asked, core.statuses, core.calls_done
+    asked, statuses, done = head.asked, head.statuses, head.calls_done
     left = False
     if now is _REQUIRES_ACTION and new.required_action is not None:
         key = action_key(new.required_action)
-        left = key in asked and not (_asks(held) and key == asked[-1])
+        left = key in asked and not (_asks(current) and key == asked[-1])
         if not left and key not in asked:
             asked, statuses = (*asked, key), ()
         done = _whole(done, new)
-    verdict = judge(held, new, left=left, replaying=replaying)
-    if verdict is _STALE:
-        return core, Outcome.STALE
-    if new.instructions == held.instructions:
+    transition = judge(current, new, left=left, replaying=replaying)
+    if transition is _STALE:
+        return head, Outcome.STALE
+    if new.instructions == current.instructions:
         # Every snapshot repeats them: one copy will do.
-        structs.force_setattr(new, "instructions", held.instructions)
-        if new.tools and new.tools == held.tools:
-            structs.force_setattr(new, "tools", held.tools)
+        structs.force_setattr(new, "instructions", current.instructions)
+        if new.tools and new.tools == current.tools:
+            structs.force_setattr(new, "tools", current.tools)
     if now not in statuses:
         statuses = (*statuses, now)
-    since, queued, running, waiting = core.since, core.queued, core.running, core.waiting
+    since, queued, running, waiting = head.since, head.queued, head.running, head.waiting
     worth = _CHANGED
     if now != before:
-        if verdict is _LEGAL:
+        if transition is _LEGAL:
             worth = Outcome.SURPRISING
         spent = at - since
         since = at
@@ -130,15 +130,15 @@ def reduce_run(
             running = (running or 0.0) + spent
         elif before is _REQUIRES_ACTION:
             waiting = (waiting or 0.0) + spent
-    core = RunHead(
-        new, core.scope, asked, statuses, done, core.first_seen, since, queued, running, waiting, core.first_text
+    head = RunHead(
+        new, head.scope, asked, statuses, done, head.first_seen, since, queued, running, waiting, head.first_text
     )
-    return core, worth
+    return head, worth
 
 
 def asks_again(state: RunState, run: Run) -> bool:
     """Whether a snapshot asks for the calls that the state's run asked for last."""
-    asked = state._core.asked
+    asked = state._head.asked
     return bool(asked) and _asks(run) and action_key(run.required_action) == asked[-1]  # type: ignore[arg-type]
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from runstream.core.dedupe import Sighting
 
-__all__ = ["SequenceTracker", "Verdict", "numbered"]
+__all__ = ["SequenceStatus", "SequenceTracker", "numbered"]
 
 TRUSTED: Final = 3
 """Ids that must have followed one another for the next one, after a reconnect, to prove that nothing was missed."""
@@ -26,7 +26,7 @@ run among many) follow one another for a while by chance."""
 _DIGITS: Final = 18  # more are no count
 
 
-class Verdict(enum.Enum):
+class SequenceStatus(enum.Enum):
     """What an event's id says of the time before it."""
 
     NOTHING = "nothing"
@@ -63,7 +63,7 @@ class SequenceTracker:
         self._streak = TRUSTED if self._last is not None and self._last >= TRUSTED else 0
         self.in_doubt = True
 
-    def see(self, id: str | int, sighting: Sighting) -> Verdict:
+    def see(self, id: str | int, sighting: Sighting) -> SequenceStatus:
         """Note an id, and say what it proves.
 
         Args:
@@ -82,17 +82,17 @@ class SequenceTracker:
                 assert number is not None
                 assert last is not None
                 self._last = max(number, last)
-            return Verdict.RESUMED if doubt else Verdict.NOTHING
+            return SequenceStatus.RESUMED if doubt else SequenceStatus.NOTHING
         if not comparable or sighting is Sighting.CONFLICT:
             self._streak = 0  # another numbering
-            return Verdict.NOTHING
+            return SequenceStatus.NOTHING
         assert number is not None
         assert last is not None
         if number == last + 1:
             self._streak = streak + 1
-            return Verdict.RESUMED if doubt and streak >= TRUSTED else Verdict.NOTHING
+            return SequenceStatus.RESUMED if doubt and streak >= TRUSTED else SequenceStatus.NOTHING
         self._streak = 0
-        return Verdict.GAP if number > last and streak >= SEQUENCE else Verdict.NOTHING
+        return SequenceStatus.GAP if number > last and streak >= SEQUENCE else SequenceStatus.NOTHING
 
 
 def numbered(id: str | int) -> tuple[str, int | None]:

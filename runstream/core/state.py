@@ -120,9 +120,9 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
 class RunState(Struct, frozen=True, gc=False, eq=False):
     """The latest state of one run. Compared by value; an event that says nothing new gives the same object."""
 
-    _core: RunHead
+    _head: RunHead
     _objects: Objects = NO_OBJECTS
-    _live: GrowingText | None = None
+    _growing: GrowingText | None = None
     _length: int = 0
     # What changed last: -2 the live text, -1 the run, else the position of an object; and the event that did it.
     _touched: int = -2
@@ -132,52 +132,52 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     @property
     def changed_by(self) -> str:
         """Name of the event that changed it last."""
-        return self._live.event if self._touched == -2 and self._live is not None else self._event
+        return self._growing.event if self._touched == -2 and self._growing is not None else self._event
 
     @property
     def run(self) -> Run:
         """The run, as its latest snapshots have it."""
-        return self._core.run
+        return self._head.run
 
     @property
     def scope(self) -> str:
         """The scope of its source; "" by default."""
-        return self._core.scope
+        return self._head.scope
 
     @property
     def run_id(self) -> str:
         """The run's id."""
-        return self._core.run.id
+        return self._head.run.id
 
     @property
     def thread_id(self) -> str | None:
         """The run's thread, where known."""
-        return self._core.run.thread_id
+        return self._head.run.thread_id
 
     @property
     def status(self) -> RunStatus:
         """The run's status."""
-        return self._core.run.status
+        return self._head.run.status
 
     @property
     def is_terminal(self) -> bool:
         """Whether the run has ended."""
-        return self._core.run.status.is_terminal
+        return self._head.run.status.is_terminal
 
     @property
     def first_seen(self) -> float:
         """When it was seen first (Unix seconds of observation)."""
-        return self._core.first_seen
+        return self._head.first_seen
 
     @property
     def round(self) -> int:
         """How many different sets of calls the run has asked for."""
-        return len(self._core.asked)
+        return len(self._head.asked)
 
     @property
     def usage(self) -> Usage | None:
         """Token counts, once the server has given them."""
-        return self._core.run.usage
+        return self._head.run.usage
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -218,10 +218,10 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     @property
     def timings(self) -> Timings:
         """How long the run was queued, running and waiting, and how long its first text took (seconds)."""
-        core = self._core
-        total = core.since - core.first_seen if self.is_terminal else None
+        head = self._head
+        total = head.since - head.first_seen if self.is_terminal else None
         return Timings(
-            queued=core.queued, running=core.running, waiting=core.waiting, first_text=core.first_text, total=total
+            queued=head.queued, running=head.running, waiting=head.waiting, first_text=head.first_text, total=total
         )
 
     def message(self, id: str) -> Message | None:
@@ -249,8 +249,8 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
 
     def _all(self) -> Objects:
         """The objects with the live text put back where it belongs; kept once it was asked for."""
-        live = self._live
-        if live is None:
+        growing = self._growing
+        if growing is None:
             return self._objects
         if self._settled is None:
             structs.force_setattr(self, "_settled", settled(self))
@@ -262,7 +262,7 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         return self is other or (
             self.scope == other.scope
             and self.run == other.run
-            and self._core.asked == other._core.asked
+            and self._head.asked == other._head.asked
             and self.steps == other.steps
             and self.messages == other.messages
         )
@@ -276,33 +276,33 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
 
 def settled(state: RunState) -> Objects:
     """The objects of a state, its live text put back."""
-    live, objects = state._live, state._objects
-    if live is None:
+    growing, objects = state._growing, state._objects
+    if growing is None:
         return objects
-    held = objects[live.position]
-    item = with_text(held, live, state._length)
-    return objects if item is held else objects.set(live.position, item)
+    current = objects[growing.position]
+    item = with_text(current, growing, state._length)
+    return objects if item is current else objects.set(growing.position, item)
 
 
-def with_object(core: RunHead, item: ObjectState, at: float) -> RunHead:
+def with_object(head: RunHead, item: ObjectState, at: float) -> RunHead:
     """The core after ``item`` changed: the time of the first text, the calls whose arguments are whole."""
     if item.is_message:
-        if core.first_text is None and item.text():
-            return core.with_first_text(at)
+        if head.first_text is None and item.text():
+            return head.with_first_text(at)
     elif item.is_terminal and isinstance(item.full, RunStep) and item.full.status == _COMPLETED:
         calls = item.full.tool_calls
-        if calls and (new := {call.id for call in calls if call.id} - core.calls_done):
-            return structs.replace(core, calls_done=core.calls_done | new)
-    return core
+        if calls and (new := {call.id for call in calls if call.id} - head.calls_done):
+            return structs.replace(head, calls_done=head.calls_done | new)
+    return head
 
 
-def with_text(item: ObjectState, live: GrowingText, length: int) -> ObjectState:
+def with_text(item: ObjectState, growing: GrowingText, length: int) -> ObjectState:
     """``item`` with its live text at ``length``."""
-    held = _at(item.parts, live.path)
-    if held.length == length and held.buffer is live.buffer:
+    current = _at(item.parts, growing.path)
+    if current.length == length and current.buffer is growing.buffer:
         return item
-    text = Text(live.buffer, length, length, live.prior)
-    return ObjectState(item.id, item.is_message, item.full, _put(item.parts, live.path, text), item.partial)
+    text = Text(growing.buffer, length, length, growing.prior)
+    return ObjectState(item.id, item.is_message, item.full, _put(item.parts, growing.path, text), item.partial)
 
 
 def _at(node: Any, path: tuple[Any, ...]) -> Any:
@@ -330,9 +330,9 @@ def _built(item: ObjectState) -> Message | RunStep:
     kind: type[Message] | type[RunStep] = Message if item.is_message else RunStep
     data: dict[str, Any] = {"id": item.id} if item.full is None else item.full.to_dict()
     for name, value in plain(item.parts).items():
-        held = data.get(name)
-        if isinstance(held, dict) and isinstance(value, dict):
-            data[name] = {**held, **value}
+        current = data.get(name)
+        if isinstance(current, dict) and isinstance(value, dict):
+            data[name] = {**current, **value}
         elif name not in data or name == "content":
             data[name] = value
     return read(kind, data, []) or kind(id=item.id)

@@ -17,10 +17,10 @@ import enum
 
 from runstream.model.run import Run, RunStatus
 
-__all__ = ["TRANSITIONS", "Verdict", "judge"]
+__all__ = ["TRANSITIONS", "Transition", "judge"]
 
 
-class Verdict(enum.Enum):
+class Transition(enum.Enum):
     """What a snapshot is worth, given the state that is held."""
 
     EXPECTED = "expected"
@@ -29,7 +29,7 @@ class Verdict(enum.Enum):
     ABSORBED = "absorbed"
 
 
-_E, _L, _S, _A = Verdict.EXPECTED, Verdict.LEGAL, Verdict.STALE, Verdict.ABSORBED
+_E, _L, _S, _A = Transition.EXPECTED, Transition.LEGAL, Transition.STALE, Transition.ABSORBED
 _QUEUED, _IN_PROGRESS = RunStatus.QUEUED, RunStatus.IN_PROGRESS
 _REQUIRES_ACTION, _CANCELLING = RunStatus.REQUIRES_ACTION, RunStatus.CANCELLING
 _ORDER = (
@@ -53,13 +53,13 @@ _ROWS = {
 }  # fmt: skip
 
 # The table: (held status, snapshot's status) -> verdict. The docs' diagram is drawn from it.
-TRANSITIONS: dict[tuple[RunStatus, RunStatus], Verdict] = {
-    (held, new): verdict for held, row in _ROWS.items() for new, verdict in zip(_ORDER, row, strict=True)
+TRANSITIONS: dict[tuple[RunStatus, RunStatus], Transition] = {
+    (current, new): transition for current, row in _ROWS.items() for new, transition in zip(_ORDER, row, strict=True)
 }
 
 
-def judge(held: Run, new: Run, *, left: bool = False, replaying: bool = False) -> Verdict:
-    """What ``new`` is worth where ``held`` is known.
+def judge(current: Run, new: Run, *, left: bool = False, replaying: bool = False) -> Transition:
+    """What ``new`` is worth where ``current`` is known.
 
     Args:
         held: The run as it is held.
@@ -67,29 +67,29 @@ def judge(held: Run, new: Run, *, left: bool = False, replaying: bool = False) -
         left: Whether it asks for calls that the run has already left.
         replaying: Whether the source began to tell the run from its start again.
     """
-    if held.status.is_terminal:
+    if current.status.is_terminal:
         return _A
     if left:
         return _S
     newer = False
-    if held.started_at is not None and not new.status.is_terminal:
-        if new.started_at is None or new.started_at < held.started_at:
+    if current.started_at is not None and not new.status.is_terminal:
+        if new.started_at is None or new.started_at < current.started_at:
             return _S
-        newer = new.started_at > held.started_at
-    verdict = TRANSITIONS.get((held.status, new.status), _L)
-    if held.status == new.status or new.status.is_terminal:
-        return verdict if verdict is not _S else _E
-    if newer and held.status is not _CANCELLING:
-        return _E if verdict is _E else _L
-    waits = held.status in (_REQUIRES_ACTION, _QUEUED)
+        newer = new.started_at > current.started_at
+    transition = TRANSITIONS.get((current.status, new.status), _L)
+    if current.status == new.status or new.status.is_terminal:
+        return transition if transition is not _S else _E
+    if newer and current.status is not _CANCELLING:
+        return _E if transition is _E else _L
+    waits = current.status in (_REQUIRES_ACTION, _QUEUED)
     if replaying and waits and not new.status.is_known:
         return _S  # no newer, and told again: it is from before the request
-    if held.started_at is None:
-        if replaying and new.status in (_QUEUED, _IN_PROGRESS) and held.status.is_known:
+    if current.started_at is None:
+        if replaying and new.status in (_QUEUED, _IN_PROGRESS) and current.status.is_known:
             # No evidence of age, and told again from the start: this was seen before.
             return _S
     elif new.status is _IN_PROGRESS and waits:
         # `started_at` grows when a run goes on, and a re-queue keeps it; the same one again is the snapshot from
         # before the request. Servers that send none give no such evidence, and may leave `queued` out.
         return _S
-    return verdict
+    return transition

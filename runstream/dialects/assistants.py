@@ -12,11 +12,11 @@ from typing import Any, Union, get_type_hints
 
 import msgspec
 
-from runstream.dialects.assistants_wire import FRAGMENT_LEVELS, FRAGMENTS, framed, retold
+from runstream.dialects.assistants_wire import EVENT_TYPES, FRAGMENT_LEVELS, FRAGMENTS, event_builder
+from runstream.dialects.text_frame import split_frame
 from runstream.model.base import WireStruct, decode_hook, decoder
 from runstream.model.common import ErrorObject
 from runstream.model.events import (
-    EVENT_TYPES,
     DoneEvent,
     ErrorEvent,
     Event,
@@ -76,15 +76,15 @@ class AssistantsDialect:
     # Short ways for the commonest events; see `Dialect`.
     fragments: Mapping[str | None, Callable[[bytes], Any]] = FRAGMENTS
     deltas: Mapping[str | None, Callable[[bytes], Any]] = _DELTA_EVENTS
-    framed = staticmethod(framed)
-    retold = staticmethod(retold)
+    split_frame = staticmethod(split_frame)
+    event_builder = staticmethod(event_builder)
 
     __slots__ = (
         "_enveloped",
         "_kind",
+        "_last_payload",
         "_max_bytes",
         "_max_nesting",
-        "_said",
         "_value",
         "connection",
         "delta_bytes",
@@ -106,7 +106,7 @@ class AssistantsDialect:
         self.connection = 0
         # The last snapshot, and what followed its name in the message. Servers tell it again under the next name
         # (`created`, then `queued` or `in_progress`): the same bytes need no second reading.
-        self._said: bytes | None = None
+        self._last_payload: bytes | None = None
         self._enveloped = False
         self._kind: Any = None
         self._value: Any = None
@@ -119,9 +119,9 @@ class AssistantsDialect:
         name = raw.event
         try:
             if name is None:
-                head, _, said = data.partition(b',"data":')
+                head, _, payload = data.partition(b',"data":')
                 kind: Any = _SNAPSHOT_HEADS.get(head)
-                if said == self._said and kind is not None and self._repeats(kind, True):
+                if payload == self._last_payload and kind is not None and self._repeats(kind, True):
                     value, identity = self._value, raw.id
                 else:
                     event: Any = _envelopes(data)
@@ -130,21 +130,21 @@ class AssistantsDialect:
                     if kind in _DELTAS:
                         if identity is None:
                             return (event,)  # a delta needs nothing beside it
-                    elif plain and event.id is None and len(said) <= _REPEATED_BYTES:
-                        self._said, self._kind, self._value, self._enveloped = said, kind, value, True
+                    elif plain and event.id is None and len(payload) <= _REPEATED_BYTES:
+                        self._last_payload, self._kind, self._value, self._enveloped = payload, kind, value, True
                 return (kind(value, identity, Origin(data, True, self.connection)),)
             known = _PAYLOADS.get(name)
             if known is None:
                 return (self._unusual(raw, name, data, raw.id),)
             kind, decode = known
-            if data == self._said and self._repeats(kind, False):
+            if data == self._last_payload and self._repeats(kind, False):
                 value = self._value
             else:
                 value = decode(data)
                 if kind in _DELTAS:
                     return (kind(value, raw.id),)
                 if len(data) <= _REPEATED_BYTES:
-                    self._said, self._kind, self._value, self._enveloped = data, kind, value, False
+                    self._last_payload, self._kind, self._value, self._enveloped = data, kind, value, False
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             return (self._lenient(raw, error),)
         return (kind(value, raw.id, Origin(data, False, self.connection)),)

@@ -1,31 +1,82 @@
-"""The commonest messages of the wire, read as briefly as can be: one fragment of text, or of a function's arguments.
+"""The Assistants wire: the names of its events, and decoders for its commonest messages.
 
-All that such a message may hold is spelled out here, and anything else is refused, so that what passes says exactly
-what the full reading would say; whatever is refused is read in full. It costs three quarters of the full reading,
-and spares most of the checks after it. Where many of one text come in a row, what stands around that text is known
-(:func:`framed`), and the text alone is read (:data:`read_text`): a fifth.
+The commonest messages are fragments of text, and of the arguments of a function. The slim decoders here read these
+and refuse any message with more in it, so that a message that passes means exactly what the full decoder would read.
+They cost three quarters of the full decoder, and most checks after it are not needed.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
 from msgspec import Meta, Struct
 
 from runstream.model.deltas import MessageDelta, MessageDeltaBody, TextContentDelta, TextPartDelta
-from runstream.model.events import MessageDeltaEvent
+from runstream.model.events import (
+    DoneEvent,
+    ErrorEvent,
+    EventBase,
+    MessageDeltaEvent,
+    MessageEvent,
+    RunEvent,
+    StepDeltaEvent,
+    StepEvent,
+    ThreadEvent,
+)
 
-__all__ = ["FRAGMENTS", "FRAGMENT_LEVELS", "ArgumentsFragment", "TextFragment", "framed", "read_text", "retold"]
+__all__ = ["EVENT_TYPES", "FRAGMENTS", "FRAGMENT_LEVELS", "ArgumentsFragment", "TextFragment", "event_builder"]
 
-# An empty one changes nothing, and is left to those who count such things.
+_RUN: Final = "created queued in_progress requires_action completed incomplete failed cancelling cancelled expired"
+_STEP: Final = "created in_progress completed failed cancelled expired"
+_MESSAGE: Final = "created in_progress completed incomplete"
+
+_NAMES: Final[Mapping[str, type[EventBase]]] = {
+    "thread.created": ThreadEvent,
+    # Bare objects, as a poll returns them: named by their `object`.
+    "thread": ThreadEvent,
+    "thread.run": RunEvent,
+    "thread.run.step": StepEvent,
+    "thread.message": MessageEvent,
+    **{f"thread.run.{name}": RunEvent for name in _RUN.split()},
+    **{f"thread.run.step.{name}": StepEvent for name in _STEP.split()},
+    "thread.run.step.delta": StepDeltaEvent,
+    **{f"thread.message.{name}": MessageEvent for name in _MESSAGE.split()},
+    "thread.message.delta": MessageDeltaEvent,
+    "error": ErrorEvent,
+    "done": DoneEvent,
+}
+
+
+def _named(name: str, base: type[EventBase]) -> type[EventBase]:
+    # A class a name, so that one decode through a tagged union gives the finished event.
+    title = "_" + "".join(part.capitalize() for part in name.replace("_", ".").split("."))
+    make: Any = type(Struct)
+    return cast(
+        type[EventBase],
+        make(
+            title,
+            (base,),
+            {"__module__": __name__, "event": name, "created": name.endswith(".created")},
+            frozen=True,
+            gc=False,
+            tag=name,
+        ),
+    )
+
+
+EVENT_TYPES: Final[Mapping[str, type[EventBase]]] = {name: _named(name, base) for name, base in _NAMES.items()}
+"""The class of each event by its name on the wire; ``EVENT_TYPES["thread.run.queued"](run)`` makes an event."""
+
+globals().update({kind.__name__: kind for kind in EVENT_TYPES.values()})  # picklable by their module
+
+# An empty fragment changes nothing; the full decoder counts it.
 _Appended = Annotated[str, Meta(min_length=1)]
 
 
 class _Slim(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """Base of what is read here."""
+    """The base of the slim types: an unknown field is refused."""
 
 
 class _Text(_Slim, frozen=True, gc=False):
@@ -44,7 +95,7 @@ class _Content(_Slim, frozen=True, gc=False):
 
 
 class TextFragment(_Slim, frozen=True, gc=False):
-    """A delta of a message that appends to one of its texts, and does nothing else."""
+    """A delta of a message that appends to one text and does nothing else."""
 
     id: str
     delta: _Content
@@ -71,7 +122,7 @@ class _Details(_Slim, frozen=True, gc=False):
 
 
 class ArgumentsFragment(_Slim, frozen=True, gc=False):
-    """A delta of a step that appends to the arguments of one function call, and does nothing else."""
+    """A delta of a step that appends to the arguments of one function call and does nothing else."""
 
     id: str
     delta: _Details
@@ -86,40 +137,20 @@ class _EnvelopedArguments(_Slim, frozen=True, gc=False, tag_field="event", tag="
     data: ArgumentsFragment
 
 
-# How deeply an enveloped one is nested.
-FRAGMENT_LEVELS = 7
-# What reads the data of a raw event, by the event's name beside it. `None`: the name stands in an envelope, and
-# what is read has the fragment as its `data`.
-FRAGMENTS: Mapping[str | None, Callable[[bytes], Any]] = {
+FRAGMENT_LEVELS: Final = 7
+"""Levels of nesting of a fragment in an envelope."""
+
+FRAGMENTS: Final[Mapping[str | None, Callable[[bytes], Any]]] = {
     None: msgspec.json.Decoder(_EnvelopedText | _EnvelopedArguments).decode,
     "thread.message.delta": msgspec.json.Decoder(TextFragment).decode,
     "thread.run.step.delta": msgspec.json.Decoder(ArgumentsFragment).decode,
 }
-
-# What reads one JSON text by itself.
-read_text: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
-_KEY = b'"value"'
-# Without a way back, which would take a hundred bytes for each byte of the text.
-_FIELD = re.compile(_KEY + rb'[ \t\n\r]*:[ \t\n\r]*("(?:[^"\\]++|\\.)*+")')
+"""Decoders of the data of a raw event, by the event's name beside it. ``None``: the name stands in an envelope, and the
+result has the fragment as its ``data``."""
 
 
-def framed(data: bytes) -> tuple[bytes, bytes] | None:
-    """What stands before and after the text of a message that was read as a :class:`TextFragment`: a message that
-    is the same but for that text says the same but for that text. ``None`` if it is not plain to see.
-
-    Args:
-        data: The message.
-    """
-    # No text can hold the key: its quotes would be escaped. Where a key is written with escapes, or comes twice, the
-    # last one counts; it is this one if no escape follows.
-    found = _FIELD.match(data, max(data.rfind(_KEY), 0))
-    if found is None or b"\\" in (tail := data[found.end(1) :]):
-        return None
-    return data[: found.start(1)], tail
-
-
-def retold(event: MessageDeltaEvent) -> Callable[[str], MessageDeltaEvent]:
-    """What makes the event of a message that is this one's but for its text.
+def event_builder(event: MessageDeltaEvent) -> Callable[[str], MessageDeltaEvent]:
+    """A function that builds the event of a message that equals this one's but for its text.
 
     Args:
         event: The event of a message that can be read as a :class:`TextFragment`, without an id.
@@ -130,9 +161,9 @@ def retold(event: MessageDeltaEvent) -> Callable[[str], MessageDeltaEvent]:
     part: Any = body.content[0]
     index, annotations = part.index, part.text.annotations
 
-    def tell(text: str) -> MessageDeltaEvent:
+    def build(text: str) -> MessageDeltaEvent:
         value = TextContentDelta(value=text, annotations=annotations)
         delta = MessageDeltaBody(content=(TextPartDelta(index=index, text=value),))
         return kind(MessageDelta(id=id, object=object, delta=delta))  # type: ignore[no-any-return]
 
-    return tell
+    return build

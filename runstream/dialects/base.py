@@ -1,4 +1,4 @@
-"""What reads one protocol."""
+"""The contract of a dialect: the decoder of one protocol."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ __all__ = ["Dialect"]
 
 
 class Dialect(Protocol):
-    """What reads one protocol: a stateful decoder, one a source.
+    """The decoder of one protocol; it keeps state, and each source has one of its own.
 
-    A dialect may also offer short ways for its commonest events; what they refuse goes to :meth:`feed`. Those of
-    :mod:`runstream.dialects.assistants_wire` are an example:
+    A dialect may also offer short ways for its commonest events; messages that they refuse go to :meth:`feed`. Those
+    of :mod:`runstream.dialects.assistants_wire` are an example:
 
-    - ``fragments``: a mapping of event names (``None``: the name stands in an envelope) to what reads data of at most
-      ``fragment_bytes`` as a ``TextFragment`` or ``ArgumentsFragment``;
-    - ``framed``: tells what stands around the text in data that was read so;
-    - ``deltas`` and ``delta_bytes``: likewise for those who want the whole event; ``retold`` makes the event of data
-      that differ in the text alone.
+    - ``fragments``: a mapping from event names (``None``: the name stands in an envelope) to decoders of data of at
+      most ``fragment_bytes``, which give a ``TextFragment`` or ``ArgumentsFragment``;
+    - ``split_frame``: gives the bytes around the text in data that were read so;
+    - ``deltas`` and ``delta_bytes``: the same for the whole event; ``event_builder`` gives a function that builds the
+      event of data that differ in the text alone.
     """
 
     connection: int
 
     def feed(self, raw: RawEvent) -> tuple[Event | Reject, ...]:
-        """The events that a raw event stands for; never raises on input."""
+        """Decode one raw event. Never raises on input."""

@@ -1,231 +1,259 @@
 """The loop over raw events of one source, with the hot path written out.
 
 Nearly every event of a run is one more fragment of the text that grows. For such an event the loop does in one place
-what the dialect, :meth:`EventRouter.delta` and :func:`runstream.core.object_deltas.append` do, without their calls, and
-builds nothing that no callback takes. There are three ways, each for what the one before refuses: a message that
+what the dialect, :meth:`EventRouter.delta` and :func:`~runstream.engine.append.append_text` do, without their calls,
+and builds nothing that no callback takes. There are three ways, each for what the one before refuses: a message that
 equals the last one but for its text, a plain fragment, any event.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 import msgspec
 
-from runstream.core.registry import RunRecord, Scope
+from runstream.core.run_record import RunRecord
 from runstream.core.state import GrowingText
-from runstream.dialects.assistants_wire import TextFragment, read_text
+from runstream.dialects.assistants_wire import TextFragment
 from runstream.dialects.base import Dialect
+from runstream.dialects.text_frame import read_text
+from runstream.engine.append import append_arguments, append_text
+from runstream.engine.outputs import Outputs
+from runstream.engine.routing import EventRouter
+from runstream.engine.source_state import SourceState
 from runstream.model.events import Reject
-from runstream.model.raw import RawEvent
+from runstream.model.raw import ConnectionEvent, RawEvent
 from runstream.model.raw_input import RawInput, raw_item
 from runstream.model.signals import TextDelta
 
-if TYPE_CHECKING:
-    from runstream.engine.engine import Engine
-    from runstream.engine.intake import Intake
+__all__ = ["Feed", "FeedAll", "make_feed"]
 
-__all__ = ["feeders"]
+Feed = Callable[[RawInput], None]
+FeedAll = Callable[[Iterable[RawInput]], None]
 
-_ROW = 4  # fragments of one text in a row, before a look at what stands around it pays
-_NOT_A_FRAGMENT = (msgspec.DecodeError, UnicodeError, RecursionError)
-
-
-def _unframed(data: bytes) -> None:
-    """Of a dialect that does not tell."""
+_STREAK: Final = 4  # consecutive fragments of one text after which its frame is worth learning
+_NO_FRAGMENT: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
-def feeders(
-    intake: Intake, engine: Engine, scope: Scope, dialect: Dialect
-) -> tuple[Callable[[RawInput], None], Callable[[Iterable[RawInput]], None]]:
-    """Functions that take one raw event, or several, through an engine. As closures they need look nothing up.
+def _no_frame(data: bytes) -> None:
+    """For a dialect that knows no frames."""
+
+
+def make_feed(
+    source: SourceState,
+    outputs: Outputs,
+    router: EventRouter,
+    dialect: Dialect,
+    notify: Callable[[ConnectionEvent], None] | None = None,
+) -> tuple[Feed, FeedAll]:
+    """Functions that take one raw event, or several, through the engine. As closures they look up no attributes.
 
     Args:
-        intake: The source's way in.
-        engine: Its engine.
-        scope: Its scope.
-        dialect: Its decoder.
+        source: The state of the source.
+        outputs: The outputs of the engine.
+        router: Its router.
+        dialect: The decoder of the source.
+        notify: Called with changes of the connection.
     """
-    handling, decode = engine.handling, dialect.feed
-    record_of: Callable[[str], Any] = scope.objects.get
-    handlers, grow = handling.table, handling.delta
+    decode = dialect.feed
+    record_of: Callable[[str], Any] = source.scope.objects.get
+    handlers, route_delta = router.table, router.delta
     fragments: Mapping[str | None, Callable[[bytes], Any]] = getattr(dialect, "fragments", {})
     deltas: Mapping[str | None, Callable[[bytes], Any]] = getattr(dialect, "deltas", {})
     fragment_bytes: int = getattr(dialect, "fragment_bytes", -1)
     delta_bytes: int = getattr(dialect, "delta_bytes", -1)
-    framed: Callable[[bytes], tuple[bytes, bytes] | None] = getattr(dialect, "framed", _unframed)
-    retold: Any = getattr(dialect, "retold", None)
-    enveloped = fragments.get(None)
-    doubts = intake.doubts
-    # The text that grew last, its run, and how often in a row; what stands around it in its messages, once known.
-    growing: Any = None
-    grows: Any = None
-    row = 0
+    split_frame: Callable[[bytes], tuple[bytes, bytes] | None] = getattr(dialect, "split_frame", _no_frame)
+    event_builder: Any = getattr(dialect, "event_builder", None)
+    read_enveloped = fragments.get(None)
+    gaps = source.gaps
+    # The text that grew last, its run, and the number of its fragments in a row; the bytes around its text (the
+    # frame), once they are known.
+    last_text: Any = None
+    last_record: Any = None
+    streak = 0
     head: bytes | None = None
     tail = b""
-    around = 0  # bytes of both
-    named: str | None = None
-    retell: Callable[[str], Any] | None = None
+    frame_size = 0
+    frame_name: str | None = None
+    build_event: Callable[[str], Any] | None = None
 
     def feed_all(items: Iterable[RawInput]) -> None:
-        nonlocal growing, grows, head, row
+        nonlocal last_text, last_record, head, streak
         record: Any
         event: Any
         for item in items:
             if type(item) is not RawEvent:
-                item = raw_item(item)  # noqa: PLW2901 - what was given is of no more use
-                if type(item) is not RawEvent:
-                    intake.take_other(item)
+                item = raw_item(item)  # noqa: PLW2901 - the input itself is not needed any more
+                if isinstance(item, ConnectionEvent):
+                    if notify is not None:
+                        notify(item)
+                    continue
+                if not isinstance(item, RawEvent):
+                    source.reject_item(item)
                     continue
             at = item.at
             if at is None:
-                at = engine.clock()
+                at = outputs.clock()
             if item.last_id is not None:
-                intake.last_id = item.last_id
+                source.last_id = item.last_id
             data, name = item.data, item.event
             size = len(data)
             if item.id is None and size <= fragment_bytes:
                 text = ""
-                on_event, doubtful = engine.on_event, doubts.runs
-                if head is not None and name is named and not doubtful:
-                    live, record = growing, grows
-                    buffer, offset, id = live.buffer, record.length, live.object_id
+                on_event, unconfirmed = outputs.on_event, gaps.unconfirmed
+                if head is not None and name is frame_name and not unconfirmed:
+                    growing, record = last_text, last_record
+                    buffer, offset, id = growing.buffer, record.length, growing.object_id
                     if (
-                        record.live is live
-                        and record.intake is intake
+                        record.growing is growing
+                        and record.source is source
                         and record_of(id) is record
                         and buffer.length == offset
                     ):
                         string = data.removeprefix(head).removesuffix(tail)
-                        if len(string) == size - around:
+                        if len(string) == size - frame_size:
                             try:
                                 text = read_text(string)
-                            except _NOT_A_FRAGMENT:
+                            except _NO_FRAGMENT:
                                 text = ""
                     if not text:
-                        growing = grows = head = None  # the run may be done with, and is not to be kept for this
-                        row = 0
+                        last_text = last_record = head = None  # the run may be evicted, and this must not keep it
+                        streak = 0
                 if on_event is not None:
-                    if not text and take_whole(data, name, at):
+                    if not text and feed_delta(data, name, at):
                         continue
                 elif not text and (size <= delta_bytes or name is not None):
-                    # Most longer envelopes are no fragments, and would be tried in vain.
-                    read = enveloped if name is None else fragments.get(name)
+                    # Most longer envelopes contain no fragment; the decoder would refuse them.
+                    read = read_enveloped if name is None else fragments.get(name)
                     if read is not None:
                         try:
                             fragment = read(data) if name is not None else read(data).data
-                        except _NOT_A_FRAGMENT:
+                        except _NO_FRAGMENT:
                             pass
                         else:
                             id = fragment.id
                             record = record_of(id)
-                            live = record.live if record is not None and record.intake is intake else None
-                            if live is None or live.object_id != id or (doubtful and live.run_id in doubtful):
+                            growing = record.growing if record is not None and record.source is source else None
+                            if (
+                                growing is None
+                                or growing.object_id != id
+                                or (unconfirmed and growing.run_id in unconfirmed)
+                            ):
                                 pass
                             elif type(fragment) is not TextFragment:
-                                if handling.grow_arguments(record, fragment, at):
+                                if append_arguments(outputs, record, fragment, at):
                                     continue
                             else:
                                 part = fragment.delta.content[0]
-                                buffer, offset = live.buffer, record.length
-                                if part.index == live.part and live.is_message and buffer.length == offset:
+                                buffer, offset = growing.buffer, record.length
+                                if part.index == growing.part and growing.is_message and buffer.length == offset:
                                     text = part.text.value
                                     if not record.unidentified:
-                                        intake.unidentify(record)
-                                    if live is growing:
-                                        learn(data, name, record, live)
+                                        source.mark_unidentified(record)
+                                    if growing is last_text:
+                                        learn_frame(data, name, record, growing)
                                     else:
-                                        growing, head, row = live, None, 1
+                                        last_text, head, streak = growing, None, 1
                 if text:
-                    if on_event is not None or engine.watched:
-                        grow_told(record, live, text, data, name, at)
+                    if on_event is not None or outputs.watched:
+                        append_watched(record, growing, text, data, name, at)
                         continue
                     buffer.tail.write(text)
                     buffer.last = text
                     record.length = buffer.length = offset + len(text)
-                    tell = engine._on_progress
-                    if tell is None:
-                        engine.events += 1
+                    on_progress = outputs._on_progress
+                    if on_progress is None:
+                        outputs.events += 1
                     else:
-                        engine.told += 1
-                        tell(TextDelta(live.run_id, live.thread_id, live.scope, at, id, live.part, offset, text))
+                        outputs.progress_count += 1
+                        on_progress(
+                            TextDelta(
+                                growing.run_id, growing.thread_id, growing.scope, at, id, growing.part, offset, text
+                            )
+                        )
                     continue
             for event in decode(item):
-                engine.events += 1
-                if event.id is not None and not intake.is_new(event):
+                outputs.events += 1
+                if event.id is not None and source.is_duplicate(event):
                     continue
-                if doubts.runs:
-                    doubts.settle(event, at)
-                if engine.on_event is not None and type(event) is not Reject:
-                    engine.on_event(event)
-                handlers[type(event)](intake, event, at)
+                if gaps.unconfirmed:
+                    gaps.confirm(event, at)
+                if outputs.on_event is not None and type(event) is not Reject:
+                    outputs.on_event(event)
+                handlers[type(event)](source, event, at)
 
-    def grow_told(record: RunRecord, live: GrowingText, text: str, data: bytes, name: str | None, at: float) -> None:
-        """Append to the text that grows, where somebody takes more of it than progress."""
-        nonlocal retell
-        engine.events += 1
-        if engine.on_event is not None:
-            if retell is None:
-                retell = retold(deltas[name](data))
-            event = retell(text)
-            engine.on_event(event)
+    def append_watched(
+        record: RunRecord, growing: GrowingText, text: str, data: bytes, name: str | None, at: float
+    ) -> None:
+        """Append to the text that grows where a callback takes events, states or changes."""
+        nonlocal build_event
+        outputs.events += 1
+        if outputs.on_event is not None:
+            if build_event is None:
+                build_event = event_builder(deltas[name](data))
+            event = build_event(text)
+            outputs.on_event(event)
             if (
-                record.live is not live
-                or record.intake is not intake
-                or record_of(live.object_id) is not record
-                or live.buffer.length != record.length
+                record.growing is not growing
+                or record.source is not source
+                or record_of(growing.object_id) is not record
+                or growing.buffer.length != record.length
             ):
-                grow(intake, event, at)  # whoever listens has fed something
+                route_delta(source, event, at)  # the callback has fed something
                 return
-        handling.grow_text(record, live, text, at)
+        append_text(outputs, record, growing, text, at)
 
-    def take_whole(data: bytes, name: str | None, at: float) -> bool:
-        """Take any fragment without an id, and give it out; whether it was one."""
-        nonlocal growing, head, row
+    def feed_delta(data: bytes, name: str | None, at: float) -> bool:
+        """Feed a fragment without an id whose event a callback takes.
+
+        Returns:
+            False if the data are no such fragment; nothing was done then.
+        """
+        nonlocal last_text, head, streak
         if len(data) > delta_bytes or name not in deltas:
             return False
         try:
             event = deltas[name](data)
-        except _NOT_A_FRAGMENT:
+        except _NO_FRAGMENT:
             return False
         if event.id is not None:
             return False
-        engine.events += 1
-        if doubts.runs:
-            doubts.settle(event, at)
-        if engine.on_event is not None:
-            engine.on_event(event)
-        grow(intake, event, at)
+        outputs.events += 1
+        if gaps.unconfirmed:
+            gaps.confirm(event, at)
+        if outputs.on_event is not None:
+            outputs.on_event(event)
+        route_delta(source, event, at)
         record = record_of(event.data.id)
-        if record is not None and record.live is not None:
-            if record.live is growing:
-                learn(data, name, record, record.live)
+        if record is not None and record.growing is not None:
+            if record.growing is last_text:
+                learn_frame(data, name, record, record.growing)
             else:
-                growing, head, row = record.live, None, 1
+                last_text, head, streak = record.growing, None, 1
         return True
 
-    def learn(data: bytes, name: str | None, record: RunRecord, live: GrowingText) -> None:
-        """One more fragment of the text that grew last: should those that follow differ in their text alone, that will
-        be seen.
-        """
-        nonlocal grows, row, head, tail, around, named, retell
-        row += 1
-        if row < _ROW or row & (row - 1) or retold is None or name not in fragments or name not in deltas:
-            return  # too few to be worth it; or it was in vain, and is tried more and more seldom
+    def learn_frame(data: bytes, name: str | None, record: RunRecord, growing: GrowingText) -> None:
+        """Count one more fragment of the text that grew last, and learn its frame after some."""
+        nonlocal last_record, streak, head, tail, frame_size, frame_name, build_event
+        streak += 1
+        if streak < _STREAK or streak & (streak - 1) or event_builder is None:
+            return  # too few; or learning failed, and is tried again after twice as many
+        if name not in fragments or name not in deltas:
+            return
         try:
             fragment = fragments[name](data)
-        except _NOT_A_FRAGMENT:
+        except _NO_FRAGMENT:
             return
         if name is None:
             fragment = fragment.data
-        frame = framed(data)
-        if frame is None or type(fragment) is not TextFragment or not live.is_message:
+        frame = split_frame(data)
+        if frame is None or type(fragment) is not TextFragment or not growing.is_message:
             return
-        if (fragment.id, fragment.delta.content[0].index) == (live.object_id, live.part):
+        if (fragment.id, fragment.delta.content[0].index) == (growing.object_id, growing.part):
             head, tail = frame
-            around = len(head) + len(tail)
-            grows, named, retell = record, name, None
+            frame_size = len(head) + len(tail)
+            last_record, frame_name, build_event = record, name, None
 
     def feed(item: RawInput) -> None:
         feed_all((item,))

@@ -1,9 +1,9 @@
-"""When what is kept is written down: after delivery, so that a kill loses no signal and repeats at most one.
+"""Writes states after delivery, so that a killed process loses no signal and repeats at most one.
 
-A *turn* is what one raw event (or one word of its source: connected, ended) does. Its signals are delivered one
-after the other; the store then holds the states before it and the keys delivered since. Once all are delivered, the
-states after it are put, with the place of the source, and the keys go. Turns that share a source or a run are put in
-order: what a source is asked to resume from must never be ahead of a state.
+The signals of a transaction are delivered one after the other. Meanwhile the store has the states before it, and the
+keys that were delivered since. When all signals are acknowledged, the states after it are written with the place of
+the source, and the keys are removed. Transactions that share a source or a run are written in order: the place from
+which a source resumes must never be ahead of a state.
 """
 
 from __future__ import annotations
@@ -11,21 +11,28 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from msgspec import structs
 
-from runstream.core.registry import RunRecord
+from runstream.core.registry import RunRegistry
+from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
-from runstream.engine.gap_tracker import mark_missed
-from runstream.engine.transaction import Delivery, Lane, RunKey, Transaction, parted, recall, stored_run
+from runstream.engine.gap_tracker import report_gap
+from runstream.engine.outputs import Outputs
+from runstream.engine.transaction import (
+    Delivery,
+    QueueKey,
+    StoredPlace,
+    Transaction,
+    group_by_source,
+    restore_counter,
+    stored_run,
+)
 from runstream.errors import StoreError
+from runstream.model.run import RunKey
 from runstream.model.signals import ArgumentsDelta, Signal, TextDelta
 from runstream.store.base import StateStore, StoredRun, StoredSource
-
-if TYPE_CHECKING:
-    from runstream.engine.engine import Engine
-    from runstream.engine.recovery import RecoveringIntake
 
 __all__ = ["Journal"]
 
@@ -33,172 +40,211 @@ T = TypeVar("T")
 
 
 class Journal:
-    """Writes states and delivered keys into a store, and reads them back.
+    """Writes states and delivered keys into a store, and reads them.
 
     Args:
-        store: Where they are kept.
-        engine: Whose they are.
+        store: The store.
+        outputs: The outputs of the engine.
+        registry: Its runs.
+        restore: Adds a stored state to the registry.
 
     Attributes:
-        on_repeat: Called with each signal that is not delivered because an earlier process has done so.
+        on_repeat: Called with each signal that is skipped because an earlier process delivered it.
         on_restore: Called with each state that was read.
         on_failure: Called when the store fails; without it the error is raised. Nothing is delivered afterwards.
+        transaction: The transaction that collects signals now.
+        active: True while an entry into the engine runs that closes the transaction.
     """
 
-    def __init__(self, store: StateStore, engine: Engine) -> None:
+    def __init__(
+        self, store: StateStore, outputs: Outputs, registry: RunRegistry, restore: Callable[[RunState], RunRecord]
+    ) -> None:
         self.on_repeat: Callable[[Signal], None] | None = None
         self.on_restore: Callable[[RunState], None] | None = None
         self.on_failure: Callable[[StoreError], None] | None = None
-        self.turn: Transaction | None = None
-        self.inside = False  # a turn that somebody will close
+        self.transaction: Transaction | None = None
+        self.active = False
         self._store = store
-        self._engine = engine
-        self._keys: dict[RunKey, dict[str, None]] = {}  # delivered, and not part of a state that was put
-        self._lanes: dict[Lane, deque[Transaction]] = {}
+        self._outputs = outputs
+        self._registry = registry
+        self._restore = restore
+        self._keys: dict[RunKey, dict[str, None]] = {}  # delivered keys that no stored state covers
+        self._queues: dict[QueueKey, deque[Transaction]] = {}
         self._current: Delivery | None = None
-        self._told_by: dict[RunKey, str] = {}  # of runs that were read: the source that spoke of them last
-        self._loose: dict[RunKey, list[str]] = {}  # keys of loose turns, until the run is put
+        self._restored: dict[RunKey, str] = {}  # for a run that was read the name of its last source
+        self._detached: dict[RunKey, list[str]] = {}  # keys of detached transactions, until the run is written
         self._failed = False
 
-    # signals out
+    # delivery
 
     def deliver(self, signal: Signal, push: Callable[[Any], None]) -> bool:
-        """Push a signal, unless it was delivered before the restart; whether it was pushed."""
+        """Push a signal, unless an earlier process delivered it.
+
+        Returns:
+            True if the signal was pushed.
+        """
         if self._failed:
             return False
         kind = type(signal)
         if kind is TextDelta or kind is ArgumentsDelta:
             push(signal)
             return True
-        turn = self.turn
-        if turn is None:
-            turn = self.turn = Transaction()
+        transaction = self.transaction
+        if transaction is None:
+            transaction = self.transaction = Transaction()
         run_id = getattr(signal, "run_id", None)
         run = None if run_id is None else (signal.scope, run_id)
         key = signal.key
         if run is not None:
-            record = self._engine.registry.record(*run)
+            record = self._registry.record(*run)
             if record is not None:
-                turn.records[run] = record
+                transaction.records[run] = record
             if key in self._keys.get(run, ()):
-                turn.keys.append((run, key))
+                transaction.keys.append((run, key))
                 if self.on_repeat is not None:
                     self.on_repeat(signal)
                 return False
-        self._note(turn)  # what was delivered before it, before it is on its way
-        delivery = self._current = Delivery(turn, run, key)
-        turn.waiting += 1
+        self._note(transaction)  # the signals before it, before this one is delivered
+        delivery = self._current = Delivery(transaction, run, key)
+        transaction.waiting += 1
         try:
             push(signal)
         finally:
             self._current = None
         self.acknowledge(delivery)
-        if not self.inside:
-            self._close_loose(turn)
+        if not self.active:
+            self._close_detached(transaction)
         return True
 
     def claim(self) -> Delivery | None:
-        """The delivery that goes on right now, for a subscriber who acknowledges it later."""
+        """The present delivery, for a subscriber that acknowledges it later."""
         delivery = self._current
         if delivery is not None:
             delivery.waiting += 1
         return delivery
 
     def acknowledge(self, delivery: Delivery) -> None:
-        """A subscriber is through with a signal."""
+        """Note that a subscriber has finished with a signal."""
         delivery.waiting -= 1
         if delivery.waiting:
             return
-        turn = delivery.turn
-        turn.waiting -= 1
-        turn.delivered.append(delivery)
-        if turn.lanes is None:
+        transaction = delivery.transaction
+        transaction.waiting -= 1
+        transaction.delivered.append(delivery)
+        if transaction.queue_keys is None:
             return
-        if not turn.waiting and self._is_first(turn):
-            self._advance(turn)
+        if not transaction.waiting and self._is_first(transaction):
+            self._advance(transaction)
         else:
-            self._note(turn)
+            self._note(transaction)
 
-    # turns
+    # transactions
 
-    def close_turn(self, intake: RecoveringIntake) -> None:
-        """All signals of the turn were told: put what it did, at once or when they are all acknowledged."""
-        turn, self.turn = self.turn, None
-        if turn is None or self._failed:
+    def run(self, source: StoredPlace, call: Callable[[T], None], item: T) -> None:
+        """Call a function in a transaction of its own, or as a part of the present one (where a subscriber calls).
+
+        Args:
+            source: The source whose event or notification it is.
+            call: The function.
+            item: Its argument.
+        """
+        if self.active:
+            call(item)
             return
-        intakes, records = [intake], dict(turn.records)
-        for each in intakes:
+        self.active = True
+        try:
+            call(item)
+            if self.transaction is not None:
+                self.close(source)
+        except BaseException:
+            self.transaction = None  # the events of a broken transaction count as not received
+            raise
+        finally:
+            self.active = False
+
+    def close(self, source: StoredPlace) -> None:
+        """Close the transaction, all of whose signals are emitted: write it now, or when all are acknowledged.
+
+        Args:
+            source: The source whose event or notification caused it.
+        """
+        transaction, self.transaction = self.transaction, None
+        if transaction is None or self._failed:
+            return
+        sources, records = [source], dict(transaction.records)
+        for each in sources:
             records.update(each.unsaved())
-            # A run may be another source's: told of by a poll beside its stream, or fed by a subscriber. Put without
-            # the place of that one, its state would be ahead, and what is told from there on would come twice.
-            intakes += {record.intake for record in records.values() if record.intake} - set(intakes)
+            # A run may belong to another source: a poll changed it beside its stream, or a subscriber fed it. Written
+            # without the place of that source, the state would be ahead, and later text would be emitted twice.
+            sources += {record.source for record in records.values() if record.source} - set(sources)
             place = each.place()
             if place != each.placed:
                 each.placed = place
-                turn.sources.append(place)
+                transaction.sources.append(place)
         for run, record in records.items():
             record.saved = record.state
-            turn.puts[run] = stored_run(record)
-        lanes: list[Lane] = [*turn.puts, *(("source", source.scope, source.name) for source in turn.sources)]
-        if not turn.waiting and not any(lane in self._lanes for lane in lanes):
-            self._put(turn)
+            transaction.puts[run] = stored_run(record)
+        queue_keys: list[QueueKey] = [
+            *transaction.puts,
+            *(("source", place.scope, place.name) for place in transaction.sources),
+        ]
+        if not transaction.waiting and not any(key in self._queues for key in queue_keys):
+            self._put(transaction)
             return
-        self._queue(turn, tuple(lanes))
+        self._enqueue(transaction, tuple(queue_keys))
 
     def keep(self, record: RunRecord) -> None:
-        """Put a run when the turn closes, though no signal tells of it: a later process must know what it is now."""
-        if not self.inside:
-            return  # with its next put
-        if self.turn is None:
-            self.turn = Transaction()
-        self.turn.records[record.state.scope, record.state.run_id] = record
+        """Write a run when the transaction closes, though it has no signal: a later process needs its present data."""
+        if not self.active:
+            return  # with its next write
+        if self.transaction is None:
+            self.transaction = Transaction()
+        self.transaction.records[record.state.scope, record.state.run_id] = record
 
-    def _close_loose(self, turn: Transaction) -> None:
-        """A turn of no source puts no state, which would be ahead of its source: its keys say it all."""
-        self.turn = None
-        turn.loose = True
-        lanes = tuple(turn.records)
-        if turn.waiting or any(lane in self._lanes for lane in lanes):
-            self._queue(turn, lanes)
+    def _close_detached(self, transaction: Transaction) -> None:
+        """Close a transaction outside an event. Its keys are enough: a state would be ahead of its source."""
+        self.transaction = None
+        transaction.detached = True
+        queue_keys = tuple(transaction.records)
+        if transaction.waiting or any(key in self._queues for key in queue_keys):
+            self._enqueue(transaction, queue_keys)
         else:
-            self._put(turn)
+            self._put(transaction)
 
-    def _queue(self, turn: Transaction, lanes: tuple[Lane, ...]) -> None:
-        turn.lanes = lanes
-        for lane in lanes:
-            self._lanes.setdefault(lane, deque()).append(turn)
-        self._note(turn)
+    def _enqueue(self, transaction: Transaction, queue_keys: tuple[QueueKey, ...]) -> None:
+        transaction.queue_keys = queue_keys
+        for key in queue_keys:
+            self._queues.setdefault(key, deque()).append(transaction)
+        self._note(transaction)
 
-    def drop_turn(self) -> None:
-        """The turn broke off: its events count as not received."""
-        self.turn = None
+    def _is_first(self, transaction: Transaction) -> bool:
+        return all(self._queues[key][0] is transaction for key in transaction.queue_keys or ())
 
-    def _is_first(self, turn: Transaction) -> bool:
-        return all(self._lanes[lane][0] is turn for lane in turn.lanes or ())
-
-    def _advance(self, turn: Transaction) -> None:
-        ready = [turn]
+    def _advance(self, transaction: Transaction) -> None:
+        ready = [transaction]
         while ready:
-            turn = ready.pop()
-            self._put(turn)
-            for lane in turn.lanes or ():
-                queue = self._lanes[lane]
+            transaction = ready.pop()
+            self._put(transaction)
+            for key in transaction.queue_keys or ():
+                queue = self._queues[key]
                 queue.popleft()
                 if not queue:
-                    del self._lanes[lane]
+                    del self._queues[key]
                 elif not queue[0].waiting and self._is_first(queue[0]):
                     ready.append(queue[0])
 
-    def _put(self, turn: Transaction) -> None:
-        if turn.loose:
-            self._note(turn)
-            for run, key in turn.keys:
-                self._loose.setdefault(run, []).append(key)
+    def _put(self, transaction: Transaction) -> None:
+        if transaction.detached:
+            self._note(transaction)
+            for run, key in transaction.keys:
+                self._detached.setdefault(run, []).append(key)
             return
-        for run in turn.puts:
-            turn.keys += [(run, key) for key in self._loose.pop(run, ())]
-        turn.keys += [(delivery.run, delivery.key) for delivery in turn.delivered if delivery.run is not None]
-        for run, key in turn.keys:
+        for run in transaction.puts:
+            transaction.keys += [(run, key) for key in self._detached.pop(run, ())]
+        transaction.keys += [
+            (delivery.run, delivery.key) for delivery in transaction.delivered if delivery.run is not None
+        ]
+        for run, key in transaction.keys:
             keys = self._keys.get(run)
             if keys is not None:
                 keys.pop(key, None)
@@ -206,88 +252,93 @@ class Journal:
                     del self._keys[run]
         runs = [
             structs.replace(stored, delivered=tuple(self._keys[run])) if run in self._keys else stored
-            for run, stored in turn.puts.items()
+            for run, stored in transaction.puts.items()
         ]
-        for theirs, source in parted(runs, turn.sources):
-            if theirs or source is not None:
-                self._guarded(partial(self._store.put, theirs, source), None)
+        for group, source in group_by_source(runs, transaction.sources):
+            if group or source is not None:
+                self._guard(partial(self._store.put, group, source), None)
 
-    def _note(self, turn: Transaction) -> None:
-        """Note the keys that were delivered, while the states that follow from them can't be put yet."""
-        for delivery in turn.delivered:
+    def _note(self, transaction: Transaction) -> None:
+        """Write the delivered keys, while the states that follow from them can't be written yet."""
+        for delivery in transaction.delivered:
             run, key = delivery.run, delivery.key
             if run is not None:
-                turn.keys.append((run, key))
+                transaction.keys.append((run, key))
                 self._keys.setdefault(run, {})[key] = None
-                self._guarded(partial(self._store.deliver, *run, key), None)
-        turn.delivered.clear()
+                self._guard(partial(self._store.deliver, run[0], run[1], key), None)
+        transaction.delivered.clear()
 
-    # states in
+    # reading
 
     def source(self, scope: str, name: str) -> StoredSource | None:
-        """The place of a source, as it is kept."""
+        """The stored place of a source."""
         return self._store.get_source(scope, name)
 
     def restore(
         self, scope: str | None = None, source: str | None = None, *, ended_since: float | None = None
     ) -> list[RunRecord]:
-        """Read the runs that have not ended (or lately) and are not held yet; for a source also those that were read
-        before it was there.
+        """Read the runs that have not ended, or ended lately, and are not in the registry.
+
+        Args:
+            scope: Their scope; ``None`` for all.
+            source: The name of their source, then runs that were read before this source was attached are returned
+                too; ``None`` for all.
+            ended_since: Unix seconds; runs that ended later are read too.
         """
         found = []
         for stored in self._store.runs(scope, source, ended_since=ended_since):
-            record = self._engine.registry.record(stored.scope, stored.run_id)
+            record = self._registry.record(stored.scope, stored.run_id)
             if record is None:
-                record = self._take_in(stored)
-            elif source is None or (stored.scope, stored.run_id) not in self._told_by:
-                continue  # a source has spoken of it since
+                record = self._add(stored)
+            elif source is None or (stored.scope, stored.run_id) not in self._restored:
+                continue  # a source has sent an event of it since
             if record is not None:
                 found.append(record)
         return found
 
     def find(self, scope: str, run_id: str) -> RunRecord | None:
-        """:meth:`read` in the middle of an event."""
-        return self._guarded(lambda: self.read(scope, run_id), None)
+        """:meth:`read` during an event: a failure of the store goes to ``on_failure``."""
+        return self._guard(lambda: self.read(scope, run_id), None)
 
     def read(self, scope: str, run_id: str) -> RunRecord | None:
-        """Read a run that is not held; ``None`` if it is not kept either."""
+        """Read a run that is not in the registry; ``None`` if the store has none."""
         stored = self._store.get(scope, run_id)
-        return None if stored is None else self._take_in(stored)
+        return None if stored is None else self._add(stored)
 
-    def heard(self, record: RunRecord, source: str, *, exact: bool, whole: bool) -> None:
-        """A run that was read is heard of again.
+    def touch(self, record: RunRecord, source: str, *, exact: bool, whole: bool) -> None:
+        """Note the first event of a run that was read: it has a gap, unless its source resumed exactly.
 
         Args:
             record: The run.
-            source: The name of the source that speaks of it.
-            exact: Whether this source was asked to go on where it was.
-            whole: Whether it tells nothing but whole objects.
+            source: The name of the source that sends it.
+            exact: True if this source was asked to go on at its stored place.
+            whole: True if it sends nothing but whole objects.
         """
-        told_by = self._told_by.pop((record.state.scope, record.state.run_id), None)
-        if told_by is not None and not whole and not (exact and told_by == source):
-            mark_missed(self._engine, record, "the process was restarted", self._engine.clock())
+        last_source = self._restored.pop((record.state.scope, record.state.run_id), None)
+        if last_source is not None and not whole and not (exact and last_source == source):
+            report_gap(self._outputs, record, "the process was restarted", self._outputs.clock())
 
-    def _take_in(self, stored: StoredRun) -> RunRecord | None:
+    def _add(self, stored: StoredRun) -> RunRecord | None:
         if stored.delivered:
             self._keys[stored.scope, stored.run_id] = dict.fromkeys(stored.delivered)
         if stored.state is None:
             return None
-        record = self._engine.restore(stored.state)
+        record = self._restore(stored.state)
         record.saved = stored.state
-        self._told_by[stored.scope, stored.run_id] = stored.source
+        self._restored[stored.scope, stored.run_id] = stored.source
         record.replaying = stored.replaying
         record.paused = stored.paused
         record.interrupted = stored.interrupted
         record.stalled = stored.stalled
         record.unidentified = stored.unidentified
-        # These have served their purpose with the next put.
-        if used := [key for key in stored.delivered if recall(record, key)]:
-            self._loose[stored.scope, stored.run_id] = used
+        # The counters replace these keys, which the next write removes.
+        if used := [key for key in stored.delivered if restore_counter(record, key)]:
+            self._detached[stored.scope, stored.run_id] = used
         if self.on_restore is not None:
             self.on_restore(stored.state)
         return record
 
-    def _guarded(self, call: Callable[[], T], default: T) -> T:
+    def _guard(self, call: Callable[[], T], default: T) -> T:
         if self._failed:
             return default
         try:

@@ -1,129 +1,106 @@
-"""The way in of a source whose states are kept: it begins where the last process was, and closes each turn."""
+"""A source whose states are stored: it begins at the place of the last process, and closes each transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final
 
-from runstream.core.registry import RunRecord, Scope
-from runstream.engine.intake import Dialect, Intake
+from runstream.core.registry import RunRegistry, Scope
+from runstream.core.run_record import RunRecord
+from runstream.dialects.base import Dialect
+from runstream.engine.intake import Intake
 from runstream.engine.journal import Journal
+from runstream.engine.outputs import Outputs
+from runstream.engine.routing import EventRouter
+from runstream.engine.source_state import SourceState
+from runstream.model.limits import Limits
 from runstream.model.raw_input import RawInput
+from runstream.model.run import RunKey
 from runstream.store.base import StoredSource
 
 if TYPE_CHECKING:
-    from runstream.engine.engine import Engine
     from runstream.model.common import ErrorObject
 
-__all__ = ["RecoveringIntake"]
+__all__ = ["RecoveringIntake", "RecoveringState"]
 
-T = TypeVar("T")
-
-_LATE = 64  # ended or left runs that are looked after, in case something is filled in
+_LATE: Final = 64  # ended or interrupted runs that are tracked, because a late event may complete them
 
 
-class RecoveringIntake(Intake):
-    """An intake with a journal. Made by :meth:`Engine.intake`."""
+class RecoveringState(SourceState):
+    """The state of a source that goes on where an earlier process was.
+
+    Attributes:
+        placed: The place that the store has, or is about to get.
+        exact: True if the source was asked to go on at its stored place.
+    """
 
     def __init__(
-        self, engine: Engine, name: str, scope: Scope, dialect: Dialect, window: int, journal: Journal
+        self, name: str, scope: Scope, outputs: Outputs, registry: RunRegistry, limits: Limits, journal: Journal
     ) -> None:
-        super().__init__(engine, name, scope, dialect, window)
+        super().__init__(name, scope, outputs, registry, limits.dedupe_window)
         self.placed: StoredSource | None = journal.source(scope.name, name)
-        self._one, self._all = self.feed, self.feed_all
-        self.feed, self.feed_all = self._take_one, self._take_all
+        self.exact = False
         self._journal = journal
-        self._late: dict[tuple[str, str], RunRecord] = {}
+        self._late: dict[RunKey, RunRecord] = {}
         self._restored: list[RunRecord] = []
-        self._exact = False
         if self.placed is not None:
-            # What this process hears is a later connection of what the last one heard.
-            dialect.connection += 1
+            # Events of this process belong to a later connection than those of the last process.
+            self.connection += 1
             self.last_id = self.placed.last_id
-            self._counts.update(self.placed.counts)
-        # As much as it held before: the runs that are open, and those that ended lately.
-        since = engine.clock() - engine.limits.max_finished_age
-        for record in journal.restore(scope.name, name, ended_since=since):
-            self._take_up(record)
+            self.signal_counts.update(self.placed.counts)
+        # The runs that are open, and those that ended lately: as many as the last process kept.
+        for record in journal.restore(scope.name, name, ended_since=outputs.clock() - limits.max_finished_age):
+            self._adopt(record)
             self._restored.append(record)
-        engine.registry.forget(engine.clock())
+        registry.evict_finished(outputs.clock())
 
-    def resume_from(self) -> str | None:
-        """The last event id, for a source that will go on there."""
-        self._exact = self.last_id is not None
-        return self.last_id
+    @property
+    def resuming(self) -> bool:
+        """True until the first event or connection of this process."""
+        return bool(self._restored)
 
-    def _take_one(self, item: RawInput) -> None:
-        if self._restored:
-            self._go_on()
-        self._in_turn(self._one, item)
+    def resume(self) -> None:
+        """Check the restored runs, now that it is known whether the source was asked to go on at its place."""
+        restored, self._restored = self._restored, []
+        for record in restored:
+            self._touch(record)
+        if self.exact and self.last_id is not None and not self.snapshots:
+            # The server need not do it: the ids that come have to prove that it did.
+            self.gaps.restored(self.last_id)
 
-    def _take_all(self, items: Iterable[RawInput]) -> None:
-        if self._restored:
-            self._go_on()
-        self._in_turn(self._all, items if self._journal.inside else self._turns(items))
+    def claim(self, record: RunRecord) -> None:
+        """Make a run this source's run; it may come from the store."""
+        previous = record.source
+        if not (self.snapshots and previous is not None and previous is not self and not previous.ended):
+            self._touch(record)  # else a source of snapshots leaves it to the other source
+        if isinstance(previous, RecoveringState) and previous is not self and record.state is not record.saved:
+            previous.track_late(record)
+        self._adopt(record)
 
-    def _turns(self, items: Iterable[RawInput]) -> Iterator[RawInput]:
-        journal = self._journal
-        for item in items:
-            yield item
-            if journal.turn is not None:
-                journal.close_turn(self)
-
-    def _in_turn(self, call: Callable[[T], None], item: T) -> None:
-        """A turn of its own; or, called from inside one (by a subscriber), a part of that, which goes on afterwards."""
-        journal = self._journal
-        if journal.inside:
-            call(item)
-            return
-        journal.inside = True
-        try:
-            call(item)
-            if journal.turn is not None:
-                journal.close_turn(self)
-        except BaseException:
-            journal.drop_turn()
-            raise
-        finally:
-            journal.inside = False
-
-    def heal(self, items: Iterable[RawInput], dialect: Dialect) -> None:
-        """Take in what was fetched of this source's runs."""
-        self._in_turn(partial(super().heal, dialect=dialect), items)
-
-    def take(self, record: RunRecord) -> None:
-        """Take over a run, which may come from the store."""
-        held = record.intake
-        if not (self.snapshots and held is not None and held is not self and not held.ended):
-            self._hear(record)  # else snapshots leave it to the source that has it
-        if isinstance(held, RecoveringIntake) and held is not self and record.state is not record.saved:
-            held._look_after(record)
-        self._take_up(record)
-
-    def _take_up(self, record: RunRecord) -> None:
-        super().take(record)
+    def _adopt(self, record: RunRecord) -> None:
+        super().claim(record)
         if record.state.is_terminal:
-            self._look_after(record)  # it has ended in an earlier process, and something may still be filled in
+            self.track_late(record)  # it ended in an earlier process, and a late event may complete it
 
-    def unidentify(self, record: RunRecord) -> None:
-        """The ids of this source say nothing of the run any more. Should this process be killed, the next one would
-        take the next id for a proof, and would not know that there were fragments without.
+    def mark_unidentified(self, record: RunRecord) -> None:
+        """Note that the ids of this source prove nothing about a run any more, in the store too: the next process
+        would take the next id for a proof.
         """
-        super().unidentify(record)
+        super().mark_unidentified(record)
         if self.last_id is not None:  # else there is no id to go on from
             self._journal.keep(record)
 
-    def drop(self, record: RunRecord) -> None:
-        """A run of this source has ended."""
-        super().drop(record)
-        self._look_after(record)
+    def release(self, record: RunRecord) -> None:
+        """Remove a run that has ended."""
+        super().release(record)
+        self.track_late(record)
 
-    def unsaved(self) -> dict[tuple[str, str], RunRecord]:
-        """The runs that must be put with this source's place, because they changed since they were put."""
+    def unsaved(self) -> dict[RunKey, RunRecord]:
+        """The runs that changed since they were written, and must be written together with the place."""
         found = {}
         if self.last_id is not None:
-            for record in self._open.values():
+            for record in self.open.values():
                 if record.state is not record.saved:
                     found[record.state.scope, record.state.run_id] = record
         if self._late:
@@ -133,45 +110,77 @@ class RecoveringIntake(Intake):
         return found
 
     def place(self) -> StoredSource:
-        """How far this source has come."""
-        return StoredSource(scope=self.scope, name=self.name, last_id=self.last_id, counts=dict(self._counts))
+        """The place of the source."""
+        return StoredSource(
+            scope=self.scope.name, name=self.name, last_id=self.last_id, counts=dict(self.signal_counts)
+        )
+
+    def track_late(self, record: RunRecord) -> None:
+        """Track an ended or interrupted run, because a late event may complete it."""
+        self._late[record.state.scope, record.state.run_id] = record
+
+    def _touch(self, record: RunRecord) -> None:
+        self._journal.touch(record, self.name, exact=self.exact, whole=self.snapshots)
+
+
+class RecoveringIntake(Intake):
+    """An intake whose entries are transactions of a journal. Made by :meth:`Engine.intake`."""
+
+    state: RecoveringState
+
+    def __init__(
+        self, state: RecoveringState, outputs: Outputs, router: EventRouter, dialect: Dialect, journal: Journal
+    ) -> None:
+        super().__init__(state, outputs, router, dialect)
+        dialect.connection += state.connection
+        self._one, self._all = self.feed, self.feed_all
+        self.feed, self.feed_all = self._feed_one, self._feed_many
+        self._journal = journal
+
+    def resume_from(self) -> str | None:
+        """The last event id, for a source that will go on there."""
+        self.state.exact = self.state.last_id is not None
+        return self.state.last_id
+
+    def _feed_one(self, item: RawInput) -> None:
+        if self.state.resuming:
+            self.state.resume()
+        self._journal.run(self.state, self._one, item)
+
+    def _feed_many(self, items: Iterable[RawInput]) -> None:
+        if self.state.resuming:
+            self.state.resume()
+        self._journal.run(self.state, self._all, items if self._journal.active else self._each(items))
+
+    def _each(self, items: Iterable[RawInput]) -> Iterator[RawInput]:
+        """The items; the transaction of each is closed before the next one."""
+        journal = self._journal
+        for item in items:
+            yield item
+            if journal.transaction is not None:
+                journal.close(self.state)
 
     def connected(self, attempt: int = 0) -> None:
-        """The source is connected."""
-        if not self._restored:
-            self._in_turn(super().connected, attempt)
+        """Note that the source is connected."""
+        if not self.state.resuming:
+            self._journal.run(self.state, super().connected, attempt)
             return
-        self._go_on()
-        doubts = self.doubts.runs
-        self._in_turn(super().connected, attempt)
-        self.doubts.runs = doubts  # of the others, what they may have missed while no process ran is marked
+        self.state.resume()
+        unconfirmed = self.state.gaps.unconfirmed
+        self._journal.run(self.state, super().connected, attempt)
+        # The other runs are marked already, for the time in which no process ran.
+        self.state.gaps.unconfirmed = unconfirmed
 
     def disconnected(self, reason: str, attempt: int = 0) -> None:
-        """The source lost its connection and will try again."""
-        self._in_turn(partial(super().disconnected, attempt=attempt), reason)
+        """Note that the source lost its connection and will try again."""
+        self._journal.run(self.state, partial(super().disconnected, attempt=attempt), reason)
 
     def failed(self, reason: str, attempt: int = 0, error: ErrorObject | None = None) -> None:
-        """The source failed, or its server said ``error``."""
-        self._in_turn(partial(super().failed, attempt=attempt, error=error), reason)
+        """Note that the source failed, or that its server sent an error."""
+        self._journal.run(self.state, partial(super().failed, attempt=attempt, error=error), reason)
 
     def end(self, reason: str = "the stream ended", *, last_id: str | None = None, attempts: int = 0) -> None:
-        """The source has nothing more to give."""
-        for record in self._open.values():
-            self._look_after(record)
-        self._in_turn(partial(super().end, last_id=last_id, attempts=attempts), reason)
-
-    def _go_on(self) -> None:
-        """Now it is known whether the source was asked to go on where it was."""
-        restored, self._restored = self._restored, []
-        for record in restored:
-            self._hear(record)
-        if self._exact and self.last_id is not None:
-            # A server that is asked need not do it: the ids that come have to show that it did.
-            self.doubts.restored(self.last_id)
-
-    def _hear(self, record: RunRecord) -> None:
-        """A run that may come from the store is heard of; snapshots tell the whole."""
-        self._journal.heard(record, self.name, exact=self._exact, whole=self.snapshots)
-
-    def _look_after(self, record: RunRecord) -> None:
-        self._late[record.state.scope, record.state.run_id] = record
+        """End the source."""
+        for record in self.state.open.values():
+            self.state.track_late(record)
+        self._journal.run(self.state, partial(super().end, last_id=last_id, attempts=attempts), reason)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from msgspec import Struct
 from reactivex import abc
 
-from runstream.core.registry import RunRecord
+from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 
@@ -99,12 +99,12 @@ class Watchdogs(Struct, frozen=True, kw_only=True):
 class _Watch:
     """What is known of a watched run from one sweep to the next; it hangs on the run's record, and goes with it."""
 
-    __slots__ = ("action", "born", "ending", "expires", "heard", "silent", "since", "state", "total")
+    __slots__ = ("action", "born", "ending", "expires", "silent", "since", "state", "total", "touched")
 
     def __init__(self, state: RunState, now: float, own: float) -> None:
         self.state = state
         self.born = now
-        self.heard = own  # by the watcher's own clock
+        self.touched = own  # by the watcher's own clock
         self.silent = False  # whether this silence was told
         self.total = False  # whether that was told
         self.expires: float | None = None  # the time of expiry that was told
@@ -217,23 +217,23 @@ class Watcher:
         state, watch, own = record.state, record.watch, self._own
         if watch is None:
             record.watch = _Watch(state, now, own)
-            record.heard = False
+            record.touched = False
             return self._expired(record.watch, state, unix)
-        if record.heard or watch.state is not state:
-            watch.state, watch.heard, watch.silent = state, own, False
-            record.heard = False
+        if record.touched or watch.state is not state:
+            watch.state, watch.touched, watch.silent = state, own, False
+            record.touched = False
             if watch.ending == "idle":
                 watch.ending = ""
         waits = state.run.requires_action
-        left = record.intake is None or record.intake.ended
+        left = record.source is None or record.source.ended
         if record.expired_reason is not None or (left and not waits):
             watch.ending = ""
             return []  # it is told to be interrupted, and nobody is there to be heard
         found = []
         dogs = self._dogs
         if waits or left:
-            watch.heard = own  # it is the application's turn
-        elif dogs.idle is not None and not watch.silent and own - watch.heard >= dogs.idle:
+            watch.touched = own  # it is the application's turn
+        elif dogs.idle is not None and not watch.silent and own - watch.touched >= dogs.idle:
             watch.silent = True
             found.append("idle")
         if dogs.total is not None and not watch.total and now - watch.born >= dogs.total:
@@ -263,8 +263,8 @@ class Watcher:
         for limit in limits:
             if record.state.is_terminal or record.expired_reason is not None:
                 return  # meanwhile, by a subscriber
-            idle = self._own - record.watch.heard
-            self._engine.stalled(record, idle, limit)
+            idle = self._own - record.watch.touched
+            self._engine.stall(record, idle, limit)
             if self.on_stalled is not None:
                 self.on_stalled(record.state, limit)
             if self._dogs.ends(limit):
@@ -281,10 +281,10 @@ class Watcher:
         if self._fetching(state) and self._swept - watch.since < _FETCH:
             return
         limit, watch.ending = watch.ending, ""
-        intake, reason = record.intake, self._reason(state, limit)
+        source, reason = record.source, self._reason(state, limit)
         self._engine.expire(record, reason)
-        if self._on_end is not None and intake is not None:
-            self._on_end(record, intake, reason)
+        if self._on_end is not None and source is not None:
+            self._on_end(record, source, reason)
 
     def _reason(self, state: RunState, limit: str) -> str:
         dogs = self._dogs

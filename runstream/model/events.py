@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from inspect import get_annotations
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import msgspec
 from msgspec import Struct, field
@@ -20,7 +20,6 @@ from runstream.model.run import Run
 from runstream.model.step import RunStep
 
 __all__ = [
-    "EVENT_TYPES",
     "DoneEvent",
     "ErrorEvent",
     "Event",
@@ -83,15 +82,15 @@ def _key_finder(name: str, enveloped: bool) -> Callable[[bytes], Any]:
     return msgspec.json.Decoder(msgspec.defstruct("_Envelope", [("data", one)]) if enveloped else one).decode
 
 
-class _Event(Struct, frozen=True, gc=False, tag_field="event"):
+class EventBase(Struct, frozen=True, gc=False, tag_field="event"):
     """What all events share; ``id`` is the identity that the envelope or block gave it, if any."""
 
     data: Any = None
     id: str | int | None = None
     origin: _NoWire | None = field(default=None, name="$runstream.origin")
 
-    begins: ClassVar[bool] = False
-    """Whether it says that its object was created."""
+    created: ClassVar[bool] = False
+    """True if the event announces that its object was created."""
 
     @property
     def event(self) -> str:
@@ -102,56 +101,56 @@ class _Event(Struct, frozen=True, gc=False, tag_field="event"):
         return f"{type(self).__mro__[1].__name__}({self.event!r}, id={getattr(self.data, 'id', None)!r})"
 
 
-_Event.__annotations__.update(get_annotations(_Event, eval_str=True))  # as of WireStruct
+EventBase.__annotations__.update(get_annotations(EventBase, eval_str=True))  # as of WireStruct
 
 
-class ThreadEvent(_Event, frozen=True, gc=False):
+class ThreadEvent(EventBase, frozen=True, gc=False):
     """A thread was created."""
 
     data: Thread
 
 
-class RunEvent(_Event, frozen=True, gc=False):
+class RunEvent(EventBase, frozen=True, gc=False):
     """A snapshot of a run. Its own ``status`` counts, whatever the event is called."""
 
     data: Run
 
 
-class StepEvent(_Event, frozen=True, gc=False):
+class StepEvent(EventBase, frozen=True, gc=False):
     """A snapshot of a run step."""
 
     data: RunStep
 
 
-class StepDeltaEvent(_Event, frozen=True, gc=False):
+class StepDeltaEvent(EventBase, frozen=True, gc=False):
     """A fragment of a run step."""
 
     data: RunStepDelta
 
 
-class MessageEvent(_Event, frozen=True, gc=False):
+class MessageEvent(EventBase, frozen=True, gc=False):
     """A snapshot of a message."""
 
     data: Message
 
 
-class MessageDeltaEvent(_Event, frozen=True, gc=False):
+class MessageDeltaEvent(EventBase, frozen=True, gc=False):
     """A fragment of a message."""
 
     data: MessageDelta
 
 
-class ErrorEvent(_Event, frozen=True, gc=False):
+class ErrorEvent(EventBase, frozen=True, gc=False):
     """The server's own error. It ends nothing by itself."""
 
     data: ErrorObject
 
 
-class DoneEvent(_Event, frozen=True, gc=False):
+class DoneEvent(EventBase, frozen=True, gc=False):
     """The server has nothing more to say on this connection. It ends nothing by itself."""
 
 
-class UnknownEvent(_Event, frozen=True, gc=False, tag="$unknown"):
+class UnknownEvent(EventBase, frozen=True, gc=False, tag="$unknown"):
     """An event with a name that this library does not know, as it came."""
 
     data: bytes = b""
@@ -209,46 +208,3 @@ class Reject(Struct, frozen=True, gc=False):
         """Source and line, as far as known."""
         place = f"{self.source or 'stream'}"
         return f"{place}:{self.raw.line}" if self.raw.line else place
-
-
-_RUN = "created queued in_progress requires_action completed incomplete failed cancelling cancelled expired"
-_STEP = "created in_progress completed failed cancelled expired"
-_MESSAGE = "created in_progress completed incomplete"
-
-_NAMES: Mapping[str, type[_Event]] = {
-    "thread.created": ThreadEvent,
-    # Bare objects, as a poll returns them: named by their `object`.
-    "thread": ThreadEvent,
-    "thread.run": RunEvent,
-    "thread.run.step": StepEvent,
-    "thread.message": MessageEvent,
-    **{f"thread.run.{name}": RunEvent for name in _RUN.split()},
-    **{f"thread.run.step.{name}": StepEvent for name in _STEP.split()},
-    "thread.run.step.delta": StepDeltaEvent,
-    **{f"thread.message.{name}": MessageEvent for name in _MESSAGE.split()},
-    "thread.message.delta": MessageDeltaEvent,
-    "error": ErrorEvent,
-    "done": DoneEvent,
-}
-
-
-def _named(name: str, base: type[_Event]) -> type[_Event]:
-    # A class a name, so that one decode through a tagged union gives the finished event.
-    title = "_" + "".join(part.capitalize() for part in name.replace("_", ".").split("."))
-    make: Any = type(Struct)
-    return cast(
-        type[_Event],
-        make(
-            title,
-            (base,),
-            {"__module__": __name__, "event": name, "begins": name.endswith(".created")},
-            frozen=True,
-            gc=False,
-            tag=name,
-        ),
-    )
-
-
-# The class of every event by its name on the wire; EVENT_TYPES["thread.run.queued"](run) makes one.
-EVENT_TYPES: Mapping[str, type[_Event]] = {name: _named(name, base) for name, base in _NAMES.items()}
-globals().update({kind.__name__: kind for kind in EVENT_TYPES.values()})  # picklable by their module

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 from msgspec import structs
 
@@ -14,6 +14,9 @@ from runstream.model.tool_calls import RequiredAction, ToolCall
 from runstream.model.tools import ResponseFormat, Tool, ToolChoice, TruncationStrategy
 
 __all__ = ["IncompleteDetails", "Run", "RunStatus"]
+
+# Scope and id of a run.
+RunKey: TypeAlias = tuple[str, str]
 
 
 class RunStatus(OpenStrEnum):

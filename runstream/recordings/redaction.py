@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from runstream.model.events import EVENT_TYPES
+from runstream.dialects.assistants_wire import EVENT_TYPES
 from runstream.model.jsontext import MAX_NESTING, nesting
 from runstream.model.raw import RawEvent
 

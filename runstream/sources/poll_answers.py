@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from runstream.model.events import EVENT_TYPES
+from runstream.dialects.assistants_wire import EVENT_TYPES
 from runstream.model.raw import RawEvent
 from runstream.model.raw_input import dumped
 from runstream.model.run import RunStatus

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from runstream.model.events import EVENT_TYPES
+from runstream.dialects.assistants_wire import EVENT_TYPES
 from runstream.model.raw import Malformed, Oversized, RawEvent
 from runstream.model.validation import require_counts
 

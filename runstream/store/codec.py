@@ -98,23 +98,23 @@ class StateEncoder:
 
 
 def _encoded(state: RunState, objects: list[Any]) -> bytes:
-    core = state._core
+    head = state._head
     return _encode(
         _State(
             _VERSION,
-            core.scope,
-            msgspec.Raw(_encode(core.run.to_dict())),
-            core.asked,
-            tuple([status.value for status in core.statuses]),
-            tuple(sorted(core.calls_done)),
-            core.first_seen,
-            core.since,
+            head.scope,
+            msgspec.Raw(_encode(head.run.to_dict())),
+            head.asked,
+            tuple([status.value for status in head.statuses]),
+            tuple(sorted(head.calls_done)),
+            head.first_seen,
+            head.since,
             state.changed_by,
             objects,
-            core.queued,
-            core.running,
-            core.waiting,
-            core.first_text,
+            head.queued,
+            head.running,
+            head.waiting,
+            head.first_text,
         )
     )
 
@@ -139,7 +139,7 @@ def decode_state(data: bytes) -> RunState:
             full = None if bytes(item.full) == b"null" else _wire(kind, bytes(item.full))
             parts = None if item.parts is None else _node(item.parts)
             objects = objects.append(ObjectState(item.id, item.is_message, full, parts, item.partial))
-        core = RunHead(
+        head = RunHead(
             _wire(Run, bytes(found.run)),
             found.scope,
             found.asked,
@@ -155,7 +155,7 @@ def decode_state(data: bytes) -> RunState:
     except (msgspec.MsgspecError, UnicodeError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         # Not its words: they may quote the text.
         raise StoreError(f"the stored bytes are no run state ({type(error).__name__})") from None
-    return RunState(core, objects, _touched=-1, _event=found.event)
+    return RunState(head, objects, _touched=-1, _event=found.event)
 
 
 def _object(item: ObjectState) -> _Object:

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from runstream.core.registry import RunRecord
+from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine.engine import Engine
@@ -182,7 +182,7 @@ class Repairs:
         record = self._engine.registry.record(*key)
         if record is None:
             return  # forgotten since
-        intake = record.intake
+        source = record.source
         assert self._repair is not None
         caller = UserCallback(self._repair.fetch_run, f"repair {key[1]}")
         attempt = 0
@@ -200,7 +200,7 @@ class Repairs:
                 return
         if not self._gate.open:
             await self._gate.wait()
-        self._pump.turns.run(self._take_in, record, intake, answer)
+        self._pump.turns.run(self._take_in, record, source, answer)
         LOG.info("repaired", run_id=key[1], scope=key[0], why=why, status=record.state.status.value)
 
     async def _ask(self, caller: UserCallback, record: RunRecord) -> Answer:
@@ -218,18 +218,18 @@ class Repairs:
             raise ConnectFailed("fetch_run gave nothing of the run that it was asked for")
         return answer
 
-    def _take_in(self, record: RunRecord, intake: Any, answer: Answer) -> None:
+    def _take_in(self, record: RunRecord, source: Any, answer: Answer) -> None:
         """Reconcile, as the run's own source would have told it: the run stays with that source."""
         state = record.state
-        if record.intake is not None:
-            intake = record.intake
+        if record.source is not None:
+            source = record.source
         elif not any(run.ended for run in answer.runs if run.id == state.run_id):
             return  # a watchdog has given it up; only its end is news
-        if intake is None:
+        if source is None:
             return
         limits = self._engine.limits
         dialect = AssistantsDialect(max_message_bytes=limits.max_message_bytes, max_nesting=limits.max_nesting)
-        intake.heal(usable(answer, state, live=not intake.ended), dialect)
+        self._engine.heal(source, usable(answer, state, live=not source.ended), dialect)
         self._engine.counts.repairs += 1
 
 

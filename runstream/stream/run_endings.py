@@ -80,7 +80,7 @@ class Endings:
             return
         scope, run_id = key
         record = self._engine.registry.record(scope, run_id)
-        if record is None or record.intake is None or record.intake.ended or not _has_open(record.state):
+        if record is None or record.source is None or record.source.ended or not _has_open(record.state):
             self._end(key)
         elif self._pending[key] is None:
             self._pending[key] = asyncio.get_running_loop().call_later(LINGER, self._end, key)

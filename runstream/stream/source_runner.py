@@ -11,6 +11,7 @@ from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
 from runstream.engine.engine import Engine
 from runstream.engine.intake import Intake
+from runstream.engine.source_state import SourceState
 from runstream.errors import SourceFailed
 from runstream.logs import LOG
 from runstream.model.validation import require_counts
@@ -112,10 +113,10 @@ class SourceRunner:
         """Whether this source is among those that wait."""
         return handle in self._queue
 
-    def remove_intake(self, intake: Intake, reason: str) -> None:
-        """Stop the source that feeds this intake."""
+    def remove_source(self, source: SourceState, reason: str) -> None:
+        """Stop the source that has this state in the engine."""
         for handle in self.live:
-            if handle._intake is intake:
+            if handle._intake.state is source:
                 self.remove(handle, reason)
                 return
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 from reactivex import abc
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
-from runstream.core.registry import RunRecord
+from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
+from runstream.engine.source_state import SourceState
 from runstream.engine.watchdogs import Watchdogs, Watcher
 from runstream.stream.buffers import Gate
 from runstream.stream.loop_monitor import LoopMonitor
@@ -101,7 +101,7 @@ class Supervisor:
         if self.repair is not None:
             self.repair(state, f"stalled: {limit}")
 
-    def _ended(self, record: RunRecord, intake: Any, reason: str) -> None:
+    def _ended(self, record: RunRecord, source: SourceState, reason: str) -> None:
         self._waiters.expire(record.state, reason)
-        if self._watchdogs is not None and self._watchdogs.close_sources and not intake.open_runs():
-            self._pump.remove_intake(intake, reason)
+        if self._watchdogs is not None and self._watchdogs.close_sources and not source.open:
+            self._pump.remove_source(source, reason)

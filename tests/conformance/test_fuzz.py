@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
+from runstream.dialects.assistants_wire import EVENT_TYPES
 from runstream.engine.engine import Engine
-from runstream.model.events import EVENT_TYPES, Reject
+from runstream.model.events import Reject
 from runstream.model.raw import RawEvent
 from runstream.sources.sse_parser import SSEParser
 from tests.conformance.mutations import WEIRD

@@ -121,7 +121,7 @@ def test_worth_of_snapshots() -> None:
 def test_rounds_are_sets_of_calls() -> None:
     """Each new set of awaited calls is a round, whatever their order; a set that comes again is none."""
     state = state_of([at("in_progress", 110), asking("b", "a")])
-    assert (state.round, state._core.asked) == (1, (("a", "b"),))
+    assert (state.round, state._head.asked) == (1, (("a", "b"),))
     state = state_of([asking("a", "b", model="other")], state)
     assert state.round == 1
     state = state_of([at("queued", 110), at("in_progress", 120), asking("c", started_at=120)], state)
@@ -175,8 +175,8 @@ def test_an_end_without_content_keeps_what_deltas_built() -> None:
     bare = {"id": "msg_1", "run_id": "run_1", "status": "completed"}
     delta = {"content": [{"index": 0, "type": "text", "text": {"value": "Hi", "annotations": []}}]}
     created = ev("message.created", message_object("msg_1", RUN))
-    grown = ev("message.delta", {"id": "msg_1", "delta": delta})
-    state = state_of([at("in_progress", 110), created, grown, ev("message.completed", bare)])
+    append_fragment = ev("message.delta", {"id": "msg_1", "delta": delta})
+    state = state_of([at("in_progress", 110), created, append_fragment, ev("message.completed", bare)])
     assert state.text == "Hi"
     assert state_of([ev("message.completed", {**bare, "completed_at": 130})], state).text == "Hi"
 

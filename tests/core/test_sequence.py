@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstream.core.dedupe import Sighting
-from runstream.core.sequence import SEQUENCE, TRUSTED, SequenceTracker, Verdict, numbered
+from runstream.core.sequence import SEQUENCE, TRUSTED, SequenceStatus, SequenceTracker, numbered
 
 NEW, DUPLICATE, CONFLICT = Sighting.NEW, Sighting.DUPLICATE, Sighting.CONFLICT
 FORMS: dict[str, Callable[[int], str | int]] = {"int": int, "digits": str, "prefix": lambda n: f"evt-{n:06}"}
@@ -19,7 +19,7 @@ def seen(*numbers: int, form: Callable[[int], str | int] = int) -> SequenceTrack
     """After these ids, each new."""
     continuity = SequenceTracker()
     for number in numbers:
-        assert continuity.see(form(number), NEW) is Verdict.NOTHING
+        assert continuity.see(form(number), NEW) is SequenceStatus.NOTHING
     return continuity
 
 
@@ -28,12 +28,12 @@ def test_a_skip_in_a_sequence_is_a_gap_once(form: str) -> None:
     """What follows the gap is a sequence anew, in time."""
     make = FORMS[form]
     continuity = seen(*range(90, 90 + SEQUENCE + 1), form=make)
-    assert continuity.see(make(200), NEW) is Verdict.GAP
-    assert continuity.see(make(201), NEW) is Verdict.NOTHING
-    assert continuity.see(make(300), NEW) is Verdict.NOTHING
+    assert continuity.see(make(200), NEW) is SequenceStatus.GAP
+    assert continuity.see(make(201), NEW) is SequenceStatus.NOTHING
+    assert continuity.see(make(300), NEW) is SequenceStatus.NOTHING
     for number in range(301, 301 + SEQUENCE):
         continuity.see(make(number), NEW)
-    assert continuity.see(make(302 + SEQUENCE), NEW) is Verdict.GAP
+    assert continuity.see(make(302 + SEQUENCE), NEW) is SequenceStatus.GAP
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -42,9 +42,9 @@ def test_the_next_id_proves_a_resume(form: str) -> None:
     make = FORMS[form]
     continuity = seen(*range(TRUSTED + 1), form=make)
     continuity.reconnected()
-    assert continuity.see(make(TRUSTED + 1), NEW) is Verdict.RESUMED
+    assert continuity.see(make(TRUSTED + 1), NEW) is SequenceStatus.RESUMED
     assert not continuity.in_doubt
-    assert continuity.see(make(TRUSTED + 2), NEW) is Verdict.NOTHING
+    assert continuity.see(make(TRUSTED + 2), NEW) is SequenceStatus.NOTHING
 
 
 def after_restart(last: str) -> SequenceTracker:
@@ -59,11 +59,11 @@ def after_restart(last: str) -> SequenceTracker:
 def test_the_next_id_proves_a_resume_after_a_restart(form: str) -> None:
     """One that skips, comes again, counts nothing, or may be the first of a new numbering does not."""
     make = FORMS[form]
-    assert after_restart(str(make(40))).see(make(41), NEW) is Verdict.RESUMED
+    assert after_restart(str(make(40))).see(make(41), NEW) is SequenceStatus.RESUMED
     for id in (make(42), make(40), make(1), "other-41", "x"):
-        assert after_restart(str(make(40))).see(id, NEW) is Verdict.NOTHING
-    assert after_restart(str(make(0))).see(make(1), NEW) is Verdict.NOTHING
-    assert after_restart("b").see("c", NEW) is Verdict.NOTHING
+        assert after_restart(str(make(40))).see(id, NEW) is SequenceStatus.NOTHING
+    assert after_restart(str(make(0))).see(make(1), NEW) is SequenceStatus.NOTHING
+    assert after_restart("b").see("c", NEW) is SequenceStatus.NOTHING
 
 
 def test_an_event_that_came_before_proves_it_too_whatever_its_id() -> None:
@@ -73,28 +73,28 @@ def test_an_event_that_came_before_proves_it_too_whatever_its_id() -> None:
         for id in ids:
             continuity.see(id, NEW)
         continuity.reconnected()
-        assert continuity.see(ids[0], DUPLICATE) is Verdict.RESUMED
+        assert continuity.see(ids[0], DUPLICATE) is SequenceStatus.RESUMED
 
 
 def test_what_is_told_again_need_not_come_as_far_as_before() -> None:
     """A replay that is cut takes nothing back: the next id is still the one after the furthest."""
     continuity = seen(*range(1, 20))
     continuity.reconnected()
-    assert continuity.see(5, DUPLICATE) is Verdict.RESUMED
+    assert continuity.see(5, DUPLICATE) is SequenceStatus.RESUMED
     continuity.reconnected()
-    assert continuity.see(20, NEW) is Verdict.RESUMED
-    assert continuity.see(6, DUPLICATE) is Verdict.NOTHING
-    assert continuity.see(21, NEW) is Verdict.NOTHING
-    assert continuity.see(23, NEW) is Verdict.GAP
+    assert continuity.see(20, NEW) is SequenceStatus.RESUMED
+    assert continuity.see(6, DUPLICATE) is SequenceStatus.NOTHING
+    assert continuity.see(21, NEW) is SequenceStatus.NOTHING
+    assert continuity.see(23, NEW) is SequenceStatus.GAP
 
 
 def test_a_gap_in_what_is_told_again_is_a_gap() -> None:
     """A replay counts on from where it begins."""
     continuity = seen(*range(1, 20))
     continuity.reconnected()
-    assert continuity.see(5, DUPLICATE) is Verdict.RESUMED
-    assert continuity.see(6, DUPLICATE) is Verdict.NOTHING
-    assert continuity.see(25, NEW) is Verdict.GAP
+    assert continuity.see(5, DUPLICATE) is SequenceStatus.RESUMED
+    assert continuity.see(6, DUPLICATE) is SequenceStatus.NOTHING
+    assert continuity.see(25, NEW) is SequenceStatus.GAP
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_anything_else_proves_nothing(id: str | int, sighting: Sighting) -> None
     """Another numbering, an id beyond the next, one that counts nothing; and then the doubt stays one."""
     continuity = seen(*range(TRUSTED + 1))
     continuity.reconnected()
-    assert continuity.see(id, sighting) is Verdict.NOTHING
+    assert continuity.see(id, sighting) is SequenceStatus.NOTHING
     assert not continuity.in_doubt
 
 
@@ -112,7 +112,7 @@ def test_a_few_that_follow_one_another_are_no_proof() -> None:
     """Ids that leave things out do so by chance."""
     continuity = seen(*range(TRUSTED))
     continuity.reconnected()
-    assert continuity.see(TRUSTED, NEW) is Verdict.NOTHING
+    assert continuity.see(TRUSTED, NEW) is SequenceStatus.NOTHING
 
 
 @given(st.lists(st.integers(2, 50), min_size=1), st.integers(-5, 10**9))
@@ -121,7 +121,7 @@ def test_ids_that_always_skip_are_no_sequence(steps: list[int], start: int) -> N
     continuity = SequenceTracker()
     number = start
     for step in steps:
-        assert continuity.see(number, NEW) is Verdict.NOTHING
+        assert continuity.see(number, NEW) is SequenceStatus.NOTHING
         number += step
 
 
@@ -134,9 +134,9 @@ def test_a_source_that_resumes_rightly_never_has_a_gap(steps: list[str], form: s
         if step == "event":
             sighting = NEW if next_id > told else DUPLICATE
             verdict = continuity.see(make(next_id), sighting)
-            assert verdict is not Verdict.GAP
+            assert verdict is not SequenceStatus.GAP
             if doubt and (sighting is DUPLICATE or told > TRUSTED):
-                assert verdict is Verdict.RESUMED
+                assert verdict is SequenceStatus.RESUMED
             doubt = False
             told, next_id = max(told, next_id), next_id + 1
         else:
@@ -153,7 +153,7 @@ def test_what_is_lost_from_a_sequence_is_always_noticed(count: int, skip: int, c
     continuity = seen(*range(count), form=FORMS[form])
     if cut:
         continuity.reconnected()
-    assert continuity.see(FORMS[form](count - 1 + skip), NEW) is Verdict.GAP
+    assert continuity.see(FORMS[form](count - 1 + skip), NEW) is SequenceStatus.GAP
 
 
 @given(
@@ -170,7 +170,7 @@ def test_any_ids_in_any_order_give_a_verdict(steps: list[tuple[str | int, Sighti
             continuity.reconnected()
         doubt = continuity.in_doubt
         verdict = continuity.see(id, sighting)
-        assert verdict is not Verdict.RESUMED or doubt
+        assert verdict is not SequenceStatus.RESUMED or doubt
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from runstream.dialects.assistants import AssistantsDialect
+from runstream.dialects.assistants_wire import EVENT_TYPES
 from runstream.model.events import (
-    EVENT_TYPES,
     DoneEvent,
     ErrorEvent,
     Event,

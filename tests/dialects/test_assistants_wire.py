@@ -17,10 +17,9 @@ from runstream.dialects.assistants_wire import (
     FRAGMENTS,
     ArgumentsFragment,
     TextFragment,
-    framed,
-    read_text,
-    retold,
+    event_builder,
 )
+from runstream.dialects.text_frame import read_text, split_frame
 from runstream.model.raw import RawEvent
 from runstream.testing import texts
 
@@ -178,12 +177,12 @@ def test_a_message_in_the_frame_of_another_says_the_same_but_for_its_text(
         first = read(data)
     except REFUSALS:
         return  # an empty part, written twice
-    frame = framed(data)
+    frame = split_frame(data)
     if frame is None:
         return
     head, tail = frame
     (event,) = AssistantsDialect().feed(RawEvent("thread.message.delta", data))
-    again = retold(event)(first.delta.content[0].text.value)  # type: ignore[arg-type]
+    again = event_builder(event)(first.delta.content[0].text.value)  # type: ignore[arg-type]
     assert again == event
     for token in (msgspec.json.encode(text) if plain else json.dumps(text).encode(), junk):
         try:
@@ -196,7 +195,7 @@ def test_a_message_in_the_frame_of_another_says_the_same_but_for_its_text(
             assert (told.id, told.delta.content[0].index) == (first.id, first.delta.content[0].index)
             assert told.delta.content[0].text.value == found
             (event,) = AssistantsDialect().feed(RawEvent("thread.message.delta", second))
-            assert retold(event)(found) == event  # type: ignore[arg-type]
+            assert event_builder(event)(found) == event  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +207,7 @@ def test_a_message_in_the_frame_of_another_says_the_same_but_for_its_text(
     ],
 )
 def test_the_common_writings_have_a_frame(data: bytes) -> None:
-    assert framed(data) == tuple(data.split(b'"Hi"'))
+    assert split_frame(data) == tuple(data.split(b'"Hi"'))
 
 
 @pytest.mark.parametrize("value", ["x", '"', "\\", "é"])
@@ -216,7 +215,7 @@ def test_the_frame_of_a_large_message_takes_no_more_memory_than_the_message(valu
     (raw, _) = raws(text(value * 2**20), "thread.message.delta")
     tracemalloc.start()
     try:
-        found = framed(raw.data)
+        found = split_frame(raw.data)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

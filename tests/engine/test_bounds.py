@@ -44,7 +44,7 @@ def test_what_is_forgotten_leaves_nothing_behind(
     engine.intake("other")
     if not engine.states() and not engine.orphans():
         assert list(engine.registry.scopes) == [""]
-        assert not engine.registry._left
+        assert not engine.registry._released
 
 
 def test_odd_objects_go_with_their_run() -> None:
@@ -190,11 +190,11 @@ def test_what_is_shared_is_bounded() -> None:
     for number in range(1000):
         run = script(f"run_{number}", instructions=f"Be {number}.", tools=TOOLS)
         intake.feed(run.raw_events()[0])
-    assert len(bench.engine.registry._shared) == 128
+    assert len(bench.engine.registry._interner) == 128
     huge = script("run_huge", instructions="x" * 100_000).raw_events()[0]
     intake.feed(huge)
     held = bench.engine.state("run_huge")
     assert held is not None
     assert held.run.instructions == "x" * 100_000
     assert msgspec.json.decode(huge.data)["id"] == "run_huge"
-    assert ("asst_1", "x" * 100_000) not in bench.engine.registry._shared._known
+    assert ("asst_1", "x" * 100_000) not in bench.engine.registry._interner._known

@@ -11,8 +11,8 @@ import pytest
 
 from runstream.core.reduce import reduce
 from runstream.core.state import RunState
+from runstream.dialects.assistants_wire import EVENT_TYPES
 from runstream.engine.fold import fold
-from runstream.model.events import EVENT_TYPES
 from runstream.model.message import Message
 from runstream.testing import Script, script
 from tests.support.wire import message_delta, message_object, run_object

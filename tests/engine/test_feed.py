@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runstream.core.registry import RunRecord
+from runstream.core.run_record import RunRecord
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine.engine import Engine
 from runstream.model.events import Reject, RunEvent
@@ -326,7 +326,7 @@ def test_a_snapshot_of_another_way_settles_no_doubt(heal: str) -> None:
         "thread.run.in_progress", b'{"id":"run_1","status":"in_progress","started_at":1790000001,"model":"m-2"}'
     )
     if heal == "fetched":
-        seen.intake.heal([snapshot], AssistantsDialect())
+        seen.engine.heal(seen.intake.state, [snapshot], AssistantsDialect())
     else:
         poll = seen.engine.intake("poll")
         poll.snapshots = True

@@ -172,12 +172,12 @@ def test_what_watchdogs_say_is_kept_without_the_state() -> None:
     intake.feed_all(HELLO[:cut])
     record = engine.registry.record("", "run_1")
     assert record is not None
-    engine.stalled(record, 5.0, "idle")
+    engine.stall(record, 5.0, "idle")
     assert seen[-1].key == "run_1/stalled/1"
     engine, intake, again = start(store)
     record = engine.registry.record("", "run_1")
     assert record is not None
-    engine.stalled(record, 5.0, "idle")
+    engine.stall(record, 5.0, "idle")
     assert again[-1].key == "run_1/stalled/2"
     intake.resume_from()
     intake.feed_all(after(HELLO, intake.last_id))
@@ -279,8 +279,8 @@ def test_whether_fragments_had_ids_is_remembered(fragments: bool, put: bool, tmp
         assert last is not None
         intake.connected()
         # Fragments without ids are gone for good, the others come again from where the store is.
-        missed = text + 3 if not fragments else text + 2 if put else text
-        intake.feed_all(counted([other[put], *hello[missed : text + 4]], int(last), fragments=fragments))
+        mark_partial = text + 3 if not fragments else text + 2 if put else text
+        intake.feed_all(counted([other[put], *hello[mark_partial : text + 4]], int(last), fragments=fragments))
         state = next(state for state in engine.states() if state.run_id == "run_1")
         assert bool(state.partial) is not fragments
         assert engine.stats().gaps == (not fragments)
@@ -361,9 +361,9 @@ def test_nothing_grows_with_the_runs(sqlite: bool) -> None:
             own.feed_all(events_of("Hi.", run_id=f"own_{number}", ids=True))
             own.end()
         journal: Any = engine.journal
-        assert [journal._keys, journal._lanes, journal._loose, journal._told_by] == [{}, {}, {}, {}]
+        assert [journal._keys, journal._queues, journal._detached, journal._restored] == [{}, {}, {}, {}]
         assert isinstance(gateway, RecoveringIntake)
-        assert len(gateway._late) <= 65
+        assert len(gateway.state._late) <= 65
         assert len(list(store.runs(ended_since=0.0))) <= 300
         # A later process takes up what its own limits say.
         later = Engine(limits=Limits(max_finished_runs=5), store=store)

@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from runstream.core.state import RunState
+from runstream.dialects.assistants_wire import EVENT_TYPES
 from runstream.engine.engine import Engine
-from runstream.model.events import EVENT_TYPES
 from runstream.model.raw import RawEvent
 from tests.faults.tellings import interleaved
 

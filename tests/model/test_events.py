@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from runstream.dialects.assistants import AssistantsDialect
-from runstream.model.events import EVENT_TYPES, Event, Origin, Reject, RunEvent, UnknownEvent
+from runstream.dialects.assistants_wire import EVENT_TYPES
+from runstream.model.events import Event, Origin, Reject, RunEvent, UnknownEvent
 from runstream.model.raw import RawEvent
 from runstream.model.run import Run, RunStatus
 

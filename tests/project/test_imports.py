@@ -25,8 +25,8 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "dialects": frozenset({"model"}),
     "store": frozenset({"core", "errors", "model"}),
     "engine": frozenset({"core", "dialects", "errors", "model", "store"}),
-    "sources": frozenset({"errors", "model"}),
-    "recordings": frozenset({"errors", "logs", "model", "sources"}),
+    "sources": frozenset({"dialects", "errors", "model"}),
+    "recordings": frozenset({"dialects", "errors", "logs", "model", "sources"}),
     "rx": frozenset({"core", "dialects", "engine", "model"}),
     "stream": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store"}),
     "sinks": frozenset({"core", "logs", "model", "recordings", "stream"}),
@@ -53,10 +53,7 @@ SPEAKERS: Final = ("dialects", "clients", "testing", "recordings/demo")
 WIRE_NAMES_ELSEWHERE: Final = frozenset(
     {
         "runstream.cli.texts",
-        "runstream.engine.damage",
         "runstream.engine.gap_tracker",
-        "runstream.engine.routing",
-        "runstream.model.events",
         "runstream.sources.poll_answers",
         "runstream.stream.error_reports",
         "runstream.stream.repairs",
@@ -67,10 +64,6 @@ WIRE_NAMES_ELSEWHERE: Final = frozenset(
 CIRCLES: Final = frozenset(
     {
         frozenset({"runstream.model.base", "runstream.model.lenient"}),
-        frozenset(
-            f"runstream.engine.{name}"
-            for name in ("damage", "engine", "feed", "gap_tracker", "intake", "journal", "recovery", "routing")
-        ),
         frozenset({"runstream.stream.channel", "runstream.stream.dispatch"}),
         frozenset({"runstream.stream.source_handle", "runstream.stream.source_runner"}),
         frozenset({"runstream.stream.run_stream", "runstream.stream.run_view"}),
@@ -243,6 +236,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.model.signals",
         "runstream.core.state",
         "runstream.dialects.assistants",
+        "runstream.dialects.assistants_wire",
         "runstream.dialects.base",
         "runstream.engine.engine",
         "runstream.errors",

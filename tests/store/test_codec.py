@@ -37,7 +37,7 @@ def again(state: RunState) -> RunState:
 
 def inside(state: RunState) -> tuple[Any, ...]:
     """What equality leaves out."""
-    core = state._core
+    core = state._head
     return core.calls_done, core.statuses, core.first_seen, core.since, state.timings, state.partial, state.changed_by
 
 
@@ -120,7 +120,7 @@ def test_calls_that_were_asked_for_stay_asked_for() -> None:
     """The rounds, from which keys are made and stale snapshots are told."""
     state = state_of([at("in_progress", 5), asking("call_1"), at("queued", 5), asking("call_2")])
     assert again(state).round == 2
-    assert again(state)._core.asked == state._core.asked
+    assert again(state)._head.asked == state._head.asked
 
 
 def test_what_the_model_keeps_is_kept() -> None:

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runstream.core.state import RunState
+from runstream.dialects.assistants_wire import EVENT_TYPES
 from runstream.engine.engine import Engine
 from runstream.engine.fold import Folded, fold, fold_sources
 from runstream.model.base import WireStruct
-from runstream.model.events import EVENT_TYPES
 from runstream.model.lenient import read
 from runstream.model.raw import RawEvent
 from runstream.model.signals import Signal

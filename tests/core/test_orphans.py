@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runstream.core.registry import Held, Orphans, PendingOrder, Tombstones
+from runstream.core.orphans import Orphans, PendingEvent, PendingOrder, Tombstones
 from runstream.model.events import Event
 from tests.core.support import RUN, decoded, ev
 from tests.support.wire import message_creation, message_delta, message_object, step_object
@@ -13,7 +13,7 @@ def fragment(message: str, text: str = "x") -> Event:
     return decoded(ev("message.delta", message_delta(message, text)))
 
 
-def held(items: list[Held]) -> list[Event]:
+def held(items: list[PendingEvent]) -> list[Event]:
     """The events alone."""
     return [event for event, _, _ in items]
 
@@ -42,10 +42,10 @@ def test_orphans_wait_by_id_in_order() -> None:
     orphans = Orphans(PendingOrder(10))
     events = [fragment("msg_1", "a"), fragment("msg_2", "b"), fragment("msg_1", "c")]
     for number, event in enumerate(events):
-        assert orphans.hold(event.data.id, event, None, float(number)) is None  # type: ignore[union-attr]
+        assert orphans.buffer(event.data.id, event, None, float(number)) is None  # type: ignore[union-attr]
     assert orphans.count == 3
-    assert held(orphans.adopt("msg_1")) == [events[0], events[2]]
-    assert orphans.adopt("msg_1") == []
+    assert held(orphans.pop("msg_1")) == [events[0], events[2]]
+    assert orphans.pop("msg_1") == []
     assert orphans.count == 1
     assert orphans.events() == {"msg_2": (events[1],)}
 
@@ -57,12 +57,12 @@ def test_a_fragment_waits_with_its_message() -> None:
     message = decoded(ev("message.created", message_object("msg_1", RUN)))
     late = decoded(ev("message.completed", message_object("msg_1", RUN, status="completed")))
     first = fragment("msg_1")
-    orphans.hold("run_1", step, None, 0.0)
-    orphans.hold("msg_1", first, None, 0.0)
-    orphans.hold("run_1", message, None, 0.0)
-    orphans.hold("msg_1", first, None, 0.0)
-    orphans.hold("run_1", late, None, 0.0)
-    assert held(orphans.adopt("run_1")) == [step, first, message, first, late]
+    orphans.buffer("run_1", step, None, 0.0)
+    orphans.buffer("msg_1", first, None, 0.0)
+    orphans.buffer("run_1", message, None, 0.0)
+    orphans.buffer("msg_1", first, None, 0.0)
+    orphans.buffer("run_1", late, None, 0.0)
+    assert held(orphans.pop("run_1")) == [step, first, message, first, late]
     assert not orphans
     assert not orphans._owners
 
@@ -71,10 +71,10 @@ def test_the_oldest_orphan_gives_way() -> None:
     """Over the limit the oldest of all events gives way, whatever it waits for."""
     orphans = Orphans(PendingOrder(3))
     events = [fragment("msg_1", "0"), fragment("msg_2", "1"), fragment("msg_1", "2"), fragment("msg_3", "3")]
-    dropped = [orphans.hold(event.data.id, event, None, 0.0) for event in events]  # type: ignore[union-attr]
+    dropped = [orphans.buffer(event.data.id, event, None, 0.0) for event in events]  # type: ignore[union-attr]
     assert [item and item[0] for item in dropped] == [None, None, None, events[0]]
     for event in events[:2]:
-        gone = orphans.hold(event.data.id, event, None, 0.0)  # type: ignore[union-attr]
+        gone = orphans.buffer(event.data.id, event, None, 0.0)  # type: ignore[union-attr]
         assert gone is not None
         events.append(gone[0])
     assert events[4:] == [events[1], events[2]]
@@ -86,11 +86,11 @@ def test_orphans_leave_nothing_behind() -> None:
     orphans = Orphans(PendingOrder(5))
     for number in range(200):
         message = decoded(ev("message.created", message_object(f"msg_{number}", {**RUN, "id": f"run_{number % 7}"})))
-        orphans.hold(f"run_{number % 7}", message, None, 0.0)
+        orphans.buffer(f"run_{number % 7}", message, None, 0.0)
         if number % 11 == 0:
-            orphans.adopt(f"run_{number % 5}")
+            orphans.pop(f"run_{number % 5}")
     assert orphans.count <= 5
-    assert len(orphans._held) <= 5
+    assert len(orphans._events) <= 5
     assert len(orphans._owners) <= 5
 
 
@@ -99,12 +99,12 @@ def test_the_oldest_orphan_of_all_scopes_gives_way() -> None:
     waiting = PendingOrder(2)
     one, other = Orphans(waiting), Orphans(waiting)
     first, second, third = fragment("msg_1"), fragment("msg_1"), fragment("msg_2")
-    assert one.hold("msg_1", first, None, 0.0) is None
-    assert other.hold("msg_1", second, None, 0.0) is None
-    gone = other.hold("msg_2", third, None, 0.0)
+    assert one.buffer("msg_1", first, None, 0.0) is None
+    assert other.buffer("msg_1", second, None, 0.0) is None
+    gone = other.buffer("msg_2", third, None, 0.0)
     assert gone is not None
     assert gone[0] is first
     assert not one
     assert (one.count, other.count) == (0, 2)
-    other.adopt("msg_1")
-    assert one.hold("msg_1", first, None, 0.0) is None
+    other.pop("msg_1")
+    assert one.buffer("msg_1", first, None, 0.0) is None
