@@ -37,7 +37,7 @@ TEXT = json.dumps(RUN)
         (UserDict(a=[UserDict(b=1)]), b'{"a":[{"b":1}]}'),
         ("\ud800", b"\xed\xa0\x80"),
     ],
-    ids=repr,
+    ids=lambda value: f"memoryview({bytes(value)!r})" if isinstance(value, memoryview) else repr(value),
 )
 def test_items_become_raw_events(item: Any, data: bytes) -> None:
     """Each a whole message, which the dialect reads."""
