@@ -27,7 +27,9 @@ def _catching() -> None:
 
 
 @pytest.mark.parametrize(
-    "hangs", [lambda: time.sleep(60), _catching, lambda: asyncio.run(asyncio.Event().wait())], ids=["call", "caught", "loop"]
+    "hangs",
+    [lambda: time.sleep(60), _catching, lambda: asyncio.run(asyncio.Event().wait())],
+    ids=["call", "caught", "loop"],
 )
 def test_what_hangs_is_ended(hangs: Callable[[], object]) -> None:
     """In a call of the system, in a loop, and where exceptions are caught; the bound around it holds again."""
@@ -40,7 +42,7 @@ def test_programs_heed_what_their_starter_ignores() -> None:
     """Ctrl-C reaches a program that a test starts, also where the tests are a script's background job."""
 
     def ignores() -> str:
-        return subprocess.run([sys.executable, "-c", ASKS], capture_output=True, text=True, timeout=60).stdout.strip()
+        return subprocess.check_output([sys.executable, "-c", ASKS], text=True, timeout=60).strip()
 
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

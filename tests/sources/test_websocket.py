@@ -27,7 +27,7 @@ Answers = list[tuple[int, dict[str, str], bytes] | None]
 FAST = Reconnect(initial=0.001, maximum=0.01, jitter=0.0, max_attempts=3)
 
 
-async def read(url: str, inlet: FakeInlet | None = None, *, within: float = 3.0, **options: Any) -> FakeInlet:
+async def read(url: str, inlet: FakeInlet | None = None, *, within: float = 25.0, **options: Any) -> FakeInlet:
     """Read a URL to the source's end."""
     inlet = inlet or FakeInlet()
     async with asyncio.timeout(within):
@@ -50,7 +50,7 @@ async def reading(url: str, inlet: FakeInlet, **options: Any) -> AsyncIterator[a
         yield task
     finally:
         task.cancel()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(25):
             await asyncio.wait({task})
 
 
@@ -244,7 +244,7 @@ async def test_while_the_pipeline_is_held_the_sender_is_held_and_nothing_piles_u
         await inlet.until(10)
         inlet.gate.clear()
         held = -1
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(25):
             while held != sent[0]:
                 held = sent[0]
                 await asyncio.sleep(0.1)
@@ -533,7 +533,7 @@ async def test_a_server_that_goes_away_for_good_is_given_up() -> None:
 
     inlet = FakeInlet(live=True)
     async with serving(handler) as peer:
-        task = asyncio.create_task(failure(peer.url, inlet, within=5.0))
+        task = asyncio.create_task(failure(peer.url, inlet, within=25))
         await inlet.until(1)
         gone.set()
     failed = await task
@@ -620,10 +620,8 @@ async def test_a_redirect_is_not_followed_because_headers_hold_secrets() -> None
 async def test_a_first_connection_that_nobody_answers_is_an_error_at_once() -> None:
     async with serving() as peer:
         pass
-    began = time.monotonic()
-    failed = await failure(peer.url, reconnect=Reconnect())
+    failed = await failure(peer.url, reconnect=Reconnect(initial=3600, maximum=3600, jitter=0.0))
     assert failed.reason.startswith(f"Could not connect to {peer.url}: ")
-    assert time.monotonic() - began < 0.4
 
 
 async def test_a_server_that_never_answers_the_handshake_is_left_in_time() -> None:
@@ -649,32 +647,28 @@ async def test_cancelling_closes_the_socket_soon(held: bool) -> None:
     sent = [0]
     inlet = FakeInlet()
     async with serving(await _flood(sent)) as peer:
-        async with reading(peer.url, inlet) as task:
+        async with reading(peer.url, inlet, close_timeout=3600) as task:
             await inlet.until(10)
             if held:
                 inlet.gate.clear()
                 await asyncio.sleep(0.2)
-            began = time.monotonic()
             task.cancel()
-            await asyncio.wait({task}, timeout=2)
+            await asyncio.wait({task}, timeout=25)
             assert task.cancelled()
-            assert time.monotonic() - began < 0.5
         await eventually(lambda: not peer.open)
 
 
 async def test_cancelling_does_not_wait_for_a_peer_that_is_gone() -> None:
     async def stalls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"\x81\x01a")
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(3600)
 
     inlet = FakeInlet()
     async with raw_peer(stalls) as url, reading(url, inlet, close_timeout=0.1) as task:
         await inlet.until(1)
-        began = time.monotonic()
         task.cancel()
-        await asyncio.wait({task}, timeout=2)
+        await asyncio.wait({task}, timeout=25)
         assert task.cancelled()
-        assert time.monotonic() - began < 0.5
 
 
 async def test_cancelling_while_it_waits_to_connect_again_is_heeded() -> None:
@@ -683,7 +677,7 @@ async def test_cancelling_while_it_waits_to_connect_again_is_heeded() -> None:
     async with serving(saying("a")) as peer, reading(peer.url, inlet, reconnect=slow) as task:
         await eventually(lambda: bool(inlet.reasons))
         task.cancel()
-        await asyncio.wait({task}, timeout=1)
+        await asyncio.wait({task}, timeout=25)
         assert task.cancelled()
 
 

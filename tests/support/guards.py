@@ -48,6 +48,9 @@ def heeding_signals() -> Iterator[None]:
     A background job of a script ignores SIGINT, one under ``nohup`` SIGHUP, and programs inherit that. What is
     handled is not inherited. The handler does nothing, so that this process goes on ignoring it.
     """
+    if threading.current_thread() is not threading.main_thread():  # which alone may set handlers
+        yield
+        return
     ignored = [
         number
         for name in _IGNORABLE

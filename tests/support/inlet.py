@@ -11,7 +11,7 @@ from runstream.sources.base import RawItem
 __all__ = ["FakeInlet", "eventually"]
 
 
-async def eventually(holds: Callable[[], bool], within: float = 2.0) -> None:
+async def eventually(holds: Callable[[], bool], within: float = 25.0) -> None:
     """Wait until something holds.
 
     Raises:
@@ -74,7 +74,7 @@ class FakeInlet:
         self.log.append(("disconnected", attempt))
         self.reasons.append(reason)
 
-    async def until(self, count: int, within: float = 2.0) -> None:
+    async def until(self, count: int, within: float = 25.0) -> None:
         """Wait until so many items have come.
 
         Raises:
