@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Generator, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.guards import bounded, heeding_signals
+from tests.support.ports import free_port
 
 BOUND = 120.0
 """Seconds for one phase of a test; the slowest take a tenth of it on a machine that does nothing else."""
@@ -61,3 +63,18 @@ def _bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         patch.setenv("PYTHONPYCACHEPREFIX", str(directory))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _heap() -> Iterator[None]:
+    """What is loaded before the first test is left alone by the collector, which else goes through it in many tests."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """In place of the plugin's own, which other processes may be given meanwhile."""
+    return free_port()
