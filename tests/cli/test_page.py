@@ -21,6 +21,8 @@ from runstream.sinks.page.frames import apply
 from tests.cli.support import cut_short, ended, start_cli
 from tests.cli.test_live import answering, sending
 
+pytestmark = pytest.mark.slow
+
 WITHIN = 20.0
 
 

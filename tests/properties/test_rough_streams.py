@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,8 @@ from runstream.folding import Folded, fold, fold_sources
 from runstream.intake import Intake
 from runstream.raw import RawEvent
 from tests.properties.strategies import Line, is_run, lines, raws, tales
+
+pytestmark = pytest.mark.slow
 
 # RUNSTREAM_EXAMPLES=20 looks twenty times as long.
 some = settings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +11,8 @@ from runstream.raw import RawEvent
 from runstream.testing import script
 from runstream.watchdogs import Watchdogs
 from tests.test_watchdogs import House, working
+
+pytestmark = pytest.mark.slow
 
 IDLE = 10.0
 LATE = 2 * Watchdogs(idle=IDLE).every

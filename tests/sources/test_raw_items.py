@@ -130,6 +130,7 @@ def test_a_mapping_without_end_is_malformed() -> None:
     assert isinstance(raw_item(endless), Malformed)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(["event", "data", "id", "at", "object"]), json_values))
 def test_any_mapping_of_json_is_an_event(item: dict[str, Any]) -> None:
     """None is refused here, and none makes the pipeline raise."""
