@@ -106,15 +106,21 @@ def call_cli(*args: str) -> Result:
     return Result(code, out.buffer.getvalue().decode(), err.getvalue())  # type: ignore[attr-defined]
 
 
-def start_cli(*args: str, **options: Any) -> subprocess.Popen[bytes]:
-    """Start the command line in a process of its own."""
+def start_cli(*args: str, closed: int | None = None, **options: Any) -> subprocess.Popen[bytes]:
+    """Start the command line in a process of its own, on POSIX with a closed descriptor if asked for."""
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, "-m", "runstream", *args], **{**pipes, **options})
+    shell = [] if closed is None else ["sh", "-c", f'exec "$@" {closed}>&-', "sh"]
+    return subprocess.Popen([*shell, sys.executable, "-m", "runstream", *args], **{**pipes, **options})
 
 
-def run_cli(*args: str, input: bytes = b"", timeout: float = 30) -> subprocess.CompletedProcess[str]:
+def run_cli(*args: str, input: bytes = b"", timeout: float = 60, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     found = subprocess.run(
-        [sys.executable, "-m", "runstream", *args], input=input, capture_output=True, timeout=timeout, check=False
+        [sys.executable, "-m", "runstream", *args],
+        input=input,
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+        **options,
     )
     return subprocess.CompletedProcess(found.args, found.returncode, found.stdout.decode(), found.stderr.decode())

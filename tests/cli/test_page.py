@@ -21,6 +21,8 @@ from runstream.sinks.page.diff import apply
 from tests.cli.support import cut_short, ended, start_cli
 from tests.cli.test_watch import answering, sending
 
+pytestmark = pytest.mark.slow
+
 WITHIN = 20.0
 
 

@@ -115,7 +115,7 @@ def test_a_pipe_by_name(tmp_path: Path) -> None:
     writer = threading.Thread(target=pipe.write_bytes, args=(body(ended("a")),))
     writer.start()
     found = run_cli("replay", "--json", str(pipe))
-    writer.join(10)
+    writer.join(25)
     assert found.returncode == 0
     assert len(lines(found.stdout)) > 5
 
@@ -152,6 +152,7 @@ def test_what_was_never_seen(cli: Callable, recording: Callable) -> None:
     assert told[1:] == ["msg_x: spoken of (1 event), but the run that has it was never seen", "no run was seen"]
 
 
+@pytest.mark.slow
 def test_many_runs_are_forgotten_but_counted(cli: Callable, recording: Callable) -> None:
     """More runs than are held at once: all are counted, and fold shows all."""
     path = recording(*(ended(f"n{n}", "failed" if n == 0 else "completed", text="x") for n in range(1100)))

@@ -24,6 +24,8 @@ from runstream.stream.connect import connect as connect_stream
 from tests.cli.support import ENDINGS, asked_and_answered, cut_short, ended, lines, run_cli, start_cli, waiting
 from tests.support.wire import Event, envelope
 
+pytestmark = pytest.mark.slow
+
 EPHEMERAL = {"at", "source", "n", "reason"}
 
 
@@ -38,7 +40,7 @@ def serving(*args: str) -> Iterator[str]:
             yield url
         finally:
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
         assert process.returncode == ExitCode.COMPLETED
 
 
@@ -52,7 +54,7 @@ def answering(handle: Callable[[ServerConnection], None]) -> Iterator[str]:
             yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
         finally:
             server.shutdown()
-            thread.join(10)
+            thread.join(60)
 
 
 def sending(
@@ -246,7 +248,7 @@ class TestLeaving:
             while b"run.created" not in process.stdout.readline():
                 pass
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=60)
         assert process.returncode == ExitCode.CTRL_C
         assert b"Traceback" not in err
         assert b"run.interrupted" in out
@@ -259,14 +261,15 @@ class TestLeaving:
             assert process.stdout.readline()
             process.stdout.close()
             process.stdout = None
-            _, err = process.communicate(timeout=20)
+            _, err = process.communicate(timeout=60)
         assert process.returncode == ExitCode.CLOSED_PIPE
         assert err == b""
 
     def test_a_client_that_leaves(self, recording: Callable) -> None:
         """The server plays on for the others."""
         with serving("--speed", "0", recording(ended("a", text="word " * 2000))) as url:
-            with connect(url) as client:
+            # It leaves without having read what has come: no farewell of the server's would be seen.
+            with connect(url, close_timeout=0.1) as client:
                 client.recv()
             assert run_cli("watch", "--json", url).returncode == ExitCode.COMPLETED
 
@@ -284,7 +287,7 @@ class TestLeaving:
             got = [process.stdout.readline() for _ in range(4)]
             assert b"in_progress" in got[-1]
             hold.set()
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
 
 
 async def test_a_stream_equals_the_offline_fold(recording: Callable) -> None:

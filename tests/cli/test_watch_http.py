@@ -17,6 +17,8 @@ from tests.cli.test_watch import facts
 from tests.support.http_peer import Answer, Exchange, HttpPeer, http_serving, sse_process
 from tests.support.wire import Event
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def answering(data: bytes, *, answers: list[Answer | None] | None = None) -> Iterator[HttpPeer]:
@@ -40,7 +42,7 @@ def answering(data: bytes, *, answers: list[Answer | None] | None = None) -> Ite
         yield peers[0]
     finally:
         loops[0].call_soon_threadsafe(leave.set)
-        thread.join(10)
+        thread.join(25)
         loops[0].close()
 
 

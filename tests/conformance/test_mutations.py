@@ -16,6 +16,8 @@ from runstream.recordings.reader import read_recording
 from tests.conformance.mutations import mutated, read_everything
 from tests.conformance.recorded import POLLED, STREAMS, body_of, exchanges
 
+pytestmark = pytest.mark.slow
+
 # Damaged versions of each recording; far more when somebody asks for them.
 WAYS = int(os.environ.get("RUNSTREAM_MUTATIONS", "200"))
 

@@ -92,6 +92,7 @@ def test_being_told_again_from_the_start_heals() -> None:
         assert reduce(state, decoded(CREATED)) is state
 
 
+@pytest.mark.slow
 @given(scripts(), st.data())
 def test_marking_changes_nothing_else_and_signals_nothing(script: Script, data: st.DataObject) -> None:
     """Anywhere in any run: equal states, the same signals from there on, and what has ended at the end is healed."""

@@ -373,6 +373,7 @@ def test_a_kept_state_never_changes() -> None:
         assert late.to_dict() == told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100))
 def test_a_tree_of_states(seed: int) -> None:
     """Whichever earlier state events go on from, each state is as if its own events alone had been told."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ def assert_nothing_dangles(engine: Engine) -> None:
         assert all(scope.runs.get(record.state.run_id) is record for record in scope.objects.values())
 
 
+@pytest.mark.slow
 @given(conversations(), st.randoms(use_true_random=False), st.integers(0, 2), st.integers(0, 3))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_what_is_forgotten_leaves_nothing_behind(

@@ -169,6 +169,7 @@ def test_appending_to_a_long_text_takes_no_room_that_grows_with_it() -> None:
     assert taken[1] < 65_536
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numbers", [[0], [0, 999]])
 @pytest.mark.parametrize("read", [None, 100], ids=["unread", "read every 100"])
 def test_held_text_costs_about_twice_its_size(numbers: list[int], read: int | None) -> None:

@@ -63,6 +63,7 @@ class Seen:
         return self.told, states, self.engine.stats(), self.intake.last_id
 
 
+@pytest.mark.slow
 @given(conversations(), st.booleans(), st.booleans(), st.booleans(), st.data())
 @some
 def test_the_short_way_is_the_long_way(
@@ -347,6 +348,7 @@ def test_a_dialect_that_reads_in_its_own_way_reads_everything_so() -> None:
     assert loud.engine.states()[0].text == "aBBBBBBBB"
 
 
+@pytest.mark.slow
 @given(conversations(max_runs=1), st.booleans())
 @some
 def test_one_by_one_is_all_at_once(conversation: Conversation, enveloped: bool) -> None:
@@ -423,6 +425,7 @@ def test_an_exception_of_a_callback_comes_through_and_the_text_is_kept() -> None
     assert seen.engine.states()[0].text == "abc"
 
 
+@pytest.mark.slow
 @given(conversations(), st.booleans(), st.data())
 @some
 def test_the_short_cuts_of_snapshots_change_nothing(

@@ -347,6 +347,7 @@ def test_what_is_fed_from_inside_leaves_the_turn_open(batch: bool, same: bool) -
     assert dies in facts(again)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sqlite", [False, True])
 def test_nothing_grows_with_the_runs(sqlite: bool) -> None:
     """After many runs, each with a source of its own, the journal and the store hold what their bounds say."""

@@ -11,6 +11,8 @@ from tests.faults.process import Server
 from tests.faults.runner import Stray, run_all
 from tests.faults.slots import Slots
 
+pytestmark = pytest.mark.slow
+
 CASES = 4
 """For each kind of fault and source; some of them with two further faults."""
 

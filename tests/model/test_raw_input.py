@@ -35,7 +35,7 @@ TEXT = json.dumps(RUN)
         (UserDict(a=[UserDict(b=1)]), b'{"a":[{"b":1}]}'),
         ("\ud800", b"\xed\xa0\x80"),
     ],
-    ids=lambda value: type(value).__name__,
+    ids=lambda value: f"memoryview({bytes(value)!r})" if isinstance(value, memoryview) else repr(value),
 )
 def test_items_become_raw_events(item: Any, data: bytes) -> None:
     """Each a whole message, which the dialect reads."""
@@ -128,6 +128,7 @@ def test_a_mapping_without_end_is_malformed() -> None:
     assert isinstance(raw_item(endless), Malformed)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(["event", "data", "id", "at", "object"]), json_values))
 def test_any_mapping_of_json_is_an_event(item: dict[str, Any]) -> None:
     """None is refused here, and none makes the pipeline raise."""

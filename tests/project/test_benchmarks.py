@@ -26,6 +26,7 @@ def run(script: str, *options: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "options"), [("WebSocket", ()), ("SSE", ("--sse",))])
 def test_two_hundred_live_sources_lose_nothing(kind: str, options: tuple[str, ...]) -> None:
     """Each source's run completes, and each fragment comes once; how soon is measured, not asserted."""
@@ -33,6 +34,7 @@ def test_two_hundred_live_sources_lose_nothing(kind: str, options: tuple[str, ..
     assert f"| 200 {kind} | 400 |" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "amounts"),
     [("runs", ("--runs=20000", "--connections=0")), ("connections", ("--runs=0", "--connections=400"))],
@@ -43,6 +45,7 @@ def test_memory_and_open_files_are_flat(what: str, amounts: tuple[str, str]) -> 
     assert len([line for line in shown.splitlines() if line.startswith("| ")]) == 11, what
 
 
+@pytest.mark.slow
 def test_the_core_is_compared_with_the_floor() -> None:
     """The short script runs through, having checked what each contender made of the stream; no figure is asserted."""
     shown = run("core.py", "1")
@@ -50,6 +53,7 @@ def test_the_core_is_compared_with_the_floor() -> None:
     assert "a fragment at 100,000 against 1,000 in one message, unread" in shown
 
 
+@pytest.mark.slow
 def test_what_a_first_use_costs_stands_beside_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
     """The import alone would hide it: the rows run through, each with something measured."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))

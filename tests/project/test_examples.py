@@ -6,9 +6,12 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -74,10 +77,11 @@ EXPECTED = {
 }
 
 
+@cache
 def run(name: str) -> str:
     """Run an example as a reader would, and return what it prints."""
     found = subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / name)], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-W", "error", str(EXAMPLES / name)], capture_output=True, text=True, timeout=60, check=False
     )
     assert found.returncode == 0, found.stderr
     assert found.stderr == ""

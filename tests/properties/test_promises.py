@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,8 @@ from runstream.model.limits import Limits
 from runstream.model.raw import RawEvent
 from runstream.model.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta, TextReplaced
 from runstream.testing import Conversation, conversations
+
+pytestmark = pytest.mark.slow
 
 some = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -19,6 +19,8 @@ from runstream.model.raw import RawEvent
 from runstream.model.signals import Signal, TextReplaced
 from runstream.testing import Script
 
+pytestmark = pytest.mark.slow
+
 # RUNSTREAM_EXAMPLES=20 looks twenty times as long.
 some = settings(
     max_examples=80 * int(os.environ.get("RUNSTREAM_EXAMPLES", "1")),

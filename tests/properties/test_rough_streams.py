@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,8 @@ from runstream.model.limits import Limits
 from runstream.model.raw import RawEvent
 from runstream.model.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta, TextReplaced
 from tests.properties.strategies import Line, is_run, lines, raws, tales
+
+pytestmark = pytest.mark.slow
 
 # RUNSTREAM_EXAMPLES=20 looks twenty times as long.
 some = settings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +11,8 @@ from runstream.model.raw import RawEvent
 from runstream.model.signals import RunStalled
 from runstream.testing import script
 from tests.engine.test_watchdogs import House, working
+
+pytestmark = pytest.mark.slow
 
 IDLE = 10.0
 LATE = 2 * Watchdogs(idle=IDLE).every

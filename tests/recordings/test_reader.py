@@ -227,6 +227,7 @@ def test_over_long_event() -> None:
 # --- both ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("event", [b"event: a\ndata: x\n\n", b'{"event": "a", "data": {}}\n'])
 def test_reading_streams(event: bytes) -> None:
     """A recording without end is read as far as asked, with little held in memory."""

@@ -218,6 +218,7 @@ def facts(signals: Sequence[Signal]) -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.slow
 @given(conversations(max_runs=2))
 def test_a_redacted_stream_tells_the_same(conversation: Conversation) -> None:
     """Fragments and snapshots still agree: the same signals, in the same order, and texts of equal length."""

@@ -32,7 +32,7 @@ def test_any_event_is_an_envelope(name: str, data: bytes, id: str | None) -> Non
 @pytest.mark.parametrize("abruptly", [False, True])
 async def test_a_client_that_leaves_does_no_harm(abruptly: bool) -> None:
     """The others get everything, and the server can go."""
-    async with asyncio.timeout(10), serve_recording(BIG) as server:
+    async with asyncio.timeout(25), serve_recording(BIG) as server:
         leaver = await connect(server.url, proxy=None, max_queue=1, close_timeout=0.1)
         stayer = asyncio.create_task(everything(server.url))
         await leaver.recv()
@@ -46,7 +46,7 @@ async def test_a_client_that_leaves_does_no_harm(abruptly: bool) -> None:
 async def test_a_slow_client_slows_nobody_else() -> None:
     """One that does not read yet is waited for while the other is served."""
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(25),
         serve_recording(BIG) as server,
         connect(server.url, proxy=None, max_queue=1) as slow,
     ):
@@ -57,7 +57,7 @@ async def test_a_slow_client_slows_nobody_else() -> None:
 async def test_no_task_is_left() -> None:
     """When the context is left, so have the server's tasks."""
     before = asyncio.all_tasks()
-    async with asyncio.timeout(10), serve_recording(BIG[:3], gap=0.01) as server:
+    async with asyncio.timeout(25), serve_recording(BIG[:3], gap=0.01) as server:
         await everything(server.url)
     await asyncio.sleep(0.05)
     assert asyncio.all_tasks() <= before

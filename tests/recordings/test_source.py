@@ -90,7 +90,7 @@ async def test_durations_are_those_of_the_recording() -> None:
         RawEvent("thread.run.created", run % b"queued", at=100.0),
         RawEvent("thread.run.completed", run % b"completed", at=160.0),
     ]
-    async with asyncio.timeout(10), RunStream(RecordingSource(items, speed=None)) as stream:
+    async with asyncio.timeout(25), RunStream(RecordingSource(items, speed=None)) as stream:
         done = await stream.when(RunCompleted)
     assert (done.at, done.duration) == (160.0, 60.0)
 
@@ -173,7 +173,7 @@ async def test_cancelled_in_the_middle_of_a_wait(tmp_path: Path) -> None:
     path.write_bytes(b'{"at":1.0,"event":"a","data":{}}\n{"at":9000.0,"event":"a","data":{}}\n')
     receiver = FakeReceiver()
     task = asyncio.create_task(RecordingSource(path).run(receiver))
-    await receiver.until(1, within=10)
+    await receiver.until(1, within=25)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -184,10 +184,10 @@ async def test_back_pressure_holds_it() -> None:
     receiver = FakeReceiver()
     receiver.gate.clear()
     task = asyncio.create_task(RecordingSource(arriving(1.0, 1.0, 1.0)).run(receiver))
-    await receiver.until(1, within=10)
+    await receiver.until(1, within=25)
     for _ in range(20):
         await asyncio.sleep(0)
     assert len(receiver.items) == 1
     receiver.gate.set()
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 25)
     assert len(receiver.items) == 3

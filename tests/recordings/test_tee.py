@@ -412,7 +412,7 @@ async def test_cancelling_closes_the_file(tmp_path: Path) -> None:
 
     with RecordingWriter(tmp_path / "run.jsonl") as writer:
         task = asyncio.create_task(record(events(), writer).run(FakeReceiver()))
-        await asyncio.wait_for(ready.wait(), 10)
+        await asyncio.wait_for(ready.wait(), 25)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

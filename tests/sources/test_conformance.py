@@ -109,6 +109,7 @@ async def test_cancelling_lets_go_of_what_it_holds(rig: Rig) -> None:
         await eventually(lambda: not served.open, within=WITHIN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rig", those(pulls=True))
 async def test_it_takes_no_more_than_the_pipeline_wants(rig: Rig) -> None:
     receiver = FakeReceiver(live=True)

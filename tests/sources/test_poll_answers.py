@@ -91,7 +91,7 @@ FORMS: dict[str, Any] = {
 @pytest.mark.parametrize("form", FORMS)
 async def test_every_form_of_a_run_is_one(form: str) -> None:
     """A run, whatever holds it; named by its status, so that the dialect reads it as a stream's."""
-    answer = await read_answer(FORMS[form], within=10)
+    answer = await read_answer(FORMS[form], within=25)
     (item,) = answer.runs
     assert (item.kind, item.id, item.status, item.run_id, item.ended) == (
         "thread.run", "run_1", "in_progress", "run_1", False,

@@ -41,7 +41,7 @@ def options_of(options: dict[str, Any]) -> dict[str, Any]:
     return {"reconnect": FAST, "proxy": None, **options}
 
 
-async def read(url: str, receiver: FakeReceiver | None = None, *, within: float = 10.0, **options: Any) -> FakeReceiver:
+async def read(url: str, receiver: FakeReceiver | None = None, *, within: float = 25.0, **options: Any) -> FakeReceiver:
     """Read a URL to the source's end."""
     receiver = receiver or FakeReceiver()
     async with asyncio.timeout(within):
@@ -64,7 +64,7 @@ async def reading(url: str, receiver: FakeReceiver, **options: Any) -> AsyncIter
         yield task
     finally:
         task.cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             await asyncio.wait({task})
 
 
@@ -165,7 +165,7 @@ async def test_compressed_events_come_in_as_they_are_sent(coding: str, wbits: in
         packer = zlib.compressobj(wbits=wbits)
         await exchange.start(headers={"Content-Encoding": coding})
         await exchange.send(packer.compress(block("one").encode()) + packer.flush(zlib.Z_SYNC_FLUSH))
-        await receiver.until(1, within=10)  # it is not held back until the end
+        await receiver.until(1, within=25)  # it is not held back until the end
         await exchange.send(packer.compress(block("two").encode()) + packer.flush())
 
     async with http_serving(respond) as peer:
@@ -335,7 +335,7 @@ async def test_done_ends_a_post_though_the_server_holds_the_connection() -> None
 
     async with http_serving(respond) as peer:
         assert (await read(peer.url, method="POST")).data == [b"a", b"[DONE]"]
-        await eventually(lambda: not peer.open, within=10)
+        await eventually(lambda: not peer.open, within=25)
 
 
 # Silence
@@ -372,7 +372,7 @@ async def test_a_quiet_stream_without_a_run_is_not_given_up() -> None:
 
     receiver = FakeReceiver()
     async with http_serving(respond) as peer, reading(peer.url, receiver, read_timeout=0.02) as task:
-        await eventually(lambda: receiver.connections >= 6, within=10)
+        await eventually(lambda: receiver.connections >= 6, within=25)
         assert not task.done()
 
 
@@ -393,7 +393,7 @@ async def test_a_slow_consumer_is_not_taken_for_a_silent_server() -> None:
     receiver = FakeReceiver()
     many = [block("x" * 20_000)] * 500
     async with http_serving(saying(*many)) as peer, reading(peer.url, receiver, read_timeout=0.3) as task:
-        await receiver.until(1, within=10)
+        await receiver.until(1, within=25)
         receiver.gate.clear()
         await asyncio.sleep(0.8)
         receiver.gate.set()
@@ -426,7 +426,7 @@ async def test_an_aged_connection_is_replaced_at_once() -> None:
     receiver = FakeReceiver(live=True)
     policy = Reconnect(initial=10, maximum=10, jitter=0.0, max_attempts=1, max_connection_age=0.05)
     async with http_serving(respond) as peer, reading(peer.url, receiver, reconnect=policy):
-        await eventually(lambda: receiver.connections >= 4, within=10)
+        await eventually(lambda: receiver.connections >= 4, within=25)
     assert set(receiver.reasons) == {"the connection reached its age limit"}
     assert peer.requests[3].header("Last-Event-ID") == "2"
 
@@ -582,9 +582,9 @@ async def test_a_post_that_could_not_connect_again_is_still_the_first(unused_tcp
     async with http_serving(answers=[(429, {}, b"")], port=port) as peer:
         source = SseSource(peer.url, method="POST", proxy=None, reconnect=policy, resume=asked.append)
         task = asyncio.create_task(source.run(receiver))
-        await eventually(lambda: bool(receiver.reasons), within=10)
-    await eventually(lambda: len(receiver.reasons) > 1, within=10)
-    async with http_serving(saying(block("a")), port=port), asyncio.timeout(10):
+        await eventually(lambda: bool(receiver.reasons), within=25)
+    await eventually(lambda: len(receiver.reasons) > 1, within=25)
+    async with http_serving(saying(block("a")), port=port), asyncio.timeout(25):
         await task
     assert receiver.data == [b"a"]
     assert asked == []
@@ -661,7 +661,7 @@ async def test_the_body_of_an_error_is_read_to_a_bound_only() -> None:
 
     async with http_serving(respond) as peer:
         failed = await failure(peer.url)
-        await eventually(lambda: not peer.open, within=10)
+        await eventually(lambda: not peer.open, within=25)
     assert failed.reason.endswith("404 Not Found")
     assert sent < 20_000_000  # what both sides' socket buffers may hold
 
@@ -793,7 +793,7 @@ async def test_while_the_pipeline_is_held_the_sender_is_held_and_nothing_piles_u
     sent = [0]
     receiver = FakeReceiver()
     async with http_serving(lambda exchange, number: flood(sent, exchange)) as peer, reading(peer.url, receiver):
-        await receiver.until(10, within=10)
+        await receiver.until(10, within=25)
         receiver.gate.clear()
         held = -1
         async with asyncio.timeout(20):
@@ -806,7 +806,7 @@ async def test_while_the_pipeline_is_held_the_sender_is_held_and_nothing_piles_u
         assert sent[0] == held  # the sender's `drain` waits
         assert len(receiver.items) == fed
         receiver.gate.set()
-        await receiver.until(held + 10, within=10)  # and goes on, with nothing lost
+        await receiver.until(held + 10, within=25)  # and goes on, with nothing lost
 
 
 async def test_a_piece_with_thousands_of_events_is_held_in_the_midst() -> None:
@@ -822,7 +822,7 @@ async def test_a_piece_with_thousands_of_events_is_held_in_the_midst() -> None:
         http_serving(saying(body, headers={"Content-Encoding": "gzip"})) as peer,
         reading(peer.url, receiver) as task,
     ):
-        await receiver.until(1000, within=10)
+        await receiver.until(1000, within=25)
         await asyncio.sleep(0.2)
         assert len(receiver.items) < 1100
         receiver.gate.set()
@@ -837,25 +837,25 @@ async def test_cancelling_closes_the_connection_soon(held: bool) -> None:
     receiver = FakeReceiver()
     async with http_serving(lambda exchange, number: flood(sent, exchange)) as peer:
         async with reading(peer.url, receiver) as task:
-            await receiver.until(10, within=10)
+            await receiver.until(10, within=25)
             if held:
                 receiver.gate.clear()
                 await asyncio.sleep(0.2)
             task.cancel()
             await asyncio.wait({task}, timeout=10)
             assert task.cancelled()
-        await eventually(lambda: not peer.open, within=10)
+        await eventually(lambda: not peer.open, within=25)
 
 
 async def test_cancelling_while_nothing_comes_closes_the_connection() -> None:
     receiver = FakeReceiver()
     async with http_serving(no_answer_in_time) as peer:
         async with reading(peer.url, receiver) as task:
-            await eventually(lambda: peer.open == 1, within=10)
+            await eventually(lambda: peer.open == 1, within=25)
             task.cancel()
             await asyncio.wait({task}, timeout=10)
             assert task.cancelled()
-        await eventually(lambda: not peer.open, within=10)
+        await eventually(lambda: not peer.open, within=25)
 
 
 async def test_what_a_subscriber_raises_comes_through_and_closes_the_connection() -> None:
@@ -865,7 +865,7 @@ async def test_what_a_subscriber_raises_comes_through_and_closes_the_connection(
     async with http_serving(lambda exchange, number: flood([0], exchange)) as peer:
         with pytest.raises(TimeoutError, match="the subscriber's own"):
             await read(peer.url, FakeReceiver(on_feed=raises))
-        await eventually(lambda: not peer.open, within=10)
+        await eventually(lambda: not peer.open, within=25)
 
 
 # The client
@@ -931,6 +931,7 @@ def test_a_certificate_that_is_not_trusted_is_no_reason_to_try_again() -> None:
 # In another process
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_killed_and_comes_back_costs_nothing(unused_tcp_port: int) -> None:
     """The run goes on where it was: nothing is lost, nothing is told twice."""
     signals: list[Signal] = []
@@ -942,7 +943,7 @@ async def test_a_server_that_is_killed_and_comes_back_costs_nothing(unused_tcp_p
             stream.start()
             await eventually(lambda: any(isinstance(signal, TextDelta) for signal in signals), within=20)
             process.kill()
-            process.wait(10)
+            process.wait(25)
             with sse_process("code_interpreter.sse", port=unused_tcp_port):
                 run = await stream.result()
     assert run.status == "completed"

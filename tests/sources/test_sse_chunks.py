@@ -28,7 +28,7 @@ BODY = demo.load("text.sse")
 
 async def read(chunks: Any, **options: Any) -> FakeReceiver:
     receiver = FakeReceiver()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         await SseChunks(chunks, **options).run(receiver)
     return receiver
 
@@ -68,7 +68,7 @@ async def test_a_stream_reader_of_asyncio() -> None:
     reader = asyncio.StreamReader()
     reader.feed_data(BODY)
     reader.feed_eof()
-    async with asyncio.timeout(10), RunStream(SseChunks(reader)) as stream:
+    async with asyncio.timeout(25), RunStream(SseChunks(reader)) as stream:
         assert (await stream.result()).status == "completed"
 
 
@@ -78,7 +78,7 @@ async def test_the_body_of_a_response() -> None:
 
     signals: list[str] = []
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(25),
         http_serving(respond) as peer,
         httpx2.AsyncClient(trust_env=False) as client,
         client.stream("GET", peer.url) as response,

@@ -14,7 +14,7 @@ from runstream.errors import SourceFailed
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.user_calls import UserCallback, trouble
 
-BOUND = 10.0
+BOUND = 25.0
 
 
 async def test_a_plain_function_runs_in_a_thread_with_the_context() -> None:

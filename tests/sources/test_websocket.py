@@ -27,7 +27,7 @@ Answers = list[tuple[int, dict[str, str], bytes] | None]
 FAST = Reconnect(initial=0.001, maximum=0.01, jitter=0.0, max_attempts=3)
 
 
-async def read(url: str, receiver: FakeReceiver | None = None, *, within: float = 3.0, **options: Any) -> FakeReceiver:
+async def read(url: str, receiver: FakeReceiver | None = None, *, within: float = 25.0, **options: Any) -> FakeReceiver:
     """Read a URL to the source's end."""
     receiver = receiver or FakeReceiver()
     async with asyncio.timeout(within):
@@ -50,7 +50,7 @@ async def reading(url: str, receiver: FakeReceiver, **options: Any) -> AsyncIter
         yield task
     finally:
         task.cancel()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(25):
             await asyncio.wait({task})
 
 
@@ -244,7 +244,7 @@ async def test_while_the_pipeline_is_held_the_sender_is_held_and_nothing_piles_u
         await receiver.until(10)
         receiver.gate.clear()
         held = -1
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(25):
             while held != sent[0]:
                 held = sent[0]
                 await asyncio.sleep(0.1)
@@ -533,7 +533,7 @@ async def test_a_server_that_goes_away_for_good_is_given_up() -> None:
 
     receiver = FakeReceiver(live=True)
     async with serving(handler) as peer:
-        task = asyncio.create_task(failure(peer.url, receiver, within=5.0))
+        task = asyncio.create_task(failure(peer.url, receiver, within=25))
         await receiver.until(1)
         gone.set()
     failed = await task
@@ -620,10 +620,8 @@ async def test_a_redirect_is_not_followed_because_headers_hold_secrets() -> None
 async def test_a_first_connection_that_nobody_answers_is_an_error_at_once() -> None:
     async with serving() as peer:
         pass
-    began = time.monotonic()
-    failed = await failure(peer.url, reconnect=Reconnect())
+    failed = await failure(peer.url, reconnect=Reconnect(initial=3600, maximum=3600, jitter=0.0))
     assert failed.reason.startswith(f"Could not connect to {peer.url}: ")
-    assert time.monotonic() - began < 0.4
 
 
 async def test_a_server_that_never_answers_the_handshake_is_left_in_time() -> None:
@@ -649,32 +647,28 @@ async def test_cancelling_closes_the_socket_soon(held: bool) -> None:
     sent = [0]
     receiver = FakeReceiver()
     async with serving(await _flood(sent)) as peer:
-        async with reading(peer.url, receiver) as task:
+        async with reading(peer.url, receiver, close_timeout=3600) as task:
             await receiver.until(10)
             if held:
                 receiver.gate.clear()
                 await asyncio.sleep(0.2)
-            began = time.monotonic()
             task.cancel()
-            await asyncio.wait({task}, timeout=2)
+            await asyncio.wait({task}, timeout=25)
             assert task.cancelled()
-            assert time.monotonic() - began < 0.5
         await eventually(lambda: not peer.open)
 
 
 async def test_cancelling_does_not_wait_for_a_peer_that_is_gone() -> None:
     async def stalls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"\x81\x01a")
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(3600)
 
     receiver = FakeReceiver()
     async with raw_peer(stalls) as url, reading(url, receiver, close_timeout=0.1) as task:
         await receiver.until(1)
-        began = time.monotonic()
         task.cancel()
-        await asyncio.wait({task}, timeout=2)
+        await asyncio.wait({task}, timeout=25)
         assert task.cancelled()
-        assert time.monotonic() - began < 0.5
 
 
 async def test_cancelling_while_it_waits_to_connect_again_is_heeded() -> None:
@@ -683,7 +677,7 @@ async def test_cancelling_while_it_waits_to_connect_again_is_heeded() -> None:
     async with serving(saying("a")) as peer, reading(peer.url, receiver, reconnect=slow) as task:
         await eventually(lambda: bool(receiver.reasons))
         task.cancel()
-        await asyncio.wait({task}, timeout=1)
+        await asyncio.wait({task}, timeout=25)
         assert task.cancelled()
 
 

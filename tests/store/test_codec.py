@@ -21,6 +21,8 @@ from tests.core.support import RUN, asking, at, ev, state_of
 from tests.properties.strategies import Line, lines, raws
 from tests.support.wire import message_delta, message_object
 
+pytestmark = pytest.mark.slow
+
 some = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )

@@ -21,7 +21,7 @@ from tests.support.resuming import resuming_process, told
 ROUNDS = int(os.environ.get("RUNSTREAM_KILLS", "1"))
 DOORS = ("function", "coroutine", "async for")
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="SIGKILL and fork are POSIX")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="SIGKILL and fork are POSIX")]
 
 
 @pytest.mark.parametrize("door", DOORS)

@@ -23,6 +23,8 @@ from runstream.testing import Conversation, conversations, events_of
 from tests.properties.strategies import Line, lines, raws
 from tests.store.support import Killed, facts, live
 
+pytestmark = pytest.mark.slow
+
 some = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, ExitStack, aclosing, suppress
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from runstream import RunSignal, RunState, RunStream, Signal, fold, handles, log_signals
 from runstream.stream.consumers import StreamIterator
+from tests.support.clock import virtual_time
 from tests.support.receiver import eventually
 from tests.support.talking import TEXT, conversation, one_by_one, shown
 
@@ -200,7 +201,10 @@ async def test_one_faulty_subscriber(name: str, fault: str, monkeypatch: pytest.
     monkeypatch.setattr("runstream.stream.consumers.SLOW_SECONDS", SLOW)
     monkeypatch.setattr("runstream.stream.loop_monitor.LoopMonitor.__init__.__defaults__", (SLOW / 2,))
     patience = 1.0 if fault == "never" and not door.loses else 30.0
-    with capture_logs() as logs:
+    with capture_logs() as logs, ExitStack() as stack:
+        if fault == "never":  # what is waited for is this patience alone
+            stack.enter_context(virtual_time())
+            monkeypatch.setattr("runstream.stream.buffers.monotonic", asyncio.get_running_loop().time)
         async with (
             RunStream(one_by_one(RAWS, 1), buffer=BUFFER, wait_timeout=patience, close_timeout=0.05) as stream,
             asyncio.timeout(60),

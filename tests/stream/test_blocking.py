@@ -271,7 +271,7 @@ def test_ctrl_c(when: str) -> None:
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
-        process.wait()
+        process.wait(60)
     assert err == ""
     assert sorted(out.split("\n")) == ["", "handler cancelled", "interrupted", "source closed"]
     assert process.returncode == 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import Any, NamedTuple, TypeAlias
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reactivex import operators as ops
@@ -199,6 +200,7 @@ PLANS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(PLANS, max_size=6), st.integers(0, 3), st.lists(OFTEN, max_size=25), st.booleans())
 def test_it_gives_what_the_plainest_fan_out_gives(

@@ -29,7 +29,7 @@ def options_of(kind: type, *, but: set[str]) -> set[str]:
 async def test_a_url_becomes_a_run() -> None:
     """The shortest way."""
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(25),
         serve_recording(read_recording(demo.load("text.sse")), speed=0) as server,
         connect(server.url, proxy=None) as stream,
     ):
@@ -82,7 +82,7 @@ async def test_an_http_url_is_read_as_server_sent_events() -> None:
     async def respond(exchange: Exchange, number: int) -> None:
         await exchange.send(body)
 
-    async with asyncio.timeout(10), http_serving(respond) as peer, connect(peer.url, proxy=None) as stream:
+    async with asyncio.timeout(25), http_serving(respond) as peer, connect(peer.url, proxy=None) as stream:
         run = await stream.result()
     assert (run.id, run.status) == ("run_demo_text_0001", "completed")
 
@@ -122,7 +122,7 @@ async def test_nothing_is_done_before_reading_starts() -> None:
     async def handler(connection: Any) -> None:
         met.append("a client")
 
-    async with asyncio.timeout(10), serve(handler, "127.0.0.1", 0) as server:
+    async with asyncio.timeout(25), serve(handler, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
         async with connect(url, proxy=None, name="gateway", reconnect=Reconnect(max_attempts=1)) as stream:
             await asyncio.sleep(0.05)

@@ -18,6 +18,8 @@ from runstream.sources.websocket import WebSocketSource
 from runstream.stream.run_stream import RunStream
 from tests.support.serving import serving_process
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 20  # seconds, for what takes less than one
 
 

@@ -75,6 +75,7 @@ async def everything(source: Fed, **options: Any) -> list[tuple[str, Any]]:
     return log
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 90), max_size=8), st.integers(1, 4), st.booleans())
 async def test_all_doors_give_the_same_as_of_events_fed_one_by_one(sizes: list[int], count: int, stored: bool) -> None:

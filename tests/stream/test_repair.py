@@ -520,6 +520,7 @@ async def _left_in(store: MemoryStore) -> None:
     await told(Line(*counted([*START, text("Hel")])), store=store)
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(scripts(), st.data())
 def test_whatever_is_lost_is_healed_by_what_is_fetched(script: Script, data: st.DataObject) -> None:

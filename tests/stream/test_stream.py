@@ -34,6 +34,7 @@ from runstream.model.signals import (
 )
 from runstream.sources.base import Receiver
 from runstream.stream.run_stream import RunStream
+from tests.support.clock import virtual_time
 from tests.support.story import RunStory
 from tests.support.wire import Event, envelope
 
@@ -570,7 +571,7 @@ async def test_who_holds_the_source_for_too_long_is_ended_alone() -> None:
 
             stream.on(RunSignal, never)
             stream.on(RunSignal, quick)
-            run = await asyncio.wait_for(stream.result(), 2)
+            run = await asyncio.wait_for(stream.result(), 25)
             assert run.is_complete
     assert len(stuck) == 1
     assert fine[-1].type == "run.completed"
@@ -583,7 +584,7 @@ async def test_an_iterator_that_is_not_read_is_ended_with_slow_consumer() -> Non
     with capture_logs() as logs:
         async with RunStream(Told(completed()), buffer=2, wait_timeout=0.03) as stream:
             idle = stream.iter()
-            await asyncio.wait_for(stream.result(), 2)
+            await asyncio.wait_for(stream.result(), 25)
             got = [await anext(idle), await anext(idle)]
             with pytest.raises(SlowConsumer):
                 [signal async for signal in idle]
@@ -594,9 +595,9 @@ async def test_an_iterator_that_is_not_read_is_ended_with_slow_consumer() -> Non
 async def test_policy_error_ends_the_subscriber_at_overflow() -> None:
     source = Told(completed())
     with capture_logs() as logs:
-        async with RunStream(source, buffer=2) as stream:
+        async with RunStream(source, buffer=2, wait_timeout=3600) as stream:
             idle = stream.iter("events", policy="error")
-            await asyncio.wait_for(stream.result(), 2)
+            await asyncio.wait_for(stream.result(), 25)
             with pytest.raises(SlowConsumer):
                 [event async for event in idle]
     assert [(log["event"], log["channel"]) for log in logs] == [("slow_consumer", "events")]
@@ -623,10 +624,10 @@ async def test_text_that_waits_is_joined_and_loses_no_character() -> None:
 
 
 async def test_breaking_out_of_iteration_frees_the_source() -> None:
-    async with RunStream(Told(completed()), buffer=1) as stream:
+    async with RunStream(Told(completed()), buffer=1, wait_timeout=3600) as stream:
         async for _ in stream:
             break
-        assert (await asyncio.wait_for(stream.result(), 1)).is_complete
+        assert (await asyncio.wait_for(stream.result(), 25)).is_complete
 
 
 # results
@@ -641,7 +642,7 @@ async def test_result_is_the_terminal_run_and_a_failed_run_is_a_value() -> None:
 
 async def test_result_returns_at_the_terminal_status_though_the_source_goes_on() -> None:
     async with RunStream(Told(completed(), stays=True)) as stream:
-        assert (await asyncio.wait_for(stream.result(), 1)).is_complete
+        assert (await asyncio.wait_for(stream.result(), 25)).is_complete
 
 
 async def test_several_runs_without_an_id_are_named() -> None:
@@ -668,7 +669,7 @@ async def test_a_cut_off_stream_never_passes_for_success() -> None:
 
 async def test_the_states_of_what_was_left_are_those_that_did_not_end() -> None:
     """Whatever was waited for; of one run, its own."""
-    async with asyncio.timeout(10), RunStream(Told(completed("a")), Told(cut_short("b")), Told(cut_short())) as stream:
+    async with asyncio.timeout(25), RunStream(Told(completed("a")), Told(cut_short("b")), Told(cut_short())) as stream:
         for waiting, left in [
             (stream.results(), ["run_b_0001", "run_c_0001"]),
             (stream.when(RunFailed), ["run_b_0001", "run_c_0001"]),
@@ -733,7 +734,7 @@ async def test_no_run_and_no_source_are_incomplete_too() -> None:
             await stream.result("run_9")
     async with RunStream() as stream:
         with pytest.raises(IncompleteStream, match="no source"):
-            await asyncio.wait_for(stream.result(), 1)
+            await asyncio.wait_for(stream.result(), 25)
 
 
 async def test_results_are_in_order_of_appearance() -> None:
@@ -782,7 +783,7 @@ async def test_when_waits_for_the_next_or_returns_what_is_true_already() -> None
     async with RunStream(Told(completed(), stays=True)) as stream:
         first = await stream.when(RunCompleted)
         assert first.run_id == "run_a_0001"
-        again = await asyncio.wait_for(stream.when(RunCompleted, run_id="run_a_0001"), 1)
+        again = await asyncio.wait_for(stream.when(RunCompleted, run_id="run_a_0001"), 25)
         assert again is first
         assert (await stream.when("run.created")).type == "run.created"
         with pytest.raises(TimeoutError):
@@ -856,7 +857,7 @@ async def test_a_source_attached_at_run_time_is_read_at_once() -> None:
         handle = stream.attach(Told(completed("b")))
         assert not handle.done
         await stream.when(RunCompleted)
-        await stream.when(SourceEnded, timeout=1)
+        await stream.when(SourceEnded, timeout=25)
         assert handle.done
 
 
@@ -926,7 +927,7 @@ async def test_a_handler_of_action_required_may_return_the_source_that_goes_on(k
         stream.on(ActionRequired, handler)
         signals: list[Signal] = []
         stream.on(Signal, signals.append)
-        run = await asyncio.wait_for(stream.result(scope="s"), 2)
+        run = await asyncio.wait_for(stream.result(scope="s"), 25)
     assert run.is_complete
     assert len(calls) == 1
     assert kinds(signals).count("run.completed") == 1
@@ -946,7 +947,7 @@ async def test_a_handler_may_attach_while_the_last_source_ends() -> None:
 async def test_who_was_told_by_when_or_iteration_may_attach() -> None:
     first, second = two_streams()
     async with RunStream(Told(first)) as stream:
-        await asyncio.wait_for(stream.when(ActionRequired), 1)  # a task of its own: some turns of the loop later
+        await asyncio.wait_for(stream.when(ActionRequired), 25)  # a task of its own: some turns of the loop later
         stream.attach(Told(second))
         assert (await stream.result()).is_complete
     async with RunStream(Told(first)) as stream:
@@ -1003,7 +1004,7 @@ async def test_plain_iterators_and_lists_of_raw_events_are_sources_too(form: str
         "list": lambda _: list(second),
         "coroutine": coroutine,
     }[form]
-    async with asyncio.timeout(10), RunStream(Told(first)) as stream:
+    async with asyncio.timeout(25), RunStream(Told(first)) as stream:
         stream.on(ActionRequired, handler)
         assert (await stream.result()).status == "completed"
 
@@ -1019,7 +1020,7 @@ async def test_a_coroutine_that_brings_no_source_lets_the_stream_end() -> None:
     async with RunStream(Told(first)) as stream:
         stream.on(ActionRequired, handler)
         with pytest.raises(IncompleteStream, match="waits for action"):
-            await asyncio.wait_for(stream.result(), 1)
+            await asyncio.wait_for(stream.result(), 25)
     assert len(calls) == 1
 
 
@@ -1080,11 +1081,11 @@ async def test_leaving_takes_no_longer_than_close_timeout() -> None:
         finally:
             cancelled.append(True)
 
-    started = time.monotonic()
-    async with RunStream(Told(completed()), close_timeout=0.05) as stream:
-        stream.on(RunCompleted, handler)
-        await stream.result()
-    assert time.monotonic() - started < 1
+    with virtual_time() as passed:
+        async with RunStream(Told(completed()), close_timeout=0.05) as stream:
+            stream.on(RunCompleted, handler)
+            await stream.result()
+        assert passed() < 0.1
     assert cancelled == [True]
 
 
@@ -1094,13 +1095,13 @@ async def test_a_handler_of_action_required_that_never_returns_is_bounded_by_clo
     async def never(signal: ActionRequired) -> None:
         await asyncio.sleep(10)
 
-    started = time.monotonic()
-    async with RunStream(Told(first), close_timeout=0.05) as stream:
-        stream.on(ActionRequired, never)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await stream.result()
-    assert time.monotonic() - started < 1
+    with virtual_time() as passed:
+        async with RunStream(Told(first), close_timeout=0.05) as stream:
+            stream.on(ActionRequired, never)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await stream.result()
+        assert passed() < 0.15
 
 
 async def test_leaving_early_says_so_to_the_runs() -> None:
@@ -1139,13 +1140,14 @@ async def test_cancelling_the_consumer_cancels_everything() -> None:
             stream.on(RunCreated, handler)
             await stream.result()
 
-    task = asyncio.create_task(consume())
-    await asyncio.sleep(0.02)
-    started = time.monotonic()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert time.monotonic() - started < 0.5
+    with virtual_time() as passed:
+        task = asyncio.create_task(consume())
+        await asyncio.sleep(0.02)
+        started = passed()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert passed() - started < 0.01
     assert source.closed
     assert cancelled == [True]
 
@@ -1207,13 +1209,13 @@ async def test_a_task_that_refuses_to_go_is_logged_and_not_waited_for(monkeypatc
 
 
 async def test_a_handler_may_close_its_own_stream() -> None:
-    stream = RunStream(Told(completed(), stays=True))
+    stream = RunStream(Told(completed(), stays=True), close_timeout=3600)
 
     async def handler(signal: RunCompleted) -> None:
         await stream.aclose()
 
     stream.on(RunCompleted, handler)
-    await asyncio.wait_for(stream.results(), 1)
+    await asyncio.wait_for(stream.results(), 25)
     await stream.aclose()
 
 
@@ -1257,7 +1259,7 @@ async def test_any_iterable_async_iterable_or_observable_is_attached() -> None:
         for event in completed("c"):
             subject.on_next({"event": event.name, "data": event.data})
         subject.on_completed()
-        runs = await asyncio.wait_for(stream.results(), 2)
+        runs = await asyncio.wait_for(stream.results(), 25)
     assert sorted(run.id for run in runs) == ["run_a_0001", "run_b_0001", "run_c_0001"]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -67,7 +66,7 @@ async def test_who_waits_for_a_run_that_was_ended_is_told() -> None:
             stream.when(RunCompleted, run_id="run_1"),
         )
         other = asyncio.ensure_future(stream.when(RunInterrupted, run_id="run_1"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             await source.fed.wait()
             scheduler.advance_by(40)
             for task in tasks:
@@ -88,7 +87,7 @@ async def test_a_run_that_was_ended_and_is_heard_of_again_may_have_a_result() ->
     told = working()
     source = Silent(told)
     async with RunStream(source, watchdogs=Watchdogs(idle=30, end=True), scheduler=scheduler) as stream:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             stream.start()
             await source.fed.wait()
             scheduler.advance_by(40)
@@ -109,7 +108,7 @@ async def test_only_the_run_that_was_ended_concerns_who_waits_for_it() -> None:
     source = Silent(*told)
     async with RunStream(source, watchdogs=Watchdogs(idle=30, end=True), scheduler=scheduler) as stream:
         first, second = await waiting(stream.result("run_1"), stream.result("run_2"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             await source.fed.wait()
             scheduler.advance_by(20)
             before = len(told[1].raw_events())
@@ -135,11 +134,11 @@ async def test_the_source_of_an_ended_run_may_be_closed_with_it() -> None:
         signals: list[Any] = []
         stream.signals.subscribe(signals.append)
         (all_of_them,) = await waiting(stream.results())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             await one.fed.wait()
             await two.fed.wait()
             scheduler.advance_by(40)
-            await eventually(lambda: stream.stats.open_sources == 0, within=10)
+            await eventually(lambda: stream.stats.open_sources == 0, within=25)
             with pytest.raises(IncompleteStream):
                 await all_of_them
             assert [item async for item in stream] == []  # the stream has ended
@@ -152,7 +151,7 @@ async def test_the_source_of_an_ended_run_may_be_closed_with_it() -> None:
 
 async def test_by_default_they_run_on_the_loops_own_clock() -> None:
     async with RunStream(Silent(working()), watchdogs=Watchdogs(idle=0.05)) as stream:
-        stalled = await stream.when(RunStalled, timeout=10)
+        stalled = await stream.when(RunStalled, timeout=25)
         assert stalled.limit == "idle"
         assert stalled.idle >= 0.05
 
@@ -168,12 +167,12 @@ async def test_a_slow_consumer_is_no_stall_of_the_run() -> None:
     async with RunStream(source, watchdogs=Watchdogs(idle=5), scheduler=scheduler, buffer=2) as stream:
         stream.on("run.created", slow)
         stream.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             await source.fed.wait()
             scheduler.advance_by(100)
             assert stream.stats.stalled == 0
             release.set()
-            await eventually(lambda: stream._care._gate.open, within=10)
+            await eventually(lambda: stream._care._gate.open, within=25)
             scheduler.advance_by(10)
             assert stream.stats.stalled == 10
 
@@ -185,7 +184,7 @@ async def test_a_stall_asks_for_repair() -> None:
         asked: list[tuple[str, str]] = []
         stream._care.repair = lambda state, why: asked.append((state.run_id, why))
         stream.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             await source.fed.wait()
         scheduler.advance_by(10)
         assert asked == [("run_1", "stalled: idle")]
@@ -223,7 +222,7 @@ async def test_a_run_is_fetched_before_it_is_ended(limit: str, found: str) -> No
                 assert not waits.done()
                 scheduler.advance_by(10)
             else:
-                await eventually(lambda: not stream._repairs._jobs, within=10)
+                await eventually(lambda: not stream._repairs._jobs, within=25)
                 scheduler.advance_by(2)
             await asyncio.sleep(0)
             if found == "completed":
@@ -245,16 +244,16 @@ async def test_a_source_that_gives_nothing_at_all_has_failed() -> None:
         signals: list[Any] = []
         stream.signals.subscribe(signals.append)
         (waits,) = await waiting(stream.results())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             await mute.fed.wait()
             scheduler.advance_by(29)
             late = stream.attach(Silent(name="late"))
-            await eventually(lambda: stream.stats.open_sources == 3, within=10)
+            await eventually(lambda: stream.stats.open_sources == 3, within=25)
             scheduler.advance_by(2)
-            await eventually(lambda: stream.stats.open_sources == 2, within=10)
+            await eventually(lambda: stream.stats.open_sources == 2, within=25)
             assert not late.done
             scheduler.advance_by(30)
-            await eventually(lambda: stream.stats.open_sources == 1, within=10)
+            await eventually(lambda: stream.stats.open_sources == 1, within=25)
             assert late.error is not None
             assert late.error.reason == "it gave nothing within 30 s (silent)"
             other.more.put_nowait(script("run_1", expires_at=None).start().end().raw_events())
@@ -273,16 +272,16 @@ async def test_sources_that_end_leave_no_silence_to_watch() -> None:
             stream.start()
             for number in range(20):
                 stream.attach(working(f"run_{number}").end().raw_events())
-            await eventually(lambda: stream.stats.finished_runs == 20, within=10)
-            await eventually(lambda: stream.stats.open_sources == 0, within=10)
+            await eventually(lambda: stream.stats.finished_runs == 20, within=25)
+            await eventually(lambda: stream.stats.open_sources == 0, within=25)
             assert stream._care._silence is not None
             assert not stream._care._silence._due
             scheduler.advance_by(100)
             assert stream._care._silence._timer is None
             removed = stream.attach(Silent(name="removed"))
-            await eventually(lambda: stream.stats.open_sources == 1, within=10)
+            await eventually(lambda: stream.stats.open_sources == 1, within=25)
             removed.remove()
-            await eventually(lambda: stream.stats.open_sources == 0, within=10)
+            await eventually(lambda: stream.stats.open_sources == 0, within=25)
         assert stream.stats.failures == 0
 
 
@@ -292,7 +291,7 @@ async def test_no_timer_outlives_the_stream(close: Callable[[RunStream], Any] | 
     source = Silent(working())
     stream = RunStream(source, watchdogs=Watchdogs(idle=5), scheduler=scheduler)
     stream.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         await source.fed.wait()
         if close is not None:
             await close(stream)
@@ -305,13 +304,15 @@ async def test_no_timer_outlives_the_stream(close: Callable[[RunStream], Any] | 
     assert stream.stats.stalled == 0
 
 
-async def test_a_loop_that_stands_still_is_logged_and_counted() -> None:
+async def test_a_loop_that_stands_still_is_logged_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    clock = loop.time
     with capture_logs() as logs:
         async with RunStream(Silent(working())) as stream:
             stream.start()
             await asyncio.sleep(0.01)
-            time.sleep(1.7)  # noqa: ASYNC251 - somebody who blocks the loop is what this is about
-            await eventually(lambda: stream.stats.loop_stalls == 1, within=10)
+            monkeypatch.setattr(loop, "time", lambda: clock() + 1.7)  # as where somebody blocks the loop for so long
+            await eventually(lambda: stream.stats.loop_stalls == 1, within=25)
     (entry,) = [entry for entry in logs if entry["event"] == "loop_stalled"]
     assert entry["log_level"] == "warning"
     assert entry["seconds"] > 1.0

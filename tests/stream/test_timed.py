@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -118,16 +117,25 @@ def test_closing_closes_it() -> None:
     assert coroutine.cr_frame is None  # type: ignore[attr-defined]
 
 
-async def test_steps_are_told_not_the_waiting() -> None:
-    """Half a second of waiting is no step; a tenth of work is, also if it ends in an exception."""
+async def test_steps_are_told_not_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So long a waiting is no step; so long a work is, also if it ends in an exception."""
     told: list[float] = []
+    now = 0.0
+    monkeypatch.setattr("runstream.stream.timed.monotonic", lambda: now)
+
+    def pass_time() -> None:
+        nonlocal now
+        now += 0.3
 
     async def patient() -> None:
-        await asyncio.sleep(0.3)
+        asyncio.get_running_loop().call_soon(pass_time)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert now == 0.3
 
     async def busy() -> None:
         await asyncio.sleep(0)
-        time.sleep(0.3)  # noqa: ASYNC251
+        pass_time()
         raise LookupError
 
     await Timed(patient(), 0.25, told.append)

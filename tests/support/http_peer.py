@@ -230,7 +230,7 @@ def sse_process(name: str, *, gap: float = 0.0, port: int = 0) -> Iterator[tuple
             yield url, process
         finally:
             process.kill()
-            process.communicate(timeout=10)
+            process.communicate(timeout=25)
 
 
 async def _serve(name: str, gap: float, port: int) -> None:

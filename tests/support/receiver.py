@@ -10,7 +10,7 @@ from runstream.model.raw import RawEvent, RawItem
 __all__ = ["FakeReceiver", "eventually"]
 
 
-async def eventually(holds: Callable[[], bool], within: float = 2.0) -> None:
+async def eventually(holds: Callable[[], bool], within: float = 25.0) -> None:
     """Wait until something holds.
 
     Raises:
@@ -73,7 +73,7 @@ class FakeReceiver:
         self.log.append(("disconnected", attempt))
         self.reasons.append(reason)
 
-    async def until(self, count: int, within: float = 2.0) -> None:
+    async def until(self, count: int, within: float = 25.0) -> None:
         """Wait until so many items have come.
 
         Raises:

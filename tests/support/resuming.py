@@ -63,7 +63,7 @@ def resuming_process(server: str, seed: int) -> Iterator[str]:
             yield url
         finally:
             try:
-                process.communicate(timeout=10)
+                process.communicate(timeout=25)
             finally:
                 process.kill()
 

@@ -35,7 +35,7 @@ def serving_process(name: str, *, speed: float = 0.0) -> Iterator[tuple[str, sub
             yield url, process
         finally:
             try:
-                process.communicate(timeout=10)
+                process.communicate(timeout=25)
             finally:
                 process.kill()
 

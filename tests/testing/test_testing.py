@@ -22,6 +22,8 @@ from runstream.model.signals import Signal
 from runstream.recordings.reader import read_recording
 from runstream.testing import Conversation, Script, conversations, events_of, script, scripts, texts
 
+pytestmark = pytest.mark.slow
+
 slow = settings(
     max_examples=int(os.environ.get("RUNSTREAM_EXAMPLES", "120")),
     deadline=None,

@@ -217,6 +217,7 @@ def change(board: Board, what: str, number: int, value: Any) -> None:
         board.facts = value
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     st.lists(st.tuples(PUTS | GROWS | REMOVES | PAGES, st.booleans(), st.booleans(), st.booleans()), max_size=30),

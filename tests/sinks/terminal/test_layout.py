@@ -152,6 +152,7 @@ def test_a_source_in_trouble_is_named() -> None:
     assert "disconnected, attempt 2: the connection broke off" in "\n".join(shown.frame(200))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("height", [3, 10, 24, 60])
 def test_two_hundred_runs(width: int, height: int) -> None:

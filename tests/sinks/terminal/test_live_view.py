@@ -37,7 +37,7 @@ def shown(console: Console) -> Terminal:
 
 async def until(condition: Any) -> None:
     """Wait until something is so, for ten seconds at most."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         while not condition():
             await asyncio.sleep(0.01)
 

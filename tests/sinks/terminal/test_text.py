@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-import time
+import sys
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -81,15 +82,27 @@ def test_the_lines_of_a_long_text_do_not_shift_as_it_grows() -> None:
 
 
 def test_the_end_of_a_huge_text_is_found_at_once() -> None:
-    """The cost does not grow with the text: a hundred times in well under the time that wrapping it once takes."""
-    text = "word " * 200_000
-    started = time.process_time()
-    wrapped(text, 80)
-    once = time.process_time() - started
-    started = time.process_time()
-    for _ in range(5):
-        tail(text, 80, 5)
-    assert (time.process_time() - started) / 5 < once
+    """The cost does not grow with the text: neither the calls that are made, nor the characters that are copied."""
+    costs = []
+    for text in ("word " * 2_000 + "end.", "word " * 200_000 + "end."):
+        calls = 0
+
+        def count(*_: object) -> None:
+            nonlocal calls
+            calls += 1
+
+        tail(text, 80, 5)  # what is compiled at the first use is
+        tracemalloc.start()
+        sys.setprofile(count)
+        try:
+            tail(text, 80, 5)
+        finally:
+            sys.setprofile(None)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        costs.append((calls, peak))
+    assert costs[1][0] < 2 * costs[0][0]
+    assert costs[1][1] < 2 * costs[0][1] + 4096
 
 
 def test_ascii() -> None:
