@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from runstream.model.validation import require_counts, require_durations
+from runstream.model.validation import check_counts, check_durations
 
 __all__ = ["Limits", "Stats"]
 
@@ -40,10 +40,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_tombstones: int = 1_000_000
 
     def __post_init__(self) -> None:
-        require_counts(
+        check_counts(
             1, max_message_bytes=self.max_message_bytes, max_nesting=self.max_nesting, max_open_runs=self.max_open_runs
         )
-        require_counts(
+        check_counts(
             0,
             max_index=self.max_index,
             max_finished_runs=self.max_finished_runs,
@@ -51,7 +51,7 @@ class Limits(Struct, frozen=True, kw_only=True):
             dedupe_window=self.dedupe_window,
             max_tombstones=self.max_tombstones,
         )
-        require_durations(max_finished_age=self.max_finished_age)
+        check_durations(max_finished_age=self.max_finished_age)
 
 
 class Stats(Struct, kw_only=True):

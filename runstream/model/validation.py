@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["require_counts", "require_durations", "require_seconds"]
+__all__ = ["check_counts", "check_durations", "check_seconds"]
 
 
-def require_seconds(**given: float | None) -> None:
+def check_seconds(**given: float | None) -> None:
     """Refuse a time that is none.
 
     Args:
@@ -19,7 +19,7 @@ def require_seconds(**given: float | None) -> None:
             raise ValueError(f"{name} must be a positive number of seconds, or None")
 
 
-def require_durations(**given: float) -> None:
+def check_durations(**given: float) -> None:
     """Refuse a time that may be none at all, but not less.
 
     Args:
@@ -33,7 +33,7 @@ def require_durations(**given: float) -> None:
             raise ValueError(f"{name} must be a number of seconds, 0 or more")
 
 
-def require_counts(least: int = 1, /, **given: int) -> None:
+def check_counts(least: int = 1, /, **given: int) -> None:
     """Refuse a number of things that is none, or leaves no room.
 
     Args:
