@@ -7,7 +7,7 @@ out again as it came.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -143,6 +143,10 @@ class WireStruct(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     # Whether `_wire` is set for the sake of a part too, so that one look tells whether all of the object is plain.
     _marks_parts: ClassVar[bool] = False
 
+    # Reads JSON text or a mapping as an instance of the class. The reader in model/lenient.py sets it: it imports this
+    # module, so this module cannot import it.
+    _read: ClassVar[Callable[[type[Any], bytes | str | Mapping[str, Any]], Any]]
+
     @classmethod
     def _derive(cls, values: dict[str, Any]) -> bool:
         """Fill in fields (by attribute) that a dialect sends elsewhere; whether there were any."""
@@ -156,9 +160,8 @@ class WireStruct(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
             DecodeError: The text is not JSON, a required field is missing, or a known field has a value of the
                 wrong type; the error names its path. Unknown fields, statuses and types are no error.
         """
-        from runstream.model.lenient import read_strictly  # lenient reading knows the whole model
-
-        return read_strictly(cls, data)
+        found: Self = cls._read(cls, data)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """The object as JSON builtins with the keys and values that came; absent and null are left out."""

@@ -22,7 +22,7 @@ from runstream.model.base import Unknown, Wire, WireStruct, decode_hook, decoder
 from runstream.model.frozen import FrozenList, FrozenMap, StringMap, thaw
 from runstream.model.jsontext import Path, decode_json, json_bytes, plain, where
 
-__all__ = ["MILLISECONDS", "Issue", "read", "read_strictly"]
+__all__ = ["MILLISECONDS", "Issue", "Unknown", "WireStruct", "read", "read_strictly"]
 
 S = TypeVar("S", bound=WireStruct)
 
@@ -99,6 +99,9 @@ def read_strictly(kind: type[S], data: bytes | str | Mapping[str, Any]) -> S:
     if issues or value is None:
         raise DecodeError(issues[0].path, issues[0].reason)
     return value
+
+
+WireStruct._read = read_strictly
 
 
 def _name(value: Any) -> str:

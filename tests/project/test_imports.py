@@ -66,7 +66,6 @@ WIRE_NAMES_ELSEWHERE: Final = frozenset(
 
 CIRCLES: Final = frozenset(
     {
-        frozenset({"runstream.model.base", "runstream.model.lenient"}),
         frozenset(
             f"runstream.engine.{name}"
             for name in ("damage", "engine", "feed", "gap_tracker", "intake", "journal", "recovery", "routing")
