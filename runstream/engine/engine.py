@@ -23,7 +23,7 @@ from runstream.engine.intake import Intake
 from runstream.engine.journal import Journal
 from runstream.engine.recovery import RecoveringIntake
 from runstream.engine.routing import EventRouter
-from runstream.model.base import wire_form
+from runstream.model.base import to_wire
 from runstream.model.events import Event, Reject
 from runstream.model.limits import Limits, Stats
 from runstream.model.raw import RawEvent
@@ -203,7 +203,7 @@ class Engine:
 
     def refuse(self, intake: Intake, event: Event, reason: str) -> None:
         """Give out an event that could not be used."""
-        payload = event.origin.payload if event.origin is not None else msgspec.json.encode(wire_form(event.data))
+        payload = event.origin.payload if event.origin is not None else msgspec.json.encode(to_wire(event.data))
         self.reject(intake, RawEvent(event.event, payload), reason)
 
     def source_ended(self, record: RunRecord, reason: str, last_id: str | None, attempts: int) -> None:

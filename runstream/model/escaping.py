@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["escaped", "visible"]
+__all__ = ["escape_control", "escape_unprintable"]
 
 # What a terminal obeys instead of showing (C0, DEL, C1: all control sequences of ECMA-48 start with one of them),
 # what makes text read otherwise than it is (bidirectional overrides and isolates), line separators, and
@@ -13,14 +13,14 @@ __all__ = ["escaped", "visible"]
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def escaped(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """``text`` with every character that is not printable (line ends, control characters, lone surrogates, ...)
     written as Python would write it in a string. A backslash stays as it is.
     """
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def visible(text: str) -> str:
+def escape_control(text: str) -> str:
     """``text`` with everything made visible that would steer a terminal, line ends and tabs included; what joins
     letters or emoji is left as it is.
     """

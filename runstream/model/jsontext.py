@@ -15,7 +15,7 @@ import msgspec
 from runstream.errors import DecodeError
 from runstream.model.frozen import FrozenList
 
-__all__ = ["MAX_NESTING", "Path", "decode_json", "json_bytes", "nesting", "plain", "where"]
+__all__ = ["MAX_NESTING", "Path", "decode_json", "format_path", "json_bytes", "nesting_depth", "to_builtins"]
 
 # Comparing, hashing and writing recurse; more levels than this would one day meet the interpreter's limit.
 MAX_NESTING = 128
@@ -31,7 +31,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def where(path: Path) -> str:
+def format_path(path: Path) -> str:
     """The place as a JSON path: ``$.tools[0].function``."""
     keys: list[str] = []
     while not isinstance(path, str):
@@ -45,7 +45,7 @@ def where(path: Path) -> str:
     return path + "".join(reversed(keys))
 
 
-def nesting(data: bytes, limit: int = MAX_NESTING) -> int:
+def nesting_depth(data: bytes, limit: int = MAX_NESTING) -> int:
     """How deeply brackets outside strings nest; within ``limit`` maybe more than they do, above it exactly."""
     # Deleting a byte is twice as quick as counting it.
     opened = 2 * len(data) - len(data.replace(b"{", b"")) - len(data.replace(b"[", b""))
@@ -77,7 +77,7 @@ def json_bytes(data: bytes | str) -> bytes:
     elif not isinstance(data, bytes | bytearray | memoryview):
         raise TypeError(f"Expected bytes, str or a mapping, got {type(data).__name__}")
     data = bytes(data)
-    if nesting(data) > MAX_NESTING:
+    if nesting_depth(data) > MAX_NESTING:
         raise DecodeError("$", f"Nested more than {MAX_NESTING} levels deep")
     return data
 
@@ -95,7 +95,7 @@ def decode_json(data: bytes | str) -> Any:
         raise DecodeError("$", f"Not JSON: {error or 'nested too deeply'}") from error
 
 
-def plain(value: Any, path: Path = "$", depth: int = 0) -> Any:
+def to_builtins(value: Any, path: Path = "$", depth: int = 0) -> Any:
     """A copy of a JSON value that is made of builtins alone, whatever kinds of mapping and list it came in.
 
     Raises:
@@ -108,11 +108,11 @@ def plain(value: Any, path: Path = "$", depth: int = 0) -> Any:
         return value
     if isinstance(value, int):
         if value.bit_length() > _MAX_BITS:
-            raise DecodeError(where(path), "Integer out of range")
+            raise DecodeError(format_path(path), "Integer out of range")
         return int.__int__(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise DecodeError(where(path), f"{value} is not a JSON number")
+            raise DecodeError(format_path(path), f"{value} is not a JSON number")
         return float.__float__(value)
     if depth >= MAX_NESTING:
         raise DecodeError("$", f"Nested more than {MAX_NESTING} levels deep")
@@ -120,12 +120,12 @@ def plain(value: Any, path: Path = "$", depth: int = 0) -> Any:
         found: dict[str, Any] = {}
         for key, item in value.items():
             if not isinstance(key, str):
-                raise DecodeError(where(path), f"Expected a `str` as key, got `{type(key).__name__}`")
-            found[_text(key, path)] = plain(item, (path, key), depth + 1)
+                raise DecodeError(format_path(path), f"Expected a `str` as key, got `{type(key).__name__}`")
+            found[_text(key, path)] = to_builtins(item, (path, key), depth + 1)
         return found
     if isinstance(value, list | tuple | FrozenList):
-        return [plain(item, (path, index), depth + 1) for index, item in enumerate(value)]
-    raise DecodeError(where(path), f"`{kind.__name__}` is not a JSON value")
+        return [to_builtins(item, (path, index), depth + 1) for index, item in enumerate(value)]
+    raise DecodeError(format_path(path), f"`{kind.__name__}` is not a JSON value")
 
 
 def _text(value: str, path: Path) -> str:
@@ -134,5 +134,5 @@ def _text(value: str, path: Path) -> str:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise DecodeError(where(path), "Text with a lone surrogate") from error
+            raise DecodeError(format_path(path), "Text with a lone surrogate") from error
     return text

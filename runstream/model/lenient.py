@@ -18,9 +18,9 @@ import msgspec
 from msgspec import Struct, inspect, structs
 
 from runstream.errors import DecodeError
-from runstream.model.base import Unknown, Wire, WireStruct, decode_hook, decoder, wire_form, wire_names
+from runstream.model.base import Unknown, Wire, WireStruct, decode_hook, decoder, to_wire, wire_names
 from runstream.model.frozen import FrozenList, FrozenMap, StringMap, thaw
-from runstream.model.jsontext import Path, decode_json, json_bytes, plain, where
+from runstream.model.jsontext import Path, decode_json, format_path, json_bytes, to_builtins
 
 __all__ = ["MILLISECONDS", "Issue", "Unknown", "WireStruct", "read", "read_strictly"]
 
@@ -84,7 +84,7 @@ def read_strictly(kind: type[S], data: bytes | str | Mapping[str, Any]) -> S:
     strict = kind.__struct_config__.tag_field is None
     found: Any
     if isinstance(data, Mapping):
-        found = plain(data)
+        found = to_builtins(data)
         if strict:
             with suppress(msgspec.ValidationError):
                 return msgspec.convert(found, kind, dec_hook=decode_hook)
@@ -112,7 +112,7 @@ def _name(value: Any) -> str:
 
 
 def _bad(expected: str, value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
-    issues.append(Issue(where(path), f"Expected `{expected}`, got `{_name(value)}`"))
+    issues.append(Issue(format_path(path), f"Expected `{expected}`, got `{_name(value)}`"))
     return BAD, value
 
 
@@ -148,7 +148,7 @@ def _read_struct(kind: type[WireStruct], data: Any, path: Path, issues: list[Iss
     tag = None if plan.tag_field is None else data.get(plan.tag_field)
     if tag != plan.tag and tag is not None:
         got = repr(tag) if isinstance(tag, str) else f"`{_name(tag)}`"
-        issues.append(Issue(where((path, plan.tag_field)), f"Expected {plan.tag!r}, got {got}", fatal=True))
+        issues.append(Issue(format_path((path, plan.tag_field)), f"Expected {plan.tag!r}, got {got}", fatal=True))
         return BAD, data
     spelled = {kind._aliases[key]: key for key, item in data.items() if key in kind._aliases and item is not None}
     typed = not spelled and tag == plan.tag  # whether the typed fields alone write it again
@@ -172,7 +172,7 @@ def _read_struct(kind: type[WireStruct], data: Any, path: Path, issues: list[Iss
                 return BAD, data
         elif required and fallback is BAD:
             reason = f"Required field `{wire_name}` is {'null' if wire_name in data else 'missing'}"
-            issues.append(_Absence(where((path, wire_name)), reason, fatal=True))
+            issues.append(_Absence(format_path((path, wire_name)), reason, fatal=True))
             return BAD, data
         if required and name not in values:
             values[name], typed = fallback, False
@@ -194,7 +194,7 @@ def _is_odd(value: Any) -> bool:
 
 
 def _form(result: Any, wire: Any) -> Any:
-    return wire_form(result) if wire is SAME else wire
+    return to_wire(result) if wire is SAME else wire
 
 
 def _read_union(
@@ -271,7 +271,7 @@ def _read_seconds(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any
     if seconds >= MILLISECONDS:
         seconds //= 1000
     if seconds >= MILLISECONDS:
-        issues.append(Issue(where(path), f"{value} is not a Unix time, in seconds or milliseconds"))
+        issues.append(Issue(format_path(path), f"{value} is not a Unix time, in seconds or milliseconds"))
         return BAD, value
     return seconds, SAME if seconds == value and type(value) is int else value
 

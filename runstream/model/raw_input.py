@@ -10,7 +10,7 @@ import msgspec
 
 from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem
 
-__all__ = ["RawInput", "dumped", "raw_item"]
+__all__ = ["RawInput", "dump_fields", "raw_item"]
 
 # What is taken for a raw event: one itself, or a JSON envelope as bytes, text or a mapping.
 RawInput: TypeAlias = RawItem | bytes | str | Mapping[str, Any]
@@ -23,7 +23,7 @@ def raw_item(item: object) -> RawItem:
 
     A mapping is an envelope (``event``, ``data``, maybe ``id``), a bare object as a poll returns it, or a block of an
     event stream as its clients give it: ``data`` is then bytes or JSON text. A number under ``at`` is its time of
-    arrival in Unix seconds. An event object of a client library (see :func:`dumped`) is the mapping that it gives.
+    arrival in Unix seconds. An event object of a client library (see :func:`dump_fields`) is the mapping that it gives.
     """
     if isinstance(item, _ITEMS):
         return item
@@ -36,7 +36,7 @@ def raw_item(item: object) -> RawItem:
     if isinstance(item, Mapping):
         return _of_mapping(item)
     try:
-        fields = dumped(item)
+        fields = dump_fields(item)
     except Exception as error:  # the object's own code
         return Malformed(
             line=0, reason=f"a {type(item).__name__} that gives no fields ({type(error).__name__})", data=b""
@@ -46,7 +46,7 @@ def raw_item(item: object) -> RawItem:
     return Malformed(line=0, reason=f"a {type(item).__name__} is no raw event", data=b"")
 
 
-def dumped(given: Any) -> Any:
+def dump_fields(given: Any) -> Any:
     """The fields of an object of a client library, told by its ``model_dump``, ``to_dict`` or ``as_dict``; anything
     else as it is.
     """

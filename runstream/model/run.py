@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 
 from msgspec import structs
 
-from runstream.model.base import WireStruct, frozen_as
+from runstream.model.base import WireStruct, freeze_as
 from runstream.model.common import LastError, Number, OpenStrEnum, Timestamp, Usage, derive_usage, keep_usage
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP, FrozenList, FrozenMap, StringMap, thaw
 from runstream.model.tool_calls import RequiredAction, ToolCall
@@ -88,11 +88,11 @@ class Run(WireStruct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         # Decoding gives frozen values; this is for those who build a Run by hand.
         if type(self.status) is not RunStatus:
-            structs.force_setattr(self, "status", frozen_as(RunStatus, self.status))
+            structs.force_setattr(self, "status", freeze_as(RunStatus, self.status))
         if not isinstance(self.tools, tuple):
-            structs.force_setattr(self, "tools", frozen_as(tuple, self.tools))
+            structs.force_setattr(self, "tools", freeze_as(tuple, self.tools))
         if not isinstance(self.metadata, StringMap):
-            structs.force_setattr(self, "metadata", frozen_as(StringMap, self.metadata))
+            structs.force_setattr(self, "metadata", freeze_as(StringMap, self.metadata))
         resources: Any = self.tool_resources
         if type(resources) is dict:
             structs.force_setattr(self, "tool_resources", FrozenMap(thaw(resources)))

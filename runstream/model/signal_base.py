@@ -1,4 +1,4 @@
-"""The bases of the signals: their name, key and JSON form, and the fields that all signals of a run or a source have."""
+"""Base classes of the signals: type, key and JSON form, and the fields common to all signals of a run or a source."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from runstream.model.base import wire_form
+from runstream.model.base import to_wire
 from runstream.model.tool_calls import RequiredAction, ToolCall
 
 __all__ = ["AwaitedCall", "BaseSignal", "RunSignal", "SourceSignal", "action_key", "digest"]
@@ -19,22 +19,23 @@ def _plain(value: Any) -> Any:
         return value.to_dict()
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return wire_form(value)
+    return to_wire(value)
 
 
 def digest(value: Any) -> str:
-    # Sorted keys, and a digest that is the same on every machine: keys must be (Python's hash is not).
+    """A short digest of a JSON value, for keys of signals."""
+    # Keys must be the same on every machine, so JSON keys are sorted, and Python's own hash is of no help.
     return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
 
 
 def action_key(action: RequiredAction) -> tuple[str, ...]:
-    """What tells one required action from another: its sorted call ids, or a digest where it has none."""
+    """The identity of a required action: the sorted ids of its calls; a digest of the action if no call has an id."""
     ids = sorted({call.id for call in action.tool_calls if call.id})
     return tuple(ids) if ids else (f"digest:{digest(action.to_dict())}",)
 
 
 class BaseSignal(Struct, frozen=True, gc=False, tag_field="type"):
-    """What all signals share."""
+    """Base of all signals."""
 
     @property
     def type(self) -> str:
@@ -43,11 +44,11 @@ class BaseSignal(Struct, frozen=True, gc=False, tag_field="type"):
 
     @property
     def key(self) -> str:
-        """The fact's name: equal facts have equal keys, on any machine."""
+        """The name of the fact: equal facts have equal keys, on any machine."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
-        """The signal as JSON builtins, with its ``type`` and ``key``; wire objects as they came."""
+        """The signal as JSON builtins, with its ``type`` and ``key``; wire objects are written as received."""
         out: dict[str, Any] = {"type": self.type}
         for name in self.__struct_fields__:
             out[name] = _plain(getattr(self, name))
@@ -61,13 +62,13 @@ class BaseSignal(Struct, frozen=True, gc=False, tag_field="type"):
 
 
 class RunSignal(BaseSignal, frozen=True, gc=False):
-    """Base of the signals that concern a run.
+    """Base of the signals of a run.
 
     Attributes:
-        run_id: The run.
-        thread_id: Its thread, ``None`` where unknown.
+        run_id: The id of the run.
+        thread_id: The id of its thread, ``None`` if unknown.
         scope: The scope of the source; "" by default.
-        at: Unix seconds of observation.
+        at: Time of observation (Unix seconds).
     """
 
     run_id: str
@@ -77,14 +78,14 @@ class RunSignal(BaseSignal, frozen=True, gc=False):
 
 
 class SourceSignal(BaseSignal, frozen=True, gc=False):
-    """Base of the signals that concern a source.
+    """Base of the signals of a source.
 
     Attributes:
-        source: The source's name.
-        scope: Its scope; "" by default.
-        at: Unix seconds of observation.
-        n: How many signals of this type the source has given, from 1.
-        reason: Why, in words; "" where there is nothing to say.
+        source: The name of the source.
+        scope: The scope of the source; "" by default.
+        at: Time of observation (Unix seconds).
+        n: Number of the signal among those of its type from this source, from 1.
+        reason: The cause, in words; "" if there is none.
         attempt: Number of the connection attempt since the last success; 0 for a first success.
     """
 
@@ -104,12 +105,12 @@ class AwaitedCall(Struct, frozen=True, gc=False):
     """A tool call that a run waits for.
 
     Attributes:
-        id: The call's id, by which its output is submitted.
-        name: The function's (or tool's) name.
-        arguments: The arguments as they came: JSON text.
-        parsed: The arguments parsed (read-only), ``None`` if they can't be.
-        error: Why they can't be parsed, else ``None``.
-        call: The call as it came.
+        id: The id of the call; its output is submitted under it.
+        name: The name of the function or tool.
+        arguments: The arguments as received: JSON text.
+        parsed: The parsed arguments (read-only), ``None`` if they are not valid JSON.
+        error: The reason if the arguments can't be parsed, else ``None``.
+        call: The call as received.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Signals: the derived events that applications act on, once per fact. The table of the design is the contract."""
+"""Signals: the derived events that applications act on, one per fact. Each class is one kind of signal."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ __all__ = [
 
 
 class RunCreated(RunSignal, frozen=True, gc=False, tag="run.created"):
-    """A run was seen for the first time, in whatever status; that status's own signal follows."""
+    """A run was seen for the first time, in any status; the signal of that status follows."""
 
     run: Run
 
@@ -61,7 +61,7 @@ class RunCreated(RunSignal, frozen=True, gc=False, tag="run.created"):
 
 
 class RunStatusChanged(RunSignal, frozen=True, gc=False, tag="run.status_changed"):
-    """A run came into a status without a signal of its own: queued, in_progress, cancelling, an unknown one."""
+    """A run entered a status without a signal class of its own: queued, in_progress, cancelling, or an unknown one."""
 
     before: RunStatus | None
     after: RunStatus
@@ -73,7 +73,7 @@ class RunStatusChanged(RunSignal, frozen=True, gc=False, tag="run.status_changed
 
 
 class ActionRequired(RunSignal, frozen=True, gc=False, tag="run.action_required"):
-    """A run waits for the application: for tool outputs, for an approval, or for something unknown."""
+    """A run waits for the application: for tool outputs, for an approval, or for an action of an unknown type."""
 
     run: Run
     action: RequiredAction
@@ -85,7 +85,7 @@ class ActionRequired(RunSignal, frozen=True, gc=False, tag="run.action_required"
 
 
 class _Ended(RunSignal, frozen=True, gc=False):
-    """A run ended. ``duration`` is in seconds from its creation, ``None`` where unknown."""
+    """A run ended. ``duration`` is the time since its creation (seconds), ``None`` if unknown."""
 
     run: Run
     duration: float | None
@@ -96,11 +96,11 @@ class _Ended(RunSignal, frozen=True, gc=False):
 
 
 class RunCompleted(_Ended, frozen=True, gc=False, tag="run.completed"):
-    """A run completed; ``run.usage`` has the tokens."""
+    """A run completed; ``run.usage`` has the token counts."""
 
 
 class RunFailed(_Ended, frozen=True, gc=False, tag="run.failed"):
-    """A run failed; ``run.last_error`` says why."""
+    """A run failed; ``run.last_error`` has the reason."""
 
 
 class RunCancelled(_Ended, frozen=True, gc=False, tag="run.cancelled"):
@@ -112,11 +112,11 @@ class RunExpired(_Ended, frozen=True, gc=False, tag="run.expired"):
 
 
 class RunIncomplete(_Ended, frozen=True, gc=False, tag="run.incomplete"):
-    """A run ended incomplete; ``run.incomplete_details`` says why."""
+    """A run ended incomplete; ``run.incomplete_details`` has the reason."""
 
 
 class RunPaused(RunSignal, frozen=True, gc=False, tag="run.paused"):
-    """A run's source ended while the run waits for action; it goes on with its next source."""
+    """The source of a run ended while the run requires action; the run continues with its next source."""
 
     run: Run
     round: int
@@ -127,7 +127,7 @@ class RunPaused(RunSignal, frozen=True, gc=False, tag="run.paused"):
 
 
 class RunInterrupted(RunSignal, frozen=True, gc=False, tag="run.interrupted"):
-    """A run's source is gone for good while the run lived: what is known of it may not be all."""
+    """The source of a run ended for good before the run did: the state of the run may be incomplete."""
 
     run: Run
     reason: str
@@ -141,7 +141,7 @@ class RunInterrupted(RunSignal, frozen=True, gc=False, tag="run.interrupted"):
 
 
 class RunStalled(RunSignal, frozen=True, gc=False, tag="run.stalled"):
-    """Nothing was heard of a run for ``idle`` seconds; ``limit`` names the limit that it passed."""
+    """No event of a run was received for ``idle`` seconds; ``limit`` is the name of the limit that was exceeded."""
 
     run: Run
     idle: float
@@ -154,6 +154,8 @@ class RunStalled(RunSignal, frozen=True, gc=False, tag="run.stalled"):
 
 
 class _MessageSignal(RunSignal, frozen=True, gc=False):
+    """Base of the signals of a message."""
+
     message: Message
 
     @property
@@ -170,11 +172,14 @@ class MessageCompleted(_MessageSignal, frozen=True, gc=False, tag="message.compl
 
 
 class MessageIncomplete(_MessageSignal, frozen=True, gc=False, tag="message.incomplete"):
-    """A message ended incomplete; its ``incomplete_details`` say why."""
+    """A message ended incomplete; its ``incomplete_details`` have the reason."""
 
 
 class TextDelta(RunSignal, frozen=True, gc=False, tag="message.text"):
-    """Text was appended to part ``part`` of a message, ``offset`` characters after its start."""
+    """Text was appended to a content part of a message.
+
+    ``part`` is the index of the part, ``offset`` the length (characters) of its text before ``delta`` was appended.
+    """
 
     message_id: str
     part: int
@@ -187,7 +192,7 @@ class TextDelta(RunSignal, frozen=True, gc=False, tag="message.text"):
 
 
 class TextReplaced(RunSignal, frozen=True, gc=False, tag="message.text_replaced"):
-    """What was shown of a part was wrong: ``text`` is its text. A full object or a replay healed it."""
+    """A full object or a replay corrected a content part: ``text`` replaces the text of the part shown so far."""
 
     message_id: str
     part: int
@@ -199,6 +204,8 @@ class TextReplaced(RunSignal, frozen=True, gc=False, tag="message.text_replaced"
 
 
 class _StepSignal(RunSignal, frozen=True, gc=False):
+    """Base of the signals of a step."""
+
     step: RunStep
 
     @property
@@ -215,7 +222,7 @@ class StepCompleted(_StepSignal, frozen=True, gc=False, tag="step.completed"):
 
 
 class StepFailed(_StepSignal, frozen=True, gc=False, tag="step.failed"):
-    """A step failed; its ``last_error`` says why."""
+    """A step failed; its ``last_error`` has the reason."""
 
 
 class StepCancelled(_StepSignal, frozen=True, gc=False, tag="step.cancelled"):
@@ -227,7 +234,10 @@ class StepExpired(_StepSignal, frozen=True, gc=False, tag="step.expired"):
 
 
 class ArgumentsDelta(RunSignal, frozen=True, gc=False, tag="tool_call.arguments"):
-    """Arguments (or code) were appended to a tool call, ``offset`` characters after their start."""
+    """Arguments (or code) were appended to a tool call.
+
+    ``offset`` is the length (characters) of the arguments before ``delta`` was appended.
+    """
 
     call_id: str
     offset: int
@@ -239,7 +249,7 @@ class ArgumentsDelta(RunSignal, frozen=True, gc=False, tag="tool_call.arguments"
 
 
 class ToolCallCompleted(RunSignal, frozen=True, gc=False, tag="tool_call.completed"):
-    """A tool call's arguments are whole."""
+    """The arguments of a tool call are complete."""
 
     call_id: str
     call: ToolCall
@@ -254,7 +264,7 @@ class SourceConnected(SourceSignal, frozen=True, gc=False, tag="source.connected
 
 
 class SourceDisconnected(SourceSignal, frozen=True, gc=False, tag="source.disconnected"):
-    """A source lost its connection; it will try again."""
+    """A source lost its connection and will reconnect."""
 
 
 class SourceResumed(SourceSignal, frozen=True, gc=False, tag="source.resumed"):
@@ -262,11 +272,11 @@ class SourceResumed(SourceSignal, frozen=True, gc=False, tag="source.resumed"):
 
 
 class SourceEnded(SourceSignal, frozen=True, gc=False, tag="source.ended"):
-    """A source has nothing more to give."""
+    """A source ended: it delivers no further events."""
 
 
 class SourceError(SourceSignal, frozen=True, gc=False, tag="source.error"):
-    """A source failed, or the server sent an ``error`` event (then ``error`` has it)."""
+    """A source failed, or the server sent an ``error`` event; ``error`` is then that error."""
 
     error: ErrorObject | None = None
 
