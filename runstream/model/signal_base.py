@@ -14,11 +14,11 @@ from runstream.model.tool_calls import RequiredAction, ToolCall
 __all__ = ["AwaitedCall", "BaseSignal", "RunSignal", "SourceSignal", "action_key", "digest"]
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if isinstance(value, BaseSignal | AwaitedCall):
         return value.to_dict()
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [_to_json(item) for item in value]
     return to_wire(value)
 
 
@@ -51,7 +51,7 @@ class BaseSignal(Struct, frozen=True, gc=False, tag_field="type"):
         """The signal as JSON builtins, with its ``type`` and ``key``; wire objects are written as received."""
         out: dict[str, Any] = {"type": self.type}
         for name in self.__struct_fields__:
-            out[name] = _plain(getattr(self, name))
+            out[name] = _to_json(getattr(self, name))
             if name == "thread_id" or (name == "source" and "run_id" not in self.__struct_fields__):
                 out["key"] = self.key
         return out
@@ -122,4 +122,4 @@ class AwaitedCall(Struct, frozen=True, gc=False):
 
     def to_dict(self) -> dict[str, Any]:
         """The call as JSON builtins."""
-        return {name: _plain(getattr(self, name)) for name in self.__struct_fields__ if name != "call"}
+        return {name: _to_json(getattr(self, name)) for name in self.__struct_fields__ if name != "call"}
