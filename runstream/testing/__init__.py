@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runstream.testing.conversation import Conversation, events_of
-from runstream.testing.opened import Calls, Writing
-from runstream.testing.script import Script, Told
-from runstream.testing.wire import Json
+from runstream.testing.script import Calls, Script, Writing
+from runstream.testing.wire import Json, Told
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy

@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterable, Sequence
 
 from runstream.model.raw import RawEvent
-from runstream.testing.script import Script, Told
-from runstream.testing.wire import Json
+from runstream.testing.script import Script
+from runstream.testing.wire import Json, Told
 
 __all__ = ["Conversation", "events_of"]
 

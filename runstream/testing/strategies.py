@@ -13,8 +13,7 @@ except ImportError as error:  # pragma: no cover - the test suite has it
     raise ImportError("runstream.testing's strategies need Hypothesis: pip install hypothesis") from error
 
 from runstream.testing.conversation import Conversation
-from runstream.testing.opened import Calls, Writing
-from runstream.testing.script import Script
+from runstream.testing.script import Calls, Script, Writing
 from runstream.testing.wire import Json
 
 __all__ = ["conversations", "scripts", "texts"]

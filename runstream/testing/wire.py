@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from runstream.model.raw import RawEvent
 
 __all__ = [
     "GROWING",
     "Json",
+    "Told",
     "call_delta",
     "content_delta",
     "message_json",
@@ -23,6 +28,38 @@ Json: TypeAlias = dict[str, Any]
 # Where a tool keeps what grows in it.
 GROWING = {"function": ("function", "arguments"), "code_interpreter": ("code_interpreter", "input")}
 _LIFETIME = 600
+
+
+class Told(NamedTuple):
+    """One event as a server tells it.
+
+    Attributes:
+        name: The event's name.
+        data: Its data: an object, or the literal ``[DONE]``.
+        at: When (Unix seconds).
+        id: An id that no other event of any script has, as long as the runs have different ids.
+    """
+
+    name: str
+    data: Json | str
+    at: int
+    id: str
+
+    def raw(self, *, ids: bool = False, enveloped: bool = False) -> RawEvent:
+        """The event as a transport delivers it, with its name in the JSON or beside it."""
+        id = self.id if ids else None
+        if enveloped:
+            envelope: Json = {} if id is None else {"id": id}
+            body = msgspec.json.encode({**envelope, "event": self.name, "data": self.data})
+            return RawEvent(data=body, at=self.at)
+        body = self.data.encode() if isinstance(self.data, str) else msgspec.json.encode(self.data)
+        return RawEvent(self.name, body, id, id, self.at)
+
+    def sse(self, *, ids: bool = False) -> bytes:
+        """The event as a block of an event stream."""
+        raw = self.raw(ids=ids)
+        id = b"" if raw.id is None else b"id: " + raw.id.encode() + b"\n"
+        return b"event: " + self.name.encode() + b"\ndata: " + raw.data + b"\n" + id + b"\n"
 
 
 def run_json(id: str, *, thread_id: str, at: int, **fields: Any) -> Json:
