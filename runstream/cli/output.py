@@ -8,7 +8,7 @@ import shutil
 import sys
 from typing import Any, Final, TextIO
 
-from runstream.model.escaping import visible as escape
+from runstream.model.escaping import escape_control as escape
 
 __all__ = ["Output", "clip", "complain", "escape", "escape_json"]
 

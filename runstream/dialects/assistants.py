@@ -24,7 +24,7 @@ from runstream.model.events import (
     Reject,
     UnknownEvent,
 )
-from runstream.model.jsontext import nesting
+from runstream.model.jsontext import nesting_depth
 from runstream.model.lenient import Issue, read
 from runstream.model.raw import RawEvent
 
@@ -157,7 +157,7 @@ class AssistantsDialect:
         """Why the message is not read at all, or ``None``."""
         if len(data) > self._max_bytes:
             return f"Message of {len(data)} bytes; at most {self._max_bytes} are read (max_message_bytes)"
-        if nesting(data, self._max_nesting) > self._max_nesting:
+        if nesting_depth(data, self._max_nesting) > self._max_nesting:
             return f"Nested more than {self._max_nesting} levels deep (max_nesting)"
         return None
 

@@ -10,7 +10,7 @@ import msgspec
 from runstream.core.derive import derive
 from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
-from runstream.model.base import wire_form
+from runstream.model.base import to_wire
 from runstream.model.events import Event, Reject
 from runstream.model.limits import Stats
 from runstream.model.raw import RawEvent
@@ -194,5 +194,5 @@ class Outputs:
 
 def raw_of(event: Event) -> RawEvent:
     """The raw event of an event that could not be used, for its reject."""
-    payload = event.origin.payload if event.origin is not None else msgspec.json.encode(wire_form(event.data))
+    payload = event.origin.payload if event.origin is not None else msgspec.json.encode(to_wire(event.data))
     return RawEvent(event.event, payload)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from runstream.model.exports import export
 
 NAMES = {
-    "runstream.model.base": "Unknown WireStruct",
     "runstream.model.common": (
         "CompletionTokensDetails ErrorObject LastError OpenStrEnum PromptTokensDetails Tagged Timestamp Usage"
     ),
@@ -20,6 +19,7 @@ NAMES = {
         "ToolCallDelta ToolCallsDelta UnknownDelta"
     ),
     "runstream.model.frozen": "FrozenList FrozenMap StringMap",
+    "runstream.model.lenient": "Unknown WireStruct",  # of model/base.py, with the reader that `from_json` needs
     "runstream.model.message": (
         "Annotation Attachment ContentPart FileCitation FileCitationAnnotation FilePath FilePathAnnotation "
         "ImageFilePart ImageUrl ImageUrlPart Message MessageStatus RefusalPart TextContent TextPart Thread "

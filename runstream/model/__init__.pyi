@@ -1,6 +1,4 @@
 # Written by docs/make_stubs.py from the table NAMES in __init__.py: change that, then run it.
-from runstream.model.base import Unknown as Unknown
-from runstream.model.base import WireStruct as WireStruct
 from runstream.model.common import CompletionTokensDetails as CompletionTokensDetails
 from runstream.model.common import ErrorObject as ErrorObject
 from runstream.model.common import LastError as LastError
@@ -35,6 +33,8 @@ from runstream.model.deltas import UnknownDelta as UnknownDelta
 from runstream.model.frozen import FrozenList as FrozenList
 from runstream.model.frozen import FrozenMap as FrozenMap
 from runstream.model.frozen import StringMap as StringMap
+from runstream.model.lenient import Unknown as Unknown
+from runstream.model.lenient import WireStruct as WireStruct
 from runstream.model.message import Annotation as Annotation
 from runstream.model.message import Attachment as Attachment
 from runstream.model.message import ContentPart as ContentPart

@@ -1,4 +1,4 @@
-"""What runs, steps and messages have in common: timestamps, usage, errors, tagged objects."""
+"""Types common to runs, steps and messages: timestamps, open enumerations, usage, errors, tagged objects."""
 
 from __future__ import annotations
 
@@ -25,25 +25,26 @@ __all__ = [
     "Usage",
 ]
 
-# Whole Unix seconds. The bound sends milliseconds to the lenient reader, which divides them.
+# Whole Unix seconds. The bound leaves milliseconds to the lenient reader, which divides them.
 Timestamp = Annotated[int, Meta(lt=MILLISECONDS)]
-# Within these bounds a float writes any integer as it came; others go to the lenient reader, which keeps them.
+# Within these bounds a float represents every integer exactly. Other numbers are left to the lenient reader, which
+# keeps them.
 Number = Annotated[float, Meta(gt=-(2.0**53), lt=2.0**53)]
 
 
 class OpenStrEnum(enum.StrEnum):
-    """A string enumeration that takes values it does not know: servers add statuses, clients must cope.
+    """A string enumeration that accepts unknown values, because servers add statuses.
 
     An unknown value is a member like any other (``.value``, ``==``, hash, JSON), but ``is_known`` is false.
 
     Attributes:
-        is_terminal: Whether what is in this status never changes it again; of an unknown status never.
+        is_terminal: Whether an object in this status never changes its status again; false for an unknown status.
     """
 
-    # Members are read on every event: a plain attribute costs a quarter of a property.
+    # Read for every event: a plain attribute costs a quarter of a property.
     is_terminal: bool
 
-    # A member is equal to its string, so it hashes like it; an Enum's own hash is that of its name.
+    # A member is equal to its string, so both have the same hash; an Enum's own hash is that of its name.
     __hash__ = str.__hash__
 
     @classmethod
@@ -51,7 +52,7 @@ class OpenStrEnum(enum.StrEnum):
         if not isinstance(value, str):
             return None
         member = str.__new__(cls, value)
-        # Not registered: a server that makes up statuses must not make the enumeration grow.
+        # Not registered: a server that invents statuses must not make the enumeration grow.
         member._name_ = value
         member._value_ = value
         member.is_terminal = False
@@ -59,13 +60,13 @@ class OpenStrEnum(enum.StrEnum):
 
     @classmethod
     def _ends_with(cls, *terminal: Self) -> None:
-        """Say which members are never left again."""
+        """Set ``is_terminal`` of all members: true for the given ones."""
         for member in cls:
             member.is_terminal = member in terminal
 
     @property
     def is_known(self) -> bool:
-        """Whether the value is one of the specification's."""
+        """Whether the specification defines the value."""
         return self._value_ in type(self)._value2member_map_
 
     def __reduce_ex__(self, protocol: object) -> tuple[type[Self], tuple[str]]:
@@ -73,23 +74,23 @@ class OpenStrEnum(enum.StrEnum):
 
 
 class Tagged(WireStruct, frozen=True, kw_only=True, tag_field="type"):
-    """Base of the objects that say what they are in a ``type`` field."""
+    """Base of the objects whose ``type`` field selects their class."""
 
     @property
     def type(self) -> str:
-        """The wire's ``type``."""
+        """The ``type`` on the wire."""
         return str(self.__struct_config__.tag)
 
 
 class PromptTokensDetails(WireStruct, frozen=True, kw_only=True):
-    """How the prompt tokens of :class:`Usage` divide."""
+    """Prompt tokens of :class:`Usage` by category."""
 
     cached_tokens: int | None = None
     audio_tokens: int | None = None
 
 
 class CompletionTokensDetails(WireStruct, frozen=True, kw_only=True):
-    """How the completion tokens of :class:`Usage` divide."""
+    """Completion tokens of :class:`Usage` by category."""
 
     reasoning_tokens: int | None = None
     audio_tokens: int | None = None
@@ -98,7 +99,7 @@ class CompletionTokensDetails(WireStruct, frozen=True, kw_only=True):
 
 
 class Usage(WireStruct, frozen=True, kw_only=True):
-    """Token counts of a run or a step, whichever names the server gives them.
+    """Token counts of a run or a step, under any of the names that servers use.
 
     Both spellings of the prompt details, and ``input_tokens``/``output_tokens``, are read into the same fields
     (wire reference, "Dialect differences").
@@ -109,7 +110,7 @@ class Usage(WireStruct, frozen=True, kw_only=True):
     total_tokens: int | None = None
     prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
-    # The other spelling, which OpenAI itself sends: a field of its own, so that it needs no lenient reading.
+    # The spelling that OpenAI itself sends: a separate field, so that the strict decoder accepts it.
     prompt_token_details: PromptTokensDetails | None = None
 
     _aliases: ClassVar[Mapping[str, str]] = {
@@ -124,14 +125,14 @@ class Usage(WireStruct, frozen=True, kw_only=True):
             structs.force_setattr(self, "prompt_tokens_details", self.prompt_token_details)
 
     def to_dict(self) -> dict[str, Any]:
-        """The counts as they came: details that were sent under one spelling are not written under both."""
+        """The counts as received: details sent under one spelling are not written under both."""
         out = super().to_dict()
         if self._wire is None and self.prompt_tokens_details is self.prompt_token_details:
             out.pop("prompt_tokens_details", None)
         return out
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with the given fields replaced; both spellings of the prompt details are one field."""
+        """A copy with the given fields replaced; both spellings of the prompt details count as one field."""
         one, other = "prompt_tokens_details", "prompt_token_details"
         if (one in changes) != (other in changes) and self.prompt_token_details is not None:
             changes[one] = changes[other] = changes[one] if one in changes else changes[other]
@@ -139,7 +140,14 @@ class Usage(WireStruct, frozen=True, kw_only=True):
 
 
 def derive_usage(values: dict[str, Any]) -> bool:
-    """Read the usage from the metadata, where it travels as JSON text (open-assistant-api)."""
+    """Read the usage from the metadata, where open-assistant-api sends it as JSON text.
+
+    Args:
+        values: Fields by attribute name; ``usage`` is added to them.
+
+    Returns:
+        True if the usage was added.
+    """
     text = values["metadata"].get("usage") if "metadata" in values else None
     if text is None or "usage" in values:
         return False
@@ -153,21 +161,21 @@ def derive_usage(values: dict[str, Any]) -> bool:
     return usage is not None
 
 
-def keep_usage(held: WireStruct, usage: Usage | None, changes: dict[str, Any]) -> None:
-    """Add usage that came in the metadata to ``changes`` that replace the metadata."""
-    if "metadata" in changes and held._wire is not None and "usage" not in held._wire:
+def keep_usage(owner: WireStruct, usage: Usage | None, changes: dict[str, Any]) -> None:
+    """Add the usage to ``changes`` if they replace the metadata that contained it."""
+    if "metadata" in changes and owner._wire is not None and "usage" not in owner._wire:
         changes.setdefault("usage", usage)
 
 
 class LastError(WireStruct, frozen=True, kw_only=True):
-    """Why a run or step failed; ``code`` is an open set (``server_error``, ``rate_limit_exceeded``, …)."""
+    """The error of a failed run or step; ``code`` is an open set (``server_error``, ``rate_limit_exceeded``, …)."""
 
     code: str | None = None
     message: str | None = None
 
 
 class ErrorObject(WireStruct, frozen=True, kw_only=True):
-    """The server's own ``error`` event, flat or nested as ``{"error": {...}}``."""
+    """The data of the server's ``error`` event, flat or nested as ``{"error": {...}}``."""
 
     code: str | None = None
     message: str | None = None
@@ -176,6 +184,6 @@ class ErrorObject(WireStruct, frozen=True, kw_only=True):
 
     @classmethod
     def unwrap(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The error itself, taken out of an ``{"error": {...}}`` if it is in one."""
+        """The error object itself: the inner object of ``{"error": {...}}``, else ``data``."""
         inner = data.get("error")
         return inner if isinstance(inner, dict | FrozenMap) else data

@@ -1,4 +1,4 @@
-"""Events: what the wire said, decoded. One Struct a kind, for ``isinstance`` and ``match``."""
+"""Events: decoded messages of the wire. Each kind is a Struct, for ``isinstance`` and ``match``."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ __all__ = [
 
 
 class Origin(Struct, frozen=True, gc=False):
-    """Where an event comes from, as far as the core has to know.
+    """The origin of an event, as far as the core needs it.
 
     Attributes:
-        payload: The JSON text of the frame or block, for telling an absent field from a null one.
-        enveloped: Whether the object stands under ``data`` in that text.
-        connection: Number of the source's connection, from 0; it grows with each reconnect.
-        run_id: The run, where the dialect knows it and the object does not say it.
-        issues: Values of an unexpected type: kept as they came, unread.
+        payload: The JSON text of the frame or block; it distinguishes an absent field from a null one.
+        enveloped: Whether the object is the value of ``data`` in that text.
+        connection: Number of the source's connection, from 0; each reconnect increments it.
+        run_id: The id of the run, if the dialect knows it and the object does not contain it.
+        issues: Values of an unexpected type, kept as received.
     """
 
     payload: bytes = b""
@@ -56,7 +56,7 @@ class Origin(Struct, frozen=True, gc=False):
         """Whether the object lacks this key: absent is not null (wire reference, "Order and life cycle").
 
         Args:
-            name: The key; one of the model's, since what finds it is made once and kept.
+            name: A key of the model: its decoder is created once and kept.
         """
         try:
             found: Any = _key_finder(name, self.enveloped)(self.payload)
@@ -70,12 +70,12 @@ if TYPE_CHECKING:
 else:
 
     class _NoWire:
-        """A type that no decoder builds: what stands on the wire under the origin's name never becomes one."""
+        """A type that no decoder builds: a value on the wire under the origin's name never becomes an origin."""
 
 
 @cache
 def _key_finder(name: str, enveloped: bool) -> Callable[[bytes], Any]:
-    """Reads one key and skips everything else, which is three times as quick as reading all keys."""
+    """A decoder of one key that skips all others, which is three times as fast as reading all keys."""
     one = msgspec.defstruct(
         "_Key", [("value", msgspec.Raw | msgspec.UnsetType, field(default=msgspec.UNSET, name=name))]
     )
@@ -83,7 +83,7 @@ def _key_finder(name: str, enveloped: bool) -> Callable[[bytes], Any]:
 
 
 class EventBase(Struct, frozen=True, gc=False, tag_field="event"):
-    """What all events share; ``id`` is the identity that the envelope or block gave it, if any."""
+    """Base of all events; ``id`` is the identity from the envelope or block, if any."""
 
     data: Any = None
     id: str | int | None = None
@@ -94,7 +94,7 @@ class EventBase(Struct, frozen=True, gc=False, tag_field="event"):
 
     @property
     def event(self) -> str:
-        """The event's name on the wire."""
+        """The name of the event on the wire."""
         return str(self.__struct_config__.tag)
 
     def __repr__(self) -> str:
@@ -111,7 +111,7 @@ class ThreadEvent(EventBase, frozen=True, gc=False):
 
 
 class RunEvent(EventBase, frozen=True, gc=False):
-    """A snapshot of a run. Its own ``status`` counts, whatever the event is called."""
+    """A snapshot of a run. Its ``status`` is authoritative, not the name of the event."""
 
     data: Run
 
@@ -141,29 +141,29 @@ class MessageDeltaEvent(EventBase, frozen=True, gc=False):
 
 
 class ErrorEvent(EventBase, frozen=True, gc=False):
-    """The server's own error. It ends nothing by itself."""
+    """An error reported by the server. It does not end a run or the stream."""
 
     data: ErrorObject
 
 
 class DoneEvent(EventBase, frozen=True, gc=False):
-    """The server has nothing more to say on this connection. It ends nothing by itself."""
+    """The server sends nothing more on this connection. The event does not end a run or the stream."""
 
 
 class UnknownEvent(EventBase, frozen=True, gc=False, tag="$unknown"):
-    """An event with a name that this library does not know, as it came."""
+    """An event with a name unknown to this library, as received."""
 
     data: bytes = b""
     name: str = ""
 
     @property
     def event(self) -> str:
-        """The event's name on the wire."""
+        """The name of the event on the wire."""
         return self.name
 
     @property
     def value(self) -> Any:
-        """The data parsed as JSON (read-only), or its text if it is not JSON."""
+        """The data parsed as JSON (read-only), or the data as text if they are not JSON."""
         try:
             return freeze(msgspec.json.decode(self.data))
         except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -190,9 +190,9 @@ class Reject(Struct, frozen=True, gc=False):
     """Input that could not be used; the stream goes on.
 
     Attributes:
-        raw: What came.
-        reason: What is wrong with it.
-        path: Where in the JSON, as a JSON path.
+        raw: The raw event.
+        reason: The error, in words.
+        path: The place of the error in the JSON, as a JSON path.
         source: The name of the source (of the file).
     """
 
@@ -205,6 +205,6 @@ class Reject(Struct, frozen=True, gc=False):
 
     @property
     def where(self) -> str:
-        """Source and line, as far as known."""
+        """Source and line, as far as they are known."""
         place = f"{self.source or 'stream'}"
         return f"{place}:{self.raw.line}" if self.raw.line else place

@@ -1,7 +1,7 @@
-"""Public names of a package that are loaded when they are first used (PEP 562).
+"""Public names of a package that are loaded at first use (PEP 562).
 
-A package writes the list of its names once, as a table from modules to names. The stub beside its ``__init__.py`` is
-generated from that table (``docs/make_stubs.py``), for type checkers and editors.
+A package lists its names once, as a table from modules to names. The stub beside its ``__init__.py`` is generated
+from that table by ``docs/make_stubs.py``, for type checkers and editors.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ __all__ = ["export"]
 def export(
     package: str, names: Mapping[str, str], modules: Mapping[str, str]
 ) -> tuple[dict[str, str], Callable[[str], object], Callable[[], list[str]]]:
-    """Make the module functions ``__getattr__`` and ``__dir__`` of a package.
+    """Create the module functions ``__getattr__`` and ``__dir__`` of a package.
 
     Args:
-        package: The package's dotted name.
+        package: The dotted name of the package.
         names: For each module, by its dotted name, its public names, separated by spaces.
-        modules: For each further attribute the dotted name of the module that it stands for.
+        modules: For each further attribute of the package the dotted name of the module that is its value.
 
     Returns:
         The module of each public name; ``__getattr__``, which raises :class:`AttributeError` for any other name; and
@@ -32,7 +32,7 @@ def export(
     def load(name: str) -> object:
         namespace = vars(sys.modules[package])
         if name in module_of:
-            # Stored, so that the next look-up does not come here.
+            # Stored, so that the next look-up does not call this function.
             value = namespace[name] = getattr(import_module(module_of[name]), name)
             return value
         if name in modules:

@@ -1,32 +1,32 @@
-"""The bounds of a pipeline, and the counts of what happened in it."""
+"""The bounds of a pipeline, and the counts of its events."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from runstream.model.validation import require_counts, require_durations
+from runstream.model.validation import check_counts, check_durations
 
 __all__ = ["Limits", "Stats"]
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """How much a pipeline holds at most. What goes over a bound is rejected or forgotten, counted, never an error.
+    """The bounds of a pipeline. Data beyond a bound are rejected or evicted, and counted; they are never an error.
 
     Attributes:
         max_message_bytes: Size of one raw event (bytes); larger ones are rejects.
-        max_nesting: Nesting of its JSON (levels); deeper ones are rejects.
+        max_nesting: Nesting depth of its JSON (levels); deeper ones are rejects.
         max_index: Index of a content part, tool call, output or annotation in a delta; larger ones are rejects.
-        max_open_runs: Runs that have not ended; one more makes the oldest of those that were interrupted go, and if
-            there is none, its events are rejects.
-        max_finished_runs: Ended runs kept for late comers; the oldest is forgotten first.
-        max_finished_age: How long an ended run is kept (seconds, from when its end came in).
-        max_orphans: Events kept, over all scopes, for runs not seen yet; the oldest becomes a reject.
-        dedupe_window: Event ids remembered per source.
-        max_tombstones: Forgotten runs, messages and steps, of all scopes, whose late events stay quiet.
+        max_open_runs: Number of runs that have not ended. One more evicts the oldest interrupted run; if there is
+            none, the events of the new run are rejects.
+        max_finished_runs: Number of ended runs kept for late events and late subscribers; the oldest is evicted first.
+        max_finished_age: Time for which an ended run is kept (seconds, from the arrival of its end).
+        max_orphans: Number of events kept, over all scopes, for runs not seen yet; the oldest becomes a reject.
+        dedupe_window: Number of event ids remembered per source.
+        max_tombstones: Number of evicted runs, messages and steps, over all scopes, whose late events are ignored.
 
     Raises:
-        ValueError: One is less than 0, or a count no whole number; or one less than 1 without which nothing could come
-            through: ``max_message_bytes``, ``max_nesting``, ``max_open_runs``.
+        ValueError: A bound is less than 0; a count is not a whole number; or ``max_message_bytes``, ``max_nesting`` or
+            ``max_open_runs`` is less than 1, so that no event could pass.
     """
 
     max_message_bytes: int = 16 * 2**20
@@ -40,10 +40,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_tombstones: int = 1_000_000
 
     def __post_init__(self) -> None:
-        require_counts(
+        check_counts(
             1, max_message_bytes=self.max_message_bytes, max_nesting=self.max_nesting, max_open_runs=self.max_open_runs
         )
-        require_counts(
+        check_counts(
             0,
             max_index=self.max_index,
             max_finished_runs=self.max_finished_runs,
@@ -51,38 +51,38 @@ class Limits(Struct, frozen=True, kw_only=True):
             dedupe_window=self.dedupe_window,
             max_tombstones=self.max_tombstones,
         )
-        require_durations(max_finished_age=self.max_finished_age)
+        check_durations(max_finished_age=self.max_finished_age)
 
 
 class Stats(Struct, kw_only=True):
-    """What happened so far, in counts.
+    """Counts of a pipeline so far.
 
     Attributes:
-        events: Events decoded, duplicates included.
+        events: Decoded events, duplicates included.
         duplicates: Events dropped because their id was seen before.
-        conflicts: Events whose id was seen before with other content; they pass.
+        conflicts: Events whose id was seen before with other content; they are processed.
         rejected: Raw events that could not be used.
-        mistyped: Values of an unexpected type, kept as they came.
+        mistyped: Values of an unexpected type, kept as received.
         unknown: Events with an unknown name.
-        stale: Snapshots older than what was known; they changed nothing.
+        stale: Snapshots older than the known state; they changed nothing.
         surprising: Legal but unexpected changes of status.
         late: Events of runs, messages or steps that had ended; they changed nothing.
-        orphans: Events held for runs not seen yet.
+        orphans: Events kept for runs not seen yet.
         open_runs: Runs that have not ended.
         finished_runs: Ended runs still kept.
-        evicted_runs: Runs forgotten: ended ones, and interrupted ones where ``max_open_runs`` asked for it.
-        forgotten_ids: Event ids that went to make room (``dedupe_window``).
-        forgotten_tombstones: Ids of forgotten runs, messages and steps that went to make room (``max_tombstones``).
-        signals: Signals given out.
+        evicted_runs: Evicted runs: ended ones, and interrupted ones if ``max_open_runs`` was reached.
+        forgotten_ids: Event ids evicted because of ``dedupe_window``.
+        forgotten_tombstones: Ids of evicted runs, messages and steps that were dropped because of ``max_tombstones``.
+        signals: Emitted signals.
         failures: Exceptions of subscribers.
-        conflated: Values that slow subscribers skipped, or got joined to one another.
-        gaps: Times that a run may have missed something in between: the ids of its source skipped some; or it went
-            on, after a reconnect or in another source, without a proof that nothing was missed.
-        repairs: Fetched snapshots that were taken in (``fetch_run``).
-        failed_repairs: Times that a run could not be fetched.
-        stalled: Limits of the watchdogs that runs have passed.
-        loop_stalls: Times that the event loop stood still for longer than a second.
-        open_sources: Sources that are read now.
+        conflated: Values that slow subscribers skipped, or received joined to one another.
+        gaps: Possible gaps in a run: its source skipped ids; or the run continued, after a reconnect or in another
+            source, without proof that no event was lost.
+        repairs: Fetched snapshots that were applied (``fetch_run``).
+        failed_repairs: Number of times that a run could not be fetched.
+        stalled: Limits of the watchdogs that runs have exceeded.
+        loop_stalls: Blockings of the event loop for longer than a second.
+        open_sources: Sources being read.
         waiting_sources: Sources that wait until another one ends (``max_connections``).
     """
 

@@ -1,4 +1,4 @@
-"""What a transport delivers: raw events, and what became of its connection. No JSON has been read yet."""
+"""The items that a transport delivers: raw events and changes of its connection. Their JSON is not decoded yet."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class RawEvent(Struct, frozen=True, gc=False):
     """One event as a transport delivered it.
 
     Args:
-        event: Event name where the framing carries it (the SSE ``event:`` field), else ``None``: the name then
-            stands in the JSON envelope inside ``data``.
-        data: The payload, undecoded.
-        id: An id written in that very block or envelope; it is the event's identity and serves deduplication.
-            A sticky SSE id is not one (see ``last_id``).
-        last_id: The last event id in force after this block (WHATWG "last event ID buffer"); serves resuming only.
-        at: Time of arrival in Unix seconds, ``None`` where unknown.
-        line: Line number (from 1) at which the event starts in its file, or in the body of its response; 0 where there
+        event: The event name if the framing contains it (the SSE ``event:`` field), else ``None``: the name is then in
+            the JSON envelope inside ``data``.
+        data: The payload, not decoded.
+        id: The id in this block or envelope. It is the identity of the event, for deduplication. An SSE id that
+            persists from an earlier block is not one (see ``last_id``).
+        last_id: The last event id after this block (WHATWG "last event ID buffer"), for resuming only.
+        at: Time of arrival (Unix seconds), ``None`` if unknown.
+        line: Line number (from 1) at which the event starts in its file, or in the body of its response; 0 if there
             are no lines (WebSocket messages, polls).
     """
 
@@ -33,16 +33,16 @@ class RawEvent(Struct, frozen=True, gc=False):
 
 
 class ConnectionEvent(Struct, frozen=True, kw_only=True, gc=False):
-    """A connection was made or lost at this place of a recording.
+    """A connection was established or lost at this place of a recording.
 
-    Where a stream is told again from its beginning after a reconnect, this is what tells that from a server that
-    repeats itself.
+    If a stream is repeated from its beginning, this item distinguishes a replay after a reconnect from a server that
+    repeats events.
 
     Args:
-        connected: Whether it was made; else it was lost.
+        connected: True if it was established, false if it was lost.
         attempt: Number of the attempt since the last message; 0 for a first connection.
-        reason: Why it was lost, in words, without credentials.
-        at: When, in Unix seconds, ``None`` where unknown.
+        reason: The cause of the loss, in words, without credentials.
+        at: Time of the change (Unix seconds), ``None`` if unknown.
         line: Line number (from 1) in a file.
     """
 
@@ -54,13 +54,13 @@ class ConnectionEvent(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Oversized(Struct, frozen=True, kw_only=True, gc=False):
-    """A block (or line of JSON) over the size limit, dropped without being held in memory.
+    """A block (or line of JSON) over the size limit, dropped without being kept in memory.
 
     Args:
         line: Line number (from 1) at which it starts.
-        size: Bytes in the block's fields, without line ends and comments.
-        limit: The limit it exceeds, in bytes.
-        event: Name of the event, where it was read.
+        size: Size of the block's fields (bytes), without line ends and comments.
+        limit: The exceeded limit (bytes).
+        event: Name of the event, if it was read.
     """
 
     line: int
@@ -70,7 +70,7 @@ class Oversized(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def reason(self) -> str:
-        """Why it was dropped, in one phrase that shows nothing of the content."""
+        """The reason for dropping it, in one phrase without any of the content."""
         return f"{self.size} bytes, more than the limit of {self.limit}"
 
 
@@ -79,9 +79,9 @@ class Malformed(Struct, frozen=True, kw_only=True, gc=False):
 
     Args:
         line: Its line number, from 1.
-        reason: What is wrong with it, in one phrase that shows nothing of the content.
-        data: The line as it came, without its end.
-        event: Name of the event in whose block it stands, if any.
+        reason: The error, in one phrase without any of the content.
+        data: The line as received, without its line end.
+        event: Name of the event whose block contains the line, if any.
     """
 
     line: int

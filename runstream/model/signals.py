@@ -1,18 +1,14 @@
-"""Signals: the derived events that applications act on, once per fact. The table of the design is the contract."""
+"""Signals: the derived events that applications act on, one per fact. Each class is one kind of signal."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-import msgspec
-from msgspec import Struct
-
-from runstream.model.base import wire_form
 from runstream.model.common import ErrorObject
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
+from runstream.model.signal_base import AwaitedCall, RunSignal, SourceSignal, action_key, digest
 from runstream.model.step import RunStep
 from runstream.model.tool_calls import RequiredAction, ToolCall
 
@@ -54,70 +50,8 @@ __all__ = [
 ]
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, _Signal | AwaitedCall):
-        return value.to_dict()
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return wire_form(value)
-
-
-def _digest(value: Any) -> str:
-    # Sorted keys, and a digest that is the same on every machine: keys must be (Python's hash is not).
-    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
-
-
-def action_key(action: RequiredAction) -> tuple[str, ...]:
-    """What tells one required action from another: its sorted call ids, or a digest where it has none."""
-    ids = sorted({call.id for call in action.tool_calls if call.id})
-    return tuple(ids) if ids else (f"digest:{_digest(action.to_dict())}",)
-
-
-class _Signal(Struct, frozen=True, gc=False, tag_field="type"):
-    """What all signals share."""
-
-    @property
-    def type(self) -> str:
-        """The signal's name, such as ``run.completed``."""
-        return str(self.__struct_config__.tag)
-
-    @property
-    def key(self) -> str:
-        """The fact's name: equal facts have equal keys, on any machine."""
-        raise NotImplementedError
-
-    def to_dict(self) -> dict[str, Any]:
-        """The signal as JSON builtins, with its ``type`` and ``key``; wire objects as they came."""
-        out: dict[str, Any] = {"type": self.type}
-        for name in self.__struct_fields__:
-            out[name] = _plain(getattr(self, name))
-            if name == "thread_id" or (name == "source" and "run_id" not in self.__struct_fields__):
-                out["key"] = self.key
-        return out
-
-    def to_json(self) -> str:
-        """The signal as one line of JSON."""
-        return msgspec.json.encode(self.to_dict()).decode()
-
-
-class RunSignal(_Signal, frozen=True, gc=False):
-    """Base of the signals that concern a run.
-
-    Attributes:
-        run_id: The run.
-        thread_id: Its thread, ``None`` where unknown.
-        scope: The scope of the source; "" by default.
-        at: Unix seconds of observation.
-    """
-
-    run_id: str
-    thread_id: str | None
-    scope: str
-    at: float
-
-
 class RunCreated(RunSignal, frozen=True, gc=False, tag="run.created"):
-    """A run was seen for the first time, in whatever status; that status's own signal follows."""
+    """A run was seen for the first time, in any status; the signal of that status follows."""
 
     run: Run
 
@@ -127,7 +61,7 @@ class RunCreated(RunSignal, frozen=True, gc=False, tag="run.created"):
 
 
 class RunStatusChanged(RunSignal, frozen=True, gc=False, tag="run.status_changed"):
-    """A run came into a status without a signal of its own: queued, in_progress, cancelling, an unknown one."""
+    """A run entered a status without a signal class of its own: queued, in_progress, cancelling, or an unknown one."""
 
     before: RunStatus | None
     after: RunStatus
@@ -138,32 +72,8 @@ class RunStatusChanged(RunSignal, frozen=True, gc=False, tag="run.status_changed
         return f"{self.run_id}/status/{self.after.value}/{self.round}"
 
 
-class AwaitedCall(Struct, frozen=True, gc=False):
-    """A tool call that a run waits for.
-
-    Attributes:
-        id: The call's id, by which its output is submitted.
-        name: The function's (or tool's) name.
-        arguments: The arguments as they came: JSON text.
-        parsed: The arguments parsed (read-only), ``None`` if they can't be.
-        error: Why they can't be parsed, else ``None``.
-        call: The call as it came.
-    """
-
-    id: str
-    name: str | None
-    arguments: str | None
-    parsed: Any
-    error: str | None
-    call: ToolCall
-
-    def to_dict(self) -> dict[str, Any]:
-        """The call as JSON builtins."""
-        return {name: _plain(getattr(self, name)) for name in self.__struct_fields__ if name != "call"}
-
-
 class ActionRequired(RunSignal, frozen=True, gc=False, tag="run.action_required"):
-    """A run waits for the application: for tool outputs, for an approval, or for something unknown."""
+    """A run waits for the application: for tool outputs, for an approval, or for an action of an unknown type."""
 
     run: Run
     action: RequiredAction
@@ -175,7 +85,7 @@ class ActionRequired(RunSignal, frozen=True, gc=False, tag="run.action_required"
 
 
 class _Ended(RunSignal, frozen=True, gc=False):
-    """A run ended. ``duration`` is in seconds from its creation, ``None`` where unknown."""
+    """A run ended. ``duration`` is the time since its creation (seconds), ``None`` if unknown."""
 
     run: Run
     duration: float | None
@@ -186,11 +96,11 @@ class _Ended(RunSignal, frozen=True, gc=False):
 
 
 class RunCompleted(_Ended, frozen=True, gc=False, tag="run.completed"):
-    """A run completed; ``run.usage`` has the tokens."""
+    """A run completed; ``run.usage`` has the token counts."""
 
 
 class RunFailed(_Ended, frozen=True, gc=False, tag="run.failed"):
-    """A run failed; ``run.last_error`` says why."""
+    """A run failed; ``run.last_error`` has the reason."""
 
 
 class RunCancelled(_Ended, frozen=True, gc=False, tag="run.cancelled"):
@@ -202,11 +112,11 @@ class RunExpired(_Ended, frozen=True, gc=False, tag="run.expired"):
 
 
 class RunIncomplete(_Ended, frozen=True, gc=False, tag="run.incomplete"):
-    """A run ended incomplete; ``run.incomplete_details`` says why."""
+    """A run ended incomplete; ``run.incomplete_details`` has the reason."""
 
 
 class RunPaused(RunSignal, frozen=True, gc=False, tag="run.paused"):
-    """A run's source ended while the run waits for action; it goes on with its next source."""
+    """The source of a run ended while the run requires action; the run continues with its next source."""
 
     run: Run
     round: int
@@ -217,7 +127,7 @@ class RunPaused(RunSignal, frozen=True, gc=False, tag="run.paused"):
 
 
 class RunInterrupted(RunSignal, frozen=True, gc=False, tag="run.interrupted"):
-    """A run's source is gone for good while the run lived: what is known of it may not be all."""
+    """The source of a run ended for good before the run did: the state of the run may be incomplete."""
 
     run: Run
     reason: str
@@ -231,7 +141,7 @@ class RunInterrupted(RunSignal, frozen=True, gc=False, tag="run.interrupted"):
 
 
 class RunStalled(RunSignal, frozen=True, gc=False, tag="run.stalled"):
-    """Nothing was heard of a run for ``idle`` seconds; ``limit`` names the limit that it passed."""
+    """No event of a run was received for ``idle`` seconds; ``limit`` is the name of the limit that was exceeded."""
 
     run: Run
     idle: float
@@ -244,6 +154,8 @@ class RunStalled(RunSignal, frozen=True, gc=False, tag="run.stalled"):
 
 
 class _MessageSignal(RunSignal, frozen=True, gc=False):
+    """Base of the signals of a message."""
+
     message: Message
 
     @property
@@ -260,11 +172,14 @@ class MessageCompleted(_MessageSignal, frozen=True, gc=False, tag="message.compl
 
 
 class MessageIncomplete(_MessageSignal, frozen=True, gc=False, tag="message.incomplete"):
-    """A message ended incomplete; its ``incomplete_details`` say why."""
+    """A message ended incomplete; its ``incomplete_details`` have the reason."""
 
 
 class TextDelta(RunSignal, frozen=True, gc=False, tag="message.text"):
-    """Text was appended to part ``part`` of a message, ``offset`` characters after its start."""
+    """Text was appended to a content part of a message.
+
+    ``part`` is the index of the part, ``offset`` the length (characters) of its text before ``delta`` was appended.
+    """
 
     message_id: str
     part: int
@@ -277,7 +192,7 @@ class TextDelta(RunSignal, frozen=True, gc=False, tag="message.text"):
 
 
 class TextReplaced(RunSignal, frozen=True, gc=False, tag="message.text_replaced"):
-    """What was shown of a part was wrong: ``text`` is its text. A full object or a replay healed it."""
+    """A full object or a replay corrected a content part: ``text`` replaces the text of the part shown so far."""
 
     message_id: str
     part: int
@@ -285,10 +200,12 @@ class TextReplaced(RunSignal, frozen=True, gc=False, tag="message.text_replaced"
 
     @property
     def key(self) -> str:
-        return f"{self.message_id}/text_replaced/{_digest([self.part, self.text])}"
+        return f"{self.message_id}/text_replaced/{digest([self.part, self.text])}"
 
 
 class _StepSignal(RunSignal, frozen=True, gc=False):
+    """Base of the signals of a step."""
+
     step: RunStep
 
     @property
@@ -305,7 +222,7 @@ class StepCompleted(_StepSignal, frozen=True, gc=False, tag="step.completed"):
 
 
 class StepFailed(_StepSignal, frozen=True, gc=False, tag="step.failed"):
-    """A step failed; its ``last_error`` says why."""
+    """A step failed; its ``last_error`` has the reason."""
 
 
 class StepCancelled(_StepSignal, frozen=True, gc=False, tag="step.cancelled"):
@@ -317,7 +234,10 @@ class StepExpired(_StepSignal, frozen=True, gc=False, tag="step.expired"):
 
 
 class ArgumentsDelta(RunSignal, frozen=True, gc=False, tag="tool_call.arguments"):
-    """Arguments (or code) were appended to a tool call, ``offset`` characters after their start."""
+    """Arguments (or code) were appended to a tool call.
+
+    ``offset`` is the length (characters) of the arguments before ``delta`` was appended.
+    """
 
     call_id: str
     offset: int
@@ -329,7 +249,7 @@ class ArgumentsDelta(RunSignal, frozen=True, gc=False, tag="tool_call.arguments"
 
 
 class ToolCallCompleted(RunSignal, frozen=True, gc=False, tag="tool_call.completed"):
-    """A tool call's arguments are whole."""
+    """The arguments of a tool call are complete."""
 
     call_id: str
     call: ToolCall
@@ -339,36 +259,12 @@ class ToolCallCompleted(RunSignal, frozen=True, gc=False, tag="tool_call.complet
         return f"{self.call_id}/completed"
 
 
-class SourceSignal(_Signal, frozen=True, gc=False):
-    """Base of the signals that concern a source.
-
-    Attributes:
-        source: The source's name.
-        scope: Its scope; "" by default.
-        at: Unix seconds of observation.
-        n: How many signals of this type the source has given, from 1.
-        reason: Why, in words; "" where there is nothing to say.
-        attempt: Number of the connection attempt since the last success; 0 for a first success.
-    """
-
-    source: str
-    scope: str
-    at: float
-    n: int
-    reason: str = ""
-    attempt: int = 0
-
-    @property
-    def key(self) -> str:
-        return f"{self.source}/{self.type.removeprefix('source.')}/{self.n}"
-
-
 class SourceConnected(SourceSignal, frozen=True, gc=False, tag="source.connected"):
     """A source is connected."""
 
 
 class SourceDisconnected(SourceSignal, frozen=True, gc=False, tag="source.disconnected"):
-    """A source lost its connection; it will try again."""
+    """A source lost its connection and will reconnect."""
 
 
 class SourceResumed(SourceSignal, frozen=True, gc=False, tag="source.resumed"):
@@ -376,11 +272,11 @@ class SourceResumed(SourceSignal, frozen=True, gc=False, tag="source.resumed"):
 
 
 class SourceEnded(SourceSignal, frozen=True, gc=False, tag="source.ended"):
-    """A source has nothing more to give."""
+    """A source ended: it delivers no further events."""
 
 
 class SourceError(SourceSignal, frozen=True, gc=False, tag="source.error"):
-    """A source failed, or the server sent an ``error`` event (then ``error`` has it)."""
+    """A source failed, or the server sent an ``error`` event; ``error`` is then that error."""
 
     error: ErrorObject | None = None
 

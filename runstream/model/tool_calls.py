@@ -1,4 +1,4 @@
-"""Tool calls: as steps hold them, and as a run asks for their outputs."""
+"""Tool calls in steps, and the required actions that request their outputs or approval."""
 
 from __future__ import annotations
 
@@ -40,7 +40,14 @@ __all__ = [
 
 
 def parse_arguments(text: str | None) -> tuple[Any, str | None]:
-    """The arguments of a call, parsed (read-only), or why they can't be: ``(value, None)``, ``(None, error)``."""
+    """Parse the arguments of a call.
+
+    Args:
+        text: The arguments as JSON text.
+
+    Returns:
+        The value (read-only) and ``None``; or ``None`` and the reason if the text is not JSON.
+    """
     try:
         return freeze(decode_json(text or "")), None
     except DecodeError as error:
@@ -48,7 +55,7 @@ def parse_arguments(text: str | None) -> tuple[Any, str | None]:
 
 
 class FunctionCall(WireStruct, frozen=True, kw_only=True):
-    """Name, arguments (JSON text, may still be growing) and output of a function call."""
+    """Name, arguments (JSON text, possibly incomplete) and output of a function call."""
 
     name: str | None = None
     arguments: str | None = None
@@ -56,14 +63,14 @@ class FunctionCall(WireStruct, frozen=True, kw_only=True):
 
 
 class FunctionToolCall(Tagged, frozen=True, kw_only=True, tag="function"):
-    """A call of one of the application's functions."""
+    """A call of a function of the application."""
 
     id: str
     function: FunctionCall
 
     @property
     def name(self) -> str | None:
-        """The function's name."""
+        """The name of the function."""
         return self.function.name
 
     @property
@@ -73,42 +80,42 @@ class FunctionToolCall(Tagged, frozen=True, kw_only=True, tag="function"):
 
 
 class LogsOutput(Tagged, frozen=True, kw_only=True, tag="logs"):
-    """Text that the code printed."""
+    """Text printed by the code."""
 
     logs: str | None = None
     index: int | None = None
 
 
 class ImageFileRef(WireStruct, frozen=True, kw_only=True):
-    """A file that holds an image."""
+    """An image file."""
 
     file_id: str | None = None
     detail: str | None = None
 
 
 class ImageOutput(Tagged, frozen=True, kw_only=True, tag="image"):
-    """An image that the code made."""
+    """An image created by the code."""
 
     image: ImageFileRef | None = None
     index: int | None = None
 
 
 class UnknownOutput(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
-    """Any other output of code, as it came."""
+    """Any other output of code, as received."""
 
 
 CodeOutput: TypeAlias = LogsOutput | ImageOutput | UnknownOutput
 
 
 class CodeInterpreterCall(WireStruct, frozen=True, kw_only=True):
-    """The code that ran, and its outputs."""
+    """The executed code and its outputs."""
 
     input: str | None = None
     outputs: tuple[CodeOutput, ...] = ABSENT_LIST
 
 
 class CodeInterpreterToolCall(Tagged, frozen=True, kw_only=True, tag="code_interpreter"):
-    """A run of the code interpreter."""
+    """A call of the code interpreter."""
 
     id: str
     code_interpreter: CodeInterpreterCall
@@ -125,13 +132,13 @@ class CodeInterpreterToolCall(Tagged, frozen=True, kw_only=True, tag="code_inter
 
     @property
     def image_file_ids(self) -> tuple[str, ...]:
-        """The ids of the files whose images the code made."""
+        """The ids of the image files created by the code."""
         images = [output.image for output in self.code_interpreter.outputs if isinstance(output, ImageOutput)]
         return tuple(image.file_id for image in images if image is not None and image.file_id)
 
 
 class FileSearchResult(WireStruct, frozen=True, kw_only=True):
-    """One hit of a file search; ``content`` only where the request asked for it."""
+    """One hit of a file search; ``content`` is present only if requested."""
 
     file_id: str | None = None
     file_name: str | None = None
@@ -141,7 +148,7 @@ class FileSearchResult(WireStruct, frozen=True, kw_only=True):
 
 
 class FileSearchCall(WireStruct, frozen=True, kw_only=True):
-    """How the files were searched, and what was found."""
+    """Settings and results of a file search."""
 
     ranking_options: RankingOptions | None = None
     results: tuple[FileSearchResult, ...] = ABSENT_LIST
@@ -160,12 +167,12 @@ class FileSearchToolCall(Tagged, frozen=True, kw_only=True, tag="file_search"):
 
     @property
     def arguments(self) -> None:
-        """File search has none."""
+        """A file search has no arguments."""
         return None
 
 
 class McpToolCall(Tagged, frozen=True, kw_only=True, tag="mcp"):
-    """A call of a Model Context Protocol tool (Azure): flat, and it may wait for approval."""
+    """A call of a Model Context Protocol tool (Azure): its fields are not nested, and it may wait for approval."""
 
     id: str
     name: str | None = None
@@ -175,7 +182,7 @@ class McpToolCall(Tagged, frozen=True, kw_only=True, tag="mcp"):
 
 
 class ConnectedAgentCall(WireStruct, frozen=True, kw_only=True):
-    """What another agent was asked; the child run has an id and a thread of its own."""
+    """The call of another agent; the child run has its own run id and thread id."""
 
     name: str | None = None
     arguments: str | None = None
@@ -192,17 +199,17 @@ class ConnectedAgentToolCall(Tagged, frozen=True, kw_only=True, tag="connected_a
 
     @property
     def name(self) -> str | None:
-        """The agent's name."""
+        """The name of the agent."""
         return self.connected_agent.name
 
     @property
     def arguments(self) -> str | None:
-        """What it was asked."""
+        """The arguments for the agent."""
         return self.connected_agent.arguments
 
 
 class UnknownToolCall(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
-    """Any other call, as it came; ``id``, ``name`` and ``arguments`` are read where they usually stand."""
+    """Any other call, as received; ``id``, ``name`` and ``arguments`` are read from their usual places."""
 
     def _text(self, name: str) -> str | None:
         for place in (self.raw, self.raw.get(self.type)):
@@ -213,17 +220,17 @@ class UnknownToolCall(Unknown, frozen=True, kw_only=True, tag_field="type", tag=
 
     @property
     def id(self) -> str:
-        """The call's id; empty where it has none."""
+        """The id of the call; empty if it has none."""
         return self._text("id") or ""
 
     @property
     def name(self) -> str | None:
-        """The tool's name, where there is one."""
+        """The name of the tool, if there is one."""
         return self._text("name") or self.type or None
 
     @property
     def arguments(self) -> str | None:
-        """The arguments as text, where there are any."""
+        """The arguments as text, if there are any."""
         return self._text("arguments")
 
 
@@ -238,7 +245,7 @@ ToolCall: TypeAlias = (
 
 
 class SubmitToolOutputs(WireStruct, frozen=True, kw_only=True):
-    """The calls whose outputs are awaited."""
+    """The calls that wait for outputs."""
 
     tool_calls: tuple[ToolCall, ...] = ABSENT_LIST
 
@@ -255,13 +262,13 @@ class SubmitToolOutputsAction(Tagged, frozen=True, kw_only=True, tag="submit_too
 
 
 class SubmitToolApproval(WireStruct, frozen=True, kw_only=True):
-    """The calls whose approval is awaited (Azure)."""
+    """The calls that wait for approval (Azure)."""
 
     tool_calls: tuple[ToolCall, ...] = ABSENT_LIST
 
 
 class SubmitToolApprovalAction(Tagged, frozen=True, kw_only=True, tag="submit_tool_approval"):
-    """The run waits for somebody to approve tool calls (Azure)."""
+    """The run waits for the approval of tool calls (Azure)."""
 
     submit_tool_approval: SubmitToolApproval
 
@@ -272,11 +279,11 @@ class SubmitToolApprovalAction(Tagged, frozen=True, kw_only=True, tag="submit_to
 
 
 class UnknownAction(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
-    """Any other required action, as it came."""
+    """Any other required action, as received."""
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The calls in it, if there is a list of objects with ids where the known actions have theirs."""
+        """The calls of the action, if it has a list of objects in the place where the known actions have one."""
         inner = self.raw.get(self.type)
         calls = inner.get("tool_calls") if isinstance(inner, FrozenMap) else None
         if not isinstance(calls, FrozenList):

@@ -1,47 +1,47 @@
-"""Options out of range, refused where they are given: in use they would be a storm of requests, a hang, or no bound."""
+"""Checks of options: a value out of range raises at once; in use it would mean endless requests, a hang or no bound."""
 
 from __future__ import annotations
 
-__all__ = ["require_counts", "require_durations", "require_seconds"]
+__all__ = ["check_counts", "check_durations", "check_seconds"]
 
 
-def require_seconds(**given: float | None) -> None:
-    """Refuse a time that is none.
+def check_seconds(**given: float | None) -> None:
+    """Check that times are positive.
 
     Args:
-        given: Seconds by the names of the options, ``None`` for no limit.
+        given: Times (seconds) by option name, ``None`` for no limit.
 
     Raises:
-        ValueError: One is not above 0.
+        ValueError: A time is not above 0.
     """
     for name, value in given.items():
-        if value is not None and not value > 0:  # so that NaN is refused too
+        if value is not None and not value > 0:  # so that NaN raises too
             raise ValueError(f"{name} must be a positive number of seconds, or None")
 
 
-def require_durations(**given: float) -> None:
-    """Refuse a time that may be none at all, but not less.
+def check_durations(**given: float) -> None:
+    """Check that times are 0 or more.
 
     Args:
-        given: Seconds by the names of the options, infinity for no limit.
+        given: Times (seconds) by option name, infinity for no limit.
 
     Raises:
-        ValueError: One is less than 0.
+        ValueError: A time is less than 0.
     """
     for name, value in given.items():
         if not value >= 0:
             raise ValueError(f"{name} must be a number of seconds, 0 or more")
 
 
-def require_counts(least: int = 1, /, **given: int) -> None:
-    """Refuse a number of things that is none, or leaves no room.
+def check_counts(least: int = 1, /, **given: int) -> None:
+    """Check that counts are whole numbers and large enough.
 
     Args:
-        least: The smallest that makes sense.
-        given: Counts by the names of the options.
+        least: The smallest valid count.
+        given: Counts by option name.
 
     Raises:
-        ValueError: One is less, or no whole number.
+        ValueError: A count is less, or is not a whole number.
     """
     for name, value in given.items():
         if not isinstance(value, int) or value < least:

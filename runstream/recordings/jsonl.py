@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from runstream.model.jsontext import MAX_NESTING, nesting
+from runstream.model.jsontext import MAX_NESTING, nesting_depth
 from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem
 
 __all__ = ["decode_line", "decode_marked", "encode_line", "is_json", "one_line"]
@@ -117,7 +117,7 @@ def one_line(data: bytes) -> bytes:
 
 def is_json(data: bytes) -> bool:
     """Whether a line can hold it as a value: JSON in UTF-8, not nested beyond what readers of JSON put up with."""
-    if nesting(data, MAX_NESTING) > MAX_NESTING:
+    if nesting_depth(data, MAX_NESTING) > MAX_NESTING:
         return False
     try:
         data.decode()

@@ -19,7 +19,7 @@ from typing import BinaryIO, Final, Literal, TypeAlias
 import msgspec
 
 from runstream.model.raw import Oversized, RawEvent, RawItem
-from runstream.model.validation import require_counts
+from runstream.model.validation import check_counts
 from runstream.recordings.jsonl import decode_line
 from runstream.recordings.sse_notes import NOTE_STARTS, decode_note
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
@@ -102,7 +102,7 @@ def read_recording(
     """
     if isinstance(source, io.TextIOBase):
         raise TypeError("a recording is read as bytes: open the file in binary mode")
-    require_counts(max_event_bytes=max_event_bytes)
+    check_counts(max_event_bytes=max_event_bytes)
     own = _name_of(source)
     return _read(source, format or format_of(name or own) or format_of(own), name or own, max_event_bytes)
 

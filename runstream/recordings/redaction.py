@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from runstream.dialects.assistants_wire import EVENT_TYPES
-from runstream.model.jsontext import MAX_NESTING, nesting
+from runstream.model.jsontext import MAX_NESTING, nesting_depth
 from runstream.model.raw import RawEvent
 
 __all__ = ["Redaction"]
@@ -91,7 +91,7 @@ class Redaction:
         if data.strip() in _DONE:
             return data
         try:
-            if nesting(data, MAX_NESTING) <= MAX_NESTING:
+            if nesting_depth(data, MAX_NESTING) <= MAX_NESTING:
                 found = msgspec.json.decode(data)
                 return msgspec.json.encode(self._envelope(found) if name is None else self._payload(name, found))
         except (msgspec.MsgspecError, UnicodeError, RecursionError):

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from runstream.errors import SourceFailed
 from runstream.model.raw import RawEvent, RawItem
 from runstream.model.raw_input import RawInput, raw_item
-from runstream.model.validation import require_counts
+from runstream.model.validation import check_counts
 from runstream.recordings.pacing import Pace
 from runstream.recordings.reader import (
     MAX_ENTRY_BYTES,
@@ -70,7 +70,7 @@ class RecordingSource:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
     ) -> None:
-        require_counts(max_event_bytes=max_event_bytes)
+        check_counts(max_event_bytes=max_event_bytes)
         Pace(speed, gap=gap, max_gap=max_gap)  # what is wrong with them must not wait until it is read
         self.name = name or _name_of(recording)
         self._recording = recording

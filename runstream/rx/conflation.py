@@ -1,4 +1,4 @@
-"""`conflate`: the latest of each run at a bounded rate."""
+"""`conflate`: emits the latest value of each run at a bounded rate."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ import reactivex as rx
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, SerialDisposable
 
-from runstream.rx.filters import Dropping
+from runstream.rx.filters import FilterOperator
 
 __all__ = ["conflate"]
 
 T = TypeVar("T")
 
-_TICK: Final = 2e-6  # seconds; schedulers count microseconds, and rounding must not make a timer early for ever
+_TICK: Final = 2e-6  # seconds; schedulers count microseconds, and rounding must not make a timer early every time
 
 
-def _run(item: Any) -> Hashable:
+def _run_key(item: Any) -> Hashable:
     return item.scope, item.run_id
 
 
-def conflate(seconds: float, scheduler: abc.SchedulerBase, *, key: Callable[[Any], Hashable] | None = None) -> Dropping:
-    """Of each run (or other key), the first value passes at once, then the latest, at most one in ``seconds``.
+def conflate(
+    seconds: float, scheduler: abc.SchedulerBase, *, key: Callable[[Any], Hashable] | None = None
+) -> FilterOperator:
+    """Emit for each run (or other key) the first value at once, then the latest, at most one per ``seconds``.
 
-    What a screen, a browser or a database is given: a state supersedes the one before, so that nothing is lost but
-    what nobody would have seen. The last state of a run always comes, at the latest ``seconds`` after it was; at the
-    end of the source it comes first, then the end. Signals are facts: conflated, all but the last would be lost.
+    For a screen, a browser or a database. A state supersedes the one before, so only intermediate states are lost.
+    The last state of a run is always emitted, at most ``seconds`` after it arrived; when the source completes it is
+    emitted before the completion. Signals are facts: conflated, all except the last would be lost.
 
     ::
 
@@ -36,10 +38,10 @@ def conflate(seconds: float, scheduler: abc.SchedulerBase, *, key: Callable[[Any
         stream.runs.pipe(conflate(0.1, scheduler)).subscribe(draw)
 
     Args:
-        seconds: The least time between two values of one key.
-        scheduler: What it waits on. It must call back where values are pushed, as the scheduler of an event loop
-            does, a user interface's, and one of virtual time; there is no lock.
-        key: What a value is the latest of; by default its run.
+        seconds: The minimum time between two values of one key.
+        scheduler: The scheduler of the timers. It must call back in the thread or loop in which values are pushed, as
+            the scheduler of an event loop, of a user interface or of virtual time does; there is no lock.
+        key: Returns the key of a value; by default that of its run.
 
     Raises:
         ValueError: ``seconds`` is not positive.
@@ -49,8 +51,8 @@ def conflate(seconds: float, scheduler: abc.SchedulerBase, *, key: Callable[[Any
 
     def lift(source: Observable[T]) -> Observable[T]:
         def subscribe(observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-            conflation = _Conflation(observer, seconds, scheduler, key or _run)
-            subscription = source.subscribe(conflation.take, conflation.fail, conflation.finish)
+            conflation = _Conflation(observer, seconds, scheduler, key or _run_key)
+            subscription = source.subscribe(conflation.on_next, conflation.on_error, conflation.on_completed)
             return CompositeDisposable(subscription, conflation.timer)
 
         return rx.create(subscribe)
@@ -59,8 +61,10 @@ def conflate(seconds: float, scheduler: abc.SchedulerBase, *, key: Callable[[Any
 
 
 class _Conflation(Generic[T]):
-    """One subscription. Keys rest after each value for the same time, so they wake in the order in which they went
-    to rest: a queue and one timer serve them all.
+    """One subscription.
+
+    After each value its key is paused, for the same time for all keys. Pauses therefore end in the order in which
+    they started, and one queue and one timer suffice.
     """
 
     def __init__(
@@ -75,26 +79,26 @@ class _Conflation(Generic[T]):
         self._seconds = seconds
         self._scheduler = scheduler
         self._key = key
-        self._resting: OrderedDict[Hashable, float] = OrderedDict()  # until when (seconds of the scheduler)
-        self._latest: OrderedDict[Hashable, T] = OrderedDict()  # of keys that rest; the one that waits longest first
-        self._set = False
+        self._paused_until: OrderedDict[Hashable, float] = OrderedDict()  # seconds of the scheduler
+        self._latest: OrderedDict[Hashable, T] = OrderedDict()  # of paused keys; the longest waiting first
+        self._timer_is_set = False
 
-    def take(self, value: T) -> None:
+    def on_next(self, value: T) -> None:
         try:
             key = self._key(value)
         except Exception as error:
-            self.fail(error)
+            self.on_error(error)
             return
-        if key in self._resting:
+        if key in self._paused_until:
             self._latest[key] = value
             return
-        self._rest(key)
+        self._start_pause(key)
         self._observer.on_next(value)
 
-    def fail(self, error: Exception) -> None:
+    def on_error(self, error: Exception) -> None:
         self._observer.on_error(error)
 
-    def finish(self) -> None:
+    def on_completed(self) -> None:
         while self._latest:
             self._observer.on_next(self._latest.popitem(last=False)[1])
         self._observer.on_completed()
@@ -102,31 +106,31 @@ class _Conflation(Generic[T]):
     def _now(self) -> float:
         return self._scheduler.to_seconds(self._scheduler.now)
 
-    def _rest(self, key: Hashable) -> None:
-        self._resting[key] = self._now() + self._seconds
-        if not self._set:
+    def _start_pause(self, key: Hashable) -> None:
+        self._paused_until[key] = self._now() + self._seconds
+        if not self._timer_is_set:
             self._set_timer()
 
     def _set_timer(self) -> None:
-        until = next(iter(self._resting.values()))
-        self._set = True
+        until = next(iter(self._paused_until.values()))
+        self._timer_is_set = True
         self.timer.disposable = self._scheduler.schedule_relative(max(until - self._now(), 0.0), self._wake)
 
     def _wake(self, *_: Any) -> None:
-        self._set = False
+        self._timer_is_set = False
         now = self._now()
         due = []
-        for key, until in self._resting.items():
+        for key, until in self._paused_until.items():
             if until > now + _TICK:
                 break
             due.append(key)
         values = []
         for key in due:
-            del self._resting[key]
+            del self._paused_until[key]
             if key in self._latest:
                 values.append(self._latest.pop(key))
-                self._resting[key] = now + self._seconds
-        if self._resting:
+                self._paused_until[key] = now + self._seconds
+        if self._paused_until:
             self._set_timer()
         for value in values:
             self._observer.on_next(value)

@@ -1,4 +1,4 @@
-"""Operators that choose: by the kind of a signal, by what its run is like."""
+"""Operators that filter signals and states: by the kind of a signal, or by attributes of its run."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from runstream.core.selection import Selector, signal_classes
 from runstream.core.state import RunState
 from runstream.model.run import Run
 
-__all__ = ["Dropping", "only", "where"]
+__all__ = ["FilterOperator", "only", "where"]
 
 S = TypeVar("S")
 T = TypeVar("T")
 
-_REMEMBERED: Final = 100_000  # runs, as many as a pipeline holds open by default
+_MAX_CACHED: Final = 100_000  # runs; the default of `Limits.max_open_runs`
 
 
-class Dropping(Protocol):
-    """An operator that drops items and changes none: what goes in is what comes out, to a type checker too."""
+class FilterOperator(Protocol):
+    """An operator that drops items and changes none: the types of its input and output are the same."""
 
     def __call__(self, source: Observable[T], /) -> Observable[T]:
-        """Apply it, as ``pipe`` does."""
+        """Apply the operator, as ``pipe`` does."""
 
 
 @overload
@@ -35,47 +35,47 @@ def only(kind: type[S], /) -> Callable[[Observable[Any]], Observable[S]]: ...
 @overload
 def only(*kinds: Selector) -> Callable[[Observable[Any]], Observable[Any]]: ...
 def only(*kinds: Selector) -> Callable[[Observable[Any]], Observable[Any]]:
-    """Signals of some kinds pass, others are dropped::
+    """Pass signals of the given kinds and drop others::
 
         stream.signals.pipe(only(RunCompleted), ops.map(lambda signal: signal.run.usage))
 
     Args:
-        kinds: Signal classes, bases of some, unions, tuples or type strings, as for :meth:`RunStream.on`.
+        kinds: Signal classes, base classes, unions, tuples or type strings, as for :meth:`RunStream.on`.
 
     Raises:
-        ValueError: An unknown type string.
-        TypeError: Something that names no signal, or nothing at all.
+        ValueError: A type string is unknown.
+        TypeError: An argument is not a kind of signal, or there is none.
     """
     classes = signal_classes(kinds)
     return ops.filter(lambda signal: type(signal) in classes)
 
 
-def where(*, known: Mapping[Any, RunState] | None = None, **filters: Unpack[Filters]) -> Dropping:
-    """States, or signals, of runs that are as asked for pass; others are dropped, and so are a source's signals.
+def where(*, known: Mapping[Any, RunState] | None = None, **filters: Unpack[Filters]) -> FilterOperator:
+    """Pass states or signals of runs that match all filters; drop others, and all signals of sources.
 
     ::
 
         stream.runs.pipe(where(assistant_id="asst_1", metadata={"customer": "42"}))
         stream.signals.pipe(where(assistant_id="asst_1", known=stream.latest))
 
-    The growth of a text does not say whose assistant's it is: that is remembered of the states or signals before
-    it. Whoever subscribes to the signals of a stream that is being read gives ``known``, else runs that it joins
-    late are dropped until one of their signals has the run.
+    A text delta does not contain the assistant of its run: the operator remembers the result of earlier states or
+    signals of the run. A subscription to the signals of a stream that is being read already needs ``known``:
+    otherwise the signals of a run that began earlier are dropped until one of them contains the run.
 
     Args:
-        known: Where to look a run up, by (scope, run id) or, in scope "", by run id: ``stream.latest``. Without it,
-            what each subscription has seen is remembered, of 100,000 runs at most.
-        filters: As of :class:`Filters`: ``run_id``, ``scope``, ``thread_id``, ``assistant_id``, ``metadata``.
+        known: A mapping with the known runs, by (scope, run id) or, in scope "", by run id, such as
+            ``stream.latest``. Without it each subscription remembers the results of 100,000 runs at most.
+        filters: See :class:`Filters`: ``run_id``, ``scope``, ``thread_id``, ``assistant_id``, ``metadata``.
 
     Raises:
-        TypeError: An unknown filter.
+        TypeError: A filter is unknown.
     """
-    Match(filters, _unknown)  # a mistake is told here, not at the subscription
+    Match(filters, _no_run)  # an error is raised here, not at the subscription
 
     def lift(source: Observable[T]) -> Observable[T]:
         def subscribed(_: object) -> Observable[T]:
-            match = Match(filters, _unknown) if known is None else Match(filters, _look_up(known))
-            wanted = _Remembering(match) if known is None and match.by_run else match
+            match = Match(filters, _no_run) if known is None else Match(filters, _run_lookup(known))
+            wanted = _CachedMatch(match) if known is None and match.by_run else match
             return source.pipe(ops.filter(wanted))
 
         return rx.defer(subscribed)
@@ -83,11 +83,11 @@ def where(*, known: Mapping[Any, RunState] | None = None, **filters: Unpack[Filt
     return lift
 
 
-def _unknown(run_id: str, scope: str) -> Run | None:
+def _no_run(run_id: str, scope: str) -> Run | None:
     return None
 
 
-def _look_up(known: Mapping[Any, RunState]) -> Callable[[str, str], Run | None]:
+def _run_lookup(known: Mapping[Any, RunState]) -> Callable[[str, str], Run | None]:
     def run(run_id: str, scope: str) -> Run | None:
         state = known.get((scope, run_id)) or (known.get(run_id) if not scope else None)
         return state.run if state is not None else None
@@ -95,22 +95,22 @@ def _look_up(known: Mapping[Any, RunState]) -> Callable[[str, str], Run | None]:
     return run
 
 
-class _Remembering:
-    """Asks a match, and remembers for signals without a run what came of it last."""
+class _CachedMatch:
+    """A match that stores its last result per run, for signals that do not contain the run."""
 
     def __init__(self, match: Match) -> None:
         self._match = match
-        self._verdicts: OrderedDict[tuple[str, str], bool] = OrderedDict()
+        self._results: OrderedDict[tuple[str, str], bool] = OrderedDict()
 
     def __call__(self, item: Any) -> bool:
         run_id = getattr(item, "run_id", None)
         if run_id is None:
             return False
-        verdicts, key = self._verdicts, (item.scope, run_id)
+        results, key = self._results, (item.scope, run_id)
         if getattr(item, "run", None) is None:
-            return verdicts.get(key, False)
-        verdict = verdicts[key] = self._match(item)
-        verdicts.move_to_end(key)
-        if len(verdicts) > _REMEMBERED:
-            verdicts.popitem(last=False)
-        return verdict
+            return results.get(key, False)
+        result = results[key] = self._match(item)
+        results.move_to_end(key)
+        if len(results) > _MAX_CACHED:
+            results.popitem(last=False)
+        return result

@@ -1,7 +1,7 @@
-"""The core as RxPY operators: each stage stands alone, `pipeline` is all of them in one pass.
+"""The core as RxPY operators: one operator for each stage, and `pipeline` for all of them in one pass.
 
-All are cold: every subscription has a state of its own. None touches threads, and time only by a scheduler that is
-given. Bad input never becomes ``on_error``; it goes to ``on_reject``, or is counted and dropped where nobody listens.
+All are cold: every subscription has its own state. None uses threads; time is used only through a scheduler of the
+caller. Bad input never becomes ``on_error``: it goes to ``on_reject``, or is counted and dropped without a callback.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ Operator = Callable[[Observable[T]], Observable[U]]
 
 
 class Change(Struct, frozen=True, gc=False):
-    """One change of a run's state: what :func:`reduced` gives and :func:`derived` takes.
+    """One change of the state of a run: the output of :func:`reduced` and the input of :func:`derived`.
 
     Attributes:
-        before: The state before, ``None`` at first sight of the run.
-        after: The state after.
-        at: When it was observed (Unix seconds).
+        before: The state before the change, ``None`` if the run was not seen before.
+        after: The state after the change.
+        at: Time of observation (Unix seconds).
     """
 
     before: RunState | None
@@ -51,21 +51,21 @@ class Change(Struct, frozen=True, gc=False):
 
 
 class _Stage:
-    """What an operator does in one subscription: take an item, pass results on; then finish."""
+    """The work of an operator in one subscription: receive items and emit results."""
 
-    def take(self, item: Any) -> None:
-        """Take one item."""
+    def on_item(self, item: Any) -> None:
+        """Process one item."""
         raise NotImplementedError
 
-    def finish(self) -> None:
-        """The source completed."""
+    def on_end(self) -> None:
+        """Process the completion of the source."""
 
-    def stop(self) -> None:
-        """The subscription is over, in whatever way."""
+    def on_dispose(self) -> None:
+        """Release resources; called at the end of the subscription, for any cause."""
 
 
 def _operator(make: Callable[[Callable[[Any], None]], _Stage]) -> Operator[Any, Any]:
-    """An operator whose state is made anew for every subscription."""
+    """An operator with a new stage for every subscription."""
 
     def lift(source: Observable[Any]) -> Observable[Any]:
         def subscribe(
@@ -74,11 +74,11 @@ def _operator(make: Callable[[Callable[[Any], None]], _Stage]) -> Operator[Any, 
             stage = make(observer.on_next)
 
             def completed() -> None:
-                stage.finish()
+                stage.on_end()
                 observer.on_completed()
 
-            subscription = source.subscribe(stage.take, observer.on_error, completed, scheduler=scheduler)
-            return CompositeDisposable(subscription, Disposable(stage.stop))
+            subscription = source.subscribe(stage.on_item, observer.on_error, completed, scheduler=scheduler)
+            return CompositeDisposable(subscription, Disposable(stage.on_dispose))
 
         return rx.create(subscribe)
 
@@ -86,16 +86,18 @@ def _operator(make: Callable[[Callable[[Any], None]], _Stage]) -> Operator[Any, 
 
 
 class _Decode(_Stage):
+    """Raw events to events."""
+
     def __init__(self, emit: Callable[[Any], None], dialect: Dialect, on_reject: Callable[[Reject], None] | None):
         self._emit = emit
         self._dialect = dialect
         self._on_reject = on_reject
         self._connected = False
 
-    def take(self, item: RawInput) -> None:
+    def on_item(self, item: RawInput) -> None:
         raw = raw_item(item)
         if isinstance(raw, ConnectionEvent):
-            # As a source's own connections: from the second on, what is told may be told again.
+            # Counted as by a source: from the second connection on, events may be repeated.
             self._dialect.connection += raw.connected and self._connected
             self._connected = self._connected or raw.connected
             return
@@ -116,36 +118,38 @@ class _Decode(_Stage):
 def decoded(
     dialect: Callable[[], Dialect] = AssistantsDialect, *, on_reject: Callable[[Reject], None] | None = None
 ) -> Operator[RawInput, Event]:
-    """Raw events (or JSON envelopes as bytes, text or mappings) become events.
+    """Decode raw events (or JSON envelopes as bytes, text or mappings) to events.
 
     Args:
-        dialect: Makes the decoder of a subscription.
-        on_reject: Takes input that could not be used.
+        dialect: Creates the decoder of a subscription.
+        on_reject: Receives input that could not be used.
     """
     return _operator(lambda emit: _Decode(emit, dialect(), on_reject))
 
 
 class _Dedupe(_Stage):
+    """Events to events, without duplicates."""
+
     def __init__(self, emit: Callable[[Any], None], window: int) -> None:
         self._emit = emit
         self._deduper = Deduper(window)
 
-    def take(self, item: Event) -> None:
+    def on_item(self, item: Event) -> None:
         if self._deduper.see(item) is not Sighting.DUPLICATE:
             self._emit(item)
 
 
 def deduped(window: int = 65_536) -> Operator[Event, Event]:
-    """Events that were seen before, by the id of their envelope or block, are dropped; others pass.
+    """Drop events whose id (of their envelope or block) was seen before; others pass.
 
     Args:
-        window: How many ids are remembered.
+        window: Number of ids that are remembered.
     """
     return _operator(lambda emit: _Dedupe(emit, window))
 
 
-class _Pre:
-    """A dialect whose raw events were decoded before: it gives each event as it is."""
+class _PassThroughDialect:
+    """A dialect for events that are decoded already: it returns each of them unchanged."""
 
     connection = 0
 
@@ -156,56 +160,60 @@ class _Pre:
         return (self.event,)
 
 
-_NOTHING = RawEvent()
+_PLACEHOLDER = RawEvent()
 
 
 class _Reduce(_Stage):
+    """Events to changes of state."""
+
     def __init__(self, emit: Callable[[Any], None], limits: Limits | None, clock: Callable[[], float]) -> None:
         self._emit = emit
         self._engine = Engine(limits=limits, clock=clock)
         self._engine.on_change = self._changed
-        self._dialect = _Pre()
+        self._dialect = _PassThroughDialect()
         self._intake = self._engine.intake("stream", dialect=self._dialect)
 
-    def take(self, item: Event) -> None:
+    def on_item(self, item: Event) -> None:
         self._dialect.event = item
-        self._intake.feed(_NOTHING)
+        self._intake.feed(_PLACEHOLDER)
 
     def _changed(self, before: RunState | None, after: RunState, at: float) -> None:
         self._emit(Change(before, after, at))
 
 
 def reduced(*, limits: Limits | None = None, clock: Callable[[], float] = time.time) -> Operator[Event, Change]:
-    """Events become changes of state, of any number of interleaved runs; what says nothing new gives none.
+    """Reduce events to changes of state, for any number of interleaved runs; an event without news emits none.
 
     Args:
         limits: The bounds.
-        clock: Gives the time in Unix seconds.
+        clock: Returns the time (Unix seconds).
     """
     return _operator(lambda emit: _Reduce(emit, limits, clock))
 
 
 class _Derive(_Stage):
+    """Changes of state to signals."""
+
     def __init__(self, emit: Callable[[Any], None], progress: bool) -> None:
         self._emit = emit
         self._progress = progress
 
-    def take(self, item: Change) -> None:
+    def on_item(self, item: Change) -> None:
         for signal in derive(item.before, item.after, item.at, progress=self._progress):
             self._emit(signal)
 
 
 def derived(*, progress: bool = True) -> Operator[Change, Signal]:
-    """Changes of state become signals.
+    """Derive signals from changes of state.
 
     Args:
-        progress: Whether to give ``message.text`` and ``tool_call.arguments``.
+        progress: Whether to emit ``message.text`` and ``tool_call.arguments``.
     """
     return _operator(lambda emit: _Derive(emit, progress))
 
 
-class _Whole(_Stage):
-    """All stages in one pass; ``channel`` says which callback of the engine is passed on."""
+class _Pipeline(_Stage):
+    """All stages in one pass; ``channel`` is the name of the engine's callback whose values are emitted."""
 
     def __init__(
         self,
@@ -227,12 +235,12 @@ class _Whole(_Stage):
             self._watcher = Watcher(engine, watchdogs, scheduler)
             self._watcher.start()
         self._intake = engine.intake("stream", dialect=dialect() if dialect is not None else None)
-        self.take = self._intake.feed  # type: ignore[method-assign, assignment] # at once: it is called for every raw event
+        self.on_item = self._intake.feed  # type: ignore[method-assign, assignment] # direct: called for every raw event
 
-    def finish(self) -> None:
+    def on_end(self) -> None:
         self._intake.end()
 
-    def stop(self) -> None:
+    def on_dispose(self) -> None:
         if self._watcher is not None:
             self._watcher.stop()
 
@@ -247,27 +255,28 @@ def pipeline(
     watchdogs: Watchdogs | None = None,
     scheduler: rx_abc.SchedulerBase | None = None,
 ) -> Operator[RawInput, Signal]:
-    """Raw events become signals: decode, dedupe, reduce and derive in one pass.
+    """Raw events to signals: decode, dedupe, reduce and derive in one pass.
 
-    When the source completes, runs that it left open get ``run.paused`` or ``run.interrupted`` first.
+    When the source completes, the runs that are still open emit ``run.paused`` or ``run.interrupted`` first.
 
     Args:
-        dialect: Makes the decoder of a subscription; the Assistants wire by default.
+        dialect: Creates the decoder of a subscription; by default one of the Assistants wire.
         limits: The bounds.
-        clock: Gives the time in Unix seconds, for raw events without one.
-        progress: Whether to give ``message.text`` and ``tool_call.arguments``.
-        on_reject: Takes input that could not be used.
-        watchdogs: Which runs count as stalled: each gets ``run.stalled``, and ``run.interrupted`` if it is ended so.
-        scheduler: What the watchdogs run on. It must call back where raw events are pushed, as the scheduler of an
-            event loop does, and one of virtual time; the pipeline has no lock.
+        clock: Returns the time (Unix seconds), for raw events without one.
+        progress: Whether to emit ``message.text`` and ``tool_call.arguments``.
+        on_reject: Receives input that could not be used.
+        watchdogs: Limits after which a run counts as stalled. It then emits ``run.stalled``, and ``run.interrupted``
+            if the watchdog ends it.
+        scheduler: The scheduler of the watchdogs. It must call back in the thread or loop in which raw events are
+            pushed, as the scheduler of an event loop or of virtual time does; the pipeline has no lock.
 
     Raises:
-        TypeError: Watchdogs without a scheduler.
+        TypeError: There are watchdogs but no scheduler.
     """
     if watchdogs is not None and scheduler is None:
         raise TypeError("watchdogs need a scheduler, such as AsyncIOScheduler(asyncio.get_running_loop())")
     return _operator(
-        lambda emit: _Whole(emit, "on_signal", dialect, limits, clock, progress, on_reject, watchdogs, scheduler)
+        lambda emit: _Pipeline(emit, "on_signal", dialect, limits, clock, progress, on_reject, watchdogs, scheduler)
     )
 
 
@@ -278,5 +287,5 @@ def states(
     clock: Callable[[], float] = time.time,
     on_reject: Callable[[Reject], None] | None = None,
 ) -> Operator[RawInput, RunState]:
-    """Raw events become the latest state of each run, after each change; arguments as of :func:`pipeline`."""
-    return _operator(lambda emit: _Whole(emit, "on_state", dialect, limits, clock, False, on_reject))
+    """Raw events to the latest state of each run, after each change; arguments as for :func:`pipeline`."""
+    return _operator(lambda emit: _Pipeline(emit, "on_state", dialect, limits, clock, False, on_reject))

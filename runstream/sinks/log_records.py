@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
-from runstream.model.escaping import escaped
+from runstream.model.escaping import escape_unprintable
 from runstream.model.signals import (
     ActionRequired,
     ArgumentsDelta,
@@ -174,7 +174,7 @@ def _error(error: Any, text: bool) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """The value as every renderer can show it: what came over the wire must not forge a log line."""
     if isinstance(value, str):
-        return escaped(value)
+        return escape_unprintable(value)
     if isinstance(value, list):
         return [_plain(item) for item in value]
     # A field of an unexpected type is kept as it came; there may be anything in it.

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from runstream.errors import SourceFailed
 from runstream.model.run import RunStatus
-from runstream.model.validation import require_seconds
+from runstream.model.validation import check_seconds
 from runstream.sources.base import Receiver
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.poll_answers import Answer, Snapshot, read_answer
@@ -102,7 +102,7 @@ class PollSource:
             raise ValueError("factor must be a number, 1 or more")
         if not 0 <= jitter <= 1:
             raise ValueError("jitter must be from 0 to 1")
-        require_seconds(deadline=deadline, call_timeout=call_timeout)
+        check_seconds(deadline=deadline, call_timeout=call_timeout)
         self.name = name
         self._retrieve = retrieve
         self._pace = Reconnect(initial=interval, maximum=max_interval, factor=factor, jitter=jitter)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from runstream.dialects.assistants_wire import EVENT_TYPES
 from runstream.model.raw import RawEvent
-from runstream.model.raw_input import dumped
+from runstream.model.raw_input import dump_fields
 from runstream.model.run import RunStatus
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.user_calls import UserCallback, asked_wait, header_number
@@ -193,7 +193,7 @@ def _json(given: Any) -> bytes | None:
         return bytes(given)
     if isinstance(given, str):
         return given.encode("utf-8", "surrogatepass")
-    given = dumped(given)
+    given = dump_fields(given)
     if isinstance(given, Mapping):
         try:
             return msgspec.json.encode(given if isinstance(given, dict) else dict(given))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 from msgspec.structs import replace
 
-from runstream.model.validation import require_counts, require_seconds
+from runstream.model.validation import check_counts, check_seconds
 from runstream.sources.base import Receiver
 from runstream.sources.connection_loop import Disconnect, ResumeHook, ResumeInfo, ask, keep_reading, words_to_mask
 from runstream.sources.credentials import Credentials, ask_for_headers, merge_headers
@@ -116,8 +116,8 @@ class SseSource:
             raise ValueError("a GET has no body: give method='POST'")
         if json is not None and content is not None:
             raise ValueError("give json or content, not both")
-        require_seconds(open_timeout=open_timeout, read_timeout=read_timeout)
-        require_counts(max_message_bytes=max_message_bytes)
+        check_seconds(open_timeout=open_timeout, read_timeout=read_timeout)
+        check_counts(max_message_bytes=max_message_bytes)
         library(client)
         self.name = name or redact_url(url)
         self._url = url

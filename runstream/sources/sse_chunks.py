@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from typing import TypeAlias
 
-from runstream.model.validation import require_counts
+from runstream.model.validation import check_counts
 from runstream.sources.base import Receiver
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
 
@@ -44,7 +44,7 @@ class SseChunks:
     def __init__(self, chunks: Chunks, *, name: str = "event stream", max_message_bytes: int = MAX_EVENT_BYTES) -> None:
         if isinstance(chunks, bytes | bytearray | memoryview | str) or not isinstance(chunks, AsyncIterable | Iterable):
             raise TypeError(f"chunks must be an iterable or async iterable of bytes, not {type(chunks).__name__}")
-        require_counts(max_message_bytes=max_message_bytes)
+        check_counts(max_message_bytes=max_message_bytes)
         self.name = name
         self._chunks = chunks
         self._max_bytes = max_message_bytes

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from runstream.dialects.assistants_wire import EVENT_TYPES
 from runstream.model.raw import Malformed, Oversized, RawEvent
-from runstream.model.validation import require_counts
+from runstream.model.validation import check_counts
 
 __all__ = ["MAX_EVENT_BYTES", "ParsedItem", "SSEParser"]
 
@@ -64,7 +64,7 @@ class SSEParser:
         max_event_bytes: int = MAX_EVENT_BYTES,
         on_comment: Callable[[int, bytes], None] | None = None,
     ) -> None:
-        require_counts(max_event_bytes=max_event_bytes)
+        check_counts(max_event_bytes=max_event_bytes)
         self.last_id = ""
         """Last event id in force, "" for none: set when a block ends, with data or without; for resuming.
         Assign it before the first `feed` to go on after a reconnect."""

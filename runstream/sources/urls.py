@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import unquote, unquote_plus, urlsplit, urlunsplit
 
-from runstream.model.escaping import escaped
+from runstream.model.escaping import escape_unprintable
 
 __all__ = ["INVALID_URL", "redact_text", "redact_url", "url_secrets"]
 
@@ -33,7 +33,7 @@ def redact_url(url: str) -> str:
         host = f"[{host}]"
     user = f"{_MASK}@" if "@" in parts.netloc else ""
     query = "&".join(_shown(piece) for piece in parts.query.split("&")) if parts.query else ""
-    return escaped(urlunsplit((parts.scheme, f"{user}{host}{port}", parts.path, query, "")))
+    return escape_unprintable(urlunsplit((parts.scheme, f"{user}{host}{port}", parts.path, query, "")))
 
 
 def _shown(piece: str) -> str:
@@ -69,5 +69,5 @@ def redact_text(text: str, secrets: Iterable[str] = (), limit: int = 200) -> str
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _SHORTEST:
             text = text.replace(secret, _MASK)
-    text = escaped(" ".join(text.split()))
+    text = escape_unprintable(" ".join(text.split()))
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec.structs import replace
 from websockets.exceptions import ConnectionClosed
 
-from runstream.model.validation import require_counts, require_seconds
+from runstream.model.validation import check_counts, check_seconds
 from runstream.sources.base import Receiver
 from runstream.sources.connection_loop import (
     Disconnect,
@@ -92,13 +92,13 @@ class WebSocketSource:
         close_timeout: float = 2.0,
         max_queue: int = 16,
     ) -> None:
-        require_seconds(
+        check_seconds(
             open_timeout=open_timeout,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             close_timeout=close_timeout,
         )
-        require_counts(max_message_bytes=max_message_bytes, max_queue=max_queue)
+        check_counts(max_message_bytes=max_message_bytes, max_queue=max_queue)
         self.name = name or redact_url(url)
         self._url = url
         self._headers = dict(headers or {})

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import structs
 
-from runstream.model.validation import require_counts, require_durations
+from runstream.model.validation import check_counts, check_durations
 from runstream.store.base import StoredRun, StoredSource
 
 __all__ = ["MemoryStore"]
@@ -41,8 +41,8 @@ class MemoryStore:
         max_finished_age: float = 7 * 86_400.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        require_counts(0, max_finished_runs=max_finished_runs)
-        require_durations(max_finished_age=max_finished_age)
+        check_counts(0, max_finished_runs=max_finished_runs)
+        check_durations(max_finished_age=max_finished_age)
         self._max_runs = max_finished_runs
         self._max_age = max_finished_age
         self._clock = clock

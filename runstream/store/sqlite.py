@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from runstream.errors import StoreError
-from runstream.model.validation import require_counts, require_durations
+from runstream.model.validation import check_counts, check_durations
 from runstream.store.base import StoredRun, StoredSource
 from runstream.store.codec import StateEncoder, decode_state
 from runstream.store.sqlite_file import explained, prepare, transaction
@@ -75,8 +75,8 @@ class SqliteStore:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = os.fspath(path)
-        require_counts(0, max_finished_runs=max_finished_runs)
-        require_durations(max_finished_age=max_finished_age, timeout=timeout)
+        check_counts(0, max_finished_runs=max_finished_runs)
+        check_durations(max_finished_age=max_finished_age, timeout=timeout)
         self._max_runs = max_finished_runs
         self._max_age = max_finished_age
         self._clock = clock

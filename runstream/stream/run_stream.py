@@ -23,7 +23,7 @@ from runstream.model.events import Event, Reject
 from runstream.model.limits import Limits, Stats
 from runstream.model.run import Run
 from runstream.model.signals import Signal
-from runstream.model.validation import require_durations
+from runstream.model.validation import check_durations
 from runstream.sources.adapters import Adaptable, adapt
 from runstream.store.base import StateStore
 from runstream.stream.buffers import Gate, Policy
@@ -104,7 +104,7 @@ class RunStream:
         self._close_timeout = close_timeout
         self._failures = ErrorReports(on_subscriber_error, self._abort)
         self._closing: asyncio.Event | None = None
-        require_durations(wait_timeout=wait_timeout, close_timeout=close_timeout)
+        check_durations(wait_timeout=wait_timeout, close_timeout=close_timeout)
         gate = Gate(wait_timeout)
         self._pump = SourceRunner(engine, gate, dialect, self._finish, max_connections)
         self._waiters = Waiters(engine.states, engine.state, engine.expired_reason, engine.is_tombstoned)

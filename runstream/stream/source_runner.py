@@ -14,7 +14,7 @@ from runstream.engine.intake import Intake
 from runstream.engine.source_state import SourceState
 from runstream.errors import SourceFailed
 from runstream.logs import LOG
-from runstream.model.validation import require_counts
+from runstream.model.validation import check_counts
 from runstream.sources.base import Source
 from runstream.stream.buffers import Gate
 from runstream.stream.error_reports import where
@@ -51,7 +51,7 @@ class SourceRunner:
         on_end: Callable[[], None],
         max_connections: int = 2_048,
     ) -> None:
-        require_counts(max_connections=max_connections)
+        check_counts(max_connections=max_connections)
         self.max_connections = max_connections
         self.turns = FeedQueue()
         gate.on_hold = self.turns.interrupt

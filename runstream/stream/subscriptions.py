@@ -17,7 +17,7 @@ from runstream.errors import SlowConsumer
 from runstream.logs import LOG
 from runstream.model.raw import RawEvent
 from runstream.model.signals import ActionRequired
-from runstream.model.validation import require_counts
+from runstream.model.validation import check_counts
 from runstream.sources.base import Source
 from runstream.stream.acknowledgements import AckTracker, PendingAcks
 from runstream.stream.buffers import Buffer, Gate, LatestBuffer, Policy
@@ -62,7 +62,7 @@ class Subscriptions:
         held_runs: int,
         leavers: PendingAcks | None = None,
     ) -> None:
-        require_counts(buffer=size)
+        check_counts(buffer=size)
         self._hubs = {hub.channel: hub for hub in hubs}
         self._gate = gate
         self._pump = pump

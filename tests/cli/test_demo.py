@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Callable
 
 import pytest
-from runstream.recordings.pacing import Pace
 
 from runstream import demo
 from runstream.cli.exit_codes import ExitCode
+from runstream.recordings.pacing import Pace
 from tests.cli.support import lines
 
 SCENES = [scene for act in demo.SCRIPT for scene in act]

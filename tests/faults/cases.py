@@ -8,8 +8,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from tests.faults.polled import snapshots
-from tests.faults.tellings import names, together
+from tests.faults.streams import names, snapshots, together
 
 __all__ = [
     "CONTENT",

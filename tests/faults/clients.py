@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from itertools import count
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from runstream.core.state import RunState
 from runstream.recordings.source import RecordingSource
@@ -16,15 +21,13 @@ from runstream.sources.reconnect import Reconnect
 from runstream.sources.sse import SseSource
 from runstream.sources.websocket import WebSocketSource
 from runstream.stream.repairs import Repair
-from tests.faults.cases import Case, legs, resumes, slow
-from tests.faults.clean import clean
-from tests.faults.fetching import fetch
-from tests.faults.filed import write
-from tests.faults.polled import snapshots
-from tests.faults.process import Place
-from tests.faults.telling import MAX_BYTES, MAX_FRAME
+from tests.faults.cases import Case, Leg, legs, resumes, slow
+from tests.faults.content import MAX_BYTES, MAX_FRAME, Item, block, inside_a_character, tell
+from tests.faults.expected import clean
+from tests.faults.process import Place, Slot
+from tests.faults.streams import snapshots
 
-__all__ = ["MAX_ATTEMPTS", "fetching", "make"]
+__all__ = ["MAX_ATTEMPTS", "Answered", "fetch", "fetching", "make", "write"]
 
 MAX_ATTEMPTS = 6
 _SHORT = 0.1  # seconds; only where a case makes it pass
@@ -127,3 +130,56 @@ _MAKERS: dict[str, Callable[[Case, Place], Source]] = {
     "poll": _poll,
     "file": _file,
 }
+
+
+def write(case: Case, slot: Slot) -> Path:
+    """Write the file of a case, and note which events are in it, whole."""
+    chance = case.chance("file")
+    suffix = chance.choice((".sse", ".jsonl"))
+    newline = chance.choice((b"\n", b"\n", b"\r\n", b"\r"))
+
+    def framed(item: Item) -> bytes:
+        return block(item, newline=newline) if suffix == ".sse" else item.envelope() + b"\n"
+
+    leg = next(iter(legs(case)), Leg(None, (), None))
+    items, following = tell(case, 0, leg, 0)
+    body = b"".join(framed(item) for item in items)
+    if leg.loss is not None and following is not None:
+        data = framed(following)
+        rest = data[: inside_a_character(data) if leg.loss.name == "cut-utf8" else chance.randrange(1, len(data))]
+        items = [*items, following] if following.data in rest else items  # only what ends it is missing
+        body += rest
+    for item in items:
+        if item.number >= 0:
+            slot.note(item.number)
+    path = slot.file.with_suffix(suffix)
+    path.write_bytes(body)
+    return path
+
+
+class Answered(Struct, frozen=True):
+    """An answer, in the form that most HTTP clients give it."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+async def fetch(url: str) -> Answered:
+    """Get a URL.
+
+    Raises:
+        OSError, EOFError: The connection was lost.
+        ValueError: The answer is no HTTP.
+    """
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    try:
+        writer.write(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        status = HTTPStatus(int(head[0].split(" ")[1]))
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+        length = 0 if status is HTTPStatus.NO_CONTENT else int(headers.get("content-length", "0"))
+        return Answered(int(status), headers, await reader.readexactly(length))
+    finally:
+        writer.close()

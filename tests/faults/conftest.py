@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.process import serving_faults
-from tests.faults.slots import Slots
+from tests.faults.process import Slots, serving_faults
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,22 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from tests.faults.cases import REFUSALS, Case, Fault, Leg, legs
-from tests.faults.polled import body, snapshots
-from tests.faults.slots import Slot
-from tests.faults.telling import Item, corrupt, id_of, junk, order, tell
-from tests.faults.wire import answer, block, chunk, frame, inside_a_character, pieces
+from tests.faults.content import (
+    Item,
+    answer,
+    block,
+    chunk,
+    corrupt,
+    frame,
+    id_of,
+    inside_a_character,
+    junk,
+    order,
+    pieces,
+    tell,
+)
+from tests.faults.process import Slot
+from tests.faults.streams import body, snapshots
 
 __all__ = ["Connection"]
 

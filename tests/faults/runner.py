@@ -20,10 +20,10 @@ from runstream.model.run import Run
 from runstream.model.signals import Signal
 from runstream.stream.run_stream import RunStream
 from tests.faults.cases import Case
-from tests.faults.clean import clean
 from tests.faults.clients import fetching, make
+from tests.faults.content import MAX_BYTES
+from tests.faults.expected import clean
 from tests.faults.process import Server
-from tests.faults.telling import MAX_BYTES
 
 __all__ = ["Seen", "Stray", "observe", "run_all"]
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from tests.faults.cases import Case
 from tests.faults.connection import Connection
-from tests.faults.slots import Slots
+from tests.faults.process import Slots
 
 __all__: list[str] = []
 

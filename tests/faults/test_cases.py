@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.cases import FAULTS, SOURCES, Case, generate, legs
-from tests.faults.telling import tell
-from tests.faults.tellings import load, names, together
+from tests.faults.content import tell
+from tests.faults.streams import load, names, together
 
 
 @pytest.mark.parametrize("source", SOURCES)

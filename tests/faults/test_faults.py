@@ -7,9 +7,8 @@ from structlog.testing import capture_logs
 
 from tests.faults.cases import FAULTS, SOURCES, generate
 from tests.faults.oracle import judge
-from tests.faults.process import Server
+from tests.faults.process import Server, Slots
 from tests.faults.runner import Stray, run_all
-from tests.faults.slots import Slots
 
 pytestmark = pytest.mark.slow
 

@@ -21,11 +21,11 @@ from runstream.model.signals import (
     TextDelta,
 )
 from tests.faults.cases import Case
-from tests.faults.clean import clean
+from tests.faults.content import Item
+from tests.faults.expected import clean
 from tests.faults.oracle import judge
 from tests.faults.runner import Seen
-from tests.faults.telling import Item
-from tests.faults.tellings import interleaved
+from tests.faults.streams import interleaved
 
 CASE = Case.parse("ws;demo/text.sse;none;replay;drop@500;1")
 NAMES = CASE.tellings

@@ -98,7 +98,7 @@ def test_rejects_say_where(source: str, line: int, where: str) -> None:
 
 
 def test_every_name_has_its_own_class() -> None:
-    """Names are told apart by class, and `isinstance` tells the kinds apart."""
+    """Each name has a class of its own, and `isinstance` distinguishes the kinds."""
     assert len(set(EVENT_TYPES.values())) == len(EVENT_TYPES) == 25 + 4  # polled objects too
     for name, kind in EVENT_TYPES.items():
         assert kind.__struct_config__.tag == name

@@ -54,7 +54,7 @@ def test_items_become_raw_events(item: Any, data: bytes) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_blocks_that_a_client_of_event_streams_took_apart(item: Any, raw: RawEvent) -> None:
-    """Their data are JSON that nobody has read; an unnamed event is called ``message`` by such clients."""
+    """Their data are JSON that is not decoded; an unnamed event is called ``message`` by such clients."""
     assert raw_item(item) == raw
 
 
@@ -163,7 +163,7 @@ def test_events_of_the_openai_client() -> None:
     """As its streams give them."""
     beta, models = pytest.importorskip("openai.types.beta"), pytest.importorskip("openai._models")
     raws = Script("run_1").say("Hello there.").end().raw_events(enveloped=True)
-    told = [item for raw in raws if (item := json.loads(raw.data))["event"] != "done"]
-    given = [models.construct_type(type_=beta.AssistantStreamEvent, value=item) for item in told]
+    events = [item for raw in raws if (item := json.loads(raw.data))["event"] != "done"]
+    given = [models.construct_type(type_=beta.AssistantStreamEvent, value=item) for item in events]
     assert {type(item).__name__ for item in given} > {"ThreadRunCreated", "ThreadMessageDelta"}
     assert fold(given).runs[0].text == "Hello there."

@@ -79,15 +79,15 @@ def test_type_and_key(type: str) -> None:
 def test_json(type: str) -> None:
     """One line of JSON: type first, then who, then the key; wire objects as they came."""
     signal = made(type)
-    told = json.loads(signal.to_json())
-    assert told == signal.to_dict()
-    assert (told["type"], told["key"]) == (type, signal.key)
-    names = list(told)
+    written = json.loads(signal.to_json())
+    assert written == signal.to_dict()
+    assert (written["type"], written["key"]) == (type, signal.key)
+    names = list(written)
     assert names[:4] == (
-        ["type", "source", "key", "scope"] if "source" in told else ["type", "run_id", "thread_id", "key"]
+        ["type", "source", "key", "scope"] if "source" in written else ["type", "run_id", "thread_id", "key"]
     )
-    if "run" in told:
-        assert told["run"]["unknown"] == {"x": 1}
+    if "run" in written:
+        assert written["run"]["unknown"] == {"x": 1}
 
 
 @pytest.mark.parametrize("type", TABLE)

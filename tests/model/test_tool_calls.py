@@ -27,7 +27,7 @@ from tests.support import wire
 
 
 def call_of(data: dict[str, Any]) -> Any:
-    """The call as a step holds it."""
+    """The call in a step."""
     step = RunStep.from_json({"id": "s", "step_details": wire.tool_calls(data)})
     (call,) = step.tool_calls
     assert call.to_dict() == {key: item for key, item in data.items() if item is not None}

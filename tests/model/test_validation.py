@@ -111,7 +111,7 @@ def test_every_limit_is_looked_at() -> None:
 
 
 def test_the_smallest_limits_are_of_use() -> None:
-    """With the least of all that a run needs, it is told."""
+    """A run passes with the smallest valid values of all options."""
     least = Limits(
         max_finished_runs=0, max_finished_age=0, max_orphans=0, dedupe_window=0, max_tombstones=0, max_index=0
     )

@@ -63,11 +63,9 @@ WIRE_NAMES_ELSEWHERE: Final = frozenset(
 
 CIRCLES: Final = frozenset(
     {
-        frozenset({"runstream.model.base", "runstream.model.lenient"}),
         frozenset({"runstream.stream.channel", "runstream.stream.dispatch"}),
         frozenset({"runstream.stream.source_handle", "runstream.stream.source_runner"}),
         frozenset({"runstream.stream.run_stream", "runstream.stream.run_view"}),
-        frozenset({"runstream.testing.opened", "runstream.testing.script"}),
     }
 )
 """Circles of imports, each a set of modules. This list may only get shorter."""

@@ -62,19 +62,19 @@ def B(value: int) -> Reading:
 
 
 def test_the_first_passes_at_once_then_the_latest() -> None:
-    """Of five values in one second the first and the last are given, the last when the second is over."""
+    """Of five values in one second the first and the last are emitted, the last when the second is over."""
     scene = Scene((0.0, A(0)), (0.1, A(1)), (0.2, A(2)), (0.9, A(3)), (2.5, A(4)))
     assert scene.run() == [(0.0, A(0)), (1.0, A(3)), (2.5, A(4))]
 
 
 def test_a_value_after_a_conflated_one_waits_its_time() -> None:
-    """The rate holds for every pair, not for the first alone."""
+    """The rate is bounded between all values, not only between the first two."""
     scene = Scene((0.0, A(0)), (0.5, A(1)), (1.1, A(2)), (1.9, A(3)))
     assert scene.run() == [(0.0, A(0)), (1.0, A(1)), (2.0, A(3))]
 
 
 def test_runs_do_not_wait_for_each_other() -> None:
-    """Each run has its own first and its own rest; equal ids in two scopes are two runs."""
+    """Each run has its own first value and its own pause; equal ids in two scopes are two runs."""
     other = Reading("a", 7, "elsewhere")
     scene = Scene((0.0, A(0)), (0.2, B(0)), (0.3, A(1)), (0.4, B(1)), (0.5, other))
     assert scene.run() == [(0.0, A(0)), (0.2, B(0)), (0.5, other), (1.0, A(1)), (1.2, B(1))]
@@ -106,7 +106,7 @@ def test_disposal_ends_it_with_its_timer() -> None:
 
 
 def test_any_key_and_a_key_that_fails() -> None:
-    """What a value is the latest of is the application's choice; its mistake ends the subscription."""
+    """The application chooses the key of a value; an exception in its function ends the subscription."""
     scene = Scene((0.0, "x1"), (0.1, "y1"), (0.2, "x2"), key=lambda value: value[0])
     assert scene.run() == [(0.0, "x1"), (0.1, "y1"), (1.0, "x2")]
     scene = Scene((0.0, "x1"), (0.1, 7), (0.2, "x2"), key=lambda value: value[0])

@@ -60,7 +60,7 @@ def test_only_some_kinds_pass() -> None:
     ],
 )
 def test_where(filters: Any, expected: set[str]) -> None:
-    """Of states and of signals, the growth of a text among them, all of the runs that are meant and no other."""
+    """All states and signals of the matching runs pass, text deltas included; those of other runs don't."""
     raws = rx.from_iterable(RAWS)
     every = [one for one in collect(raws.pipe(pipeline())) if not isinstance(one, SourceEnded)]
     mine = [one.key for one in every if one.run_id in expected]
@@ -71,14 +71,14 @@ def test_where(filters: Any, expected: set[str]) -> None:
 
 
 def test_an_unknown_filter_is_a_mistake() -> None:
-    """It is told at once, by name."""
+    """The error is raised at once and names the filter."""
     wrong: Any = {"assistant": "asst_a"}
     with pytest.raises(TypeError, match="assistant_id"):
         where(**wrong)
 
 
 def test_who_comes_late_gives_what_is_known() -> None:
-    """Text says nothing of its assistant: whoever joins late needs the states, or waits for a signal with the run."""
+    """A text delta has no assistant: a late subscription needs `known`, or waits for a signal that has the run."""
     signals = fold(RAWS).signals
     late = rx.from_iterable(signals[-25:])
     known = {state.run_id: state for state in fold(RAWS).runs}
@@ -89,7 +89,7 @@ def test_who_comes_late_gives_what_is_known() -> None:
 
 
 async def test_where_on_a_stream_that_is_being_read() -> None:
-    """`stream.latest` knows the runs, by scope too, and nothing has to be remembered."""
+    """`stream.latest` has the runs, by scope too, so no result has to be remembered."""
     got: list[str] = []
     others: list[str] = []
     async with RunStream() as stream:
@@ -115,8 +115,8 @@ async def test_where_on_a_stream_that_is_being_read() -> None:
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run that was heard of least lately goes first: what comes of its text is dropped, until it is heard of."""
-    monkeypatch.setattr("runstream.rx.filters._REMEMBERED", 2)
+    """The least recently seen run is evicted first: its text is dropped until a signal contains the run again."""
+    monkeypatch.setattr("runstream.rx.filters._MAX_CACHED", 2)
     told = [fold(script(f"run_{n}", assistant_id="a").say("text").raw_events()).signals for n in range(3)]
     created = [signals[0] for signals in told]
     texts = [one for signals in told for one in signals if isinstance(one, TextDelta)]

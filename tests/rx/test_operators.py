@@ -83,7 +83,7 @@ def test_deduped_drops_by_identity_alone() -> None:
 
 
 def test_reduced_gives_changes_only() -> None:
-    """A snapshot that says nothing new gives no change; `before` of each change is `after` of the one before."""
+    """A snapshot without news emits no change; `before` of each change is `after` of the previous one."""
     changes: list[Change] = collect(rx.from_iterable([*RAW[:2], *RAW]).pipe(decoded(), reduced()))
     assert changes[0].before is None
     assert all(right.before is left.after for left, right in itertools.pairwise(changes))
@@ -91,7 +91,7 @@ def test_reduced_gives_changes_only() -> None:
 
 
 def test_states_gives_the_latest_state() -> None:
-    """`states` ends with the state that `fold` holds."""
+    """The last state of `states` is that of `fold`."""
     assert collect(rx.from_iterable(RAW).pipe(states()))[-1] == fold(RAW).runs[0]
 
 
@@ -102,7 +102,7 @@ def test_cold_every_subscription_has_its_own_state() -> None:
 
 
 def test_disposal_inside_on_next_is_honoured() -> None:
-    """Who disposes inside on_next gets nothing more, not even of the same raw event."""
+    """A subscription that is disposed inside on_next receives nothing more, not even from the same raw event."""
     seen = collect(rx.from_iterable(RAW).pipe(pipeline(), ops.take(1)))
     assert [signal.type for signal in seen] == ["run.created"]
 
@@ -154,7 +154,7 @@ def test_garbage_is_never_on_error(junk: Any) -> None:
 
 
 def test_connections_in_a_stream_of_raw_events_are_counted() -> None:
-    """From the second on, what is told may be told again: events say in which connection they came."""
+    """Events carry the number of their connection: from the second connection on, they may be repetitions."""
     run = run_object("run_1", created_at=EPOCH, thread_id="thread_1", assistant_id="asst_1")
     made, lost = ConnectionEvent(connected=True), ConnectionEvent(connected=False, reason="lost")
     event = RawEvent("thread.run.queued", msgspec.json.encode(run))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from runstream.model.escaping import visible
+from runstream.model.escaping import escape_control
 
 __all__ = ["HUES", "NAME_WIDTH", "Names", "short_id"]
 
@@ -22,7 +22,7 @@ def short_id(run_id: str, width: int = NAME_WIDTH) -> str:
         name = name[-width:]
         head, cut, tail = name.partition("_")
         name = tail if cut and len(tail) >= width // 2 and head != tail else name
-    return visible(name)[:width]
+    return escape_control(name)[:width]
 
 
 class Names:

@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from runstream.model.escaping import visible
+from runstream.model.escaping import escape_control
 
 __all__ = ["ascii_only", "columns", "fitted", "on_one_line", "tail", "tail_of_line", "wrapped"]
 
@@ -57,7 +57,7 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def _wrapped(part: str, width: int) -> list[str]:
-    part = visible(part.expandtabs(4)).rstrip()
+    part = escape_control(part.expandtabs(4)).rstrip()
     if columns(part) <= width:
         return [part]
     lines: list[str] = []
@@ -91,7 +91,7 @@ def tail(text: str, width: int, lines: int) -> list[str]:
 
 def on_one_line(text: str, limit: int = 2000) -> str:
     """The beginning of a text, escaped, with a space for each run of white space."""
-    return visible(" ".join(text[:limit].split()))
+    return escape_control(" ".join(text[:limit].split()))
 
 
 def fitted(text: str, width: int) -> str:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from runstream.model.escaping import visible
+from runstream.model.escaping import escape_control
 from runstream.sinks.terminal.text import ascii_only, columns, fitted, on_one_line, tail, tail_of_line, wrapped
 
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=300)
@@ -23,7 +23,7 @@ def test_lines_fit_and_lose_nothing(text: str, width: int) -> None:
     """No line is wider than it may be, and all that is not white space is there, in order."""
     lines = wrapped(text, width)
     assert all(columns(line) <= width for line in lines)
-    kept = visible(text.replace("\r\n", "\n").replace("\n", " ").expandtabs(4))
+    kept = escape_control(text.replace("\r\n", "\n").replace("\n", " ").expandtabs(4))
     assert re.sub(r"\s", "", "".join(lines)) == re.sub(r"\s", "", kept)
 
 

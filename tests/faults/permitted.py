@@ -5,8 +5,8 @@ from __future__ import annotations
 from runstream.core.state import RunState
 from runstream.model.signals import RunCreated, SourceError, SourceResumed
 from tests.faults.cases import Case, legs, resumes, slow
-from tests.faults.clean import Clean, texts_of
 from tests.faults.clients import MAX_ATTEMPTS
+from tests.faults.expected import Clean, texts_of
 from tests.faults.runner import Seen
 
 __all__ = ["LOSING", "Excuses"]

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import random
+from http import HTTPStatus
 from typing import NamedTuple
 
 import msgspec
+from websockets.frames import Frame, Opcode
 
 from runstream.model.raw import RawEvent
 from runstream.recordings.server import frames_of
 from tests.faults.cases import Case, Fault, Leg
-from tests.faults.tellings import Told, interleaved
+from tests.faults.streams import Told, interleaved
 
-__all__ = ["MAX_BYTES", "MAX_FRAME", "Item", "corrupt", "id_of", "junk", "order", "tell"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_FRAME",
+    "Item",
+    "answer",
+    "block",
+    "chunk",
+    "corrupt",
+    "frame",
+    "id_of",
+    "inside_a_character",
+    "junk",
+    "order",
+    "pieces",
+    "tell",
+]
 
 MAX_BYTES = 64 * 1024
 """What the pipeline takes for one message (bytes)."""
@@ -168,3 +185,57 @@ def corrupt(item: Item, chance: random.Random) -> Item:
     at = chance.randrange(max(len(data) - 1, 1))
     broken = data[:at] if chance.random() < 0.5 else data[:at] + b"\xff" + data[at:]
     return Item(item.name, broken if broken != b"" else b"\xff", item.id)
+
+
+def frame(item: Item, *, binary: bool, split: bool) -> bytes:
+    """One message (RFC 6455, section 5.2): a frame, or two fragments."""
+    data = item.envelope()
+    try:
+        data.decode()
+        opcode = Opcode.BINARY if binary else Opcode.TEXT
+    except UnicodeDecodeError:
+        opcode = Opcode.BINARY
+    if not split:
+        return Frame(opcode, data).serialize(mask=False)
+    half = len(data) // 2
+    first = Frame(opcode, data[:half], fin=False).serialize(mask=False)
+    return first + Frame(Opcode.CONT, data[half:]).serialize(mask=False)
+
+
+def block(item: Item, *, newline: bytes) -> bytes:
+    """One block of an event stream (WHATWG HTML, section 9.2)."""
+    lines = [b"event: " + item.name.encode()] if item.name else []
+    lines += [b"data: " + line for line in item.data.splitlines() or [b""]]
+    if item.id is not None:
+        lines.append(b"id: " + item.id.encode())
+    return newline.join([*lines, b"", b""])
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body (RFC 9112, section 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+def pieces(data: bytes, chance: random.Random) -> list[bytes]:
+    """``data`` in pieces of any size."""
+    found, at = [], 0
+    while at < len(data):
+        size = chance.choice((1, 7, 100, 1500, 1500))
+        found.append(data[at : at + size])
+        at += size
+    return found
+
+
+def inside_a_character(data: bytes) -> int:
+    """A place in the middle of a character of several bytes; the middle of it all where there is none."""
+    return next((at for at, byte in enumerate(data) if 0x80 <= byte < 0xC0), len(data) // 2)
+
+
+def answer(status: int, body: bytes, headers: dict[str, str]) -> bytes:
+    """A whole HTTP answer, after which the connection is closed."""
+    phrase = HTTPStatus(status).phrase
+    lines = [f"HTTP/1.1 {status} {phrase}", "Connection: close"]
+    if status != HTTPStatus.NO_CONTENT:
+        lines.append(f"Content-Length: {len(body)}")
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + (body if status != HTTPStatus.NO_CONTENT else b"")

@@ -24,9 +24,9 @@ from runstream.model.signals import (
     TextDelta,
     TextReplaced,
 )
-from tests.faults import polled
-from tests.faults.telling import Item
-from tests.faults.tellings import interleaved
+from tests.faults import streams as polled
+from tests.faults.content import Item
+from tests.faults.streams import interleaved
 
 __all__ = ["Clean", "clean", "detail", "facts_of", "objects_of", "texts_of"]
 
