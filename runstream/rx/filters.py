@@ -10,7 +10,7 @@ import reactivex as rx
 from reactivex import Observable
 from reactivex import operators as ops
 
-from runstream.core.run_filter import Filters, Match
+from runstream.core.run_filter import Filters, RunMatcher
 from runstream.core.selection import Selector, signal_classes
 from runstream.core.state import RunState
 from runstream.model.run import Run
@@ -70,12 +70,12 @@ def where(*, known: Mapping[Any, RunState] | None = None, **filters: Unpack[Filt
     Raises:
         TypeError: An unknown filter.
     """
-    Match(filters, _unknown)  # a mistake is told here, not at the subscription
+    RunMatcher(filters, _unknown)  # a mistake is told here, not at the subscription
 
     def lift(source: Observable[T]) -> Observable[T]:
         def subscribed(_: object) -> Observable[T]:
-            match = Match(filters, _unknown) if known is None else Match(filters, _look_up(known))
-            wanted = _Remembering(match) if known is None and match.by_run else match
+            match = RunMatcher(filters, _unknown) if known is None else RunMatcher(filters, _look_up(known))
+            wanted = _Remembering(match) if known is None and match.needs_run else match
             return source.pipe(ops.filter(wanted))
 
         return rx.defer(subscribed)
@@ -98,7 +98,7 @@ def _look_up(known: Mapping[Any, RunState]) -> Callable[[str, str], Run | None]:
 class _Remembering:
     """Asks a match, and remembers for signals without a run what came of it last."""
 
-    def __init__(self, match: Match) -> None:
+    def __init__(self, match: RunMatcher) -> None:
         self._match = match
         self._verdicts: OrderedDict[tuple[str, str], bool] = OrderedDict()
 
