@@ -48,7 +48,7 @@ class Deduper:
         id = event.id
         if id is None:
             return Sighting.NEW
-        content = _content(event)
+        content = _hash_content(event)
         known = self._seen.get(id)
         if known is not None:
             if known[0] == content:
@@ -65,7 +65,7 @@ class Deduper:
                 ids = self._by_object[object_id] = {}
             ids[id] = None
         if len(self._seen) > self._window:
-            self._forget_one()
+            self._evict_one()
         return Sighting.NEW
 
     def clear(self) -> None:
@@ -74,7 +74,7 @@ class Deduper:
         self._by_object.clear()
         self._expendable.clear()
 
-    def _forget_one(self) -> None:
+    def _evict_one(self) -> None:
         self._counts.forgotten_ids += 1
         if self._expendable:
             del self._seen[self._expendable.popleft()]
@@ -108,7 +108,7 @@ class Deduper:
         return len(ids)
 
 
-def _content(event: Event) -> int:
+def _hash_content(event: Event) -> int:
     # The decoded content, not the bytes: an envelope may carry a time of arrival, a relay other white space.
     try:
         return hash((type(event), event.data))

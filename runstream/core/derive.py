@@ -7,8 +7,8 @@ from typing import Any, Final, TypeAlias
 
 from runstream.core.object_deltas import call_name
 from runstream.core.object_list import ObjectState
-from runstream.core.state import NO_CALLS, RunState, view
-from runstream.core.text import Text, since
+from runstream.core.state import NO_CALLS, RunState, get_view
+from runstream.core.text import Text, text_from
 from runstream.model.message import Message, MessageStatus, TextPart
 from runstream.model.run import Run, RunStatus
 from runstream.model.signals import (
@@ -82,16 +82,16 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
     run = after._head.run
     common = (run.id, run.thread_id, after._head.scope, at)
     new = after._objects[position]
-    if after._growing is not None and before._growing is None and _begins(before, after, position):
+    if after._growing is not None and before._growing is None and _is_first_fragment(before, after, position):
         growing = after._growing
         fragment = growing.buffer.last
         return [TextDelta(*common, new.id, growing.part, 0, fragment)] if progress else []
-    if after._growing is None and before._growing is not None and _as_shown(before, position, new):
+    if after._growing is None and before._growing is not None and _ends_unchanged(before, position, new):
         known: Any = before._objects[position].full
         full: Any = new.full
         if full.is_terminal and known is not None and not known.is_terminal:
             return [_MESSAGE_ENDED[full.status](*common, full)]
-    old = before._all()[position] if position < len(before._objects) else None
+    old = before._all_objects()[position] if position < len(before._objects) else None
     if new.is_message:
         return _message_signals(old, new, common, progress)
     return _step_signals(old, new, common, progress, after._head.calls_done - before._head.calls_done)
@@ -128,7 +128,7 @@ def run_duration(state: RunState) -> float | None:
     if end is not None and run.created_at is not None and end >= run.created_at:
         return float(end - run.created_at)
     head = state._head
-    return head.since - head.first_seen if head.since > head.first_seen else None
+    return head.status_since - head.first_seen if head.status_since > head.first_seen else None
 
 
 def _run_signals(before: RunState | None, after: RunState, at: float) -> list[Signal]:
@@ -148,12 +148,14 @@ def _run_signals(before: RunState | None, after: RunState, at: float) -> list[Si
         if before is None or not before._head.run.status.is_terminal:
             signals.append(_ENDED[status](*common, run, run_duration(after)))
     elif status is _REQUIRES_ACTION:
-        if run.required_action is not None and len(head.asked) > (len(before._head.asked) if before is not None else 0):
+        if run.required_action is not None and len(head.action_keys) > (
+            len(before._head.action_keys) if before is not None else 0
+        ):
             signals.append(ActionRequired(*common, run, run.required_action, awaited_calls(run)))
     elif before is None:
-        signals.append(RunStatusChanged(*common, None, status, len(head.asked)))
-    elif len(before._head.asked) != len(head.asked) or status not in before._head.statuses:
-        signals.append(RunStatusChanged(*common, before._head.run.status, status, len(head.asked)))
+        signals.append(RunStatusChanged(*common, None, status, len(head.action_keys)))
+    elif len(before._head.action_keys) != len(head.action_keys) or status not in before._head.statuses:
+        signals.append(RunStatusChanged(*common, before._head.run.status, status, len(head.action_keys)))
     return signals
 
 
@@ -162,7 +164,7 @@ def _message_signals(old: ObjectState | None, new: ObjectState, common: _Common,
     known: Any = old.full if old is not None else None
     signals: list[Signal] = []
     if full is not None and known is None:
-        signals.append(MessageCreated(*common, view(new)))
+        signals.append(MessageCreated(*common, get_view(new)))
     if new.parts is None:
         changed = old is None or old.parts is not None or known is None or full.content != known.content
     else:
@@ -170,11 +172,11 @@ def _message_signals(old: ObjectState | None, new: ObjectState, common: _Common,
     if changed:
         signals += _text_signals(old, new, common, progress)
     if full is not None and full.is_terminal and (known is None or not known.is_terminal):
-        signals.append(_MESSAGE_ENDED[full.status](*common, view(new)))
+        signals.append(_MESSAGE_ENDED[full.status](*common, get_view(new)))
     return signals
 
 
-def _begins(before: RunState, after: RunState, position: int) -> bool:
+def _is_first_fragment(before: RunState, after: RunState, position: int) -> bool:
     """Whether a message that was empty has its first fragment, and nothing else."""
     growing, length, old = after._growing, after._length, before._objects
     if growing is None or not length or growing.position != position or growing.part < 0 or position >= len(old):
@@ -186,7 +188,7 @@ def _begins(before: RunState, after: RunState, position: int) -> bool:
     return len(parts["content"]) == 1 and len(growing.buffer.last) == length
 
 
-def _as_shown(before: RunState, position: int, new: ObjectState) -> bool:
+def _ends_unchanged(before: RunState, position: int, new: ObjectState) -> bool:
     """Whether a message's one text is now what it has grown to, as nearly every message ends."""
     growing = before._growing
     if (
@@ -201,16 +203,16 @@ def _as_shown(before: RunState, position: int, new: ObjectState) -> bool:
     if len(content) != 1 or type(content[0]) is not TextPart or len(before._objects[position].parts["content"]) != 1:  # type: ignore[index]
         return False
     text = content[0].text.value
-    return text is not None and growing.buffer.length == before._length and growing.buffer.is_now(text)
+    return text is not None and growing.buffer.length == before._length and growing.buffer.equals(text)
 
 
 def _text_signals(old: ObjectState | None, new: ObjectState, common: _Common, progress: bool) -> Iterator[Signal]:
     """What was appended to each text part of a message, or what replaced it."""
-    texts = dict(_texts(new))
+    texts = dict(_text_parts(new))
     if old is not None and new.parts is None:
-        texts = {**{index: "" for index, _ in _texts(old)}, **texts}
+        texts = {**{index: "" for index, _ in _text_parts(old)}, **texts}
     for index, text in texts.items():
-        change = _growth(_text_at(old, index), text)
+        change = _text_change(_text_at(old, index), text)
         if change is None:
             continue
         offset, fragment = change
@@ -227,46 +229,46 @@ def _step_signals(
     known: Any = old.full if old is not None else None
     signals: list[Signal] = []
     if full is not None and known is None:
-        signals.append(StepCreated(*common, view(new)))
+        signals.append(StepCreated(*common, get_view(new)))
     if progress and (new.parts is not None or type(full.step_details) is not MessageCreationDetails):
-        before = _arguments(old)
-        for key, text in _arguments(new).items():
-            change = _growth(before.get(key), text)
+        before = _argument_texts(old)
+        for key, text in _argument_texts(new).items():
+            change = _text_change(before.get(key), text)
             if change is not None and change[0] >= 0:
                 signals.append(ArgumentsDelta(*common, key, *change))
     if done and full is not None:
         signals.extend([ToolCallCompleted(*common, call.id, call) for call in full.tool_calls if call.id in done])
     if full is not None and full.is_terminal and (known is None or not known.is_terminal):
-        signals.append(_STEP_ENDED[full.status](*common, view(new)))
+        signals.append(_STEP_ENDED[full.status](*common, get_view(new)))
     return signals
 
 
-def _growth(old: Text | str | None, new: Text | str) -> tuple[int, str] | None:
+def _text_change(old: Text | str | None, new: Text | str) -> tuple[int, str] | None:
     """What is new in a text, and where it starts; -1 and the whole text if what was shown was wrong."""
     if isinstance(new, Text):
-        shown = old.shown if isinstance(old, Text) else 0
+        emitted = old.emitted if isinstance(old, Text) else 0
         if isinstance(old, str):
-            shown = len(old)
-        if new.shown <= shown:
+            emitted = len(old)
+        if new.emitted <= emitted:
             return None
         prior = new.prior
         if prior is not None and not str(new).startswith(str(prior)):
             return -1, str(new)
-        return shown, since(new, shown)
-    told = old or ""
-    if isinstance(told, Text):
-        prior = told.prior
-        told = str(prior) if prior is not None and prior.length >= told.length else str(told)
-    if new == told:
+        return emitted, text_from(new, emitted)
+    known = old or ""
+    if isinstance(known, Text):
+        prior = known.prior
+        known = str(prior) if prior is not None and prior.length >= known.length else str(known)
+    if new == known:
         return None
-    return (len(told), new[len(told) :]) if new.startswith(told) else (-1, new)
+    return (len(known), new[len(known) :]) if new.startswith(known) else (-1, new)
 
 
-def _texts(item: ObjectState) -> Iterator[tuple[int, Text | str]]:
+def _text_parts(item: ObjectState) -> Iterator[tuple[int, Text | str]]:
     """The text of each text part of a message, by the part's index."""
     if item.parts is not None and "content" in item.parts:
         for index, part in sorted(item.parts["content"].items()):
-            text = _inner(part, "text", "value")
+            text = _get_path(part, "text", "value")
             if isinstance(text, Text):
                 yield index, text
     elif isinstance(item.full, Message):
@@ -279,21 +281,21 @@ def _text_at(item: ObjectState | None, index: int) -> Text | str | None:
     if item is None:
         return None
     if item.parts is not None and "content" in item.parts:
-        text = _inner(item.parts["content"].get(index), "text", "value")
+        text = _get_path(item.parts["content"].get(index), "text", "value")
         return text if isinstance(text, Text) else None
-    return next((text for at, text in _texts(item) if at == index), None)
+    return next((text for at, text in _text_parts(item) if at == index), None)
 
 
-def _arguments(item: ObjectState | None) -> dict[str, Text | str]:
+def _argument_texts(item: ObjectState | None) -> dict[str, Text | str]:
     """The growing text of each tool call of a step, by call id."""
     if item is None:
         return {}
     found: dict[str, Text | str] = {}
     if item.parts is not None and "step_details" in item.parts:
-        calls = _inner(item.parts["step_details"], "tool_calls")
+        calls = _get_path(item.parts["step_details"], "tool_calls")
         for index, call in sorted(calls.items()) if isinstance(calls, dict) else ():
             for path in (("function", "arguments"), ("code_interpreter", "input"), ("arguments",)):
-                text = _inner(call, *path)
+                text = _get_path(call, *path)
                 if isinstance(text, Text):
                     found[call_name(item, index)] = text
     elif isinstance(item.full, RunStep):
@@ -303,7 +305,7 @@ def _arguments(item: ObjectState | None) -> dict[str, Text | str]:
     return found
 
 
-def _inner(node: Any, *path: str) -> Any:
+def _get_path(node: Any, *path: str) -> Any:
     for key in path:
         node = node.get(key) if isinstance(node, dict) else None
     return node

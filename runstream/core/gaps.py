@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import structs
 
 from runstream.core.object_list import ObjectState
-from runstream.core.state import RunState, settled
+from runstream.core.state import RunState, build_objects
 from runstream.core.text import Text
 
 __all__ = ["mark_partial"]
@@ -22,20 +22,20 @@ def mark_partial(state: RunState) -> RunState:
     if state.is_terminal:
         return state
     waits = state.run.requires_action
-    objects = whole = settled(state)
+    objects = whole = build_objects(state)
     for position, item in enumerate(whole):
-        is_whole = waits and not item.is_message and not _behind(item.parts)
+        is_whole = waits and not item.is_message and not _is_behind(item.parts)
         if not (item.partial or item.is_terminal or is_whole):
             objects = objects.set(position, ObjectState(item.id, item.is_message, item.full, item.parts, True))
     if objects is whole:
         return state
     return structs.replace(
-        state, _objects=objects, _growing=None, _length=0, _touched=-1, _event=state.changed_by, _settled=None
+        state, _objects=objects, _growing=None, _length=0, _touched=-1, _event=state.changed_by, _cached_objects=None
     )
 
 
-def _behind(parts: Any) -> bool:
+def _is_behind(parts: Any) -> bool:
     """Whether any text is told again and has not come as far as it was."""
     if isinstance(parts, Text):
         return parts.prior is not None and parts.length < parts.prior.length
-    return isinstance(parts, dict) and any(_behind(part) for part in parts.values())
+    return isinstance(parts, dict) and any(_is_behind(part) for part in parts.values())

@@ -14,8 +14,8 @@ __all__ = ["Interner"]
 
 _Assistant: TypeAlias = tuple[str | None, str | None]  # its id, its instructions
 
-_ASSISTANTS: Final = 128
-_LONGEST: Final = 65_536  # characters of instructions that are looked up: what is held must be bounded
+_MAX_ASSISTANTS: Final = 128
+_MAX_CHARACTERS: Final = 65_536  # characters of instructions that are looked up: what is held must be bounded
 
 
 class Interner:
@@ -27,7 +27,7 @@ class Interner:
 
     __slots__ = ("_known", "_size")
 
-    def __init__(self, size: int = _ASSISTANTS) -> None:
+    def __init__(self, size: int = _MAX_ASSISTANTS) -> None:
         self._size = size
         self._known: OrderedDict[_Assistant, tuple[str | None, tuple[Tool, ...]]] = OrderedDict()
 
@@ -39,7 +39,7 @@ class Interner:
         instructions = run.instructions
         if not instructions and not run.tools:
             return
-        if instructions is not None and len(instructions) > _LONGEST:
+        if instructions is not None and len(instructions) > _MAX_CHARACTERS:
             return
         key = (run.assistant_id, instructions)
         known = self._known.get(key)

@@ -10,11 +10,11 @@ from typing import Any
 
 from runstream.core.text import Text, append_text
 
-__all__ = ["IndexOutOfBounds", "are_items", "merge", "plain", "seed", "shaped"]
+__all__ = ["IndexOutOfBounds", "is_indexed", "make_node", "merge", "normalize_field", "to_builtins"]
 
 # Strings that grow. Everything else is set once or replaced.
-_CONTENT = frozenset({"value", "arguments", "input", "logs", "refusal"})
-_ONCE = frozenset({"id", "type", "name", "role", "index", "object"})
+_APPENDED = frozenset({"value", "arguments", "input", "logs", "refusal"})
+_SET_ONCE = frozenset({"id", "type", "name", "role", "index", "object"})
 # Lists whose items are told apart by their index; all other lists replace one another.
 _INDEXED = frozenset({"content", "tool_calls", "annotations", "outputs"})
 
@@ -38,7 +38,7 @@ def merge(node: dict[Any, Any] | None, delta: dict[str, Any], limit: int) -> dic
         if value is None:
             continue
         old = current.get(key)
-        new = _merged(key, old, value, limit)
+        new = _merge_value(key, old, value, limit)
         if new is not old:
             changes[key] = new
     if not changes and node is not None:
@@ -46,25 +46,25 @@ def merge(node: dict[Any, Any] | None, delta: dict[str, Any], limit: int) -> dic
     return {**current, **changes}
 
 
-def _merged(key: str, old: Any, value: Any, limit: int) -> Any:
-    if key in _CONTENT and isinstance(value, str):
+def _merge_value(key: str, old: Any, value: Any, limit: int) -> Any:
+    if key in _APPENDED and isinstance(value, str):
         text = old if isinstance(old, Text) else None
         return append_text(text, value) if value or text is None else old
     if isinstance(old, Text):
         return old  # what grows is text, whatever else may come
-    items = are_items(old)
+    items = is_indexed(old)
     if key in _INDEXED and isinstance(value, list):
-        return _merged_items(old if items or old == {} else None, value, limit)
+        return _merge_items(old if items or old == {} else None, value, limit)
     if isinstance(old, dict) and (items or not isinstance(value, dict)):
         return old  # likewise what has parts keeps them
-    if old is not None and key in _ONCE:
+    if old is not None and key in _SET_ONCE:
         return old
     if isinstance(value, dict):
         return merge(old, value, limit) if isinstance(old, dict) else merge(None, value, limit)
     return old if old == value else value
 
 
-def _merged_items(items: dict[int, Any] | None, deltas: list[Any], limit: int) -> dict[int, Any]:
+def _merge_items(items: dict[int, Any] | None, deltas: list[Any], limit: int) -> dict[int, Any]:
     current = items if items is not None else {}
     changes: dict[int, Any] = {}
     for position, delta in enumerate(deltas):
@@ -87,42 +87,42 @@ def _merged_items(items: dict[int, Any] | None, deltas: list[Any], limit: int) -
     return {**current, **changes}
 
 
-def are_items(node: Any) -> bool:
+def is_indexed(node: Any) -> bool:
     """Whether a node is a list's, with its items by their index. (In JSON all keys are strings.)"""
     return isinstance(node, dict) and bool(node) and type(next(iter(node))) is int
 
 
-def shaped(name: str, value: Any) -> Any:
+def normalize_field(name: str, value: Any) -> Any:
     """A message's ``content`` as a list, a step's ``step_details`` as a mapping; ``None`` if it can't grow."""
     if name == "content" and isinstance(value, dict):
         value = [value]  # one part where a list of them belongs (Alibaba)
     return value if isinstance(value, list if name == "content" else dict) else None
 
 
-def seed(value: Any, key: str = "") -> Any:
+def make_node(value: Any, key: str = "") -> Any:
     """What a full object holds, as a node that deltas can go on from."""
     if isinstance(value, dict):
-        return {name: seed(item, name) for name, item in value.items()}
+        return {name: make_node(item, name) for name, item in value.items()}
     if isinstance(value, list) and key in _INDEXED:
         return {
-            index: seed({name: field for name, field in item.items() if name != "index"})
+            index: make_node({name: field for name, field in item.items() if name != "index"})
             if isinstance(item, dict)
             else item
             for index, item in enumerate(value)
         }
-    if isinstance(value, str) and key in _CONTENT:
+    if isinstance(value, str) and key in _APPENDED:
         return append_text(None, value)
     return value
 
 
-def plain(value: Any, key: str = "") -> Any:
+def to_builtins(value: Any, key: str = "") -> Any:
     """A node as JSON builtins: lists in the order of their indices, texts joined."""
     if isinstance(value, Text):
         return str(value)
     if isinstance(value, dict):
-        if key in _INDEXED and (not value or are_items(value)):
-            return [plain(item) for _, item in sorted(value.items())]
-        return {name: plain(item, name) for name, item in value.items()}
+        if key in _INDEXED and (not value or is_indexed(value)):
+            return [to_builtins(item) for _, item in sorted(value.items())]
+        return {name: to_builtins(item, name) for name, item in value.items()}
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [to_builtins(item) for item in value]
     return value

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from runstream.core.merge import IndexOutOfBounds, merge, seed, shaped
+from runstream.core.merge import IndexOutOfBounds, make_node, merge, normalize_field
 from runstream.core.object_list import ObjectState
 from runstream.core.run_snapshots import Outcome
-from runstream.core.state import GrowingText, RunHead, RunState, with_object
+from runstream.core.state import GrowingText, RunHead, RunState, update_head
 from runstream.core.text import Text, append_text
 from runstream.model.deltas import (
     CodeInterpreterToolCallDelta,
@@ -24,7 +24,7 @@ from runstream.model.deltas import (
 from runstream.model.events import MessageDeltaEvent, StepDeltaEvent
 from runstream.model.frozen import ABSENT_LIST
 
-__all__ = ["append", "append_fragment", "apply_delta", "call_name", "plain_text", "seeded"]
+__all__ = ["append", "append_fragment", "apply_delta", "call_name", "parts_of", "plain_text"]
 
 _CHANGED: Final = Outcome.CHANGED
 
@@ -107,9 +107,9 @@ def apply_delta(
 ) -> tuple[RunState, Outcome]:
     """A delta, the long way: a first fragment, annotations, another part, several parts, an unknown kind."""
     is_message = isinstance(event, MessageDeltaEvent)
-    if is_message and (begun := _begun(state, event, at, max_index)) is not None:  # type: ignore[arg-type]
-        return begun, _CHANGED
-    objects = state._all()
+    if is_message and (started := _append_first(state, event, at, max_index)) is not None:  # type: ignore[arg-type]
+        return started, _CHANGED
+    objects = state._all_objects()
     position = objects.find(event.data.id)
     current = objects[position] if position >= 0 else ObjectState(event.data.id, is_message, None, None, True)
     if current.is_message is not is_message:
@@ -119,10 +119,10 @@ def apply_delta(
     name = "content" if is_message else "step_details"
     delta = event.data.delta.to_dict()
     if name in delta:
-        delta[name] = shaped(name, delta[name])
+        delta[name] = normalize_field(name, delta[name])
     parts = current.parts
     if parts is None:
-        parts = seeded(current, name)
+        parts = parts_of(current, name)
     try:
         merged = merge(parts, delta, max_index)
     except IndexOutOfBounds:
@@ -132,8 +132,8 @@ def apply_delta(
     item = ObjectState(current.id, is_message, current.full, merged, current.partial)
     objects = objects.append(item) if position < 0 else objects.set(position, item)
     position = len(objects) - 1 if position < 0 else position
-    head = with_object(state._head, item, at)
-    growing, length = _growing(item, position, event, head)
+    head = update_head(state._head, item, at)
+    growing, length = _find_growing(item, position, event, head)
     if growing is not None and (head.run.requires_action or head.run.status.is_terminal):
         # Nothing goes on while the run waits, or after its end: this was told before, or is late. Nobody can say which.
         objects = objects.set(position, ObjectState(item.id, is_message, item.full, merged, True))
@@ -141,7 +141,7 @@ def apply_delta(
     return RunState(head, objects, growing, length, position, event.event), _CHANGED
 
 
-def _begun(state: RunState, event: MessageDeltaEvent, at: float, max_index: int) -> RunState | None:
+def _append_first(state: RunState, event: MessageDeltaEvent, at: float, max_index: int) -> RunState | None:
     """The state after the first fragment of a message that is known and still empty, as nearly every message begins;
     what :func:`merge` would give. ``None`` if it is anything else.
     """
@@ -153,7 +153,7 @@ def _begun(state: RunState, event: MessageDeltaEvent, at: float, max_index: int)
     part = content[0]
     if type(part) is not TextPartDelta or part.text is None or part.text.annotations or not part.text.value:
         return None
-    objects = state._all()
+    objects = state._all_objects()
     position = objects.find(delta.id)
     run = state._head.run
     if position < 0 or not 0 <= part.index <= max_index or run.requires_action or run.status.is_terminal:
@@ -174,17 +174,19 @@ def _begun(state: RunState, event: MessageDeltaEvent, at: float, max_index: int)
     head = state._head
     if head.first_text is None:
         head = head.with_first_text(at)
-    growing = _begin(item, position, part.index, ("content", part.index, "text", "value"), "", event.event, text, head)
+    growing = _start_growing(
+        item, position, part.index, ("content", part.index, "text", "value"), "", event.event, text, head
+    )
     return RunState(head, objects.set(position, item), growing, text.length, position, event.event)
 
 
-def seeded(item: ObjectState, name: str) -> dict[Any, Any]:
+def parts_of(item: ObjectState, name: str) -> dict[Any, Any]:
     """What the full object says, as parts that deltas can go on from."""
-    known = shaped(name, item.full.to_dict().get(name)) if item.full is not None else None
-    return {name: seed(known, name)} if known else {}
+    known = normalize_field(name, item.full.to_dict().get(name)) if item.full is not None else None
+    return {name: make_node(known, name)} if known else {}
 
 
-def _growing(
+def _find_growing(
     item: ObjectState, position: int, event: MessageDeltaEvent | StepDeltaEvent, head: RunHead
 ) -> tuple[GrowingText | None, int]:
     """The text that a delta appended to last, to be kept apart from now on."""
@@ -217,10 +219,10 @@ def _growing(
         return None, 0
     if text.prior is not None and text.length <= text.prior.length:
         return None, 0  # told again: not beyond what was shown, and not compared with it yet
-    return _begin(item, position, index, path, call_id, event.event, text, head), text.length
+    return _start_growing(item, position, index, path, call_id, event.event, text, head), text.length
 
 
-def _begin(
+def _start_growing(
     item: ObjectState,
     position: int,
     index: int,

@@ -20,7 +20,7 @@ _BITS = 5
 _WIDTH = 1 << _BITS
 _MASK = _WIDTH - 1
 # Up to here a scan is quicker, and much smaller, than an index.
-_SCAN = 8
+_MAX_SCAN = 8
 
 
 class ObjectState(Struct, frozen=True, gc=False, eq=False):
@@ -82,7 +82,7 @@ class Objects:
         return node[position & _MASK]  # type: ignore[no-any-return]
 
     def __iter__(self) -> Iterator[ObjectState]:
-        return _walk(self._root, self._depth)
+        return _iterate(self._root, self._depth)
 
     def find(self, id: str) -> int:
         """The position of the object with this id, or -1."""
@@ -99,7 +99,7 @@ class Objects:
         """A copy with ``item`` at ``position``."""
         root = self._root
         if self._depth:
-            root = _replaced(root, self._depth, position, item)
+            root = _replace(root, self._depth, position, item)
         else:
             copy = [*root]
             copy[position] = item
@@ -112,10 +112,10 @@ class Objects:
         root, depth = self._root, self._depth
         if position == _WIDTH << (_BITS * depth):
             root, depth = (root,), depth + 1
-        root = _appended(root, depth, position, item)
+        root = _append(root, depth, position, item)
         index = self._index
         if index is None:
-            if position >= _SCAN:
+            if position >= _MAX_SCAN:
                 index = {known.id: at for at, known in enumerate(self)}
         elif len(index) != position:
             # A version of the same age was appended to before: fork.
@@ -125,27 +125,27 @@ class Objects:
         return Objects(root, depth, position + 1, index)
 
 
-def _walk(node: tuple[Any, ...], depth: int) -> Iterator[ObjectState]:
+def _iterate(node: tuple[Any, ...], depth: int) -> Iterator[ObjectState]:
     if depth == 0:
         yield from node
     else:
         for child in node:
-            yield from _walk(child, depth - 1)
+            yield from _iterate(child, depth - 1)
 
 
-def _replaced(node: tuple[Any, ...], depth: int, position: int, item: ObjectState) -> tuple[Any, ...]:
+def _replace(node: tuple[Any, ...], depth: int, position: int, item: ObjectState) -> tuple[Any, ...]:
     slot = (position >> (_BITS * depth)) & _MASK
-    child = item if depth == 0 else _replaced(node[slot], depth - 1, position, item)
+    child = item if depth == 0 else _replace(node[slot], depth - 1, position, item)
     return (*node[:slot], child, *node[slot + 1 :])
 
 
-def _appended(node: tuple[Any, ...], depth: int, position: int, item: ObjectState) -> tuple[Any, ...]:
+def _append(node: tuple[Any, ...], depth: int, position: int, item: ObjectState) -> tuple[Any, ...]:
     if depth == 0:
         return (*node, item)
     slot = (position >> (_BITS * depth)) & _MASK
     if slot == len(node):
-        return (*node, _appended((), depth - 1, position, item))
-    return (*node[:slot], _appended(node[slot], depth - 1, position, item))
+        return (*node, _append((), depth - 1, position, item))
+    return (*node[:slot], _append(node[slot], depth - 1, position, item))
 
 
 NO_OBJECTS = Objects((), 0, 0, None)

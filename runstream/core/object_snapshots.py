@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from runstream.core.merge import are_items, seed, shaped
-from runstream.core.object_deltas import seeded
+from runstream.core.merge import is_indexed, make_node, normalize_field
+from runstream.core.object_deltas import parts_of
 from runstream.core.object_list import ObjectState
-from runstream.core.run_snapshots import Outcome, joined
-from runstream.core.state import RunState, with_object
+from runstream.core.run_snapshots import Outcome, merge_snapshot
+from runstream.core.state import RunState, update_head
 from runstream.core.text import Text, TextBuffer
 from runstream.model.events import MessageEvent, StepEvent
 from runstream.model.message import Message
@@ -29,8 +29,8 @@ def apply_object(
     objects = state._objects
     position = objects.find(new.id)
     growing = state._growing
-    if growing is not None and not (growing.position == position and new.is_terminal and _says_all(new)):
-        objects = state._all()  # else the text that grew is replaced anyhow
+    if growing is not None and not (growing.position == position and new.is_terminal and _has_content(new)):
+        objects = state._all_objects()  # else the text that grew is replaced anyhow
     head = state._head
     if position < 0:
         item = ObjectState(new.id, is_message, new)
@@ -39,25 +39,25 @@ def apply_object(
         current = objects[position]
         if current.is_message is not is_message:
             return state, Outcome.KIND_CONFLICT
-        item = _replaced(current, event, restart)
+        item = _replace(current, event, restart)
         if item is current:
             late = current.is_terminal and current.full is not None and new.status != current.full.status
             return state, Outcome.LATE if late else _SAME
         objects = objects.set(position, item)
-    head = with_object(head, item, at)
+    head = update_head(head, item, at)
     return RunState(head, objects, None, 0, position, event.event), _CHANGED
 
 
-def _says_all(new: Message | RunStep) -> bool:
+def _has_content(new: Message | RunStep) -> bool:
     """Whether what deltas built of this object counts no more, once it has ended."""
     return bool(new.content) if isinstance(new, Message) else new.step_details is not None
 
 
-def _replaced(current: ObjectState, event: MessageEvent | StepEvent, restart: bool) -> ObjectState:
+def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: bool) -> ObjectState:
     """``current`` after a full object; the same if it says nothing new."""
     new: Any = event.data
     known: Any = current.full
-    full = joined(known, new, event.origin) if known is not None else new
+    full = merge_snapshot(known, new, event.origin) if known is not None else new
     if full is known and not restart:
         return current
     if current.is_terminal:
@@ -69,66 +69,66 @@ def _replaced(current: ObjectState, event: MessageEvent | StepEvent, restart: bo
     parts, partial = current.parts, current.partial
     if new.is_terminal:
         name = "content" if current.is_message else "step_details"
-        if parts is None or _says_all(new) or event.origin is None or not event.origin.absent(name):
+        if parts is None or _has_content(new) or event.origin is None or not event.origin.absent(name):
             parts, partial = None, False
     elif restart and event.event.endswith(".created"):
         partial = False  # all of it will be told again
         name = "content" if current.is_message else "step_details"
-        built = parts if parts is not None else seeded(current, name)
-        again = _restarted(built)
+        built = parts if parts is not None else parts_of(current, name)
+        again = _reset_texts(built)
         if parts is not None or again is not built:
-            parts = _healed(again, new.to_dict().get(name), name)
+            parts = _extend_parts(again, new.to_dict().get(name), name)
     elif parts is not None and (full.content if current.is_message else full.step_details is not None):
         name = "content" if current.is_message else "step_details"
-        parts = _healed(parts, full.to_dict().get(name), name)
-    elif parts is None and known is not None and _says_all(known):
-        parts = _kept(current, full, "content" if current.is_message else "step_details")
+        parts = _extend_parts(parts, full.to_dict().get(name), name)
+    elif parts is None and known is not None and _has_content(known):
+        parts = _keep_longer(current, full, "content" if current.is_message else "step_details")
     if parts is current.parts and full == known and partial is current.partial:
         return current
     return ObjectState(current.id, current.is_message, full, parts, partial)
 
 
-def _restarted(parts: Any) -> Any:
+def _reset_texts(parts: Any) -> Any:
     """The nodes with their texts empty again, remembering what was shown of them."""
     if isinstance(parts, Text):
         if not parts.length:
             return parts
         prior = parts.prior if parts.prior is not None and parts.prior.length >= parts.length else parts
-        return Text(TextBuffer(), 0, max(parts.shown, parts.length), prior)
+        return Text(TextBuffer(), 0, max(parts.emitted, parts.length), prior)
     if isinstance(parts, dict):
-        again = {key: _restarted(value) for key, value in parts.items()}
+        again = {key: _reset_texts(value) for key, value in parts.items()}
         return again if any(again[key] is not value for key, value in parts.items()) else parts
     return parts
 
 
-def _healed(parts: dict[Any, Any], snapshot: Any, name: str) -> dict[Any, Any]:
+def _extend_parts(parts: dict[Any, Any], snapshot: Any, name: str) -> dict[Any, Any]:
     """What is built after a snapshot of an object that has not ended: its content counts if it goes further."""
-    snapshot = shaped(name, snapshot)
+    snapshot = normalize_field(name, snapshot)
     if not snapshot:
         return parts
-    return _longer(parts, {name: seed(snapshot, name)})  # type: ignore[no-any-return]
+    return _merge_longer(parts, {name: make_node(snapshot, name)})  # type: ignore[no-any-return]
 
 
-def _kept(current: ObjectState, full: Message | RunStep, name: str) -> dict[Any, Any] | None:
+def _keep_longer(current: ObjectState, full: Message | RunStep, name: str) -> dict[Any, Any] | None:
     """Where a snapshot of an object that has not ended is older than the one before it (a poll that another replica
     answered): what was known, and what it adds. ``None`` where it goes at least as far everywhere.
     """
-    built = seeded(current, name)
+    built = parts_of(current, name)
     if not built:
         return None
-    snapshot = shaped(name, full.to_dict().get(name))
-    new = {name: seed(snapshot, name)} if snapshot else {}
-    return _longer(built, new) if _longer(new, built) is not new else None
+    snapshot = normalize_field(name, full.to_dict().get(name))
+    new = {name: make_node(snapshot, name)} if snapshot else {}
+    return _merge_longer(built, new) if _merge_longer(new, built) is not new else None
 
 
-def _longer(built: Any, snapshot: Any) -> Any:
+def _merge_longer(built: Any, snapshot: Any) -> Any:
     """``built``, with every text of the snapshot that continues it, and every node that it lacks."""
     if isinstance(built, Text):
         if isinstance(snapshot, Text) and snapshot.length > built.length and str(snapshot).startswith(str(built)):
-            return Text(snapshot.buffer, snapshot.length, max(built.shown, snapshot.length), built.prior)
+            return Text(snapshot.buffer, snapshot.length, max(built.emitted, snapshot.length), built.prior)
         return built
     if isinstance(built, dict) and isinstance(snapshot, dict):
-        if built and snapshot and are_items(built) is not are_items(snapshot):
+        if built and snapshot and is_indexed(built) is not is_indexed(snapshot):
             return built  # one is a list's, the other is not
         out = dict(built)
         changed = False
@@ -137,7 +137,7 @@ def _longer(built: Any, snapshot: Any) -> Any:
                 out[key] = value
                 changed = True
             else:
-                better = _longer(out[key], value)
+                better = _merge_longer(out[key], value)
                 changed = changed or better is not out[key]
                 out[key] = better
         return out if changed else built

@@ -70,16 +70,16 @@ def apply_run(
 ) -> tuple[RunState, Outcome]:
     """A snapshot of the run."""
     if state is None:
-        head, worth = reduce_run(None, event, at, replaying, scope)
-        return RunState(head, _touched=-1, _event=event.event), worth
+        head, outcome = reduce_run(None, event, at, replaying, scope)
+        return RunState(head, _touched=-1, _event=event.event), outcome
     before = state._head
-    head, worth = reduce_run(before, event, at, replaying, scope)
+    head, outcome = reduce_run(before, event, at, replaying, scope)
     if head is before:
-        return state, worth
+        return state, outcome
     growing = state._growing
     if growing is not None and (head.run.requires_action or head.run.status.is_terminal):
         # What it has said is whole. A fragment that comes nevertheless is looked at, and not taken by the short way.
-        return RunState(head, state._all(), None, 0, -1, event.event), worth
+        return RunState(head, state._all_objects(), None, 0, -1, event.event), outcome
     if growing is not None and growing.thread_id != head.run.thread_id:
         growing = structs.replace(growing, thread_id=head.run.thread_id)
-    return RunState(head, state._objects, growing, state._length, -1, event.event), worth
+    return RunState(head, state._objects, growing, state._length, -1, event.event), outcome

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from runstream.model.run import Run
 
-__all__ = ["Filters", "Match"]
+__all__ = ["Filters", "RunMatcher"]
 
 
 class Filters(TypedDict, total=False):
@@ -28,7 +28,7 @@ class Filters(TypedDict, total=False):
     metadata: Mapping[str, str] | None
 
 
-class Match:
+class RunMatcher:
     """Filters, asked of states and signals.
 
     Args:
@@ -55,9 +55,9 @@ class Match:
         self._thread_id = filters.get("thread_id")
         self._assistant_id = filters.get("assistant_id")
         self._metadata = tuple((filters.get("metadata") or {}).items())
-        self.by_run = bool(self._metadata) or self._thread_id is not None or self._assistant_id is not None
+        self.needs_run = bool(self._metadata) or self._thread_id is not None or self._assistant_id is not None
 
-    def fits(self, run: Run) -> bool:
+    def matches_run(self, run: Run) -> bool:
         """Whether a run's own fields are as asked for."""
         if self._thread_id is not None and run.thread_id != self._thread_id:
             return False
@@ -72,9 +72,9 @@ class Match:
             return False
         if self.scope is not None and item.scope != self.scope:
             return False
-        if not self.by_run:
+        if not self.needs_run:
             return True
         run = getattr(item, "run", None)
         if run is None:
             run = self._run(run_id, item.scope)
-        return run is not None and self.fits(run)
+        return run is not None and self.matches_run(run)

@@ -11,14 +11,14 @@ from msgspec import structs
 from msgspec.structs import astuple
 
 from runstream.core.state import NO_CALLS, RunHead, RunState
-from runstream.core.status import Transition, judge
+from runstream.core.status import Transition, classify_transition
 from runstream.model.base import WireStruct
 from runstream.model.events import Origin, RunEvent
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP
 from runstream.model.run import Run, RunStatus
 from runstream.model.signals import action_key
 
-__all__ = ["Outcome", "asks_again", "joined", "reduce_run"]
+__all__ = ["Outcome", "merge_snapshot", "reduce_run", "repeats_request"]
 
 W = TypeVar("W", bound=WireStruct)
 
@@ -32,7 +32,7 @@ class Outcome(enum.Enum):
     STALE = "stale"
     LATE = "late"
     REFUSED = "refused"
-    KIND_CONFLICT = "confused"
+    KIND_CONFLICT = "kind_conflict"
 
 
 # To look a member up in its class costs more than most of what is done with it here.
@@ -42,12 +42,12 @@ _QUEUED: Final = RunStatus.QUEUED
 _IN_PROGRESS: Final = RunStatus.IN_PROGRESS
 _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
 # One tuple for all runs that begin alike.
-_FIRST: Final = {status: (status,) for status in RunStatus}
+_FIRST_STATUSES: Final = {status: (status,) for status in RunStatus}
 _STALE: Final = Transition.STALE
 _LEGAL: Final = Transition.LEGAL
 
 
-def joined(current: W, new: W, origin: Origin | None) -> W:
+def merge_snapshot(current: W, new: W, origin: Origin | None) -> W:
     """``new``, completed by what only ``current`` says.
 
     Ended objects absorb: nothing that is known changes any more, and only a snapshot with the same status may fill
@@ -86,28 +86,28 @@ def reduce_run(
         first: tuple[tuple[str, ...], ...] = ()
         done = NO_CALLS
         if new.status is _REQUIRES_ACTION and new.required_action is not None:
-            first, done = (action_key(new.required_action),), _whole(done, new)
-        return RunHead(new, scope, first, _FIRST.get(new.status) or (new.status,), done, at, at), _CHANGED
+            first, done = (action_key(new.required_action),), _add_whole_calls(done, new)
+        return RunHead(new, scope, first, _FIRST_STATUSES.get(new.status) or (new.status,), done, at, at), _CHANGED
     current = head.run
     before = current.status
     if before.is_terminal:
-        filled = joined(current, new, event.origin)
+        filled = merge_snapshot(current, new, event.origin)
         if filled is current:
             return head, _SAME if new.status == before else Outcome.LATE
         return structs.replace(head, run=filled), _CHANGED
-    new = joined(current, new, event.origin)
+    new = merge_snapshot(current, new, event.origin)
     if new is current or new == current:
         return head, _SAME
     now = new.status
-    asked, statuses, done = head.asked, head.statuses, head.calls_done
-    left = False
+    action_keys, statuses, done = head.action_keys, head.statuses, head.calls_done
+    old_request = False
     if now is _REQUIRES_ACTION and new.required_action is not None:
         key = action_key(new.required_action)
-        left = key in asked and not (_asks(current) and key == asked[-1])
-        if not left and key not in asked:
-            asked, statuses = (*asked, key), ()
-        done = _whole(done, new)
-    transition = judge(current, new, left=left, replaying=replaying)
+        old_request = key in action_keys and not (_is_request(current) and key == action_keys[-1])
+        if not old_request and key not in action_keys:
+            action_keys, statuses = (*action_keys, key), ()
+        done = _add_whole_calls(done, new)
+    transition = classify_transition(current, new, old_request=old_request, replaying=replaying)
     if transition is _STALE:
         return head, Outcome.STALE
     if new.instructions == current.instructions:
@@ -117,13 +117,13 @@ def reduce_run(
             structs.force_setattr(new, "tools", current.tools)
     if now not in statuses:
         statuses = (*statuses, now)
-    since, queued, running, waiting = head.since, head.queued, head.running, head.waiting
-    worth = _CHANGED
+    status_since, queued, running, waiting = head.status_since, head.queued, head.running, head.waiting
+    outcome = _CHANGED
     if now != before:
         if transition is _LEGAL:
-            worth = Outcome.SURPRISING
-        spent = at - since
-        since = at
+            outcome = Outcome.SURPRISING
+        spent = at - status_since
+        status_since = at
         if before is _QUEUED:
             queued = spent if queued is None else queued
         elif before is _IN_PROGRESS:
@@ -131,22 +131,32 @@ def reduce_run(
         elif before is _REQUIRES_ACTION:
             waiting = (waiting or 0.0) + spent
     head = RunHead(
-        new, head.scope, asked, statuses, done, head.first_seen, since, queued, running, waiting, head.first_text
+        new,
+        head.scope,
+        action_keys,
+        statuses,
+        done,
+        head.first_seen,
+        status_since,
+        queued,
+        running,
+        waiting,
+        head.first_text,
     )
-    return head, worth
+    return head, outcome
 
 
-def asks_again(state: RunState, run: Run) -> bool:
+def repeats_request(state: RunState, run: Run) -> bool:
     """Whether a snapshot asks for the calls that the state's run asked for last."""
-    asked = state._head.asked
-    return bool(asked) and _asks(run) and action_key(run.required_action) == asked[-1]  # type: ignore[arg-type]
+    action_keys = state._head.action_keys
+    return bool(action_keys) and _is_request(run) and action_key(run.required_action) == action_keys[-1]  # type: ignore[arg-type]
 
 
-def _asks(run: Run) -> bool:
+def _is_request(run: Run) -> bool:
     return run.status is _REQUIRES_ACTION and run.required_action is not None
 
 
-def _whole(done: frozenset[str], run: Run) -> frozenset[str]:
+def _add_whole_calls(done: frozenset[str], run: Run) -> frozenset[str]:
     """The calls whose arguments are whole: those that the run asks for are."""
     new = {call.id for call in run.pending_tool_calls if call.id} - done
     return done | new if new else done

@@ -33,7 +33,7 @@ RUN_LEVEL: Final[frozenset[type]] = frozenset(kind for name, kind in SIGNAL_TYPE
 
 _UNIONS: Final[tuple[Any, ...]] = (UnionType, Union)
 _TOO_WIDE: Final[tuple[Any, ...]] = (object, Struct)
-_ALL: Final[tuple[type, ...]] = tuple(SIGNAL_TYPES.values())
+_CLASSES: Final[tuple[type, ...]] = tuple(SIGNAL_TYPES.values())
 
 
 def signal_classes(selector: Selector) -> frozenset[type]:
@@ -56,7 +56,7 @@ def signal_classes(selector: Selector) -> frozenset[type]:
     if isinstance(selector, tuple | list | set | frozenset):
         found = frozenset(kind for one in selector for kind in signal_classes(one))
     elif isinstance(selector, type) and selector not in _TOO_WIDE:
-        found = frozenset(kind for kind in _ALL if issubclass(kind, selector))
+        found = frozenset(kind for kind in _CLASSES if issubclass(kind, selector))
     else:
         found = frozenset()
     if not found:

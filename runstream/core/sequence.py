@@ -14,16 +14,16 @@ from typing import Final
 
 from runstream.core.dedupe import Sighting
 
-__all__ = ["SequenceStatus", "SequenceTracker", "numbered"]
+__all__ = ["SequenceStatus", "SequenceTracker", "split_number"]
 
-TRUSTED: Final = 3
+RESUME_STREAK: Final = 3
 """Ids that must have followed one another for the next one, after a reconnect, to prove that nothing was missed."""
 
-SEQUENCE: Final = 8
+GAP_STREAK: Final = 8
 """Ids that must have followed one another for a skip to be a gap. More, because ids that leave much out (those of one
 run among many) follow one another for a while by chance."""
 
-_DIGITS: Final = 18  # more are no count
+_MAX_DIGITS: Final = 18  # more are no count
 
 
 class SequenceStatus(enum.Enum):
@@ -41,17 +41,17 @@ class SequenceTracker:
         in_doubt: Whether the source has reconnected, and no id since has come.
     """
 
-    __slots__ = ("_last", "_prefix", "_streak", "in_doubt")
+    __slots__ = ("_last", "_prefix", "_streak", "after_reconnect")
 
     def __init__(self) -> None:
-        self.in_doubt = False
+        self.after_reconnect = False
         self._prefix = ""
         self._last: int | None = None
         self._streak = 0
 
     def reconnected(self) -> None:
         """Note that the connection was lost, and there is another."""
-        self.in_doubt = True
+        self.after_reconnect = True
 
     def restored(self, id: str) -> None:
         """Note the last id that an earlier process had of this source, and that there is another connection.
@@ -59,9 +59,9 @@ class SequenceTracker:
         That one's ids are not known any more. If this one counts far enough, the next one is still a proof: whoever
         numbers each connection anew begins below.
         """
-        self._prefix, self._last = numbered(id)
-        self._streak = TRUSTED if self._last is not None and self._last >= TRUSTED else 0
-        self.in_doubt = True
+        self._prefix, self._last = split_number(id)
+        self._streak = RESUME_STREAK if self._last is not None and self._last >= RESUME_STREAK else 0
+        self.after_reconnect = True
 
     def see(self, id: str | int, sighting: Sighting) -> SequenceStatus:
         """Note an id, and say what it proves.
@@ -70,8 +70,8 @@ class SequenceTracker:
             id: The id of an event.
             sighting: What deduplication made of it.
         """
-        doubt, self.in_doubt = self.in_doubt, False
-        prefix, number = numbered(id)
+        after_reconnect, self.after_reconnect = self.after_reconnect, False
+        prefix, number = split_number(id)
         last, streak = self._last, self._streak
         comparable = number is not None and last is not None and prefix == self._prefix
         self._prefix, self._last = prefix, number
@@ -82,7 +82,7 @@ class SequenceTracker:
                 assert number is not None
                 assert last is not None
                 self._last = max(number, last)
-            return SequenceStatus.RESUMED if doubt else SequenceStatus.NOTHING
+            return SequenceStatus.RESUMED if after_reconnect else SequenceStatus.NOTHING
         if not comparable or sighting is Sighting.CONFLICT:
             self._streak = 0  # another numbering
             return SequenceStatus.NOTHING
@@ -90,18 +90,18 @@ class SequenceTracker:
         assert last is not None
         if number == last + 1:
             self._streak = streak + 1
-            return SequenceStatus.RESUMED if doubt and streak >= TRUSTED else SequenceStatus.NOTHING
+            return SequenceStatus.RESUMED if after_reconnect and streak >= RESUME_STREAK else SequenceStatus.NOTHING
         self._streak = 0
-        return SequenceStatus.GAP if number > last and streak >= SEQUENCE else SequenceStatus.NOTHING
+        return SequenceStatus.GAP if number > last and streak >= GAP_STREAK else SequenceStatus.NOTHING
 
 
-def numbered(id: str | int) -> tuple[str, int | None]:
+def split_number(id: str | int) -> tuple[str, int | None]:
     """An id as what stands before its count, and its count; ``None`` if it counts nothing."""
     if isinstance(id, int):
         return "", id
     digits = len(id)
-    while digits and "0" <= id[digits - 1] <= "9" and len(id) - digits < _DIGITS + 1:
+    while digits and "0" <= id[digits - 1] <= "9" and len(id) - digits < _MAX_DIGITS + 1:
         digits -= 1
-    if not 0 < len(id) - digits <= _DIGITS:
+    if not 0 < len(id) - digits <= _MAX_DIGITS:
         return id, None
     return id[:digits], int(id[digits:])

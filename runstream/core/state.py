@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from runstream.core.merge import plain
+from runstream.core.merge import to_builtins
 from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
 from runstream.core.text import Text, TextBuffer
 from runstream.model.common import Usage
@@ -90,11 +90,11 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
 
     run: Run
     scope: str
-    asked: tuple[tuple[str, ...], ...] = ()
+    action_keys: tuple[tuple[str, ...], ...] = ()
     statuses: tuple[RunStatus, ...] = ()
     calls_done: frozenset[str] = NO_CALLS
     first_seen: float = 0.0
-    since: float = 0.0
+    status_since: float = 0.0
     queued: float | None = None
     running: float | None = None
     waiting: float | None = None
@@ -105,11 +105,11 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
         return RunHead(
             self.run,
             self.scope,
-            self.asked,
+            self.action_keys,
             self.statuses,
             self.calls_done,
             self.first_seen,
-            self.since,
+            self.status_since,
             self.queued,
             self.running,
             self.waiting,
@@ -127,7 +127,7 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     # What changed last: -2 the live text, -1 the run, else the position of an object; and the event that did it.
     _touched: int = -2
     _event: str = ""
-    _settled: Objects | None = None
+    _cached_objects: Objects | None = None
 
     @property
     def changed_by(self) -> str:
@@ -172,7 +172,7 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     @property
     def round(self) -> int:
         """How many different sets of calls the run has asked for."""
-        return len(self._head.asked)
+        return len(self._head.action_keys)
 
     @property
     def usage(self) -> Usage | None:
@@ -182,17 +182,17 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     @property
     def messages(self) -> tuple[Message, ...]:
         """The messages in order of creation, each as far as it is known."""
-        return tuple(view(item) for item in self._all() if item.is_message)
+        return tuple(get_view(item) for item in self._all_objects() if item.is_message)
 
     @property
     def steps(self) -> tuple[RunStep, ...]:
         """The steps in order of creation, each as far as it is known."""
-        return tuple(view(item) for item in self._all() if not item.is_message)
+        return tuple(get_view(item) for item in self._all_objects() if not item.is_message)
 
     @property
     def text(self) -> str:
         """The text of all messages so far, one after the other."""
-        return "".join([item.text() for item in self._all() if item.is_message])
+        return "".join([item.text() for item in self._all_objects() if item.is_message])
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -219,7 +219,7 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     def timings(self) -> Timings:
         """How long the run was queued, running and waiting, and how long its first text took (seconds)."""
         head = self._head
-        total = head.since - head.first_seen if self.is_terminal else None
+        total = head.status_since - head.first_seen if self.is_terminal else None
         return Timings(
             queued=head.queued, running=head.running, waiting=head.waiting, first_text=head.first_text, total=total
         )
@@ -227,12 +227,12 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     def message(self, id: str) -> Message | None:
         """The message with this id."""
         found = self._find(id)
-        return view(found) if found is not None and found.is_message else None
+        return get_view(found) if found is not None and found.is_message else None
 
     def step(self, id: str) -> RunStep | None:
         """The step with this id."""
         found = self._find(id)
-        return view(found) if found is not None and not found.is_message else None
+        return get_view(found) if found is not None and not found.is_message else None
 
     def to_dict(self) -> dict[str, Any]:
         """``{"run": ..., "steps": [...], "messages": [...]}``, each as on the wire."""
@@ -243,18 +243,18 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         }
 
     def _find(self, id: str) -> ObjectState | None:
-        objects = self._all()
+        objects = self._all_objects()
         position = objects.find(id)
         return None if position < 0 else objects[position]
 
-    def _all(self) -> Objects:
+    def _all_objects(self) -> Objects:
         """The objects with the live text put back where it belongs; kept once it was asked for."""
         growing = self._growing
         if growing is None:
             return self._objects
-        if self._settled is None:
-            structs.force_setattr(self, "_settled", settled(self))
-        return self._settled  # type: ignore[return-value]
+        if self._cached_objects is None:
+            structs.force_setattr(self, "_cached_objects", build_objects(self))
+        return self._cached_objects  # type: ignore[return-value]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RunState):
@@ -262,7 +262,7 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         return self is other or (
             self.scope == other.scope
             and self.run == other.run
-            and self._head.asked == other._head.asked
+            and self._head.action_keys == other._head.action_keys
             and self.steps == other.steps
             and self.messages == other.messages
         )
@@ -274,17 +274,17 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         return f"RunState({self.run_id!r}, status={self.status.value!r}, objects={len(self._objects)})"
 
 
-def settled(state: RunState) -> Objects:
+def build_objects(state: RunState) -> Objects:
     """The objects of a state, its live text put back."""
     growing, objects = state._growing, state._objects
     if growing is None:
         return objects
     current = objects[growing.position]
-    item = with_text(current, growing, state._length)
+    item = insert_text(current, growing, state._length)
     return objects if item is current else objects.set(growing.position, item)
 
 
-def with_object(head: RunHead, item: ObjectState, at: float) -> RunHead:
+def update_head(head: RunHead, item: ObjectState, at: float) -> RunHead:
     """The core after ``item`` changed: the time of the first text, the calls whose arguments are whole."""
     if item.is_message:
         if head.first_text is None and item.text():
@@ -296,40 +296,40 @@ def with_object(head: RunHead, item: ObjectState, at: float) -> RunHead:
     return head
 
 
-def with_text(item: ObjectState, growing: GrowingText, length: int) -> ObjectState:
+def insert_text(item: ObjectState, growing: GrowingText, length: int) -> ObjectState:
     """``item`` with its live text at ``length``."""
-    current = _at(item.parts, growing.path)
+    current = _get_node(item.parts, growing.path)
     if current.length == length and current.buffer is growing.buffer:
         return item
     text = Text(growing.buffer, length, length, growing.prior)
-    return ObjectState(item.id, item.is_message, item.full, _put(item.parts, growing.path, text), item.partial)
+    return ObjectState(item.id, item.is_message, item.full, _set_node(item.parts, growing.path, text), item.partial)
 
 
-def _at(node: Any, path: tuple[Any, ...]) -> Any:
+def _get_node(node: Any, path: tuple[Any, ...]) -> Any:
     for key in path:
         node = node[key]
     return node
 
 
-def _put(node: Any, path: tuple[Any, ...], value: Any) -> dict[Any, Any]:
+def _set_node(node: Any, path: tuple[Any, ...], value: Any) -> dict[Any, Any]:
     out = dict(node)
-    out[path[0]] = value if len(path) == 1 else _put(node[path[0]], path[1:], value)
+    out[path[0]] = value if len(path) == 1 else _set_node(node[path[0]], path[1:], value)
     return out
 
 
-def view(item: ObjectState) -> Any:
+def get_view(item: ObjectState) -> Any:
     """The message or step as its readers see it: the full object, with what deltas built since."""
     if item.parts is None:
         return item.full
     if item.view is None:
-        structs.force_setattr(item, "view", _built(item))
+        structs.force_setattr(item, "view", _build_view(item))
     return item.view
 
 
-def _built(item: ObjectState) -> Message | RunStep:
+def _build_view(item: ObjectState) -> Message | RunStep:
     kind: type[Message] | type[RunStep] = Message if item.is_message else RunStep
     data: dict[str, Any] = {"id": item.id} if item.full is None else item.full.to_dict()
-    for name, value in plain(item.parts).items():
+    for name, value in to_builtins(item.parts).items():
         current = data.get(name)
         if isinstance(current, dict) and isinstance(value, dict):
             data[name] = {**current, **value}

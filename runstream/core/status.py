@@ -17,7 +17,7 @@ import enum
 
 from runstream.model.run import Run, RunStatus
 
-__all__ = ["TRANSITIONS", "Transition", "judge"]
+__all__ = ["TRANSITIONS", "Transition", "classify_transition"]
 
 
 class Transition(enum.Enum):
@@ -58,7 +58,7 @@ TRANSITIONS: dict[tuple[RunStatus, RunStatus], Transition] = {
 }
 
 
-def judge(current: Run, new: Run, *, left: bool = False, replaying: bool = False) -> Transition:
+def classify_transition(current: Run, new: Run, *, old_request: bool = False, replaying: bool = False) -> Transition:
     """What ``new`` is worth where ``current`` is known.
 
     Args:
@@ -69,7 +69,7 @@ def judge(current: Run, new: Run, *, left: bool = False, replaying: bool = False
     """
     if current.status.is_terminal:
         return _A
-    if left:
+    if old_request:
         return _S
     newer = False
     if current.started_at is not None and not new.status.is_terminal:

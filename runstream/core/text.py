@@ -10,7 +10,7 @@ from io import StringIO
 
 from msgspec import Struct
 
-__all__ = ["Text", "TextBuffer", "append_text", "since"]
+__all__ = ["Text", "TextBuffer", "append_text", "text_from"]
 
 
 class TextBuffer:
@@ -30,7 +30,7 @@ class TextBuffer:
         self.length = len(head)
         self.last = head
 
-    def is_now(self, text: str) -> bool:
+    def equals(self, text: str) -> bool:
         """Whether the whole text is this one; what was not read yet stays so."""
         return self.length == len(text) and self._head + self.tail.getvalue() == text
 
@@ -54,7 +54,7 @@ class Text(Struct, frozen=True, gc=False, eq=False):
 
     buffer: TextBuffer
     length: int
-    shown: int = 0
+    emitted: int = 0
     prior: Text | None = None
 
     def __str__(self) -> str:
@@ -81,10 +81,10 @@ def append_text(text: Text | None, fragment: str) -> Text:
     prior = text.prior
     if prior is not None and text.length > prior.length:
         prior = None  # passed, and compared
-    return Text(buffer, length, max(text.shown, length), prior)
+    return Text(buffer, length, max(text.emitted, length), prior)
 
 
-def since(text: Text, offset: int) -> str:
+def text_from(text: Text, offset: int) -> str:
     """What stands in ``text`` from ``offset`` on (characters); O(1) if that is the last fragment."""
     buffer = text.buffer
     if buffer.length == text.length and len(buffer.last) == text.length - offset:

@@ -10,7 +10,7 @@ from runstream.core.object_snapshots import apply_object
 from runstream.core.reduce import apply_run
 from runstream.core.registry import RunRegistry, Scope
 from runstream.core.run_record import RunRecord
-from runstream.core.run_snapshots import Outcome, asks_again
+from runstream.core.run_snapshots import Outcome, repeats_request
 from runstream.core.state import RunState
 from runstream.engine.append import append_text, commit_append
 from runstream.engine.gap_tracker import report_gap
@@ -124,7 +124,7 @@ class EventRouter:
                 record.saved = None  # the flag must reach the store, though the state is the same
             after, outcome = apply_run(before, event, at, record.replaying)
             changed = self._commit(record, before, after, outcome, event, at)
-            if record.replaying and (changed or asks_again(record.state, event.data)):
+            if record.replaying and (changed or repeats_request(record.state, event.data)):
                 record.replaying = False  # the replay has reached the present round
             return
         if scope.is_tombstoned(id):

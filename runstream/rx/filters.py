@@ -10,7 +10,7 @@ import reactivex as rx
 from reactivex import Observable
 from reactivex import operators as ops
 
-from runstream.core.run_filter import Filters, Match
+from runstream.core.run_filter import Filters, RunMatcher
 from runstream.core.selection import Selector, signal_classes
 from runstream.core.state import RunState
 from runstream.model.run import Run
@@ -70,12 +70,12 @@ def where(*, known: Mapping[Any, RunState] | None = None, **filters: Unpack[Filt
     Raises:
         TypeError: A filter is unknown.
     """
-    Match(filters, _no_run)  # an error is raised here, not at the subscription
+    RunMatcher(filters, _no_run)  # an error is raised here, not at the subscription
 
     def lift(source: Observable[T]) -> Observable[T]:
         def subscribed(_: object) -> Observable[T]:
-            match = Match(filters, _no_run) if known is None else Match(filters, _run_lookup(known))
-            wanted = _CachedMatch(match) if known is None and match.by_run else match
+            match = RunMatcher(filters, _no_run) if known is None else RunMatcher(filters, _run_lookup(known))
+            wanted = _CachedMatch(match) if known is None and match.needs_run else match
             return source.pipe(ops.filter(wanted))
 
         return rx.defer(subscribed)
@@ -98,7 +98,7 @@ def _run_lookup(known: Mapping[Any, RunState]) -> Callable[[str, str], Run | Non
 class _CachedMatch:
     """A match that stores its last result per run, for signals that do not contain the run."""
 
-    def __init__(self, match: Match) -> None:
+    def __init__(self, match: RunMatcher) -> None:
         self._match = match
         self._results: OrderedDict[tuple[str, str], bool] = OrderedDict()
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from runstream.core.object_list import NO_OBJECTS, ObjectState
-from runstream.core.state import RunHead, RunState, settled
+from runstream.core.state import RunHead, RunState, build_objects
 from runstream.core.text import Text, TextBuffer
 from runstream.errors import StoreError
 from runstream.model.base import WireStruct, decoder
@@ -64,7 +64,7 @@ _decode_version: Final = msgspec.json.Decoder(_Version).decode
 
 def encode_state(state: RunState) -> bytes:
     """A state as bytes (JSON), for a store of your own; see :func:`decode_state`."""
-    return _encoded(state, [_object(item) for item in settled(state)])
+    return _encode_parts(state, [_stored_object(item) for item in build_objects(state)])
 
 
 class StateEncoder:
@@ -82,33 +82,33 @@ class StateEncoder:
     def __call__(self, state: RunState) -> bytes:
         known = self._known
         objects: list[Any] = []
-        for item in settled(state):
+        for item in build_objects(state):
             found = known.get(id(item))
             if found is not None:
                 objects.append(found[1])
             elif item.is_terminal:
-                written = msgspec.Raw(_encode(_object(item)))
+                written = msgspec.Raw(_encode(_stored_object(item)))
                 if len(known) >= self._size:
                     del known[next(iter(known))]
                 known[id(item)] = (item, written)
                 objects.append(written)
             else:
-                objects.append(_object(item))
-        return _encoded(state, objects)
+                objects.append(_stored_object(item))
+        return _encode_parts(state, objects)
 
 
-def _encoded(state: RunState, objects: list[Any]) -> bytes:
+def _encode_parts(state: RunState, objects: list[Any]) -> bytes:
     head = state._head
     return _encode(
         _State(
             _VERSION,
             head.scope,
             msgspec.Raw(_encode(head.run.to_dict())),
-            head.asked,
+            head.action_keys,
             tuple([status.value for status in head.statuses]),
             tuple(sorted(head.calls_done)),
             head.first_seen,
-            head.since,
+            head.status_since,
             state.changed_by,
             objects,
             head.queued,
@@ -136,11 +136,11 @@ def decode_state(data: bytes) -> RunState:
         objects = NO_OBJECTS
         for item in found.objects:
             kind: type[Message] | type[RunStep] = Message if item.is_message else RunStep
-            full = None if bytes(item.full) == b"null" else _wire(kind, bytes(item.full))
-            parts = None if item.parts is None else _node(item.parts)
+            full = None if bytes(item.full) == b"null" else _read_wire(kind, bytes(item.full))
+            parts = None if item.parts is None else _read_node(item.parts)
             objects = objects.append(ObjectState(item.id, item.is_message, full, parts, item.partial))
         head = RunHead(
-            _wire(Run, bytes(found.run)),
+            _read_wire(Run, bytes(found.run)),
             found.scope,
             found.asked,
             tuple([RunStatus(status) for status in found.statuses]),
@@ -158,12 +158,14 @@ def decode_state(data: bytes) -> RunState:
     return RunState(head, objects, _touched=-1, _event=found.event)
 
 
-def _object(item: ObjectState) -> _Object:
+def _stored_object(item: ObjectState) -> _Object:
     full = msgspec.Raw(b"null" if item.full is None else _encode(item.full.to_dict()))
-    return _Object(item.id, item.is_message, item.partial, full, None if item.parts is None else _plain(item.parts))
+    return _Object(
+        item.id, item.is_message, item.partial, full, None if item.parts is None else _write_node(item.parts)
+    )
 
 
-def _wire(kind: type[W], data: bytes) -> W:
+def _read_wire(kind: type[W], data: bytes) -> W:
     try:
         return decoder(kind).decode(data)  # type: ignore[no-any-return]
     except (msgspec.DecodeError, UnicodeError):
@@ -177,29 +179,29 @@ def _wire(kind: type[W], data: bytes) -> W:
 # ["t", text, shown, prior] ["i", [[index, node], ...]] ["d", {name: node}] ["v", any JSON value]
 
 
-def _plain(node: Any) -> list[Any]:
+def _write_node(node: Any) -> list[Any]:
     if isinstance(node, Text):
-        return ["t", str(node), node.shown, None if node.prior is None else str(node.prior)]
+        return ["t", str(node), node.emitted, None if node.prior is None else str(node.prior)]
     if isinstance(node, dict):
         if node and type(next(iter(node))) is int:
-            return ["i", [[index, _plain(item)] for index, item in node.items()]]
-        return ["d", {name: _plain(item) for name, item in node.items()}]
+            return ["i", [[index, _write_node(item)] for index, item in node.items()]]
+        return ["d", {name: _write_node(item) for name, item in node.items()}]
     return ["v", node]
 
 
-def _node(value: list[Any]) -> Any:
+def _read_node(value: list[Any]) -> Any:
     kind = value[0]
     if kind == "t":
-        _, text, shown, prior = value
-        return Text(TextBuffer(text), len(text), shown, None if prior is None else _shown(prior))
+        _, text, emitted, prior = value
+        return Text(TextBuffer(text), len(text), emitted, None if prior is None else _emitted_text(prior))
     if kind == "i":
-        return {index: _node(item) for index, item in value[1]}
+        return {index: _read_node(item) for index, item in value[1]}
     if kind == "d":
-        return {name: _node(item) for name, item in value[1].items()}
+        return {name: _read_node(item) for name, item in value[1].items()}
     if kind == "v":
         return value[1]
     raise ValueError("an unknown kind of node")
 
 
-def _shown(text: str) -> Text:
+def _emitted_text(text: str) -> Text:
     return Text(TextBuffer(text), len(text), len(text))

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from reactivex.disposable import Disposable
 
-from runstream.core.run_filter import Match
+from runstream.core.run_filter import RunMatcher
 from runstream.core.selection import Selector, signal_classes
 from runstream.stream.buffers import Policy
 
@@ -67,7 +67,7 @@ def handles(*kinds: Selector, policy: Policy | None = None) -> Callable[[F], F]:
     return marked
 
 
-def on_object(on: Callable[..., Disposable], obj: object, match: Match, policy: Policy | None) -> Disposable:
+def on_object(on: Callable[..., Disposable], obj: object, match: RunMatcher, policy: Policy | None) -> Disposable:
     """Subscribe the methods of an object that are marked, those of base classes first, as they are written.
 
     Args:

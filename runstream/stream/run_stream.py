@@ -13,7 +13,7 @@ from msgspec import structs
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from runstream.core.run_filter import Filters, Match
+from runstream.core.run_filter import Filters, RunMatcher
 from runstream.core.selection import Selector, signal_classes
 from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
@@ -262,7 +262,7 @@ class RunStream:
                 marked method.
             ValueError: An unknown type string or policy.
         """
-        match = Match(filters, self._run_of)
+        match = RunMatcher(filters, self._run_of)
         if fn is not None:
             return self._doors.on(signal_classes(kind), fn, match, policy)
         return on_object(self._doors.on, kind, match, policy)

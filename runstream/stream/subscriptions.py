@@ -10,7 +10,7 @@ from typing import Any, Final
 from reactivex import abc
 from reactivex.disposable import Disposable
 
-from runstream.core.run_filter import Match
+from runstream.core.run_filter import RunMatcher
 from runstream.core.selection import PROGRESS
 from runstream.core.state import RunState
 from runstream.errors import SlowConsumer
@@ -81,7 +81,7 @@ class Subscriptions:
         return self._conflated + sum(buffer.conflated for buffer in self._buffers)
 
     def on(
-        self, kinds: frozenset[type], fn: Callable[[Any], object], match: Match, policy: Policy | None
+        self, kinds: frozenset[type], fn: Callable[[Any], object], match: RunMatcher, policy: Policy | None
     ) -> Disposable:
         """Subscribe a function or coroutine function to signals."""
         if not callable(fn):
@@ -93,7 +93,7 @@ class Subscriptions:
         worker = self._worker(handler, policy or "wait", awaiting=not is_async)
         take: Callable[[Any], None] = worker.put if is_async else handler.call
         # By id alone, or by id and scope, the hub itself finds who is meant.
-        asks = match.by_run or (match.run_id is None and match.scope is not None)
+        asks = match.needs_run or (match.run_id is None and match.scope is not None)
 
         def deliver(signal: Any) -> None:
             if type(signal) in kinds and (not asks or match(signal)):

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from runstream.core.merge import IndexOutOfBounds, merge, plain, seed
+from runstream.core.merge import IndexOutOfBounds, make_node, merge, to_builtins
 
 
 def built(*deltas: dict[str, Any], limit: int = 10, node: Any = None) -> Any:
     """What the deltas make, as JSON builtins."""
     for delta in deltas:
         node = merge(node, delta, limit)
-    return plain(node)
+    return to_builtins(node)
 
 
 def part(index: int, value: Any, **text: Any) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def test_what_says_nothing_new_gives_the_same_node() -> None:
     empty = merge(None, {"tool_calls": [], "content": [{"text": {"value": "", "annotations": []}}]}, 10)
     assert merge(empty, {"tool_calls": []}, 10) is empty
     assert merge(empty, {"content": [{"text": {"annotations": []}}]}, 10) is empty
-    assert plain(merge(empty, {"tool_calls": [{"id": "a"}]}, 10))["tool_calls"] == [{"id": "a"}]
+    assert to_builtins(merge(empty, {"tool_calls": [{"id": "a"}]}, 10))["tool_calls"] == [{"id": "a"}]
 
 
 def test_unknown_kinds_are_merged_as_they_come() -> None:
@@ -145,22 +145,25 @@ def test_nothing_is_written_to() -> None:
     first, second = part(0, "a", annotations=[{"index": 0, "x": {"y": 1}}]), {"results": [1], **part(0, "b")}
     copies = copy.deepcopy((first, second))
     held = merge(None, first, 10)
-    before = plain(held)
+    before = to_builtins(held)
     after = merge(held, second, 10)
     merge(held, part(0, "other"), 10)
     assert (first, second) == copies
-    assert plain(held) == before
-    out = plain(after)
+    assert to_builtins(held) == before
+    out = to_builtins(after)
     out["content"][0]["text"]["annotations"][0]["x"]["y"] = 2
-    assert plain(after)["content"][0]["text"]["annotations"][0]["x"]["y"] == 1
+    assert to_builtins(after)["content"][0]["text"]["annotations"][0]["x"]["y"] == 1
 
 
 def test_full_objects_can_be_gone_on_from() -> None:
     """A seeded full object takes deltas as if it had grown from deltas; its own indices are not kept."""
     full = {"content": [{"type": "text", "text": {"value": "ab", "annotations": [{"index": 0, "text": "a"}]}}], "n": 1}
-    node = seed(full)
+    node = make_node(full)
     delta = part(0, "c", annotations=[{"index": 1, "text": "c"}])
     text = built(delta, node=node)["content"][0]["text"]
     assert text == {"value": "abc", "annotations": [{"text": "a"}, {"text": "c"}]}
-    assert plain(seed({"content": []})) == {"content": []}
-    assert plain(seed({"tool_calls": ["x", 1, None], "type": "t"})) == {"tool_calls": ["x", 1, None], "type": "t"}
+    assert to_builtins(make_node({"content": []})) == {"content": []}
+    assert to_builtins(make_node({"tool_calls": ["x", 1, None], "type": "t"})) == {
+        "tool_calls": ["x", 1, None],
+        "type": "t",
+    }

@@ -84,16 +84,18 @@ def test_random_walk() -> None:
     chance = random.Random(5)
     versions: list[tuple[Objects, list[str]]] = [(NO_OBJECTS, [])]
     for number in range(2000):
-        objects, plain = versions[chance.randrange(max(0, len(versions) - 4), len(versions))]
-        if plain and chance.random() < 0.3:
-            position = chance.randrange(len(plain))
-            versions.append((objects.set(position, item(0, plain[position])), plain))
+        objects, to_builtins = versions[chance.randrange(max(0, len(versions) - 4), len(versions))]
+        if to_builtins and chance.random() < 0.3:
+            position = chance.randrange(len(to_builtins))
+            versions.append((objects.set(position, item(0, to_builtins[position])), to_builtins))
         else:
-            versions.append((objects.append(item(number)), [*plain, f"msg_{number}"]))
-    for objects, plain in versions[-20:]:
-        assert ids(objects) == plain
-        assert [objects.find(id) for id in plain] == list(range(len(plain)))
-        assert all(objects.find(f"msg_{number}") == -1 for number in range(2000) if f"msg_{number}" not in set(plain))
+            versions.append((objects.append(item(number)), [*to_builtins, f"msg_{number}"]))
+    for objects, to_builtins in versions[-20:]:
+        assert ids(objects) == to_builtins
+        assert [objects.find(id) for id in to_builtins] == list(range(len(to_builtins)))
+        assert all(
+            objects.find(f"msg_{number}") == -1 for number in range(2000) if f"msg_{number}" not in set(to_builtins)
+        )
 
 
 def test_text_of_an_object() -> None:

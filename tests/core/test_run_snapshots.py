@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runstream.core.reduce import apply
-from runstream.core.run_snapshots import Outcome, asks_again
+from runstream.core.run_snapshots import Outcome, repeats_request
 from runstream.core.state import RunState
 from tests.core.support import RUN, asking, at, decoded, ev, state_of
 from tests.support.wire import file_citation, function_tool, message_object, text_part, usage
@@ -101,9 +101,9 @@ def test_another_status_after_the_end_changes_nothing(status: str) -> None:
     """The first terminal status wins, and only its own snapshots may fill anything in."""
     state = state_of([at("completed", 110)])
     raw = at(status, 130, usage=usage(1, 2))
-    after, worth = apply(state, decoded(raw))
+    after, outcome = apply(state, decoded(raw))
     assert after is state
-    assert worth is Outcome.LATE
+    assert outcome is Outcome.LATE
 
 
 def test_worth_of_snapshots() -> None:
@@ -121,7 +121,7 @@ def test_worth_of_snapshots() -> None:
 def test_rounds_are_sets_of_calls() -> None:
     """Each new set of awaited calls is a round, whatever their order; a set that comes again is none."""
     state = state_of([at("in_progress", 110), asking("b", "a")])
-    assert (state.round, state._head.asked) == (1, (("a", "b"),))
+    assert (state.round, state._head.action_keys) == (1, (("a", "b"),))
     state = state_of([asking("a", "b", model="other")], state)
     assert state.round == 1
     state = state_of([at("queued", 110), at("in_progress", 120), asking("c", started_at=120)], state)
@@ -139,10 +139,10 @@ def test_calls_that_were_left_are_not_asked_for_again(held: Any) -> None:
 def test_asks_again() -> None:
     """Whether a snapshot asks for what the run asked for last."""
     state = state_of([at("in_progress", 110), asking("a"), at("queued", 110)])
-    assert asks_again(state, decoded(asking("a")).data)  # type: ignore[arg-type]
-    assert not asks_again(state, decoded(asking("b")).data)  # type: ignore[arg-type]
-    assert not asks_again(state_of([at("queued")]), decoded(asking("a")).data)  # type: ignore[arg-type]
-    assert not asks_again(state, decoded(at("queued")).data)  # type: ignore[arg-type]
+    assert repeats_request(state, decoded(asking("a")).data)  # type: ignore[arg-type]
+    assert not repeats_request(state, decoded(asking("b")).data)  # type: ignore[arg-type]
+    assert not repeats_request(state_of([at("queued")]), decoded(asking("a")).data)  # type: ignore[arg-type]
+    assert not repeats_request(state, decoded(at("queued")).data)  # type: ignore[arg-type]
 
 
 def test_timings_follow_the_status() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstream.core.dedupe import Sighting
-from runstream.core.sequence import SEQUENCE, TRUSTED, SequenceStatus, SequenceTracker, numbered
+from runstream.core.sequence import GAP_STREAK, RESUME_STREAK, SequenceStatus, SequenceTracker, split_number
 
 NEW, DUPLICATE, CONFLICT = Sighting.NEW, Sighting.DUPLICATE, Sighting.CONFLICT
 FORMS: dict[str, Callable[[int], str | int]] = {"int": int, "digits": str, "prefix": lambda n: f"evt-{n:06}"}
@@ -17,42 +17,42 @@ FORMS: dict[str, Callable[[int], str | int]] = {"int": int, "digits": str, "pref
 
 def seen(*numbers: int, form: Callable[[int], str | int] = int) -> SequenceTracker:
     """After these ids, each new."""
-    continuity = SequenceTracker()
+    tracker = SequenceTracker()
     for number in numbers:
-        assert continuity.see(form(number), NEW) is SequenceStatus.NOTHING
-    return continuity
+        assert tracker.see(form(number), NEW) is SequenceStatus.NOTHING
+    return tracker
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_skip_in_a_sequence_is_a_gap_once(form: str) -> None:
     """What follows the gap is a sequence anew, in time."""
     make = FORMS[form]
-    continuity = seen(*range(90, 90 + SEQUENCE + 1), form=make)
-    assert continuity.see(make(200), NEW) is SequenceStatus.GAP
-    assert continuity.see(make(201), NEW) is SequenceStatus.NOTHING
-    assert continuity.see(make(300), NEW) is SequenceStatus.NOTHING
-    for number in range(301, 301 + SEQUENCE):
-        continuity.see(make(number), NEW)
-    assert continuity.see(make(302 + SEQUENCE), NEW) is SequenceStatus.GAP
+    tracker = seen(*range(90, 90 + GAP_STREAK + 1), form=make)
+    assert tracker.see(make(200), NEW) is SequenceStatus.GAP
+    assert tracker.see(make(201), NEW) is SequenceStatus.NOTHING
+    assert tracker.see(make(300), NEW) is SequenceStatus.NOTHING
+    for number in range(301, 301 + GAP_STREAK):
+        tracker.see(make(number), NEW)
+    assert tracker.see(make(302 + GAP_STREAK), NEW) is SequenceStatus.GAP
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_next_id_proves_a_resume(form: str) -> None:
     """And only the first one after the reconnect is asked."""
     make = FORMS[form]
-    continuity = seen(*range(TRUSTED + 1), form=make)
-    continuity.reconnected()
-    assert continuity.see(make(TRUSTED + 1), NEW) is SequenceStatus.RESUMED
-    assert not continuity.in_doubt
-    assert continuity.see(make(TRUSTED + 2), NEW) is SequenceStatus.NOTHING
+    tracker = seen(*range(RESUME_STREAK + 1), form=make)
+    tracker.reconnected()
+    assert tracker.see(make(RESUME_STREAK + 1), NEW) is SequenceStatus.RESUMED
+    assert not tracker.after_reconnect
+    assert tracker.see(make(RESUME_STREAK + 2), NEW) is SequenceStatus.NOTHING
 
 
 def after_restart(last: str) -> SequenceTracker:
     """Of a process that asks for what comes after this id."""
-    continuity = SequenceTracker()
-    continuity.restored(last)
-    assert continuity.in_doubt
-    return continuity
+    tracker = SequenceTracker()
+    tracker.restored(last)
+    assert tracker.after_reconnect
+    return tracker
 
 
 @pytest.mark.parametrize("form", ["digits", "prefix"])
@@ -69,91 +69,92 @@ def test_the_next_id_proves_a_resume_after_a_restart(form: str) -> None:
 def test_an_event_that_came_before_proves_it_too_whatever_its_id() -> None:
     """The server tells again from a place that is known."""
     for ids in (["a", "b"], [7, 8], ["x1", "y"]):
-        continuity = SequenceTracker()
+        tracker = SequenceTracker()
         for id in ids:
-            continuity.see(id, NEW)
-        continuity.reconnected()
-        assert continuity.see(ids[0], DUPLICATE) is SequenceStatus.RESUMED
+            tracker.see(id, NEW)
+        tracker.reconnected()
+        assert tracker.see(ids[0], DUPLICATE) is SequenceStatus.RESUMED
 
 
 def test_what_is_told_again_need_not_come_as_far_as_before() -> None:
     """A replay that is cut takes nothing back: the next id is still the one after the furthest."""
-    continuity = seen(*range(1, 20))
-    continuity.reconnected()
-    assert continuity.see(5, DUPLICATE) is SequenceStatus.RESUMED
-    continuity.reconnected()
-    assert continuity.see(20, NEW) is SequenceStatus.RESUMED
-    assert continuity.see(6, DUPLICATE) is SequenceStatus.NOTHING
-    assert continuity.see(21, NEW) is SequenceStatus.NOTHING
-    assert continuity.see(23, NEW) is SequenceStatus.GAP
+    tracker = seen(*range(1, 20))
+    tracker.reconnected()
+    assert tracker.see(5, DUPLICATE) is SequenceStatus.RESUMED
+    tracker.reconnected()
+    assert tracker.see(20, NEW) is SequenceStatus.RESUMED
+    assert tracker.see(6, DUPLICATE) is SequenceStatus.NOTHING
+    assert tracker.see(21, NEW) is SequenceStatus.NOTHING
+    assert tracker.see(23, NEW) is SequenceStatus.GAP
 
 
 def test_a_gap_in_what_is_told_again_is_a_gap() -> None:
     """A replay counts on from where it begins."""
-    continuity = seen(*range(1, 20))
-    continuity.reconnected()
-    assert continuity.see(5, DUPLICATE) is SequenceStatus.RESUMED
-    assert continuity.see(6, DUPLICATE) is SequenceStatus.NOTHING
-    assert continuity.see(25, NEW) is SequenceStatus.GAP
+    tracker = seen(*range(1, 20))
+    tracker.reconnected()
+    assert tracker.see(5, DUPLICATE) is SequenceStatus.RESUMED
+    assert tracker.see(6, DUPLICATE) is SequenceStatus.NOTHING
+    assert tracker.see(25, NEW) is SequenceStatus.GAP
 
 
 @pytest.mark.parametrize(
-    ("id", "sighting"), [(50, NEW), (1, CONFLICT), (TRUSTED + 3, NEW), ("other-5", NEW), ("opaque", NEW), (2, NEW)]
+    ("id", "sighting"),
+    [(50, NEW), (1, CONFLICT), (RESUME_STREAK + 3, NEW), ("other-5", NEW), ("opaque", NEW), (2, NEW)],
 )
 def test_anything_else_proves_nothing(id: str | int, sighting: Sighting) -> None:
     """Another numbering, an id beyond the next, one that counts nothing; and then the doubt stays one."""
-    continuity = seen(*range(TRUSTED + 1))
-    continuity.reconnected()
-    assert continuity.see(id, sighting) is SequenceStatus.NOTHING
-    assert not continuity.in_doubt
+    tracker = seen(*range(RESUME_STREAK + 1))
+    tracker.reconnected()
+    assert tracker.see(id, sighting) is SequenceStatus.NOTHING
+    assert not tracker.after_reconnect
 
 
 def test_a_few_that_follow_one_another_are_no_proof() -> None:
     """Ids that leave things out do so by chance."""
-    continuity = seen(*range(TRUSTED))
-    continuity.reconnected()
-    assert continuity.see(TRUSTED, NEW) is SequenceStatus.NOTHING
+    tracker = seen(*range(RESUME_STREAK))
+    tracker.reconnected()
+    assert tracker.see(RESUME_STREAK, NEW) is SequenceStatus.NOTHING
 
 
 @given(st.lists(st.integers(2, 50), min_size=1), st.integers(-5, 10**9))
 def test_ids_that_always_skip_are_no_sequence(steps: list[int], start: int) -> None:
     """Those of one run among many, say."""
-    continuity = SequenceTracker()
+    tracker = SequenceTracker()
     number = start
     for step in steps:
-        assert continuity.see(number, NEW) is SequenceStatus.NOTHING
+        assert tracker.see(number, NEW) is SequenceStatus.NOTHING
         number += step
 
 
 @given(st.lists(st.sampled_from(["event", "reconnect", "replay"]), max_size=60), st.sampled_from(sorted(FORMS)))
 def test_a_source_that_resumes_rightly_never_has_a_gap(steps: list[str], form: str) -> None:
     """However it is cut, and however far back it goes each time; once it counts, each first id proves the resume."""
-    make, continuity = FORMS[form], SequenceTracker()
-    told, next_id, doubt = 0, 1, False
+    make, tracker = FORMS[form], SequenceTracker()
+    told, next_id, after_reconnect = 0, 1, False
     for step in steps:
         if step == "event":
             sighting = NEW if next_id > told else DUPLICATE
-            verdict = continuity.see(make(next_id), sighting)
+            verdict = tracker.see(make(next_id), sighting)
             assert verdict is not SequenceStatus.GAP
-            if doubt and (sighting is DUPLICATE or told > TRUSTED):
+            if after_reconnect and (sighting is DUPLICATE or told > RESUME_STREAK):
                 assert verdict is SequenceStatus.RESUMED
-            doubt = False
+            after_reconnect = False
             told, next_id = max(told, next_id), next_id + 1
         else:
-            continuity.reconnected()
-            doubt = True
+            tracker.reconnected()
+            after_reconnect = True
             if step == "replay":
                 next_id = max(1, next_id - 3)
-    assert continuity.in_doubt is doubt
+    assert tracker.after_reconnect is after_reconnect
 
 
-@given(st.integers(SEQUENCE + 1, 60), st.integers(2, 10**6), st.booleans(), st.sampled_from(sorted(FORMS)))
+@given(st.integers(GAP_STREAK + 1, 60), st.integers(2, 10**6), st.booleans(), st.sampled_from(sorted(FORMS)))
 def test_what_is_lost_from_a_sequence_is_always_noticed(count: int, skip: int, cut: bool, form: str) -> None:
     """Within a connection and over a reconnect alike."""
-    continuity = seen(*range(count), form=FORMS[form])
+    tracker = seen(*range(count), form=FORMS[form])
     if cut:
-        continuity.reconnected()
-    assert continuity.see(FORMS[form](count - 1 + skip), NEW) is SequenceStatus.GAP
+        tracker.reconnected()
+    assert tracker.see(FORMS[form](count - 1 + skip), NEW) is SequenceStatus.GAP
 
 
 @given(
@@ -164,13 +165,13 @@ def test_what_is_lost_from_a_sequence_is_always_noticed(count: int, skip: int, c
 )
 def test_any_ids_in_any_order_give_a_verdict(steps: list[tuple[str | int, Sighting, bool]]) -> None:
     """It is total; and a resume is told only where there was a doubt."""
-    continuity = SequenceTracker()
+    tracker = SequenceTracker()
     for id, sighting, cut in steps:
         if cut:
-            continuity.reconnected()
-        doubt = continuity.in_doubt
-        verdict = continuity.see(id, sighting)
-        assert verdict is not SequenceStatus.RESUMED or doubt
+            tracker.reconnected()
+        after_reconnect = tracker.after_reconnect
+        verdict = tracker.see(id, sighting)
+        assert verdict is not SequenceStatus.RESUMED or after_reconnect
 
 
 @pytest.mark.parametrize(
@@ -183,4 +184,4 @@ def test_any_ids_in_any_order_give_a_verdict(steps: list[tuple[str | int, Sighti
 )  # fmt: skip
 def test_what_an_id_counts(id: str | int, split: tuple[str, int | None]) -> None:
     """ASCII digits at its end, up to eighteen."""
-    assert numbered(id) == split
+    assert split_number(id) == split

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runstream.core.status import TRANSITIONS, Transition, judge
+from runstream.core.status import TRANSITIONS, Transition, classify_transition
 from runstream.model.run import Run, RunStatus
 
 # One row a held status, as the wire reference has the life cycle: E expected, L legal though surprising, S stale.
@@ -36,7 +36,7 @@ def run(status: str, started_at: int | None = None, **fields: Any) -> Run:
 def test_every_cell(held: str, new: str, transition: Transition) -> None:
     """Each cell of the table is what the life cycle says, and without evidence of age it decides."""
     assert TRANSITIONS[RunStatus(held), RunStatus(new)] is transition
-    assert judge(run(held), run(new)) is transition
+    assert classify_transition(run(held), run(new)) is transition
 
 
 def test_the_table_is_whole() -> None:
@@ -47,8 +47,8 @@ def test_the_table_is_whole() -> None:
 @pytest.mark.parametrize(("held", "new"), list(itertools.product(TERMINAL, [*COLUMNS, "generating"])))
 def test_terminal_absorbs_everything(held: str, new: str) -> None:
     """The first terminal status wins, whatever comes and however new it looks."""
-    assert judge(run(held, 5), run(new, 9)) is Transition.ABSORBED
-    assert judge(run(held, 5), run(new, 9), left=True, replaying=True) is Transition.ABSORBED
+    assert classify_transition(run(held, 5), run(new, 9)) is Transition.ABSORBED
+    assert classify_transition(run(held, 5), run(new, 9), old_request=True, replaying=True) is Transition.ABSORBED
 
 
 @pytest.mark.parametrize("held", ["queued", "in_progress", "requires_action", "cancelling", "generating"])
@@ -56,14 +56,14 @@ def test_terminal_absorbs_everything(held: str, new: str) -> None:
 @pytest.mark.parametrize("started_at", [None, 109])
 def test_an_older_start_is_stale(held: str, new: str, started_at: int | None) -> None:
     """A snapshot whose `started_at` is null or smaller than the held one's is stale, whatever it says."""
-    assert judge(run(held, 110), run(new, started_at)) is Transition.STALE
+    assert classify_transition(run(held, 110), run(new, started_at)) is Transition.STALE
 
 
 @pytest.mark.parametrize("new", TERMINAL)
 def test_an_end_needs_no_start(new: str) -> None:
     """An end counts even where its snapshot has no `started_at`: servers may clear it."""
-    assert judge(run("in_progress", 110), run(new, None)) is Transition.EXPECTED
-    assert judge(run("cancelling", 110), run(new, 50)) is Transition.EXPECTED
+    assert classify_transition(run("in_progress", 110), run(new, None)) is Transition.EXPECTED
+    assert classify_transition(run("cancelling", 110), run(new, 50)) is Transition.EXPECTED
 
 
 @pytest.mark.parametrize("held", ["queued", "in_progress", "requires_action"])
@@ -71,39 +71,39 @@ def test_an_end_needs_no_start(new: str) -> None:
 def test_a_newer_start_counts(held: str, new: str) -> None:
     """A larger `started_at` is newer, whatever the table says; what the table does not expect is surprising."""
     expected = held == new or TRANSITIONS[RunStatus(held), RunStatus(new)] is Transition.EXPECTED
-    transition = judge(run(held, 110), run(new, 120))
+    transition = classify_transition(run(held, 110), run(new, 120))
     assert transition is (Transition.EXPECTED if expected else Transition.LEGAL)
 
 
 @pytest.mark.parametrize("new", ["queued", "in_progress", "requires_action"])
 def test_cancelling_is_left_only_by_an_end(new: str) -> None:
     """No start is so new that a run that is being cancelled goes on."""
-    assert judge(run("cancelling", 110), run(new, 120)) is Transition.STALE
+    assert classify_transition(run("cancelling", 110), run(new, 120)) is Transition.STALE
 
 
 def test_a_first_start_is_newer_than_none() -> None:
     """A held null says nothing about age: the table decides."""
-    assert judge(run("queued"), run("in_progress", 110)) is Transition.EXPECTED
-    assert judge(run("in_progress"), run("queued", 110)) is Transition.STALE
+    assert classify_transition(run("queued"), run("in_progress", 110)) is Transition.EXPECTED
+    assert classify_transition(run("in_progress"), run("queued", 110)) is Transition.STALE
 
 
 @pytest.mark.parametrize("held", ["requires_action", "queued"])
 def test_the_same_start_again_is_from_before_the_request(held: str) -> None:
     """`in_progress` with the start that the run has left behind is old; with a later one it goes on."""
-    assert judge(run(held, 110), run("in_progress", 110)) is Transition.STALE
-    assert judge(run(held, 110), run("in_progress", 111)) is not Transition.STALE
-    assert judge(run(held), run("in_progress")) is not Transition.STALE
+    assert classify_transition(run(held, 110), run("in_progress", 110)) is Transition.STALE
+    assert classify_transition(run(held, 110), run("in_progress", 111)) is not Transition.STALE
+    assert classify_transition(run(held), run("in_progress")) is not Transition.STALE
 
 
 def test_a_requeue_keeps_its_start() -> None:
     """`requires_action → queued` with the same `started_at` is expected."""
-    assert judge(run("requires_action", 110), run("queued", 110)) is Transition.EXPECTED
+    assert classify_transition(run("requires_action", 110), run("queued", 110)) is Transition.EXPECTED
 
 
 @pytest.mark.parametrize("held", ["queued", "in_progress", "cancelling", "requires_action", "generating"])
 def test_calls_that_were_left_are_stale(held: str) -> None:
     """A snapshot that asks for calls which the run has left is stale, even with a larger start."""
-    assert judge(run(held, 110), run("requires_action", 120), left=True) is Transition.STALE
+    assert classify_transition(run(held, 110), run("requires_action", 120), old_request=True) is Transition.STALE
 
 
 @pytest.mark.parametrize(
@@ -124,19 +124,19 @@ def test_calls_that_were_left_are_stale(held: str) -> None:
 )
 def test_told_again_without_evidence(held: str, new: str, transition: Transition) -> None:
     """Where nothing shows age and the run is told again from its start, what it was before is old."""
-    assert judge(run(held), run(new), replaying=True) is transition
+    assert classify_transition(run(held), run(new), replaying=True) is transition
 
 
 def test_evidence_of_age_comes_before_replaying() -> None:
     """Where `started_at` shows the age, a repeated `created` alone makes nothing old."""
-    assert judge(run("requires_action", 110), run("queued", 110), replaying=True) is Transition.EXPECTED
-    assert judge(run("queued", 110), run("in_progress", 120), replaying=True) is Transition.EXPECTED
+    assert classify_transition(run("requires_action", 110), run("queued", 110), replaying=True) is Transition.EXPECTED
+    assert classify_transition(run("queued", 110), run("in_progress", 120), replaying=True) is Transition.EXPECTED
 
 
 @pytest.mark.parametrize("other", ["queued", "in_progress", "requires_action", "cancelling", "completed"])
 def test_unknown_statuses_come_and_go(other: str) -> None:
     """A change from or to a status that the table does not know is legal though surprising."""
-    assert judge(run("generating"), run(other)) is Transition.LEGAL
+    assert classify_transition(run("generating"), run(other)) is Transition.LEGAL
     if other != "completed":
-        assert judge(run(other), run("generating")) is Transition.LEGAL
-    assert judge(run("generating"), run("pondering")) is Transition.LEGAL
+        assert classify_transition(run(other), run("generating")) is Transition.LEGAL
+    assert classify_transition(run("generating"), run("pondering")) is Transition.LEGAL

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from runstream.core.text import Text, TextBuffer, append_text, since
+from runstream.core.text import Text, TextBuffer, append_text, text_from
 
 
 def append_fragment(pieces: Iterable[str], text: Text | None = None) -> Text:
@@ -82,18 +82,18 @@ def test_since(read_first: bool, offset: int) -> None:
     text = append_fragment(["ab", "c", "def"])
     if read_first:
         str(text)
-    assert since(text, offset) == "abcdef"[offset:]
+    assert text_from(text, offset) == "abcdef"[offset:]
     append_text(text, "xyz")
-    assert since(text, offset) == "abcdef"[offset:]
+    assert text_from(text, offset) == "abcdef"[offset:]
 
 
 def test_shown_grows_with_the_text() -> None:
     """What is appended counts as shown; after a restart only from where the old text ends."""
     text = append_fragment(["abc"])
-    assert text.shown == 3
+    assert text.emitted == 3
     again = Text(TextBuffer(), 0, 3, text)
     again = append_text(again, "ab")
-    assert (again.length, again.shown, again.prior) == (2, 3, text)
+    assert (again.length, again.emitted, again.prior) == (2, 3, text)
     again = append_text(again, "cd")
-    assert (again.length, again.shown, again.prior) == (4, 4, text)
+    assert (again.length, again.emitted, again.prior) == (4, 4, text)
     assert append_text(again, "e").prior is None

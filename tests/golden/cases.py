@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import runstream
 from runstream import demo
-from runstream.testing import Told
+from runstream.testing import WireEvent
 from tests.golden import made, rough
 from tests.golden.folds import CHANNELS, POLL, Case, Turn
 
@@ -136,13 +136,13 @@ class _Plan:
         self.limits: runstream.Limits | None = None
         self.stored = False
 
-    def framed(self, events: Sequence[Told]) -> list[Any]:
+    def framed(self, events: Sequence[WireEvent]) -> list[Any]:
         """Events as input, with ids or without."""
         if self.ids == "count":
             events = made.numbered(events)
         return [self._framed(event) for event in events]
 
-    def _framed(self, event: Told) -> Any:
+    def _framed(self, event: WireEvent) -> Any:
         framing = self.framing
         if framing == "mixed":
             framing = self.chance.choice(("sse", "envelope", "text", "mapping"))
@@ -152,7 +152,7 @@ class _Plan:
             return runstream.RawEvent(item.event, item.data, item.id, item.last_id)
         return item
 
-    def events(self, most_runs: int = 3) -> list[Told]:
+    def events(self, most_runs: int = 3) -> list[WireEvent]:
         """The events of a conversation, its runs one after the other or interleaved."""
         runs = made.conversation(self.chance, self.chance.randint(1, most_runs))
         return made.ordered(self.chance, runs, interleaved=self.chance.random() < 0.6)

@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from typing import Any, Final
 
-from runstream.testing import Calls, Conversation, Script, Told, Writing, events_of
+from runstream.testing import OpenCalls, Conversation, Script, WireEvent, OpenMessage, events_of
 
 __all__ = ["conversation", "frame", "is_run", "line", "numbered", "ordered", "pieces", "script", "streams_of", "text"]
 
@@ -69,7 +69,7 @@ def _parts(chance: random.Random) -> list[tuple[str, int, str]]:
     return out
 
 
-def _write(message: Writing, kind: str, part: int, piece: str, chance: random.Random) -> None:
+def _write(message: OpenMessage, kind: str, part: int, piece: str, chance: random.Random) -> None:
     if kind == "text":
         message.write(piece, part=part)
     elif kind == "refusal":
@@ -83,7 +83,7 @@ def _write(message: Writing, kind: str, part: int, piece: str, chance: random.Ra
             message.write(piece, part=part, annotation=_annotation(chance, start, piece))
 
 
-def _write_two(script: Script, message: Writing) -> None:
+def _write_two(script: Script, message: OpenMessage) -> None:
     """The first fragment of a message has two parts."""
     parts = [{"type": "text", "text": {"value": value, "annotations": []}} for value in ("One. ", "Two. ")]
     message.message["content"] += parts
@@ -112,7 +112,7 @@ def _messages(chance: random.Random, script: Script, *, leave: bool) -> None:
         message.close(chance.choice((None, None, None, "max_tokens")), step=chance.choice(_STEP_ENDINGS))
 
 
-def _grow(chance: random.Random, step: Calls, growing: dict[int, str]) -> None:
+def _grow(chance: random.Random, step: OpenCalls, growing: dict[int, str]) -> None:
     """Texts of calls that grow at once."""
     left = {index: pieces(chance, whole) for index, whole in growing.items()}
     while any(left.values()):
@@ -122,7 +122,7 @@ def _grow(chance: random.Random, step: Calls, growing: dict[int, str]) -> None:
                 step.grow(index, left[index].pop(0))
 
 
-def _functions(chance: random.Random, script: Script, kind: str) -> Calls:
+def _functions(chance: random.Random, script: Script, kind: str) -> OpenCalls:
     step = script.open_calls()
     growing = {}
     for index in range(chance.randint(1, 3)):
@@ -206,22 +206,22 @@ def conversation(chance: random.Random, count: int, *, prefix: str = "run", most
     return Conversation([script(chance, f"{prefix}_{number}", most) for number in range(1, count + 1)])
 
 
-def ordered(chance: random.Random, runs: Conversation, *, interleaved: bool) -> list[Told]:
+def ordered(chance: random.Random, runs: Conversation, *, interleaved: bool) -> list[WireEvent]:
     """All events of a conversation, in one order."""
-    return runs.told(interleaved=interleaved, seed=chance.randrange(1000))
+    return runs.events(interleaved=interleaved, seed=chance.randrange(1000))
 
 
-def streams_of(made: Script) -> list[list[Told]]:
+def streams_of(made: Script) -> list[list[WireEvent]]:
     """The events of a run, stream by stream."""
     return [list(stream) for stream in made.streams if stream]
 
 
-def is_run(event: Told) -> bool:
+def is_run(event: WireEvent) -> bool:
     """Whether an event is a snapshot of a run."""
     return isinstance(event.data, dict) and event.data.get("object") == "thread.run"
 
 
-def numbered(events: Sequence[Told]) -> list[Told]:
+def numbered(events: Sequence[WireEvent]) -> list[WireEvent]:
     """The events with whole numbers in a row as ids."""
     return [event._replace(id=str(number)) for number, event in enumerate(events, 1)]
 
@@ -239,7 +239,7 @@ def line(chance: random.Random, *, ids: bool) -> list[Any]:
     )()
 
 
-def frame(event: Told, framing: str, *, ids: bool) -> Any:
+def frame(event: WireEvent, framing: str, *, ids: bool) -> Any:
     """An event as input: ``sse``, ``envelope``, ``text`` or ``mapping``."""
     if framing in ("sse", "envelope"):
         return event.raw(ids=ids, enveloped=framing == "envelope")

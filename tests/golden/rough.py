@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import runstream
-from runstream.testing import Told
+from runstream.testing import WireEvent
 
 __all__ = ["conflicting", "damaged", "dropped", "late", "odd", "repeated", "replayed", "shuffled"]
 
@@ -165,7 +165,7 @@ def _add(chance: random.Random, inner: Any, key: Any) -> None:
 _DAMAGES: Final[tuple[Callable[[random.Random, Any, Any], None], ...]] = (_remove, _replace, _replace, _add)
 
 
-def damaged(chance: random.Random, events: Sequence[Told], share: float | None = None) -> list[Told]:
+def damaged(chance: random.Random, events: Sequence[WireEvent], share: float | None = None) -> list[WireEvent]:
     """Some events have other data: a value is missing, is of another type, or comes twice.
 
     Args:
@@ -190,7 +190,7 @@ def damaged(chance: random.Random, events: Sequence[Told], share: float | None =
     return out
 
 
-def conflicting(chance: random.Random, events: Sequence[Told]) -> list[Told]:
+def conflicting(chance: random.Random, events: Sequence[WireEvent]) -> list[WireEvent]:
     """Some events come again with other data, under the same ids."""
     out = list(events)
     for _ in range(chance.randint(1, 3)):
