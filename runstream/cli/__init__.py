@@ -20,7 +20,7 @@ _MODULES: Final = {
     "record": "record",
     "replay": "offline",
     "fold": "offline",
-    "serve": "watch",
+    "serve": "serve",
 }
 """Where each command is: loaded once it is known which one, so that help and usage errors come at once."""
 

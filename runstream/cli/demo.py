@@ -11,7 +11,7 @@ from typing import Final
 from runstream.cli.exit_codes import ExitCode
 from runstream.cli.output import clip, complain
 from runstream.cli.screen import make_view
-from runstream.cli.watching import Seen, watch_source
+from runstream.cli.watch import Seen, watch_source
 from runstream.model.raw import RawItem
 from runstream.model.signals import ActionRequired
 from runstream.recordings import demo as recordings

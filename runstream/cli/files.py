@@ -7,16 +7,19 @@ import stat
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from typing import cast
+from typing import Final, cast
 
 from runstream.cli.exit_codes import UsageError
 from runstream.cli.output import escape
 from runstream.model.raw import RawItem
 from runstream.recordings.reader import UnknownRecordingFormat, read_recording
 
-__all__ = ["check", "read", "source_name"]
+__all__ = ["GAP", "check", "read", "source_name"]
 
-STDIN = "-"
+GAP: Final = 0.03
+"""Seconds between two events where the recording does not say when they came."""
+
+STDIN: Final = "-"
 
 
 def source_name(path: str) -> str:

@@ -12,12 +12,10 @@ from typing import Final
 import msgspec
 
 from runstream.cli import files
+from runstream.cli.exit_codes import Tally
 from runstream.cli.lines import View
-from runstream.cli.output import Output, clip, complain, escape, escape_json
-from runstream.cli.report import Rejects, report_orphans
+from runstream.cli.output import Output, Rejects, clip, complain, escape, escape_json, report_orphans
 from runstream.cli.screen import make_view
-from runstream.cli.tally import Tally
-from runstream.cli.watch import GAP
 from runstream.cli.words import run_facts
 from runstream.core.derive import run_duration
 from runstream.core.state import RunState
@@ -49,7 +47,7 @@ def replay(args: argparse.Namespace) -> int:
     engine.on_signal = show
     try:
         with view.reading(engine) as turn:
-            rejects = _feed(engine, args.files, clock, view, turn, Pace(args.speed, gap=GAP))
+            rejects = _feed(engine, args.files, clock, view, turn, Pace(args.speed, gap=files.GAP))
     finally:
         view.close()
     rejects.total()

@@ -12,8 +12,7 @@ from typing import Final
 
 from runstream.cli.exit_codes import UsageError
 from runstream.cli.output import clip, complain, escape
-from runstream.cli.watch import live_source
-from runstream.cli.watching import watch_source
+from runstream.cli.watch import live_source, watch_source
 from runstream.engine.engine import Engine
 from runstream.errors import RecordingError
 from runstream.model.signals import RunCreated, Signal

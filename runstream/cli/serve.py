@@ -1,22 +1,52 @@
-"""`--page`: the stream in browsers, besides what the command shows here."""
+"""`serve`: recordings in, a WebSocket that plays them out; and `--page`, the stream in browsers."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
-from runstream.cli.exit_codes import UsageError
+from runstream.cli import files
+from runstream.cli.exit_codes import ExitCode, UsageError
 from runstream.cli.output import Output, complain, escape
-from runstream.cli.watching import PageDoor
 from runstream.errors import IncompleteStream
+from runstream.model.raw import RawItem
+from runstream.recordings.server import serve_recording
 from runstream.sinks.page.origins import is_loopback
 from runstream.sinks.page.server import PageServer, serve_page
 from runstream.sources.websocket import WebSocketSource
 from runstream.stream.run_stream import RunStream
 
-__all__ = ["page_door", "play_on_page"]
+__all__ = ["PageDoor", "page_door", "serve"]
+
+PageDoor = Callable[[RunStream], AbstractAsyncContextManager[None]]
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Play recordings to every client that connects."""
+    files.check(args.files)
+    items = [item for path in args.files for item in files.read(path)]
+    try:
+        asyncio.run(_serve(args, items))
+    except OSError as error:
+        raise UsageError(
+            f"can't listen on {escape(args.host)} port {args.port} ({escape(error.strerror or str(error))}); "
+            "--port 0 takes any free port"
+        ) from error
+    except KeyboardInterrupt:
+        complain("ended")
+    return ExitCode.COMPLETED
+
+
+async def _serve(args: argparse.Namespace, items: list[RawItem]) -> None:
+    output = Output()
+    async with serve_recording(items, host=args.host, port=args.port, speed=args.speed, gap=files.GAP) as server:
+        output.line(server.url)
+        complain("Ctrl-C ends it")
+        if args.page:
+            await play_on_page(args, server.url, output)
+        await asyncio.Event().wait()
 
 
 def page_door(args: argparse.Namespace) -> PageDoor:
