@@ -24,7 +24,7 @@ from runstream.model.signals import (
     TextReplaced,
     ToolCallCompleted,
 )
-from runstream.sinks.terminal.names import NAME_WIDTH, Names
+from runstream.sinks.terminal.run_names import NAME_WIDTH, Names
 from runstream.stream.run_stream import RunStream
 
 __all__ = ["JsonView", "PlainView", "View"]

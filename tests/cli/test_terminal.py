@@ -13,7 +13,7 @@ from runstream.cli.lines import JsonView, PlainView
 from runstream.cli.output import Output, clip, escape, escape_json
 from runstream.model.message import Message
 from runstream.model.signals import ArgumentsDelta, MessageCompleted, SourceEnded, TextDelta, TextReplaced
-from runstream.sinks.terminal.names import short_id
+from runstream.sinks.terminal.run_names import short_id
 from tests.support.emulator import CONTROL, EVIL
 from tests.support.story import RunStory
 

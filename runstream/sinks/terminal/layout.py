@@ -11,7 +11,7 @@ from rich.text import Text
 from runstream.core.state import RunState
 from runstream.model.limits import Stats
 from runstream.sinks.run_table import Board, Row, taken
-from runstream.sinks.terminal.names import NAME_WIDTH, Names
+from runstream.sinks.terminal.run_names import NAME_WIDTH, Names
 from runstream.sinks.terminal.text import ascii_only, columns, fitted, on_one_line, tail, tail_of_line, wrapped
 
 __all__ = ["Screen", "duration"]

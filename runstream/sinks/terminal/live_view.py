@@ -21,7 +21,7 @@ from runstream.sinks.run_table import NOTES, Board
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from runstream.sinks.terminal.painter import Painter
+    from runstream.sinks.terminal.renderer import Painter
 
 __all__ = ["Display", "LiveView", "make_console"]
 
@@ -151,7 +151,7 @@ class Display:
     def __init__(self, console: Console | None = None, *, text_lines: int = 8) -> None:
         try:
             from runstream.sinks.terminal.layout import Screen
-            from runstream.sinks.terminal.painter import Painter
+            from runstream.sinks.terminal.renderer import Painter
         except ImportError as error:
             raise ImportError("the live view needs Rich: pip install 'runstream[cli]'") from error
         animated = console is not None or (sys.stdout is not None and sys.stdout.isatty())

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from runstream.sinks.terminal.painter import Painter
+from runstream.sinks.terminal.renderer import Painter
 from tests.support.emulator import Terminal
 
 
