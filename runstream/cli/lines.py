@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, null
 from typing import Final, Protocol, TypeAlias
 
 from runstream.cli.output import Output, escape, escape_json
-from runstream.cli.words import describe, style_of
+from runstream.cli.words import format_signal, style_of
 from runstream.engine.engine import Engine
 from runstream.model.signals import (
     ArgumentsDelta,
@@ -124,7 +124,7 @@ class PlainView(_Lines):
                 self._growth.settle(signal.run_id, signal.at)
             case _:
                 self._growth.settle(None, signal.at)
-        self._output.line(f"{self._head(signal, signal.at)}{describe(signal)}".rstrip())
+        self._output.line(f"{self._head(signal, signal.at)}{format_signal(signal)}".rstrip())
 
     def close(self) -> None:
         """End the line that is open."""

@@ -16,7 +16,7 @@ from runstream.cli.exit_codes import Tally
 from runstream.cli.lines import View
 from runstream.cli.output import Output, Rejects, clip, complain, escape, escape_json, report_orphans
 from runstream.cli.screen import make_view
-from runstream.cli.words import run_facts
+from runstream.cli.words import format_run_end
 from runstream.core.derive import run_duration
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
@@ -127,7 +127,7 @@ def _show_json(output: Output, state: RunState) -> None:
 def _show_plain(output: Output, state: RunState) -> None:
     run = state.run
     style = "good" if run.is_complete else "ask" if run.requires_action else "bad" if run.is_failed else "warn"
-    facts = run_facts(run, run_duration(state))
+    facts = format_run_end(run, run_duration(state))
     name, status = output.paint("bold", clip(run.id, 80)), output.paint(style, clip(run.status.value, 40))
     output.line(f"{name}  {status}  {facts}".rstrip())
     for step in state.steps:
