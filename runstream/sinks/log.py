@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from runstream.logs import LOG
 from runstream.model.escaping import escaped
+from runstream.model.run import RunKey
 from runstream.model.signals import (
     SIGNAL_TYPES,
     ActionRequired,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 __all__ = ["LEVELS", "Record", "log_record", "log_signals"]
 
 _PROGRESS: Final = (TextDelta, ArgumentsDelta)
-_MOST_ASSISTANTS: Final = 10_000  # runs whose assistant is remembered, for the signals that do not name it
+_MOST_ASSISTANTS: Final = 10_000  # runs whose assistant is stored, for signals that do not name it
 
 # Level, event name, fields.
 Record: TypeAlias = tuple[str, str, dict[str, Any]]
@@ -132,20 +133,20 @@ def log_signals(
     include_text: bool = False,
     include_arguments: bool = False,
 ) -> rx_abc.DisposableBase:
-    """Log every signal, each at the level of its meaning.
+    """Log every signal, at a level that depends on its type.
 
     Failed runs and steps are errors; expired, incomplete, interrupted and stalled runs, and trouble with sources,
-    are warnings; growing text is debug, and left out unless ``progress``; the rest is info. The event is the signal's
-    type; ``run_id``, ``thread_id`` and ``assistant_id`` go with all that is told of a run. Nothing is configured here.
+    are warnings; growing text is debug, and logged only with ``progress``; the rest is info. The event is the signal's
+    type; every signal of a run has ``run_id``, ``thread_id`` and ``assistant_id``. This configures no logging.
 
     Args:
-        signals: A :class:`~runstream.RunStream`, or any Observable of signals. A stream does not even build the
-            signals of growing text for this.
-        logger: A structlog logger, or whatever has its methods; structlog's ``"runstream"`` by default. Or a
+        signals: A :class:`~runstream.RunStream`, or any Observable of signals. Without ``progress``, a stream does not
+            build the signals of growing text for this.
+        logger: A structlog logger, or an object with its methods; structlog's ``"runstream"`` by default. Or a
             ``logging.Logger``: then the message is the event with the fields as ``name=value``, and each field is an
             attribute of the record too, for formatters that write JSON.
-        progress: Whether to log growing text and arguments: that and how much, not what.
-        include_text: Whether message text and the words of errors may be logged.
+        progress: Whether to log the growth of text and arguments: the number of characters, not the characters.
+        include_text: Whether message text and the messages of errors may be logged.
         include_arguments: Whether the arguments of tool calls may be logged.
 
     Returns:
@@ -154,16 +155,16 @@ def log_signals(
     from reactivex import Observable  # here: `log_record` alone loads no Rx
 
     write = _writer(logger)
-    assistants: OrderedDict[tuple[str, str], Any] = OrderedDict()
+    assistants: OrderedDict[RunKey, Any] = OrderedDict()
 
-    def take(signal: Signal) -> None:
+    def log(signal: Signal) -> None:
         if not progress and isinstance(signal, _PROGRESS):
             return
         level, event, fields = log_record(signal, include_text=include_text, include_arguments=include_arguments)
         if isinstance(signal, RunSignal):
             key = (signal.scope, signal.run_id)
-            if (named := fields.get("assistant_id")) is not None:
-                assistants[key] = named
+            if (assistant_id := fields.get("assistant_id")) is not None:
+                assistants[key] = assistant_id
                 if len(assistants) > _MOST_ASSISTANTS:
                     assistants.popitem(last=False)
             elif (known := assistants.get(key)) is not None:
@@ -171,11 +172,11 @@ def log_signals(
         write(level, event, fields)
 
     if isinstance(signals, Observable):
-        return signals.subscribe(take)
-    # A stream; not by its class, for sinks know of signals alone.
+        return signals.subscribe(log)
+    # A stream: recognised by its method, because this module does not import streams.
     kinds = tuple(kind for kind in SIGNAL_TYPES.values() if progress or kind not in _PROGRESS)
-    handle: rx_abc.DisposableBase = signals.on(kinds, take)
-    return handle
+    subscription: rx_abc.DisposableBase = signals.on(kinds, log)
+    return subscription
 
 
 def _writer(logger: Any) -> Write:
@@ -190,7 +191,7 @@ def _writer(logger: Any) -> Write:
 
 
 def _standard(logger: logging.Logger | logging.LoggerAdapter[Any]) -> Write:
-    """For a logger of the standard library, which knows of no fields."""
+    """Write to a logger of the standard library, which has no fields."""
     levels = logging.getLevelNamesMapping()
 
     def write(level: str, event: str, fields: dict[str, Any]) -> None:
@@ -199,10 +200,10 @@ def _standard(logger: logging.Logger | logging.LoggerAdapter[Any]) -> Write:
             return
         extra = {"event": event, **fields}
         if isinstance(logger, logging.LoggerAdapter):
-            # By itself an adapter puts its own fields in the place of those that it is given.
-            message, given = logger.process("%s%s", {"extra": extra})
-            given["extra"] = {**extra, **(given.get("extra") or {})}
-            logger.logger.log(number, message, event, _Pairs(fields), **given)
+            # An adapter by itself replaces the given fields with its own.
+            message, kwargs = logger.process("%s%s", {"extra": extra})
+            kwargs["extra"] = {**extra, **(kwargs.get("extra") or {})}
+            logger.logger.log(number, message, event, _Pairs(fields), **kwargs)
         else:
             logger.log(number, "%s%s", event, _Pairs(fields), extra=extra)
 
@@ -210,7 +211,7 @@ def _standard(logger: logging.Logger | logging.LoggerAdapter[Any]) -> Write:
 
 
 class _Pairs:
-    """Fields as ``name=value``, made when a handler asks for them."""
+    """Fields as ``name=value``; the text is built when a handler needs it."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self._fields = fields
@@ -220,7 +221,7 @@ class _Pairs:
 
 
 def _value(value: Any) -> str:
-    """A value, quoted where it would not read as one."""
+    """A value as text, quoted where its end would not be clear."""
     if not isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     return json.dumps(value, ensure_ascii=False) if not value or set(' "=') & set(value) else value
