@@ -14,8 +14,7 @@ from runstream import demo
 from runstream.engine.fold import fold
 from runstream.model.signals import SIGNAL_TYPES
 from runstream.recordings.reader import read_recording
-from runstream.sinks.log import log_signals
-from runstream.sinks.log_records import LEVELS
+from runstream.sinks.log import LEVELS, log_signals
 
 HERE = Path(__file__).parent
 RECORDING = "failed.sse"

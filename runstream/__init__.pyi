@@ -104,8 +104,8 @@ from runstream.rx.operators import derived as derived
 from runstream.rx.operators import pipeline as pipeline
 from runstream.rx.operators import reduced as reduced
 from runstream.rx.operators import states as states
+from runstream.sinks.log import log_record as log_record
 from runstream.sinks.log import log_signals as log_signals
-from runstream.sinks.log_records import log_record as log_record
 from runstream.sinks.page.asgi import PageApp as PageApp
 from runstream.sinks.page.feed import PageFeed as PageFeed
 from runstream.sinks.page.server import PageServer as PageServer

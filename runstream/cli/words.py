@@ -1,14 +1,13 @@
-"""One signal in, the words that tell it out: a style and what a person wants to know beyond its name."""
+"""Formats a signal for people: the style of its name, and its facts in words."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from runstream.cli.output import clip
-from runstream.model.common import ErrorObject, LastError, Usage
-from runstream.model.message import Message
 from runstream.model.run import Run
 from runstream.model.signals import (
     ActionRequired,
-    AwaitedCall,
     MessageCompleted,
     MessageCreated,
     MessageIncomplete,
@@ -33,11 +32,13 @@ from runstream.model.signals import (
     TextReplaced,
     ToolCallCompleted,
 )
-from runstream.model.step import RunStep
+from runstream.sinks.facts import Facts, facts, run_end_facts
 
-__all__ = ["describe", "run_facts", "style_of", "tokens"]
+__all__ = ["format_run_end", "format_signal", "style_of"]
 
-_STYLES: dict[type, str] = {
+_STYLES: Final[dict[type, str]] = {
+    RunCreated: "bold",
+    RunStatusChanged: "bold",
     RunCompleted: "good",
     RunFailed: "bad",
     RunCancelled: "warn",
@@ -55,15 +56,59 @@ _STYLES: dict[type, str] = {
 
 
 def style_of(signal: Signal) -> str:
-    """The style that its name is shown in; "" for none."""
-    found = _STYLES.get(type(signal))
-    if found is not None:
-        return found
-    return "bold" if isinstance(signal, RunCreated | RunStatusChanged) else "dim"
+    """The style in which the signal's name is shown."""
+    return _STYLES.get(type(signal), "dim")
 
 
-def _join(*facts: str | None) -> str:
-    return " · ".join(fact for fact in facts if fact)
+def format_signal(signal: Signal) -> str:
+    """The facts of a signal beyond its name and its run; safe to print."""
+    found = facts(signal)
+    match signal:
+        case RunCreated():
+            return _join(_text(found, "model", 60), _text(found, "thread_id", 60), _text(found, "assistant_id", 60))
+        case RunStatusChanged():
+            after = clip(found["after"], 40)
+            return f"{clip(found['before'], 40)} → {after}" if found["before"] else after
+        case ActionRequired():
+            return _action(found)
+        case RunCompleted() | RunFailed() | RunCancelled() | RunExpired() | RunIncomplete():
+            return _run_end(found)
+        case RunPaused():
+            return f"its stream ended; it waits for {_count(found['pending_calls'], 'call')}"
+        case RunInterrupted():
+            return f"left {clip(found['status'], 40)}: {clip(found['reason'], 160)}"
+        case RunStalled():
+            return f"nothing received for {_seconds(found['idle'])} ({clip(found['limit'])})"
+        case MessageCreated():
+            return _join(_text(found, "role", 60), _text(found, "message_id", 60))
+        case MessageCompleted() | MessageIncomplete():
+            return _message(found)
+        case StepCreated() | StepCompleted() | StepFailed() | StepCancelled() | StepExpired():
+            tools = ", ".join(clip(name or "?", 40) for name in found["tools"])
+            return _join(_text(found, "step_type"), tools, _error(found), _tokens(found))
+        case ToolCallCompleted():
+            return _call(found["tool"], found["arguments"], found["call_id"])
+        case SourceError(error=error) if error is not None:
+            return _join(_text(found, "source", 60), _error(found) or clip(found["reason"], 160))
+        case SourceSignal():
+            attempt = f"attempt {found['attempt']}" if found["attempt"] else None
+            return _join(_text(found, "source", 60), _text(found, "reason", 160), attempt)
+        case _:
+            return ""  # text and arguments are shown as they grow, by the view
+
+
+def format_run_end(run: Run, duration: float | None) -> str:
+    """The end of a run: its error or reason, its duration (seconds), its tokens; safe to print."""
+    return _run_end(run_end_facts(run, duration))
+
+
+def _join(*parts: str | None) -> str:
+    return " · ".join(part for part in parts if part)
+
+
+def _text(found: Facts, name: str, length: int = 80) -> str | None:
+    value = found.get(name)
+    return clip(value, length) if value else None
 
 
 def _seconds(value: float) -> str:
@@ -74,101 +119,51 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def tokens(usage: Usage | None) -> str | None:
-    """Token counts in words, ``None`` where nothing is known."""
-    if usage is None or usage.total_tokens is None:
-        return None
-    told = _count(usage.total_tokens, "token")
-    if usage.prompt_tokens is None or usage.completion_tokens is None:
-        return told
-    return f"{told} ({usage.prompt_tokens} in, {usage.completion_tokens} out)"
-
-
-def _error(error: LastError | ErrorObject | None) -> str | None:
-    if error is None:
-        return None
-    return ": ".join(clip(part, 160) for part in (error.code, error.message) if part) or None
-
-
-def run_facts(run: Run, duration: float | None = None) -> str:
-    """How a run ended: why, how long it took, what it cost."""
-    reason = run.incomplete_details.reason if run.incomplete_details is not None else None
-    return _join(
-        _error(run.last_error),
-        clip(reason) if reason else None,
-        # A moment, as observed, is how fast a file was read.
-        _seconds(duration) if duration is not None and duration >= 0.05 else None,
-        tokens(run.usage),
-    )
-
-
-def _call(call: AwaitedCall) -> str:
-    name = clip(call.name or "?", 40)
-    arguments = clip(call.arguments or "", 60)
-    shown = arguments if arguments.startswith("{") else f"({arguments})"
-    return f"{name} {shown} as {clip(call.id, 40)}" if call.id else f"{name} {shown}"
-
-
-def _awaited(signal: ActionRequired) -> str:
-    kind = signal.action.type
-    if not signal.calls:
+def _action(found: Facts) -> str:
+    kind = found["action"]
+    if not found["calls"]:
         return f"asks for {clip(kind)}"
     head = "" if kind == "submit_tool_outputs" else f"{clip(kind)}: "
-    return head + ", ".join(_call(call) for call in signal.calls)
+    calls = zip(found["tools"], found["arguments"], found["call_ids"], strict=True)
+    return head + ", ".join(_call(*call) for call in calls)
 
 
-def _message(message: Message) -> str:
-    reason = message.incomplete_details.reason if message.incomplete_details is not None else None
-    cited, images = len(message.annotations), len(message.image_file_ids)
+def _call(name: str | None, arguments: str | None, id: str) -> str:
+    tool = clip(name or "?", 40)
+    text = clip(arguments or "", 60)
+    shown = text if text.startswith("{") else f"({text})"
+    return f"{tool} {shown} as {clip(id, 40)}" if id else f"{tool} {shown}"
+
+
+def _error(found: Facts) -> str | None:
+    parts = (found.get("error_code"), found.get("error_message"))
+    return ": ".join(clip(part, 160) for part in parts if part) or None
+
+
+def _tokens(found: Facts) -> str | None:
+    total, prompt, completion = (found.get(f"{name}_tokens") for name in ("total", "prompt", "completion"))
+    if total is None:
+        return None
+    count = _count(total, "token")
+    return count if prompt is None or completion is None else f"{count} ({prompt} in, {completion} out)"
+
+
+def _run_end(found: Facts) -> str:
+    duration = found["duration"]
     return _join(
-        clip(reason) if reason else None,
-        _count(len(message.text), "character"),
-        _count(cited, "citation") if cited else None,
-        _count(images, "image") if images else None,
-        "a refusal" if message.refusal else None,
+        _error(found),
+        _text(found, "incomplete_reason"),
+        # A shorter duration, as observed, is the time in which a file was read.
+        _seconds(duration) if duration is not None and duration >= 0.05 else None,
+        _tokens(found),
     )
 
 
-def _step(step: RunStep) -> str:
-    names = [clip(call.name or "?", 40) for call in step.tool_calls]
-    kind = clip(step.type) if step.type else None
-    return _join(kind, ", ".join(names), _error(step.last_error), tokens(step.usage))
-
-
-def describe(signal: Signal) -> str:
-    """What there is to know about a signal beyond its name and its run; safe to print."""
-    match signal:
-        case RunCreated(run=run):
-            return _join(*(clip(fact, 60) for fact in (run.model, run.thread_id, run.assistant_id) if fact))
-        case RunStatusChanged(before=before, after=after):
-            return f"{clip(before.value, 40)} → {clip(after.value, 40)}" if before else clip(after.value, 40)
-        case ActionRequired():
-            return _awaited(signal)
-        case RunCompleted() | RunFailed() | RunCancelled() | RunExpired() | RunIncomplete():
-            return run_facts(signal.run, signal.duration)
-        case RunPaused(run=run):
-            return f"its stream ended; it waits for {_count(len(run.pending_tool_calls), 'call')}"
-        case RunInterrupted(run=run, reason=reason):
-            return f"left {clip(run.status.value, 40)}: {clip(reason, 160)}"
-        case RunStalled(idle=idle, limit=limit):
-            return f"nothing heard for {_seconds(idle)} ({clip(limit)})"
-        case MessageCreated(message=message):
-            return _join(*(clip(fact, 60) for fact in (message.role, message.id) if fact))
-        case MessageCompleted(message=message) | MessageIncomplete(message=message):
-            return _message(message)
-        case StepCreated(step=step) | StepCompleted(step=step) | StepFailed(step=step):
-            return _step(step)
-        case StepCancelled(step=step) | StepExpired(step=step):
-            return _step(step)
-        case ToolCallCompleted(call=call):
-            return _call(AwaitedCall(call.id, call.name, call.arguments, None, None, call))
-        case SourceError(error=error) if error is not None:
-            return _join(clip(signal.source, 60), _error(error) or clip(signal.reason, 160))
-        case SourceSignal(source=source, reason=reason, attempt=attempt):
-            return _join(
-                clip(source, 60),
-                clip(reason, 160) if reason else None,
-                f"attempt {attempt}" if attempt else None,
-            )
-        case _:
-            return ""  # what grows (text, arguments) is shown as it grows, by the view
+def _message(found: Facts) -> str:
+    return _join(
+        _text(found, "incomplete_reason"),
+        _count(found["characters"], "character"),
+        _count(found["citations"], "citation") if found["citations"] else None,
+        _count(found["images"], "image") if found["images"] else None,
+        "a refusal" if found["refused"] else None,
+    )

@@ -1,1 +1,1 @@
-"""Where signals and states go: logs, a terminal, a browser."""
+"""Sinks: signals and states in; logs, a live terminal view and a browser page out."""

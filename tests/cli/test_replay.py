@@ -147,9 +147,9 @@ def test_what_was_never_seen(cli: Callable, recording: Callable) -> None:
     assert found.code == 1
     assert found.out == ""
     told = [line.removeprefix("runstream: ") for line in found.err.splitlines()]
-    assert [line for line in told if line.startswith("run_ghost_0001: spoken of (")] == told[:1]
+    assert [line for line in told if line.startswith("run_ghost_0001: named by ")] == told[:1]
     assert told[0].endswith("but this run was never seen")
-    assert told[1:] == ["msg_x: spoken of (1 event), but the run that has it was never seen", "no run was seen"]
+    assert told[1:] == ["msg_x: named by 1 event, but the run that has it was never seen", "no run was seen"]
 
 
 @pytest.mark.slow

@@ -13,7 +13,6 @@ from runstream.cli.lines import JsonView, PlainView
 from runstream.cli.output import Output, clip, escape, escape_json
 from runstream.model.message import Message
 from runstream.model.signals import ArgumentsDelta, MessageCompleted, SourceEnded, TextDelta, TextReplaced
-from runstream.sinks.terminal.names import short_id
 from tests.support.emulator import CONTROL, EVIL
 from tests.support.story import RunStory
 
@@ -228,22 +227,6 @@ def test_arguments_and_text_do_not_mix() -> None:
         ["message.text", "ok"],
         ["tool_call.arguments", '{"x":1}'],
     ]
-
-
-@pytest.mark.parametrize(
-    ("run_id", "expected"),
-    [
-        ("run_1", "1"),
-        ("run_demo_text_0001", "demo_text_0001"),
-        ("run_demo_incomplete_0001", "incomplete_0001"),
-        ("run_AbCdEfGhIjKlMnOpQrStUvWx", "IjKlMnOpQrStUvWx"),
-        ("run_", "run_"),
-        ("ordinary", "ordinary"),
-    ],
-)
-def test_short_ids(run_id: str, expected: str) -> None:
-    """The end of an id, at a word where there is one."""
-    assert short_id(run_id) == expected
 
 
 def test_short_ids_are_told_apart() -> None:

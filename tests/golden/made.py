@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from typing import Any, Final
 
-from runstream.testing import OpenCalls, Conversation, Script, WireEvent, OpenMessage, events_of
+from runstream.testing import Conversation, OpenCalls, OpenMessage, Script, WireEvent, events_of
 
 __all__ = ["conversation", "frame", "is_run", "line", "numbered", "ordered", "pieces", "script", "streams_of", "text"]
 

@@ -52,7 +52,6 @@ SPEAKERS: Final = ("dialects", "clients", "testing", "recordings/demo")
 
 WIRE_NAMES_ELSEWHERE: Final = frozenset(
     {
-        "runstream.cli.texts",
         "runstream.engine.gap_tracker",
         "runstream.sources.poll_answers",
         "runstream.stream.error_reports",
@@ -243,7 +242,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.engine.intake",
         "runstream.model",
         "runstream.model.raw",
-        "runstream.sinks.log_records",
+        "runstream.sinks.log",
         "runstream.sources.base",
         "runstream.sources.reconnect",
         "runstream.recordings.reader",
@@ -276,7 +275,6 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.rx.filters",
         "runstream.rx.operators",
         "runstream.sinks.terminal.live_view",
-        "runstream.sinks.log",
         "runstream.sinks.page.feed",
         "runstream.recordings.tee",
         "runstream.recordings.source",

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from runstream.cli.exit_codes import WORST_FIRST
-from runstream.cli.parser import build_parser
-from runstream.cli.texts import EXIT_CODES
+from runstream.cli.parser import EXIT_CODES, build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,21 +1,21 @@
-"""What one client has seen in, and what there is now; the frame that leads from one to the other out. Pure.
+"""The last content that a client received and the present content in, a frame with the changes out. Pure.
 
-A frame is a JSON object, and says only what has changed since the last one:
+A frame is a JSON object with the changes since the last one:
 
 =========  ==========================================================================================
-``feed``   only in a connection's first frame, which begins anew: which feed it is
+``feed``   only in the first frame of a connection, which replaces all: the id of the feed
 ``now``    the server's time (Unix seconds)
 ``page``   facts of the whole page that have changed
 ``runs``   the runs that have changed, the one that changed last at the end: ``n`` (its number in order
-           of appearance, its identity), ``set`` (facts that have changed), ``blocks``, ``order``
+           of appearance, which identifies it), ``set`` (facts that have changed), ``blocks``, ``order``
 ``gone``   numbers of runs that are no longer shown
 ``more``   whether another frame follows at once, because this one was full
 =========  ==========================================================================================
 
 A block is ``id``, ``set`` (facts that have changed), and if its text has changed, ``at`` and ``add``: the text is
 now its first ``at`` UTF-16 code units (as JavaScript counts, ECMA-262, section 6.1.4), then ``add``; ``at`` is
-either its whole length or 0. ``order`` has the ids of all blocks, whenever they are not the old ones followed by
-the new ones. :func:`apply` does in Python what the page does in its script.
+either its whole length or 0. ``order`` has the ids of all blocks, if these are not the old blocks followed by new
+ones. :func:`apply` is the Python form of the page's script.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
-from runstream.sinks.page.views import Block, Fact, RunView
+from runstream.sinks.page.views import ContentBlock, Fact, RunContent
 
-__all__ = ["Cursor", "Entry", "Shown", "apply", "units"]
+__all__ = ["ClientCursor", "PageContent", "PageRow", "apply", "units"]
 
-_NO_VIEW: Final = RunView({})
-_OVERHEAD: Final = 64  # characters that a name, a value and their marks take, roughly
+_EMPTY: Final = RunContent({})
+_OVERHEAD: Final = 64  # approximate characters of the name, quotes and commas of a value
 
 Frame = dict[str, Any]
 
 
-class Entry(Protocol):
-    """A run that is shown.
+class PageRow(Protocol):
+    """A run that is content.
 
     Attributes:
-        number: Its identity.
-        version: Grows with every change, across all runs.
+        number: Identifies the run.
+        version: The version of the page after the last change of the run.
     """
 
     number: int
     version: int
 
-    def view(self) -> RunView:
-        """What is shown of it now."""
+    def content(self) -> RunContent:
+        """The present content of the run."""
 
 
-class Shown(Protocol):
-    """All that is shown, as it is now.
+class PageContent(Protocol):
+    """The present content of the page.
 
     Attributes:
-        feed: Which feed this is.
-        removals: How many runs have been taken away so far.
+        feed: The id of the feed.
+        removals: The number of runs that have been removed.
     """
 
     feed: str
@@ -62,21 +62,21 @@ class Shown(Protocol):
     def page(self) -> Mapping[str, Fact]:
         """Facts of the whole page."""
 
-    def since(self, version: int) -> Iterable[Entry]:
+    def since(self, version: int) -> Iterable[PageRow]:
         """The runs that changed after this version, the earliest change first."""
 
     def numbers(self) -> Iterable[int]:
-        """The numbers of all runs that are shown."""
+        """The numbers of all runs that are content."""
 
 
-class Cursor:
-    """What one client has been told.
+class ClientCursor:
+    """Remembers the content that one client has received.
 
-    It shares what it remembers with the feed and with other clients: a text is held once, however many read it.
+    The content is shared with the feed and with other clients: a text is stored once for any number of clients.
 
     Args:
-        budget: How large a frame may be, in characters, before the rest is left for the next one. One run's
-            change is never split.
+        budget: The size of a frame (characters) after which the remaining runs are left for the next one. The
+            change of one run is never split.
     """
 
     def __init__(self, budget: int = 256 * 1024) -> None:
@@ -85,30 +85,30 @@ class Cursor:
         self._version = 0
         self._removals = 0
         self._page: Mapping[str, Fact] = {}
-        self._views: dict[int, RunView] = {}
+        self._contents: dict[int, RunContent] = {}
         self._units: dict[tuple[int, str], int] = {}
 
-    def frame(self, shown: Shown, now: float) -> Frame | None:
-        """What has changed since the last frame, ``None`` if nothing has.
+    def frame(self, content: PageContent, now: float) -> Frame | None:
+        """The changes since the last frame; ``None`` if there are none.
 
         Args:
-            shown: What there is now.
+            content: The present content of the page.
             now: The time (Unix seconds).
         """
         frame: Frame = {}
         if self._feed is None:
-            self._feed = frame["feed"] = shown.feed
-        if changed := _changed(self._page, page := shown.page()):
+            self._feed = frame["feed"] = content.feed
+        if changed := _changed(self._page, page := content.page()):
             frame["page"], self._page = changed, dict(page)
-        if self._removals != shown.removals and (gone := self._forget(shown)):
+        if self._removals != content.removals and (gone := self._removed(content)):
             frame["gone"] = gone
         runs, size = [], 0
-        for entry in shown.since(self._version):
+        for row in content.since(self._version):
             if size > self._budget:
                 frame["more"] = True
                 break
-            self._version = entry.version
-            change, cost = self._run(entry.number, entry.view())
+            self._version = row.version
+            change, cost = self._run(row.number, row.content())
             if change is not None:
                 runs.append(change)
                 size += cost
@@ -116,37 +116,38 @@ class Cursor:
             frame["runs"] = runs
         return {"now": now, **frame} if frame else None
 
-    def _forget(self, shown: Shown) -> list[int]:
-        self._removals = shown.removals
-        gone = sorted(self._views.keys() - set(shown.numbers()))
+    def _removed(self, content: PageContent) -> list[int]:
+        """Forget the runs that are no longer shown, and return their numbers."""
+        self._removals = content.removals
+        gone = sorted(self._contents.keys() - set(content.numbers()))
         for number in gone:
-            for block in self._views.pop(number).blocks:
+            for block in self._contents.pop(number).blocks:
                 self._units.pop((number, block.id), None)
         return gone
 
-    def _run(self, number: int, view: RunView) -> tuple[Frame | None, int]:
-        """What has changed in a run, and how large that is."""
-        before = self._views.get(number, _NO_VIEW)
-        if view is before:
+    def _run(self, number: int, content: RunContent) -> tuple[Frame | None, int]:
+        """The changes of a run, and their size."""
+        before = self._contents.get(number, _EMPTY)
+        if content is before:
             return None, 0
-        self._views[number] = view
+        self._contents[number] = content
         change: Frame = {"n": number}
-        if facts := _changed(before.facts, view.facts):
+        if facts := _changed(before.facts, content.facts):
             change["set"] = facts
-        if before.blocks is not view.blocks:
-            held = {block.id: block for block in before.blocks}
-            blocks = [one for block in view.blocks if (one := self._block(number, held.get(block.id), block))]
+        if before.blocks is not content.blocks:
+            old = {block.id: block for block in before.blocks}
+            blocks = [one for block in content.blocks if (one := self._block(number, old.get(block.id), block))]
             if blocks:
                 change["blocks"] = blocks
-            old, new = list(held), [block.id for block in view.blocks]
-            if new[: len(old)] != old:
-                change["order"] = new
-                for id in held.keys() - set(new):
+            before_ids, ids = list(old), [block.id for block in content.blocks]
+            if ids[: len(before_ids)] != before_ids:
+                change["order"] = ids
+                for id in old.keys() - set(ids):
                     self._units.pop((number, id), None)
-        return (change, _size(change)) if len(change) > 1 or before is _NO_VIEW else (None, 0)
+        return (change, _size(change)) if len(change) > 1 or before is _EMPTY else (None, 0)
 
-    def _block(self, number: int, before: Block | None, block: Block) -> Frame | None:
-        """What has changed in a block."""
+    def _block(self, number: int, before: ContentBlock | None, block: ContentBlock) -> Frame | None:
+        """The changes of a block."""
         change: Frame = {}
         if facts := _changed(before.facts if before is not None else {}, block.facts):
             change["set"] = facts
@@ -168,7 +169,7 @@ def units(text: str) -> int:
 
 
 def _changed(before: Mapping[str, Fact], after: Mapping[str, Fact]) -> dict[str, Fact]:
-    """The facts that differ. A fact that is no longer there is ``None``."""
+    """The facts that differ. A removed fact is ``None``."""
     changed = {name: value for name, value in after.items() if name not in before or before[name] != value}
     return {**changed, **dict.fromkeys(before.keys() - after.keys() - _nulls(before))}
 
@@ -186,11 +187,11 @@ def _size(change: Any) -> int:
 
 
 def apply(page: dict[str, Any], frame: Mapping[str, Any]) -> dict[str, Any]:
-    """A page with a frame applied to it; the page that was given is used up.
+    """A page with a frame applied to it. The given page is changed, too.
 
     Args:
         page: ``{"feed": ..., "page": {...}, "runs": {number: {"facts": ..., "blocks": {id: {...}}}}}``; ``{}``
-            to begin with.
+            at the beginning.
         frame: The frame.
     """
     if "feed" in frame:

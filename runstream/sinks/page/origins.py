@@ -1,4 +1,4 @@
-"""Who may connect: a page of another site must not read this one's socket. Pure."""
+"""Checks origins: a page of another site must not read the socket of this page. Pure."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import ipaddress
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-__all__ = ["Access", "is_loopback"]
+__all__ = ["OriginPolicy", "is_loopback"]
 
 
-class Access:
-    """Decides by the headers ``Host`` and ``Origin``.
+class OriginPolicy:
+    """Accepts or refuses a request by its headers ``Host`` and ``Origin``.
 
-    A browser lets any site open a WebSocket to any address, and says in ``Origin`` which site it was (RFC 6455,
-    section 10.2): it must be the page's own, or be listed. A client that says none is no browser, and could say
-    anything. The ``Host`` is checked too, because a site can let its own name point to this machine and so be "the
-    same host" (DNS rebinding): it must be an address, ``localhost``, or a name that is listed.
+    A browser allows any site to open a WebSocket to any address, and names the site in ``Origin`` (RFC 6455, section
+    10.2): it must be the page's own, or be listed. A client without ``Origin`` is no browser, and could send any
+    value. The ``Host`` is checked too, because a site can make its own name point to this machine and so be "the same
+    host" (DNS rebinding): it must be an address, ``localhost``, or a name that is listed.
 
     Args:
         origins: Other origins that may connect: ``https://host`` or ``https://host:port``.
-        hosts: Names under which the page is reached, besides those of ``origins``; ``None`` takes any, for
-            applications that check it themselves.
+        hosts: Names under which the page is reached, besides those of ``origins``; ``None`` accepts any, for
+            applications that check the host themselves.
 
     Raises:
-        ValueError: An origin is none.
+        ValueError: An origin is not valid.
     """
 
     def __init__(self, origins: Iterable[str] = (), hosts: Iterable[str] | None = ()) -> None:
@@ -34,7 +34,7 @@ class Access:
         self._hosts = None if hosts is None else {host.lower() for host in hosts} | named
 
     def refusal(self, host: str | None, origin: str | None) -> str | None:
-        """Why a request is refused, in words for the person who made it; ``None`` if it is not.
+        """The reason why a request is refused, as text for its sender; ``None`` if it is accepted.
 
         Args:
             host: The header ``Host``.
@@ -44,17 +44,17 @@ class Access:
         if not name:
             return "The request names no host."
         if self._hosts is not None and not (_is_address(name) or _is_local(name) or name in self._hosts):
-            return "This page does not answer to this host name. Whoever runs it can list it in `origins`."
+            return "This page does not answer to this host name. Its operator can list it in `origins`."
         if origin is None or origin.lower() in self._origins:
             return None
         scheme, _, rest = origin.lower().partition("://")
         if scheme in {"http", "https"} and host is not None and rest == host.lower():
             return None
-        return "This page does not answer to pages of other sites. Whoever runs it can list them in `origins`."
+        return "This page does not answer to pages of other sites. Its operator can list them in `origins`."
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens on this host."""
+    """Whether only this machine can reach a server that listens on this host."""
     if _is_local(host.lower()):
         return True
     try:

@@ -1,24 +1,25 @@
-"""Runs in, lines out: how a live screen looks. Pure: the same board at the same time gives the same lines."""
+"""Layout of the live view: runs in, lines out. Pure: the same runs at the same time give the same lines."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from rich.text import Text
 
 from runstream.core.state import RunState
 from runstream.model.limits import Stats
-from runstream.sinks.run_table import Board, Row, taken
-from runstream.sinks.terminal.names import NAME_WIDTH, Names
+from runstream.sinks.run_table import Row
+from runstream.sinks.terminal.open_runs import OpenRuns, total_duration
+from runstream.sinks.terminal.run_names import NAME_WIDTH, RunNames
 from runstream.sinks.terminal.text import ascii_only, columns, fitted, on_one_line, tail, tail_of_line, wrapped
 
 __all__ = ["Screen", "duration"]
 
 _SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _HUES: Final = ("cyan", "blue", "magenta", "bright_cyan", "bright_blue", "bright_magenta")
-# A sign, the same where there is only ASCII, and a style.
+# A sign, its form in ASCII, and a style.
 _LOOKS: Final = {
     "queued": ("·", ".", "dim"),
     "in_progress": ("", "*", "cyan"),
@@ -34,15 +35,15 @@ _LOOKS: Final = {
 }
 _UNKNOWN: Final = ("•", "*", "cyan")
 _ENDINGS: Final = ("completed", "failed", "expired", "cancelled", "incomplete")
-_NARROW: Final = 60  # below so many columns, names have
-_SHORT: Final = 12  # so many
+_NARROW: Final = 60  # columns below which names are short
+_SHORT: Final = 12  # columns of a short name
 _LABEL: Final = 15  # columns of the longest status, requires_action
 _MOST_DETAILS: Final = 8
 _CALLS: Final = 3
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words that fit six columns."""
+    """Seconds as text of at most six columns."""
     if seconds < 99.95:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)
@@ -50,86 +51,86 @@ def duration(seconds: float) -> str:
 
 
 class Screen:
-    """Draws a board.
+    """Lays out the runs of a live view.
 
     Args:
         unicode: Whether the terminal shows more than ASCII.
-        text_lines: How many lines of its text are left of a run that has ended.
+        text_lines: How many lines of text are left of a run that has ended.
     """
 
     def __init__(self, *, unicode: bool = True, text_lines: int = 8) -> None:
         self._unicode = unicode
         self._text_lines = text_lines
-        self._names = Names()
-        self._short_names = Names(_SHORT)
+        self._names = RunNames()
+        self._short_names = RunNames(_SHORT)
 
-    def frame(self, board: Board, stats: Stats, *, width: int, height: int, now: float, since: float) -> list[Text]:
-        """The lines that are drawn anew each time: the open runs, and the counts.
+    def frame(self, runs: OpenRuns, stats: Stats, *, width: int, height: int, now: float, since: float) -> list[Text]:
+        """The lines that are drawn again each time: the open runs, and the counts.
 
         Args:
-            board: What to show.
+            runs: The runs to show.
             stats: The counts of the stream.
             width: Columns.
-            height: Lines that there may be.
-            now: The time, in seconds of the clock that the board was told.
-            since: When the screen began.
+            height: The highest number of lines.
+            now: The time (seconds of the clock by which the runs were updated).
+            since: When the view began (same clock).
         """
-        foot = self.foot(board, stats, width=width, seconds=now - since)
-        room = max(1, height - len(foot))
-        count = len(board.rows)
+        footer = self.footer(runs, stats, width=width, seconds=now - since)
+        room = max(1, height - len(footer))
+        count = len(runs.rows)
         if not count:
-            waiting = [self._line(Text("waiting for a run", "dim"))] if not board.seen else []
-            return [*waiting, *foot][-height:]
+            waiting = [self._line(Text("waiting for a run", "dim"))] if not runs.seen else []
+            return [*waiting, *footer][-height:]
         details = min(room // count - 1, _MOST_DETAILS)
-        shown = board.pick(count if details >= 0 else room - 1, now)
+        shown = runs.pick(count if details >= 0 else room - 1, now)
         lines: list[Text] = []
         for row in shown:
-            said = [] if details <= 0 else self._details(row.state, width - 2, details, open=True)
+            below = [] if details <= 0 else self._details(row.state, width - 2, details, open=True)
             lines.append(self._head(row.state, row.label, now - row.since, width, now, inline=details <= 0))
-            lines += said
+            lines += below
         if len(shown) < count:
-            lines.append(self._rest(board, shown, width))
-        return [*lines[:room], *foot][:height]
+            lines.append(self._rest(runs, shown, width))
+        return [*lines[:room], *footer][:height]
 
-    def ended(self, state: RunState, width: int) -> list[Text]:
-        """The lines that stay of a run: how it ended, its calls, and the end of its text."""
-        return self._left(state, state.status.value, taken(state), width)
+    def ended_run(self, state: RunState, width: int) -> list[Text]:
+        """The lines that stay of an ended run: its status, its calls, and the end of its text."""
+        return self._run(state, state.status.value, total_duration(state), width)
 
-    def open(self, row: Row, width: int, now: float) -> list[Text]:
-        """The same of a run that had not ended when the screen did."""
-        return self._left(row.state, row.label, now - row.since, width)
+    def open_run(self, row: Row, width: int, now: float) -> list[Text]:
+        """The same lines of a run that had not ended when the view did."""
+        return self._run(row.state, row.label, now - row.since, width)
 
-    def _left(self, state: RunState, label: str, seconds: float | None, width: int) -> list[Text]:
+    def _run(self, state: RunState, label: str, seconds: float | None, width: int) -> list[Text]:
         head = self._head(state, label, seconds, width, 0.0, inline=False)
         return [head, *self._reason(state, width - 2), *self._details(state, width - 2, self._text_lines, open=False)]
 
-    def foot(self, board: Board, stats: Stats, *, width: int, seconds: float) -> list[Text]:
-        """The counts, below a rule; above it what is wrong with a source."""
+    def footer(self, runs: OpenRuns, stats: Stats, *, width: int, seconds: float) -> list[Text]:
+        """The counts, below a rule; above it the sources in trouble."""
         lines = [
             self._line(Text(fitted(f"! {on_one_line(name)}: {on_one_line(why)}", width), "yellow"))
-            for name, why in list(board.sources.items())[-3:]
+            for name, why in list(runs.sources.items())[-3:]
         ]
         lines.append(Text(("─" if self._unicode else "-") * width, "dim"))
-        left = Counter(row.note for row in board.rows.values() if row.note)  # by their source: they run no more
-        waiting = sum(row.state.run.requires_action for row in board.rows.values() if not row.note)
-        running = len(board.rows) - waiting - left.total()
-        pieces = [Text(f"{board.seen} run{'s' if board.seen != 1 else ''}", "bold")]
-        counts = {"running": running, "waiting": waiting, **left} | {name: board.counts[name] for name in _ENDINGS}
+        left = Counter(row.left for row in runs.rows.values() if row.left)  # by their source: they do not run now
+        waiting = sum(row.state.run.requires_action for row in runs.rows.values() if not row.left)
+        running = len(runs.rows) - waiting - left.total()
+        pieces = [Text(f"{runs.seen} run{'s' if runs.seen != 1 else ''}", "bold")]
+        counts = {"running": running, "waiting": waiting, **left} | {name: runs.counts[name] for name in _ENDINGS}
         styles = {"running": "cyan", "waiting": "bold magenta"}
         for name, count in counts.items():
             if count:
                 pieces.append(Text(f"{count} {name}", styles.get(name) or _LOOKS[name][2]))
         totals = [
-            Text(f"{board.tokens:,} tokens"),
+            Text(f"{runs.tokens:,} tokens"),
             Text(f"{stats.rejected:,} rejected", "bold red" if stats.rejected else "dim"),
             Text(f"{stats.duplicates:,} duplicates", "dim"),
             Text(duration(seconds), "dim"),
         ]
         between = " · " if self._unicode else " - "
-        runs, rest = _joined(pieces, width, between), _joined(totals, width, between)
-        if len(runs) == len(rest) == 1 and (room := width - runs[0].cell_len - rest[0].cell_len) >= 3:
-            return [*lines, runs[0].append(" " * room).append_text(rest[0])]
-        return [*lines, *runs, *rest]
+        first, second = _joined(pieces, width, between), _joined(totals, width, between)
+        if len(first) == len(second) == 1 and (room := width - first[0].cell_len - second[0].cell_len) >= 3:
+            return [*lines, first[0].append(" " * room).append_text(second[0])]
+        return [*lines, *first, *second]
 
     def _head(
         self,
@@ -141,7 +142,7 @@ class Screen:
         *,
         inline: bool,
     ) -> Text:
-        """One line: sign, name, status, how long, tokens, and what the run is at."""
+        """One line: sign, name, status, duration, and the present step, or the tokens of an ended run."""
         sign, style = self._look(label, now)
         narrow = width < _NARROW
         names, size, gap = (self._short_names, _SHORT, " ") if narrow else (self._names, NAME_WIDTH, "  ")
@@ -174,7 +175,7 @@ class Screen:
         text = tail(_text(state), width - 2, room + 2) if _text(state) else []
         bar = "│ " if self._unicode else "| "
         if not open and len(text) <= room + 1:
-            room += 1  # instead of the line that would say that one is missing
+            room += 1  # instead of a line with the note that one is missing
         elif not open:
             lines.append(self._line(Text(f"  {bar}… the last {room} lines of {len(_text(state)):,} characters", "dim")))
         lines += [self._line(Text.assemble((f"  {bar}", "dim"), shown)) for shown in text[-room:]]
@@ -184,12 +185,12 @@ class Screen:
         name = fitted(on_one_line(_words(call.name) or "?"), 30)
         arguments = _words(call.arguments)
         room = width - columns(name) - 4
-        told = tail_of_line(arguments, room) if growing else fitted(on_one_line(arguments), room)
+        shown = tail_of_line(arguments, room) if growing else fitted(on_one_line(arguments), room)
         arrow = "↳ " if self._unicode else "> "
-        return self._line(Text.assemble((f"  {arrow}", "dim"), (name, "bold"), "  ", (told, "dim")))
+        return self._line(Text.assemble((f"  {arrow}", "dim"), (name, "bold"), "  ", (shown, "dim")))
 
     def _reason(self, state: RunState, width: int) -> list[Text]:
-        """Why a run did not complete, in the server's words."""
+        """The server's reason why a run did not complete."""
         run = state.run
         parts = [_words(getattr(run.last_error, name, None)) for name in ("code", "message")]
         why = ": ".join(filter(None, parts)) or _words(getattr(run.incomplete_details, "reason", None))
@@ -197,7 +198,7 @@ class Screen:
         return [self._line(Text(f"  {line}", style)) for line in wrapped(on_one_line(why, 400), width)] if why else []
 
     def _step(self, state: RunState) -> str:
-        """What the run is at: its last step, or for what it waits."""
+        """The last step of the run, or the outputs that it waits for."""
         steps = state.steps
         if state.run.requires_action:
             calls = len(state.run.pending_tool_calls)
@@ -210,15 +211,15 @@ class Screen:
         done = (" ✓" if self._unicode else " +") if step.is_terminal else ""
         return f"step {len(steps)}: {names or kind}{done}"
 
-    def _rest(self, board: Board, shown: list[Row], width: int) -> Text:
-        """How many runs there was no room for, by status."""
+    def _rest(self, runs: OpenRuns, shown: Sequence[Row], width: int) -> Text:
+        """The number of runs that are not shown, by status."""
         counts: dict[str, int] = {}
-        for row in board.rows.values():
+        for row in runs.rows.values():
             counts[row.label] = counts.get(row.label, 0) + 1
-        for row in shown:
-            counts[row.label] -= 1
-        told = ", ".join(f"{count} {on_one_line(label)}" for label, count in counts.items() if count)
-        return self._line(Text(fitted(f"… and {len(board.rows) - len(shown)} more: {told}", width), "dim"))
+        for visible in shown:
+            counts[visible.label] -= 1
+        rest = ", ".join(f"{count} {on_one_line(label)}" for label, count in counts.items() if count)
+        return self._line(Text(fitted(f"… and {len(runs.rows) - len(shown)} more: {rest}", width), "dim"))
 
     def _look(self, label: str, now: float) -> tuple[str, str]:
         sign, plain, style = _LOOKS.get(label, _UNKNOWN)
@@ -231,13 +232,13 @@ class Screen:
 
 
 def _text(state: RunState) -> str:
-    """What the run said last."""
+    """The text of the last message, or its refusal."""
     messages = state.messages
     return (messages[-1].text or messages[-1].refusal) if messages else ""
 
 
 def _words(value: object) -> str:
-    """A field's text. Servers put other things there too: of those, the type."""
+    """The text of a field; the name of the type for a value of another type, which servers send too."""
     return value if isinstance(value, str) else "" if value is None else f"({type(value).__name__})"
 
 

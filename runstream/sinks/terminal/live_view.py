@@ -1,4 +1,4 @@
-"""The live view: a stream's runs on the terminal, as they are right now."""
+"""The live view: the runs of a stream in, their present state on the terminal out."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from runstream.core.state import RunState
 from runstream.logs import LOG
 from runstream.model.limits import Stats
 from runstream.model.signals import SourceSignal
-from runstream.sinks.run_table import NOTES, Board
+from runstream.sinks.run_table import NOTICES
+from runstream.sinks.terminal.open_runs import OpenRuns
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from runstream.sinks.terminal.painter import Painter
+    from runstream.sinks.terminal.renderer import Renderer
 
 __all__ = ["Display", "LiveView", "make_console"]
 
 
 _MANY: Final = 20
-"""Of more runs than this that are open at the end, only a line each is left."""
+"""If more runs than this are open at the end, one line of each is left."""
 
 
 class Streamed(Protocol):
-    """What is shown: a :class:`~runstream.RunStream`. Not by its class, for sinks know of states and signals alone."""
+    """The parts of a :class:`~runstream.RunStream` that are shown. A view does not depend on the class itself."""
 
     @property
     def runs(self) -> Observable[RunState]:
@@ -48,13 +49,13 @@ class Streamed(Protocol):
 class LiveView:
     """Shows the runs of a stream on the terminal while it is read; an asynchronous context manager.
 
-    Each run has its status, its step, the time it takes, its tool calls and the end of its text; below them stand the
-    counts, tokens, rejected and repeated events among them. The screen is drawn anew ``rate`` times a second from the
-    latest states, never for each token; more runs than fit give way to those that were active last. A run that has
-    ended stays, as lines above. What the program prints meanwhile appears above too.
+    Each run has its status, its step, the time it takes, its tool calls and the end of its text. Below them are the
+    counts: runs, tokens, rejected and repeated events. The screen is drawn ``rate`` times a second from the latest
+    states, never for each token. If there are more runs than lines, those with the latest changes are shown. A run
+    that has ended stays as lines above; output of the program appears above too.
 
-    Needs Rich (``pip install 'runstream[cli]'``). Where the output is no terminal, or a dumb one, only the lines of
-    ended runs are written; ``NO_COLOR`` is honoured. Nothing in a text steers the terminal, and no markup is read.
+    Needs Rich (``pip install 'runstream[cli]'``). If the output is no terminal, or a dumb one, only the lines of
+    ended runs are written; ``NO_COLOR`` is honoured. No text controls the terminal, and no markup is read.
 
     ::
 
@@ -64,11 +65,11 @@ class LiveView:
     Args:
         stream: A :class:`~runstream.RunStream`.
         console: A ``rich.console.Console``; one on standard output by default.
-        rate: How often to draw, in times a second at most.
-        text_lines: How many lines of its text are left of a run that has ended.
+        rate: The highest number of drawings a second.
+        text_lines: How many lines of text are left of a run that has ended.
 
     Raises:
-        ImportError: Rich is not there; the message says how to install it.
+        ImportError: Rich is not installed; the message says how to install it.
         ValueError: ``rate`` is not above 0.
     """
 
@@ -84,18 +85,18 @@ class LiveView:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> LiveView:
-        board, display = self._display.board, self._display
+        runs, display = self._display.runs, self._display
         replaying = True
 
-        def take(state: RunState) -> None:
+        def update(state: RunState) -> None:
             if replaying:
-                board.held(state, display.now(), max(0.0, time.time() - state.first_seen))
+                runs.add_earlier(state, display.now(), max(0.0, time.time() - state.first_seen))
             else:
-                board.state(state, display.now())
+                runs.update(state, display.now())
 
-        self._subscriptions.append(self._stream.runs.subscribe(take, on_error=_told_elsewhere))
+        self._subscriptions.append(self._stream.runs.subscribe(update, on_error=_ignore_error))
         replaying = False
-        self._subscriptions.append(self._stream.on((*NOTES, SourceSignal), board.signal))
+        self._subscriptions.append(self._stream.on((*NOTICES, SourceSignal), runs.add_signal))
         display.start()
         self._task = asyncio.create_task(self._redraw(), name="runstream live view")
         return self
@@ -113,14 +114,14 @@ class LiveView:
             self._fail(failure)
 
     def suspend(self) -> None:
-        """Give the terminal back for a while, to an editor or to the shell; nothing is drawn until :meth:`resume`.
+        """Release the terminal for an editor or the shell; nothing is drawn until :meth:`resume`.
 
-        For Ctrl-Z, as the commands do it: suspend, stop the process (``SIGTSTP``), and resume when it goes on.
+        For Ctrl-Z, as in the commands: suspend, stop the process (``SIGTSTP``), and resume when it continues.
         """
         self._display.suspend()
 
     def resume(self) -> None:
-        """Draw again, below what stands on the terminal by now."""
+        """Draw again, below the present content of the terminal."""
         self._display.resume()
 
     async def _redraw(self) -> None:
@@ -132,88 +133,91 @@ class LiveView:
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        """The terminal is gone, for instance: the stream and its other subscribers go on."""
+        """Stop drawing, because the terminal is gone for instance; the stream and its other subscribers continue."""
         for subscription in self._subscriptions:
             subscription.dispose()
-        self._display.source_ended()
-        with suppress(OSError):  # where logs go to what is gone, too
+        self._display.release()
+        with suppress(OSError):  # the log may be written to the same terminal
             LOG.error("live_view_failed", error=type(error).__name__)
 
 
 class Display:
-    """A board on a console: what draws, for those who have no stream or another clock.
+    """Draws runs on a console: a live view without a stream and a timer, which the caller provides.
 
     Args:
         console: Where to draw; standard output by default.
-        text_lines: How many lines of its text are left of a run that has ended.
+        text_lines: How many lines of text are left of a run that has ended.
+
+    Attributes:
+        runs: The runs that are shown; the caller updates them.
     """
 
     def __init__(self, console: Console | None = None, *, text_lines: int = 8) -> None:
         try:
             from runstream.sinks.terminal.layout import Screen
-            from runstream.sinks.terminal.painter import Painter
+            from runstream.sinks.terminal.renderer import Renderer
         except ImportError as error:
             raise ImportError("the live view needs Rich: pip install 'runstream[cli]'") from error
         animated = console is not None or (sys.stdout is not None and sys.stdout.isatty())
         console = console if console is not None else make_console()
-        self.board = Board()
+        self.runs = OpenRuns()
         self._console = console
-        self._painter: Painter = Painter(
+        self._renderer: Renderer = Renderer(
             console, animated=animated and console.is_interactive and not console.legacy_windows
         )
         self._screen = Screen(unicode=console.encoding.lower().startswith("utf"), text_lines=text_lines)
         self._since = self.now()
-        self._abandoned = False
+        self._released = False
 
     @staticmethod
     def now() -> float:
-        """The time that the board is told (seconds, monotonic)."""
+        """The time for the updates of `runs` (seconds, monotonic)."""
         return time.monotonic()
 
     def start(self) -> None:
-        """Take over the end of the terminal."""
+        """Begin to draw at the end of the terminal."""
         self._since = self.now()
-        self._painter.start()
+        self._renderer.start()
 
     def draw(self, stats: Stats) -> None:
-        """Draw what is so now."""
+        """Draw the present runs and counts."""
         width, height = self._console.size
-        above = [line for state in self.board.take_ended() for line in self._screen.ended(state, width)]
+        above = [line for state in self.runs.take_ended() for line in self._screen.ended_run(state, width)]
         frame = []
-        if self._painter.animated:
+        if self._renderer.animated:
             frame = self._screen.frame(
-                self.board, stats, width=width, height=height - 1, now=self.now(), since=self._since
+                self.runs, stats, width=width, height=height - 1, now=self.now(), since=self._since
             )
-        self._painter.draw(frame, above)
+        self._renderer.draw(frame, above)
 
     def suspend(self) -> None:
-        """Give the terminal back for a while."""
-        self._painter.suspend()
+        """Release the terminal until `resume`."""
+        self._renderer.suspend()
 
     def resume(self) -> None:
-        """Draw again, below what stands there by now."""
-        self._painter.resume()
+        """Draw again, below the present content of the terminal."""
+        self._renderer.resume()
 
-    def source_ended(self) -> None:
-        """Draw no more, and write nothing more."""
-        self._abandoned = True
-        self._painter.release()
+    def release(self) -> None:
+        """Release the terminal for good; nothing is drawn or written afterwards."""
+        self._released = True
+        self._renderer.release()
 
     def stop(self, stats: Stats) -> None:
-        """Leave what is to be kept: the runs that ended last, those that are still open, and the counts."""
-        if self._abandoned:
+        """End with lines that stay: the runs that ended last, those that are still open, and the counts."""
+        if self._released:
             return
         width = self._console.width
-        lines = [line for state in self.board.take_ended() for line in self._screen.ended(state, width)]
-        rows = list(self.board.rows.values())
+        lines = [line for state in self.runs.take_ended() for line in self._screen.ended_run(state, width)]
+        rows = list(self.runs.rows.values())
         for row in rows:
-            lines += self._screen.open(row, width, self.now())[: 1 if len(rows) > _MANY else None]
-        lines += self._screen.foot(self.board, stats, width=width, seconds=self.now() - self._since)
-        self._painter.stop(lines)
+            lines += self._screen.open_run(row, width, self.now())[: 1 if len(rows) > _MANY else None]
+        lines += self._screen.footer(self.runs, stats, width=width, seconds=self.now() - self._since)
+        self._renderer.stop(lines)
 
 
 def make_console() -> Console:
-    """A console on standard output that leaves a closed pipe to whoever prints."""
+    """A console on standard output that raises an error to the caller when the pipe is closed."""
     from rich.console import Console
 
     class Plain(Console):
@@ -223,5 +227,5 @@ def make_console() -> Console:
     return Plain(markup=False, highlight=False, emoji=False)
 
 
-def _told_elsewhere(error: Exception) -> None:
-    """The stream raises it from whatever is awaited."""
+def _ignore_error(error: Exception) -> None:
+    """Do nothing: the stream raises the error from its own methods."""

@@ -1,4 +1,4 @@
-"""Foreign text in, lines out that fit a terminal: nothing in them steers it, and its end stays where it is."""
+"""Text from the wire in, lines out that fit a terminal and do not control it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from runstream.model.escaping import escape_control
 __all__ = ["ascii_only", "columns", "fitted", "on_one_line", "tail", "tail_of_line", "wrapped"]
 
 _WORDS: Final = re.compile(r"\s*\S+")
-# Terminals disagree about what is drawn as one: emoji joined by U+200D, with a colour of skin, or made from a sign by
-# U+FE0F, and flags, which are two letters.
+# Terminals differ in the width of these: emoji joined by U+200D, with a skin tone, or made from a sign by U+FE0F, and
+# flags, which are two letters.
 _DISPUTED: Final = re.compile("[\u200d\ufe0f\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
 _ANCHOR: Final = 1024
-"""A long text is wrapped from a multiple of this on (characters): so its lines don't shift as it grows."""
+"""The wrapping of a long text begins at a multiple of this (characters), so that lines do not shift as it grows."""
 
 
 def columns(text: str) -> int:
-    """The columns that a line takes; where terminals disagree, the most that it takes in any of them.
+    """The width of a line in columns; the largest one where terminals differ.
 
-    A line that is wider than was thought wraps, and what is drawn over it later is drawn in the wrong place.
+    A line that is wider than expected wraps, and later drawings over it are in the wrong place.
     """
     return sum(map(_columns, text)) if _DISPUTED.search(text) else cell_len(text)
 
@@ -36,7 +36,7 @@ def _columns(char: str) -> int:
 
 
 def _first(text: str, width: int) -> str:
-    """As much of the beginning as fits."""
+    """The longest beginning that fits."""
     used = 0
     for place, char in enumerate(text):
         size = _columns(char)
@@ -47,12 +47,12 @@ def _first(text: str, width: int) -> str:
 
 
 def ascii_only(text: str) -> str:
-    """The text for a terminal that shows nothing else."""
+    """The text for a terminal that shows ASCII only; other characters are escape_unprintable."""
     return text.encode("ascii", "backslashreplace").decode()
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """The lines of a text, escaped, and wrapped at words to ``width`` columns."""
+    """The lines of a text, escape_unprintable, and wrapped at words to ``width`` columns."""
     return [line for part in text.replace("\r\n", "\n").split("\n") for line in _wrapped(part, width)]
 
 
@@ -78,19 +78,19 @@ def _wrapped(part: str, width: int) -> list[str]:
 
 
 def tail(text: str, width: int, lines: int) -> list[str]:
-    """The last lines of a text, wrapped. What it costs does not depend on the length of the text."""
+    """The last lines of a text, wrapped. The cost does not depend on the length of the text."""
     text = text.rstrip()
     room = width * lines
     if len(text) > room + _ANCHOR:
         start = (len(text) - room) // _ANCHOR * _ANCHOR
         text = text[start:]
-        # Begin at a word; a text without any begins where it is cut.
+        # Begin at a word; a text without spaces begins where it is cut.
         text = text[found.end() :] if (found := re.match(r"\S{0,80}\s+", text)) else text
     return wrapped(text, width)[-lines:]
 
 
 def on_one_line(text: str, limit: int = 2000) -> str:
-    """The beginning of a text, escaped, with a space for each run of white space."""
+    """The beginning of a text, escape_unprintable, with a space for each run of white space."""
     return escape_control(" ".join(text[:limit].split()))
 
 

@@ -16,8 +16,8 @@ from runstream.model.limits import Stats
 from runstream.model.raw import RawEvent
 from runstream.model.signals import SourceDisconnected
 from runstream.recordings.reader import read_recording
-from runstream.sinks.run_table import Board
 from runstream.sinks.terminal.layout import Screen, duration
+from runstream.sinks.terminal.open_runs import OpenRuns
 from runstream.testing import script
 from runstream.testing.script import Script
 from tests.conformance.mutations import mutated
@@ -27,25 +27,25 @@ WIDTHS = (40, 60, 80, 100, 200)
 
 
 class Shown:
-    """A board that is fed with events, and its screen."""
+    """Runs that are fed with events, and their screen."""
 
     def __init__(self, *scripts: Script, unicode: bool = True) -> None:
-        self.board = Board()
+        self.runs = OpenRuns()
         self.screen = Screen(unicode=unicode)
         self.engine = Engine(clock=lambda: 0.0)
-        self.engine.on_state = lambda state: self.board.state(state, 0.0)
-        self.engine.on_signal = self.board.signal
+        self.engine.on_state = lambda state: self.runs.update(state, 0.0)
+        self.engine.on_signal = self.runs.add_signal
         self.intake = self.engine.intake("test")
         for one in scripts:
             self.intake.feed_all(one.raw_events())
 
     def frame(self, width: int = 100, height: int = 24, now: float = 1.25) -> list[str]:
-        lines = self.screen.frame(self.board, self.engine.stats(), width=width, height=height, now=now, since=0.0)
+        lines = self.screen.frame(self.runs, self.engine.stats(), width=width, height=height, now=now, since=0.0)
         assert len(lines) <= height
         return plain(lines, width)
 
     def ended(self, width: int = 100) -> list[str]:
-        return plain([line for state in self.board.take_ended() for line in self.screen.ended(state, width)], width)
+        return plain([line for state in self.runs.take_ended() for line in self.screen.ended_run(state, width)], width)
 
 
 def plain(lines: list[Text], width: int) -> list[str]:
@@ -148,7 +148,7 @@ def test_rejected_and_repeated_input_is_counted() -> None:
 
 def test_a_source_in_trouble_is_named() -> None:
     shown = Shown(script("run_a").start())
-    shown.board.signal(SourceDisconnected(f"ws://h/{EVIL}", "", 0.0, 1, "the connection broke off", 2))
+    shown.runs.add_signal(SourceDisconnected(f"ws://h/{EVIL}", "", 0.0, 1, "the connection broke off", 2))
     assert "disconnected, attempt 2: the connection broke off" in "\n".join(shown.frame(200))
 
 
@@ -188,8 +188,8 @@ def test_nothing_steers_the_terminal_and_no_markup_is_read(width: int) -> None:
     failed = script("run_b").start().end("failed", last_error={"code": evil, "message": evil})
     odd = script("run_c").change(evil)
     shown = Shown(say, failed, odd)
-    lines = [*shown.screen.ended(shown.board.take_ended()[0], width)]
-    lines += shown.screen.frame(shown.board, Stats(), width=width, height=24, now=0.0, since=0.0)
+    lines = [*shown.screen.ended_run(shown.runs.take_ended()[0], width)]
+    lines += shown.screen.frame(shown.runs, Stats(), width=width, height=24, now=0.0, since=0.0)
     plain(lines, width)
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system="standard")
     for line in lines:

@@ -182,7 +182,7 @@ async def test_a_terminal_that_is_gone_ends_the_view_alone(left: int) -> None:
 
 
 def test_without_rich_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "runstream.sinks.terminal.painter", None)
+    monkeypatch.setitem(sys.modules, "runstream.sinks.terminal.renderer", None)
     with pytest.raises(ImportError, match=r"pip install 'runstream\[cli\]'"):
         LiveView(RunStream())
 

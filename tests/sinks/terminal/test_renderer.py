@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from runstream.sinks.terminal.painter import Painter
+from runstream.sinks.terminal.renderer import Renderer
 from tests.support.emulator import Terminal
 
 
@@ -21,12 +21,12 @@ class Tty(io.StringIO):
 
 
 class Seen:
-    """A painter on a console whose output a terminal shows."""
+    """A renderer on a console whose output a terminal shows."""
 
     def __init__(self, width: int = 40, height: int = 10, *, animated: bool = True, file: io.StringIO | None = None):
         self.file = file or io.StringIO()
         self.console = Console(file=self.file, width=width, height=height, force_terminal=True, legacy_windows=False)
-        self.painter = Painter(self.console, animated=animated)
+        self.renderer = Renderer(self.console, animated=animated)
         self.terminal = Terminal(width, height)
         self._read = 0
 
@@ -51,15 +51,15 @@ def texts(*lines: str) -> list[Text]:
 
 def test_it_is_drawn_over() -> None:
     seen = Seen()
-    seen.painter.start()
-    seen.painter.draw(texts("one", "two", "three"))
+    seen.renderer.start()
+    seen.renderer.draw(texts("one", "two", "three"))
     assert seen.screen == ["one", "two", "three"]
     assert not seen.terminal.cursor_shown
-    seen.painter.draw(texts("1"))
+    seen.renderer.draw(texts("1"))
     assert seen.screen == ["1"]
-    seen.painter.draw(texts("1", "2" * 40))
+    seen.renderer.draw(texts("1", "2" * 40))
     assert seen.screen == ["1", "2" * 40]
-    seen.painter.stop()
+    seen.renderer.stop()
     assert seen.screen == []
     assert seen.terminal.cursor_shown
 
@@ -67,43 +67,43 @@ def test_it_is_drawn_over() -> None:
 def test_what_stays_scrolls_above() -> None:
     """Also when there is more of it than the screen has lines."""
     seen = Seen(height=5)
-    seen.painter.start()
+    seen.renderer.start()
     for number in range(20):
-        seen.painter.draw(texts("region", f"frame {number}"), texts(f"ended {number}"))
+        seen.renderer.draw(texts("region", f"frame {number}"), texts(f"ended {number}"))
     assert seen.screen == ["ended 17", "ended 18", "ended 19", "region", "frame 19"]
-    seen.painter.stop(texts("the end"))
+    seen.renderer.stop(texts("the end"))
     assert seen.lines == [*(f"ended {number}" for number in range(20)), "the end"]
 
 
 def test_the_same_again_writes_nothing() -> None:
     seen = Seen()
-    seen.painter.start()
-    seen.painter.draw(texts("one"))
+    seen.renderer.start()
+    seen.renderer.draw(texts("one"))
     before = len(seen.file.getvalue())
-    seen.painter.draw(texts("one"))
+    seen.renderer.draw(texts("one"))
     assert len(seen.file.getvalue()) == before
-    seen.painter.draw([Text("one", "red")])
+    seen.renderer.draw([Text("one", "red")])
     assert len(seen.file.getvalue()) > before
 
 
 def test_given_back_for_a_while() -> None:
     """Nothing is drawn meanwhile, nothing is lost, and what others wrote stays."""
     seen = Seen()
-    seen.painter.start()
-    seen.painter.draw(texts("one", "two"))
-    seen.painter.suspend()
+    seen.renderer.start()
+    seen.renderer.draw(texts("one", "two"))
+    seen.renderer.suspend()
     assert seen.screen == ["one", "two"]
     assert seen.terminal.cursor_shown
-    seen.painter.draw(texts("three"), texts("ended"))
+    seen.renderer.draw(texts("three"), texts("ended"))
     assert seen.screen == ["one", "two"]
     seen.console.print("$ fg")
-    seen.painter.resume()
-    seen.painter.draw(texts("four"))
+    seen.renderer.resume()
+    seen.renderer.draw(texts("four"))
     assert seen.screen == ["one", "two", "$ fg", "ended", "four"]
     assert not seen.terminal.cursor_shown
-    seen.painter.suspend()
-    seen.painter.draw((), texts("late"))
-    seen.painter.stop(texts("the end"))
+    seen.renderer.suspend()
+    seen.renderer.draw((), texts("late"))
+    seen.renderer.stop(texts("the end"))
     assert seen.lines == ["one", "two", "$ fg", "ended", "four", "late", "the end"]
     assert seen.terminal.cursor_shown
 
@@ -112,12 +112,12 @@ def test_given_back_for_a_while() -> None:
 def test_a_window_that_changes_its_width(width: int) -> None:
     """A narrower one has wrapped the lines: all their rows are erased, and no row of what stays."""
     seen = Seen(height=30)
-    seen.painter.start()
-    seen.painter.draw(texts("a" * 40, "b" * 12, "", "c" * 25), texts("stays"))
+    seen.renderer.start()
+    seen.renderer.draw(texts("a" * 40, "b" * 12, "", "c" * 25), texts("stays"))
     assert len(seen.screen) == 5
     seen.terminal.resize(width)
     seen.console.width = width
-    seen.painter.draw(texts("new", "lines"))
+    seen.renderer.draw(texts("new", "lines"))
     assert seen.screen == ["stays", "new", "lines"]
 
 
@@ -127,8 +127,8 @@ def test_what_the_program_prints_goes_above(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", out)
     seen = Seen(file=out)
-    seen.painter.start()
-    seen.painter.draw(texts("region"))
+    seen.renderer.start()
+    seen.renderer.draw(texts("region"))
     print("a line [red]of[/red] :smile:")
     print("x" * 50)
     print("\x1b[31mred\x1b[0m", file=sys.stderr)
@@ -137,7 +137,7 @@ def test_what_the_program_prints_goes_above(monkeypatch: pytest.MonkeyPatch) -> 
     assert sys.stdout.isatty()
     seen.console.print("through Rich")
     assert seen.screen[-2:] == ["through Rich", "region"]
-    seen.painter.stop(texts("the end"))
+    seen.renderer.stop(texts("the end"))
     assert sys.stdout is out
     assert sys.stderr is out
     assert seen.lines[-2:] == ["the end", "begun"]
@@ -149,21 +149,21 @@ def test_a_file_stays_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", log)
     seen = Seen(file=out)
-    seen.painter.start()
+    seen.renderer.start()
     assert sys.stderr is log
-    seen.painter.stop()
+    seen.renderer.stop()
     other = Seen()
-    other.painter.start()
+    other.renderer.start()
     assert sys.stdout is out
-    other.painter.stop()
+    other.renderer.stop()
 
 
 def test_without_a_region_lines_are_only_added() -> None:
     seen = Seen(animated=False)
-    seen.painter.start()
-    seen.painter.draw(texts("not shown"), texts("ended 1"))
-    seen.painter.draw(texts("not shown"))
-    seen.painter.stop(texts("the end"))
+    seen.renderer.start()
+    seen.renderer.draw(texts("not shown"), texts("ended 1"))
+    seen.renderer.draw(texts("not shown"))
+    seen.renderer.stop(texts("the end"))
     assert seen.file.getvalue() == "ended 1\nthe end\n"
 
 
@@ -171,9 +171,9 @@ def test_release_gives_back_and_writes_nothing(monkeypatch: pytest.MonkeyPatch) 
     out = Tty()
     monkeypatch.setattr(sys, "stdout", out)
     seen = Seen(file=out)
-    seen.painter.start()
+    seen.renderer.start()
     before = out.getvalue()
-    seen.painter.release()
+    seen.renderer.release()
     assert sys.stdout is out
     assert out.getvalue() == before
     seen.console.print("plain again")

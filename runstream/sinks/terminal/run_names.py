@@ -1,4 +1,4 @@
-"""Run ids in, short names out that fit a column and tell the runs apart."""
+"""Run ids in, short names out that fit a column and differ from each other. Needs no Rich: plain lines use it too."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Final
 
 from runstream.model.escaping import escape_control
 
-__all__ = ["HUES", "NAME_WIDTH", "Names", "short_id"]
+__all__ = ["HUES", "NAME_WIDTH", "RunNames", "short_id"]
 
 NAME_WIDTH: Final = 16
-"""Characters that a short name has at most."""
+"""The highest number of characters of a short name."""
 HUES: Final = 6
-"""How many colours the names take in turn."""
-_MAX_NAMES: Final = 1000  # remembered, so that a watch of many days does not grow
+"""The number of colours that names have in rotation."""
+_MAX_NAMES: Final = 1000  # that are remembered, so that memory stays bounded over many days
 
 
 def short_id(run_id: str, width: int = NAME_WIDTH) -> str:
-    """The end of a run's id (it tells runs apart better than its beginning), cut at a word where there is one."""
+    """The end of a run's id, which differs more between runs than the beginning; cut at a word if there is one."""
     name = run_id.removeprefix("run_") or run_id
     if len(name) > width:
         name = name[-width:]
@@ -25,11 +25,11 @@ def short_id(run_id: str, width: int = NAME_WIDTH) -> str:
     return escape_control(name)[:width]
 
 
-class Names:
-    """Gives each run a short name and a colour, both its own: names that come out alike are numbered.
+class RunNames:
+    """Assigns each run a short name and a colour; equal short names get numbers.
 
     Args:
-        width: Characters that a name may have.
+        width: The highest number of characters of a name.
     """
 
     def __init__(self, width: int = NAME_WIDTH) -> None:
@@ -38,13 +38,13 @@ class Names:
         self._hue = 0
 
     def __call__(self, run_id: str) -> tuple[str, int]:
-        """The run's name, and the number of its colour (below `HUES`)."""
+        """The name of the run, and the number of its colour (below `HUES`)."""
         known = self._known.get(run_id)
         if known is None:
             name = short_id(run_id, self._width)
-            taken = {name for name, _ in self._known.values()}
+            used = {name for name, _ in self._known.values()}
             number = 2
-            while name in taken:
+            while name in used:
                 suffix = f"~{number}"
                 name, number = short_id(run_id, self._width)[: self._width - len(suffix)] + suffix, number + 1
             known = self._known[run_id] = (name, self._hue)

@@ -10,23 +10,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runstream.sinks.page.diff import Cursor, apply, units
-from runstream.sinks.page.views import Block, Fact, RunView
+from runstream.sinks.page.diff import ClientCursor, apply, units
+from runstream.sinks.page.views import ContentBlock, Fact, RunContent
 
 
 class Run:
     """A run that is shown."""
 
-    def __init__(self, number: int, version: int, shown: RunView) -> None:
+    def __init__(self, number: int, version: int, shown: RunContent) -> None:
         self.number = number
         self.version = version
         self.shown = shown
 
-    def view(self) -> RunView:
+    def content(self) -> RunContent:
         return self.shown
 
 
-class Board:
+class Page:
     """All that is shown, kept the simple way."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Board:
         self.runs: dict[int, Run] = {}
         self.version = 0
 
-    def put(self, number: int, view: RunView) -> None:
+    def put(self, number: int, view: RunContent) -> None:
         self.version += 1
         self.runs[number] = Run(number, self.version, view)
 
@@ -64,12 +64,12 @@ def present(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def blocks(view: RunView) -> list[tuple[str, dict[str, Any], str, int]]:
+def blocks(view: RunContent) -> list[tuple[str, dict[str, Any], str, int]]:
     return [(block.id, present(block.facts), block.text, block.skipped) for block in view.blocks]
 
 
 def read(page: dict[str, Any]) -> dict[int, Any]:
-    """A client's page in the form of `Board.plain`; its blocks in their order."""
+    """A client's page in the form of `Page.plain`; its blocks in their order."""
     return {
         number: {
             "facts": present(run["facts"]),
@@ -85,31 +85,31 @@ class Client:
     """Takes frames as they go over the wire."""
 
     def __init__(self, budget: int = 10_000) -> None:
-        self.cursor = Cursor(budget)
+        self.cursor = ClientCursor(budget)
         self.page: dict[str, Any] = {}
         self.frames: list[dict[str, Any]] = []
 
-    def take(self, board: Board) -> None:
-        while (frame := self.cursor.frame(board, 1.0)) is not None:
+    def take(self, page: Page) -> None:
+        while (frame := self.cursor.frame(page, 1.0)) is not None:
             self.frames.append(msgspec.json.decode(msgspec.json.encode(frame)))
             self.page = apply(self.page, self.frames[-1])
             if "more" not in frame:
                 return
 
 
-def text(value: str, id: str = "m", **facts: Fact) -> RunView:
-    return RunView({"status": "in_progress"}, (Block(id, dict(facts), value),))
+def text(value: str, id: str = "m", **facts: Fact) -> RunContent:
+    return RunContent({"status": "in_progress"}, (ContentBlock(id, dict(facts), value),))
 
 
 def test_the_first_frame_has_everything_and_the_next_only_what_changed() -> None:
-    board, client = Board(), Client()
-    board.facts = {"open": 1, "sources": "x"}
-    board.put(1, text("Hello"))
-    board.put(2, text("Other"))
-    client.take(board)
-    board.facts = {"open": 2, "sources": "x"}
-    board.put(1, text("Hello there"))
-    client.take(board)
+    page, client = Page(), Client()
+    page.facts = {"open": 1, "sources": "x"}
+    page.put(1, text("Hello"))
+    page.put(2, text("Other"))
+    client.take(page)
+    page.facts = {"open": 2, "sources": "x"}
+    page.put(1, text("Hello there"))
+    client.take(page)
     first, second = client.frames
     assert first["feed"] == "f"
     assert [run["n"] for run in first["runs"]] == [1, 2]
@@ -121,68 +121,68 @@ def test_the_first_frame_has_everything_and_the_next_only_what_changed() -> None
 
 
 def test_nothing_new_is_no_frame() -> None:
-    board, client = Board(), Client()
-    client.take(board)
-    client.take(board)
-    board.put(1, text("a"))
-    client.take(board)
-    board.put(1, text("a"))  # changed, and back, or in what is not shown
-    client.take(board)
+    page, client = Page(), Client()
+    client.take(page)
+    client.take(page)
+    page.put(1, text("a"))
+    client.take(page)
+    page.put(1, text("a"))  # changed, and back, or in what is not shown
+    client.take(page)
     assert len(client.frames) == 2
 
 
 def test_text_is_sent_in_pieces_whose_place_is_counted_as_a_browser_does() -> None:
-    board, client = Board(), Client()
+    page, client = Page(), Client()
     for value in ("a😀", "a😀b", "a😀b😀c", "other"):
-        board.put(1, text(value))
-        client.take(board)
+        page.put(1, text(value))
+        client.take(page)
     parts = [frame["runs"][0]["blocks"][0] for frame in client.frames]
     assert [(part["at"], part["add"]) for part in parts] == [(0, "a😀"), (3, "b"), (4, "😀c"), (0, "other")]
 
 
 def test_what_is_not_read_in_time_is_one_frame_later() -> None:
-    board, client = Board(), Client()
-    client.take(board)
+    page, client = Page(), Client()
+    client.take(page)
     for count in range(1000):
-        board.put(1, text("x" * count))
-    client.take(board)
+        page.put(1, text("x" * count))
+    client.take(page)
     assert len(client.frames) == 2
-    assert read(client.page) == board.plain()
+    assert read(client.page) == page.plain()
 
 
 def test_a_large_state_comes_in_several_frames() -> None:
-    board, client = Board(), Client(budget=1000)
+    page, client = Page(), Client(budget=1000)
     for number in range(20):
-        board.put(number, text("x" * 400))
-    client.take(board)
+        page.put(number, text("x" * 400))
+    client.take(page)
     assert 5 < len(client.frames) < 20
     assert all(frame.get("more") for frame in client.frames[:-1])
     assert "more" not in client.frames[-1]
-    assert read(client.page) == board.plain()
+    assert read(client.page) == page.plain()
 
 
 def test_a_removed_run_is_gone_and_may_come_again() -> None:
-    board, client = Board(), Client()
-    board.put(1, text("a"))
-    client.take(board)
-    board.remove(1)
-    client.take(board)
+    page, client = Page(), Client()
+    page.put(1, text("a"))
+    client.take(page)
+    page.remove(1)
+    client.take(page)
     assert client.frames[-1]["gone"] == [1]
     assert read(client.page) == {}
-    board.put(1, text("ab"))
-    client.take(board)
-    assert read(client.page) == board.plain()
+    page.put(1, text("ab"))
+    client.take(page)
+    assert read(client.page) == page.plain()
 
 
 def test_a_new_connection_begins_anew() -> None:
-    board, client = Board(), Client()
-    board.put(1, text("a"))
-    client.take(board)
-    board.remove(1)
-    board.put(2, text("b"))
-    client.cursor = Cursor()
-    client.take(board)
-    assert read(client.page) == board.plain()
+    page, client = Page(), Client()
+    page.put(1, text("a"))
+    client.take(page)
+    page.remove(1)
+    page.put(2, text("b"))
+    client.cursor = ClientCursor()
+    client.take(page)
+    assert read(client.page) == page.plain()
 
 
 @pytest.mark.parametrize(("value", "count"), [("", 0), ("abc", 3), ("é", 1), ("😀", 2), ("a😀\uffff", 4)])
@@ -193,28 +193,28 @@ def test_units(value: str, count: int) -> None:
 FACTS = st.dictionaries(st.sampled_from("abc"), st.none() | st.integers(0, 2) | st.text("xy", max_size=3), max_size=3)
 TEXTS = st.text("aé😀", max_size=6)
 BLOCKS = st.lists(
-    st.builds(Block, st.sampled_from("pqrs"), FACTS, TEXTS, st.integers(0, 2)),
+    st.builds(ContentBlock, st.sampled_from("pqrs"), FACTS, TEXTS, st.integers(0, 2)),
     max_size=4,
     unique_by=lambda block: block.id,
 )
-VIEWS = st.builds(RunView, FACTS, BLOCKS.map(tuple))
+VIEWS = st.builds(RunContent, FACTS, BLOCKS.map(tuple))
 PUTS = st.tuples(st.just("put"), st.integers(1, 4), VIEWS)
 GROWS = st.tuples(st.just("grow"), st.integers(1, 4), TEXTS)
 REMOVES = st.tuples(st.just("remove"), st.integers(1, 4), st.none())
 PAGES = st.tuples(st.just("page"), st.none(), FACTS)
 
 
-def change(board: Board, what: str, number: int, value: Any) -> None:
+def change(page: Page, what: str, number: int, value: Any) -> None:
     if what == "put":
-        board.put(number, value)
-    elif what == "grow" and number in board.runs:
-        shown = board.runs[number].shown
-        grown = tuple(Block(one.id, one.facts, one.text + value, one.skipped) for one in shown.blocks)
-        board.put(number, RunView(shown.facts, grown))
+        page.put(number, value)
+    elif what == "grow" and number in page.runs:
+        shown = page.runs[number].shown
+        grown = tuple(ContentBlock(one.id, one.facts, one.text + value, one.skipped) for one in shown.blocks)
+        page.put(number, RunContent(shown.facts, grown))
     elif what == "remove":
-        board.remove(number)
+        page.remove(number)
     elif what == "page":
-        board.facts = value
+        page.facts = value
 
 
 @pytest.mark.slow
@@ -225,30 +225,30 @@ def change(board: Board, what: str, number: int, value: Any) -> None:
 )
 def test_whenever_a_client_reads_it_then_has_what_there_is(steps: list[Any], budget: int) -> None:
     """For clients of any rate, with frames of any size, also after they have connected again."""
-    board, clients = Board(), [Client(budget), Client()]
+    page, clients = Page(), [Client(budget), Client()]
     for step, first, second, again in steps:
-        change(board, *step)
+        change(page, *step)
         if again:
-            clients[1].cursor = Cursor(budget)
+            clients[1].cursor = ClientCursor(budget)
         for client, reads in zip(clients, (first, second), strict=True):
             if reads:
-                client.take(board)
-                assert read(client.page) == board.plain()
+                client.take(page)
+                assert read(client.page) == page.plain()
     for client in clients:
-        client.take(board)
-        assert read(client.page) == board.plain()
-        assert present(client.page["page"]) == present(board.facts)
+        client.take(page)
+        assert read(client.page) == page.plain()
+        assert present(client.page["page"]) == present(page.facts)
 
 
 @settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=20))
 def test_a_growing_text_is_sent_once(pieces: list[str]) -> None:
     """What goes over the wire is the text, not its square."""
-    board, client = Board(), Client()
+    page, client = Page(), Client()
     whole = ""
     for piece in pieces:
         whole += piece
-        board.put(1, text(whole))
-        client.take(board)
+        page.put(1, text(whole))
+        client.take(page)
     sent = [block["add"] for frame in client.frames for run in frame["runs"] for block in run["blocks"]]
     assert "".join(sent) == whole

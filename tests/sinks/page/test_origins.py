@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runstream.sinks.page.origins import Access, is_loopback
+from runstream.sinks.page.origins import OriginPolicy, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from runstream.sinks.page.origins import Access, is_loopback
     ],
 )
 def test_its_own_page_and_those_on_the_list_may(host: str, origin: str | None) -> None:
-    access = Access(["https://Friend.example/"], ["named.example"])
+    access = OriginPolicy(["https://Friend.example/"], ["named.example"])
     assert access.refusal(host, origin) is None
 
 
@@ -50,11 +50,11 @@ def test_its_own_page_and_those_on_the_list_may(host: str, origin: str | None) -
     ],
 )
 def test_nobody_else_may(host: str | None, origin: str | None) -> None:
-    assert Access(["https://friend.example"]).refusal(host, origin) is not None
+    assert OriginPolicy(["https://friend.example"]).refusal(host, origin) is not None
 
 
 def test_the_application_may_take_any_host_but_not_any_origin() -> None:
-    access = Access((), None)
+    access = OriginPolicy((), None)
     assert access.refusal("any.example", "https://any.example") is None
     assert access.refusal("any.example", "https://evil.example") is not None
 
@@ -62,12 +62,12 @@ def test_the_application_may_take_any_host_but_not_any_origin() -> None:
 @pytest.mark.parametrize("origin", ["friend.example", "*", "null", "ws://friend.example", "https://a.example/path", ""])
 def test_what_is_no_origin_is_refused_at_once(origin: str) -> None:
     with pytest.raises(ValueError, match="an origin is written https://host"):
-        Access([origin])
+        OriginPolicy([origin])
 
 
 def test_one_string_is_no_list() -> None:
     with pytest.raises(ValueError, match="a list of origins"):
-        Access("https://friend.example")
+        OriginPolicy("https://friend.example")
 
 
 @pytest.mark.parametrize(
