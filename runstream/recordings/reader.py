@@ -21,7 +21,7 @@ import msgspec
 from runstream.model.raw import Oversized, RawEvent, RawItem
 from runstream.model.validation import require_counts
 from runstream.recordings.jsonl import decode_line
-from runstream.recordings.sse_notes import NOTE_STARTS, decode_note
+from runstream.recordings.sse_format import NOTE_STARTS, decode_note
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
 
 __all__ = [

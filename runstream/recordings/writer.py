@@ -16,7 +16,7 @@ from runstream.model.raw import Malformed, RawEvent, RawItem
 from runstream.model.raw_input import RawInput, raw_item
 from runstream.recordings.jsonl import encode_line
 from runstream.recordings.reader import RecordingFormat, format_of
-from runstream.recordings.sse_notes import BlockEncoder
+from runstream.recordings.sse_format import BlockEncoder
 
 __all__ = ["RecordingWriter", "Redact", "require_format"]
 

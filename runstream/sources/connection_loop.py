@@ -10,10 +10,9 @@ from msgspec import Struct
 
 from runstream.errors import SourceFailed
 from runstream.sources.base import Receiver
-from runstream.sources.credentials import settled
+from runstream.sources.credentials import settled, url_secrets
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.urls import url_secrets
 
 __all__ = ["Disconnect", "Resume", "ResumeHook", "ResumeInfo", "ask", "keep_reading", "words_to_mask"]
 

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
-from runstream.sources.credentials import merge_headers
+from runstream.sources.credentials import INVALID_URL, merge_headers, redact_text, redact_url
 from runstream.sources.http_errors import ConnectFailed
-from runstream.sources.urls import INVALID_URL, redact_text, redact_url
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response

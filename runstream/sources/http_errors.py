@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from runstream.sources.urls import redact_text, redact_url
+from runstream.sources.credentials import redact_text, redact_url
 
 __all__ = ["RETRIED", "ConnectFailed", "http_refusal", "retry_after", "server_message"]
 

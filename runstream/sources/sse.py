@@ -17,13 +17,12 @@ from msgspec.structs import replace
 from runstream.model.validation import require_counts, require_seconds
 from runstream.sources.base import Receiver
 from runstream.sources.connection_loop import Disconnect, ResumeHook, ResumeInfo, ask, keep_reading, words_to_mask
-from runstream.sources.credentials import Credentials, ask_for_headers, merge_headers
+from runstream.sources.credentials import Credentials, ask_for_headers, merge_headers, redact_url
 from runstream.sources.http_client import HttpClient, library
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.sse_connection import NO_CONTENT, open_stream, read_stream
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
-from runstream.sources.urls import redact_url
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response

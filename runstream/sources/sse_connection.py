@@ -13,10 +13,10 @@ from urllib.parse import urljoin, urlsplit
 from runstream.model.raw import RawEvent
 from runstream.sources.base import Receiver
 from runstream.sources.connection_loop import Disconnect
+from runstream.sources.credentials import redact_text, redact_url
 from runstream.sources.http_client import HttpClient
 from runstream.sources.http_errors import ConnectFailed, http_refusal, server_message
 from runstream.sources.sse_parser import ParsedItem, SSEParser
-from runstream.sources.urls import redact_text, redact_url
 
 if TYPE_CHECKING:
     from httpx2 import Response

@@ -25,10 +25,9 @@ from runstream.sources.connection_loop import (
     keep_reading,
     words_to_mask,
 )
-from runstream.sources.credentials import Credentials, ask_for_headers, merge_headers
+from runstream.sources.credentials import Credentials, ask_for_headers, merge_headers, redact_url
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.urls import redact_url
 from runstream.sources.websocket_batches import BatchConnection
 from runstream.sources.websocket_connection import close_socket, open_socket, read_socket
 

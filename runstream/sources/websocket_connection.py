@@ -17,8 +17,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from runstream.model.raw import RawEvent
 from runstream.sources.base import Receiver
 from runstream.sources.connection_loop import Disconnect
+from runstream.sources.credentials import INVALID_URL, redact_text, redact_url
 from runstream.sources.http_errors import ConnectFailed, http_refusal
-from runstream.sources.urls import INVALID_URL, redact_text, redact_url
 from runstream.sources.websocket_batches import BatchConnection
 
 __all__ = ["close_socket", "open_socket", "read_socket"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem
 from runstream.recordings.jsonl import is_json, one_line
 from runstream.recordings.reader import read_recording
-from runstream.recordings.sse_notes import BlockEncoder, decode_note
+from runstream.recordings.sse_format import BlockEncoder, decode_note
 from runstream.sources.sse_parser import SSEParser
 from tests.support.raws import streams
 
