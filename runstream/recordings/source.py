@@ -24,7 +24,7 @@ from runstream.recordings.reader import (
     UnknownRecordingFormat,
     read_recording,
 )
-from runstream.sources.adapters import Delivery
+from runstream.sources.adapters import ItemFeeder
 from runstream.sources.base import Receiver
 
 __all__ = ["RecordingSource"]
@@ -87,7 +87,7 @@ class RecordingSource:
         Raises:
             SourceFailed: It can't be read (any further), or is no recording.
         """
-        pace, delivery = self._pace(), Delivery(receiver)
+        pace, delivery = self._pace(), ItemFeeder(receiver)
         for item in self._items():
             at = getattr(item, "at", None)
             # Input that can be no event has no time of its own: it comes with what it came with.

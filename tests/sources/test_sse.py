@@ -913,19 +913,19 @@ async def test_a_proxy_of_the_system_is_used_unless_told_otherwise(monkeypatch: 
 
 
 def test_tls_settings_are_made_once_for_all_sources() -> None:
-    http = http_client.library()
+    http = http_client.client_library()
     assert http_client._default_ssl(http) is http_client._default_ssl(http)
     assert http_client._default_ssl(http).verify_mode is ssl.CERT_REQUIRED
 
 
 def test_a_certificate_that_is_not_trusted_is_no_reason_to_try_again() -> None:
-    http = http_client.library()
+    http = http_client.client_library()
     error = http.ConnectError("s3cret")
     error.__context__ = ExceptionGroup("several", [ssl.SSLCertVerificationError(1, "certificate verify failed")])
-    refused = HttpClient(proxy=None)._refusal("https://h/", error)
+    refused = HttpClient(proxy=None)._connect_failed("https://h/", error)
     assert refused.reason == "Could not connect to https://h/: certificate verify failed"
     assert not refused.retry
-    assert HttpClient(proxy=None)._refusal("https://h/", http.ConnectError("s3cret")).retry
+    assert HttpClient(proxy=None)._connect_failed("https://h/", http.ConnectError("s3cret")).retry
 
 
 # In another process
