@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from runstream.model.raw import RawEvent
-from runstream.recordings.server import frames_of
+from runstream.recordings.server import encode_frames
 from tests.faults.cases import Case, Fault, Leg
 from tests.faults.tellings import Told, interleaved
 
@@ -99,7 +99,7 @@ class Item(NamedTuple):
         if self.number < 0:  # what is broken stays broken
             named = b'{"event":' + msgspec.json.encode(self.name) + b',"data":'
             return named + self.data + b"}"
-        return frames_of([RawEvent(self.name, self.data, self.id)])[0].data
+        return encode_frames([RawEvent(self.name, self.data, self.id)])[0].data
 
 
 def id_of(case: Case, told: Told) -> str | None:

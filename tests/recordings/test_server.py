@@ -21,7 +21,7 @@ from runstream import demo
 from runstream.errors import IncompleteStream
 from runstream.model.raw import Malformed, Oversized, RawEvent
 from runstream.recordings.reader import read_recording
-from runstream.recordings.server import frames_of, serve_recording
+from runstream.recordings.server import encode_frames, serve_recording
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.websocket import WebSocketSource
 from tests.support.receiver import FakeReceiver, eventually
@@ -61,7 +61,7 @@ async def received(url: str, within: float = 3.0) -> list[str | bytes]:
     ],
 )
 def test_an_event_becomes_an_envelope_around_its_own_json(event: RawEvent, text: str | None) -> None:
-    (frame,) = frames_of([event])
+    (frame,) = encode_frames([event])
     assert frame.text
     if text is None:
         assert msgspec.json.decode(frame.data)["data"] == event.data.decode()
@@ -70,13 +70,13 @@ def test_an_event_becomes_an_envelope_around_its_own_json(event: RawEvent, text:
 
 
 def test_what_is_not_utf8_is_sent_as_it_is_in_a_binary_message() -> None:
-    (frame,) = frames_of([RawEvent(None, b'{"event":"a\xff"}')])
+    (frame,) = encode_frames([RawEvent(None, b'{"event":"a\xff"}')])
     assert (frame.data, frame.text) == (b'{"event":"a\xff"}', False)
 
 
 def test_what_is_no_event_is_left_out() -> None:
     items = [Oversized(line=1, size=2, limit=1), RawEvent("a", b"{}"), Malformed(line=3, reason="", data=b"")]
-    assert len(frames_of(items)) == 1
+    assert len(encode_frames(items)) == 1
 
 
 async def test_every_client_gets_everything_from_the_beginning_and_then_1000() -> None:
