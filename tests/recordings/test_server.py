@@ -245,8 +245,8 @@ async def test_a_recording_served_by_another_process_equals_the_offline_fold() -
     assert state.to_dict() == expected.runs[0].to_dict()
 
 
-async def test_a_server_that_is_killed_leaves_an_interrupted_run_and_never_a_success() -> None:
-    """Killed, not closed: the socket breaks without a word in the middle of a run."""
+async def test_a_server_that_is_killed_leaves_an_interrupted_run() -> None:
+    """Never a success. Killed, not closed: the socket breaks without a word in the middle of a run."""
     reconnect = Reconnect(initial=0.01, maximum=0.02, max_attempts=2)
     signals: list[runstream.Signal] = []
     with process("text.sse", 0.02) as (child, url):
