@@ -105,7 +105,7 @@ def _feed(
         try:
             for item in files.read(path):
                 if isinstance(item, RawEvent | ConnectionEvent):
-                    if pace is not None and (pause := pace.wait(item.at, time.monotonic())) > 0:
+                    if pace is not None and (pause := pace.delay(item.at, time.monotonic())) > 0:
                         time.sleep(pause)
                     clock.at = item.at
                     if view is not None:

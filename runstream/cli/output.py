@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Output", "Rejects", "clip", "complain", "escape", "escape_json", "report_orphans"]
 
-# JSON has escape_unprintable C0 already.
+# JSON has escaped C0 already.
 _JSON_CONTROL: Final = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 _WIDTH: Final = 100
@@ -43,7 +43,7 @@ def escape_json(line: str) -> str:
 
 
 def clip(text: str, length: int = 80) -> str:
-    """The text, escape_unprintable, on one line and no longer than ``length``."""
+    """The text, escaped, on one line and no longer than ``length``."""
     short = " ".join(text.split())
     return escape(short if len(short) <= length else f"{short[: length - 1]}…")
 

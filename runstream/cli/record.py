@@ -16,7 +16,7 @@ from runstream.cli.watch import live_source, watch_source
 from runstream.engine.engine import Engine
 from runstream.errors import RecordingError
 from runstream.model.signals import RunCreated, Signal
-from runstream.recordings.reader import format_of
+from runstream.recordings.reader import format_from_name
 from runstream.recordings.redaction import Redaction
 from runstream.recordings.tee import RecordedSource
 from runstream.recordings.tee import record as record_source
@@ -46,7 +46,7 @@ def record(args: argparse.Namespace) -> int:
 
 def _open(args: argparse.Namespace) -> RecordingWriter:
     path = args.output
-    if format_of(path) is None:
+    if format_from_name(path) is None:
         raise UsageError(f"{escape(path)}: name the file .jsonl (JSON lines) or .sse (an event stream)")
     try:
         return RecordingWriter(path, overwrite=args.force, redact=Redaction() if args.redact else None)

@@ -1,1 +1,1 @@
-"""Streams in files: read, write, redact, replay, serve; and the bundled recordings of the demo."""
+"""Recordings of streams in files: reading, writing, redaction, replay and a server; and those of the demo."""

@@ -1,4 +1,4 @@
-"""Times of arrival in, how long to wait out: what plays recordings shares this, whatever it plays them to."""
+"""The pace of a replay: times of arrival in, delays out; shared by the source, the server and the command line."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ __all__ = ["Pace"]
 
 
 class Pace:
-    """Says how long to wait before each event of a recording.
+    """Computes the delay before each event of a recording.
 
-    By the clock, so that delays do not add up: who is late is not held until it has caught up.
+    Delays are computed from the clock, so lateness does not add up: a late replay does not wait until it has caught up.
 
     Args:
-        speed: How many times faster than recorded; ``None`` or 0: no waiting at all.
-        gap: Seconds before an event of which, or of whose predecessor, no time of arrival is known; before ``speed``.
+        speed: Factor by which it is faster than recorded; ``None`` or 0: no waiting at all.
+        gap: Seconds before an event if its time of arrival, or that of the event before, is not known; before
+            ``speed``.
         max_gap: The longest wait between two events in seconds, after ``speed``; ``None`` for any.
 
     Raises:
-        ValueError: A number is negative, or none.
+        ValueError: A number is negative or NaN.
     """
 
     def __init__(self, speed: float | None = 1.0, *, gap: float = 0.0, max_gap: float | None = None) -> None:
@@ -28,20 +29,20 @@ class Pace:
         self._due: float | None = None
         self._last: float | None = None
 
-    def wait(self, at: float | None, now: float) -> float:
-        """Seconds to wait, from now on, before an event.
+    def delay(self, at: float | None, now: float) -> float:
+        """Return the seconds to wait, from now on, before an event.
 
         Args:
-            at: When it arrived, in Unix seconds, where known.
-            now: The time of a clock that never goes back, in seconds.
+            at: Its time of arrival in Unix seconds, if known.
+            now: The time of a monotonic clock, in seconds.
         """
         if not self._speed:
             return 0.0
         if self._due is None:
             self._due = now
         else:
-            known = at is not None and self._last is not None
-            step = max(0.0, at - self._last) if known else self._gap  # type: ignore[operator]
+            both_known = at is not None and self._last is not None
+            step = max(0.0, at - self._last) if both_known else self._gap  # type: ignore[operator]
             step /= self._speed
             self._due += step if self._max_gap is None else min(step, self._max_gap)
         self._last = at

@@ -1,6 +1,6 @@
-"""A recording in (a path, bytes or a binary file; ``.sse`` or ``.jsonl``), its raw events out, one at a time.
+"""The reader of recordings: a path, bytes or a binary file (``.sse`` or ``.jsonl``) in, raw events out, one at a time.
 
-It streams: no more is held than one piece of the file and one event.
+It streams: it keeps no more than one piece of the file and one event in memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 from runstream.model.raw import Oversized, RawEvent, RawItem
 from runstream.model.validation import check_counts
 from runstream.recordings.jsonl import decode_line
-from runstream.recordings.sse_notes import NOTE_STARTS, decode_note
+from runstream.recordings.sse_format import COMMENT_PREFIXES, decode_comment
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
 
 __all__ = [
@@ -29,14 +29,16 @@ __all__ = [
     "RecordingFormat",
     "RecordingInput",
     "UnknownRecordingFormat",
-    "format_of",
+    "error_message",
+    "format_from_name",
+    "input_name",
     "read_recording",
 ]
 
 RecordingFormat: TypeAlias = Literal["sse", "jsonl"]
 RecordingInput: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 
-# A little more than live sources let pass: what they gave stands here with its name, its time and its id around it.
+# A little more than the limit of live sources: an entry has the event's name, time and id around its data.
 MAX_ENTRY_BYTES: Final = MAX_EVENT_BYTES + 64 * 1024
 _PIECE_BYTES: Final = 256 * 1024
 _MAX_BLANK_BYTES: Final = 1024 * 1024
@@ -48,11 +50,11 @@ _ADVICE: Final = 'save it as an event stream (.sse) or with one {"event": ..., "
 
 
 class UnknownRecordingFormat(ValueError):
-    """The input is no recording that can be read; the message names it and says what to do.
+    """The input is no readable recording; the message names the input and a solution.
 
     Args:
         name: Name of the input.
-        problem: What was found instead.
+        problem: The problem that was found.
     """
 
     def __init__(self, name: str, problem: str) -> None:
@@ -61,8 +63,8 @@ class UnknownRecordingFormat(ValueError):
         self.problem = problem
 
 
-def format_of(name: str) -> RecordingFormat | None:
-    """The format that the suffix of a file's name says, ``None`` where it says none."""
+def format_from_name(name: str) -> RecordingFormat | None:
+    """Return the format of a file by the suffix of its name, ``None`` for any other suffix."""
     return _SUFFIXES.get(PurePath(name).suffix.lower())
 
 
@@ -75,23 +77,23 @@ def read_recording(
 ) -> Iterator[RawItem]:
     """Read one recording, lazily, in file order.
 
-    What `RecordingWriter` wrote comes out as it went in; docs/recordings.md has the format. Of files of other origin,
-    an event stream is read leniently (see `SSEParser`), and a JSON line becomes one `RawEvent` without a name, with
-    the line as its data: the dialect decodes the envelope. Only its ``at`` (arrival, Unix seconds) is read here,
-    where it is a number. A byte order mark, CRLF and blank lines do no harm in either format.
+    The items that `RecordingWriter` wrote come out unchanged; docs/recordings.md has the format. In files of other
+    origin, an event stream is read leniently (see `SSEParser`), and a JSON line becomes one `RawEvent` without a name,
+    with the line as its data: the dialect decodes the envelope. Only its ``at`` (arrival, Unix seconds) is read here,
+    if it is a number. A byte order mark, CRLF and blank lines do no harm in either format.
 
     Args:
         source: A path, ``"-"`` for standard input, the bytes themselves, or a file open in binary mode.
             A path is opened at the first item and closed after the last; a file is left open.
-        format: The format. If not given, the suffix of the name or the path tells (``.sse``, ``.jsonl``,
-            ``.ndjson``), and where it doesn't, the first line that is not blank.
+        format: The format. By default it is detected by the suffix of the name or the path (``.sse``, ``.jsonl``,
+            ``.ndjson``), or by the first line that is not blank.
         name: Name of the input in messages; by default the path, or the file's own name.
-        max_event_bytes: Largest line of JSON or block in bytes; one beyond it is an `Oversized`. By default a
-            little more than the 16 MiB that live sources let pass.
+        max_event_bytes: Largest line of JSON or block in bytes; a larger one is an `Oversized`. By default a
+            little more than the limit of live sources, 16 MiB.
 
     Yields:
-        `RawEvent` with the line number it starts at, `Oversized`, `Malformed`, or `ConnectionEvent` where the
-        recording says that a connection was made or lost.
+        `RawEvent` with the line number it starts at, `Oversized`, `Malformed`, or `ConnectionEvent` for a connection
+        that was made or lost.
 
     Raises:
         UnknownRecordingFormat: At the first item, if the format is neither given nor recognised, or if a JSON
@@ -103,30 +105,35 @@ def read_recording(
     if isinstance(source, io.TextIOBase):
         raise TypeError("a recording is read as bytes: open the file in binary mode")
     check_counts(max_event_bytes=max_event_bytes)
-    own = _name_of(source)
-    return _read(source, format or format_of(name or own) or format_of(own), name or own, max_event_bytes)
+    own_name = input_name(source, "<bytes>" if isinstance(source, bytes) else "<file>")
+    known = format or format_from_name(name or own_name) or format_from_name(own_name)
+    return _read(source, known, name or own_name, max_event_bytes)
 
 
 def _read(source: RecordingInput, known: RecordingFormat | None, name: str, limit: int) -> Iterator[RawItem]:
-    found: RecordingFormat | None = known
+    detected: RecordingFormat | None = known
     with _open(source) as file:
-        pieces = _pieces(file)
+        pieces = _read_pieces(file)
         if known is None:
-            head, found = _recognise(pieces, name)
+            head, detected = _detect_format(pieces, name)
             pieces = chain((head,), pieces)
-        if found == "sse":
+        if detected == "sse":
             yield from _read_sse(pieces, limit)
         else:
             yield from _read_jsonl(pieces, limit, None if known else name)
 
 
-def _name_of(source: RecordingInput) -> str:
-    if isinstance(source, bytes):
-        return "<bytes>"
-    if isinstance(source, str | os.PathLike):
-        return "<stdin>" if source == "-" else os.fspath(source)
-    name = getattr(source, "name", None)
-    return name if isinstance(name, str) else "<file>"
+def input_name(recording: object, default: str) -> str:
+    """Return the name of an input: the path, the file's own name, or ``default``."""
+    if isinstance(recording, str | os.PathLike):
+        return "<stdin>" if recording == "-" else os.fspath(recording)
+    name = getattr(recording, "name", None)
+    return name if isinstance(name, str) else default
+
+
+def error_message(error: OSError) -> str:
+    """Return the operating system's message of an error, or its class if there is none."""
+    return error.strerror or type(error).__name__
 
 
 def _open(source: RecordingInput) -> io.BufferedReader | nullcontext[BinaryIO]:
@@ -139,15 +146,15 @@ def _open(source: RecordingInput) -> io.BufferedReader | nullcontext[BinaryIO]:
     return nullcontext(source)
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    # read1 gives what a pipe holds already, where read would wait for a full piece.
+def _read_pieces(file: BinaryIO) -> Iterator[bytes]:
+    # read1 returns the available bytes of a pipe; read would wait for a full piece.
     read = getattr(file, "read1", file.read)
     while piece := read(_PIECE_BYTES):
         yield piece
 
 
-def _recognise(pieces: Iterator[bytes], name: str) -> tuple[bytes, RecordingFormat]:
-    """Return the pieces read so far, and the format that the first characters of the first line show."""
+def _detect_format(pieces: Iterator[bytes], name: str) -> tuple[bytes, RecordingFormat]:
+    """Return the bytes read so far, and the format, detected by the first characters of the first line."""
     head = b""
     start = b""
     for piece in pieces:
@@ -167,35 +174,35 @@ def _recognise(pieces: Iterator[bytes], name: str) -> tuple[bytes, RecordingForm
 
 
 def _read_sse(pieces: Iterator[bytes], limit: int) -> Iterator[RawItem]:
-    notes: deque[tuple[int, bytes]] = deque()  # comments that a recorder wrote: line number, text
+    comments: deque[tuple[int, bytes]] = deque()  # of a recorder: line number, text
 
-    def note(number: int, comment: bytes) -> None:
-        if comment.startswith(NOTE_STARTS):
-            notes.append((number, comment[1:].strip()))
+    def on_comment(number: int, comment: bytes) -> None:
+        if comment.startswith(COMMENT_PREFIXES):
+            comments.append((number, comment[1:].strip()))
 
-    parser = SSEParser(lenient=True, max_event_bytes=limit, on_comment=note)
+    parser = SSEParser(lenient=True, max_event_bytes=limit, on_comment=on_comment)
     at: float | None = None  # of the next block
     for piece in chain(pieces, (None,)):
         for item in parser.feed(piece) if piece is not None else parser.close():
-            while notes and notes[0][0] < item.line:
-                at, kept = decode_note(*notes.popleft(), at)
-                if kept is not None:
-                    yield kept
+            while comments and comments[0][0] < item.line:
+                at, extra = decode_comment(*comments.popleft(), at)
+                if extra is not None:
+                    yield extra
             yield msgspec.structs.replace(item, at=at) if isinstance(item, RawEvent) and at is not None else item
             at = None
-        while notes:
-            at, kept = decode_note(*notes.popleft(), at)
-            if kept is not None:
-                yield kept
+        while comments:
+            at, extra = decode_comment(*comments.popleft(), at)
+            if extra is not None:
+                yield extra
 
 
 def _read_jsonl(pieces: Iterator[bytes], limit: int, guessed: str | None) -> Iterator[RawItem]:
-    """Read JSON lines; ``guessed`` is the input's name if its format rests on the first character alone."""
-    for number, line, size in _lines(pieces, limit):
+    """Read JSON lines; ``guessed`` is the input's name if the format was detected by the first character alone."""
+    for number, line, size in _split_lines(pieces, limit):
         if size > limit:
             yield Oversized(line=number, size=size, limit=limit)
         elif data := (line.removeprefix(_BOM) if number == 1 else line).strip():
-            if guessed and _is_opened(data):
+            if guessed and _is_incomplete(data):
                 raise UnknownRecordingFormat(guessed, "starts with a JSON document over several lines")
             yield decode_line(data, number)
         else:
@@ -203,8 +210,8 @@ def _read_jsonl(pieces: Iterator[bytes], limit: int, guessed: str | None) -> Ite
         guessed = None
 
 
-def _lines(pieces: Iterator[bytes], limit: int) -> Iterator[tuple[int, bytes, int]]:
-    """Yield (number, line, size in bytes); of a line over the limit only the size is right."""
+def _split_lines(pieces: Iterator[bytes], limit: int) -> Iterator[tuple[int, bytes, int]]:
+    """Yield (number, line, size in bytes); for a line over the limit only the size is right."""
     number = 1
     partial = bytearray()
     skipped = 0
@@ -222,8 +229,8 @@ def _lines(pieces: Iterator[bytes], limit: int) -> Iterator[tuple[int, bytes, in
     yield number, bytes(partial), skipped + len(partial)
 
 
-def _is_opened(line: bytes) -> bool:
-    """Tell whether a line is the first of a JSON document that goes on in the next line."""
+def _is_incomplete(line: bytes) -> bool:
+    """Return whether a line is the first of a JSON document that continues in the next line."""
     if not line.endswith((b"{", b"[", b",", b":")):
         return False
     try:

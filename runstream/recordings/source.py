@@ -1,4 +1,4 @@
-"""A recording as a source: its raw events, when they are due."""
+"""The source that replays a recording: its raw events, each at its time."""
 
 from __future__ import annotations
 
@@ -22,35 +22,36 @@ from runstream.recordings.reader import (
     RecordingFormat,
     RecordingInput,
     UnknownRecordingFormat,
+    error_message,
+    input_name,
     read_recording,
 )
-from runstream.sources.adapters import Delivery
+from runstream.sources.adapters import ItemFeeder
 from runstream.sources.base import Receiver
 
 __all__ = ["RecordingSource"]
 
 
 class RecordingSource:
-    """Plays a recording as if it came in now: at the speed it was recorded, at another, or as fast as it goes. ::
+    """Replays a recording as a live stream: at the recorded speed, at another speed, or as fast as possible. ::
 
         async with RunStream(RecordingSource("run.jsonl", speed=10, max_gap=2.0)) as stream: ...
 
-    The times that the events tell stay those of the recording, at any speed: durations come out as they were.
-    Connections that were made and lost are told again.
+    The times in the events stay those of the recording, at any speed: durations come out as they were.
+    Connections that were made and lost are reported again.
 
     Args:
         recording: A path, ``"-"`` for standard input, the bytes, a file open in binary mode (see
             :func:`read_recording`), or an iterable of raw events, envelopes as bytes or text, or mappings.
         name: The source's name; the file's by default.
-        format: The format, where the suffix does not tell.
-        speed: How many times faster than recorded; ``None`` or 0 for as fast as the stream takes it.
+        format: The format, for a path with another suffix.
+        speed: Factor by which it is faster than recorded; ``None`` or 0 for as fast as the stream accepts it.
         gap: Seconds before an event whose time of arrival is not known, before ``speed``.
         max_gap: The longest wait between two events (seconds, after ``speed``); ``None`` for any.
-        times: ``"recorded"`` leaves the events the time at which they arrived then; ``"now"`` gives them that at
-            which they are played.
-        max_event_bytes: Largest line of JSON or block in bytes, as :func:`read_recording` takes it.
-        clock: Gives the time in seconds, never going back.
-        sleep: Waits so many seconds.
+        times: ``"recorded"`` keeps the recorded times of arrival; ``"now"`` replaces them by the time of the replay.
+        max_event_bytes: Largest line of JSON or block in bytes, as in :func:`read_recording`.
+        clock: Returns monotonic seconds.
+        sleep: Waits a number of seconds.
 
     Raises:
         ValueError: ``speed``, ``gap`` or ``max_gap`` is negative, or ``max_event_bytes`` less than 1.
@@ -71,8 +72,8 @@ class RecordingSource:
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
     ) -> None:
         check_counts(max_event_bytes=max_event_bytes)
-        Pace(speed, gap=gap, max_gap=max_gap)  # what is wrong with them must not wait until it is read
-        self.name = name or _name_of(recording)
+        Pace(speed, gap=gap, max_gap=max_gap)  # wrong values are reported at once, not when reading starts
+        self.name = name or input_name(recording, "recording")
         self._recording = recording
         self._format = format
         self._pace: Callable[[], Pace] = lambda: Pace(speed, gap=gap, max_gap=max_gap)
@@ -82,18 +83,18 @@ class RecordingSource:
         self._sleep = sleep
 
     async def run(self, receiver: Receiver) -> None:
-        """Play it once, from the first to the last.
+        """Replay it once, from the first event to the last.
 
         Raises:
             SourceFailed: It can't be read (any further), or is no recording.
         """
-        pace, delivery = self._pace(), Delivery(receiver)
+        pace, feeder = self._pace(), ItemFeeder(receiver)
         for item in self._items():
             at = getattr(item, "at", None)
-            # Input that can be no event has no time of its own: it comes with what it came with.
-            if (at is not None or type(item) is RawEvent) and (pause := pace.wait(at, self._clock())) > 0:
+            # Input that can be no event has no time of its own: it is fed together with the item before.
+            if (at is not None or type(item) is RawEvent) and (pause := pace.delay(at, self._clock())) > 0:
                 await self._sleep(pause)
-            delivery.feed(replace(item, at=None) if type(item) is RawEvent and not self._recorded else item)
+            feeder.feed(replace(item, at=None) if type(item) is RawEvent and not self._recorded else item)
             await receiver.ready()
 
     def __repr__(self) -> str:
@@ -115,19 +116,9 @@ class RecordingSource:
                 except UnknownRecordingFormat as error:
                     raise SourceFailed(str(error)) from error
                 except OSError as error:
-                    why = error.strerror or type(error).__name__
-                    raise SourceFailed(f"{self.name}: can't be read ({why})") from error
+                    raise SourceFailed(f"{self.name}: can't be read ({error_message(error)})") from error
                 yield item
 
 
 def _is_file(recording: object) -> bool:
     return isinstance(recording, str | os.PathLike | bytes | io.IOBase) or hasattr(recording, "read")
-
-
-def _name_of(recording: object) -> str:
-    if recording == "-":
-        return "<stdin>"
-    if isinstance(recording, str | os.PathLike):
-        return os.fspath(recording)
-    name = getattr(recording, "name", None)
-    return name if isinstance(name, str) else "recording"

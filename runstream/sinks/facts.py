@@ -1,6 +1,6 @@
 """The facts of a signal as names and values: logs and the command line select from them and format them.
 
-Values are as the signal contains them: not escape_unprintable, not shortened, and of any type where a server sent another one.
+Values are as the signal contains them: not escaped, not shortened, and of any type where a server sent another one.
 """
 
 from __future__ import annotations

@@ -231,7 +231,7 @@ def log_record(signal: Signal, *, include_text: bool = False, include_arguments:
     """The record of a signal: level, event name (the signal's type) and fields.
 
     The names of the fields are stable. Every run signal has ``run_id``, ``thread_id``, ``scope`` and ``key``, and
-    ``assistant_id`` where it is known to the signal; times are in seconds. Control characters in strings are escape_unprintable,
+    ``assistant_id`` where it is known to the signal; times are in seconds. Control characters in strings are escaped,
     because not every renderer does that.
 
     Args:

@@ -1,1 +1,1 @@
-"""Where raw items come from: sockets, event streams over HTTP, polling, objects of the program."""
+"""Sources of raw items: WebSockets, server-sent events over HTTP, polling, and objects of the program."""

@@ -1,7 +1,7 @@
-"""What a function that retrieves a run gave, in whatever form, as the JSON objects in it.
+"""Answers of a function that retrieves a run: the result of a call in any form, the JSON objects in it out.
 
 Forms: a :class:`~runstream.Run`, a mapping, JSON as bytes or text, an object of a client library, a list or a page of
-these, or an HTTP response that holds one. No client library is imported for it: they are told by what they offer.
+these, or an HTTP response that contains one. No client library is imported: forms are recognised by their attributes.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from runstream.dialects.assistants_wire import EVENT_TYPES
 from runstream.model.raw import RawEvent
 from runstream.model.raw_input import dump_fields
 from runstream.model.run import RunStatus
-from runstream.sources.http_errors import ConnectFailed
-from runstream.sources.user_calls import UserCallback, asked_wait, header_number
+from runstream.sources.http_errors import ConnectFailed, header_number, requested_wait
+from runstream.sources.user_calls import UserCallback
 
 __all__ = ["Answer", "Snapshot", "read_answer"]
 
-_DEPTH: Final = 4  # of lists in lists; deeper ones are no answers
+_MAX_DEPTH: Final = 4  # of lists in lists; deeper ones are no answers
 _RUN: Final = "thread.run"
 _STEP: Final = "thread.run.step"
 _MESSAGE: Final = "thread.message"
 
 
 class Snapshot(Struct, frozen=True):
-    """One object as a server told it.
+    """One object as the server has it.
 
     Attributes:
-        kind: Its ``object`` field; ``thread.run`` where it has none.
+        kind: Its ``object`` field; ``thread.run`` if it has none.
         id: Its id, "" if it has no usable one.
         status: Its status, "" if it has no usable one.
-        run_id: The run that it says it belongs to; a run's own id.
-        raw: It, as an event.
+        run_id: The id of the run that it belongs to, according to the object; a run's own id.
+        raw: The object as an event.
     """
 
     kind: str
@@ -46,7 +46,7 @@ class Snapshot(Struct, frozen=True):
 
     @property
     def is_run(self) -> bool:
-        """Whether it is a run that can be used: with an id and a status."""
+        """Whether it is a usable run: with an id and a status."""
         return self.kind == _RUN and bool(self.id and self.status)
 
     @property
@@ -56,12 +56,12 @@ class Snapshot(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """What was given.
+    """The contents of one answer.
 
     Attributes:
-        snapshots: The objects: runs, then steps, then messages, each in order of creation, then what else there is.
-        poll_after: When the server wants to be asked again (``openai-poll-after-ms``; in seconds).
-        retry_after: How long the server wants to be left alone (``Retry-After``; in seconds).
+        snapshots: The objects: runs, then steps, then messages, each in order of creation, then other objects.
+        poll_after: The time until the next poll that the server asks for (``openai-poll-after-ms``; in seconds).
+        retry_after: The time in which the server asks not to be called (``Retry-After``; in seconds).
     """
 
     snapshots: tuple[Snapshot, ...] = ()
@@ -70,12 +70,12 @@ class Answer(Struct, frozen=True):
 
     @property
     def runs(self) -> tuple[Snapshot, ...]:
-        """The runs that can be used."""
+        """The usable runs."""
         return tuple(item for item in self.snapshots if item.is_run)
 
 
-class _Glance(Struct):
-    """As much of an object as must be known here."""
+class _Header(Struct):
+    """The fields of an object that are needed here."""
 
     object: Any = None
     id: Any = None
@@ -86,42 +86,46 @@ class _Glance(Struct):
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-_glance = msgspec.json.Decoder(_Glance).decode
-_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_Objects = list[tuple[_Header, bytes]]
+
+_decode_header = msgspec.json.Decoder(_Header).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-async def read_answer(given: Any, *, within: float | None = None) -> Answer:
-    """The objects in what was given.
+async def read_answer(answer: Any, *, within: float | None = None) -> Answer:
+    """Return the objects in an answer.
 
     Args:
-        given: See the module; ``None``, and an HTTP answer of 204 or 304, hold none.
+        answer: One of the forms that the module lists; ``None``, and an HTTP response of 204 or 304, contain none.
         within: How long reading the body of an HTTP response may take (seconds).
 
     Raises:
-        Refused: It is an HTTP response with a status that is no success; or it is not JSON, which may be another
-            time; or it is nothing of the kind, which it will always be.
+        ConnectFailed: It is an HTTP response with a status other than success; or it is not JSON, which may pass; or
+            it has none of these forms, which is final.
         Exception: Its body could not be read.
     """
     poll_after = wait = None
-    if (headers := getattr(given, "headers", None)) is not None and hasattr(headers, "get"):
-        poll_after, wait = _poll_after(headers), asked_wait(headers)
-        given = await _body(given, headers, within)
-    found: list[tuple[_Glance, bytes]] = []
-    if given is not None:
-        _collect(given, found, _DEPTH)
-    return Answer(_arranged(found), poll_after, wait)
+    if (headers := getattr(answer, "headers", None)) is not None and hasattr(headers, "get"):
+        poll_after, wait = _poll_after(headers), requested_wait(headers)
+        answer = await _read_body(answer, headers, within)
+    found: _Objects = []
+    if answer is not None:
+        _collect(answer, found, _MAX_DEPTH)
+    return Answer(_sorted_snapshots(found), poll_after, wait)
 
 
-async def _body(response: Any, headers: Any, within: float | None) -> Any:
-    """The body of an HTTP response: of ``httpx``, ``requests``, ``aiohttp``, a raw response of a client library."""
+async def _read_body(response: Any, headers: Any, within: float | None) -> Any:
+    """Return the body of an HTTP response: of ``httpx``, ``requests``, ``aiohttp``, or a raw response of a client
+    library.
+    """
     status = next(
         (code for name in ("status_code", "status") if type(code := getattr(response, name, None)) is int), 200
     )
     if status in (204, 304):
         return None
     if not 200 <= status < 300:
-        # Of the server's words nothing: they may hold secrets, which are not known here.
-        raise ConnectFailed(f"HTTP {status}", status=status, wait=asked_wait(headers))
+        # Without the server's text: it may contain secrets, which are not known here.
+        raise ConnectFailed(f"HTTP {status}", status=status, wait=requested_wait(headers))
     body = getattr(response, "content", None)
     if not isinstance(body, bytes):
         read = getattr(response, "read", None)
@@ -132,99 +136,101 @@ async def _body(response: Any, headers: Any, within: float | None) -> Any:
 
 
 def _poll_after(headers: Any) -> float | None:
-    milliseconds = header_number(headers, "openai-poll-after-ms")
+    milliseconds = header_number(headers, "Openai-Poll-After-Ms")
     return None if milliseconds is None else milliseconds / 1000
 
 
-def _collect(given: Any, found: list[tuple[_Glance, bytes]], depth: int) -> None:
-    if isinstance(given, list | tuple):
-        _several([given_one for given_one in given if given_one is not None], found, depth)
+def _collect(value: Any, found: _Objects, depth: int) -> None:
+    if isinstance(value, list | tuple):
+        _collect_list([item for item in value if item is not None], found, depth)
         return
-    data = _json(given)
+    data = _encode(value)
     if data is None:
-        _several(list(given), found, depth)
+        _collect_list(list(value), found, depth)
         return
     if data.lstrip()[:1] == b"[":
-        _several(_decoded(_items, data), found, depth)
+        _collect_list(_decode(_decode_items, data), found, depth)
         return
-    glance = _decoded(_glance, data)
-    if glance.object == "list" or (glance.object is None and glance.id is None and glance.data is not msgspec.UNSET):
-        listed = glance.data if glance.data is not msgspec.UNSET else b"[]"
-        _several(_decoded(_items, bytes(listed)), found, depth)
+    header = _decode(_decode_header, data)
+    if header.object == "list" or (header.object is None and header.id is None and header.data is not msgspec.UNSET):
+        items = header.data if header.data is not msgspec.UNSET else b"[]"
+        _collect_list(_decode(_decode_items, bytes(items)), found, depth)
         return
-    found.append((glance, data))
+    found.append((header, data))
 
 
-def _several(items: list[Any], found: list[tuple[_Glance, bytes]], depth: int) -> None:
+def _collect_list(items: list[Any], found: _Objects, depth: int) -> None:
     if depth == 0:
         raise ConnectFailed("lists in lists in lists are no answer")
-    inner: list[tuple[_Glance, bytes]] = []
+    inner: _Objects = []
     for item in items:
         _collect(item, inner, depth - 1)
-    if len(inner) > 1 and _newest_first(inner):
+    if len(inner) > 1 and _is_newest_first(inner):
         inner.reverse()
     found += inner
 
 
-def _newest_first(items: list[tuple[_Glance, bytes]]) -> bool:
-    """Whether a list runs backwards, as servers give lists of messages and steps by default."""
-    times = [glance.created_at for glance, _ in items]
-    if not all(isinstance(time, int | float) for time in times) or len({glance.object for glance, _ in items}) != 1:
+def _is_newest_first(items: _Objects) -> bool:
+    """Return whether a list starts with its newest object, as servers return messages and steps by default."""
+    times = [header.created_at for header, _ in items]
+    if not all(isinstance(time, int | float) for time in times) or len({header.object for header, _ in items}) != 1:
         return False
     return bool(times[0] > times[-1])
 
 
-def _decoded(decode: Any, data: bytes) -> Any:
+def _decode(decode: Any, data: bytes) -> Any:
     try:
-        str(data, "utf-8")  # what the decoder skips it does not look at, and the pipeline would reject it
+        str(data, "utf-8")  # the decoder does not check the fields that it skips, and the pipeline would reject them
         return decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        # Its words may quote the data.
+        # The error's message may quote the data.
         raise ConnectFailed(f"it gave no JSON object ({type(error).__name__})", retry=True) from None
 
 
-def _json(given: Any) -> bytes | None:
-    """One thing as JSON; ``None`` if it is several.
+def _encode(value: Any) -> bytes | None:
+    """Return one object as JSON; ``None`` if the value is an iterable of objects.
 
     Raises:
-        Refused: It is nothing that could be.
+        ConnectFailed: It has none of the forms of an answer.
     """
-    if isinstance(given, bytes | bytearray | memoryview | msgspec.Raw):
-        return bytes(given)
-    if isinstance(given, str):
-        return given.encode("utf-8", "surrogatepass")
-    given = dump_fields(given)
-    if isinstance(given, Mapping):
+    if isinstance(value, bytes | bytearray | memoryview | msgspec.Raw):
+        return bytes(value)
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    value = dump_fields(value)
+    if isinstance(value, Mapping):
         try:
-            return msgspec.json.encode(given if isinstance(given, dict) else dict(given))
+            return msgspec.json.encode(value if isinstance(value, dict) else dict(value))
         except (TypeError, ValueError, RecursionError, UnicodeError) as error:
-            raise ConnectFailed(f"it gave what JSON can not hold ({type(error).__name__})") from None
-    if isinstance(given, Iterable):
+            raise ConnectFailed(f"it gave what JSON can not represent ({type(error).__name__})") from None
+    if isinstance(value, Iterable):
         return None
-    raise ConnectFailed(f"a {type(given).__name__} is no run: give a run, a mapping, JSON, an HTTP response, or a list")
+    raise ConnectFailed(f"a {type(value).__name__} is no run: give a run, a mapping, JSON, an HTTP response, or a list")
 
 
-def _arranged(found: list[tuple[_Glance, bytes]]) -> tuple[Snapshot, ...]:
-    """In the order in which they can be told: a run before what is its own; without what is another run's."""
-    made = [_snapshot(glance, data) for glance, data in found]
-    runs = {item.id for item in made if item.is_run}
+def _sorted_snapshots(found: _Objects) -> tuple[Snapshot, ...]:
+    """Return the snapshots in the order in which they can be fed: a run before its steps and messages, and without
+    the objects of other runs.
+    """
+    snapshots = [_snapshot(header, data) for header, data in found]
+    runs = {item.id for item in snapshots if item.is_run}
     kinds = (_RUN, _STEP, _MESSAGE)
     order = {kind: place for place, kind in enumerate(kinds)}
     kept = [
         item
-        for item, (glance, _) in zip(made, found, strict=True)
-        if not runs or item.kind not in kinds or (item.run_id in runs if item.run_id else glance.role != "user")
+        for item, (header, _) in zip(snapshots, found, strict=True)
+        if not runs or item.kind not in kinds or (item.run_id in runs if item.run_id else header.role != "user")
     ]
     return tuple(sorted(kept, key=lambda item: order.get(item.kind, len(kinds))))
 
 
-def _snapshot(glance: _Glance, data: bytes) -> Snapshot:
-    kind = glance.object if isinstance(glance.object, str) else _RUN
-    id = glance.id if isinstance(glance.id, str) else ""
-    status = glance.status if isinstance(glance.status, str) else ""
-    run_id = id if kind == _RUN else glance.run_id if isinstance(glance.run_id, str) else None
+def _snapshot(header: _Header, data: bytes) -> Snapshot:
+    kind = header.object if isinstance(header.object, str) else _RUN
+    id = header.id if isinstance(header.id, str) else ""
+    status = header.status if isinstance(header.status, str) else ""
+    run_id = id if kind == _RUN else header.run_id if isinstance(header.run_id, str) else None
     name: str | None = f"{kind}.{status}"
     if name not in EVENT_TYPES:
-        # A status that is not known, or none: then the kind alone says what it is.
+        # Without a known status, the kind alone names the event.
         name = kind if kind in EVENT_TYPES else None
     return Snapshot(kind, id, status, run_id, RawEvent(name, data))

@@ -1,4 +1,4 @@
-"""Calling what the application gave, sync or async, without blocking the loop; and what its exceptions are worth."""
+"""Calls of user functions, sync or async, without blocking the loop; and the classification of their exceptions."""
 
 from __future__ import annotations
 
@@ -6,72 +6,73 @@ import asyncio
 import contextvars
 import inspect
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
 from runstream.errors import SourceFailed
-from runstream.sources.http_errors import RETRIED, ConnectFailed, retry_after
+from runstream.sources.http_errors import RETRIED, ConnectFailed, requested_wait
 
-__all__ = ["UserCallback", "asked_wait", "header_number", "trouble"]
+__all__ = ["UserCallback", "classify_error"]
 
-# What a client raises that is no mistake of the program's tells its status, or comes of the network. These do not.
+# Mistakes in the program. Any other exception of a client names its status, or has its cause in the network.
 _MISTAKES: Final = (TypeError, AttributeError, NameError, LookupError, AssertionError, NotImplementedError, ImportError)
 
 
 class UserCallback:
-    """Calls one function, again and again, never twice at a time.
+    """Calls one function repeatedly, never twice at a time.
 
-    A plain function runs in a thread of its own, so that the loop goes on while it waits for its server. The thread is
-    a daemon: it can neither hold the loop's shutdown nor the program's. A call that takes too long is left alone,
-    and the next one waits for it instead of starting another.
+    A plain function runs in a thread of its own, so that the loop goes on while the function waits for its server. The
+    thread is a daemon: it can block neither the loop's shutdown nor the program's. A call that takes too long is not
+    stopped; the next call waits for it instead of starting another.
 
     Args:
         fn: The function, sync or async; a plain one may return an awaitable.
-        name: Of its threads.
+        name: The name of its threads.
     """
 
     def __init__(self, fn: Callable[..., Any], name: str) -> None:
         self._fn = fn
         self._name = name
         self._is_async = inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
-        self._left: asyncio.Future[Any] | None = None
+        self._unfinished: asyncio.Future[Any] | None = None
 
     async def __call__(self, *args: Any, within: float | None = None) -> Any:
-        """What the function gives.
+        """Call the function and return its result.
 
         Args:
-            args: For the function.
-            within: How long to wait at most (seconds).
+            args: Arguments of the function.
+            within: The longest wait (seconds).
 
         Raises:
             TimeoutError: It took longer.
-            ConnectionError: It was cancelled, but not by us.
-            Exception: What the function raised.
+            ConnectionError: It was cancelled, but not by the caller.
+            Exception: The exception that the function raised.
         """
         if self._is_async:
-            return await _settled(asyncio.ensure_future(self._fn(*args)), within, cancel=True)
-        call = self._left if self._left is not None and not self._left.done() else self._in_thread(*args)
-        self._left = call
-        given = await _settled(call, within, cancel=False)
-        self._left = None
-        if inspect.isawaitable(given):
-            given = await _settled(asyncio.ensure_future(given), within, cancel=True)
-        return given
+            return await _wait(asyncio.ensure_future(self._fn(*args)), within, cancel=True)
+        call = self._unfinished
+        if call is None or call.done():
+            call = self._start_thread(*args)
+        self._unfinished = call
+        result = await _wait(call, within, cancel=False)
+        self._unfinished = None
+        if inspect.isawaitable(result):
+            result = await _wait(asyncio.ensure_future(result), within, cancel=True)
+        return result
 
-    def _in_thread(self, *args: Any) -> asyncio.Future[Any]:
+    def _start_thread(self, *args: Any) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         context = contextvars.copy_context()
 
-        def settle(value: Any, error: Exception | None) -> None:
+        def finish(value: Any, error: Exception | None) -> None:
             if not future.done():
                 if error is None:
                     future.set_result(value)
                 else:
                     future.set_exception(error)
-                    future.exception()  # it may have been left: then nobody asks
+                    future.exception()  # after a time-out no caller retrieves it
 
         def call() -> None:
             value: Any = None
@@ -83,16 +84,16 @@ class UserCallback:
             except BaseException as raised:  # SystemExit and the like: they mean this thread, not the loop
                 error = RuntimeError(f"the function raised {type(raised).__name__}")
                 error.__cause__ = raised
-            if isinstance(error, StopIteration):  # which no future can hold
+            if isinstance(error, StopIteration):  # a future can't store it
                 error = RuntimeError("the function raised StopIteration")
-            with suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(settle, value, error)
+            with suppress(RuntimeError):  # the loop is closed: no caller waits
+                loop.call_soon_threadsafe(finish, value, error)
 
         threading.Thread(target=call, name=f"runstream {self._name}", daemon=True).start()
         return future
 
 
-async def _settled(call: asyncio.Future[Any], within: float | None, *, cancel: bool) -> Any:
+async def _wait(call: asyncio.Future[Any], within: float | None, *, cancel: bool) -> Any:
     try:
         done, _ = await asyncio.wait({call}, timeout=within)
         if not done:
@@ -106,63 +107,43 @@ async def _settled(call: asyncio.Future[Any], within: float | None, *, cancel: b
             await asyncio.wait({call}, timeout=1)
 
 
-def trouble(what: str, error: BaseException) -> ConnectFailed:
-    """What an exception of a client is worth: why, and whether to try again.
+def classify_error(caller: str, error: BaseException) -> ConnectFailed:
+    """Classify an exception of a client: the reason, and whether to try again.
 
-    Of its words nothing is told, they may hold secrets: its class, and the HTTP status that it or its response names
-    (``status_code``, ``status``, ``code``). 408, 425, 429 and 5xx are tried again, other statuses are not. Without a
-    status it is the network's, and tried again, unless it is a mistake of the program's, like a ``TypeError``.
+    The exception's message is not used, because it may contain secrets: only its class, and the HTTP status in an
+    attribute of it or of its response (``status_code``, ``status``, ``code``). 408, 425, 429 and 5xx are tried again,
+    other statuses are not. An exception without a status counts as a network error and is tried again, unless it is
+    a mistake in the program, such as a ``TypeError``.
 
     Args:
-        what: Who called, for the reason.
+        caller: The caller's name, for the reason.
         error: The exception.
     """
     if isinstance(error, ConnectFailed):
         return ConnectFailed(
-            f"{what}: HTTP {error.status}", status=error.status, retry=_again(error.status), wait=error.wait
+            f"{caller}: HTTP {error.status}", status=error.status, retry=_is_retried(error.status), wait=error.wait
         )
     if isinstance(error, SourceFailed):
         return ConnectFailed(error.reason)
     kind = type(error).__name__
     response = getattr(error, "response", None)
-    status = _status(error) or _status(response)
+    status = _find_status(error) or _find_status(response)
     headers = getattr(response, "headers", None) or getattr(error, "headers", None)
     if status is not None:
-        wait = asked_wait(headers) if hasattr(headers, "get") else None
-        return ConnectFailed(f"{what}: HTTP {status} ({kind})", status=status, retry=_again(status), wait=wait)
+        wait = requested_wait(headers) if hasattr(headers, "get") else None
+        return ConnectFailed(f"{caller}: HTTP {status} ({kind})", status=status, retry=_is_retried(status), wait=wait)
     if isinstance(error, TimeoutError):
-        return ConnectFailed(f"{what}: no answer in time", retry=True)
-    return ConnectFailed(f"{what}: {kind}", retry=not isinstance(error, _MISTAKES) and isinstance(error, Exception))
+        return ConnectFailed(f"{caller}: no answer in time", retry=True)
+    return ConnectFailed(f"{caller}: {kind}", retry=not isinstance(error, _MISTAKES) and isinstance(error, Exception))
 
 
-def _again(status: int | None) -> bool:
+def _is_retried(status: int | None) -> bool:
     return status is not None and (status in RETRIED or status >= 500)
 
 
-def _status(holder: Any) -> int | None:
+def _find_status(owner: Any) -> int | None:
     for name in ("status_code", "status", "code"):
-        found = getattr(holder, name, None)
-        if isinstance(found, int) and not isinstance(found, bool) and 300 <= found < 600:
-            return int(found)
+        value = getattr(owner, name, None)
+        if isinstance(value, int) and not isinstance(value, bool) and 300 <= value < 600:
+            return int(value)
     return None
-
-
-def header_number(headers: Any, name: str) -> float | None:
-    """The whole number that a header says, ``None`` for anything else."""
-    try:
-        value = str(headers.get(name) or headers.get(name.title()) or "").strip()
-    except LookupError:  # several values
-        return None
-    return float(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
-
-
-def asked_wait(headers: Any) -> float | None:
-    """Seconds for which a server wants to be left alone: ``retry-after-ms``, or ``Retry-After`` (RFC 9110, 10.2.3)."""
-    milliseconds = header_number(headers, "retry-after-ms")
-    if milliseconds is not None:
-        return milliseconds / 1000
-    try:
-        value = headers.get("Retry-After") or headers.get("retry-after") or ""
-    except LookupError:
-        return None
-    return retry_after(str(value), time.time())

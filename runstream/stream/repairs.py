@@ -19,7 +19,7 @@ from runstream.model.raw import RawEvent
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.poll_answers import Answer, Snapshot, read_answer
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.user_calls import UserCallback, trouble
+from runstream.sources.user_calls import UserCallback, classify_error
 from runstream.stream.buffers import Gate
 from runstream.stream.source_runner import SourceRunner
 from runstream.stream.waiting import Key, key_of
@@ -211,9 +211,9 @@ class Repairs:
         except ConnectFailed as refusal:
             if refusal.status is None:  # what it gave, in our own words
                 raise ConnectFailed(f"fetch_run: {refusal.reason}", retry=refusal.retry) from refusal
-            raise trouble("fetch_run", refusal) from refusal
+            raise classify_error("fetch_run", refusal) from refusal
         except Exception as error:
-            raise trouble("fetch_run", error) from error
+            raise classify_error("fetch_run", error) from error
         if not any(item.run_id == record.state.run_id for item in answer.snapshots):
             raise ConnectFailed("fetch_run gave nothing of the run that it was asked for")
         return answer

@@ -20,9 +20,9 @@ class Counted(Pace):
 
     seconds = 0.0
 
-    def wait(self, at: float | None, now: float) -> float:
+    def delay(self, at: float | None, now: float) -> float:
         """The clock is one that only this waiting moves."""
-        Counted.seconds += super().wait(at, Counted.seconds)
+        Counted.seconds += super().delay(at, Counted.seconds)
         return 0.0
 
 

@@ -10,7 +10,7 @@ import msgspec
 from websockets.frames import Frame, Opcode
 
 from runstream.model.raw import RawEvent
-from runstream.recordings.server import frames_of
+from runstream.recordings.server import encode_frames
 from tests.faults.cases import Case, Fault, Leg
 from tests.faults.streams import Told, interleaved
 
@@ -116,7 +116,7 @@ class Item(NamedTuple):
         if self.number < 0:  # what is broken stays broken
             named = b'{"event":' + msgspec.json.encode(self.name) + b',"data":'
             return named + self.data + b"}"
-        return frames_of([RawEvent(self.name, self.data, self.id)])[0].data
+        return encode_frames([RawEvent(self.name, self.data, self.id)])[0].data
 
 
 def id_of(case: Case, told: Told) -> str | None:

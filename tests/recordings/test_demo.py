@@ -271,7 +271,8 @@ def test_text_is_forty_to_sixty_deltas_and_one_step() -> None:
     assert events[0].name == "thread.created"
 
 
-def test_two_functions_are_called_in_parallel_and_answered_in_a_second_stream() -> None:
+def test_two_functions_are_called_in_parallel() -> None:
+    """They are answered in a second stream."""
     first, second = stream("function_call_1.sse"), stream("function_call_2.sse")
     indices = [
         call["index"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 
 from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem
-from runstream.recordings.jsonl import decode_line, decode_marked, encode_line, is_json, one_line
+from runstream.recordings.jsonl import decode_line, decode_tagged_line, encode_line, is_json, to_one_line
 from tests.support.raws import raw_items
 
 TABLE: list[tuple[RawItem, bytes]] = [
@@ -46,8 +46,8 @@ def test_the_line_of_an_item(item: RawItem, line: bytes) -> None:
 
 def same(item: RawItem) -> RawItem:
     """What of an item a recording keeps: everything, but for white space between the tokens of JSON."""
-    if isinstance(item, RawEvent) and is_json(one_line(item.data)):
-        return msgspec.structs.replace(item, data=one_line(item.data))
+    if isinstance(item, RawEvent) and is_json(to_one_line(item.data)):
+        return msgspec.structs.replace(item, data=to_one_line(item.data))
     return item
 
 
@@ -62,7 +62,7 @@ def test_any_item_comes_back(item: RawItem) -> None:
     assert isinstance(json.loads(line), dict)
     back = decode_line(line)
     assert back == same(item)
-    if isinstance(item, RawEvent) and isinstance(back, RawEvent) and is_json(one_line(item.data)):
+    if isinstance(item, RawEvent) and isinstance(back, RawEvent) and is_json(to_one_line(item.data)):
         assert json.loads(back.data) == json.loads(item.data)
     else:
         assert back == item
@@ -107,7 +107,7 @@ def test_lone_surrogates_of_a_program_become_question_marks() -> None:
 )
 def test_a_line_that_means_something_else(line: bytes) -> None:
     """What only looks like a line of ours goes to the dialect, as it is."""
-    assert decode_marked(line) is None
+    assert decode_tagged_line(line) is None
     assert decode_line(line, 4) == RawEvent(None, line, line=4)
 
 

@@ -13,7 +13,7 @@ def waits(times: list[float | None], late: float = 0.0, **options: Any) -> list[
     """The waits of one who does wait, and takes ``late`` seconds over each event."""
     pace, now, found = Pace(**options), 50.0, []
     for at in times:
-        wait = pace.wait(at, now)
+        wait = pace.delay(at, now)
         found.append(round(wait, 6))
         now += wait + late
     return found

@@ -22,7 +22,7 @@ from runstream.errors import IncompleteStream
 from runstream.model.raw import Malformed, Oversized, RawEvent
 from runstream.recordings.pacing import Pace
 from runstream.recordings.reader import read_recording
-from runstream.recordings.server import frames_of, serve_recording
+from runstream.recordings.server import encode_frames, serve_recording
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.websocket import WebSocketSource
 from tests.support.receiver import FakeReceiver, eventually
@@ -62,7 +62,7 @@ async def received(url: str, within: float = 25.0) -> list[str | bytes]:
     ],
 )
 def test_an_event_becomes_an_envelope_around_its_own_json(event: RawEvent, text: str | None) -> None:
-    (frame,) = frames_of([event])
+    (frame,) = encode_frames([event])
     assert frame.text
     if text is None:
         assert msgspec.json.decode(frame.data)["data"] == event.data.decode()
@@ -71,13 +71,13 @@ def test_an_event_becomes_an_envelope_around_its_own_json(event: RawEvent, text:
 
 
 def test_what_is_not_utf8_is_sent_as_it_is_in_a_binary_message() -> None:
-    (frame,) = frames_of([RawEvent(None, b'{"event":"a\xff"}')])
+    (frame,) = encode_frames([RawEvent(None, b'{"event":"a\xff"}')])
     assert (frame.data, frame.text) == (b'{"event":"a\xff"}', False)
 
 
 def test_what_is_no_event_is_left_out() -> None:
     items = [Oversized(line=1, size=2, limit=1), RawEvent("a", b"{}"), Malformed(line=3, reason="", data=b"")]
-    assert len(frames_of(items)) == 1
+    assert len(encode_frames(items)) == 1
 
 
 async def test_every_client_gets_everything_from_the_beginning_and_then_1000() -> None:
@@ -164,7 +164,7 @@ async def test_leaving_tells_clients_to_go_even_in_a_long_pause(monkeypatch: pyt
     async with asyncio.timeout(25), serve_recording(named("a", "b"), gap=3600) as server:
         socket = await connect(server.url)
         await socket.recv()
-        monkeypatch.setattr("runstream.recordings.server._GRACE", 3600.0)
+        monkeypatch.setattr("runstream.recordings.server._CLOSE_TIMEOUT", 3600.0)
     with pytest.raises(ConnectionClosedOK) as closed:
         await socket.recv()
     assert closed.value.rcvd is not None
@@ -172,7 +172,7 @@ async def test_leaving_tells_clients_to_go_even_in_a_long_pause(monkeypatch: pyt
 
 
 async def test_leaving_does_not_wait_for_a_client_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runstream.recordings.server._GRACE", 0.2)
+    monkeypatch.setattr("runstream.recordings.server._CLOSE_TIMEOUT", 0.2)
     events = [RawEvent("a", b'"' + b"x" * 100_000 + b'"')] * 500
     async with asyncio.timeout(25), serve_recording(events, speed=0) as server:
         socket = await connect(server.url, max_queue=1, close_timeout=0.1, ping_interval=None)
@@ -253,8 +253,8 @@ async def test_a_recording_served_by_another_process_equals_the_offline_fold() -
     assert state.to_dict() == expected.runs[0].to_dict()
 
 
-async def test_a_server_that_is_killed_leaves_an_interrupted_run_and_never_a_success() -> None:
-    """Killed, not closed: the socket breaks without a word in the middle of a run."""
+async def test_a_server_that_is_killed_leaves_an_interrupted_run() -> None:
+    """Never a success. Killed, not closed: the socket breaks without a word in the middle of a run."""
     reconnect = Reconnect(initial=0.01, maximum=0.02, max_attempts=2)
     signals: list[runstream.Signal] = []
     with process("text.sse", 0.02) as (child, url):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 
 from runstream.model.raw import RawEvent
-from runstream.recordings.server import frames_of, serve_recording
+from runstream.recordings.server import encode_frames, serve_recording
 
 BIG = [RawEvent(data=b'"%s"' % (b"x" * 100_000)) for _ in range(100)]
 
@@ -25,7 +25,7 @@ async def everything(url: str) -> tuple[int, int | None]:
 @given(st.text(), st.binary(), st.none() | st.text())
 def test_any_event_is_an_envelope(name: str, data: bytes, id: str | None) -> None:
     """Whatever was recorded, what goes out is one JSON object."""
-    (frame,) = frames_of([RawEvent(name, data, id)])
+    (frame,) = encode_frames([RawEvent(name, data, id)])
     assert set(json.loads(frame.data)) == {"event", "data"} | ({"id"} if id is not None else set())
 
 

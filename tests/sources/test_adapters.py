@@ -187,7 +187,7 @@ async def test_an_async_generator_is_closed_on_cancellation() -> None:
     assert closed == [True]
 
 
-async def test_an_async_generator_is_closed_when_the_inlet_fails() -> None:
+async def test_an_async_generator_is_closed_when_the_receiver_fails() -> None:
     closed: list[bool] = []
 
     class Broken(Tray):

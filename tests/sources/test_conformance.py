@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -15,6 +13,7 @@ from runstream.model.signals import RunInterrupted, Signal, SourceDisconnected, 
 from runstream.sources.base import Source
 from runstream.stream.run_stream import RunStream
 from tests.sources.conformance import RIGS, SECRET, STORY, Rig, Script
+from tests.sources.reading import in_background
 from tests.support.receiver import FakeReceiver, eventually
 
 LIVE = STORY[: len(STORY) // 2]
@@ -56,17 +55,6 @@ def same(item: RawEvent, sent: RawEvent) -> bool:
     return f'"event": "{sent.event}"'.encode() in item.data and sent.data in item.data
 
 
-@asynccontextmanager
-async def reading(source: Source, receiver: FakeReceiver) -> AsyncIterator[asyncio.Task[None]]:
-    """Read a source meanwhile."""
-    task = asyncio.create_task(source.run(receiver))
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.wait({task}, timeout=WITHIN)
-
-
 @pytest.mark.parametrize("rig", those(events=True))
 async def test_it_tells_what_it_was_told_in_order_and_once(rig: Rig) -> None:
     async with rig.serve(Script()) as served:
@@ -98,7 +86,7 @@ async def test_it_ends_when_there_is_no_more(rig: Rig) -> None:
 async def test_cancelling_lets_go_of_what_it_holds(rig: Rig) -> None:
     receiver = FakeReceiver(live=True)
     async with rig.serve(Script(hold=True)) as served:
-        async with reading(served.make(), receiver) as task:
+        async with in_background(served.make(), receiver, within=WITHIN) as task:
             await eventually(
                 lambda: bool(receiver.items) and served.sent == len(STORY) and served.open == 1, within=WITHIN
             )
@@ -114,7 +102,7 @@ async def test_cancelling_lets_go_of_what_it_holds(rig: Rig) -> None:
 async def test_it_takes_no_more_than_the_pipeline_wants(rig: Rig) -> None:
     receiver = FakeReceiver(live=True)
     async with rig.serve(Script(flood=True)) as served:
-        async with reading(served.make(), receiver):
+        async with in_background(served.make(), receiver, within=WITHIN):
             await receiver.until(100, within=WITHIN)
             receiver.gate.clear()
             held = -1

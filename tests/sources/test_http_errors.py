@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.datastructures import Headers
 
-from runstream.sources.http_errors import http_refusal, retry_after, server_message
+from runstream.sources.http_errors import http_error, retry_after, server_message
 
 NOW = 1_790_000_000.0
 URL = "wss://alice:s3cret@gateway.example/runs?token=abcdef"
@@ -89,7 +89,7 @@ def test_any_body_has_a_message_or_none(body: bytes, content_type: str) -> None:
 )
 def test_which_refusals_are_worth_another_try(status: int, retry: bool) -> None:
     """Those that speak of the moment, not of the request."""
-    refusal = http_refusal(URL, status, now=NOW)
+    refusal = http_error(URL, status, now=NOW)
     assert refusal.retry is retry
     assert (refusal.status, refusal.wait) == (status, None)
     assert refusal.reason == str(refusal) == f"{SHOWN} refused the connection with HTTP {status}"
@@ -97,7 +97,7 @@ def test_which_refusals_are_worth_another_try(status: int, retry: bool) -> None:
 
 def test_the_words_of_a_refusal() -> None:
     """Phrase, message and wait; on one line, without secrets."""
-    refusal = http_refusal(
+    refusal = http_error(
         URL,
         429,
         phrase="Too Many\r\nRequests",
@@ -115,14 +115,14 @@ def test_the_words_of_a_refusal() -> None:
 def test_a_redirect_is_named_without_its_secrets() -> None:
     """Where it leads is shown, what it carries isn't."""
     headers = {"Location": "https://al:pw@login.example/in?state=xyzxyz"}
-    refusal = http_refusal(URL, 302, headers=headers, body=b"moved", now=NOW)
+    refusal = http_error(URL, 302, headers=headers, body=b"moved", now=NOW)
     assert refusal.reason.endswith(
         "HTTP 302: it redirects to https://***@login.example/in?state=***, which is not followed"
     )
-    assert http_refusal(URL, 302, body=b"moved", now=NOW).reason.endswith("HTTP 302: moved")
+    assert http_error(URL, 302, body=b"moved", now=NOW).reason.endswith("HTTP 302: moved")
 
 
 def test_a_header_that_comes_twice_counts_for_nothing() -> None:
     """Two answers to one question are none."""
     headers = Headers([("Retry-After", "7"), ("Retry-After", "9")])
-    assert http_refusal(URL, 503, headers=headers, now=NOW).wait is None
+    assert http_error(URL, 503, headers=headers, now=NOW).wait is None

@@ -12,7 +12,7 @@ import pytest
 
 from runstream.errors import SourceFailed
 from runstream.sources.http_errors import ConnectFailed
-from runstream.sources.user_calls import UserCallback, trouble
+from runstream.sources.user_calls import UserCallback, classify_error
 
 BOUND = 25.0
 
@@ -191,7 +191,7 @@ class Answered:
 )
 def test_what_an_exception_is_worth(error: Exception, status: int | None, retry: bool, wait: float | None) -> None:
     """By the status that it names, else the network's; its own words are never told."""
-    found = trouble("poll", error)
+    found = classify_error("poll", error)
     assert (found.status, found.retry, found.wait) == (status, retry, wait)
     assert "hush" not in found.reason
     assert found.reason.startswith("poll: ")
@@ -199,5 +199,5 @@ def test_what_an_exception_is_worth(error: Exception, status: int | None, retry:
 
 def test_the_application_may_end_it() -> None:
     """Whoever raises SourceFailed chose the words."""
-    found = trouble("poll", SourceFailed("the run was deleted"))
+    found = classify_error("poll", SourceFailed("the run was deleted"))
     assert (found.reason, found.retry) == ("the run was deleted", False)

@@ -1,7 +1,7 @@
-"""Bundled demo recordings, and the order in which they make a show; names come in, the recorded bytes go out.
+"""Bundled demo recordings, and the order in which they are shown: names in, recorded bytes out.
 
-Each recording is one server-sent event stream of the Assistants wire, made for this package: no traffic of
-anybody's is in it. `SCRIPT` says which recordings are played, in which order and which of them together.
+Each recording is one server-sent event stream of the Assistants wire, made for this package: it contains no real
+traffic. `SCRIPT` defines the recordings that are played, their order, and which of them are played together.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Scene(Struct, frozen=True, kw_only=True):
     """One run of the show.
 
     Args:
-        run_id: The run that is seen.
-        files: Its streams, one after the other (two where tool outputs were submitted in between).
-        outcome: The status that it ends in.
-        about: What there is to see, in a few words.
+        run_id: The id of the run.
+        files: Its streams, one after the other (two if tool outputs were submitted in between).
+        outcome: Its final status.
+        about: A short description.
     """
 
     run_id: str
@@ -79,7 +79,7 @@ SCRIPT: Final[tuple[tuple[Scene, ...], ...]] = (
             run_id="run_demo_expired_0001",
             files=("expired.sse",),
             outcome="expired",
-            about="a function call that nobody answered",
+            about="a function call without an answer",
         ),
         Scene(
             run_id="run_demo_incomplete_0001",
@@ -93,12 +93,12 @@ SCRIPT: Final[tuple[tuple[Scene, ...], ...]] = (
 
 
 def recordings() -> tuple[str, ...]:
-    """The names of all bundled recordings, in the order of the show."""
+    """Return the names of all bundled recordings, in the order of the show."""
     return tuple(name for act in SCRIPT for scene in act for name in scene.files)
 
 
 def load(name: str) -> bytes:
-    """The bytes of a bundled recording.
+    """Return the bytes of a bundled recording.
 
     Raises:
         FileNotFoundError: No recording has this name.
@@ -110,9 +110,9 @@ def load(name: str) -> bytes:
 
 
 def interleave(tracks: Sequence[Sequence[T]]) -> Iterator[T]:
-    """Play several tracks as one, each spread evenly over the whole and in its own order.
+    """Merge several tracks into one, each spread evenly over the whole and in its own order.
 
-    Deterministic: of two items that are due together, the one of the earlier track comes first.
+    Deterministic: of two items that are due together, the item of the earlier track comes first.
     """
     due = [
         ((place + 1) / len(track), number, item)

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from runstream.logs import LOG
-from runstream.recordings.server import address_of, read_away, stop
+from runstream.recordings.server import discard_messages, server_address, stop_server
 from runstream.sinks.page.assets import HEADERS, SOCKET, asset
 from runstream.sinks.page.feed import PageFeed
 from runstream.sinks.page.origins import OriginPolicy, is_loopback
@@ -108,18 +108,18 @@ async def serve_page(
             logger=logging.Logger("runstream.page", logging.CRITICAL),
         )
         try:
-            yield PageServer(f"http://{address_of(server)}/", feed)
+            yield PageServer(f"http://{server_address(server)}/", feed)
         finally:
-            await stop(server, clients)
+            await stop_server(server, clients)
     finally:
         if feed is not stream:
             feed.close()
 
 
 async def _relay(connection: ServerConnection, feed: PageFeed, send_timeout: float) -> None:
-    """Send one client its frames, one at a time, until it disconnects or does not read."""
-    # Reading detects a client that disconnects while there is nothing to send.
-    closed = asyncio.create_task(read_away(connection))
+    """Send one client its frames, one at a time, until it leaves or does not read."""
+    # Reading notices a client that leaves while there is nothing to send.
+    closed = asyncio.create_task(discard_messages(connection))
     sending = asyncio.create_task(_send(connection, feed, send_timeout))
     try:
         await asyncio.wait({closed, sending}, return_when=asyncio.FIRST_COMPLETED)

@@ -47,12 +47,12 @@ def _first(text: str, width: int) -> str:
 
 
 def ascii_only(text: str) -> str:
-    """The text for a terminal that shows ASCII only; other characters are escape_unprintable."""
+    """The text for a terminal that shows ASCII only; other characters are escaped."""
     return text.encode("ascii", "backslashreplace").decode()
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """The lines of a text, escape_unprintable, and wrapped at words to ``width`` columns."""
+    """The lines of a text, escaped, and wrapped at words to ``width`` columns."""
     return [line for part in text.replace("\r\n", "\n").split("\n") for line in _wrapped(part, width)]
 
 
@@ -90,7 +90,7 @@ def tail(text: str, width: int, lines: int) -> list[str]:
 
 
 def on_one_line(text: str, limit: int = 2000) -> str:
-    """The beginning of a text, escape_unprintable, with a space for each run of white space."""
+    """The beginning of a text, escaped, with a space for each run of white space."""
     return escape_control(" ".join(text[:limit].split()))
 
 

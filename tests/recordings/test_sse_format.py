@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem
-from runstream.recordings.jsonl import is_json, one_line
+from runstream.recordings.jsonl import is_json, to_one_line
 from runstream.recordings.reader import read_recording
-from runstream.recordings.sse_notes import BlockEncoder, decode_note
+from runstream.recordings.sse_format import BlockEncoder, decode_comment
 from runstream.sources.sse_parser import SSEParser
 from tests.support.raws import streams
 
@@ -53,7 +53,7 @@ def kept(item: RawItem) -> RawItem:
     """What a file keeps: as the lines of JSON do; and an id in a block is also the last id from there on."""
     if not isinstance(item, RawEvent):
         return item
-    data, last_id = one_line(item.data), item.last_id if item.id is None or _in_a_comment(item) else item.id
+    data, last_id = to_one_line(item.data), item.last_id if item.id is None or _in_a_comment(item) else item.id
     # Line ends of JSON stay where a block can hold them, which has one kind of them.
     lost = is_json(data) and (b"\r" in item.data or _in_a_comment(item))
     return msgspec.structs.replace(item, data=data if lost else item.data, last_id=last_id)
@@ -62,7 +62,7 @@ def kept(item: RawItem) -> RawItem:
 def _in_a_comment(item: RawEvent) -> bool:
     texts = [text for text in (item.event, item.id, item.last_id) if text is not None]
     return any(mark in text for text in texts for mark in "\r\n\0") or (
-        b"\r" in item.data and not is_json(one_line(item.data))
+        b"\r" in item.data and not is_json(to_one_line(item.data))
     )
 
 
@@ -121,6 +121,6 @@ def test_comments_of_others_say_nothing(comment: bytes) -> None:
 
 def test_what_a_comment_says() -> None:
     """Times and items; anything else leaves the time that is known."""
-    assert decode_note(3, b"at 12.5", 1.0) == (12.5, None)
-    assert decode_note(3, b"at 12.5 o'clock", 1.0) == (1.0, None)
-    assert decode_note(3, b'{"as":"connected"}', 1.0) == (1.0, ConnectionEvent(connected=True, line=3))
+    assert decode_comment(3, b"at 12.5", 1.0) == (12.5, None)
+    assert decode_comment(3, b"at 12.5 o'clock", 1.0) == (1.0, None)
+    assert decode_comment(3, b'{"as":"connected"}', 1.0) == (1.0, ConnectionEvent(connected=True, line=3))

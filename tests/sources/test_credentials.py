@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runstream.sources.urls import redact_text, redact_url, url_secrets
+from runstream.sources.credentials import redact_text, redact_url, url_secrets
 
 
 @pytest.mark.parametrize(
