@@ -17,11 +17,14 @@ from msgspec import UNSET, Struct, UnsetType
 from runstream.model.jsontext import MAX_NESTING, nesting_depth
 from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem
 
-__all__ = ["decode_line", "decode_tagged_line", "encode_line", "is_json", "replace_surrogates", "to_one_line"]
+__all__ = ["NUMBER", "decode_line", "decode_tagged_line", "encode_line", "is_json", "replace_surrogates", "to_one_line"]
+
+NUMBER: Final = rb"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
+"""The pattern of a number in JSON, as the writers put the time of arrival."""
 
 _DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError)
 # The writer puts it first in the line; the bytes of the message follow.
-_AT: Final = re.compile(rb'\{"at":(-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?),')
+_AT: Final = re.compile(rb'\{"at":(' + NUMBER + rb"),")
 _RESERVED: Final = frozenset({"at", "as"})
 _TO_SPACES: Final = bytes.maketrans(b"\r\n", b"  ")
 

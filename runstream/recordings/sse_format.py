@@ -11,14 +11,14 @@ import re
 from typing import Final
 
 from runstream.model.raw import RawEvent, RawItem
-from runstream.recordings.jsonl import decode_tagged_line, encode_line, is_json, to_one_line
+from runstream.recordings.jsonl import NUMBER, decode_tagged_line, encode_line, is_json, to_one_line
 
 __all__ = ["COMMENT_PREFIXES", "BlockEncoder", "decode_comment"]
 
 COMMENT_PREFIXES: Final = (b": at ", b": {")
 """The beginnings of the comments that belong to this format."""
 
-_AT: Final = re.compile(rb"at (-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)")
+_AT: Final = re.compile(rb"at (" + NUMBER + rb")")
 
 
 class BlockEncoder:
