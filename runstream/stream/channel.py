@@ -5,20 +5,20 @@ No ``Subject``: one lets a raising observer reach the pusher, and takes a lock f
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
+from reactivex.observer import AutoDetachObserver
 
-from runstream.stream.channel_observable import HubObservable, subscriber_of
-from runstream.stream.dispatch import Way, way_to
 from runstream.stream.error_reports import GUARDED, SLOW_SECONDS, ErrorReports
 from runstream.stream.subscriber_set import Audience, Subscriber
 
-__all__ = ["Channel", "OnSubscriberError", "RunKey"]
+__all__ = ["Channel", "HubObservable", "OnSubscriberError", "RunKey", "Way", "subscriber_of", "way_to"]
 
 T = TypeVar("T")
 OnSubscriberError: TypeAlias = Literal["log", "raise"]
@@ -254,3 +254,116 @@ class Channel(Generic[T]):
             # Rx raises the error itself where an observer has no `on_error`: that is no failure of its own.
             if error is not end.error:
                 self.failures.report(self.channel, subscriber.name, None, error)
+
+
+class HubObservable(Observable[T]):
+    """An Observable that refuses coroutine functions: Rx would call them and await nothing."""
+
+    def subscribe(self, on_next: Any = None, on_error: Any = None, on_completed: Any = None, **kw: Any) -> Any:
+        for callback in (on_next, getattr(on_next, "on_next", None), on_error, on_completed):
+            if inspect.iscoroutinefunction(callback):
+                raise TypeError("an Observable can't await: subscribe a coroutine function by RunStream.on")
+        return super().subscribe(on_next, on_error, on_completed, **kw)
+
+
+def subscriber_of(observer: abc.ObserverBase[T], scope: str | None = None, run_id: str | None = None) -> Subscriber[T]:
+    """What a hub calls for an observer, of one run if it is given.
+
+    Rx wraps whatever is subscribed into an observer of its own. For a value it does nothing but look whether it was
+    disposed, which the hub does by itself; so the hub calls what is inside. The end goes the whole way.
+    """
+    take = observer.on_next
+    if type(observer) is AutoDetachObserver:
+        take = getattr(observer, "_on_next", take)  # Rx's own name for it, which another release may change
+    return Subscriber(take, observer.on_completed, observer.on_error, scope=scope, run_id=run_id)
+
+
+class Way(NamedTuple):
+    """A way that can be closed.
+
+    Attributes:
+        push: Gives a value.
+        retire: Called when others listen: whoever has kept `push` then does as by the newest, since the value comes up
+            meanwhile.
+    """
+
+    push: Callable[..., None]
+    retire: Callable[[], None]
+
+
+def way_to(hub: Channel[T], subscribers: tuple[Subscriber[T], ...], limit: float) -> Way:
+    """The way to these subscribers, whatever the value, and to those of its run, if there are any of single runs.
+
+    Args:
+        hub: The hub.
+        subscribers: Who gets it, in order.
+        limit: Seconds from which on a subscriber is slow.
+    """
+    if hub._audience.by_run:
+        return _to_some(hub, (), hub._audience.of, limit)
+    return _to_one(hub, subscribers[0], limit) if len(subscribers) == 1 else _to_some(hub, subscribers, None, limit)
+
+
+def _to_one(hub: Channel[T], subscriber: Subscriber[T], limit: float) -> Way:
+    channel, failures, queue, take = hub.channel, hub.failures, hub._queue, subscriber.on_next
+
+    def push(value: T) -> None:
+        if hub._dispatching:
+            hub._push(value)
+            return
+        hub._dispatching = True
+        before = monotonic()
+        try:
+            take(value)
+        except GUARDED as error:
+            failures.report(channel, subscriber.name, value, error)
+        finally:
+            hub._dispatching = False
+        seconds = monotonic() - before
+        if seconds > limit:
+            failures.slow(channel, subscriber.name, value, seconds)
+        if queue:
+            hub._settle()
+
+    def retire() -> None:
+        nonlocal take
+        take = queue.append
+
+    return Way(push, retire)
+
+
+def _to_some(
+    hub: Channel[T],
+    subscribers: tuple[Subscriber[T], ...],
+    of: Callable[[T], tuple[Subscriber[T], ...]] | None,
+    limit: float,
+) -> Way:
+    channel, failures, queue = hub.channel, hub.failures, hub._queue
+
+    def push(value: T) -> None:
+        if hub._dispatching:
+            hub._push(value)
+            return
+        hub._dispatching = True
+        before = monotonic()
+        try:
+            for subscriber in subscribers if of is None else of(value):
+                if subscriber.active:
+                    try:
+                        subscriber.on_next(value)
+                    except GUARDED as error:
+                        failures.report(channel, subscriber.name, value, error)
+                    after = monotonic()
+                    if after - before > limit:
+                        failures.slow(channel, subscriber.name, value, after - before)
+                    before = after
+        finally:
+            hub._dispatching = False
+        if queue:
+            hub._settle()
+
+    def retire() -> None:
+        nonlocal subscribers
+        subscribers = (Subscriber(queue.append),)
+
+    return Way(push, retire)

@@ -12,8 +12,8 @@ from runstream.model.events import Event, Reject
 from runstream.model.signals import Signal
 from runstream.stream.channel import Channel, RunKey
 from runstream.stream.error_reports import ErrorReports
-from runstream.stream.run_endings import Endings
-from runstream.stream.waiters import Waiters
+from runstream.stream.results import Waiters
+from runstream.stream.run_completion import Endings
 
 __all__ = ["Channels"]
 

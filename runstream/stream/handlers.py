@@ -1,14 +1,122 @@
-"""A function that was given to `RunStream.on`: called, awaited, and what it returned passed on."""
+"""Classes whose methods say which signals they handle."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final, NamedTuple, TypeVar, overload
 
+from reactivex.disposable import Disposable
+
+from runstream.core.run_filter import Match
+from runstream.core.selection import Selector, signal_classes
+from runstream.stream.buffers import Policy
 from runstream.stream.consumers import Worker
 
-__all__ = ["Handler", "is_coroutine_function"]
+__all__ = ["Handler", "handles", "is_coroutine_function", "on_object"]
+
+S = TypeVar("S")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MARK: Final = "__runstream_handles__"
+
+
+class _Mark(NamedTuple):
+    kinds: frozenset[type]
+    policy: Policy | None
+
+
+@overload
+def handles(
+    kind: type[S], /, *, policy: Policy | None = None
+) -> Callable[[Callable[[Any, S], R]], Callable[[Any, S], R]]: ...
+@overload
+def handles(*kinds: Selector, policy: Policy | None = None) -> Callable[[F], F]: ...
+def handles(*kinds: Selector, policy: Policy | None = None) -> Callable[[F], F]:
+    """Mark a method as the handler of some signals; ``stream.on(obj)`` subscribes all such methods of an object.
+
+    ::
+
+        class Agent:
+            @runstream.handles(ActionRequired)
+            async def answer(self, signal: ActionRequired) -> AsyncIterator[RawEvent]: ...
+
+            @runstream.handles(RunCompleted, RunFailed)
+            def bill(self, signal: RunCompleted | RunFailed) -> None: ...
+
+        subscription = stream.on(Agent())
+
+    A subclass that overrides the method need not repeat the mark; one that sets it to ``None`` takes it away.
+
+    Args:
+        kinds: Signal classes, bases of some, unions, tuples or type strings, as for :meth:`RunStream.on`.
+        policy: For coroutine methods, as for :meth:`RunStream.on`.
+
+    Raises:
+        ValueError: An unknown type string.
+        TypeError: Something that names no signal, or nothing at all.
+    """
+    mark = _Mark(signal_classes(kinds), policy)
+
+    def marked(method: F) -> F:
+        function = method.__func__ if isinstance(method, staticmethod | classmethod) else method
+        if not callable(function):
+            raise TypeError(f"handles() marks methods, not {type(method).__name__}")
+        setattr(function, _MARK, mark)
+        return method
+
+    return marked
+
+
+def on_object(on: Callable[..., Disposable], obj: object, match: Match, policy: Policy | None) -> Disposable:
+    """Subscribe the methods of an object that are marked, those of base classes first, as they are written.
+
+    Args:
+        on: Subscribes one.
+        obj: The object.
+        match: Of which runs.
+        policy: None: each method has its own.
+
+    Returns:
+        The disposable of all.
+
+    Raises:
+        TypeError: It is a class, or has no such method.
+    """
+    found = {} if isinstance(obj, type) else _marked(obj)
+    if not found:
+        what = f"the class {obj.__name__}: give an object" if isinstance(obj, type) else f"{type(obj).__name__}"
+        raise TypeError(f"on() takes a signal class and a function, or an object with @handles methods, not {what}")
+    if policy is not None:
+        raise TypeError("the policies of an object's methods stand in @handles(..., policy=...)")
+    subscriptions: list[Disposable] = []
+
+    def dispose() -> None:
+        for subscription in subscriptions:
+            subscription.dispose()
+
+    try:
+        for name, mark in found.items():
+            subscriptions.append(on(mark.kinds, getattr(obj, name), match, mark.policy))
+    except BaseException:
+        dispose()  # all or none
+        raise
+    return Disposable(dispose)
+
+
+def _marked(obj: object) -> dict[str, _Mark]:
+    # Classes alone are looked at: to ask the object would run its properties.
+    marks: dict[str, _Mark] = {}
+    for base in reversed(type(obj).__mro__):
+        for name, value in vars(base).items():
+            function = value.__func__ if isinstance(value, staticmethod | classmethod) else value
+            mark = getattr(function, _MARK, None) if callable(function) else None
+            if isinstance(mark, _Mark):
+                marks[name] = mark
+            elif value is None:
+                marks.pop(name, None)
+    return marks
 
 
 class Handler:

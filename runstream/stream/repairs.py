@@ -22,7 +22,7 @@ from runstream.sources.reconnect import Reconnect
 from runstream.sources.user_calls import UserCallback, trouble
 from runstream.stream.buffers import Gate
 from runstream.stream.source_runner import SourceRunner
-from runstream.stream.waiting import Key, key_of
+from runstream.stream.waiters import Key, key_of
 
 __all__ = ["Repair", "Repairs", "usable"]
 

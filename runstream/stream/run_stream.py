@@ -31,16 +31,15 @@ from runstream.stream.channel import OnSubscriberError
 from runstream.stream.channels import Channels
 from runstream.stream.consumers import StreamIterator
 from runstream.stream.error_reports import ErrorReports
-from runstream.stream.handler_methods import on_object
-from runstream.stream.latest_states import LatestStates
+from runstream.stream.handlers import on_object
 from runstream.stream.persistence import StreamPersistence
 from runstream.stream.repairs import Repair, Repairs
-from runstream.stream.run_view import RunView
+from runstream.stream.results import Waiters
+from runstream.stream.run_view import LatestStates, RunView
 from runstream.stream.source_handle import SourceHandle
 from runstream.stream.source_runner import SourceRunner
 from runstream.stream.subscriptions import Subscriptions
 from runstream.stream.supervision import Supervisor
-from runstream.stream.waiters import Waiters
 
 __all__ = ["RunStream"]
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 from reactivex import Observable
 from reactivex.disposable import Disposable
 
 from runstream.core.selection import Selector
 from runstream.core.state import RunState
+from runstream.engine.engine import Engine
 from runstream.model.run import Run
 from runstream.model.signals import Signal
 from runstream.stream.buffers import Policy
@@ -20,7 +21,7 @@ from runstream.stream.subscriptions import Subscriptions
 if TYPE_CHECKING:
     from runstream.stream.run_stream import RunStream
 
-__all__ = ["RunView"]
+__all__ = ["LatestStates", "RunView"]
 
 S = TypeVar("S")
 
@@ -143,3 +144,35 @@ class RunView:
 
     def __repr__(self) -> str:
         return f"RunView({self.run_id!r}, scope={self.scope!r})"
+
+
+RunKey: TypeAlias = str | tuple[str, str]
+
+
+class LatestStates(Mapping[RunKey, RunState]):
+    """A live view of an engine's states.
+
+    The key is the run id, or (scope, run id) for a run in a scope other than "".
+    """
+
+    __slots__ = ("_engine",)
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __getitem__(self, key: RunKey) -> RunState:
+        scope, run_id = key if isinstance(key, tuple) else ("", key)
+        state = self._engine.state(run_id, scope)
+        if state is None:
+            raise KeyError(key)
+        return state
+
+    def __iter__(self) -> Iterator[RunKey]:
+        for state in self._engine.states():
+            yield (state.scope, state.run_id) if state.scope else state.run_id
+
+    def __len__(self) -> int:
+        return len(self._engine.states())
+
+    def __repr__(self) -> str:
+        return f"Latest({dict(self)!r})"

@@ -19,7 +19,7 @@ from runstream.stream.buffers import Gate
 from runstream.stream.error_reports import where
 from runstream.stream.receiver import FeedQueue, SourceReceiver
 from runstream.stream.source_handle import SourceHandle
-from runstream.stream.waiting import End, Key, key_of
+from runstream.stream.waiters import End, Key, key_of
 
 __all__ = ["SourceRunner"]
 

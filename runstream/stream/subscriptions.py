@@ -19,13 +19,12 @@ from runstream.model.raw import RawEvent
 from runstream.model.signals import ActionRequired
 from runstream.model.validation import require_counts
 from runstream.sources.base import Source
-from runstream.stream.acknowledgements import AckTracker, PendingAcks
-from runstream.stream.buffers import Buffer, Gate, LatestBuffer, Policy
+from runstream.stream.buffers import Buffer, Gate, LatestBuffer, Policy, QueueBuffer
 from runstream.stream.channel import Channel, RunKey
 from runstream.stream.consumers import KeepAlive, StreamIterator, Worker
 from runstream.stream.error_reports import ErrorReports, caller
 from runstream.stream.handlers import Handler, is_coroutine_function
-from runstream.stream.queue_buffer import QueueBuffer
+from runstream.stream.persistence import AckTracker, PendingAcks
 from runstream.stream.source_handle import SourceHandle
 from runstream.stream.source_runner import SourceRunner
 from runstream.stream.subscriber_set import Subscriber, name_of

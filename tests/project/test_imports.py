@@ -71,7 +71,6 @@ CIRCLES: Final = frozenset(
             f"runstream.engine.{name}"
             for name in ("damage", "engine", "feed", "gap_tracker", "intake", "journal", "recovery", "routing")
         ),
-        frozenset({"runstream.stream.channel", "runstream.stream.dispatch"}),
         frozenset({"runstream.stream.source_handle", "runstream.stream.source_runner"}),
         frozenset({"runstream.stream.run_stream", "runstream.stream.run_view"}),
         frozenset({"runstream.testing.opened", "runstream.testing.script"}),
@@ -288,7 +287,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.sinks.page.feed",
         "runstream.recordings.tee",
         "runstream.recordings.source",
-        "runstream.stream.handler_methods",
+        "runstream.stream.handlers",
         "runstream.stream.run_stream",
         "runstream.stream.run_view",
         "runstream.engine.watchdogs",

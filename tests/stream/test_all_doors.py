@@ -198,7 +198,7 @@ async def test_one_faulty_subscriber(name: str, fault: str, monkeypatch: pytest.
     door = DOORS[name]
     monkeypatch.setattr("runstream.stream.channel.SLOW_SECONDS", SLOW)
     monkeypatch.setattr("runstream.stream.consumers.SLOW_SECONDS", SLOW)
-    monkeypatch.setattr("runstream.stream.loop_monitor.LoopMonitor.__init__.__defaults__", (SLOW / 2,))
+    monkeypatch.setattr("runstream.stream.supervision.LoopMonitor.__init__.__defaults__", (SLOW / 2,))
     patience = 1.0 if fault == "never" and not door.loses else 30.0
     with capture_logs() as logs:
         async with (

@@ -13,10 +13,9 @@ from structlog.testing import capture_logs
 
 from runstream.errors import SlowConsumer
 from runstream.model.signals import ArgumentsDelta, Signal, SourceEnded, TextDelta
-from runstream.stream.buffers import Gate, LatestBuffer
+from runstream.stream.buffers import MAX_JOINED, Gate, LatestBuffer, QueueBuffer
 from runstream.stream.consumers import KeepAlive, StreamIterator, Worker
 from runstream.stream.error_reports import ErrorReports
-from runstream.stream.queue_buffer import MAX_JOINED, QueueBuffer
 
 
 def text(offset: int, delta: str, *, message: str = "msg_1", part: int = 0, run: str = "run_1") -> TextDelta:

@@ -26,7 +26,7 @@ from runstream import (
     Signal,
     TextDelta,
 )
-from runstream.stream.waiting import Result, When
+from runstream.stream.waiters import Result, When
 from runstream.testing import Conversation, script
 from tests.support.receiver import eventually
 
@@ -181,7 +181,7 @@ async def test_what_is_open_at_the_end_is_waited_for(apart: bool) -> None:
 @pytest.mark.parametrize("how", ["the source ends", "it is late", "the stream is closed"])
 async def test_what_stays_open_is_not_waited_for_for_ever(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The source's end, a few seconds, or the stream's end: none leaves a timer."""
-    monkeypatch.setattr("runstream.stream.run_endings.LINGER", 0.01 if how == "it is late" else 3600)
+    monkeypatch.setattr("runstream.stream.run_completion.LINGER", 0.01 if how == "it is late" else 3600)
     before, ended, _ = leaving_open()
     source, other = Stays(), Stays()
     async with RunStream(source, other) as stream, asyncio.timeout(20):

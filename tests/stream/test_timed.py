@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runstream.stream.timed import Timed
+from runstream.stream.consumers import Timed
 
 
 async def both(make: Any) -> tuple[Any, Any]:
