@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 from msgspec import structs
 
@@ -13,7 +13,10 @@ from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP, FrozenList, FrozenMa
 from runstream.model.tool_calls import RequiredAction, ToolCall
 from runstream.model.tools import ResponseFormat, Tool, ToolChoice, TruncationStrategy
 
-__all__ = ["IncompleteDetails", "Run", "RunStatus"]
+__all__ = ["IncompleteDetails", "Run", "RunKey", "RunStatus"]
+
+# Scope and id of a run.
+RunKey: TypeAlias = tuple[str, str]
 
 
 class RunStatus(OpenStrEnum):
