@@ -1,4 +1,4 @@
-"""Classes whose methods say which signals they handle."""
+"""The handlers of `RunStream.on`: functions, and methods of objects that are marked by `handles`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,61 @@ from runstream.core.run_filter import Match
 from runstream.core.selection import Selector, signal_classes
 from runstream.stream.buffers import Policy
 from runstream.stream.consumers import Worker
+from runstream.stream.subscriber_set import no_op
 
-__all__ = ["Handler", "handles", "is_coroutine_function", "on_object"]
+__all__ = ["Handler", "handles", "is_coroutine_function", "subscribe_methods"]
 
 S = TypeVar("S")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK: Final = "__runstream_handles__"
+
+
+class Handler:
+    """One function that was passed to ``on``.
+
+    Args:
+        fn: The function.
+        name: Its name, for logs.
+        on_return: Called with the signal and the returned value, if that is not ``None``.
+
+    Attributes:
+        worker: Awaits what the function returns, if that is awaitable.
+        disconnect: Ends the subscription.
+    """
+
+    def __init__(self, fn: Callable[[Any], Any], name: str, on_return: Callable[[Any, object], None]) -> None:
+        self.name = name
+        self.worker: Worker[Any] | None = None
+        self.disconnect: Callable[[], None] = no_op
+        self._on_return = on_return
+        self._fn = fn
+
+    def call(self, signal: Any) -> None:
+        """Call a plain function, while the signal is delivered."""
+        value = self._fn(signal)
+        if value is None:
+            return
+        if inspect.isawaitable(value):
+            # A lambda that calls a coroutine function: the coroutine is awaited, in order, in a task.
+            assert self.worker is not None
+            self.worker.put((signal, value))
+        else:
+            self._on_return(signal, value)
+
+    async def call_async(self, signal: Any) -> None:
+        """Call a coroutine function, in its worker."""
+        self._on_return(signal, await self._fn(signal))
+
+    async def finish_call(self, item: tuple[Any, Awaitable[Any]]) -> None:
+        """Await what a plain function returned, in its worker."""
+        self._on_return(item[0], await item[1])
+
+
+def is_coroutine_function(fn: object) -> bool:
+    """True if calling it makes a coroutine: also for a partial, or an object with such a ``__call__``."""
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
 
 
 class _Mark(NamedTuple):
@@ -47,7 +94,7 @@ def handles(*kinds: Selector, policy: Policy | None = None) -> Callable[[F], F]:
 
         subscription = stream.on(Agent())
 
-    A subclass that overrides the method need not repeat the mark; one that sets it to ``None`` takes it away.
+    A subclass that overrides the method need not repeat the mark; one that sets it to ``None`` removes it.
 
     Args:
         kinds: Signal classes, bases of some, unions, tuples or type strings, as for :meth:`RunStream.on`.
@@ -55,7 +102,7 @@ def handles(*kinds: Selector, policy: Policy | None = None) -> Callable[[F], F]:
 
     Raises:
         ValueError: An unknown type string.
-        TypeError: Something that names no signal, or nothing at all.
+        TypeError: An argument that names no signal, or no argument.
     """
     mark = _Mark(signal_classes(kinds), policy)
 
@@ -69,23 +116,23 @@ def handles(*kinds: Selector, policy: Policy | None = None) -> Callable[[F], F]:
     return marked
 
 
-def on_object(on: Callable[..., Disposable], obj: object, match: Match, policy: Policy | None) -> Disposable:
-    """Subscribe the methods of an object that are marked, those of base classes first, as they are written.
+def subscribe_methods(on: Callable[..., Disposable], obj: object, match: Match, policy: Policy | None) -> Disposable:
+    """Subscribe the marked methods of an object, those of base classes first, in the order of their definition.
 
     Args:
-        on: Subscribes one.
+        on: Subscribes one method.
         obj: The object.
-        match: Of which runs.
-        policy: None: each method has its own.
+        match: Selects the runs.
+        policy: Must be ``None``: each method has its own.
 
     Returns:
-        The disposable of all.
+        The disposable of all subscriptions.
 
     Raises:
-        TypeError: It is a class, or has no such method.
+        TypeError: The object is a class, or has no such method, or a policy was passed.
     """
-    found = {} if isinstance(obj, type) else _marked(obj)
-    if not found:
+    marks = {} if isinstance(obj, type) else _marks_of(obj)
+    if not marks:
         what = f"the class {obj.__name__}: give an object" if isinstance(obj, type) else f"{type(obj).__name__}"
         raise TypeError(f"on() takes a signal class and a function, or an object with @handles methods, not {what}")
     if policy is not None:
@@ -97,7 +144,7 @@ def on_object(on: Callable[..., Disposable], obj: object, match: Match, policy: 
             subscription.dispose()
 
     try:
-        for name, mark in found.items():
+        for name, mark in marks.items():
             subscriptions.append(on(mark.kinds, getattr(obj, name), match, mark.policy))
     except BaseException:
         dispose()  # all or none
@@ -105,8 +152,8 @@ def on_object(on: Callable[..., Disposable], obj: object, match: Match, policy: 
     return Disposable(dispose)
 
 
-def _marked(obj: object) -> dict[str, _Mark]:
-    # Classes alone are looked at: to ask the object would run its properties.
+def _marks_of(obj: object) -> dict[str, _Mark]:
+    # Only the classes are inspected: attributes of the object may be properties, which would run.
     marks: dict[str, _Mark] = {}
     for base in reversed(type(obj).__mro__):
         for name, value in vars(base).items():
@@ -117,49 +164,3 @@ def _marked(obj: object) -> dict[str, _Mark]:
             elif value is None:
                 marks.pop(name, None)
     return marks
-
-
-class Handler:
-    """One function given to ``on``.
-
-    Args:
-        fn: The function.
-        name: Its name, for logs.
-        returned: Told what it returned for which signal, if that is not ``None``.
-
-    Attributes:
-        worker: Where awaitables are awaited.
-        disconnect: Ends the subscription.
-    """
-
-    def __init__(self, fn: Callable[[Any], Any], name: str, returned: Callable[[Any, object], None]) -> None:
-        self.name = name
-        self.worker: Worker[Any] | None = None
-        self.disconnect: Callable[[], None] = lambda: None
-        self._returned = returned
-        self._fn = fn
-
-    def call(self, signal: Any) -> None:
-        """Call a plain function, in the pump."""
-        outcome = self._fn(signal)
-        if outcome is None:
-            return
-        if inspect.isawaitable(outcome):
-            # A lambda that calls a coroutine function: what it returned is awaited, in order, in a task.
-            assert self.worker is not None
-            self.worker.put((signal, outcome))
-        else:
-            self._returned(signal, outcome)
-
-    async def call_async(self, signal: Any) -> None:
-        """Call a coroutine function, in its worker."""
-        self._returned(signal, await self._fn(signal))
-
-    async def finish_call(self, item: tuple[Any, Awaitable[Any]]) -> None:
-        """Await what a plain function returned, in its worker."""
-        self._returned(item[0], await item[1])
-
-
-def is_coroutine_function(fn: object) -> bool:
-    """Whether calling it makes a coroutine: also of a partial, or of an object with such a call."""
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004

@@ -1,4 +1,4 @@
-"""A stream with a store: what a restart must not repeat, what is true already, and the end when the store fails."""
+"""A stream with a store: reads runs back after a restart, acknowledges signals, and ends when the store fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runstream.engine.engine import Engine
 from runstream.engine.journal import Journal
 from runstream.engine.transaction import Delivery
 from runstream.stream.consumers import KeepAlive
-from runstream.stream.results import Waiters
+from runstream.stream.results import StreamResults
 
 __all__ = ["AckTracker", "PendingAcks", "StreamPersistence"]
 
@@ -21,130 +21,136 @@ class StreamPersistence:
     """The stream's side of a journal.
 
     Args:
-        engine: Whose states are kept.
-        journal: What keeps them.
-        waiters: Told what is true of the runs that were read, and what an earlier process has delivered.
-        failed: Called when the store fails.
+        engine: The engine, for the runs' states.
+        journal: Stores the states and the keys of delivered signals.
+        results: Receives the facts of the runs that were read, and the signals that an earlier process has delivered.
+        on_failure: Called when the store fails.
 
     Attributes:
-        leavers: The iterators that were left.
+        pending_acks: The signals of iterators whose loop was left.
     """
 
-    def __init__(self, engine: Engine, journal: Journal, waiters: Waiters, failed: Callable[[Exception], None]) -> None:
-        self.leavers = PendingAcks(journal)
+    def __init__(
+        self, engine: Engine, journal: Journal, results: StreamResults, on_failure: Callable[[Exception], None]
+    ) -> None:
+        self.pending_acks = PendingAcks(journal)
         self._engine = engine
         self._journal = journal
-        self._waiters = waiters
-        journal.on_repeat = waiters.offer
-        journal.on_restore = self._restored
-        journal.on_failure = failed
+        self._results = results
+        journal.on_repeat = results.observe
+        journal.on_restore = self._on_restore
+        journal.on_failure = on_failure
 
     def restore(self, run_id: str | None, scope: str | None) -> tuple[RunState, ...]:
-        """Read a run, or all runs that have not ended, unless they are held already."""
+        """Read one run, or all runs that have not ended, unless they are in memory; return their states."""
         if run_id is None:
             self._journal.restore(scope)
             return tuple(
                 state for state in self._engine.states() if not state.is_terminal and scope in (None, state.scope)
             )
-        self.know(run_id, scope or "")
+        self.load_run(run_id, scope or "")
         state = self._engine.state(run_id, scope or "")
         return () if state is None else (state,)
 
-    def know(self, run_id: str, scope: str) -> None:
-        """Read a run that somebody asks for, if it is kept and not held."""
+    def load_run(self, run_id: str, scope: str) -> None:
+        """Read a run, if it is stored and not in memory."""
         if self._engine.registry.record(scope, run_id) is None:
             self._journal.read(scope, run_id)
 
-    def _restored(self, state: RunState) -> None:
-        for fact in derive(None, state, self._engine.clock(), progress=False):
-            self._waiters.offer(fact)
+    def _on_restore(self, state: RunState) -> None:
+        for signal in derive(None, state, self._engine.clock(), progress=False):
+            self._results.observe(signal)
 
 
 class PendingAcks:
-    """Iterators that were left. Whether by ``break`` or by an exception shows a moment later: the context of the
-    stream is left with that exception, and then the last item of the iterator does not count as delivered.
+    """The last signals of iterators whose loop was left, by ``break`` or by an exception.
+
+    Which of them shows a moment later: an exception leaves the context of the stream too, and then these signals do
+    not count as delivered.
     """
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        self._left: list[Delivery] = []
+        self._deliveries: list[Delivery] = []
 
     def add(self, deliveries: list[Delivery]) -> None:
-        """Acknowledge these in the next turn of the loop, unless the context is left by an exception until then."""
+        """Acknowledge these in the next loop iteration, unless an exception leaves the context before."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            return  # collected after the end
-        if not self._left:
-            loop.call_soon(self.settle)
-        self._left += deliveries
+            return  # the iterator was collected after the end
+        if not self._deliveries:
+            loop.call_soon(self.acknowledge)
+        self._deliveries += deliveries
 
-    def settle(self) -> None:
-        """They were left on purpose."""
-        left, self._left = self._left, []
-        for delivery in left:
+    def acknowledge(self) -> None:
+        """Acknowledge all: their loops were left on purpose."""
+        deliveries, self._deliveries = self._deliveries, []
+        for delivery in deliveries:
             self.journal.acknowledge(delivery)
 
-    def forsake(self) -> None:
-        """They were left by an exception."""
-        self._left.clear()
+    def cancel(self) -> None:
+        """Acknowledge none: their loops were left by an exception."""
+        self._deliveries.clear()
 
 
 class AckTracker(KeepAlive[Any]):
-    """:class:`KeepAlive` of a stream with a store: it also acknowledges each signal once it is dealt with.
+    """:class:`KeepAlive` of a stream with a store: it also acknowledges each signal after it was processed.
+
+    Only an acknowledged signal counts as delivered.
 
     Args:
-        leavers: Where an iterator's unfinished items go when it is left.
-        worker: Whether it is that of a handler: when its subscription ends, it is owed nothing more.
+        pending_acks: Receives the unprocessed items of an iterator whose loop was left.
+        worker: True for a handler: after its subscription has ended, its unprocessed items are acknowledged.
     """
 
     def __init__(
         self,
-        leavers: PendingAcks,
+        pending_acks: PendingAcks,
         matters: Callable[[Any], bool],
-        hold: Callable[[], None],
+        keep_open: Callable[[], None],
         release: Callable[[], None],
         timeout: float | None,
         *,
         worker: bool,
     ) -> None:
-        super().__init__(matters, hold, release, timeout)
-        self._leavers = leavers
+        super().__init__(matters, keep_open, release, timeout)
+        self._pending_acks = pending_acks
         self._worker = worker
-        self._unread: dict[int, tuple[Any, Delivery]] = {}  # with the item, so that its id stays its own
+        self._deliveries: dict[int, tuple[Any, Delivery]] = {}  # by the item's id, with the item: it stays unique
 
     def add(self, item: Any) -> None:
-        """An item was taken in."""
+        """Process an item that was stored."""
         super().add(item)
-        delivery = self._leavers.journal.claim()
+        delivery = self._pending_acks.journal.claim()
         if delivery is not None:
-            self._unread[id(item)] = (item, delivery)
+            self._deliveries[id(item)] = (item, delivery)
 
     def done(self, item: Any) -> None:
-        """An item was dealt with."""
+        """Process an item that was consumed."""
         super().done(item)
-        _, delivery = self._unread.pop(id(item), (None, None))
-        if delivery is not None and not _cut_off():
-            self._leavers.journal.acknowledge(delivery)
+        _, delivery = self._deliveries.pop(id(item), (None, None))
+        if delivery is not None and not _is_cancelled():
+            self._pending_acks.journal.acknowledge(delivery)
 
-    def forsake(self) -> None:
-        """What was taken in and not dealt with is given up against the consumer's will: it was not delivered."""
-        self._unread.clear()
+    def cancel(self) -> None:
+        """Acknowledge none of the unprocessed items: they were not delivered."""
+        self._deliveries.clear()
 
     def clear(self) -> None:
-        """Nothing more will be dealt with."""
+        """Release all items: no further one will be consumed."""
         super().clear()
-        left = [delivery for _, delivery in self._unread.values()]
-        self._unread.clear()
+        deliveries = [delivery for _, delivery in self._deliveries.values()]
+        self._deliveries.clear()
         if self._worker:
-            for delivery in left:
-                self._leavers.journal.acknowledge(delivery)
-        elif left:
-            self._leavers.add(left)
+            for delivery in deliveries:
+                self._pending_acks.journal.acknowledge(delivery)
+        elif deliveries:
+            self._pending_acks.add(deliveries)
 
 
-def _cut_off() -> bool:
-    """Whether the task was cancelled in the middle of its work."""
+def _is_cancelled() -> bool:
+    """True if the current task is being cancelled."""
     try:
         task = asyncio.current_task()
     except RuntimeError:

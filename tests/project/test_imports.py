@@ -71,8 +71,6 @@ CIRCLES: Final = frozenset(
             f"runstream.engine.{name}"
             for name in ("damage", "engine", "feed", "gap_tracker", "intake", "journal", "recovery", "routing")
         ),
-        frozenset({"runstream.stream.source_handle", "runstream.stream.source_runner"}),
-        frozenset({"runstream.stream.run_stream", "runstream.stream.run_view"}),
         frozenset({"runstream.testing.opened", "runstream.testing.script"}),
     }
 )

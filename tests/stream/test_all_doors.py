@@ -158,7 +158,7 @@ class Witnesses:
 
         def take(item: Any) -> None:
             seen.append(item)
-            self.most = max([self.most, *(len(buffer) for buffer in self.stream._doors._buffers)])
+            self.most = max([self.most, *(len(buffer) for buffer in self.stream._subscriptions._buffers)])
 
         return take
 
@@ -253,6 +253,6 @@ async def test_one_faulty_subscriber(name: str, fault: str, monkeypatch: pytest.
 def test_every_door_is_here() -> None:
     """What a stream offers to subscribe by is among the doors."""
     doors = {name for name in dir(RunStream) if not name.startswith("_")}
-    others = {"attach", "hold", "latest", "orphans", "rejects", "restore", "start", "stats", "aclose"}
+    others = {"attach", "keep_open", "latest", "orphans", "rejects", "restore", "start", "stats", "aclose"}
     waiting = {"result", "results"}
     assert doors - others - waiting == {"events", "iter", "on", "run", "runs", "signals", "when"}

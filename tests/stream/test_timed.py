@@ -1,4 +1,4 @@
-"""`Timed` awaits as `await` does, and tells of steps that keep the loop to themselves."""
+"""`await_measured` awaits as `await` does, and tells of steps that keep the loop to themselves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runstream.stream.consumers import Timed
+from runstream.stream.consumers import await_measured
 
 
 async def both(make: Any) -> tuple[Any, Any]:
@@ -20,7 +20,7 @@ async def both(make: Any) -> tuple[Any, Any]:
         except BaseException as error:
             return type(error), str(error)
 
-    return await outcome(make()), await outcome(Timed(make(), 60, lambda _: None))
+    return await outcome(make()), await outcome(await_measured(make(), 60, lambda _: None))
 
 
 async def test_it_awaits_as_await_does() -> None:
@@ -68,7 +68,7 @@ async def test_a_cancelled_task_cancels_it_where_it_waits() -> None:
             raise
 
     async def task() -> None:
-        await Timed(cleans_up(), 60, lambda _: None)
+        await await_measured(cleans_up(), 60, lambda _: None)
 
     running = asyncio.create_task(task())
     await asyncio.sleep(0)
@@ -91,7 +91,7 @@ async def test_it_may_go_on_after_a_cancellation(waits: float) -> None:
         return "done"
 
     async def task() -> str:
-        return await Timed(stubborn(), 60, lambda _: None)
+        return await await_measured(stubborn(), 60, lambda _: None)
 
     running = asyncio.create_task(task())
     await asyncio.sleep(0)
@@ -111,7 +111,7 @@ def test_closing_closes_it() -> None:
             log.append("closed")
 
     coroutine = waits()
-    steps = Timed(coroutine, 60, lambda _: None).__await__()
+    steps = await_measured(coroutine, 60, lambda _: None)
     next(steps)
     steps.close()
     assert log == ["closed"]
@@ -130,9 +130,9 @@ async def test_steps_are_told_not_the_waiting() -> None:
         time.sleep(0.3)  # noqa: ASYNC251
         raise LookupError
 
-    await Timed(patient(), 0.25, told.append)
+    await await_measured(patient(), 0.25, told.append)
     assert told == []
     with pytest.raises(LookupError):
-        await Timed(busy(), 0.25, told.append)
+        await await_measured(busy(), 0.25, told.append)
     assert len(told) == 1
     assert told[0] >= 0.29
