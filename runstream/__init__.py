@@ -70,7 +70,7 @@ NAMES = {
     "runstream.store.sqlite": "SqliteStore",
     "runstream.stream.blocking": "BlockingStream",
     "runstream.stream.connect": "connect",
-    "runstream.stream.handler_methods": "handles",
+    "runstream.stream.handlers": "handles",
     "runstream.stream.repairs": "Repair",
     "runstream.stream.run_stream": "RunStream",
     "runstream.stream.run_view": "RunView",

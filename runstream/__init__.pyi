@@ -130,7 +130,7 @@ from runstream.store.memory import MemoryStore as MemoryStore
 from runstream.store.sqlite import SqliteStore as SqliteStore
 from runstream.stream.blocking import BlockingStream as BlockingStream
 from runstream.stream.connect import connect as connect
-from runstream.stream.handler_methods import handles as handles
+from runstream.stream.handlers import handles as handles
 from runstream.stream.repairs import Repair as Repair
 from runstream.stream.run_stream import RunStream as RunStream
 from runstream.stream.run_view import RunView as RunView

@@ -1,1 +1,1 @@
-"""`RunStream`: sources, engine and subscribers joined in one event loop."""
+"""`RunStream`: sources, engine and subscribers in one event loop."""

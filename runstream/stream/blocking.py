@@ -1,4 +1,4 @@
-"""`BlockingStream`: a stream for programs without an event loop, with plain ``for`` and plain calls."""
+"""`BlockingStream`: a stream for programs without an event loop, with plain ``for`` loops and plain calls."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ class BlockingStream:
             run = blocking.result()
 
     It owns an event loop and runs it **in the calling thread, while it waits** for the next item or the result, and
-    only then. There is no other thread: handlers are called in yours, nothing needs a lock, and an exception or
-    Ctrl-C comes out of the call that waits. What you do between two steps slows the sender, as a synchronous handler
-    does, and has to take less than the peer's ping time-out (20 seconds with most); what takes longer belongs into
-    a thread or process of your own.
+    only then. There is no other thread: handlers are called in yours, no lock is needed, and the waiting call raises
+    exceptions and Ctrl-C. Your code between two steps slows the sender, as a synchronous handler does, and has to
+    take less time than the peer's ping time-out (20 seconds for most); slower code belongs into a thread or process
+    of its own.
 
-    Leaving the context closes the stream as ``async with`` does: handlers finish what they have within
+    Leaving the context closes the stream as ``async with`` does: handlers process their values within
     ``close_timeout``; after Ctrl-C they are cancelled. Then the loop is closed.
 
     Args:
         stream: The stream, not yet started.
 
     Attributes:
-        stream: The same: it has everything that does not wait, such as ``on``, ``attach``, ``latest``.
+        stream: The stream, for everything that does not wait, such as ``on``, ``attach``, ``latest``.
     """
 
     def __init__(self, stream: RunStream) -> None:
@@ -52,7 +52,7 @@ class BlockingStream:
         self._runner: asyncio.Runner | None = None
 
     def __enter__(self) -> BlockingStream:
-        _refuse_a_running_loop()
+        _refuse_running_loop()
         self._runner = asyncio.Runner()
         return self
 
@@ -78,7 +78,7 @@ class BlockingStream:
 
         Leaving the loop ends the subscription.
         """
-        return self._steps(aiter(items))
+        return self._iterate(aiter(items))
 
     def result(self, run_id: str | None = None, *, scope: str = "") -> Run:
         """Wait until a run has ended: :meth:`RunStream.result`.
@@ -126,23 +126,23 @@ class BlockingStream:
         predicate: Callable[[Any], bool] | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """Wait for the first signal of a kind, at once if it is true already: :meth:`RunStream.when`.
+        """Wait for the first signal of a kind; return at once if one is true already: :meth:`RunStream.when`.
 
         Raises:
-            TimeoutError: It did not happen within ``timeout`` seconds.
-            IncompleteStream: The stream ended without it, or the run ended otherwise.
+            TimeoutError: There was none within ``timeout`` seconds.
+            IncompleteStream: The stream or the run ended without it.
         """
         return self.wait(self.stream.when(kind, run_id=run_id, scope=scope, predicate=predicate, timeout=timeout))
 
     def wait(self, awaited: Coroutine[Any, Any, T]) -> T:
-        """Run the loop until a coroutine has returned, and return what it returns.
+        """Run the loop until a coroutine has returned, and return its value.
 
         Raises:
-            RuntimeError: Outside ``with``, or from inside a running event loop (a handler's, a notebook's).
+            RuntimeError: Outside ``with``, or inside a running event loop (of a handler, of a notebook).
             KeyboardInterrupt: Ctrl-C; the coroutine was cancelled.
         """
         try:
-            _refuse_a_running_loop()
+            _refuse_running_loop()
             if self._runner is None:
                 raise RuntimeError("a BlockingStream is used inside `with BlockingStream(...) as blocking`")
         except RuntimeError:
@@ -150,7 +150,7 @@ class BlockingStream:
             raise
         return self._runner.run(awaited, context=contextvars.copy_context())
 
-    def _steps(self, iterator: AsyncIterator[T]) -> Generator[T]:
+    def _iterate(self, iterator: AsyncIterator[T]) -> Generator[T]:
         try:
             while True:
                 try:
@@ -167,7 +167,7 @@ async def _next(iterator: AsyncIterator[T]) -> T:
     return await anext(iterator)
 
 
-def _refuse_a_running_loop() -> None:
+def _refuse_running_loop() -> None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -1,256 +1,305 @@
-"""One channel of values in, many observers out, each guarded from the others.
+"""One channel of a stream: values are pushed in, and delivered to any number of subscribers.
 
-No ``Subject``: one lets a raising observer reach the pusher, and takes a lock for every value.
+No ``Subject``: it passes the exception of an observer on to the caller of `push`, and takes a lock for each value.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
+from reactivex.observer import AutoDetachObserver
 
-from runstream.stream.channel_observable import HubObservable, subscriber_of
-from runstream.stream.dispatch import Way, way_to
-from runstream.stream.error_reports import GUARDED, SLOW_SECONDS, ErrorReports
-from runstream.stream.subscriber_set import Audience, Subscriber
+from runstream.model.run import RunKey
+from runstream.stream.error_reports import SLOW_SECONDS, SUBSCRIBER_ERRORS, ErrorReports
+from runstream.stream.subscriber_set import Subscriber, SubscriberSet, no_op
 
-__all__ = ["Channel", "OnSubscriberError", "RunKey"]
+__all__ = ["Channel", "ChannelObservable", "OnSubscriberError"]
 
 T = TypeVar("T")
 OnSubscriberError: TypeAlias = Literal["log", "raise"]
-RunKey: TypeAlias = tuple[str, str]  # scope, run id
 
 
-def _nothing(*_: Any) -> None:
-    pass
+class Channel(Generic[T]):
+    """Guarded delivery of values to the subscribers of one channel.
 
+    Each subscriber receives each value in the order of the pushes, whatever the others do: an exception is reported
+    and not passed on, and a value that is pushed from inside a callback is queued. After the end nothing more is
+    delivered; a later subscriber receives the end at once. Not thread-safe: one loop pushes and subscribes.
 
-def _nobody(_: RunKey) -> bool:
-    return False
+    Args:
+        name: The channel's name, for logs.
+        on_subscriber_error: ``"log"``, or ``"raise"`` (for tests): `push` raises the first exception after every
+            subscriber has received the value.
+        reports: Where exceptions go, if several channels share it; then its owner raises them.
+        replay: Returns the values that a new subscriber receives first: those of one run, or of all runs (``None``).
+        is_complete: Returns True if a run will have no further values.
+        on_change: Called after the number of subscribers has changed.
+
+    Attributes:
+        push: Delivers a value to all subscribers; without effect after the end.
+        push_progress: The same for the growth of a text: subscribers that don't want it may be left out.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        on_subscriber_error: OnSubscriberError = "log",
+        reports: ErrorReports | None = None,
+        replay: Callable[[RunKey | None], Iterable[T]] | None = None,
+        is_complete: Callable[[RunKey], bool] = lambda run: False,
+        on_change: Callable[[], None] = no_op,
+    ) -> None:
+        self.name = name
+        self.reports = reports or ErrorReports(on_subscriber_error)
+        self.observable = self._observable()
+        self._replay = replay
+        self._is_complete = is_complete
+        self._on_change = on_change
+        self._subscribers: SubscriberSet[T] = SubscriberSet()
+        self._queue: deque[T | _End] = deque()
+        self._dispatching = False
+        self._draining = False
+        self._closing = False
+        self._end: _End | None = None
+        self._recipients: object = ()  # of the dispatchers
+        self._all = _dispatcher(self)
+        self._progress = _dispatcher(self)
+        self._queued = _dispatcher(self)
+        self._queued.update((), self._subscribers.matching)
+        self.push: Callable[[T], None] = self._all.push
+        self.push_progress: Callable[[T], None] = self._progress.push
+        if self.reports.collects:
+            self.push = self.push_progress = self._push_and_raise
+
+    def __len__(self) -> int:
+        return len(self._subscribers)
+
+    @property
+    def progress(self) -> bool:
+        """True if a subscriber wants the growth of texts."""
+        return self._subscribers.progress > 0
+
+    def complete(self) -> None:
+        """End the channel after the values that were pushed so far."""
+        self._close(_End(None))
+
+    def error(self, error: Exception) -> None:
+        """End the channel with an error after the values that were pushed so far."""
+        self._close(_End(error))
+
+    def has_subscribers_of(self, run_id: str) -> bool:
+        """True if a subscriber is limited to runs of this id."""
+        return run_id in self._subscribers.by_run
+
+    def complete_run(self, run: RunKey) -> None:
+        """End the subscribers of one run, after the values that were pushed so far."""
+        if self.has_subscribers_of(run[1]) and not self._closing:
+            self._queue.append(_End(None, run))
+            self._drain()
+
+    def subscribe(self, subscriber: Subscriber[T]) -> Disposable:
+        """Add a subscriber without the cost of Rx. Replay and end are delivered as by `observable`.
+
+        Returns:
+            Its disposable; after `dispose` nothing more is delivered, not even the value in delivery.
+        """
+        run = None if subscriber.run_id is None or subscriber.scope is None else (subscriber.scope, subscriber.run_id)
+        nested = self._dispatching, self._draining
+        self._draining = True  # values that callbacks push are delivered after the replay
+        try:
+            if self._replay is not None:
+                dispatcher = _dispatcher(self)
+                dispatcher.update((subscriber,), None)
+                for value in self._replay(run):
+                    self._dispatching = False  # also within a delivery: the replay comes first
+                    dispatcher.push(value)
+            self._dispatching = True
+            if self._end is not None or (run is not None and self._is_complete(run)):
+                self._deliver_end(subscriber, self._end or _End(None))
+            else:
+                self._subscribers.add(subscriber)
+                self._changed()
+        finally:
+            self._dispatching, self._draining = nested
+        self._drain()
+        return Disposable(lambda: self._remove(subscriber))
+
+    def of_run(self, run: RunKey) -> Observable[T]:
+        """The values of one run. The Observable completes when the run will have no further values."""
+        return self._observable(*run)
+
+    def _observable(self, scope: str | None = None, run_id: str | None = None) -> Observable[T]:
+        def subscribe(observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+            return self.subscribe(_subscriber_of(observer, scope, run_id))
+
+        return ChannelObservable(subscribe)
+
+    def _remove(self, subscriber: Subscriber[T]) -> None:
+        subscriber.deactivate()
+        if self._subscribers.remove(subscriber):
+            self._changed()
+
+    def _changed(self) -> None:
+        subscribers = self._subscribers
+        # With subscribers of single runs, these are looked up for each value: they may come and go in great numbers.
+        recipients = subscribers.by_run or subscribers.unfiltered
+        if recipients is not self._recipients and not self._closing:
+            self._recipients = recipients
+            select = subscribers.matching if subscribers.by_run else None
+            self._all.update(subscribers.unfiltered, select)
+            self._progress.update(tuple(one for one in subscribers.unfiltered if one.progress), select)
+        self._on_change()
+
+    def _push_and_raise(self, value: T) -> None:
+        self._all.push(value)
+        if self.reports.pending and not self._dispatching:
+            raise self.reports.pending.pop(0)
+
+    def _drain(self) -> None:
+        """Deliver the queued values and ends, unless a caller further up the stack does so."""
+        if self._dispatching or self._draining:
+            return
+        self._draining = True
+        try:
+            while self._queue:
+                item = self._queue.popleft()
+                if isinstance(item, _End):
+                    self._finish(item)
+                else:
+                    self._queued.push(item)
+        finally:
+            self._draining = False
+
+    def _close(self, end: _End) -> None:
+        if not self._closing:
+            self._closing = True
+            self._all.update((), None)
+            self._progress.update((), None)
+            self._queue.append(end)
+            self._drain()
+
+    def _finish(self, end: _End) -> None:
+        if end.run is None:
+            self._end = end
+            removed = self._subscribers.remove_all()
+        else:
+            removed = self._subscribers.remove_run(*end.run)
+        self._dispatching = True
+        try:
+            for subscriber in removed:
+                if subscriber.active:
+                    self._deliver_end(subscriber, end)
+        finally:
+            self._dispatching = False
+        self._changed()
+
+    def _deliver_end(self, subscriber: Subscriber[T], end: _End) -> None:
+        subscriber.deactivate()
+        try:
+            if end.error is None:
+                subscriber.on_completed()
+            else:
+                subscriber.on_error(end.error)
+        except SUBSCRIBER_ERRORS as error:
+            # Rx raises the error itself where an observer has no `on_error`: that is no failure of the subscriber.
+            if error is not end.error:
+                self.reports.report(self.name, subscriber.name, None, error)
 
 
 class _End:
-    """The end of the channel, or of one run, in its turn among the values that were pushed before it."""
+    """The end of the channel or of one run, queued behind the values that were pushed before it."""
 
     def __init__(self, error: Exception | None, run: RunKey | None = None) -> None:
         self.error = error
         self.run = run
 
 
-class Channel(Generic[T]):
-    """Guarded fan-out of one channel.
-
-    Every observer gets every value in the order of pushing, whatever the others do: an exception is reported
-    and goes no further, a value pushed from inside a callback waits for its turn. After the end nothing more
-    is given; who subscribes later gets the end at once. Not thread-safe: one loop pushes and subscribes.
-
-    Args:
-        channel: The channel's name, for logs.
-        on_subscriber_error: ``"log"``, or ``"raise"`` (for tests): `push` raises the first exception once
-            every observer has had the value.
-        failures: Where exceptions go, if several hubs share it; then its owner does the raising.
-        replay: Gives the values that a new observer gets first: those of one run, or (``None``) of all.
-        over: Tells whether nothing more is to come of a run.
-        on_change: Called when the number of observers has changed.
+class _Dispatcher(NamedTuple, Generic[T]):
+    """Delivers values to some subscribers of a channel.
 
     Attributes:
-        push: Gives a value to every observer; ignored after the end. It is another one after each ``on_change``,
-            the shortest for whoever listens then; one that was kept still does what the newest does.
-        push_progress: Likewise, for the growth of a text: those who do not want it need not be given it.
+        push: Delivers a value now, or queues it while another one is delivered.
+        update: Sets the subscribers of all further values, or a function that returns the subscribers of a value.
     """
 
-    def __init__(
-        self,
-        channel: str,
-        *,
-        on_subscriber_error: OnSubscriberError = "log",
-        failures: ErrorReports | None = None,
-        replay: Callable[[RunKey | None], Iterable[T]] | None = None,
-        over: Callable[[RunKey], bool] = _nobody,
-        on_change: Callable[[], None] | None = None,
+    push: Callable[[T], None]
+    update: Callable[[tuple[Subscriber[T], ...], Callable[[T], tuple[Subscriber[T], ...]] | None], None]
+
+
+def _dispatcher(channel: Channel[T]) -> _Dispatcher[T]:
+    """A dispatcher of a channel, without subscribers. It is a closure: every value passes here, and the variables of
+    a closure are faster than attributes.
+    """
+    name, reports, queue, limit = channel.name, channel.reports, channel._queue, SLOW_SECONDS
+    recipients: tuple[Subscriber[T], ...] = ()
+    select: Callable[[T], tuple[Subscriber[T], ...]] | None = None
+    on_next: Callable[[T], object] | None = None  # of the only recipient: a fifth faster than the loop
+
+    def push(value: T) -> None:
+        if channel._dispatching:
+            if not channel._closing:
+                queue.append(value)
+            return
+        channel._dispatching = True
+        current = recipients
+        started = monotonic()
+        try:
+            if on_next is not None:
+                try:
+                    on_next(value)
+                except SUBSCRIBER_ERRORS as error:
+                    reports.report(name, current[0].name, value, error)
+                if monotonic() - started > limit:
+                    reports.report_slow(name, current[0].name, value, monotonic() - started)
+            else:
+                for subscriber in current if select is None else select(value):
+                    try:
+                        subscriber.on_next(value)
+                    except SUBSCRIBER_ERRORS as error:
+                        reports.report(name, subscriber.name, value, error)
+                    ended = monotonic()
+                    if ended - started > limit:
+                        reports.report_slow(name, subscriber.name, value, ended - started)
+                    started = ended
+        finally:
+            channel._dispatching = False
+        if queue:
+            channel._drain()
+
+    def update(
+        to: tuple[Subscriber[T], ...], selected_by: Callable[[T], tuple[Subscriber[T], ...]] | None = None
     ) -> None:
-        self.channel = channel
-        self.failures = failures or ErrorReports(on_subscriber_error)
-        self.observable = self._observable()
-        self._replay = replay
-        self._over = over
-        self._on_change = on_change or _nothing
-        self._audience: Audience[T] = Audience()
-        self._queue: deque[T | _End] = deque()
-        self._dispatching = False
-        self._closing = False
-        self._end: _End | None = None
-        self.push: Callable[[T], None] = self._push
-        self.push_progress: Callable[[T], None] = self._push
-        self._ways: list[Way] = []
-        self._audible: object = None  # whom the ways lead to
+        nonlocal recipients, select, on_next
+        recipients, select = to, selected_by
+        on_next = to[0].on_next if len(to) == 1 and selected_by is None else None
 
-    def __len__(self) -> int:
-        return len(self._audience)
+    return _Dispatcher(push, update)
 
-    @property
-    def progress(self) -> bool:
-        """Whether any observer wants every growth of a text."""
-        return self._audience.progress > 0
 
-    def complete(self) -> None:
-        """End the channel after what was pushed so far."""
-        self._close(_End(None))
+class ChannelObservable(Observable[T]):
+    """An Observable that refuses coroutine functions: Rx would call them and never await the coroutine."""
 
-    def listens(self, run_id: str) -> bool:
-        """Whether somebody listens to a run of this id alone."""
-        return run_id in self._audience.by_run
+    def subscribe(self, on_next: Any = None, on_error: Any = None, on_completed: Any = None, **kw: Any) -> Any:
+        for callback in (on_next, getattr(on_next, "on_next", None), on_error, on_completed):
+            if inspect.iscoroutinefunction(callback):
+                raise TypeError("an Observable can't await: subscribe a coroutine function by RunStream.on")
+        return super().subscribe(on_next, on_error, on_completed, **kw)
 
-    def complete_run(self, run: RunKey) -> None:
-        """End the observers of one run, after what was pushed so far."""
-        if self.listens(run[1]) and not self._closing:
-            self._queue.append(_End(None, run))
-            self._settle()
 
-    def error(self, error: Exception) -> None:
-        """End the channel with an error after what was pushed so far."""
-        self._close(_End(error))
+def _subscriber_of(observer: abc.ObserverBase[T], scope: str | None, run_id: str | None) -> Subscriber[T]:
+    """The subscriber for an Rx observer.
 
-    def connect(self, subscriber: Subscriber[T]) -> Disposable:
-        """Add an observer without the cost of Rx; replay and end are given as `observable` gives them.
-
-        Returns:
-            Its disposable; a disposed observer gets nothing more, at once.
-        """
-        run = None if subscriber.run_id is None or subscriber.scope is None else (subscriber.scope, subscriber.run_id)
-        nested, self._dispatching = self._dispatching, True
-        try:
-            if self._replay is not None:
-                for value in self._replay(run):
-                    self._give(subscriber, value)
-            if self._end is not None or (run is not None and self._over(run)):
-                self._give_end(subscriber, self._end or _End(None))
-            else:
-                self._audience.add(subscriber)
-                self._changed()
-            if not nested:
-                self._drain()
-        finally:
-            self._dispatching = nested
-        return Disposable(lambda: self._remove(subscriber))
-
-    def of_run(self, run: RunKey) -> Observable[T]:
-        """The values of one run; it completes when nothing more is to come of the run."""
-        return self._observable(*run)
-
-    def _observable(self, scope: str | None = None, run_id: str | None = None) -> Observable[T]:
-        def subscribe(observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-            return self.connect(subscriber_of(observer, scope, run_id))
-
-        return HubObservable(subscribe)
-
-    def _remove(self, subscriber: Subscriber[T]) -> None:
-        subscriber.active = False
-        if self._audience.remove(subscriber):
-            self._changed()
-
-    def _changed(self) -> None:
-        audience = self._audience
-        everybody = audience.everybody
-        # Those of single runs are looked up for each value: as long as there are any, they may come and go.
-        audible = audience.by_run or everybody
-        if audible is not self._audible:
-            self._audible = audible
-            self._retire()
-            self.push = self.push_progress = self._way_to(everybody)
-            if audience.progress < len(audience):
-                self.push_progress = self._way_to(tuple(one for one in everybody if one.progress))
-        self._on_change()
-
-    def _way_to(self, subscribers: tuple[Subscriber[T], ...]) -> Callable[[T], None]:
-        if self.failures.holds or not (subscribers or self._audience.by_run):
-            return self._push
-        way = way_to(self, subscribers, SLOW_SECONDS)
-        self._ways.append(way)
-        return way.push
-
-    def _retire(self) -> None:
-        while self._ways:
-            self._ways.pop().retire()
-
-    def _push(self, value: T) -> None:
-        """`push`, whoever listens."""
-        if self._dispatching or self._closing:
-            if not self._closing:
-                self._queue.append(value)
-            return
-        self._dispatching = True
-        try:
-            self._deliver(value)
-            if self._queue:
-                self._drain()
-        finally:
-            self._dispatching = False
-        if self.failures.held:
-            raise self.failures.held.pop(0)
-
-    def _deliver(self, value: T) -> None:
-        for subscriber in self._audience.of(value):
-            if subscriber.active:
-                self._give(subscriber, value)
-
-    def _give(self, subscriber: Subscriber[T], value: T) -> None:
-        before = monotonic()
-        try:
-            subscriber.on_next(value)
-        except GUARDED as error:
-            self.failures.report(self.channel, subscriber.name, value, error)
-        seconds = monotonic() - before
-        if seconds > SLOW_SECONDS:
-            self.failures.slow(self.channel, subscriber.name, value, seconds)
-
-    def _drain(self) -> None:
-        while self._queue:
-            item = self._queue.popleft()
-            if isinstance(item, _End):
-                self._finish(item)
-            else:
-                self._deliver(item)
-
-    def _close(self, end: _End) -> None:
-        if self._closing:
-            return
-        self._closing = True
-        self._retire()
-        self._queue.append(end)
-        self._settle()
-
-    def _settle(self) -> None:
-        if not self._dispatching:
-            self._dispatching = True
-            try:
-                self._drain()
-            finally:
-                self._dispatching = False
-
-    def _finish(self, end: _End) -> None:
-        if end.run is None:
-            self._end = end
-            gone = self._audience.take_all()
-        else:
-            gone = self._audience.take_run(*end.run)
-        for subscriber in gone:
-            if subscriber.active:
-                self._give_end(subscriber, end)
-        self._changed()
-
-    def _give_end(self, subscriber: Subscriber[T], end: _End) -> None:
-        subscriber.active = False
-        try:
-            if end.error is None:
-                subscriber.on_completed()
-            else:
-                subscriber.on_error(end.error)
-        except GUARDED as error:
-            # Rx raises the error itself where an observer has no `on_error`: that is no failure of its own.
-            if error is not end.error:
-                self.failures.report(self.channel, subscriber.name, None, error)
+    Rx wraps each callback into an observer of its own, which for a value only checks that it is not disposed. The
+    channel checks that too, so it calls the wrapped callback. The end goes through the wrapper.
+    """
+    on_next = observer.on_next
+    if type(observer) is AutoDetachObserver:
+        on_next = getattr(observer, "_on_next", on_next)  # a private name of Rx, which another release may change
+    return Subscriber(on_next, observer.on_completed, observer.on_error, scope=scope, run_id=run_id)

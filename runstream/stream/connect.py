@@ -1,4 +1,4 @@
-"""The shortest way in: a URL becomes a stream."""
+"""`connect`: a URL enters, a stream leaves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STREAM = (
 
 
 def connect(url: str, **options: Any) -> RunStream:
-    """A stream of the runs that a URL tells of: over a WebSocket, or as server-sent events.
+    """A stream of the runs at a URL, over a WebSocket or as server-sent events.
 
     ::
 
@@ -36,8 +36,8 @@ def connect(url: str, **options: Any) -> RunStream:
 
     Args:
         url: A ``ws://``, ``wss://``, ``http://`` or ``https://`` URL; the last two need the extra ``http``.
-        options: What :class:`~runstream.WebSocketSource` or :class:`~runstream.SseSource`, and
-            :class:`~runstream.RunStream` take; ``close_timeout`` is the stream's.
+        options: The keyword arguments of :class:`~runstream.WebSocketSource` or :class:`~runstream.SseSource`, and of
+            :class:`~runstream.RunStream`; ``close_timeout`` is the stream's.
 
     Raises:
         ValueError: The URL has another scheme, or no host.
@@ -47,7 +47,7 @@ def connect(url: str, **options: Any) -> RunStream:
     try:
         parts = urlsplit(url)
     except ValueError:
-        # The standard library's message may repeat the credentials.
+        # The message of the standard library may contain the credentials.
         raise ValueError("connect() takes a ws://, wss://, http:// or https:// URL, and this is none") from None
     if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname:
         raise ValueError(
@@ -58,7 +58,7 @@ def connect(url: str, **options: Any) -> RunStream:
 
 
 def _source(scheme: str, url: str, options: dict[str, Any]) -> Source:
-    # Only the transport that the URL asks for is loaded: websockets, or an HTTP client.
+    # Only the transport of the URL is loaded: websockets, or an HTTP client.
     if scheme in ("ws", "wss"):
         from runstream.sources.websocket import WebSocketSource
 

@@ -1,4 +1,4 @@
-"""What subscribers did wrong: logged without a word of the content, and counted."""
+"""Failures of subscribers: logged without any of the content, and counted."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Final, Literal
 
 from runstream.logs import LOG
 
-__all__ = ["GUARDED", "SLOW_SECONDS", "ErrorReports", "caller", "run_id_of", "where"]
+__all__ = ["SLOW_SECONDS", "SUBSCRIBER_ERRORS", "ErrorReports", "caller_location", "location_of", "run_id_of"]
 
 
-GUARDED: Final = (Exception, asyncio.CancelledError)
-"""What is caught of a subscriber: also the result of a cancelled future, which must not cancel the source."""
+SUBSCRIBER_ERRORS: Final = (Exception, asyncio.CancelledError)
+"""The exceptions of a subscriber that are caught. The result of a cancelled future must not cancel the source."""
 
 SLOW_SECONDS: Final = 1.0
-"""A subscriber that keeps the loop to itself for longer than this is logged."""
+"""A subscriber that blocks the loop for longer than this is logged."""
 
 
 class ErrorReports:
-    """Where exceptions of subscribers go.
+    """Receives the exceptions of subscribers.
 
     Args:
-        mode: ``"log"``, or ``"raise"``: the exception is kept in `held` (or given to `notify`) instead.
-        notify: Called with each exception in mode ``"raise"``; without it they are held.
+        mode: ``"log"``, or ``"raise"``: the exception goes to `notify`, or without it into `pending`.
+        notify: Called with each exception in mode ``"raise"``.
 
     Attributes:
-        count: How many there were.
-        holds: Whether exceptions are held, for whoever pushes to raise.
-        held: Exceptions that are still to be raised.
+        count: The number of failures.
+        collects: True if exceptions are stored in `pending`.
+        pending: Exceptions that the caller of `push` has still to raise.
         first: The first exception, in mode ``"raise"``.
-        seen: Whether somebody got it.
+        seen: True if the first exception was raised to a caller.
     """
 
     def __init__(
@@ -42,17 +42,17 @@ class ErrorReports:
             raise ValueError(f"on_subscriber_error is 'log' or 'raise', not {mode!r}")
         self.mode = mode
         self.count = 0
-        self.holds = mode == "raise" and notify is None
-        self.held: list[Exception] = []
+        self.collects = mode == "raise" and notify is None
+        self.pending: list[Exception] = []
         self.first: Exception | None = None
         self.seen = False
-        self._notify = notify
+        self._notify = notify or self.pending.append
 
     def report(self, channel: str, subscriber: str, value: object, error: BaseException) -> None:
-        """A subscriber raised."""
+        """Report a subscriber that raised."""
         self.count += 1
         if self.mode == "raise":
-            if not isinstance(error, Exception):  # CancelledError, which would cancel whoever awaits
+            if not isinstance(error, Exception):  # CancelledError, which would cancel the awaiting task
                 error = RuntimeError(f"{type(error).__name__} in {subscriber}").with_traceback(error.__traceback__)
             self._raise(error)
             return
@@ -62,18 +62,18 @@ class ErrorReports:
             channel=channel,
             subscriber=subscriber,
             error=type(error).__name__,
-            where=where(error.__traceback__),
+            where=location_of(error.__traceback__),
         )
 
-    def ended(self, channel: str, subscriber: str, error: Exception, *, buffered: int) -> None:
-        """A subscriber was ended because it was too slow."""
+    def report_ended(self, channel: str, subscriber: str, error: Exception, *, buffered: int) -> None:
+        """Report a subscriber that was ended because it was too slow."""
         self.count += 1
         LOG.error("slow_consumer", channel=channel, subscriber=subscriber, reason=str(error), buffered=buffered)
         if self.mode == "raise":
             self._raise(error)
 
-    def slow(self, channel: str, subscriber: str, value: object, seconds: float) -> None:
-        """A subscriber blocked the loop."""
+    def report_slow(self, channel: str, subscriber: str, value: object, seconds: float) -> None:
+        """Report a subscriber that blocked the loop."""
         LOG.warning(
             "slow_subscriber",
             run_id=run_id_of(value),
@@ -82,20 +82,17 @@ class ErrorReports:
             seconds=round(seconds, 3),
         )
 
-    def raised(self, error: BaseException) -> None:
-        """Somebody who awaited something got this exception."""
+    def note_raised(self, error: BaseException) -> None:
+        """Note an exception that was raised to a caller of the stream."""
         self.seen = self.seen or error is self.first
 
     def _raise(self, error: Exception) -> None:
         self.first = self.first or error
-        if self._notify is None:
-            self.held.append(error)
-        else:
-            self._notify(error)
+        self._notify(error)
 
 
 def run_id_of(value: object) -> str | None:
-    """The run that a signal, a state or an event speaks of, where it says so."""
+    """The run id of a signal, a state or an event, if it has one."""
     found = getattr(value, "run_id", None)
     if found is None:
         data = getattr(value, "data", None)
@@ -107,8 +104,8 @@ def run_id_of(value: object) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def where(traceback: TracebackType | None) -> str | None:
-    """Module, function and line of the innermost frame; the exception's own words may quote the content."""
+def location_of(traceback: TracebackType | None) -> str | None:
+    """Module, function and line of the innermost frame. The exception's own message may quote the content."""
     if traceback is None:
         return None
     while traceback.tb_next is not None:
@@ -117,8 +114,8 @@ def where(traceback: TracebackType | None) -> str | None:
     return f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}:{traceback.tb_lineno}"
 
 
-def caller() -> str:
-    """Module, function and line of whoever called into the library."""
+def caller_location() -> str:
+    """Module, function and line of the code that called into the library."""
     frame = sys._getframe(1)
     while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("runstream."):
         frame = frame.f_back

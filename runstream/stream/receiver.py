@@ -1,4 +1,4 @@
-"""The way from a source into the engine: one call after another, and held while a consumer is behind."""
+"""The path from a source into the engine: raw events enter one call after another, unless a subscriber is behind."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from runstream.stream.buffers import Gate
 
 __all__ = ["FeedQueue", "SourceReceiver"]
 
-_SPAN: Final = 256  # events fed at a stretch until the loop gets a turn; they take one or two milliseconds
-_ASKED: Final = 16  # what counts as much: of a source that feeds one by one nobody knows what else it does
+_MAX_BATCH: Final = 256  # events until the receiver yields to the loop; they take one or two milliseconds
+_READY_COST: Final = 16  # events that `ready` counts as: the other work of a source that feeds one by one is unknown
 
 
 class FeedQueue:
-    """Runs calls into the engine one after another, those made from inside a callback too.
+    """Makes the calls into the engine one after another, also those made from inside a callback.
 
     Attributes:
-        busy: Whether a call goes on.
-        queue: Calls that wait for their turn.
-        interrupted: Whether what takes many items is to end with the one that it is at.
+        busy: True while a call is made.
+        calls: The calls that wait.
+        interrupted: True if a call with many items is to end after its current item.
     """
 
-    __slots__ = ("_batch", "_rest", "busy", "interrupted", "queue")
+    __slots__ = ("_batch", "_rest", "busy", "calls", "interrupted")
 
     def __init__(self) -> None:
         self.busy = False
         self.interrupted = False
-        self.queue: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self.calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._batch: list[Any] = []
         self._rest: Iterator[Any] = iter(())
 
     def run(self, call: Callable[..., None], *args: Any) -> None:
-        """Make the call now, or in its turn if one is going on."""
-        self.queue.append((call, args))
+        """Make a call now, or after the current one."""
+        self.calls.append((call, args))
         if self.busy:
             self.interrupt()
         else:
@@ -49,15 +49,15 @@ class FeedQueue:
         """Make the calls that wait."""
         self.busy = True
         try:
-            while self.queue:
-                call, args = self.queue.popleft()
+            while self.calls:
+                call, args = self.calls.popleft()
                 call(*args)
         finally:
             self.busy = False
 
-    def take(self, call: Callable[[Iterable[Any]], None], items: Iterable[Any]) -> None:
-        """Make a call that takes many items, now; of a list it leaves what it was kept from taking by `interrupt`,
-        which costs nothing an item; an iterator has to look at `interrupted` itself.
+    def run_batch(self, call: Callable[[Iterable[Any]], None], items: Iterable[Any]) -> None:
+        """Make a call with many items now. After `interrupt` the items of a list that were not processed stay in the
+        list, which costs nothing an item; an iterator has to check `interrupted` itself.
         """
         self.busy = True
         self.interrupted = False
@@ -69,12 +69,12 @@ class FeedQueue:
         finally:
             self._batch = []
             self.busy = False
-            if self.queue:
+            if self.calls:
                 self.drain()
 
     def interrupt(self) -> None:
-        """Something has to be seen to before the next item is taken: a call that waits for its turn, a consumer that
-        is behind, the loop's turn, or a change of who listens, which says how the engine reads events.
+        """End the current batch after its current item, for one of these: a call that waits, a subscriber that is
+        behind, the loop's next iteration, or a change of subscribers, which changes how the engine reads events.
         """
         self.interrupted = True
         if self._batch:
@@ -82,110 +82,120 @@ class FeedQueue:
 
 
 class SourceReceiver:
-    """The :class:`~runstream.sources.base.Receiver` that the stream gives to one source."""
+    """The :class:`~runstream.sources.base.Receiver` that the stream passes to one source.
 
-    def __init__(self, intake: Intake, turns: FeedQueue, gate: Gate) -> None:
+    Args:
+        intake: The source's intake of the engine.
+        queue: Makes the calls of all sources one after another.
+        gate: Blocks the sources while a subscriber is behind.
+
+    Attributes:
+        fed: True if the source has delivered anything.
+        closed: True after the end of the source; further items are ignored.
+    """
+
+    def __init__(self, intake: Intake, queue: FeedQueue, gate: Gate) -> None:
         self.fed = False
         self.closed = False
         self._intake = intake
         self._feed = intake.feed
         self._feed_all = intake.feed_all
-        self._turns = turns
+        self._queue = queue
         self._gate = gate
         self._full = gate.full
-        self._span = 0
+        self._batched = 0  # events since the last yield to the loop
 
     def feed(self, item: RawItem) -> None:
-        """Take one raw event through the whole pipeline."""
+        """Process one raw event through the whole pipeline."""
         if self.closed:
-            return  # a source that goes on after its end
+            return  # a source that feeds after its end
         self.fed = True
-        turns = self._turns
-        if turns.busy:
-            turns.run(self._feed, item)
+        queue = self._queue
+        if queue.busy:
+            queue.run(self._feed, item)
             return
-        turns.busy = True
+        queue.busy = True
         try:
             self._feed(item)
         finally:
-            turns.busy = False
-            if turns.queue:
-                turns.drain()
+            queue.busy = False
+            if queue.calls:
+                queue.drain()
 
     async def feed_all(self, items: Iterable[RawItem]) -> None:
-        """Take many raw events through the whole pipeline; return when more input is welcome."""
+        """Process many raw events through the whole pipeline; return when more input may come."""
         if isinstance(items, list | tuple):
-            await self._feed_at_hand(items)
+            await self._feed_sequence(items)
         else:
-            await self._feed_as_it_comes(iter(items))
+            await self._feed_iterator(iter(items))
 
-    async def _feed_at_hand(self, items: Sequence[RawItem]) -> None:
-        turns, at = self._turns, 0
+    async def _feed_sequence(self, items: Sequence[RawItem]) -> None:
+        queue, at = self._queue, 0
         while at < len(items):
-            if turns.busy or self.closed:
+            if queue.busy or self.closed:
                 self.feed(items[at])
                 at += 1
                 continue
             self.fed = True
-            batch = list(items[at : at + (1 if self._full else max(1, _SPAN - self._span))])
-            turns.take(self._feed_all, batch)
+            batch = list(items[at : at + (1 if self._full else max(1, _MAX_BATCH - self._batched))])
+            queue.run_batch(self._feed_all, batch)
             at += len(batch)
-            self._span += len(batch)
-            if self._span >= _SPAN or self._full:
-                await self._welcome()
+            self._batched += len(batch)
+            if self._batched >= _MAX_BATCH or self._full:
+                await self._wait_until_ready()
 
-    async def _feed_as_it_comes(self, items: Iterator[RawItem]) -> None:
-        turns = self._turns
+    async def _feed_iterator(self, items: Iterator[RawItem]) -> None:
+        queue = self._queue
         for item in items:
-            if turns.busy or self.closed:
+            if queue.busy or self.closed:
                 self.feed(item)
                 continue
             self.fed = True
-            turns.take(self._feed_all, self._at_a_stretch(item, items))
-            if self._span >= _SPAN or self._full:
-                await self._welcome()
+            queue.run_batch(self._feed_all, self._batch(item, items))
+            if self._batched >= _MAX_BATCH or self._full:
+                await self._wait_until_ready()
 
     async def ready(self) -> None:
-        """Return when more input is welcome."""
-        self._span += _ASKED
-        if self._span >= _SPAN or self._full:
-            await self._welcome()
+        """Return when more input may come."""
+        self._batched += _READY_COST
+        if self._batched >= _MAX_BATCH or self._full:
+            await self._wait_until_ready()
 
-    def breathe(self) -> None:
-        """Have the loop get its turn before the next event: something ends there, this source maybe."""
-        self._span = _SPAN
-        self._turns.interrupt()
+    def yield_to_loop(self) -> None:
+        """Let the loop run before the next event: it ends something, perhaps this source."""
+        self._batched = _MAX_BATCH
+        self._queue.interrupt()
 
-    def _at_a_stretch(self, first: RawItem, rest: Iterator[RawItem]) -> Iterator[RawItem]:
-        """Items that are made as they are asked for: none is, while something is to be seen to before it is fed."""
-        turns, full = self._turns, self._full
+    def _batch(self, first: RawItem, rest: Iterator[RawItem]) -> Iterator[RawItem]:
+        """The items of one batch. After an interruption none is made: it would be made too early."""
+        queue, full = self._queue, self._full
         for item in chain((first,), rest):
             yield item
-            self._span += 1
-            if turns.interrupted or full or self._span >= _SPAN:
+            self._batched += 1
+            if queue.interrupted or full or self._batched >= _MAX_BATCH:
                 return
 
-    async def _welcome(self) -> None:
-        if self._span >= _SPAN:
-            self._span = 0
+    async def _wait_until_ready(self) -> None:
+        if self._batched >= _MAX_BATCH:
+            self._batched = 0
             await asyncio.sleep(0)
         if self._full:
             await self._gate.wait()
 
     def connected(self, attempt: int = 0) -> None:
-        """Say that the source is connected."""
-        self._turns.run(self._intake.connected, attempt)
+        """Report that the source is connected."""
+        self._queue.run(self._intake.connected, attempt)
 
     def disconnected(self, reason: str, attempt: int = 0) -> None:
-        """Say that the connection was lost and will be tried again."""
-        self._turns.run(self._intake.disconnected, reason, attempt)
+        """Report that the connection was lost and will be tried again."""
+        self._queue.run(self._intake.disconnected, reason, attempt)
 
     @property
     def live(self) -> bool:
-        """Whether a run of this source is neither ended nor waiting for action."""
+        """True if a run of this source has not ended and does not wait for action."""
         return self._intake.live
 
     @property
     def last_id(self) -> str | None:
-        """The last event id that came in, of an earlier process too."""
+        """The last event id that was received, also by an earlier process."""
         return self._intake.resume_from()

@@ -1,17 +1,14 @@
-"""What `RunStream.attach` gives: one attached source, to look at and to remove."""
+"""The public handle of one attached source, which `RunStream.attach` returns."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from runstream.engine.intake import Intake
 from runstream.errors import SourceFailed
 from runstream.sources.base import Source
 from runstream.stream.receiver import SourceReceiver
-
-if TYPE_CHECKING:
-    from runstream.stream.source_runner import SourceRunner
 
 __all__ = ["SourceHandle"]
 
@@ -20,17 +17,25 @@ class SourceHandle:
     """One attached source.
 
     Attributes:
-        name: Its name in this stream, as its signals and rejects give it.
+        name: Its name in this stream, as in its signals and rejects.
         error: Why it failed, if it did.
     """
 
-    def __init__(self, source: Source, intake: Intake, receiver: SourceReceiver, pump: SourceRunner) -> None:
+    def __init__(
+        self,
+        source: Source,
+        intake: Intake,
+        receiver: SourceReceiver,
+        remove: Callable[[SourceHandle, str], None],
+        is_waiting: Callable[[SourceHandle], bool],
+    ) -> None:
         self.name = intake.name
         self.error: SourceFailed | None = None
         self._source = source
         self._intake = intake
         self._receiver = receiver
-        self._pump = pump
+        self._remove = remove
+        self._is_waiting = is_waiting
         self._task: asyncio.Task[None] | None = None
         self._removed: str | None = None
         self._failure: SourceFailed | None = None
@@ -42,22 +47,22 @@ class SourceHandle:
 
     @property
     def done(self) -> bool:
-        """Whether it has ended, or was removed."""
+        """True if it has ended or was removed."""
         return self._intake.ended
 
     @property
     def fed(self) -> bool:
-        """Whether it has given anything."""
+        """True if it has delivered anything."""
         return self._receiver.fed
 
     @property
     def waiting(self) -> bool:
-        """Whether it waits until another source ends, because as many are read as may be."""
-        return self._pump.waits(self)
+        """True if it waits for the end of another source, because the number of sources read at once is limited."""
+        return self._is_waiting(self)
 
     def remove(self) -> None:
-        """Stop reading it; its runs that have not ended are interrupted (or paused). Without effect when done."""
-        self._pump.remove(self, "the source was removed")
+        """Stop reading it. Its open runs are interrupted (or paused). Without effect when it is done."""
+        self._remove(self, "the source was removed")
 
     def __repr__(self) -> str:
         return f"SourceHandle({self.name!r}, scope={self.scope!r}, done={self.done})"

@@ -1,33 +1,34 @@
-"""Who listens to one channel: everybody's subscribers, and those of single runs, found by the run's id."""
+"""The subscribers of one channel: those of all runs, and those of single runs by the run's id."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Audience", "Subscriber", "name_of"]
+__all__ = ["Subscriber", "SubscriberSet", "name_of", "no_op"]
 
 T = TypeVar("T")
 
 
-def _nothing(*_: Any) -> None:
-    pass
+def no_op(*_: Any) -> None:
+    """A callback without effect."""
 
 
 class Subscriber(Generic[T]):
-    """One observer of a channel.
+    """One subscriber of a channel.
 
     Args:
         on_next: Called with each value.
         on_completed: Called at the end.
         on_error: Called with the error, if the channel ends with one.
-        name: What to call it in a log; by default the name of ``on_next``.
-        progress: Whether it wants every growth of a text too.
+        name: Its name in logs; the name of ``on_next`` by default.
+        progress: True if it wants the growth of texts too.
         run_id: Only values of this run.
-        scope: With ``run_id``: only in this scope, and then it ends with the run; in any scope by default.
+        scope: With ``run_id``: only values of this scope, and the subscription ends with the run. By default any
+            scope.
 
     Attributes:
-        active: Whether it still gets values; ``False`` takes effect within the dispatch that goes on.
+        active: False after `deactivate`.
     """
 
     __slots__ = ("active", "name", "on_completed", "on_error", "on_next", "progress", "run_id", "scope")
@@ -35,8 +36,8 @@ class Subscriber(Generic[T]):
     def __init__(
         self,
         on_next: Callable[[T], object],
-        on_completed: Callable[[], object] = _nothing,
-        on_error: Callable[[Exception], object] = _nothing,
+        on_completed: Callable[[], object] = no_op,
+        on_error: Callable[[Exception], object] = no_op,
         *,
         name: str = "",
         progress: bool = True,
@@ -52,21 +53,26 @@ class Subscriber(Generic[T]):
         self.scope = scope
         self.active = True
 
+    def deactivate(self) -> None:
+        """Receive no further value, not even the one in delivery."""
+        self.active = False
+        self.on_next = no_op  # so that delivering a value needs no check
 
-class Audience(Generic[T]):
-    """The subscribers of a channel. Those of single runs cost a value one look-up, however many they are.
+
+class SubscriberSet(Generic[T]):
+    """The subscribers of a channel. Those of single runs cost one look-up a value, whatever their number.
 
     Attributes:
-        everybody: Those who get every value.
-        by_run: Those who get the values of one run, by its id.
-        progress: How many want every growth of a text.
+        unfiltered: The subscribers of all runs.
+        by_run: The subscribers of single runs, by the run's id.
+        progress: The number of subscribers that want the growth of texts.
     """
 
-    # The tuples are replaced, never changed: each is a snapshot by itself.
-    __slots__ = ("_count", "by_run", "everybody", "progress")
+    # The tuples are replaced, never changed: each is a snapshot.
+    __slots__ = ("_count", "by_run", "progress", "unfiltered")
 
     def __init__(self) -> None:
-        self.everybody: tuple[Subscriber[T], ...] = ()
+        self.unfiltered: tuple[Subscriber[T], ...] = ()
         self.by_run: dict[str, tuple[Subscriber[T], ...]] = {}
         self.progress = 0
         self._count = 0
@@ -75,41 +81,45 @@ class Audience(Generic[T]):
         return self._count
 
     def __iter__(self) -> Iterator[Subscriber[T]]:
-        yield from self.everybody
+        yield from self.unfiltered
         for group in tuple(self.by_run.values()):
             yield from group
 
-    def of(self, value: Any) -> tuple[Subscriber[T], ...]:
-        """Those who get this value."""
+    def matching(self, value: Any) -> tuple[Subscriber[T], ...]:
+        """The subscribers of this value."""
         group = self.by_run.get(getattr(value, "run_id", ""))
         if group is None:
-            return self.everybody
+            return self.unfiltered
         scope = value.scope
         for one in group:
             if one.scope is not None and one.scope != scope:
                 group = tuple(one for one in group if one.scope is None or one.scope == scope)
                 break
-        return self.everybody + group if self.everybody else group
+        return self.unfiltered + group if self.unfiltered else group
 
     def add(self, subscriber: Subscriber[T]) -> None:
         """Add a subscriber."""
         run_id = subscriber.run_id
         if run_id is None:
-            self.everybody = (*self.everybody, subscriber)
+            self.unfiltered = (*self.unfiltered, subscriber)
         else:
             self.by_run[run_id] = (*self.by_run.get(run_id, ()), subscriber)
         self._count += 1
         self.progress += subscriber.progress
 
     def remove(self, subscriber: Subscriber[T]) -> bool:
-        """Remove a subscriber; whether it was one."""
+        """Remove a subscriber.
+
+        Returns:
+            True if it was in the set.
+        """
         run_id = subscriber.run_id
-        held = self.everybody if run_id is None else self.by_run.get(run_id, ())
-        left = tuple(one for one in held if one is not subscriber)
-        if len(left) == len(held):
+        group = self.unfiltered if run_id is None else self.by_run.get(run_id, ())
+        left = tuple(one for one in group if one is not subscriber)
+        if len(left) == len(group):
             return False
         if run_id is None:
-            self.everybody = left
+            self.unfiltered = left
         elif left:
             self.by_run[run_id] = left
         else:
@@ -118,24 +128,24 @@ class Audience(Generic[T]):
         self.progress -= subscriber.progress
         return True
 
-    def take_run(self, scope: str, run_id: str) -> list[Subscriber[T]]:
-        """Remove those who listen to this run in this scope alone, and return them."""
-        gone = [one for one in self.by_run.get(run_id, ()) if one.scope == scope]
-        for one in gone:
+    def remove_run(self, scope: str, run_id: str) -> list[Subscriber[T]]:
+        """Remove and return the subscribers of this run in this scope alone."""
+        removed = [one for one in self.by_run.get(run_id, ()) if one.scope == scope]
+        for one in removed:
             self.remove(one)
-        return gone
+        return removed
 
-    def take_all(self) -> list[Subscriber[T]]:
-        """Remove everybody, and return them."""
-        gone = list(self)
-        self.everybody = ()
+    def remove_all(self) -> list[Subscriber[T]]:
+        """Remove and return all subscribers."""
+        removed = list(self)
+        self.unfiltered = ()
         self.by_run = {}
         self._count = self.progress = 0
-        return gone
+        return removed
 
 
 def name_of(callback: object) -> str:
-    """What to call a callback in a log."""
+    """The name of a callback in logs: module and qualified name of a function, or of the class of an object."""
     name = getattr(callback, "__qualname__", None) or type(callback).__qualname__
     module = getattr(callback, "__module__", None)
     return f"{module}.{name}" if module else str(name)

@@ -1,9 +1,11 @@
-"""What looks after a stream while it is read: the watchdogs of its runs, and the monitor of its loop."""
+"""Supervises a stream while it is read: watchdogs of its runs, a time-out of silent sources, a monitor of the loop."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any, Final
 
 from reactivex import abc
 from reactivex.scheduler.eventloop import AsyncIOScheduler
@@ -13,46 +15,51 @@ from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 from runstream.engine.source_state import SourceState
 from runstream.engine.watchdogs import Watchdogs, Watcher
+from runstream.errors import SourceFailed
+from runstream.logs import LOG
 from runstream.stream.buffers import Gate
-from runstream.stream.loop_monitor import LoopMonitor
-from runstream.stream.silence_timeout import SilenceTimeout
+from runstream.stream.results import StreamResults
+from runstream.stream.source_handle import SourceHandle
 from runstream.stream.source_runner import SourceRunner
-from runstream.stream.waiters import Waiters
 
-__all__ = ["Supervisor"]
+__all__ = ["LoopMonitor", "SilenceTimeout", "Supervisor"]
+
+
+STALL_SECONDS: Final = 1.0
+"""A loop that calls back later than this is logged."""
 
 
 class Supervisor:
-    """Begins with the reading, and ends with the stream.
+    """Starts with the reading, and stops with the stream.
 
     Args:
-        engine: Whose runs are watched.
-        pump: Whose sources are removed, if the watchdogs are to close them.
-        gate: Tells whether a subscriber holds the sources.
-        waiters: Told of each run that was ended.
+        engine: The engine whose runs are watched.
+        runner: The sources, which are removed with their runs if the watchdogs close them.
+        gate: Knows whether a subscriber blocks the sources.
+        results: Receives each run that a watchdog has ended.
         watchdogs: The limits, if there are any.
-        scheduler: What they run on; the running loop's by default.
+        scheduler: Runs the watchdogs; the running loop's scheduler by default.
 
     Attributes:
-        repair: Called for each stall with the run's state and the limit.
-        fetching: Whether a run is being fetched.
+        on_stall: Called for each stall with the run's state and the reason.
+        is_fetching: Returns True for the state of a run that is being fetched.
     """
 
     def __init__(
         self,
         engine: Engine,
-        pump: SourceRunner,
+        runner: SourceRunner,
         gate: Gate,
-        waiters: Waiters,
+        results: StreamResults,
         watchdogs: Watchdogs | None,
         scheduler: abc.SchedulerBase | None,
     ) -> None:
-        self.repair: Callable[[RunState, str], None] | None = None
-        self.fetching: Callable[[RunState], bool] = lambda state: False
+        self.on_stall: Callable[[RunState, str], None] | None = None
+        self.is_fetching: Callable[[RunState], bool] = lambda state: False
         self._engine = engine
-        self._pump = pump
+        self._runner = runner
         self._gate = gate
-        self._waiters = waiters
+        self._results = results
         self._watchdogs = watchdogs
         self._scheduler = scheduler
         self._monitor = LoopMonitor()
@@ -62,11 +69,11 @@ class Supervisor:
 
     @property
     def loop_stalls(self) -> int:
-        """How many times the loop stood still."""
+        """How many times the loop was blocked."""
         return self._monitor.count
 
     def start(self) -> None:
-        """Begin; only the first call counts."""
+        """Start; only the first call has an effect."""
         if self._started:
             return
         self._started = True
@@ -74,34 +81,134 @@ class Supervisor:
         if self._watchdogs is not None:
             scheduler = self._scheduler or AsyncIOScheduler(asyncio.get_running_loop())
             if self._watchdogs.silent is not None:
-                self._silence = SilenceTimeout(self._watchdogs.silent, scheduler, self._pump.fail)
-                self._pump.on_read, self._pump.on_left = self._silence.begun, self._silence.left
+                self._silence = SilenceTimeout(self._watchdogs.silent, scheduler, self._runner.fail)
+                self._runner.on_reading, self._runner.on_read = self._silence.watch, self._silence.unwatch
             self._watcher = Watcher(
                 self._engine,
                 self._watchdogs,
                 scheduler,
                 held=lambda: not self._gate.open,
-                turn=self._pump.turns.run,
-                on_stalled=self._stalled,
-                on_end=self._ended,
-                fetching=self.fetching,
+                turn=self._runner.queue.run,
+                on_stalled=self._on_stalled,
+                on_end=self._on_end,
+                fetching=self.is_fetching,
             )
             self._watcher.start()
 
     def stop(self) -> None:
-        """End."""
+        """Stop all timers."""
         self._monitor.stop()
         if self._silence is not None:
-            self._pump.on_read = self._pump.on_left = None
+            self._runner.on_reading = self._runner.on_read = None
             self._silence.stop()
         if self._watcher is not None:
             self._watcher.stop()
 
-    def _stalled(self, state: RunState, limit: str) -> None:
-        if self.repair is not None:
-            self.repair(state, f"stalled: {limit}")
+    def _on_stalled(self, state: RunState, limit: str) -> None:
+        if self.on_stall is not None:
+            self.on_stall(state, f"stalled: {limit}")
 
-    def _ended(self, record: RunRecord, source: SourceState, reason: str) -> None:
-        self._waiters.expire(record.state, reason)
+    def _on_end(self, record: RunRecord, source: SourceState, reason: str) -> None:
+        self._results.expire(record.state, reason)
         if self._watchdogs is not None and self._watchdogs.close_sources and not source.open:
-            self._pump.remove_source(source, reason)
+            self._runner.remove_source(source, reason)
+
+
+class SilenceTimeout:
+    """Fails each source that delivers nothing within a time after its reading began. One timer serves all sources.
+
+    The runs of such a source are unknown, so no watchdog of a run can detect it.
+
+    Args:
+        limit: The time (seconds).
+        scheduler: Has the clock and the timer.
+        fail: Ends a source with an error.
+    """
+
+    def __init__(
+        self, limit: float, scheduler: abc.SchedulerBase, fail: Callable[[SourceHandle, SourceFailed], None]
+    ) -> None:
+        self._limit = limit
+        self._scheduler = scheduler
+        self._fail = fail
+        self._due: OrderedDict[SourceHandle, float] = OrderedDict()  # in order of time, as the limit is the same
+        self._timer: abc.DisposableBase | None = None
+
+    def watch(self, handle: SourceHandle) -> None:
+        """Watch a source whose reading begins."""
+        self._due[handle] = self._now() + self._limit
+        if self._timer is None:
+            self._schedule()
+
+    def unwatch(self, handle: SourceHandle) -> None:
+        """Stop watching a source: it has ended."""
+        self._due.pop(handle, None)
+
+    def stop(self) -> None:
+        """Stop watching all sources."""
+        self._due.clear()
+        if self._timer is not None:
+            self._timer.dispose()
+            self._timer = None
+
+    def _now(self) -> float:
+        return self._scheduler.to_seconds(self._scheduler.now)
+
+    def _schedule(self) -> None:
+        first = next(iter(self._due.values()))
+        self._timer = self._scheduler.schedule_relative(max(first - self._now(), 0.0), self._check)
+
+    def _check(self, *_: Any) -> None:
+        self._timer = None
+        now = self._now()
+        while self._due:
+            handle, due = next(iter(self._due.items()))
+            if not handle.fed and due > now:
+                break
+            del self._due[handle]
+            if not handle.fed:
+                self._fail(handle, SourceFailed(f"it gave nothing within {self._limit:g} s (silent)"))
+        if self._due:
+            self._schedule()
+
+
+class LoopMonitor:
+    """Detects that the event loop was blocked: then nothing is read, and no ping is answered.
+
+    It schedules a callback twice within the threshold, and measures how late it is called. The callback that blocked
+    the loop is not known: a slow subscriber is logged by its name besides (``slow_subscriber``); asyncio's debug mode
+    names any other callback.
+
+    Args:
+        threshold: The lateness that is logged (seconds).
+
+    Attributes:
+        count: How many times the callback was later.
+    """
+
+    def __init__(self, threshold: float = STALL_SECONDS) -> None:
+        self.count = 0
+        self._threshold = threshold
+        self._interval = threshold / 2
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Monitor the running loop."""
+        self._schedule(asyncio.get_running_loop())
+
+    def stop(self) -> None:
+        """Stop."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        due = loop.time() + self._interval
+        self._timer = loop.call_at(due, self._check, loop, due)
+
+    def _check(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        late = loop.time() - due
+        if late > self._threshold:
+            self.count += 1
+            LOG.warning("loop_stalled", seconds=round(late, 3))
+        self._schedule(loop)

@@ -60,13 +60,7 @@ WIRE_NAMES_ELSEWHERE: Final = frozenset(
 )
 """Modules that compare names of a wire outside these parts. This list may only get shorter."""
 
-CIRCLES: Final = frozenset(
-    {
-        frozenset({"runstream.stream.channel", "runstream.stream.dispatch"}),
-        frozenset({"runstream.stream.source_handle", "runstream.stream.source_runner"}),
-        frozenset({"runstream.stream.run_stream", "runstream.stream.run_view"}),
-    }
-)
+CIRCLES: Final = frozenset({})
 """Circles of imports, each a set of modules. This list may only get shorter."""
 
 
@@ -278,7 +272,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.sinks.page.feed",
         "runstream.recordings.tee",
         "runstream.recordings.source",
-        "runstream.stream.handler_methods",
+        "runstream.stream.handlers",
         "runstream.stream.run_stream",
         "runstream.stream.run_view",
         "runstream.engine.watchdogs",

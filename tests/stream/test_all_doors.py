@@ -159,7 +159,7 @@ class Witnesses:
 
         def take(item: Any) -> None:
             seen.append(item)
-            self.most = max([self.most, *(len(buffer) for buffer in self.stream._doors._buffers)])
+            self.most = max([self.most, *(len(buffer) for buffer in self.stream._subscriptions._buffers)])
 
         return take
 
@@ -199,7 +199,7 @@ async def test_one_faulty_subscriber(name: str, fault: str, monkeypatch: pytest.
     door = DOORS[name]
     monkeypatch.setattr("runstream.stream.channel.SLOW_SECONDS", SLOW)
     monkeypatch.setattr("runstream.stream.consumers.SLOW_SECONDS", SLOW)
-    monkeypatch.setattr("runstream.stream.loop_monitor.LoopMonitor.__init__.__defaults__", (SLOW / 2,))
+    monkeypatch.setattr("runstream.stream.supervision.LoopMonitor.__init__.__defaults__", (SLOW / 2,))
     patience = 1.0 if fault == "never" and not door.loses else 30.0
     with capture_logs() as logs, ExitStack() as stack:
         if fault == "never":  # what is waited for is this patience alone
@@ -257,6 +257,6 @@ async def test_one_faulty_subscriber(name: str, fault: str, monkeypatch: pytest.
 def test_every_door_is_here() -> None:
     """What a stream offers to subscribe by is among the doors."""
     doors = {name for name in dir(RunStream) if not name.startswith("_")}
-    others = {"attach", "hold", "latest", "orphans", "rejects", "restore", "start", "stats", "aclose"}
+    others = {"attach", "keep_open", "latest", "orphans", "rejects", "restore", "start", "stats", "aclose"}
     waiting = {"result", "results"}
     assert doors - others - waiting == {"events", "iter", "on", "run", "runs", "signals", "when"}

@@ -78,7 +78,7 @@ def test_results_when_and_what_they_raise() -> None:
         assert [run.id for run in blocking.results()] == ["run_1", "run_2"]
         with pytest.raises(SeveralRuns):
             blocking.result()
-    with BlockingStream(RunStream(told("run_1")[:4])) as blocking, blocking.stream.hold():
+    with BlockingStream(RunStream(told("run_1")[:4])) as blocking, blocking.stream.keep_open():
         with pytest.raises(TimeoutError):
             blocking.when(RunCompleted, timeout=0.01)
         assert blocking.wait(asyncio.sleep(0, "any coroutine")) == "any coroutine"

@@ -21,10 +21,10 @@ class Value:
         self.scope = ""
 
 
-def listen(hub: Channel[Any]) -> list[Any]:
-    """Everything that an observer of the hub is told."""
+def listen(channel: Channel[Any]) -> list[Any]:
+    """Everything that an observer of the channel is told."""
     seen: list[Any] = []
-    hub.observable.subscribe(seen.append, seen.append, lambda: seen.append("end"))
+    channel.observable.subscribe(seen.append, seen.append, lambda: seen.append("end"))
     return seen
 
 
@@ -33,28 +33,28 @@ def divides(_: object) -> None:
 
 
 def test_every_observer_gets_every_value_in_order() -> None:
-    hub: Channel[int] = Channel("numbers")
-    first, second = listen(hub), listen(hub)
+    channel: Channel[int] = Channel("numbers")
+    first, second = listen(channel), listen(channel)
     for number in range(3):
-        hub.push(number)
-    hub.complete()
+        channel.push(number)
+    channel.complete()
     assert first == second == [0, 1, 2, "end"]
 
 
 def test_a_raising_observer_is_logged_and_counted_and_the_others_get_every_value() -> None:
-    hub: Channel[Value] = Channel("runs")
-    before = listen(hub)
+    channel: Channel[Value] = Channel("runs")
+    before = listen(channel)
 
     def fails(value: Value) -> None:
         raise ValueError("a secret text")
 
-    hub.observable.subscribe(fails)
-    after = listen(hub)
+    channel.observable.subscribe(fails)
+    after = listen(channel)
     with capture_logs() as logs:
-        hub.push(Value("run_1"))
-        hub.push(Value("run_2"))
+        channel.push(Value("run_1"))
+        channel.push(Value("run_2"))
     assert [v.run_id for v in before] == [v.run_id for v in after] == ["run_1", "run_2"]
-    assert hub.failures.count == 2
+    assert channel.reports.count == 2
     assert [log["event"] for log in logs] == ["subscriber_failed"] * 2
     assert logs[0]["run_id"] == "run_1"
     assert logs[0]["channel"] == "runs"
@@ -65,38 +65,38 @@ def test_a_raising_observer_is_logged_and_counted_and_the_others_get_every_value
 
 
 def test_an_operator_that_raises_is_isolated_too() -> None:
-    hub: Channel[int] = Channel("numbers")
-    hub.observable.pipe(ops.do_action(divides)).subscribe()
-    seen = listen(hub)
+    channel: Channel[int] = Channel("numbers")
+    channel.observable.pipe(ops.do_action(divides)).subscribe()
+    seen = listen(channel)
     with capture_logs():
-        hub.push(1)
-        hub.push(2)
+        channel.push(1)
+        channel.push(2)
     assert seen == [1, 2]
 
 
 def test_in_mode_raise_the_pusher_gets_the_exception_after_everyone_had_the_value() -> None:
-    hub: Channel[int] = Channel("numbers", on_subscriber_error="raise")
-    hub.observable.subscribe(divides)
-    seen = listen(hub)
+    channel: Channel[int] = Channel("numbers", on_subscriber_error="raise")
+    channel.observable.subscribe(divides)
+    seen = listen(channel)
     with pytest.raises(ZeroDivisionError):
-        hub.push(1)
+        channel.push(1)
     assert seen == [1]
 
 
 def test_in_mode_raise_the_exception_of_a_single_observer_reaches_the_pusher_too() -> None:
-    hub: Channel[int] = Channel("numbers", on_subscriber_error="raise")
+    channel: Channel[int] = Channel("numbers", on_subscriber_error="raise")
     seen: list[int] = []
 
     def fails(value: int) -> None:
         seen.append(value)
         if value == 1:
-            hub.push(2)
+            channel.push(2)
             raise ZeroDivisionError
 
-    hub.observable.subscribe(fails)
+    channel.observable.subscribe(fails)
     with pytest.raises(ZeroDivisionError):
-        hub.push(1)
-    hub.push(3)
+        channel.push(1)
+    channel.push(3)
     assert seen == [1, 2, 3]
 
 
@@ -106,7 +106,7 @@ def test_an_unknown_mode_is_refused() -> None:
 
 
 def test_disposal_inside_on_next_is_honoured_at_once() -> None:
-    hub: Channel[int] = Channel("numbers")
+    channel: Channel[int] = Channel("numbers")
     victim: list[int] = []
     subscriptions: list[Any] = []
 
@@ -114,44 +114,44 @@ def test_disposal_inside_on_next_is_honoured_at_once() -> None:
         for one in subscriptions:
             one.dispose()
 
-    hub.observable.subscribe(disposes)
-    subscriptions.append(hub.observable.subscribe(victim.append))
-    hub.push(1)
-    hub.push(2)
+    channel.observable.subscribe(disposes)
+    subscriptions.append(channel.observable.subscribe(victim.append))
+    channel.push(1)
+    channel.push(2)
     assert victim == []
-    assert len(hub) == 1
+    assert len(channel) == 1
 
 
 def test_a_direct_subscriber_disposed_by_another_gets_nothing_more() -> None:
-    hub: Channel[int] = Channel("numbers")
+    channel: Channel[int] = Channel("numbers")
     victim: list[int] = []
     subscriptions: list[Any] = []
-    hub.connect(Subscriber(lambda _: subscriptions[0].dispose()))
-    subscriptions.append(hub.connect(Subscriber(victim.append)))
-    hub.push(1)
+    channel.subscribe(Subscriber(lambda _: subscriptions[0].dispose()))
+    subscriptions.append(channel.subscribe(Subscriber(victim.append)))
+    channel.push(1)
     assert victim == []
 
 
 @pytest.mark.parametrize("others", [0, 1, 2])
 def test_a_way_in_that_was_kept_leads_to_whoever_listens_now(others: int) -> None:
     """There are shorter ones for a single observer, and for some."""
-    hub: Channel[Any] = Channel("values")
+    channel: Channel[Any] = Channel("values")
     seen: list[int] = []
-    ways = [hub.push]
-    leaving = [hub.observable.subscribe(seen.append)]
-    ways.append(hub.push)
-    leaving += [hub.observable.subscribe(lambda _: None) for _ in range(others)]
-    ways.append(hub.push)
+    ways = [channel.push]
+    leaving = [channel.observable.subscribe(seen.append)]
+    ways.append(channel.push)
+    leaving += [channel.observable.subscribe(lambda _: None) for _ in range(others)]
+    ways.append(channel.push)
     ways[0](1)
     for one in leaving:
         one.dispose()
-    hub.push(2)
+    channel.push(2)
     ways[1](3)
-    later = listen(hub)
+    later = listen(channel)
     for number, way in enumerate(ways):
         way(number + 4)
     of_run: list[Any] = []
-    hub.of_run(("", "run_1")).subscribe(of_run.append)
+    channel.of_run(("", "run_1")).subscribe(of_run.append)
     for way in ways:
         way(Value("run_1"))
     assert seen == [1]
@@ -164,173 +164,175 @@ def test_a_way_in_that_was_kept_leads_to_whoever_listens_now(others: int) -> Non
 @pytest.mark.parametrize("others", [0, 1])
 def test_progress_is_given_to_those_who_want_it(wanting: int, others: int) -> None:
     """In its place among all the rest, what is pushed from inside too."""
-    hub: Channel[int] = Channel("numbers")
+    channel: Channel[int] = Channel("numbers")
     ends: list[int] = []
     seen: list[list[int]] = [[] for _ in range(wanting)]
 
     def on_next(value: int) -> None:
         seen[0].append(value)
         if value < 10:
-            hub.push_progress(value * 10)
-            hub.push(value * 10 + 1)
+            channel.push_progress(value * 10)
+            channel.push(value * 10 + 1)
 
     for take in (on_next, *(one.append for one in seen[1:])):
-        hub.connect(Subscriber(take))
+        channel.subscribe(Subscriber(take))
     for _ in range(others):
-        hub.connect(Subscriber(lambda value: ends.append(value) if value % 2 else None, progress=False))
-    hub.push_progress(2)
-    hub.push(3)
+        channel.subscribe(Subscriber(lambda value: ends.append(value) if value % 2 else None, progress=False))
+    channel.push_progress(2)
+    channel.push(3)
     assert seen == [[2, 20, 21, 3, 30, 31]] * wanting
     assert ends == [21, 3, 31] * others
 
 
 def test_progress_that_nobody_wants_is_given_to_nobody_who_would_mind() -> None:
-    hub: Channel[int] = Channel("numbers")
+    channel: Channel[int] = Channel("numbers")
     calls: list[int] = []
-    leaving = hub.connect(Subscriber(calls.append))
-    hub.connect(Subscriber(lambda _: calls.append(0), progress=False))
-    hub.push_progress(1)
+    leaving = channel.subscribe(Subscriber(calls.append))
+    channel.subscribe(Subscriber(lambda _: calls.append(0), progress=False))
+    channel.push_progress(1)
     assert calls == [1]
     leaving.dispose()
-    hub.push(2)
+    channel.push(2)
     assert calls == [1, 0]
 
 
 def test_take_ends_its_own_subscription() -> None:
-    hub: Channel[int] = Channel("numbers")
+    channel: Channel[int] = Channel("numbers")
     seen: list[int] = []
-    hub.observable.pipe(ops.take(2)).subscribe(seen.append)
+    channel.observable.pipe(ops.take(2)).subscribe(seen.append)
     for number in range(5):
-        hub.push(number)
+        channel.push(number)
     assert seen == [0, 1]
-    assert len(hub) == 0
+    assert len(channel) == 0
 
 
 def test_pushing_from_inside_a_callback_keeps_everyones_order() -> None:
-    hub: Channel[int] = Channel("numbers")
-    hub.observable.subscribe(lambda value: hub.push(value + 1) if value < 3 else None)
-    seen = listen(hub)
-    hub.push(0)
+    channel: Channel[int] = Channel("numbers")
+    channel.observable.subscribe(lambda value: channel.push(value + 1) if value < 3 else None)
+    seen = listen(channel)
+    channel.push(0)
     assert seen == [0, 1, 2, 3]
 
 
 def test_ending_from_inside_a_callback_lets_everyone_have_the_value_first() -> None:
-    hub: Channel[int] = Channel("numbers")
+    channel: Channel[int] = Channel("numbers")
 
     def ends(value: int) -> None:
-        hub.push(value + 1)
-        hub.complete()
-        hub.push(99)
+        channel.push(value + 1)
+        channel.complete()
+        channel.push(99)
 
-    hub.observable.subscribe(ends)
-    seen = listen(hub)
-    hub.push(1)
+    channel.observable.subscribe(ends)
+    seen = listen(channel)
+    channel.push(1)
     assert seen == [1, 2, "end"]
 
 
 def test_subscribing_inside_on_next_begins_with_the_next_value() -> None:
-    hub: Channel[int] = Channel("numbers")
+    channel: Channel[int] = Channel("numbers")
     late: list[int] = []
 
     def subscribes(_: int) -> None:
-        hub.observable.subscribe(late.append)
+        channel.observable.subscribe(late.append)
 
-    hub.observable.pipe(ops.take(1)).subscribe(subscribes)
-    hub.push(1)
-    hub.push(2)
+    channel.observable.pipe(ops.take(1)).subscribe(subscribes)
+    channel.push(1)
+    channel.push(2)
     assert late == [2]
 
 
 def test_nothing_follows_the_end() -> None:
-    hub: Channel[int] = Channel("numbers")
-    seen = listen(hub)
-    hub.complete()
-    hub.push(1)
-    hub.complete()
-    hub.error(ValueError())
+    channel: Channel[int] = Channel("numbers")
+    seen = listen(channel)
+    channel.complete()
+    channel.push(1)
+    channel.complete()
+    channel.error(ValueError())
     assert seen == ["end"]
 
 
 def test_a_late_observer_gets_the_end_at_once() -> None:
-    hub: Channel[int] = Channel("numbers")
-    hub.complete()
-    assert listen(hub) == ["end"]
+    channel: Channel[int] = Channel("numbers")
+    channel.complete()
+    assert listen(channel) == ["end"]
 
 
 def test_a_late_observer_gets_the_error_at_once() -> None:
-    hub: Channel[int] = Channel("numbers")
+    channel: Channel[int] = Channel("numbers")
     error = ValueError()
-    early = listen(hub)
-    hub.error(error)
-    assert early == listen(hub) == [error]
+    early = listen(channel)
+    channel.error(error)
+    assert early == listen(channel) == [error]
 
 
 def test_an_observer_without_on_error_is_no_failure() -> None:
-    hub: Channel[int] = Channel("numbers")
-    hub.observable.subscribe(lambda _: None)
+    channel: Channel[int] = Channel("numbers")
+    channel.observable.subscribe(lambda _: None)
     with capture_logs() as logs:
-        hub.error(ValueError())
+        channel.error(ValueError())
     assert logs == []
-    assert hub.failures.count == 0
+    assert channel.reports.count == 0
 
 
 def test_the_grammar_holds_against_rxs_own_observer() -> None:
     scheduler = TestScheduler()
-    hub: Channel[int] = Channel("numbers")
+    channel: Channel[int] = Channel("numbers")
     observer: Any = scheduler.create_observer()
-    hub.observable.subscribe(observer)
-    hub.push(1)
-    hub.complete()
-    hub.push(2)
+    channel.observable.subscribe(observer)
+    channel.push(1)
+    channel.complete()
+    channel.push(2)
     assert observer.messages == [ReactiveTest.on_next(0, 1), ReactiveTest.on_completed(0)]
 
 
 def test_replay_comes_first_also_after_the_end() -> None:
-    hub: Channel[int] = Channel("numbers", replay=lambda _: [7, 8])
-    seen = listen(hub)
-    hub.push(9)
-    hub.complete()
+    channel: Channel[int] = Channel("numbers", replay=lambda _: [7, 8])
+    seen = listen(channel)
+    channel.push(9)
+    channel.complete()
     assert seen == [7, 8, 9, "end"]
-    assert listen(hub) == [7, 8, "end"]
+    assert listen(channel) == [7, 8, "end"]
 
 
 def test_pushing_during_replay_keeps_the_order() -> None:
-    hub: Channel[int] = Channel("numbers", replay=lambda _: [1, 2])
+    channel: Channel[int] = Channel("numbers", replay=lambda _: [1, 2])
     seen: list[int] = []
 
     def on_next(value: int) -> None:
         seen.append(value)
         if value < 3:
-            hub.push(value * 10)
+            channel.push(value * 10)
 
-    hub.observable.subscribe(on_next)
+    channel.observable.subscribe(on_next)
     assert seen == [1, 2, 10, 20]
 
 
 def test_what_is_pushed_while_a_run_that_is_over_is_replayed_comes_before_what_follows() -> None:
     over = ("", "run_1")
-    hub: Channel[int] = Channel("test", replay=lambda run: [0] if run == over else [], over=lambda run: run == over)
-    seen = listen(hub)
-    hub.of_run(over).subscribe(lambda value: hub.push(1), on_completed=lambda: hub.push(2))
+    channel: Channel[int] = Channel(
+        "test", replay=lambda run: [0] if run == over else [], is_complete=lambda run: run == over
+    )
+    seen = listen(channel)
+    channel.of_run(over).subscribe(lambda value: channel.push(1), on_completed=lambda: channel.push(2))
     assert seen == [1, 2]
-    hub.push(3)
+    channel.push(3)
     assert seen == [1, 2, 3]
 
 
 def test_an_observer_disposed_by_the_replay_is_not_added() -> None:
-    hub: Channel[int] = Channel("numbers", replay=lambda _: [1, 2])
+    channel: Channel[int] = Channel("numbers", replay=lambda _: [1, 2])
     seen: list[int] = []
-    hub.observable.pipe(ops.take(1)).subscribe(seen.append)
-    hub.push(3)
+    channel.observable.pipe(ops.take(1)).subscribe(seen.append)
+    channel.push(3)
     assert seen == [1]
-    assert len(hub) == 0
+    assert len(channel) == 0
 
 
 def test_changes_of_the_number_of_observers_are_told() -> None:
     counts: list[int] = []
-    hub: Channel[int] = Channel("numbers", on_change=lambda: counts.append(len(hub)))
-    one = hub.observable.subscribe(lambda _: None)
-    two = hub.observable.subscribe(lambda _: None)
+    channel: Channel[int] = Channel("numbers", on_change=lambda: counts.append(len(channel)))
+    one = channel.observable.subscribe(lambda _: None)
+    two = channel.observable.subscribe(lambda _: None)
     one.dispose()
     one.dispose()
     two.dispose()
@@ -338,17 +340,17 @@ def test_changes_of_the_number_of_observers_are_told() -> None:
 
 
 def test_a_coroutine_function_is_refused_by_the_rx_door() -> None:
-    hub: Channel[int] = Channel("numbers")
+    channel: Channel[int] = Channel("numbers")
 
     async def handler(_: int) -> None: ...
 
     with pytest.raises(TypeError, match=r"RunStream\.on"):
-        hub.observable.subscribe(handler)  # type: ignore[arg-type]
+        channel.observable.subscribe(handler)  # type: ignore[arg-type]
 
 
 def test_a_subscriber_that_blocks_is_logged_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runstream.stream.channel.SLOW_SECONDS", 0.02)
-    hub: Channel[Value] = Channel("runs")
+    channel: Channel[Value] = Channel("runs")
 
     def quick(_: Value) -> None: ...
 
@@ -356,61 +358,61 @@ def test_a_subscriber_that_blocks_is_logged_by_name(monkeypatch: pytest.MonkeyPa
         time.sleep(0.03)
 
     for fn in (quick, blocks, quick):
-        hub.observable.subscribe(fn)
+        channel.observable.subscribe(fn)
     with capture_logs() as logs:
-        hub.push(Value("run_1"))
+        channel.push(Value("run_1"))
     assert [(log["event"], log["run_id"]) for log in logs] == [("slow_subscriber", "run_1")]
     assert "blocks" in logs[0]["subscriber"]
     assert logs[0]["seconds"] >= 0.03
 
 
 def test_a_keyboard_interrupt_passes_and_leaves_the_hub_usable() -> None:
-    hub: Channel[int] = Channel("numbers")
-    seen = listen(hub)
+    channel: Channel[int] = Channel("numbers")
+    seen = listen(channel)
 
     def interrupts(value: int) -> None:
         if value == 1:
             raise KeyboardInterrupt
 
-    hub.observable.subscribe(interrupts)
+    channel.observable.subscribe(interrupts)
     with pytest.raises(KeyboardInterrupt):
-        hub.push(1)
-    hub.push(2)
+        channel.push(1)
+    channel.push(2)
     assert seen == [1, 2]
 
 
 @pytest.mark.parametrize("others", [0, 1])
 def test_an_interrupted_observer_gets_the_next_value(others: int) -> None:
     """Alone, it has a way of its own."""
-    hub: Channel[int] = Channel("numbers")
+    channel: Channel[int] = Channel("numbers")
     seen: list[int] = []
 
     def interrupts(value: int) -> None:
         seen.append(value)
         if value == 1:
-            hub.push(2)
+            channel.push(2)
             raise KeyboardInterrupt
 
-    hub.observable.subscribe(interrupts)
+    channel.observable.subscribe(interrupts)
     for _ in range(others):
-        listen(hub)
+        listen(channel)
     with pytest.raises(KeyboardInterrupt):
-        hub.push(1)
-    hub.push(3)
+        channel.push(1)
+    channel.push(3)
     assert seen == [1, 3, 2]
 
 
 def test_an_end_that_is_interrupted_is_an_end() -> None:
-    hub: Channel[int] = Channel("numbers")
+    channel: Channel[int] = Channel("numbers")
     seen: list[int] = []
 
     def interrupts() -> None:
         raise KeyboardInterrupt
 
-    hub.observable.subscribe(seen.append, on_completed=interrupts)
+    channel.observable.subscribe(seen.append, on_completed=interrupts)
     with pytest.raises(KeyboardInterrupt):
-        hub.complete()
-    hub.push(1)
+        channel.complete()
+    channel.push(1)
     assert seen == []
 
 
@@ -418,20 +420,20 @@ def test_an_end_that_is_interrupted_is_an_end() -> None:
 def test_whoever_blocks_is_named_each_time_and_nobody_else(others: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once or again, alone or among others; who took what was pushed from inside is told apart."""
     monkeypatch.setattr("runstream.stream.channel.SLOW_SECONDS", 0.02)
-    hub: Channel[Value] = Channel("runs")
+    channel: Channel[Value] = Channel("runs")
 
     def blocks(value: Value) -> None:
         if value.run_id == "first":
-            hub.push(Value("from inside"))
+            channel.push(Value("from inside"))
         if value.run_id != "quick":
             time.sleep(0.03)
 
-    hub.observable.subscribe(blocks)
+    channel.observable.subscribe(blocks)
     for _ in range(others):
-        listen(hub)
+        listen(channel)
     with capture_logs() as logs:
         for run_id in ("quick", "first", "quick", "again", "quick"):
-            hub.push(Value(run_id))
+            channel.push(Value(run_id))
             time.sleep(0.03)  # what passes between two values is nobody's fault
     assert [log["run_id"] for log in logs] == ["first", "from inside", "again"]
     assert all("blocks" in log["subscriber"] and log["seconds"] >= 0.03 for log in logs)

@@ -1,4 +1,4 @@
-"""Whatever its observers do, a hub gives what the plainest fan-out would: one queue, one loop over who listens."""
+"""Whatever its observers do, a channel gives what the plainest fan-out would: one queue, one loop over who listens."""
 
 from __future__ import annotations
 
@@ -101,26 +101,26 @@ class Plain:
 
 
 class Real:
-    """A hub, by the same names."""
+    """A channel, by the same names."""
 
     def __init__(self) -> None:
-        self.hub: Channel[Value] = Channel("values")
-        self.pushes = [self.hub.push]
-        self.complete = self.hub.complete
-        self.complete_run = self.hub.complete_run
+        self.channel: Channel[Value] = Channel("values")
+        self.pushes = [self.channel.push]
+        self.complete = self.channel.complete
+        self.complete_run = self.channel.complete_run
 
     def push(self, value: Value) -> None:
         # Now by the newest, now by one that was kept since long.
-        if self.hub.push is not self.pushes[-1]:
-            self.pushes.append(self.hub.push)
+        if self.channel.push is not self.pushes[-1]:
+            self.pushes.append(self.channel.push)
         self.pushes[-1 - value.number % 3 % len(self.pushes)](value)
 
     def connect(self, observer: Any, plan: Plan) -> Callable[[], None]:
         scope, run_id = plan.run or (None, None)
         if plan.door == "direct":
             subscriber = Subscriber(observer.on_next, observer.on_completed, run_id=run_id, scope=scope)
-            return self.hub.connect(subscriber).dispose
-        values = self.hub.observable if plan.run is None else self.hub.of_run(plan.run)
+            return self.channel.subscribe(subscriber).dispose
+        values = self.channel.observable if plan.run is None else self.channel.of_run(plan.run)
         if plan.door == "operator":
             values = values.pipe(ops.map(lambda value: value))
         if plan.door == "observer":
@@ -214,7 +214,7 @@ def test_it_gives_what_the_plainest_fan_out_gives(
             for action in [("join", 0)] * at_first + actions + [("end", 0)] * ends + [("push", 0), ("join", 0)]:
                 world.act(*action)
         if isinstance(fan_out, Real):
-            world.failures = fan_out.hub.failures.count
+            world.failures = fan_out.channel.reports.count
             assert len(logs) == world.failures
         told.append((in_order(world.log), world.failures))
     assert told[0] == told[1]

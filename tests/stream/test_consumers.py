@@ -13,10 +13,9 @@ from structlog.testing import capture_logs
 
 from runstream.errors import SlowConsumer
 from runstream.model.signals import ArgumentsDelta, Signal, SourceEnded, TextDelta
-from runstream.stream.buffers import Gate, LatestBuffer
+from runstream.stream.buffers import MAX_JOINED, Gate, LatestBuffer, QueueBuffer
 from runstream.stream.consumers import KeepAlive, StreamIterator, Worker
 from runstream.stream.error_reports import ErrorReports
-from runstream.stream.queue_buffer import MAX_JOINED, QueueBuffer
 
 
 def text(offset: int, delta: str, *, message: str = "msg_1", part: int = 0, run: str = "run_1") -> TextDelta:
@@ -235,8 +234,10 @@ async def test_several_sources_wait_at_one_gate() -> None:
 # workers
 
 
-def worker(call: Any, failures: ErrorReports | None = None, size: int = 100, holds: Any = None) -> Worker[Any]:
-    return Worker(call, QueueBuffer(size), failures or ErrorReports(), channel="signals", name="handler", holds=holds)
+def worker(call: Any, reports: ErrorReports | None = None, size: int = 100, keep_alive: Any = None) -> Worker[Any]:
+    return Worker(
+        call, QueueBuffer(size), reports or ErrorReports(), channel="signals", name="handler", keep_alive=keep_alive
+    )
 
 
 async def test_calls_are_made_one_at_a_time_and_in_order() -> None:
@@ -266,8 +267,8 @@ async def test_a_call_that_raises_is_logged_with_its_run_and_the_next_follows() 
         seen.append(item.offset)
         raise LookupError("a secret text")
 
-    failures = ErrorReports()
-    one = worker(call, failures)
+    reports = ErrorReports()
+    one = worker(call, reports)
     one.put(text(0, "a"))
     one.put(text(7, "b"))
     one.finish()
@@ -275,7 +276,7 @@ async def test_a_call_that_raises_is_logged_with_its_run_and_the_next_follows() 
         assert one.task is not None
         await one.task
     assert seen == [0, 7]
-    assert failures.count == 2
+    assert reports.count == 2
     assert [(log["event"], log["run_id"], log["error"]) for log in logs] == [
         ("subscriber_failed", "run_1", "LookupError")
     ] * 2
@@ -345,7 +346,7 @@ async def test_a_worker_cancelled_before_its_first_step_releases_its_holds() -> 
 
     async def call(item: int) -> None: ...
 
-    one = worker(call, holds=KeepAlive(lambda _: True, lambda: change(1), lambda: change(-1)))
+    one = worker(call, keep_alive=KeepAlive(lambda _: True, lambda: change(1), lambda: change(-1)))
     one.put(1)
     one.put(2)
     assert held == 2
@@ -366,7 +367,7 @@ async def test_holds_last_until_the_call_has_returned() -> None:
         assert held == 1
         await asyncio.sleep(0)
 
-    one = worker(call, holds=KeepAlive(lambda item: item == 1, lambda: change(1), lambda: change(-1)))
+    one = worker(call, keep_alive=KeepAlive(lambda item: item == 1, lambda: change(1), lambda: change(-1)))
     one.put(1)
     one.put(2)
     await asyncio.sleep(0)
@@ -380,8 +381,8 @@ async def test_holds_last_until_the_call_has_returned() -> None:
 # iterators
 
 
-def iterator(buffer: QueueBuffer[int], disposed: list[str], holds: Any = None) -> StreamIterator[int]:
-    return StreamIterator(buffer, lambda: None, lambda: disposed.append("disposed"), holds)
+def iterator(buffer: QueueBuffer[int], disposed: list[str], keep_alive: Any = None) -> StreamIterator[int]:
+    return StreamIterator(buffer, lambda: None, lambda: disposed.append("disposed"), keep_alive)
 
 
 async def test_an_iterator_gives_everything_and_ends() -> None:
@@ -414,12 +415,12 @@ async def test_an_iterators_hold_ends_with_the_step_after() -> None:
         nonlocal held
         held += by
 
-    holds: KeepAlive[int] = KeepAlive(lambda _: True, lambda: change(1), lambda: change(-1), timeout=5.0)
+    keep_alive: KeepAlive[int] = KeepAlive(lambda _: True, lambda: change(1), lambda: change(-1), timeout=5.0)
     buffer: QueueBuffer[int] = QueueBuffer(10)
-    one = iterator(buffer, [], holds)
+    one = iterator(buffer, [], keep_alive)
     for number in range(2):
         buffer.put(number)
-        holds.add(number)
+        keep_alive.add(number)
     await anext(one)
     assert held == 2
     await anext(one)
@@ -435,8 +436,8 @@ async def test_an_iterator_that_nobody_reads_holds_only_for_a_while() -> None:
         nonlocal held
         held += by
 
-    holds: KeepAlive[int] = KeepAlive(lambda _: True, lambda: change(1), lambda: change(-1), timeout=0.02)
-    holds.add(1)
+    keep_alive: KeepAlive[int] = KeepAlive(lambda _: True, lambda: change(1), lambda: change(-1), timeout=0.02)
+    keep_alive.add(1)
     assert held == 1
     await asyncio.sleep(0.05)
     assert held == 0

@@ -18,8 +18,7 @@ from runstream.model.events import Event
 from runstream.model.raw import RawEvent, RawItem
 from runstream.model.signals import MessageCreated, RunCompleted, RunCreated, SourceEnded, TextDelta
 from runstream.sources.base import Receiver
-from runstream.stream.buffers import Gate
-from runstream.stream.queue_buffer import QueueBuffer
+from runstream.stream.buffers import Gate, QueueBuffer
 from runstream.stream.receiver import FeedQueue, SourceReceiver
 from runstream.testing import Conversation, script
 

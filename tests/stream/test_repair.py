@@ -34,7 +34,7 @@ from runstream import (
 from runstream.model.raw import RawEvent
 from runstream.sources.base import Receiver
 from runstream.sources.poll_answers import read_answer
-from runstream.stream.repairs import usable
+from runstream.stream.repairs import usable_snapshots
 from runstream.testing import Script, scripts
 from tests.support.peers import serving
 from tests.support.receiver import eventually
@@ -365,9 +365,9 @@ async def test_what_a_stream_is_telling_is_left_to_it() -> None:
     state = stream.latest["run_1"]
     others = [message("in_progress", "x"), message("completed", "y", 2), {**DONE, "id": "run_2"}]
     answer = await read_answer([RUN, *others])
-    events = [raw.event for raw in usable(answer, state, live=True)]
+    events = [raw.event for raw in usable_snapshots(answer, state, live=True)]
     assert events == ["thread.run.in_progress", "thread.message.completed"]
-    assert len(usable(answer, state, live=False)) == 3
+    assert len(usable_snapshots(answer, state, live=False)) == 3
 
 
 async def test_a_stall_has_the_run_fetched() -> None:
@@ -451,7 +451,7 @@ async def test_another_source_that_goes_on_may_have_missed_something() -> None:
     partial: list[frozenset[str]] = []
     stream.runs.subscribe(lambda state: partial.append(state.partial))
     async with asyncio.timeout(30), stream:
-        with stream.hold():
+        with stream.keep_open():
             stream.start()
             await first.told.wait()
             stream.attach(then)

@@ -331,7 +331,7 @@ async def test_a_paused_run_goes_on_in_a_later_process() -> None:
         stream.signals.subscribe(later.append)
         (waiting,) = stream.restore()
         assert waiting.run.requires_action
-        with stream.hold():
+        with stream.keep_open():
             asked = await stream.when(ActionRequired, run_id="run_1")
             assert [call.name for call in asked.calls] == ["look"]
             stream.attach(Server(second, name="submit"))

@@ -730,7 +730,7 @@ async def test_no_run_and_no_source_are_incomplete_too() -> None:
             await stream.result()
         with pytest.raises(IncompleteStream, match="no run was seen"):
             await stream.results()
-        with pytest.raises(IncompleteStream, match="run_9 is not held"):
+        with pytest.raises(IncompleteStream, match="run_9 is not known"):
             await stream.result("run_9")
     async with RunStream() as stream:
         with pytest.raises(IncompleteStream, match="no source"):
@@ -842,7 +842,7 @@ async def test_what_when_remembers_is_bounded() -> None:
     async with RunStream(*sources, limits=Limits(max_finished_runs=10)) as stream:
         assert len(await stream.results()) == 300
         assert len(stream.latest) == 10
-        assert len(stream._waiters._latest) <= 128
+        assert len(stream._results._latest) <= 128
         with pytest.raises(IncompleteStream):
             await stream.when(RunCompleted, run_id="run_n0_0001")
 
@@ -960,7 +960,7 @@ async def test_who_was_told_by_when_or_iteration_may_attach() -> None:
 
 async def test_hold_keeps_the_stream_open_without_a_source() -> None:
     async with RunStream() as stream:
-        with stream.hold():
+        with stream.keep_open():
             stream.start()
             await asyncio.sleep(0.01)
             stream.attach(Told(completed()))
@@ -970,7 +970,7 @@ async def test_hold_keeps_the_stream_open_without_a_source() -> None:
 async def test_an_ended_stream_takes_no_source() -> None:
     async with RunStream(Told(completed())) as stream:
         await stream.results()
-        with pytest.raises(RuntimeError, match="hold"):
+        with pytest.raises(RuntimeError, match="keep_open"):
             stream.attach(Told(completed("b")))
 
 
@@ -1188,7 +1188,7 @@ async def test_an_exception_in_the_body_passes_and_handlers_finish() -> None:
 
 
 async def test_a_task_that_refuses_to_go_is_logged_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runstream.stream.subscriptions._LAST_CALL", 0.02)
+    monkeypatch.setattr("runstream.stream.subscriptions._CLEANUP_SECONDS", 0.02)
     free = asyncio.Event()
 
     class Stubborn(Told):
@@ -1230,7 +1230,7 @@ async def test_waiters_are_cancelled_cleanly() -> None:
             task.cancel()
         done = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(one) for one in done[:3]] == [asyncio.CancelledError] * 3
-        assert not stream._waiters._waiting
+        assert not stream._results._waiters
 
 
 # everything together

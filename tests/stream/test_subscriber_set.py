@@ -1,4 +1,4 @@
-"""The audience of a channel: whoever gets a value is found by its run, whoever comes and goes."""
+"""The subscribers of a channel: whoever gets a value is found by its run, whoever comes and goes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runstream.stream.subscriber_set import Audience, Subscriber, name_of
+from runstream.stream.subscriber_set import Subscriber, SubscriberSet, name_of
 
 
 class Value(NamedTuple):
@@ -38,29 +38,29 @@ def wants(one: Subscriber[Any], value: Any) -> bool:
 @given(st.lists(st.tuples(KEYS, st.booleans())), st.data())
 def test_it_finds_whom_filters_would_find(keys: list[tuple[tuple[Any, Any], bool]], data: st.DataObject) -> None:
     """In order of subscription among equals, after some have left and runs have ended."""
-    audience: Audience[Any] = Audience()
+    subscribers: SubscriberSet[Any] = SubscriberSet()
     held = [subscriber(scope, run_id, progress) for (scope, run_id), progress in keys]
     for one in held:
-        audience.add(one)
+        subscribers.add(one)
     for one in data.draw(st.lists(st.sampled_from(held), unique_by=id)) if held else []:
-        assert audience.remove(one)
-        assert not audience.remove(one)
+        assert subscribers.remove(one)
+        assert not subscribers.remove(one)
         held.remove(one)
     for scope, run_id in data.draw(st.lists(st.tuples(st.sampled_from(["", "x"]), st.sampled_from("ab")), max_size=2)):
         gone = [one for one in held if (one.scope, one.run_id) == (scope, run_id)]
-        assert audience.take_run(scope, run_id) == gone
+        assert subscribers.remove_run(scope, run_id) == gone
         held = [one for one in held if one not in gone]
     everybody = [one for one in held if one.run_id is None]
     for value in (Value("a"), Value("b"), Value("a", "x"), Value("c"), OfNoRun()):
         expected = [*everybody, *(one for one in held if one.run_id is not None and wants(one, value))]
-        assert list(audience.of(value)) == expected
-    assert len(audience) == len(held) == len(list(audience))
-    assert audience.progress == sum(one.progress for one in held)
-    assert set(audience.by_run) == {one.run_id for one in held} - {None}  # nobody's group is kept
-    gone = audience.take_all()
+        assert list(subscribers.matching(value)) == expected
+    assert len(subscribers) == len(held) == len(list(subscribers))
+    assert subscribers.progress == sum(one.progress for one in held)
+    assert set(subscribers.by_run) == {one.run_id for one in held} - {None}  # nobody's group is kept
+    gone = subscribers.remove_all()
     assert gone[: len(everybody)] == everybody
     assert sorted(map(id, gone)) == sorted(map(id, held))
-    assert (len(audience), audience.progress, list(audience)) == (0, 0, [])
+    assert (len(subscribers), subscribers.progress, list(subscribers)) == (0, 0, [])
 
 
 def test_the_name_of_a_callback() -> None:

@@ -172,7 +172,7 @@ async def test_a_slow_consumer_is_no_stall_of_the_run() -> None:
             scheduler.advance_by(100)
             assert stream.stats.stalled == 0
             release.set()
-            await eventually(lambda: stream._care._gate.open, within=25)
+            await eventually(lambda: stream._supervisor._gate.open, within=25)
             scheduler.advance_by(10)
             assert stream.stats.stalled == 10
 
@@ -182,7 +182,7 @@ async def test_a_stall_asks_for_repair() -> None:
     source = Silent(working())
     async with RunStream(source, watchdogs=Watchdogs(idle=5), scheduler=scheduler) as stream:
         asked: list[tuple[str, str]] = []
-        stream._care.repair = lambda state, why: asked.append((state.run_id, why))
+        stream._supervisor.on_stall = lambda state, why: asked.append((state.run_id, why))
         stream.start()
         async with asyncio.timeout(25):
             await source.fed.wait()
@@ -268,16 +268,16 @@ async def test_a_source_that_gives_nothing_at_all_has_failed() -> None:
 async def test_sources_that_end_leave_no_silence_to_watch() -> None:
     scheduler = VirtualTimeScheduler()
     async with RunStream(watchdogs=Watchdogs(silent=30), scheduler=scheduler, max_connections=2) as stream:
-        with stream.hold():
+        with stream.keep_open():
             stream.start()
             for number in range(20):
                 stream.attach(working(f"run_{number}").end().raw_events())
             await eventually(lambda: stream.stats.finished_runs == 20, within=25)
             await eventually(lambda: stream.stats.open_sources == 0, within=25)
-            assert stream._care._silence is not None
-            assert not stream._care._silence._due
+            assert stream._supervisor._silence is not None
+            assert not stream._supervisor._silence._due
             scheduler.advance_by(100)
-            assert stream._care._silence._timer is None
+            assert stream._supervisor._silence._timer is None
             removed = stream.attach(Silent(name="removed"))
             await eventually(lambda: stream.stats.open_sources == 1, within=25)
             removed.remove()
@@ -300,7 +300,7 @@ async def test_no_timer_outlives_the_stream(close: Callable[[RunStream], Any] | 
             with pytest.raises(IncompleteStream):
                 await stream.result()
     scheduler.start()  # would not return if a timer were left
-    assert stream._care._monitor._timer is None
+    assert stream._supervisor._monitor._timer is None
     assert stream.stats.stalled == 0
 
 

@@ -291,7 +291,7 @@ from runstream.testing import script
 async def main():
     told = script("run_1").start().say(sys.argv[2])
     async with RunStream(told.raw_events()) as stream, serve_page(stream, port=int(sys.argv[1])) as page:
-        with stream.hold():
+        with stream.keep_open():
             stream.start()
             print(page.url, flush=True)
             await asyncio.Event().wait()

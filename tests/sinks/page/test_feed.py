@@ -141,7 +141,7 @@ async def test_a_run_that_waits_is_paused_until_it_goes_on() -> None:
         feed = PageFeed(stream, rate=1000)
         got: list[str] = []
         async with aclosing(feed.frames()) as frames:
-            with stream.hold():
+            with stream.keep_open():
                 stream.start()
                 page = await until(
                     frames, got, lambda page: page.get("runs", {}).get(1, {}).get("facts", {}).get("note")
