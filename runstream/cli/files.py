@@ -1,4 +1,4 @@
-"""The files that a command was given: checked before anything is shown, then read as successive streams."""
+"""The files of a command: checked before anything is shown, then read as successive streams."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from runstream.recordings.reader import UnknownRecordingFormat, read_recording
 __all__ = ["GAP", "check", "read", "source_name"]
 
 GAP: Final = 0.03
-"""Seconds between two events where the recording does not say when they came."""
+"""Seconds between two events of a recording without times of arrival."""
 
 STDIN: Final = "-"
 
 
 def source_name(path: str) -> str:
-    """What a file is called in signals and reports."""
+    """The name of a file in signals and reports."""
     return "<stdin>" if path == STDIN else path
 
 
 def check(paths: Sequence[str]) -> None:
-    """Find out what can't be read while nothing has been shown yet.
+    """Check that all files can be read, before anything is shown.
 
     Raises:
-        UsageError: For the first one that can't.
+        UsageError: A file can't be read; the message names the first one.
     """
     if paths.count(STDIN) > 1:
         raise UsageError("- (standard input) can be read once only; give it once")
@@ -47,7 +47,7 @@ def check(paths: Sequence[str]) -> None:
                     next(items, None)
             elif stat.S_ISDIR(kind):
                 raise UsageError(f"{escape(path)}: is a directory; name the recordings in it")
-            # Anything else (a pipe, a process substitution) can be opened only once: when it is its turn.
+            # Anything else (a pipe, a process substitution) can be opened only once: when it is read.
         except (OSError, ValueError) as error:
             raise _unreadable(path, error) from error
 
@@ -56,7 +56,7 @@ def read(path: str) -> Iterator[RawItem]:
     """Read one recording.
 
     Raises:
-        UsageError: If it can't be read, or no further.
+        UsageError: The file can't be read, or not to its end.
     """
     try:
         yield from read_recording(path)

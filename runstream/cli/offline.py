@@ -27,9 +27,9 @@ from runstream.recordings.pacing import Pace
 
 __all__ = ["fold", "replay"]
 
-# A file ends, so its runs need not be forgotten before the last one is shown.
+# A file ends, so all its runs can be kept until the last one is shown.
 _KEEP_ALL: Final = Limits(max_finished_runs=sys.maxsize, max_finished_age=float("inf"))
-_NOTHING: Final = nullcontext()
+_NO_LOCK: Final = nullcontext()
 
 
 def replay(args: argparse.Namespace) -> int:
@@ -46,8 +46,8 @@ def replay(args: argparse.Namespace) -> int:
 
     engine.on_signal = show
     try:
-        with view.reading(engine) as turn:
-            rejects = _feed(engine, args.files, clock, view, turn, Pace(args.speed, gap=files.GAP))
+        with view.reading(engine) as lock:
+            rejects = _feed(engine, args.files, clock, view, lock, Pace(args.speed, gap=files.GAP))
     finally:
         view.close()
     rejects.total()
@@ -79,7 +79,7 @@ def fold(args: argparse.Namespace) -> int:
 
 
 class _Clock:
-    """The time in a recording: when its latest event arrived, if it says so, else now."""
+    """The time in a recording: the arrival of its latest event, or the present time where it has none."""
 
     def __init__(self) -> None:
         self.at: float | None = None
@@ -94,10 +94,10 @@ def _feed(
     paths: Sequence[str],
     clock: _Clock,
     view: View | None = None,
-    turn: AbstractContextManager[object] = _NOTHING,
+    lock: AbstractContextManager[object] = _NO_LOCK,
     pace: Pace | None = None,
 ) -> Rejects:
-    """Put the files into the engine, one after the other, each as a source of its own."""
+    """Feed the files into the engine, one after the other, each as a source of its own."""
     rejects = Rejects()
     engine.on_reject = rejects.add
     for path in paths:
@@ -109,13 +109,13 @@ def _feed(
                         time.sleep(pause)
                     clock.at = item.at
                     if view is not None:
-                        # Without times of arrival, time tells how fast the file was read: that helps nobody.
+                        # Without times of arrival, times would only show how fast the file was read.
                         view.times = item.at is not None
-                with turn:
+                with lock:
                     intake.feed(item)
         finally:
-            # Where reading fails in the middle, too, the runs that it leaves open are told.
-            with turn:
+            # Also after a failure: the runs that are left open are reported.
+            with lock:
                 intake.end("the recording ended")
     return rejects
 

@@ -1,4 +1,4 @@
-"""Text from the wire in, text that is safe to print out; and standard output as the commands need it."""
+"""Standard output and standard error of the commands: text from the wire is made safe to print."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _STYLES: Final = {
 
 
 def escape_json(line: str) -> str:
-    """A line of JSON, of equal meaning, without the control characters that JSON allows in strings."""
+    """An equivalent line of JSON, without the control characters that JSON allows in strings."""
     return _JSON_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
@@ -49,7 +49,7 @@ def clip(text: str, length: int = 80) -> str:
 
 
 def complain(text: str) -> None:
-    """Say something on standard error; if nobody listens there, that is no reason to stop."""
+    """Write a message to standard error. If that is closed, the message is dropped, and the command continues."""
     try:
         print(f"runstream: {text}", file=sys.stderr, flush=True)
     except (OSError, ValueError):
@@ -57,7 +57,7 @@ def complain(text: str) -> None:
 
 
 class Output:
-    """Standard output: colours only for people, whole lines for pipes.
+    """Standard output: colours on a terminal only, whole lines for pipes.
 
     Args:
         stream: Where to write; standard output by default.
@@ -70,18 +70,18 @@ class Output:
         self._colour = self._tty and not json and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         reconfigure: Any = getattr(self._stream, "reconfigure", None)
         if reconfigure is not None:
-            # A character that the terminal's encoding lacks must not end a watch of many hours.
+            # A character that the encoding of the terminal lacks must not end the command.
             reconfigure(line_buffering=True, errors="backslashreplace")
             if json:
                 reconfigure(encoding="utf-8", newline="\n")
 
     @property
     def width(self) -> int:
-        """Columns: of the terminal (or ``COLUMNS``), else a hundred."""
+        """The columns of the terminal (or ``COLUMNS``); 100 where there is none."""
         return max(40, shutil.get_terminal_size((_WIDTH, 24)).columns)
 
     def paint(self, style: str, text: str) -> str:
-        """The text in a style, if there are colours."""
+        """The text in a style, if colours are on."""
         return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if self._colour and text else text
 
     def line(self, text: str = "") -> None:
@@ -89,40 +89,40 @@ class Output:
         self._stream.write(f"{text}\n")
 
     def piece(self, text: str) -> None:
-        """Write part of a line: people see it at once, a pipe gets it with the rest of the line."""
+        """Write a part of a line: a terminal shows it at once, a pipe receives it with the rest of the line."""
         self._stream.write(text)
         if self._tty:
             self._stream.flush()
 
     def flush(self) -> None:
-        """Hand on what is buffered."""
+        """Flush buffered output."""
         self._stream.flush()
 
 
 class Rejects:
-    """Reports rejected input as it comes, by place and reason and never by content, and counts it."""
+    """Reports each rejected input, with place and reason and without content, and counts them."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def add(self, reject: Reject) -> None:
-        """Report one."""
+        """Report one rejected input."""
         self.count += 1
         event = f" ({clip(reject.raw.event, 60)})" if reject.raw.event else ""
         path = f" at {clip(reject.path)}" if reject.path != "$" else ""
         complain(f"{escape(reject.where)}: rejected: {clip(reject.reason, 200)}{path}{event}")
 
     def total(self) -> None:
-        """Say how many there were, if any."""
+        """Report their number, if there are any."""
         if self.count:
             complain(f"{self.count} rejected input{'s' if self.count != 1 else ''}; the rest was read")
 
 
 def report_orphans(orphans: Mapping[str, tuple[Event, ...]]) -> None:
-    """Name the runs that events spoke of and that never came (and messages and steps whose run is unknown)."""
+    """Report the runs that events named but that were never seen, and messages and steps whose run is unknown."""
     from runstream.model.events import MessageEvent, StepEvent  # here: help and usage errors load no model
 
-    runs: dict[str, str] = {}  # of the messages and steps, where at least one event of theirs says it
+    runs: dict[str, str] = {}  # the run of a message or step, where at least one of its events names it
     for event in (event for events in orphans.values() for event in events):
         if isinstance(event, MessageEvent | StepEvent) and event.data.run_id is not None:
             runs[event.data.id] = event.data.run_id
@@ -130,5 +130,5 @@ def report_orphans(orphans: Mapping[str, tuple[Event, ...]]) -> None:
     for id, events in orphans.items():
         counts[runs.get(id, id)] += len(events)
     for id, count in counts.items():
-        told = f"{clip(id)}: spoken of ({count} event{'s' if count != 1 else ''})"
-        complain(f"{told}, but {'this run' if id in runs.values() else 'the run that has it'} was never seen")
+        subject = f"{clip(id)}: named by {count} event{'s' if count != 1 else ''}"
+        complain(f"{subject}, but {'this run' if id in runs.values() else 'the run that has it'} was never seen")

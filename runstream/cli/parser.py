@@ -1,4 +1,4 @@
-"""The command line's grammar."""
+"""The grammar of the command line, and the texts of its help."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ examples:
 
 _FILES: Final = """\
 FILE is an event stream (.sse), or JSON lines with one {"event": ..., "data": {...}}
-each (.jsonl, .ndjson), or - for standard input. Where the suffix does not tell, the
+each (.jsonl, .ndjson), or - for standard input. Where the suffix does not say, the
 first line that is not blank does. Several files are successive streams: the next one
 goes on with the runs that the last one left open, as when tool outputs were submitted
 in between."""
@@ -60,7 +60,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "show the signals of a live stream",
         "Connect to a stream of run events, and show every signal until the server closes it: server-sent\n"
         "events over https:// (needs the extra: pip install 'runstream[http]'), or a WebSocket, each message\n"
-        'of which is one {"event": "thread.run.created", "data": {...}}, optionally with an "id".',
+        'of which is one {"event": ..., "data": {...}}, optionally with an "id".',
         "examples:\n  runstream watch ws://127.0.0.1:8765\n"
         '  runstream watch wss://host/runs -H "Authorization: Bearer $TOKEN"\n'
         '  runstream watch https://host/runs -H "Authorization: Bearer $TOKEN" -d @request.json\n'
@@ -106,10 +106,10 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "  141  the reader of the output has gone away",
     ),
 }
-"""Of each command: a line for the list of commands, what it does, and examples."""
+"""For each command: a line for the list of commands, its description, and examples."""
 
-_OF_THE_PAGE: Final = ("page_port", "page_origin")
-"""Options that say how ``--page`` serves."""
+_PAGE_OPTIONS: Final = ("page_port", "page_origin")
+"""Options that are valid with ``--page`` only."""
 
 
 def _factor(text: str) -> float:
@@ -141,7 +141,7 @@ def _port(text: str) -> int:
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip() or not text.isprintable():
-        # Not repeated in the message: what was meant for a header may be a secret.
+        # Not repeated in the message: the text may contain a secret.
         raise argparse.ArgumentTypeError("a header is written 'Name: value'")
     return name.strip(), value.strip()
 
@@ -151,13 +151,13 @@ def _version() -> str:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The arguments, understood; ``None`` for those of the process.
+    """The parsed arguments; for ``None``, those of the process.
 
     Raises:
-        SystemExit: Help was asked for (0), or the arguments are wrong (2); it was printed.
+        SystemExit: Help was requested (0), or the arguments are wrong (2); the text was printed.
     """
     args = build_parser().parse_args(argv)
-    for name in _OF_THE_PAGE:
+    for name in _PAGE_OPTIONS:
         if getattr(args, name, None) is not None and not args.page:
             option = f"--{name.replace('_', '-')}"
             args.parser.error(f"{option} is of use with --page only: add --page, or leave {option} out")
@@ -172,24 +172,24 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=_version(), help="show the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
-    made = {
+    subparsers = {
         name: commands.add_parser(
             name, help=brief, description=text, epilog=end, formatter_class=raw, allow_abbrev=False
         )
         for name, (brief, text, end) in COMMANDS.items()
     }
-    for command in made.values():
+    for command in subparsers.values():
         command.set_defaults(parser=command)
     for name in ("replay", "fold", "serve"):
-        made[name].add_argument("files", nargs="+", metavar="FILE", help="a recording, or - for standard input")
+        subparsers[name].add_argument("files", nargs="+", metavar="FILE", help="a recording, or - for standard input")
     for name in ("demo", "watch", "replay"):
-        form = made[name].add_mutually_exclusive_group()
+        form = subparsers[name].add_mutually_exclusive_group()
         form.add_argument("--json", action="store_true", help="one signal a line, as JSON")
         form.add_argument(
             "--plain", action="store_true", help="one signal a line, on a terminal too, instead of the live view"
         )
-    made["fold"].add_argument("--json", action="store_true", help="one run a line, as JSON")
-    made["demo"].add_argument(
+    subparsers["fold"].add_argument("--json", action="store_true", help="one run a line, as JSON")
+    subparsers["demo"].add_argument(
         "--pace",
         type=_factor,
         default=1.0,
@@ -197,8 +197,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="N times as fast; 0 as fast as it goes (default: 1, about 12 s)",
     )
     for name in ("watch", "record"):
-        made[name].add_argument("url", metavar="URL", help="wss://, https://, ws:// or http://")
-        made[name].add_argument(
+        subparsers[name].add_argument("url", metavar="URL", help="wss://, https://, ws:// or http://")
+        subparsers[name].add_argument(
             "-H",
             "--header",
             action="append",
@@ -207,29 +207,31 @@ def build_parser() -> argparse.ArgumentParser:
             metavar="'NAME: VALUE'",
             help="a header for the opening request; may be given several times",
         )
-        made[name].add_argument(
+        subparsers[name].add_argument(
             "-d",
             "--data",
             metavar="BODY",
             help="send a POST with this body, of JSON unless -H 'Content-Type: ...' says otherwise; @FILE reads a file",
         )
-    made["record"].add_argument("-o", "--output", required=True, metavar="FILE", help="where to write: .jsonl or .sse")
-    made["record"].add_argument("--force", action="store_true", help="replace FILE if it exists")
-    made["record"].add_argument(
+    subparsers["record"].add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="where to write: .jsonl or .sse"
+    )
+    subparsers["record"].add_argument("--force", action="store_true", help="replace FILE if it exists")
+    subparsers["record"].add_argument(
         "--redact", action="store_true", help="blank what people and tools said; ids, statuses and lengths stay"
     )
-    made["replay"].add_argument(
+    subparsers["replay"].add_argument(
         "--speed",
         type=_factor,
         default=0.0,
         metavar="N",
         help="N times as fast as recorded; 0 as fast as it goes (default: 0)",
     )
-    made["serve"].add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    made["serve"].add_argument(
+    subparsers["serve"].add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    subparsers["serve"].add_argument(
         "--port", type=_port, default=0, metavar="N", help="port to listen on (default: 0, any free one)"
     )
-    made["serve"].add_argument(
+    subparsers["serve"].add_argument(
         "--speed",
         type=_factor,
         default=1.0,
@@ -237,18 +239,20 @@ def build_parser() -> argparse.ArgumentParser:
         help="N times as fast as recorded; 0 as fast as it goes (default: 1)",
     )
     for name in ("watch", "record"):
-        made[name].add_argument(
+        subparsers[name].add_argument(
             "--idle",
             type=_seconds,
             metavar="SECONDS",
             help="give a run up if nothing comes of it for so long, unless it waits for action (default: never)",
         )
     for name in ("watch", "serve"):
-        made[name].add_argument("--page", action="store_true", help="show it in browsers too, live; prints the URL")
-        made[name].add_argument(
+        subparsers[name].add_argument(
+            "--page", action="store_true", help="show it in browsers too, live; prints the URL"
+        )
+        subparsers[name].add_argument(
             "--page-port", type=_port, metavar="N", help="port of the page (default: 0, any free one)"
         )
-        made[name].add_argument(
+        subparsers[name].add_argument(
             "--page-origin",
             action="append",
             metavar="https://HOST",

@@ -35,13 +35,13 @@ def record(args: argparse.Namespace) -> int:
     progress = _Progress(writer)
     recorded = record_source(source, writer)
     try:
-        seen = asyncio.run(watch_source(recorded, progress, quiet=False, idle=args.idle))
+        result = asyncio.run(watch_source(recorded, progress, quiet=False, idle=args.idle))
     finally:
         writer.close()
-        _tell(writer, recorded)
+        _report(writer, recorded)
     if recorded.error is not None:
         raise UsageError(escape(str(recorded.error)))
-    return seen.tally.code(seen.states)
+    return result.tally.code(result.states)
 
 
 def _open(args: argparse.Namespace) -> RecordingWriter:
@@ -55,11 +55,11 @@ def _open(args: argparse.Namespace) -> RecordingWriter:
         raise UsageError(f"{escape(str(error))}{advice}") from error
 
 
-def _tell(writer: RecordingWriter, recorded: RecordedSource) -> None:
+def _report(writer: RecordingWriter, recorded: RecordedSource) -> None:
     if writer.size:
         complain(f"{clip(writer.path)}: {_counted(writer)}")
     elif recorded.error is None:
-        # Nothing came: an empty file would only be in the way of the next attempt.
+        # Nothing was received: an empty file would only prevent the next attempt.
         with suppress(OSError):
             os.unlink(writer.path)
         complain(f"{clip(writer.path)}: nothing was recorded")
@@ -71,7 +71,7 @@ def _counted(writer: RecordingWriter) -> str:
 
 
 class _Progress:
-    """A view that counts instead of showing; on a terminal it says so now and then, on one line."""
+    """A view that counts; on a terminal it shows the counts on one line, updated at intervals."""
 
     def __init__(self, writer: RecordingWriter) -> None:
         self.times = True
@@ -92,17 +92,17 @@ class _Progress:
             self._shown = True
 
     def close(self) -> None:
-        """Take the line away; the last count is told in a line of its own."""
+        """Remove the line; the last count is reported on a line of its own."""
         if self._shown:
             self._write("\r\x1b[K")
             self._shown = False
 
     def watching(self, stream: RunStream) -> AbstractAsyncContextManager[object]:
-        """Nothing to do."""
+        """An empty context."""
         return nullcontext()
 
     def reading(self, engine: Engine) -> AbstractContextManager[AbstractContextManager[object]]:
-        """Nothing to do."""
+        """An empty context."""
         return nullcontext(nullcontext())
 
     def _write(self, text: str) -> None:

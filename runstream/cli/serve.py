@@ -1,4 +1,4 @@
-"""`serve`: recordings in, a WebSocket that plays them out; and `--page`, the stream in browsers."""
+"""`serve`: plays recordings over a WebSocket; and `--page`: a stream in browsers, for `serve` and `watch`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from runstream.sinks.page.server import PageServer, serve_page
 from runstream.sources.websocket import WebSocketSource
 from runstream.stream.run_stream import RunStream
 
-__all__ = ["PageDoor", "page_door", "serve"]
+__all__ = ["PageContext", "page_context", "serve"]
 
-PageDoor = Callable[[RunStream], AbstractAsyncContextManager[None]]
+PageContext = Callable[[RunStream], AbstractAsyncContextManager[None]]
 
 
 def serve(args: argparse.Namespace) -> int:
@@ -45,15 +45,15 @@ async def _serve(args: argparse.Namespace, items: list[RawItem]) -> None:
         output.line(server.url)
         complain("Ctrl-C ends it")
         if args.page:
-            await play_on_page(args, server.url, output)
+            await _play_on_page(args, server.url, output)
         await asyncio.Event().wait()
 
 
-def page_door(args: argparse.Namespace) -> PageDoor:
-    """What shows a stream on a page until Ctrl-C, beyond the stream's own end: people want to read what came."""
+def page_context(args: argparse.Namespace) -> PageContext:
+    """A context that shows a stream on a page until Ctrl-C, also after the end of the stream."""
 
     @asynccontextmanager
-    async def door(stream: RunStream) -> AsyncIterator[None]:
+    async def show(stream: RunStream) -> AsyncIterator[None]:
         async with _page(stream, "127.0.0.1", args) as page:
             complain(f"the page is at {page.url}")
             yield
@@ -61,19 +61,19 @@ def page_door(args: argparse.Namespace) -> PageDoor:
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
-                # Ctrl-C was asked for: it is no interruption, and the exit code tells of the runs.
+                # Ctrl-C is the expected end here: the exit code is that of the runs.
                 if (task := asyncio.current_task()) is not None:
                     task.uncancel()
 
-    return door
+    return show
 
 
-async def play_on_page(args: argparse.Namespace, url: str, output: Output) -> None:
-    """Show what a server of recordings plays, from when the first browser has come."""
+async def _play_on_page(args: argparse.Namespace, url: str, output: Output) -> None:
+    """Show the stream of a recording server, from the connection of the first browser on."""
     source = WebSocketSource(url, proxy=None, reconnect=None)
     async with RunStream(source) as stream, _page(stream, args.host, args) as page:
         if not is_loopback(args.host):
-            complain(f"whoever can reach {escape(args.host)} can read the page")
+            complain(f"anyone who can reach {escape(args.host)} can read the page")
         output.line(page.url)
         await page.feed.visited()
         with suppress(IncompleteStream):
@@ -84,9 +84,9 @@ async def play_on_page(args: argparse.Namespace, url: str, output: Output) -> No
 @asynccontextmanager
 async def _page(stream: RunStream, host: str, args: argparse.Namespace) -> AsyncIterator[PageServer]:
     port = args.page_port or 0
-    door = serve_page(stream, host=host, port=port, origins=args.page_origin or ())
+    context = serve_page(stream, host=host, port=port, origins=args.page_origin or ())
     try:
-        page = await door.__aenter__()
+        page = await context.__aenter__()
     except ValueError as error:
         raise UsageError(f"--page-origin: {error}") from error
     except OSError as error:
@@ -97,4 +97,4 @@ async def _page(stream: RunStream, host: str, args: argparse.Namespace) -> Async
     try:
         yield page
     finally:
-        await door.__aexit__(None, None, None)
+        await context.__aexit__(None, None, None)

@@ -1,4 +1,4 @@
-"""`watch`: a live stream in, its signals shown as they come."""
+"""`watch`: a live stream in, its signals out as they happen; the core of `demo` and `record` too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runstream.cli.exit_codes import Tally, UsageError
 from runstream.cli.lines import View
 from runstream.cli.output import Rejects, clip, complain, escape
 from runstream.cli.screen import make_view
-from runstream.cli.serve import PageDoor, page_door
+from runstream.cli.serve import PageContext, page_context
 from runstream.core.state import RunState
 from runstream.engine.watchdogs import Watchdogs
 from runstream.errors import IncompleteStream, SourceFailed
@@ -24,24 +24,29 @@ from runstream.sources.sse import SseSource
 from runstream.sources.websocket import WebSocketSource
 from runstream.stream.run_stream import RunStream
 
-__all__ = ["Seen", "live_source", "watch", "watch_source"]
+__all__ = ["WatchResult", "live_source", "watch", "watch_source"]
 
 Answer = Callable[[ActionRequired], Source | None]
 
-_GIVE = "give wss://host/path, https://host/path, ws:// or http://"
+_ADVICE = "give wss://host/path, https://host/path, ws:// or http://"
 
 
 def watch(args: argparse.Namespace) -> int:
     """Show the signals of a live stream."""
     source = live_source(args)
     view = make_view(json=args.json, plain=args.plain)
-    page = page_door(args) if args.page else None
-    seen = asyncio.run(watch_source(source, view, quiet=args.json, page=page, idle=args.idle))
-    return seen.tally.code(seen.states)
+    page = page_context(args) if args.page else None
+    result = asyncio.run(watch_source(source, view, quiet=args.json, page=page, idle=args.idle))
+    return result.tally.code(result.states)
 
 
-class Seen:
-    """What came of watching: the tally, and the states held at the end."""
+class WatchResult:
+    """The result of watching a source.
+
+    Attributes:
+        tally: The counts of runs.
+        states: The states that are stored at the end.
+    """
 
     def __init__(self) -> None:
         self.tally = Tally()
@@ -54,35 +59,35 @@ async def watch_source(
     *,
     quiet: bool,
     answer: Answer | None = None,
-    page: PageDoor | None = None,
+    page: PageContext | None = None,
     idle: float | None = None,
-) -> Seen:
+) -> WatchResult:
     """Show every signal of a source until it ends.
 
     Args:
         source: What to read.
         view: Where to show it.
         quiet: Whether to leave out the closing count.
-        answer: Asked at each `ActionRequired` for a source that goes on with the run.
-        page: Shows the stream in browsers too, for as long as its context lasts.
-        idle: Seconds without an event after which a run is given up, and its source with it; ``None``: never.
+        answer: Called with each `ActionRequired`; returns a source that continues the run, or ``None``.
+        page: A context that shows the stream in browsers too.
+        idle: Seconds without an event after which a run is interrupted, and its source ended; ``None``: never.
     """
-    seen, rejects = Seen(), Rejects()
+    result, rejects = WatchResult(), Rejects()
 
     def show(signal: Signal) -> None:
-        seen.tally.add(signal)
+        result.tally.add(signal)
         view.show(signal)
 
-    dogs = None if idle is None else Watchdogs(idle=idle, expiry_grace=None, end=True, close_sources=True)
-    # A subscriber that raises is a closed pipe here: it must end the command, not be logged. And it is a plain
-    # function, so that a reader that pauses (a pager) slows the sender for as long as it likes.
-    stream = RunStream(source, on_subscriber_error="raise", watchdogs=dogs)
-    stream.signals.subscribe(show, on_error=_raised_elsewhere)
-    stream.rejects.subscribe(rejects.add, on_error=_raised_elsewhere)
+    watchdogs = None if idle is None else Watchdogs(idle=idle, expiry_grace=None, end=True, close_sources=True)
+    # A subscriber raises when the pipe is closed: that must end the command, not be logged. The subscriber is a plain
+    # function, so that a reader that pauses (a pager) slows the sender down without a time limit.
+    stream = RunStream(source, on_subscriber_error="raise", watchdogs=watchdogs)
+    stream.signals.subscribe(show, on_error=_ignore_error)
+    stream.rejects.subscribe(rejects.add, on_error=_ignore_error)
     if answer is not None:
         stream.on(ActionRequired, answer)
     try:
-        # The page outermost: it stays for a while after the terminal has shown the end.
+        # The page is the outermost context: it stays after the terminal has shown the end.
         async with stream, page(stream) if page is not None else nullcontext(), view.watching(stream):
             try:
                 await stream.results()
@@ -91,27 +96,27 @@ async def watch_source(
                     complain(escape(error.__cause__.reason))
     finally:
         view.close()
-    seen.states = tuple(stream.latest.values())
+    result.states = tuple(stream.latest.values())
     rejects.total()
     if unplaced := stream.stats.orphans:
         complain(f"{unplaced} event{'s' if unplaced != 1 else ''} of runs that were never seen")
-    if not (quiet or view.counts) or not seen.tally.seen:
-        complain(seen.tally.summary(seen.states))
-    return seen
+    if not (quiet or view.counts) or not result.tally.seen:
+        complain(result.tally.summary(result.states))
+    return result
 
 
-def _raised_elsewhere(error: Exception) -> None:
-    """The stream raises it from whatever is awaited."""
+def _ignore_error(error: Exception) -> None:
+    """Do nothing: the stream raises the error from its own methods."""
 
 
 def live_source(args: argparse.Namespace) -> Source:
-    """The source that a URL, ``--header`` and ``--data`` name.
+    """The source for a URL, ``--header`` and ``--data``.
 
     Raises:
-        UsageError: The URL is none that can be read, or the body can't be.
+        UsageError: The URL names no live stream, or the body can't be read.
     """
     scheme, headers = _scheme_of(args.url), dict(args.header)
-    # A command's exit code must say what became of this stream. Connecting again is for programs that go on.
+    # The exit code is that of one stream. Reconnecting is for programs that continue.
     if scheme in {"ws", "wss"}:
         if args.data is not None:
             raise UsageError("--data is the body of a POST: give an http:// or https:// URL")
@@ -126,7 +131,7 @@ def live_source(args: argparse.Namespace) -> Source:
 
 
 def _body(data: str) -> bytes:
-    """What ``--data`` says, or what the file has that it names, as with curl."""
+    """The body of ``--data``: its text, or the content of the file after ``@``, as with curl."""
     if not data.startswith("@"):
         return data.encode()
     try:
@@ -136,15 +141,15 @@ def _body(data: str) -> bytes:
 
 
 def _scheme_of(url: str) -> str:
-    """Refuse what is no live stream, without repeating it: URLs hold credentials."""
+    """The scheme of a URL of a live stream. A message does not repeat a refused URL: URLs contain credentials."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise UsageError(f"the URL can't be read ({escape(str(error))}); {_GIVE}") from error
+        raise UsageError(f"the URL can't be read ({escape(str(error))}); {_ADVICE}") from error
     if parts.scheme not in {"ws", "wss", "http", "https"}:
         scheme = f"{clip(parts.scheme, 20)}:// is no live stream" if parts.scheme else "no scheme"
-        raise UsageError(f"{scheme}; {_GIVE}")
+        raise UsageError(f"{scheme}; {_ADVICE}")
     if not host:
-        raise UsageError(f"the URL names no host; {_GIVE}")
+        raise UsageError(f"the URL names no host; {_ADVICE}")
     return parts.scheme

@@ -78,7 +78,7 @@ def format_signal(signal: Signal) -> str:
         case RunInterrupted():
             return f"left {clip(found['status'], 40)}: {clip(found['reason'], 160)}"
         case RunStalled():
-            return f"nothing heard for {_seconds(found['idle'])} ({clip(found['limit'])})"
+            return f"nothing received for {_seconds(found['idle'])} ({clip(found['limit'])})"
         case MessageCreated():
             return _join(_text(found, "role", 60), _text(found, "message_id", 60))
         case MessageCompleted() | MessageIncomplete():

@@ -77,7 +77,7 @@ def test_a_page_for_others_is_warned_of(recording: Callable[..., str]) -> None:
             line(process.stdout)
         finally:
             _, err = finish(process)
-    assert "whoever can reach 0.0.0.0 can read the page" in err
+    assert "anyone who can reach 0.0.0.0 can read the page" in err
 
 
 @pytest.mark.parametrize(

@@ -141,15 +141,15 @@ def test_rejects(cli: Callable, tmp_path: Path) -> None:
 
 
 def test_what_was_never_seen(cli: Callable, recording: Callable) -> None:
-    """Runs that are spoken of but never come are named on standard error, messages without a run too."""
+    """Runs that events name but that never come are reported on standard error, messages without a run too."""
     events = [e for e in ended("ghost") if not e.name.startswith("thread.run.") or "step" in e.name]
     found = cli("fold", "--json", recording(events, [Event("thread.message.delta", message_delta("msg_x", "hm"))]))
     assert found.code == 1
     assert found.out == ""
     told = [line.removeprefix("runstream: ") for line in found.err.splitlines()]
-    assert [line for line in told if line.startswith("run_ghost_0001: spoken of (")] == told[:1]
+    assert [line for line in told if line.startswith("run_ghost_0001: named by ")] == told[:1]
     assert told[0].endswith("but this run was never seen")
-    assert told[1:] == ["msg_x: spoken of (1 event), but the run that has it was never seen", "no run was seen"]
+    assert told[1:] == ["msg_x: named by 1 event, but the run that has it was never seen", "no run was seen"]
 
 
 def test_many_runs_are_forgotten_but_counted(cli: Callable, recording: Callable) -> None:

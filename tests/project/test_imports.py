@@ -52,7 +52,6 @@ SPEAKERS: Final = ("dialects", "clients", "testing", "recordings/demo")
 
 WIRE_NAMES_ELSEWHERE: Final = frozenset(
     {
-        "runstream.cli.parser",
         "runstream.engine.damage",
         "runstream.engine.gap_tracker",
         "runstream.engine.routing",
