@@ -43,14 +43,14 @@ class Tally:
 
         self.seen = 0
         self.ended: Counter[str] = Counter()
-        self._created = RunCreated
-        self._ended = (RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete)
+        self._created_signal = RunCreated
+        self._end_signals = (RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete)
 
     def add(self, signal: Signal) -> None:
         """Count one signal."""
-        if isinstance(signal, self._created):
+        if isinstance(signal, self._created_signal):
             self.seen += 1
-        elif isinstance(signal, self._ended):
+        elif isinstance(signal, self._end_signals):
             self.ended[signal.run.status.value] += 1
 
     def code(self, states: Iterable[RunState]) -> ExitCode:

@@ -141,7 +141,7 @@ def test_rejects(cli: Callable, tmp_path: Path) -> None:
 
 
 def test_what_was_never_seen(cli: Callable, recording: Callable) -> None:
-    """Runs that are spoken of but never come are named on standard error, messages without a run too."""
+    """Runs that events name but that never come are reported on standard error, messages without a run too."""
     events = [e for e in ended("ghost") if not e.name.startswith("thread.run.") or "step" in e.name]
     found = cli("fold", "--json", recording(events, [Event("thread.message.delta", message_delta("msg_x", "hm"))]))
     assert found.code == 1
