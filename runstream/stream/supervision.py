@@ -12,7 +12,7 @@ from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 from runstream.engine.source_state import SourceState
-from runstream.engine.watchdogs import Watchdogs, Watcher
+from runstream.engine.watchdogs import Watchdogs, WatchdogTimer
 from runstream.stream.buffers import Gate
 from runstream.stream.loop_monitor import LoopMonitor
 from runstream.stream.silence_timeout import SilenceTimeout
@@ -56,7 +56,7 @@ class Supervisor:
         self._watchdogs = watchdogs
         self._scheduler = scheduler
         self._monitor = LoopMonitor()
-        self._watcher: Watcher | None = None
+        self._watcher: WatchdogTimer | None = None
         self._silence: SilenceTimeout | None = None
         self._started = False
 
@@ -76,12 +76,12 @@ class Supervisor:
             if self._watchdogs.silent is not None:
                 self._silence = SilenceTimeout(self._watchdogs.silent, scheduler, self._pump.fail)
                 self._pump.on_read, self._pump.on_left = self._silence.begun, self._silence.left
-            self._watcher = Watcher(
+            self._watcher = WatchdogTimer(
                 self._engine,
                 self._watchdogs,
                 scheduler,
-                held=lambda: not self._gate.open,
-                turn=self._pump.turns.run,
+                blocked=lambda: not self._gate.open,
+                run_call=self._pump.turns.run,
                 on_stalled=self._stalled,
                 on_end=self._ended,
                 fetching=self.fetching,

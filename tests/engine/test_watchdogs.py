@@ -10,7 +10,7 @@ from reactivex.scheduler import VirtualTimeScheduler
 from reactivex.subject import Subject
 
 from runstream.engine.engine import Engine
-from runstream.engine.watchdogs import Watchdogs, Watcher
+from runstream.engine.watchdogs import Watchdogs, WatchdogTimer
 from runstream.model.raw import RawEvent
 from runstream.model.signals import RunInterrupted, RunStalled
 from runstream.rx.operators import pipeline
@@ -24,19 +24,19 @@ class House:
     def __init__(self, dogs: Watchdogs) -> None:
         self.scheduler = VirtualTimeScheduler()
         self.signals: list[Any] = []
-        self.held = False
+        self.blocked = False
         self.stalls: list[tuple[str, str]] = []
         self.engine = Engine(clock=lambda: EPOCH + self.now)
         self.engine.on_signal = self.signals.append
         self.intake = self.engine.intake("house")
-        self.watcher = Watcher(
+        self.timer = WatchdogTimer(
             self.engine,
             dogs,
             self.scheduler,
-            held=lambda: self.held,
+            blocked=lambda: self.blocked,
             on_stalled=lambda state, limit: self.stalls.append((state.run_id, limit)),
         )
-        self.watcher.start()
+        self.timer.start()
 
     @property
     def now(self) -> float:
@@ -127,9 +127,9 @@ def test_time_in_which_nothing_could_be_heard_does_not_count() -> None:
     house = House(Watchdogs(idle=10))
     house.tell(working())
     house.wait(5)
-    house.held = True
+    house.blocked = True
     assert not house.wait(100)
-    house.held = False
+    house.blocked = False
     assert not house.wait(4)
     assert [stalled.limit for stalled in house.wait(8)] == ["idle"]
 
@@ -195,7 +195,7 @@ def test_an_ended_run_is_given_up_until_it_is_heard_of_again() -> None:
     house.wait(13)
     (first,) = house.interrupted
     assert first.key == "run_1/interrupted/1"
-    assert first.reason == "nothing was heard of it for 10 s (idle)"
+    assert first.reason == "no event of it arrived for 10 s (idle)"
     assert house.engine.expired_reason("run_1") == first.reason
     assert not house.intake.open_runs()
     assert not house.intake.live
@@ -288,7 +288,7 @@ def test_stopped_watchers_say_nothing_more() -> None:
     house = House(Watchdogs(idle=10))
     house.tell(working())
     house.wait(5)
-    house.watcher.stop()
+    house.timer.stop()
     assert not house.wait(100)
     house.scheduler.start()
 
