@@ -199,7 +199,7 @@ class RunRegistry:
         self._released[record] = None
 
     def reclaim(self, record: RunRecord) -> None:
-        """Note that an interrupted run goes on."""
+        """Note that an interrupted run is resumed."""
         self._released.pop(record, None)
 
     def finish(self, record: RunRecord, at: float) -> None:

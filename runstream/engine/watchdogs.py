@@ -277,7 +277,7 @@ class WatchdogTimer:
         return passed
 
     def _report(self, record: RunRecord, limits: list[str]) -> None:
-        """Emit the stalls of a run, and end it if a limit says so."""
+        """Emit the stalls of a run, and end it if the limit ends runs."""
         for limit in limits:
             if record.state.is_terminal or record.expired_reason is not None:
                 return  # meanwhile, by a subscriber
