@@ -1,7 +1,7 @@
-"""Deduplication by identity: the event ids of one source, remembered as long as they can matter.
+"""Detects repeated events by their ids, within one source.
 
-Ids are kept while the object that they speak of is open: a reconnect may tell all of it again. Once it has ended,
-the state itself absorbs repetitions, so its ids are the first to go when the window is full.
+The ids of an object are kept while the object is open, because a server may send all of it again after a reconnect.
+Once an object has ended, its state absorbs repetitions. Its ids are the first to be removed when the window is full.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Deduper", "Sighting"]
 
 
 class Sighting(enum.Enum):
-    """What an event's id says."""
+    """The result of deduplication: an id is new, or known with the same content, or known with other content."""
 
     NEW = "new"
     DUPLICATE = "duplicate"
@@ -24,11 +24,11 @@ class Sighting(enum.Enum):
 
 
 class Deduper:
-    """Remembers the ids of one source, over its reconnects.
+    """The ids of one source, over its reconnects.
 
     Args:
-        window: How many ids are remembered at most.
-        counts: Where to count those that went to make room.
+        window: The number of ids that are kept at most.
+        counts: The counts whose ``forgotten_ids`` grows with each id that is removed to make room.
     """
 
     __slots__ = ("_by_object", "_counts", "_expendable", "_seen", "_window")
@@ -44,7 +44,12 @@ class Deduper:
         return len(self._seen)
 
     def see(self, event: Event) -> Sighting:
-        """Note an event; the same id with other content is a conflict, and passes. Events without id are new."""
+        """Note the id of an event.
+
+        Returns:
+            NEW for a new id and for no id. DUPLICATE for a known id with the same content. CONFLICT for a known id
+            with other content: such an event is processed.
+        """
         id = event.id
         if id is None:
             return Sighting.NEW
@@ -87,20 +92,20 @@ class Deduper:
                 del self._by_object[object_id]
 
     def ended(self, object_id: str) -> None:
-        """Say that a run, step or message has ended."""
+        """Note that a run, step or message has ended."""
         ids = self._by_object.pop(object_id, None)
         if ids is not None:
             self._expendable.extend(ids)
 
     def has_open(self, object_id: str) -> bool:
-        """Whether ids of an object are known that has not ended."""
+        """True if the object has not ended and has known ids."""
         return object_id in self._by_object
 
     def forget(self, object_id: str) -> int:
-        """Say that an object that is open is told again from its start: what came of it counts anew.
+        """Remove the ids of an open object that the server sends again from its beginning: its events are new again.
 
         Returns:
-            How many ids are forgotten by that.
+            The number of ids that were removed.
         """
         ids = self._by_object.pop(object_id, {})
         for id in ids:
@@ -109,7 +114,7 @@ class Deduper:
 
 
 def _hash_content(event: Event) -> int:
-    # The decoded content, not the bytes: an envelope may carry a time of arrival, a relay other white space.
+    # The decoded content, not the bytes: an envelope may contain a time of arrival, a relay may change white space.
     try:
         return hash((type(event), event.data))
     except TypeError:

@@ -1,4 +1,4 @@
-"""Signals from (before, after): pure, and edges only, so that one fact gives one signal."""
+"""Derives signals from (state before, state after). Pure; it compares the two states, so one fact gives one signal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from runstream.model.signals import (
 from runstream.model.step import MessageCreationDetails, RunStep, StepStatus
 from runstream.model.tool_calls import CodeInterpreterToolCall, FunctionToolCall, parse_arguments
 
-# What every run signal starts with: run id, thread id, scope, time.
+# The first fields of each run signal: run id, thread id, scope, time.
 _Common: TypeAlias = tuple[str, str | None, str, float]
 
 __all__ = ["awaited_calls", "derive", "progress_signal", "run_duration"]
@@ -64,13 +64,13 @@ _MESSAGE_ENDED: dict[str, Any] = {
 
 
 def derive(before: RunState | None, after: RunState, at: float, *, progress: bool = True) -> list[Signal]:
-    """The signals of one change of state, in the order in which they should be told.
+    """Derive the signals of one change of a state, in the order in which they should be emitted.
 
     Args:
-        before: The state before, ``None`` at first sight of the run.
+        before: The state before; ``None`` for the first state of the run.
         after: The state after.
-        at: When it was observed (Unix seconds).
-        progress: Whether to give ``message.text`` and ``tool_call.arguments``.
+        at: The time of the change (Unix seconds).
+        progress: True to emit ``message.text`` and ``tool_call.arguments``.
     """
     if after is before:
         return []
@@ -98,10 +98,16 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
 
 
 def progress_signal(after: RunState, offset: int, at: float) -> TextDelta | ArgumentsDelta:
-    """The one signal of a plain fragment (:func:`~runstream.core.reduce.append`): :func:`derive`'s hot path."""
+    """The signal of a plain fragment (:func:`~runstream.core.reduce.append`): the hot path of :func:`derive`.
+
+    Args:
+        after: The state after it.
+        offset: The length of the text before it (characters).
+        at: The time of its arrival (Unix seconds).
+    """
     growing: Any = after._growing
     buffer, length = growing.buffer, after._length
-    # What grew on since still has it, at its place.
+    # A buffer that has grown since contains it too, at the same place.
     text = buffer.last if buffer.length == length else buffer.read()[offset:length]
     if growing.is_message:
         return TextDelta(
@@ -120,7 +126,10 @@ def awaited_calls(run: Run) -> tuple[AwaitedCall, ...]:
 
 
 def run_duration(state: RunState) -> float | None:
-    """Seconds from a run's creation to its end: by the server's clock, or as observed where it does not say."""
+    """The seconds from a run's creation to its end; ``None`` if it has not ended.
+
+    By the server's clock; as observed by this process if the server does not send the times.
+    """
     run = state.run
     if not run.is_terminal:
         return None
@@ -177,7 +186,7 @@ def _message_signals(old: ObjectState | None, new: ObjectState, common: _Common,
 
 
 def _is_first_fragment(before: RunState, after: RunState, position: int) -> bool:
-    """Whether a message that was empty has its first fragment, and nothing else."""
+    """True if the change is the first fragment of an empty message and nothing else."""
     growing, length, old = after._growing, after._length, before._objects
     if growing is None or not length or growing.position != position or growing.part < 0 or position >= len(old):
         return False
@@ -189,7 +198,7 @@ def _is_first_fragment(before: RunState, after: RunState, position: int) -> bool
 
 
 def _ends_unchanged(before: RunState, position: int, new: ObjectState) -> bool:
-    """Whether a message's one text is now what it has grown to, as nearly every message ends."""
+    """True if a full message has one text that equals the growing text, as nearly each message ends."""
     growing = before._growing
     if (
         growing is None
@@ -207,7 +216,7 @@ def _ends_unchanged(before: RunState, position: int, new: ObjectState) -> bool:
 
 
 def _text_signals(old: ObjectState | None, new: ObjectState, common: _Common, progress: bool) -> Iterator[Signal]:
-    """What was appended to each text part of a message, or what replaced it."""
+    """The signals of text appended to, or replaced in, each text part of a message."""
     texts = dict(_text_parts(new))
     if old is not None and new.parts is None:
         texts = {**{index: "" for index, _ in _text_parts(old)}, **texts}
@@ -244,7 +253,12 @@ def _step_signals(
 
 
 def _text_change(old: Text | str | None, new: Text | str) -> tuple[int, str] | None:
-    """What is new in a text, and where it starts; -1 and the whole text if what was shown was wrong."""
+    """Compare two versions of a text.
+
+    Returns:
+        The offset and the new text after it; -1 and the whole text if the emitted text was wrong; ``None`` without a
+        change.
+    """
     if isinstance(new, Text):
         emitted = old.emitted if isinstance(old, Text) else 0
         if isinstance(old, str):
@@ -265,7 +279,7 @@ def _text_change(old: Text | str | None, new: Text | str) -> tuple[int, str] | N
 
 
 def _text_parts(item: ObjectState) -> Iterator[tuple[int, Text | str]]:
-    """The text of each text part of a message, by the part's index."""
+    """The index and the text of each text part of a message."""
     if item.parts is not None and "content" in item.parts:
         for index, part in sorted(item.parts["content"].items()):
             text = _get_path(part, "text", "value")
@@ -287,7 +301,7 @@ def _text_at(item: ObjectState | None, index: int) -> Text | str | None:
 
 
 def _argument_texts(item: ObjectState | None) -> dict[str, Text | str]:
-    """The growing text of each tool call of a step, by call id."""
+    """The arguments or code of each tool call of a step, by the id of the call."""
     if item is None:
         return {}
     found: dict[str, Text | str] = {}

@@ -1,4 +1,4 @@
-"""What is known to be missing: text that nobody heard while it was told."""
+"""Marks the objects of a run that may miss text, because events were not received."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ __all__ = ["mark_partial"]
 
 
 def mark_partial(state: RunState) -> RunState:
-    """``state`` after a time in which nobody listened: what had not ended may miss pieces, until a full object or
-    a new beginning heals it. The same object where nothing can have been missed: the run has ended, or waits with
-    no message open. The calls that it waits for are whole, whether their steps have ended or not; unless they are
-    being told again, and that has not come to their end.
+    """Mark the open messages and steps of a run as partial, until a full object or a new ``created`` heals them.
+
+    The calls that the run waits for are complete, even if their steps are open. A call that is being repeated is
+    complete only when the repetition has reached the known length.
+
+    Returns:
+        The marked state. The same object if nothing can be missing: the run has ended, or it waits and no message is
+        open.
     """
     if state.is_terminal:
         return state
@@ -35,7 +39,7 @@ def mark_partial(state: RunState) -> RunState:
 
 
 def _is_behind(parts: Any) -> bool:
-    """Whether any text is told again and has not come as far as it was."""
+    """True if a text is being repeated and is shorter than before."""
     if isinstance(parts, Text):
         return parts.prior is not None and parts.length < parts.prior.length
     return isinstance(parts, dict) and any(_is_behind(part) for part in parts.values())

@@ -1,4 +1,4 @@
-"""Runs of one assistant repeat its instructions and tools; equal ones are held once."""
+"""Shares equal instructions and tools between runs, since all runs of one assistant repeat these."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["Interner"]
 _Assistant: TypeAlias = tuple[str | None, str | None]  # its id, its instructions
 
 _MAX_ASSISTANTS: Final = 128
-_MAX_CHARACTERS: Final = 65_536  # characters of instructions that are looked up: what is held must be bounded
+_MAX_CHARACTERS: Final = 65_536  # longer instructions are not shared, so that the memory is bounded
 
 
 class Interner:
-    """The latest instructions and tools of the assistants that were seen last, to be shared between their runs.
+    """The latest instructions and tools of the latest assistants.
 
     Args:
-        size: How many are remembered.
+        size: The number of assistants that are kept.
     """
 
     __slots__ = ("_known", "_size")
@@ -35,7 +35,7 @@ class Interner:
         return len(self._known)
 
     def intern(self, run: Run) -> None:
-        """Let a run that was just decoded have the equal objects of an earlier one."""
+        """Replace the instructions and tools of a new run by equal objects of an earlier run."""
         instructions = run.instructions
         if not instructions and not run.tools:
             return
@@ -44,7 +44,7 @@ class Interner:
         key = (run.assistant_id, instructions)
         known = self._known.get(key)
         if known is not None:
-            # Equal in value: whoever holds the frozen run already can't tell.
+            # The value stays the same: code that has the frozen run already sees no difference.
             structs.force_setattr(run, "instructions", known[0])
             if run.tools and known[1] == run.tools:
                 structs.force_setattr(run, "tools", known[1])

@@ -1,7 +1,8 @@
-"""Merging deltas into what was built so far, after the rules that clients tend to get wrong (wire reference,
-"Accumulation rules"): items by index, content appended, identity set once, numbers replaced, nulls ignored.
+"""Merges deltas into the nodes built so far.
 
-Nodes are dicts that are never written to after they were built: a merge copies the path that it changes.
+The rules, which clients tend to get wrong (wire reference, "Accumulation rules"): items by index, content appended,
+identity set once, numbers replaced, nulls ignored. Nodes are dicts that are never changed: a merge copies the path
+that it changes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ __all__ = ["IndexOutOfBounds", "is_indexed", "make_node", "merge", "normalize_fi
 # Strings that grow. Everything else is set once or replaced.
 _APPENDED = frozenset({"value", "arguments", "input", "logs", "refusal"})
 _SET_ONCE = frozenset({"id", "type", "name", "role", "index", "object"})
-# Lists whose items are told apart by their index; all other lists replace one another.
+# Lists whose items are identified by their index. A list of any other name replaces the one before.
 _INDEXED = frozenset({"content", "tool_calls", "annotations", "outputs"})
 
 
@@ -27,7 +28,15 @@ class IndexOutOfBounds(Exception):
 
 
 def merge(node: dict[Any, Any] | None, delta: dict[str, Any], limit: int) -> dict[Any, Any]:
-    """``node`` with ``delta`` merged in, the same object if that changes nothing; ``node`` is not written to.
+    """Merge a delta into a node.
+
+    Args:
+        node: The node so far; it is not changed. ``None`` for an empty one.
+        delta: The delta, as JSON builtins.
+        limit: The largest index.
+
+    Returns:
+        The merged node; ``node`` itself if nothing changed.
 
     Raises:
         IndexOutOfBounds: An index in the delta is negative or above ``limit``.
@@ -51,12 +60,12 @@ def _merge_value(key: str, old: Any, value: Any, limit: int) -> Any:
         text = old if isinstance(old, Text) else None
         return append_text(text, value) if value or text is None else old
     if isinstance(old, Text):
-        return old  # what grows is text, whatever else may come
+        return old  # a growing text stays a text
     items = is_indexed(old)
     if key in _INDEXED and isinstance(value, list):
         return _merge_items(old if items or old == {} else None, value, limit)
     if isinstance(old, dict) and (items or not isinstance(value, dict)):
-        return old  # likewise what has parts keeps them
+        return old  # likewise a node with parts keeps them
     if old is not None and key in _SET_ONCE:
         return old
     if isinstance(value, dict):
@@ -88,19 +97,19 @@ def _merge_items(items: dict[int, Any] | None, deltas: list[Any], limit: int) ->
 
 
 def is_indexed(node: Any) -> bool:
-    """Whether a node is a list's, with its items by their index. (In JSON all keys are strings.)"""
+    """True if a node stands for a list: its keys are indices. (In JSON all keys are strings.)"""
     return isinstance(node, dict) and bool(node) and type(next(iter(node))) is int
 
 
 def normalize_field(name: str, value: Any) -> Any:
-    """A message's ``content`` as a list, a step's ``step_details`` as a mapping; ``None`` if it can't grow."""
+    """A message's ``content`` as a list, a step's ``step_details`` as a mapping; ``None`` if it is of another type."""
     if name == "content" and isinstance(value, dict):
-        value = [value]  # one part where a list of them belongs (Alibaba)
+        value = [value]  # one part instead of a list of parts (Alibaba)
     return value if isinstance(value, list if name == "content" else dict) else None
 
 
 def make_node(value: Any, key: str = "") -> Any:
-    """What a full object holds, as a node that deltas can go on from."""
+    """Convert a value of a full object into a node that deltas can extend."""
     if isinstance(value, dict):
         return {name: make_node(item, name) for name, item in value.items()}
     if isinstance(value, list) and key in _INDEXED:
@@ -116,7 +125,7 @@ def make_node(value: Any, key: str = "") -> Any:
 
 
 def to_builtins(value: Any, key: str = "") -> Any:
-    """A node as JSON builtins: lists in the order of their indices, texts joined."""
+    """Convert a node into JSON builtins: lists in the order of their indices, texts as strings."""
     if isinstance(value, Text):
         return str(value)
     if isinstance(value, dict):

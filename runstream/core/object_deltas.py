@@ -30,14 +30,17 @@ _CHANGED: Final = Outcome.CHANGED
 
 
 def append_fragment(state: RunState, id: str, is_message: bool, index: int, fragment: str) -> RunState | None:
-    """The state after a plain fragment of the text that grows right now. ``None`` if it is anything else.
+    """Append a plain fragment to the text that grows now.
 
     Args:
         state: The state before.
-        id: The message's or step's id.
-        is_message: Whether it is a message's text; else a function's arguments.
-        index: Index of the content part or the tool call.
-        fragment: What is appended.
+        id: The id of the message or step.
+        is_message: True for the text of a message, False for the arguments of a function.
+        index: The index of the content part or the tool call.
+        fragment: The text to append.
+
+    Returns:
+        The state after it; ``None`` if the fragment is of another text.
     """
     growing = state._growing
     if growing is None or growing.object_id != id or growing.index != index or not fragment:
@@ -47,7 +50,7 @@ def append_fragment(state: RunState, id: str, is_message: bool, index: int, frag
     buffer = growing.buffer
     length = state._length
     if buffer.length != length:
-        return None  # not the newest state of this text: the long way forks it
+        return None  # not the newest state of this text: `apply_delta` forks it
     buffer.tail.write(fragment)
     buffer.last = fragment
     buffer.length = length = length + len(fragment)
@@ -55,7 +58,7 @@ def append_fragment(state: RunState, id: str, is_message: bool, index: int, frag
 
 
 def plain_text(delta: MessageDelta, index: int) -> str | None:
-    """What a delta appends to the text part at ``index``, if it does nothing else."""
+    """The text that a delta appends to the text part at ``index``; ``None`` if the delta does anything else."""
     content = delta.delta.content
     if delta._wire is not None or len(content) != 1:
         return None
@@ -67,7 +70,7 @@ def plain_text(delta: MessageDelta, index: int) -> str | None:
 
 
 def append(state: RunState, delta: MessageDelta | RunStepDelta) -> RunState | None:
-    """The hot path: a plain fragment of the text that grows right now. ``None`` if it is anything else."""
+    """The hot path: append a plain fragment to the text that grows now. ``None`` if the delta is anything else."""
     growing = state._growing
     if growing is None or growing.object_id != delta.id or delta._wire is not None:
         return None
@@ -105,7 +108,17 @@ def append(state: RunState, delta: MessageDelta | RunStepDelta) -> RunState | No
 def apply_delta(
     state: RunState, event: MessageDeltaEvent | StepDeltaEvent, at: float, max_index: int
 ) -> tuple[RunState, Outcome]:
-    """A delta, the long way: a first fragment, annotations, another part, several parts, an unknown kind."""
+    """Apply any delta: a first fragment, annotations, another part, several parts, an unknown kind.
+
+    Args:
+        state: The state before.
+        event: The event.
+        at: The time of its arrival (Unix seconds).
+        max_index: Deltas with a larger index change nothing.
+
+    Returns:
+        The state, which is the same object if nothing changed, and the outcome of the event.
+    """
     is_message = isinstance(event, MessageDeltaEvent)
     if is_message and (started := _append_first(state, event, at, max_index)) is not None:  # type: ignore[arg-type]
         return started, _CHANGED
@@ -135,15 +148,16 @@ def apply_delta(
     head = update_head(state._head, item, at)
     growing, length = _find_growing(item, position, event, head)
     if growing is not None and (head.run.requires_action or head.run.status.is_terminal):
-        # Nothing goes on while the run waits, or after its end: this was told before, or is late. Nobody can say which.
+        # No text grows while the run waits, or after its end: the fragment is a repetition or late; which is unknown.
         objects = objects.set(position, ObjectState(item.id, is_message, item.full, merged, True))
         growing, length = None, 0
     return RunState(head, objects, growing, length, position, event.event), _CHANGED
 
 
 def _append_first(state: RunState, event: MessageDeltaEvent, at: float, max_index: int) -> RunState | None:
-    """The state after the first fragment of a message that is known and still empty, as nearly every message begins;
-    what :func:`merge` would give. ``None`` if it is anything else.
+    """Apply the first fragment of a known and empty message, as nearly each message begins.
+
+    The result equals the result of :func:`merge`. ``None`` if the delta is anything else.
     """
     delta = event.data
     body = delta.delta
@@ -163,7 +177,7 @@ def _append_first(state: RunState, event: MessageDeltaEvent, at: float, max_inde
     if not current.is_message or current.parts is not None or full is None or full.is_terminal or full.content:
         return None
     if full._wire is not None and full._wire.get("content") is not None:
-        return None  # it came in another shape
+        return None  # it arrived in another shape
     text = append_text(None, part.text.value)
     node: dict[str, Any] = {"value": text}
     if part.text.annotations is not ABSENT_LIST:
@@ -181,7 +195,7 @@ def _append_first(state: RunState, event: MessageDeltaEvent, at: float, max_inde
 
 
 def parts_of(item: ObjectState, name: str) -> dict[Any, Any]:
-    """What the full object says, as parts that deltas can go on from."""
+    """The field ``name`` of the full object, as parts that deltas can extend."""
     known = normalize_field(name, item.full.to_dict().get(name)) if item.full is not None else None
     return {name: make_node(known, name)} if known else {}
 
@@ -189,13 +203,13 @@ def parts_of(item: ObjectState, name: str) -> dict[Any, Any]:
 def _find_growing(
     item: ObjectState, position: int, event: MessageDeltaEvent | StepDeltaEvent, head: RunHead
 ) -> tuple[GrowingText | None, int]:
-    """The text that a delta appended to last, to be kept apart from now on."""
+    """The text that a delta appended to last, which is kept apart from now on, and its length (characters)."""
     path: tuple[Any, ...]
     call_id = ""
     body: Any = event.data.delta
     if isinstance(event, MessageDeltaEvent):
         if head.first_text is None:
-            return None, 0  # its time is to be noted first
+            return None, 0  # the time of the first text is to be noted first
         if not body.content or type(part := body.content[-1]) is not TextPartDelta:
             return None, 0
         index, path = part.index, ("content", part.index, "text", "value")
@@ -218,7 +232,7 @@ def _find_growing(
     if not isinstance(text, Text):
         return None, 0
     if text.prior is not None and text.length <= text.prior.length:
-        return None, 0  # told again: not beyond what was shown, and not compared with it yet
+        return None, 0  # a repetition: not longer than the emitted text, and not compared with it yet
     return _start_growing(item, position, index, path, call_id, event.event, text, head), text.length
 
 
@@ -251,7 +265,7 @@ def _start_growing(
 
 
 def call_name(item: ObjectState, index: int) -> str:
-    """A tool call's id; step and index where its first delta was missed."""
+    """The id of a tool call; the step's id and the index if its first delta was missed."""
     details = (item.parts or {}).get("step_details")
     calls = details.get("tool_calls") if isinstance(details, dict) else None
     call = calls.get(index) if isinstance(calls, dict) else None

@@ -1,6 +1,6 @@
-"""The steps and messages of a run, in order of creation: an immutable sequence that shares its parts.
+"""The steps and messages of a run, in order of creation: an immutable sequence whose versions share their parts.
 
-Changing one of n costs O(log n): a tree of tuples, 32 to a node, of which only one path is copied.
+A change of one of n objects costs O(log n): a tree of tuples with 32 children a node, of which one path is copied.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ __all__ = ["NO_OBJECTS", "ObjectState", "Objects"]
 _BITS = 5
 _WIDTH = 1 << _BITS
 _MASK = _WIDTH - 1
-# Up to here a scan is quicker, and much smaller, than an index.
+# Up to this number of objects a scan is faster, and needs much less memory, than an index.
 _MAX_SCAN = 8
 
 
 class ObjectState(Struct, frozen=True, gc=False, eq=False):
-    """A message or a step as far as it is known.
+    """A message or a step, as far as it is known.
 
     Attributes:
         id: Its id.
-        is_message: Message or step.
-        full: The last full object that the server sent, if any.
-        parts: What deltas built since, as nodes (:mod:`runstream.core.merge`): ``content`` of a message,
-            ``step_details`` of a step. ``None``: the full object says it all.
-        partial: Whether pieces may be missing.
-        view: The object as its readers see it, built when read and then kept; no part of the value.
+        is_message: True for a message, False for a step.
+        full: The last full object that the server sent; ``None`` if it sent none.
+        parts: The nodes (:mod:`runstream.core.merge`) that deltas built since: ``content`` of a message,
+            ``step_details`` of a step. ``None`` if the full object is complete.
+        partial: True if text may be missing.
+        view: The object as readers see it, built when it is read and then kept; no part of the value.
     """
 
     id: str
@@ -45,7 +45,7 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether it has ended."""
+        """True if it has ended."""
         return self.full is not None and self.full.is_terminal
 
     def text(self) -> str:
@@ -92,7 +92,7 @@ class Objects:
                     return position
             return -1
         position = self._index.get(id, -1)
-        # The index is shared with later versions, which know more; what they added is not ours.
+        # Later versions share the index and add to it; their objects are not in this version.
         return position if position < self.count and (position < 0 or self[position].id == id) else -1
 
     def set(self, position: int, item: ObjectState) -> Objects:
@@ -118,7 +118,7 @@ class Objects:
             if position >= _MAX_SCAN:
                 index = {known.id: at for at, known in enumerate(self)}
         elif len(index) != position:
-            # A version of the same age was appended to before: fork.
+            # Another object was appended to this version before: fork.
             index = {known.id: at for at, known in enumerate(self)}
         if index is not None:
             index[item.id] = position

@@ -1,4 +1,4 @@
-"""What a full message or step does to its run's state: it replaces what deltas built, and so heals gaps."""
+"""Applies a full message or step to the state of its run. It replaces the parts that deltas built, and heals gaps."""
 
 from __future__ import annotations
 
@@ -23,14 +23,24 @@ _SAME: Final = Outcome.SAME
 def apply_object(
     state: RunState, event: MessageEvent | StepEvent, at: float, restart: bool
 ) -> tuple[RunState, Outcome]:
-    """A full object: it replaces what deltas built, and so heals gaps."""
+    """Apply a full message or step.
+
+    Args:
+        state: The state before.
+        event: The event with the object.
+        at: The time of its arrival (Unix seconds).
+        restart: True if a ``created`` starts the accumulation of its object again.
+
+    Returns:
+        The state, which is the same object if nothing changed, and the outcome of the event.
+    """
     new = event.data
     is_message = type(new) is Message
     objects = state._objects
     position = objects.find(new.id)
     growing = state._growing
     if growing is not None and not (growing.position == position and new.is_terminal and _has_content(new)):
-        objects = state._all_objects()  # else the text that grew is replaced anyhow
+        objects = state._all_objects()  # else the growing text is replaced anyway
     head = state._head
     if position < 0:
         item = ObjectState(new.id, is_message, new)
@@ -49,12 +59,12 @@ def apply_object(
 
 
 def _has_content(new: Message | RunStep) -> bool:
-    """Whether what deltas built of this object counts no more, once it has ended."""
+    """True if a full object has its content: once the object has ended, this replaces the parts that deltas built."""
     return bool(new.content) if isinstance(new, Message) else new.step_details is not None
 
 
 def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: bool) -> ObjectState:
-    """``current`` after a full object; the same if it says nothing new."""
+    """Compute an object after a full object; ``current`` itself if there is no news."""
     new: Any = event.data
     known: Any = current.full
     full = merge_snapshot(known, new, event.origin) if known is not None else new
@@ -71,8 +81,8 @@ def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: boo
         name = "content" if current.is_message else "step_details"
         if parts is None or _has_content(new) or event.origin is None or not event.origin.absent(name):
             parts, partial = None, False
-    elif restart and event.event.endswith(".created"):
-        partial = False  # all of it will be told again
+    elif restart and event.created:
+        partial = False  # the server sends all of it again
         name = "content" if current.is_message else "step_details"
         built = parts if parts is not None else parts_of(current, name)
         again = _reset_texts(built)
@@ -89,7 +99,7 @@ def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: boo
 
 
 def _reset_texts(parts: Any) -> Any:
-    """The nodes with their texts empty again, remembering what was shown of them."""
+    """Empty the texts of a node. Each new text knows the old one, whose signals were emitted."""
     if isinstance(parts, Text):
         if not parts.length:
             return parts
@@ -102,7 +112,7 @@ def _reset_texts(parts: Any) -> Any:
 
 
 def _extend_parts(parts: dict[Any, Any], snapshot: Any, name: str) -> dict[Any, Any]:
-    """What is built after a snapshot of an object that has not ended: its content counts if it goes further."""
+    """Extend parts by a snapshot of an object that has not ended: its longer texts and its new nodes count."""
     snapshot = normalize_field(name, snapshot)
     if not snapshot:
         return parts
@@ -110,8 +120,10 @@ def _extend_parts(parts: dict[Any, Any], snapshot: Any, name: str) -> dict[Any, 
 
 
 def _keep_longer(current: ObjectState, full: Message | RunStep, name: str) -> dict[Any, Any] | None:
-    """Where a snapshot of an object that has not ended is older than the one before it (a poll that another replica
-    answered): what was known, and what it adds. ``None`` where it goes at least as far everywhere.
+    """Detect a snapshot of an open object that is older than the one before, as when another replica answers a poll.
+
+    Returns:
+        The parts known so far with the additions of the snapshot; ``None`` if the snapshot is nowhere shorter.
     """
     built = parts_of(current, name)
     if not built:
@@ -122,14 +134,14 @@ def _keep_longer(current: ObjectState, full: Message | RunStep, name: str) -> di
 
 
 def _merge_longer(built: Any, snapshot: Any) -> Any:
-    """``built``, with every text of the snapshot that continues it, and every node that it lacks."""
+    """Merge a snapshot into ``built``: texts that continue known ones, and nodes that ``built`` lacks."""
     if isinstance(built, Text):
         if isinstance(snapshot, Text) and snapshot.length > built.length and str(snapshot).startswith(str(built)):
             return Text(snapshot.buffer, snapshot.length, max(built.emitted, snapshot.length), built.prior)
         return built
     if isinstance(built, dict) and isinstance(snapshot, dict):
         if built and snapshot and is_indexed(built) is not is_indexed(snapshot):
-            return built  # one is a list's, the other is not
+            return built  # one is a list, the other an object
         out = dict(built)
         changed = False
         for key, value in snapshot.items():

@@ -1,5 +1,6 @@
-"""The reducer: (state, event) in, state out. Pure and total: every event on every state gives a state, and an
-event that says nothing new gives the same object.
+"""The reducer: (state, event) in, state out.
+
+It is pure and total: each event on each state gives a state. An event without news gives the same object.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ def reduce(
     max_index: int = 4096,
     scope: str = "",
 ) -> RunState | None:
-    """The state after an event.
+    """Compute the state after an event.
 
     Args:
-        state: The state before; ``None`` before a run was seen.
+        state: The state before; ``None`` before the run was seen.
         event: An event of that run. Events of no run (threads, errors, unknown ones) change nothing.
-        at: When it was observed (Unix seconds); enters only the timings.
-        restart: Whether a repeated ``created`` starts the object's accumulation again (a later connection does).
-        replaying: Whether the source tells the run from its start again: then a snapshot that is no newer is old.
+        at: The time of its arrival (Unix seconds); only the timings depend on it.
+        restart: True if a repeated ``created`` starts the accumulation of its object again, as in a later connection.
+        replaying: True if the source sends the run from its beginning again. A snapshot that is not newer is then old.
         max_index: Deltas with a larger index change nothing.
         scope: The scope of a run that is seen for the first time.
 
@@ -52,7 +53,7 @@ def apply(
     max_index: int = 4096,
     scope: str = "",
 ) -> tuple[RunState | None, Outcome]:
-    """:func:`reduce`, with what the event was worth."""
+    """:func:`reduce`, with the outcome of the event for the counts."""
     if isinstance(event, RunEvent):
         return apply_run(state, event, at, replaying, scope)
     if state is None:
@@ -68,7 +69,15 @@ def apply(
 def apply_run(
     state: RunState | None, event: RunEvent, at: float, replaying: bool, scope: str = ""
 ) -> tuple[RunState, Outcome]:
-    """A snapshot of the run."""
+    """Apply a snapshot of the run.
+
+    Args:
+        state: The state before; ``None`` before the run was seen.
+        event: The event.
+        at: The time of its arrival (Unix seconds).
+        replaying: True if the source sends the run from its beginning again.
+        scope: The scope of a run that is seen for the first time.
+    """
     if state is None:
         head, outcome = reduce_run(None, event, at, replaying, scope)
         return RunState(head, _touched=-1, _event=event.event), outcome
@@ -78,7 +87,7 @@ def apply_run(
         return state, outcome
     growing = state._growing
     if growing is not None and (head.run.requires_action or head.run.status.is_terminal):
-        # What it has said is whole. A fragment that comes nevertheless is looked at, and not taken by the short way.
+        # The text is complete. A fragment that comes nevertheless must not take the hot path.
         return RunState(head, state._all_objects(), None, 0, -1, event.event), outcome
     if growing is not None and growing.thread_id != head.run.thread_id:
         growing = structs.replace(growing, thread_id=head.run.thread_id)

@@ -91,6 +91,11 @@ class RunRegistry:
         return len(self._finished)
 
     @property
+    def released(self) -> int:
+        """The number of interrupted runs, which may be evicted."""
+        return len(self._released)
+
+    @property
     def orphan_count(self) -> int:
         """The number of events that wait for their run."""
         return len(self._pending.order)
@@ -199,7 +204,7 @@ class RunRegistry:
         self._released[record] = None
 
     def reclaim(self, record: RunRecord) -> None:
-        """Note that an interrupted run goes on."""
+        """Note that an interrupted run is resumed."""
         self._released.pop(record, None)
 
     def finish(self, record: RunRecord, at: float) -> None:

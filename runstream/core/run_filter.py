@@ -1,4 +1,4 @@
-"""Which runs somebody wants: by id, scope, thread, assistant and metadata."""
+"""Filters states and signals by their run: by id, scope, thread, assistant and metadata."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["Filters", "RunMatcher"]
 
 
 class Filters(TypedDict, total=False):
-    """What a run has to be like; what is not given does not matter, nor does ``None``.
+    """Conditions that a run must meet. A condition that is absent or ``None`` is always met.
 
     Attributes:
         run_id: The run's id.
         scope: The scope of its source.
-        thread_id: Its thread.
-        assistant_id: Its assistant.
-        metadata: Entries that its metadata must have, others do not matter.
+        thread_id: The id of its thread.
+        assistant_id: The id of its assistant.
+        metadata: Entries that its metadata must contain, beside any others.
     """
 
     run_id: str | None
@@ -29,20 +29,20 @@ class Filters(TypedDict, total=False):
 
 
 class RunMatcher:
-    """Filters, asked of states and signals.
+    """A predicate for states and signals: True if their run meets the filters.
 
     Args:
-        filters: What the run has to be like.
-        run: Gives a run by id and scope, ``None`` where it is not known: most signals do not say all that filters
-            ask for.
+        filters: The conditions.
+        run: Returns a run by id and scope, ``None`` if it is unknown. Most signals do not contain all that filters
+            need.
 
     Attributes:
-        run_id: The only run, if it is one.
-        scope: The only scope, if it is one.
-        by_run: Whether it has to look at the run itself; id and scope stand in every state and signal of a run.
+        run_id: The only run, if the filters select one.
+        scope: The only scope, if the filters select one.
+        needs_run: True if the filters need the run itself. The id and the scope are in each state and signal of a run.
 
     Raises:
-        TypeError: An unknown filter.
+        TypeError: A filter is unknown.
     """
 
     def __init__(self, filters: Filters, run: Callable[[str, str], Run | None]) -> None:
@@ -58,7 +58,7 @@ class RunMatcher:
         self.needs_run = bool(self._metadata) or self._thread_id is not None or self._assistant_id is not None
 
     def matches_run(self, run: Run) -> bool:
-        """Whether a run's own fields are as asked for."""
+        """True if the fields of a run meet the filters for thread, assistant and metadata."""
         if self._thread_id is not None and run.thread_id != self._thread_id:
             return False
         if self._assistant_id is not None and run.assistant_id != self._assistant_id:
@@ -66,7 +66,7 @@ class RunMatcher:
         return all(run.metadata.get(key) == value for key, value in self._metadata)
 
     def __call__(self, item: Any) -> bool:
-        """Whether a state or signal is of such a run; what is of no run (a source's signal) never is."""
+        """True if the run of a state or signal meets the filters; always False for a source's signal."""
         run_id = getattr(item, "run_id", None)
         if run_id is None or (self.run_id is not None and run_id != self.run_id):
             return False

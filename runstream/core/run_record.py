@@ -1,4 +1,4 @@
-"""One run as the engine keeps it: its latest state, and what is known of the run beside the state."""
+"""The record of one run in the engine: its latest state, and data that is no part of the state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["RunRecord"]
 
 
 class RunRecord:
-    """The latest state of one run, and what is no part of the state.
+    """The latest state of one run, and data that is no part of the state.
 
     Attributes:
         growing: The text of the state that grows now; ``None`` if no text grows.
@@ -22,7 +22,7 @@ class RunRecord:
         order: The place of the run in the order of first appearance.
         touched: True if a snapshot, message or step of the run came since the watchdog's last check.
         unidentified: True if a fragment of the run came without an id, or if ids of its fragments were forgotten when
-            an object was reset. The ids that are known then prove nothing about what lies between them.
+            an object was reset. The known ids then prove nothing about the events between them.
         replaying: True while its source sends the run from its beginning again.
         paused: The round for which ``run.paused`` was emitted; -1 for none.
         interrupted: The number of ``run.interrupted`` signals so far.

@@ -1,4 +1,4 @@
-"""What a snapshot of a run does to its state: judged by the status table, then merged; absent is not null."""
+"""Applies a snapshot of a run to its state: the status table classifies it, then it is merged. Absent is not null."""
 
 from __future__ import annotations
 
@@ -24,7 +24,17 @@ W = TypeVar("W", bound=WireStruct)
 
 
 class Outcome(enum.Enum):
-    """What an event was worth, for the counts."""
+    """The effect of an event on a state, for the counts.
+
+    Attributes:
+        CHANGED: The state changed.
+        SAME: The event has no news.
+        SURPRISING: The state changed in a way that suggests missing events.
+        STALE: The event is older than the state.
+        LATE: The event's object has ended.
+        REFUSED: An index is out of bounds.
+        KIND_CONFLICT: A message and a step have the same id.
+    """
 
     CHANGED = "changed"
     SAME = "same"
@@ -35,23 +45,31 @@ class Outcome(enum.Enum):
     KIND_CONFLICT = "kind_conflict"
 
 
-# To look a member up in its class costs more than most of what is done with it here.
+# A lookup of a member in its class costs more than most operations here.
 _CHANGED: Final = Outcome.CHANGED
 _SAME: Final = Outcome.SAME
 _QUEUED: Final = RunStatus.QUEUED
 _IN_PROGRESS: Final = RunStatus.IN_PROGRESS
 _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
-# One tuple for all runs that begin alike.
+# One tuple for all runs with the same first status.
 _FIRST_STATUSES: Final = {status: (status,) for status in RunStatus}
 _STALE: Final = Transition.STALE
 _LEGAL: Final = Transition.LEGAL
 
 
 def merge_snapshot(current: W, new: W, origin: Origin | None) -> W:
-    """``new``, completed by what only ``current`` says.
+    """Merge two snapshots of one run, message or step.
 
-    Ended objects absorb: nothing that is known changes any more, and only a snapshot with the same status may fill
-    in what was absent. Otherwise ``new`` counts; fields that it lacks keep their value, null clears one.
+    If ``current`` has not ended, the fields of ``new`` count: an absent field keeps its value, null clears it. If
+    ``current`` has ended, none of its known fields changes; a snapshot with the same status fills in absent fields.
+
+    Args:
+        current: The snapshot so far.
+        new: The snapshot that arrived.
+        origin: The origin of its event, which knows absent fields from null.
+
+    Returns:
+        The merged snapshot; ``current`` itself if nothing changed.
     """
     if current == new:
         return current
@@ -61,7 +79,7 @@ def merge_snapshot(current: W, new: W, origin: Origin | None) -> W:
     base, other = (current, new) if absorbs else (new, current)
     here, there = astuple(base), astuple(other)
     missing: dict[str, Any] = {}
-    # Only what differs can be missing, and `is_not` finds that without a loop of Python's.
+    # Only fields that differ can be missing; `is_not` finds these without a loop in Python.
     for index in compress(count(), map(is_not, here, there)):
         value = here[index]
         if value is None or value is ABSENT_LIST or value is ABSENT_MAP:
@@ -70,7 +88,7 @@ def merge_snapshot(current: W, new: W, origin: Origin | None) -> W:
         return base
     missing.pop("_wire", None)
     if base.status is not _REQUIRES_ACTION:  # type: ignore[attr-defined]
-        # What a run waited for is over once it no longer waits, whether the server says so or not.
+        # The required action is over once the run no longer waits, even if the server does not clear it.
         missing.pop("required_action", None)
     if not absorbs and origin is not None:
         missing = {name: filler for name, filler in missing.items() if origin.absent(name)}
@@ -80,7 +98,18 @@ def merge_snapshot(current: W, new: W, origin: Origin | None) -> W:
 def reduce_run(
     head: RunHead | None, event: RunEvent, at: float, replaying: bool, scope: str
 ) -> tuple[RunHead, Outcome]:
-    """The core after a run event, the same object if nothing changed, and what the event was worth."""
+    """Compute the head of a state after a run event.
+
+    Args:
+        head: The head before; ``None`` before the run was seen.
+        event: The event.
+        at: The time of its arrival (Unix seconds).
+        replaying: True if the source sends the run from its beginning again.
+        scope: The scope of a run that is seen for the first time.
+
+    Returns:
+        The head, which is the same object if nothing changed, and the outcome of the event.
+    """
     new = event.data
     if head is None:
         first: tuple[tuple[str, ...], ...] = ()
@@ -111,7 +140,7 @@ def reduce_run(
     if transition is _STALE:
         return head, Outcome.STALE
     if new.instructions == current.instructions:
-        # Every snapshot repeats them: one copy will do.
+        # Each snapshot repeats them: one copy is enough.
         structs.force_setattr(new, "instructions", current.instructions)
         if new.tools and new.tools == current.tools:
             structs.force_setattr(new, "tools", current.tools)
@@ -147,7 +176,7 @@ def reduce_run(
 
 
 def repeats_request(state: RunState, run: Run) -> bool:
-    """Whether a snapshot asks for the calls that the state's run asked for last."""
+    """True if a snapshot requires the same action as the last request of the state's run."""
     action_keys = state._head.action_keys
     return bool(action_keys) and _is_request(run) and action_key(run.required_action) == action_keys[-1]  # type: ignore[arg-type]
 
@@ -157,6 +186,6 @@ def _is_request(run: Run) -> bool:
 
 
 def _add_whole_calls(done: frozenset[str], run: Run) -> frozenset[str]:
-    """The calls whose arguments are whole: those that the run asks for are."""
+    """Add the calls of a request to the calls whose arguments are complete: a server requests complete calls only."""
     new = {call.id for call in run.pending_tool_calls if call.id} - done
     return done | new if new else done

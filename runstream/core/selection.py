@@ -1,4 +1,4 @@
-"""Which signals somebody wants: a class, a base, several, a union or a type string in; signal classes out."""
+"""Resolves a selector (a class, a base class, a union, a tuple or a type string) into signal classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["PROGRESS", "RUN_LEVEL", "TERMINAL", "Selector", "signal_classes"]
 Selector: TypeAlias = Any  # a class, a string, a tuple of selectors or a union: no annotation can say "union"
 
 PROGRESS: Final[frozenset[type]] = frozenset({TextDelta, ArgumentsDelta})
-"""Signals of growing text: not built while nobody wants them."""
+"""Signals of growing text. They are built only if a subscriber selects them."""
 
 TERMINAL: Final[frozenset[type]] = frozenset({RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete})
 """Signals of a run's end."""
@@ -37,15 +37,18 @@ _CLASSES: Final[tuple[type, ...]] = tuple(SIGNAL_TYPES.values())
 
 
 def signal_classes(selector: Selector) -> frozenset[type]:
-    """The signal classes that a selector names.
+    """Resolve a selector.
 
     Args:
-        selector: A signal class (``RunCompleted``) or a base of some (``RunSignal``), a type string
+        selector: A signal class (``RunCompleted``), a base class of signals (``RunSignal``), a type string
             (``"run.completed"``), a tuple of selectors, or a union (``RunCompleted | RunFailed``, ``Signal``).
 
+    Returns:
+        The signal classes; at least one.
+
     Raises:
-        ValueError: An unknown type string; the message names the known ones.
-        TypeError: Anything else that names no signal.
+        ValueError: The type string is unknown; the message lists the known ones.
+        TypeError: The selector selects no signal for another reason.
     """
     if isinstance(selector, str):
         if selector not in SIGNAL_TYPES:

@@ -1,10 +1,13 @@
-"""Whether a source has told everything, as far as the ids of its events show it.
+"""Infers from the ids of a source whether events are missing.
 
-The Assistants wire has no sequence numbers, but relays add ids, and many of them count: 17, "17", "evt-17". No relay
-says that its ids leave nothing out, so that has to be seen: ids are taken for a sequence once several have followed
-one another without a gap. From then on one that skips is a gap, and after a reconnect the next one says that nothing
-was missed. So does an event that came before, whatever its id: the server tells again from there. Anything else
-proves nothing.
+The Assistants wire has no sequence numbers. Relays add ids, and many of these count: 17, "17", "evt-17". No relay
+states that its ids are consecutive. Ids count as a sequence once several of them were consecutive. From then on:
+
+- an id that skips a number is a gap;
+- after a reconnect, the next number proves that nothing is missing;
+- after a reconnect, a repeated event proves the same, whatever its id: the server sends again from there.
+
+All else proves nothing.
 """
 
 from __future__ import annotations
@@ -17,17 +20,17 @@ from runstream.core.dedupe import Sighting
 __all__ = ["SequenceStatus", "SequenceTracker", "split_number"]
 
 RESUME_STREAK: Final = 3
-"""Ids that must have followed one another for the next one, after a reconnect, to prove that nothing was missed."""
+"""The number of consecutive ids after which the next one, after a reconnect, proves that nothing is missing."""
 
 GAP_STREAK: Final = 8
-"""Ids that must have followed one another for a skip to be a gap. More, because ids that leave much out (those of one
-run among many) follow one another for a while by chance."""
+"""The number of consecutive ids after which a skip is a gap. It is larger, because ids with many skips (those of one
+run among many) are consecutive for a while by chance."""
 
-_MAX_DIGITS: Final = 18  # more are no count
+_MAX_DIGITS: Final = 18  # a longer number is no counter
 
 
 class SequenceStatus(enum.Enum):
-    """What an event's id says of the time before it."""
+    """The meaning of an id for the time before it: nothing, a resume without loss, or a gap."""
 
     NOTHING = "nothing"
     RESUMED = "resumed"
@@ -35,10 +38,10 @@ class SequenceStatus(enum.Enum):
 
 
 class SequenceTracker:
-    """Watches the ids of one source, over its reconnects. Pure: no clock, no I/O; holds two numbers and a prefix.
+    """The state of the ids of one source, over its reconnects: two numbers and a prefix. Pure: no clock, no I/O.
 
     Attributes:
-        in_doubt: Whether the source has reconnected, and no id since has come.
+        after_reconnect: True if the source has reconnected and no id has arrived since.
     """
 
     __slots__ = ("_last", "_prefix", "_streak", "after_reconnect")
@@ -50,25 +53,28 @@ class SequenceTracker:
         self._streak = 0
 
     def reconnected(self) -> None:
-        """Note that the connection was lost, and there is another."""
+        """Note that the connection was lost and replaced by another."""
         self.after_reconnect = True
 
     def restored(self, id: str) -> None:
-        """Note the last id that an earlier process had of this source, and that there is another connection.
+        """Note the last id that an earlier process received from this source, and that the connection is another.
 
-        That one's ids are not known any more. If this one counts far enough, the next one is still a proof: whoever
-        numbers each connection anew begins below.
+        The ids before it are unknown. If its number is large enough, the next number is still a proof: a server that
+        numbers each connection from the start begins below it.
         """
         self._prefix, self._last = split_number(id)
         self._streak = RESUME_STREAK if self._last is not None and self._last >= RESUME_STREAK else 0
         self.after_reconnect = True
 
     def see(self, id: str | int, sighting: Sighting) -> SequenceStatus:
-        """Note an id, and say what it proves.
+        """Note an id.
 
         Args:
             id: The id of an event.
-            sighting: What deduplication made of it.
+            sighting: The result of deduplication.
+
+        Returns:
+            What the id proves.
         """
         after_reconnect, self.after_reconnect = self.after_reconnect, False
         prefix, number = split_number(id)
@@ -76,7 +82,7 @@ class SequenceTracker:
         comparable = number is not None and last is not None and prefix == self._prefix
         self._prefix, self._last = prefix, number
         if sighting is Sighting.DUPLICATE:
-            # Told again: what is new is to follow the furthest that came before.
+            # A repetition: the next new number must follow the largest one so far.
             self._streak = streak if comparable else 0
             if comparable:
                 assert number is not None
@@ -84,7 +90,7 @@ class SequenceTracker:
                 self._last = max(number, last)
             return SequenceStatus.RESUMED if after_reconnect else SequenceStatus.NOTHING
         if not comparable or sighting is Sighting.CONFLICT:
-            self._streak = 0  # another numbering
+            self._streak = 0  # another sequence of numbers
             return SequenceStatus.NOTHING
         assert number is not None
         assert last is not None
@@ -96,7 +102,7 @@ class SequenceTracker:
 
 
 def split_number(id: str | int) -> tuple[str, int | None]:
-    """An id as what stands before its count, and its count; ``None`` if it counts nothing."""
+    """Split an id into the prefix and the number at its end; the number is ``None`` if there is none."""
     if isinstance(id, int):
         return "", id
     digits = len(id)

@@ -1,6 +1,6 @@
-"""The latest state of a run: the Run, its steps and messages, and the text so far.
+"""The latest state of a run: the run itself, its steps and messages, and the text so far.
 
-Frozen to its readers: a state that was kept never changes, whatever comes after it.
+States are frozen: a state never changes, whatever events follow.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ __all__ = ["NO_CALLS", "GrowingText", "RunHead", "RunState", "Timings"]
 _COMPLETED = StepStatus.COMPLETED
 
 
-# An empty set takes 216 bytes, and each call makes another one.
+# An empty frozenset takes 216 bytes, and each call of `frozenset()` makes another one.
 NO_CALLS: Final[frozenset[str]] = frozenset()
 
 
 class Timings(Struct, frozen=True, kw_only=True):
-    """How long a run took, in seconds as observed here; ``None`` where it did not happen (yet).
+    """Durations of a run in seconds, as observed by this process; ``None`` for a phase that has not happened.
 
     Attributes:
-        queued: From first sight to the first status after ``queued``.
+        queued: From the first event to the first status after ``queued``.
         running: In ``in_progress``, all rounds together, up to the last change of status.
         waiting: In ``requires_action``, all rounds together, up to the last change of status.
-        first_text: From first sight to the first text.
-        total: From first sight to the end.
+        first_text: From the first event to the first text.
+        total: From the first event to the end.
     """
 
     queued: float | None = None
@@ -47,20 +47,20 @@ class Timings(Struct, frozen=True, kw_only=True):
 
 
 class GrowingText(Struct, frozen=True, gc=False, eq=False):
-    """The text that grows right now, kept apart so that appending to it touches nothing else.
+    """The text that grows now. It is kept apart, so that an append changes nothing else.
 
     Attributes:
-        position: Its object's position in the run.
-        object_id: Its object's id.
-        is_message: Whether it is a message's text; else a call's arguments or code.
-        index: Index of the content part or the tool call.
-        part: Index of the content part; -1 for calls.
-        path: Keys that lead to the text in the object's parts.
-        call_id: Id of the tool call; "" for messages.
-        event: Name of the event that it grows by.
-        buffer: The text's buffer.
-        prior: What was shown before a restart.
-        run_id: The run, its thread and its scope, at hand for the signals.
+        position: The position of its object in the run.
+        object_id: The id of its object.
+        is_message: True for the text of a message, False for the arguments or code of a call.
+        index: The index of the content part or the tool call.
+        part: The index of the content part; -1 for calls.
+        path: The keys that lead to the text in the parts of the object.
+        call_id: The id of the tool call; "" for messages.
+        event: The name of the event with its fragments.
+        buffer: The buffer of the text.
+        prior: The text before a reset.
+        run_id: The id of the run. The next two fields are its thread and its scope; the signals need all three.
     """
 
     position: int
@@ -79,13 +79,17 @@ class GrowingText(Struct, frozen=True, gc=False, eq=False):
 
 
 class RunHead(Struct, frozen=True, gc=False, eq=False):
-    """What only snapshots of the run change, or hardly anything else.
+    """The part of a state that few events change beside snapshots of the run.
 
     Attributes:
-        asked: The sets of calls that the run has asked for, in order, each as its sorted ids.
+        run: The run, merged from its snapshots.
+        scope: The scope of its source.
+        action_keys: The keys of the actions that the run has required, in order; each is the sorted ids of its calls.
         statuses: The statuses seen in this round.
-        calls_done: Ids of the tool calls whose arguments are whole.
-        since: When the status last changed (Unix seconds of observation).
+        calls_done: The ids of the tool calls whose arguments are complete.
+        first_seen: The time of its first event (Unix seconds, as observed).
+        status_since: The time of the last change of its status (Unix seconds, as observed).
+        queued: See :class:`Timings`, as the next three.
     """
 
     run: Run
@@ -101,7 +105,11 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
     first_text: float | None = None
 
     def with_first_text(self, at: float) -> RunHead:
-        """The core once its first text has come."""
+        """A head with the time of the first text.
+
+        Args:
+            at: The time of its arrival (Unix seconds).
+        """
         return RunHead(
             self.run,
             self.scope,
@@ -118,25 +126,25 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
 
 
 class RunState(Struct, frozen=True, gc=False, eq=False):
-    """The latest state of one run. Compared by value; an event that says nothing new gives the same object."""
+    """The latest state of one run. States are compared by value; an event without news gives the same object."""
 
     _head: RunHead
     _objects: Objects = NO_OBJECTS
     _growing: GrowingText | None = None
     _length: int = 0
-    # What changed last: -2 the live text, -1 the run, else the position of an object; and the event that did it.
+    # The last change: -2 for the growing text, -1 for the run, else the position of an object; and its event.
     _touched: int = -2
     _event: str = ""
     _cached_objects: Objects | None = None
 
     @property
     def changed_by(self) -> str:
-        """Name of the event that changed it last."""
+        """The name of the event that changed the state last."""
         return self._growing.event if self._touched == -2 and self._growing is not None else self._event
 
     @property
     def run(self) -> Run:
-        """The run, as its latest snapshots have it."""
+        """The run, merged from its snapshots."""
         return self._head.run
 
     @property
@@ -151,7 +159,7 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
 
     @property
     def thread_id(self) -> str | None:
-        """The run's thread, where known."""
+        """The id of the run's thread; ``None`` if it is unknown."""
         return self._head.run.thread_id
 
     @property
@@ -161,63 +169,61 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the run has ended."""
+        """True if the run has ended."""
         return self._head.run.status.is_terminal
 
     @property
     def first_seen(self) -> float:
-        """When it was seen first (Unix seconds of observation)."""
+        """The time of the run's first event (Unix seconds, as observed)."""
         return self._head.first_seen
 
     @property
     def round(self) -> int:
-        """How many different sets of calls the run has asked for."""
+        """The number of different actions (sets of calls) that the run has required."""
         return len(self._head.action_keys)
 
     @property
     def usage(self) -> Usage | None:
-        """Token counts, once the server has given them."""
+        """Token counts; ``None`` until the server sends them."""
         return self._head.run.usage
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The messages in order of creation, each as far as it is known."""
+        """The messages, in order of creation, each as far as it is known."""
         return tuple(get_view(item) for item in self._all_objects() if item.is_message)
 
     @property
     def steps(self) -> tuple[RunStep, ...]:
-        """The steps in order of creation, each as far as it is known."""
+        """The steps, in order of creation, each as far as it is known."""
         return tuple(get_view(item) for item in self._all_objects() if not item.is_message)
 
     @property
     def text(self) -> str:
-        """The text of all messages so far, one after the other."""
+        """The text of all messages so far, joined in order."""
         return "".join([item.text() for item in self._all_objects() if item.is_message])
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The tool calls of all steps so far, with their arguments as they grow; then those that are awaited
-        and stand in no step.
-        """
+        """The tool calls of all steps so far, with their growing arguments; then the awaited calls of no step."""
         found = [call for step in self.steps for call in step.tool_calls]
         known = {call.id for call in found}
         return (*found, *(call for call in self.run.pending_tool_calls if call.id not in known))
 
     @property
     def image_file_ids(self) -> tuple[str, ...]:
-        """The ids of the files that hold images: those that messages show, then those that code has made."""
+        """The ids of image files: first the files in messages, then the files that code has made."""
         shown = [id for message in self.messages for id in message.image_file_ids]
         made = [id for call in self.tool_calls for id in getattr(call, "image_file_ids", ())]
         return tuple(dict.fromkeys([*shown, *made]))
 
     @property
     def partial(self) -> frozenset[str]:
-        """The ids of messages and steps that may miss pieces until a full object heals them."""
+        """The ids of messages and steps that may miss text, until a full object heals them."""
         return frozenset(item.id for item in self._objects if item.partial)
 
     @property
     def timings(self) -> Timings:
-        """How long the run was queued, running and waiting, and how long its first text took (seconds)."""
+        """How long the run was queued, running and waiting, and the time to its first text (seconds)."""
         head = self._head
         total = head.status_since - head.first_seen if self.is_terminal else None
         return Timings(
@@ -225,17 +231,17 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         )
 
     def message(self, id: str) -> Message | None:
-        """The message with this id."""
+        """The message with this id; ``None`` if there is none."""
         found = self._find(id)
         return get_view(found) if found is not None and found.is_message else None
 
     def step(self, id: str) -> RunStep | None:
-        """The step with this id."""
+        """The step with this id; ``None`` if there is none."""
         found = self._find(id)
         return get_view(found) if found is not None and not found.is_message else None
 
     def to_dict(self) -> dict[str, Any]:
-        """``{"run": ..., "steps": [...], "messages": [...]}``, each as on the wire."""
+        """A dict ``{"run": ..., "steps": [...], "messages": [...]}``, with each object as on the wire."""
         return {
             "run": self.run.to_dict(),
             "steps": [step.to_dict() for step in self.steps],
@@ -248,7 +254,7 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         return None if position < 0 else objects[position]
 
     def _all_objects(self) -> Objects:
-        """The objects with the live text put back where it belongs; kept once it was asked for."""
+        """:func:`build_objects`, computed once."""
         growing = self._growing
         if growing is None:
             return self._objects
@@ -275,7 +281,7 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
 
 
 def build_objects(state: RunState) -> Objects:
-    """The objects of a state, its live text put back."""
+    """The objects of a state, with the growing text inserted at its place."""
     growing, objects = state._growing, state._objects
     if growing is None:
         return objects
@@ -285,7 +291,13 @@ def build_objects(state: RunState) -> Objects:
 
 
 def update_head(head: RunHead, item: ObjectState, at: float) -> RunHead:
-    """The core after ``item`` changed: the time of the first text, the calls whose arguments are whole."""
+    """Compute the head after a change of an object: the time of the first text, the calls with complete arguments.
+
+    Args:
+        head: The head before.
+        item: The object after the change.
+        at: The time (Unix seconds).
+    """
     if item.is_message:
         if head.first_text is None and item.text():
             return head.with_first_text(at)
@@ -297,7 +309,7 @@ def update_head(head: RunHead, item: ObjectState, at: float) -> RunHead:
 
 
 def insert_text(item: ObjectState, growing: GrowingText, length: int) -> ObjectState:
-    """``item`` with its live text at ``length``."""
+    """An object with its growing text at ``length`` (characters)."""
     current = _get_node(item.parts, growing.path)
     if current.length == length and current.buffer is growing.buffer:
         return item
@@ -318,7 +330,7 @@ def _set_node(node: Any, path: tuple[Any, ...], value: Any) -> dict[Any, Any]:
 
 
 def get_view(item: ObjectState) -> Any:
-    """The message or step as its readers see it: the full object, with what deltas built since."""
+    """The message or step as readers see it: the full object with the parts that deltas built since."""
     if item.parts is None:
         return item.full
     if item.view is None:

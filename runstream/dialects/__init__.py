@@ -1,1 +1,1 @@
-"""Decode: raw items of one protocol in, events out. A file a protocol."""
+"""Decoders: raw events of one protocol in, events out. One module for each protocol."""

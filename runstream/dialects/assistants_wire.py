@@ -1,8 +1,8 @@
 """The Assistants wire: the names of its events, and decoders for its commonest messages.
 
-The commonest messages are fragments of text, and of the arguments of a function. The slim decoders here read these
-and refuse any message with more in it, so that a message that passes means exactly what the full decoder would read.
-They cost three quarters of the full decoder, and most checks after it are not needed.
+The commonest messages are fragments of text and of function arguments. The slim decoders here read only these, and
+refuse a message with any other content, so that an accepted message has exactly the meaning that the full decoder
+reads. They cost three quarters of the full decoder, and most checks after it are not needed.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ _NAMES: Final[Mapping[str, type[EventBase]]] = {
 }
 
 
-def _named(name: str, base: type[EventBase]) -> type[EventBase]:
-    # A class a name, so that one decode through a tagged union gives the finished event.
+def _make_event_type(name: str, base: type[EventBase]) -> type[EventBase]:
+    # One class for each name, so that one decode through a tagged union builds the finished event.
     title = "_" + "".join(part.capitalize() for part in name.replace("_", ".").split("."))
     make: Any = type(Struct)
     return cast(
@@ -66,7 +66,9 @@ def _named(name: str, base: type[EventBase]) -> type[EventBase]:
     )
 
 
-EVENT_TYPES: Final[Mapping[str, type[EventBase]]] = {name: _named(name, base) for name, base in _NAMES.items()}
+EVENT_TYPES: Final[Mapping[str, type[EventBase]]] = {
+    name: _make_event_type(name, base) for name, base in _NAMES.items()
+}
 """The class of each event by its name on the wire; ``EVENT_TYPES["thread.run.queued"](run)`` makes an event."""
 
 globals().update({kind.__name__: kind for kind in EVENT_TYPES.values()})  # picklable by their module

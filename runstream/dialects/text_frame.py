@@ -1,4 +1,7 @@
-"""The bytes around a text in a message. While these repeat, reading the text alone costs a fifth of a full decode."""
+"""Splits a message into its text and the bytes around it (the frame).
+
+While the frame repeats, decoding the text alone costs a fifth of a full decode.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +22,18 @@ _FIELD: Final = re.compile(_KEY + rb'[ \t\n\r]*:[ \t\n\r]*("(?:[^"\\]++|\\.)*+")
 
 
 def split_frame(data: bytes) -> tuple[bytes, bytes] | None:
-    """The bytes before and after the text of a message that was read as a text fragment.
+    """Locate the text of a message that was decoded as a text fragment.
 
-    A message with the same bytes before and after its text means the same but for that text.
+    A message with the same bytes before and after its text differs in the text alone.
 
     Args:
         data: The message.
 
     Returns:
-        ``None`` if the text can't be located for certain.
+        The bytes before and after the text; ``None`` if the place of the text is uncertain.
     """
-    # No text contains the key: its quotes would be escaped. Of a key that is written with escapes, or comes twice, the
-    # last one counts; it is this one if no escape follows.
+    # No text contains the key: its quotes would be escaped. If the key is repeated, or written with escapes, the last
+    # one counts; it is this one if no escape follows.
     found = _FIELD.match(data, max(data.rfind(_KEY), 0))
     if found is None or b"\\" in (tail := data[found.end(1) :]):
         return None

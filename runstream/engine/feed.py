@@ -1,9 +1,9 @@
 """The loop over raw events of one source, with the hot path written out.
 
-Nearly every event of a run is one more fragment of the text that grows. For such an event the loop does in one place
-what the dialect, :meth:`EventRouter.delta` and :func:`~runstream.engine.append.append_text` do, without their calls,
-and builds nothing that no callback takes. There are three ways, each for what the one before refuses: a message that
-equals the last one but for its text, a plain fragment, any event.
+Nearly each event of a run is one more fragment of the text that grows. For such an event the loop does the work of the
+dialect, of :meth:`EventRouter.delta` and of :func:`~runstream.engine.append.append_text` in one place, without calls,
+and builds no object that no callback takes. There are three paths, each for messages that the one before refuses: a
+message that equals the last one but for its text, a plain fragment, any event.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def make_feed(
     dialect: Dialect,
     notify: Callable[[ConnectionEvent], None] | None = None,
 ) -> tuple[Feed, FeedAll]:
-    """Functions that take one raw event, or several, through the engine. As closures they look up no attributes.
+    """Build the functions that process one raw event, or several. As closures they look up no attributes.
 
     Args:
         source: The state of the source.

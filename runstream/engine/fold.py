@@ -1,4 +1,4 @@
-"""The synchronous door: raw events in, everything that became of them out. No loop, no threads."""
+"""Folds whole streams synchronously: raw events in; states, signals and rejects out. No event loop, no threads."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["Folded", "fold", "fold_sources"]
 
 
 class Folded(Struct, frozen=True, kw_only=True):
-    """What became of a stream.
+    """The result of a fold.
 
     Attributes:
-        runs: The final state of every run, in order of appearance.
-        signals: Every signal, in order.
+        runs: The final state of each run, in order of first appearance.
+        signals: All signals, in order.
         rejects: Input that could not be used.
-        orphans: Events of runs never seen, by the id that they speak of.
-        stats: What happened, in counts.
+        orphans: Events whose run was never seen, by the id (of the run, message or step) that they wait for.
+        stats: The counts.
     """
 
     runs: tuple[RunState, ...]
@@ -48,16 +48,16 @@ def fold(
     clock: Callable[[], float] = time.time,
     progress: bool = True,
 ) -> Folded:
-    """Take a whole stream of raw events through the pipeline.
+    """Process a whole stream of raw events.
 
     Args:
         raw_events: The stream: raw events, or JSON envelopes as bytes, text or mappings.
-        limits: The bounds. Everything is kept until the end, so ended runs are never forgotten here.
-        dialect: Reads the protocol; the Assistants wire by default.
+        limits: The bounds. All runs are kept until the end, so the bounds of finished runs are not used.
+        dialect: The decoder of the protocol; by default of the Assistants wire.
         name: The source's name, for signals and rejects.
         scope: The scope of its runs.
-        clock: Gives the time in Unix seconds, for raw events without one.
-        progress: Whether to give ``message.text`` and ``tool_call.arguments``.
+        clock: Returns the time in Unix seconds, for raw events without a time.
+        progress: True to emit ``message.text`` and ``tool_call.arguments``.
     """
     return _fold([(name, raw_events)], limits, dialect, scope, clock, progress)
 
@@ -70,7 +70,15 @@ def fold_sources(
     clock: Callable[[], float] = time.time,
     progress: bool = True,
 ) -> Folded:
-    """:func:`fold` for several successive, named streams: the next goes on with what one leaves open."""
+    """:func:`fold` for several successive, named streams. A later stream may continue the open runs of an earlier one.
+
+    Args:
+        sources: The name and the raw events of each stream.
+        limits: The bounds, as for :func:`fold`.
+        scope: The scope of the runs.
+        clock: Returns the time in Unix seconds, for raw events without a time.
+        progress: True to emit ``message.text`` and ``tool_call.arguments``.
+    """
     return _fold(sources, limits, None, scope, clock, progress)
 
 
@@ -91,7 +99,7 @@ def _fold(
     named: Counter[str] = Counter()
     for name, raw_events in sources:
         named[name] += 1
-        # The keys of a source's signals are made of its name: a second one of that name is told apart.
+        # The keys of a source's signals contain its name, so a second source of that name gets another one.
         unique = name if named[name] == 1 else f"{name}#{named[name]}"
         intake = engine.intake(unique, scope=scope, dialect=dialect)
         intake.feed_all(raw_events)

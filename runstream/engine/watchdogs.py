@@ -1,7 +1,7 @@
-"""Watchdogs: runs of which nothing is heard, that take too long, or that outlive what their server allowed them.
+"""Watchdogs: detect runs that are silent, take too long, or pass the time of expiry that their server has set.
 
-Nothing of this is on the way of an event: a sweep, a few times within the shortest limit, looks at each open run and
-compares its state with that of the sweep before.
+No code of them runs when an event arrives. A sweep, several times within the shortest limit, compares the state of
+each open run with its state at the sweep before.
 """
 
 from __future__ import annotations
@@ -17,48 +17,49 @@ from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 
-__all__ = ["Watchdogs", "Watcher"]
+__all__ = ["WatchdogTimer", "Watchdogs"]
 
 _LIMITS: Final = ("idle", "total", "expires_at", "action_expires_at")
-_SWEEPS: Final = 10  # within the shortest limit
-_LONGEST: Final = 5.0  # seconds between sweeps at most
-_SHORTEST: Final = 0.01
-_FETCH: Final = 30.0  # seconds that a fetch may put off the end of a run
+_SWEEPS_PER_LIMIT: Final = 10  # within the shortest limit
+_MAX_INTERVAL: Final = 5.0  # seconds between sweeps
+_MIN_INTERVAL: Final = 0.01
+_FETCH_TIMEOUT: Final = 30.0  # seconds by which a fetch may delay the end of a run
 
 
 class Watchdogs(Struct, frozen=True, kw_only=True):
-    """What is watched of each run that has not ended, and what happens when it passes a limit.
+    """The limits of each run that has not ended, and the action when a run passes one.
 
-    Each passed limit gives one :class:`~runstream.RunStalled`, whose ``limit`` names it: ``"idle"`` once for each
-    silence, ``"total"`` once a run, the two others once for each time that the server named. Limits are looked at
-    every tenth of the shortest one, so a signal comes by at most two tenths late, and never early.
+    Each passed limit gives one :class:`~runstream.RunStalled`, whose ``limit`` is its name: ``"idle"`` once for each
+    silence, ``"total"`` once for each run, the two others once for each time that the server has set. The interval
+    between two checks is a tenth of the shortest limit, so a signal is at most two tenths late, and never early.
 
     ::
 
         RunStream(source, watchdogs=Watchdogs(idle=60, total=900, end={"total"}))
 
     Attributes:
-        idle: Seconds without an event of the run. Any event of it counts that is not a duplicate by its id, also one
-            that says nothing new (polling answers so); keep-alives and pings concern no run and do not count.
-            Neither does time in which the run waits for action, in which a subscriber holds the sources, in which
-            the event loop stood still, or in which the run has no source.
-        total: Seconds from the first sight of the run in this process, whatever it does.
-        expiry_grace: Seconds that may pass after ``expires_at`` of the run, or of its required action, before it
-            counts as passed: clocks differ, and the server has to tell. ``None``: expiry is not watched.
-        silent: Seconds within which each source has to give anything at all once it is read. One that does not has
-            failed (``source.error``, and :class:`~runstream.SourceFailed` behind ``IncompleteStream``): no run is
-            known that could be told. Not for a gateway that may have nothing to tell, nor in :func:`pipeline`.
-        end: Which limits end the run: ``True`` for all, or their names. It gets a
-            :class:`~runstream.RunInterrupted` that names the limit, and whoever waits for it an
-            :class:`~runstream.IncompleteStream`. Should it be heard of again, it goes on. Where ``fetch_run`` is given
-            the run is fetched first, for 30 seconds at most, and ended if that brings nothing of it (``"idle"``), or
-            not its end (the other limits).
-        close_sources: Whether the source of a run that was ended so is removed too, if it has no other open run.
-            Right where each run has a connection of its own; wrong for a gateway that tells of many.
-        interval: Seconds between two looks, instead of a tenth of the shortest limit.
+        idle: Seconds without an event of the run. Each event counts that is not a duplicate by its id, also one
+            without news (as polling returns). Keep-alives and pings belong to no run and do not count. Not counted is
+            the time in which the run waits for action, a subscriber blocks the sources, the event loop is blocked, or
+            the run has no source.
+        total: Seconds from the first event of the run in this process.
+        expiry_grace: Seconds after ``expires_at`` of the run, or of its required action, before it counts as passed:
+            clocks differ, and the server needs time to send it. ``None`` for no check of the expiry.
+        silent: Seconds within which each source must deliver its first item after reading starts. A source that does
+            not has failed (``source.error``, and :class:`~runstream.SourceFailed` as the cause of
+            ``IncompleteStream``), since no run is known that could be stalled. Not for a gateway that may have nothing
+            to send, nor in :func:`pipeline`.
+        end: The limits that end the run: ``True`` for all, or their names. The run gets a
+            :class:`~runstream.RunInterrupted` whose reason is the limit, and callers that wait for it get an
+            :class:`~runstream.IncompleteStream`. A later event of the run resumes it. With ``fetch_run`` the run is
+            fetched first, for at most 30 seconds. It is ended if the fetch brings no news of it (``"idle"``), or not
+            its end (the other limits).
+        close_sources: True to remove also the source of a run that was ended so, if it has no other open run. Right
+            if each run has a connection of its own; wrong for a gateway that sends many runs.
+        interval: Seconds between two checks, instead of a tenth of the shortest limit.
 
     Raises:
-        ValueError: A limit is no positive number, or ``end`` names no limit.
+        ValueError: A limit is no positive number, or ``end`` contains an unknown name.
     """
 
     idle: float | None = None
@@ -84,49 +85,60 @@ class Watchdogs(Struct, frozen=True, kw_only=True):
                 raise ValueError(f"end names {', '.join(map(repr, unknown))}; limits are {', '.join(_LIMITS)}")
 
     def ends(self, limit: str) -> bool:
-        """Whether a run that passes this limit is ended."""
+        """True if a run that passes this limit is ended."""
         return self.end if isinstance(self.end, bool) else limit in self.end
 
     @property
     def every(self) -> float:
-        """Seconds between two looks at the runs."""
+        """Seconds between two checks of the runs."""
         if self.interval is not None:
             return self.interval
         shortest = min((limit for limit in (self.idle, self.total) if limit is not None), default=math.inf)
-        return min(max(shortest / _SWEEPS, _SHORTEST), _LONGEST)
+        return min(max(shortest / _SWEEPS_PER_LIMIT, _MIN_INTERVAL), _MAX_INTERVAL)
 
 
-class _Watch:
-    """What is known of a watched run from one sweep to the next; it hangs on the run's record, and goes with it."""
+class _WatchedRun:
+    """The data of a watched run from one sweep to the next. It belongs to the run's record."""
 
-    __slots__ = ("action", "born", "ending", "expires", "silent", "since", "state", "total", "touched")
+    __slots__ = (
+        "action_expiry",
+        "ending",
+        "ending_since",
+        "expiry",
+        "first_seen",
+        "idle_reported",
+        "state",
+        "total_reported",
+        "touched",
+    )
 
-    def __init__(self, state: RunState, now: float, own: float) -> None:
+    def __init__(self, state: RunState, now: float, active: float) -> None:
         self.state = state
-        self.born = now
-        self.touched = own  # by the watcher's own clock
-        self.silent = False  # whether this silence was told
-        self.total = False  # whether that was told
-        self.expires: float | None = None  # the time of expiry that was told
-        self.action: float | None = None
-        self.ending = ""  # the limit that ends it unless the fetch that goes on brings something
-        self.since = 0.0  # when it passed that
+        self.first_seen = now
+        self.touched = active  # the active time at its last event
+        self.idle_reported = False  # of this silence
+        self.total_reported = False
+        self.expiry: float | None = None  # the time of expiry that was reported
+        self.action_expiry: float | None = None
+        self.ending = ""  # the limit that ends the run, unless the present fetch brings news
+        self.ending_since = 0.0
 
 
-class Watcher:
-    """Looks at the open runs of an engine every so often, on a scheduler.
+class WatchdogTimer:
+    """Checks the open runs of an engine at regular intervals, on a scheduler.
 
     It sleeps while no run is open. Not thread-safe: the scheduler must call back where events are fed.
 
     Args:
-        engine: Whose runs.
+        engine: The engine.
         watchdogs: The limits.
-        scheduler: Gives the time, and calls back.
-        held: Whether a subscriber holds the sources now, so that no event could come in.
-        turn: Runs a call among those that feed the engine.
-        on_stalled: Told each stall: the run's state, and the limit.
-        on_end: Told each run that is ended: its record, the source's intake, the reason.
-        fetching: Whether a run is being fetched because of a stall; then it is ended only if that brings nothing.
+        scheduler: The clock and the timer.
+        blocked: Returns True if a subscriber blocks the sources, so that no event can arrive.
+        run_call: Runs a call between two events of the engine.
+        on_stalled: Called with the state of a run that has passed a limit, and the limit.
+        on_end: Called for each run that is ended, with its record, the state of its source, and the reason.
+        fetching: Returns True if a run is being fetched because of a stall. It is then ended only if the fetch brings
+            no news.
     """
 
     def __init__(
@@ -135,8 +147,8 @@ class Watcher:
         watchdogs: Watchdogs,
         scheduler: abc.SchedulerBase,
         *,
-        held: Callable[[], bool] = lambda: False,
-        turn: Callable[..., None] = lambda call, *args: call(*args),
+        blocked: Callable[[], bool] = lambda: False,
+        run_call: Callable[..., None] = lambda call, *args: call(*args),
         on_stalled: Callable[[RunState, str], None] | None = None,
         on_end: Callable[[RunRecord, Any, str], None] | None = None,
         fetching: Callable[[RunState], bool] = lambda state: False,
@@ -144,26 +156,26 @@ class Watcher:
         self._fetching = fetching
         self.on_stalled = on_stalled
         self._engine = engine
-        self._dogs = watchdogs
+        self._watchdogs = watchdogs
         self._scheduler = scheduler
-        self._held = held
-        self._turn = turn
+        self._blocked = blocked
+        self._run_call = run_call
         self._on_end = on_end
-        self._every = watchdogs.every
-        self._own = 0.0  # seconds in which runs could be heard
-        self._swept = 0.0
+        self._interval = watchdogs.every
+        self._active = 0.0  # seconds in which events could arrive
+        self._last_sweep = 0.0
         self._timer: abc.DisposableBase | None = None
         self._stopped = False
 
     def start(self) -> None:
-        """Watch from now on."""
+        """Start to check the runs."""
         if any(True for _ in self._engine.registry.open_records()):
             self._wake()
         else:
             self._engine.on_open = self._wake
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop for good."""
         self._stopped = True
         self._engine.on_open = None
         if self._timer is not None:
@@ -172,15 +184,15 @@ class Watcher:
 
     def _wake(self) -> None:
         self._engine.on_open = None
-        self._swept = self._now()
-        self._arm()
+        self._last_sweep = self._now()
+        self._schedule()
 
-    def _arm(self) -> None:
-        self._timer = self._scheduler.schedule_relative(self._every, self._tick)
+    def _schedule(self) -> None:
+        self._timer = self._scheduler.schedule_relative(self._interval, self._tick)
 
     def _tick(self, *_: Any) -> None:
         if not self._stopped:
-            self._turn(self._sweep)
+            self._run_call(self._sweep)
 
     def _now(self) -> float:
         return self._scheduler.to_seconds(self._scheduler.now)
@@ -189,96 +201,102 @@ class Watcher:
         if self._stopped:
             return
         now = self._now()
-        if not self._held():
-            # What is more than that is time in which nothing could be heard: the loop stood still, or slept.
-            self._own += min(now - self._swept, 2 * self._every)
-        self._swept = now
+        if not self._blocked():
+            # No event could arrive in the time beyond that: the loop was blocked, or the machine slept.
+            self._active += min(now - self._last_sweep, 2 * self._interval)
+        self._last_sweep = now
         unix = self._engine.clock()
         open_runs = False
         stalled = []
         for record in self._engine.registry.open_records():
             open_runs = True
-            limits = self._passed(record, now, unix)
+            limits = self._check(record, now, unix)
             if limits or record.watch.ending:
                 stalled.append((record, limits))
-        # What subscribers do when they hear of it may change the engine's tables.
+        # After the loop, since subscribers that react may change the tables of the engine.
         for record, limits in stalled:
-            self._tell(record, limits)
+            self._report(record, limits)
         if self._stopped:
             return
         if open_runs:
-            self._arm()
+            self._schedule()
         else:
             self._timer = None
             self._engine.on_open = self._wake
 
-    def _passed(self, record: RunRecord, now: float, unix: float) -> list[str]:
-        """The limits that a run has passed and of which nothing was said yet."""
-        state, watch, own = record.state, record.watch, self._own
+    def _check(self, record: RunRecord, now: float, unix: float) -> list[str]:
+        """The limits that a run has passed and that were not reported yet."""
+        state, watch, active = record.state, record.watch, self._active
         if watch is None:
-            record.watch = _Watch(state, now, own)
+            record.watch = _WatchedRun(state, now, active)
             record.touched = False
-            return self._expired(record.watch, state, unix)
+            return self._check_expiry(record.watch, state, unix)
         if record.touched or watch.state is not state:
-            watch.state, watch.touched, watch.silent = state, own, False
+            watch.state, watch.touched, watch.idle_reported = state, active, False
             record.touched = False
             if watch.ending == "idle":
                 watch.ending = ""
         waits = state.run.requires_action
-        left = record.source is None or record.source.ended
-        if record.expired_reason is not None or (left and not waits):
+        orphaned = record.source is None or record.source.ended
+        if record.expired_reason is not None or (orphaned and not waits):
             watch.ending = ""
-            return []  # it is told to be interrupted, and nobody is there to be heard
-        found = []
-        dogs = self._dogs
-        if waits or left:
-            watch.touched = own  # it is the application's turn
-        elif dogs.idle is not None and not watch.silent and own - watch.touched >= dogs.idle:
-            watch.silent = True
-            found.append("idle")
-        if dogs.total is not None and not watch.total and now - watch.born >= dogs.total:
-            watch.total = True
-            found.append("total")
-        return found + self._expired(watch, state, unix)
+            return []  # `run.interrupted` was emitted, and no source can send an event of it
+        passed = []
+        watchdogs = self._watchdogs
+        if waits or orphaned:
+            watch.touched = active  # the application is to act now, not the server
+        elif watchdogs.idle is not None and not watch.idle_reported and active - watch.touched >= watchdogs.idle:
+            watch.idle_reported = True
+            passed.append("idle")
+        if watchdogs.total is not None and not watch.total_reported and now - watch.first_seen >= watchdogs.total:
+            watch.total_reported = True
+            passed.append("total")
+        return passed + self._check_expiry(watch, state, unix)
 
-    def _expired(self, watch: _Watch, state: RunState, unix: float) -> list[str]:
-        grace = self._dogs.expiry_grace
+    def _check_expiry(self, watch: _WatchedRun, state: RunState, unix: float) -> list[str]:
+        grace = self._watchdogs.expiry_grace
         if grace is None:
             return []
-        found = []
+        passed = []
         run = state.run
-        expires = run.expires_at
-        if expires is not None and watch.expires != expires and unix >= expires + grace:
-            watch.expires = expires
-            found.append("expires_at")
+        expiry = run.expires_at
+        if expiry is not None and watch.expiry != expiry and unix >= expiry + grace:
+            watch.expiry = expiry
+            passed.append("expires_at")
         action = run.required_action
         if action is not None and run.requires_action:
             at = action.extra().get("expires_at")
-            if isinstance(at, int | float) and not isinstance(at, bool) and watch.action != at and unix >= at + grace:
-                watch.action = at
-                found.append("action_expires_at")
-        return found
+            if (
+                isinstance(at, int | float)
+                and not isinstance(at, bool)
+                and watch.action_expiry != at
+                and unix >= at + grace
+            ):
+                watch.action_expiry = at
+                passed.append("action_expires_at")
+        return passed
 
-    def _tell(self, record: RunRecord, limits: list[str]) -> None:
+    def _report(self, record: RunRecord, limits: list[str]) -> None:
+        """Emit the stalls of a run, and end it if the limit ends runs."""
         for limit in limits:
             if record.state.is_terminal or record.expired_reason is not None:
                 return  # meanwhile, by a subscriber
-            idle = self._own - record.watch.touched
+            idle = self._active - record.watch.touched
             self._engine.stall(record, idle, limit)
             if self.on_stalled is not None:
                 self.on_stalled(record.state, limit)
-            if self._dogs.ends(limit):
-                record.watch.ending, record.watch.since = limit, self._swept
+            if self._watchdogs.ends(limit):
+                record.watch.ending, record.watch.ending_since = limit, self._last_sweep
                 self._end(record)
         if not limits:
             self._end(record)
 
     def _end(self, record: RunRecord) -> None:
-        """End a run that has passed a limit, unless a fetch may still tell what became of it."""
+        """End a run that has passed a limit, unless a fetch of the run may still bring news."""
         state, watch = record.state, record.watch
         if state.is_terminal or record.expired_reason is not None:
             return
-        if self._fetching(state) and self._swept - watch.since < _FETCH:
+        if self._fetching(state) and self._last_sweep - watch.ending_since < _FETCH_TIMEOUT:
             return
         limit, watch.ending = watch.ending, ""
         source, reason = record.source, self._reason(state, limit)
@@ -287,10 +305,10 @@ class Watcher:
             self._on_end(record, source, reason)
 
     def _reason(self, state: RunState, limit: str) -> str:
-        dogs = self._dogs
+        watchdogs = self._watchdogs
         if limit == "idle":
-            return f"nothing was heard of it for {dogs.idle:g} s (idle)"
+            return f"no event of it arrived for {watchdogs.idle:g} s (idle)"
         if limit == "total":
-            return f"it did not end within {dogs.total:g} s (total)"
-        whose = "it" if limit == "expires_at" else "its required action"
-        return f"{whose} outlived the time of its expiry by {dogs.expiry_grace:g} s ({limit})"
+            return f"it did not end within {watchdogs.total:g} s (total)"
+        subject = "it" if limit == "expires_at" else "its required action"
+        return f"{subject} outlived the time of its expiry by {watchdogs.expiry_grace:g} s ({limit})"

@@ -22,7 +22,7 @@ from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.dialects.base import Dialect
 from runstream.engine.engine import Engine
-from runstream.engine.watchdogs import Watchdogs, Watcher
+from runstream.engine.watchdogs import Watchdogs, WatchdogTimer
 from runstream.model.events import Event, Reject
 from runstream.model.limits import Limits
 from runstream.model.raw import ConnectionEvent, RawEvent
@@ -230,9 +230,9 @@ class _Pipeline(_Stage):
         engine = Engine(limits=limits, clock=clock, progress=progress)
         setattr(engine, channel, emit)
         engine.on_reject = on_reject
-        self._watcher: Watcher | None = None
+        self._watcher: WatchdogTimer | None = None
         if watchdogs is not None and scheduler is not None:
-            self._watcher = Watcher(engine, watchdogs, scheduler)
+            self._watcher = WatchdogTimer(engine, watchdogs, scheduler)
             self._watcher.start()
         self._intake = engine.intake("stream", dialect=dialect() if dialect is not None else None)
         self.on_item = self._intake.feed  # type: ignore[method-assign, assignment] # direct: called for every raw event

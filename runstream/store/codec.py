@@ -1,7 +1,7 @@
-"""A :class:`RunState` as bytes and back: JSON, exact, so that the state read goes on as the one written would have.
+"""Encodes a :class:`RunState` as bytes (JSON) and decodes it, without loss: the decoded state reduces alike.
 
-Pure. Beside what its readers see, a state holds what the next event is judged by: which calls were asked for, what
-was shown of each text, what may miss pieces. All of it is written.
+Pure. Beside its public values a state has values that the next events need: the required actions, the emitted length
+of each text, the objects that are partial. All of these are written.
 """
 
 from __future__ import annotations
@@ -32,11 +32,15 @@ class _Object(Struct, array_like=True):
     id: str
     is_message: bool
     partial: bool
-    full: msgspec.Raw  # null where no full object was sent
-    parts: Any  # a node, or null where the full object says it all
+    full: msgspec.Raw  # null if no full object was sent
+    parts: Any  # a node; null if the full object is complete
 
 
 class _State(Struct, omit_defaults=True):
+    """The stored form. Its field names are the file format: ``asked`` and ``since`` stand for the fields
+    ``action_keys`` and ``status_since`` of :class:`RunHead`.
+    """
+
     version: int
     scope: str
     run: msgspec.Raw
@@ -63,20 +67,20 @@ _decode_version: Final = msgspec.json.Decoder(_Version).decode
 
 
 def encode_state(state: RunState) -> bytes:
-    """A state as bytes (JSON), for a store of your own; see :func:`decode_state`."""
-    return _encode_parts(state, [_stored_object(item) for item in build_objects(state)])
+    """Encode a state as bytes (JSON), for a store of your own; see :func:`decode_state`."""
+    return _to_bytes(state, [_stored_object(item) for item in build_objects(state)])
 
 
 class StateEncoder:
-    """:func:`encode_state` with a memory: finished messages and steps are written again with every put.
+    """:func:`encode_state` with a cache, since each put writes the finished messages and steps again.
 
     Args:
-        size: How many of them it remembers; the oldest goes first.
+        size: The number of messages and steps in the cache; the oldest one is removed first.
     """
 
     def __init__(self, size: int = 1024) -> None:
         self._size = size
-        # With the object itself, so that its id stays its own.
+        # With the object itself: while it exists, no other object has its `id`.
         self._known: dict[int, tuple[ObjectState, msgspec.Raw]] = {}
 
     def __call__(self, state: RunState) -> bytes:
@@ -94,10 +98,10 @@ class StateEncoder:
                 objects.append(written)
             else:
                 objects.append(_stored_object(item))
-        return _encode_parts(state, objects)
+        return _to_bytes(state, objects)
 
 
-def _encode_parts(state: RunState, objects: list[Any]) -> bytes:
+def _to_bytes(state: RunState, objects: list[Any]) -> bytes:
     head = state._head
     return _encode(
         _State(
@@ -120,10 +124,10 @@ def _encode_parts(state: RunState, objects: list[Any]) -> bytes:
 
 
 def decode_state(data: bytes) -> RunState:
-    """The state that :func:`encode_state` wrote: equal to it, and equal to it after every further event.
+    """Decode bytes of :func:`encode_state`: the result equals the encoded state, also after each further event.
 
     Raises:
-        StoreError: The bytes are no state, or one that a newer release wrote.
+        StoreError: The bytes are no state, or a newer release wrote them.
     """
     try:
         version = _decode_version(data).version
@@ -153,7 +157,7 @@ def decode_state(data: bytes) -> RunState:
             found.first_text,
         )
     except (msgspec.MsgspecError, UnicodeError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        # Not its words: they may quote the text.
+        # Without the error's message, which may quote the text.
         raise StoreError(f"the stored bytes are no run state ({type(error).__name__})") from None
     return RunState(head, objects, _touched=-1, _event=found.event)
 
@@ -175,8 +179,8 @@ def _read_wire(kind: type[W], data: bytes) -> W:
         return value
 
 
-# A node (:mod:`runstream.core.merge`) is written with its kind, as JSON knows neither texts nor integer keys:
-# ["t", text, shown, prior] ["i", [[index, node], ...]] ["d", {name: node}] ["v", any JSON value]
+# A node (:mod:`runstream.core.merge`) is written with its kind, as JSON has neither texts nor integer keys:
+# ["t", text, emitted, prior] ["i", [[index, node], ...]] ["d", {name: node}] ["v", any JSON value]
 
 
 def _write_node(node: Any) -> list[Any]:

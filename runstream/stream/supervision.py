@@ -14,7 +14,7 @@ from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 from runstream.engine.source_state import SourceState
-from runstream.engine.watchdogs import Watchdogs, Watcher
+from runstream.engine.watchdogs import Watchdogs, WatchdogTimer
 from runstream.errors import SourceFailed
 from runstream.logs import LOG
 from runstream.stream.buffers import Gate
@@ -63,7 +63,7 @@ class Supervisor:
         self._watchdogs = watchdogs
         self._scheduler = scheduler
         self._monitor = LoopMonitor()
-        self._watcher: Watcher | None = None
+        self._watcher: WatchdogTimer | None = None
         self._silence: SilenceTimeout | None = None
         self._started = False
 
@@ -83,12 +83,12 @@ class Supervisor:
             if self._watchdogs.silent is not None:
                 self._silence = SilenceTimeout(self._watchdogs.silent, scheduler, self._runner.fail)
                 self._runner.on_reading, self._runner.on_read = self._silence.watch, self._silence.unwatch
-            self._watcher = Watcher(
+            self._watcher = WatchdogTimer(
                 self._engine,
                 self._watchdogs,
                 scheduler,
-                held=lambda: not self._gate.open,
-                turn=self._runner.queue.run,
+                blocked=lambda: not self._gate.open,
+                run_call=self._runner.queue.run,
                 on_stalled=self._on_stalled,
                 on_end=self._on_end,
                 fetching=self.is_fetching,

@@ -175,7 +175,7 @@ def test_a_run_of_which_nothing_comes_is_given_up(cli: Callable) -> None:
     assert found.code == ExitCode.LEFT_LIVE
     told = {signal["type"]: signal for signal in lines(found.out)}
     assert told["run.stalled"]["limit"] == "idle"
-    assert told["run.interrupted"]["reason"] == "nothing was heard of it for 0.2 s (idle)"
+    assert told["run.interrupted"]["reason"] == "no event of it arrived for 0.2 s (idle)"
     assert list(told)[-1] == "source.ended"
 
 

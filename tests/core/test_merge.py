@@ -109,17 +109,17 @@ def test_other_strings_and_lists_replace() -> None:
 
 def test_null_changes_nothing() -> None:
     """A null anywhere in a delta leaves what is there."""
-    held = merge(None, {**call(0, name="f", arguments="{}"), "n": 1}, 10)
-    assert merge(held, {"tool_calls": None, "n": None, "x": None}, 10) is held
-    assert merge(held, call(0, name=None, arguments=None), 10) is held
+    node = merge(None, {**call(0, name="f", arguments="{}"), "n": 1}, 10)
+    assert merge(node, {"tool_calls": None, "n": None, "x": None}, 10) is node
+    assert merge(node, call(0, name=None, arguments=None), 10) is node
 
 
 def test_what_says_nothing_new_gives_the_same_node() -> None:
     """Empty fragments and known values copy nothing."""
-    held = merge(None, {**call(0, name="f", arguments="{"), "n": 1, "empty": {}}, 10)
+    node = merge(None, {**call(0, name="f", arguments="{"), "n": 1, "empty": {}}, 10)
     deltas: list[dict[str, Any]] = [{}, {"n": 1}, {"tool_calls": []}, {"empty": {}}]
     for delta in (*deltas, call(0, arguments=""), call(0, name="g")):
-        assert merge(held, delta, 10) is held
+        assert merge(node, delta, 10) is node
     empty = merge(None, {"tool_calls": [], "content": [{"text": {"value": "", "annotations": []}}]}, 10)
     assert merge(empty, {"tool_calls": []}, 10) is empty
     assert merge(empty, {"content": [{"text": {"annotations": []}}]}, 10) is empty
@@ -135,21 +135,21 @@ def test_unknown_kinds_are_merged_as_they_come() -> None:
 
 def test_what_grows_keeps_its_shape() -> None:
     """A text that comes as something else, a list that comes as a word: neither changes what is there."""
-    held = merge(None, part(0, "a"), 10)
+    node = merge(None, part(0, "a"), 10)
     for odd in ({"content": "x"}, {"content": {"x": 1}}, part(0, [1]), {"content": ["x"]}, {"content": [None]}):
-        assert built(odd, node=held) == built(part(0, "a"))
+        assert built(odd, node=node) == built(part(0, "a"))
 
 
 def test_nothing_is_written_to() -> None:
     """Neither the node nor the delta changes, and what comes out shares nothing that could."""
     first, second = part(0, "a", annotations=[{"index": 0, "x": {"y": 1}}]), {"results": [1], **part(0, "b")}
     copies = copy.deepcopy((first, second))
-    held = merge(None, first, 10)
-    before = to_builtins(held)
-    after = merge(held, second, 10)
-    merge(held, part(0, "other"), 10)
+    node = merge(None, first, 10)
+    before = to_builtins(node)
+    after = merge(node, second, 10)
+    merge(node, part(0, "other"), 10)
     assert (first, second) == copies
-    assert to_builtins(held) == before
+    assert to_builtins(node) == before
     out = to_builtins(after)
     out["content"][0]["text"]["annotations"][0]["x"]["y"] = 2
     assert to_builtins(after)["content"][0]["text"]["annotations"][0]["x"]["y"] == 1

@@ -1,4 +1,4 @@
-"""What is remembered of runs that are gone, and of those that have not come: in bounded memory."""
+"""Orphans and tombstones, both in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def fragment(message: str, text: str = "x") -> Event:
     return decoded(ev("message.delta", message_delta(message, text)))
 
 
-def held(items: list[PendingEvent]) -> list[Event]:
+def events_of(items: list[PendingEvent]) -> list[Event]:
     """The events alone."""
     return [event for event, _, _ in items]
 
 
 def test_tombstones_remember() -> None:
-    """What was added is known, what was not is not."""
+    """An added key is known, another is not."""
     tombstones = Tombstones(100)
     tombstones.add("run_1")
     assert "run_1" in tombstones
@@ -27,7 +27,7 @@ def test_tombstones_remember() -> None:
 
 
 def test_tombstones_are_bounded() -> None:
-    """Never more than the limit are held, and at least the latest half of it."""
+    """Never more than the limit are kept, and at least the latest half of it."""
     tombstones = Tombstones(10)
     for number in range(1000):
         tombstones.add(f"run_{number}")
@@ -38,20 +38,20 @@ def test_tombstones_are_bounded() -> None:
 
 
 def test_orphans_wait_by_id_in_order() -> None:
-    """Events are adopted in the order in which they came, each once."""
+    """Events are returned in the order in which they arrived, each once."""
     orphans = Orphans(PendingOrder(10))
     events = [fragment("msg_1", "a"), fragment("msg_2", "b"), fragment("msg_1", "c")]
     for number, event in enumerate(events):
         assert orphans.buffer(event.data.id, event, None, float(number)) is None  # type: ignore[union-attr]
     assert orphans.count == 3
-    assert held(orphans.pop("msg_1")) == [events[0], events[2]]
+    assert events_of(orphans.pop("msg_1")) == [events[0], events[2]]
     assert orphans.pop("msg_1") == []
     assert orphans.count == 1
     assert orphans.events() == {"msg_2": (events[1],)}
 
 
 def test_a_fragment_waits_with_its_message() -> None:
-    """Once a held object says whose it is, its fragments wait for the same run, so that all keep their order."""
+    """Once a buffered object names its run, its fragments wait for the same run, so that all keep their order."""
     orphans = Orphans(PendingOrder(10))
     step = decoded(ev("run.step.created", step_object("step_1", RUN, message_creation("msg_1"))))
     message = decoded(ev("message.created", message_object("msg_1", RUN)))
@@ -62,13 +62,13 @@ def test_a_fragment_waits_with_its_message() -> None:
     orphans.buffer("run_1", message, None, 0.0)
     orphans.buffer("msg_1", first, None, 0.0)
     orphans.buffer("run_1", late, None, 0.0)
-    assert held(orphans.pop("run_1")) == [step, first, message, first, late]
+    assert events_of(orphans.pop("run_1")) == [step, first, message, first, late]
     assert not orphans
     assert not orphans._owners
 
 
-def test_the_oldest_orphan_gives_way() -> None:
-    """Over the limit the oldest of all events gives way, whatever it waits for."""
+def test_the_oldest_orphan_is_removed() -> None:
+    """Over the limit the oldest of all events is removed, whatever it waits for."""
     orphans = Orphans(PendingOrder(3))
     events = [fragment("msg_1", "0"), fragment("msg_2", "1"), fragment("msg_1", "2"), fragment("msg_3", "3")]
     dropped = [orphans.buffer(event.data.id, event, None, 0.0) for event in events]  # type: ignore[union-attr]
@@ -82,7 +82,7 @@ def test_the_oldest_orphan_gives_way() -> None:
 
 
 def test_orphans_leave_nothing_behind() -> None:
-    """However many come and go, what is remembered of them stays within the limit."""
+    """However many come and go, their number stays within the limit."""
     orphans = Orphans(PendingOrder(5))
     for number in range(200):
         message = decoded(ev("message.created", message_object(f"msg_{number}", {**RUN, "id": f"run_{number % 7}"})))
@@ -94,8 +94,8 @@ def test_orphans_leave_nothing_behind() -> None:
     assert len(orphans._owners) <= 5
 
 
-def test_the_oldest_orphan_of_all_scopes_gives_way() -> None:
-    """One limit holds for all scopes together: the oldest event gives way, whosever it is."""
+def test_the_oldest_orphan_of_all_scopes_is_removed() -> None:
+    """One limit counts for all scopes together: the oldest event of all is removed."""
     waiting = PendingOrder(2)
     one, other = Orphans(waiting), Orphans(waiting)
     first, second, third = fragment("msg_1"), fragment("msg_1"), fragment("msg_2")

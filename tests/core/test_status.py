@@ -10,7 +10,7 @@ import pytest
 from runstream.core.status import TRANSITIONS, Transition, classify_transition
 from runstream.model.run import Run, RunStatus
 
-# One row a held status, as the wire reference has the life cycle: E expected, L legal though surprising, S stale.
+# One row for each known status, as in the wire reference: E expected, L legal though surprising, S stale.
 TERMINAL = ["completed", "incomplete", "failed", "cancelled", "expired"]
 COLUMNS = ["queued", "in_progress", "requires_action", "cancelling", *TERMINAL]
 TABLE = {
@@ -21,8 +21,8 @@ TABLE = {
 }
 LETTERS = {"E": Transition.EXPECTED, "L": Transition.LEGAL, "S": Transition.STALE}
 CELLS = [
-    (held, new, LETTERS[letter])
-    for held, row in TABLE.items()
+    (known, new, LETTERS[letter])
+    for known, row in TABLE.items()
     for new, letter in zip(COLUMNS, row.split(), strict=True)
 ]
 
@@ -32,31 +32,31 @@ def run(status: str, started_at: int | None = None, **fields: Any) -> Run:
     return Run(id="run_1", status=RunStatus(status), started_at=started_at, **fields)
 
 
-@pytest.mark.parametrize(("held", "new", "transition"), CELLS)
-def test_every_cell(held: str, new: str, transition: Transition) -> None:
+@pytest.mark.parametrize(("known", "new", "transition"), CELLS)
+def test_every_cell(known: str, new: str, transition: Transition) -> None:
     """Each cell of the table is what the life cycle says, and without evidence of age it decides."""
-    assert TRANSITIONS[RunStatus(held), RunStatus(new)] is transition
-    assert classify_transition(run(held), run(new)) is transition
+    assert TRANSITIONS[RunStatus(known), RunStatus(new)] is transition
+    assert classify_transition(run(known), run(new)) is transition
 
 
 def test_the_table_is_whole() -> None:
     """Every status that is not terminal has a row, and every status a column."""
-    assert set(TRANSITIONS) == {(RunStatus(held), RunStatus(new)) for held in TABLE for new in COLUMNS}
+    assert set(TRANSITIONS) == {(RunStatus(known), RunStatus(new)) for known in TABLE for new in COLUMNS}
 
 
-@pytest.mark.parametrize(("held", "new"), list(itertools.product(TERMINAL, [*COLUMNS, "generating"])))
-def test_terminal_absorbs_everything(held: str, new: str) -> None:
+@pytest.mark.parametrize(("known", "new"), list(itertools.product(TERMINAL, [*COLUMNS, "generating"])))
+def test_terminal_absorbs_everything(known: str, new: str) -> None:
     """The first terminal status wins, whatever comes and however new it looks."""
-    assert classify_transition(run(held, 5), run(new, 9)) is Transition.ABSORBED
-    assert classify_transition(run(held, 5), run(new, 9), old_request=True, replaying=True) is Transition.ABSORBED
+    assert classify_transition(run(known, 5), run(new, 9)) is Transition.ABSORBED
+    assert classify_transition(run(known, 5), run(new, 9), old_request=True, replaying=True) is Transition.ABSORBED
 
 
-@pytest.mark.parametrize("held", ["queued", "in_progress", "requires_action", "cancelling", "generating"])
+@pytest.mark.parametrize("known", ["queued", "in_progress", "requires_action", "cancelling", "generating"])
 @pytest.mark.parametrize("new", ["queued", "in_progress", "requires_action", "cancelling", "generating"])
 @pytest.mark.parametrize("started_at", [None, 109])
-def test_an_older_start_is_stale(held: str, new: str, started_at: int | None) -> None:
-    """A snapshot whose `started_at` is null or smaller than the held one's is stale, whatever it says."""
-    assert classify_transition(run(held, 110), run(new, started_at)) is Transition.STALE
+def test_an_older_start_is_stale(known: str, new: str, started_at: int | None) -> None:
+    """A snapshot whose `started_at` is null or smaller than the known one is stale, whatever it says."""
+    assert classify_transition(run(known, 110), run(new, started_at)) is Transition.STALE
 
 
 @pytest.mark.parametrize("new", TERMINAL)
@@ -66,12 +66,12 @@ def test_an_end_needs_no_start(new: str) -> None:
     assert classify_transition(run("cancelling", 110), run(new, 50)) is Transition.EXPECTED
 
 
-@pytest.mark.parametrize("held", ["queued", "in_progress", "requires_action"])
+@pytest.mark.parametrize("known", ["queued", "in_progress", "requires_action"])
 @pytest.mark.parametrize("new", ["queued", "in_progress", "requires_action", "cancelling"])
-def test_a_newer_start_counts(held: str, new: str) -> None:
+def test_a_newer_start_counts(known: str, new: str) -> None:
     """A larger `started_at` is newer, whatever the table says; what the table does not expect is surprising."""
-    expected = held == new or TRANSITIONS[RunStatus(held), RunStatus(new)] is Transition.EXPECTED
-    transition = classify_transition(run(held, 110), run(new, 120))
+    expected = known == new or TRANSITIONS[RunStatus(known), RunStatus(new)] is Transition.EXPECTED
+    transition = classify_transition(run(known, 110), run(new, 120))
     assert transition is (Transition.EXPECTED if expected else Transition.LEGAL)
 
 
@@ -82,17 +82,17 @@ def test_cancelling_is_left_only_by_an_end(new: str) -> None:
 
 
 def test_a_first_start_is_newer_than_none() -> None:
-    """A held null says nothing about age: the table decides."""
+    """A known null is no evidence of age: the table decides."""
     assert classify_transition(run("queued"), run("in_progress", 110)) is Transition.EXPECTED
     assert classify_transition(run("in_progress"), run("queued", 110)) is Transition.STALE
 
 
-@pytest.mark.parametrize("held", ["requires_action", "queued"])
-def test_the_same_start_again_is_from_before_the_request(held: str) -> None:
+@pytest.mark.parametrize("known", ["requires_action", "queued"])
+def test_the_same_start_again_is_from_before_the_request(known: str) -> None:
     """`in_progress` with the start that the run has left behind is old; with a later one it goes on."""
-    assert classify_transition(run(held, 110), run("in_progress", 110)) is Transition.STALE
-    assert classify_transition(run(held, 110), run("in_progress", 111)) is not Transition.STALE
-    assert classify_transition(run(held), run("in_progress")) is not Transition.STALE
+    assert classify_transition(run(known, 110), run("in_progress", 110)) is Transition.STALE
+    assert classify_transition(run(known, 110), run("in_progress", 111)) is not Transition.STALE
+    assert classify_transition(run(known), run("in_progress")) is not Transition.STALE
 
 
 def test_a_requeue_keeps_its_start() -> None:
@@ -100,14 +100,14 @@ def test_a_requeue_keeps_its_start() -> None:
     assert classify_transition(run("requires_action", 110), run("queued", 110)) is Transition.EXPECTED
 
 
-@pytest.mark.parametrize("held", ["queued", "in_progress", "cancelling", "requires_action", "generating"])
-def test_calls_that_were_left_are_stale(held: str) -> None:
+@pytest.mark.parametrize("known", ["queued", "in_progress", "cancelling", "requires_action", "generating"])
+def test_calls_that_were_left_are_stale(known: str) -> None:
     """A snapshot that asks for calls which the run has left is stale, even with a larger start."""
-    assert classify_transition(run(held, 110), run("requires_action", 120), old_request=True) is Transition.STALE
+    assert classify_transition(run(known, 110), run("requires_action", 120), old_request=True) is Transition.STALE
 
 
 @pytest.mark.parametrize(
-    ("held", "new", "transition"),
+    ("known", "new", "transition"),
     [
         ("requires_action", "queued", Transition.STALE),
         ("requires_action", "in_progress", Transition.STALE),
@@ -122,9 +122,9 @@ def test_calls_that_were_left_are_stale(held: str) -> None:
         ("in_progress", "generating", Transition.LEGAL),
     ],
 )
-def test_told_again_without_evidence(held: str, new: str, transition: Transition) -> None:
+def test_told_again_without_evidence(known: str, new: str, transition: Transition) -> None:
     """Where nothing shows age and the run is told again from its start, what it was before is old."""
-    assert classify_transition(run(held), run(new), replaying=True) is transition
+    assert classify_transition(run(known), run(new), replaying=True) is transition
 
 
 def test_evidence_of_age_comes_before_replaying() -> None:

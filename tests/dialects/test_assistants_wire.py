@@ -211,7 +211,7 @@ def test_the_common_writings_have_a_frame(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("value", ["x", '"', "\\", "é"])
-def test_the_frame_of_a_large_message_takes_no_more_memory_than_the_message(value: str) -> None:
+def test_the_frame_of_a_large_message_takes_no_extra_memory(value: str) -> None:
     (raw, _) = raws(text(value * 2**20), "thread.message.delta")
     tracemalloc.start()
     try:

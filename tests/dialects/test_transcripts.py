@@ -80,7 +80,7 @@ def test_only_whole_responses_carry_a_response_id(responses: list[Json]) -> None
     assert all({"item_id", "output_index"} <= event.keys() for event in deltas)
 
 
-def test_every_item_is_announced_before_its_deltas_and_belongs_to_one_response(
+def test_every_item_is_announced_first_and_belongs_to_one_response(
     chain: tuple[list[Json], list[Json]],
 ) -> None:
     items: list[set[str]] = []

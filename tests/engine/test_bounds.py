@@ -46,7 +46,7 @@ def test_what_is_forgotten_leaves_nothing_behind(
     engine.intake("other")
     if not engine.states() and not engine.orphans():
         assert list(engine.registry.scopes) == [""]
-        assert not engine.registry._released
+        assert not engine.registry.released
 
 
 def test_odd_objects_go_with_their_run() -> None:
@@ -186,17 +186,20 @@ def test_runs_of_one_assistant_share_its_instructions_and_tools() -> None:
     assert z.tools is not a.tools
 
 
-def test_what_is_shared_is_bounded() -> None:
+def test_shared_instructions_are_bounded() -> None:
+    """The instructions of the latest 128 assistants are shared; instructions that are very long are not."""
     bench = Bench()
     intake = bench.intake()
-    for number in range(1000):
-        run = script(f"run_{number}", instructions=f"Be {number}.", tools=TOOLS)
-        intake.feed(run.raw_events()[0])
-    assert len(bench.engine.registry._interner) == 128
-    huge = script("run_huge", instructions="x" * 100_000).raw_events()[0]
-    intake.feed(huge)
-    held = bench.engine.state("run_huge")
-    assert held is not None
-    assert held.run.instructions == "x" * 100_000
-    assert msgspec.json.decode(huge.data)["id"] == "run_huge"
-    assert ("asst_1", "x" * 100_000) not in bench.engine.registry._interner._known
+
+    def instructions_of(id: str, text: str) -> str | None:
+        intake.feed(script(id, instructions=text, tools=TOOLS).raw_events()[0])
+        state = bench.engine.state(id)
+        assert state is not None
+        assert state.run.instructions == text
+        return state.run.instructions
+
+    first = [instructions_of(f"run_{number}", f"Be {number}.") for number in range(1000)]
+    again = [instructions_of(f"again_{number}", f"Be {number}.") for number in range(1000 - 128, 1000)]
+    assert all(one is other for one, other in zip(first[-128:], again, strict=True))
+    assert instructions_of("older", f"Be {1000 - 129}.") is not first[-129]
+    assert instructions_of("huge_1", "x" * 100_000) is not instructions_of("huge_2", "x" * 100_000)
