@@ -41,7 +41,8 @@ def test_every_observer_gets_every_value_in_order() -> None:
     assert first == second == [0, 1, 2, "end"]
 
 
-def test_a_raising_observer_is_logged_and_counted_and_the_others_get_every_value() -> None:
+def test_a_raising_observer_is_logged() -> None:
+    """It is counted too, and the others receive every value."""
     channel: Channel[Value] = Channel("runs")
     before = listen(channel)
 
@@ -74,7 +75,8 @@ def test_an_operator_that_raises_is_isolated_too() -> None:
     assert seen == [1, 2]
 
 
-def test_in_mode_raise_the_pusher_gets_the_exception_after_everyone_had_the_value() -> None:
+def test_in_mode_raise_push_raises() -> None:
+    """After every subscriber has received the value."""
     channel: Channel[int] = Channel("numbers", on_subscriber_error="raise")
     channel.observable.subscribe(divides)
     seen = listen(channel)
@@ -83,7 +85,8 @@ def test_in_mode_raise_the_pusher_gets_the_exception_after_everyone_had_the_valu
     assert seen == [1]
 
 
-def test_in_mode_raise_the_exception_of_a_single_observer_reaches_the_pusher_too() -> None:
+def test_in_mode_raise_push_raises_for_a_single_observer() -> None:
+    """The queued value is delivered first."""
     channel: Channel[int] = Channel("numbers", on_subscriber_error="raise")
     seen: list[int] = []
 
@@ -307,7 +310,8 @@ def test_pushing_during_replay_keeps_the_order() -> None:
     assert seen == [1, 2, 10, 20]
 
 
-def test_what_is_pushed_while_a_run_that_is_over_is_replayed_comes_before_what_follows() -> None:
+def test_values_pushed_during_a_replay_come_before_later_ones() -> None:
+    """Also when the run that is replayed is complete already."""
     over = ("", "run_1")
     channel: Channel[int] = Channel(
         "test", replay=lambda run: [0] if run == over else [], is_complete=lambda run: run == over

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from reactivex import operators as ops
 from structlog.testing import capture_logs
 
-from runstream.stream.channel import Channel, RunKey
+from runstream.model.run import RunKey
+from runstream.stream.channel import Channel
 from runstream.stream.subscriber_set import Subscriber
 
 RUNS: tuple[RunKey, ...] = (("", "a"), ("x", "a"), ("", "b"))

@@ -1,4 +1,4 @@
-"""Buffers and workers of asynchronous subscriptions: bounded, in order, one call at a time."""
+"""Workers and iterators: one call or step at a time, in order; slow steps are measured."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from runstream.errors import SlowConsumer
-from runstream.model.signals import ArgumentsDelta, Signal, SourceEnded, TextDelta
-from runstream.stream.buffers import MAX_JOINED, Gate, LatestBuffer, QueueBuffer
-from runstream.stream.consumers import KeepAlive, StreamIterator, Worker
+from runstream.model.signals import ArgumentsDelta, TextDelta
+from runstream.stream.buffers import QueueBuffer
+from runstream.stream.consumers import KeepAlive, StreamIterator, Worker, await_measured
 from runstream.stream.error_reports import ErrorReports
 
 
@@ -34,201 +31,6 @@ async def drain(buffer: Any) -> list[Any]:
             items.append(await buffer.get())
         except StopAsyncIteration:
             return items
-
-
-# buffers
-
-
-async def test_a_queue_keeps_everything_in_order() -> None:
-    buffer: QueueBuffer[int] = QueueBuffer(10)
-    for number in range(5):
-        assert buffer.put(number)
-    assert await drain(buffer) == [0, 1, 2, 3, 4]
-    assert not buffer.put(5)
-
-
-async def test_get_waits_for_the_next_item() -> None:
-    buffer: QueueBuffer[int] = QueueBuffer(10)
-    task = asyncio.create_task(buffer.get())
-    await asyncio.sleep(0)
-    buffer.put(1)
-    assert await task == 1
-
-
-async def test_a_cancelled_get_loses_nothing() -> None:
-    buffer: QueueBuffer[int] = QueueBuffer(10)
-    task = asyncio.create_task(buffer.get())
-    await asyncio.sleep(0)
-    buffer.put(1)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert await buffer.get() == 1
-
-
-async def test_a_second_task_is_refused() -> None:
-    buffer: QueueBuffer[int] = QueueBuffer(10)
-    task = asyncio.create_task(buffer.get())
-    await asyncio.sleep(0)
-    with pytest.raises(RuntimeError, match="one task"):
-        await buffer.get()
-    buffer.put(1)
-    assert await task == 1
-
-
-async def test_overflow_ends_the_consumer_after_what_it_had() -> None:
-    ended: list[SlowConsumer] = []
-    buffer: QueueBuffer[int] = QueueBuffer(2, on_end=ended.append)
-    assert [buffer.put(number) for number in range(4)] == [True, True, False, False]
-    assert [await buffer.get(), await buffer.get()] == [0, 1]
-    with pytest.raises(SlowConsumer, match="overflow"):
-        await buffer.get()
-    assert len(ended) == 1
-
-
-async def test_adjacent_text_is_joined_with_the_first_offset() -> None:
-    buffer: QueueBuffer[Signal] = QueueBuffer(10)
-    for delta in (text(0, "Hel"), text(3, "lo"), text(5, "!")):
-        buffer.put(delta)
-    assert await drain(buffer) == [text(0, "Hello!")]
-    assert buffer.conflated == 2
-
-
-async def test_other_parts_gaps_and_kinds_are_not_joined() -> None:
-    items = [
-        text(0, "a"),
-        text(0, "b", part=1),
-        text(1, "c", message="msg_2"),
-        text(2, "r", message="msg_2", run="run_2"),
-        text(9, "gap", message="msg_2", run="run_2"),
-        arguments(0, "{"),
-        arguments(1, "}", call="call_2"),
-        text(12, "x", message="msg_2", run="run_2"),
-    ]
-    buffer: QueueBuffer[Signal] = QueueBuffer(10)
-    for item in items:
-        buffer.put(item)  # type: ignore[arg-type]
-    assert await drain(buffer) == items
-    assert buffer.conflated == 0
-
-
-async def test_nothing_is_joined_across_another_signal() -> None:
-    between = SourceEnded("source", "", 0.0, 1)
-    buffer: QueueBuffer[Signal] = QueueBuffer(10)
-    for item in [text(0, "a"), between, text(1, "b")]:
-        buffer.put(item)  # type: ignore[arg-type]
-    assert await drain(buffer) == [text(0, "a"), between, text(1, "b")]
-
-
-async def test_joined_text_is_bounded_so_that_the_buffer_is() -> None:
-    buffer: QueueBuffer[Signal] = QueueBuffer(2)
-    offset, piece = 0, "x" * 1000
-    while buffer.put(text(offset, piece)):
-        offset += len(piece)
-    assert offset <= 2 * (MAX_JOINED + len(piece))
-    assert "".join([(await buffer.get()).delta for _ in range(2)]) == "x" * offset  # type: ignore[union-attr]
-
-
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["text 0", "text 1", "call"]), st.text(min_size=1, max_size=5), st.booleans()),
-        max_size=40,
-    )
-)
-def test_joining_loses_no_character_and_no_order(pieces: list[tuple[str, str, bool]]) -> None:
-    async def scenario() -> None:
-        buffer: QueueBuffer[Signal] = QueueBuffer(1000)
-        written: dict[str, str] = {"text 0": "", "text 1": "", "call": ""}
-        read = dict(written)
-
-        def take(signal: Any) -> None:
-            name = "call" if isinstance(signal, ArgumentsDelta) else f"text {signal.part}"
-            assert signal.offset == len(read[name])
-            read[name] += signal.delta
-
-        for name, piece, reads in pieces:
-            offset = len(written[name])
-            buffer.put(arguments(offset, piece) if name == "call" else text(offset, piece, part=int(name[-1])))
-            written[name] += piece
-            if reads:
-                take(await buffer.get())
-        for signal in await drain(buffer):
-            take(signal)
-        assert read == written
-
-    asyncio.run(scenario())
-
-
-async def test_latest_keeps_the_last_of_each_key_and_counts_the_others() -> None:
-    buffer: LatestBuffer[tuple[str, int]] = LatestBuffer(10, lambda item: item[0])
-    for item in (("a", 1), ("b", 1), ("a", 2), ("a", 3)):
-        buffer.put(item)
-    assert await drain(buffer) == [("a", 3), ("b", 1)]
-    assert buffer.conflated == 2
-
-
-async def test_latest_is_bounded_too() -> None:
-    buffer: LatestBuffer[int] = LatestBuffer(2, lambda item: item)
-    for number in range(5):
-        buffer.put(number)
-    assert await drain(buffer) == [3, 4]
-    assert buffer.conflated == 3
-
-
-# the gate
-
-
-async def test_a_full_buffer_holds_the_sources_until_there_is_room() -> None:
-    gate = Gate(3600.0)
-    buffer: QueueBuffer[int] = QueueBuffer(2, gate)
-    buffer.put(1)
-    assert gate.open
-    buffer.put(2)
-    assert not gate.open
-    held = asyncio.create_task(gate.wait())
-    await asyncio.sleep(0.01)
-    assert not held.done()
-    await buffer.get()
-    await asyncio.wait_for(held, 25)
-
-
-async def test_a_buffer_that_stays_full_is_ended_and_the_sources_go_on() -> None:
-    gate = Gate(0.05)
-    ended: list[SlowConsumer] = []
-    buffer: QueueBuffer[int] = QueueBuffer(2, gate, on_end=ended.append)
-    other: QueueBuffer[int] = QueueBuffer(2, gate)
-    for number in range(3):
-        buffer.put(number)
-    other.put(0)
-    started = time.monotonic()
-    async with asyncio.timeout(25):
-        await gate.wait()
-    assert time.monotonic() - started > 0.04
-    assert len(ended) == 1
-    assert not other.closed
-    assert [await buffer.get() for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(SlowConsumer, match="full"):
-        await buffer.get()
-
-
-async def test_a_source_that_never_waits_does_not_make_a_buffer_grow_for_ever() -> None:
-    gate = Gate(0.02)
-    buffer: QueueBuffer[int] = QueueBuffer(2, gate)
-    buffer.put(1)
-    buffer.put(2)
-    await asyncio.sleep(0.03)
-    buffer.put(3)
-    assert buffer.closed
-
-
-async def test_several_sources_wait_at_one_gate() -> None:
-    gate = Gate(3600.0)
-    buffer: QueueBuffer[int] = QueueBuffer(1, gate)
-    buffer.put(1)
-    held = [asyncio.create_task(gate.wait()) for _ in range(3)]
-    await asyncio.sleep(0)
-    buffer.clear()
-    await asyncio.wait_for(asyncio.gather(*held), 25)
 
 
 # workers
@@ -283,7 +85,8 @@ async def test_a_call_that_raises_is_logged_with_its_run_and_the_next_follows() 
     assert "secret" not in repr(logs)
 
 
-async def test_a_cancellation_from_within_a_call_is_its_failure_not_the_workers_end() -> None:
+async def test_a_cancellation_from_within_a_call_is_a_failure_of_the_call() -> None:
+    """The worker goes on with the next value."""
     seen = []
 
     async def call(item: int) -> None:
@@ -441,3 +244,133 @@ async def test_an_iterator_that_nobody_reads_holds_only_for_a_while() -> None:
     assert held == 1
     await asyncio.sleep(0.05)
     assert held == 0
+
+
+# measured steps
+
+
+async def both(make: Any) -> tuple[Any, Any]:
+    """What comes of awaiting something, plainly and timed."""
+
+    async def outcome(awaitable: Any) -> Any:
+        try:
+            return await awaitable
+        except BaseException as error:
+            return type(error), str(error)
+
+    return await outcome(make()), await outcome(await_measured(make(), 60, lambda _: None))
+
+
+async def test_it_awaits_as_await_does() -> None:
+    """Values, exceptions, futures, time-outs, cancellation from within, task groups."""
+
+    async def value() -> int:
+        await asyncio.sleep(0)
+        return await asyncio.get_running_loop().run_in_executor(None, lambda: 7)
+
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise LookupError("no")
+
+    async def catches() -> str:
+        try:
+            async with asyncio.timeout(0.001):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            return "late"
+        return "never"
+
+    async def cancelled() -> None:
+        raise asyncio.CancelledError("mine")
+
+    async def group() -> list[int]:
+        async with asyncio.TaskGroup() as tasks:
+            made = [tasks.create_task(value()) for _ in range(2)]
+        return [task.result() for task in made]
+
+    for make in (value, fails, catches, cancelled, group):
+        plain, timed = await both(make)
+        assert plain == timed
+
+
+async def test_a_cancelled_task_cancels_it_where_it_waits() -> None:
+    """And may be held up by it, as always."""
+    log: list[str] = []
+
+    async def cleans_up() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            log.append("cleaned up")
+            raise
+
+    async def task() -> None:
+        await await_measured(cleans_up(), 60, lambda _: None)
+
+    running = asyncio.create_task(task())
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert log == ["cleaned up"]
+
+
+@pytest.mark.parametrize("waits", [0, 3600])
+async def test_it_may_go_on_after_a_cancellation(waits: float) -> None:
+    """Where it only gives way to others, too: there nothing but the exception itself tells it."""
+    log: list[str] = []
+
+    async def stubborn() -> str:
+        try:
+            await asyncio.sleep(waits)
+        except asyncio.CancelledError:
+            log.append("cancelled")
+        return "done"
+
+    async def task() -> str:
+        return await await_measured(stubborn(), 60, lambda _: None)
+
+    running = asyncio.create_task(task())
+    await asyncio.sleep(0)
+    running.cancel()
+    assert await running == "done"
+    assert log == ["cancelled"]
+
+
+def test_closing_closes_it() -> None:
+    """As where a loop is shut down around it."""
+    log: list[str] = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            log.append("closed")
+
+    coroutine = waits()
+    steps = await_measured(coroutine, 60, lambda _: None)
+    next(steps)
+    steps.close()
+    assert log == ["closed"]
+    assert coroutine.cr_frame is None  # type: ignore[attr-defined]
+
+
+async def test_steps_are_told_not_the_waiting() -> None:
+    """Half a second of waiting is no step; a tenth of work is, also if it ends in an exception."""
+    told: list[float] = []
+
+    async def patient() -> None:
+        await asyncio.sleep(0.3)
+
+    async def busy() -> None:
+        await asyncio.sleep(0)
+        time.sleep(0.3)  # noqa: ASYNC251
+        raise LookupError
+
+    await await_measured(patient(), 0.25, told.append)
+    assert told == []
+    with pytest.raises(LookupError):
+        await await_measured(busy(), 0.25, told.append)
+    assert len(told) == 1
+    assert told[0] >= 0.29

@@ -76,7 +76,8 @@ async def test_sources_beyond_the_limit_wait_their_turn_in_order() -> None:
     assert [entry["event"] for entry in logs].count("sources_wait") == 1
 
 
-async def test_a_waiting_source_can_be_removed_and_one_that_is_attached_late_waits_too() -> None:
+async def test_a_waiting_source_can_be_removed() -> None:
+    """A source that is attached later waits too."""
     sources = [Counted(number) for number in range(4)]
     async with RunStream(*sources[:1], max_connections=1) as stream:
         stream.start()

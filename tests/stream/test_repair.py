@@ -216,7 +216,7 @@ async def test_a_skip_in_ids_that_count_is_a_gap() -> None:
     assert len(server.states) == 1
 
 
-async def test_other_runs_of_the_source_keep_their_doubts_until_they_are_heard_of() -> None:
+async def test_other_runs_of_the_source_stay_partial_until_their_next_event() -> None:
     """Each is settled by its own next event."""
     other = run_object("run_2", status="in_progress", started_at=1)
     theirs = [ev("run.created", other), ev("message.created", message_object("msg_2", other))]

@@ -91,7 +91,7 @@ async def test_an_objects_methods_are_subscribed_together() -> None:
     assert agent.told == ["answer weather", "Agent.ended run_1", "said It is sunny."]
     failed = [entry for entry in logs if entry["event"] == "subscriber_failed"]
     assert [(entry["subscriber"], entry["run_id"]) for entry in failed] == [
-        ("tests.stream.test_handler_methods.Agent.grow", "run_1")
+        ("tests.stream.test_handlers.Agent.grow", "run_1")
     ]
 
 
