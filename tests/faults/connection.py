@@ -241,16 +241,16 @@ class Connection:
             self._writer.write(data[:cut])
             kind = self._rng.choice(("drop", "reset"))
         if kind == "kill":
-            await self._sent()
+            await self._wait_until_sent()
             os.kill(os.getpid(), signal.SIGKILL)
         elif kind == "reset":
-            await self._sent()
+            await self._wait_until_sent()
             linger = struct.pack("ii", 1, 0)
             self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self._writer.transport.abort()
         elif kind == "half":
             self._writer.write_eof()
-            await self._gone(listening, _CLOSE_TIMEOUT)
+            await self._wait_until_closed(listening, _CLOSE_TIMEOUT)
         elif kind == "stall":
             listening.cancel()
             with suppress(asyncio.CancelledError):
@@ -260,7 +260,7 @@ class Connection:
                     pass
         elif kind == "protocol":
             self._writer.write(b"\xff\xff\xff\xff no frame and no chunk\r\n")
-            await self._gone(listening, _CLOSE_TIMEOUT)
+            await self._wait_until_closed(listening, _CLOSE_TIMEOUT)
         elif kind in {"close", "end"}:
             await self._close(int(detail or 1000), listening)
 
@@ -275,12 +275,12 @@ class Connection:
             else:
                 self._protocol.send_close(code, self._rng.choice(("", "bye", "später")))
         self._flush()
-        await self._gone(listening, _CLOSE_TIMEOUT)
+        await self._wait_until_closed(listening, _CLOSE_TIMEOUT)
 
-    async def _gone(self, listening: asyncio.Task[None], within: float) -> None:
+    async def _wait_until_closed(self, listening: asyncio.Task[None], within: float) -> None:
         await asyncio.wait({listening}, timeout=within)
 
-    async def _sent(self) -> None:
+    async def _wait_until_sent(self) -> None:
         """Wait until the kernel has all data."""
         async with asyncio.timeout(_STALL_TIMEOUT):
             while self._writer.transport.get_write_buffer_size():

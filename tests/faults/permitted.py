@@ -60,7 +60,7 @@ class Permitted:
         failure = self._failure
         if failure is None or self._ended_for_good or self._attempts_exhausted(failure):
             return []
-        return [f"the source was given up: {failure.reason} ({failure.attempt} attempts)"]
+        return [f"the source failed: {failure.reason} ({failure.attempt} attempts)"]
 
     def _is_final(self, reason: str) -> bool:
         """Whether an answer of the server ends a source for good."""
