@@ -34,7 +34,7 @@ from runstream.model.signals import (
 from runstream.model.step import RunStep
 from runstream.model.tool_calls import FunctionToolCall
 from runstream.sinks.log_records import log_record
-from tests.support.story import RunStory
+from tests.support.scripts import LabelledScript, stream_of
 from tests.support.wire import (
     envelope,
     function_call,
@@ -56,12 +56,9 @@ HEAD = ("run_1", "thread_1", "", 12.5)
 
 def story() -> list[str]:
     """A run that says something, asks for a call, and fails."""
-    told = RunStory("log")
-    told.open()
-    told.start()
-    told.say("SAID it all, twice: SAID", prompt=3)
-    told.require(told.call_functions(("get_time", {"zone": "ARGUED"})))
-    return [envelope(event) for event in told.cut()]
+    script = LabelledScript("log").write_message("SAID it all, twice: SAID", prompt=3)
+    script.require(script.call_functions(("get_time", {"zone": "ARGUED"})))
+    return [envelope(event) for event in stream_of(script)]
 
 
 def made(kind: Any) -> Signal:
@@ -293,11 +290,8 @@ def test_control_characters_are_escaped(text: str) -> None:
 
 
 def _asking(name: str) -> list[Any]:
-    told = RunStory("odd")
-    told.open()
-    told.start()
-    told.require(told.call_functions((name, {})))
-    return told.cut()
+    script = LabelledScript("odd")
+    return stream_of(script.require(script.call_functions((name, {}))))
 
 
 def _strings(value: Any) -> list[str]:
