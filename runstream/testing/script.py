@@ -244,6 +244,9 @@ class Script:
     def _id(self, kind: str, number: int) -> str:
         return f"{kind}_{self.run_id}_{number}"
 
+    def _call_id(self, step_id: str, index: int) -> str:
+        return f"call_{step_id}_{index}"
+
     def _open_step(self, details: Json) -> str:
         id = self._id("step", len(self.steps) + 1)
         self.steps[id] = step_json(id, self.run, details, at=self.now)
@@ -323,12 +326,13 @@ class OpenMessage:
         self._part(part, image)
         return self._emit({"index": part, **image})
 
-    def close(self, reason: str | None = None, *, step: str = "completed") -> Script:
+    def close(self, reason: str | None = None, *, step: str = "completed", **fields: Any) -> Script:
         """End the message and its step.
 
         Args:
             reason: The reason if the message is incomplete, else ``None``.
             step: The final status of the step.
+            fields: Further fields of the step, such as ``usage`` or ``last_error``.
         """
         now = self.script.now
         if reason is None:
@@ -337,7 +341,7 @@ class OpenMessage:
             change = {"status": "incomplete", "incomplete_at": now, "incomplete_details": {"reason": reason}}
         message = self.script.messages[self.id] = {**self.message, **change}
         self.script.emit(f"thread.message.{message['status']}", message)
-        return self.script.close_step(self.step_id, step)
+        return self.script.close_step(self.step_id, step, **fields)
 
     def _part(self, index: int, new: Json) -> Json:
         content = self.message["content"]
@@ -367,7 +371,7 @@ class OpenCalls:
 
     def open(self, index: int, type: str, *, name: str = "") -> OpenCalls:
         """Begin a call: ``function``, ``code_interpreter``, ``file_search``, ``mcp`` or any other type."""
-        call: Json = {"id": f"call_{self.step_id}_{index}", "type": type}
+        call: Json = {"id": self.script._call_id(self.step_id, index), "type": type}
         if type == "function":
             call["function"] = {"name": name, "arguments": "", "output": None}
         elif type == "code_interpreter":

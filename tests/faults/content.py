@@ -1,4 +1,4 @@
-"""What one connection tells: the events from some point on, as bytes, with the faults that change what is told."""
+"""The content of one connection: its events with the injected faults, and their bytes as frames, blocks and chunks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from websockets.frames import Frame, Opcode
 
 from runstream.model.raw import RawEvent
 from runstream.recordings.server import encode_frames
-from tests.faults.cases import Case, Fault, Leg
-from tests.faults.streams import Told, interleaved
+from tests.faults.cases import Case, ConnectionPlan, Fault
+from tests.faults.streams import StreamEvent, interleaved
 
 __all__ = [
     "MAX_BYTES",
@@ -21,20 +21,20 @@ __all__ = [
     "answer",
     "block",
     "chunk",
+    "connection_items",
     "corrupt",
+    "event_id",
+    "event_order",
     "frame",
-    "id_of",
     "inside_a_character",
     "junk",
-    "order",
     "pieces",
-    "tell",
 ]
 
 MAX_BYTES = 64 * 1024
-"""What the pipeline takes for one message (bytes)."""
+"""The pipeline's limit for one message (bytes)."""
 MAX_FRAME = 96 * 1024
-"""What a WebSocket source takes for one message (bytes)."""
+"""The limit of a WebSocket source for one message (bytes)."""
 
 _NOBODY = b'{"id":"msg_nobody","delta":{"content":[{"index":0,"type":"text","text":{"value":"?"}}]}}'
 _JUNK: dict[str, tuple[tuple[str | None, bytes], ...]] = {
@@ -93,14 +93,14 @@ _JUNK: dict[str, tuple[tuple[str | None, bytes], ...]] = {
 
 
 class Item(NamedTuple):
-    """One thing that is told.
+    """One item of a connection: an event or junk.
 
     Attributes:
-        name: The event's name; ``None``: the data is a whole message of its own.
+        name: The name of the event; ``None`` if the data are a complete message.
         data: Its data.
-        id: Its id, where it is told with one.
-        number: The event's number, -1 where it is none (any more).
-        place: Its place in this connection's order, -1 likewise.
+        id: Its id, if it is sent with one.
+        number: The number of the event, -1 for junk and corrupt events.
+        place: Its place in the order of this connection, -1 for junk and corrupt events.
     """
 
     name: str | None
@@ -110,48 +110,51 @@ class Item(NamedTuple):
     place: int = -1
 
     def envelope(self) -> bytes:
-        """It as a message of a WebSocket."""
+        """The item as a message of a WebSocket."""
         if self.name is None:
             return self.data
-        if self.number < 0:  # what is broken stays broken
+        if self.number < 0:  # built by hand, so that corrupt data stay corrupt
             named = b'{"event":' + msgspec.json.encode(self.name) + b',"data":'
             return named + self.data + b"}"
         return encode_frames([RawEvent(self.name, self.data, self.id)])[0].data
 
 
-def id_of(case: Case, told: Told) -> str | None:
-    """The id with which an event is told, if any."""
+def event_id(case: Case, event: StreamEvent) -> str | None:
+    """The id with which an event is sent, if any."""
     if case.ids == "count":
-        return str(told.number)
-    return told.id if case.ids == "all" or (case.ids == "some" and (told.number + case.seed) % 3 == 0) else None
+        return str(event.number)
+    return event.id if case.ids == "all" or (case.ids == "some" and (event.number + case.seed) % 3 == 0) else None
 
 
-def order(case: Case, connection: int) -> list[Told]:
-    """All events in the order in which a connection tells them; an order of its own where it tells all of them."""
+def event_order(case: Case, connection: int) -> list[StreamEvent]:
+    """All events in the order of a connection; with `reorder` and `replay` each connection has its own order."""
     if not case.has("reorder"):
-        return interleaved(case.tellings, None)
-    return interleaved(case.tellings, f"{case}/{connection if case.server == 'replay' else 0}")
+        return interleaved(case.streams, None)
+    return interleaved(case.streams, f"{case}/{connection if case.server == 'replay' else 0}")
 
 
-def tell(case: Case, connection: int, leg: Leg, start: int) -> tuple[list[Item], Item | None]:
-    """What is told, and what would come next.
+def connection_items(case: Case, connection: int, plan: ConnectionPlan, start: int) -> tuple[list[Item], Item | None]:
+    """The items of a connection, and the event after them.
 
     Args:
         case: The case.
-        connection: The connection's number.
-        leg: Its faults.
-        start: From which place on.
+        connection: The number of the connection.
+        plan: Its faults.
+        start: The place of its first event.
+
+    Returns:
+        The items until the loss, and the next event, ``None`` if there is none.
     """
-    chance = case.chance("tell", connection)
+    rng = case.rng("connection_items", connection)
     everything = [
-        Item(told.name, told.data, id_of(case, told), told.number, place)
-        for place, told in enumerate(order(case, connection))
+        Item(event.name, event.data, event_id(case, event), event.number, place)
+        for place, event in enumerate(event_order(case, connection))
     ]
     rest = everything[start:]
-    stop = len(rest) if leg.loss is None else _share(leg.loss, len(rest))
+    stop = len(rest) if plan.loss is None else _share(plan.loss, len(rest))
     items = rest[:stop]
-    for fault in leg.content:
-        items = _changed(items, fault, chance)
+    for fault in plan.content:
+        items = _changed(items, fault, rng)
     return items, rest[stop] if stop < len(rest) else None
 
 
@@ -159,31 +162,31 @@ def _share(fault: Fault, length: int) -> int:
     return -(-length * fault.at // 1000)
 
 
-def _changed(items: list[Item], fault: Fault, chance: random.Random) -> list[Item]:
+def _changed(items: list[Item], fault: Fault, rng: random.Random) -> list[Item]:
     kind, _, detail = fault.name.partition("-")
     place = _share(fault, len(items))
     before, after = items[:place], items[place:]
     if kind == "junk":
-        return [*before, *(junk(detail, chance) for _ in range(chance.randint(1, 3))), *after]
+        return [*before, *(junk(detail, rng) for _ in range(rng.randint(1, 3))), *after]
     if kind == "again":
-        return [*before, *before[-chance.randint(2, 30) :], *after]
+        return [*before, *before[-rng.randint(2, 30) :], *after]
     if kind == "twice":
-        return [*before, *after[: chance.randint(1, 3)], *after]
+        return [*before, *after[: rng.randint(1, 3)], *after]
     if kind == "corrupt" and after and after[0].number >= 0:
-        return [*before, corrupt(after[0], chance), *after[1:]]
+        return [*before, corrupt(after[0], rng), *after[1:]]
     return items
 
 
-def junk(kind: str, chance: random.Random) -> Item:
-    """What is no event of any run, of one kind."""
-    return Item(*chance.choice(_JUNK[kind]))
+def junk(kind: str, rng: random.Random) -> Item:
+    """Random data of one kind that are not an event of any run of the case."""
+    return Item(*rng.choice(_JUNK[kind]))
 
 
-def corrupt(item: Item, chance: random.Random) -> Item:
-    """An event that nobody can read any more: cut off, or with a byte that is no UTF-8."""
+def corrupt(item: Item, rng: random.Random) -> Item:
+    """An event that can't be decoded any more: cut off, or with a byte that is not UTF-8."""
     data = item.data
-    at = chance.randrange(max(len(data) - 1, 1))
-    broken = data[:at] if chance.random() < 0.5 else data[:at] + b"\xff" + data[at:]
+    at = rng.randrange(max(len(data) - 1, 1))
+    broken = data[:at] if rng.random() < 0.5 else data[:at] + b"\xff" + data[at:]
     return Item(item.name, broken if broken != b"" else b"\xff", item.id)
 
 
@@ -216,23 +219,23 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
-def pieces(data: bytes, chance: random.Random) -> list[bytes]:
-    """``data`` in pieces of any size."""
+def pieces(data: bytes, rng: random.Random) -> list[bytes]:
+    """``data`` in pieces of random sizes."""
     found, at = [], 0
     while at < len(data):
-        size = chance.choice((1, 7, 100, 1500, 1500))
+        size = rng.choice((1, 7, 100, 1500, 1500))
         found.append(data[at : at + size])
         at += size
     return found
 
 
 def inside_a_character(data: bytes) -> int:
-    """A place in the middle of a character of several bytes; the middle of it all where there is none."""
+    """A place within a character of several bytes; the middle of the data if there is none."""
     return next((at for at, byte in enumerate(data) if 0x80 <= byte < 0xC0), len(data) // 2)
 
 
 def answer(status: int, body: bytes, headers: dict[str, str]) -> bytes:
-    """A whole HTTP answer, after which the connection is closed."""
+    """A complete HTTP answer, after which the connection is closed."""
     phrase = HTTPStatus(status).phrase
     lines = [f"HTTP/1.1 {status} {phrase}", "Connection: close"]
     if status != HTTPStatus.NO_CONTENT:

@@ -1,4 +1,4 @@
-"""What the clean stream comes to: the offline fold of the same events, as the source would have delivered them."""
+"""The expected result of a case: the offline fold of the same events without faults, in the framing of the source."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from runstream.model.signals import (
     TextDelta,
     TextReplaced,
 )
-from tests.faults import streams as polled
 from tests.faults.content import Item
-from tests.faults.streams import interleaved
+from tests.faults.streams import interleaved, poll_raws
 
-__all__ = ["Clean", "clean", "detail", "facts_of", "objects_of", "texts_of"]
+__all__ = ["Expected", "detail", "expected_of", "facts_by_key", "objects_by_id", "texts_of"]
 
-# Progress may come in other pieces. What was shown and is healed is told by `text_replaced`: the clean stream has
-# nothing to heal. How a run was left depends on when its source ended; the oracle holds that by itself.
+# Progress may be divided differently. `text_replaced` corrects text after a fault: the clean stream needs none. The
+# signal of an open run depends on when its source ended; the oracle checks it separately.
 _FREE = (TextDelta, ArgumentsDelta, TextReplaced, RunPaused, RunInterrupted)
 
 
-class Clean(Struct, frozen=True):
-    """What the clean stream comes to.
+class Expected(Struct, frozen=True):
+    """The result of the clean stream: the stream without faults.
 
     Attributes:
         runs: The final states, by run id.
-        facts: The signals other than progress by run id: what they say, by key, in order.
-        rejects: How many events can't be read even so.
-        terminal: The numbers of the events that end each run.
-        whole: The numbers of the events that give each message or step in full after its end.
-        texts: All that the texts of messages and the arguments of calls ever were, by message or step and place; of
-            what only grew the last.
-        replaced: The keys of the texts that it replaces itself, where a full object says other than its fragments.
-        done_before: Whether `done` is told before the end.
+        facts: By run id, the fields of the signals other than progress, by key, in order.
+        rejects: Number of events that are rejects even without a fault.
+        terminal: By run id, the numbers of the events that end the run.
+        whole: By id of a message or step, the numbers of the events with the complete object after its end.
+        texts: All values of the texts of messages and of the arguments of calls, by message or step and place; of a
+            series of values that only grew, the last one.
+        replaced: The keys of the texts that the clean stream itself replaces, because a full object differs from its
+            fragments.
+        done_before: Whether `done` is sent before the end.
     """
 
     runs: dict[str, RunState]
@@ -61,44 +61,44 @@ class Clean(Struct, frozen=True):
 
 
 @lru_cache(maxsize=2048)
-def clean(tellings: tuple[str, ...], source: str) -> Clean:
-    """What the tellings come to, one after the other."""
-    told = interleaved(tellings, None)
-    raws = [RawEvent(item.name, item.data) for item in told]
+def expected_of(streams: tuple[str, ...], source: str) -> Expected:
+    """The expected result of streams, sent one after the other by a source."""
+    events = interleaved(streams, None)
+    raws = [RawEvent(item.name, item.data) for item in events]
     if source == "ws":
-        raws = [RawEvent(data=Item(item.name, item.data, None, item.number).envelope()) for item in told]
+        raws = [RawEvent(data=Item(item.name, item.data, None, item.number).envelope()) for item in events]
     if source == "poll":
-        return _polled(tellings)
+        return _polled(streams)
     folded = fold(raws, clock=lambda: 1.0)
-    return _clean(folded, [[raw] for raw in raws])
+    return _expected(folded, [[raw] for raw in raws])
 
 
-def _polled(tellings: tuple[str, ...]) -> Clean:
-    """What comes of all moments that a server tells which is polled."""
-    moments = polled.raws(tellings)
-    return _clean(fold([raw for moment in moments for raw in moment], clock=lambda: 1.0), moments)
+def _polled(streams: tuple[str, ...]) -> Expected:
+    """The expected result of polls that receive all snapshots."""
+    moments = poll_raws(streams)
+    return _expected(fold([raw for moment in moments for raw in moment], clock=lambda: 1.0), moments)
 
 
-def _clean(folded: Folded, told: list[list[RawEvent]]) -> Clean:
-    """From what it comes to, and what is told, by number."""
+def _expected(folded: Folded, events: list[list[RawEvent]]) -> Expected:
+    """The expected result, from the fold and from the raw events by number."""
     terminal: dict[str, set[int]] = {}
     whole: dict[str, set[int]] = {}
     event: Any
-    for number, raws in enumerate(told):
+    for number, raws in enumerate(events):
         for event in (event for raw in raws for event in AssistantsDialect().feed(raw)):
             data = getattr(event, "data", None)
             if data is not None and getattr(data, "is_terminal", False):
                 kind = terminal if isinstance(event, RunEvent) else whole
                 kind.setdefault(data.id, set()).add(number)
-    return Clean(
+    return Expected(
         {state.run_id: state for state in folded.runs},
-        {state.run_id: facts_of(folded.signals, state.run_id) for state in folded.runs},
+        {state.run_id: facts_by_key(folded.signals, state.run_id) for state in folded.runs},
         len(folded.rejects),
         {id: frozenset(numbers) for id, numbers in terminal.items()},
         {id: frozenset(numbers) for id, numbers in whole.items()},
-        _history([raw for raws in told for raw in raws]),
+        _history([raw for raws in events for raw in raws]),
         frozenset(signal.key for signal in folded.signals if isinstance(signal, TextReplaced)),
-        any(raw.data == b"[DONE]" for raws in told[:-1] for raw in raws),
+        any(raw.data == b"[DONE]" for raws in events[:-1] for raw in raws),
     )
 
 
@@ -127,8 +127,8 @@ def texts_of(state: RunState, id: str) -> dict[int, str]:
     return {at: getattr(call, "arguments", None) or "" for at, call in enumerate(calls)}
 
 
-def facts_of(signals: Iterable[Signal], run_id: str) -> dict[str, Any]:
-    """What a run's signals other than progress say, by key, in order."""
+def facts_by_key(signals: Iterable[Signal], run_id: str) -> dict[str, Any]:
+    """The fields of the signals of a run other than progress, by key, in order."""
     return {
         signal.key: detail(signal)
         for signal in signals
@@ -137,11 +137,11 @@ def facts_of(signals: Iterable[Signal], run_id: str) -> dict[str, Any]:
 
 
 def detail(signal: Signal) -> dict[str, Any]:
-    """What a signal says, but for what was observed and not told."""
+    """The fields of a signal, without those that depend on the time of observation."""
     return {name: value for name, value in signal.to_dict().items() if name not in {"at", "duration"}}
 
 
-def objects_of(state: RunState) -> dict[str, Any]:
+def objects_by_id(state: RunState) -> dict[str, Any]:
     """The messages and steps of a state as on the wire, by id."""
     items: tuple[Any, ...] = (*state.steps, *state.messages)
     return {item.id: item.to_dict() for item in items}

@@ -48,7 +48,7 @@ from runstream.recordings.reader import read_recording
 from runstream.sinks.log import log_record, log_signals
 from runstream.stream.run_stream import RunStream
 from runstream.testing import script
-from tests.support.story import RunStory
+from tests.support.scripts import LabelledScript, stream_of
 from tests.support.wire import (
     envelope,
     function_call,
@@ -70,12 +70,9 @@ HEAD = ("run_1", "thread_1", "", 12.5)
 
 def story() -> list[str]:
     """A run that says something, asks for a call, and fails."""
-    told = RunStory("log")
-    told.open()
-    told.start()
-    told.say("SAID it all, twice: SAID", prompt=3)
-    told.require(told.call_functions(("get_time", {"zone": "ARGUED"})))
-    return [envelope(event) for event in told.cut()]
+    script = LabelledScript("log").write_message("SAID it all, twice: SAID", prompt=3)
+    script.require(script.call_functions(("get_time", {"zone": "ARGUED"})))
+    return [envelope(event) for event in stream_of(script)]
 
 
 def made(kind: Any) -> Signal:
@@ -307,11 +304,8 @@ def test_control_characters_are_escaped(text: str) -> None:
 
 
 def _asking(name: str) -> list[Any]:
-    told = RunStory("odd")
-    told.open()
-    told.start()
-    told.require(told.call_functions((name, {})))
-    return told.cut()
+    script = LabelledScript("odd")
+    return stream_of(script.require(script.call_functions((name, {}))))
 
 
 def _strings(value: Any) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from runstream.model.raw import RawEvent
 from runstream.sources.base import Receiver
-from tests.support.story import RunStory
+from tests.support.scripts import LabelledScript, stream_of, streams_of
 from tests.support.wire import Event, envelope
 
 
@@ -51,35 +51,23 @@ def raw(event: Event) -> RawEvent:
 
 
 def completed(label: str = "a", text: str = "Hello there, friend.") -> list[Event]:
-    story = RunStory(label)
-    story.open()
-    story.start()
-    story.say(text, prompt=5)
-    story.finish("completed")
-    return story.cut()
+    return stream_of(LabelledScript(label).write_message(text, prompt=5).finish("completed"))
 
 
 def failed(label: str = "a") -> list[Event]:
-    story = RunStory(label)
-    story.open()
-    story.start()
-    story.finish("failed", last_error={"code": "server_error", "message": "sorry"})
-    return story.cut()
+    script = LabelledScript(label)
+    script.start()
+    return stream_of(script.finish("failed", last_error={"code": "server_error", "message": "sorry"}))
 
 
 def two_streams(label: str = "f") -> tuple[list[Event], list[Event]]:
     """A function call: the stream up to the action, and the one after the outputs were submitted."""
-    story = RunStory(label)
-    story.open()
-    story.start()
-    calls = story.call_functions(("weather", {"city": "Oslo"}))
-    story.require(calls)
-    first = story.cut()
-    story.answer(calls, ["4 degrees"], prompt=7, after=1)
-    story.start()
-    story.say("It is cold.", prompt=9)
-    story.finish("completed")
-    return first, story.cut()
+    script = LabelledScript(label)
+    step = script.call_functions(("weather", {"city": "Oslo"}))
+    script.require(step)
+    script.submit(step, "4 degrees", prompt=7, after=1).write_message("It is cold.", prompt=9).finish("completed")
+    first, second = streams_of(script)
+    return first, second
 
 
 def cut_short(label: str = "c") -> list[Event]:

@@ -17,8 +17,8 @@ from structlog.testing import capture_logs
 from runstream import RunSignal, RunState, RunStream, Signal, fold, handles, log_signals
 from runstream.stream.consumers import StreamIterator
 from tests.support.clock import virtual_time
+from tests.support.interleaved_runs import TEXT, conversation, one_by_one, shown
 from tests.support.receiver import eventually
-from tests.support.talking import TEXT, conversation, one_by_one, shown
 
 RAWS = conversation().raw_events(interleaved=True)
 EXPECTED = shown(fold(RAWS).signals)

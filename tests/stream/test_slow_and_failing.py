@@ -15,8 +15,8 @@ from runstream.engine.fold import fold
 from runstream.errors import SlowConsumer
 from runstream.model.signals import RunSignal, Signal
 from runstream.stream.run_stream import RunStream
+from tests.support.interleaved_runs import TEXT, conversation, one_by_one, shown
 from tests.support.receiver import eventually
-from tests.support.talking import TEXT, conversation, one_by_one, shown
 
 
 async def doze(chance: random.Random) -> None:

@@ -63,7 +63,7 @@ class Session:
             return True
         try:
             data = os.read(self._master, 65536)
-        except OSError:  # how Linux says that nobody has the other end any more
+        except OSError:  # Linux: the other end is closed
             data = b""
         text = self._rest + self._decoder.decode(data, final=not data)
         # A sequence that is not whole yet waits for its end.

@@ -1,7 +1,8 @@
-"""A server in a process of its own that is asked to resume: ``python -m tests.support.resuming SERVER SEED``.
+"""A server with resumption in its own process: ``python -m tests.support.resuming_server SERVER SEED``.
 
-Each client says what it had last. A server that ``resumes`` goes on there; one that ``replays`` tells all again, with
-the same ids; one without ids (``plain``) likewise. It prints its URL, and serves until its standard input is closed.
+Each client sends its last event id. A server that ``resumes`` continues after it; one that ``replays`` sends all events
+again with the same ids; one without ids (``plain``) does so too. It prints its URL, and serves until its standard input
+is closed.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from websockets.exceptions import ConnectionClosed
 from runstream.model.raw import RawEvent
 from runstream.testing import Conversation, Script
 
-__all__ = ["conversation", "resuming_process", "told"]
+__all__ = ["conversation", "events_of_server", "resuming_process"]
 
 _WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "and", "says", "nothing")
 _ENDINGS = ("completed", "completed", "failed", "cancelled", "expired", "incomplete")
 
 
 def conversation(seed: int) -> Conversation:
-    """Three runs that speak, call tools and end."""
+    """Three runs with messages, tool calls and an end."""
     chance = random.Random(seed)
     scripts = []
     for number in range(3):
@@ -42,14 +43,14 @@ def conversation(seed: int) -> Conversation:
     return Conversation(scripts)
 
 
-def told(server: str, seed: int) -> list[RawEvent]:
-    """What such a server has to tell."""
+def events_of_server(server: str, seed: int) -> list[RawEvent]:
+    """The events of such a server."""
     return conversation(seed).raw_events(interleaved=True, seed=seed, ids=server != "plain", enveloped=True)
 
 
 @contextmanager
 def resuming_process(server: str, seed: int) -> Iterator[str]:
-    """Serve in another process; gives the URL."""
+    """Serve in another process; yields the URL."""
     with subprocess.Popen(
         [sys.executable, "-m", __name__, server, str(seed)],
         stdin=subprocess.PIPE,
@@ -69,7 +70,7 @@ def resuming_process(server: str, seed: int) -> Iterator[str]:
 
 
 async def _serve(server: str, seed: int) -> None:
-    raws = told(server, seed)
+    raws = events_of_server(server, seed)
     places = {msgspec.json.decode(raw.data).get("id"): number + 1 for number, raw in enumerate(raws)}
 
     async def client(connection: ServerConnection) -> None:

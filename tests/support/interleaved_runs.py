@@ -1,4 +1,4 @@
-"""Runs that talk at once, and what a subscriber has of it who gets everything, joined or not."""
+"""Three interleaved runs, and the text and facts of a subscriber that receives everything, with joined texts or not."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ TEXT = "Slow is smooth, and smooth is fast. " * 6
 
 
 def conversation() -> Conversation:
-    """Three runs that talk at once."""
-    told = []
+    """Three runs for interleaving."""
+    scripts = []
     for number in range(3):
         one = script(f"run_{number}").start().say(TEXT, pieces=list(TEXT))
         one.call(weather={"city": "Oslo"}).answer("sunny").say("Done.")
-        told.append(one.end("completed" if number else "failed"))
-    return Conversation(told)
+        scripts.append(one.end("completed" if number else "failed"))
+    return Conversation(scripts)
 
 
 def one_by_one(raws: Iterable[RawEvent], seed: int) -> AsyncIterator[RawEvent]:
-    """A source that now and then lets others have a turn."""
+    """A source that yields to the event loop at random."""
     chance = random.Random(seed)
 
-    async def gives() -> AsyncIterator[RawEvent]:
+    async def items() -> AsyncIterator[RawEvent]:
         for raw in raws:
             yield raw
             if chance.random() < 0.2:
                 await asyncio.sleep(0)
 
-    return gives()
+    return items()
 
 
 def shown(signals: Iterable[Signal]) -> tuple[list[str], dict[tuple[str, int], str]]:
-    """The keys of the signals other than progress, in order, and the text as somebody who appends has it."""
+    """The keys of the signals other than progress, in order, and the texts that result from appending all deltas."""
     keys: list[str] = []
     text: dict[tuple[str, int], str] = defaultdict(str)
     for signal in signals:
