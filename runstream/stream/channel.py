@@ -8,15 +8,15 @@ from __future__ import annotations
 import inspect
 from collections import deque
 from collections.abc import Callable, Iterable
-from time import monotonic
-from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 from reactivex.observer import AutoDetachObserver
 
 from runstream.model.run import RunKey
-from runstream.stream.error_reports import SLOW_SECONDS, SUBSCRIBER_ERRORS, ErrorReports
+from runstream.stream.dispatcher import dispatch
+from runstream.stream.error_reports import SUBSCRIBER_ERRORS, ErrorReports
 from runstream.stream.subscriber_set import Subscriber, SubscriberSet, no_op
 
 __all__ = ["Channel", "ChannelObservable", "OnSubscriberError"]
@@ -64,14 +64,14 @@ class Channel(Generic[T]):
         self._on_change = on_change
         self._subscribers: SubscriberSet[T] = SubscriberSet()
         self._queue: deque[T | _End] = deque()
-        self._dispatching = False
         self._draining = False
         self._closing = False
         self._end: _End | None = None
         self._recipients: object = ()  # of the dispatchers
-        self._all = _dispatcher(self)
-        self._progress = _dispatcher(self)
-        self._queued = _dispatcher(self)
+        self._dispatcher, self._is_busy, self._set_busy = dispatch(name, self.reports, self._queue, self._drain)
+        self._all = self._dispatcher()
+        self._progress = self._dispatcher()
+        self._queued = self._dispatcher()
         self._queued.update((), self._subscribers.matching)
         self.push: Callable[[T], None] = self._all.push
         self.push_progress: Callable[[T], None] = self._progress.push
@@ -111,23 +111,24 @@ class Channel(Generic[T]):
             Its disposable; after `dispose` nothing more is delivered, not even the value in delivery.
         """
         run = None if subscriber.run_id is None or subscriber.scope is None else (subscriber.scope, subscriber.run_id)
-        nested = self._dispatching, self._draining
+        busy, draining = self._is_busy(), self._draining
         self._draining = True  # values that callbacks push are delivered after the replay
         try:
             if self._replay is not None:
-                dispatcher = _dispatcher(self)
+                dispatcher = self._dispatcher()
                 dispatcher.update((subscriber,), None)
                 for value in self._replay(run):
-                    self._dispatching = False  # also within a delivery: the replay comes first
+                    self._set_busy(False)  # also within a delivery: the replay comes first
                     dispatcher.push(value)
-            self._dispatching = True
+            self._set_busy(True)
             if self._end is not None or (run is not None and self._is_complete(run)):
                 self._deliver_end(subscriber, self._end or _End(None))
             else:
                 self._subscribers.add(subscriber)
                 self._changed()
         finally:
-            self._dispatching, self._draining = nested
+            self._set_busy(busy)
+            self._draining = draining
         self._drain()
         return Disposable(lambda: self._remove(subscriber))
 
@@ -159,12 +160,12 @@ class Channel(Generic[T]):
 
     def _push_and_raise(self, value: T) -> None:
         self._all.push(value)
-        if self.reports.pending and not self._dispatching:
+        if self.reports.pending and not self._is_busy():
             raise self.reports.pending.pop(0)
 
     def _drain(self) -> None:
         """Deliver the queued values and ends, unless a caller further up the stack does so."""
-        if self._dispatching or self._draining:
+        if self._is_busy() or self._draining:
             return
         self._draining = True
         try:
@@ -191,13 +192,13 @@ class Channel(Generic[T]):
             removed = self._subscribers.remove_all()
         else:
             removed = self._subscribers.remove_run(*end.run)
-        self._dispatching = True
+        self._set_busy(True)
         try:
             for subscriber in removed:
                 if subscriber.active:
                     self._deliver_end(subscriber, end)
         finally:
-            self._dispatching = False
+            self._set_busy(False)
         self._changed()
 
     def _deliver_end(self, subscriber: Subscriber[T], end: _End) -> None:
@@ -219,68 +220,6 @@ class _End:
     def __init__(self, error: Exception | None, run: RunKey | None = None) -> None:
         self.error = error
         self.run = run
-
-
-class _Dispatcher(NamedTuple, Generic[T]):
-    """Delivers values to some subscribers of a channel.
-
-    Attributes:
-        push: Delivers a value now, or queues it while another one is delivered.
-        update: Sets the subscribers of all further values, or a function that returns the subscribers of a value.
-    """
-
-    push: Callable[[T], None]
-    update: Callable[[tuple[Subscriber[T], ...], Callable[[T], tuple[Subscriber[T], ...]] | None], None]
-
-
-def _dispatcher(channel: Channel[T]) -> _Dispatcher[T]:
-    """A dispatcher of a channel, without subscribers. It is a closure: every value passes here, and the variables of
-    a closure are faster than attributes.
-    """
-    name, reports, queue, limit = channel.name, channel.reports, channel._queue, SLOW_SECONDS
-    recipients: tuple[Subscriber[T], ...] = ()
-    select: Callable[[T], tuple[Subscriber[T], ...]] | None = None
-    on_next: Callable[[T], object] | None = None  # of the only recipient: a fifth faster than the loop
-
-    def push(value: T) -> None:
-        if channel._dispatching:
-            if not channel._closing:
-                queue.append(value)
-            return
-        channel._dispatching = True
-        current = recipients
-        started = monotonic()
-        try:
-            if on_next is not None:
-                try:
-                    on_next(value)
-                except SUBSCRIBER_ERRORS as error:
-                    reports.report(name, current[0].name, value, error)
-                if monotonic() - started > limit:
-                    reports.report_slow(name, current[0].name, value, monotonic() - started)
-            else:
-                for subscriber in current if select is None else select(value):
-                    try:
-                        subscriber.on_next(value)
-                    except SUBSCRIBER_ERRORS as error:
-                        reports.report(name, subscriber.name, value, error)
-                    ended = monotonic()
-                    if ended - started > limit:
-                        reports.report_slow(name, subscriber.name, value, ended - started)
-                    started = ended
-        finally:
-            channel._dispatching = False
-        if queue:
-            channel._drain()
-
-    def update(
-        to: tuple[Subscriber[T], ...], selected_by: Callable[[T], tuple[Subscriber[T], ...]] | None = None
-    ) -> None:
-        nonlocal recipients, select, on_next
-        recipients, select = to, selected_by
-        on_next = to[0].on_next if len(to) == 1 and selected_by is None else None
-
-    return _Dispatcher(push, update)
 
 
 class ChannelObservable(Observable[T]):

@@ -280,7 +280,7 @@ class RunStream:
         return RunView(
             run_id,
             scope,
-            latest=self.latest,
+            state=self._engine.state,
             channels=self._channels,
             iterator=self._subscriptions.iterator,
             start=self.start,

@@ -74,14 +74,14 @@ class RunView:
         scope: Its scope.
     """
 
-    __slots__ = ("_channels", "_iterator", "_latest", "_on", "_result", "_start", "_when", "run_id", "scope")
+    __slots__ = ("_channels", "_iterator", "_on", "_result", "_start", "_state", "_when", "run_id", "scope")
 
     def __init__(
         self,
         run_id: str,
         scope: str,
         *,
-        latest: LatestStates,
+        state: Callable[[str, str], RunState | None],
         channels: Channels,
         iterator: Callable[..., StreamIterator[Any]],
         start: Callable[[], None],
@@ -91,7 +91,7 @@ class RunView:
     ) -> None:
         self.run_id = run_id
         self.scope = scope
-        self._latest = latest
+        self._state = state
         self._channels = channels
         self._iterator = iterator
         self._start = start
@@ -102,7 +102,7 @@ class RunView:
     @property
     def state(self) -> RunState | None:
         """Its latest state; ``None`` if it was not seen yet, or is forgotten."""
-        return self._latest.get((self.scope, self.run_id))
+        return self._state(self.run_id, self.scope)
 
     @property
     def states(self) -> Observable[RunState]:

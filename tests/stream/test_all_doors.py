@@ -197,7 +197,7 @@ class Witnesses:
 async def test_one_faulty_subscriber(name: str, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it does, it does to itself; and the log has its name."""
     door = DOORS[name]
-    monkeypatch.setattr("runstream.stream.channel.SLOW_SECONDS", SLOW)
+    monkeypatch.setattr("runstream.stream.dispatcher.SLOW_SECONDS", SLOW)
     monkeypatch.setattr("runstream.stream.consumers.SLOW_SECONDS", SLOW)
     monkeypatch.setattr("runstream.stream.supervision.LoopMonitor.__init__.__defaults__", (SLOW / 2,))
     patience = 1.0 if fault == "never" and not door.loses else 30.0

@@ -353,7 +353,7 @@ def test_a_coroutine_function_is_refused_by_the_rx_door() -> None:
 
 
 def test_a_subscriber_that_blocks_is_logged_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runstream.stream.channel.SLOW_SECONDS", 0.02)
+    monkeypatch.setattr("runstream.stream.dispatcher.SLOW_SECONDS", 0.02)
     channel: Channel[Value] = Channel("runs")
 
     def quick(_: Value) -> None: ...
@@ -423,7 +423,7 @@ def test_an_end_that_is_interrupted_is_an_end() -> None:
 @pytest.mark.parametrize("others", [0, 1])
 def test_whoever_blocks_is_named_each_time_and_nobody_else(others: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once or again, alone or among others; who took what was pushed from inside is told apart."""
-    monkeypatch.setattr("runstream.stream.channel.SLOW_SECONDS", 0.02)
+    monkeypatch.setattr("runstream.stream.dispatcher.SLOW_SECONDS", 0.02)
     channel: Channel[Value] = Channel("runs")
 
     def blocks(value: Value) -> None:

@@ -147,7 +147,7 @@ async def test_a_source_that_is_no_coroutine_fails_alone() -> None:
 
 
 async def test_a_subscriber_that_blocks_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runstream.stream.channel.SLOW_SECONDS", 0.02)
+    monkeypatch.setattr("runstream.stream.dispatcher.SLOW_SECONDS", 0.02)
 
     def blocks(signal: RunCompleted) -> None:
         time.sleep(0.03)
