@@ -142,7 +142,7 @@ async def run_connections(
             last = end.last if end.received else last
             base = end.base if end.base is not None else base
         attempt += 1
-        if policy is None or policy.gives_up(attempt):
+        if policy is None or policy.is_exhausted(attempt):
             raise SourceFailed(end.reason, attempts=attempt - 1, status=end.status)
         receiver.disconnected(end.reason, attempt)
         if not end.planned:

@@ -141,7 +141,7 @@ class PollSource:
                 retry_401 = error.status == 401 and connected and not retried_401
                 attempt += 1
                 policy = self._reconnect
-                if not (retry_401 or error.retry) or policy is None or policy.gives_up(attempt):
+                if not (retry_401 or error.retry) or policy is None or policy.is_exhausted(attempt):
                     suffix = " (it was asked once more)" if error.status == 401 and retried_401 else ""
                     failed = SourceFailed(error.reason + suffix, attempts=attempt, status=error.status)
                     raise failed from error.__cause__

@@ -93,7 +93,7 @@ class Reconnect(Struct, frozen=True, kw_only=True):
             return self.maximum
         return self.initial * self.factor**steps
 
-    def gives_up(self, attempt: int) -> bool:
+    def is_exhausted(self, attempt: int) -> bool:
         """Return whether ``attempt`` (from 1) exceeds ``max_attempts``."""
         return self.max_attempts is not None and attempt > self.max_attempts
 

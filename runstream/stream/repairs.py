@@ -198,7 +198,7 @@ class Repairs:
             except ConnectFailed as error:
                 attempt += 1
                 policy = self._repair.reconnect
-                if error.retry and policy is not None and not policy.gives_up(attempt):
+                if error.retry and policy is not None and not policy.is_exhausted(attempt):
                     await self._sleep(policy.delay(attempt, asked=error.wait))
                     continue
                 self._report_failed(key, why, error.reason, attempt)
