@@ -30,10 +30,7 @@ BANNED: Final = re.compile(
     )\b""",
     re.VERBOSE | re.IGNORECASE,
 )
-"""Old verbs and metaphors. The comment beside some names words that say the same of data."""
-
-EXCEPTIONS: Final = ROOT / "tests" / "project" / "wording_exceptions.txt"
-"""Modules that still contain such words: a line has a path and a number. The list may only get shorter."""
+"""Old verbs and metaphors. The comments name words to use for data."""
 
 
 def words(source: str) -> list[str]:
@@ -47,23 +44,11 @@ def words(source: str) -> list[str]:
     return found
 
 
-def exceptions() -> dict[str, int]:
-    """The number of banned words that a module still may contain, by its path."""
-    lines = EXCEPTIONS.read_text(encoding="utf-8").splitlines()
-    return {path: int(count) for path, count in (line.split() for line in lines)}
-
-
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_plain_words(path: Path) -> None:
-    """A module contains no banned word, or as many as the list of exceptions says."""
+    """A module contains no banned word."""
     found = words(path.read_text(encoding="utf-8"))
-    allowed = exceptions().get(path.relative_to(ROOT).as_posix(), 0)
-    assert len(found) == allowed, f"{dict(Counter(found))}: plain words; a smaller number into {EXCEPTIONS.name}"
-
-
-def test_the_exceptions_exist() -> None:
-    """A module that was removed or renamed is not on the list."""
-    assert all((ROOT / path).exists() for path in exceptions())
+    assert not found, f"{dict(Counter(found))}: use plain words"
 
 
 @pytest.mark.parametrize(
