@@ -19,7 +19,7 @@ from reactivex.subject import Subject
 from streams import in_turns, messages
 
 from runstream import Engine, RawEvent, RunState, fold, pipeline
-from runstream.events import EVENT_TYPES
+from runstream.dialects.assistants_wire import EVENT_TYPES
 from runstream.model.base import decode_hook
 from runstream.testing import script
 

@@ -20,7 +20,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from runstream import RunStream, WebSocketSource
-from runstream.sources.base import Inlet
+from runstream.sources.base import Receiver
 
 __all__ = ["door_rows", "live_rows"]
 
@@ -39,9 +39,9 @@ class Ready:
 
     name = "bench"
 
-    async def run(self, inlet: Inlet) -> None:
-        inlet.connected()
-        await inlet.feed_all(messages(RUNS))
+    async def run(self, receiver: Receiver) -> None:
+        receiver.connected()
+        await receiver.feed_all(messages(RUNS))
 
 
 def subscribed(*channels: str) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ from measuring import allow_open_files, memory, serving
 from websockets.asyncio.server import ServerConnection, serve
 
 from runstream import RunStream, Source, SseSource, TextDelta, WebSocketSource
-from runstream.testing import Told, script
+from runstream.testing import WireEvent, script
 
 PATIENCE = 120.0  # seconds for all to connect, and again for all to end
 
@@ -33,7 +33,7 @@ PATIENCE = 120.0  # seconds for all to connect, and again for all to end
 class Telling:
     """One connection's run, and what was sent of it."""
 
-    def __init__(self, path: str, send: Callable[[Told], Awaitable[None]]) -> None:
+    def __init__(self, path: str, send: Callable[[WireEvent], Awaitable[None]]) -> None:
         self.told = script("run_" + path.rsplit("/", 1)[-1]).start()
         self.writing = self.told.open_message()
         self.send = send
@@ -51,7 +51,7 @@ class Telling:
         """Send a fragment that says when it was sent; no part of the script, which would grow with each."""
         delta = {"content": [{"index": 0, "type": "text", "text": {"value": f"{time.time():.6f} "}}]}
         data = {"id": self.writing.id, "object": "thread.message.delta", "delta": delta}
-        await self.send(Told("thread.message.delta", data, 0, ""))
+        await self.send(WireEvent("thread.message.delta", data, 0, ""))
 
     async def end(self) -> None:
         """Complete the run."""
@@ -68,7 +68,7 @@ async def websockets(attend: Attend) -> AsyncIterator[int]:
     """A WebSocket server that has each connection attended to; gives its port."""
 
     async def handler(socket: ServerConnection) -> None:
-        async def send(told: Told) -> None:
+        async def send(told: WireEvent) -> None:
             await socket.send(told.raw(enveloped=True).data.decode())
 
         await attend(Telling(socket.request.path if socket.request else "", send))
@@ -82,7 +82,7 @@ async def event_streams(attend: Attend) -> AsyncIterator[int]:
     """The same for server-sent events: just enough HTTP for one GET a connection."""
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async def send(told: Told) -> None:
+        async def send(told: WireEvent) -> None:
             writer.write(told.sse())
             await writer.drain()
 

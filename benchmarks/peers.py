@@ -23,7 +23,7 @@ from reactivex import operators as ops
 from streams import messages, sse_body
 
 from runstream import Engine, RawEvent, TextDelta
-from runstream.events import EVENT_TYPES
+from runstream.dialects.assistants_wire import EVENT_TYPES
 from runstream.model.base import WireStruct, decoder
 from runstream.sources.sse_parser import SSEParser
 

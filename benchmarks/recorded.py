@@ -9,7 +9,7 @@ from pairing import Row, paired
 from streams import RECORDINGS
 
 from runstream import Engine, RawEvent
-from runstream.sources.recording_reader import read_recording
+from runstream.recordings.reader import read_recording
 
 __all__ = ["recorded_rows"]
 

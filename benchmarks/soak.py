@@ -119,7 +119,7 @@ async def soak_runs(total: int) -> Stats:
     async with RunStream(limits=LIMITS, on_subscriber_error="raise", watchdogs=Watchdogs(idle=60, end=True)) as stream:
         stream.on(RunCompleted, count)
         stream.runs.subscribe(lambda state: None)
-        with stream.hold():
+        with stream.keep_open():
             stream.start()
 
             async def work(first: int, runs: int) -> None:
@@ -175,7 +175,7 @@ async def soak_connections(total: int, port: str) -> None:
 
         stream.on(RunCompleted, count)
         again = Reconnect(initial=0.01, maximum=0.1)
-        with stream.hold():
+        with stream.keep_open():
             stream.start()
 
             async def work(first: int, count: int) -> None:

@@ -11,11 +11,10 @@ import structlog
 from reactivex import from_iterable
 
 from runstream import demo
-from runstream.core.signals import SIGNAL_TYPES
-from runstream.folding import fold
-from runstream.sinks.log import log_signals
-from runstream.sinks.records import LEVELS
-from runstream.sources.recording_reader import read_recording
+from runstream.engine.fold import fold
+from runstream.model.signals import SIGNAL_TYPES
+from runstream.recordings.reader import read_recording
+from runstream.sinks.log import LEVELS, log_signals
 
 HERE = Path(__file__).parent
 RECORDING = "failed.sse"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runstream.core.status import TRANSITIONS, Verdict
+from runstream.core.status import TRANSITIONS, Transition
 from runstream.model.run import RunStatus
 
 HERE = Path(__file__).parent
@@ -36,9 +36,9 @@ A snapshot of a run (a `thread.run.*` event, or a polled Run) is judged before i
 def diagram() -> str:
     """The changes that are expected (solid) or legal (dotted), as a Mermaid state diagram."""
     lines = ["```mermaid", "stateDiagram-v2", "    [*] --> queued"]
-    for (held, new), verdict in TRANSITIONS.items():
-        if held != new and verdict is not Verdict.STALE:
-            note = "" if verdict is Verdict.EXPECTED else " : legal, surprising"
+    for (held, new), transition in TRANSITIONS.items():
+        if held != new and transition is not Transition.STALE:
+            note = "" if transition is Transition.EXPECTED else " : legal, surprising"
             lines.append(f"    {held.value} --> {new.value}{note}")
     ends = [status for status in RunStatus if status.is_terminal]
     lines += [f"    {status.value} --> [*]" for status in ends]

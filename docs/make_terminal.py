@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.text import Text
 
 from runstream import demo
-from runstream.engine import Engine
-from runstream.raw import RawEvent
-from runstream.sinks.board import Board
-from runstream.sinks.screen import Screen
-from runstream.sources.recording_reader import read_recording
+from runstream.engine.engine import Engine
+from runstream.model.raw import RawEvent
+from runstream.recordings.reader import read_recording
+from runstream.sinks.terminal.layout import Screen
+from runstream.sinks.terminal.open_runs import OpenRuns
 
 HERE = Path(__file__).parent
 WIDTH, HEIGHT = 100, 24
@@ -46,18 +46,18 @@ def show() -> Iterator[tuple[float, int, RawEvent]]:
 def screen() -> list[Text]:
     """The lines that stand on the terminal after `SECONDS`."""
     now = 0.0
-    board, look = Board(), Screen()
+    runs, look = OpenRuns(), Screen()
     engine = Engine(clock=lambda: now)
-    engine.on_signal = board.signal
-    engine.on_state = lambda state: board.state(state, now)
+    engine.on_signal = runs.add_signal
+    engine.on_state = lambda state: runs.update(state, now)
     intakes = [engine.intake("show"), engine.intake("answers")]
     lines: list[Text] = []
     for now, source, raw in show():
         if now > SECONDS:
             break
         intakes[source].feed(raw)
-        lines += [line for state in board.take_ended() for line in look.ended(state, WIDTH)]
-    frame = look.frame(board, engine.stats(), width=WIDTH, height=HEIGHT - 1, now=SECONDS, since=0.0)
+        lines += [line for state in runs.take_ended() for line in look.ended_run(state, WIDTH)]
+    frame = look.frame(runs, engine.stats(), width=WIDTH, height=HEIGHT - 1, now=SECONDS, since=0.0)
     return [*lines, *frame][-HEIGHT:]
 
 

@@ -20,15 +20,15 @@ __all__ = [
 
 
 class RunstreamError(Exception):
-    """Base of every exception that runstream raises on purpose."""
+    """Base of all exceptions that runstream raises deliberately."""
 
 
 class DecodeError(RunstreamError, ValueError):
-    """JSON that is not the object it should be.
+    """JSON is invalid, or is not the expected object.
 
     Attributes:
-        path: Where it went wrong, as a JSON path (``$.usage.total_tokens``).
-        reason: What is wrong there.
+        path: The place of the error, as a JSON path (``$.usage.total_tokens``).
+        reason: The error, in words.
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -41,12 +41,12 @@ class DecodeError(RunstreamError, ValueError):
 
 
 class SourceFailed(RunstreamError):
-    """A source is gone for good.
+    """A source failed for good: it does not reconnect.
 
     Attributes:
-        reason: Why, in words, without credentials.
-        attempts: How many times it was tried.
-        status: The HTTP status by which a server refused it, ``None`` where none did.
+        reason: The cause, in words, without credentials.
+        attempts: Number of connection attempts.
+        status: The HTTP status of a refusal by the server, ``None`` if there was none.
     """
 
     def __init__(self, reason: str, *, attempts: int = 1, status: int | None = None) -> None:
@@ -57,14 +57,14 @@ class SourceFailed(RunstreamError):
 
 
 class RecordingError(RunstreamError):
-    """A recording can't be written (any further).
+    """A recording can't be written, or not any further.
 
-    What was written before is whole, and can be read.
+    The part that was written before is complete and can be read.
 
     Attributes:
         path: The file.
-        reason: Why, in words.
-        errno: The system's error number (:mod:`errno`), ``None`` where it was not the system.
+        reason: The cause, in words.
+        errno: The error number of the system (:mod:`errno`), ``None`` if the cause is not a system error.
     """
 
     def __init__(self, path: str, reason: str, errno: int | None = None) -> None:
@@ -78,11 +78,11 @@ class RecordingError(RunstreamError):
 
 
 class IncompleteStream(RunstreamError):
-    """The stream ended before the run did: a stream that was cut off never passes for success.
+    """The stream ended before the run did, so an interrupted stream is never taken for success.
 
     Attributes:
-        reason: Why it ended.
-        states: The last states known (:class:`~runstream.core.state.RunState`) of the runs that were left.
+        reason: The cause of the end, in words.
+        states: The last known states (:class:`~runstream.core.state.RunState`) of the runs that had not ended.
     """
 
     def __init__(self, reason: str, states: Sequence[Any] = ()) -> None:
@@ -92,7 +92,7 @@ class IncompleteStream(RunstreamError):
 
 
 class SeveralRuns(RunstreamError, LookupError):
-    """One run was asked for, but the stream has several; ``run_ids`` names them."""
+    """One run was requested, but the stream has several; ``run_ids`` lists them."""
 
     def __init__(self, run_ids: Sequence[str]) -> None:
         super().__init__(f"The stream has several runs, say which: {', '.join(run_ids)}")
@@ -100,12 +100,12 @@ class SeveralRuns(RunstreamError, LookupError):
 
 
 class SlowConsumer(RunstreamError):
-    """A subscriber held the stream longer than ``wait_timeout`` (or its buffer overflowed) and was ended."""
+    """A subscription was ended: it blocked the stream longer than ``wait_timeout``, or its buffer overflowed."""
 
 
 class StoreError(RunstreamError):
-    """A state store can't be used: what it holds is foreign, damaged or of a newer release, or it can't be written.
+    """A state store can't be used: its data are foreign, damaged or of a newer release, or it can't be written.
 
-    The message says what to do. A stream whose store fails while it runs ends with this error: what could not be
-    remembered is not delivered either.
+    The message contains the remedy. A stream whose store fails while it runs ends with this error: signals that could
+    not be stored are not delivered either.
     """

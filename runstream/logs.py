@@ -1,4 +1,4 @@
-"""The logger of the library's own lines: what went wrong and was survived."""
+"""The logger of the library: errors and warnings that do not stop the program."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["LOG"]
 
 @cache
 def _logger() -> Any:
-    # structlog is loaded with the first line, not with the stream: it takes a third of what loading a stream takes (for
-    # its colours it loads rich, where that is installed), and a stream that goes well never writes a line.
+    # structlog is loaded with the first line, not with the stream: that takes a third of the time of loading a stream
+    # (for its colours it loads rich, if that is installed), and a stream without errors never writes a line.
     import structlog
 
     return structlog.get_logger("runstream")

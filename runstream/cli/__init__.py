@@ -1,4 +1,4 @@
-"""The command line: arguments in, exit code out. `parser` has the grammar, one module each the commands."""
+"""The command line: arguments in, exit code out. `parser` has the grammar, and each command has a module."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from importlib import import_module
 from typing import Any, Final
 
 from runstream.cli.exit_codes import ExitCode, UsageError
+from runstream.cli.output import complain
 from runstream.cli.parser import parse
-from runstream.cli.terminal import complain
 
 __all__ = ["main"]
 
 _MODULES: Final = {
     "demo": "demo",
-    "watch": "live",
-    "record": "recording",
+    "watch": "watch",
+    "record": "record",
     "replay": "offline",
     "fold": "offline",
-    "serve": "live",
+    "serve": "serve",
 }
-"""Where each command is: loaded once it is known which one, so that help and usage errors come at once."""
+"""The module of each command. It is loaded when the command runs, so that help and usage errors appear at once."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,11 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The arguments without the program's name; those of the process by default.
     """
-    if sys.stdout is None:  # closed by whoever started the command
+    if sys.stdout is None:  # closed by the parent process
         return ExitCode.CLOSED_PIPE
     try:
         code = _run(argv)
-        # What is still buffered must fail here, not in the interpreter's last moments.
+        # Buffered output must fail here, not when the interpreter exits.
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _discard_output()
         return ExitCode.CLOSED_PIPE
     except OSError as error:
-        # What a command reads is dealt with where it is read: this is the output, on a full disk for instance.
+        # Commands handle errors of their input themselves: this is an error of the output, for instance a full disk.
         _discard_output()
         complain(f"can't write: {error.strerror or type(error).__name__}")
         return ExitCode.USAGE
@@ -67,7 +67,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _send_logs_to_stderr() -> None:
-    """Keep standard output for signals alone: a library configures no logging, an application does."""
+    """Reserve standard output for signals. A library configures no logging, but the command is an application."""
     import logging
 
     import structlog
@@ -75,13 +75,13 @@ def _send_logs_to_stderr() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="runstream: %(message)s")
     structlog.configure(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        # What the library logs for applications, the commands tell in their own words.
+        # The commands report in their own words the facts that the library logs for applications.
         wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
     )
 
 
 def _discard_output() -> None:
-    """Let the interpreter's own last flush go nowhere, instead of complaining about the pipe again."""
+    """Redirect standard output to nowhere, so that the last flush of the interpreter reports no further error."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

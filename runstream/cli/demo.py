@@ -1,4 +1,4 @@
-"""`demo`: bundled recordings, played over a real WebSocket on this machine, shown like any live stream."""
+"""`demo`: bundled recordings, played over a real WebSocket on this machine and shown like any live stream."""
 
 from __future__ import annotations
 
@@ -8,62 +8,64 @@ from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from typing import Final
 
-from runstream import demo as recordings
 from runstream.cli.exit_codes import ExitCode
+from runstream.cli.output import clip, complain
 from runstream.cli.screen import make_view
-from runstream.cli.terminal import clip, complain
-from runstream.cli.watching import Seen, watch_source
-from runstream.core.signals import ActionRequired
-from runstream.server import serve_recording
-from runstream.sources.base import RawItem, Source
-from runstream.sources.recording_reader import read_recording
+from runstream.cli.watch import WatchResult, watch_source
+from runstream.model.raw import RawItem
+from runstream.model.signals import ActionRequired
+from runstream.recordings import demo as recordings
+from runstream.recordings.reader import read_recording
+from runstream.recordings.server import serve_recording
+from runstream.sources.base import Source
 from runstream.sources.websocket import WebSocketSource
 
 __all__ = ["demo"]
 
 _GAP: Final = 0.03
-"""Seconds between two events at pace 1: the show has some 400, and lasts 13 s."""
+"""Seconds between two events at pace 1: the demo has about 400 events, and lasts 13 s."""
 
 _SCENES: Final = [scene for act in recordings.SCRIPT for scene in act]
 
 
 def demo(args: argparse.Namespace) -> int:
-    """Play the show; 0 if every run ended as scripted."""
-    seen = asyncio.run(_demo(json=args.json, plain=args.plain, pace=args.pace))
-    found = {state.run_id: state.status.value for state in seen.states}
-    odd = 0
+    """Play the recordings; the exit code is 0 if every run ended as scripted."""
+    result = asyncio.run(_demo(json=args.json, plain=args.plain, pace=args.pace))
+    found = {state.run_id: state.status.value for state in result.states}
+    failures = 0
     for scene in _SCENES:
         status = found.pop(scene.run_id, "never seen")
         if status != scene.outcome:
-            odd += 1
+            failures += 1
             complain(f"{scene.run_id}: {clip(status)}, though the script says {scene.outcome}")
     for run_id in found:
         complain(f"{clip(run_id)}: not in the script")
-    return ExitCode.NOT_COMPLETED if odd or found else ExitCode.COMPLETED
+    return ExitCode.NOT_COMPLETED if failures or found else ExitCode.COMPLETED
 
 
-async def _demo(*, json: bool, plain: bool, pace: float) -> Seen:
+async def _demo(*, json: bool, plain: bool, pace: float) -> WatchResult:
     view = make_view(json=json, plain=plain)
     async with AsyncExitStack() as stack:
 
         async def play(items: Iterable[RawItem]) -> Source:
             server = await stack.enter_async_context(serve_recording(items, speed=pace, gap=_GAP))
-            # No proxy, whatever the environment says: this stays here. And who comes late has missed the show.
+            # No proxy, despite the environment, because the connection is local; and no reconnect, because the
+            # server would play the recording again from its beginning.
             return WebSocketSource(server.url, proxy=None, reconnect=None)
 
-        show = await play(_show())
+        source = await play(_events())
         answers = {scene.run_id: await play(_read(scene.files[1])) for scene in _SCENES if len(scene.files) > 1}
 
         def answer(signal: ActionRequired) -> Source | None:
-            # What an application does once its tools have answered: submit the outputs, and read on. A second
-            # request would be answered by nobody; the script has none.
+            # An application submits the outputs of its tools here, and reads the next stream of the run. The script
+            # has an answer for the first request of a run, and no second request.
             return answers.pop(signal.run_id, None)
 
-        return await watch_source(show, view, quiet=json, answer=answer)
+        return await watch_source(source, view, quiet=json, answer=answer)
 
 
-def _show() -> Iterator[RawItem]:
-    """All acts, one after the other, the scenes of each interleaved."""
+def _events() -> Iterator[RawItem]:
+    """The events of all acts, one after the other, the scenes of each interleaved."""
     for act in recordings.SCRIPT:
         yield from recordings.interleave([_read(scene.files[0]) for scene in act])
 

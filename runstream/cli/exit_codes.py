@@ -1,21 +1,28 @@
-"""The exit codes, on which scripts rely; `tally` finds the one that applies."""
+"""The exit codes, which are stable, and the tally that computes the code from the final statuses of the runs."""
 
 from __future__ import annotations
 
 import enum
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-__all__ = ["WORST_FIRST", "ExitCode", "UsageError"]
+if TYPE_CHECKING:
+    from runstream.core.state import RunState
+    from runstream.model.signals import Signal
+
+__all__ = ["WORST_FIRST", "ExitCode", "Tally", "UsageError"]
 
 
 class ExitCode(enum.IntEnum):
-    """The exit codes. Of several that apply, the first in the order of :data:`WORST_FIRST` is given."""
+    """The exit codes. If several apply, the first in the order of :data:`WORST_FIRST` is returned."""
 
     COMPLETED = 0
     NOT_COMPLETED = 1
     USAGE = 2
     WAITING = 3
     LEFT_LIVE = 4
-    # What a shell shows for a command that a signal ended: 128 and the signal's number.
+    # The codes that a shell shows for a command that was ended by a signal: 128 plus its number.
     CTRL_C = 130
     CLOSED_PIPE = 141
 
@@ -24,4 +31,51 @@ WORST_FIRST = (ExitCode.USAGE, ExitCode.LEFT_LIVE, ExitCode.NOT_COMPLETED, ExitC
 
 
 class UsageError(Exception):
-    """The command can't do what it was asked; the message says why, and what to do."""
+    """A command can't run as requested; the message says why, and what to do."""
+
+
+class Tally:
+    """Counts runs by their final status, from their signals; keeps nothing else of an ended run."""
+
+    def __init__(self) -> None:
+        # Imported here, because help and usage errors must not load the model.
+        from runstream.model.signals import RunCancelled, RunCompleted, RunCreated, RunExpired, RunFailed, RunIncomplete
+
+        self.seen = 0
+        self.ended: Counter[str] = Counter()
+        self._created_signal = RunCreated
+        self._end_signals = (RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete)
+
+    def add(self, signal: Signal) -> None:
+        """Count one signal."""
+        if isinstance(signal, self._created_signal):
+            self.seen += 1
+        elif isinstance(signal, self._end_signals):
+            self.ended[signal.run.status.value] += 1
+
+    def code(self, states: Iterable[RunState]) -> ExitCode:
+        """The exit code.
+
+        A run waits only if its status says so. Any other run that has not ended was cut off, independent of the end of
+        its stream and of an unknown status: that must not count as success.
+
+        Args:
+            states: The states that are stored at the end, among them those of all runs that have not ended.
+        """
+        codes = {ExitCode.COMPLETED}
+        if not self.seen or self.ended.total() > self.ended["completed"]:
+            codes.add(ExitCode.NOT_COMPLETED)
+        for state in states:
+            if not state.is_terminal:
+                codes.add(ExitCode.WAITING if state.run.requires_action else ExitCode.LEFT_LIVE)
+        return next(code for code in WORST_FIRST if code in codes)
+
+    def summary(self, states: Iterable[RunState]) -> str:
+        """The counts in words: ``8 runs: 4 completed, 1 failed, 1 waiting for action, 2 cut off``."""
+        if not self.seen:
+            return "no run was seen"
+        open_states = [state for state in states if not state.is_terminal]
+        waiting = sum(state.run.requires_action for state in open_states)
+        counts = {**self.ended, "waiting for action": waiting, "cut off": len(open_states) - waiting}
+        parts = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+        return f"{self.seen} run{'s' if self.seen != 1 else ''}: {parts}"

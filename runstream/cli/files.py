@@ -1,4 +1,4 @@
-"""The files that a command was given: checked before anything is shown, then read as successive streams."""
+"""The files of a command: checked before anything is shown, then read as successive streams."""
 
 from __future__ import annotations
 
@@ -7,28 +7,31 @@ import stat
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from typing import cast
+from typing import Final, cast
 
 from runstream.cli.exit_codes import UsageError
-from runstream.cli.terminal import escape
-from runstream.sources.base import RawItem
-from runstream.sources.recording_reader import UnknownRecordingFormat, read_recording
+from runstream.cli.output import escape
+from runstream.model.raw import RawItem
+from runstream.recordings.reader import UnknownRecordingFormat, read_recording
 
-__all__ = ["check", "read", "source_name"]
+__all__ = ["GAP", "check", "read", "source_name"]
 
-STDIN = "-"
+GAP: Final = 0.03
+"""Seconds between two events of a recording without times of arrival."""
+
+STDIN: Final = "-"
 
 
 def source_name(path: str) -> str:
-    """What a file is called in signals and reports."""
+    """The name of a file in signals and reports."""
     return "<stdin>" if path == STDIN else path
 
 
 def check(paths: Sequence[str]) -> None:
-    """Find out what can't be read while nothing has been shown yet.
+    """Check that all files can be read, before anything is shown.
 
     Raises:
-        UsageError: For the first one that can't.
+        UsageError: A file can't be read; the message names the first one.
     """
     if paths.count(STDIN) > 1:
         raise UsageError("- (standard input) can be read once only; give it once")
@@ -44,7 +47,7 @@ def check(paths: Sequence[str]) -> None:
                     next(items, None)
             elif stat.S_ISDIR(kind):
                 raise UsageError(f"{escape(path)}: is a directory; name the recordings in it")
-            # Anything else (a pipe, a process substitution) can be opened only once: when it is its turn.
+            # Anything else (a pipe, a process substitution) can be opened only once: when it is read.
         except (OSError, ValueError) as error:
             raise _unreadable(path, error) from error
 
@@ -53,7 +56,7 @@ def read(path: str) -> Iterator[RawItem]:
     """Read one recording.
 
     Raises:
-        UsageError: If it can't be read, or no further.
+        UsageError: The file can't be read, or not to its end.
     """
     try:
         yield from read_recording(path)

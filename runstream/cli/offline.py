@@ -12,26 +12,24 @@ from typing import Final
 import msgspec
 
 from runstream.cli import files
-from runstream.cli.describe import run_facts
-from runstream.cli.live import GAP
-from runstream.cli.render import View
-from runstream.cli.report import Rejects, report_orphans
+from runstream.cli.exit_codes import Tally
+from runstream.cli.lines import View
+from runstream.cli.output import Output, Rejects, clip, complain, escape, escape_json, report_orphans
 from runstream.cli.screen import make_view
-from runstream.cli.tally import Tally
-from runstream.cli.terminal import Output, clip, complain, escape, escape_json
+from runstream.cli.words import format_run_end
 from runstream.core.derive import run_duration
-from runstream.core.limits import Limits
-from runstream.core.signals import Signal
 from runstream.core.state import RunState
-from runstream.engine import Engine
-from runstream.raw import ConnectionEvent, RawEvent
-from runstream.sources.pacing import Pace
+from runstream.engine.engine import Engine
+from runstream.model.limits import Limits
+from runstream.model.raw import ConnectionEvent, RawEvent
+from runstream.model.signals import Signal
+from runstream.recordings.pacing import Pace
 
 __all__ = ["fold", "replay"]
 
-# A file ends, so its runs need not be forgotten before the last one is shown.
+# A file ends, so all its runs can be kept until the last one is shown.
 _KEEP_ALL: Final = Limits(max_finished_runs=sys.maxsize, max_finished_age=float("inf"))
-_NOTHING: Final = nullcontext()
+_NO_LOCK: Final = nullcontext()
 
 
 def replay(args: argparse.Namespace) -> int:
@@ -48,8 +46,8 @@ def replay(args: argparse.Namespace) -> int:
 
     engine.on_signal = show
     try:
-        with view.reading(engine) as turn:
-            rejects = _feed(engine, args.files, clock, view, turn, Pace(args.speed, gap=GAP))
+        with view.reading(engine) as lock:
+            rejects = _feed(engine, args.files, clock, view, lock, Pace(args.speed, gap=files.GAP))
     finally:
         view.close()
     rejects.total()
@@ -81,7 +79,7 @@ def fold(args: argparse.Namespace) -> int:
 
 
 class _Clock:
-    """The time in a recording: when its latest event arrived, if it says so, else now."""
+    """The time in a recording: the arrival of its latest event, or the present time where it has none."""
 
     def __init__(self) -> None:
         self.at: float | None = None
@@ -96,10 +94,10 @@ def _feed(
     paths: Sequence[str],
     clock: _Clock,
     view: View | None = None,
-    turn: AbstractContextManager[object] = _NOTHING,
+    lock: AbstractContextManager[object] = _NO_LOCK,
     pace: Pace | None = None,
 ) -> Rejects:
-    """Put the files into the engine, one after the other, each as a source of its own."""
+    """Feed the files into the engine, one after the other, each as a source of its own."""
     rejects = Rejects()
     engine.on_reject = rejects.add
     for path in paths:
@@ -107,17 +105,17 @@ def _feed(
         try:
             for item in files.read(path):
                 if isinstance(item, RawEvent | ConnectionEvent):
-                    if pace is not None and (pause := pace.wait(item.at, time.monotonic())) > 0:
+                    if pace is not None and (pause := pace.delay(item.at, time.monotonic())) > 0:
                         time.sleep(pause)
                     clock.at = item.at
                     if view is not None:
-                        # Without times of arrival, time tells how fast the file was read: that helps nobody.
+                        # Without times of arrival, times would only show how fast the file was read.
                         view.times = item.at is not None
-                with turn:
+                with lock:
                     intake.feed(item)
         finally:
-            # Where reading fails in the middle, too, the runs that it leaves open are told.
-            with turn:
+            # Also after a failure: the runs that are left open are reported.
+            with lock:
                 intake.end("the recording ended")
     return rejects
 
@@ -129,7 +127,7 @@ def _show_json(output: Output, state: RunState) -> None:
 def _show_plain(output: Output, state: RunState) -> None:
     run = state.run
     style = "good" if run.is_complete else "ask" if run.requires_action else "bad" if run.is_failed else "warn"
-    facts = run_facts(run, run_duration(state))
+    facts = format_run_end(run, run_duration(state))
     name, status = output.paint("bold", clip(run.id, 80)), output.paint(style, clip(run.status.value, 40))
     output.line(f"{name}  {status}  {facts}".rstrip())
     for step in state.steps:

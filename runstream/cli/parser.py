@@ -1,4 +1,4 @@
-"""The command line's grammar."""
+"""The grammar of the command line, and the texts of its help."""
 
 from __future__ import annotations
 
@@ -8,12 +8,108 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Final
 
-from runstream.cli.texts import COMMANDS, MAIN, MAIN_END
+__all__ = ["EXIT_CODES", "build_parser", "parse"]
 
-__all__ = ["build_parser", "parse"]
+EXIT_CODES: Final = """\
+exit codes (of several that apply, the first in this list):
+  2    usage: a wrong argument, a file that can't be read or written, an unknown format
+  4    a run was left live: cut off, or in an unknown status, even after `done`
+  1    a run ended otherwise than completed, or no run was seen
+  3    a run waits for action (tool outputs, an approval)
+  0    all runs completed
+  130  ended by Ctrl-C      141  the reader of the output has gone away
+Rejected input is reported on standard error and changes no exit code."""
 
-_OF_THE_PAGE: Final = ("page_port", "page_origin")
-"""Options that say how ``--page`` serves."""
+MAIN: Final = """\
+Turn the streamed events of agent runs into runs and signals that can be relied on:
+the latest state of every run, and each fact (completed, failed, waits for a tool
+output, ...) exactly once.
+
+Start with `runstream demo`. It needs nothing but this machine."""
+
+MAIN_END: Final = f"""\
+examples:
+  runstream demo                          see it work, offline, in a few seconds
+  runstream watch wss://host/runs         what happens on a live stream, as it happens
+  runstream record wss://host/runs -o run.jsonl   write it down as it happens
+  runstream replay run.sse                what happened in a recording
+  runstream replay --json run.sse | jq 'select(.type == "run.failed")'
+  runstream fold --json part1.sse part2.sse   the runs as they were at the end
+  curl -sN $URL | runstream replay -      any event stream, piped in
+
+{EXIT_CODES}"""
+
+_FILES: Final = """\
+FILE is an event stream (.sse), or JSON lines with one {"event": ..., "data": {...}}
+each (.jsonl, .ndjson), or - for standard input. Where the suffix does not say, the
+first line that is not blank does. Several files are successive streams: the next one
+goes on with the runs that the last one left open, as when tool outputs were submitted
+in between."""
+
+COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
+    "demo": (
+        "play recorded runs over a real WebSocket and show what happens",
+        "Start a server on a free port of this machine, play bundled recordings through it over a\n"
+        "WebSocket, several runs interleaved, and show every signal. Ends by itself in under 20 s.",
+        "examples:\n  runstream demo\n  runstream demo --pace 3\n"
+        '  runstream demo --json | jq -r "[.type, .run_id] | @tsv"\n\n'
+        "exit codes:\n  0    every run ended as the script has it\n  1    something did not\n"
+        "  2    usage\n  130  ended by Ctrl-C      141  the reader of the output has gone away",
+    ),
+    "watch": (
+        "show the signals of a live stream",
+        "Connect to a stream of run events, and show every signal until the server closes it: server-sent\n"
+        "events over https:// (needs the extra: pip install 'runstream[http]'), or a WebSocket, each message\n"
+        'of which is one {"event": ..., "data": {...}}, optionally with an "id".',
+        "examples:\n  runstream watch ws://127.0.0.1:8765\n"
+        '  runstream watch wss://host/runs -H "Authorization: Bearer $TOKEN"\n'
+        '  runstream watch https://host/runs -H "Authorization: Bearer $TOKEN" -d @request.json\n'
+        "  runstream watch --json wss://host/runs >> signals.jsonl\n"
+        "  runstream watch --page wss://host/runs     the same in a browser, until Ctrl-C\n\n" + EXIT_CODES,
+    ),
+    "record": (
+        "write a live stream into a file",
+        "Connect as watch does, and write every event into FILE with its time of arrival, until the server\n"
+        "closes the stream. FILE is whole after each event, also where the command is killed; replay, fold\n"
+        "and serve read it. A name in .sse makes it an event stream, .jsonl or .ndjson JSON lines.\n"
+        "Progress is shown on standard error.",
+        "examples:\n  runstream record wss://host/runs -o run.jsonl\n"
+        '  runstream record wss://host/runs -o run.sse -H "Authorization: Bearer $TOKEN"\n'
+        "  runstream record --redact wss://host/runs -o run.jsonl && runstream replay --speed 10 run.jsonl\n\n"
+        + EXIT_CODES,
+    ),
+    "replay": (
+        "show the signals of recordings",
+        "Read recordings and show every signal, in order: at once, or with --speed when they came. A terminal\n"
+        "shows the runs as they are instead, at once as they ended, if Rich is there; --plain the signals.\n\n"
+        + _FILES,
+        "examples:\n  runstream replay run.sse\n  runstream replay --speed 1 run.jsonl\n"
+        "  runstream replay --json asked.sse answered.sse\n"
+        "  curl -sN $URL | runstream replay -\n\n" + EXIT_CODES,
+    ),
+    "fold": (
+        "show the runs of recordings as they are at the end",
+        "Read recordings and show the final state of each run, in order of appearance.\nWith --json each is one "
+        'line, {"run": {...}, "steps": [...], "messages": [...]},\nevery object as on the wire.\n\n' + _FILES,
+        "examples:\n  runstream fold run.sse\n"
+        '  runstream fold --json run.sse | jq -r "[.run.id, .run.status] | @tsv"\n\n' + EXIT_CODES,
+    ),
+    "serve": (
+        "serve recordings over a WebSocket",
+        "Play recordings to every client that connects, as WebSocket messages, then close (1000).\n"
+        "Events without a time of arrival are sent 30 ms apart, before --speed.\n"
+        "The URL is the first line of the output. Ctrl-C ends it.\n\n" + _FILES,
+        "examples:\n  runstream serve run.sse\n  runstream serve --port 8765 --speed 2 run.jsonl\n"
+        "  runstream serve --speed 0 asked.sse answered.sse\n"
+        "  runstream serve --page run.sse     and a page that shows it, from when it is opened\n\n"
+        "exit codes:\n  0    ended by Ctrl-C\n  2    usage, or a port that is taken\n"
+        "  141  the reader of the output has gone away",
+    ),
+}
+"""For each command: a line for the list of commands, its description, and examples."""
+
+_PAGE_OPTIONS: Final = ("page_port", "page_origin")
+"""Options that are valid with ``--page`` only."""
 
 
 def _factor(text: str) -> float:
@@ -45,7 +141,7 @@ def _port(text: str) -> int:
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip() or not text.isprintable():
-        # Not repeated in the message: what was meant for a header may be a secret.
+        # Not repeated in the message: the text may contain a secret.
         raise argparse.ArgumentTypeError("a header is written 'Name: value'")
     return name.strip(), value.strip()
 
@@ -55,13 +151,13 @@ def _version() -> str:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The arguments, understood; ``None`` for those of the process.
+    """The parsed arguments; for ``None``, those of the process.
 
     Raises:
-        SystemExit: Help was asked for (0), or the arguments are wrong (2); it was printed.
+        SystemExit: Help was requested (0), or the arguments are wrong (2); the text was printed.
     """
     args = build_parser().parse_args(argv)
-    for name in _OF_THE_PAGE:
+    for name in _PAGE_OPTIONS:
         if getattr(args, name, None) is not None and not args.page:
             option = f"--{name.replace('_', '-')}"
             args.parser.error(f"{option} is of use with --page only: add --page, or leave {option} out")
@@ -76,24 +172,24 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=_version(), help="show the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
-    made = {
+    subparsers = {
         name: commands.add_parser(
             name, help=brief, description=text, epilog=end, formatter_class=raw, allow_abbrev=False
         )
         for name, (brief, text, end) in COMMANDS.items()
     }
-    for command in made.values():
+    for command in subparsers.values():
         command.set_defaults(parser=command)
     for name in ("replay", "fold", "serve"):
-        made[name].add_argument("files", nargs="+", metavar="FILE", help="a recording, or - for standard input")
+        subparsers[name].add_argument("files", nargs="+", metavar="FILE", help="a recording, or - for standard input")
     for name in ("demo", "watch", "replay"):
-        form = made[name].add_mutually_exclusive_group()
+        form = subparsers[name].add_mutually_exclusive_group()
         form.add_argument("--json", action="store_true", help="one signal a line, as JSON")
         form.add_argument(
             "--plain", action="store_true", help="one signal a line, on a terminal too, instead of the live view"
         )
-    made["fold"].add_argument("--json", action="store_true", help="one run a line, as JSON")
-    made["demo"].add_argument(
+    subparsers["fold"].add_argument("--json", action="store_true", help="one run a line, as JSON")
+    subparsers["demo"].add_argument(
         "--pace",
         type=_factor,
         default=1.0,
@@ -101,8 +197,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="N times as fast; 0 as fast as it goes (default: 1, about 12 s)",
     )
     for name in ("watch", "record"):
-        made[name].add_argument("url", metavar="URL", help="wss://, https://, ws:// or http://")
-        made[name].add_argument(
+        subparsers[name].add_argument("url", metavar="URL", help="wss://, https://, ws:// or http://")
+        subparsers[name].add_argument(
             "-H",
             "--header",
             action="append",
@@ -111,29 +207,31 @@ def build_parser() -> argparse.ArgumentParser:
             metavar="'NAME: VALUE'",
             help="a header for the opening request; may be given several times",
         )
-        made[name].add_argument(
+        subparsers[name].add_argument(
             "-d",
             "--data",
             metavar="BODY",
             help="send a POST with this body, of JSON unless -H 'Content-Type: ...' says otherwise; @FILE reads a file",
         )
-    made["record"].add_argument("-o", "--output", required=True, metavar="FILE", help="where to write: .jsonl or .sse")
-    made["record"].add_argument("--force", action="store_true", help="replace FILE if it exists")
-    made["record"].add_argument(
+    subparsers["record"].add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="where to write: .jsonl or .sse"
+    )
+    subparsers["record"].add_argument("--force", action="store_true", help="replace FILE if it exists")
+    subparsers["record"].add_argument(
         "--redact", action="store_true", help="blank what people and tools said; ids, statuses and lengths stay"
     )
-    made["replay"].add_argument(
+    subparsers["replay"].add_argument(
         "--speed",
         type=_factor,
         default=0.0,
         metavar="N",
         help="N times as fast as recorded; 0 as fast as it goes (default: 0)",
     )
-    made["serve"].add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    made["serve"].add_argument(
+    subparsers["serve"].add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    subparsers["serve"].add_argument(
         "--port", type=_port, default=0, metavar="N", help="port to listen on (default: 0, any free one)"
     )
-    made["serve"].add_argument(
+    subparsers["serve"].add_argument(
         "--speed",
         type=_factor,
         default=1.0,
@@ -141,18 +239,20 @@ def build_parser() -> argparse.ArgumentParser:
         help="N times as fast as recorded; 0 as fast as it goes (default: 1)",
     )
     for name in ("watch", "record"):
-        made[name].add_argument(
+        subparsers[name].add_argument(
             "--idle",
             type=_seconds,
             metavar="SECONDS",
             help="give a run up if nothing comes of it for so long, unless it waits for action (default: never)",
         )
     for name in ("watch", "serve"):
-        made[name].add_argument("--page", action="store_true", help="show it in browsers too, live; prints the URL")
-        made[name].add_argument(
+        subparsers[name].add_argument(
+            "--page", action="store_true", help="show it in browsers too, live; prints the URL"
+        )
+        subparsers[name].add_argument(
             "--page-port", type=_port, metavar="N", help="port of the page (default: 0, any free one)"
         )
-        made[name].add_argument(
+        subparsers[name].add_argument(
             "--page-origin",
             action="append",
             metavar="https://HOST",

@@ -1,4 +1,4 @@
-"""The view that fits: JSON for programs, lines for pipes, and for people at a terminal the runs as they are."""
+"""Selects the view: JSON for programs, lines for pipes, and for people at a terminal a live view of the runs."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from importlib.util import find_spec
 from types import FrameType
 from typing import Any, Final
 
-from runstream.cli.render import JsonView, PlainView, View
-from runstream.cli.terminal import Output, complain
-from runstream.core.signals import Signal
+from runstream.cli.lines import JsonView, PlainView, View
+from runstream.cli.output import Output, complain
 from runstream.core.state import RunState
-from runstream.engine import Engine
-from runstream.sinks.live import Display, LiveView
+from runstream.engine.engine import Engine
+from runstream.model.signals import Signal
+from runstream.sinks.terminal.live_view import Display, LiveView
 from runstream.stream.run_stream import RunStream
 
 __all__ = ["ScreenView", "make_view"]
 
 _STOP: Final[Any] = getattr(signal, "SIGTSTP", None)
-"""What Ctrl-Z sends; Windows has none."""
+"""The signal of Ctrl-Z; Windows has none."""
 
 _PERIOD: Final = 0.1
 """Seconds between two drawings."""
 
 
 def make_view(*, json: bool, plain: bool) -> View:
-    """The view that fits: what was asked for, and what standard output is."""
+    """The view that fits the options of the command and standard output."""
     output = Output(json=json)
     if json:
         return JsonView(output)
@@ -41,17 +41,17 @@ def make_view(*, json: bool, plain: bool) -> View:
         complain("for a live view: pip install 'runstream[cli]' (--plain asks for these lines)")
         return PlainView(output)
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _end)
+        signal.signal(signal.SIGTERM, _exit)
     return ScreenView()
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    """End with the code that a shell shows anyway, but not without giving the terminal back."""
+def _exit(number: int, frame: FrameType | None) -> None:
+    """Exit with the code that a shell would show, and restore the terminal."""
     sys.exit(128 + number)
 
 
 class ScreenView:
-    """Draws the runs as they are, instead of writing down what is told of them."""
+    """Draws the present state of the runs, instead of writing a line for each signal."""
 
     def __init__(self) -> None:
         self.times = True
@@ -59,47 +59,48 @@ class ScreenView:
         self._display: Display | None = None
 
     def show(self, signal: Signal) -> None:
-        """Take a signal that says of a run or a source what no state does."""
+        """Store the facts of a signal that no state contains."""
         if self._display is not None:
-            self._display.board.signal(signal)
+            self._display.runs.add_signal(signal)
 
     def close(self) -> None:
-        """Nothing is left to do: what was entered has been left."""
+        """Do nothing: the contexts of `watching` and `reading` have restored the terminal."""
 
     def watching(self, stream: RunStream) -> AbstractAsyncContextManager[object]:
-        """Draw while a stream is read, from its own loop."""
+        """Draw while a stream is read, on its own event loop."""
         return _watching(LiveView(stream))
 
     @contextmanager
     def reading(self, engine: Engine) -> Iterator[threading.Lock]:
-        """Draw while an engine is fed, from a thread: reading a pipe blocks.
+        """Draw while an engine is fed, in a thread, because reading a pipe blocks.
 
-        The thread draws only between two events, so that nothing changes under its hands.
+        The thread draws only between two events, so that nothing changes while it reads: it takes the lock that this
+        context returns, and the feeding code takes it for each event.
         """
         self._display = display = Display()
-        turn, ended = threading.Lock(), threading.Event()
+        lock, ended = threading.Lock(), threading.Event()
 
-        def state(state: RunState) -> None:
-            display.board.state(state, display.now())
+        def update(state: RunState) -> None:
+            display.runs.update(state, display.now())
 
         def redraw() -> None:
             try:
                 while not ended.wait(_PERIOD):
-                    with turn:
+                    with lock:
                         display.draw(engine.stats())
-            except Exception as error:  # the terminal is gone, for instance; the exit code is told all the same
-                display.abandon()
+            except Exception as error:  # the terminal is gone, for instance; the command continues for its exit code
+                display.release()
                 complain(f"the live view has ended: {type(error).__name__}")
 
-        engine.on_state = state
+        engine.on_state = update
         thread = threading.Thread(target=redraw, name="runstream live view", daemon=True)
         display.start()
-        stopping = _stopping(display)
+        restore = _suspend_on_stop(display)
         try:
             thread.start()
-            yield turn
+            yield lock
         finally:
-            stopping()
+            restore()
             ended.set()
             thread.join()
             display.stop(engine.stats())
@@ -107,10 +108,10 @@ class ScreenView:
 
 @asynccontextmanager
 async def _watching(view: LiveView) -> AsyncIterator[None]:
-    """The view, which gives the terminal back while Ctrl-Z has stopped the process."""
+    """Enter the view, and release the terminal while Ctrl-Z has stopped the process."""
     loop = asyncio.get_running_loop()
 
-    def stop() -> None:  # by the loop, and so never in the middle of a drawing
+    def stop() -> None:  # called by the loop, and so never during a drawing
         view.suspend()
         loop.remove_signal_handler(_STOP)
         os.kill(os.getpid(), _STOP)
@@ -118,7 +119,7 @@ async def _watching(view: LiveView) -> AsyncIterator[None]:
         view.resume()
 
     async with view:
-        if not _may_stop():
+        if not _can_stop():
             yield
             return
         loop.add_signal_handler(_STOP, stop)
@@ -128,9 +129,13 @@ async def _watching(view: LiveView) -> AsyncIterator[None]:
             loop.remove_signal_handler(_STOP)
 
 
-def _stopping(display: Display) -> Callable[[], object]:
-    """The same where there is no loop; gives what ends it."""
-    if not _may_stop():
+def _suspend_on_stop(display: Display) -> Callable[[], object]:
+    """Release the terminal while Ctrl-Z has stopped the process, without an event loop.
+
+    Returns:
+        A function that restores the default behaviour of Ctrl-Z.
+    """
+    if not _can_stop():
         return lambda: None
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -144,8 +149,8 @@ def _stopping(display: Display) -> Callable[[], object]:
     return lambda: signal.signal(_STOP, signal.SIG_DFL)
 
 
-def _may_stop() -> bool:
-    """Whether Ctrl-Z would stop the process here: not if whoever started it does not want that."""
+def _can_stop() -> bool:
+    """Whether Ctrl-Z stops the process here: not if the parent process has disabled that."""
     if _STOP is None or threading.current_thread() is not threading.main_thread():
         return False
     return signal.getsignal(_STOP) is signal.SIG_DFL

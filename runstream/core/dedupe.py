@@ -1,7 +1,7 @@
-"""Deduplication by identity: the event ids of one source, remembered as long as they can matter.
+"""Detects repeated events by their ids, within one source.
 
-Ids are kept while the object that they speak of is open: a reconnect may tell all of it again. Once it has ended,
-the state itself absorbs repetitions, so its ids are the first to go when the window is full.
+The ids of an object are kept while the object is open, because a server may send all of it again after a reconnect.
+Once an object has ended, its state absorbs repetitions. Its ids are the first to be removed when the window is full.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import enum
 from collections import OrderedDict, deque
 
-from runstream.core.limits import Stats
-from runstream.events import Event
+from runstream.model.events import Event
+from runstream.model.limits import Stats
 
 __all__ = ["Deduper", "Sighting"]
 
 
 class Sighting(enum.Enum):
-    """What an event's id says."""
+    """The result of deduplication: an id is new, or known with the same content, or known with other content."""
 
     NEW = "new"
     DUPLICATE = "duplicate"
@@ -24,11 +24,11 @@ class Sighting(enum.Enum):
 
 
 class Deduper:
-    """Remembers the ids of one source, over its reconnects.
+    """The ids of one source, over its reconnects.
 
     Args:
-        window: How many ids are remembered at most.
-        counts: Where to count those that went to make room.
+        window: The number of ids that are kept at most.
+        counts: The counts whose ``forgotten_ids`` grows with each id that is removed to make room.
     """
 
     __slots__ = ("_by_object", "_counts", "_expendable", "_seen", "_window")
@@ -44,11 +44,16 @@ class Deduper:
         return len(self._seen)
 
     def see(self, event: Event) -> Sighting:
-        """Note an event; the same id with other content is a conflict, and passes. Events without id are new."""
+        """Note the id of an event.
+
+        Returns:
+            NEW for a new id and for no id. DUPLICATE for a known id with the same content. CONFLICT for a known id
+            with other content: such an event is processed.
+        """
         id = event.id
         if id is None:
             return Sighting.NEW
-        content = _content(event)
+        content = _hash_content(event)
         known = self._seen.get(id)
         if known is not None:
             if known[0] == content:
@@ -65,7 +70,7 @@ class Deduper:
                 ids = self._by_object[object_id] = {}
             ids[id] = None
         if len(self._seen) > self._window:
-            self._forget_one()
+            self._evict_one()
         return Sighting.NEW
 
     def clear(self) -> None:
@@ -74,7 +79,7 @@ class Deduper:
         self._by_object.clear()
         self._expendable.clear()
 
-    def _forget_one(self) -> None:
+    def _evict_one(self) -> None:
         self._counts.forgotten_ids += 1
         if self._expendable:
             del self._seen[self._expendable.popleft()]
@@ -87,20 +92,20 @@ class Deduper:
                 del self._by_object[object_id]
 
     def ended(self, object_id: str) -> None:
-        """Say that a run, step or message has ended."""
+        """Note that a run, step or message has ended."""
         ids = self._by_object.pop(object_id, None)
         if ids is not None:
             self._expendable.extend(ids)
 
-    def holds(self, object_id: str) -> bool:
-        """Whether ids of an object are known that has not ended."""
+    def has_open(self, object_id: str) -> bool:
+        """True if the object has not ended and has known ids."""
         return object_id in self._by_object
 
     def forget(self, object_id: str) -> int:
-        """Say that an object that is open is told again from its start: what came of it counts anew.
+        """Remove the ids of an open object that the server sends again from its beginning: its events are new again.
 
         Returns:
-            How many ids are forgotten by that.
+            The number of ids that were removed.
         """
         ids = self._by_object.pop(object_id, {})
         for id in ids:
@@ -108,8 +113,8 @@ class Deduper:
         return len(ids)
 
 
-def _content(event: Event) -> int:
-    # The decoded content, not the bytes: an envelope may carry a time of arrival, a relay other white space.
+def _hash_content(event: Event) -> int:
+    # The decoded content, not the bytes: an envelope may contain a time of arrival, a relay may change white space.
     try:
         return hash((type(event), event.data))
     except TypeError:

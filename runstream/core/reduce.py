@@ -1,16 +1,17 @@
-"""The reducer: (state, event) in, state out. Pure and total: every event on every state gives a state, and an
-event that says nothing new gives the same object.
+"""The reducer: (state, event) in, state out.
+
+It is pure and total: each event on each state gives a state. An event without news gives the same object.
 """
 
 from __future__ import annotations
 
 from msgspec import structs
 
-from runstream.core.fulls import apply_object
-from runstream.core.growth import append, apply_delta
-from runstream.core.snapshots import Outcome, reduce_run
+from runstream.core.object_deltas import append, apply_delta
+from runstream.core.object_snapshots import apply_object
+from runstream.core.run_snapshots import Outcome, reduce_run
 from runstream.core.state import RunState
-from runstream.events import Event, MessageDeltaEvent, MessageEvent, RunEvent, StepDeltaEvent, StepEvent
+from runstream.model.events import Event, MessageDeltaEvent, MessageEvent, RunEvent, StepDeltaEvent, StepEvent
 
 __all__ = ["Outcome", "append", "apply", "apply_run", "reduce"]
 
@@ -25,14 +26,14 @@ def reduce(
     max_index: int = 4096,
     scope: str = "",
 ) -> RunState | None:
-    """The state after an event.
+    """Compute the state after an event.
 
     Args:
-        state: The state before; ``None`` before a run was seen.
+        state: The state before; ``None`` before the run was seen.
         event: An event of that run. Events of no run (threads, errors, unknown ones) change nothing.
-        at: When it was observed (Unix seconds); enters only the timings.
-        restart: Whether a repeated ``created`` starts the object's accumulation again (a later connection does).
-        replaying: Whether the source tells the run from its start again: then a snapshot that is no newer is old.
+        at: The time of its arrival (Unix seconds); only the timings depend on it.
+        restart: True if a repeated ``created`` starts the accumulation of its object again, as in a later connection.
+        replaying: True if the source sends the run from its beginning again. A snapshot that is not newer is then old.
         max_index: Deltas with a larger index change nothing.
         scope: The scope of a run that is seen for the first time.
 
@@ -52,7 +53,7 @@ def apply(
     max_index: int = 4096,
     scope: str = "",
 ) -> tuple[RunState | None, Outcome]:
-    """:func:`reduce`, with what the event was worth."""
+    """:func:`reduce`, with the outcome of the event for the counts."""
     if isinstance(event, RunEvent):
         return apply_run(state, event, at, replaying, scope)
     if state is None:
@@ -68,18 +69,26 @@ def apply(
 def apply_run(
     state: RunState | None, event: RunEvent, at: float, replaying: bool, scope: str = ""
 ) -> tuple[RunState, Outcome]:
-    """A snapshot of the run."""
+    """Apply a snapshot of the run.
+
+    Args:
+        state: The state before; ``None`` before the run was seen.
+        event: The event.
+        at: The time of its arrival (Unix seconds).
+        replaying: True if the source sends the run from its beginning again.
+        scope: The scope of a run that is seen for the first time.
+    """
     if state is None:
-        core, worth = reduce_run(None, event, at, replaying, scope)
-        return RunState(core, _touched=-1, _event=event.event), worth
-    before = state._core
-    core, worth = reduce_run(before, event, at, replaying, scope)
-    if core is before:
-        return state, worth
-    live = state._live
-    if live is not None and (core.run.requires_action or core.run.status.is_terminal):
-        # What it has said is whole. A fragment that comes nevertheless is looked at, and not taken by the short way.
-        return RunState(core, state._all(), None, 0, -1, event.event), worth
-    if live is not None and live.thread_id != core.run.thread_id:
-        live = structs.replace(live, thread_id=core.run.thread_id)
-    return RunState(core, state._objects, live, state._length, -1, event.event), worth
+        head, outcome = reduce_run(None, event, at, replaying, scope)
+        return RunState(head, _touched=-1, _event=event.event), outcome
+    before = state._head
+    head, outcome = reduce_run(before, event, at, replaying, scope)
+    if head is before:
+        return state, outcome
+    growing = state._growing
+    if growing is not None and (head.run.requires_action or head.run.status.is_terminal):
+        # The text is complete. A fragment that comes nevertheless must not take the hot path.
+        return RunState(head, state._all_objects(), None, 0, -1, event.event), outcome
+    if growing is not None and growing.thread_id != head.run.thread_id:
+        growing = structs.replace(growing, thread_id=head.run.thread_id)
+    return RunState(head, state._objects, growing, state._length, -1, event.event), outcome

@@ -1,216 +1,252 @@
-"""The runs that a pipeline holds, by scope: which run a message or step belongs to, which have ended, which were
-forgotten, and the events of runs that were not seen yet.
+"""The runs that an engine keeps, by scope: which run a message or step belongs to, which runs are open, finished or
+interrupted, and which are evicted when a limit is reached.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from runstream.core.state import Live, RunState
-from runstream.events import Event
+from runstream.core.interning import Interner
+from runstream.core.orphans import Orphans, PendingOrder, Tombstones
+from runstream.core.run_record import RunRecord
+from runstream.core.state import RunState
+from runstream.model.events import Event
+from runstream.model.limits import Limits
 from runstream.model.run import Run
 from runstream.model.step import RunStep
 
-# An event, the intake that it came by, and when (Unix seconds).
-Held: TypeAlias = tuple[Event, Any, float]
-
-__all__ = ["Orphans", "RunRecord", "Scope", "Tombstones", "Waiting"]
-
-
-class RunRecord:
-    """One run: its latest state, and what is no part of the state.
-
-    Attributes:
-        live: The text of the state that grows right now, if one does.
-        length: How long it is by now (characters). The hot path moves this alone; the state follows when asked for.
-        unidentified: Whether a fragment of it came without an id, or ids of its fragments were forgotten because their
-            object began again: then the ids that are known say nothing of what lies between them.
-    """
-
-    # What few runs need costs nothing where it is not set.
-    __slots__ = ("__dict__", "_objects", "_state", "heard", "intake", "length", "live", "order", "unidentified")
-
-    replaying = False  # its source tells it from its start again
-    paused = -1  # the round for which `run.paused` was given
-    interrupted = 0
-    stalled = 0
-    watch: Any = None  # the watchdogs' own notes
-    given_up: str | None = None  # why a watchdog ended it; until it is heard of again
-    saved: RunState | None = None  # the state that a store has, or is about to get
-
-    def __init__(self, state: RunState, intake: Any, order: int) -> None:
-        self._state = state
-        self.live: Live | None = state._live
-        self.length: int = state._length
-        self.intake = intake  # the source that spoke of it last; None once a watchdog gave it up
-        self.order = order  # of appearance
-        self.heard = False  # of a snapshot, or of a message or step, since the last look of a watchdog
-        self.unidentified = False
-        self._objects: list[str] | None = None
-
-    @property
-    def objects(self) -> Sequence[str]:
-        """The ids by which its scope knows it, beside its own."""
-        return self._objects or ()
-
-    def own(self, id: str) -> None:
-        """Note that its scope knows it by this id too."""
-        if self._objects is None:
-            self._objects = [id]
-        else:
-            self._objects.append(id)
-
-    @property
-    def run(self) -> Run:
-        """The run as it is now, at no cost: growing text is no part of it."""
-        return self._state._core.run
-
-    @property
-    def state(self) -> RunState:
-        """The latest state; the same object until something changes."""
-        return self._state if self.length == self._state._length else self.grow()
-
-    @state.setter
-    def state(self, state: RunState) -> None:
-        self._state = state
-        self.live = state._live
-        self.length = state._length
-
-    def grow(self) -> RunState:
-        """The state once the text has grown; it is the latest from now on."""
-        held = self._state
-        state = self._state = RunState(held._core, held._objects, held._live, self.length)
-        return state
-
-
-class Tombstones:
-    """Ids that are done with, in bounded memory: two generations of hashes; when both are full the older one goes.
-
-    A collision makes a new object look old, at odds of about one in 10^13 with a million ids.
-    """
-
-    __slots__ = ("_limit", "_new", "_old", "forgotten")
-
-    def __init__(self, limit: int) -> None:
-        self.forgotten = 0  # ids that went to make room
-        self._limit = max(1, limit // 2)
-        self._new: set[int] = set()
-        self._old: set[int] = set()
-
-    def add(self, key: Hashable) -> None:
-        """Remember what has this key."""
-        if len(self._new) >= self._limit:
-            self.forgotten += len(self._old)
-            self._old, self._new = self._new, set()
-        self._new.add(hash(key))
-
-    def __contains__(self, key: Hashable) -> bool:
-        return (found := hash(key)) in self._new or found in self._old
-
-
-class Waiting:
-    """The order of arrival of all held events, of every scope; what goes over its limit gives way."""
-
-    __slots__ = ("limit", "next", "order")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.next = 0
-        self.order: OrderedDict[int, tuple[Orphans, str]] = OrderedDict()  # whose it is, and what it waits for
-
-
-class Orphans:
-    """Events of one scope held until their run is seen, by the id that they speak of; bounded over all scopes."""
-
-    __slots__ = ("_held", "_owners", "_waiting")
-
-    def __init__(self, waiting: Waiting) -> None:
-        self._waiting = waiting
-        self._held: dict[str, dict[int, Held]] = {}
-        self._owners: dict[str, str] = {}  # the run that a message or step waits for, as a held event has it
-
-    @property
-    def count(self) -> int:
-        """How many events are held."""
-        return sum(len(items) for items in self._held.values())
-
-    def hold(self, id: str, event: Event, intake: Any, at: float) -> Held | None:
-        """Hold an event; returns the oldest one if it had to give way."""
-        data: Any = event.data
-        if id == data.id:
-            id = self._owners.get(id, id)  # a fragment waits with its message or step, in order
-        else:
-            self._owners[data.id] = id
-            if isinstance(data, RunStep) and data.message_id is not None:
-                self._owners[data.message_id] = id
-        waiting = self._waiting
-        self._held.setdefault(id, {})[waiting.next] = (event, intake, at)
-        waiting.order[waiting.next] = (self, id)
-        waiting.next += 1
-        if len(waiting.order) <= waiting.limit:
-            return None
-        number, (whose, oldest) = waiting.order.popitem(last=False)
-        return whose._give_way(oldest, number)
-
-    def _give_way(self, id: str, number: int) -> Held:
-        held = self._held[id].pop(number)
-        if not self._held[id]:
-            del self._held[id]
-        self._disown(held)
-        return held
-
-    def adopt(self, id: str) -> list[Held]:
-        """The events that waited for this id, in order; they are held no more."""
-        items = self._held.pop(id, {})
-        for number, held in items.items():
-            del self._waiting.order[number]
-            self._disown(held)
-        return list(items.values())
-
-    def _disown(self, held: Held) -> None:
-        data: Any = held[0].data
-        self._owners.pop(data.id, None)
-        if isinstance(data, RunStep) and data.message_id is not None:
-            self._owners.pop(data.message_id, None)
-
-    def __bool__(self) -> bool:
-        return bool(self._held)
-
-    def events(self) -> dict[str, tuple[Event, ...]]:
-        """What is held, by the id that it speaks of."""
-        return {id: tuple(event for event, _, _ in items.values()) for id, items in self._held.items()}
+__all__ = ["RunRegistry", "Scope"]
 
 
 class Scope:
-    """The runs of one scope, and their messages and steps.
+    """The runs of one scope, with their messages and steps.
 
     Args:
-        name: Its name.
-        waiting: The order of the held events of all scopes.
-        tombstones: What was forgotten in any scope.
+        name: The scope's name.
+        pending: The order of the orphans of all scopes.
+        tombstones: The ids of all scopes that are done.
+
+    Attributes:
+        sources: The number of sources that have not ended.
+        runs: The records by run id.
+        objects: The record of its run for each id of a message or step.
+        orphans: The events whose run was not seen yet.
     """
 
-    __slots__ = ("_tombstones", "intakes", "name", "objects", "orphans", "runs")
+    __slots__ = ("_tombstones", "name", "objects", "orphans", "runs", "sources")
 
-    def __init__(self, name: str, waiting: Waiting, tombstones: Tombstones) -> None:
+    def __init__(self, name: str, pending: PendingOrder, tombstones: Tombstones) -> None:
         self.name = name
-        self.intakes = 0  # sources that have not ended
+        self.sources = 0
         self.runs: dict[str, RunRecord] = {}
         self.objects: dict[str, RunRecord] = {}
-        self.orphans = Orphans(waiting)
+        self.orphans = Orphans(pending)
         self._tombstones = tombstones
 
-    def forget(self, id: str) -> None:
-        """Note that a run, message or step is done with."""
+    def add_tombstone(self, id: str) -> None:
+        """Note that a run, message or step is done."""
         self._tombstones.add((self.name, id))
 
-    def forgot(self, id: str) -> bool:
-        """Whether a run, message or step was done with."""
+    def is_tombstoned(self, id: str) -> bool:
+        """True if a run, message or step is done."""
         return (self.name, id) in self._tombstones
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is held, and nothing is left that could give anything."""
-        return not (self.intakes or self.runs or self.orphans)
+        """True if the scope is empty and no source can add to it."""
+        return not (self.sources or self.runs or self.orphans)
+
+
+class RunRegistry:
+    """The runs of all scopes, within the limits.
+
+    Args:
+        limits: The bounds.
+
+    Attributes:
+        scopes: The scopes that are not idle, by name.
+        open: The number of runs that have not ended.
+        evicted: The number of runs that were evicted.
+        on_evict: Called with the scope's name and the run id of each evicted run.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.scopes: dict[str, Scope] = {}
+        self.open = 0
+        self.evicted = 0
+        self.on_evict: Callable[[str, str], None] | None = None
+        self._limits = limits
+        self._pending = PendingOrder(limits.max_orphans)
+        self._tombstones = Tombstones(limits.max_tombstones)
+        self._interner = Interner()
+        self._released: dict[RunRecord, None] = {}  # interrupted runs, the oldest first
+        self._finished: OrderedDict[tuple[str, str], tuple[RunRecord, float]] = OrderedDict()
+        self._order = 0
+
+    @property
+    def finished(self) -> int:
+        """The number of runs that have ended and are still kept."""
+        return len(self._finished)
+
+    @property
+    def released(self) -> int:
+        """The number of interrupted runs, which may be evicted."""
+        return len(self._released)
+
+    @property
+    def orphan_count(self) -> int:
+        """The number of events that wait for their run."""
+        return len(self._pending.order)
+
+    @property
+    def forgotten_tombstones(self) -> int:
+        """The number of tombstones that were removed to make room."""
+        return self._tombstones.forgotten
+
+    def scope(self, name: str) -> Scope:
+        """The scope of this name; it is made if there is none."""
+        scope = self.scopes.get(name)
+        if scope is None:
+            scope = self.scopes[name] = Scope(name, self._pending, self._tombstones)
+        return scope
+
+    def remove_idle_scope(self, scope: Scope) -> None:
+        """Remove a scope if it is idle."""
+        if scope.idle and self.scopes.get(scope.name) is scope:
+            del self.scopes[scope.name]
+
+    def record(self, scope: str, run_id: str) -> RunRecord | None:
+        """The record of a run; ``None`` if there is none."""
+        found = self.scopes.get(scope)
+        return found.runs.get(run_id) if found is not None else None
+
+    def records(self) -> list[RunRecord]:
+        """The records of all runs, in order of first appearance."""
+        found = [record for scope in self.scopes.values() for record in scope.runs.values()]
+        return sorted(found, key=lambda record: record.order)
+
+    def open_records(self) -> Iterator[RunRecord]:
+        """The records of the runs that have not ended, in no order."""
+        for scope in self.scopes.values():
+            for record in scope.runs.values():
+                if not record.state.is_terminal:
+                    yield record
+
+    def orphans(self) -> dict[str, tuple[Event, ...]]:
+        """The events whose run was not seen, by the id (of the run, message or step) that they wait for."""
+        found: dict[str, tuple[Event, ...]] = {}
+        for scope in self.scopes.values():
+            for id, events in scope.orphans.events().items():
+                found[id] = found.get(id, ()) + events  # two scopes may wait for one id
+        return found
+
+    def is_tombstoned(self, scope: str, run_id: str) -> bool:
+        """True if a run was kept once and was evicted."""
+        return (scope, run_id) in self._tombstones
+
+    def make_room(self) -> bool:
+        """Make room for one more open run: an interrupted run is evicted if need be.
+
+        Returns:
+            True if there is room.
+        """
+        if self.open >= self._limits.max_open_runs:
+            if not self._released:
+                return False
+            self.evict(next(iter(self._released)))  # its source is gone: no further event of it may ever come
+        return True
+
+    def add(self, scope: Scope, state: RunState, source: Any) -> RunRecord:
+        """Add a run that is seen for the first time.
+
+        Args:
+            scope: Its scope.
+            state: Its first state.
+            source: The state of the source that sent it.
+        """
+        record = scope.runs[state.run_id] = RunRecord(state, source, self._order)
+        self._order += 1
+        self.open += 1
+        return record
+
+    def restore(self, state: RunState, at: float) -> RunRecord:
+        """Add a run as an earlier process had stored it; it has no source yet.
+
+        Args:
+            state: The run's state.
+            at: Unix seconds, from which the age of a finished run counts.
+        """
+        scope, run = self.scope(state.scope), state.run
+        self._interner.intern(run)
+        record = self.add(scope, state, None)
+        ids = [item.id for item in state._objects]
+        ids += [
+            item.full.message_id for item in state._objects if isinstance(item.full, RunStep) and item.full.message_id
+        ]
+        for id in dict.fromkeys(ids):
+            record.add_object(id)
+            scope.objects[id] = record
+        if state.is_terminal:
+            self.open -= 1
+            self._finished[scope.name, run.id] = (record, at)
+        elif not run.requires_action:
+            self._released[record] = None
+        return record
+
+    def intern(self, run: Run) -> None:
+        """Make a new run share equal instructions and tools with another run."""
+        self._interner.intern(run)
+
+    def release(self, record: RunRecord) -> None:
+        """Note that a run was interrupted: it may be evicted when room is needed."""
+        self._released[record] = None
+
+    def reclaim(self, record: RunRecord) -> None:
+        """Note that an interrupted run is resumed."""
+        self._released.pop(record, None)
+
+    def finish(self, record: RunRecord, at: float) -> None:
+        """Note that a run has ended; it is kept for a while.
+
+        Args:
+            record: The run.
+            at: The time now (Unix seconds).
+        """
+        state = record.state
+        self.open -= 1
+        self._released.pop(record, None)
+        self._finished[state.scope, state.run_id] = (record, at)
+        self.evict_finished(at)
+
+    def evict_finished(self, at: float) -> None:
+        """Evict finished runs that are too many or too old.
+
+        Args:
+            at: The time now (Unix seconds).
+        """
+        limits = self._limits
+        while self._finished:
+            oldest, since = next(iter(self._finished.values()))
+            if len(self._finished) <= limits.max_finished_runs and at - since <= limits.max_finished_age:
+                break
+            self.evict(oldest)
+
+    def evict(self, record: RunRecord) -> None:
+        """Remove a finished or interrupted run. Tombstones remain, so that its late events are counted and skipped."""
+        state = record.state
+        scope = self.scopes[state.scope]
+        if self._finished.pop((state.scope, state.run_id), None) is None:
+            self.open -= 1
+            del self._released[record]
+        del scope.runs[state.run_id]
+        scope.add_tombstone(state.run_id)
+        for id in record.objects:
+            if scope.objects.get(id) is record:  # else the id belongs to another run now
+                del scope.objects[id]
+                scope.add_tombstone(id)
+        self.evicted += 1
+        self.remove_idle_scope(scope)
+        if self.on_evict is not None:
+            self.on_evict(scope.name, state.run_id)

@@ -1,6 +1,6 @@
-"""The latest state of a run: the Run, its steps and messages, and the text so far.
+"""The latest state of a run: the run itself, its steps and messages, and the text so far.
 
-Frozen to its readers: a state that was kept never changes, whatever comes after it.
+States are frozen: a state never changes, whatever events follow.
 """
 
 from __future__ import annotations
@@ -9,34 +9,34 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from runstream.core.accumulate import plain
-from runstream.core.objects import NO_OBJECTS, Objects, ObjectState
+from runstream.core.merge import to_builtins
+from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
 from runstream.core.text import Text, TextBuffer
-from runstream.model.calls import ToolCall
+from runstream.model.common import Usage
 from runstream.model.lenient import read
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
-from runstream.model.shared import Usage
 from runstream.model.step import RunStep, StepStatus
+from runstream.model.tool_calls import ToolCall
 
-__all__ = ["NO_CALLS", "Live", "RunCore", "RunState", "Timings"]
+__all__ = ["NO_CALLS", "GrowingText", "RunHead", "RunState", "Timings"]
 
 _COMPLETED = StepStatus.COMPLETED
 
 
-# An empty set takes 216 bytes, and each call makes another one.
+# An empty frozenset takes 216 bytes, and each call of `frozenset()` makes another one.
 NO_CALLS: Final[frozenset[str]] = frozenset()
 
 
 class Timings(Struct, frozen=True, kw_only=True):
-    """How long a run took, in seconds as observed here; ``None`` where it did not happen (yet).
+    """Durations of a run in seconds, as observed by this process; ``None`` for a phase that has not happened.
 
     Attributes:
-        queued: From first sight to the first status after ``queued``.
+        queued: From the first event to the first status after ``queued``.
         running: In ``in_progress``, all rounds together, up to the last change of status.
         waiting: In ``requires_action``, all rounds together, up to the last change of status.
-        first_text: From first sight to the first text.
-        total: From first sight to the end.
+        first_text: From the first event to the first text.
+        total: From the first event to the end.
     """
 
     queued: float | None = None
@@ -46,21 +46,21 @@ class Timings(Struct, frozen=True, kw_only=True):
     total: float | None = None
 
 
-class Live(Struct, frozen=True, gc=False, eq=False):
-    """The text that grows right now, kept apart so that appending to it touches nothing else.
+class GrowingText(Struct, frozen=True, gc=False, eq=False):
+    """The text that grows now. It is kept apart, so that an append changes nothing else.
 
     Attributes:
-        position: Its object's position in the run.
-        object_id: Its object's id.
-        is_message: Whether it is a message's text; else a call's arguments or code.
-        index: Index of the content part or the tool call.
-        part: Index of the content part; -1 for calls.
-        path: Keys that lead to the text in the object's parts.
-        call_id: Id of the tool call; "" for messages.
-        event: Name of the event that it grows by.
-        buffer: The text's buffer.
-        prior: What was shown before a restart.
-        run_id: The run, its thread and its scope, at hand for the signals.
+        position: The position of its object in the run.
+        object_id: The id of its object.
+        is_message: True for the text of a message, False for the arguments or code of a call.
+        index: The index of the content part or the tool call.
+        part: The index of the content part; -1 for calls.
+        path: The keys that lead to the text in the parts of the object.
+        call_id: The id of the tool call; "" for messages.
+        event: The name of the event with its fragments.
+        buffer: The buffer of the text.
+        prior: The text before a reset.
+        run_id: The id of the run. The next two fields are its thread and its scope; the signals need all three.
     """
 
     position: int
@@ -78,38 +78,46 @@ class Live(Struct, frozen=True, gc=False, eq=False):
     scope: str
 
 
-class RunCore(Struct, frozen=True, gc=False, eq=False):
-    """What only snapshots of the run change, or hardly anything else.
+class RunHead(Struct, frozen=True, gc=False, eq=False):
+    """The part of a state that few events change beside snapshots of the run.
 
     Attributes:
-        asked: The sets of calls that the run has asked for, in order, each as its sorted ids.
+        run: The run, merged from its snapshots.
+        scope: The scope of its source.
+        action_keys: The keys of the actions that the run has required, in order; each is the sorted ids of its calls.
         statuses: The statuses seen in this round.
-        calls_done: Ids of the tool calls whose arguments are whole.
-        since: When the status last changed (Unix seconds of observation).
+        calls_done: The ids of the tool calls whose arguments are complete.
+        first_seen: The time of its first event (Unix seconds, as observed).
+        status_since: The time of the last change of its status (Unix seconds, as observed).
+        queued: See :class:`Timings`, as the next three.
     """
 
     run: Run
     scope: str
-    asked: tuple[tuple[str, ...], ...] = ()
+    action_keys: tuple[tuple[str, ...], ...] = ()
     statuses: tuple[RunStatus, ...] = ()
     calls_done: frozenset[str] = NO_CALLS
     first_seen: float = 0.0
-    since: float = 0.0
+    status_since: float = 0.0
     queued: float | None = None
     running: float | None = None
     waiting: float | None = None
     first_text: float | None = None
 
-    def with_first_text(self, at: float) -> RunCore:
-        """The core once its first text has come."""
-        return RunCore(
+    def with_first_text(self, at: float) -> RunHead:
+        """A head with the time of the first text.
+
+        Args:
+            at: The time of its arrival (Unix seconds).
+        """
+        return RunHead(
             self.run,
             self.scope,
-            self.asked,
+            self.action_keys,
             self.statuses,
             self.calls_done,
             self.first_seen,
-            self.since,
+            self.status_since,
             self.queued,
             self.running,
             self.waiting,
@@ -118,124 +126,122 @@ class RunCore(Struct, frozen=True, gc=False, eq=False):
 
 
 class RunState(Struct, frozen=True, gc=False, eq=False):
-    """The latest state of one run. Compared by value; an event that says nothing new gives the same object."""
+    """The latest state of one run. States are compared by value; an event without news gives the same object."""
 
-    _core: RunCore
+    _head: RunHead
     _objects: Objects = NO_OBJECTS
-    _live: Live | None = None
+    _growing: GrowingText | None = None
     _length: int = 0
-    # What changed last: -2 the live text, -1 the run, else the position of an object; and the event that did it.
+    # The last change: -2 for the growing text, -1 for the run, else the position of an object; and its event.
     _touched: int = -2
     _event: str = ""
-    _settled: Objects | None = None
+    _cached_objects: Objects | None = None
 
     @property
     def changed_by(self) -> str:
-        """Name of the event that changed it last."""
-        return self._live.event if self._touched == -2 and self._live is not None else self._event
+        """The name of the event that changed the state last."""
+        return self._growing.event if self._touched == -2 and self._growing is not None else self._event
 
     @property
     def run(self) -> Run:
-        """The run, as its latest snapshots have it."""
-        return self._core.run
+        """The run, merged from its snapshots."""
+        return self._head.run
 
     @property
     def scope(self) -> str:
         """The scope of its source; "" by default."""
-        return self._core.scope
+        return self._head.scope
 
     @property
     def run_id(self) -> str:
         """The run's id."""
-        return self._core.run.id
+        return self._head.run.id
 
     @property
     def thread_id(self) -> str | None:
-        """The run's thread, where known."""
-        return self._core.run.thread_id
+        """The id of the run's thread; ``None`` if it is unknown."""
+        return self._head.run.thread_id
 
     @property
     def status(self) -> RunStatus:
         """The run's status."""
-        return self._core.run.status
+        return self._head.run.status
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the run has ended."""
-        return self._core.run.status.is_terminal
+        """True if the run has ended."""
+        return self._head.run.status.is_terminal
 
     @property
     def first_seen(self) -> float:
-        """When it was seen first (Unix seconds of observation)."""
-        return self._core.first_seen
+        """The time of the run's first event (Unix seconds, as observed)."""
+        return self._head.first_seen
 
     @property
     def round(self) -> int:
-        """How many different sets of calls the run has asked for."""
-        return len(self._core.asked)
+        """The number of different actions (sets of calls) that the run has required."""
+        return len(self._head.action_keys)
 
     @property
     def usage(self) -> Usage | None:
-        """Token counts, once the server has given them."""
-        return self._core.run.usage
+        """Token counts; ``None`` until the server sends them."""
+        return self._head.run.usage
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The messages in order of creation, each as far as it is known."""
-        return tuple(view(item) for item in self._all() if item.is_message)
+        """The messages, in order of creation, each as far as it is known."""
+        return tuple(get_view(item) for item in self._all_objects() if item.is_message)
 
     @property
     def steps(self) -> tuple[RunStep, ...]:
-        """The steps in order of creation, each as far as it is known."""
-        return tuple(view(item) for item in self._all() if not item.is_message)
+        """The steps, in order of creation, each as far as it is known."""
+        return tuple(get_view(item) for item in self._all_objects() if not item.is_message)
 
     @property
     def text(self) -> str:
-        """The text of all messages so far, one after the other."""
-        return "".join([item.text() for item in self._all() if item.is_message])
+        """The text of all messages so far, joined in order."""
+        return "".join([item.text() for item in self._all_objects() if item.is_message])
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The tool calls of all steps so far, with their arguments as they grow; then those that are awaited
-        and stand in no step.
-        """
+        """The tool calls of all steps so far, with their growing arguments; then the awaited calls of no step."""
         found = [call for step in self.steps for call in step.tool_calls]
         known = {call.id for call in found}
         return (*found, *(call for call in self.run.pending_tool_calls if call.id not in known))
 
     @property
     def image_file_ids(self) -> tuple[str, ...]:
-        """The ids of the files that hold images: those that messages show, then those that code has made."""
+        """The ids of image files: first the files in messages, then the files that code has made."""
         shown = [id for message in self.messages for id in message.image_file_ids]
         made = [id for call in self.tool_calls for id in getattr(call, "image_file_ids", ())]
         return tuple(dict.fromkeys([*shown, *made]))
 
     @property
     def partial(self) -> frozenset[str]:
-        """The ids of messages and steps that may miss pieces until a full object heals them."""
+        """The ids of messages and steps that may miss text, until a full object heals them."""
         return frozenset(item.id for item in self._objects if item.partial)
 
     @property
     def timings(self) -> Timings:
-        """How long the run was queued, running and waiting, and how long its first text took (seconds)."""
-        core = self._core
-        total = core.since - core.first_seen if self.is_terminal else None
+        """How long the run was queued, running and waiting, and the time to its first text (seconds)."""
+        head = self._head
+        total = head.status_since - head.first_seen if self.is_terminal else None
         return Timings(
-            queued=core.queued, running=core.running, waiting=core.waiting, first_text=core.first_text, total=total
+            queued=head.queued, running=head.running, waiting=head.waiting, first_text=head.first_text, total=total
         )
 
     def message(self, id: str) -> Message | None:
-        """The message with this id."""
+        """The message with this id; ``None`` if there is none."""
         found = self._find(id)
-        return view(found) if found is not None and found.is_message else None
+        return get_view(found) if found is not None and found.is_message else None
 
     def step(self, id: str) -> RunStep | None:
-        """The step with this id."""
+        """The step with this id; ``None`` if there is none."""
         found = self._find(id)
-        return view(found) if found is not None and not found.is_message else None
+        return get_view(found) if found is not None and not found.is_message else None
 
     def to_dict(self) -> dict[str, Any]:
-        """``{"run": ..., "steps": [...], "messages": [...]}``, each as on the wire."""
+        """A dict ``{"run": ..., "steps": [...], "messages": [...]}``, with each object as on the wire."""
         return {
             "run": self.run.to_dict(),
             "steps": [step.to_dict() for step in self.steps],
@@ -243,18 +249,18 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         }
 
     def _find(self, id: str) -> ObjectState | None:
-        objects = self._all()
+        objects = self._all_objects()
         position = objects.find(id)
         return None if position < 0 else objects[position]
 
-    def _all(self) -> Objects:
-        """The objects with the live text put back where it belongs; kept once it was asked for."""
-        live = self._live
-        if live is None:
+    def _all_objects(self) -> Objects:
+        """:func:`build_objects`, computed once."""
+        growing = self._growing
+        if growing is None:
             return self._objects
-        if self._settled is None:
-            structs.force_setattr(self, "_settled", settled(self))
-        return self._settled  # type: ignore[return-value]
+        if self._cached_objects is None:
+            structs.force_setattr(self, "_cached_objects", build_objects(self))
+        return self._cached_objects  # type: ignore[return-value]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RunState):
@@ -262,7 +268,7 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         return self is other or (
             self.scope == other.scope
             and self.run == other.run
-            and self._core.asked == other._core.asked
+            and self._head.action_keys == other._head.action_keys
             and self.steps == other.steps
             and self.messages == other.messages
         )
@@ -274,65 +280,71 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         return f"RunState({self.run_id!r}, status={self.status.value!r}, objects={len(self._objects)})"
 
 
-def settled(state: RunState) -> Objects:
-    """The objects of a state, its live text put back."""
-    live, objects = state._live, state._objects
-    if live is None:
+def build_objects(state: RunState) -> Objects:
+    """The objects of a state, with the growing text inserted at its place."""
+    growing, objects = state._growing, state._objects
+    if growing is None:
         return objects
-    held = objects[live.position]
-    item = with_text(held, live, state._length)
-    return objects if item is held else objects.set(live.position, item)
+    current = objects[growing.position]
+    item = insert_text(current, growing, state._length)
+    return objects if item is current else objects.set(growing.position, item)
 
 
-def with_object(core: RunCore, item: ObjectState, at: float) -> RunCore:
-    """The core after ``item`` changed: the time of the first text, the calls whose arguments are whole."""
+def update_head(head: RunHead, item: ObjectState, at: float) -> RunHead:
+    """Compute the head after a change of an object: the time of the first text, the calls with complete arguments.
+
+    Args:
+        head: The head before.
+        item: The object after the change.
+        at: The time (Unix seconds).
+    """
     if item.is_message:
-        if core.first_text is None and item.text():
-            return core.with_first_text(at)
+        if head.first_text is None and item.text():
+            return head.with_first_text(at)
     elif item.is_terminal and isinstance(item.full, RunStep) and item.full.status == _COMPLETED:
         calls = item.full.tool_calls
-        if calls and (new := {call.id for call in calls if call.id} - core.calls_done):
-            return structs.replace(core, calls_done=core.calls_done | new)
-    return core
+        if calls and (new := {call.id for call in calls if call.id} - head.calls_done):
+            return structs.replace(head, calls_done=head.calls_done | new)
+    return head
 
 
-def with_text(item: ObjectState, live: Live, length: int) -> ObjectState:
-    """``item`` with its live text at ``length``."""
-    held = _at(item.parts, live.path)
-    if held.length == length and held.buffer is live.buffer:
+def insert_text(item: ObjectState, growing: GrowingText, length: int) -> ObjectState:
+    """An object with its growing text at ``length`` (characters)."""
+    current = _get_node(item.parts, growing.path)
+    if current.length == length and current.buffer is growing.buffer:
         return item
-    text = Text(live.buffer, length, length, live.prior)
-    return ObjectState(item.id, item.is_message, item.full, _put(item.parts, live.path, text), item.partial)
+    text = Text(growing.buffer, length, length, growing.prior)
+    return ObjectState(item.id, item.is_message, item.full, _set_node(item.parts, growing.path, text), item.partial)
 
 
-def _at(node: Any, path: tuple[Any, ...]) -> Any:
+def _get_node(node: Any, path: tuple[Any, ...]) -> Any:
     for key in path:
         node = node[key]
     return node
 
 
-def _put(node: Any, path: tuple[Any, ...], value: Any) -> dict[Any, Any]:
+def _set_node(node: Any, path: tuple[Any, ...], value: Any) -> dict[Any, Any]:
     out = dict(node)
-    out[path[0]] = value if len(path) == 1 else _put(node[path[0]], path[1:], value)
+    out[path[0]] = value if len(path) == 1 else _set_node(node[path[0]], path[1:], value)
     return out
 
 
-def view(item: ObjectState) -> Any:
-    """The message or step as its readers see it: the full object, with what deltas built since."""
+def get_view(item: ObjectState) -> Any:
+    """The message or step as readers see it: the full object with the parts that deltas built since."""
     if item.parts is None:
         return item.full
     if item.view is None:
-        structs.force_setattr(item, "view", _built(item))
+        structs.force_setattr(item, "view", _build_view(item))
     return item.view
 
 
-def _built(item: ObjectState) -> Message | RunStep:
+def _build_view(item: ObjectState) -> Message | RunStep:
     kind: type[Message] | type[RunStep] = Message if item.is_message else RunStep
     data: dict[str, Any] = {"id": item.id} if item.full is None else item.full.to_dict()
-    for name, value in plain(item.parts).items():
-        held = data.get(name)
-        if isinstance(held, dict) and isinstance(value, dict):
-            data[name] = {**held, **value}
+    for name, value in to_builtins(item.parts).items():
+        current = data.get(name)
+        if isinstance(current, dict) and isinstance(value, dict):
+            data[name] = {**current, **value}
         elif name not in data or name == "content":
             data[name] = value
     return read(kind, data, []) or kind(id=item.id)

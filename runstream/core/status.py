@@ -1,14 +1,17 @@
-"""How a run's status may change.
+"""Classifies changes of a run's status.
 
-Rules, in order (design, promise 4; wire reference, "Order and life cycle"):
+The rules, in order (design, promise 4; wire reference, "Order and life cycle"):
 
 1. A terminal status absorbs: the first one wins and never changes.
-2. A snapshot is stale if it asks for calls that the run was asked before and has left, or if its ``started_at``
-   is null or smaller where the held one's is larger, or the same in an ``in_progress`` for a run that has left
-   that start behind. A larger ``started_at`` is newer, whatever the table says.
-3. Otherwise the table below decides: EXPECTED, LEGAL (surprising: something was missed), or STALE.
+2. A snapshot is stale in each of these cases. A larger ``started_at`` is newer, whatever the table says.
 
-Statuses unknown to the table may come and go: such a change is LEGAL.
+   - It requires an action that the run has left behind.
+   - Its ``started_at`` is null or smaller than the known one.
+   - It is ``in_progress`` with the known ``started_at``, and the run has left that start behind.
+
+3. Otherwise the table below decides: EXPECTED, LEGAL (surprising: an event is missing), or STALE.
+
+A change from or to a status that the table does not contain is LEGAL.
 """
 
 from __future__ import annotations
@@ -17,11 +20,18 @@ import enum
 
 from runstream.model.run import Run, RunStatus
 
-__all__ = ["TRANSITIONS", "Verdict", "judge"]
+__all__ = ["TRANSITIONS", "Transition", "classify_transition"]
 
 
-class Verdict(enum.Enum):
-    """What a snapshot is worth, given the state that is held."""
+class Transition(enum.Enum):
+    """The class of a snapshot, relative to the known run.
+
+    Attributes:
+        EXPECTED: The life cycle has this change.
+        LEGAL: The change suggests a missing event.
+        STALE: The snapshot is older than the known run.
+        ABSORBED: The known run has ended.
+    """
 
     EXPECTED = "expected"
     LEGAL = "legal"
@@ -29,7 +39,7 @@ class Verdict(enum.Enum):
     ABSORBED = "absorbed"
 
 
-_E, _L, _S, _A = Verdict.EXPECTED, Verdict.LEGAL, Verdict.STALE, Verdict.ABSORBED
+_E, _L, _S, _A = Transition.EXPECTED, Transition.LEGAL, Transition.STALE, Transition.ABSORBED
 _QUEUED, _IN_PROGRESS = RunStatus.QUEUED, RunStatus.IN_PROGRESS
 _REQUIRES_ACTION, _CANCELLING = RunStatus.REQUIRES_ACTION, RunStatus.CANCELLING
 _ORDER = (
@@ -43,7 +53,7 @@ _ORDER = (
     RunStatus.CANCELLED,
     RunStatus.EXPIRED,
 )
-# Rows: the held status. Columns: the snapshot's, in the order above. One row a status that is not terminal.
+# Rows: the known status. Columns: the snapshot's status, in the order above. One row for each non-terminal status.
 _ROWS = {
     #                            queued in_prog req_act cancelling completed incomplete failed cancelled expired
     RunStatus.QUEUED:          (_E,    _E,     _L,     _E,        _L,       _L,        _E,    _E,       _E),
@@ -52,44 +62,44 @@ _ROWS = {
     RunStatus.CANCELLING:      (_S,    _S,     _S,     _E,        _E,       _E,        _E,    _E,       _E),
 }  # fmt: skip
 
-# The table: (held status, snapshot's status) -> verdict. The docs' diagram is drawn from it.
-TRANSITIONS: dict[tuple[RunStatus, RunStatus], Verdict] = {
-    (held, new): verdict for held, row in _ROWS.items() for new, verdict in zip(_ORDER, row, strict=True)
+# The table: (known status, snapshot's status) -> transition. The diagram of the documentation is made from it.
+TRANSITIONS: dict[tuple[RunStatus, RunStatus], Transition] = {
+    (current, new): transition for current, row in _ROWS.items() for new, transition in zip(_ORDER, row, strict=True)
 }
 
 
-def judge(held: Run, new: Run, *, left: bool = False, replaying: bool = False) -> Verdict:
-    """What ``new`` is worth where ``held`` is known.
+def classify_transition(current: Run, new: Run, *, old_request: bool = False, replaying: bool = False) -> Transition:
+    """Classify a snapshot.
 
     Args:
-        held: The run as it is held.
-        new: The snapshot that came.
-        left: Whether it asks for calls that the run has already left.
-        replaying: Whether the source began to tell the run from its start again.
+        current: The known run.
+        new: The snapshot.
+        old_request: True if the snapshot requires an action that the run has left behind.
+        replaying: True if the source sends the run from its beginning again.
     """
-    if held.status.is_terminal:
+    if current.status.is_terminal:
         return _A
-    if left:
+    if old_request:
         return _S
     newer = False
-    if held.started_at is not None and not new.status.is_terminal:
-        if new.started_at is None or new.started_at < held.started_at:
+    if current.started_at is not None and not new.status.is_terminal:
+        if new.started_at is None or new.started_at < current.started_at:
             return _S
-        newer = new.started_at > held.started_at
-    verdict = TRANSITIONS.get((held.status, new.status), _L)
-    if held.status == new.status or new.status.is_terminal:
-        return verdict if verdict is not _S else _E
-    if newer and held.status is not _CANCELLING:
-        return _E if verdict is _E else _L
-    waits = held.status in (_REQUIRES_ACTION, _QUEUED)
+        newer = new.started_at > current.started_at
+    transition = TRANSITIONS.get((current.status, new.status), _L)
+    if current.status == new.status or new.status.is_terminal:
+        return transition if transition is not _S else _E
+    if newer and current.status is not _CANCELLING:
+        return _E if transition is _E else _L
+    waits = current.status in (_REQUIRES_ACTION, _QUEUED)
     if replaying and waits and not new.status.is_known:
-        return _S  # no newer, and told again: it is from before the request
-    if held.started_at is None:
-        if replaying and new.status in (_QUEUED, _IN_PROGRESS) and held.status.is_known:
-            # No evidence of age, and told again from the start: this was seen before.
+        return _S  # not newer, and repeated: it is from before the request
+    if current.started_at is None:
+        if replaying and new.status in (_QUEUED, _IN_PROGRESS) and current.status.is_known:
+            # No evidence of age in a replay from the beginning: it is a repetition.
             return _S
     elif new.status is _IN_PROGRESS and waits:
-        # `started_at` grows when a run goes on, and a re-queue keeps it; the same one again is the snapshot from
-        # before the request. Servers that send none give no such evidence, and may leave `queued` out.
+        # `started_at` grows when a run continues, and a re-queue keeps it. The same value again marks a snapshot from
+        # before the request. Servers without `started_at` give no such evidence, and may leave out `queued`.
         return _S
-    return verdict
+    return transition

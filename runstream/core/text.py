@@ -1,7 +1,8 @@
-"""Text that grows by appending, in O(1) per fragment, while every earlier length of it stays readable.
+"""Text that grows by appending, in O(1) per fragment, while each earlier length of it stays readable.
 
-A :class:`Text` is a frozen handle (buffer, length). Handles of one text share one append-only buffer; appending to
-a handle that is not the newest forks it, so two different fragments appended to one handle give two right texts.
+A :class:`Text` is a frozen handle (buffer, length). All handles of one text share one append-only buffer. Appending to
+a handle that is not the newest forks the buffer, so two different fragments appended to one handle give two correct
+texts.
 """
 
 from __future__ import annotations
@@ -10,32 +11,32 @@ from io import StringIO
 
 from msgspec import Struct
 
-__all__ = ["Text", "TextBuffer", "append_text", "since"]
+__all__ = ["Text", "TextBuffer", "append_text", "text_from"]
 
 
 class TextBuffer:
-    """An append-only text: what was read before in one string, what came since in a compact tail.
+    """An append-only text: the part that was read before as one string, the part since then as a compact tail.
 
     Attributes:
-        tail: Written to by whoever appends, who then sets the other two.
-        length: Characters in all.
-        last: The fragment that was written last.
+        tail: The part since the last reading. Code that appends writes to it and then sets the other two attributes.
+        length: The length of the whole text (characters).
+        last: The last fragment.
     """
 
     __slots__ = ("_head", "last", "length", "tail")
 
     def __init__(self, head: str = "") -> None:
         self._head = head
-        self.tail = StringIO(newline="")  # "" as newline: no translation, what is written is what is read
+        self.tail = StringIO(newline="")  # "" as newline: no translation of line ends
         self.length = len(head)
         self.last = head
 
-    def is_now(self, text: str) -> bool:
-        """Whether the whole text is this one; what was not read yet stays so."""
+    def equals(self, text: str) -> bool:
+        """True if the whole text is this one. The tail stays as it is."""
         return self.length == len(text) and self._head + self.tail.getvalue() == text
 
     def read(self) -> str:
-        """The whole text; one join, which is then kept."""
+        """The whole text. It is joined once and then kept."""
         if self.length != len(self._head):
             self._head += self.tail.getvalue()
             self.tail = StringIO(newline="")
@@ -47,14 +48,14 @@ class Text(Struct, frozen=True, gc=False, eq=False):
 
     Attributes:
         buffer: The shared buffer.
-        length: How much of it is this text's (characters).
-        shown: The longest length that was already given out as signals; larger than ``length`` after a restart.
-        prior: What was shown before a restart, until the new text has passed it.
+        length: The length of this text (characters).
+        emitted: The longest length that was already emitted as signals; larger than ``length`` after a reset.
+        prior: The text before a reset, until the new text is longer.
     """
 
     buffer: TextBuffer
     length: int
-    shown: int = 0
+    emitted: int = 0
     prior: Text | None = None
 
     def __str__(self) -> str:
@@ -69,23 +70,23 @@ class Text(Struct, frozen=True, gc=False, eq=False):
 
 
 def append_text(text: Text | None, fragment: str) -> Text:
-    """``text`` with ``fragment`` after it; ``text`` itself stays what it was."""
+    """A text with ``fragment`` at its end; ``text`` itself does not change."""
     if text is None:
         text = Text(TextBuffer(), 0)
     buffer = text.buffer
     if buffer.length != text.length:
-        buffer = TextBuffer(str(text))  # somebody else appended here: fork
+        buffer = TextBuffer(str(text))  # another fragment was appended to this handle: fork
     buffer.tail.write(fragment)
     buffer.last = fragment
     buffer.length = length = text.length + len(fragment)
     prior = text.prior
     if prior is not None and text.length > prior.length:
-        prior = None  # passed, and compared
-    return Text(buffer, length, max(text.shown, length), prior)
+        prior = None  # the new text is longer, and was compared
+    return Text(buffer, length, max(text.emitted, length), prior)
 
 
-def since(text: Text, offset: int) -> str:
-    """What stands in ``text`` from ``offset`` on (characters); O(1) if that is the last fragment."""
+def text_from(text: Text, offset: int) -> str:
+    """The text from ``offset`` (characters) to its end; O(1) if this is the last fragment."""
     buffer = text.buffer
     if buffer.length == text.length and len(buffer.last) == text.length - offset:
         return buffer.last

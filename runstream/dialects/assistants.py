@@ -1,8 +1,8 @@
 """The Assistants dialect: raw events of the Assistants wire in, events out; nearly one to one.
 
-Reads SSE blocks (the name stands beside the data) and envelopes ``{"event": ..., "data": {...}, "id"?: ...}``
-as WebSocket relays and JSONL files carry them. What strict decoding refuses goes to the lenient reader; what it
-can not use becomes a :class:`~runstream.events.Reject`.
+It reads SSE blocks (the name is beside the data) and envelopes ``{"event": ..., "data": {...}, "id"?: ...}``, as
+WebSocket relays and JSONL files contain them. The lenient reader takes input that strict decoding refuses. Input that
+it can't use either becomes a :class:`~runstream.model.events.Reject`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Any, Union, get_type_hints
 
 import msgspec
 
-from runstream.dialects.fragments import FRAGMENT_LEVELS, FRAGMENTS, framed, retold
-from runstream.events import (
-    EVENT_TYPES,
+from runstream.dialects.assistants_wire import EVENT_TYPES, FRAGMENT_LEVELS, FRAGMENTS, event_builder
+from runstream.dialects.text_frame import split_frame
+from runstream.model.base import WireStruct, decode_hook, decoder
+from runstream.model.common import ErrorObject
+from runstream.model.events import (
     DoneEvent,
     ErrorEvent,
     Event,
@@ -22,17 +24,15 @@ from runstream.events import (
     Reject,
     UnknownEvent,
 )
-from runstream.model.base import WireStruct, decode_hook, decoder
-from runstream.model.jsontext import nesting
+from runstream.model.jsontext import nesting_depth
 from runstream.model.lenient import Issue, read
-from runstream.model.shared import ErrorObject
-from runstream.raw import RawEvent
+from runstream.model.raw import RawEvent
 
 __all__ = ["AssistantsDialect"]
 
 
-def _reader(kind: Any) -> Callable[[bytes], Any]:
-    """What reads the payload of an event into the event."""
+def _make_decoder(kind: Any) -> Callable[[bytes], Any]:
+    """A function that decodes the payload of an event into the event."""
     read = decoder(get_type_hints(kind)["data"]).decode
     return lambda data: kind(read(data))
 
@@ -41,7 +41,7 @@ _envelopes = msgspec.json.Decoder(
     Union[tuple(EVENT_TYPES.values())],  # noqa: UP007 - built at run time
     dec_hook=decode_hook,
 ).decode
-# The payload's class of every event that has a typed one.
+# The class of the payload of each event with a typed payload.
 _TYPES: dict[str, type[WireStruct]] = {
     name: get_type_hints(kind)["data"]
     for name, kind in EVENT_TYPES.items()
@@ -50,41 +50,41 @@ _TYPES: dict[str, type[WireStruct]] = {
 _DELTA_TYPES = (EVENT_TYPES["thread.message.delta"], EVENT_TYPES["thread.run.step.delta"])
 _DELTA_EVENTS: dict[str | None, Callable[[bytes], Any]] = {
     None: msgspec.json.Decoder(Union[_DELTA_TYPES], dec_hook=decode_hook).decode,  # noqa: UP007 - built at run time
-    **{str(kind.event): _reader(kind) for kind in _DELTA_TYPES},
+    **{str(kind.event): _make_decoder(kind) for kind in _DELTA_TYPES},
 }
 _PAYLOADS: dict[str, tuple[Any, Any]] = {
     name: (EVENT_TYPES[name], decoder(kind).decode) for name, kind in _TYPES.items()
 }
-# How the envelope of a snapshot begins, as nearly everybody writes it.
+# The first bytes of the envelope of a snapshot, as nearly all servers write them.
 _SNAPSHOT_HEADS: dict[bytes, Any] = {
     b'{"event":"' + name.encode() + b'"': kind for name, kind in EVENT_TYPES.items() if name in _TYPES
 }
-_REPEATED_BYTES = 16_384  # of a snapshot that is kept to be recognised: every source keeps one
+_REPEATED_BYTES = 16_384  # the largest snapshot that is kept for comparison; each source keeps one
 _DELTAS = frozenset(_DELTA_TYPES)
 _DONE = EVENT_TYPES["done"]
 _ERROR = EVENT_TYPES["error"]
 
 
 class AssistantsDialect:
-    """Reads the Assistants wire; one instance a source, kept over its reconnects.
+    """Decodes the Assistants wire. Each source has one instance, over its reconnects.
 
     Args:
         max_message_bytes: Larger messages become rejects (bytes).
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    # Short ways for the commonest events; see `Dialect`.
+    # Faster decoders for the commonest events; see `Dialect`.
     fragments: Mapping[str | None, Callable[[bytes], Any]] = FRAGMENTS
     deltas: Mapping[str | None, Callable[[bytes], Any]] = _DELTA_EVENTS
-    framed = staticmethod(framed)
-    retold = staticmethod(retold)
+    split_frame = staticmethod(split_frame)
+    event_builder = staticmethod(event_builder)
 
     __slots__ = (
         "_enveloped",
         "_kind",
+        "_last_payload",
         "_max_bytes",
         "_max_nesting",
-        "_said",
         "_value",
         "connection",
         "delta_bytes",
@@ -94,34 +94,34 @@ class AssistantsDialect:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "feed" in cls.__dict__ and "fragments" not in cls.__dict__:
-            cls.fragments = cls.deltas = {}  # what is read in another way is so without exception
+            cls.fragments = cls.deltas = {}  # its `feed` must see all events
 
     def __init__(self, *, max_message_bytes: int = 16 * 2**20, max_nesting: int = 128) -> None:
         self._max_bytes = max_message_bytes
         self._max_nesting = max_nesting
         # Deeper nesting needs at least two bytes a level, so shorter messages need no check.
         self.delta_bytes = min(max_message_bytes, 2 * max_nesting)
-        # What is read as a fragment can't be nested deeper than fragments are.
+        # A message that decodes as a fragment is not nested more deeply than fragments are.
         self.fragment_bytes = max_message_bytes if max_nesting >= FRAGMENT_LEVELS else self.delta_bytes
         self.connection = 0
-        # The last snapshot, and what followed its name in the message. Servers tell it again under the next name
-        # (`created`, then `queued` or `in_progress`): the same bytes need no second reading.
-        self._said: bytes | None = None
+        # The last snapshot, and the bytes after its name in the message. Servers send it again with the next name
+        # (`created`, then `queued` or `in_progress`): the same bytes need no second decoding.
+        self._last_payload: bytes | None = None
         self._enveloped = False
         self._kind: Any = None
         self._value: Any = None
 
     def feed(self, raw: RawEvent) -> tuple[Event | Reject, ...]:
-        """The events (here: one) that a raw event stands for, or the reject. Never raises on input."""
+        """Decode a raw event into one event or a reject. Never raises on input."""
         data = raw.data
-        if len(data) > self.delta_bytes and (refused := self._refuse(data)) is not None:
+        if len(data) > self.delta_bytes and (refused := self._check_limits(data)) is not None:
             return (Reject(raw, refused),)
         name = raw.event
         try:
             if name is None:
-                head, _, said = data.partition(b',"data":')
+                head, _, payload = data.partition(b',"data":')
                 kind: Any = _SNAPSHOT_HEADS.get(head)
-                if said == self._said and kind is not None and self._repeats(kind, True):
+                if payload == self._last_payload and kind is not None and self._is_repeated(kind, True):
                     value, identity = self._value, raw.id
                 else:
                     event: Any = _envelopes(data)
@@ -129,49 +129,49 @@ class AssistantsDialect:
                     identity = raw.id if event.id is None else event.id
                     if kind in _DELTAS:
                         if identity is None:
-                            return (event,)  # a delta needs nothing beside it
-                    elif plain and event.id is None and len(said) <= _REPEATED_BYTES:
-                        self._said, self._kind, self._value, self._enveloped = said, kind, value, True
+                            return (event,)  # a delta needs no origin
+                    elif plain and event.id is None and len(payload) <= _REPEATED_BYTES:
+                        self._last_payload, self._kind, self._value, self._enveloped = payload, kind, value, True
                 return (kind(value, identity, Origin(data, True, self.connection)),)
             known = _PAYLOADS.get(name)
             if known is None:
-                return (self._unusual(raw, name, data, raw.id),)
+                return (self._decode_untyped(raw, name, data, raw.id),)
             kind, decode = known
-            if data == self._said and self._repeats(kind, False):
+            if data == self._last_payload and self._is_repeated(kind, False):
                 value = self._value
             else:
                 value = decode(data)
                 if kind in _DELTAS:
                     return (kind(value, raw.id),)
                 if len(data) <= _REPEATED_BYTES:
-                    self._said, self._kind, self._value, self._enveloped = data, kind, value, False
+                    self._last_payload, self._kind, self._value, self._enveloped = data, kind, value, False
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            return (self._lenient(raw, error),)
+            return (self._decode_lenient(raw, error),)
         return (kind(value, raw.id, Origin(data, False, self.connection)),)
 
-    def _repeats(self, kind: Any, enveloped: bool) -> bool:
-        """Whether the last snapshot was of an event of this kind, and came likewise; its bytes are the same."""
+    def _is_repeated(self, kind: Any, enveloped: bool) -> bool:
+        """True if the last snapshot, whose bytes are the same, has an event of this kind and the same form."""
         return self._enveloped is enveloped and kind.__mro__[1] is self._kind.__mro__[1]
 
-    def _refuse(self, data: bytes) -> str | None:
-        """Why the message is not read at all, or ``None``."""
+    def _check_limits(self, data: bytes) -> str | None:
+        """The reason why the message is not decoded at all; ``None`` if it is decoded."""
         if len(data) > self._max_bytes:
             return f"Message of {len(data)} bytes; at most {self._max_bytes} are read (max_message_bytes)"
-        if nesting(data, self._max_nesting) > self._max_nesting:
+        if nesting_depth(data, self._max_nesting) > self._max_nesting:
             return f"Nested more than {self._max_nesting} levels deep (max_nesting)"
         return None
 
-    def _unusual(self, raw: RawEvent, name: str, data: bytes, identity: str | int | None) -> Event | Reject:
-        """`done`, `error` and names that are not known: what has no typed payload."""
+    def _decode_untyped(self, raw: RawEvent, name: str, data: bytes, identity: str | int | None) -> Event | Reject:
+        """Decode an event without a typed payload: `done`, `error`, and unknown names."""
         if name == "done":
             if data.strip() not in (b"[DONE]", b'"[DONE]"', b"", b"null", b"{}") and not _is_json(data):
                 return Reject(raw, "`done` came with data that is neither [DONE] nor JSON")
             return _DONE(None, identity)  # type: ignore[return-value]
         if name == "error":
-            return self._error(raw, data, identity)
+            return self._decode_error(raw, data, identity)
         return UnknownEvent(data, identity, Origin(data, False, self.connection), name)
 
-    def _error(self, raw: RawEvent, data: bytes, identity: str | int | None) -> Event | Reject:
+    def _decode_error(self, raw: RawEvent, data: bytes, identity: str | int | None) -> Event | Reject:
         try:
             found = msgspec.json.decode(data)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -183,8 +183,8 @@ class AssistantsDialect:
         origin = Origin(data, False, self.connection, None, tuple(issues))
         return _ERROR(value, identity, origin)  # type: ignore[return-value]
 
-    def _lenient(self, raw: RawEvent, error: Exception) -> Event | Reject:
-        """What the strict decoder refused: unknown fields, another dialect, an unknown event, or not JSON."""
+    def _decode_lenient(self, raw: RawEvent, error: Exception) -> Event | Reject:
+        """Decode input that the strict decoder refused: unknown fields, another dialect, an unknown event, no JSON."""
         data = raw.data
         name = raw.event
         if name is None and data.strip() in (b"[DONE]", b'"[DONE]"'):
@@ -213,10 +213,10 @@ class AssistantsDialect:
             else:
                 return Reject(raw, "Neither an `event` nor an `object` says what this is")
         if name not in _PAYLOADS:
-            return self._unusual(raw, name, msgspec.json.encode(found), identity)
-        return self._read(raw, name, found, identity, enveloped=enveloped)
+            return self._decode_untyped(raw, name, msgspec.json.encode(found), identity)
+        return self._read_typed(raw, name, found, identity, enveloped=enveloped)
 
-    def _read(
+    def _read_typed(
         self, raw: RawEvent, name: str, found: Any, identity: str | int | None, *, enveloped: bool
     ) -> Event | Reject:
         kind: Any = EVENT_TYPES[name]

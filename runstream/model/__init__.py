@@ -1,249 +1,51 @@
-"""What the wire says: runs, steps, messages, tool calls and their deltas, as frozen Structs; no I/O, no Rx."""
+"""The data model of a run: runs, steps, messages, tool calls and their deltas, as frozen Structs; no I/O, no Rx.
 
-from runstream.model.base import (
-    Unknown,
-    WireStruct,
-)
-from runstream.model.calls import (
-    CodeInterpreterCall,
-    CodeInterpreterToolCall,
-    CodeOutput,
-    ConnectedAgentCall,
-    ConnectedAgentToolCall,
-    FileSearchCall,
-    FileSearchResult,
-    FileSearchToolCall,
-    FunctionCall,
-    FunctionToolCall,
-    ImageFileRef,
-    ImageOutput,
-    LogsOutput,
-    McpToolCall,
-    RequiredAction,
-    SubmitToolApproval,
-    SubmitToolApprovalAction,
-    SubmitToolOutputs,
-    SubmitToolOutputsAction,
-    ToolCall,
-    UnknownAction,
-    UnknownOutput,
-    UnknownToolCall,
-    parse_arguments,
-)
-from runstream.model.deltas import (
-    CodeInterpreterCallDelta,
-    CodeInterpreterToolCallDelta,
-    ContentPartDelta,
-    FileSearchCallDelta,
-    FileSearchToolCallDelta,
-    Fragment,
-    FunctionCallDelta,
-    FunctionToolCallDelta,
-    ImageFilePartDelta,
-    ImageUrlPartDelta,
-    McpToolCallDelta,
-    MessageCreationDelta,
-    MessageDelta,
-    MessageDeltaBody,
-    RefusalPartDelta,
-    RunStepDelta,
-    RunStepDeltaBody,
-    StepDetailsDelta,
-    TextContentDelta,
-    TextPartDelta,
-    ToolCallDelta,
-    ToolCallsDelta,
-    UnknownDelta,
-)
-from runstream.model.frozen import (
-    FrozenList,
-    FrozenMap,
-    StringMap,
-)
-from runstream.model.message import (
-    Annotation,
-    Attachment,
-    ContentPart,
-    FileCitation,
-    FileCitationAnnotation,
-    FilePath,
-    FilePathAnnotation,
-    ImageFilePart,
-    ImageUrl,
-    ImageUrlPart,
-    Message,
-    MessageStatus,
-    RefusalPart,
-    TextContent,
-    TextPart,
-    Thread,
-    UnknownAnnotation,
-    UnknownPart,
-    UrlCitation,
-    UrlCitationAnnotation,
-)
-from runstream.model.run import (
-    IncompleteDetails,
-    Run,
-    RunStatus,
-)
-from runstream.model.shared import (
-    CompletionTokensDetails,
-    ErrorObject,
-    LastError,
-    OpenStrEnum,
-    PromptTokensDetails,
-    Tagged,
-    Timestamp,
-    Usage,
-)
-from runstream.model.step import (
-    ActivitiesDetails,
-    Activity,
-    MessageCreation,
-    MessageCreationDetails,
-    RunStep,
-    StepDetails,
-    StepStatus,
-    ToolCallsDetails,
-    UnknownDetails,
-)
-from runstream.model.tools import (
-    CodeInterpreterTool,
-    ConnectedAgentDefinition,
-    ConnectedAgentTool,
-    FileSearchSettings,
-    FileSearchTool,
-    FunctionDefinition,
-    FunctionTool,
-    JsonObjectFormat,
-    JsonSchemaDefinition,
-    JsonSchemaFormat,
-    McpTool,
-    NamedFunction,
-    NamedToolChoice,
-    RankingOptions,
-    ResponseFormat,
-    TextFormat,
-    Tool,
-    ToolChoice,
-    TruncationStrategy,
-    UnknownFormat,
-    UnknownTool,
-)
+The other modules of this folder are the types that pass between the stages: raw items, events, signals, limits.
+"""
 
-__all__ = [
-    "ActivitiesDetails",
-    "Activity",
-    "Annotation",
-    "Attachment",
-    "CodeInterpreterCall",
-    "CodeInterpreterCallDelta",
-    "CodeInterpreterTool",
-    "CodeInterpreterToolCall",
-    "CodeInterpreterToolCallDelta",
-    "CodeOutput",
-    "CompletionTokensDetails",
-    "ConnectedAgentCall",
-    "ConnectedAgentDefinition",
-    "ConnectedAgentTool",
-    "ConnectedAgentToolCall",
-    "ContentPart",
-    "ContentPartDelta",
-    "ErrorObject",
-    "FileCitation",
-    "FileCitationAnnotation",
-    "FilePath",
-    "FilePathAnnotation",
-    "FileSearchCall",
-    "FileSearchCallDelta",
-    "FileSearchResult",
-    "FileSearchSettings",
-    "FileSearchTool",
-    "FileSearchToolCall",
-    "FileSearchToolCallDelta",
-    "Fragment",
-    "FrozenList",
-    "FrozenMap",
-    "FunctionCall",
-    "FunctionCallDelta",
-    "FunctionDefinition",
-    "FunctionTool",
-    "FunctionToolCall",
-    "FunctionToolCallDelta",
-    "ImageFilePart",
-    "ImageFilePartDelta",
-    "ImageFileRef",
-    "ImageOutput",
-    "ImageUrl",
-    "ImageUrlPart",
-    "ImageUrlPartDelta",
-    "IncompleteDetails",
-    "JsonObjectFormat",
-    "JsonSchemaDefinition",
-    "JsonSchemaFormat",
-    "LastError",
-    "LogsOutput",
-    "McpTool",
-    "McpToolCall",
-    "McpToolCallDelta",
-    "Message",
-    "MessageCreation",
-    "MessageCreationDelta",
-    "MessageCreationDetails",
-    "MessageDelta",
-    "MessageDeltaBody",
-    "MessageStatus",
-    "NamedFunction",
-    "NamedToolChoice",
-    "OpenStrEnum",
-    "PromptTokensDetails",
-    "RankingOptions",
-    "RefusalPart",
-    "RefusalPartDelta",
-    "RequiredAction",
-    "ResponseFormat",
-    "Run",
-    "RunStatus",
-    "RunStep",
-    "RunStepDelta",
-    "RunStepDeltaBody",
-    "StepDetails",
-    "StepDetailsDelta",
-    "StepStatus",
-    "StringMap",
-    "SubmitToolApproval",
-    "SubmitToolApprovalAction",
-    "SubmitToolOutputs",
-    "SubmitToolOutputsAction",
-    "Tagged",
-    "TextContent",
-    "TextContentDelta",
-    "TextFormat",
-    "TextPart",
-    "TextPartDelta",
-    "Thread",
-    "Timestamp",
-    "Tool",
-    "ToolCall",
-    "ToolCallDelta",
-    "ToolCallsDelta",
-    "ToolCallsDetails",
-    "ToolChoice",
-    "TruncationStrategy",
-    "Unknown",
-    "UnknownAction",
-    "UnknownAnnotation",
-    "UnknownDelta",
-    "UnknownDetails",
-    "UnknownFormat",
-    "UnknownOutput",
-    "UnknownPart",
-    "UnknownTool",
-    "UnknownToolCall",
-    "UrlCitation",
-    "UrlCitationAnnotation",
-    "Usage",
-    "WireStruct",
-    "parse_arguments",
-]
+from __future__ import annotations
+
+from runstream.model.exports import export
+
+NAMES = {
+    "runstream.model.common": (
+        "CompletionTokensDetails ErrorObject LastError OpenStrEnum PromptTokensDetails Tagged Timestamp Usage"
+    ),
+    "runstream.model.deltas": (
+        "CodeInterpreterCallDelta CodeInterpreterToolCallDelta ContentPartDelta FileSearchCallDelta "
+        "FileSearchToolCallDelta Fragment FunctionCallDelta FunctionToolCallDelta ImageFilePartDelta "
+        "ImageUrlPartDelta McpToolCallDelta MessageCreationDelta MessageDelta MessageDeltaBody "
+        "RefusalPartDelta RunStepDelta RunStepDeltaBody StepDetailsDelta TextContentDelta TextPartDelta "
+        "ToolCallDelta ToolCallsDelta UnknownDelta"
+    ),
+    "runstream.model.frozen": "FrozenList FrozenMap StringMap",
+    "runstream.model.lenient": "Unknown WireStruct",  # of model/base.py, with the reader that `from_json` needs
+    "runstream.model.message": (
+        "Annotation Attachment ContentPart FileCitation FileCitationAnnotation FilePath FilePathAnnotation "
+        "ImageFilePart ImageUrl ImageUrlPart Message MessageStatus RefusalPart TextContent TextPart Thread "
+        "UnknownAnnotation UnknownPart UrlCitation UrlCitationAnnotation"
+    ),
+    "runstream.model.run": "IncompleteDetails Run RunStatus",
+    "runstream.model.step": (
+        "ActivitiesDetails Activity MessageCreation MessageCreationDetails RunStep StepDetails StepStatus "
+        "ToolCallsDetails UnknownDetails"
+    ),
+    "runstream.model.tool_calls": (
+        "CodeInterpreterCall CodeInterpreterToolCall CodeOutput ConnectedAgentCall ConnectedAgentToolCall "
+        "FileSearchCall FileSearchResult FileSearchToolCall FunctionCall FunctionToolCall ImageFileRef "
+        "ImageOutput LogsOutput McpToolCall RequiredAction SubmitToolApproval SubmitToolApprovalAction "
+        "SubmitToolOutputs SubmitToolOutputsAction ToolCall UnknownAction UnknownOutput UnknownToolCall "
+        "parse_arguments"
+    ),
+    "runstream.model.tools": (
+        "CodeInterpreterTool ConnectedAgentDefinition ConnectedAgentTool FileSearchSettings FileSearchTool "
+        "FunctionDefinition FunctionTool JsonObjectFormat JsonSchemaDefinition JsonSchemaFormat McpTool "
+        "NamedFunction NamedToolChoice RankingOptions ResponseFormat TextFormat Tool ToolChoice "
+        "TruncationStrategy UnknownFormat UnknownTool"
+    ),
+}
+"""The public names, by module; the stub ``__init__.pyi`` is generated from this table."""
+
+MODULE_OF, __getattr__, __dir__ = export(__name__, NAMES, {})
+
+__all__ = sorted(MODULE_OF)  # noqa: PLE0605 - the names stand in the table

@@ -1,4 +1,4 @@
-"""Deltas: the fragments that messages and steps grow by. Every inner field is optional."""
+"""Deltas: fragments that are appended to messages and steps. Every inner field is optional."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, TypeAlias
 
 from runstream.model.base import Unknown, WireStruct
-from runstream.model.calls import CodeOutput, ImageFileRef
+from runstream.model.common import Tagged
 from runstream.model.frozen import ABSENT_LIST, FrozenList
 from runstream.model.message import Annotation, ImageUrl
-from runstream.model.shared import Tagged
 from runstream.model.step import MessageCreation
+from runstream.model.tool_calls import CodeOutput, ImageFileRef
 from runstream.model.tools import RankingOptions
 
 __all__ = [
@@ -41,7 +41,7 @@ __all__ = [
 
 
 class Fragment(Tagged, frozen=True, kw_only=True):
-    """A fragment of the item at ``index`` (0 where absent) of a list."""
+    """A fragment of the item at ``index`` (0 if absent) of a list."""
 
     index: int
 
@@ -49,7 +49,7 @@ class Fragment(Tagged, frozen=True, kw_only=True):
 
 
 class TextContentDelta(WireStruct, frozen=True, kw_only=True):
-    """Text to append, and annotations by their index."""
+    """Text to append, and annotations with their indexes."""
 
     value: str | None = None
     annotations: tuple[Annotation, ...] = ABSENT_LIST
@@ -68,7 +68,7 @@ class ImageFilePartDelta(Fragment, frozen=True, kw_only=True, tag="image_file"):
 
 
 class ImageUrlPartDelta(Fragment, frozen=True, kw_only=True, tag="image_url"):
-    """A fragment of an image part."""
+    """A fragment of an image URL part."""
 
     image_url: ImageUrl | None = None
 
@@ -80,21 +80,21 @@ class RefusalPartDelta(Fragment, frozen=True, kw_only=True, tag="refusal"):
 
 
 class UnknownDelta(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
-    """A fragment of anything else, as it came."""
+    """A fragment of any other type, as received."""
 
 
 ContentPartDelta: TypeAlias = TextPartDelta | ImageFilePartDelta | ImageUrlPartDelta | RefusalPartDelta | UnknownDelta
 
 
 class MessageDeltaBody(WireStruct, frozen=True, kw_only=True):
-    """What a message delta adds."""
+    """The content that a message delta adds."""
 
     role: str | None = None
     content: tuple[ContentPartDelta, ...] = ABSENT_LIST
 
 
 class MessageDelta(WireStruct, frozen=True, kw_only=True):
-    """A fragment of the message with this id. It carries no run id."""
+    """A fragment of the message with this id. It has no run id."""
 
     id: str
     delta: MessageDeltaBody
@@ -105,7 +105,7 @@ class MessageDelta(WireStruct, frozen=True, kw_only=True):
 
 
 class FunctionCallDelta(WireStruct, frozen=True, kw_only=True):
-    """Arguments to append; name and output once."""
+    """Arguments to append; the name and the output come once."""
 
     name: str | None = None
     arguments: str | None = None
@@ -120,21 +120,21 @@ class FunctionToolCallDelta(Fragment, frozen=True, kw_only=True, tag="function")
 
 
 class CodeInterpreterCallDelta(WireStruct, frozen=True, kw_only=True):
-    """Code to append, and outputs by their index."""
+    """Code to append, and outputs with their indexes."""
 
     input: str | None = None
     outputs: tuple[CodeOutput, ...] = ABSENT_LIST
 
 
 class CodeInterpreterToolCallDelta(Fragment, frozen=True, kw_only=True, tag="code_interpreter"):
-    """A fragment of a run of the code interpreter."""
+    """A fragment of a call of the code interpreter."""
 
     id: str | None = None
     code_interpreter: CodeInterpreterCallDelta | None = None
 
 
 class FileSearchCallDelta(WireStruct, frozen=True, kw_only=True):
-    """Results so far: they replace those before."""
+    """The results so far: they replace earlier ones."""
 
     ranking_options: RankingOptions | None = None
     results: FrozenList | None = None
@@ -163,13 +163,13 @@ ToolCallDelta: TypeAlias = (
 
 
 class MessageCreationDelta(Tagged, frozen=True, kw_only=True, tag="message_creation"):
-    """The step makes a message."""
+    """The step creates a message."""
 
     message_creation: MessageCreation | None = None
 
 
 class ToolCallsDelta(Tagged, frozen=True, kw_only=True, tag="tool_calls"):
-    """Fragments of tool calls, each with the index of its call."""
+    """Fragments of tool calls; each has the index of its call."""
 
     tool_calls: tuple[ToolCallDelta, ...] | None = None
 
@@ -178,13 +178,13 @@ StepDetailsDelta: TypeAlias = MessageCreationDelta | ToolCallsDelta | UnknownDel
 
 
 class RunStepDeltaBody(WireStruct, frozen=True, kw_only=True):
-    """What a step delta adds."""
+    """The content that a step delta adds."""
 
     step_details: StepDetailsDelta | None = None
 
 
 class RunStepDelta(WireStruct, frozen=True, kw_only=True):
-    """A fragment of the step with this id. It carries no run id."""
+    """A fragment of the step with this id. It has no run id."""
 
     id: str
     delta: RunStepDeltaBody

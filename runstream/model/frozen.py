@@ -1,4 +1,4 @@
-"""Read-only views of decoded JSON: mappings and lists that can be neither written to nor written through.
+"""Read-only views of decoded JSON: neither a mapping or list nor the values nested in it can be changed.
 
 Wrapping costs O(1): nested values are wrapped when they are read.
 """
@@ -16,7 +16,7 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 def freeze(value: Any) -> Any:
-    """A read-only view of a JSON value (O(1)); scalars and frozen values come back as they are."""
+    """A read-only view of a JSON value (O(1)); scalars and frozen values are returned as they are."""
     kind = type(value)
     if kind is dict:
         return FrozenMap(value)
@@ -24,14 +24,14 @@ def freeze(value: Any) -> Any:
         return FrozenList(value)
     if kind is str or kind is int or isinstance(value, _Frozen):
         return value
-    # Nothing below is ever decoded; values made by hand may hold it.
+    # A decoder never returns the types below, but a caller's value may contain them.
     if isinstance(value, list | tuple):
         return value if value is ABSENT_LIST else FrozenList(value)
     return FrozenMap(value) if isinstance(value, Mapping) else value
 
 
 def thaw(value: Any) -> Any:
-    """A fresh, writable JSON value equal to ``value``: the inverse of :func:`freeze`, all the way down."""
+    """A new, mutable JSON value equal to ``value``: the inverse of :func:`freeze`, at every depth."""
     if type(value) in _SCALARS:
         return value
     if isinstance(value, _Frozen):
@@ -46,7 +46,7 @@ def thaw(value: Any) -> Any:
 
 
 def _hashable(value: Any) -> Any:
-    """What hashes as ``value`` would: a list as the tuple that it is equal to."""
+    """A hashable form of ``value``: equal values have equal forms, a list and a tuple too."""
     if isinstance(value, Mapping):
         return frozenset((key, _hashable(item)) for key, item in value.items())
     if isinstance(value, list | tuple):
@@ -55,7 +55,7 @@ def _hashable(value: Any) -> Any:
 
 
 class _Frozen:
-    """What both views share: one slot, no way to set it again."""
+    """Base of both views: one slot that can't be set again."""
 
     __slots__ = ("_data",)
     _data: Any
@@ -89,7 +89,7 @@ class FrozenMap(_Frozen, Mapping[str, Any]):
     """A read-only JSON object; equal to any mapping with equal items, hashable, nested values read-only too.
 
     Args:
-        data: The mapping to view. It is not copied: whoever hands it over must not write to it any more.
+        data: The mapping to view. It is not copied: the caller must not change it afterwards.
     """
 
     __slots__ = ()
@@ -129,7 +129,7 @@ class FrozenList(_Frozen, Sequence[Any]):
     """A read-only JSON array; equal to any list or tuple with equal items, hashable, nested values read-only too.
 
     Args:
-        data: The sequence to view. It is not copied: whoever hands it over must not write to it any more.
+        data: The sequence to view. A list is not copied: the caller must not change it afterwards.
     """
 
     __slots__ = ()
@@ -157,7 +157,7 @@ class FrozenList(_Frozen, Sequence[Any]):
 
 
 class _AbsentList(tuple[Any, ...]):
-    """Its one instance is an empty tuple that can be told from one that came over the wire."""
+    """The type of ``ABSENT_LIST``, an empty tuple that differs by identity from a received empty list."""
 
     __slots__ = ()
 
@@ -166,7 +166,7 @@ class _AbsentList(tuple[Any, ...]):
 
 
 class _AbsentMap(StringMap):
-    """Its one instance is an empty mapping that can be told from one that came over the wire."""
+    """The type of ``ABSENT_MAP``, an empty mapping that differs by identity from a received empty object."""
 
     __slots__ = ()
 
@@ -174,7 +174,7 @@ class _AbsentMap(StringMap):
         return "ABSENT_MAP"
 
 
-# Defaults of list and mapping fields: they read as empty, and identity tells "absent" from "sent empty",
-# so that what is written out has the keys that came in.
+# Defaults of list and mapping fields. They read as empty. Identity distinguishes "absent" from "sent empty", so that
+# the written object has the keys of the received one.
 ABSENT_LIST: tuple[Any, ...] = _AbsentList()
 ABSENT_MAP: StringMap = _AbsentMap()

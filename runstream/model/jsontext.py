@@ -1,6 +1,6 @@
-"""JSON in: text or a mapping of any kind becomes JSON builtins, or a :class:`~runstream.errors.DecodeError`.
+"""Converts JSON text, or a mapping of any type, to JSON builtins, or raises :class:`~runstream.errors.DecodeError`.
 
-What passes here can be written again, compared and hashed without a further check.
+The result can be written, compared and hashed without further checks.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import msgspec
 from runstream.errors import DecodeError
 from runstream.model.frozen import FrozenList
 
-__all__ = ["MAX_NESTING", "Path", "decode_json", "json_bytes", "nesting", "plain", "where"]
+__all__ = ["MAX_NESTING", "Path", "decode_json", "format_path", "json_bytes", "nesting_depth", "to_builtins"]
 
-# Comparing, hashing and writing recurse; more levels than this would one day meet the interpreter's limit.
+# Comparing, hashing and writing are recursive; deeper values could reach the recursion limit of the interpreter.
 MAX_NESTING = 128
 
-# A place in a JSON document: (place of the parent, key or index); made into text only when something is wrong.
+# A place in a JSON document: (place of the parent, key or index). It is converted to text only for errors.
 Path = tuple[Any, Any] | str
 
-# An integer with more bits has about the number of digits that Python refuses to convert.
+# An integer with more bits has about as many digits as Python refuses to convert.
 _MAX_BITS = 14_000
-# The closing quote is optional, so that an unfinished string ends the search instead of starting it over.
+# The closing quote is optional: an unfinished string then ends the search instead of restarting it.
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def where(path: Path) -> str:
-    """The place as a JSON path: ``$.tools[0].function``."""
+def format_path(path: Path) -> str:
+    """Write a place as a JSON path: ``$.tools[0].function``."""
     keys: list[str] = []
     while not isinstance(path, str):
         path, key = path
@@ -45,9 +45,12 @@ def where(path: Path) -> str:
     return path + "".join(reversed(keys))
 
 
-def nesting(data: bytes, limit: int = MAX_NESTING) -> int:
-    """How deeply brackets outside strings nest; within ``limit`` maybe more than they do, above it exactly."""
-    # Deleting a byte is twice as quick as counting it.
+def nesting_depth(data: bytes, limit: int = MAX_NESTING) -> int:
+    """The nesting depth (levels) of brackets outside strings.
+
+    A result above ``limit`` is exact; another one may be too large.
+    """
+    # Deleting a byte is twice as fast as counting it.
     opened = 2 * len(data) - len(data.replace(b"{", b"")) - len(data.replace(b"[", b""))
     if opened <= limit:
         return opened
@@ -63,11 +66,11 @@ def nesting(data: bytes, limit: int = MAX_NESTING) -> int:
 
 
 def json_bytes(data: bytes | str) -> bytes:
-    """JSON text as bytes that are safe to decode.
+    """Check JSON text and encode it, so that it is safe to decode.
 
     Raises:
-        DecodeError: It has a lone surrogate, or is nested more than ``MAX_NESTING`` levels deep.
-        TypeError: It is no text.
+        DecodeError: The text has a lone surrogate, or is nested more than ``MAX_NESTING`` levels deep.
+        TypeError: ``data`` is neither text nor bytes.
     """
     if isinstance(data, str):
         try:
@@ -77,16 +80,16 @@ def json_bytes(data: bytes | str) -> bytes:
     elif not isinstance(data, bytes | bytearray | memoryview):
         raise TypeError(f"Expected bytes, str or a mapping, got {type(data).__name__}")
     data = bytes(data)
-    if nesting(data) > MAX_NESTING:
+    if nesting_depth(data) > MAX_NESTING:
         raise DecodeError("$", f"Nested more than {MAX_NESTING} levels deep")
     return data
 
 
 def decode_json(data: bytes | str) -> Any:
-    """The JSON builtins of a text.
+    """Decode JSON text to builtins.
 
     Raises:
-        DecodeError: It is not JSON, too deeply nested, or holds a number out of any range.
+        DecodeError: The text is not JSON, is nested too deeply, or contains a number out of range.
     """
     text = json_bytes(data)
     try:
@@ -95,11 +98,11 @@ def decode_json(data: bytes | str) -> Any:
         raise DecodeError("$", f"Not JSON: {error or 'nested too deeply'}") from error
 
 
-def plain(value: Any, path: Path = "$", depth: int = 0) -> Any:
-    """A copy of a JSON value that is made of builtins alone, whatever kinds of mapping and list it came in.
+def to_builtins(value: Any, path: Path = "$", depth: int = 0) -> Any:
+    """Copy a JSON value to builtins; it may consist of any types of mapping and list.
 
     Raises:
-        DecodeError: A value, or a key, that JSON does not have.
+        DecodeError: A value or a key has no JSON form.
     """
     kind = type(value)
     if kind is str or isinstance(value, str):
@@ -108,11 +111,11 @@ def plain(value: Any, path: Path = "$", depth: int = 0) -> Any:
         return value
     if isinstance(value, int):
         if value.bit_length() > _MAX_BITS:
-            raise DecodeError(where(path), "Integer out of range")
+            raise DecodeError(format_path(path), "Integer out of range")
         return int.__int__(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise DecodeError(where(path), f"{value} is not a JSON number")
+            raise DecodeError(format_path(path), f"{value} is not a JSON number")
         return float.__float__(value)
     if depth >= MAX_NESTING:
         raise DecodeError("$", f"Nested more than {MAX_NESTING} levels deep")
@@ -120,12 +123,12 @@ def plain(value: Any, path: Path = "$", depth: int = 0) -> Any:
         found: dict[str, Any] = {}
         for key, item in value.items():
             if not isinstance(key, str):
-                raise DecodeError(where(path), f"Expected a `str` as key, got `{type(key).__name__}`")
-            found[_text(key, path)] = plain(item, (path, key), depth + 1)
+                raise DecodeError(format_path(path), f"Expected a `str` as key, got `{type(key).__name__}`")
+            found[_text(key, path)] = to_builtins(item, (path, key), depth + 1)
         return found
     if isinstance(value, list | tuple | FrozenList):
-        return [plain(item, (path, index), depth + 1) for index, item in enumerate(value)]
-    raise DecodeError(where(path), f"`{kind.__name__}` is not a JSON value")
+        return [to_builtins(item, (path, index), depth + 1) for index, item in enumerate(value)]
+    raise DecodeError(format_path(path), f"`{kind.__name__}` is not a JSON value")
 
 
 def _text(value: str, path: Path) -> str:
@@ -134,5 +137,5 @@ def _text(value: str, path: Path) -> str:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise DecodeError(where(path), "Text with a lone surrogate") from error
+            raise DecodeError(format_path(path), "Text with a lone surrogate") from error
     return text

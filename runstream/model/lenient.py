@@ -1,9 +1,8 @@
-"""Reading JSON builtins into wire objects without ever losing or refusing anything but the essential.
+"""Reads JSON builtins into wire objects; only a missing or mistyped essential field makes an object unreadable.
 
-A mapping goes in; a Struct comes out, and a list of the values that had an unexpected type. What the dialects of
-real servers do differently is read right here, without finding out which server it is: other spellings are the
-`_aliases` of a class, other places its `_derive`, other units and shapes the readers below (wire reference,
-"Dialect differences").
+A mapping enters; a Struct leaves, with a list of the values that had an unexpected type. Differences between servers
+are read without detecting the server: other names are the `_aliases` of a class, other places its `_derive`, other
+units and shapes the readers below (wire reference, "Dialect differences").
 """
 
 from __future__ import annotations
@@ -18,25 +17,25 @@ import msgspec
 from msgspec import Struct, inspect, structs
 
 from runstream.errors import DecodeError
-from runstream.model.base import Unknown, Wire, WireStruct, decode_hook, decoder, wire_form, wire_names
+from runstream.model.base import Unknown, Wire, WireStruct, decode_hook, decoder, to_wire, wire_names
 from runstream.model.frozen import FrozenList, FrozenMap, StringMap, thaw
-from runstream.model.jsontext import Path, decode_json, json_bytes, plain, where
+from runstream.model.jsontext import Path, decode_json, format_path, json_bytes, to_builtins
 
-__all__ = ["MILLISECONDS", "Issue", "read", "read_strictly"]
+__all__ = ["MILLISECONDS", "Issue", "Unknown", "WireStruct", "read", "read_strictly"]
 
 S = TypeVar("S", bound=WireStruct)
 
-# A Unix time above this is not in seconds: in seconds it would be the year 5138, in milliseconds it was 1973.
+# A Unix time above this is not in seconds: in seconds it would be in the year 5138, in milliseconds it is in 1973.
 MILLISECONDS = 100_000_000_000
 
 
 class Issue(Struct, frozen=True):
-    """A value of an unexpected type: kept as it came, unread.
+    """A value of an unexpected type: it is kept as received, and no field has it.
 
     Attributes:
-        path: Its JSON path.
-        reason: What was expected and what came.
-        fatal: Whether the object can't be used without it (a Run without an id or status).
+        path: The JSON path of the value.
+        reason: The expected and the received type.
+        fatal: Whether the object is unusable without the value (a Run without an id or status).
     """
 
     path: str
@@ -45,31 +44,34 @@ class Issue(Struct, frozen=True):
 
 
 class _Absence(Issue, frozen=True):
-    """A required field that is absent. In a part that is no issue: an `Unknown` takes the part's place."""
+    """A required field that is absent. Not an issue in a member of a union: an `Unknown` replaces that member."""
 
 
 class _Mark(enum.Enum):
-    """Values that stand for what is no value."""
+    """Results that are not values."""
 
-    BAD = "could not be read"
-    SAME = "is written as the value says"
+    BAD = "the value can't be read"
+    SAME = "the value is written as its typed form"
 
 
 BAD = _Mark.BAD
 SAME = _Mark.SAME
 
-# What reads a value: (value, its place, issues) -> (the value read or BAD, how to write it or SAME).
+# A reader of values: (value, its place, issues) -> (typed value or BAD, JSON to write for it or SAME).
 Reader = Callable[[Any, Path, list[Issue]], tuple[Any, Any]]
 
 
 def read(kind: type[S], data: Mapping[str, Any], issues: list[Issue], path: str = "$") -> S | None:
-    """Read ``data`` as a ``kind``; ``None`` if an essential field is missing or mistyped.
+    """Read ``data`` as a ``kind``.
 
     Args:
-        kind: The wire object's class.
-        data: JSON builtins. They are not copied: whoever hands them over must not write to them any more.
-        issues: Takes an entry for every value that was not readable; if the object was not, the last one says why.
-        path: Where ``data`` stands, for the entries.
+        kind: The class of the wire object.
+        data: JSON builtins. They are not copied: the caller must not change them afterwards.
+        issues: Receives an entry for every unreadable value. If the object is unreadable, the last entry is the cause.
+        path: The place of ``data``, for the entries.
+
+    Returns:
+        The object, or ``None`` if an essential field is missing or mistyped.
     """
     if issubclass(kind, Unknown) and isinstance(data, Mapping):
         return kind(raw=Wire(data))
@@ -78,13 +80,17 @@ def read(kind: type[S], data: Mapping[str, Any], issues: list[Issue], path: str 
 
 
 def read_strictly(kind: type[S], data: bytes | str | Mapping[str, Any]) -> S:
-    """Read JSON text or a mapping as a ``kind``; the first unreadable value raises :class:`DecodeError`."""
-    # What strict decoding refuses is an unknown field, another dialect, or really wrong: the lenient reader tells
-    # them apart. Objects with a tag it reads at once: a decoder would not tell whether the tag came.
+    """Read JSON text or a mapping as a ``kind``.
+
+    Raises:
+        DecodeError: A value is unreadable; the error is about the first one.
+    """
+    # Strict decoding rejects unknown fields, other dialects, and errors; the lenient reader distinguishes them.
+    # It reads objects with a tag at once: after a decoder it would be unknown whether the tag was sent.
     strict = kind.__struct_config__.tag_field is None
     found: Any
     if isinstance(data, Mapping):
-        found = plain(data)
+        found = to_builtins(data)
         if strict:
             with suppress(msgspec.ValidationError):
                 return msgspec.convert(found, kind, dec_hook=decode_hook)
@@ -101,15 +107,18 @@ def read_strictly(kind: type[S], data: bytes | str | Mapping[str, Any]) -> S:
     return value
 
 
-def _name(value: Any) -> str:
+WireStruct._read = read_strictly  # the hook of `from_json`
+
+
+def _type_name(value: Any) -> str:
     if value is None:
         return "null"
     names = {bool: "bool", int: "int", float: "float", str: "str", list: "array", dict: "object"}
     return names.get(type(value), type(value).__name__)
 
 
-def _bad(expected: str, value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
-    issues.append(Issue(where(path), f"Expected `{expected}`, got `{_name(value)}`"))
+def _mismatch(expected: str, value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
+    issues.append(Issue(format_path(path), f"Expected `{expected}`, got `{_type_name(value)}`"))
     return BAD, value
 
 
@@ -117,7 +126,7 @@ def _bad(expected: str, value: Any, path: Path, issues: list[Issue]) -> tuple[An
 
 
 class _Plan(Struct, frozen=True):
-    """How the fields of a class are read: (wire name, attribute, reader, whether required)."""
+    """How to read the fields of a class: (wire name, attribute, reader, whether required)."""
 
     fields: tuple[tuple[str, str, Reader, bool], ...]
     known: frozenset[str]
@@ -138,17 +147,17 @@ def _plan(kind: type[WireStruct]) -> _Plan:
 
 
 def _read_struct(kind: type[WireStruct], data: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
-    """Read an object. Whoever asks for a kind knows it; only a tag that says otherwise is refused."""
+    """Read an object as a ``kind``. The tag may be absent; another tag is an issue."""
     if not isinstance(data, dict):
-        return _bad("object", data, path, issues)
+        return _mismatch("object", data, path, issues)
     plan = _plan(kind)
     tag = None if plan.tag_field is None else data.get(plan.tag_field)
     if tag != plan.tag and tag is not None:
-        got = repr(tag) if isinstance(tag, str) else f"`{_name(tag)}`"
-        issues.append(Issue(where((path, plan.tag_field)), f"Expected {plan.tag!r}, got {got}", fatal=True))
+        got = repr(tag) if isinstance(tag, str) else f"`{_type_name(tag)}`"
+        issues.append(Issue(format_path((path, plan.tag_field)), f"Expected {plan.tag!r}, got {got}", fatal=True))
         return BAD, data
     spelled = {kind._aliases[key]: key for key, item in data.items() if key in kind._aliases and item is not None}
-    typed = not spelled and tag == plan.tag  # whether the typed fields alone write it again
+    typed = not spelled and tag == plan.tag  # whether the typed fields alone reproduce the object
     values: dict[str, Any] = {}
     parts: dict[str, tuple[Any, Any]] = {}
     for wire_name, name, reader, required in plan.fields:
@@ -164,12 +173,12 @@ def _read_struct(kind: type[WireStruct], data: Any, path: Path, issues: list[Iss
             if result is not BAD:
                 values[name] = result
             elif required and fallback is BAD:
-                # What is wrong there comes first; what follows from it is not worth an entry.
+                # Only the first issue of the field is kept, the others follow from it.
                 issues[count:] = [structs.replace(issues[count], fatal=True)]
                 return BAD, data
         elif required and fallback is BAD:
             reason = f"Required field `{wire_name}` is {'null' if wire_name in data else 'missing'}"
-            issues.append(_Absence(where((path, wire_name)), reason, fatal=True))
+            issues.append(_Absence(format_path((path, wire_name)), reason, fatal=True))
             return BAD, data
         if required and name not in values:
             values[name], typed = fallback, False
@@ -177,12 +186,12 @@ def _read_struct(kind: type[WireStruct], data: Any, path: Path, issues: list[Iss
         typed = False
     if typed and all(key in plan.known or item is None for key, item in data.items()):
         return kind(**values), SAME
-    form = {key: item if key not in parts else _form(*parts[key]) for key, item in data.items() if item is not None}
+    form = {key: item if key not in parts else _to_json(*parts[key]) for key, item in data.items() if item is not None}
     return kind(_wire=Wire(form), **values), SAME
 
 
 def _is_odd(value: Any) -> bool:
-    """Whether a part, or a part of it, holds more than its typed fields say."""
+    """Whether a nested value, at any depth, contains more than its typed fields."""
     if isinstance(value, tuple):
         return any(map(_is_odd, value))
     if not isinstance(value, WireStruct):
@@ -190,8 +199,8 @@ def _is_odd(value: Any) -> bool:
     return value._wire is not None or any(_is_odd(getattr(value, name)) for name in value.__struct_fields__)
 
 
-def _form(result: Any, wire: Any) -> Any:
-    return wire_form(result) if wire is SAME else wire
+def _to_json(result: Any, wire: Any) -> Any:
+    return to_wire(result) if wire is SAME else wire
 
 
 def _read_union(
@@ -201,13 +210,13 @@ def _read_union(
     path: Path,
     issues: list[Issue],
 ) -> tuple[Any, Any]:
-    """Read an object by its ``type``; as unknown, if that is new or the object is not what it says."""
+    """Read an object by its ``type``; as unknown if the type is new, or if the object does not fit its type."""
     if not isinstance(value, dict):
-        return _bad("object", value, path, issues)
+        return _mismatch("object", value, path, issues)
     tag = value.get("type")
     kind = members.get(tag) if isinstance(tag, str) else None
     if tag is None:
-        # Fragments may lack it; then the name of the body says what it is.
+        # Fragments may lack the type; the name of the body then identifies it.
         named = [member for name, member in members.items() if value.get(name) is not None]
         kind = named[0] if len(named) == 1 else None
     found: list[Issue] = []
@@ -221,13 +230,13 @@ def _read_union(
 
 
 def _read_list(reader: Reader, value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
-    """Read an array; items that can't be read are left out of the value, not of what is written."""
+    """Read an array; unreadable items are missing from the value, but not from the JSON that is written."""
     if isinstance(value, dict) and any(item is not None for item in value.values()):
-        # One object where a list of them belongs (Alibaba's delta.content).
+        # One object in place of a list of objects (Alibaba's delta.content).
         result, wire = reader(value, path, issues)
-        return (BAD, value) if result is BAD else ((result,), _form(result, wire))
+        return (BAD, value) if result is BAD else ((result,), _to_json(result, wire))
     if not isinstance(value, list):
-        return _bad("array", value, path, issues)
+        return _mismatch("array", value, path, issues)
     items: list[Any] = []
     wires: list[Any] = []
     typed = True
@@ -237,38 +246,38 @@ def _read_list(reader: Reader, value: Any, path: Path, issues: list[Issue]) -> t
             items.append(result)
         typed = typed and wire is SAME
         wires.append((result, wire))
-    return tuple(items), SAME if typed else [_form(*pair) for pair in wires]
+    return tuple(items), SAME if typed else [_to_json(*pair) for pair in wires]
 
 
 # -- single values -------------------------------------------------------------------------------------
 
 
 def _read_str(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
-    return (value, SAME) if type(value) is str else _bad("str", value, path, issues)
+    return (value, SAME) if type(value) is str else _mismatch("str", value, path, issues)
 
 
 def _read_bool(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
-    return (value, SAME) if type(value) is bool else _bad("bool", value, path, issues)
+    return (value, SAME) if type(value) is bool else _mismatch("bool", value, path, issues)
 
 
 def _read_int(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
-    """A float that is a whole number counts as an integer."""
+    """Read an integer; a float that is a whole number is one too."""
     if type(value) is int:
         return value, SAME
     if type(value) is float and value.is_integer():
         return int(value), value
-    return _bad("int", value, path, issues)
+    return _mismatch("int", value, path, issues)
 
 
 def _read_seconds(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
-    """Floats and milliseconds become whole Unix seconds (open-assistant-api; Alibaba and Astra)."""
+    """Read a time; floats (open-assistant-api) and milliseconds (Alibaba, Astra) become whole Unix seconds."""
     if type(value) is not int and type(value) is not float:
-        return _bad("int", value, path, issues)
+        return _mismatch("int", value, path, issues)
     seconds = int(value)
     if seconds >= MILLISECONDS:
         seconds //= 1000
     if seconds >= MILLISECONDS:
-        issues.append(Issue(where(path), f"{value} is not a Unix time, in seconds or milliseconds"))
+        issues.append(Issue(format_path(path), f"{value} is not a Unix time, in seconds or milliseconds"))
         return BAD, value
     return seconds, SAME if seconds == value and type(value) is int else value
 
@@ -281,36 +290,36 @@ def _read_float(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
     except OverflowError:
         number = None
     if number is None:
-        return _bad("float", value, path, issues)
+        return _mismatch("float", value, path, issues)
     return number, SAME if number == value else value
 
 
 def _read_enum(kind: type[enum.Enum], value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
-    return (kind(value), SAME) if type(value) is str else _bad("str", value, path, issues)
+    return (kind(value), SAME) if type(value) is str else _mismatch("str", value, path, issues)
 
 
 def _read_map(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
-    return (FrozenMap(value), SAME) if isinstance(value, dict) else _bad("object", value, path, issues)
+    return (FrozenMap(value), SAME) if isinstance(value, dict) else _mismatch("object", value, path, issues)
 
 
 def _read_array(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
-    return (FrozenList(value), SAME) if isinstance(value, list) else _bad("array", value, path, issues)
+    return (FrozenList(value), SAME) if isinstance(value, list) else _mismatch("array", value, path, issues)
 
 
 def _read_strings(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
-    """Metadata; entries that are no strings are left out of the value, not of what is written."""
+    """Read metadata; entries that are not strings are missing from the value, but not from the JSON that is written."""
     if not isinstance(value, dict):
-        return _bad("object", value, path, issues)
+        return _mismatch("object", value, path, issues)
     strings = {key: item for key, item in value.items() if type(item) is str}
     if len(strings) == len(value):
         return StringMap(value), SAME
     for key, item in value.items():
         if item is not None and type(item) is not str:
-            _bad("str", item, (path, key), issues)
+            _mismatch("str", item, (path, key), issues)
     return StringMap(strings), value
 
 
-# -- which reader a type has ---------------------------------------------------------------------------
+# -- the reader of a type ------------------------------------------------------------------------------
 
 
 def _reader(info: inspect.Type) -> Reader:
@@ -358,5 +367,5 @@ def _union_reader(info: inspect.UnionType) -> Reader:
     others = [item for item in types if not isinstance(item, inspect.StructType)]
     if not others:
         return by_type
-    by_value = _reader(others[0])  # a string, the only other thing that stands beside objects
+    by_value = _reader(others[0])  # a string: no union of the model has objects and another type
     return lambda value, path, issues: (by_type if isinstance(value, dict) else by_value)(value, path, issues)

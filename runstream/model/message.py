@@ -1,4 +1,4 @@
-"""Messages, their content parts and annotations; threads."""
+"""Messages with their content parts and annotations; threads."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import ClassVar, TypeAlias
 
 from runstream.model.base import Unknown, WireStruct
-from runstream.model.calls import ImageFileRef
+from runstream.model.common import OpenStrEnum, Tagged, Timestamp
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP, FrozenList, FrozenMap, StringMap
 from runstream.model.run import IncompleteDetails
-from runstream.model.shared import OpenStrEnum, Tagged, Timestamp
+from runstream.model.tool_calls import ImageFileRef
 
 __all__ = [
     "Annotation",
@@ -47,7 +47,7 @@ MessageStatus._ends_with(MessageStatus.INCOMPLETE, MessageStatus.COMPLETED)
 
 
 class FileCitation(WireStruct, frozen=True, kw_only=True):
-    """The file that is cited, and the words, where given."""
+    """The cited file, and the quoted text if given."""
 
     file_id: str | None = None
     quote: str | None = None
@@ -64,13 +64,13 @@ class FileCitationAnnotation(Tagged, frozen=True, kw_only=True, tag="file_citati
 
 
 class FilePath(WireStruct, frozen=True, kw_only=True):
-    """A file that the code interpreter made."""
+    """A file created by the code interpreter."""
 
     file_id: str | None = None
 
 
 class FilePathAnnotation(Tagged, frozen=True, kw_only=True, tag="file_path"):
-    """``text[start_index:end_index]`` of the part stands for a file."""
+    """``text[start_index:end_index]`` of the part is the path of a file."""
 
     text: str | None = None
     start_index: int | None = None
@@ -80,14 +80,14 @@ class FilePathAnnotation(Tagged, frozen=True, kw_only=True, tag="file_path"):
 
 
 class UrlCitation(WireStruct, frozen=True, kw_only=True):
-    """The page that is cited."""
+    """The cited web page."""
 
     url: str | None = None
     title: str | None = None
 
 
 class UrlCitationAnnotation(Tagged, frozen=True, kw_only=True, tag="url_citation"):
-    """``text[start_index:end_index]`` of the part cites a page (Azure)."""
+    """``text[start_index:end_index]`` of the part cites a web page (Azure)."""
 
     text: str | None = None
     start_index: int | None = None
@@ -97,27 +97,27 @@ class UrlCitationAnnotation(Tagged, frozen=True, kw_only=True, tag="url_citation
 
 
 class UnknownAnnotation(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
-    """Any other annotation, as it came."""
+    """Any other annotation, as received."""
 
 
 Annotation: TypeAlias = FileCitationAnnotation | FilePathAnnotation | UrlCitationAnnotation | UnknownAnnotation
 
 
 class TextContent(WireStruct, frozen=True, kw_only=True):
-    """Text and what marks spans of it."""
+    """Text, and annotations of parts of it."""
 
     value: str | None = None
     annotations: tuple[Annotation, ...] = ABSENT_LIST
 
 
 class TextPart(Tagged, frozen=True, kw_only=True, tag="text"):
-    """A part of text."""
+    """A content part with text."""
 
     text: TextContent
 
 
 class ImageFilePart(Tagged, frozen=True, kw_only=True, tag="image_file"):
-    """An image in a file."""
+    """A content part with an image in a file."""
 
     image_file: ImageFileRef
 
@@ -130,19 +130,19 @@ class ImageUrl(WireStruct, frozen=True, kw_only=True):
 
 
 class ImageUrlPart(Tagged, frozen=True, kw_only=True, tag="image_url"):
-    """An image at a URL."""
+    """A content part with an image at a URL."""
 
     image_url: ImageUrl
 
 
 class RefusalPart(Tagged, frozen=True, kw_only=True, tag="refusal"):
-    """The model's refusal."""
+    """A content part with a refusal by the model."""
 
     refusal: str | None = None
 
 
 class UnknownPart(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
-    """Any other content part, as it came."""
+    """Any other content part, as received."""
 
 
 ContentPart: TypeAlias = TextPart | ImageFilePart | ImageUrlPart | RefusalPart | UnknownPart
@@ -186,12 +186,12 @@ class Message(WireStruct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """The text of all text parts, one after the other."""
+        """The text of all text parts, concatenated."""
         return "".join(part.text.value or "" for part in self.content if isinstance(part, TextPart))
 
     @property
     def refusal(self) -> str:
-        """The text of all refusals, one after the other."""
+        """The text of all refusals, concatenated."""
         return "".join(part.refusal or "" for part in self.content if isinstance(part, RefusalPart))
 
     @property
@@ -201,11 +201,13 @@ class Message(WireStruct, frozen=True, kw_only=True):
 
     @property
     def marked(self) -> tuple[tuple[Annotation, str], ...]:
-        """The annotations of all text parts, each with the text that it marks: what the annotation itself quotes,
-        else the part's text between its indices (counted in characters); empty where it says neither.
+        """The annotations of all text parts, each with its text.
+
+        The text is the one in the annotation itself, else the part's text between its indexes (characters); it is
+        empty if the annotation has neither.
         """
         return tuple(
-            (note, _marked(part.text.value or "", note))
+            (note, _marked_text(part.text.value or "", note))
             for part in self.content
             if isinstance(part, TextPart)
             for note in part.text.annotations
@@ -213,7 +215,7 @@ class Message(WireStruct, frozen=True, kw_only=True):
 
     @property
     def image_file_ids(self) -> tuple[str, ...]:
-        """The ids of the files whose images the message shows."""
+        """The ids of the image files in the message."""
         return tuple(
             part.image_file.file_id
             for part in self.content
@@ -221,7 +223,7 @@ class Message(WireStruct, frozen=True, kw_only=True):
         )
 
 
-def _marked(value: str, note: Annotation) -> str:
+def _marked_text(value: str, note: Annotation) -> str:
     raw = note.raw if isinstance(note, UnknownAnnotation) else None
     text, start, end = (
         raw.get(name) if raw is not None else getattr(note, name) for name in ("text", "start_index", "end_index")
@@ -234,7 +236,7 @@ def _marked(value: str, note: Annotation) -> str:
 
 
 class Thread(WireStruct, frozen=True, kw_only=True):
-    """A thread: the conversation that runs work on."""
+    """A thread: the conversation in which runs work."""
 
     id: str
     object: str | None = None

@@ -1,19 +1,22 @@
-"""The Run: the execution of an assistant on a thread, as the Assistants wire has it."""
+"""The Run: one execution of an assistant on a thread, with the fields of the Assistants wire."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 from msgspec import structs
 
-from runstream.model.base import WireStruct, frozen_as
-from runstream.model.calls import RequiredAction, ToolCall
+from runstream.model.base import WireStruct, freeze_as
+from runstream.model.common import LastError, Number, OpenStrEnum, Timestamp, Usage, derive_usage, keep_usage
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP, FrozenList, FrozenMap, StringMap, thaw
-from runstream.model.shared import LastError, Number, OpenStrEnum, Timestamp, Usage, derive_usage, keep_usage
+from runstream.model.tool_calls import RequiredAction, ToolCall
 from runstream.model.tools import ResponseFormat, Tool, ToolChoice, TruncationStrategy
 
-__all__ = ["IncompleteDetails", "Run", "RunStatus"]
+__all__ = ["IncompleteDetails", "Run", "RunKey", "RunStatus"]
+
+# Scope and id of a run.
+RunKey: TypeAlias = tuple[str, str]
 
 
 class RunStatus(OpenStrEnum):
@@ -37,16 +40,16 @@ _PROCESSING = frozenset({RunStatus.QUEUED, RunStatus.IN_PROGRESS, RunStatus.CANC
 
 
 class IncompleteDetails(WireStruct, frozen=True, kw_only=True):
-    """Why a run or message is incomplete: ``max_completion_tokens``, ``max_prompt_tokens``, or another reason."""
+    """The reason of an incomplete run or message: ``max_completion_tokens``, ``max_prompt_tokens``, or another."""
 
     reason: str | None = None
 
 
 class Run(WireStruct, frozen=True, kw_only=True):
-    """One run. Every field but ``id`` and ``status`` may be absent on the wire, and reads as ``None`` (lists and
-    mappings: empty) then. Times are Unix seconds, whatever unit the server sent.
+    """One run. Times are Unix seconds, also if the server sent another unit.
 
-    Compared and hashed by value; where identity is meant, compare ``id``.
+    Every field except ``id`` and ``status`` may be absent on the wire. An absent field is ``None``; an absent list or
+    mapping is empty. Runs are compared and hashed by value; compare ``id`` to compare identities.
     """
 
     id: str
@@ -83,13 +86,13 @@ class Run(WireStruct, frozen=True, kw_only=True):
     _aliases: ClassVar[Mapping[str, str]] = {"agent_id": "assistant_id"}
 
     def __post_init__(self) -> None:
-        # Decoding gives frozen values; this is for those who build a Run by hand.
+        # Decoded values are frozen already; this is for a Run that a caller builds.
         if type(self.status) is not RunStatus:
-            structs.force_setattr(self, "status", frozen_as(RunStatus, self.status))
+            structs.force_setattr(self, "status", freeze_as(RunStatus, self.status))
         if not isinstance(self.tools, tuple):
-            structs.force_setattr(self, "tools", frozen_as(tuple, self.tools))
+            structs.force_setattr(self, "tools", freeze_as(tuple, self.tools))
         if not isinstance(self.metadata, StringMap):
-            structs.force_setattr(self, "metadata", frozen_as(StringMap, self.metadata))
+            structs.force_setattr(self, "metadata", freeze_as(StringMap, self.metadata))
         resources: Any = self.tool_resources
         if type(resources) is dict:
             structs.force_setattr(self, "tool_resources", FrozenMap(thaw(resources)))
@@ -111,17 +114,17 @@ class Run(WireStruct, frozen=True, kw_only=True):
 
     @property
     def requires_action(self) -> bool:
-        """Whether the run waits for the application (``required_action`` says for what)."""
+        """Whether the run waits for the application; ``required_action`` has the calls."""
         return self.status == RunStatus.REQUIRES_ACTION
 
     @property
     def is_complete(self) -> bool:
-        """Whether the run completed: this one status alone, not the other ways to end."""
+        """Whether the run completed; false for the other final statuses."""
         return self.status == RunStatus.COMPLETED
 
     @property
     def is_failed(self) -> bool:
-        """Whether the run failed: this one status alone."""
+        """Whether the run failed; false for the other final statuses."""
         return self.status == RunStatus.FAILED
 
     @property
@@ -136,22 +139,22 @@ class Run(WireStruct, frozen=True, kw_only=True):
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether the run ended incomplete (``incomplete_details`` says why)."""
+        """Whether the run ended incomplete; ``incomplete_details`` has the reason."""
         return self.status == RunStatus.INCOMPLETE
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the run has ended, in any of the five ways."""
+        """Whether the run has ended, in any of the five final statuses."""
         return self.status.is_terminal
 
     @property
     def pending_tool_calls(self) -> tuple[ToolCall, ...]:
-        """The tool calls that wait for outputs or approval; empty where none is asked for or the run has ended."""
+        """The tool calls that wait for outputs or approval; empty if there are none or the run has ended."""
         if self.required_action is None or self.is_terminal:
             return ()
         return self.required_action.tool_calls
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with the given fields replaced, as :meth:`WireStruct.replace` does it."""
+        """A copy with the given fields replaced; see :meth:`WireStruct.replace`."""
         keep_usage(self, self.usage, changes)
         return super().replace(**changes)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self, TypeAlias
 
 from runstream.model.base import Unknown, WireStruct
-from runstream.model.calls import ToolCall
+from runstream.model.common import LastError, OpenStrEnum, Tagged, Timestamp, Usage, derive_usage, keep_usage
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP, FrozenMap, StringMap
-from runstream.model.shared import LastError, OpenStrEnum, Tagged, Timestamp, Usage, derive_usage, keep_usage
+from runstream.model.tool_calls import ToolCall
 
 __all__ = [
     "ActivitiesDetails",
@@ -37,13 +37,13 @@ StepStatus._ends_with(StepStatus.CANCELLED, StepStatus.FAILED, StepStatus.COMPLE
 
 
 class MessageCreation(WireStruct, frozen=True, kw_only=True):
-    """The message that a step makes."""
+    """The message that a step creates."""
 
     message_id: str | None = None
 
 
 class MessageCreationDetails(Tagged, frozen=True, kw_only=True, tag="message_creation"):
-    """The step makes a message."""
+    """The step creates a message."""
 
     message_creation: MessageCreation | None = None
 
@@ -55,7 +55,7 @@ class ToolCallsDetails(Tagged, frozen=True, kw_only=True, tag="tool_calls"):
 
 
 class Activity(WireStruct, frozen=True, kw_only=True):
-    """Something else that an agent did (Azure), such as listing the tools of an MCP server."""
+    """Another action of an agent (Azure), such as listing the tools of an MCP server."""
 
     id: str | None = None
     type: str | None = None
@@ -64,13 +64,13 @@ class Activity(WireStruct, frozen=True, kw_only=True):
 
 
 class ActivitiesDetails(Tagged, frozen=True, kw_only=True, tag="activities"):
-    """The step did something other than making a message or calling tools (Azure)."""
+    """The step neither created a message nor called tools (Azure)."""
 
     activities: tuple[Activity, ...] = ABSENT_LIST
 
 
 class UnknownDetails(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
-    """Any other step details, as they came."""
+    """Any other step details, as received."""
 
 
 StepDetails: TypeAlias = MessageCreationDetails | ToolCallsDetails | ActivitiesDetails | UnknownDetails
@@ -119,13 +119,13 @@ class RunStep(WireStruct, frozen=True, kw_only=True):
 
     @property
     def message_id(self) -> str | None:
-        """The message that the step makes, if it makes one."""
+        """The id of the message that the step creates, if it creates one."""
         details = self.step_details
         if isinstance(details, MessageCreationDetails) and details.message_creation is not None:
             return details.message_creation.message_id
         return None
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with the given fields replaced, as :meth:`WireStruct.replace` does it."""
+        """A copy with the given fields replaced; see :meth:`WireStruct.replace`."""
         keep_usage(self, self.usage, changes)
         return super().replace(**changes)

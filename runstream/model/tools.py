@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from runstream.model.base import Unknown, WireStruct
+from runstream.model.common import Number, Tagged
 from runstream.model.frozen import FrozenList, FrozenMap
-from runstream.model.shared import Number, Tagged
 
 __all__ = [
     "CodeInterpreterTool",
@@ -38,7 +38,7 @@ class CodeInterpreterTool(Tagged, frozen=True, kw_only=True, tag="code_interpret
 
 
 class RankingOptions(WireStruct, frozen=True, kw_only=True):
-    """How file search ranks its results."""
+    """The ranking of file search results."""
 
     ranker: str | None = None
     score_threshold: Number | None = None
@@ -96,7 +96,7 @@ class ConnectedAgentTool(Tagged, frozen=True, kw_only=True, tag="connected_agent
 
 
 class UnknownTool(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
-    """Any other tool, as it came."""
+    """Any other tool, as received."""
 
 
 Tool: TypeAlias = CodeInterpreterTool | FileSearchTool | FunctionTool | McpTool | ConnectedAgentTool | UnknownTool
@@ -109,7 +109,7 @@ class NamedFunction(WireStruct, frozen=True, kw_only=True):
 
 
 class NamedToolChoice(WireStruct, frozen=True, kw_only=True):
-    """A tool choice that names a tool; ``type`` is the tool's."""
+    """A tool choice that names a tool; ``type`` is the type of that tool."""
 
     type: str | None = None
     function: NamedFunction | None = None
@@ -120,7 +120,7 @@ ToolChoice: TypeAlias = str | NamedToolChoice
 
 
 class TruncationStrategy(WireStruct, frozen=True, kw_only=True):
-    """How the thread is cut to fit: ``type`` is ``auto`` or ``last_messages``."""
+    """The truncation of a thread that is too long: ``type`` is ``auto`` or ``last_messages``."""
 
     type: str | None = None
     last_messages: int | None = None
@@ -144,13 +144,13 @@ class JsonSchemaDefinition(WireStruct, frozen=True, kw_only=True):
 
 
 class JsonSchemaFormat(Tagged, frozen=True, kw_only=True, tag="json_schema"):
-    """JSON after a schema."""
+    """JSON that conforms to a schema."""
 
     json_schema: JsonSchemaDefinition | None = None
 
 
 class UnknownFormat(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
-    """Any other response format, as it came."""
+    """Any other response format, as received."""
 
 
 # "auto", or one of the formats.

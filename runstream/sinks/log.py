@@ -6,19 +6,121 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from reactivex import Observable
-from reactivex import abc as rx_abc
-
-from runstream.core.signals import SIGNAL_TYPES, ArgumentsDelta, RunSignal, Signal, TextDelta
 from runstream.logs import LOG
-from runstream.sinks.records import log_record
+from runstream.model.escaping import escape_unprintable
+from runstream.model.run import RunKey
+from runstream.model.signals import (
+    SIGNAL_TYPES,
+    ActionRequired,
+    ArgumentsDelta,
+    MessageCompleted,
+    MessageCreated,
+    MessageIncomplete,
+    RunCancelled,
+    RunCompleted,
+    RunCreated,
+    RunExpired,
+    RunFailed,
+    RunIncomplete,
+    RunInterrupted,
+    RunPaused,
+    RunSignal,
+    RunStalled,
+    RunStatusChanged,
+    Signal,
+    SourceDisconnected,
+    SourceError,
+    StepCancelled,
+    StepCompleted,
+    StepCreated,
+    StepExpired,
+    StepFailed,
+    TextDelta,
+    TextReplaced,
+    ToolCallCompleted,
+)
+from runstream.sinks.facts import facts
 
-__all__ = ["log_signals"]
+if TYPE_CHECKING:
+    from reactivex import Observable
+    from reactivex import abc as rx_abc
+
+__all__ = ["LEVELS", "Record", "log_record", "log_signals"]
 
 _PROGRESS: Final = (TextDelta, ArgumentsDelta)
-_MOST_ASSISTANTS: Final = 10_000  # runs whose assistant is remembered, for the signals that do not name it
+_MOST_ASSISTANTS: Final = 10_000  # runs whose assistant is stored, for signals that do not name it
+
+# Level, event name, fields.
+Record: TypeAlias = tuple[str, str, dict[str, Any]]
+
+LEVELS: Final[dict[type, str]] = {
+    RunFailed: "error",
+    StepFailed: "error",
+    RunExpired: "warning",
+    StepExpired: "warning",
+    RunIncomplete: "warning",
+    RunInterrupted: "warning",
+    RunStalled: "warning",
+    MessageIncomplete: "warning",
+    SourceError: "warning",
+    SourceDisconnected: "warning",
+    TextDelta: "debug",
+    TextReplaced: "debug",
+    ArgumentsDelta: "debug",
+}
+"""The level of each signal; the others are info."""
+
+_USAGE: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
+_ERROR: Final = ("error_code", "error_message")
+_RUN_END: Final = ("duration", "model", *_USAGE, *_ERROR, "incomplete_reason")
+_STEP_END: Final = ("step_id", "step_type", "duration", *_USAGE, *_ERROR)
+
+_OWN_FIELDS: Final[dict[type, tuple[str, ...]]] = {
+    RunCreated: ("model", "status"),
+    RunStatusChanged: ("before", "after"),
+    ActionRequired: ("action", "calls", "tools", "arguments"),
+    RunCompleted: _RUN_END,
+    RunFailed: _RUN_END,
+    RunCancelled: _RUN_END,
+    RunExpired: _RUN_END,
+    RunIncomplete: _RUN_END,
+    RunPaused: ("round",),
+    RunInterrupted: ("reason", "last_event_id", "attempts"),
+    RunStalled: ("idle", "limit"),
+    MessageCreated: ("message_id",),
+    MessageCompleted: ("message_id",),
+    MessageIncomplete: ("message_id", "incomplete_reason"),
+    TextDelta: ("message_id", "part", "offset", "characters", "text"),
+    TextReplaced: ("message_id", "part", "characters", "text"),
+    StepCreated: ("step_id", "step_type"),
+    StepCompleted: _STEP_END,
+    StepFailed: _STEP_END,
+    StepCancelled: _STEP_END,
+    StepExpired: _STEP_END,
+    ArgumentsDelta: ("call_id", "offset", "characters", "arguments"),
+    ToolCallCompleted: ("call_id", "tool", "arguments"),
+    SourceError: ("error_type", *_ERROR),
+}
+"""The facts of each signal that are logged, besides those that all signals of a run or of a source have."""
+
+_FIELDS: Final[dict[type, tuple[str, ...]]] = {
+    kind: (
+        ("key", "run_id", "thread_id", "assistant_id", "scope", *_OWN_FIELDS.get(kind, ()))
+        if issubclass(kind, RunSignal)
+        else ("key", "source", "reason", "attempt", "scope", *_OWN_FIELDS.get(kind, ()))
+    )
+    for kind in SIGNAL_TYPES.values()
+}
+"""The names of all fields of a record, in their order."""
+
+_PRIVATE: Final = {
+    (text, arguments): frozenset((() if text else ("text", "error_message")) + (() if arguments else ("arguments",)))
+    for text in (False, True)
+    for arguments in (False, True)
+}
+"""The facts that are not logged, by the options `include_text` and `include_arguments`."""
 
 Write = Callable[[str, str, dict[str, Any]], object]
 
@@ -31,36 +133,38 @@ def log_signals(
     include_text: bool = False,
     include_arguments: bool = False,
 ) -> rx_abc.DisposableBase:
-    """Log every signal, each at the level of its meaning.
+    """Log every signal, at a level that depends on its type.
 
     Failed runs and steps are errors; expired, incomplete, interrupted and stalled runs, and trouble with sources,
-    are warnings; growing text is debug, and left out unless ``progress``; the rest is info. The event is the signal's
-    type; ``run_id``, ``thread_id`` and ``assistant_id`` go with all that is told of a run. Nothing is configured here.
+    are warnings; growing text is debug, and logged only with ``progress``; the rest is info. The event is the signal's
+    type; every signal of a run has ``run_id``, ``thread_id`` and ``assistant_id``. This configures no logging.
 
     Args:
-        signals: A :class:`~runstream.RunStream`, or any Observable of signals. A stream does not even build the
-            signals of growing text for this.
-        logger: A structlog logger, or whatever has its methods; structlog's ``"runstream"`` by default. Or a
+        signals: A :class:`~runstream.RunStream`, or any Observable of signals. Without ``progress``, a stream does not
+            build the signals of growing text for this.
+        logger: A structlog logger, or an object with its methods; structlog's ``"runstream"`` by default. Or a
             ``logging.Logger``: then the message is the event with the fields as ``name=value``, and each field is an
             attribute of the record too, for formatters that write JSON.
-        progress: Whether to log growing text and arguments: that and how much, not what.
-        include_text: Whether message text and the words of errors may be logged.
+        progress: Whether to log the growth of text and arguments: the number of characters, not the characters.
+        include_text: Whether message text and the messages of errors may be logged.
         include_arguments: Whether the arguments of tool calls may be logged.
 
     Returns:
         A disposable that ends the logging.
     """
-    write = _writer(logger)
-    assistants: OrderedDict[tuple[str, str], Any] = OrderedDict()
+    from reactivex import Observable  # here: `log_record` alone loads no Rx
 
-    def take(signal: Signal) -> None:
+    write = _writer(logger)
+    assistants: OrderedDict[RunKey, Any] = OrderedDict()
+
+    def log(signal: Signal) -> None:
         if not progress and isinstance(signal, _PROGRESS):
             return
         level, event, fields = log_record(signal, include_text=include_text, include_arguments=include_arguments)
         if isinstance(signal, RunSignal):
             key = (signal.scope, signal.run_id)
-            if (named := fields.get("assistant_id")) is not None:
-                assistants[key] = named
+            if (assistant_id := fields.get("assistant_id")) is not None:
+                assistants[key] = assistant_id
                 if len(assistants) > _MOST_ASSISTANTS:
                     assistants.popitem(last=False)
             elif (known := assistants.get(key)) is not None:
@@ -68,11 +172,11 @@ def log_signals(
         write(level, event, fields)
 
     if isinstance(signals, Observable):
-        return signals.subscribe(take)
-    # A stream; not by its class, for sinks know of signals alone.
+        return signals.subscribe(log)
+    # A stream: recognised by its method, because this module does not import streams.
     kinds = tuple(kind for kind in SIGNAL_TYPES.values() if progress or kind not in _PROGRESS)
-    handle: rx_abc.DisposableBase = signals.on(kinds, take)
-    return handle
+    subscription: rx_abc.DisposableBase = signals.on(kinds, log)
+    return subscription
 
 
 def _writer(logger: Any) -> Write:
@@ -87,7 +191,7 @@ def _writer(logger: Any) -> Write:
 
 
 def _standard(logger: logging.Logger | logging.LoggerAdapter[Any]) -> Write:
-    """For a logger of the standard library, which knows of no fields."""
+    """Write to a logger of the standard library, which has no fields."""
     levels = logging.getLevelNamesMapping()
 
     def write(level: str, event: str, fields: dict[str, Any]) -> None:
@@ -96,10 +200,10 @@ def _standard(logger: logging.Logger | logging.LoggerAdapter[Any]) -> Write:
             return
         extra = {"event": event, **fields}
         if isinstance(logger, logging.LoggerAdapter):
-            # By itself an adapter puts its own fields in the place of those that it is given.
-            message, given = logger.process("%s%s", {"extra": extra})
-            given["extra"] = {**extra, **(given.get("extra") or {})}
-            logger.logger.log(number, message, event, _Pairs(fields), **given)
+            # An adapter by itself replaces the given fields with its own.
+            message, kwargs = logger.process("%s%s", {"extra": extra})
+            kwargs["extra"] = {**extra, **(kwargs.get("extra") or {})}
+            logger.logger.log(number, message, event, _Pairs(fields), **kwargs)
         else:
             logger.log(number, "%s%s", event, _Pairs(fields), extra=extra)
 
@@ -107,7 +211,7 @@ def _standard(logger: logging.Logger | logging.LoggerAdapter[Any]) -> Write:
 
 
 class _Pairs:
-    """Fields as ``name=value``, made when a handler asks for them."""
+    """Fields as ``name=value``; the text is built when a handler needs it."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self._fields = fields
@@ -117,7 +221,38 @@ class _Pairs:
 
 
 def _value(value: Any) -> str:
-    """A value, quoted where it would not read as one."""
+    """A value as text, quoted where its end would not be clear."""
     if not isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     return json.dumps(value, ensure_ascii=False) if not value or set(' "=') & set(value) else value
+
+
+def log_record(signal: Signal, *, include_text: bool = False, include_arguments: bool = False) -> Record:
+    """The record of a signal: level, event name (the signal's type) and fields.
+
+    The names of the fields are stable. Every run signal has ``run_id``, ``thread_id``, ``scope`` and ``key``, and
+    ``assistant_id`` where it is known to the signal; times are in seconds. Control characters in strings are escaped,
+    because not every renderer does that.
+
+    Args:
+        signal: The signal.
+        include_text: Whether the fields may contain message text and the messages of errors.
+        include_arguments: Whether the fields may contain the arguments of tool calls.
+    """
+    found = facts(signal)
+    private = _PRIVATE[include_text, include_arguments]
+    fields = {name: _plain(found[name]) for name in _FIELDS[type(signal)] if name in found and name not in private}
+    if isinstance(signal, SourceError) and signal.error is not None:
+        # The reason of a server's error is text of the server, and may quote the conversation.
+        fields["reason"] = "the server sent an error"
+    return LEVELS.get(type(signal), "info"), signal.type, fields
+
+
+def _plain(value: Any) -> Any:
+    """The value in a form that every renderer can write; text from the wire must not forge a log line."""
+    if isinstance(value, str):
+        return escape_unprintable(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    # A field of an unexpected type is kept as it came, and may contain anything.
+    return value if value is None or isinstance(value, int | float) else f"({type(value).__name__})"

@@ -1,4 +1,6 @@
-"""Whatever gives raw events in, a :class:`~runstream.sources.base.Source` out."""
+"""Adapters: an iterable, async iterable or Observable of raw events becomes a
+:class:`~runstream.sources.base.Source`.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,14 @@ from typing import Any, TypeAlias
 
 from reactivex import abc
 
-from runstream.raw import ConnectionEvent, RawEvent
-from runstream.sources.base import Inlet, RawItem, Source
-from runstream.sources.raw_items import RawInput, raw_item
+from runstream.model.raw import ConnectionEvent, RawEvent, RawItem
+from runstream.model.raw_input import RawInput, raw_item
+from runstream.sources.base import Receiver, Source
 
 __all__ = [
     "Adaptable",
     "AsyncIterableSource",
-    "Delivery",
+    "ItemFeeder",
     "IterableSource",
     "ObservableSource",
     "adapt",
@@ -27,19 +29,19 @@ __all__ = [
 Adaptable: TypeAlias = Source | Iterable[RawInput] | AsyncIterable[RawInput] | abc.ObservableBase[Any]
 
 MAX_QUEUED = 10_000
-"""Items from other threads that wait for the loop, before a pushing thread has to wait."""
+"""Items from other threads that may be queued for the loop; beyond it, a pushing thread blocks."""
 
 
 def adapt(source: Adaptable, name: str | None = None) -> Source:
-    """A source from whatever gives raw events.
+    """Make a source of any producer of raw events.
 
     Args:
         source: A source (returned as it is), or an async iterable, Observable or iterable of raw events, JSON
             envelopes as bytes or text (each a whole message), or mappings.
-        name: The name of the made source; by default what it was made from.
+        name: The name of the new source; by default the kind of object that it was made from.
 
     Raises:
-        TypeError: It gives no raw events, or is a single one.
+        TypeError: It produces no raw events, or is a single one.
     """
     if isinstance(source, abc.ObservableBase):
         return ObservableSource(source, name or "observable")
@@ -54,31 +56,33 @@ def adapt(source: Adaptable, name: str | None = None) -> Source:
     raise TypeError(f"{type(source).__name__} is no source: it can be neither run, iterated nor subscribed")
 
 
-class Delivery:
-    """Gives items to an inlet, those too that tell of connections: a recording holds them.
+class ItemFeeder:
+    """Feeds items to a receiver; connection events, which a recording contains, become calls of ``connected`` and
+    ``disconnected``.
 
-    It says at once that the source is connected; a recording that begins with saying so is not heard twice.
+    The source is reported as connected at once. A connection event at the beginning of a recording is therefore
+    not reported a second time.
     """
 
-    def __init__(self, inlet: Inlet) -> None:
-        self._inlet = inlet
-        self._fresh = True
-        inlet.connected()
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._is_first = True
+        receiver.connected()
 
     def feed(self, item: RawItem) -> None:
-        """Give one item."""
-        fresh, self._fresh = self._fresh, False
+        """Feed one item."""
+        is_first, self._is_first = self._is_first, False
         if type(item) is not ConnectionEvent:
-            self._inlet.feed(item)
+            self._receiver.feed(item)
         elif not item.connected:
-            self._inlet.disconnected(item.reason, item.attempt)
-        elif not fresh:
-            self._inlet.connected(item.attempt)
+            self._receiver.disconnected(item.reason, item.attempt)
+        elif not is_first:
+            self._receiver.connected(item.attempt)
 
 
 class IterableSource:
-    """Reads an iterable, as fast as it gives. What its iterator blocks blocks the loop: use an async iterable
-    for anything that waits.
+    """Reads an iterable at its own speed. An iterator that blocks also blocks the event loop: use an async iterable
+    for input that waits.
 
     Args:
         items: Raw events, JSON envelopes as bytes or text, or mappings. A generator is closed at the end.
@@ -89,14 +93,14 @@ class IterableSource:
         self.name = name
         self._items = items
 
-    async def run(self, inlet: Inlet) -> None:
-        """Feed the inlet until there is no more."""
-        delivery = Delivery(inlet)
+    async def run(self, receiver: Receiver) -> None:
+        """Feed the receiver until there is no more."""
+        feeder = ItemFeeder(receiver)
         iterator = iter(self._items)
         try:
             for item in iterator:
-                delivery.feed(raw_item(item))
-                await inlet.ready()
+                feeder.feed(raw_item(item))
+                await receiver.ready()
         finally:
             if inspect.isgenerator(iterator):
                 iterator.close()
@@ -114,14 +118,14 @@ class AsyncIterableSource:
         self.name = name
         self._items = items
 
-    async def run(self, inlet: Inlet) -> None:
-        """Feed the inlet until there is no more."""
-        delivery = Delivery(inlet)
+    async def run(self, receiver: Receiver) -> None:
+        """Feed the receiver until there is no more."""
+        feeder = ItemFeeder(receiver)
         iterator = aiter(self._items)
         try:
             async for item in iterator:
-                delivery.feed(raw_item(item))
-                await inlet.ready()
+                feeder.feed(raw_item(item))
+                await receiver.ready()
         finally:
             if inspect.isasyncgen(iterator):
                 await iterator.aclose()
@@ -130,11 +134,11 @@ class AsyncIterableSource:
 class ObservableSource:
     """Subscribes to an Observable when reading starts, and disposes the subscription at the end.
 
-    Rx has no back-pressure. What is pushed on the loop's own thread goes in at once, so that a synchronous
-    subscriber slows the pusher. What other threads push waits for the loop, and a thread that is far ahead waits.
+    Rx has no back-pressure. Items pushed on the loop's own thread are processed at once, so a synchronous subscriber
+    slows the producer. Items pushed by other threads are queued for the loop, and a thread that is far ahead blocks.
 
     Args:
-        observable: Gives raw events, JSON envelopes as bytes or text, or mappings.
+        observable: Emits raw events, JSON envelopes as bytes or text, or mappings.
         name: The source's name.
     """
 
@@ -142,27 +146,27 @@ class ObservableSource:
         self.name = name
         self._observable = observable
 
-    async def run(self, inlet: Inlet) -> None:
-        """Feed the inlet until the Observable ends.
+    async def run(self, receiver: Receiver) -> None:
+        """Feed the receiver until the Observable ends.
 
         Raises:
             Exception: The Observable's own error.
         """
-        crossing = _Crossing(inlet)
-        subscription = self._observable.subscribe(crossing.next, crossing.failed, crossing.completed)
+        bridge = _LoopBridge(receiver)
+        subscription = self._observable.subscribe(bridge.on_next, bridge.on_error, bridge.on_completed)
         try:
-            await crossing.run()
+            await bridge.run()
         finally:
-            crossing.close()
+            bridge.close()
             subscription.dispose()
 
 
-class _Crossing:
-    """Takes what an Observable pushes over to the loop, from whatever thread."""
+class _LoopBridge:
+    """Transfers the items of an Observable from any thread to the event loop."""
 
-    def __init__(self, inlet: Inlet) -> None:
-        self._inlet = inlet
-        self._delivery = Delivery(inlet)
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._feeder = ItemFeeder(receiver)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._queue: deque[object] = deque()
@@ -172,27 +176,27 @@ class _Crossing:
         self._closed = False
         self._error: Exception | None = None
 
-    def next(self, item: object) -> None:
-        here = threading.get_ident() == self._thread
+    def on_next(self, item: object) -> None:
+        on_loop = threading.get_ident() == self._thread
         with self._room:
             if self._closed:
                 return
-            if not here:
+            if not on_loop:
                 self._room.wait_for(lambda: len(self._queue) < MAX_QUEUED or self._closed)
-            if not here or self._queue:
+            if not on_loop or self._queue:
                 self._queue.append(item)
-                self._call()
+                self._notify()
                 return
-        self._delivery.feed(raw_item(item))
+        self._feeder.feed(raw_item(item))
 
-    def failed(self, error: Exception) -> None:
+    def on_error(self, error: Exception) -> None:
         self._error = error
-        self.completed()
+        self.on_completed()
 
-    def completed(self) -> None:
+    def on_completed(self) -> None:
         with self._room:
             self._ended = True
-            self._call()
+            self._notify()
 
     def close(self) -> None:
         with self._room:
@@ -207,14 +211,14 @@ class _Crossing:
                 with self._room:
                     item = self._queue.popleft()
                     self._room.notify()
-                self._delivery.feed(raw_item(item))
-                await self._inlet.ready()
+                self._feeder.feed(raw_item(item))
+                await self._receiver.ready()
             if self._ended and not self._queue:
                 if self._error is not None:
                     raise self._error
                 return
 
-    def _call(self) -> None:
+    def _notify(self) -> None:
         if self._closed:
             return
         if threading.get_ident() == self._thread:

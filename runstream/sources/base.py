@@ -1,67 +1,69 @@
-"""What every source is: something that gives raw events to an inlet until it has no more."""
+"""The protocols between a source and the pipeline: a source feeds raw items to a receiver until it has no more."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
-from runstream.raw import ConnectionEvent, RawEvent
-from runstream.sources.sse_parser import Malformed, Oversized
+from runstream.model.raw import RawItem
 
-__all__ = ["Inlet", "RawItem", "Source"]
-
-RawItem = RawEvent | Oversized | Malformed | ConnectionEvent
+__all__ = ["Receiver", "Source"]
 
 
-class Inlet(Protocol):
-    """Where a source puts what it receives; the stream gives one to each source."""
+class Receiver(Protocol):
+    """Receives the raw events of one source; the stream makes one receiver for each source."""
 
     def feed(self, item: RawItem) -> None:
-        """Take one raw event through the whole pipeline, synchronously: synchronous subscribers have seen it
-        when this returns, which is what makes a slow one slow the sender.
+        """Process one raw event through the whole pipeline, synchronously.
+
+        All synchronous subscribers have run when this returns, so a slow subscriber slows the sender.
         """
 
     async def feed_all(self, items: Iterable[RawItem]) -> None:
-        """Take many raw events, each as :meth:`feed` does, at less cost for each; return when more input is welcome.
+        """Process several raw events, each as :meth:`feed` does, at less cost for each; return when more input is
+        welcome.
 
-        Where an asynchronous subscriber that must not lose anything falls behind meanwhile, the rest is taken when
-        it has caught up. The loop gets its turn in between.
+        If an asynchronous subscriber that must not lose anything falls behind meanwhile, the remaining events are
+        processed once it has caught up. The event loop runs other tasks in between.
         """
 
     async def ready(self) -> None:
         """Return when more input is welcome: at once, unless an asynchronous subscriber that must not lose
-        anything is behind. Sources await it after what they fed one by one.
+        anything is behind. Sources await it after events that they fed one by one.
         """
 
     def connected(self, attempt: int = 0) -> None:
-        """Say that the source is connected: for the first time, or again (then ``attempt`` counts the tries)."""
+        """Report that the source is connected: for the first time, or again (then ``attempt`` counts the tries)."""
 
     def disconnected(self, reason: str, attempt: int = 0) -> None:
-        """Say that the connection was lost and will be tried again."""
+        """Report that the connection was lost and will be tried again."""
 
     @property
     def live(self) -> bool:
-        """Whether a run of this source is neither ended nor waiting for action: the source's end would cut it."""
+        """Whether a run of this source is neither ended nor waiting for action; the end of the source would
+        interrupt it.
+        """
 
     @property
     def last_id(self) -> str | None:
-        """The last event id that came in, for resuming."""
+        """The last event id received, for resuming."""
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Anything that gives raw events.
+    """Any producer of raw events.
 
-    One that tells nothing but whole objects, as polling does, says so by an attribute ``snapshots = True``: a lost
-    connection loses nothing of it, and beside a stream of the same run it leaves growing text to that.
+    A source that emits nothing but whole objects, as polling does, declares it by an attribute ``snapshots = True``.
+    A lost connection then loses nothing, and where a stream of the same run exists, growing text is left to the
+    stream.
     """
 
     name: str
 
-    async def run(self, inlet: Inlet) -> None:
-        """Feed the inlet until there is no more.
+    async def run(self, receiver: Receiver) -> None:
+        """Feed the receiver until there is no more.
 
-        Returning says that the source ended by itself; raising :class:`~runstream.errors.SourceFailed` that it is
-        gone for good. Reconnecting is the source's own business, inside this call. Cancellation must close
-        whatever the source holds.
+        Returning means that the source ended by itself; raising :class:`~runstream.errors.SourceFailed` that it
+        failed for good. Reconnecting is the source's own task, inside this call. Cancellation must close all
+        resources of the source.
         """

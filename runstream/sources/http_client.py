@@ -1,4 +1,4 @@
-"""HTTP requests for sources: one at a time, followed nowhere, kept by nobody, and logged without their URLs.
+"""HTTP requests of sources: one at a time, without redirects, without idle connections, and without URLs in the log.
 
 The client library is optional (extra ``http``), so it is imported when the first client is made.
 """
@@ -15,42 +15,41 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
-from runstream.sources.credentials import merge_headers
-from runstream.sources.refusals import Refused
-from runstream.sources.urls import INVALID_URL, redact_text, redact_url
+from runstream.sources.credentials import INVALID_URL, merge_headers, redact_url
+from runstream.sources.http_errors import ConnectFailed, system_message
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response
 
-__all__ = ["HttpClient", "check_url", "library"]
+__all__ = ["HttpClient", "check_url", "client_library"]
 
 _INSTALL: Final = "http:// and https:// need an HTTP client: pip install 'runstream[http]'"
 
 
 def check_url(url: str) -> None:
-    """Refuse what is no HTTP URL. Not left to the client: its words for it may repeat the URL.
+    """Check that a URL is an HTTP URL. Not left to the client: its message may repeat the URL.
 
     Raises:
-        Refused: It is none.
+        ConnectFailed: It is no HTTP URL.
     """
     shown = redact_url(url)
     if shown == INVALID_URL or urlsplit(url).scheme not in ("http", "https"):
-        raise Refused(f"Not an HTTP URL: {shown}")
+        raise ConnectFailed(f"Not an HTTP URL: {shown}")
 
 
 class HttpClient:
-    """Sends requests and gives their streaming responses.
+    """Sends requests and returns their streaming responses.
 
     Its own connections are made by the transport and not by httpx2's client, which writes every URL, with its
     secrets, to the log.
 
     Args:
-        client: A ready ``httpx2.AsyncClient`` (or one of ``httpx``), which stays the caller's to close; what its
-            library logs is the caller's business too.
+        client: A ready ``httpx2.AsyncClient`` (or one of ``httpx``), which the caller closes; the log of its library
+            is the caller's responsibility too.
         ssl: TLS settings; the system's trust store by default.
         proxy: A proxy's URL, ``None`` for none, ``True`` for the system's.
         open_timeout: Limit for connecting, and for sending each part of the request (seconds).
-        read_timeout: How long nothing may come (seconds), ``None`` for any time.
+        read_timeout: Longest time without any data (seconds), ``None`` for any time.
 
     Raises:
         ImportError: There is no client library.
@@ -66,7 +65,7 @@ class HttpClient:
         open_timeout: float = 10.0,
         read_timeout: float | None = None,
     ) -> None:
-        self.http = library(client)
+        self.http = client_library(client)
         self._client = client
         self._ssl = ssl
         self._proxy = proxy
@@ -74,16 +73,16 @@ class HttpClient:
         self._transports: dict[str | None, Any] = {}
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Response:
-        """Send a request and return the response as soon as its head has come.
+        """Send a request and return the response as soon as its headers have arrived.
 
         Raises:
-            Refused: There is no response. Its ``reached`` says whether the server may have got the request.
+            ConnectFailed: There is no response. Its ``reached`` is True if the server may have received the request.
         """
         check_url(url)
-        address, basic = _without_credentials(url)
+        address, basic = _split_credentials(url)
         http = self.http
         try:
-            # As UTF-8, which is what WHATWG has of an event id; the client would take ASCII alone.
+            # As UTF-8, as WHATWG defines for an event id; the client would accept ASCII alone.
             sent = [(name.encode(), value.encode()) for name, value in merge_headers(basic, headers).items()]
             if self._client is not None:
                 timeout = http.Timeout(**self._timeout)
@@ -94,15 +93,17 @@ class HttpClient:
             response: Response = await self._transport(address).handle_async_request(request)
             return response
         except http.TransportError as error:
-            raise self._refusal(url, error) from None
-        except (http.InvalidURL, UnicodeError):  # whose words repeat the URL, or a header
-            raise Refused(f"Could not connect to {redact_url(url)}: the URL or a header can't be sent") from None
+            raise self._connect_failed(url, error) from None
+        except (http.InvalidURL, UnicodeError):  # its message repeats the URL, or a header
+            raise ConnectFailed(f"Could not connect to {redact_url(url)}: the URL or a header can't be sent") from None
         except (ValueError, TypeError, ImportError) as error:
-            # Options that don't fit: an invalid proxy, a SOCKS proxy without its package. The cause says more.
-            raise Refused(f"Could not connect to {redact_url(url)}: {type(error).__name__} in the options") from error
+            # Options that don't fit: an invalid proxy, a SOCKS proxy without its package. The cause has the details.
+            raise ConnectFailed(
+                f"Could not connect to {redact_url(url)}: {type(error).__name__} in the options"
+            ) from error
 
     async def close(self) -> None:
-        """Close what it opened."""
+        """Close the connections that it opened."""
         for transport in self._transports.values():
             await transport.aclose()
         self._transports.clear()
@@ -114,12 +115,12 @@ class HttpClient:
             self._transports[proxy] = http.AsyncHTTPTransport(
                 verify=self._ssl or _default_ssl(http),
                 proxy=proxy,
-                # A connection that was idle may be gone, and a request lost with it; a source has one at a time.
+                # An idle connection may be gone, and a request would be lost with it; a source has one at a time.
                 limits=http.Limits(max_keepalive_connections=0),
             )
         return self._transports[proxy]
 
-    def _refusal(self, url: str, error: Exception) -> Refused:
+    def _connect_failed(self, url: str, error: Exception) -> ConnectFailed:
         http = self.http
         unsent = isinstance(
             error,
@@ -127,43 +128,39 @@ class HttpClient:
         )
         shown = redact_url(url)
         if isinstance(error, http.LocalProtocolError):
-            return Refused(f"Could not connect to {shown}: the URL or a header can't be sent")
+            return ConnectFailed(f"Could not connect to {shown}: the URL or a header can't be sent")
         if unsent:
-            final = any(isinstance(each, ssl_module.SSLCertVerificationError) for each in _chain(error))
-            reason = f"Could not connect to {shown}: {_kind_of(error, http)}"
-            return Refused(reason, retry=not final and not isinstance(error, http.UnsupportedProtocol))
-        return Refused(f"{shown} did not answer: {_kind_of(error, http)}", retry=True, reached=True)
+            final = any(isinstance(cause, ssl_module.SSLCertVerificationError) for cause in _causes(error))
+            reason = f"Could not connect to {shown}: {_error_kind(error, http)}"
+            return ConnectFailed(reason, retry=not final and not isinstance(error, http.UnsupportedProtocol))
+        return ConnectFailed(f"{shown} did not answer: {_error_kind(error, http)}", retry=True, reached=True)
 
 
-def _kind_of(error: Exception, http: ModuleType) -> str:
-    """Of what went wrong only the kind: the words of an exception may quote a URL, a proxy or a header."""
+def _error_kind(error: Exception, http: ModuleType) -> str:
     if isinstance(error, http.TimeoutException):
         return "it took too long"
-    for each in _chain(error):
-        if isinstance(each, OSError) and each.strerror:
-            return redact_text(each.strerror, limit=120)
-    return type(error).__name__
+    return system_message(_causes(error)) or type(error).__name__
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception and what it came from, with the members of groups."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and its causes, with the members of exception groups."""
     seen: set[int] = set()
-    left = [error]
-    while left:
-        each = left.pop(0)
-        if each is not None and id(each) not in seen:
-            seen.add(id(each))
-            yield each
-            left += [each.__cause__, each.__context__]
-            if isinstance(each, BaseExceptionGroup):
-                left += each.exceptions
+    queue = [error]
+    while queue:
+        cause = queue.pop(0)
+        if cause is not None and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            queue += [cause.__cause__, cause.__context__]
+            if isinstance(cause, BaseExceptionGroup):
+                queue += cause.exceptions
 
 
-def library(client: object = None) -> ModuleType:
-    """The client library: that of a ready client, or the one of the extra.
+def client_library(client: object = None) -> ModuleType:
+    """Return the client library: that of a ready client, or the one of the extra.
 
     Raises:
-        ImportError: It is not installed; the message says what to install.
+        ImportError: It is not installed; the message names the package to install.
         TypeError: ``client`` is no client.
     """
     if client is None:
@@ -180,7 +177,7 @@ def library(client: object = None) -> ModuleType:
 
 @cache
 def _default_ssl(http: ModuleType) -> ssl_module.SSLContext:
-    # Reading the trust store takes milliseconds and memory, which two thousand sources need not spend each.
+    # Reading the trust store takes milliseconds and memory, which each of two thousand sources need not spend.
     context: ssl_module.SSLContext = http.create_ssl_context()
     return context
 
@@ -188,12 +185,12 @@ def _default_ssl(http: ModuleType) -> ssl_module.SSLContext:
 def _system_proxy(url: str) -> str | None:
     parts = urlsplit(url)
     proxies = getproxies()
-    # The standard library's rule, as for WebSockets: NO_PROXY, and what the platform has.
+    # The standard library's rule, as for WebSockets: NO_PROXY, and the platform's settings.
     return None if proxy_bypass(parts.hostname or "") else proxies.get(parts.scheme) or proxies.get("all")
 
 
-def _without_credentials(url: str) -> tuple[str, dict[str, str]]:
-    """A URL without user information and fragment, and the header that says the former (RFC 7617)."""
+def _split_credentials(url: str) -> tuple[str, dict[str, str]]:
+    """Return a URL without user information and fragment, and the header with the user information (RFC 7617)."""
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     address = urlunsplit((parts.scheme, host, parts.path or "/", parts.query, ""))

@@ -1,6 +1,6 @@
-"""Polling: a function that retrieves a run, asked again until the run has ended.
+"""Polling: calls a function that retrieves a run until the run has ended.
 
-What it gives enters the pipeline as snapshots, so signals, text and states come as from a stream, only later.
+Its answers enter the pipeline as snapshots, so signals, text and states are those of a stream, only later.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from runstream.core.ranges import require_seconds
 from runstream.errors import SourceFailed
 from runstream.model.run import RunStatus
-from runstream.sources.answers import Answer, Snapshot, read_answer
-from runstream.sources.base import Inlet
-from runstream.sources.calling import Caller, trouble
+from runstream.model.validation import check_seconds
+from runstream.sources.base import Receiver
+from runstream.sources.http_errors import ConnectFailed
+from runstream.sources.poll_answers import Answer, Snapshot, read_answer
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.refusals import Refused
+from runstream.sources.user_calls import UserCallback, classify_error
 
 __all__ = ["PollSource"]
 
-_SOONEST: Final = 0.05  # seconds; a server that says "at once" is not asked in a tight loop
+_MIN_POLL_AFTER: Final = 0.05  # seconds; a server that asks for a poll at once is not called in a tight loop
 
 
 class PollSource:
-    """Asks for a run until it has ended: completed, failed, cancelled, expired or incomplete.
+    """Polls a run until it has ended: completed, failed, cancelled, expired or incomplete.
 
     ::
 
@@ -37,34 +37,35 @@ class PollSource:
         async with RunStream(PollSource(retrieve)) as stream:
             run = await stream.result()
 
-    ``retrieve`` takes no argument and gives the run in any form: a :class:`~runstream.Run`, a mapping, JSON as bytes or
-    text, an object of a client library (with ``model_dump``, ``to_dict`` or ``as_dict``), or an HTTP response with
-    ``headers`` and a body, such as ``with_raw_response`` of the openai client gives: then the server's
-    ``openai-poll-after-ms`` and ``Retry-After`` count. It may also give a list of these, such as the run, its steps and
-    its messages; lists that run backwards are turned round, and what belongs to another run is left out. A plain
-    function runs in a thread, so it may block; an ``async`` one runs in the loop. It is never called twice at a time.
+    ``retrieve`` takes no argument and returns the run in any form: a :class:`~runstream.Run`, a mapping, JSON as bytes
+    or text, an object of a client library (with ``model_dump``, ``to_dict`` or ``as_dict``), or an HTTP response with
+    ``headers`` and a body, such as ``with_raw_response`` of the openai client returns: then the server's
+    ``openai-poll-after-ms`` and ``Retry-After`` count. It may also return a list of these, such as the run, its steps
+    and its messages; lists that start with the newest object are reversed, and objects of other runs are skipped. A
+    plain function runs in a thread, so it may block; an ``async`` one runs in the loop. It is never called twice at a
+    time.
 
     The time between two polls grows from ``interval`` by ``factor`` up to ``max_interval`` while nothing changes, and
-    starts again with a change. In a status that is not known it is ``max_interval``. A time-out, a lost connection, and
-    the statuses 408, 425, 429 and 5xx (told by the exception's ``status_code`` or ``status``, or by the response's) are
+    starts again with a change. In an unknown status it is ``max_interval``. A time-out, a lost connection, and the
+    statuses 408, 425, 429 and 5xx (from the ``status_code`` or ``status`` of the exception or of the response) are
     tried again after ``reconnect``; a 401 that follows earlier success once; any other status is final.
 
-    A run that waits for action is polled on by default: its outputs are usually submitted elsewhere, by a handler or
-    another process, and if nobody does, the run expires, which is an end too. With ``stop_on_action=True`` the source
-    ends there, which is told as ``run.paused``.
+    A run that waits for action is polled further by default: its outputs are usually submitted elsewhere, by a handler
+    or another process, and without outputs the run expires, which is an end too. With ``stop_on_action=True`` the
+    source ends there, which is emitted as ``run.paused``.
 
     Args:
-        retrieve: Gives the run, sync or async.
+        retrieve: Returns the run, sync or async.
         interval: Shortest time between polls (seconds).
         max_interval: Longest time between polls (seconds), unless the server asks for more.
-        factor: By which the time grows while nothing changes; 1 or more.
-        jitter: Share of the time that is left to chance, from 0 to 1.
+        factor: Factor by which the time grows while nothing changes; 1 or more.
+        jitter: Share of the time that is random, from 0 to 1.
         deadline: After this time (seconds) without an end of the run the source fails; ``None``: never.
         call_timeout: How long one call may take (seconds); ``None``: any time.
         stop_on_action: Whether the source ends when the run waits for action.
         reconnect: When to try again after an error; ``None``: never.
         name: The source's name.
-        clock: Gives seconds that never run backwards; for tests.
+        clock: Returns monotonic seconds; for tests.
         sleep: Waits; for tests.
 
     Raises:
@@ -73,7 +74,7 @@ class PollSource:
     """
 
     snapshots: Final = True
-    """Each poll tells the whole: after a lost connection nothing can be missing."""
+    """Each poll returns whole objects: after a lost connection nothing can be missing."""
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class PollSource:
     ) -> None:
         if not callable(retrieve):
             raise TypeError(f"retrieve is a function that gives the run, not a {type(retrieve).__name__}")
-        # `not (a <= b)`, so that NaN is refused too.
+        # `not (a <= b)`, so that NaN is rejected too.
         if not 0 < interval < math.inf:
             raise ValueError("interval must be a positive number of seconds")
         if not interval <= max_interval < math.inf:
@@ -102,10 +103,10 @@ class PollSource:
             raise ValueError("factor must be a number, 1 or more")
         if not 0 <= jitter <= 1:
             raise ValueError("jitter must be from 0 to 1")
-        require_seconds(deadline=deadline, call_timeout=call_timeout)
+        check_seconds(deadline=deadline, call_timeout=call_timeout)
         self.name = name
         self._retrieve = retrieve
-        self._pace = Reconnect(initial=interval, maximum=max_interval, factor=factor, jitter=jitter)
+        self._backoff = Reconnect(initial=interval, maximum=max_interval, factor=factor, jitter=jitter)
         self._deadline = deadline
         self._call_timeout = call_timeout
         self._stop_on_action = stop_on_action
@@ -116,134 +117,150 @@ class PollSource:
     def __repr__(self) -> str:
         return f"PollSource({self.name!r})"
 
-    async def run(self, inlet: Inlet) -> None:
+    async def run(self, receiver: Receiver) -> None:
         """Poll until there is no more; see :class:`~runstream.sources.base.Source`.
 
         Raises:
             SourceFailed: The run can not be retrieved, or the deadline has passed.
         """
-        ask = _Asking(self, self._clock)
-        told: dict[tuple[str, str], int] = {}
+        session = _Session(self, self._clock)
+        contents: dict[tuple[str, str], int] = {}
         unchanged = 0
         attempt = 0
-        connected = asked_again = False
+        connected = retried_401 = False
         while True:
             try:
-                answer = await ask()
+                answer = await session.call()
                 if not answer.runs:
-                    await self._tell(inlet, answer, told)  # what can't be used is a reject there
+                    await self._feed_changes(receiver, answer, contents)  # an unusable object becomes a reject
                     if answer.snapshots or not connected:
-                        raise Refused(f"{self.name} gave no run with an id and a status", retry=bool(answer.snapshots))
-            except Refused as refusal:
-                again = refusal.status == 401 and connected and not asked_again
+                        raise ConnectFailed(
+                            f"{self.name} gave no run with an id and a status", retry=bool(answer.snapshots)
+                        )
+            except ConnectFailed as error:
+                retry_401 = error.status == 401 and connected and not retried_401
                 attempt += 1
                 policy = self._reconnect
-                if not (again or refusal.retry) or policy is None or policy.gives_up(attempt):
-                    twice = " (it was asked once more)" if refusal.status == 401 and asked_again else ""
-                    failed = SourceFailed(refusal.reason + twice, attempts=attempt, status=refusal.status)
-                    raise failed from refusal.__cause__
-                asked_again = asked_again or again
-                inlet.disconnected(refusal.reason, attempt)
-                await ask.pause(policy.delay(attempt, asked=refusal.wait, chance=random.random))
+                if not (retry_401 or error.retry) or policy is None or policy.is_exhausted(attempt):
+                    suffix = " (it was asked once more)" if error.status == 401 and retried_401 else ""
+                    failed = SourceFailed(error.reason + suffix, attempts=attempt, status=error.status)
+                    raise failed from error.__cause__
+                retried_401 = retried_401 or retry_401
+                receiver.disconnected(error.reason, attempt)
+                await session.pause(policy.delay(attempt, asked=error.wait, chance=random.random))
                 continue
             if not connected or attempt:
-                inlet.connected(attempt)
-            connected, attempt, asked_again = True, 0, False
-            changed = await self._tell(inlet, answer, told)
+                receiver.connected(attempt)
+            connected, attempt, retried_401 = True, 0, False
+            changed = await self._feed_changes(receiver, answer, contents)
             runs = answer.runs
             if runs and all(run.ended for run in runs):
                 if len(answer.snapshots) > len(runs):
-                    await self._last_look(inlet, ask, told)
+                    await self._poll_after_end(receiver, session, contents)
                 return
-            if self._stop_on_action and runs and all(run.ended or _waits(run) for run in runs):
+            if self._stop_on_action and runs and all(run.ended or _waits_for_action(run) for run in runs):
                 return
             unchanged = 0 if changed else unchanged + 1
-            await ask.pause(self._until_next(answer, unchanged))
+            await session.pause(self._next_interval(answer, unchanged))
 
-    async def _tell(self, inlet: Inlet, answer: Answer, told: dict[tuple[str, str], int]) -> bool:
-        """Feed the runs, and what else has changed since the last answer; whether anything has."""
-        before = dict(told)
-        told.clear()
+    async def _feed_changes(self, receiver: Receiver, answer: Answer, contents: dict[tuple[str, str], int]) -> bool:
+        """Feed the runs, and the other objects that have changed since the last answer; return whether any has.
+
+        Args:
+            receiver: Receives the objects.
+            answer: The answer.
+            contents: Hashes of the objects in the last answer, by kind and id; updated.
+        """
+        previous = dict(contents)
+        contents.clear()
         changed = False
         for item in answer.snapshots:
             key, content = (item.kind, item.id), hash((item.raw.event, item.raw.data))
-            told[key] = content
-            if before.get(key) != content:
+            contents[key] = content
+            if previous.get(key) != content:
                 changed = True
-            elif not item.is_run:  # a run that is as it was is still heard of, which watchdogs want to know
+            elif not item.is_run:  # an unchanged run is fed nevertheless: watchdogs see that it is alive
                 continue
-            inlet.feed(item.raw)
+            receiver.feed(item.raw)
         if not answer.snapshots:
-            told.update(before)
-        await inlet.ready()
+            contents.update(previous)
+        await receiver.ready()
         return changed
 
-    async def _last_look(self, inlet: Inlet, ask: _Asking, told: dict[tuple[str, str], int]) -> None:
-        """Ask once more after the end: steps and messages may have been retrieved before the run was."""
+    async def _poll_after_end(
+        self, receiver: Receiver, session: _Session, contents: dict[tuple[str, str], int]
+    ) -> None:
+        """Poll once more after the end: steps and messages may have been retrieved before the run was."""
         try:
-            answer = await ask()
-        except Refused:
-            return  # what matters is known
-        await self._tell(inlet, answer, told)
+            answer = await session.call()
+        except ConnectFailed:
+            return  # the end of the run is known
+        await self._feed_changes(receiver, answer, contents)
 
-    def _until_next(self, answer: Answer, unchanged: int) -> float:
-        """Seconds until the next poll."""
-        own = self._pace.delay(unchanged + 1, chance=random.random)
+    def _next_interval(self, answer: Answer, unchanged: int) -> float:
+        """Return the seconds until the next poll."""
+        interval = self._backoff.delay(unchanged + 1, chance=random.random)
         if any(not RunStatus(run.status).is_known for run in answer.runs):
-            own = max(own, self._pace.maximum * (1 - self._pace.jitter))
+            interval = max(interval, self._backoff.maximum * (1 - self._backoff.jitter))
         limit = self._reconnect.max_retry_after if self._reconnect is not None else Reconnect().max_retry_after
         if answer.poll_after is not None:
-            own = min(max(answer.poll_after, _SOONEST), limit)
-        return max(own, min(answer.retry_after or 0.0, limit))
+            interval = min(max(answer.poll_after, _MIN_POLL_AFTER), limit)
+        return max(interval, min(answer.retry_after or 0.0, limit))
 
 
-class _Asking:
-    """One run of a source: its calls and pauses, within its deadline."""
+class _Session:
+    """The calls and pauses of one run of a source, within its deadline."""
 
     def __init__(self, source: PollSource, clock: Callable[[], float]) -> None:
         self._source = source
-        self._caller = Caller(source._retrieve, source.name)
+        self._retrieve = UserCallback(source._retrieve, source.name)
         self._clock = clock
         self._started = clock()
 
-    async def __call__(self) -> Answer:
+    async def call(self) -> Answer:
+        """Call the function once and return its answer.
+
+        Raises:
+            ConnectFailed: It raised, or returned no answer.
+            SourceFailed: The deadline has passed.
+        """
         source = self._source
-        left = self._left()
-        bounds = [bound for bound in (left, source._call_timeout) if bound is not None]
-        within = min(bounds) if bounds else None
+        remaining = self._remaining()
+        limits = [limit for limit in (remaining, source._call_timeout) if limit is not None]
+        within = min(limits) if limits else None
         try:
-            return await read_answer(await self._caller(within=within), within=within)
-        except Refused as refusal:
-            if refusal.status is None:  # what it gave, in our own words
-                raise Refused(f"{source.name}: {refusal.reason}", retry=refusal.retry) from refusal
-            raise trouble(source.name, refusal) from refusal
+            return await read_answer(await self._retrieve(within=within), within=within)
+        except ConnectFailed as error:
+            if error.status is None:  # the answer was unusable; the reason contains none of it
+                raise ConnectFailed(f"{source.name}: {error.reason}", retry=error.retry) from error
+            raise classify_error(source.name, error) from error
         except Exception as error:
-            if isinstance(error, TimeoutError) and left is not None and left == within:
-                raise self._late() from None
-            raise trouble(source.name, error) from error
+            if isinstance(error, TimeoutError) and remaining is not None and remaining == within:
+                raise self._deadline_passed() from None
+            raise classify_error(source.name, error) from error
 
     async def pause(self, seconds: float) -> None:
         """Wait, but not beyond the deadline.
 
         Raises:
-            SourceFailed: It has passed.
+            SourceFailed: The deadline has passed.
         """
-        left = self._left()
-        await self._source._sleep(seconds if left is None else min(seconds, left))
-        self._left()
+        remaining = self._remaining()
+        await self._source._sleep(seconds if remaining is None else min(seconds, remaining))
+        self._remaining()
 
-    def _left(self) -> float | None:
+    def _remaining(self) -> float | None:
         deadline = self._source._deadline
         if deadline is None:
             return None
-        left = deadline - (self._clock() - self._started)
-        if left <= 0:
-            raise self._late()
-        return left
+        remaining = deadline - (self._clock() - self._started)
+        if remaining <= 0:
+            raise self._deadline_passed()
+        return remaining
 
-    def _late(self) -> SourceFailed:
+    def _deadline_passed(self) -> SourceFailed:
         return SourceFailed(f"{self._source.name}: the run had not ended after {self._source._deadline:g} seconds")
 
 
-def _waits(run: Snapshot) -> bool:
+def _waits_for_action(run: Snapshot) -> bool:
     return run.status == RunStatus.REQUIRES_ACTION

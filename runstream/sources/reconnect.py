@@ -1,4 +1,4 @@
-"""When to try a lost connection again: exponential back-off with jitter. No clock and no I/O."""
+"""The policy of reconnecting: the delay before each attempt, by exponential back-off with jitter. No clock, no I/O."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from msgspec.structs import replace
 
 __all__ = ["Reconnect"]
 
-_SHORTEST: Final = 0.1  # seconds; the least that a server can bring the first delay down to
+_MIN_BASE: Final = 0.1  # seconds; a server can't reduce the first delay below it
 
 
 class Reconnect(Struct, frozen=True, kw_only=True):
     """How a source reconnects.
 
     The count of attempts starts anew with a message, not with a mere handshake: a server that accepts and closes
-    is tried ever more slowly, and in the end given up. By default that takes ten attempts, 75 seconds on average.
+    is tried ever more slowly, and finally no more. By default that takes ten attempts, 75 seconds on average.
 
     Attributes:
         initial: Longest delay before the first attempt (seconds).
         maximum: Longest delay before any attempt (seconds).
-        factor: By which the delay grows from attempt to attempt; 1 or more.
-        jitter: Share of the delay that is left to chance, from 0 (none) to 1 (all), so that many clients of one
-            server that went away do not come back at the same moment.
-        max_attempts: Attempts in a row without a message before the source is given up; ``None``: never.
-        max_connection_age: A connection is replaced after this time (seconds), or up to a tenth earlier, by
-            chance; ``None``: never.
+        factor: Factor by which the delay grows from attempt to attempt; 1 or more.
+        jitter: Share of the delay that is random, from 0 (none) to 1 (all), so that many clients of one server that
+            went away do not reconnect at the same moment.
+        max_attempts: Attempts in a row without a message before the source fails; ``None``: no limit.
+        max_connection_age: A connection is replaced after this time (seconds), or up to a tenth earlier, at
+            random; ``None``: never.
         max_retry_after: Longest wait that a server may ask for with ``Retry-After`` (seconds).
 
     Raises:
@@ -45,7 +45,7 @@ class Reconnect(Struct, frozen=True, kw_only=True):
     max_retry_after: float = 300.0
 
     def __post_init__(self) -> None:
-        # `not (a <= b)`, so that NaN is refused too.
+        # `not (a <= b)`, so that NaN is rejected too.
         if not 0 < self.initial < math.inf:
             raise ValueError("initial must be a positive number of seconds")
         if not self.initial <= self.maximum < math.inf:
@@ -69,38 +69,38 @@ class Reconnect(Struct, frozen=True, kw_only=True):
         base: float | None = None,
         chance: Callable[[], float] = random.random,
     ) -> float:
-        """Seconds to wait before attempt number ``attempt`` (from 1).
+        """Return the seconds to wait before attempt number ``attempt`` (from 1).
 
         Args:
             attempt: Its number since the last message.
-            asked: What the server asked for (``Retry-After``, in seconds), if it did: never less than that, within
-                ``max_retry_after``.
-            base: The reconnection time that the server set (WHATWG ``retry:``, in seconds), if it did: the delay
-                grows from it instead of ``initial``, and is never less, within ``max_retry_after``.
-            chance: Gives a number from 0 to 1.
+            asked: The wait that the server asked for (``Retry-After``, in seconds), if any: the delay is never less,
+                within ``max_retry_after``.
+            base: The reconnection time that the server set (WHATWG ``retry:``, in seconds), if any: the delay grows
+                from it instead of ``initial``, and is never less, within ``max_retry_after``.
+            chance: Returns a random number from 0 to 1.
         """
         policy, least = self, 0.0 if asked is None else min(asked, self.max_retry_after)
         if base is not None:
-            # One of zero would make a server that accepts and closes be asked without a pause.
-            base = min(max(base, min(self.initial, _SHORTEST)), max(self.max_retry_after, self.initial))
+            # With a base of zero, a server that accepts and closes would be called without a pause.
+            base = min(max(base, min(self.initial, _MIN_BASE)), max(self.max_retry_after, self.initial))
             policy, least = replace(self, initial=base, maximum=max(base, self.maximum)), max(base, least)
         return max(policy._ceiling(attempt) * (1.0 - self.jitter * chance()), least)
 
     def _ceiling(self, attempt: int) -> float:
-        # By logarithms, where the power might overflow.
+        # Compared as logarithms, because the power might overflow.
         steps = max(attempt - 1, 0)
         if math.log(self.initial) + steps * math.log(self.factor) >= math.log(self.maximum):
             return self.maximum
         return self.initial * self.factor**steps
 
-    def gives_up(self, attempt: int) -> bool:
-        """Whether ``attempt`` (from 1) is one too many."""
+    def is_exhausted(self, attempt: int) -> bool:
+        """Return whether ``attempt`` (from 1) exceeds ``max_attempts``."""
         return self.max_attempts is not None and attempt > self.max_attempts
 
     def age(self, chance: Callable[[], float] = random.random) -> float | None:
-        """Seconds after which a new connection is to be replaced; ``None``: never.
+        """Return the seconds after which a new connection is to be replaced; ``None``: never.
 
         Args:
-            chance: Gives a number from 0 to 1, so that connections made together are not replaced together.
+            chance: Returns a random number from 0 to 1, so that connections made together are not replaced together.
         """
         return None if self.max_connection_age is None else self.max_connection_age * (1.0 - 0.1 * chance())

@@ -1,7 +1,7 @@
-"""The source of server-sent events over HTTP: a URL in, raw events out, by as many requests as it takes.
+"""The source of server-sent events over HTTP: a URL in, raw events out, over as many requests as necessary.
 
 The rules are those of WHATWG HTML 9.2, "Server-sent events", except that a response that ends while no run is live
-is the end: a run's stream has one.
+is the end of the source: a run's stream has an end.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 from msgspec.structs import replace
 
-from runstream.core.ranges import require_counts, require_seconds
-from runstream.sources.attempts import Loss, ResumeHook, ResumeInfo, ask, keep_reading, words_to_mask
-from runstream.sources.base import Inlet
-from runstream.sources.credentials import Credentials, ask_for_headers, merge_headers
-from runstream.sources.http_client import HttpClient, library
+from runstream.model.validation import check_counts, check_seconds
+from runstream.sources.base import Receiver
+from runstream.sources.connection_loop import Disconnect, ResumeHook, ResumeInfo, call_hook, run_connections
+from runstream.sources.credentials import Credentials, merge_headers, redact_url, request_secrets, resolve_headers
+from runstream.sources.http_client import HttpClient, client_library
+from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.refusals import Refused
 from runstream.sources.sse_connection import NO_CONTENT, open_stream, read_stream
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
-from runstream.sources.urls import redact_url
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response
@@ -36,12 +35,13 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
     "User-Agent": "runstream",
 }
-# By these a server says that it did nothing yet (RFC 9110, section 15.5.9; RFC 6585, section 4; RFC 8470, section
-# 5.2), or did not listen at all. Any other answer to a POST may come from a gateway whose server went on.
-_UNTOUCHED: Final = frozenset({401, 408, 425, 429})
-# What HTTP can carry (RFC 9110, section 5.5) of an event id.
-_SENDABLE: Final = re.compile(rb"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?")
-_ONCE: Final = "the POST may have been carried out and is not sent again (resume= says how to go on)"
+# By these statuses a server reports that it did not process the request (RFC 9110, section 15.5.9; RFC 6585, section 4;
+# RFC 8470, section 5.2), or did not accept it at all. Any other response to a POST may come from a gateway whose server
+# went on.
+_NOT_PROCESSED: Final = frozenset({401, 408, 425, 429})
+# The event ids that an HTTP header can contain (RFC 9110, section 5.5).
+_HEADER_VALUE: Final = re.compile(rb"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?")
+_SENT_ONCE: Final = "the POST may have been carried out and is not sent again (resume= says how to go on)"
 
 
 class SseSource:
@@ -52,42 +52,43 @@ class SseSource:
         source = SseSource("https://gateway.example/runs/run_1/events", auth=token)
         source = SseSource("https://gateway.example/runs", method="POST", json={"assistant_id": "a", "stream": True})
 
-    A response that ends while no run is live is the end of the source, and so is a 204. One that is lost, falls
-    silent, or ends while a run is live is asked for again after ``reconnect``, with the ``Last-Event-ID`` that came
-    last. A first connection that can't be made is an error at once, unless the server says that it is busy.
+    A response that ends while no run is live is the end of the source, and so is a 204. A response that is lost, falls
+    silent, or ends while a run is live is requested again after ``reconnect``, with the last event id received as
+    ``Last-Event-ID``. A first connection that can't be made is an error at once, unless the server reports that it is
+    busy.
 
     **A POST is sent once.** It may start a run, so it is repeated only if it can't have reached the server, or if the
-    server says that it did nothing yet (408, 425, 429). After a loss, ``resume`` says how to go on, usually with
-    a GET; without it the source has failed. ``[DONE]`` with no run live ends it at once.
+    server reports that it did nothing yet (408, 425, 429). After a loss, ``resume`` decides how to continue, usually
+    with a GET; without it the source has failed. ``[DONE]`` with no run live ends it at once.
 
     Redirects are followed within the origin only: headers are meant for this server alone.
 
     Args:
         url: The URL. Its credentials and query values appear in no message and no log.
         method: ``"GET"`` or ``"POST"``.
-        json: The body of a POST, to be written as JSON.
-        content: The body of a POST as bytes or text; give its ``Content-Type`` among the headers.
+        json: The body of a POST, which is encoded as JSON.
+        content: The body of a POST as bytes or text; its ``Content-Type`` belongs to ``headers``.
         name: The source's name; the URL without secrets by default.
         headers: Headers of the request.
-        auth: A bearer token or headers, or a function (sync or async) that gives them; asked for each request.
-            A function is asked once more after a 401 that follows earlier success.
-        last_event_id: Where to go on, for a source that continues the work of an earlier process.
-        client: A ready ``httpx2.AsyncClient`` (or one of ``httpx``), which stays yours to close; ``ssl`` and
-            ``proxy`` are then its own. Its library logs the URLs of requests; without ``client`` nobody does.
+        auth: A bearer token or headers, or a function (sync or async) that returns them; called for each request.
+            A function is called once more after a 401 that follows earlier success.
+        last_event_id: The id after which to continue, for a source that continues the work of an earlier process.
+        client: A ready ``httpx2.AsyncClient`` (or one of ``httpx``), which the caller closes; ``ssl`` and ``proxy``
+            are then its own. Its library logs the URLs of requests; without ``client`` they are not logged.
         ssl: TLS settings; the system's trust store by default.
         proxy: A proxy's URL, ``None`` for none, ``True`` for the system's.
-        resume: Says (sync or async) how to connect again; ``None`` from it means as before.
-        reconnect: When to try again; ``None``: never. The server's ``retry:`` takes the place of its ``initial``,
-            within ``max_retry_after``.
-        max_message_bytes: A larger event is rejected and not held in memory; those after it are read.
+        resume: Returns (sync or async) how to connect again; ``None`` from it means as before.
+        reconnect: When to try again; ``None``: never. The server's ``retry:`` replaces its ``initial``, within
+            ``max_retry_after``.
+        max_message_bytes: A larger event is rejected and not kept in memory; later events are read.
         open_timeout: Limit for connecting, and for sending each part of the request (seconds).
-        read_timeout: How long nothing at all may come, be it the answer, an event or a comment (seconds), ``None``
-            for any time. Time in which a subscriber holds the source does not count.
+        read_timeout: Longest time without any data: response, event or comment (seconds), ``None`` for any time.
+            Time in which a subscriber blocks the source does not count.
 
     Raises:
         ImportError: The extra is not installed and no ``client`` given.
-        ValueError: A method that is neither, a body where there can be none, or a value outside its range.
-        TypeError: ``json`` can't be written, or ``client`` is none.
+        ValueError: A method other than these, a body of a GET, two bodies, or a value outside its range.
+        TypeError: ``json`` can't be encoded, or ``client`` is no client.
     """
 
     def __init__(
@@ -116,16 +117,16 @@ class SseSource:
             raise ValueError("a GET has no body: give method='POST'")
         if json is not None and content is not None:
             raise ValueError("give json or content, not both")
-        require_seconds(open_timeout=open_timeout, read_timeout=read_timeout)
-        require_counts(max_message_bytes=max_message_bytes)
-        library(client)
+        check_seconds(open_timeout=open_timeout, read_timeout=read_timeout)
+        check_counts(max_message_bytes=max_message_bytes)
+        client_library(client)
         self.name = name or redact_url(url)
         self._url = url
         self._method = method
         body = msgspec.json.encode(json) if json is not None else content
         self._content = body.encode() if isinstance(body, str) else body
-        written = {"Content-Type": "application/json"} if json is not None else None
-        self._headers = merge_headers(_HEADERS, written, headers)
+        content_type = {"Content-Type": "application/json"} if json is not None else None
+        self._headers = merge_headers(_HEADERS, content_type, headers)
         self._auth = auth
         self._last_id = last_event_id
         self._resume = resume
@@ -143,21 +144,21 @@ class SseSource:
     def __repr__(self) -> str:
         return f"SseSource({self.name!r})"
 
-    async def run(self, inlet: Inlet) -> None:
+    async def run(self, receiver: Receiver) -> None:
         """Read until there is no more; see :class:`~runstream.sources.base.Source`.
 
         Raises:
-            SourceFailed: The source is gone for good.
+            SourceFailed: The source failed for good.
         """
         client = HttpClient(**self._options)
-        reading = _Reading(self, inlet, client)
+        session = _Session(self, receiver, client)
         try:
-            await keep_reading(
-                inlet,
+            await run_connections(
+                receiver,
                 self._reconnect,
-                open=reading.open,
-                read=reading.read,
-                close=reading.close,
+                open=session.open,
+                read=session.read,
+                close=session.close,
                 renewable=callable(self._auth),
                 resumes=self._method == "GET" or self._resume is not None,
             )
@@ -165,82 +166,84 @@ class SseSource:
             await client.close()
 
 
-class _Reading:
-    """One reading of a source: what it knows from one request to the next."""
+class _Session:
+    """One run of a source, with the state that it keeps from one request to the next."""
 
-    def __init__(self, source: SseSource, inlet: Inlet, client: HttpClient) -> None:
+    def __init__(self, source: SseSource, receiver: Receiver, client: HttpClient) -> None:
         self._source = source
-        self._inlet = inlet
+        self._receiver = receiver
         self._client = client
-        self._posts = source._method == "POST"
-        # Of an earlier process. A POST begins something new.
-        self._known = None if self._posts else inlet.last_id
-        self._last_id = self._known or source._last_id or ""
-        self._sent = False  # whether the POST may have reached its server
+        self._is_post = source._method == "POST"
+        # The last id of an earlier process. A POST begins something new.
+        self._restored_id = None if self._is_post else receiver.last_id
+        self._last_id = self._restored_id or source._last_id or ""
+        self._was_posted = False  # whether the POST may have reached its server
         self._secrets: set[str] = set()
 
     async def open(self, info: ResumeInfo) -> Response:
-        """Send the request, or the one that goes on where the last one ended.
+        """Send the first request, or the request that continues after the last event.
 
         Raises:
-            Refused: There is no event stream.
+            ConnectFailed: There is no event stream.
         """
         source, resume = self._source, None
-        if (info.attempt or self._known) and (self._sent or not self._posts):
+        if (info.attempt or self._restored_id) and (self._was_posted or not self._is_post):
             info = replace(info, last_id=self._last_id or info.last_id)
-            resume = await ask("resume", source._resume, info)
-        if resume is None and self._posts and self._sent:
-            raise Refused(f"{info.reason}; {_ONCE}")
+            resume = await call_hook("resume", source._resume, info)
+        if resume is None and self._is_post and self._was_posted:
+            raise ConnectFailed(f"{info.reason}; {_SENT_ONCE}")
         method, url = (
             (resume.method, resume.url or source._url) if resume is not None else (source._method, source._url)
         )
-        secret = await ask("auth", ask_for_headers, source._auth, retry=True)
-        last_id = {"Last-Event-ID": self._last_id} if _SENDABLE.fullmatch(self._last_id.encode()) else None
+        secret = await call_hook("auth", resolve_headers, source._auth, retry=True)
+        last_id = {"Last-Event-ID": self._last_id} if _HEADER_VALUE.fullmatch(self._last_id.encode()) else None
         headers = merge_headers(source._headers, last_id, resume.headers if resume is not None else None, secret)
         if method == "GET":
             headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
-        told = {name: value for name, value in headers.items() if _HEADERS.get(name) != value}
-        self._secrets = words_to_mask([source._url, url], told)
+        own_headers = {name: value for name, value in headers.items() if _HEADERS.get(name) != value}
+        self._secrets = request_secrets([source._url, url], own_headers)
         content = source._content if method == "POST" else None
         try:
             response = await open_stream(self._client, method, url, headers, content, self._secrets)
-        except Refused as refusal:
+        except ConnectFailed as error:
             if method == "GET":
-                # A GET that got no answer says no more of the server than a connection that was not made.
-                refusal.reached = refusal.status is not None
-            elif refusal.retry and refusal.reached and refusal.status not in _UNTOUCHED:
-                self._sent = True
+                # A GET without a response proves no more of the server than a connection that was not made.
+                error.reached = error.status is not None
+            elif error.retry and error.reached and error.status not in _NOT_PROCESSED:
+                self._was_posted = True
                 if source._resume is None:
-                    refusal.retry, refusal.reason = False, f"{refusal.reason}; {_ONCE}"
+                    error.retry, error.reason = False, f"{error.reason}; {_SENT_ONCE}"
             raise
-        self._sent = self._sent or method == "POST"
+        self._was_posted = self._was_posted or method == "POST"
         return response
 
     async def close(self, response: Response) -> None:
         """Close a response that was not read."""
         await response.aclose()
 
-    async def read(self, response: Response, age: float | None) -> Loss:
+    async def read(self, response: Response, age: float | None) -> Disconnect:
         """Read a response to its end."""
         source = self._source
-        once = self._posts and source._resume is None
+        once = self._is_post and source._resume is None
         if response.status_code == NO_CONTENT:
-            # WHATWG HTML 9.2.3: by this a server says that there is nothing to ask for any more.
-            return Loss(reason="the server has nothing more to send (HTTP 204)", normal=True, final=True, status=204)
+            # WHATWG HTML 9.2.3: with this status a server ends the stream, and no client should reconnect.
+            return Disconnect(
+                reason="the server has nothing more to send (HTTP 204)", normal=True, final=True, status=204
+            )
         parser = SSEParser(max_event_bytes=source._max_bytes)
         parser.last_id = self._last_id
         try:
-            loss = await read_stream(
+            end = await read_stream(
                 response,
-                self._inlet,
+                self._receiver,
                 parser,
                 http=self._client.http,
-                age=None if once else age,  # to replace it would be to lose it
+                age=None if once else age,  # a POST that is sent once can't be replaced
                 read_timeout=source._read_timeout,
-                ends_with_done=self._posts,
+                ends_with_done=self._is_post,
             )
         finally:
             self._last_id = parser.last_id
         if once:
-            return replace(loss, final=True, reason=f"{loss.reason}; {_ONCE}")
-        return loss
+            return replace(end, final=True, reason=f"{end.reason}; {_SENT_ONCE}")
+        return end

@@ -1,4 +1,4 @@
-"""The source of server-sent events from any chunks of bytes: the body that any HTTP client gives, a file, a pipe."""
+"""The source of server-sent events from chunks of bytes: the response body of any HTTP client, a file, a pipe."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from typing import TypeAlias
 
-from runstream.core.ranges import require_counts
-from runstream.sources.base import Inlet
+from runstream.model.validation import check_counts
+from runstream.sources.base import Receiver
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
 
 __all__ = ["Chunks", "SseChunks"]
@@ -18,7 +18,7 @@ Chunks: TypeAlias = AsyncIterable[Chunk] | Iterable[Chunk]
 
 
 class SseChunks:
-    """Reads an event stream (WHATWG HTML 9.2) from its bytes, in whatever pieces they come.
+    """Reads an event stream (WHATWG HTML 9.2) from its bytes, in pieces of any size.
 
     ::
 
@@ -26,15 +26,15 @@ class SseChunks:
             async with RunStream(SseChunks(response.aiter_bytes())) as stream:
                 run = await stream.result()
 
-    ``response.content.iter_any()`` of aiohttp and an ``asyncio.StreamReader`` serve as well, and so do synchronous
-    iterables, such as an open binary file. The chunks are read as fast as the pipeline takes them. Their end is the
-    source's end; connecting again is for whoever made them, or for :class:`~runstream.SseSource`.
+    ``response.content.iter_any()`` of aiohttp and an ``asyncio.StreamReader`` work as well, and so do synchronous
+    iterables, such as an open binary file. The chunks are read as fast as the pipeline accepts them. Their end is the
+    source's end; reconnecting is left to the owner of the chunks, or to :class:`~runstream.SseSource`.
 
     Args:
-        chunks: The bytes of the body, decompressed. What a synchronous iterable blocks blocks the loop. A generator
-            is closed at the end and on cancellation.
+        chunks: The bytes of the body, decompressed. A synchronous iterable that blocks also blocks the event loop.
+            A generator is closed at the end and on cancellation.
         name: The source's name.
-        max_message_bytes: A larger event is rejected and not held in memory; those after it are read.
+        max_message_bytes: A larger event is rejected and not kept in memory; later events are read.
 
     Raises:
         TypeError: ``chunks`` is a single piece, or can't be iterated.
@@ -44,7 +44,7 @@ class SseChunks:
     def __init__(self, chunks: Chunks, *, name: str = "event stream", max_message_bytes: int = MAX_EVENT_BYTES) -> None:
         if isinstance(chunks, bytes | bytearray | memoryview | str) or not isinstance(chunks, AsyncIterable | Iterable):
             raise TypeError(f"chunks must be an iterable or async iterable of bytes, not {type(chunks).__name__}")
-        require_counts(max_message_bytes=max_message_bytes)
+        check_counts(max_message_bytes=max_message_bytes)
         self.name = name
         self._chunks = chunks
         self._max_bytes = max_message_bytes
@@ -52,41 +52,41 @@ class SseChunks:
     def __repr__(self) -> str:
         return f"SseChunks({self.name!r})"
 
-    async def run(self, inlet: Inlet) -> None:
-        """Feed the inlet until there is no more.
+    async def run(self, receiver: Receiver) -> None:
+        """Feed the receiver until there is no more.
 
         Raises:
-            TypeError: A chunk is no bytes.
+            TypeError: A chunk is not of bytes.
             Exception: The iterable's own error.
         """
-        inlet.connected()
+        receiver.connected()
         parser = SSEParser(max_event_bytes=self._max_bytes)
-        pieces = _pieces(self._chunks)
+        chunks = _iterate(self._chunks)
         try:
-            async for chunk in pieces:
+            async for chunk in chunks:
                 if not isinstance(chunk, bytes | bytearray | memoryview):
                     raise TypeError(f"a chunk of an event stream is bytes, not {type(chunk).__name__}")
                 parser.at = time.time()
-                await inlet.feed_all(parser.feed(bytes(chunk)))
+                await receiver.feed_all(parser.feed(bytes(chunk)))
         finally:
-            await pieces.aclose()
-        await inlet.feed_all(parser.close())
+            await chunks.aclose()
+        await receiver.feed_all(parser.close())
 
 
-async def _pieces(chunks: Chunks) -> AsyncGenerator[Chunk, None]:
+async def _iterate(chunks: Chunks) -> AsyncGenerator[Chunk, None]:
     if isinstance(chunks, AsyncIterable):
-        later = aiter(chunks)
+        async_iterator = aiter(chunks)
         try:
-            async for chunk in later:
+            async for chunk in async_iterator:
                 yield chunk
         finally:
-            if inspect.isasyncgen(later):
-                await later.aclose()
+            if inspect.isasyncgen(async_iterator):
+                await async_iterator.aclose()
         return
-    now = iter(chunks)
+    iterator = iter(chunks)
     try:
-        for chunk in now:
+        for chunk in iterator:
             yield chunk
     finally:
-        if inspect.isgenerator(now):
-            now.close()
+        if inspect.isgenerator(iterator):
+            iterator.close()

@@ -1,4 +1,4 @@
-"""One response that is an event stream: asked for, read into an inlet until it ends, and closed."""
+"""One HTTP response that is an event stream: requested, read into a receiver until it ends, and closed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin, urlsplit
 
-from runstream.raw import RawEvent
-from runstream.sources.attempts import Loss
-from runstream.sources.base import Inlet
+from runstream.model.raw import RawEvent
+from runstream.sources.base import Receiver
+from runstream.sources.connection_loop import Disconnect
+from runstream.sources.credentials import redact_text, redact_url
 from runstream.sources.http_client import HttpClient
-from runstream.sources.refusals import Refused, http_refusal, server_message
-from runstream.sources.sse_parser import RawItem, SSEParser
-from runstream.sources.urls import redact_text, redact_url
+from runstream.sources.http_errors import MAX_BODY, ConnectFailed, http_error, server_message
+from runstream.sources.sse_parser import ParsedItem, SSEParser
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -26,8 +26,7 @@ __all__ = ["NO_CONTENT", "open_stream", "read_stream"]
 NO_CONTENT: Final = 204
 _MEDIA_TYPE: Final = "text/event-stream"
 _MAX_REDIRECTS: Final = 5
-_MAX_ERROR: Final = 16 * 1024  # bytes of an error's body that are read
-_ERROR_TIMEOUT: Final = 5.0  # seconds in which they have to come
+_BODY_TIMEOUT: Final = 5.0  # seconds for the body of an error
 _DONE: Final = b"[DONE]"
 
 
@@ -39,31 +38,31 @@ async def open_stream(
     content: bytes | None,
     secrets: Iterable[str],
 ) -> Response:
-    """Ask for an event stream, and follow redirects within the origin: headers are meant for this one alone.
+    """Request an event stream, and follow redirects within the origin: headers are meant for this origin alone.
 
     Args:
         client: Sends the request.
-        method: Of the request.
-        url: Where.
-        headers: Of the request.
-        content: Its body.
-        secrets: What must not be shown, though the server may repeat it.
+        method: The method of the request.
+        url: The URL.
+        headers: The headers of the request.
+        content: The body of the request.
+        secrets: Values that must not be shown, though the server may repeat them.
 
     Returns:
         A response that is an event stream, or has the status 204.
 
     Raises:
-        Refused: There is no such response.
+        ConnectFailed: There is no such response.
     """
     for followed in range(_MAX_REDIRECTS + 1):
         response = await client.send(method, url, headers, content)
         status = response.status_code
-        target = _redirect(url, status, method, response.headers.get("Location"))
+        target = _redirect_target(url, status, method, response.headers.get("Location"))
         if target is None or followed == _MAX_REDIRECTS:
             break
         await response.aclose()
         url = target
-        if status == 303:  # the answer to what was posted stands elsewhere (RFC 9110, section 15.4.4)
+        if status == 303:  # the response to the POST is at another URL (RFC 9110, section 15.4.4)
             method, content = "GET", None
     if status == NO_CONTENT:
         await response.aclose()
@@ -71,21 +70,21 @@ async def open_stream(
     kind = response.headers.get("Content-Type", "")
     if 200 <= status < 300 and kind.partition(";")[0].strip().lower() == _MEDIA_TYPE:
         return response
-    body = await _body(response)
+    body = await _read_body(response)
     if not 200 <= status < 300:
         phrase = response.reason_phrase
-        raise http_refusal(
+        raise http_error(
             url, status, phrase=phrase, headers=response.headers, body=body, secrets=secrets, now=time.time()
         )
     reason = f"{redact_url(url)} answered with {redact_text(kind, secrets, 60) or 'no content type'}"
     reason += f" where {_MEDIA_TYPE} is needed"
-    if said := redact_text(server_message(body, kind), secrets):
-        reason += f": {said}"
-    raise Refused(reason, status=status)
+    if message := redact_text(server_message(body, kind), secrets):
+        reason += f": {message}"
+    raise ConnectFailed(reason, status=status)
 
 
-def _redirect(url: str, status: int, method: str, location: str | None) -> str | None:
-    """Where to ask instead, if that may be done."""
+def _redirect_target(url: str, status: int, method: str, location: str | None) -> str | None:
+    """Return the URL of a redirect, ``None`` if there is none or it is not followed."""
     if not location or status not in ((301, 302, 303, 307, 308) if method == "GET" else (303, 307, 308)):
         return None
     try:
@@ -102,14 +101,14 @@ def _redirect(url: str, status: int, method: str, location: str | None) -> str |
     return target
 
 
-async def _body(response: Response) -> bytes:
-    """The beginning of an error's body, if it comes soon. The response is closed."""
+async def _read_body(response: Response) -> bytes:
+    """Return the beginning of an error's body, as far as it arrives soon. The response is closed."""
     body = bytearray()
-    with suppress(Exception):  # without it there is still the status to tell
-        async with asyncio.timeout(_ERROR_TIMEOUT), aclosing(response.aiter_bytes()) as chunks:
+    with suppress(Exception):  # without the body, the status is reported alone
+        async with asyncio.timeout(_BODY_TIMEOUT), aclosing(response.aiter_bytes()) as chunks:
             async for chunk in chunks:
                 body += chunk
-                if len(body) > _MAX_ERROR:
+                if len(body) > MAX_BODY:
                     break
     await response.aclose()
     return bytes(body)
@@ -117,48 +116,48 @@ async def _body(response: Response) -> bytes:
 
 async def read_stream(
     response: Response,
-    inlet: Inlet,
+    receiver: Receiver,
     parser: SSEParser,
     *,
     http: ModuleType,
     age: float | None,
     read_timeout: float | None,
     ends_with_done: bool,
-) -> Loss:
-    """Give every event to the inlet until the response ends, then say why it did. The response is closed.
+) -> Disconnect:
+    """Feed every event to the receiver until the response ends, and return why it ended. The response is closed.
 
     Args:
-        response: What :func:`open_stream` gave.
-        inlet: Where events go.
-        parser: A new one.
+        response: The response, from :func:`open_stream`.
+        receiver: Receives the events.
+        parser: A new parser.
         http: The library of the response.
-        age: When to close it (seconds).
-        read_timeout: What was set for the request (seconds).
-        ends_with_done: Whether ``[DONE]`` with no run live is the end, though the server may say no more of it.
+        age: The time after which to close it (seconds); ``None``: never.
+        read_timeout: The read timeout of the request (seconds).
+        ends_with_done: Whether ``[DONE]`` with no run live is the end, even if the server does not close the response.
     """
-    last: RawItem | None = None
+    last: ParsedItem | None = None
     received = 0
 
-    def loss(reason: str, **more: Any) -> Loss:
+    def disconnect(reason: str, **more: Any) -> Disconnect:
         key = hash((last.event, getattr(last, "data", b""))) if last is not None else None
         base = parser.retry / 1000 if parser.retry is not None else None
-        return Loss(reason=reason, received=received, last=key, base=base, **more)
+        return Disconnect(reason=reason, received=received, last=key, base=base, **more)
 
     deadline = None if age is None else asyncio.get_running_loop().time() + age
     async with aclosing(response.aiter_bytes()) as chunks:
         try:
             while True:
                 try:
-                    chunk = await _next(chunks, deadline)
+                    chunk = await _next_chunk(chunks, deadline)
                 except TimeoutError:
-                    return loss("the connection reached its age limit", planned=True)
+                    return disconnect("the connection reached its age limit", planned=True)
                 except http.ReadTimeout:
-                    # Where no run is live there may be nothing to tell: a quiet stream is not given up for it.
-                    return loss(f"nothing came for {read_timeout:g} seconds", planned=not inlet.live)
+                    # Where no run is live there may be nothing to send: a quiet stream does not count as an attempt.
+                    return disconnect(f"nothing came for {read_timeout:g} seconds", planned=not receiver.live)
                 except http.DecodingError:
-                    return loss("the server broke its compression")
+                    return disconnect("the server broke its compression")
                 except http.TransportError:
-                    return loss("the connection broke off")
+                    return disconnect("the connection broke off")
                 if chunk is None:
                     break
                 parser.at = time.time()
@@ -166,27 +165,27 @@ async def read_stream(
                 if items:
                     received += len(items)
                     last = items[-1]
-                    await inlet.feed_all(items)
-                    if ends_with_done and _is_done(last) and not inlet.live:
-                        return loss("the server said that it is done", normal=True)
+                    await receiver.feed_all(items)
+                    if ends_with_done and _is_done(last) and not receiver.live:
+                        return disconnect("the server said that it is done", normal=True)
         finally:
             await response.aclose()
-    await inlet.feed_all(parser.close())
-    # Only a body that says where it ends can be told from one that was cut off; half an event says it too.
+    await receiver.feed_all(parser.close())
+    # Without a length or chunks, a complete body looks like one that was cut off, unless it ends within an event.
     if parser.discarded and not ({"content-length", "transfer-encoding"} & {name.lower() for name in response.headers}):
-        return loss("the connection broke off within an event")
-    return loss("the server ended the response", normal=True)
+        return disconnect("the connection broke off within an event")
+    return disconnect("the server ended the response", normal=True)
 
 
-def _is_done(item: RawItem) -> bool:
+def _is_done(item: ParsedItem) -> bool:
     return type(item) is RawEvent and item.data == _DONE
 
 
-async def _next(chunks: AsyncIterator[bytes], deadline: float | None) -> bytes | None:
-    """The next piece, ``None`` at the end.
+async def _next_chunk(chunks: AsyncIterator[bytes], deadline: float | None) -> bytes | None:
+    """Return the next chunk, ``None`` at the end.
 
     Raises:
-        TimeoutError: The deadline is over.
+        TimeoutError: The deadline has passed.
     """
     if deadline is None:
         return await anext(chunks, None)

@@ -1,6 +1,6 @@
-"""Bytes of an event stream in (any chunking), raw events out: a sans-I/O parser after WHATWG HTML 9.2.
+"""The parser of event streams: bytes in any chunks in, raw events out; without I/O, after WHATWG HTML 9.2.
 
-What can't be an event comes out as a value too: `Oversized` and, in lenient mode, `Malformed`.
+Input that can be no event comes out as a value too: `Oversized` and, in lenient mode, `Malformed`.
 """
 
 from __future__ import annotations
@@ -9,88 +9,46 @@ import re
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from msgspec import Struct
+from runstream.model.raw import Malformed, Oversized, RawEvent
+from runstream.model.validation import check_counts
 
-from runstream.core.ranges import require_counts
-from runstream.events import EVENT_TYPES
-from runstream.raw import RawEvent
-
-__all__ = ["MAX_EVENT_BYTES", "Malformed", "Oversized", "RawItem", "SSEParser"]
+__all__ = ["MAX_EVENT_BYTES", "ParsedItem", "SSEParser"]
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 
-_NO_LINE: Final = b"\n"  # which no line is
+_NO_LINE: Final = b"\n"  # a value that no line has
 _BOM: Final = b"\xef\xbb\xbf"
 _FIELDS: Final = frozenset({b"data", b"event", b"id", b"retry"})
 _FIELD_NAME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9_-]*")
-# The names that are to be expected, at hand from the first block on.
-_NAMES: Final = {b"event: " + name.encode(): name for name in EVENT_TYPES}
-_MAX_NAMES: Final = 128  # distinct `event:` lines remembered, and the longest one in bytes
+_MAX_NAMES: Final = 128  # number of cached `event:` lines, and the length of the longest one in bytes
 _MAX_RETRY_DIGITS: Final = 18
 
 
-class Oversized(Struct, frozen=True, kw_only=True, gc=False):
-    """A block (or line of JSON) over the size limit, dropped without being held in memory.
-
-    Args:
-        line: Line number (from 1) at which it starts.
-        size: Bytes in the block's fields, without line ends and comments.
-        limit: The limit it exceeds, in bytes.
-        event: Name of the event, where it was read.
-    """
-
-    line: int
-    size: int
-    limit: int
-    event: str | None = None
-
-    @property
-    def reason(self) -> str:
-        """Why it was dropped, in one phrase that shows nothing of the content."""
-        return f"{self.size} bytes, more than the limit of {self.limit}"
-
-
-class Malformed(Struct, frozen=True, kw_only=True, gc=False):
-    """A line of a recording that belongs to no event (lenient mode only; a live stream ignores such lines).
-
-    Args:
-        line: Its line number, from 1.
-        reason: What is wrong with it, in one phrase that shows nothing of the content.
-        data: The line as it came, without its end.
-        event: Name of the event in whose block it stands, if any.
-    """
-
-    line: int
-    reason: str
-    data: bytes
-    event: str | None = None
-
-
-RawItem: TypeAlias = RawEvent | Oversized | Malformed
+ParsedItem: TypeAlias = RawEvent | Oversized | Malformed
 
 
 class SSEParser:
-    """Parser of one event stream (``text/event-stream``), one for each connection; no bytes make it raise.
+    """Parses one event stream (``text/event-stream``), one parser for each connection; no bytes make it raise.
 
     Strict mode is WHATWG HTML 9.2.6, "Interpreting an event stream". Data stay bytes; names and ids are
-    decoded as UTF-8 with U+FFFD for what isn't. An empty event name or id counts as none on the `RawEvent`.
+    decoded as UTF-8, with U+FFFD for invalid bytes. An empty event name or id counts as none on the `RawEvent`.
     A ``retry`` of more than 18 digits is ignored.
 
-    Lenient mode is for recordings that people saved and edited:
+    Lenient mode is for recordings that were saved and edited by hand:
 
     - an ``event:`` line starts a new event if its block has a name, or has data and more data follow;
     - an ``id:`` line starts a new event if its block has an id and data;
-    - the last block needs no blank line, and a line of white space alone is a blank one;
-    - a name without data is an event with empty data, for the dialect to judge;
+    - the last block needs no blank line, and a line of nothing but white space counts as blank;
+    - a name without data is an event with empty data, which the dialect accepts or rejects;
     - ``...`` is skipped; a line that is neither comment nor ``field: value`` is `Malformed`, and so is a
-      known field in the wrong case. JSON without its ``data:`` is thus reported, never taken for data.
+      known field in the wrong case. JSON without its ``data:`` is thus reported, never interpreted as data.
 
     Args:
         lenient: Lenient instead of strict.
-        max_event_bytes: Largest block in bytes, line ends and comments not counted. One beyond it becomes
+        max_event_bytes: Largest block in bytes, line ends and comments not counted. A larger block becomes
             `Oversized` when it ends; its id and retry still count, so that a resumed stream gets past it.
-        on_comment: Called with the line number and the bytes of each comment line, its colon included; of one
-            over the limit only the colon.
+        on_comment: Called with the line number and the bytes of each comment line, its colon included; of a
+            comment over the limit only the colon.
 
     Raises:
         ValueError: ``max_event_bytes`` is less than 1.
@@ -103,24 +61,24 @@ class SSEParser:
         max_event_bytes: int = MAX_EVENT_BYTES,
         on_comment: Callable[[int, bytes], None] | None = None,
     ) -> None:
-        require_counts(max_event_bytes=max_event_bytes)
+        check_counts(max_event_bytes=max_event_bytes)
         self.last_id = ""
         """Last event id in force, "" for none: set when a block ends, with data or without; for resuming.
-        Assign it before the first `feed` to go on after a reconnect."""
+        Assign it before the first `feed` to continue after a reconnect."""
         self.retry: int | None = None
-        """Reconnection time in milliseconds, as the server sent it last."""
+        """Reconnection time in milliseconds, the last one that the server sent."""
         self.at: float | None = None
-        """Time of arrival (Unix seconds) that the events of the next `feed` get."""
+        """Time of arrival (Unix seconds) of the events of the next `feed`."""
         self.discarded = 0
-        """Bytes of an unfinished last block that a strict `close` threw away."""
+        """Bytes of an unfinished last block that a strict `close` discarded."""
         self._lenient = lenient
         self._limit = max_event_bytes
         self._on_comment = on_comment
-        self._names = _NAMES.copy()  # whole `event: X` line → X
+        self._names: dict[bytes, str] = {}  # whole `event: X` line → X, as learned from the stream
         self._head: bytes | None = b""  # the first bytes, while they may still become a byte order mark
         self._after_cr = False
         self._partial = bytearray()  # the line that has not ended yet
-        self._skipped = 0  # length of that line once it is too long to be held
+        self._skipped_size = 0  # length of that line once it is too long to be buffered
         self._lineno = 0
         self._reset()
 
@@ -131,10 +89,10 @@ class SSEParser:
         self._id: str | None = None
         self._data: list[bytes] = []
         self._late_name = 0  # line of an `event:` field that came after data
-        self._strayed = False
+        self._has_stray = False
 
-    def feed(self, chunk: bytes) -> list[RawItem]:
-        """Take the next bytes and return what they completed, in order. Time is linear in the bytes."""
+    def feed(self, chunk: bytes) -> list[ParsedItem]:
+        """Parse the next bytes and return the items that they complete, in order. Time is linear in the bytes."""
         if self._head is not None:
             chunk = self._head + chunk
             if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
@@ -144,8 +102,8 @@ class SSEParser:
             chunk = chunk.removeprefix(_BOM)
         if not chunk:
             return []
-        # All three line ends mean the same, so CR and CRLF become LF here and nothing below knows of them.
-        # A CR ends its line at once; the LF that may follow in the next chunk is swallowed.
+        # All three line ends mean the same, so CR and CRLF become LF here, for all code below.
+        # A CR ends its line at once; the LF that may follow in the next chunk is dropped.
         ends_with_cr = chunk.endswith(b"\r")
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
@@ -153,99 +111,105 @@ class SSEParser:
         if b"\r" in chunk:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-        out: list[RawItem] = []
+        out: list[ParsedItem] = []
         position = 0
         while self._start or self._partial:  # finish the block that an earlier chunk began
             end = chunk.find(b"\n", position)
             if end < 0:
-                self._hold(chunk[position:])
+                self._buffer(chunk[position:])
                 return out
-            self._end_line(chunk[position:end], out)
+            self._complete_line(chunk[position:end], out)
             position = end + 1
         self._feed_blocks(chunk[position:] if position else chunk, out)
         return out
 
-    def close(self) -> list[RawItem]:
-        """Say that the stream has ended, and return what its end completes.
+    def close(self) -> list[ParsedItem]:
+        """End the stream, and return the items that its end completes.
 
-        Strict: an unfinished last block is thrown away and counted in `discarded`. Lenient: it is completed.
+        Strict: an unfinished last block is discarded and counted in `discarded`. Lenient: it is completed.
         Over the limit, it is returned as `Oversized` in both modes.
         """
-        out: list[RawItem] = []
+        out: list[ParsedItem] = []
         if self._head:
-            self._hold(self._head)
+            self._buffer(self._head)
         self._head = None
         if self._lenient:
             if self._partial:
-                self._end_line(b"", out)
+                self._complete_line(b"", out)
             self._dispatch(out)
             return out
         if self._partial and not self._partial.startswith(b":"):
-            self._grow(self._skipped or len(self._partial), self._lineno + 1)
+            self._count_field(self._skipped_size or len(self._partial), self._lineno + 1)
         self._partial.clear()
-        self._skipped = 0
+        self._skipped_size = 0
         self.discarded += self._size
         if self._size > self._limit:
             self._dispatch(out)
         self._reset()
         return out
 
-    def _feed_blocks(self, chunk: bytes, out: list[RawItem]) -> None:
-        """Take bytes that start between two blocks; the most common form of a block takes the short way."""
+    def _feed_blocks(self, chunk: bytes, out: list[ParsedItem]) -> None:
+        """Parse bytes that start between two blocks; the most common form of a block takes a fast path."""
         lines = chunk.split(b"\n")
         rest = lines.pop()
-        names, at, taken = self._names, self.at, self._lineno
+        names, at, lineno = self._names, self.at, self._lineno
         last_id = self.last_id or None
-        small = len(chunk) <= self._limit  # then no block in it is too large
-        lines += (_NO_LINE, _NO_LINE)  # what is left over at the end comes out too
-        each = iter(lines)
-        for first, second, third in zip(each, each, each, strict=False):
+        is_small = len(chunk) <= self._limit  # then no block in it is too large
+        lines += (_NO_LINE, _NO_LINE)  # so that an incomplete last group is processed too
+        remaining = iter(lines)
+        for first, second, third in zip(remaining, remaining, remaining, strict=False):
             # `event: X`, one `data: Y`, and a blank line.
             name = names.get(first)
             if name is not None and not third:
                 data = second.removeprefix(b"data: ")
-                if data != second and data and (small or len(first) + len(second) <= self._limit):
-                    out.append(RawEvent(name, data, None, last_id, at, taken + 1))
-                    taken += 3
+                if data != second and data and (is_small or len(first) + len(second) <= self._limit):
+                    out.append(RawEvent(name, data, None, last_id, at, lineno + 1))
+                    lineno += 3
                     continue
-            self._lineno = taken
+            self._lineno = lineno
             for line in (first, second, third):
                 if line is not _NO_LINE:
-                    self._take(line, out)
+                    self._process_line(line, out)
             if third:  # the block may go on
-                for line in each:
+                for line in remaining:
                     if line is not _NO_LINE:
-                        self._take(line, out)
+                        self._process_line(line, out)
                     if not line:
                         break
-            taken, last_id = self._lineno, self.last_id or None
-        self._lineno = taken
+            lineno, last_id = self._lineno, self.last_id or None
+        self._lineno = lineno
         if rest:
-            self._hold(rest)
+            self._buffer(rest)
 
-    def _hold(self, piece: bytes) -> None:
-        """Keep the beginning of a line, or only its first byte and its length once it is over the limit."""
-        if self._skipped:
-            self._skipped += len(piece)
+    def _buffer(self, piece: bytes) -> None:
+        """Buffer the beginning of a line, or only its first byte and its length once it is over the limit."""
+        if self._skipped_size:
+            self._skipped_size += len(piece)
             return
         self._partial += piece
         if len(self._partial) > self._limit:
-            self._skipped = len(self._partial)
+            self._skipped_size = len(self._partial)
             self._partial = self._partial[:1]
 
-    def _end_line(self, piece: bytes, out: list[RawItem]) -> None:
-        """Complete the held line with its last piece and take it."""
+    def _complete_line(self, piece: bytes, out: list[ParsedItem]) -> None:
+        """Complete the buffered line with its last piece and process it."""
         if not self._partial:
-            self._take(piece, out)
+            self._process_line(piece, out)
             return
-        self._hold(piece)
-        line, skipped = bytes(self._partial), self._skipped
+        self._buffer(piece)
+        line, skipped = bytes(self._partial), self._skipped_size
         self._partial.clear()
-        self._skipped = 0
-        self._take(line, out, skipped or len(line))
+        self._skipped_size = 0
+        self._process_line(line, out, skipped or len(line))
 
-    def _take(self, line: bytes, out: list[RawItem], length: int | None = None) -> None:
-        """Take one line; of an over-long one only the first byte may be there, hence its length."""
+    def _process_line(self, line: bytes, out: list[ParsedItem], length: int | None = None) -> None:
+        """Process one line.
+
+        Args:
+            line: The line; of a line over the limit maybe only its first byte.
+            out: Receives the items that it completes.
+            length: The length of the whole line in bytes, by default that of ``line``.
+        """
         self._lineno += 1
         if not line:
             self._dispatch(out)
@@ -256,7 +220,7 @@ class SSEParser:
             return
         length = length or len(line)
         if length > self._limit:
-            self._grow(length, self._lineno)
+            self._count_field(length, self._lineno)
             return
         field, colon, value = line.partition(b":")
         if value.startswith(b" "):
@@ -264,7 +228,7 @@ class SSEParser:
         if field == b"data":
             if self._late_name:
                 self._split_late_name(out)
-            self._grow(length, self._lineno)
+            self._count_field(length, self._lineno)
             if self._size <= self._limit:
                 self._data.append(value)
         elif field == b"event":
@@ -273,21 +237,21 @@ class SSEParser:
                     self._dispatch(out)
                 elif self._data:
                     self._late_name = self._lineno
-            self._grow(length, self._lineno)
+            self._count_field(length, self._lineno)
             self._name = self._decode_name(line, value)
         elif field == b"id":
             if b"\0" not in value:
                 if self._lenient and self._id is not None and self._data:
                     self._dispatch(out)
-                self._grow(length, self._lineno)
+                self._count_field(length, self._lineno)
                 self._id = value.decode("utf-8", "replace")
         elif field == b"retry":
             if value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
                 self.retry = int(value)
         elif self._lenient:
-            self._take_stray(line, field, colon, out)
+            self._process_stray(line, field, colon, out)
 
-    def _take_stray(self, line: bytes, field: bytes, colon: bytes, out: list[RawItem]) -> None:
+    def _process_stray(self, line: bytes, field: bytes, colon: bytes, out: list[ParsedItem]) -> None:
         text = line.strip()
         if not text:
             self._dispatch(out)
@@ -296,8 +260,8 @@ class SSEParser:
             return
         reason = "JSON without 'data:'" if text.startswith((b"{", b"[")) else "not a field of an event stream"
         out.append(Malformed(line=self._lineno, reason=reason, data=line, event=self._name or None))
-        # A name above this line is reported with it, and so makes no event with empty data as well.
-        self._strayed = bool(self._start)
+        # A name above this line is reported with it, and therefore makes no event with empty data.
+        self._has_stray = bool(self._start)
 
     def _decode_name(self, line: bytes, value: bytes) -> str:
         name = self._names.get(line)
@@ -309,22 +273,22 @@ class SSEParser:
                 self._names[line] = name
         return name
 
-    def _grow(self, length: int, line: int) -> None:
-        """Count a field into the block, which it opens if need be; over the limit nothing more is held."""
+    def _count_field(self, length: int, line: int) -> None:
+        """Add a field's size to the block, and open the block if none is open; over the limit its data are dropped."""
         self._start = self._start or line
         self._size += length
         if self._size > self._limit:
-            self._data = [b""]  # there was data, for the lenient rules
+            self._data = [b""]  # not empty, because the lenient rules depend on it
 
-    def _split_late_name(self, out: list[RawItem]) -> None:
-        """End the nameless block before the `event:` line that turned out to start another one."""
+    def _split_late_name(self, out: list[ParsedItem]) -> None:
+        """End the nameless block before the `event:` line, which turned out to start another block."""
         name, start = self._name, self._late_name
         self._name = None
         self._dispatch(out)
         self._name, self._start = name, start
 
-    def _dispatch(self, out: list[RawItem]) -> None:
-        """End the block: WHATWG "dispatch the event"."""
+    def _dispatch(self, out: list[ParsedItem]) -> None:
+        """End the block: "dispatch the event" of WHATWG."""
         if not self._start:
             return
         if self._id is not None:
@@ -332,7 +296,7 @@ class SSEParser:
         name = self._name or None
         if self._size > self._limit:
             out.append(Oversized(line=self._start, size=self._size, limit=self._limit, event=name))
-        elif self._data or (self._lenient and name and not self._strayed):
+        elif self._data or (self._lenient and name and not self._has_stray):
             data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
             out.append(RawEvent(name, data, self._id or None, self.last_id or None, self.at, self._start))
         self._reset()

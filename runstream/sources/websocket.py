@@ -1,6 +1,6 @@
-"""The WebSocket source: a URL in, raw events out, over as many connections as it takes.
+"""The WebSocket source: a URL in, raw events out, over as many connections as necessary.
 
-The socket is read only as fast as the pipeline takes what it gives: a slow synchronous subscriber fills the small
+The socket is read only as fast as the pipeline processes its messages: a slow synchronous subscriber fills the small
 receive queue, then TCP's window, and so slows the sender.
 """
 
@@ -14,20 +14,27 @@ from typing import Any, Literal, TypeAlias
 from msgspec.structs import replace
 from websockets.exceptions import ConnectionClosed
 
-from runstream.core.ranges import require_counts, require_seconds
-from runstream.sources.attempts import Loss, Resume, ResumeHook, ResumeInfo, ask, keep_reading, words_to_mask
-from runstream.sources.base import Inlet
-from runstream.sources.credentials import Credentials, ask_for_headers, merge_headers
+from runstream.model.validation import check_counts, check_seconds
+from runstream.sources.base import Receiver
+from runstream.sources.connection_loop import (
+    Disconnect,
+    Resume,
+    ResumeHook,
+    ResumeInfo,
+    call_hook,
+    run_connections,
+)
+from runstream.sources.credentials import Credentials, merge_headers, redact_url, request_secrets, resolve_headers
+from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.refusals import Refused
-from runstream.sources.urls import redact_url
 from runstream.sources.websocket_batches import BatchConnection
 from runstream.sources.websocket_connection import close_socket, open_socket, read_socket
 
 __all__ = ["FirstMessages", "WebSocketSource"]
 
 Messages: TypeAlias = str | bytes | Iterable[str | bytes]
-# What to send first, or what gives it (sync or async) from the last event id, ``None`` at first.
+# The messages to send first, or a function (sync or async) that returns them; its argument is the last event id,
+# ``None`` at first.
 FirstMessages: TypeAlias = Messages | Callable[[str | None], Messages | Awaitable[Messages]]
 
 
@@ -35,30 +42,32 @@ class WebSocketSource:
     """Reads a ``ws://`` or ``wss://`` URL; each message, text or binary, is one raw event.
 
     A connection that ends normally (RFC 6455, section 7.4.1: codes 1000 and 1001, or none) while no run is live is
-    the end of the source. One that is lost, or that ends while a run is live, is replaced after ``reconnect``. A
-    first connection that can't be made is an error at once, unless the server says that it is busy.
+    the end of the source. A connection that is lost, or that ends while a run is live, is replaced after
+    ``reconnect``. A first connection that can't be made is an error at once, unless the server reports that it is
+    busy.
 
     Args:
         url: The URL. Its credentials and query values appear in no message and no log.
         name: The source's name; the URL without secrets by default.
         headers: Headers of the handshake. Redirects are not followed: headers are meant for this server alone.
-        auth: A bearer token or headers, or a function (sync or async) that gives them; asked for each connection.
-            A function is asked once more after a 401 that follows earlier success.
-        subprotocols: Offered to the server.
+        auth: A bearer token or headers, or a function (sync or async) that returns them; called for each
+            connection. A function is called once more after a 401 that follows earlier success.
+        subprotocols: Subprotocols offered to the server.
         ssl: TLS settings.
         proxy: A proxy's URL, ``None`` for none, ``True`` for the system's.
-        first_messages: Sent after each handshake; a function (sync or async) gets the last event id.
-        resume: Says (sync or async) how to connect again; ``None`` from it means as before.
+        first_messages: Messages sent after each handshake; or a function (sync or async) that returns them, with the
+            last event id as its argument.
+        resume: Returns (sync or async) how to connect again; ``None`` from it means as before.
         reconnect: When to try again; ``None``: never.
-        max_message_bytes: A larger message is not held in memory: it ends the connection with 1009 (RFC 6455,
+        max_message_bytes: A larger message is not kept in memory: it ends the connection with 1009 (RFC 6455,
             section 7.4.1) and the source with an error.
         open_timeout: Limit for connecting, and for sending the first messages (seconds).
         ping_interval: Time between pings (seconds), ``None`` for none.
-        ping_timeout: How long nothing may come after a ping (seconds), ``None`` for any time. Time in which a
-            subscriber holds the source does not count.
+        ping_timeout: Longest time without any data after a ping (seconds), ``None`` for any time. Time in which a
+            subscriber blocks the source does not count.
         close_timeout: Limit for closing (seconds).
-        max_queue: Frames that wait between socket and pipeline before reading pauses; what came in one read of the
-            socket (256 KiB at most) may go beyond it.
+        max_queue: Number of frames queued between socket and pipeline at which reading pauses; the frames of one read
+            of the socket (256 KiB at most) may exceed it.
 
     Raises:
         ValueError: A time that is not above 0, or a number less than 1.
@@ -84,13 +93,13 @@ class WebSocketSource:
         close_timeout: float = 2.0,
         max_queue: int = 16,
     ) -> None:
-        require_seconds(
+        check_seconds(
             open_timeout=open_timeout,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             close_timeout=close_timeout,
         )
-        require_counts(max_message_bytes=max_message_bytes, max_queue=max_queue)
+        check_counts(max_message_bytes=max_message_bytes, max_queue=max_queue)
         self.name = name or redact_url(url)
         self._url = url
         self._headers = dict(headers or {})
@@ -116,57 +125,57 @@ class WebSocketSource:
     def __repr__(self) -> str:
         return f"WebSocketSource({self.name!r})"
 
-    async def run(self, inlet: Inlet) -> None:
+    async def run(self, receiver: Receiver) -> None:
         """Read until there is no more; see :class:`~runstream.sources.base.Source`.
 
         Raises:
-            SourceFailed: The source is gone for good.
+            SourceFailed: The source failed for good.
         """
-        await keep_reading(
-            inlet,
+        await run_connections(
+            receiver,
             self._reconnect,
             open=self._open,
-            read=lambda socket, age: self._read(socket, inlet, age),
+            read=lambda socket, age: self._read(socket, receiver, age),
             close=close_socket,
             renewable=callable(self._auth),
             resumes=self._resume is not None or callable(self._first_messages),
         )
 
-    async def _read(self, socket: BatchConnection, inlet: Inlet, age: float | None) -> Loss:
-        loss = await read_socket(socket, inlet, age=age, secrets=self._secrets, **self._pings)
-        reason = loss.reason.replace("max_message_bytes", f"max_message_bytes ({self._max_bytes})")
-        return replace(loss, reason=reason) if loss.final else loss
+    async def _read(self, socket: BatchConnection, receiver: Receiver, age: float | None) -> Disconnect:
+        end = await read_socket(socket, receiver, age=age, secrets=self._secrets, **self._pings)
+        reason = end.reason.replace("max_message_bytes", f"max_message_bytes ({self._max_bytes})")
+        return replace(end, reason=reason) if end.final else end
 
     async def _open(self, info: ResumeInfo) -> BatchConnection:
         """Connect and send the first messages.
 
         Raises:
-            Refused: There is no connection.
+            ConnectFailed: There is no connection.
         """
-        # An id at the first attempt is that of an earlier process.
-        again = info.attempt or info.last_id is not None
-        resume = await ask("resume", self._resume, info) if again else None
+        # An id at the first attempt comes from an earlier process.
+        resumes = info.attempt or info.last_id is not None
+        resume = await call_hook("resume", self._resume, info) if resumes else None
         resume = resume or Resume()
         url = resume.url or self._url
-        secret = await ask("auth", ask_for_headers, self._auth, retry=True)
+        secret = await call_hook("auth", resolve_headers, self._auth, retry=True)
         messages = resume.first_messages
         if messages is None:
-            given = self._first_messages
-            messages = await ask("first_messages", given, info.last_id) if callable(given) else given
+            first = self._first_messages
+            messages = await call_hook("first_messages", first, info.last_id) if callable(first) else first
         if isinstance(messages, str | bytes):
             messages = (messages,)
         headers = merge_headers(self._headers, resume.headers, secret)
-        self._secrets = words_to_mask([url], headers)
+        self._secrets = request_secrets([url], headers)
         socket = await open_socket(url, headers, self._options, self._secrets)
         try:
             async with asyncio.timeout(self._open_timeout):
                 for message in messages:
                     await socket.send(message)
         except ConnectionClosed:
-            pass  # reading will tell why
+            pass  # the reader finds the reason
         except TimeoutError:
             await close_socket(socket)
-            raise Refused(f"{redact_url(url)} did not take the first messages in time", retry=True) from None
+            raise ConnectFailed(f"{redact_url(url)} did not take the first messages in time", retry=True) from None
         except BaseException:
             await close_socket(socket)
             raise

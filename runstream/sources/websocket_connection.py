@@ -1,4 +1,4 @@
-"""One WebSocket connection: opened, read into an inlet until it ends, and closed; in the end, why it ended."""
+"""One WebSocket connection: opened, read into a receiver until it ends, and closed; the reason of its end comes out."""
 
 from __future__ import annotations
 
@@ -14,63 +14,63 @@ from typing import Any, Final, cast
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
 
-from runstream.raw import RawEvent
-from runstream.sources.attempts import Loss
-from runstream.sources.base import Inlet
-from runstream.sources.refusals import Refused, http_refusal
-from runstream.sources.urls import INVALID_URL, redact_text, redact_url
+from runstream.model.raw import RawEvent
+from runstream.sources.base import Receiver
+from runstream.sources.connection_loop import Disconnect
+from runstream.sources.credentials import INVALID_URL, redact_text, redact_url
+from runstream.sources.http_errors import ConnectFailed, http_error, system_message
 from runstream.sources.websocket_batches import BatchConnection
 
 __all__ = ["close_socket", "open_socket", "read_socket"]
 
 # RFC 6455, section 7.4.1: done, going away, and (1005) a close frame without a code.
 _NORMAL: Final = frozenset({1000, 1001, 1005})
-# Likewise: what says that the server will not take what we sent, today or tomorrow.
-_UNWANTED: Final = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
+# Likewise: the server does not accept the messages of this client, now or later.
+_REJECTED: Final = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
 _TOO_BIG: Final = 1009
-_NO_ANSWER: Final = 1011  # what websockets itself sends after a missing pong
+_NO_PONG: Final = 1011  # the code that websockets itself sends after a missing pong
 
 # websockets 14 has no such option.
-_KNOWS_PROXY: Final = "proxy" in inspect.signature(connect.__init__).parameters
+_HAS_PROXY_OPTION: Final = "proxy" in inspect.signature(connect.__init__).parameters
 
 
 class _Connect(connect):
-    """A connection attempt that follows no redirect: the headers are meant for this server alone."""
+    """Connects without following redirects: the headers are meant for this server alone."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
 
 
-class _NoHandshakes(logging.LoggerAdapter[logging.Logger]):
-    """websockets' own logger without its debug level, at which it writes headers and messages out."""
+class _QuietLogger(logging.LoggerAdapter[logging.Logger]):
+    """The logger of websockets without its debug level, at which it logs headers and messages."""
 
     def isEnabledFor(self, level: int) -> bool:
         return level > logging.DEBUG and super().isEnabledFor(level)
 
 
-_log: Final = _NoHandshakes(logging.getLogger("websockets.client"), {})
+_log: Final = _QuietLogger(logging.getLogger("websockets.client"), {})
 
 
 async def open_socket(
     url: str, headers: Mapping[str, str], options: Mapping[str, Any], secrets: Iterable[str]
 ) -> BatchConnection:
-    """Shake hands.
+    """Open a connection.
 
     Args:
-        url: Where.
-        headers: Of the request.
-        options: Passed to ``websockets``.
-        secrets: What must not be shown, though the server may repeat it.
+        url: The URL.
+        headers: The headers of the handshake.
+        options: Options of ``websockets``.
+        secrets: Values that must not be shown, though the server may repeat them.
 
     Raises:
-        Refused: There is no connection.
+        ConnectFailed: There is no connection.
     """
     if redact_url(url) == INVALID_URL:
-        # Not left to websockets: the standard library's words for it may repeat the URL.
-        raise Refused(f"Not a WebSocket URL: {INVALID_URL}")
+        # Not left to websockets: the standard library's message may repeat the URL.
+        raise ConnectFailed(f"Not a WebSocket URL: {INVALID_URL}")
     options = dict(options)
-    if not _KNOWS_PROXY and options.pop("proxy", True) not in (True, None):
-        raise Refused("A proxy needs websockets 15 or later")
+    if not _HAS_PROXY_OPTION and options.pop("proxy", True) not in (True, None):
+        raise ConnectFailed("A proxy needs websockets 15 or later")
     try:
         socket = await _Connect(
             url,
@@ -83,101 +83,95 @@ async def open_socket(
         )
         return cast(BatchConnection, socket)
     except InvalidStatus as error:
-        answer = error.response
-        raise http_refusal(
+        response = error.response
+        raise http_error(
             url,
-            answer.status_code,
-            phrase=answer.reason_phrase,
-            headers=answer.headers,
-            body=bytes(answer.body or b""),
+            response.status_code,
+            phrase=response.reason_phrase,
+            headers=response.headers,
+            body=bytes(response.body or b""),
             secrets=secrets,
             now=time.time(),
         ) from None
     except InvalidURI:
-        raise Refused(f"Not a WebSocket URL: {redact_url(url)}") from None
+        raise ConnectFailed(f"Not a WebSocket URL: {redact_url(url)}") from None
     except (OSError, InvalidHandshake, EOFError) as error:
-        # Of what went wrong only the kind: the words of an exception may quote the URL, a proxy or a header.
-        detail = "it took too long" if isinstance(error, TimeoutError) and not error.errno else _kind_of(error)
+        timed_out = isinstance(error, TimeoutError) and not error.errno
+        detail = "it took too long" if timed_out else system_message([error]) or type(error).__name__
         final = isinstance(error, ssl.SSLCertVerificationError)
-        raise Refused(f"Could not connect to {redact_url(url)}: {detail}", retry=not final) from None
-    except WebSocketException as error:  # an invalid proxy, whose URL its words repeat
-        raise Refused(f"Could not connect to {redact_url(url)}: {type(error).__name__} in the options") from None
+        raise ConnectFailed(f"Could not connect to {redact_url(url)}: {detail}", retry=not final) from None
+    except WebSocketException as error:  # an invalid proxy, whose URL the message repeats
+        raise ConnectFailed(f"Could not connect to {redact_url(url)}: {type(error).__name__} in the options") from None
     except (ValueError, TypeError, ImportError) as error:
-        # Options that don't fit: TLS settings for ws://, a SOCKS proxy without its package. The cause says more.
-        raise Refused(f"Could not connect to {redact_url(url)}: {type(error).__name__} in the options") from error
+        # Options that don't fit: TLS settings for ws://, a SOCKS proxy without its package. The cause has the details.
+        raise ConnectFailed(f"Could not connect to {redact_url(url)}: {type(error).__name__} in the options") from error
 
 
-def _kind_of(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return redact_text(error.strerror, limit=120)
-    return type(error).__name__
+class _Status:
+    """The state of a connection, shared by its reader and its timers."""
 
-
-class _Progress:
-    """What the reader tells those who mind the connection."""
-
-    __slots__ = ("aged", "received", "silent", "waiting")
+    __slots__ = ("is_aged", "is_silent", "received", "waiting")
 
     def __init__(self) -> None:
         self.received = 0
         self.waiting = False
-        self.aged = False
-        self.silent = False
+        self.is_aged = False
+        self.is_silent = False
 
 
 async def read_socket(
     socket: BatchConnection,
-    inlet: Inlet,
+    receiver: Receiver,
     *,
     age: float | None,
     ping_interval: float | None,
     ping_timeout: float | None,
     secrets: Iterable[str],
-) -> Loss:
-    """Give every message to the inlet until the connection ends, then say why it did. The socket is closed.
+) -> Disconnect:
+    """Feed every message to the receiver until the connection ends, and return why it ended. The socket is closed.
 
     Args:
         socket: The connection.
-        inlet: Where messages go.
-        age: When to close it (seconds); what comes until it is closed still counts.
+        receiver: Receives the messages.
+        age: The time after which to close it (seconds); messages that arrive until it is closed are fed too.
         ping_interval: Time between pings (seconds).
-        ping_timeout: How long nothing at all, not even a pong, may come while we wait (seconds).
-        secrets: What must not be shown of the server's words.
+        ping_timeout: Longest time without any data, not even a pong, while the reader waits (seconds).
+        secrets: Values that must not be shown, though the server may repeat them.
     """
-    progress = _Progress()
-    minders = []
+    status = _Status()
+    timers = []
     if age is not None:
-        minders.append(asyncio.create_task(_replace_at(socket, progress, age)))
+        timers.append(asyncio.create_task(_close_at_age(socket, status, age)))
     if ping_interval is not None:
-        minders.append(asyncio.create_task(_keep_alive(socket, progress, ping_interval, ping_timeout)))
-    take, feed_all, clock = socket.take, inlet.feed_all, time.time
+        timers.append(asyncio.create_task(_ping(socket, status, ping_interval, ping_timeout)))
+    receive, feed_all, clock = socket.receive, receiver.feed_all, time.time
     data = b""
     try:
         while True:
-            progress.waiting = True
+            status.waiting = True
             try:
-                # Does not give the loop a turn while messages wait; the inlet sees to that.
-                messages = await take()
+                # No other task runs while messages are queued; the receiver takes care of that.
+                messages = await receive()
             except ConnectionClosed as closed:
-                return _loss(closed, progress, data, ping_timeout, secrets)
-            progress.waiting = False
-            progress.received += len(messages)
+                return _disconnect(closed, status, data, ping_timeout, secrets)
+            status.waiting = False
+            status.received += len(messages)
             data, at = messages[-1], clock()
             await feed_all([RawEvent(None, message, None, None, at) for message in messages])
     finally:
-        for minder in minders:
-            minder.cancel()
+        for timer in timers:
+            timer.cancel()
         await close_socket(socket)
 
 
 async def close_socket(socket: BatchConnection) -> None:
-    """Close a connection, within its close_timeout."""
+    """Close a connection within its close_timeout."""
     closing = asyncio.ensure_future(socket.close())
     try:
         with suppress(ConnectionClosed):
-            # Where back-pressure has stopped the reading of the socket, the peer's answer would never be seen.
+            # While back-pressure pauses the reading of the socket, the peer's close frame would not be received.
             while not closing.done():
-                await socket.take()
+                await socket.receive()
         await closing
     except asyncio.CancelledError:
         socket.transport.abort()
@@ -185,57 +179,61 @@ async def close_socket(socket: BatchConnection) -> None:
         raise
 
 
-async def _replace_at(socket: BatchConnection, progress: _Progress, age: float) -> None:
+async def _close_at_age(socket: BatchConnection, status: _Status, age: float) -> None:
     await asyncio.sleep(age)
-    progress.aged = True
+    status.is_aged = True
     await socket.close()
 
 
-async def _keep_alive(socket: BatchConnection, progress: _Progress, interval: float, patience: float | None) -> None:
-    """Ping at intervals; close the connection if nothing comes back (RFC 6455, section 5.5.2).
+async def _ping(socket: BatchConnection, status: _Status, interval: float, pong_timeout: float | None) -> None:
+    """Ping at intervals; close the connection if no data arrive after a ping (RFC 6455, section 5.5.2).
 
-    Not left to websockets: while a slow consumer holds the reading of the socket, it sees no pongs and would
-    take a healthy peer for dead.
+    Not left to websockets: while a slow consumer blocks the reading of the socket, it receives no pongs, and would
+    close the connection to a healthy peer.
     """
     with suppress(ConnectionClosed):
         while True:
             await asyncio.sleep(interval)
-            before = progress.received
+            before = status.received
             pong = asyncio.ensure_future(await socket.ping())
-            if patience is None:
+            if pong_timeout is None:
                 continue
-            while not (await asyncio.wait({pong}, timeout=patience))[0]:
-                if progress.waiting and progress.received == before:
-                    progress.silent = True
-                    await socket.close(_NO_ANSWER, "no pong")
+            while not (await asyncio.wait({pong}, timeout=pong_timeout))[0]:
+                if status.waiting and status.received == before:
+                    status.is_silent = True
+                    await socket.close(_NO_PONG, "no pong")
                     return
-                before = progress.received
+                before = status.received
 
 
-def _loss(
-    closed: ConnectionClosed, progress: _Progress, data: bytes, timeout: float | None, secrets: Iterable[str]
-) -> Loss:
-    received, last = progress.received, hash(data) if progress.received else None
-    if progress.aged:
-        return Loss(reason="the connection reached its age limit", planned=True, received=received, last=last)
-    if progress.silent:
-        return Loss(reason=f"the server did not answer a ping for {timeout:g} seconds", received=received, last=last)
+def _disconnect(
+    closed: ConnectionClosed, status: _Status, data: bytes, timeout: float | None, secrets: Iterable[str]
+) -> Disconnect:
+    received, last = status.received, hash(data) if status.received else None
+    if status.is_aged:
+        return Disconnect(reason="the connection reached its age limit", planned=True, received=received, last=last)
+    if status.is_silent:
+        return Disconnect(
+            reason=f"the server did not answer a ping for {timeout:g} seconds", received=received, last=last
+        )
     if closed.sent is not None and not closed.rcvd_then_sent:
-        # We closed it because of what came.
+        # This side closed it because of the data received.
         if closed.sent.code == _TOO_BIG:
-            return Loss(reason="a message is larger than max_message_bytes", final=True, received=received, last=last)
-        return Loss(reason="the server broke the WebSocket protocol", received=received, last=last)
+            return Disconnect(
+                reason="a message is larger than max_message_bytes", final=True, received=received, last=last
+            )
+        return Disconnect(reason="the server broke the WebSocket protocol", received=received, last=last)
     if closed.rcvd is None:
-        return Loss(reason="the connection broke off", received=received, last=last)
+        return Disconnect(reason="the connection broke off", received=received, last=last)
     code = closed.rcvd.code
     reason = f"the server closed the connection with code {code}"
-    if said := redact_text(closed.rcvd.reason, secrets):
-        reason += f": {said}"
-    return Loss(
+    if message := redact_text(closed.rcvd.reason, secrets):
+        reason += f": {message}"
+    return Disconnect(
         reason=reason,
         normal=code in _NORMAL,
         # After messages it is a loss like others: a token that expired, a proxy that restarted.
-        final=code in _UNWANTED and not received,
+        final=code in _REJECTED and not received,
         received=received,
         last=last,
     )

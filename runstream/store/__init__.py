@@ -1,1 +1,1 @@
-"""Keeping states over the end of the process: what is kept, where, and when it is written down."""
+"""Durable states: the contract of a store, and the stores in memory and in SQLite."""

@@ -1,4 +1,4 @@
-"""What a state store is: something that keeps the latest state of each run and the place of each source."""
+"""The contract of a state store, which keeps the latest state of each run and the place of each source."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ __all__ = ["StateStore", "StoredRun", "StoredSource"]
 
 
 class StoredRun(Struct, frozen=True, kw_only=True):
-    """One run as it is kept.
+    """One run in a store.
 
     Attributes:
         scope: The scope of the run.
         run_id: Its id.
-        state: Its state; ``None`` if a signal of its first event was delivered and nothing more.
-        delivered: Keys of the signals that were delivered since that state.
-        source: Name of the source that spoke of it last.
-        replaying: Whether that source was telling it from its start again.
-        paused: The round for which ``run.paused`` was given, -1 for none.
-        interrupted: How many ``run.interrupted`` were given.
-        stalled: How many ``run.stalled`` were given.
-        unidentified: Whether the ids of its source say nothing of it, because fragments of it came without one. Where
-            this was not kept, nobody knows, and that is taken for yes: at worst a text is marked though it is whole.
+        state: Its state; ``None`` if nothing but signals of its first event was delivered.
+        delivered: The keys of the signals that were delivered since that state.
+        source: The name of the source that sent its last event.
+        replaying: True if that source was sending it from its beginning again.
+        paused: The round for which ``run.paused`` was emitted; -1 for none.
+        interrupted: The number of ``run.interrupted`` signals.
+        stalled: The number of ``run.stalled`` signals.
+        unidentified: True if the ids of its source prove nothing about it, because some of its fragments had no id.
+            True is also the value where this was not stored: at worst a complete text is then marked as partial.
     """
 
     scope: str
@@ -42,18 +42,18 @@ class StoredRun(Struct, frozen=True, kw_only=True):
 
     @property
     def ended(self) -> bool:
-        """Whether the run has ended."""
+        """True if the run has ended."""
         return self.state is not None and self.state.is_terminal
 
 
 class StoredSource(Struct, frozen=True, kw_only=True):
-    """How far a source has come.
+    """The place of a source in its stream.
 
     Attributes:
         scope: Its scope.
         name: Its name.
-        last_id: The last event id that came in as of the states put, ``None`` where it gives none.
-        counts: How many signals of each type it has given, so that their keys go on.
+        last_id: The last event id that the stored states contain; ``None`` if the source sends no ids.
+        counts: The number of signals of each type of this source, from which their keys continue.
     """
 
     scope: str
@@ -63,34 +63,37 @@ class StoredSource(Struct, frozen=True, kw_only=True):
 
 
 class StateStore(Protocol):
-    """Where a stream keeps what it must know after a restart. :class:`MemoryStore` and :class:`SqliteStore` are
-    such; one of your own needs these methods.
+    """The storage for the data that a stream needs after a restart.
 
-    All of them are called in the loop's thread, between two events, and should be short. What they raise ends the
-    stream. One store serves one stream at a time.
+    :class:`MemoryStore` and :class:`SqliteStore` are two; a store of your own needs these methods. All of them are
+    called in the loop's thread, between two events, and should be short. An exception of a method ends the stream.
+    One store serves one stream at a time.
     """
 
     def get(self, scope: str, run_id: str) -> StoredRun | None:
-        """The run with this id, ended or not; ``None`` if it is not kept."""
+        """The run with this id, ended or not; ``None`` if it is not stored."""
 
     def runs(
         self, scope: str | None = None, source: str | None = None, *, ended_since: float | None = None
     ) -> Iterable[StoredRun]:
-        """The runs that have not ended, in order of appearance.
+        """The runs that have not ended, in order of first appearance.
 
         Args:
-            scope: Only those of this scope.
-            source: Only those that this source spoke of last.
-            ended_since: Also those that ended at this Unix time or later.
+            scope: Only runs of this scope.
+            source: Only runs whose last event came from the source with this name.
+            ended_since: Also runs that ended at this Unix time (seconds) or later.
         """
 
     def get_source(self, scope: str, name: str) -> StoredSource | None:
-        """The place of a source, ``None`` if it is not kept."""
+        """The place of a source; ``None`` if it is not stored."""
 
     def put(self, runs: Sequence[StoredRun], source: StoredSource | None = None) -> None:
-        """Keep these runs, in place of what was kept of them (their delivered keys too), and the place of the
-        source that spoke of them: all of it or nothing, whatever happens to the process.
+        """Store runs and the place of the source of their last events: all of it or nothing, also if the process ends.
+
+        Args:
+            runs: The runs. Each replaces the stored run with its id, its delivered keys too.
+            source: The place of the source; ``None`` to store the runs alone.
         """
 
     def deliver(self, scope: str, run_id: str, key: str) -> None:
-        """Add a key to the delivered ones of a run, which may not be kept yet: then with ``None`` as its state."""
+        """Add a key to the delivered keys of a run. A run that is not stored yet gets ``None`` as its state."""

@@ -1,7 +1,7 @@
-"""A :class:`RunState` as bytes and back: JSON, exact, so that the state read goes on as the one written would have.
+"""Encodes a :class:`RunState` as bytes (JSON) and decodes it, without loss: the decoded state reduces alike.
 
-Pure. Beside what its readers see, a state holds what the next event is judged by: which calls were asked for, what
-was shown of each text, what may miss pieces. All of it is written.
+Pure. Beside its public values a state has values that the next events need: the required actions, the emitted length
+of each text, the objects that are partial. All of these are written.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from runstream.core.objects import NO_OBJECTS, ObjectState
-from runstream.core.state import RunCore, RunState, settled
+from runstream.core.object_list import NO_OBJECTS, ObjectState
+from runstream.core.state import RunHead, RunState, build_objects
 from runstream.core.text import Text, TextBuffer
 from runstream.errors import StoreError
 from runstream.model.base import WireStruct, decoder
@@ -32,11 +32,15 @@ class _Object(Struct, array_like=True):
     id: str
     is_message: bool
     partial: bool
-    full: msgspec.Raw  # null where no full object was sent
-    parts: Any  # a node, or null where the full object says it all
+    full: msgspec.Raw  # null if no full object was sent
+    parts: Any  # a node; null if the full object is complete
 
 
 class _State(Struct, omit_defaults=True):
+    """The stored form. Its field names are the file format: ``asked`` and ``since`` stand for the fields
+    ``action_keys`` and ``status_since`` of :class:`RunHead`.
+    """
+
     version: int
     scope: str
     run: msgspec.Raw
@@ -63,67 +67,67 @@ _decode_version: Final = msgspec.json.Decoder(_Version).decode
 
 
 def encode_state(state: RunState) -> bytes:
-    """A state as bytes (JSON), for a store of your own; see :func:`decode_state`."""
-    return _encoded(state, [_object(item) for item in settled(state)])
+    """Encode a state as bytes (JSON), for a store of your own; see :func:`decode_state`."""
+    return _to_bytes(state, [_stored_object(item) for item in build_objects(state)])
 
 
 class StateEncoder:
-    """:func:`encode_state` with a memory: finished messages and steps are written again with every put.
+    """:func:`encode_state` with a cache, since each put writes the finished messages and steps again.
 
     Args:
-        size: How many of them it remembers; the oldest goes first.
+        size: The number of messages and steps in the cache; the oldest one is removed first.
     """
 
     def __init__(self, size: int = 1024) -> None:
         self._size = size
-        # With the object itself, so that its id stays its own.
+        # With the object itself: while it exists, no other object has its `id`.
         self._known: dict[int, tuple[ObjectState, msgspec.Raw]] = {}
 
     def __call__(self, state: RunState) -> bytes:
         known = self._known
         objects: list[Any] = []
-        for item in settled(state):
+        for item in build_objects(state):
             found = known.get(id(item))
             if found is not None:
                 objects.append(found[1])
             elif item.is_terminal:
-                written = msgspec.Raw(_encode(_object(item)))
+                written = msgspec.Raw(_encode(_stored_object(item)))
                 if len(known) >= self._size:
                     del known[next(iter(known))]
                 known[id(item)] = (item, written)
                 objects.append(written)
             else:
-                objects.append(_object(item))
-        return _encoded(state, objects)
+                objects.append(_stored_object(item))
+        return _to_bytes(state, objects)
 
 
-def _encoded(state: RunState, objects: list[Any]) -> bytes:
-    core = state._core
+def _to_bytes(state: RunState, objects: list[Any]) -> bytes:
+    head = state._head
     return _encode(
         _State(
             _VERSION,
-            core.scope,
-            msgspec.Raw(_encode(core.run.to_dict())),
-            core.asked,
-            tuple([status.value for status in core.statuses]),
-            tuple(sorted(core.calls_done)),
-            core.first_seen,
-            core.since,
+            head.scope,
+            msgspec.Raw(_encode(head.run.to_dict())),
+            head.action_keys,
+            tuple([status.value for status in head.statuses]),
+            tuple(sorted(head.calls_done)),
+            head.first_seen,
+            head.status_since,
             state.changed_by,
             objects,
-            core.queued,
-            core.running,
-            core.waiting,
-            core.first_text,
+            head.queued,
+            head.running,
+            head.waiting,
+            head.first_text,
         )
     )
 
 
 def decode_state(data: bytes) -> RunState:
-    """The state that :func:`encode_state` wrote: equal to it, and equal to it after every further event.
+    """Decode bytes of :func:`encode_state`: the result equals the encoded state, also after each further event.
 
     Raises:
-        StoreError: The bytes are no state, or one that a newer release wrote.
+        StoreError: The bytes are no state, or a newer release wrote them.
     """
     try:
         version = _decode_version(data).version
@@ -136,11 +140,11 @@ def decode_state(data: bytes) -> RunState:
         objects = NO_OBJECTS
         for item in found.objects:
             kind: type[Message] | type[RunStep] = Message if item.is_message else RunStep
-            full = None if bytes(item.full) == b"null" else _wire(kind, bytes(item.full))
-            parts = None if item.parts is None else _node(item.parts)
+            full = None if bytes(item.full) == b"null" else _read_wire(kind, bytes(item.full))
+            parts = None if item.parts is None else _read_node(item.parts)
             objects = objects.append(ObjectState(item.id, item.is_message, full, parts, item.partial))
-        core = RunCore(
-            _wire(Run, bytes(found.run)),
+        head = RunHead(
+            _read_wire(Run, bytes(found.run)),
             found.scope,
             found.asked,
             tuple([RunStatus(status) for status in found.statuses]),
@@ -153,17 +157,19 @@ def decode_state(data: bytes) -> RunState:
             found.first_text,
         )
     except (msgspec.MsgspecError, UnicodeError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        # Not its words: they may quote the text.
+        # Without the error's message, which may quote the text.
         raise StoreError(f"the stored bytes are no run state ({type(error).__name__})") from None
-    return RunState(core, objects, _touched=-1, _event=found.event)
+    return RunState(head, objects, _touched=-1, _event=found.event)
 
 
-def _object(item: ObjectState) -> _Object:
+def _stored_object(item: ObjectState) -> _Object:
     full = msgspec.Raw(b"null" if item.full is None else _encode(item.full.to_dict()))
-    return _Object(item.id, item.is_message, item.partial, full, None if item.parts is None else _plain(item.parts))
+    return _Object(
+        item.id, item.is_message, item.partial, full, None if item.parts is None else _write_node(item.parts)
+    )
 
 
-def _wire(kind: type[W], data: bytes) -> W:
+def _read_wire(kind: type[W], data: bytes) -> W:
     try:
         return decoder(kind).decode(data)  # type: ignore[no-any-return]
     except (msgspec.DecodeError, UnicodeError):
@@ -173,33 +179,33 @@ def _wire(kind: type[W], data: bytes) -> W:
         return value
 
 
-# A node (:mod:`runstream.core.accumulate`) is written with its kind, as JSON knows neither texts nor integer keys:
-# ["t", text, shown, prior] ["i", [[index, node], ...]] ["d", {name: node}] ["v", any JSON value]
+# A node (:mod:`runstream.core.merge`) is written with its kind, as JSON has neither texts nor integer keys:
+# ["t", text, emitted, prior] ["i", [[index, node], ...]] ["d", {name: node}] ["v", any JSON value]
 
 
-def _plain(node: Any) -> list[Any]:
+def _write_node(node: Any) -> list[Any]:
     if isinstance(node, Text):
-        return ["t", str(node), node.shown, None if node.prior is None else str(node.prior)]
+        return ["t", str(node), node.emitted, None if node.prior is None else str(node.prior)]
     if isinstance(node, dict):
         if node and type(next(iter(node))) is int:
-            return ["i", [[index, _plain(item)] for index, item in node.items()]]
-        return ["d", {name: _plain(item) for name, item in node.items()}]
+            return ["i", [[index, _write_node(item)] for index, item in node.items()]]
+        return ["d", {name: _write_node(item) for name, item in node.items()}]
     return ["v", node]
 
 
-def _node(value: list[Any]) -> Any:
+def _read_node(value: list[Any]) -> Any:
     kind = value[0]
     if kind == "t":
-        _, text, shown, prior = value
-        return Text(TextBuffer(text), len(text), shown, None if prior is None else _shown(prior))
+        _, text, emitted, prior = value
+        return Text(TextBuffer(text), len(text), emitted, None if prior is None else _emitted_text(prior))
     if kind == "i":
-        return {index: _node(item) for index, item in value[1]}
+        return {index: _read_node(item) for index, item in value[1]}
     if kind == "d":
-        return {name: _node(item) for name, item in value[1].items()}
+        return {name: _read_node(item) for name, item in value[1].items()}
     if kind == "v":
         return value[1]
     raise ValueError("an unknown kind of node")
 
 
-def _shown(text: str) -> Text:
+def _emitted_text(text: str) -> Text:
     return Text(TextBuffer(text), len(text), len(text))

@@ -1,4 +1,4 @@
-"""The store that lasts as long as the process."""
+"""The store in memory. It lasts as long as the process."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import structs
 
-from runstream.core.ranges import require_counts, require_durations
+from runstream.model.validation import check_counts, check_durations
 from runstream.store.base import StoredRun, StoredSource
 
 __all__ = ["MemoryStore"]
 
 
 class MemoryStore:
-    """Keeps states in memory, to hand over from one stream of a process to the next.
+    """Keeps states in memory, for the next stream of the same process.
 
     ::
 
         store = MemoryStore()
         async with RunStream(first, store=store) as stream:
             await stream.when(RunPaused)
-        async with RunStream(second, store=store) as stream:  # goes on where the first was
+        async with RunStream(second, store=store) as stream:  # resumes where the first stopped
             run = await stream.result()
 
     Args:
-        max_finished_runs: Ended runs that are kept; the one that ended first is forgotten first.
-        max_finished_age: How long an ended run is kept, and the place of a silent source (seconds).
-        clock: Gives the time in Unix seconds.
+        max_finished_runs: The number of ended runs that are kept; the run that ended first is removed first.
+        max_finished_age: The seconds that an ended run, and the place of a silent source, is kept.
+        clock: Returns the time in Unix seconds.
 
     Raises:
         ValueError: A bound is less than 0.
@@ -41,8 +41,8 @@ class MemoryStore:
         max_finished_age: float = 7 * 86_400.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        require_counts(0, max_finished_runs=max_finished_runs)
-        require_durations(max_finished_age=max_finished_age)
+        check_counts(0, max_finished_runs=max_finished_runs)
+        check_durations(max_finished_age=max_finished_age)
         self._max_runs = max_finished_runs
         self._max_age = max_finished_age
         self._clock = clock
@@ -54,13 +54,13 @@ class MemoryStore:
         return len(self._runs)
 
     def get(self, scope: str, run_id: str) -> StoredRun | None:
-        """The run with this id; ``None`` if it is not kept."""
+        """The run with this id; ``None`` if it is not stored."""
         return self._runs.get((scope, run_id))
 
     def runs(
         self, scope: str | None = None, source: str | None = None, *, ended_since: float | None = None
     ) -> Iterable[StoredRun]:
-        """The runs that have not ended, in order of appearance; see :class:`StateStore`."""
+        """The runs that have not ended, in order of first appearance; see :class:`StateStore`."""
         return [
             run
             for key, run in self._runs.items()
@@ -71,12 +71,12 @@ class MemoryStore:
         ]
 
     def get_source(self, scope: str, name: str) -> StoredSource | None:
-        """The place of a source, ``None`` if it is not kept."""
+        """The place of a source; ``None`` if it is not stored."""
         found = self._sources.get((scope, name))
         return found[0] if found is not None else None
 
     def put(self, runs: Sequence[StoredRun], source: StoredSource | None = None) -> None:
-        """Keep runs and the place of their source."""
+        """Store runs and the place of their source."""
         now = self._clock()
         for run in runs:
             key = (run.scope, run.run_id)
@@ -86,15 +86,15 @@ class MemoryStore:
         if source is not None:
             self._sources.pop((source.scope, source.name), None)
             self._sources[source.scope, source.name] = (source, now)
-        self._forget(now)
+        self._evict(now)
 
     def deliver(self, scope: str, run_id: str, key: str) -> None:
-        """Add a key to the delivered ones of a run."""
-        held = self._runs.get((scope, run_id)) or StoredRun(scope=scope, run_id=run_id, state=None)
-        if key not in held.delivered:
-            self._runs[scope, run_id] = structs.replace(held, delivered=(*held.delivered, key))
+        """Add a key to the delivered keys of a run."""
+        stored = self._runs.get((scope, run_id)) or StoredRun(scope=scope, run_id=run_id, state=None)
+        if key not in stored.delivered:
+            self._runs[scope, run_id] = structs.replace(stored, delivered=(*stored.delivered, key))
 
-    def _forget(self, now: float) -> None:
+    def _evict(self, now: float) -> None:
         while self._ended:
             key, since = next(iter(self._ended.items()))
             if len(self._ended) <= self._max_runs and now - since <= self._max_age:

@@ -1,4 +1,4 @@
-"""The store that outlives the process: one SQLite file, from the standard library."""
+"""The store in one SQLite file. It outlasts the process."""
 
 from __future__ import annotations
 
@@ -12,15 +12,44 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from runstream.core.ranges import require_counts, require_durations
 from runstream.errors import StoreError
+from runstream.model.validation import check_counts, check_durations
 from runstream.store.base import StoredRun, StoredSource
 from runstream.store.codec import StateEncoder, decode_state
-from runstream.store.sqlite_file import explained, prepare, transaction
 
-__all__ = ["SqliteStore"]
+__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "SqliteStore"]
 
-_RUN: Final = "number, scope, run_id, source, replaying, paused, interrupted, stalled, unidentified, state"
+APPLICATION_ID: Final = 0x52554E53
+"""SQLite's ``application_id``, which marks a file as a store: "RUNS"."""
+
+SCHEMA_VERSION: Final = 2
+"""SQLite's ``user_version``."""
+
+_SCHEMA: Final = """
+CREATE TABLE runs (
+    number INTEGER PRIMARY KEY,
+    scope TEXT NOT NULL, run_id TEXT NOT NULL, source TEXT NOT NULL,
+    ended INTEGER NOT NULL, at REAL NOT NULL,
+    replaying INTEGER NOT NULL, paused INTEGER NOT NULL, interrupted INTEGER NOT NULL, stalled INTEGER NOT NULL,
+    state BLOB, unidentified INTEGER NOT NULL DEFAULT 1,
+    UNIQUE (scope, run_id)
+);
+CREATE INDEX runs_ended ON runs (ended, at);
+CREATE INDEX runs_source ON runs (scope, source);
+CREATE TABLE delivered (
+    scope TEXT NOT NULL, run_id TEXT NOT NULL, key TEXT NOT NULL,
+    PRIMARY KEY (scope, run_id, key)
+) WITHOUT ROWID;
+CREATE TABLE sources (
+    scope TEXT NOT NULL, name TEXT NOT NULL, last_id TEXT, counts TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (scope, name)
+) WITHOUT ROWID;
+"""
+
+# The statement that makes each version from the version before. A new column has the default of `StoredRun`.
+_MIGRATIONS: Final = {2: "ALTER TABLE runs ADD COLUMN unidentified INTEGER NOT NULL DEFAULT 1"}
+
+_RUN_COLUMNS: Final = "number, scope, run_id, source, replaying, paused, interrupted, stalled, unidentified, state"
 _PUT_RUN: Final = """
 INSERT INTO runs (scope, run_id, source, ended, at, replaying, paused, interrupted, stalled, unidentified, state)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -29,16 +58,16 @@ ON CONFLICT (scope, run_id) DO UPDATE SET
     replaying = excluded.replaying, paused = excluded.paused, interrupted = excluded.interrupted,
     stalled = excluded.stalled, unidentified = excluded.unidentified, state = excluded.state
 """
-_ADD_RUN: Final = """
+_INSERT_RUN: Final = """
 INSERT OR IGNORE INTO runs (scope, run_id, source, ended, at, replaying, paused, interrupted, stalled, state)
 VALUES (?, ?, '', 0, ?, 0, -1, 0, 0, NULL)
 """
-_SWEEP_EVERY: Final = 256  # puts
-_LONGEST: Final = 2**31 // 1000 - 1  # seconds; SQLite counts milliseconds, and what overflows would be no wait at all
+_SWEEP_EVERY: Final = 256  # calls of `put`
+_MAX_TIMEOUT: Final = 2**31 // 1000 - 1  # seconds; SQLite counts milliseconds, and an overflow would mean no wait
 
 
 class SqliteStore:
-    """Keeps states in a SQLite file, so that a restarted process goes on where the last one was.
+    """Keeps states in a SQLite file, so that a restarted process resumes where the last one stopped.
 
     ::
 
@@ -46,22 +75,21 @@ class SqliteStore:
             async with RunStream(source, store=store) as stream:
                 ...
 
-    Each put is one transaction (journal mode WAL, ``synchronous=NORMAL``): what was put survives the end of the
-    process, in whatever way it ends. Against the loss of power the file stays sound, but the last puts may be gone
-    unless ``full_sync`` is set. The file holds message texts and tool arguments; it is created readable by its
-    owner alone.
+    Each put is one transaction (journal mode WAL, ``synchronous=NORMAL``): stored data survives any end of the
+    process. After a loss of power the file is still valid, but the last puts may be missing unless ``full_sync`` is
+    set. The file contains message texts and tool arguments; a new file is readable by its owner alone.
 
     Args:
-        path: The file; made if it is not there. Its directory must be.
-        max_finished_runs: Ended runs that are kept; the one that ended first is forgotten first.
-        max_finished_age: How long an ended run is kept, and the place of a silent source (seconds).
-        full_sync: Whether each put waits for the disk.
-        timeout: How long to wait while another process writes to the file (seconds).
-        clock: Gives the time in Unix seconds.
+        path: The file; it is created if it does not exist. Its directory must exist.
+        max_finished_runs: The number of ended runs that are kept; the run that ended first is removed first.
+        max_finished_age: The seconds that an ended run, and the place of a silent source, is kept.
+        full_sync: True if each put waits for the disk.
+        timeout: The seconds to wait while another process writes to the file.
+        clock: Returns the time in Unix seconds.
 
     Raises:
         ValueError: A bound is less than 0.
-        StoreError: The file can't be opened, is no store of ours, is damaged, or was written by a newer release.
+        StoreError: The file can't be opened, is no store, is damaged, or was written by a newer release.
     """
 
     def __init__(
@@ -75,21 +103,21 @@ class SqliteStore:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = os.fspath(path)
-        require_counts(0, max_finished_runs=max_finished_runs)
-        require_durations(max_finished_age=max_finished_age, timeout=timeout)
+        check_counts(0, max_finished_runs=max_finished_runs)
+        check_durations(max_finished_age=max_finished_age, timeout=timeout)
         self._max_runs = max_finished_runs
         self._max_age = max_finished_age
         self._clock = clock
         self._puts = 0
         self._encode = StateEncoder()
         self._closed = False
-        with self._said("opened"):
+        with self._translate_errors("opened"):
             if self.path != ":memory:":
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=min(timeout, _LONGEST))
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=min(timeout, _MAX_TIMEOUT))
         try:
-            with self._said("opened"):
-                prepare(self._db, self.path, synchronous="FULL" if full_sync else "NORMAL")
+            with self._translate_errors("opened"):
+                _prepare_schema(self._db, self.path, synchronous="FULL" if full_sync else "NORMAL")
                 self._sweep()
         except BaseException:
             self.close()
@@ -107,22 +135,22 @@ class SqliteStore:
         self.close()
 
     def close(self) -> None:
-        """Close the file. Further calls do nothing; a closed store serves no stream."""
+        """Close the file. Further calls of ``close`` do nothing; a closed store serves no stream."""
         self._closed = True
         self._db.close()
 
     def get(self, scope: str, run_id: str) -> StoredRun | None:
-        """The run with this id; ``None`` if it is not kept."""
-        with self._said("read"):
+        """The run with this id; ``None`` if it is not stored."""
+        with self._translate_errors("read"):
             row = self._db.execute(
-                f"SELECT {_RUN} FROM runs WHERE scope = ? AND run_id = ?", (scope, run_id)
+                f"SELECT {_RUN_COLUMNS} FROM runs WHERE scope = ? AND run_id = ?", (scope, run_id)
             ).fetchone()
-            return None if row is None else self._run(row)
+            return None if row is None else self._read_run(row)
 
     def runs(
         self, scope: str | None = None, source: str | None = None, *, ended_since: float | None = None
     ) -> Iterable[StoredRun]:
-        """The runs that have not ended, in order of appearance; see :class:`StateStore`."""
+        """The runs that have not ended, in order of first appearance; see :class:`StateStore`."""
         where, values = "state IS NOT NULL AND ended = 0", list[Any]()
         if ended_since is not None:
             where, values = "state IS NOT NULL AND (ended = 0 OR at >= ?)", [ended_since]
@@ -130,13 +158,13 @@ class SqliteStore:
             if value is not None:
                 where += f" AND {name} = ?"
                 values.append(value)
-        with self._said("read"):
-            rows = self._db.execute(f"SELECT {_RUN} FROM runs WHERE {where} ORDER BY number", values).fetchall()
-            return [self._run(row) for row in rows]
+        with self._translate_errors("read"):
+            rows = self._db.execute(f"SELECT {_RUN_COLUMNS} FROM runs WHERE {where} ORDER BY number", values).fetchall()
+            return [self._read_run(row) for row in rows]
 
     def get_source(self, scope: str, name: str) -> StoredSource | None:
-        """The place of a source, ``None`` if it is not kept."""
-        with self._said("read"):
+        """The place of a source; ``None`` if it is not stored."""
+        with self._translate_errors("read"):
             row = self._db.execute(
                 "SELECT last_id, counts FROM sources WHERE scope = ? AND name = ?", (scope, name)
             ).fetchone()
@@ -146,14 +174,14 @@ class SqliteStore:
             return StoredSource(scope=scope, name=name, last_id=row[0], counts=counts)
 
     def put(self, runs: Sequence[StoredRun], source: StoredSource | None = None) -> None:
-        """Keep runs and the place of their source, in one transaction."""
+        """Store runs and the place of their source, in one transaction."""
         now = self._clock()
-        with self._said("written"), transaction(self._db) as execute:
+        with self._translate_errors("written"), _transaction(self._db) as execute:
             for run in runs:
                 key = (run.scope, run.run_id)
-                marks = (run.replaying, run.paused, run.interrupted, run.stalled, run.unidentified)
+                flags = (run.replaying, run.paused, run.interrupted, run.stalled, run.unidentified)
                 state = None if run.state is None else self._encode(run.state)
-                execute(_PUT_RUN, (*key, run.source, run.ended, now, *marks, state))
+                execute(_PUT_RUN, (*key, run.source, run.ended, now, *flags, state))
                 execute("DELETE FROM delivered WHERE scope = ? AND run_id = ?", key)
                 for delivered in run.delivered:
                     execute("INSERT OR IGNORE INTO delivered VALUES (?, ?, ?)", (*key, delivered))
@@ -165,16 +193,16 @@ class SqliteStore:
                 )
         self._puts += 1
         if self._puts % _SWEEP_EVERY == 0:
-            with self._said("written"):
+            with self._translate_errors("written"):
                 self._sweep()
 
     def deliver(self, scope: str, run_id: str, key: str) -> None:
-        """Add a key to the delivered ones of a run, in one transaction."""
-        with self._said("written"), transaction(self._db) as execute:
-            execute(_ADD_RUN, (scope, run_id, self._clock()))
+        """Add a key to the delivered keys of a run, in one transaction."""
+        with self._translate_errors("written"), _transaction(self._db) as execute:
+            execute(_INSERT_RUN, (scope, run_id, self._clock()))
             execute("INSERT OR IGNORE INTO delivered VALUES (?, ?, ?)", (scope, run_id, key))
 
-    def _run(self, row: tuple[Any, ...]) -> StoredRun:
+    def _read_run(self, row: tuple[Any, ...]) -> StoredRun:
         _, scope, run_id, source, replaying, paused, interrupted, stalled, unidentified, state = row
         keys = self._db.execute("SELECT key FROM delivered WHERE scope = ? AND run_id = ?", (scope, run_id))
         return StoredRun(
@@ -191,22 +219,26 @@ class SqliteStore:
         )
 
     def _sweep(self) -> None:
-        """Forget ended runs and silent sources that are too many or too old."""
+        """Remove ended runs that are too many or too old, and silent sources that are too old."""
         old = self._clock() - self._max_age
-        with transaction(self._db) as execute:
-            gone = execute(
+        with _transaction(self._db) as execute:
+            old_runs = execute(
                 "SELECT number, scope, run_id FROM runs WHERE ended = 1 AND (at < ? OR number IN "
                 "(SELECT number FROM runs WHERE ended = 1 ORDER BY at DESC, number DESC LIMIT -1 OFFSET ?))",
                 (old, self._max_runs),
             ).fetchall()
-            for number, scope, run_id in gone:
+            for number, scope, run_id in old_runs:
                 execute("DELETE FROM runs WHERE number = ?", (number,))
                 execute("DELETE FROM delivered WHERE scope = ? AND run_id = ?", (scope, run_id))
             execute("DELETE FROM sources WHERE at < ?", (old,))
 
     @contextmanager
-    def _said(self, what: str) -> Iterator[None]:
-        """What goes wrong, said so that somebody can do something about it."""
+    def _translate_errors(self, action: str) -> Iterator[None]:
+        """Translate errors into :class:`StoreError`, whose messages contain the remedy.
+
+        Args:
+            action: The use of the file: opened, read, written.
+        """
         try:
             yield
         except StoreError as error:
@@ -214,11 +246,86 @@ class SqliteStore:
                 raise
             raise StoreError(f"{self.path}: {error}") from None
         except sqlite3.Error as error:
-            raise StoreError(explained(self.path, what, error, closed=self._closed)) from error
+            raise StoreError(_explain_error(self.path, action, error, closed=self._closed)) from error
         except msgspec.MsgspecError as error:
             raise StoreError(f"{self.path} is damaged: move it away to start with an empty store") from error
         except OSError as error:
             raise StoreError(
-                f"{self.path} can't be {what}: {error.strerror or type(error).__name__}; "
+                f"{self.path} can't be {action}: {error.strerror or type(error).__name__}; "
                 "give a path in a directory that can be written to"
             ) from error
+
+
+def _prepare_schema(db: sqlite3.Connection, path: str, *, synchronous: str) -> None:
+    """Create the tables in an empty file, or check an existing file and migrate it to this version.
+
+    Args:
+        db: The connection.
+        path: The file, for messages.
+        synchronous: SQLite's ``synchronous``.
+
+    Raises:
+        StoreError: The file belongs to another application or a newer release. Nothing was written.
+        sqlite3.Error: The file is no database, or can't be used.
+    """
+    execute = db.execute
+    version = execute("PRAGMA user_version").fetchone()[0]
+    owner = execute("PRAGMA application_id").fetchone()[0]
+    tables = execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if owner != APPLICATION_ID and (owner or version or tables):
+        raise StoreError(f"{path} is a database of another application: give the store a file of its own")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} has schema version {version}, of a newer release of runstream (this one knows up to "
+            f"{SCHEMA_VERSION}): update runstream, or give another path"
+        )
+    execute("PRAGMA journal_mode = WAL").fetchone()
+    execute(f"PRAGMA synchronous = {synchronous}")
+    if not owner:
+        with _transaction(db):
+            # Checked again under the lock: another process may have been faster.
+            if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                for statement in filter(str.strip, _SCHEMA.split(";")):
+                    execute(statement)
+                execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    elif version < SCHEMA_VERSION:
+        with _transaction(db):
+            version = execute("PRAGMA user_version").fetchone()[0]
+            for later in range(version + 1, SCHEMA_VERSION + 1):
+                execute(_MIGRATIONS[later])
+                execute(f"PRAGMA user_version = {later}")
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[Callable[..., sqlite3.Cursor]]:
+    """A transaction; yields the function that executes its statements. An exception rolls it back."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield db.execute
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.rollback()
+        raise
+
+
+def _explain_error(path: str, action: str, error: sqlite3.Error, *, closed: bool) -> str:
+    """The message for an error: its cause and the remedy.
+
+    Args:
+        path: The file.
+        action: The use of the file that failed: opened, read, written.
+        error: The error of SQLite.
+        closed: True if the store was closed.
+    """
+    if closed:
+        return f"{path} can't be {action}: the store was closed; close the stream first"
+    name = getattr(error, "sqlite_errorname", None) or ""
+    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        return f"{path} is no SQLite file, or damaged: move it away to start with an empty store"
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return f"{path} can't be {action}: another process is writing to it; one process uses a store at a time"
+    if name.startswith("SQLITE_FULL"):
+        return f"{path} can't be {action}: the disk is full"
+    return f"{path} can't be {action}: {error}"

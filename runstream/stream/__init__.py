@@ -1,1 +1,1 @@
-"""Sources, engine and subscribers joined: `run_stream` is the door, `pump` runs the sources, `hub` fans out."""
+"""`RunStream`: sources, engine and subscribers in one event loop."""

@@ -1,100 +1,103 @@
-"""The four channels of a stream, wired to its engine so that what nobody listens to is not built."""
+"""The four channels of a stream: connects the engine's callbacks to them, but only those that have subscribers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from runstream.core.signals import Signal
+from runstream.core.selection import PROGRESS
 from runstream.core.state import RunState
-from runstream.engine import Engine
-from runstream.events import Event, Reject
-from runstream.stream.endings import Endings
-from runstream.stream.failures import Failures
-from runstream.stream.hub import Hub, RunKey
-from runstream.stream.selection import PROGRESS
-from runstream.stream.waiters import Waiters
+from runstream.engine.engine import Engine
+from runstream.model.events import Event, Reject
+from runstream.model.run import RunKey
+from runstream.model.signals import Signal
+from runstream.stream.channel import Channel
+from runstream.stream.error_reports import ErrorReports
+from runstream.stream.results import StreamResults
+from runstream.stream.run_completion import RunCompletion
+from runstream.stream.subscriber_set import no_op
 
 __all__ = ["Channels"]
 
 
-def _nothing() -> None:
-    pass
-
-
 class Channels:
-    """Events, states, signals and rejects, from an engine to their hubs.
+    """Events, states, signals and rejects, from an engine to their channels.
 
     Args:
-        engine: What gives them.
-        failures: Where exceptions of subscribers go.
-        waiters: Told every signal before the subscribers, listened to or not: what is true has to be known.
-        on_rewire: Called when the engine is to build something else than before: it looks once a batch.
+        engine: The engine.
+        reports: Receives the exceptions of subscribers.
+        results: Receives each signal before the subscribers, also without any: it keeps track of current facts.
+        on_rewire: Called when the engine's callbacks may have changed: the engine reads them once a batch.
     """
 
     def __init__(
-        self, engine: Engine, failures: Failures, waiters: Waiters, on_rewire: Callable[[], None] = _nothing
+        self, engine: Engine, reports: ErrorReports, results: StreamResults, on_rewire: Callable[[], None] = no_op
     ) -> None:
-        self.events: Hub[Event] = Hub("events", failures=failures, on_change=self.rewire)
-        self.runs: Hub[RunState] = Hub(
-            "runs", failures=failures, on_change=self.rewire, replay=self._held, over=self._over
+        self.events: Channel[Event] = Channel("events", reports=reports, on_change=self.rewire)
+        self.runs: Channel[RunState] = Channel(
+            "runs",
+            reports=reports,
+            on_change=self.rewire,
+            replay=self._current_states,
+            is_complete=self._is_complete,
         )
-        self.signals: Hub[Signal] = Hub("signals", failures=failures, on_change=self.rewire, over=self._over)
-        self.rejects: Hub[Reject] = Hub("rejects", failures=failures, on_change=self.rewire)
-        self.all: tuple[Hub[Any], ...] = (self.events, self.runs, self.signals, self.rejects)
-        self._endings = Endings(engine, (self.runs, self.signals))
+        self.signals: Channel[Signal] = Channel(
+            "signals", reports=reports, on_change=self.rewire, is_complete=self._is_complete
+        )
+        self.rejects: Channel[Reject] = Channel("rejects", reports=reports, on_change=self.rewire)
+        self.all: tuple[Channel[Any], ...] = (self.events, self.runs, self.signals, self.rejects)
+        self._completion = RunCompletion(engine, (self.runs, self.signals))
         self._engine = engine
-        self._waiters = waiters
+        self._results = results
         self._on_rewire = on_rewire
         self._awaits_progress = False
-        self._offer = waiters.offer
+        self._observe = results.observe
         self._push = self.signals.push
-        engine.on_signal = self._signal
-        engine.held.on_evict = self._evicted
+        engine.on_signal = self._on_signal
+        engine.registry.on_evict = self._on_evict
         engine.progress = False
 
     def rewire(self) -> None:
-        """Have the engine build what somebody listens to, and no more."""
+        """Let the engine build what has subscribers, and nothing else."""
         engine = self._engine
-        self._push = self.signals.push
         engine.on_event = self.events.push if len(self.events) else None
         engine.on_state = self.runs.push if len(self.runs) else None
         engine.on_reject = self.rejects.push if len(self.rejects) else None
-        self._awaits_progress = self._waiters.progress
+        self._awaits_progress = self._results.progress
         engine.progress = self._awaits_progress or self.signals.progress
         if engine.progress and not self._awaits_progress:
-            engine.on_progress = self.signals.push_progress  # all that `_signal` comes to for progress
+            engine.on_progress = self.signals.push_progress  # `_on_signal` does no more for progress
         self._on_rewire()
 
     def complete(self) -> None:
         """End all channels."""
-        self._endings.stop()
-        for hub in self.all:
-            hub.complete()
+        self._completion.stop()
+        for channel in self.all:
+            channel.complete()
 
     def error(self, error: Exception) -> None:
         """End all channels with an error."""
-        self._endings.stop()
-        for hub in self.all:
-            hub.error(error)
+        self._completion.stop()
+        for channel in self.all:
+            channel.error(error)
 
-    def _signal(self, signal: Signal) -> None:
+    def _on_signal(self, signal: Signal) -> None:
         progress = type(signal) in PROGRESS
         if self._awaits_progress or not progress:
-            self._offer(signal)
+            self._observe(signal)
         self._push(signal)
         if not progress:
-            self._endings.see(signal)
+            self._completion.observe(signal)
 
-    def _evicted(self, scope: str, run_id: str) -> None:
-        self._endings.evicted(scope, run_id)
-        self._waiters.forget(scope, run_id)
+    def _on_evict(self, scope: str, run_id: str) -> None:
+        self._completion.evict(scope, run_id)
+        self._results.forget(scope, run_id)
 
-    def _held(self, run: RunKey | None) -> Iterable[RunState]:
+    def _current_states(self, run: RunKey | None) -> Iterable[RunState]:
         if run is None:
             return self._engine.states()
         state = self._engine.state(run[1], run[0])
         return () if state is None else (state,)
 
-    def _over(self, run: RunKey) -> bool:
-        return self._endings.over(run)
+    def _is_complete(self, run: RunKey) -> bool:
+        return self._completion.is_complete(run)

@@ -1,4 +1,4 @@
-"""Fetching runs that may have missed something, and taking in what was fetched."""
+"""Fetches runs that may have gaps, on demand, and reconciles their states with the answers."""
 
 from __future__ import annotations
 
@@ -6,49 +6,51 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
-from runstream.core.registry import RunRecord
+from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
-from runstream.engine import Engine
+from runstream.engine.engine import Engine
+from runstream.engine.source_state import SourceState
 from runstream.logs import LOG
-from runstream.raw import RawEvent
-from runstream.sources.answers import Answer, Snapshot, read_answer
-from runstream.sources.calling import Caller, trouble
+from runstream.model.raw import RawEvent
+from runstream.model.run import RunKey
+from runstream.sources.http_errors import ConnectFailed
+from runstream.sources.poll_answers import Answer, Snapshot, read_answer
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.refusals import Refused
+from runstream.sources.user_calls import UserCallback, classify_error
 from runstream.stream.buffers import Gate
-from runstream.stream.pump import Pump
-from runstream.stream.waiting import Key, key_of
+from runstream.stream.source_runner import SourceRunner
+from runstream.stream.waiters import key_of
 
-__all__ = ["Repair", "Repairs", "usable"]
+__all__ = ["Repair", "Repairs", "usable_snapshots"]
 
 
-_REMEMBERED = 4_096  # runs whose last fetch is remembered, before those of long ago are swept out
+_MAX_REMEMBERED: Final = 4_096  # runs whose last fetch is remembered, before old fetches are dropped
 
 
 class Repair(Struct, frozen=True, kw_only=True):
-    """How runs that may have missed something are fetched; see :class:`~runstream.RunStream`.
+    """How runs that may have gaps are fetched; see :class:`~runstream.RunStream`.
 
     ::
 
         RunStream(source, fetch_run=Repair(fetch_run=fetch, interval=30))
 
     Attributes:
-        fetch_run: Gets the :class:`~runstream.RunState` (with ``run_id``, ``thread_id`` and ``scope``) and gives the
-            run as it is on the server, in any form that :class:`~runstream.PollSource` takes, or a list of the run,
-            its steps and its messages. Sync (then it runs in a thread) or async.
-        interval: Shortest time between two fetches of one run (seconds).
+        fetch_run: Takes the :class:`~runstream.RunState` (with ``run_id``, ``thread_id`` and ``scope``) and returns
+            the run as it is on the server, in any form that :class:`~runstream.PollSource` accepts, or a list of the
+            run, its steps and its messages. A plain function (then it runs in a thread) or a coroutine function.
+        interval: The shortest time between two fetches of one run (seconds).
         concurrency: How many runs are fetched at a time.
-        timeout: How long one call may take (seconds).
-        reconnect: When to try again after an error that may pass; ``None``: never.
+        timeout: The longest time of one call (seconds).
+        reconnect: When to retry after a temporary error; ``None``: never.
 
     Raises:
-        TypeError: ``fetch_run`` is no function.
-        ValueError: A value outside its range.
+        TypeError: ``fetch_run`` is not a function.
+        ValueError: A value is outside its range.
     """
 
     fetch_run: Callable[[RunState], Any]
@@ -70,21 +72,23 @@ class Repair(Struct, frozen=True, kw_only=True):
 
 
 class Repairs:
-    """Fetches runs on demand: one fetch of a run at a time, not too often, not too many at once; never fatal.
+    """Fetches runs on demand: one fetch of a run at a time, with a minimum interval and a limited concurrency.
+
+    Errors are logged and counted; they never end the stream.
 
     Args:
-        engine: Whose runs they are.
-        pump: Kept from ending while a run is fetched.
-        gate: Holds what was fetched while a consumer is behind.
+        engine: The engine whose runs are fetched. Its ``on_gap`` is connected.
+        runner: Keeps the stream open while a run is fetched.
+        gate: Delays the processing of an answer while a subscriber blocks the sources.
         repair: How to fetch; ``None``: not at all.
-        clock: Gives seconds that never run backwards; for tests.
+        clock: Returns monotonic seconds; for tests.
         sleep: Waits; for tests.
     """
 
     def __init__(
         self,
         engine: Engine,
-        pump: Pump,
+        runner: SourceRunner,
         gate: Gate,
         repair: Repair | Callable[[RunState], Any] | None,
         *,
@@ -94,48 +98,48 @@ class Repairs:
         if repair is not None and not isinstance(repair, Repair):
             repair = Repair(fetch_run=repair)
         self._engine = engine
-        self._pump = pump
+        self._runner = runner
         self._gate = gate
         self._repair = repair
         self._clock = clock
         self._sleep = sleep
         self._closed = False
-        self._jobs: dict[Key, asyncio.Task[None]] = {}
-        self._again: dict[Key, str] = {}
-        self._begun: dict[Key, float] = {}
-        self._places = asyncio.Semaphore(repair.concurrency) if repair is not None else None
+        self._jobs: dict[RunKey, asyncio.Task[None]] = {}
+        self._requested: dict[RunKey, str] = {}  # the reasons of requests during a fetch: one more fetch follows
+        self._started: dict[RunKey, float] = {}  # the times of the last fetches
+        self._slots = asyncio.Semaphore(repair.concurrency) if repair is not None else None
         if repair is not None:
-            engine.on_missed = self.repair
+            engine.on_gap = self.request
 
-    def repair(self, state: RunState, why: str) -> None:
-        """Have a run fetched soon, because it may have missed something.
+    def request(self, state: RunState, why: str) -> None:
+        """Request a fetch of a run that may have a gap.
 
         Args:
-            state: The run as it is known.
-            why: What happened, for the log.
+            state: The current state of the run.
+            why: The reason, for logs.
         """
         if self._repair is None or self._closed or (state.is_terminal and not state.partial):
             return
         key = key_of(state)
         if key in self._jobs:
-            self._again[key] = why
+            self._requested[key] = why
             return
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            return  # a source was removed before anything was read
+            return  # a source was removed before reading started
         job = loop.create_task(self._work(key, why), name=f"runstream repair {state.run_id}")
         self._jobs[key] = job
-        # Not in the coroutine: one that is cancelled before its first step runs nothing of itself.
-        job.add_done_callback(lambda job: self._done(key, job))
-        self._pump.hold()
+        # Not in the coroutine: a task that is cancelled before its first step runs none of it.
+        job.add_done_callback(lambda job: self._on_done(key, job))
+        self._runner.keep_open()
 
-    def fetching(self, state: RunState) -> bool:
-        """Whether a run is being fetched, or about to be."""
+    def is_fetching(self, state: RunState) -> bool:
+        """True if a fetch of the run is in progress or waits for its start."""
         return key_of(state) in self._jobs
 
     async def close(self) -> None:
-        """Fetch nothing more, and leave nothing behind."""
+        """Cancel all fetches and wait for their tasks; further requests are ignored."""
         self._closed = True
         jobs = tuple(self._jobs.values())
         for job in jobs:
@@ -143,114 +147,115 @@ class Repairs:
         if jobs:
             await asyncio.wait(jobs)
 
-    def _done(self, key: Key, job: asyncio.Task[None]) -> None:
+    def _on_done(self, key: RunKey, job: asyncio.Task[None]) -> None:
         self._jobs.pop(key, None)
-        self._again.pop(key, None)
-        if not job.cancelled() and (error := job.exception()) is not None:  # a store that fails, say
-            self._failed(key, "taking it in", f"{type(error).__name__} in the stream")
-        self._pump.release()
+        self._requested.pop(key, None)
+        if not job.cancelled() and (error := job.exception()) is not None:  # for example of a store that fails
+            self._report_failed(key, "taking it in", f"{type(error).__name__} in the stream")
+        self._runner.release()
 
-    def _failed(self, key: Key, why: str, reason: str, attempts: int = 1) -> None:
+    def _report_failed(self, key: RunKey, why: str, reason: str, attempts: int = 1) -> None:
         self._engine.counts.failed_repairs += 1
         LOG.warning("repair_failed", run_id=key[1], scope=key[0], why=why, reason=reason, attempts=attempts)
 
-    async def _work(self, key: Key, why: str) -> None:
+    async def _work(self, key: RunKey, why: str) -> None:
         assert self._repair is not None
-        assert self._places is not None
+        assert self._slots is not None
         reason: str | None = why
         while reason is not None:
-            if (begun := self._begun.get(key)) is not None:
-                wait = begun + self._repair.interval - self._clock()
+            if (started := self._started.get(key)) is not None:
+                wait = started + self._repair.interval - self._clock()
                 if wait > 0:
                     await self._sleep(wait)
-            async with self._places:
-                self._note(key)
-                self._again.pop(key, None)  # what was asked for until now, this fetch serves too
+            async with self._slots:
+                self._remember_start(key)
+                self._requested.pop(key, None)  # this fetch serves all requests until now
                 await self._fetch(key, reason)
-            reason = self._again.pop(key, None)
+            reason = self._requested.pop(key, None)
 
-    def _note(self, key: Key) -> None:
+    def _remember_start(self, key: RunKey) -> None:
         assert self._repair is not None
         now = self._clock()
-        self._begun.pop(key, None)
-        if len(self._begun) >= _REMEMBERED:
-            self._begun = {held: at for held, at in self._begun.items() if now - at < self._repair.interval}
-        self._begun[key] = now
+        self._started.pop(key, None)
+        if len(self._started) >= _MAX_REMEMBERED:
+            interval = self._repair.interval
+            self._started = {run: started for run, started in self._started.items() if now - started < interval}
+        self._started[key] = now
 
-    async def _fetch(self, key: Key, why: str) -> None:
-        """Fetch one run and take it in; what goes wrong is logged and counted."""
-        record = self._engine.held.record(*key)
+    async def _fetch(self, key: RunKey, why: str) -> None:
+        """Fetch one run and reconcile its state; errors are logged and counted."""
+        record = self._engine.registry.record(*key)
         if record is None:
-            return  # forgotten since
-        intake = record.intake
+            return  # evicted meanwhile
+        source = record.source
         assert self._repair is not None
-        caller = Caller(self._repair.fetch_run, f"repair {key[1]}")
+        callback = UserCallback(self._repair.fetch_run, f"repair {key[1]}")
         attempt = 0
         while True:
             try:
-                answer = await self._ask(caller, record)
+                answer = await self._call(callback, record)
                 break
-            except Refused as refusal:
+            except ConnectFailed as error:
                 attempt += 1
                 policy = self._repair.reconnect
-                if refusal.retry and policy is not None and not policy.gives_up(attempt):
-                    await self._sleep(policy.delay(attempt, asked=refusal.wait))
+                if error.retry and policy is not None and not policy.is_exhausted(attempt):
+                    await self._sleep(policy.delay(attempt, asked=error.wait))
                     continue
-                self._failed(key, why, refusal.reason, attempt)
+                self._report_failed(key, why, error.reason, attempt)
                 return
         if not self._gate.open:
             await self._gate.wait()
-        self._pump.turns.run(self._take_in, record, intake, answer)
+        self._runner.queue.run(self._reconcile, record, source, answer)
         LOG.info("repaired", run_id=key[1], scope=key[0], why=why, status=record.state.status.value)
 
-    async def _ask(self, caller: Caller, record: RunRecord) -> Answer:
+    async def _call(self, callback: UserCallback, record: RunRecord) -> Answer:
         assert self._repair is not None
         within = self._repair.timeout
         try:
-            answer = await read_answer(await caller(record.state, within=within), within=within)
-        except Refused as refusal:
-            if refusal.status is None:  # what it gave, in our own words
-                raise Refused(f"fetch_run: {refusal.reason}", retry=refusal.retry) from refusal
-            raise trouble("fetch_run", refusal) from refusal
+            answer = await read_answer(await callback(record.state, within=within), within=within)
+        except ConnectFailed as error:
+            if error.status is None:  # of `read_answer`, with a message of the library
+                raise ConnectFailed(f"fetch_run: {error.reason}", retry=error.retry) from error
+            raise classify_error("fetch_run", error) from error
         except Exception as error:
-            raise trouble("fetch_run", error) from error
+            raise classify_error("fetch_run", error) from error
         if not any(item.run_id == record.state.run_id for item in answer.snapshots):
-            raise Refused("fetch_run gave nothing of the run that it was asked for")
+            raise ConnectFailed("fetch_run gave nothing of the run that it was asked for")
         return answer
 
-    def _take_in(self, record: RunRecord, intake: Any, answer: Answer) -> None:
-        """Reconcile, as the run's own source would have told it: the run stays with that source."""
+    def _reconcile(self, record: RunRecord, source: SourceState | None, answer: Answer) -> None:
+        """Process the answer as events of the run's own source: the run stays assigned to that source."""
         state = record.state
-        if record.intake is not None:
-            intake = record.intake
+        if record.source is not None:
+            source = record.source
         elif not any(run.ended for run in answer.runs if run.id == state.run_id):
-            return  # a watchdog has given it up; only its end is news
-        if intake is None:
+            return  # a watchdog has expired the run: only its end is new
+        if source is None:
             return
         limits = self._engine.limits
         dialect = AssistantsDialect(max_message_bytes=limits.max_message_bytes, max_nesting=limits.max_nesting)
-        intake.heal(usable(answer, state, live=not intake.ended), dialect)
+        self._engine.heal(source, usable_snapshots(answer, state, live=not source.ended), dialect)
         self._engine.counts.repairs += 1
 
 
-def usable(answer: Answer, state: RunState, *, live: bool) -> tuple[RawEvent, ...]:
-    """What of an answer heals a state, in order.
+def usable_snapshots(answer: Answer, state: RunState, *, live: bool) -> tuple[RawEvent, ...]:
+    """The snapshots of an answer that repair a state, in order: the run, and each step and message that has ended.
 
-    The run, and each step and message that has ended. One that is open and still told by a stream is left to it:
-    nobody knows which of the fragments to come the snapshot holds already, and a fragment taken twice is wrong text.
+    A step or message that is open is left to the stream that still delivers it: it is unknown which of the coming
+    fragments the snapshot contains already, and a fragment that is appended twice is wrong text.
 
     Args:
-        answer: What was fetched.
-        state: What is known.
-        live: Whether a stream tells of it.
+        answer: The answer.
+        state: The current state.
+        live: True if a stream still delivers events of the run.
     """
     known = {item.id for item in state._objects}
 
-    def counts(item: Snapshot) -> bool:
+    def is_usable(item: Snapshot) -> bool:
         if item.kind == "thread.run":
             return item.is_run and item.id == state.run_id
         if item.run_id is not None and item.run_id != state.run_id:
             return False
         return (item.run_id is not None or item.id in known) and (item.ended or not live)
 
-    return tuple(item.raw for item in answer.snapshots if counts(item))
+    return tuple(item.raw for item in answer.snapshots if is_usable(item))

@@ -1,4 +1,4 @@
-"""`RunStream`: any number of sources in; Observables, callbacks, ``async for`` and results out."""
+"""`RunStream`: any number of sources enter; Observables, callbacks, ``async for`` and results leave."""
 
 from __future__ import annotations
 
@@ -13,34 +13,33 @@ from msgspec import structs
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from runstream.core.limits import Limits, Stats
-from runstream.core.ranges import require_durations
-from runstream.core.signals import Signal
+from runstream.core.run_filter import Filters, RunMatcher
+from runstream.core.selection import Selector, signal_classes
 from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
-from runstream.engine import Engine
-from runstream.events import Event, Reject
+from runstream.engine.engine import Engine
+from runstream.engine.watchdogs import Watchdogs
+from runstream.model.events import Event, Reject
+from runstream.model.limits import Limits, Stats
 from runstream.model.run import Run
+from runstream.model.signals import Signal
+from runstream.model.validation import check_durations
 from runstream.sources.adapters import Adaptable, adapt
 from runstream.store.base import StateStore
 from runstream.stream.buffers import Gate, Policy
-from runstream.stream.care import Care
+from runstream.stream.channel import OnSubscriberError
 from runstream.stream.channels import Channels
-from runstream.stream.doors import Doors
-from runstream.stream.failures import Failures
-from runstream.stream.handle import SourceHandle
-from runstream.stream.handling import on_object
-from runstream.stream.hub import OnSubscriberError
-from runstream.stream.keeping import Keeping
-from runstream.stream.latest import Latest
-from runstream.stream.matching import Filters, Match
-from runstream.stream.pump import Pump
+from runstream.stream.consumers import StreamIterator
+from runstream.stream.error_reports import ErrorReports
+from runstream.stream.handlers import subscribe_methods
+from runstream.stream.persistence import StreamPersistence
 from runstream.stream.repairs import Repair, Repairs
-from runstream.stream.run_view import RunView
-from runstream.stream.selection import Selector, signal_classes
-from runstream.stream.subscribers import StreamIterator
-from runstream.stream.waiters import Waiters
-from runstream.watchdogs import Watchdogs
+from runstream.stream.results import StreamResults
+from runstream.stream.run_view import LatestStates, RunView
+from runstream.stream.source_handle import SourceHandle
+from runstream.stream.source_runner import SourceRunner
+from runstream.stream.subscriptions import Subscriptions
+from runstream.stream.supervision import Supervisor
 
 __all__ = ["RunStream"]
 
@@ -51,37 +50,37 @@ class RunStream:
     """Runs as they happen, from any number of sources.
 
     Reading starts with the first :meth:`result`, :meth:`results`, :meth:`when`, step of ``async for`` or
-    :meth:`start`, never before: whoever subscribed until then misses nothing. From then on the stream is hot.
-    A late subscriber to :attr:`runs` gets the latest state of every held run at once; events and signals are
-    not replayed. When no source is left (and no handler of ``ActionRequired`` is still at work, which may bring
-    one), the Observables complete, iteration ends, and who waits gets a result or :class:`IncompleteStream`.
+    :meth:`start`, never before: earlier subscribers miss nothing. From then on the stream is hot. A late subscriber
+    to :attr:`runs` receives the latest state of every run in memory at once; events and signals are not replayed.
+    When no source is left (and no handler of ``ActionRequired`` is running, which may attach one), the Observables
+    complete, iteration ends, and waiting tasks get a result or :class:`IncompleteStream`.
 
     Not thread-safe: use it in one event loop.
 
     Args:
-        sources: What to read: see :meth:`attach`.
+        sources: The sources: see :meth:`attach`.
         limits: The bounds of the pipeline.
         dialect: Makes the decoder of each source; the Assistants wire by default.
-        clock: Gives the time in Unix seconds, for raw events without a time of arrival.
+        clock: Returns the time in Unix seconds, for raw events without a time of arrival.
         on_subscriber_error: ``"log"``, or ``"raise"`` (for tests): the first exception of a subscriber ends the
-            stream and is raised from whatever is awaited, at the latest when the context is left.
-        wait_timeout: How long one slow asynchronous subscriber may hold the sources, in seconds.
+            stream and is raised to the awaiting task, at the latest when the context is left.
+        wait_timeout: How long one slow asynchronous subscriber may block the sources, in seconds.
         close_timeout: How long leaving the context may take, in seconds.
-        buffer: How many items wait for each asynchronous subscriber.
+        buffer: The maximum number of items that wait for each asynchronous subscriber.
         max_connections: How many sources are read at once; further ones wait for the end of one, in order
             (``stats.waiting_sources``, :attr:`SourceHandle.waiting`). A source between two connections keeps its
             place. Mind the process's limit of open files.
         watchdogs: Which runs count as stalled, and which of those are ended.
-        scheduler: What the watchdogs run on, in the stream's event loop; the running loop's own by default.
-        store: Where states and delivered keys are kept, so that a restarted process goes on where this one was.
-            If it fails, the stream ends with :class:`StoreError`. Whoever made it closes it, after the stream.
-        fetch_run: Gives a run as it is on the server, sync or async, when the stream may have missed something: after
-            a reconnect that did not go on where it was, at a skip in the ids, on a stall, when its source ends before
-            it. It gets the :class:`RunState`; :class:`Repair` says what it gives, and sets its bounds.
+        scheduler: Runs the watchdogs, in the stream's event loop; the running loop's scheduler by default.
+        store: Stores states and delivered keys, so that a restarted process continues where this one stopped.
+            If it fails, the stream ends with :class:`StoreError`. Its owner closes it, after the stream.
+        fetch_run: Returns a run as it is on the server, sync or async, when the stream may have a gap: after
+            a reconnect that did not resume, at a skipped id, on a stall, when its source ends before it. It takes the
+            :class:`RunState`; :class:`Repair` describes what it returns, and has its bounds.
 
     Raises:
         ValueError: ``buffer`` or ``max_connections`` is less than 1, or a time-out less than 0.
-        TypeError: A source is none, or ``fetch_run`` is no function.
+        TypeError: A source has another type, or ``fetch_run`` is not a function.
     """
 
     def __init__(
@@ -102,40 +101,41 @@ class RunStream:
     ) -> None:
         self._engine = engine = Engine(limits=limits, clock=clock, progress=False, store=store)
         self._close_timeout = close_timeout
-        self._failures = Failures(on_subscriber_error, self._abort)
+        self._reports = ErrorReports(on_subscriber_error, self._on_first_error)
         self._closing: asyncio.Event | None = None
-        require_durations(wait_timeout=wait_timeout, close_timeout=close_timeout)
+        check_durations(wait_timeout=wait_timeout, close_timeout=close_timeout)
         gate = Gate(wait_timeout)
-        self._pump = Pump(engine, gate, dialect, self._finish, max_connections)
-        self._waiters = Waiters(engine.states, engine.state, engine.given_up, engine.forgot)
-        self._care = Care(engine, self._pump, gate, self._waiters, watchdogs, scheduler)
-        self._repairs = Repairs(engine, self._pump, gate, fetch_run)
-        self._care.repair, self._care.fetching = self._repairs.repair, self._repairs.fetching
-        self._channels = Channels(engine, self._failures, self._waiters, self._pump.turns.interrupt)
-        held = engine.limits.max_open_runs + engine.limits.max_finished_runs
+        self._runner = SourceRunner(engine, gate, dialect, self._on_end, max_connections)
+        self._results = StreamResults(engine.states, engine.state, engine.expired_reason, engine.is_tombstoned)
+        self._supervisor = Supervisor(engine, self._runner, gate, self._results, watchdogs, scheduler)
+        self._repairs = Repairs(engine, self._runner, gate, fetch_run)
+        self._supervisor.on_stall, self._supervisor.is_fetching = self._repairs.request, self._repairs.is_fetching
+        self._channels = Channels(engine, self._reports, self._results, self._runner.queue.interrupt)
         journal = engine.journal
-        self._keeping = Keeping(engine, journal, self._waiters, self._end_with) if journal is not None else None
-        self._doors = Doors(
+        self._persistence = (
+            StreamPersistence(engine, journal, self._results, self._end_with) if journal is not None else None
+        )
+        self._subscriptions = Subscriptions(
             self._channels.all,
             gate,
-            self._pump,
-            self._failures,
+            self._runner,
+            self._reports,
             self.attach,
             size=buffer,
-            held_runs=held,
-            leavers=self._keeping.leavers if self._keeping is not None else None,
+            max_runs=engine.limits.max_open_runs + engine.limits.max_finished_runs,
+            pending_acks=self._persistence.pending_acks if self._persistence is not None else None,
         )
         for source in sources:
             self.attach(source)
 
     @property
     def events(self) -> Observable[Event]:
-        """What the wire said, decoded and deduplicated."""
+        """The events of the wire, decoded and deduplicated."""
         return self._channels.events.observable
 
     @property
     def runs(self) -> Observable[RunState]:
-        """The latest state of each run, after each change; late subscribers get the held ones first."""
+        """The latest state of each run, after each change; late subscribers receive those in memory first."""
         return self._channels.runs.observable
 
     @property
@@ -149,25 +149,25 @@ class RunStream:
         return self._channels.rejects.observable
 
     @property
-    def latest(self) -> Latest:
-        """The states held now, by run id, or by (scope, run id) for runs in a scope; a live view."""
-        return Latest(self._engine)
+    def latest(self) -> LatestStates:
+        """The states in memory now, by run id, or by (scope, run id) for runs in a scope; a live view."""
+        return LatestStates(self._engine)
 
     @property
     def stats(self) -> Stats:
-        """What happened so far, in counts."""
+        """Counts of everything that has happened so far."""
         return structs.replace(
             self._engine.stats(),
-            failures=self._failures.count,
-            conflated=self._doors.conflated,
-            loop_stalls=self._care.loop_stalls,
-            open_sources=self._pump.reading,
-            waiting_sources=self._pump.waiting,
+            failures=self._reports.count,
+            conflated=self._subscriptions.conflated,
+            loop_stalls=self._supervisor.loop_stalls,
+            open_sources=self._runner.reading,
+            waiting_sources=self._runner.waiting,
         )
 
     @property
     def orphans(self) -> dict[str, tuple[Event, ...]]:
-        """Events of runs that were not seen, by the id (of the run, message or step) that they speak of."""
+        """Events of runs that were not seen, by the id (of the run, message or step) that they refer to."""
         return self._engine.orphans()
 
     def attach(self, source: Adaptable, *, scope: str = "", name: str | None = None) -> SourceHandle:
@@ -176,36 +176,37 @@ class RunStream:
         Args:
             source: A :class:`~runstream.sources.base.Source`, or an iterable, async iterable or Observable of raw
                 events, JSON envelopes (bytes or text, each a whole message) or mappings.
-            scope: Runs are told apart by (scope, id).
+            scope: Runs are identified by (scope, id).
             name: Its name in signals and rejects, instead of its own; a second one of a name gets a number.
 
         Returns:
             Its handle, with ``remove()`` and ``done``.
 
         Raises:
-            TypeError: It is nothing of the kind.
-            RuntimeError: The stream has ended. To keep it open while there is no source, use :meth:`hold`.
+            TypeError: The source has another type.
+            RuntimeError: The stream has ended. To keep it open while there is no source, use :meth:`keep_open`.
         """
-        made = adapt(source, name)
-        return self._pump.attach(made, scope, name or made.name)
+        adapted = adapt(source, name)
+        return self._runner.attach(adapted, scope, name or adapted.name)
 
     def restore(self, run_id: str | None = None, *, scope: str | None = None) -> tuple[RunState, ...]:
-        """Take up runs from the store before a source speaks of them, and return their states.
+        """Read runs from the store before a source has events of them, and return their states.
 
-        A restarted process sees by this which runs wait for action: what was delivered before the restart is not
-        delivered again, :class:`ActionRequired` neither. Runs of a source are taken up when it is attached.
+        A restarted process uses it to find the runs that wait for action: signals that were delivered before the
+        restart are not delivered again, nor is :class:`ActionRequired`. The runs of a source are read when it is
+        attached.
 
         Args:
             run_id: One run, ended or not; all that have not ended by default.
             scope: The run's scope, "" by default; of all runs, only those of this scope.
 
         Returns:
-            The states, those held already included; empty without a store, or where it has none.
+            The states, including those already in memory; empty without a store, or if the store has none.
 
         Raises:
             StoreError: The store can't be read.
         """
-        return self._keeping.restore(run_id, scope) if self._keeping is not None else ()
+        return self._persistence.restore(run_id, scope) if self._persistence is not None else ()
 
     @overload
     def on(
@@ -238,19 +239,19 @@ class RunStream:
         """Call a function with each signal of a kind, or the methods of an object that are marked by :func:`handles`.
 
         A plain function is called as the signal happens, and slows the source while it runs. A coroutine function
-        has a buffer and a task of its own: one call at a time, in order. What either raises is logged. A handler
-        of :class:`ActionRequired` may return a source (or async iterable, iterator, Observable, or list of raw events):
-        it is attached in the same scope, and the stream does not end while such a handler is at work.
+        has a buffer and a task of its own: one call at a time, in order. Exceptions are logged. A handler of
+        :class:`ActionRequired` may return a source (or async iterable, iterator, Observable, or list of raw events):
+        it is attached in the same scope, and the stream does not end while such a handler is running.
 
         Args:
             kind: A signal class or a base of some, a type string, a tuple of these, or a union; or, without a
                 function, an object with marked methods.
             fn: The function.
-            policy: For coroutine functions: ``"wait"`` (the default: a full buffer holds the sources, for
+            policy: For coroutine functions: ``"wait"`` (the default: a full buffer blocks the sources, for
                 ``wait_timeout`` seconds at most) or ``"error"`` (a full buffer ends this subscription).
-            filters: Only signals of runs that are as :class:`Filters` says: ``run_id``, ``scope``, ``thread_id``,
-                ``assistant_id``, ``metadata``. By id it costs the same however many subscribe, each to its run;
-                with id and scope the subscription ends with the run.
+            filters: Only signals of runs that match :class:`Filters`: ``run_id``, ``scope``, ``thread_id``,
+                ``assistant_id``, ``metadata``. Subscriptions by id, each to its run, cost the same whatever their
+                number; with id and scope a subscription ends with the run.
 
         Returns:
             A disposable that ends the subscription at once; of an object: of all its methods.
@@ -260,23 +261,33 @@ class RunStream:
                 marked method.
             ValueError: An unknown type string or policy.
         """
-        match = Match(filters, self._run_of)
+        match = RunMatcher(filters, self._run_of)
         if fn is not None:
-            return self._doors.on(signal_classes(kind), fn, match, policy)
-        return on_object(self._doors.on, kind, match, policy)
+            return self._subscriptions.on(signal_classes(kind), fn, match, policy)
+        return subscribe_methods(self._subscriptions.on, kind, match, policy)
 
     def run(self, run_id: str, *, scope: str = "") -> RunView:
         """One run of this stream, seen or not seen yet: its state, its signals, its end.
 
-        Made at no cost (with a store: of one read, if the run is not held), and any number of subscriptions, each to
-        its run, cost a signal one look-up together.
+        It costs nothing (with a store: one read, if the run is not in memory). Any number of subscriptions, each to
+        its run, cost one look-up a signal together.
 
         Args:
             run_id: The run's id.
             scope: Its scope.
         """
-        self._know(run_id, scope)
-        return RunView(self, self._channels, self._doors, run_id, scope)
+        self._load_run(run_id, scope)
+        return RunView(
+            run_id,
+            scope,
+            state=self._engine.state,
+            channels=self._channels,
+            iterator=self._subscriptions.iterator,
+            start=self.start,
+            on=self.on,
+            result=self.result,
+            when=self.when,
+        )
 
     @overload
     def iter(self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None) -> StreamIterator[Signal]: ...
@@ -290,28 +301,28 @@ class RunStream:
         Args:
             kind: ``"signals"``, ``"runs"`` or ``"events"``.
             policy: ``"wait"`` (the default for signals and events), ``"error"``, or for runs ``"latest"`` (their
-                default: of several states of one run that wait, the last is given).
+                default: the latest of several states of one run that wait).
 
         Raises:
             ValueError: An unknown channel or policy.
         """
-        return self._doors.iterator(kind, policy, self.start)
+        return self._subscriptions.iterator(kind, policy, self.start)
 
     def __aiter__(self) -> StreamIterator[Signal]:
         return self.iter()
 
     def start(self) -> None:
-        """Start reading; only the first call counts. Must be called in a running event loop.
+        """Start reading; only the first call has an effect. Must be called in a running event loop.
 
         Raises:
             RuntimeError: No event loop is running.
         """
-        if not self._pump.ended:
-            self._care.start()
-            self._pump.start()
+        if not self._runner.ended:
+            self._supervisor.start()
+            self._runner.start()
 
     async def result(self, run_id: str | None = None, *, scope: str = "") -> Run:
-        """The run, as soon as it has ended, in whatever way: a failed run is a value.
+        """The run, as soon as it has ended, with any status: a failed run is a value.
 
         Args:
             run_id: Which run; not needed while the stream has only one (in this scope).
@@ -322,20 +333,20 @@ class RunStream:
             IncompleteStream: The stream ended first (its cause is the :class:`SourceFailed`, if a source failed), or
                 the run was seen and is forgotten (see :class:`Limits`).
         """
-        self._know(run_id, scope)
+        self._load_run(run_id, scope)
         self.start()
-        return await self._told(self._waiters.result(run_id, scope))
+        return await self._noting_errors(self._results.result(run_id, scope))
 
     async def results(self) -> tuple[Run, ...]:
         """All runs in order of appearance, once the stream has ended and each of them too.
 
-        Runs that ended and were forgotten (see :class:`Limits`) before this call are not among them.
+        Runs that ended and were forgotten (see :class:`Limits`) before this call are not included.
 
         Raises:
-            IncompleteStream: A run was left open, none was seen, or a source failed before it gave anything.
+            IncompleteStream: A run was left open, none was seen, or a source failed before it delivered anything.
         """
         self.start()
-        return await self._told(self._waiters.results())
+        return await self._noting_errors(self._results.results())
 
     @overload
     async def when(
@@ -345,7 +356,7 @@ class RunStream:
         run_id: str | None = None,
         scope: str | None = None,
         predicate: Callable[[S], bool] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the shortest way to say it
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
     ) -> S: ...
     @overload
     async def when(
@@ -355,7 +366,7 @@ class RunStream:
         run_id: str | None = None,
         scope: str | None = None,
         predicate: Callable[[Any], bool] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the shortest way to say it
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
     ) -> Any: ...
     async def when(
         self,
@@ -364,12 +375,12 @@ class RunStream:
         run_id: str | None = None,
         scope: str | None = None,
         predicate: Callable[[Any], bool] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the shortest way to say it
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
     ) -> Any:
-        """The first signal of a kind; at once if a run's own signal is true already.
+        """The first signal of a kind, at once if a signal about a run as a whole is true already.
 
-        That a run was created or has ended stays true; that it waits for action, or was interrupted, only until
-        it goes on.
+        That a run was created or has ended stays true; that it waits for action, or was interrupted, is true until
+        it continues.
 
         Args:
             kind: As for :meth:`on`.
@@ -379,23 +390,23 @@ class RunStream:
             timeout: How long to wait, in seconds.
 
         Raises:
-            TimeoutError: It did not happen in time.
-            IncompleteStream: The stream ended without it, or the run ended otherwise.
+            TimeoutError: There was none in time.
+            IncompleteStream: The stream or the run ended without it.
         """
         kinds = signal_classes(kind)
-        self._know(run_id, scope or "")
+        self._load_run(run_id, scope or "")
         self.start()
-        waiting = self._waiters.when(kinds, run_id, scope, predicate, timeout, self._channels.rewire)
-        return await self._told(waiting)
+        signal = self._results.when(kinds, run_id, scope, predicate, timeout, self._channels.rewire)
+        return await self._noting_errors(signal)
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
+    def keep_open(self) -> Iterator[None]:
         """Keep the stream from ending while there is no source, because one will be attached."""
-        self._pump.hold()
+        self._runner.keep_open()
         try:
             yield
         finally:
-            self._pump.release()
+            self._runner.release()
 
     async def __aenter__(self) -> RunStream:
         return self
@@ -403,17 +414,17 @@ class RunStream:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is not None and self._keeping is not None:
-            self._keeping.leavers.forsake()
-        # After an error handlers may still finish what they have; a cancelled task wants to leave now.
+        if error is not None and self._persistence is not None:
+            self._persistence.pending_acks.cancel()
+        # After an error handlers may still process their values; a cancelled task has to leave now.
         await self._close(drain=error is None or isinstance(error, Exception))
-        if error is None and self._failures.first is not None and not self._failures.seen:
-            raise self._failures.first
+        if error is None and self._reports.first is not None and not self._reports.seen:
+            raise self._reports.first
 
     async def aclose(self) -> None:
-        """Stop all sources, let handlers finish what waits for them, and leave no task behind.
+        """Stop all sources, let handlers process the signals that wait for them, and leave no task behind.
 
-        What is not done after ``close_timeout`` seconds is cancelled. Runs that had not ended are interrupted.
+        After ``close_timeout`` seconds the remaining tasks are cancelled. Runs that had not ended are interrupted.
         """
         await self._close(drain=True)
 
@@ -424,43 +435,43 @@ class RunStream:
         self._closing = asyncio.Event()
         try:
             await self._repairs.close()
-            await self._doors.close(self._close_timeout, drain=drain)
+            await self._subscriptions.close(self._close_timeout, drain=drain)
         finally:
             self._closing.set()
 
-    async def _told(self, waiting: Coroutine[Any, Any, S]) -> S:
-        """Await something, and note if it is a subscriber's exception that comes of it."""
+    async def _noting_errors(self, awaitable: Coroutine[Any, Any, S]) -> S:
+        """Await something, and note an exception of a subscriber that is raised by it."""
         try:
-            return await waiting
+            return await awaitable
         except Exception as error:
-            self._failures.raised(error)
+            self._reports.note_raised(error)
             raise
 
-    def _know(self, run_id: str | None, scope: str) -> None:
-        if run_id is not None and self._keeping is not None:
-            self._keeping.know(run_id, scope)
+    def _load_run(self, run_id: str | None, scope: str) -> None:
+        if run_id is not None and self._persistence is not None:
+            self._persistence.load_run(run_id, scope)
 
     def _run_of(self, run_id: str, scope: str) -> Run | None:
-        record = self._engine.held.record(scope, run_id)
+        record = self._engine.registry.record(scope, run_id)
         return record.run if record is not None else None
 
-    def _finish(self) -> None:
-        self._care.stop()
+    def _on_end(self) -> None:
+        self._supervisor.stop()
         self._channels.complete()
-        self._waiters.end(self._pump.ending())
+        self._results.end(self._runner.stream_end())
 
-    def _abort(self, error: Exception) -> None:
-        """A subscriber raised and tests want to know."""
-        if error is self._failures.first:
+    def _on_first_error(self, error: Exception) -> None:
+        """End the stream with the first exception of a subscriber, in mode ``"raise"``."""
+        if error is self._reports.first:
             self._end_with(error, "a subscriber failed")
 
     def _end_with(self, error: Exception, reason: str = "the state store failed") -> None:
-        """End everything, but not in the middle of a dispatch."""
-        self._waiters.fail(error)
-        asyncio.get_running_loop().call_soon(self._die, error, reason)
-        self._pump.breathe()
+        """End the stream with an error, but not in the middle of a delivery."""
+        self._results.fail(error)
+        asyncio.get_running_loop().call_soon(self._end_now, error, reason)
+        self._runner.yield_to_loop()
 
-    def _die(self, error: Exception, reason: str) -> None:
+    def _end_now(self, error: Exception, reason: str) -> None:
         self._channels.error(error)
-        self._pump.close(reason)
-        self._pump.end()
+        self._runner.close(reason)
+        self._runner.end()

@@ -1,32 +1,60 @@
-"""One run of a stream: its state, its signals, its end."""
+"""Views of a stream's states: one run with its signals and its end, and all latest states as a mapping."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 from reactivex import Observable
 from reactivex.disposable import Disposable
 
-from runstream.core.signals import Signal
+from runstream.core.selection import Selector
 from runstream.core.state import RunState
-from runstream.model.run import Run
+from runstream.engine.engine import Engine
+from runstream.model.run import Run, RunKey
+from runstream.model.signals import Signal
 from runstream.stream.buffers import Policy
 from runstream.stream.channels import Channels
-from runstream.stream.doors import Doors
-from runstream.stream.selection import Selector
-from runstream.stream.subscribers import StreamIterator
+from runstream.stream.consumers import StreamIterator
 
-if TYPE_CHECKING:
-    from runstream.stream.run_stream import RunStream
-
-__all__ = ["RunView"]
+__all__ = ["LatestStates", "RunView"]
 
 S = TypeVar("S")
+StateKey: TypeAlias = str | RunKey
+"""The run id, or scope and run id for a run in a scope other than ""."""
+
+
+class LatestStates(Mapping[StateKey, RunState]):
+    """A live view of an engine's states.
+
+    The key is the run id, or (scope, run id) for a run in a scope other than "".
+    """
+
+    __slots__ = ("_engine",)
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __getitem__(self, key: StateKey) -> RunState:
+        scope, run_id = key if isinstance(key, tuple) else ("", key)
+        state = self._engine.state(run_id, scope)
+        if state is None:
+            raise KeyError(key)
+        return state
+
+    def __iter__(self) -> Iterator[StateKey]:
+        for state in self._engine.states():
+            yield (state.scope, state.run_id) if state.scope else state.run_id
+
+    def __len__(self) -> int:
+        return len(self._engine.states())
+
+    def __repr__(self) -> str:
+        return f"Latest({dict(self)!r})"
 
 
 class RunView:
-    """One run of a stream, made by :meth:`RunStream.run`, whether the run was seen or not.
+    """One run of a stream, made by :meth:`RunStream.run`, also for a run that was not seen yet.
 
     ::
 
@@ -35,30 +63,46 @@ class RunView:
         async for signal in run: ...
         print(await run.result())
 
-    Its Observables complete, and its iterators and subscriptions end, when the run has ended: after everything that
-    is told in one go with its end, the terminal signal and state included, and if a message or step of it is open
-    even then, when that or the source has ended, at the latest 5 seconds later. They also do when the stream forgets
-    the run (see :class:`Limits`) or ends. An interrupted or paused run may go on, and ends nothing. What a server says
-    later than that is told by the stream's own Observables alone.
+    Its Observables complete, and its iterators and subscriptions end, when the run has ended: after all signals that
+    are delivered together with its end, the terminal signal and state included. If a message or step is still open
+    then, they end when that or the source has ended, at the latest 5 seconds later. They also end when the stream
+    forgets the run (see :class:`Limits`) or ends. An interrupted or paused run may go on, and ends nothing. Later
+    events of the server are only in the stream's own Observables.
 
     Attributes:
         run_id: The run's id.
         scope: Its scope.
     """
 
-    __slots__ = ("_channels", "_doors", "_stream", "run_id", "scope")
+    __slots__ = ("_channels", "_iterator", "_on", "_result", "_start", "_state", "_when", "run_id", "scope")
 
-    def __init__(self, stream: RunStream, channels: Channels, doors: Doors, run_id: str, scope: str) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        scope: str,
+        *,
+        state: Callable[[str, str], RunState | None],
+        channels: Channels,
+        iterator: Callable[..., StreamIterator[Any]],
+        start: Callable[[], None],
+        on: Callable[..., Disposable],
+        result: Callable[..., Coroutine[Any, Any, Run]],
+        when: Callable[..., Coroutine[Any, Any, Any]],
+    ) -> None:
         self.run_id = run_id
         self.scope = scope
-        self._stream = stream
+        self._state = state
         self._channels = channels
-        self._doors = doors
+        self._iterator = iterator
+        self._start = start
+        self._on = on
+        self._result = result
+        self._when = when
 
     @property
     def state(self) -> RunState | None:
-        """Its latest state, ``None`` if it was not seen yet, or is forgotten."""
-        return self._stream.latest.get((self.scope, self.run_id))
+        """Its latest state; ``None`` if it was not seen yet, or is forgotten."""
+        return self._state(self.run_id, self.scope)
 
     @property
     def states(self) -> Observable[RunState]:
@@ -78,7 +122,7 @@ class RunView:
     def on(self, kind: object, /) -> Disposable: ...
     def on(self, kind: Any, fn: Callable[[Any], object] | None = None, *, policy: Policy | None = None) -> Disposable:
         """Call a function with each of its signals of a kind, or an object's marked methods: :meth:`RunStream.on`."""
-        return self._stream.on(kind, fn, policy=policy, run_id=self.run_id, scope=self.scope)  # type: ignore[arg-type]
+        return self._on(kind, fn, policy=policy, run_id=self.run_id, scope=self.scope)
 
     @overload
     def iter(self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None) -> StreamIterator[Signal]: ...
@@ -88,7 +132,7 @@ class RunView:
         """An asynchronous iterator over its signals or states, subscribed from this call on.
 
         Args:
-            kind: ``"signals"``, or ``"states"``: at once if there is one, and of several that wait the last.
+            kind: ``"signals"``, or ``"states"``: at once if there is one, and the latest of several that wait.
             policy: As for :meth:`RunStream.iter`.
 
         Raises:
@@ -97,18 +141,18 @@ class RunView:
         if kind not in ("signals", "states"):
             raise ValueError(f"{kind!r} of a run can not be iterated; there are 'signals' and 'states'")
         channel = "runs" if kind == "states" else kind
-        return self._doors.iterator(channel, policy, self._stream.start, (self.scope, self.run_id))
+        return self._iterator(channel, policy, self._start, (self.scope, self.run_id))
 
     def __aiter__(self) -> StreamIterator[Signal]:
         return self.iter()
 
     async def result(self) -> Run:
-        """The run, as soon as it has ended: :meth:`RunStream.result`.
+        """The run, when it has ended: :meth:`RunStream.result`.
 
         Raises:
             IncompleteStream: The stream ended first.
         """
-        return await self._stream.result(self.run_id, scope=self.scope)
+        return await self._result(self.run_id, scope=self.scope)
 
     @overload
     async def when(
@@ -116,7 +160,7 @@ class RunView:
         kind: type[S],
         *,
         predicate: Callable[[S], bool] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the shortest way to say it
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
     ) -> S: ...
     @overload
     async def when(
@@ -124,22 +168,22 @@ class RunView:
         kind: Selector,
         *,
         predicate: Callable[[Any], bool] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the shortest way to say it
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
     ) -> Any: ...
     async def when(
         self,
         kind: Selector,
         *,
         predicate: Callable[[Any], bool] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the shortest way to say it
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
     ) -> Any:
-        """Its first signal of a kind, at once if it is true already: :meth:`RunStream.when`.
+        """Its first signal of a kind, at once if one is true already: :meth:`RunStream.when`.
 
         Raises:
-            TimeoutError: It did not happen in time.
-            IncompleteStream: The stream ended without it, or the run ended otherwise.
+            TimeoutError: There was none in time.
+            IncompleteStream: The stream or the run ended without it.
         """
-        return await self._stream.when(kind, run_id=self.run_id, scope=self.scope, predicate=predicate, timeout=timeout)
+        return await self._when(kind, run_id=self.run_id, scope=self.scope, predicate=predicate, timeout=timeout)
 
     def __repr__(self) -> str:
         return f"RunView({self.run_id!r}, scope={self.scope!r})"

@@ -1,218 +1,232 @@
-"""All who wait for something of a stream, and what is true already."""
+"""The kinds of waiters: for the end of a run, of all runs, or for a signal. Signals enter, a future is resolved."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
 
-from runstream.core.signals import ActionRequired, RunInterrupted, RunPaused, RunStalled, RunStatusChanged
+from runstream.core.selection import PROGRESS, RUN_LEVEL, TERMINAL
 from runstream.core.state import RunState
-from runstream.errors import IncompleteStream
-from runstream.model.run import Run
-from runstream.stream.selection import PROGRESS, RUN_LEVEL
-from runstream.stream.waiting import End, Key, Result, Results, Waiter, When, key_of
+from runstream.errors import IncompleteStream, SeveralRuns, SourceFailed
+from runstream.model.run import Run, RunKey
+from runstream.model.signals import RunCreated
 
-__all__ = ["Waiters"]
+__all__ = ["ResultWaiter", "ResultsWaiter", "SignalWaiter", "StreamEnd", "Waiter", "key_of"]
 
 T = TypeVar("T")
 
-_PASSING: Final = frozenset({RunPaused, RunInterrupted, RunStalled})
-_MIN_PRUNE: Final = 64
 
-
-class Waiters:
-    """All who wait, and what is true already.
+class StreamEnd:
+    """How the stream ended.
 
     Args:
-        states: Gives the states held, in order of appearance.
-        state: Gives the state of a run by id and scope, if it is held.
-        given_up: Tells by id and scope why a watchdog ended the run, if one did.
-        forgot: Tells by id and scope whether a run was held once and is done with.
+        states: The states at the end.
+        failed: The failure of the source that left a run open, by run.
+        failure: The last failure of a source, if any.
+        unfed_failure: The last failure of a source that had delivered nothing: its runs are not known.
+        reason: Why the stream ended, if no source failed.
     """
 
     def __init__(
         self,
-        states: Callable[[], tuple[RunState, ...]],
-        state: Callable[[str, str], RunState | None],
-        given_up: Callable[[str, str], str | None] = lambda run_id, scope: None,
-        forgot: Callable[[str, str], bool] = lambda run_id, scope: False,
+        states: tuple[RunState, ...],
+        failed: dict[RunKey, SourceFailed],
+        failure: SourceFailed | None,
+        unfed_failure: SourceFailed | None,
+        reason: str,
     ) -> None:
-        self._forgot = forgot
-        self._given_up = given_up
-        self._states = states
-        self._state = state
-        self._abandoned: dict[Key, None] = {}  # what watchdogs ended; who was heard of since is still among them
-        self._waiting: dict[Waiter[Any], None] = {}
-        self._by_run: dict[str | None, dict[Waiter[Any], None]] = {None: {}}  # by the run's id; None: any run
-        self._progress = 0
-        self._latest: dict[str, dict[str, dict[type, Any]]] = {}  # by run id and scope
-        self._prune_at = _MIN_PRUNE
-        self._end: End | None = None
-        self._fatal: Exception | None = None
+        self.states = states
+        self.open_states = tuple(state for state in states if not state.is_terminal)
+        self._by_key: dict[RunKey, RunState] | None = None
+        self.failed = failed
+        self.failure = failure
+        self.unfed_failure = unfed_failure
+        self.reason = reason
 
-    @property
-    def progress(self) -> bool:
-        """Whether someone waits for the growth of a text."""
-        return self._progress > 0
+    def states_of(self, keys: Iterable[RunKey]) -> tuple[RunState, ...]:
+        """The states of these runs, without those that are not known. All calls share one index of the states."""
+        if self._by_key is None:
+            self._by_key = {key_of(state): state for state in self.states}
+        return tuple(self._by_key[key] for key in keys if key in self._by_key)
 
-    def offer(self, signal: Any) -> None:
-        """A signal came: remember it if it is the run's own, and tell those who wait."""
-        run_id = getattr(signal, "run_id", None)
-        if run_id is not None and type(signal) not in PROGRESS:
-            self._remember(signal, run_id)
-        by_run = self._by_run
-        for waiter in tuple(by_run[None]):
-            waiter.offer(signal)
-        if run_id in by_run and run_id is not None:
-            for waiter in tuple(by_run[run_id]):
-                waiter.offer(signal)
+    def incomplete(self, states: tuple[RunState, ...], what: str = "") -> IncompleteStream:
+        """The exception for runs that did not end. Its cause is the failure of their source, if it failed."""
+        cause = next((self.failed[key_of(state)] for state in states if key_of(state) in self.failed), None)
+        if cause is None and not states:
+            cause = self.failure
+        why = what or "; ".join(_open_reason(state) for state in states)
+        source = f"a source failed: {cause.reason}" if cause is not None else self.reason
+        error = IncompleteStream(f"{source}; {why}", states or self.open_states)
+        error.__cause__ = cause
+        return error
 
-    def end(self, end: End) -> None:
-        """The stream has ended."""
-        self._end = end
-        for waiter in self._waiting:
-            waiter.end(end)
 
-    def give_up(self, state: RunState, reason: str) -> None:
-        """A watchdog has ended a run: who waits for it waits no longer."""
-        self._abandoned[key_of(state)] = None
-        for waiter in self._waiting:
-            waiter.give_up(state, _abandoned(state, reason))
+def _open_reason(state: RunState) -> str:
+    if state.run.requires_action:
+        return f"{state.run_id} waits for action"
+    return f"{state.run_id} was left {state.status.value}"
 
-    def forget(self, scope: str, run_id: str) -> None:
-        """A run was forgotten: nothing more will be told of it."""
-        for waiter in self._by_run.get(run_id, ()):
-            if waiter.scope in (None, scope):
-                waiter.fail(_forgotten(run_id))
 
-    def fail(self, error: Exception) -> None:
-        """The stream itself can not go on."""
-        self._fatal = error
-        for waiter in self._waiting:
-            waiter.fail(error)
+def key_of(state: RunState) -> RunKey:
+    """Scope and id of a state's run."""
+    return state.scope, state.run_id
 
-    async def result(self, run_id: str | None, scope: str) -> Run:
-        """The terminal run."""
-        if run_id is None:
-            return await self._wait(Result(None, scope, self._states()))
-        state = self._state(run_id, scope)
-        waiter = Result(run_id, scope, () if state is None else (state,))
-        if state is None and self._forgot(run_id, scope):
-            waiter.fail(_forgotten(run_id))
-        return await self._wait(waiter)
 
-    async def results(self) -> tuple[Run, ...]:
-        """All terminal runs."""
-        return await self._wait(Results(self._states(), self._state))
+class Waiter(Generic[T]):
+    """One waiting task. Its future is resolved while the signal is delivered, so no later signal comes in between.
 
-    async def when(
+    Attributes:
+        run_id: The only run whose signals it needs, if it is one.
+        scope: The only scope whose signals it needs.
+        progress: True if it needs the growth of texts.
+    """
+
+    progress = False
+
+    def __init__(self, run_id: str | None = None, scope: str | None = None) -> None:
+        self.run_id = run_id
+        self.scope = scope
+        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    @abstractmethod
+    def observe(self, signal: Any) -> None:
+        """Process a signal."""
+
+    @abstractmethod
+    def end(self, end: StreamEnd) -> None:
+        """Process the end of the stream."""
+
+    def expire(self, state: RunState, error: IncompleteStream) -> None:
+        """Process the end of a run by a watchdog."""
+
+    def resolve(self, value: T) -> None:
+        """Resolve the future, unless it is done."""
+        if not self.future.done():
+            self.future.set_result(value)
+
+    def fail(self, error: BaseException) -> None:
+        """Set the exception of the future, unless it is done."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class ResultWaiter(Waiter[Run]):
+    """Waits for the end of one run: of the run with an id, or of the only run in a scope."""
+
+    def __init__(self, run_id: str | None, scope: str, states: tuple[RunState, ...]) -> None:
+        super().__init__(run_id, scope)
+        self._scope = scope
+        self._seen: list[str] = []
+        for state in states:
+            if state.scope == scope and run_id in (None, state.run_id):
+                self._seen.append(state.run_id)
+        self._check_single()
+        for state in states:
+            if state.scope == scope and state.is_terminal and state.run_id in self._seen:
+                self.resolve(state.run)
+
+    def _check_single(self) -> None:
+        if self.run_id is None and len(self._seen) > 1:
+            self.fail(SeveralRuns(self._seen))
+
+    def observe(self, signal: Any) -> None:
+        kind = type(signal)
+        if kind is RunCreated and self.run_id is None and signal.scope == self.scope:
+            if signal.run_id not in self._seen:
+                self._seen.append(signal.run_id)
+            self._check_single()
+        elif kind in TERMINAL and signal.scope == self.scope and self.run_id in (None, signal.run_id):
+            self.resolve(signal.run)
+
+    def expire(self, state: RunState, error: IncompleteStream) -> None:
+        if state.scope == self.scope and (state.run_id == self.run_id or state.run_id in self._seen):
+            self.fail(error)
+
+    def end(self, end: StreamEnd) -> None:
+        requested = () if self.run_id is None else (self.run_id,)
+        states = end.states_of((self._scope, run_id) for run_id in dict.fromkeys((*self._seen, *requested)))
+        if states:
+            self.fail(end.incomplete(states))
+            return
+        place = f" in scope {self.scope!r}" if self.scope else ""
+        what = f"no run was seen{place}" if self.run_id is None else f"run {self.run_id} is not known{place}"
+        self.fail(end.incomplete((), what))
+
+
+class ResultsWaiter(Waiter[tuple[Run, ...]]):
+    """Waits for the end of all runs. It keeps each of them itself, because the engine evicts ended runs."""
+
+    def __init__(self, states: tuple[RunState, ...], current: Callable[[str, str], RunState | None]) -> None:
+        super().__init__()
+        self._runs: dict[RunKey, Run | None] = {
+            key_of(state): state.run if state.is_terminal else None for state in states
+        }
+        self._current = current
+
+    def observe(self, signal: Any) -> None:
+        kind = type(signal)
+        if kind is RunCreated:
+            self._runs.setdefault((signal.scope, signal.run_id), None)
+        elif kind in TERMINAL:
+            self._runs[signal.scope, signal.run_id] = signal.run
+
+    def expire(self, state: RunState, error: IncompleteStream) -> None:
+        self.fail(error)  # one run is left open, and the stream may not end for a long time
+
+    def end(self, end: StreamEnd) -> None:
+        if end.open_states:
+            self.fail(end.incomplete(end.open_states))
+        elif not self._runs:
+            self.fail(end.incomplete((), "no run was seen"))
+        elif end.unfed_failure is not None:
+            self.fail(end.incomplete((), "it may have had further runs"))
+        else:
+            # Fields that came after the run's end (usage) are in its state, if that is not evicted.
+            states = {key: self._current(key[1], key[0]) for key in self._runs}
+            runs = [state.run if state is not None else self._runs[key] for key, state in states.items()]
+            self.resolve(tuple(run for run in runs if run is not None))
+
+
+class SignalWaiter(Waiter[Any]):
+    """Waits for the first signal of some kinds, of one run or scope if they are given, for which a predicate is true.
+
+    An exception of the predicate is the exception of the future.
+    """
+
+    def __init__(
         self,
         kinds: frozenset[type],
         run_id: str | None,
         scope: str | None,
         predicate: Callable[[Any], bool] | None,
-        timeout: float | None,  # noqa: ASYNC109 - for callers, who give it to `RunStream.when`
-        on_change: Callable[[], None],
-    ) -> Any:
-        """The signal, at once if it is true already."""
-        waiter = When(kinds, run_id, scope, predicate)
-        if run_id is not None and scope is not None and self._forgot(run_id, scope):
-            waiter.fail(_forgotten(run_id))
-        for known in self._true_now(run_id):
-            waiter.offer(known)
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._wait(waiter, on_change)
-        finally:
-            on_change()
+    ) -> None:
+        super().__init__(run_id, scope)
+        self.progress = not kinds.isdisjoint(PROGRESS)
+        self._kinds = kinds
+        self._predicate = predicate
 
-    async def _wait(self, waiter: Waiter[T], on_change: Callable[[], None] | None = None) -> T:
-        if self._fatal is not None:
-            waiter.fail(self._fatal)
-        elif self._end is not None:
-            waiter.end(self._end)
-        else:
-            for scope, run_id in self._abandoned:
-                state, reason = self._state(run_id, scope), self._given_up(run_id, scope)
-                if state is not None and reason is not None:
-                    waiter.give_up(state, _abandoned(state, reason))
-        self._add(waiter)
-        if on_change is not None:
-            on_change()
-        try:
-            found = await waiter.future
-            if self._fatal is not None:  # in the very turn in which the future was resolved
-                raise self._fatal
-            return found
-        finally:
-            self._remove(waiter)
-            if not waiter.future.cancelled() and waiter.future.done():
-                waiter.future.exception()  # also when the task was cancelled at the same moment
+    def observe(self, signal: Any) -> None:
+        if self.run_id is not None and getattr(signal, "run_id", None) != self.run_id:
+            return
+        if self.scope is not None and signal.scope != self.scope:
+            return
+        if type(signal) in self._kinds:
+            try:
+                if self._predicate is None or self._predicate(signal):
+                    self.resolve(signal)
+            except Exception as error:  # of the caller's predicate: it goes to the caller
+                self.fail(error)
+        if type(signal) in TERMINAL and self.run_id is not None and self._kinds <= RUN_LEVEL:
+            # An ended run has no further signals of its own: the wait would never end.
+            self.fail(IncompleteStream(f"run {self.run_id} ended {signal.run.status.value} without it"))
 
-    def _add(self, waiter: Waiter[Any]) -> None:
-        self._waiting[waiter] = None
-        self._by_run.setdefault(waiter.run_id, {})[waiter] = None
-        self._progress += waiter.progress
+    def expire(self, state: RunState, error: IncompleteStream) -> None:
+        if state.run_id == self.run_id and self.scope in (None, state.scope):
+            self.fail(error)
 
-    def _remove(self, waiter: Waiter[Any]) -> None:
-        del self._waiting[waiter]
-        group = self._by_run[waiter.run_id]
-        del group[waiter]
-        if not group and waiter.run_id is not None:
-            del self._by_run[waiter.run_id]
-        self._progress -= waiter.progress
-
-    def _remember(self, signal: Any, run_id: str) -> None:
-        scopes = self._latest.get(run_id)
-        if scopes is None:
-            if len(self._latest) >= self._prune_at:
-                self._prune()
-            scopes = self._latest[run_id] = {}
-        kind = type(signal)
-        kinds = scopes.setdefault(signal.scope, {})
-        if not (kinds.keys().isdisjoint(_PASSING) or kind in _PASSING):
-            for passing in _PASSING:  # the run was heard of again
-                kinds.pop(passing, None)
-        if kind in RUN_LEVEL:
-            kinds.pop(kind, None)  # so that the order is that of observation
-            kinds[kind] = signal
-
-    def _prune(self) -> None:
-        """Forget what the engine has forgotten; in proportion, so that it costs nothing a run."""
-        for run_id, scopes in tuple(self._latest.items()):
-            for scope in [scope for scope in scopes if self._state(run_id, scope) is None]:
-                del scopes[scope]
-            if not scopes:
-                del self._latest[run_id]
-        self._abandoned = {key: None for key in self._abandoned if self._given_up(key[1], key[0]) is not None}
-        self._prune_at = max(_MIN_PRUNE, 2 * len(self._latest))
-
-    def _true_now(self, run_id: str | None) -> list[Any]:
-        """The signals whose fact still holds, in order of observation for each run: of one run, or of all."""
-        found: list[Any] = []
-        known = self._latest if run_id is None else {run_id: self._latest.get(run_id, {})}
-        for id, scopes in known.items():
-            for scope, kinds in scopes.items():
-                state = self._state(id, scope)
-                if state is not None:
-                    found.extend(signal for signal in kinds.values() if _still(signal, state))
-        return found
-
-
-def _forgotten(run_id: str) -> IncompleteStream:
-    return IncompleteStream(f"run {run_id} was seen and is forgotten (see Limits)", ())
-
-
-def _abandoned(state: RunState, reason: str) -> IncompleteStream:
-    return IncompleteStream(f"{state.run_id} was ended by a watchdog: {reason}", (state,))
-
-
-def _still(signal: Any, state: RunState) -> bool:
-    if isinstance(signal, ActionRequired | RunPaused):
-        return state.run.requires_action
-    if isinstance(signal, RunStatusChanged):
-        return bool(signal.after == state.status)
-    if isinstance(signal, RunInterrupted | RunStalled):
-        return not state.is_terminal
-    return True
+    def end(self, end: StreamEnd) -> None:
+        names = " or ".join(sorted(kind.__struct_config__.tag for kind in self._kinds))  # type: ignore[attr-defined]
+        states = () if self.run_id is None else end.states_of([(self.scope or "", self.run_id)])
+        self.fail(end.incomplete(states, f"there was no {names}"))

@@ -1,6 +1,6 @@
-"""What applications test themselves with: made-up runs, as a server would stream them, and what must come of them.
+"""Tools for tests of applications: scripted runs, as a server would stream them, with the expected final states.
 
-``script`` and ``events_of`` tell a run in a few lines; ``scripts``, ``conversations`` and ``texts`` are Hypothesis
+``script`` and ``events_of`` build a run in a few lines; ``scripts``, ``conversations`` and ``texts`` are Hypothesis
 strategies (they need the ``hypothesis`` package).
 """
 
@@ -9,20 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runstream.testing.conversation import Conversation, events_of
-from runstream.testing.opened import Calls, Writing
-from runstream.testing.script import Script, Told
-from runstream.testing.wire import Json
+from runstream.testing.script import OpenCalls, OpenMessage, Script
+from runstream.testing.wire import Json, WireEvent
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 __all__ = [
-    "Calls",
     "Conversation",
     "Json",
+    "OpenCalls",
+    "OpenMessage",
     "Script",
-    "Told",
-    "Writing",
+    "WireEvent",
     "conversations",
     "events_of",
     "script",
@@ -34,10 +33,10 @@ script = Script
 
 
 def texts(max_size: int = 40) -> SearchStrategy[str]:
-    """Any text that JSON can carry, lone surrogates left out.
+    """Any text that JSON can represent, without lone surrogates.
 
     Args:
-        max_size: Its length at most (characters).
+        max_size: Maximum length (characters).
     """
     from runstream.testing import strategies
 
@@ -45,11 +44,11 @@ def texts(max_size: int = 40) -> SearchStrategy[str]:
 
 
 def scripts(run_id: str = "run_1", *, max_acts: int = 4) -> SearchStrategy[Script]:
-    """Whole runs: several messages and tool calls, also at once, several rounds, all endings and none.
+    """Whole runs: several messages and tool calls, also in parallel, several rounds, any final status or none.
 
     Args:
-        run_id: The run's id.
-        max_acts: How much happens in it at most.
+        run_id: The id of the run.
+        max_acts: Maximum number of messages, steps and errors.
     """
     from runstream.testing import strategies
 
@@ -57,11 +56,11 @@ def scripts(run_id: str = "run_1", *, max_acts: int = 4) -> SearchStrategy[Scrip
 
 
 def conversations(*, max_runs: int = 3, max_acts: int = 4) -> SearchStrategy[Conversation]:
-    """Several runs (see :func:`scripts`), to be told one after the other or interleaved.
+    """Several runs (see :func:`scripts`), to be streamed one after the other or interleaved.
 
     Args:
-        max_runs: How many runs at most.
-        max_acts: How much happens in each at most.
+        max_runs: Maximum number of runs.
+        max_acts: Maximum number of messages, steps and errors in each.
     """
     from runstream.testing import strategies
 

@@ -1,19 +1,19 @@
-"""Several scripted runs as one conversation: its raw events in any framing, and what must come out."""
+"""Several scripted runs as one conversation: their raw events in any framing, and the expected final states."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
 
-from runstream.raw import RawEvent
-from runstream.testing.script import Script, Told
-from runstream.testing.wire import Json
+from runstream.model.raw import RawEvent
+from runstream.testing.script import Script
+from runstream.testing.wire import Json, WireEvent
 
 __all__ = ["Conversation", "events_of"]
 
 
 class Conversation:
-    """Runs that are told together.
+    """Several runs in one stream.
 
     Args:
         scripts: The runs; their ids must differ.
@@ -23,29 +23,29 @@ class Conversation:
         self.scripts = tuple(scripts)
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{script.run_id}: {script.run['status']}" for script in self.scripts)
-        return f"Conversation({told}; {sum(len(script.events) for script in self.scripts)} events)"
+        runs = ", ".join(f"{script.run_id}: {script.run['status']}" for script in self.scripts)
+        return f"Conversation({runs}; {sum(len(script.events) for script in self.scripts)} events)"
 
     @property
     def expected_runs(self) -> dict[str, Json]:
-        """The ``to_dict()`` of each run's final state, by the run's id."""
+        """The ``to_dict()`` of each run's final state, by run id."""
         return {script.run_id: script.expected for script in self.scripts}
 
-    def told(self, *, interleaved: bool = False, seed: int = 0) -> list[Told]:
+    def events(self, *, interleaved: bool = False, seed: int = 0) -> list[WireEvent]:
         """All events.
 
         Args:
-            interleaved: Whether the runs are told all at once instead of one after the other. The events of each
-                keep their order.
-            seed: Decides how they are interleaved.
+            interleaved: Whether the events of the runs are mixed, instead of one run after the other. The events of
+                each run keep their order.
+            seed: Determines the order of the mixed events.
         """
         tracks = [script.events for script in self.scripts]
         if not interleaved:
             return [event for track in tracks for event in track]
-        turns = [number for number, track in enumerate(tracks) for _ in track]
-        random.Random(seed).shuffle(turns)
+        order = [number for number, track in enumerate(tracks) for _ in track]
+        random.Random(seed).shuffle(order)
         iterators = [iter(track) for track in tracks]
-        return [next(iterators[number]) for number in turns]
+        return [next(iterators[number]) for number in order]
 
     def raw_events(
         self, *, interleaved: bool = False, seed: int = 0, ids: bool = False, enveloped: bool = False
@@ -53,16 +53,16 @@ class Conversation:
         """All events as a transport would deliver them.
 
         Args:
-            interleaved: See :meth:`told`.
-            seed: See :meth:`told`.
-            ids: Whether each has its id.
-            enveloped: Whether the name stands in the JSON (WebSocket, JSONL) instead of beside it (SSE).
+            interleaved: See :meth:`events`.
+            seed: See :meth:`events`.
+            ids: Whether each event has its id.
+            enveloped: Whether the name is in the JSON (WebSocket, JSONL) instead of beside it (SSE).
         """
-        told = self.told(interleaved=interleaved, seed=seed)
-        return [event.raw(ids=ids, enveloped=enveloped) for event in told]
+        events = self.events(interleaved=interleaved, seed=seed)
+        return [event.raw(ids=ids, enveloped=enveloped) for event in events]
 
     def streams(self, *, ids: bool = False, enveloped: bool = False) -> dict[str, list[list[RawEvent]]]:
-        """The streams of each run, by its id: a new one begins when tool outputs are submitted."""
+        """The streams of each run, by run id: a new stream begins when tool outputs are submitted."""
         return {
             script.run_id: [
                 [event.raw(ids=ids, enveloped=enveloped) for event in stream] for stream in script.streams if stream
@@ -72,7 +72,7 @@ class Conversation:
 
     def sse(self, *, interleaved: bool = False, seed: int = 0, ids: bool = False) -> bytes:
         """All events as one event stream."""
-        return b"".join(event.sse(ids=ids) for event in self.told(interleaved=interleaved, seed=seed))
+        return b"".join(event.sse(ids=ids) for event in self.events(interleaved=interleaved, seed=seed))
 
     def jsonl(self, *, interleaved: bool = False, seed: int = 0, ids: bool = False) -> bytes:
         """All events as JSON lines."""
@@ -89,19 +89,19 @@ def events_of(
     run_id: str = "run_1",
     ids: bool = False,
 ) -> list[RawEvent]:
-    """The raw events of one run, in a line::
+    """The raw events of one run, in one call::
 
         events_of("Hello there.")
         events_of("It is sunny.", calls={"weather": {"city": "Oslo"}}, outputs=["sunny"])
-        events_of(calls={"weather": {"city": "Oslo"}})  # still waits
+        events_of(calls={"weather": {"city": "Oslo"}})  # still waits for outputs
         events_of("I'm afraid", ends="failed")
 
     Args:
-        text: What it says at last.
-        calls: Functions that it calls before, with their arguments.
-        outputs: What they are answered; without any, the run still waits, and neither speaks nor ends.
-        ends: How it ends; ``None`` leaves it open.
-        run_id: The run's id.
+        text: The text of its last message.
+        calls: The functions that it calls before, with their arguments.
+        outputs: The outputs of the calls; without any, the run still waits, and has neither a message nor an end.
+        ends: Its final status; ``None`` leaves it open.
+        run_id: The id of the run.
         ids: Whether each event has its id.
     """
     script = Script(run_id)

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for whole runs and conversations; the only code here that needs Hypothesis."""
+"""Hypothesis strategies for whole runs and conversations; the only module here that needs Hypothesis."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ except ImportError as error:  # pragma: no cover - the test suite has it
     raise ImportError("runstream.testing's strategies need Hypothesis: pip install hypothesis") from error
 
 from runstream.testing.conversation import Conversation
-from runstream.testing.opened import Calls, Writing
-from runstream.testing.script import Script
+from runstream.testing.script import OpenCalls, OpenMessage, Script
 from runstream.testing.wire import Json
 
 __all__ = ["conversations", "scripts", "texts"]
@@ -95,9 +94,9 @@ def _annotation(draw: DrawFn, start: int, marker: str) -> Json:
     return {"type": kind, **span, kind: inner}
 
 
-def _write(draw: DrawFn, messages: list[Writing], max_parts: int) -> None:
-    """Messages that are open at once, a piece of one and then of another."""
-    left: list[list[tuple[str, Any]]] = []
+def _write(draw: DrawFn, messages: list[OpenMessage], max_parts: int) -> None:
+    """Write several open messages, a piece of one and then of another."""
+    remaining: list[list[tuple[str, Any]]] = []
     for _ in messages:
         todo: list[tuple[str, Any]] = []
         for part in range(draw(st.integers(0, max_parts))):
@@ -108,10 +107,10 @@ def _write(draw: DrawFn, messages: list[Writing], max_parts: int) -> None:
             todo += [(kind, (part, piece)) for piece in _pieces(draw, draw(texts()))]
             if kind == "text" and draw(st.booleans()):
                 todo.append(("note", (part, draw(st.sampled_from(["【1†a】", "[0]", "🙂"])))))
-        left.append(todo)
-    while any(left):
-        number = draw(st.sampled_from([number for number, todo in enumerate(left) if todo]))
-        (kind, (part, value)), message = left[number].pop(0), messages[number]
+        remaining.append(todo)
+    while any(remaining):
+        number = draw(st.sampled_from([number for number, todo in enumerate(remaining) if todo]))
+        (kind, (part, value)), message = remaining[number].pop(0), messages[number]
         if kind == "text":
             message.write(value, part=part)
         elif kind == "note":
@@ -133,15 +132,15 @@ def _say(draw: DrawFn, script: Script, *, leave: bool) -> None:
         message.close(reason, step=draw(st.sampled_from(_STEP_ENDINGS)))
 
 
-def _grow(draw: DrawFn, step: Calls, growing: dict[int, str]) -> None:
-    """Parallel calls: a piece of one and then of another."""
-    left = {index: _pieces(draw, text) for index, text in growing.items()}
-    while any(left.values()):
-        index = draw(st.sampled_from([index for index, pieces in left.items() if pieces]))
-        step.grow(index, left[index].pop(0))
+def _grow(draw: DrawFn, step: OpenCalls, growing: dict[int, str]) -> None:
+    """Write parallel calls, a piece of one and then of another."""
+    remaining = {index: _pieces(draw, text) for index, text in growing.items()}
+    while any(remaining.values()):
+        index = draw(st.sampled_from([index for index, pieces in remaining.items() if pieces]))
+        step.grow(index, remaining[index].pop(0))
 
 
-def _functions(draw: DrawFn, script: Script, *, kind: str = "function") -> Calls:
+def _functions(draw: DrawFn, script: Script, *, kind: str = "function") -> OpenCalls:
     step = script.open_calls()
     growing = {}
     for index in range(draw(st.integers(1, 3))):
@@ -154,7 +153,7 @@ def _functions(draw: DrawFn, script: Script, *, kind: str = "function") -> Calls
 
 
 def _tools(draw: DrawFn, script: Script, *, leave: bool) -> None:
-    """One step with calls of any kind."""
+    """Write one step with calls of any kind."""
     step = script.open_calls()
     growing, codes = {}, []
     for index in range(draw(st.integers(1, 3))):
@@ -180,32 +179,32 @@ def scripts(run_id: str = "run_1", *, max_acts: int = 4) -> SearchStrategy[Scrip
     """Whole runs."""
 
     @st.composite
-    def script(draw: DrawFn) -> Script:
+    def draw_script(draw: DrawFn) -> Script:
         fields: dict[str, Any] = draw(_run_fields)
-        told = Script(run_id, thread_id=draw(st.sampled_from(["thread_1", "thread_2"])), **fields)
+        script = Script(run_id, thread_id=draw(st.sampled_from(["thread_1", "thread_2"])), **fields)
         acts = draw(st.lists(st.sampled_from(_ACTS), max_size=max_acts))
         ending = draw(st.sampled_from([*_ENDINGS, *_ENDINGS, "waiting", "cut"]))
         for place, act in enumerate(acts):
             last = place == len(acts) - 1
             if act == "say":
-                _say(draw, told, leave=last and ending == "cut")
+                _say(draw, script, leave=last and ending == "cut")
             elif act == "tools":
-                _tools(draw, told, leave=last and ending == "cut")
+                _tools(draw, script, leave=last and ending == "cut")
             elif act in {"functions", "approval"}:
-                step = _functions(draw, told, kind="function" if act == "functions" else "mcp")
-                told.require(step)
+                step = _functions(draw, script, kind="function" if act == "functions" else "mcp")
+                script.require(step)
                 if last and ending in {"waiting", "cut", "expired"}:
                     break
-                told.answer(*[draw(texts(12)) for _ in step.calls])
+                script.answer(*[draw(texts(12)) for _ in step.calls])
             elif act == "act":
-                told.act({"type": "mcp_list_tools", "server_label": "server", "tools": {"a": {"description": "b"}}})
+                script.act({"type": "mcp_list_tools", "server_label": "server", "tools": {"a": {"description": "b"}}})
             else:
-                told.error(draw(texts(12)))
+                script.error(draw(texts(12)))
         if ending in _ENDINGS:
-            told.end(ending, **({"usage": draw(_usage)} if draw(st.booleans()) else {}))
-        return told
+            script.end(ending, **({"usage": draw(_usage)} if draw(st.booleans()) else {}))
+        return script
 
-    return script()
+    return draw_script()
 
 
 def conversations(*, max_runs: int = 3, max_acts: int = 4) -> SearchStrategy[Conversation]:

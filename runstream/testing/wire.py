@@ -1,18 +1,23 @@
-"""The wire's objects as plain mappings, with the fields that servers send, nulls included."""
+"""Builds events and objects of the Assistants wire as plain mappings, with the fields that servers send, nulls too."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from runstream.model.raw import RawEvent
 
 __all__ = [
     "GROWING",
     "Json",
+    "WireEvent",
     "call_delta",
     "content_delta",
     "message_json",
-    "required",
+    "required_action",
     "run_json",
     "step_json",
     "without_nulls",
@@ -20,13 +25,54 @@ __all__ = [
 
 Json: TypeAlias = dict[str, Any]
 
-# Where a tool keeps what grows in it.
+# The place of the text that grows in a call, by the type of the tool.
 GROWING = {"function": ("function", "arguments"), "code_interpreter": ("code_interpreter", "input")}
 _LIFETIME = 600
 
 
+class WireEvent(NamedTuple):
+    """One event as a server sends it.
+
+    Attributes:
+        name: The name of the event.
+        data: Its data: an object, or the literal ``[DONE]``.
+        at: Time of the event (Unix seconds).
+        id: An id that is unique among all events of all scripts, as long as the runs have different ids.
+    """
+
+    name: str
+    data: Json | str
+    at: int
+    id: str
+
+    def raw(self, *, ids: bool = False, enveloped: bool = False) -> RawEvent:
+        """The event as a transport delivers it.
+
+        Args:
+            ids: Whether it has its id.
+            enveloped: Whether the name is in the JSON (WebSocket, JSONL) instead of beside it (SSE).
+        """
+        id = self.id if ids else None
+        if enveloped:
+            envelope: Json = {} if id is None else {"id": id}
+            body = msgspec.json.encode({**envelope, "event": self.name, "data": self.data})
+            return RawEvent(data=body, at=self.at)
+        body = self.data.encode() if isinstance(self.data, str) else msgspec.json.encode(self.data)
+        return RawEvent(self.name, body, id, id, self.at)
+
+    def sse(self, *, ids: bool = False) -> bytes:
+        """The event as a block of an event stream.
+
+        Args:
+            ids: Whether it has its id.
+        """
+        raw = self.raw(ids=ids)
+        id = b"" if raw.id is None else b"id: " + raw.id.encode() + b"\n"
+        return b"event: " + self.name.encode() + b"\ndata: " + raw.data + b"\n" + id + b"\n"
+
+
 def run_json(id: str, *, thread_id: str, at: int, **fields: Any) -> Json:
-    """A run that was just created; ``fields`` are added or take the place of others."""
+    """A new run; ``fields`` are added or replace others."""
     return {
         "id": id,
         "object": "thread.run",
@@ -61,7 +107,7 @@ def run_json(id: str, *, thread_id: str, at: int, **fields: Any) -> Json:
 
 
 def step_json(id: str, run: Json, details: Json, *, at: int) -> Json:
-    """A step of ``run`` that was just created."""
+    """A new step of ``run``."""
     return {
         "id": id,
         "object": "thread.run.step",
@@ -82,7 +128,7 @@ def step_json(id: str, run: Json, details: Json, *, at: int) -> Json:
 
 
 def message_json(id: str, run: Json, *, at: int) -> Json:
-    """An empty message of ``run`` that was just created."""
+    """A new, empty message of ``run``."""
     return {
         "id": id,
         "object": "thread.message",
@@ -102,18 +148,18 @@ def message_json(id: str, run: Json, *, at: int) -> Json:
 
 
 def call_delta(step_id: str, call: Json) -> Json:
-    """A step delta that carries one piece of one call."""
+    """A step delta with one fragment of one call."""
     details = {"type": "tool_calls", "tool_calls": [call]}
     return {"id": step_id, "object": "thread.run.step.delta", "delta": {"step_details": details}}
 
 
 def content_delta(message_id: str, part: Json) -> Json:
-    """A message delta that carries one piece of one content part."""
+    """A message delta with one fragment of one content part."""
     return {"id": message_id, "object": "thread.message.delta", "delta": {"content": [part]}}
 
 
-def required(calls: Sequence[Json]) -> Json:
-    """What a run asks for that waits for these calls: outputs, or approval where they are MCP calls."""
+def required_action(calls: Sequence[Json]) -> Json:
+    """The required action of a run that waits for these calls: outputs, or approval if they are MCP calls."""
     kind = "submit_tool_approval" if calls and calls[0]["type"] == "mcp" else "submit_tool_outputs"
     asked: list[Json] = []
     for call in calls:
@@ -126,7 +172,7 @@ def required(calls: Sequence[Json]) -> Json:
 
 
 def without_nulls(value: Any) -> Any:
-    """The JSON value with its null fields left out, at any depth: the form in which states are written."""
+    """The JSON value without its null fields, at any depth: the form in which states are written."""
     if isinstance(value, dict):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):

@@ -14,7 +14,7 @@ from unittest import mock
 import structlog
 
 from runstream.cli import main
-from tests.support.story import RunStory
+from tests.support.scripts import LabelledScript, stream_of, streams_of
 from tests.support.wire import Event, sse
 
 __all__ = [
@@ -36,27 +36,17 @@ ENDINGS = ("completed", "failed", "cancelled", "expired", "incomplete")
 
 def ended(label: str, status: str = "completed", text: str = "Hello there, friend.") -> list[Event]:
     """A run that said something and ended."""
-    story = RunStory(label)
-    story.open()
-    story.start()
-    story.say(text, prompt=3)
-    story.finish(status)
-    return story.cut()
+    return stream_of(LabelledScript(label).write_message(text, prompt=3).finish(status))
 
 
 def asked_and_answered(label: str) -> tuple[list[Event], list[Event]]:
     """A run over two streams: it asks for a function call, and completes once that is answered."""
-    story = RunStory(label)
-    story.open()
-    story.start()
-    calls = story.call_functions(("get_time", {"zone": "UTC"}))
-    story.require(calls)
-    first = story.cut()
-    story.answer(calls, ["noon"], prompt=5, after=2)
-    story.start()
-    story.say("It is noon.", prompt=5)
-    story.finish("completed")
-    return first, story.cut()
+    script = LabelledScript(label)
+    step = script.call_functions(("get_time", {"zone": "UTC"}))
+    script.require(step)
+    script.submit(step, "noon", prompt=5).write_message("It is noon.", prompt=5).finish("completed")
+    first, second = streams_of(script)
+    return first, second
 
 
 def waiting(label: str) -> list[Event]:
@@ -66,12 +56,10 @@ def waiting(label: str) -> list[Event]:
 
 def cut_short(label: str, *, status: str = "in_progress", done: bool = False) -> list[Event]:
     """A run whose stream ends before the run does."""
-    story = RunStory(label)
-    story.open()
-    story.start()
+    script = LabelledScript(label).start()
     if status != "in_progress":
-        story.change(status)
-    events = story.cut()
+        script.change(status)
+    events = stream_of(script.done())
     return events if done else events[:-1]
 
 
@@ -106,15 +94,21 @@ def call_cli(*args: str) -> Result:
     return Result(code, out.buffer.getvalue().decode(), err.getvalue())  # type: ignore[attr-defined]
 
 
-def start_cli(*args: str, **options: Any) -> subprocess.Popen[bytes]:
-    """Start the command line in a process of its own."""
+def start_cli(*args: str, closed: int | None = None, **options: Any) -> subprocess.Popen[bytes]:
+    """Start the command line in a process of its own, on POSIX with a closed descriptor if asked for."""
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, "-m", "runstream", *args], **{**pipes, **options})
+    shell = [] if closed is None else ["sh", "-c", f'exec "$@" {closed}>&-', "sh"]
+    return subprocess.Popen([*shell, sys.executable, "-m", "runstream", *args], **{**pipes, **options})
 
 
-def run_cli(*args: str, input: bytes = b"", timeout: float = 30) -> subprocess.CompletedProcess[str]:
+def run_cli(*args: str, input: bytes = b"", timeout: float = 60, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     found = subprocess.run(
-        [sys.executable, "-m", "runstream", *args], input=input, capture_output=True, timeout=timeout, check=False
+        [sys.executable, "-m", "runstream", *args],
+        input=input,
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+        **options,
     )
     return subprocess.CompletedProcess(found.args, found.returncode, found.stdout.decode(), found.stderr.decode())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from runstream import demo
-from runstream.folding import fold
-from runstream.sources.recording_reader import read_recording
+from runstream.engine.fold import fold
+from runstream.recordings.reader import read_recording
 from tests.cli.support import ENDINGS, asked_and_answered, body, ended, lines, run_cli, waiting
 
 
@@ -61,6 +64,7 @@ def test_plain(cli: Callable, recording: Callable) -> None:
     assert found.code == 3
 
 
+@pytest.mark.slow
 def test_standard_input() -> None:
     """A stream can be piped in."""
     found = run_cli("fold", "--json", "-", input=body(ended("a")))
@@ -68,11 +72,11 @@ def test_standard_input() -> None:
     assert lines(found.stdout)[0]["run"]["id"] == "run_a_0001"
 
 
-def test_the_demo_recordings() -> None:
-    """Every bundled recording folds into the outcome that the script promises."""
+def test_the_demo_recordings(cli: Callable, tmp_path: Path) -> None:
+    """Every bundled recording folds into the outcome that the script promises, and through a pipe into the same."""
+    path = tmp_path / "scene.sse"
     for scene in (scene for act in demo.SCRIPT for scene in act):
-        stream = b"".join(demo.load(name) for name in scene.files)
-        found = run_cli("fold", "--json", "-", input=stream)
-        assert [(run["run"]["id"], run["run"]["status"]) for run in lines(found.stdout)] == [
-            (scene.run_id, scene.outcome)
-        ]
+        path.write_bytes(b"".join(demo.load(name) for name in scene.files))
+        found = cli("fold", "--json", str(path))
+        assert [(run["run"]["id"], run["run"]["status"]) for run in lines(found.out)] == [(scene.run_id, scene.outcome)]
+    assert run_cli("fold", "--json", "-", input=path.read_bytes()).stdout == found.out

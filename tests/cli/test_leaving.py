@@ -14,7 +14,7 @@ import pytest
 from runstream.cli.exit_codes import ExitCode
 from tests.cli.support import body, cut_short, ended, start_cli
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes and signals of POSIX")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="pipes and signals of POSIX")]
 
 
 @pytest.mark.parametrize("json", [(), ("--json",)], ids=["plain", "json"])
@@ -27,7 +27,7 @@ def test_closed_pipe(recording: Callable, json: tuple[str, ...]) -> None:
         assert process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(20) == ExitCode.CLOSED_PIPE
+        assert process.wait(60) == ExitCode.CLOSED_PIPE
 
 
 @pytest.mark.parametrize("command", ["replay", "fold"])
@@ -37,7 +37,7 @@ def test_closed_from_the_start(recording: Callable, command: str) -> None:
     os.close(read)
     process = start_cli(command, recording(ended("a")), stdout=write)
     os.close(write)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == ExitCode.CLOSED_PIPE
     assert b"Traceback" not in err
     assert b"BrokenPipe" not in err
@@ -46,7 +46,7 @@ def test_closed_from_the_start(recording: Callable, command: str) -> None:
 def test_head(recording: Callable) -> None:
     """In a real shell pipeline."""
     command = f"set -o pipefail; {sys.executable} -m runstream replay {recording(ended('a'))} | head -1"
-    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
     assert found.stdout.startswith("a_0001            run.created")
     assert "Traceback" not in found.stderr
     assert found.returncode in {0, ExitCode.CLOSED_PIPE}
@@ -54,8 +54,8 @@ def test_head(recording: Callable) -> None:
 
 def test_standard_error_may_be_closed(recording: Callable) -> None:
     """Nobody listens to the reports: the result is what counts."""
-    process = start_cli("replay", "--json", recording(cut_short("a")), stderr=None, preexec_fn=lambda: os.close(2))
-    out, _ = process.communicate(timeout=20)
+    process = start_cli("replay", "--json", recording(cut_short("a")), stderr=None, closed=2)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == ExitCode.LEFT_LIVE
     assert b"run.interrupted" in out
 
@@ -65,7 +65,7 @@ def test_standard_error_may_be_closed(recording: Callable) -> None:
 def test_full_disk(recording: Callable, command: str) -> None:
     """Output that can't be written is said in words."""
     with open("/dev/full", "wb") as full, start_cli(command, recording(ended("a")), stdout=full) as process:
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == ExitCode.USAGE
     assert b"can't write: No space left on device" in err
     assert b"Traceback" not in err
@@ -74,8 +74,8 @@ def test_full_disk(recording: Callable, command: str) -> None:
 @pytest.mark.parametrize("closed", [0, 1], ids=["stdin", "stdout"])
 def test_closed_descriptors(closed: int) -> None:
     """Standard input or output that was closed before the start."""
-    process = start_cli("replay", "-", preexec_fn=lambda: os.close(closed))
-    _, err = process.communicate(timeout=20)
+    process = start_cli("replay", "-", closed=closed)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == (ExitCode.CLOSED_PIPE if closed else ExitCode.USAGE)
     assert b"Traceback" not in err
 
@@ -92,7 +92,7 @@ def test_ctrl_c(tmp_path: Path, json: tuple[str, ...]) -> None:
         writer.flush()
         assert b"run.created" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == ExitCode.CTRL_C
     assert b"run.interrupted" in out
     assert err == b""

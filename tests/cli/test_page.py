@@ -17,9 +17,11 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from runstream.cli.exit_codes import ExitCode
-from runstream.sinks.page.frames import apply
+from runstream.sinks.page.diff import apply
 from tests.cli.support import cut_short, ended, start_cli
-from tests.cli.test_live import answering, sending
+from tests.cli.test_watch import answering, sending
+
+pytestmark = pytest.mark.slow
 
 WITHIN = 20.0
 
@@ -77,7 +79,7 @@ def test_a_page_for_others_is_warned_of(recording: Callable[..., str]) -> None:
             line(process.stdout)
         finally:
             _, err = finish(process)
-    assert "whoever can reach 0.0.0.0 can read the page" in err
+    assert "anyone who can reach 0.0.0.0 can read the page" in err
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,14 @@ import pytest
 
 from runstream import ConnectionEvent, RawEvent, demo, fold, read_recording
 from runstream.cli.exit_codes import ExitCode
-from tests.cli.support import asked_and_answered, cut_short, ended, lines, run_cli, start_cli, waiting
-from tests.cli.test_live import facts, sending, serving
+from tests.cli.support import asked_and_answered, call_cli, cut_short, ended, lines, run_cli, start_cli, waiting
+from tests.cli.test_watch import facts, sending, serving
 from tests.support.http_peer import sse_process
 from tests.support.wire import Event
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".sse", ".ndjson"])
@@ -28,19 +32,21 @@ def test_recorded_and_replayed(recording: Callable, tmp_path: Path, suffix: str)
     original = recording([*asked, *answered], ended("other", "failed"))
     target = str(tmp_path / f"recorded{suffix}")
     with serving("--speed", "0", original) as url:
-        found = run_cli("record", url, "-o", target)
+        # By its name alone: of a long path the end is not shown.
+        here = {**os.environ, "PYTHONPATH": str(ROOT)}
+        found = run_cli("record", url, "-o", os.path.basename(target), cwd=tmp_path, env=here)
     assert found.returncode == ExitCode.NOT_COMPLETED
     assert found.stdout == ""
     assert "2 runs: 1 completed, 1 failed" in found.stderr
     assert f"{os.path.basename(target)}: " in found.stderr
-    expected = facts(lines(run_cli("replay", "--json", original).stdout))
+    expected = facts(lines(call_cli("replay", "--json", original).out))
     replayed = run_cli("replay", "--json", target)
     assert replayed.returncode == ExitCode.NOT_COMPLETED
     assert facts(lines(replayed.stdout)) == expected
     assert lines(replayed.stdout)[0]["type"] == "source.connected"
     with serving("--speed", "0", target) as url:
         assert facts(lines(run_cli("watch", "--json", url).stdout)) == expected
-    assert run_cli("fold", "--json", target).stdout == run_cli("fold", "--json", original).stdout
+    assert call_cli("fold", "--json", target).out == call_cli("fold", "--json", original).out
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".sse"])
@@ -149,12 +155,12 @@ class TestLeaving:
             serving("--speed", "0.5", recording(ended("a", text="word " * 500))) as url,
             start_cli("record", url, "-o", str(target)) as process,
         ):
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while not (target.exists() and b"message.delta" in target.read_bytes()):
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
             process.send_signal(how)
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=60)
         if how == signal.SIGINT:
             assert process.returncode == ExitCode.CTRL_C, err
             assert b"entries, " in err
@@ -187,7 +193,7 @@ def test_progress_on_a_terminal(recording: Callable, tmp_path: Path) -> None:
             serving("--speed", "0", recording(ended("a"))) as url,
             start_cli("record", url, "-o", target, stderr=slave, stdout=subprocess.DEVNULL) as process,
         ):
-            process.wait(30)
+            process.wait(60)
         os.close(slave)
         slave = -1
         shown = b""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runstream.cli.terminal import clip
-from runstream.core.signals import SIGNAL_TYPES
+from runstream.cli.output import clip
+from runstream.model.signals import SIGNAL_TYPES
 from tests.cli.support import asked_and_answered, body, cut_short, ended, lines, run_cli
 from tests.support.wire import Event, jsonl, message_delta
 
@@ -115,7 +115,7 @@ def test_a_pipe_by_name(tmp_path: Path) -> None:
     writer = threading.Thread(target=pipe.write_bytes, args=(body(ended("a")),))
     writer.start()
     found = run_cli("replay", "--json", str(pipe))
-    writer.join(10)
+    writer.join(25)
     assert found.returncode == 0
     assert len(lines(found.stdout)) > 5
 
@@ -141,17 +141,18 @@ def test_rejects(cli: Callable, tmp_path: Path) -> None:
 
 
 def test_what_was_never_seen(cli: Callable, recording: Callable) -> None:
-    """Runs that are spoken of but never come are named on standard error, messages without a run too."""
+    """Runs that events name but that never come are reported on standard error, messages without a run too."""
     events = [e for e in ended("ghost") if not e.name.startswith("thread.run.") or "step" in e.name]
     found = cli("fold", "--json", recording(events, [Event("thread.message.delta", message_delta("msg_x", "hm"))]))
     assert found.code == 1
     assert found.out == ""
     told = [line.removeprefix("runstream: ") for line in found.err.splitlines()]
-    assert [line for line in told if line.startswith("run_ghost_0001: spoken of (")] == told[:1]
+    assert [line for line in told if line.startswith("run_ghost_0001: named by ")] == told[:1]
     assert told[0].endswith("but this run was never seen")
-    assert told[1:] == ["msg_x: spoken of (1 event), but the run that has it was never seen", "no run was seen"]
+    assert told[1:] == ["msg_x: named by 1 event, but the run that has it was never seen", "no run was seen"]
 
 
+@pytest.mark.slow
 def test_many_runs_are_forgotten_but_counted(cli: Callable, recording: Callable) -> None:
     """More runs than are held at once: all are counted, and fold shows all."""
     path = recording(*(ended(f"n{n}", "failed" if n == 0 else "completed", text="x") for n in range(1100)))

@@ -15,8 +15,8 @@ import pytest
 
 from runstream.cli.exit_codes import ExitCode
 from runstream.cli.screen import ScreenView
-from runstream.engine import Engine
-from runstream.sinks.live import Display
+from runstream.engine.engine import Engine
+from runstream.sinks.terminal.live_view import Display
 from tests.cli.support import body, cut_short, ended, start_cli, waiting
 from tests.support.serving import serving_process
 
@@ -24,6 +24,8 @@ if sys.platform == "win32":
     pytest.skip("pseudo-terminals of POSIX", allow_module_level=True)
 
 from tests.support.pseudo_terminal import on_a_terminal
+
+pytestmark = pytest.mark.slow
 
 HINT = "pip install 'runstream[cli]'"
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7]|\x1b\[[0-9;]*9[0-7]")
@@ -33,7 +35,7 @@ WITHOUT_RICH = "import sys; sys.modules['rich'] = None; from runstream.cli impor
 @pytest.mark.parametrize(("width", "height"), [(40, 20), (80, 24), (200, 50)])
 def test_the_demo(width: int, height: int) -> None:
     """Runs appear, go on and end; in the end each of the eight has been left once, and the counts are right."""
-    with on_a_terminal("demo", "--pace", "4", width=width, height=height) as session:
+    with on_a_terminal("demo", "--pace", "8", width=width, height=height) as session:
         screen = session.terminal
         # Whatever state it is caught in: on a busy machine the later ones may be over between two looks.
         session.until(lambda: any(re.search("queued|in_progress|requires_action|step", line) for line in screen.screen))
@@ -125,7 +127,7 @@ def test_a_terminal_that_is_closed() -> None:
     with serving_process("text.sse", speed=0.1) as (url, _), on_a_terminal("watch", url) as session:
         session.until(lambda: session.terminal.screen)
         session.hang_up()
-        assert session.process.wait(20) != 0
+        assert session.process.wait(60) != 0
 
 
 def test_a_drawing_that_fails_is_told_and_ends_the_drawing_alone(
@@ -139,7 +141,7 @@ def test_a_drawing_that_fails_is_told_and_ends_the_drawing_alone(
     monkeypatch.setattr(Display, "draw", fail)
     said = ""
     with ScreenView().reading(Engine()):
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while "the live view has ended: OSError" not in (said := said + capsys.readouterr().err):
             assert time.monotonic() < end, said
             time.sleep(0.02)
@@ -209,7 +211,7 @@ def test_without_rich_lines_and_one_hint(recording: Callable) -> None:
         assert session.end() == ExitCode.COMPLETED
     assert HINT not in session.written
     found = subprocess.run(
-        [sys.executable, "-c", WITHOUT_RICH, "replay", path], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", WITHOUT_RICH, "replay", path], capture_output=True, text=True, timeout=60, check=False
     )
     assert HINT not in found.stderr
 
@@ -218,7 +220,7 @@ def test_a_pipe_gets_what_it_got_without_rich(recording: Callable) -> None:
     """Not a byte of control, whatever the environment says of colours."""
     path = recording(ended("a"))
     with start_cli("replay", path, env={**os.environ, "FORCE_COLOR": "1", "TERM": "xterm"}) as process:
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=60)
     assert b"\x1b" not in out
     assert b"run.completed" in out
 
@@ -230,19 +232,19 @@ def test_a_real_terminal_that_is_resized(tmp_path: Path) -> None:
     """
     tmux = ["tmux", "-S", str(tmp_path / "socket"), "-f", os.devnull]
     log = tmp_path / "code"
-    command = f"{sys.executable} -m runstream demo --pace 1.5; echo $? > {log}; exec sleep 60"
+    command = f"{sys.executable} -m runstream demo --pace 3; echo $? > {log}; exec sleep 60"
     env = {name: value for name, value in os.environ.items() if name not in {"TMUX", "NO_COLOR", "COLUMNS", "LINES"}}
 
     def run(*args: str) -> str:
-        found = subprocess.run([*tmux, *args], capture_output=True, text=True, timeout=20, check=True, env=env)
+        found = subprocess.run([*tmux, *args], capture_output=True, text=True, timeout=60, check=True, env=env)
         return found.stdout
 
     run("new-session", "-d", "-x", "110", "-y", "45", command)
     try:
         for width in (70, 50, 90, 110):
-            time.sleep(1)
+            time.sleep(0.5)
             run("resize-window", "-x", str(width), "-y", "45")
-        end = time.monotonic() + 40
+        end = time.monotonic() + 60
         while not log.exists() or not log.read_text().strip():
             assert time.monotonic() < end
             time.sleep(0.1)
@@ -267,14 +269,14 @@ def test_ctrl_z_gives_the_terminal_back(command: str, tmp_path: Path, recording:
     env = {name: value for name, value in os.environ.items() if name not in {"TMUX", "NO_COLOR", "COLUMNS", "LINES"}}
 
     def run(*args: str) -> str:
-        found = subprocess.run([*tmux, *args], capture_output=True, text=True, timeout=20, check=True, env=env)
+        found = subprocess.run([*tmux, *args], capture_output=True, text=True, timeout=60, check=True, env=env)
         return found.stdout
 
     def screen() -> str:
         return run("capture-pane", "-p", "-S", "-200")
 
     def until(condition: Callable[[], object]) -> None:
-        end = time.monotonic() + 40
+        end = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < end, screen()
             time.sleep(0.1)

@@ -9,13 +9,12 @@ from collections.abc import Callable
 
 import pytest
 
-from runstream.cli.render import JsonView, PlainView
-from runstream.cli.terminal import Output, clip, escape, escape_json
-from runstream.core.signals import ArgumentsDelta, MessageCompleted, SourceEnded, TextDelta, TextReplaced
+from runstream.cli.lines import JsonView, PlainView
+from runstream.cli.output import Output, clip, escape, escape_json
 from runstream.model.message import Message
-from runstream.sinks.names import short_id
+from runstream.model.signals import ArgumentsDelta, MessageCompleted, SourceEnded, TextDelta, TextReplaced
 from tests.support.emulator import CONTROL, EVIL
-from tests.support.story import RunStory
+from tests.support.scripts import LabelledScript, stream_of
 
 SENTENCE = "The quick brown fox jumps over the lazy dog, and then over the fence, and is gone for good."
 
@@ -83,18 +82,12 @@ def test_nothing_from_the_wire_steers_the_terminal(
     cli: Callable, recording: Callable, command: str, json_args: tuple[str, ...]
 ) -> None:
     """Control characters in ids, texts, names, errors, statuses: none comes out as it is."""
-    story = RunStory("evil" + EVIL, model=EVIL)
-    story.open()
-    story.start()
-    story.say(EVIL, prompt=1)
-    calls = story.call_functions((f"fn{EVIL}", {"key": EVIL}))
-    story.require(calls)
-    waits = story.cut()
-    failed = RunStory("failed" + EVIL)
-    failed.open()
+    waits = LabelledScript("evil" + EVIL, model=EVIL).write_message(EVIL, prompt=1)
+    waits.require(waits.call_functions((f"fn{EVIL}", {"key": EVIL})))
+    failed = LabelledScript("failed" + EVIL)
     failed.change(f"odd{EVIL}")
     failed.finish("failed", last_error={"code": EVIL, "message": EVIL})
-    found = cli(command, *json_args, recording(waits, failed.cut()))
+    found = cli(command, *json_args, recording(stream_of(waits), stream_of(failed)))
     assert "evil" in found.out
     assert not CONTROL.search(found.out)
     assert not CONTROL.search(found.err)
@@ -103,10 +96,7 @@ def test_nothing_from_the_wire_steers_the_terminal(
 @pytest.mark.parametrize("error", ["boom", 7, ["a"], {"code": 7, "message": {"a": 1}}])
 def test_an_error_of_another_form_is_no_fault(cli: Callable, recording: Callable, error: object) -> None:
     """A run fails with whatever its server calls an error."""
-    story = RunStory("odd")
-    story.open()
-    story.finish("failed", last_error=error)
-    path = recording(story.cut())
+    path = recording(stream_of(LabelledScript("odd").finish("failed", last_error=error)))
     for command in (("replay", "--plain"), ("fold",)):
         found = cli(*command, path)
         assert found.code == 1, found
@@ -228,22 +218,6 @@ def test_arguments_and_text_do_not_mix() -> None:
         ["message.text", "ok"],
         ["tool_call.arguments", '{"x":1}'],
     ]
-
-
-@pytest.mark.parametrize(
-    ("run_id", "expected"),
-    [
-        ("run_1", "1"),
-        ("run_demo_text_0001", "demo_text_0001"),
-        ("run_demo_incomplete_0001", "incomplete_0001"),
-        ("run_AbCdEfGhIjKlMnOpQrStUvWx", "IjKlMnOpQrStUvWx"),
-        ("run_", "run_"),
-        ("ordinary", "ordinary"),
-    ],
-)
-def test_short_ids(run_id: str, expected: str) -> None:
-    """The end of an id, at a word where there is one."""
-    assert short_id(run_id) == expected
 
 
 def test_short_ids_are_told_apart() -> None:

@@ -6,8 +6,8 @@ import json
 import random
 from typing import Any, Final
 
-from runstream.folding import Folded
-from runstream.raw import RawEvent
+from runstream.engine.fold import Folded
+from runstream.model.raw import RawEvent
 
 __all__ = ["WEIRD", "mutated", "read_everything"]
 

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from runstream.raw import RawEvent
-from runstream.sources.recording_reader import read_recording
+from runstream.model.raw import RawEvent
+from runstream.recordings.reader import read_recording
 
 __all__ = [
     "ENDED",

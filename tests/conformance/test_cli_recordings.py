@@ -94,7 +94,7 @@ def test_damaged(name: str) -> None:
     assert statuses == ([DAMAGED[name]] if DAMAGED[name] else [])
     assert found.code == (ExitCode.LEFT_LIVE if statuses else ExitCode.NOT_COMPLETED)
     if not statuses:
-        assert "runstream: run_123: spoken of (" in found.err
+        assert "runstream: run_123: named by " in found.err
     rejects = [line for line in found.err.splitlines() if ": rejected: " in line]
     bad = len(rejects)
     assert bad

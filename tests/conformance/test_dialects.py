@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from runstream.core.signals import ActionRequired
 from runstream.core.state import RunState
-from runstream.folding import Folded, fold
-from runstream.model.calls import ConnectedAgentToolCall, McpToolCall, SubmitToolApprovalAction
+from runstream.engine.fold import Folded, fold
 from runstream.model.message import UrlCitationAnnotation
+from runstream.model.signals import ActionRequired
 from runstream.model.step import ActivitiesDetails
+from runstream.model.tool_calls import ConnectedAgentToolCall, McpToolCall, SubmitToolApprovalAction
 
 MS = 1_725_000_000_123
 SECONDS = 1_725_000_000

@@ -10,14 +10,19 @@ import os
 import random
 from typing import Any, Final
 
+import pytest
+
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
-from runstream.engine import Engine
-from runstream.events import EVENT_TYPES, Reject
-from runstream.raw import RawEvent
+from runstream.dialects.assistants_wire import EVENT_TYPES
+from runstream.engine.engine import Engine
+from runstream.model.events import Reject
+from runstream.model.raw import RawEvent
 from runstream.sources.sse_parser import SSEParser
 from tests.conformance.mutations import WEIRD
 from tests.support.wire import dumps
+
+pytestmark = pytest.mark.slow
 
 TIMES: Final = int(os.environ.get("RUNSTREAM_FUZZ", "1"))
 

@@ -10,11 +10,13 @@ import zlib
 import pytest
 
 from runstream import demo
-from runstream.folding import fold
-from runstream.raw import RawEvent
-from runstream.sources.recording_reader import read_recording
+from runstream.engine.fold import fold
+from runstream.model.raw import RawEvent
+from runstream.recordings.reader import read_recording
 from tests.conformance.mutations import mutated, read_everything
 from tests.conformance.recorded import POLLED, STREAMS, body_of, exchanges
+
+pytestmark = pytest.mark.slow
 
 # Damaged versions of each recording; far more when somebody asks for them.
 WAYS = int(os.environ.get("RUNSTREAM_MUTATIONS", "200"))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runstream.core.state import RunState
-from runstream.folding import Folded, fold
+from runstream.engine.fold import Folded, fold
 from tests.support.wire import (
     function_call_delta,
     message_delta,

@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 import openai
 import pytest
 
-from runstream.folding import fold
-from runstream.sources.recording_reader import read_recording
+from runstream.engine.fold import fold
+from runstream.recordings.reader import read_recording
 from tests.conformance.recorded import RECORDINGS, STREAMS, body_of, said, without_nulls
 from tests.support.wire import (
     Event,

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from runstream.core.signals import ActionRequired, RunCompleted, RunCreated
 from runstream.core.state import RunState
-from runstream.folding import Folded, fold, fold_sources
-from runstream.raw import RawEvent
+from runstream.engine.fold import Folded, fold, fold_sources
+from runstream.model.raw import RawEvent
+from runstream.model.signals import ActionRequired, RunCompleted, RunCreated
 from tests.conformance.recorded import (
     ENDED,
     PAIRS,

@@ -10,10 +10,9 @@ import msgspec
 import pytest
 
 from runstream import Redaction, fold, read_recording
-from runstream.core.signals import RunSignal, Signal
-from runstream.raw import RawEvent
-from runstream.sources.base import RawItem
-from runstream.sources.recording_writer import RecordingWriter
+from runstream.model.raw import RawEvent, RawItem
+from runstream.model.signals import RunSignal, Signal
+from runstream.recordings.writer import RecordingWriter
 from tests.conformance.recorded import STREAMS, body_of
 
 

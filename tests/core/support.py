@@ -7,12 +7,12 @@ from typing import Any
 
 from runstream.core.derive import derive
 from runstream.core.reduce import reduce
-from runstream.core.signals import Signal, SourceSignal
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
-from runstream.events import Event, Reject
+from runstream.model.events import Event, Reject
+from runstream.model.raw import RawEvent
 from runstream.model.run import RunStatus
-from runstream.raw import RawEvent
+from runstream.model.signals import Signal, SourceSignal
 from tests.support.wire import Json, dumps, function_call, required_action, run_object
 
 __all__ = ["RUN", "asking", "at", "decoded", "ev", "keys", "signals_of", "state_of"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runstream.core.dedupe import Deduper, Sighting
-from runstream.events import Event
+from runstream.model.events import Event
 from tests.core.support import RUN, decoded, ev
 from tests.support.wire import message_delta, thread_object
 

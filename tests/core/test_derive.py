@@ -13,7 +13,9 @@ import pytest
 
 from runstream.core.derive import derive, run_duration
 from runstream.core.reduce import reduce
-from runstream.core.signals import (
+from runstream.engine.fold import fold
+from runstream.model.raw import RawEvent
+from runstream.model.signals import (
     SIGNAL_TYPES,
     ActionRequired,
     ArgumentsDelta,
@@ -26,8 +28,6 @@ from runstream.core.signals import (
     TextReplaced,
     ToolCallCompleted,
 )
-from runstream.folding import fold
-from runstream.raw import RawEvent
 from tests.core.support import RUN, asking, at, decoded, ev, keys, signals_of, state_of
 from tests.support.wire import (
     code_interpreter_delta,

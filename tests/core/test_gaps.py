@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstream.core.derive import derive
-from runstream.core.gaps import missed
+from runstream.core.gaps import mark_partial
 from runstream.core.reduce import reduce
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
-from runstream.events import Event, Reject
-from runstream.raw import RawEvent
+from runstream.model.events import Event, Reject
+from runstream.model.raw import RawEvent
 from runstream.testing import Script, scripts
 from tests.core.support import RUN, asking, at, decoded, ev, state_of
 from tests.support.wire import (
@@ -40,7 +40,7 @@ def events_of(script: Script) -> list[Event]:
 def test_what_is_open_is_marked_and_its_text_stays() -> None:
     """The message grows on, marked, until a full object heals it; what had ended is not marked."""
     before = state_of([*OPEN, ev("run.step.created", step_object("step_1", RUN, message_creation("msg_1")))])
-    state = missed(before)
+    state = mark_partial(before)
     assert (before.partial, state.partial) == (frozenset(), {"msg_1", "step_1"})
     assert (state.text, state.changed_by) == ("Hel", before.changed_by)
     assert derive(before, state, 1.0) == []
@@ -48,7 +48,7 @@ def test_what_is_open_is_marked_and_its_text_stays() -> None:
     assert (state.text, "msg_1" in state.partial) == ("Hello", True)
     state = state_of([ENDED], state)
     assert state.partial == {"step_1"}
-    assert missed(state) is state
+    assert mark_partial(state) is state
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def test_what_is_open_is_marked_and_its_text_stays() -> None:
 def test_nothing_is_missed_of_a_run_that_has_ended_or_waits(raws: list[RawEvent]) -> None:
     """The same object."""
     state = state_of(raws)
-    assert missed(state) is state
+    assert mark_partial(state) is state
 
 
 def test_a_message_that_is_open_while_the_run_waits() -> None:
     """It may be that the run went on unheard: the message is marked. The calls that it asked for are whole."""
     step = step_object("step_1", RUN, tool_calls())
-    state = missed(state_of([*OPEN, ev("run.step.created", step), asking("call_1")]))
+    state = mark_partial(state_of([*OPEN, ev("run.step.created", step), asking("call_1")]))
     assert state.partial == {"msg_1"}
 
 
@@ -73,25 +73,26 @@ def test_calls_that_are_told_again_while_the_run_waits() -> None:
     first = ev("run.step.delta", step_delta("step_1", function_call_delta(0, '{"a"', id="call_1", name="f")))
     rest = ev("run.step.delta", step_delta("step_1", function_call_delta(0, ":1}")))
     state = state_of([*OPEN[:2], created, first, rest, asking("call_1")])
-    assert missed(state) is state
+    assert mark_partial(state) is state
     again = reduce(state, decoded(created), restart=True)
     assert again is not None
     again = state_of([first], again)
-    assert missed(again).partial == {"step_1"}
+    assert mark_partial(again).partial == {"step_1"}
     again = state_of([rest], again)
-    assert missed(again) is again
+    assert mark_partial(again) is again
 
 
 def test_being_told_again_from_the_start_heals() -> None:
     """A `created` that starts the text anew says that all of it will come; also where none had come yet."""
     for raws in (OPEN, OPEN[:3]):
-        state = missed(state_of(raws))
+        state = mark_partial(state_of(raws))
         again = reduce(state, decoded(CREATED), restart=True)
         assert again is not None
         assert (again.partial, again.text) == (frozenset(), "")
         assert reduce(state, decoded(CREATED)) is state
 
 
+@pytest.mark.slow
 @given(scripts(), st.data())
 def test_marking_changes_nothing_else_and_signals_nothing(script: Script, data: st.DataObject) -> None:
     """Anywhere in any run: equal states, the same signals from there on, and what has ended at the end is healed."""
@@ -101,9 +102,9 @@ def test_marking_changes_nothing_else_and_signals_nothing(script: Script, data: 
     marked: RunState | None = None
     for number, event in enumerate(events):
         if number == cut and marked is not None:
-            before, marked = marked, missed(marked)
+            before, marked = marked, mark_partial(marked)
             assert marked == before
-            assert missed(marked) is marked
+            assert mark_partial(marked) is marked
             assert derive(before, marked, 1.0) == []
             assert before.is_terminal or before.run.requires_action or marked.partial >= _open(before)
         old, plain = plain, reduce(plain, event, at=1.0)

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from runstream.core.text import Text, TextBuffer, append_text, since
+from runstream.core.text import Text, TextBuffer, append_text, text_from
 
 
-def grown(pieces: Iterable[str], text: Text | None = None) -> Text:
+def append_fragment(pieces: Iterable[str], text: Text | None = None) -> Text:
     """`text` with these pieces after it."""
     for piece in pieces:
         text = append_text(text, piece)
@@ -20,14 +20,14 @@ def grown(pieces: Iterable[str], text: Text | None = None) -> Text:
 def test_appending_gives_the_text() -> None:
     """The pieces come out one after the other, whatever they are made of."""
     pieces = ["Hello", "", " there", "\r\n", "\n", "\U0001f642", "\x00", "é"]
-    text = grown(pieces)
+    text = append_fragment(pieces)
     assert str(text) == "".join(pieces)
     assert text.length == len("".join(pieces))
 
 
 def test_older_handles_never_change() -> None:
     """Every earlier length of a text stays what it was, read before or after."""
-    handles = [grown(["a"])]
+    handles = [append_fragment(["a"])]
     for piece in ["bc", "d", "", "ef"]:
         handles.append(append_text(handles[-1], piece))
     assert [str(text) for text in reversed(handles)] == ["abcdef", "abcd", "abcd", "abc", "a"]
@@ -38,7 +38,7 @@ def test_older_handles_never_change() -> None:
 @pytest.mark.parametrize("read_first", [True, False])
 def test_two_different_fragments_on_one_text(read_first: bool) -> None:
     """Both texts are right, the one that they stem from stays, and each goes on by itself."""
-    base = grown(["one", " "])
+    base = append_fragment(["one", " "])
     if read_first:
         assert str(base) == "one "
     left, right = append_text(base, "left"), append_text(base, "right")
@@ -50,14 +50,14 @@ def test_two_different_fragments_on_one_text(read_first: bool) -> None:
 
 def test_appending_touches_no_text() -> None:
     """As long as nobody reads, appending joins nothing: all handles share one buffer, whose head stays empty."""
-    text = grown("x" for _ in range(1000))
+    text = append_fragment("x" for _ in range(1000))
     assert text.buffer._head == ""
     assert text.buffer.length == 1000
 
 
 def test_reading_keeps_one_join() -> None:
     """What was read once is kept, and read again without another join; appending goes on after it."""
-    text = grown(["ab", "cd"])
+    text = append_fragment(["ab", "cd"])
     first = text.buffer.read()
     assert text.buffer.read() is first
     assert str(text) is first
@@ -68,7 +68,7 @@ def test_reading_keeps_one_join() -> None:
 
 def test_texts_are_compared_by_value() -> None:
     """Equal texts are equal and hash alike, however they were cut; other things are never equal."""
-    one, other = grown(["ab", "c"]), grown(["a", "bc"])
+    one, other = append_fragment(["ab", "c"]), append_fragment(["a", "bc"])
     assert one == other
     assert hash(one) == hash(other)
     assert one != append_text(one, "d")
@@ -79,21 +79,21 @@ def test_texts_are_compared_by_value() -> None:
 @pytest.mark.parametrize("offset", [0, 2, 3, 5, 6])
 def test_since(read_first: bool, offset: int) -> None:
     """What stands from an offset on, be it the last fragment, more or less; of older handles too."""
-    text = grown(["ab", "c", "def"])
+    text = append_fragment(["ab", "c", "def"])
     if read_first:
         str(text)
-    assert since(text, offset) == "abcdef"[offset:]
+    assert text_from(text, offset) == "abcdef"[offset:]
     append_text(text, "xyz")
-    assert since(text, offset) == "abcdef"[offset:]
+    assert text_from(text, offset) == "abcdef"[offset:]
 
 
 def test_shown_grows_with_the_text() -> None:
     """What is appended counts as shown; after a restart only from where the old text ends."""
-    text = grown(["abc"])
-    assert text.shown == 3
+    text = append_fragment(["abc"])
+    assert text.emitted == 3
     again = Text(TextBuffer(), 0, 3, text)
     again = append_text(again, "ab")
-    assert (again.length, again.shown, again.prior) == (2, 3, text)
+    assert (again.length, again.emitted, again.prior) == (2, 3, text)
     again = append_text(again, "cd")
-    assert (again.length, again.shown, again.prior) == (4, 4, text)
+    assert (again.length, again.emitted, again.prior) == (4, 4, text)
     assert append_text(again, "e").prior is None

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from runstream.dialects.assistants import AssistantsDialect
-from runstream.events import (
-    EVENT_TYPES,
+from runstream.dialects.assistants_wire import EVENT_TYPES
+from runstream.model.events import (
     DoneEvent,
     ErrorEvent,
     Event,
@@ -22,7 +22,7 @@ from runstream.events import (
     ThreadEvent,
     UnknownEvent,
 )
-from runstream.raw import RawEvent
+from runstream.model.raw import RawEvent
 
 RUN: dict[str, Any] = {"id": "run_1", "object": "thread.run", "status": "queued"}
 RUN_STATUSES = "created queued in_progress requires_action completed incomplete failed cancelling cancelled expired"

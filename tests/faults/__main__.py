@@ -6,20 +6,46 @@ import argparse
 import asyncio
 import sys
 import time
+from collections import Counter, defaultdict
 
 import structlog
 
 from tests.faults.cases import FAULTS, SOURCES, Case, generate
-from tests.faults.oracle import judge
-from tests.faults.process import Server, serving_faults
-from tests.faults.report import Report
-from tests.faults.runner import Stray, run_all
+from tests.faults.oracle import KINDS, Verdict, judge
+from tests.faults.process import Server, run_server
+from tests.faults.runner import Leaks, run_all
+
+
+class Report:
+    """The results of the cases."""
+
+    def __init__(self) -> None:
+        self.failures: list[tuple[Case, list[str]]] = []
+        self.total = 0
+        self._counts: dict[str, Counter[str]] = defaultdict(Counter)
+
+    def add(self, case: Case, verdict: Verdict) -> None:
+        """Count a case once for each kind of fault that it has."""
+        self.total += 1
+        for name in {fault.name for fault in case.faults} or {"none"}:
+            self._counts[name][verdict.kind] += 1
+        self._counts["(all cases)"][verdict.kind] += 1
+        if verdict.problems:
+            self.failures.append((case, verdict.problems))
+
+    def table(self) -> str:
+        """The results by kind of fault; a case with several faults is counted in several rows."""
+        lines = [f"{'fault':<14}{'cases':>8}" + "".join(f"{kind:>13}" for kind in KINDS)]
+        for name in sorted(self._counts, key=lambda name: (name == "(all cases)", name)):
+            counts = self._counts[name]
+            lines.append(f"{name:<14}{counts.total():>8}" + "".join(f"{counts[kind]:>13}" for kind in KINDS))
+        return "\n".join(lines)
 
 
 def main() -> int:
-    """Run what the command line says; the exit code is 1 if anything failed."""
+    """Run the cases of the command line; the exit code is 1 if anything failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--cases", type=int, default=1000, help="how many, over all sources")
+    parser.add_argument("--cases", type=int, default=1000, help="number of cases, over all sources")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--source", choices=SOURCES, action="append")
     parser.add_argument("--fault", choices=list(FAULTS), action="append", help="only cases with these")
@@ -35,22 +61,22 @@ def main() -> int:
         ]
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # failing sources are the point
     started = time.monotonic()
-    report, stray = asyncio.run(_run(cases, args.at_once))
+    report, leaks = asyncio.run(_run(cases, args.at_once))
     print(report.table())
     for case, problems in report.failures:
         print(f"\nFAILED --only '{case}'", *problems[:6], sep="\n  ")
-    for problem in (*stray.tasks, *stray.complaints):
+    for problem in (*leaks.tasks, *leaks.loop_errors):
         print(f"LEFT BEHIND {problem}")
     print(f"\n{report.total} cases in {time.monotonic() - started:.0f} s, {len(report.failures)} failures")
-    return 1 if report.failures or stray.tasks or stray.complaints else 0
+    return 1 if report.failures or leaks.tasks or leaks.loop_errors else 0
 
 
-async def _run(cases: list[Case], at_once: int) -> tuple[Report, Stray]:
-    report, stray = Report(), Stray([], [])
-    with serving_faults() as (ports, slots):
-        async for case, seen in run_all(cases, Server(ports, slots), stray, at_once):
-            report.add(case, judge(case, seen))
-    return report, stray
+async def _run(cases: list[Case], at_once: int) -> tuple[Report, Leaks]:
+    report, leaks = Report(), Leaks([], [])
+    with run_server() as (ports, slots):
+        async for case, observed in run_all(cases, Server(ports, slots), leaks, at_once):
+            report.add(case, judge(case, observed))
+    return report, leaks
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Cases: which source, what is told, how the server numbers and resumes, which faults; each written as one line."""
+"""Cases: source, streams, ids and resumption of the server, faults and seed. Each is written as one line of text."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from tests.faults.polled import snapshots
-from tests.faults.tellings import names, together
+from tests.faults.streams import disjoint, snapshots, stream_names
 
 __all__ = [
     "CONTENT",
@@ -18,29 +17,29 @@ __all__ = [
     "REFUSALS",
     "SOURCES",
     "Case",
+    "ConnectionPlan",
     "Fault",
-    "Leg",
+    "can_resume",
+    "connection_plans",
     "generate",
-    "legs",
-    "resumes",
-    "slow",
+    "has_timeouts",
 ]
 
-# What a fault does to a connection: ends it after a part of what is to be told, answers instead of telling, or
-# changes what is told.
+# A fault of a connection ends it after a part of its events, refuses it, or changes its events. Each has the sources
+# for which it exists.
 _STREAMS: Final = ("ws", "sse", "post")
 _NETWORK: Final = (*_STREAMS, "poll")
-_TOLD: Final = (*_STREAMS, "file")
+_EVENTS: Final = (*_STREAMS, "file")
 _ALL: Final = (*_NETWORK, "file")
 LOSSES: Final = {
     "kill": _NETWORK,  # SIGKILL of the server's process
-    "drop": _NETWORK,  # TCP closed, no word of farewell (what a WebSocket client calls 1006)
-    "reset": _NETWORK,  # TCP RST: what is on the way may be lost
-    "half": _NETWORK,  # the server sends FIN and goes on reading
-    "stall": _NETWORK,  # nothing more, not even a pong; the connection stays
-    "cut": _ALL,  # in the middle of a frame or block
-    "cut-utf8": _ALL,  # in the middle of a character
-    "protocol": _STREAMS,  # what follows is no frame, no chunk
+    "drop": _NETWORK,  # TCP closed without a closing handshake (a WebSocket client calls this 1006)
+    "reset": _NETWORK,  # TCP RST: data in transit may be lost
+    "half": _NETWORK,  # the server sends FIN and continues to read
+    "stall": _NETWORK,  # nothing more, not even a pong; the connection stays open
+    "cut": _ALL,  # ends in the middle of a frame or block
+    "cut-utf8": _ALL,  # ends in the middle of a character
+    "protocol": _STREAMS,  # bytes that are neither a frame nor a chunk
     **{f"close-{code}": ("ws",) for code in (1000, 1001, 1005, 1008, 1009, 1011, 1012, 1013, 4000, 4999)},
     "end": ("sse", "post"),  # a proper end
 }
@@ -49,16 +48,16 @@ REFUSALS: Final = {
     "html": _NETWORK,  # 200, but a page
     "slam": _NETWORK,  # closed before the answer
     "hush": _NETWORK,  # no answer at all
-    "noise": _NETWORK,  # an answer that is no HTTP
+    "noise": _NETWORK,  # an answer that is not HTTP
 }
 CONTENT: Final = {
     **{f"junk-{kind}": _ALL for kind in ("json", "types", "bytes", "deep", "large")},
-    **{f"junk-{kind}": _TOLD for kind in ("names", "orphan")},
-    "junk-giant": ("ws",),  # beyond what the source takes for one message
-    "corrupt": _ALL,  # an event that can't be read any more
-    "twice": _TOLD,  # an event, or some, again at once
-    "again": _TOLD,  # from an earlier point again, in the same connection
-    "reorder": _TOLD,  # the runs interleaved, differently on each connection where all is told again
+    **{f"junk-{kind}": _EVENTS for kind in ("names", "orphan")},
+    "junk-giant": ("ws",),  # beyond the source's limit for one message
+    "corrupt": _ALL,  # an event that can't be decoded any more
+    "twice": _EVENTS,  # one event or several, repeated at once
+    "again": _EVENTS,  # repetition from an earlier point, in the same connection
+    "reorder": _EVENTS,  # interleaved runs, in another order on each connection that replays everything
 }
 FAULTS: Final = {**LOSSES, **REFUSALS, **CONTENT}
 SOURCES: Final = ("ws", "sse", "post", "poll", "file")
@@ -66,7 +65,7 @@ _SERVERS: Final = ("resume", "resume", "replay", "replay", "back", "onward", "fe
 
 
 class Fault(NamedTuple):
-    """A fault, and where in the connection it strikes (thousandths of what is to be told)."""
+    """A fault and its place in the connection (thousandths of the events)."""
 
     name: str
     at: int = 0
@@ -76,23 +75,23 @@ class Fault(NamedTuple):
 
 
 class Case(Struct, frozen=True, kw_only=True):
-    """Everything that a case is; its text is what repeats it.
+    """A case; its text repeats it.
 
     Attributes:
         source: ``ws``, ``sse``, ``post`` (an event stream as the answer to a POST), ``poll`` or ``file``.
-        tellings: What is told.
-        ids: Which events carry an id: ``all``, ``some``, ``none``; ``count``: all, and they are numbers in a row.
-        server: What a new connection gets: ``resume`` (what comes after the last id that the client names),
-            ``replay`` (everything), ``back`` (from a bit before the loss), ``onward`` (from after it, with a gap);
-            ``fetched``: likewise, but the client asks for the run and is given it as it ended.
-            Where it is polled, what the poll after a fault gets: the next moment of the run, its first, an earlier
-            one, a later one. A file is read ``once``.
-        faults: In order; each that ends a connection ends that of those before it.
-        seed: Decides all the rest.
+        streams: The names of the event streams (see :func:`tests.faults.streams.load`).
+        ids: The events with an id: ``all``, ``some``, ``none``; ``count``: all, and the ids are consecutive numbers.
+        server: The start of a new connection: ``resume`` (after the last id that the client sent), ``replay`` (the
+            first event), ``back`` (some events before the loss), ``onward`` (some events after the loss, with a gap);
+            ``fetched``: as ``onward``, but the client fetches the run and receives its final state.
+            For a poll, the answer after a fault: the next snapshot of the run, its first, an earlier one, a later one.
+            A file is read ``once``.
+        faults: The faults, in order; a fault that ends a connection ends the one of the faults before it.
+        seed: Determines all the rest.
     """
 
     source: str
-    tellings: tuple[str, ...]
+    streams: tuple[str, ...]
     ids: str
     server: str
     faults: tuple[Fault, ...]
@@ -100,16 +99,16 @@ class Case(Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         faults = ",".join(map(str, self.faults)) or "-"
-        return f"{self.source};{','.join(self.tellings)};{self.ids};{self.server};{faults};{self.seed}"
+        return f"{self.source};{','.join(self.streams)};{self.ids};{self.server};{faults};{self.seed}"
 
     @classmethod
     def parse(cls, text: str) -> Case:
-        """The case that a line says."""
-        source, tellings, ids, server, faults, seed = text.strip().split(";")
+        """Read a case from its text."""
+        source, streams, ids, server, faults, seed = text.strip().split(";")
         found = [fault.split("@") for fault in faults.split(",") if fault != "-"]
         return cls(
             source=source,
-            tellings=tuple(tellings.split(",")),
+            streams=tuple(streams.split(",")),
             ids=ids,
             server=server,
             faults=tuple(Fault(name, int(at)) for name, at in found),
@@ -117,105 +116,105 @@ class Case(Struct, frozen=True, kw_only=True):
         )
 
     @property
-    def identified(self) -> bool:
+    def has_all_ids(self) -> bool:
         """Whether every event has an id."""
         return self.ids in {"all", "count"}
 
     def has(self, *prefixes: str) -> bool:
-        """Whether a fault's name begins so."""
+        """Whether the name of a fault begins with one of the prefixes."""
         return any(fault.name.startswith(prefixes) for fault in self.faults)
 
-    def chance(self, *what: object) -> random.Random:
-        """The dice for one purpose: the same each time."""
+    def rng(self, *what: object) -> random.Random:
+        """The random numbers for one purpose: the same ones each time."""
         return random.Random(f"{self}/{what}")
 
 
-def slow(case: Case) -> bool:
-    """Whether time-outs are part of it: they are so short then that one may strike where nothing is wrong."""
+def has_timeouts(case: Case) -> bool:
+    """Whether the case needs timeouts. They are then so short that one may expire without a fault."""
     return case.has("hush", "stall")
 
 
-def resumes(case: Case) -> bool:
-    """Whether the client says how to go on: by a GET, where a POST had begun."""
+def can_resume(case: Case) -> bool:
+    """Whether the client can resume: after a POST, by a GET."""
     return case.source != "post" or case.seed % 2 == 0
 
 
-class Leg(NamedTuple):
-    """One connection: either refused, or told something until a fault ends it; ``None``: to the end."""
+class ConnectionPlan(NamedTuple):
+    """The faults of one connection: it is refused, or it has changed events until ``loss`` (``None``: no loss)."""
 
     refusal: Fault | None
     content: tuple[Fault, ...]
     loss: Fault | None
 
 
-def legs(case: Case) -> list[Leg]:
-    """The connections that have faults, in order; every later one is sound."""
-    found: list[Leg] = []
-    if case.source == "poll":  # each poll is a connection; a fault is what one of them gets, after some that go well
+def connection_plans(case: Case) -> list[ConnectionPlan]:
+    """The connections with faults, in order; all later ones have none."""
+    found: list[ConnectionPlan] = []
+    if case.source == "poll":  # each poll is a connection; a fault affects one of them, after some without faults
         for fault in case.faults:
-            found += [Leg(None, (), None)] * (fault.at // 250)
-            found.append(Leg(fault, (), None))
+            found += [ConnectionPlan(None, (), None)] * (fault.at // 250)
+            found.append(ConnectionPlan(fault, (), None))
         return found
     content: list[Fault] = []
     for fault in case.faults:
         if fault.name in REFUSALS:
-            found.append(Leg(fault, (), None))
+            found.append(ConnectionPlan(fault, (), None))
         elif fault.name in LOSSES:
-            found.append(Leg(None, tuple(content), fault))
+            found.append(ConnectionPlan(None, tuple(content), fault))
             content = []
         elif fault.name != "reorder":
             content.append(fault)
     if content:
-        found.append(Leg(None, tuple(content), None))
+        found.append(ConnectionPlan(None, tuple(content), None))
     return found
 
 
 def generate(source: str, count: int, seed: int, faults: Iterable[str] | None = None) -> list[Case]:
-    """Cases at random, the same for the same arguments where the same recordings are there.
+    """Random cases, the same for the same arguments if the same recordings exist.
 
     Args:
         source: The source.
-        count: How many.
-        seed: Decides them.
-        faults: The kinds of which each case gets at least one; by default each kind in turn.
+        count: Number of cases.
+        seed: Determines the cases.
+        faults: The kinds of faults; each case has at least one of them. By default all kinds, one after the other.
     """
     mine = [name for name, sources in FAULTS.items() if source in sources]
     wanted = list(faults) if faults is not None else mine
-    recordings = [name for name in names() if source != "poll" or snapshots((name,))]
+    recordings = [name for name in stream_names() if source != "poll" or snapshots((name,))]
     found = []
     for number in range(count):
         first = wanted[number % len(wanted)]
-        chance = random.Random(f"{seed}/{source}/{first}/{number}")
-        chosen = [first, *(chance.choice(mine) for _ in range(chance.choice((0, 0, 1, 1, 2))))]
-        chance.shuffle(chosen)
-        several = "reorder" in chosen or chance.random() < 0.3
-        number_of = chance.randint(2, 3) if several and source != "poll" else 1
-        tellings = [_telling(chance, recordings) for _ in range(number_of)]
-        ids = "none" if source == "poll" else chance.choice(("all", "count", "some", "none", "none"))
+        rng = random.Random(f"{seed}/{source}/{first}/{number}")
+        chosen = [first, *(rng.choice(mine) for _ in range(rng.choice((0, 0, 1, 1, 2))))]
+        rng.shuffle(chosen)
+        several = "reorder" in chosen or rng.random() < 0.3
+        number_of = rng.randint(2, 3) if several and source != "poll" else 1
+        streams = [_stream_name(rng, recordings) for _ in range(number_of)]
+        ids = "none" if source == "poll" else rng.choice(("all", "count", "some", "none", "none"))
         found.append(
             Case(
                 source=source,
-                tellings=tuple(together(tellings)),
+                streams=tuple(disjoint(streams)),
                 ids=ids,
-                server=_server(chance, source, ids),
-                faults=tuple(Fault(name, _place(chance)) for name in chosen),
-                seed=chance.randrange(10**6),
+                server=_server(rng, source, ids),
+                faults=tuple(Fault(name, _place(rng)) for name in chosen),
+                seed=rng.randrange(10**6),
             )
         )
     return found
 
 
-def _place(chance: random.Random) -> int:
-    """Mostly in the middle; the ends have troubles of their own."""
-    return chance.choice((0, 999, *(chance.randrange(1000) for _ in range(4))))
+def _place(rng: random.Random) -> int:
+    """A place mostly in the middle; the ends are special cases."""
+    return rng.choice((0, 999, *(rng.randrange(1000) for _ in range(4))))
 
 
-def _server(chance: random.Random, source: str, ids: str) -> str:
+def _server(rng: random.Random, source: str, ids: str) -> str:
     if source == "file":
         return "once"
     possible = set(_SERVERS) - ({"fetched"} if source == "poll" else {"resume"} if ids == "none" else set())
-    return chance.choice([server for server in _SERVERS if server in possible])
+    return rng.choice([server for server in _SERVERS if server in possible])
 
 
-def _telling(chance: random.Random, recordings: list[str]) -> str:
-    return chance.choice(recordings) if chance.random() < 0.6 else f"made/{chance.randrange(500)}"
+def _stream_name(rng: random.Random, recordings: list[str]) -> str:
+    return rng.choice(recordings) if rng.random() < 0.6 else f"made/{rng.randrange(500)}"

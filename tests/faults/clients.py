@@ -3,44 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from itertools import count
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from runstream.core.state import RunState
-from runstream.sources.attempts import Resume, ResumeInfo
+from runstream.recordings.source import RecordingSource
 from runstream.sources.base import Source
+from runstream.sources.connection_loop import Resume, ResumeInfo
 from runstream.sources.poll import PollSource
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.recording_source import RecordingSource
 from runstream.sources.sse import SseSource
 from runstream.sources.websocket import WebSocketSource
 from runstream.stream.repairs import Repair
-from tests.faults.cases import Case, legs, resumes, slow
-from tests.faults.clean import clean
-from tests.faults.fetching import fetch
-from tests.faults.filed import write
-from tests.faults.polled import snapshots
-from tests.faults.process import Place
-from tests.faults.telling import MAX_BYTES, MAX_FRAME
+from tests.faults.cases import Case, ConnectionPlan, can_resume, connection_plans, has_timeouts
+from tests.faults.content import MAX_BYTES, MAX_FRAME, Item, block, connection_items, inside_a_character
+from tests.faults.expected import expected_of
+from tests.faults.process import Endpoint, Slot
+from tests.faults.streams import snapshots
 
-__all__ = ["MAX_ATTEMPTS", "fetching", "make"]
+__all__ = ["MAX_ATTEMPTS", "Answered", "fetch", "make_source", "repair_of", "write_recording"]
 
 MAX_ATTEMPTS = 6
-_SHORT = 0.1  # seconds; only where a case makes it pass
+_SHORT = 0.1  # seconds; only if the fault of a case makes the time pass
 _LONG = 15.0
 
 
-def make(case: Case, place: Place) -> Source:
-    """The source."""
-    return _MAKERS[case.source](case, place)
+def make_source(case: Case, endpoint: Endpoint) -> Source:
+    """Create the source of a case."""
+    return _MAKERS[case.source](case, endpoint)
 
 
-def fetching(case: Case) -> Repair | None:
-    """How the application fetches a run, where it does: it gets each run as it ends."""
+def repair_of(case: Case) -> Repair | None:
+    """The repair of the application if the case has one: it fetches the final state of each run."""
     if case.server != "fetched":
         return None
-    runs = {moment[-1][0]["id"]: moment[-1] for name in case.tellings if (moment := snapshots((name,)))}
+    runs = {moment[-1][0]["id"]: moment[-1] for name in case.streams if (moment := snapshots((name,)))}
 
     async def fetch(state: RunState) -> list[dict[str, Any]]:
         await asyncio.sleep(0)
@@ -51,19 +54,19 @@ def fetching(case: Case) -> Repair | None:
 
 def _reconnect(case: Case) -> Reconnect:
     if case.has("kill"):
-        # It takes as long as it takes until a killed process is there again.
+        # The time until a killed process is restarted is not known.
         return Reconnect(initial=0.01, maximum=0.1, max_attempts=30, max_retry_after=0.01)
     return Reconnect(initial=0.001, maximum=0.01, max_attempts=MAX_ATTEMPTS, max_retry_after=0.01)
 
 
-def _websocket(case: Case, place: Place) -> Source:
+def _websocket(case: Case, endpoint: Endpoint) -> Source:
     tokens = count(1)
 
     def resume(info: ResumeInfo) -> Resume | None:
         return Resume(headers={"Last-Event-ID": info.last_id}) if info.last_id is not None else None
 
     return WebSocketSource(
-        place.url("ws"),
+        endpoint.url("ws"),
         name="source",
         proxy=None,
         auth=lambda: f"token-{next(tokens)}",
@@ -77,53 +80,106 @@ def _websocket(case: Case, place: Place) -> Source:
     )
 
 
-def _sse(case: Case, place: Place) -> Source:
+def _sse(case: Case, endpoint: Endpoint) -> Source:
     tokens = count(1)
     posts = case.source == "post"
     return SseSource(
-        place.url("http"),
+        endpoint.url("http"),
         method="POST" if posts else "GET",
         json={"stream": True} if posts else None,
-        resume=(lambda info: Resume()) if resumes(case) and posts else None,
+        resume=(lambda info: Resume()) if can_resume(case) and posts else None,
         name="source",
         proxy=None,
         auth=lambda: f"token-{next(tokens)}",
         reconnect=_reconnect(case),
         max_message_bytes=MAX_BYTES,
         open_timeout=_LONG,
-        read_timeout=_SHORT * 6 if slow(case) else _LONG,
+        read_timeout=_SHORT * 6 if has_timeouts(case) else _LONG,
     )
 
 
-def _file(case: Case, place: Place) -> Source:
-    return RecordingSource(write(case, place.slot), name="source", speed=None)
+def _file(case: Case, endpoint: Endpoint) -> Source:
+    return RecordingSource(write_recording(case, endpoint.slot), name="source", speed=None)
 
 
-def _poll(case: Case, place: Place) -> Source:
-    ends = all(state.is_terminal for state in clean(case.tellings, case.source).runs.values())
-    enough = len(snapshots(case.tellings)) + 1
+def _poll(case: Case, endpoint: Endpoint) -> Source:
+    ends = all(state.is_terminal for state in expected_of(case.streams, case.source).runs.values())
+    enough = len(snapshots(case.streams)) + 1
 
     def clock() -> float:
-        # The deadline of a run that never ends: once all of it was told, and every fault was met.
-        slot = place.slot
-        return 2.0 if slot.position > enough and slot.connections > len(legs(case)) else 0.0
+        # The deadline of a run that never ends: after all its snapshots and all faults.
+        slot = endpoint.slot
+        return 2.0 if slot.position > enough and slot.connections > len(connection_plans(case)) else 0.0
 
     return PollSource(
-        lambda: fetch(place.url("http")),
+        lambda: fetch(endpoint.url("http")),
         name="source",
         interval=0.001,
         max_interval=0.004,
         deadline=None if ends else 1.0,
-        call_timeout=_SHORT * 6 if slow(case) else _LONG,
+        call_timeout=_SHORT * 6 if has_timeouts(case) else _LONG,
         reconnect=_reconnect(case),
         clock=clock,
     )
 
 
-_MAKERS: dict[str, Callable[[Case, Place], Source]] = {
+_MAKERS: dict[str, Callable[[Case, Endpoint], Source]] = {
     "ws": _websocket,
     "sse": _sse,
     "post": _sse,
     "poll": _poll,
     "file": _file,
 }
+
+
+def write_recording(case: Case, slot: Slot) -> Path:
+    """Write the file of a case, and record the numbers of the complete events in it."""
+    rng = case.rng("file")
+    suffix = rng.choice((".sse", ".jsonl"))
+    newline = rng.choice((b"\n", b"\n", b"\r\n", b"\r"))
+
+    def framed(item: Item) -> bytes:
+        return block(item, newline=newline) if suffix == ".sse" else item.envelope() + b"\n"
+
+    plan = next(iter(connection_plans(case)), ConnectionPlan(None, (), None))
+    items, following = connection_items(case, 0, plan, 0)
+    body = b"".join(framed(item) for item in items)
+    if plan.loss is not None and following is not None:
+        data = framed(following)
+        rest = data[: inside_a_character(data) if plan.loss.name == "cut-utf8" else rng.randrange(1, len(data))]
+        items = [*items, following] if following.data in rest else items  # complete: only its end mark is missing
+        body += rest
+    for item in items:
+        if item.number >= 0:
+            slot.note(item.number)
+    path = slot.file.with_suffix(suffix)
+    path.write_bytes(body)
+    return path
+
+
+class Answered(Struct, frozen=True):
+    """An answer, in the form that most HTTP clients return."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+async def fetch(url: str) -> Answered:
+    """Send a GET request, as an application without an HTTP library would.
+
+    Raises:
+        OSError, EOFError: The connection was lost.
+        ValueError: The answer is not HTTP.
+    """
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    try:
+        writer.write(f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        status = HTTPStatus(int(head[0].split(" ")[1]))
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+        length = 0 if status is HTTPStatus.NO_CONTENT else int(headers.get("content-length", "0"))
+        return Answered(int(status), headers, await reader.readexactly(length))
+    finally:
+        writer.close()

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.process import serving_faults
-from tests.faults.slots import Slots
+from tests.faults.process import Slots, run_server
 
 
 @pytest.fixture(scope="session")
 def served() -> Iterator[tuple[list[int], Slots]]:
-    """The ports and the memory of the server."""
-    with serving_faults() as found:
+    """The ports of the server and the records of its cases."""
+    with run_server() as found:
         yield found

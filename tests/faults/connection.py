@@ -1,4 +1,4 @@
-"""One connection of the server: the request, what it is answered, what is told, and how it ends."""
+"""One connection of the server: the request, the answer, the events and the end."""
 
 from __future__ import annotations
 
@@ -14,30 +14,42 @@ from typing import Final
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from tests.faults.cases import REFUSALS, Case, Fault, Leg, legs
-from tests.faults.polled import body, snapshots
-from tests.faults.slots import Slot
-from tests.faults.telling import Item, corrupt, id_of, junk, order, tell
-from tests.faults.wire import answer, block, chunk, frame, inside_a_character, pieces
+from tests.faults.cases import REFUSALS, Case, ConnectionPlan, Fault, connection_plans
+from tests.faults.content import (
+    Item,
+    answer,
+    block,
+    chunk,
+    connection_items,
+    corrupt,
+    event_id,
+    event_order,
+    frame,
+    inside_a_character,
+    junk,
+    pieces,
+)
+from tests.faults.process import Slot
+from tests.faults.streams import poll_body, snapshots
 
 __all__ = ["Connection"]
 
-_PATIENCE: Final = 20.0  # seconds after which even a stalled connection is given up
-_FAREWELL: Final = 1.0  # seconds for the peer to close what we closed
-# By these a server says that it did nothing with a request.
-_NOTHING_DONE: Final = ("http-401", "http-429")
-_SOUND: Final = Leg(None, (), None)
+_STALL_TIMEOUT: Final = 20.0  # seconds after which even a stalled connection is closed
+_CLOSE_TIMEOUT: Final = 1.0  # seconds for the peer to close the connection too
+# Refusals which mean that the server did not execute the request.
+_NOT_EXECUTED: Final = ("http-401", "http-429")
+_WITHOUT_FAULTS: Final = ConnectionPlan(None, (), None)
 
 
 class Connection:
     """One connection.
 
     Args:
-        case: What it is part of.
-        slot: Where to note what is done.
+        case: The case of the connection.
+        slot: The record of the case.
         head: The head of the request.
-        reader: The rest of what comes.
-        writer: Where to answer.
+        reader: The rest of the request.
+        writer: For the answer.
     """
 
     def __init__(
@@ -49,32 +61,32 @@ class Connection:
         self._reader = reader
         self._writer = writer
         self._number = slot.connect()
-        planned = legs(case)
-        self._leg = planned[self._number] if self._number < len(planned) else _SOUND
-        self._chance: random.Random = case.chance("connection", self._number)
+        planned = connection_plans(case)
+        self._plan = planned[self._number] if self._number < len(planned) else _WITHOUT_FAULTS
+        self._rng: random.Random = case.rng("connection", self._number)
         self._protocol: ServerProtocol | None = None
-        self._telling = False
-        self._chunked = self._chance.random() < 0.5
-        self._style = {"binary": self._chance.random() < 0.2, "split": self._chance.random() < 0.2}
-        self._newline = self._chance.choice((b"\n", b"\n", b"\r\n", b"\r"))
+        self._sending = False
+        self._chunked = self._rng.random() < 0.5
+        self._style = {"binary": self._rng.random() < 0.2, "split": self._rng.random() < 0.2}
+        self._newline = self._rng.choice((b"\n", b"\n", b"\r\n", b"\r"))
 
     async def serve(self) -> None:
-        """Do all of it."""
-        refusal = self._leg.refusal
-        if self._head.startswith(b"POST") and (refusal is None or refusal.name not in _NOTHING_DONE):
-            self._slot.carried_out += 1
-        if self._case.source == "poll" and (self._leg.refusal is None or self._leg.refusal.name not in REFUSALS):
-            await self._poll(self._leg.refusal)
+        """Read the request, answer it, and end the connection, as the case demands."""
+        refusal = self._plan.refusal
+        if self._head.startswith(b"POST") and (refusal is None or refusal.name not in _NOT_EXECUTED):
+            self._slot.executed_posts += 1
+        if self._case.source == "poll" and (self._plan.refusal is None or self._plan.refusal.name not in REFUSALS):
+            await self._poll(self._plan.refusal)
             return
-        if self._leg.refusal is not None:
-            await self._refuse(self._leg.refusal)
+        if self._plan.refusal is not None:
+            await self._refuse(self._plan.refusal)
             return
         self._accept()
         listening = asyncio.create_task(self._listen())
         try:
-            items, following = tell(self._case, self._number, self._leg, self._start())
-            await self._tell(items)
-            await self._end(self._leg.loss, following, listening)
+            items, following = connection_items(self._case, self._number, self._plan, self._start())
+            await self._send_items(items)
+            await self._end(self._plan.loss, following, listening)
         finally:
             listening.cancel()
             self._writer.close()
@@ -84,7 +96,7 @@ class Connection:
     async def _refuse(self, fault: Fault) -> None:
         kind, _, detail = fault.name.partition("-")
         if kind == "hush":
-            await self._reader.read(1)  # until the client gives up
+            await self._reader.read(1)  # until the client closes
         elif kind == "noise":
             self._writer.write(b"\x00\x01 no HTTP at all\r\n\r\n")
         elif kind == "html":
@@ -92,7 +104,7 @@ class Connection:
         elif kind == "http":
             headers = {"Content-Type": "application/json"}
             if detail in {"429", "503"}:
-                headers["Retry-After"] = self._chance.choice(("0", "1", "Sun, 06 Nov 1994 08:49:37 GMT", "soon"))
+                headers["Retry-After"] = self._rng.choice(("0", "1", "Sun, 06 Nov 1994 08:49:37 GMT", "soon"))
             self._writer.write(answer(int(detail), b'{"error":{"message":"not now"}}', headers))
         with suppress(OSError):
             await self._writer.drain()
@@ -111,7 +123,7 @@ class Connection:
             self._writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + framing + b"\r\n\r\n")
 
     async def _listen(self) -> None:
-        """Answer what the client says, until it leaves."""
+        """Answer control frames until the client closes."""
         with suppress(OSError):
             while data := await self._reader.read(65536):
                 if self._protocol is not None:
@@ -119,54 +131,54 @@ class Connection:
                 self._flush()
 
     def _flush(self) -> None:
-        if self._protocol is None or self._telling:
-            return  # a pong may not come into the middle of a message
+        if self._protocol is None or self._sending:
+            return  # a pong may not be sent within a message
         for data in self._protocol.data_to_send():
             if data:
                 self._writer.write(data)
             else:
-                self._writer.close()  # both have said farewell, and the server is the one to hang up
+                self._writer.close()  # after the closing handshake the server closes the connection
 
     def _start(self) -> int:
         server, position = self._case.server, self._slot.position
         named = (line.split(b":", 1) for line in self._head.split(b"\r\n") if b":" in line)
         last = next((value.strip().decode() for name, value in named if name.lower() == b"last-event-id"), "")
         if position and not last:
-            self._slot.nameless += 1
+            self._slot.without_last_id += 1
         if not position or server == "replay":
-            return 0  # all that is lost is lost by a client that was there
+            return 0  # a gap exists only for a client that was connected before
         if server in {"onward", "fetched"}:
-            return position + self._chance.choice((0, 0, 1, 2, 5, 20))
+            return position + self._rng.choice((0, 0, 1, 2, 5, 20))
         if server == "back":
-            return max(0, position - self._chance.choice((0, 1, 2, 5, 20)))
-        places = {id_of(self._case, told): place + 1 for place, told in enumerate(order(self._case, self._number))}
-        return places.get(last, 0)
+            return max(0, position - self._rng.choice((0, 1, 2, 5, 20)))
+        order = event_order(self._case, self._number)
+        return {event_id(self._case, item): place + 1 for place, item in enumerate(order)}.get(last, 0)
 
-    # what is polled
+    # polls
 
     async def _poll(self, fault: Fault | None) -> None:
-        """Answer a poll: with a moment of the run, and all or a part of it."""
+        """Answer a poll with a snapshot of the run, or with a part of one."""
         headers = {"Content-Type": "application/json"}
-        if self._chance.random() < 0.05:
+        if self._rng.random() < 0.05:
             headers["openai-poll-after-ms"] = "1"
         kind, _, detail = fault.name.partition("-") if fault is not None else ("", "", "")
         moment = self._moment()
-        data = body(self._case.tellings, moment)
+        data = poll_body(self._case.streams, moment)
         if kind == "junk":
-            data = junk(detail, self._chance).data
+            data = junk(detail, self._rng).data
         elif kind == "corrupt":
-            data = corrupt(Item(None, data), self._chance).data
+            data = corrupt(Item(None, data), self._rng).data
         whole = answer(200, data, headers)
         if fault is None or kind in {"junk", "corrupt"}:
-            if fault is None:  # noted first: the client may be done before we are
-                self._slot.note(min(moment, len(snapshots(self._case.tellings)) - 1))
+            if fault is None:  # recorded first: the client may finish earlier
+                self._slot.note(min(moment, len(snapshots(self._case.streams)) - 1))
                 self._slot.position = moment + 1
             self._writer.write(whole)
             await self._writer.drain()
             self._writer.close()
             return
         start = len(whole) - len(data)
-        at = start + inside_a_character(data) if detail == "utf8" else self._chance.randrange(len(whole))
+        at = start + inside_a_character(data) if detail == "utf8" else self._rng.randrange(len(whole))
         self._writer.write(whole[:at])
         listening = asyncio.create_task(self._listen())
         try:
@@ -177,23 +189,23 @@ class Connection:
 
     def _moment(self) -> int:
         position = self._slot.position
-        planned = legs(self._case)
+        planned = connection_plans(self._case)
         before = planned[self._number - 1] if 0 < self._number <= len(planned) else None
         if before is None or before.refusal is None:
             return position
         if self._case.server == "replay":
             return 0
         if self._case.server == "back":
-            return max(0, position - self._chance.choice((1, 2, 5)))
-        return position + (self._chance.choice((0, 1, 2, 5)) if self._case.server == "onward" else 0)
+            return max(0, position - self._rng.choice((1, 2, 5)))
+        return position + (self._rng.choice((0, 1, 2, 5)) if self._case.server == "onward" else 0)
 
-    # what is told
+    # events
 
-    async def _tell(self, items: list[Item]) -> None:
-        way = self._chance.choice(("whole", "whole", "each", "pieces"))
+    async def _send_items(self, items: list[Item]) -> None:
+        way = self._rng.choice(("whole", "whole", "each", "pieces"))
         whole = []
         for item in items:
-            data = self._framed(item)
+            data = self._frame(item)
             if item.number >= 0:
                 self._slot.note(item.number)
                 self._slot.position = max(item.place + 1, self._slot.position)
@@ -202,13 +214,13 @@ class Connection:
             else:
                 whole.append(data)
         data = b"".join(whole)
-        self._telling = True
-        for piece in pieces(data, self._chance) if way == "pieces" else [data]:
+        self._sending = True
+        for piece in pieces(data, self._rng) if way == "pieces" else [data]:
             await self._write(piece)
-        self._telling = False
+        self._sending = False
         self._flush()
 
-    def _framed(self, item: Item) -> bytes:
+    def _frame(self, item: Item) -> bytes:
         if self._protocol is not None:
             return frame(item, **self._style)
         data = block(item, newline=self._newline)
@@ -219,36 +231,36 @@ class Connection:
         await self._writer.drain()
         await asyncio.sleep(0)
 
-    # how it ends
+    # the end
 
     async def _end(self, loss: Fault | None, following: Item | None, listening: asyncio.Task[None]) -> None:
         kind, _, detail = (loss.name if loss is not None else "close").partition("-")
         if kind == "cut" and following is not None:
-            data = self._framed(following)
-            cut = inside_a_character(data) if detail else self._chance.randrange(1, len(data))
+            data = self._frame(following)
+            cut = inside_a_character(data) if detail else self._rng.randrange(1, len(data))
             self._writer.write(data[:cut])
-            kind = self._chance.choice(("drop", "reset"))
+            kind = self._rng.choice(("drop", "reset"))
         if kind == "kill":
-            await self._sent()
+            await self._wait_until_sent()
             os.kill(os.getpid(), signal.SIGKILL)
         elif kind == "reset":
-            await self._sent()
+            await self._wait_until_sent()
             linger = struct.pack("ii", 1, 0)
             self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self._writer.transport.abort()
         elif kind == "half":
             self._writer.write_eof()
-            await self._gone(listening, _FAREWELL)
+            await self._wait_until_closed(listening, _CLOSE_TIMEOUT)
         elif kind == "stall":
             listening.cancel()
             with suppress(asyncio.CancelledError):
                 await listening
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_STALL_TIMEOUT):
                 while await self._reader.read(65536):
                     pass
         elif kind == "protocol":
             self._writer.write(b"\xff\xff\xff\xff no frame and no chunk\r\n")
-            await self._gone(listening, _FAREWELL)
+            await self._wait_until_closed(listening, _CLOSE_TIMEOUT)
         elif kind in {"close", "end"}:
             await self._close(int(detail or 1000), listening)
 
@@ -257,19 +269,19 @@ class Connection:
             if self._chunked:
                 self._writer.write(b"0\r\n\r\n")
             return
-        with suppress(Exception):  # the client may have closed it before
+        with suppress(Exception):  # the client may have closed it already
             if code == 1005:
                 self._protocol.send_close()
             else:
-                self._protocol.send_close(code, self._chance.choice(("", "bye", "später")))
+                self._protocol.send_close(code, self._rng.choice(("", "bye", "später")))
         self._flush()
-        await self._gone(listening, _FAREWELL)
+        await self._wait_until_closed(listening, _CLOSE_TIMEOUT)
 
-    async def _gone(self, listening: asyncio.Task[None], within: float) -> None:
+    async def _wait_until_closed(self, listening: asyncio.Task[None], within: float) -> None:
         await asyncio.wait({listening}, timeout=within)
 
-    async def _sent(self) -> None:
-        """Wait until the kernel has it all."""
-        async with asyncio.timeout(_PATIENCE):
+    async def _wait_until_sent(self) -> None:
+        """Wait until the kernel has all data."""
+        async with asyncio.timeout(_STALL_TIMEOUT):
             while self._writer.transport.get_write_buffer_size():
                 await asyncio.sleep(0.001)

@@ -1,138 +1,158 @@
-"""The judge of a case: what must hold whatever happened, and which difference from the clean stream is excused."""
+"""The oracle: checks the invariants of a case, and its differences from the clean stream."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
-from runstream.core.signals import RunInterrupted, RunPaused, SourceEnded, TextReplaced
 from runstream.core.state import RunState
 from runstream.model.run import Run
-from tests.faults.cases import Case, slow
-from tests.faults.clean import Clean, clean, facts_of, objects_of
-from tests.faults.excuses import LOSING, Excuses
-from tests.faults.runner import Seen
-from tests.faults.shown import misled
+from runstream.model.signals import (
+    ArgumentsDelta,
+    RunInterrupted,
+    RunPaused,
+    Signal,
+    SourceEnded,
+    SourceResumed,
+    TextDelta,
+    TextReplaced,
+)
+from tests.faults.cases import Case, has_timeouts
+from tests.faults.expected import Expected, expected_of, facts_by_key, objects_by_id
+from tests.faults.permitted import LOSES_DATA, Permitted
+from tests.faults.runner import Observation
 
-__all__ = ["KINDS", "Verdict", "judge"]
+__all__ = ["KINDS", "Verdict", "judge", "screen_differences", "screen_texts"]
 
 KINDS = ("equal", "interrupted", "rejected", "partial", "failure")
 
 
 class Verdict(NamedTuple):
-    """What came of a case: one of `KINDS`, and what should not be."""
+    """The verdict of a case: one of `KINDS`, and the problems."""
 
     kind: str
     problems: list[str]
 
 
-def judge(case: Case, seen: Seen) -> Verdict:
+def judge(case: Case, observed: Observation) -> Verdict:
     """Judge a case."""
-    if seen.hung:
+    if observed.hung:
         return Verdict("failure", ["it hangs"])
-    if seen.error:
-        return Verdict("failure", [seen.error])
-    told = clean(case.tellings, case.source)
-    excuses = Excuses(case, seen, told)
-    problems = [*_always(case, seen, told, lossy=excuses.lossy), *excuses.of_the_end()]
-    states = {state.run_id: state for state in seen.states}
+    if observed.error:
+        return Verdict("failure", [observed.error])
+    expected = expected_of(case.streams, case.source)
+    permitted = Permitted(case, observed, expected)
+    problems = [*_invariants(case, observed, expected, lossy=permitted.lossy), *permitted.check_end()]
+    states = {state.run_id: state for state in observed.states}
     cut = reduced = False
-    if not excuses.lossy and not case.has("corrupt"):
-        problems += _disorder(seen, told)
-    for run_id, whole in told.runs.items():
+    if not permitted.lossy and not case.has("corrupt"):
+        problems += _order_differences(observed, expected)
+    for run_id, whole in expected.runs.items():
         state = states.get(run_id)
-        if excuses.is_cut(run_id, state):
+        if permitted.is_cut(run_id, state):
             cut = True
-            problems += excuses.of_a_cut(run_id, state)
+            problems += permitted.check_cut(run_id, state)
         if state is not None:
-            found = list(_differences(state, whole, seen, told))
+            found = list(_differences(state, whole, observed, expected))
             reduced = reduced or bool(found)
-            problems += [problem for id, what in found for problem in excuses.of(state, id, what)]
+            problems += [problem for id, what in found for problem in permitted.check(state, id, what)]
     if problems:
         return Verdict("failure", problems)
     if cut:
         return Verdict("interrupted", [])
     if reduced:
-        return Verdict("rejected" if len(seen.rejects) > told.rejects and case.has("corrupt") else "partial", [])
+        return Verdict(
+            "rejected" if len(observed.rejects) > expected.rejects and case.has("corrupt") else "partial", []
+        )
     return Verdict("equal", [])
 
 
-def _always(case: Case, seen: Seen, told: Clean, *, lossy: bool) -> list[str]:
-    """What must hold whatever the server did."""
-    problems = [f"key {key} came {n} times" for key, n in Counter(s.key for s in seen.signals).items() if n > 1]
-    problems += misled(
-        seen.signals, seen.states, replaced=not case.identified and case.has("twice", "again", "corrupt")
+def _invariants(case: Case, observed: Observation, expected: Expected, *, lossy: bool) -> list[str]:
+    """Violations of the invariants: they are true for any behaviour of the server."""
+    problems = [f"key {key} came {n} times" for key, n in Counter(s.key for s in observed.signals).items() if n > 1]
+    problems += screen_differences(
+        observed.signals, observed.states, replaced=not case.has_all_ids and case.has("twice", "again", "corrupt")
     )
-    if sum(isinstance(signal, SourceEnded) for signal in seen.signals) != 1:
-        problems.append("the source's end was not told once")
+    if sum(isinstance(signal, SourceEnded) for signal in observed.signals) != 1:
+        problems.append("the end of the source was not signalled exactly once")
     may_reject = case.has("junk", "corrupt") or (case.source == "file" and case.has("cut"))
-    if not told.rejects and not may_reject and seen.rejects:
-        problems.append(f"a reject out of nothing: {seen.rejects[0].reason}")
-    if seen.stats is None or seen.stats.rejected != len(seen.rejects):
-        problems.append("rejects are not counted right")
-    if case.identified and not lossy and not case.has("corrupt"):
-        # What comes again is known by its id, so what is shown never needs to be taken back.
-        taken_back = [signal.key for signal in seen.signals if isinstance(signal, TextReplaced)]
-        problems += [f"{key}: nothing was to be healed" for key in taken_back if key not in told.replaced]
-        if seen.nameless and not told.rejects and not case.has(*LOSING) and not slow(case) and case.source != "poll":
-            problems.append(f"{seen.nameless} connections did not say where to go on")
-    if seen.carried_out > 1:
-        problems.append(f"{seen.carried_out} POSTs may have started a run")
-    for state in seen.states:
-        problems += _of_a_run(state, seen, told, lossy=lossy, fetched=case.server == "fetched")
-    if isinstance(seen.everything, tuple) and not (seen.states and all(state.is_terminal for state in seen.states)):
+    if not expected.rejects and not may_reject and observed.rejects:
+        problems.append(f"a reject out of nothing: {observed.rejects[0].reason}")
+    if observed.stats is None or observed.stats.rejected != len(observed.rejects):
+        problems.append("the count of rejects is wrong")
+    if case.has_all_ids and not lossy and not case.has("corrupt"):
+        # Repeated events are recognised by their ids, so no shown text needs a correction.
+        taken_back = [signal.key for signal in observed.signals if isinstance(signal, TextReplaced)]
+        problems += [f"{key}: there was nothing to correct" for key in taken_back if key not in expected.replaced]
+        if (
+            observed.without_last_id
+            and not expected.rejects
+            and not case.has(*LOSES_DATA)
+            and not has_timeouts(case)
+            and case.source != "poll"
+        ):
+            problems.append(f"{observed.without_last_id} connections sent no last event id")
+    if observed.executed_posts > 1:
+        problems.append(f"{observed.executed_posts} POSTs may have started a run")
+    for state in observed.states:
+        problems += _check_run(state, observed, expected, lossy=lossy, fetched=case.server == "fetched")
+    if isinstance(observed.everything, tuple) and not (
+        observed.states and all(state.is_terminal for state in observed.states)
+    ):
         problems.append("results() gave runs though one had not ended")
     return problems
 
 
-def _of_a_run(state: RunState, seen: Seen, told: Clean, *, lossy: bool, fetched: bool) -> list[str]:
-    whole = told.runs.get(state.run_id)
+def _check_run(state: RunState, observed: Observation, expected: Expected, *, lossy: bool, fetched: bool) -> list[str]:
+    whole = expected.runs.get(state.run_id)
     if whole is None:
-        return [f"run {state.run_id} was never told of"]
+        return [f"run {state.run_id} is not in the stream"]
     problems = []
-    left = [s for s in seen.signals if isinstance(s, RunPaused | RunInterrupted) and s.run_id == state.run_id]
-    result = seen.results[state.run_id]
+    left = [s for s in observed.signals if isinstance(s, RunPaused | RunInterrupted) and s.run_id == state.run_id]
+    result = observed.results[state.run_id]
     if state.is_terminal:
         if state.status != whole.status:
             problems.append(f"{state.run_id} ended {state.status}, the clean one {whole.status}")
-        if not fetched and seen.sent.isdisjoint(told.terminal.get(state.run_id, ())):
-            problems.append(f"{state.run_id} ended {state.status} though nobody said so: a wrong success")
-        if left and not fetched:  # whoever fetches it is told of its end after that of its source
+        if not fetched and observed.sent.isdisjoint(expected.terminal.get(state.run_id, ())):
+            problems.append(f"{state.run_id} ended {state.status} without an event that says so: a wrong success")
+        if left and not fetched:  # the end of a fetched run may be known after the end of its source
             problems.append(f"{state.run_id} ended and was {left[-1].type}")
     elif not fetched or not left:
         wanted = RunPaused if state.run.requires_action else RunInterrupted
         if len(left) != 1 or not isinstance(left[0], wanted):
-            problems.append(f"{state.run_id} was left {state.status} and told of by {[s.type for s in left]}")
+            problems.append(f"{state.run_id} was left {state.status} with the signals {[s.type for s in left]}")
     if isinstance(result, Run) is not state.is_terminal:
         problems.append(f"result({state.run_id}) gave {type(result).__name__} for {state.status}")
-    known = set(told.facts[state.run_id])
+    known = set(expected.facts[state.run_id])
     if lossy:
-        # Of a request that was missed nothing is known, so the round of a later status is counted lower.
+        # A lost required action is not counted, so the round of a later status is lower.
         known |= {f"{key[:-1]}{lower}" for key in known if "/status/" in key for lower in range(int(key[-1]))}
-    if extra := [key for key in facts_of(seen.signals, state.run_id) if key not in known]:
+    if extra := [key for key in facts_by_key(observed.signals, state.run_id) if key not in known]:
         problems.append(f"facts that the clean stream does not have: {extra}")
     return problems
 
 
-def _disorder(seen: Seen, told: Clean) -> list[str]:
-    """Facts in another order than those of the clean stream. Where a run's beginning is never told, what was held
-    until the run was seen is told after it, and what can't be read may be told later; so this holds only where the
-    server tells everything well.
+def _order_differences(observed: Observation, expected: Expected) -> list[str]:
+    """Facts in another order than those of the clean stream.
+
+    The order is guaranteed only if the server sends everything in a readable form: events before an unknown run's first
+    event are kept until then, and an unreadable event may be repeated later.
     """
     problems = []
-    for state in seen.states:
-        keys = list(facts_of(seen.signals, state.run_id))
-        if keys != [key for key in told.facts.get(state.run_id, ()) if key in set(keys)]:
+    for state in observed.states:
+        keys = list(facts_by_key(observed.signals, state.run_id))
+        if keys != [key for key in expected.facts.get(state.run_id, ()) if key in set(keys)]:
             problems.append(f"{state.run_id}: the facts came in another order: {keys}")
     return problems
 
 
-def _differences(state: RunState, whole: RunState, seen: Seen, told: Clean) -> list[tuple[str, str]]:
-    """In what a run differs from the clean one: the id that is concerned, and what it is."""
+def _differences(state: RunState, whole: RunState, observed: Observation, expected: Expected) -> list[tuple[str, str]]:
+    """The differences of a run from the expected one: the id of the object, and the kind of difference."""
     found = []
     if state.is_terminal and state.run.to_dict() != whole.run.to_dict():
         found.append((state.run_id, "run"))
-    mine, theirs = objects_of(state), objects_of(whole)
+    mine, theirs = objects_by_id(state), objects_by_id(whole)
     for id in mine.keys() | theirs.keys():
         if id not in mine:
             found.append((id, "missing"))
@@ -140,10 +160,73 @@ def _differences(state: RunState, whole: RunState, seen: Seen, told: Clean) -> l
             found.append((id, "made up"))
         elif mine[id] != theirs[id]:
             found.append((id, "object"))
-    facts: dict[str, Any] = facts_of(seen.signals, state.run_id)
-    for key, said in told.facts[state.run_id].items():
+    facts: dict[str, Any] = facts_by_key(observed.signals, state.run_id)
+    for key, said in expected.facts[state.run_id].items():
         if key not in facts:
             found.append((key.split("/")[0], f"no fact {key}"))
         elif facts[key] != said:
             found.append((key.split("/")[0], f"fact {key}"))
     return found
+
+
+_Texts: TypeAlias = dict[tuple[str, int], str]
+
+
+def screen_texts(signals: Iterable[Signal], *, replaced: bool) -> tuple[_Texts, list[str]]:
+    """The texts that a screen shows which follows only the progress signals, and the signals that can't be applied.
+
+    Args:
+        signals: The signals.
+        replaced: Whether arguments may change after they were emitted. No signal corrects them before
+            `tool_call.completed`, so a later delta may be at its place after a gap.
+
+    Returns:
+        The final texts by message id and part, and the problems.
+    """
+    shown: _Texts = {}
+    arguments: dict[str, int] = {}
+    problems = []
+    for signal in signals:
+        if isinstance(signal, TextDelta):
+            place = signal.message_id, signal.part
+            shown_before = shown.get(place, "")
+            if signal.offset != len(shown_before):
+                problems.append(f"{signal.key}: {len(shown_before)} characters were shown so far")
+            shown[place] = shown_before + signal.delta
+        elif isinstance(signal, TextReplaced):
+            shown[signal.message_id, signal.part] = signal.text
+        elif isinstance(signal, ArgumentsDelta):
+            length = arguments.get(signal.call_id, 0)
+            if signal.offset < length or (signal.offset > length and not replaced):
+                problems.append(f"{signal.key}: {length} characters were given so far")
+            arguments[signal.call_id] = signal.offset + len(signal.delta)
+    return shown, problems
+
+
+def screen_differences(signals: Sequence[Signal], states: Iterable[RunState], *, replaced: bool = False) -> list[str]:
+    """The differences between such a screen and the final states.
+
+    If a later connection replays a message, its state restarts; the shown text stays until the replayed text is longer
+    or the message ends. The shown text of a message without an end may therefore be longer than that of its state.
+
+    Args:
+        signals: The signals.
+        states: The final states.
+        replaced: Whether repeated deltas count twice, or are repeated with a gap, as in :func:`screen_texts`; the
+            shown text may then differ.
+    """
+    shown, problems = screen_texts(signals, replaced=replaced)
+    by_message: dict[str, str] = {}
+    for (id, _), text in sorted(shown.items()):
+        by_message[id] = by_message.get(id, "") + text
+    again = any(isinstance(signal, SourceResumed) for signal in signals)
+    written = {message.id: message for state in states for message in state.messages}
+    for id in by_message.keys() | written.keys():
+        is_shown, message = by_message.get(id, ""), written.get(id)
+        text = message.text if message is not None else ""
+        if again and (message is None or not message.is_terminal) and len(text) < len(is_shown):
+            if not replaced and not is_shown.startswith(text):
+                problems.append(f"{id}: the shown text is not one of the message")
+        elif is_shown != text:
+            problems.append(f"{id}: the progress of its text does not add up to it")
+    return problems

@@ -1,4 +1,4 @@
-"""Runs cases, many at once in one loop, and notes all that a user could see."""
+"""Runs cases, many at once in one loop, and records everything that a user could observe."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from runstream.core.limits import Limits, Stats
-from runstream.core.signals import Signal
 from runstream.core.state import RunState
 from runstream.errors import IncompleteStream
-from runstream.events import Reject
+from runstream.model.events import Reject
+from runstream.model.limits import Limits, Stats
 from runstream.model.run import Run
+from runstream.model.signals import Signal
 from runstream.stream.run_stream import RunStream
 from tests.faults.cases import Case
-from tests.faults.clean import clean
-from tests.faults.clients import fetching, make
+from tests.faults.clients import make_source, repair_of
+from tests.faults.content import MAX_BYTES
+from tests.faults.expected import expected_of
 from tests.faults.process import Server
-from tests.faults.telling import MAX_BYTES
 
-__all__ = ["Seen", "Stray", "observe", "run_all"]
+__all__ = ["Leaks", "Observation", "observe", "run_all"]
 
 BOUND: Final = 30.0
-"""Seconds that no case may take; they take milliseconds."""
+"""Time limit of a case (seconds); a case takes milliseconds."""
 
 
-class Seen(Struct, kw_only=True):
-    """All that a user could see of a case.
+class Observation(Struct, kw_only=True):
+    """Everything that a user could observe of a case, and what the server did.
 
     Attributes:
         states: The final states.
-        signals: All signals, progress too.
-        rejects: What could not be used.
-        results: What ``result()`` gave for each run of the clean stream; an exception where it raised.
-        everything: Likewise ``results()``.
+        signals: All signals, progress included.
+        rejects: The rejects.
+        results: The return value of ``result()`` for each run of the clean stream, or the exception that it raised.
+        everything: The return value of ``results()``, or the exception that it raised.
         stats: The counts.
-        sent: The events that the server ever sent, whole.
-        carried_out: How many POSTs the server got that may have started something.
-        nameless: How many connections came, after events with ids, that named none of them.
-        hung: Whether it had to be given up.
-        error: What went wrong that may never go wrong.
+        sent: The numbers of the events that the server sent completely.
+        executed_posts: Number of POSTs that the server received and that may have started a run.
+        without_last_id: Number of later connections that sent no last event id.
+        hung: Whether the case exceeded the time limit.
+        error: An exception that may never occur.
     """
 
     states: tuple[RunState, ...] = ()
@@ -55,84 +55,86 @@ class Seen(Struct, kw_only=True):
     everything: tuple[Run, ...] | IncompleteStream | None = None
     stats: Stats | None = None
     sent: frozenset[int] = frozenset()
-    carried_out: int = 0
-    nameless: int = 0
+    executed_posts: int = 0
+    without_last_id: int = 0
     hung: bool = False
     error: str = ""
 
 
-class Stray(Struct, frozen=True):
-    """What was left behind by some of the cases.
+class Leaks(Struct, frozen=True):
+    """Leaks of the cases.
 
     Attributes:
-        tasks: Names of tasks that nobody ended.
-        complaints: What the loop complained about, such as exceptions never retrieved.
+        tasks: Names of tasks that did not end.
+        loop_errors: Errors reported by the event loop, such as exceptions never retrieved.
     """
 
     tasks: list[str]
-    complaints: list[str]
+    loop_errors: list[str]
 
 
-async def observe(case: Case, server: Server) -> Seen:
+async def observe(case: Case, server: Server) -> Observation:
     """Run a case."""
-    seen = Seen(signals=[], rejects=[], results={})
-    async with server.place(case) as place:
+    observed = Observation(signals=[], rejects=[], results={})
+    async with server.endpoint(case) as endpoint:
         try:
             async with asyncio.timeout(BOUND):
                 stream = RunStream(
-                    make(case, place),
+                    make_source(case, endpoint),
                     limits=Limits(max_message_bytes=MAX_BYTES),
                     close_timeout=5.0,
-                    fetch_run=fetching(case),
+                    fetch_run=repair_of(case),
                 )
                 async with stream:
-                    await _watch(stream, case, seen)
+                    await _watch(stream, case, observed)
         except TimeoutError:
-            seen.hung = True
+            observed.hung = True
         except Exception as error:
-            seen.error = f"{type(error).__name__}: {error}"
-        slot = place.slot
-        seen.sent, seen.carried_out, seen.nameless = slot.sent(), slot.carried_out, slot.nameless
-    return seen
+            observed.error = f"{type(error).__name__}: {error}"
+        slot = endpoint.slot
+        observed.sent = slot.sent()
+        observed.executed_posts = slot.executed_posts
+        observed.without_last_id = slot.without_last_id
+    return observed
 
 
-async def _watch(stream: RunStream, case: Case, seen: Seen) -> None:
-    stream.signals.subscribe(seen.signals.append)
-    stream.rejects.subscribe(seen.rejects.append)
+async def _watch(stream: RunStream, case: Case, observed: Observation) -> None:
+    stream.signals.subscribe(observed.signals.append)
+    stream.rejects.subscribe(observed.rejects.append)
     try:
-        seen.everything = await stream.results()
+        observed.everything = await stream.results()
     except IncompleteStream as error:
-        seen.everything = error
-    for run_id in clean(case.tellings, case.source).runs:
+        observed.everything = error
+    for run_id in expected_of(case.streams, case.source).runs:
         try:
-            seen.results[run_id] = await stream.result(run_id)
+            observed.results[run_id] = await stream.result(run_id)
         except IncompleteStream as error:
-            seen.results[run_id] = error
-    seen.states = tuple(stream.latest.values())
-    seen.stats = stream.stats
+            observed.results[run_id] = error
+    observed.states = tuple(stream.latest.values())
+    observed.stats = stream.stats
 
 
 async def run_all(
-    cases: Iterable[Case], server: Server, stray: Stray, at_once: int = 40
-) -> AsyncIterator[tuple[Case, Seen]]:
-    """Run cases, so many at once; gives each with what was seen, as they end.
+    cases: Iterable[Case], server: Server, leaks: Leaks, at_once: int = 40
+) -> AsyncIterator[tuple[Case, Observation]]:
+    """Run cases concurrently and yield each with its observation, in the order in which they end.
 
     Args:
         cases: The cases.
-        server: Serves them.
-        stray: Takes what is left behind.
-        at_once: How many run at the same time.
+        server: The server.
+        leaks: Receives the leaks.
+        at_once: Number of cases that run at the same time.
 
     Raises:
-        TimeoutError: Sockets are left open.
+        TimeoutError: Sockets stayed open.
     """
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: stray.complaints.append(_complaint(context)))
+    loop.set_exception_handler(lambda _, context: leaks.loop_errors.append(_describe_error(context)))
     waiting = iter(cases)
-    running: set[asyncio.Task[tuple[Case, Seen]]] = set()
+    running: set[asyncio.Task[tuple[Case, Observation]]] = set()
     before, handles = asyncio.all_tasks(), _sockets()
 
-    async def one(case: Case) -> tuple[Case, Seen]:
+    async def one(case: Case) -> tuple[Case, Observation]:
         return case, await observe(case, server)
 
     while True:
@@ -147,13 +149,13 @@ async def run_all(
         await asyncio.sleep(0)
     gc.collect()
     async with asyncio.timeout(BOUND):
-        while _sockets() > handles:  # those just closed are gone when their peer has answered
+        while _sockets() > handles:  # a closed socket disappears after the answer of its peer
             await asyncio.sleep(0.01)
-    stray.tasks.extend(task.get_name() for task in asyncio.all_tasks() - before if not task.done())
+    leaks.tasks.extend(task.get_name() for task in asyncio.all_tasks() - before if not task.done())
 
 
 def _sockets() -> int:
-    """How many sockets this process has open, where the system tells."""
+    """Number of open sockets of this process, if the system reports it."""
     found = 0
     for handle in Path("/proc/self/fd").glob("*"):
         with suppress(OSError):
@@ -161,6 +163,6 @@ def _sockets() -> int:
     return found
 
 
-def _complaint(context: dict[str, Any]) -> str:
+def _describe_error(context: dict[str, Any]) -> str:
     error = context.get("exception")
     return f"{context.get('message')}: {error!r}"

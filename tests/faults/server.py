@@ -1,7 +1,7 @@
-"""The server's process: ``python -m tests.faults.server SLOTS VICTIMS``. It serves until its input is closed.
+"""The server: ``python -m tests.faults.server SLOTS VICTIMS``. It serves until its standard input is closed.
 
-It prints its ports as one line of JSON: the first serves what may run together, each of the others one case at a
-time that may kill it (SIGKILL); then it is started again on the same port.
+It prints its ports as one line of JSON. The first port serves cases concurrently. Each other port serves one case at a
+time, which may kill the process (SIGKILL); it is then restarted on the same port.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from tests.faults.cases import Case
 from tests.faults.connection import Connection
-from tests.faults.slots import Slots
+from tests.faults.process import Slots
 
 __all__: list[str] = []
 
@@ -32,7 +32,7 @@ async def _serve(listener: socket.socket, slots: Slots) -> None:
         try:
             await _answer(reader, writer, slots)
         except (OSError, EOFError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # the client left
+            pass  # the client closed the connection
         finally:
             tasks.discard(task)
             writer.transport.abort() if not writer.is_closing() else None
@@ -49,18 +49,18 @@ async def _serve(listener: socket.socket, slots: Slots) -> None:
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, slots: Slots) -> None:
     head = await reader.readuntil(b"\r\n\r\n")
     fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n") if b": " in line)
-    await reader.readexactly(int(fields.get(b"content-length", b"0")))  # unread, it would make our end a reset
+    await reader.readexactly(int(fields.get(b"content-length", b"0")))  # unread data would turn a close into a reset
     _, slot, line = head.split(b" ", 2)[1].decode().split("/", 2)
     case = Case.parse(unquote(line))
     await Connection(case, slots[int(slot)], head, reader, writer).serve()
 
 
 def _reserved() -> socket.socket:
-    """A port that stays ours also while nobody listens."""
-    held = socket.socket()
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    held.bind(("127.0.0.1", 0))
-    return held
+    """A port that stays reserved while no process listens on it."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return reserved
 
 
 def _listening(port: int) -> socket.socket:
@@ -84,10 +84,10 @@ def _guard(port: int, slots: Slots) -> None:
 
 
 def main(path: str, victims: int) -> None:
-    """Serve."""
+    """Start all processes and serve."""
     slots = Slots(Path(path))
-    held = [_reserved() for _ in range(victims + 1)]
-    ports = [port.getsockname()[1] for port in held]
+    reserved = [_reserved() for _ in range(victims + 1)]
+    ports = [port.getsockname()[1] for port in reserved]
     for port in ports[1:]:
         if os.fork() == 0:
             _guard(port, slots)

@@ -1,27 +1,27 @@
-"""The cases of the fault harness: each is one line, and that line is all it takes to repeat it."""
+"""The cases of the fault harness: each is one line of text that repeats it."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.faults.cases import FAULTS, SOURCES, Case, generate, legs
-from tests.faults.telling import tell
-from tests.faults.tellings import load, names, together
+from tests.faults.cases import FAULTS, SOURCES, Case, connection_plans, generate
+from tests.faults.content import connection_items
+from tests.faults.streams import disjoint, load, stream_names
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_line_repeats_a_case(source: str) -> None:
-    """What a failing case prints gives the same case again, and the server tells the same."""
+    """The printed line of a case is read as the same case, for which the server sends the same events."""
     for case in generate(source, 100, 7):
         again = Case.parse(str(case))
         assert again == case
-        for number, leg in enumerate(legs(case)):
-            assert tell(case, number, leg, 0) == tell(again, number, leg, 0)
+        for number, plan in enumerate(connection_plans(case)):
+            assert connection_items(case, number, plan, 0) == connection_items(again, number, plan, 0)
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_seed_gives_the_same_cases_and_every_fault(source: str) -> None:
-    """Each kind in turn, so that no kind is left out where there are enough cases."""
+    """Kinds of faults follow one another, so that enough cases contain all of them."""
     cases = generate(source, 100, 3)
     assert cases == generate(source, 100, 3)
     assert cases != generate(source, 100, 4)
@@ -30,12 +30,12 @@ def test_a_seed_gives_the_same_cases_and_every_fault(source: str) -> None:
     assert all(1 <= len(case.faults) <= 3 for case in cases)
 
 
-def test_what_is_told_together_shares_no_id() -> None:
-    """Recordings that speak of one run or message can't be told as two."""
-    assert together(["demo/text.sse", "demo/text.sse", "demo/failed.sse"]) == ["demo/text.sse", "demo/failed.sse"]
+def test_mixed_streams_share_no_id() -> None:
+    """Recordings of the same run or message can't be two streams of one case."""
+    assert disjoint(["demo/text.sse", "demo/text.sse", "demo/failed.sse"]) == ["demo/text.sse", "demo/failed.sse"]
 
 
-def test_every_recording_and_made_up_run_can_be_told() -> None:
-    """None is empty; two made-up runs differ."""
-    assert all(load(name) for name in names())
+def test_every_stream_has_events() -> None:
+    """No recording is empty; two random runs differ."""
+    assert all(load(name) for name in stream_names())
     assert load("made/1") != load("made/2")

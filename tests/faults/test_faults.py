@@ -7,9 +7,10 @@ from structlog.testing import capture_logs
 
 from tests.faults.cases import FAULTS, SOURCES, generate
 from tests.faults.oracle import judge
-from tests.faults.process import Server
-from tests.faults.runner import Stray, run_all
-from tests.faults.slots import Slots
+from tests.faults.process import Server, Slots
+from tests.faults.runner import Leaks, run_all
+
+pytestmark = pytest.mark.slow
 
 CASES = 4
 """For each kind of fault and source; some of them with two further faults."""
@@ -20,13 +21,13 @@ CASES = 4
     [(source, fault) for fault, sources in FAULTS.items() for source in SOURCES if source in sources],
 )
 async def test_fault(source: str, fault: str, served: tuple[list[int], Slots]) -> None:
-    """The clean stream's states and signals, or the stream says what is not so; never a hang, never a wrong success."""
+    """States and signals are those of the clean stream, or the difference is reported: no hang, no wrong success."""
     cases = generate(source, CASES, 1, [fault])
-    stray = Stray([], [])
+    leaks = Leaks([], [])
     failed = []
     with capture_logs():
-        async for case, seen in run_all(cases, Server(*served), stray):
-            if problems := judge(case, seen).problems:
+        async for case, observed in run_all(cases, Server(*served), leaks):
+            if problems := judge(case, observed).problems:
                 failed.append("\n  ".join([f"python -m tests.faults --only '{case}'", *problems]))
     assert not failed, "\n".join(failed)
-    assert stray == Stray([], [])
+    assert leaks == Leaks([], [])

@@ -1,4 +1,4 @@
-"""The judge of the fault cases: it lets pass what is right, and nothing else."""
+"""The oracle of the fault cases: it accepts correct results and no others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Callable
 import pytest
 from msgspec import structs
 
-from runstream.core.signals import (
+from runstream.engine.fold import fold
+from runstream.errors import IncompleteStream
+from runstream.model.events import Reject
+from runstream.model.raw import RawEvent
+from runstream.model.signals import (
     MessageCompleted,
     RunCompleted,
     RunCreated,
@@ -16,89 +20,85 @@ from runstream.core.signals import (
     SourceError,
     TextDelta,
 )
-from runstream.errors import IncompleteStream
-from runstream.events import Reject
-from runstream.folding import fold
-from runstream.raw import RawEvent
 from tests.faults.cases import Case
-from tests.faults.clean import clean
+from tests.faults.content import Item
+from tests.faults.expected import expected_of
 from tests.faults.oracle import judge
-from tests.faults.runner import Seen
-from tests.faults.telling import Item
-from tests.faults.tellings import interleaved
+from tests.faults.runner import Observation
+from tests.faults.streams import interleaved
 
 CASE = Case.parse("ws;demo/text.sse;none;replay;drop@500;1")
-NAMES = CASE.tellings
+NAMES = CASE.streams
 
 
-def seen_of(case: Case = CASE, *, events: int | None = None) -> Seen:
-    """What is seen where so many events arrive, and the source then ends."""
-    told = interleaved(case.tellings, None)[:events]
-    raws = [Item(item.name, item.data, None, item.number).envelope() for item in told]
+def observation_of(case: Case = CASE, *, events: int | None = None) -> Observation:
+    """The observation if only the first ``events`` events arrive and the source then ends."""
+    arrived = interleaved(case.streams, None)[:events]
+    raws = [Item(item.name, item.data, None, item.number).envelope() for item in arrived]
     folded = fold(raws, name="source", clock=lambda: 1.0)
     ended = all(state.is_terminal for state in folded.runs)
     results = {state.run_id: state.run if state.is_terminal else IncompleteStream("cut") for state in folded.runs}
-    return Seen(
+    return Observation(
         states=folded.runs,
         signals=list(folded.signals),
         rejects=list(folded.rejects),
         results=results,
         everything=tuple(state.run for state in folded.runs) if ended else IncompleteStream("cut"),
         stats=folded.stats,
-        sent=frozenset(item.number for item in told),
+        sent=frozenset(item.number for item in arrived),
     )
 
 
 def test_the_clean_stream_is_equal() -> None:
-    """Nothing lost, nothing to complain of."""
-    assert judge(CASE, seen_of()) == ("equal", [])
+    """A result without a difference has no problem."""
+    assert judge(CASE, observation_of()) == ("equal", [])
 
 
-def _without(kind: type) -> Callable[[Seen], None]:
-    def doctor(seen: Seen) -> None:
-        seen.signals[:] = [signal for signal in seen.signals if not isinstance(signal, kind)]
+def _without(kind: type) -> Callable[[Observation], None]:
+    def change(observed: Observation) -> None:
+        observed.signals[:] = [signal for signal in observed.signals if not isinstance(signal, kind)]
 
-    return doctor
-
-
-def _twice(kind: type) -> Callable[[Seen], None]:
-    def doctor(seen: Seen) -> None:
-        seen.signals.append(next(signal for signal in seen.signals if isinstance(signal, kind)))
-
-    return doctor
+    return change
 
 
-def _swapped(seen: Seen) -> None:
-    places = [at for at, signal in enumerate(seen.signals) if isinstance(signal, RunCreated | MessageCompleted)]
+def _twice(kind: type) -> Callable[[Observation], None]:
+    def change(observed: Observation) -> None:
+        observed.signals.append(next(signal for signal in observed.signals if isinstance(signal, kind)))
+
+    return change
+
+
+def _swapped(observed: Observation) -> None:
+    places = [at for at, signal in enumerate(observed.signals) if isinstance(signal, RunCreated | MessageCompleted)]
     one, other = places[0], places[-1]
-    seen.signals[one], seen.signals[other] = seen.signals[other], seen.signals[one]
+    observed.signals[one], observed.signals[other] = observed.signals[other], observed.signals[one]
 
 
-def _shorter(seen: Seen) -> None:
-    at = next(at for at, signal in enumerate(seen.signals) if isinstance(signal, TextDelta))
-    seen.signals[at] = structs.replace(seen.signals[at], delta="?")
+def _shorter(observed: Observation) -> None:
+    at = next(at for at, signal in enumerate(observed.signals) if isinstance(signal, TextDelta))
+    observed.signals[at] = structs.replace(observed.signals[at], delta="?")
 
 
-def _never_said(seen: Seen) -> None:
-    seen.sent -= clean(NAMES, "ws").terminal[seen.states[0].run_id]
+def _end_not_sent(observed: Observation) -> None:
+    observed.sent -= expected_of(NAMES, "ws").terminal[observed.states[0].run_id]
 
 
-def _cut(seen: Seen) -> None:
-    cut = seen_of(events=40)
-    seen.states = cut.states
+def _cut(observed: Observation) -> None:
+    cut = observation_of(events=40)
+    observed.states = cut.states
 
 
-def _given_up(seen: Seen) -> None:
-    seen.signals.insert(-1, SourceError("source", "", 1.0, 1, "the server closed the connection", 1))
+def _failed_source(observed: Observation) -> None:
+    observed.signals.insert(-1, SourceError("source", "", 1.0, 1, "the server closed the connection", 1))
 
 
-def _other_text(seen: Seen) -> None:
-    told = [item._replace(data=item.data.replace(b"rain", b"snow")) for item in interleaved(NAMES, None)]
-    seen.states = fold([Item(item.name, item.data, None, item.number).envelope() for item in told]).runs
+def _other_text(observed: Observation) -> None:
+    events = [item._replace(data=item.data.replace(b"rain", b"snow")) for item in interleaved(NAMES, None)]
+    observed.states = fold([Item(item.name, item.data, None, item.number).envelope() for item in events]).runs
 
 
 @pytest.mark.parametrize(
-    "doctor",
+    "change",
     [
         _without(MessageCompleted),
         _without(RunCompleted),
@@ -108,46 +108,46 @@ def _other_text(seen: Seen) -> None:
         _twice(TextDelta),
         _swapped,
         _shorter,
-        _never_said,
+        _end_not_sent,
         _cut,
-        _given_up,
+        _failed_source,
         _other_text,
-        lambda seen: setattr(seen, "hung", True),
-        lambda seen: setattr(seen, "error", "RuntimeError"),
-        lambda seen: setattr(seen, "states", ()),
-        lambda seen: setattr(seen, "results", dict.fromkeys(seen.results, IncompleteStream("cut"))),
-        lambda seen: seen.rejects.append(Reject(RawEvent(), "bad")),
+        lambda observed: setattr(observed, "hung", True),
+        lambda observed: setattr(observed, "error", "RuntimeError"),
+        lambda observed: setattr(observed, "states", ()),
+        lambda observed: setattr(observed, "results", dict.fromkeys(observed.results, IncompleteStream("cut"))),
+        lambda observed: observed.rejects.append(Reject(RawEvent(), "bad")),
     ],
 )
-def test_whatever_is_wrong_is_found(doctor: Callable[[Seen], None]) -> None:
-    """Each one fault in what is seen is a failure."""
-    seen = seen_of()
-    doctor(seen)
-    assert judge(CASE, seen).kind == "failure"
+def test_every_error_is_found(change: Callable[[Observation], None]) -> None:
+    """Each single error in an observation is a failure."""
+    observed = observation_of()
+    change(observed)
+    assert judge(CASE, observed).kind == "failure"
 
 
 def test_a_cut_without_a_cause_is_a_failure() -> None:
-    """The server is there again after a drop: whoever gives up before is wrong, and whoever ends well more so."""
-    assert judge(CASE, seen_of(events=40)).kind == "failure"
+    """The server accepts connections again after a drop, so neither an early failure nor a normal end is right."""
+    assert judge(CASE, observation_of(events=40)).kind == "failure"
 
 
 def test_a_cut_by_a_server_that_is_gone_is_interrupted() -> None:
-    """A refusal for good ends it, and the run says so; without that word it is a failure."""
+    """A final refusal ends the source, and the run is interrupted; without `run.interrupted` it is a failure."""
     case = Case.parse("ws;demo/text.sse;none;replay;drop@500,http-403@0;1")
-    seen = seen_of(case, events=40)
-    seen.signals.insert(-1, SourceError("source", "", 1.0, 1, "refused the connection with HTTP 403", 1))
-    assert judge(case, seen) == ("interrupted", [])
-    seen.signals[:] = [signal for signal in seen.signals if not isinstance(signal, RunInterrupted)]
-    assert judge(case, seen).kind == "failure"
+    observed = observation_of(case, events=40)
+    observed.signals.insert(-1, SourceError("source", "", 1.0, 1, "refused the connection with HTTP 403", 1))
+    assert judge(case, observed) == ("interrupted", [])
+    observed.signals[:] = [signal for signal in observed.signals if not isinstance(signal, RunInterrupted)]
+    assert judge(case, observed).kind == "failure"
 
 
 def test_a_result_for_a_run_that_was_cut_is_a_failure() -> None:
-    """A wrong success, in whatever way it is given."""
+    """A wrong success, by `result()` or `results()`."""
     case = Case.parse("ws;demo/text.sse;none;replay;drop@500,http-403@0;1")
-    seen = seen_of(case, events=40)
-    seen.signals.insert(-1, SourceError("source", "", 1.0, 1, "refused the connection with HTTP 403", 1))
-    seen.everything = (seen.states[0].run,)
-    assert judge(case, seen).kind == "failure"
-    seen.everything = IncompleteStream("cut")
-    seen.results = {seen.states[0].run_id: seen.states[0].run}
-    assert judge(case, seen).kind == "failure"
+    observed = observation_of(case, events=40)
+    observed.signals.insert(-1, SourceError("source", "", 1.0, 1, "refused the connection with HTTP 403", 1))
+    observed.everything = (observed.states[0].run,)
+    assert judge(case, observed).kind == "failure"
+    observed.everything = IncompleteStream("cut")
+    observed.results = {observed.states[0].run_id: observed.states[0].run}
+    assert judge(case, observed).kind == "failure"

@@ -14,7 +14,7 @@ __all__ = ["KINDS", "UNKNOWNS", "encoded", "minimal"]
 def _kinds() -> list[type[WireStruct]]:
     found = {
         item
-        for item in vars(model).values()
+        for item in (getattr(model, name) for name in model.__all__)
         if inspect.isclass(item) and issubclass(item, WireStruct) and not _is_base(item)
     }
     return sorted(found, key=lambda kind: kind.__name__)

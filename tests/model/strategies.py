@@ -21,7 +21,19 @@ _numbers = (
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.sampled_from([1.0, 1e11, 1_790_000_000.5, 1_790_000_000_123, 2**53, 2**53 + 1, 10**14])
 )
-_ODD_NAMES = ["$runstream.wire", "$runstream.raw", "_wire", "raw", "type", "object", "usage", "x", "", "id", "index"]
+_ODD_NAMES = [
+    "$runstream.wire",
+    "$runstream.raw",
+    "_wire",
+    "raw",
+    "type",
+    "object",
+    "usage",
+    "x",
+    "",
+    "id",
+    "index",
+]
 
 
 @cache

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from runstream.errors import DecodeError
 from runstream.model import FrozenList, FrozenMap, RunStatus
-from runstream.model.jsontext import MAX_NESTING, decode_json, json_bytes, nesting, plain, where
+from runstream.model.jsontext import MAX_NESTING, decode_json, format_path, json_bytes, nesting_depth, to_builtins
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -34,7 +34,7 @@ def test_nesting_is_never_underestimated(value: Any, levels: int) -> None:
     for _ in range(levels):
         value = [value, "[{"]
     text = json.dumps(value).encode()
-    counted, real = nesting(text), depth(value)
+    counted, real = nesting_depth(text), depth(value)
     assert counted >= real
     assert (counted > MAX_NESTING) == (real > MAX_NESTING) or counted == real
 
@@ -42,19 +42,19 @@ def test_nesting_is_never_underestimated(value: Any, levels: int) -> None:
 @given(st.binary(max_size=400) | st.text(alphabet='{}[]"\\a', max_size=400).map(str.encode))
 def test_any_bytes_have_a_nesting(data: bytes) -> None:
     """Counting needs no valid JSON."""
-    assert 0 <= nesting(data) <= len(data)
+    assert 0 <= nesting_depth(data) <= len(data)
 
 
 def test_counting_is_quick() -> None:
     """Text that is full of quotes and escapes takes no more than linear time."""
     for data in (b'"' + b'\\"' * 2_000_000, b'"[' * 1_000_000, b"[]" * 1_000_000, b'"\\' * 1_000_000):
-        assert nesting(data) >= 0
+        assert nesting_depth(data) >= 0
 
 
 @given(JSON)
 def test_builtins_pass_through(value: Any) -> None:
     """JSON builtins come out equal, as a copy."""
-    found = plain(value)
+    found = to_builtins(value)
     assert found == value
     assert found is not value or not isinstance(value, dict | list)
 
@@ -75,11 +75,11 @@ def test_other_kinds_of_values_become_builtins() -> None:
         f=RunStatus.QUEUED,
         g=RunStatus("new"),
     )
-    found = plain(value)
+    found = to_builtins(value)
     assert found == {"a": {"b": [5, 1.5]}, "c": {"d": [1]}, "e": [{}], "f": "queued", "g": "new"}
     assert {type(item) for item in found["a"]["b"]} == {int, float}
     assert {type(item) for item in found.values()} == {dict, list, str}
-    assert plain(True) is True
+    assert to_builtins(True) is True
 
 
 @pytest.mark.parametrize(
@@ -98,16 +98,16 @@ def test_other_kinds_of_values_become_builtins() -> None:
 def test_what_json_does_not_have(value: Any, path: str) -> None:
     """The error names the place."""
     with pytest.raises(DecodeError) as caught:
-        plain(value)
+        to_builtins(value)
     assert caught.value.path == path
 
 
 def test_paths() -> None:
     """Names are joined by dots, anything else stands in brackets."""
-    assert where("$") == "$"
-    assert where((("$.data", "tools"), 0)) == "$.data.tools[0]"
-    assert where(("$", 'a"b')) == r'$["a\"b"]'
-    assert where(("$", "\ud800")) == '$["?"]'
+    assert format_path("$") == "$"
+    assert format_path((("$.data", "tools"), 0)) == "$.data.tools[0]"
+    assert format_path(("$", 'a"b')) == r'$["a\"b"]'
+    assert format_path(("$", "\ud800")) == '$["?"]'
 
 
 def test_decoding() -> None:

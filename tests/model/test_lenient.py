@@ -297,7 +297,7 @@ def test_a_known_type_without_its_body_is_kept_without_complaint() -> None:
     assert clean(Message, {"id": "m", "content": [{"type": "text"}]}).text == ""
 
 
-def test_a_missing_type_is_told_by_the_name_of_the_body() -> None:
+def test_the_name_of_the_body_replaces_a_missing_type() -> None:
     """Every inner field of a delta is optional, its `type` too; what has one known body is of that type."""
     data = {"id": "s", "delta": {"step_details": {"tool_calls": [{"index": 1, "function": {"arguments": "{"}}]}}}
     delta = clean(RunStepDelta, data)

@@ -31,6 +31,8 @@ from tests.conformance.recorded import POLLED, STREAMS, exchanges, raws_of, said
 from tests.model.kinds import KINDS, UNKNOWNS, encoded, minimal
 from tests.model.strategies import any_json, objects
 
+pytestmark = pytest.mark.slow
+
 ROOTS = [Run, RunStep, Message, Thread, MessageDelta, RunStepDelta, ErrorObject]
 EVERY = [*KINDS, *UNKNOWNS]
 

@@ -162,7 +162,7 @@ def test_what_the_seed_lacks(status: str) -> None:
 
 @pytest.mark.parametrize("status", ["generating", "", "requires action", "статус", "\x00", "None"])
 def test_an_unknown_status_is_no_error(status: str) -> None:
-    """A status of the server's own is a member like any other, told apart by `is_known`."""
+    """A status of the server's own is a member like any other, but `is_known` is false."""
     run = run_of(status=status)
     assert run.status == status
     assert isinstance(run.status, RunStatus)
@@ -352,7 +352,7 @@ def test_from_json_takes_text_and_mappings() -> None:
 
 
 def test_a_mapping_is_copied() -> None:
-    """Whoever gave the mapping may go on writing to it."""
+    """The mapping is copied: its owner may change it afterwards."""
     for extra in ({}, {"x_field": {"a": [1]}}):
         data = copy.deepcopy({**FULL, **extra})
         run = Run.from_json(data)
@@ -408,7 +408,7 @@ def test_numbers_become_floats(name: str, given: int, read: float) -> None:
 
 
 @pytest.mark.parametrize("number", [2**53 + 1, -(2**60) - 1, 10**30])
-def test_numbers_that_no_float_holds(number: int) -> None:
+def test_numbers_without_an_exact_float(number: int) -> None:
     """An integer that a float can't hold is read as the nearest one, and written as it came."""
     run = Run.from_json(json.dumps({**FULL, "temperature": number}))
     assert run.temperature == float(number)
@@ -669,7 +669,7 @@ def test_the_usage_of_the_run_itself_counts() -> None:
     ["", "none", "5", "null", "[]", '"x"', "{", '{"a": 1e999}', "[" * 500 + "]" * 500, '{"a":' * 500 + "1" + "}" * 500],
 )
 def test_metadata_that_is_called_usage_and_is_not(text: str) -> None:
-    """Text that holds no usage is metadata like any other."""
+    """Text that is not a usage is metadata like any other."""
     data = {"id": "run_1", "status": "completed", "metadata": {"usage": text}}
     run = Run.from_json(json.dumps(data))
     assert run.usage is None

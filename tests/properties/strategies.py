@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from runstream.raw import RawEvent
+from runstream.model.raw import RawEvent
 from tests.support.wire import (
     Json,
     dumps,

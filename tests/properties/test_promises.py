@@ -6,19 +6,22 @@ from collections import defaultdict
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runstream.core.limits import Limits
 from runstream.core.reduce import reduce
-from runstream.core.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta, TextReplaced
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
-from runstream.engine import Engine
-from runstream.events import Event, Reject, RunEvent
-from runstream.folding import Folded, fold, fold_sources
-from runstream.raw import RawEvent
+from runstream.engine.engine import Engine
+from runstream.engine.fold import Folded, fold, fold_sources
+from runstream.model.events import Event, Reject, RunEvent
+from runstream.model.limits import Limits
+from runstream.model.raw import RawEvent
+from runstream.model.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta, TextReplaced
 from runstream.testing import Conversation, conversations
+
+pytestmark = pytest.mark.slow
 
 some = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -13,11 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from runstream.core.signals import Signal, TextReplaced
 from runstream.core.state import RunState
-from runstream.engine import Engine
-from runstream.raw import RawEvent
+from runstream.engine.engine import Engine
+from runstream.model.raw import RawEvent
+from runstream.model.signals import Signal, TextReplaced
 from runstream.testing import Script
+
+pytestmark = pytest.mark.slow
 
 # RUNSTREAM_EXAMPLES=20 looks twenty times as long.
 some = settings(

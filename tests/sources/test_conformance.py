@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
-from runstream.core.signals import RunInterrupted, Signal, SourceDisconnected, SourceResumed
+from runstream.engine.fold import fold
 from runstream.errors import IncompleteStream, SourceFailed
-from runstream.folding import fold
-from runstream.raw import RawEvent
-from runstream.sources.base import RawItem, Source
+from runstream.model.raw import RawEvent, RawItem
+from runstream.model.signals import RunInterrupted, Signal, SourceDisconnected, SourceResumed
+from runstream.sources.base import Source
 from runstream.stream.run_stream import RunStream
 from tests.sources.conformance import RIGS, SECRET, STORY, Rig, Script
-from tests.support.inlet import FakeInlet, eventually
+from tests.sources.reading import in_background
+from tests.support.receiver import FakeReceiver, eventually
 
 LIVE = STORY[: len(STORY) // 2]
 """A run that has not ended."""
@@ -56,17 +55,6 @@ def same(item: RawEvent, sent: RawEvent) -> bool:
     return f'"event": "{sent.event}"'.encode() in item.data and sent.data in item.data
 
 
-@asynccontextmanager
-async def reading(source: Source, inlet: FakeInlet) -> AsyncIterator[asyncio.Task[None]]:
-    """Read a source meanwhile."""
-    task = asyncio.create_task(source.run(inlet))
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.wait({task}, timeout=WITHIN)
-
-
 @pytest.mark.parametrize("rig", those(events=True))
 async def test_it_tells_what_it_was_told_in_order_and_once(rig: Rig) -> None:
     async with rig.serve(Script()) as served:
@@ -86,21 +74,21 @@ async def test_it_tells_how_things_are_to_the_end(rig: Rig) -> None:
 
 @pytest.mark.parametrize("rig", those())
 async def test_it_ends_when_there_is_no_more(rig: Rig) -> None:
-    inlet = FakeInlet()
+    receiver = FakeReceiver()
     async with asyncio.timeout(WITHIN), rig.serve(Script()) as served:
-        await served.make().run(inlet)
+        await served.make().run(receiver)
         await eventually(lambda: not served.open, within=WITHIN)
-    assert inlet.log == [("connected", 0)]
-    assert inlet.items
+    assert receiver.log == [("connected", 0)]
+    assert receiver.items
 
 
 @pytest.mark.parametrize("rig", those(holds=True))
 async def test_cancelling_lets_go_of_what_it_holds(rig: Rig) -> None:
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with rig.serve(Script(hold=True)) as served:
-        async with reading(served.make(), inlet) as task:
+        async with in_background(served.make(), receiver, within=WITHIN) as task:
             await eventually(
-                lambda: bool(inlet.items) and served.sent == len(STORY) and served.open == 1, within=WITHIN
+                lambda: bool(receiver.items) and served.sent == len(STORY) and served.open == 1, within=WITHIN
             )
             assert not task.done()
             task.cancel()
@@ -109,25 +97,26 @@ async def test_cancelling_lets_go_of_what_it_holds(rig: Rig) -> None:
         await eventually(lambda: not served.open, within=WITHIN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rig", those(pulls=True))
 async def test_it_takes_no_more_than_the_pipeline_wants(rig: Rig) -> None:
-    inlet = FakeInlet(live=True)
+    receiver = FakeReceiver(live=True)
     async with rig.serve(Script(flood=True)) as served:
-        async with reading(served.make(), inlet):
-            await inlet.until(100, within=WITHIN)
-            inlet.gate.clear()
+        async with in_background(served.make(), receiver, within=WITHIN):
+            await receiver.until(100, within=WITHIN)
+            receiver.gate.clear()
             held = -1
             async with asyncio.timeout(WITHIN):
                 while held != served.sent:
                     held = served.sent
                     await asyncio.sleep(0.3)
-            fed = len(inlet.items)
+            fed = len(receiver.items)
             await asyncio.sleep(0.1)
-            assert (served.sent, len(inlet.items)) == (held, fed)
-            inlet.gate.set()
-            await inlet.until(held, within=WITHIN)  # whatever was on its way is there, and in order
+            assert (served.sent, len(receiver.items)) == (held, fed)
+            receiver.gate.set()
+            await receiver.until(held, within=WITHIN)  # whatever was on its way is there, and in order
         await eventually(lambda: not served.open, within=WITHIN)
-    for number, item in enumerate(inlet.items):
+    for number, item in enumerate(receiver.items):
         assert isinstance(item, RawEvent)
         assert same(item, STORY[number % len(STORY)])
 
@@ -142,7 +131,7 @@ async def test_what_a_subscriber_raises_comes_through_and_lets_go(rig: Rig) -> N
 
     async with asyncio.timeout(WITHIN), rig.serve(Script()) as served:
         with pytest.raises(TheirOwn):
-            await served.make().run(FakeInlet(on_feed=raises))
+            await served.make().run(FakeReceiver(on_feed=raises))
         await eventually(lambda: not served.open, within=WITHIN)
 
 
@@ -151,7 +140,7 @@ async def test_what_is_raised_on_connecting_comes_through_and_lets_go(rig: Rig) 
     class TheirOwn(BaseException):
         pass
 
-    class Refusing(FakeInlet):
+    class Refusing(FakeReceiver):
         def connected(self, attempt: int = 0) -> None:
             raise TheirOwn
 
@@ -178,7 +167,7 @@ async def test_a_refusal_fails_it_with_the_status_and_no_secret(rig: Rig, status
     async with asyncio.timeout(WITHIN), rig.serve(Script(refuse=status)) as served:
         source = served.make()
         with pytest.raises(SourceFailed) as failed:
-            await source.run(FakeInlet())
+            await source.run(FakeReceiver())
     assert str(status) in failed.value.reason
     assert failed.value.status == status
     assert SECRET not in f"{failed.value!r} {source!r} {source.name}"
@@ -216,4 +205,4 @@ async def test_it_has_a_name_that_tells_no_secret(rig: Rig) -> None:
         assert source.name
         assert SECRET not in source.name + repr(source)
         if not rig.network:  # what was handed over is to be let go of
-            await source.run(FakeInlet())
+            await source.run(FakeReceiver())

@@ -28,9 +28,9 @@ from runstream import (
     SourceResumed,
     TextDelta,
 )
-from runstream.raw import RawEvent
+from runstream.model.raw import RawEvent
 from tests.support.clock import VirtualClock
-from tests.support.inlet import FakeInlet
+from tests.support.receiver import FakeReceiver
 from tests.support.wire import message_creation, message_object, required_action, run_object, step_object, text_part
 
 TERMINAL = [status for status in RunStatus if status.is_terminal]
@@ -72,39 +72,39 @@ class Response:
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-async def poll(retrieve: Callable[[], Any], inlet: FakeInlet | None = None, **options: Any) -> VirtualClock:
+async def poll(retrieve: Callable[[], Any], receiver: FakeReceiver | None = None, **options: Any) -> VirtualClock:
     """Polls in virtual time, until it ends."""
     clock = VirtualClock()
     options = {"jitter": 0.0, "reconnect": SURE, "clock": clock, "sleep": clock.sleep, **options}
     async with asyncio.timeout(30):
-        await PollSource(retrieve, **options).run(inlet or FakeInlet())
+        await PollSource(retrieve, **options).run(receiver or FakeReceiver())
     return clock
 
 
-def names(inlet: FakeInlet) -> list[str | None]:
-    return [item.event for item in inlet.items if isinstance(item, RawEvent)]
+def names(receiver: FakeReceiver) -> list[str | None]:
+    return [item.event for item in receiver.items if isinstance(item, RawEvent)]
 
 
 @pytest.mark.parametrize("status", TERMINAL)
 async def test_it_ends_on_every_end_of_the_run(status: RunStatus) -> None:
     """Not on `completed` alone, as the example that polls for ever does."""
-    retrieve, inlet = Script(run("queued"), run(), run(status.value)), FakeInlet()
-    await poll(retrieve, inlet)
+    retrieve, receiver = Script(run("queued"), run(), run(status.value)), FakeReceiver()
+    await poll(retrieve, receiver)
     assert retrieve.calls == 3
-    assert names(inlet) == ["thread.run.queued", "thread.run.in_progress", f"thread.run.{status.value}"]
-    assert inlet.log == [("connected", 0)]
+    assert names(receiver) == ["thread.run.queued", "thread.run.in_progress", f"thread.run.{status.value}"]
+    assert receiver.log == [("connected", 0)]
 
 
 async def test_pauses_grow_while_nothing_changes_and_start_again_with_a_change() -> None:
     """Up to the maximum. The run is told each time, and so is heard of; what else is unchanged is not told again."""
-    retrieve, inlet = Script(*[run("queued")] * 6, run(), run(), run("completed")), FakeInlet()
-    clock = await poll(retrieve, inlet, interval=1.0, max_interval=4.0, factor=2.0)
+    retrieve, receiver = Script(*[run("queued")] * 6, run(), run(), run("completed")), FakeReceiver()
+    clock = await poll(retrieve, receiver, interval=1.0, max_interval=4.0, factor=2.0)
     assert clock.slept == [1.0, 2.0, 4.0, 4.0, 4.0, 4.0, 1.0, 2.0]
-    assert names(inlet) == ["thread.run.queued"] * 6 + ["thread.run.in_progress"] * 2 + ["thread.run.completed"]
+    assert names(receiver) == ["thread.run.queued"] * 6 + ["thread.run.in_progress"] * 2 + ["thread.run.completed"]
     message = message_object("msg_1", run(), status="completed")
-    script, inlet = Script(*[[run(), message]] * 4, run("completed")), FakeInlet()
-    assert (await poll(script, inlet, factor=2.0)).slept == [1.0, 2.0, 4.0, 8.0]
-    assert names(inlet).count("thread.message.completed") == 1
+    script, receiver = Script(*[[run(), message]] * 4, run("completed")), FakeReceiver()
+    assert (await poll(script, receiver, factor=2.0)).slept == [1.0, 2.0, 4.0, 8.0]
+    assert names(receiver).count("thread.message.completed") == 1
 
 
 async def test_jitter_shortens_pauses_by_chance_and_within_its_share() -> None:
@@ -130,25 +130,25 @@ async def test_the_server_says_when_to_ask_again() -> None:
 
 async def test_an_unknown_status_is_polled_on_slowly() -> None:
     """It may be followed by any other; nothing is known of how long it lasts."""
-    inlet = FakeInlet()
-    clock = await poll(Script(run("generating"), run("dreaming"), run(), run("completed")), inlet, max_interval=20.0)
+    receiver = FakeReceiver()
+    clock = await poll(Script(run("generating"), run("dreaming"), run(), run("completed")), receiver, max_interval=20.0)
     assert clock.slept == [20.0, 20.0, 1.0]
-    assert names(inlet)[:2] == ["thread.run", "thread.run"]
+    assert names(receiver)[:2] == ["thread.run", "thread.run"]
 
 
 async def test_errors_that_pass_are_tried_again_slower_and_slower() -> None:
     """The count starts anew with an answer."""
-    inlet = FakeInlet()
+    receiver = FakeReceiver()
     script = Script(
         Http(429, **{"retry-after": "7"}), Http(500), TimeoutError(), run(), ConnectionResetError(), run("completed")
     )  # fmt: skip
-    clock = await poll(script, inlet)
+    clock = await poll(script, receiver)
     assert clock.slept == [7.0, 1.0, 2.0, 1.0, 0.5]
-    assert inlet.log == [
+    assert receiver.log == [
         ("disconnected", 1), ("disconnected", 2), ("disconnected", 3), ("connected", 3),
         ("disconnected", 1), ("connected", 1),
     ]  # fmt: skip
-    assert inlet.reasons[0] == "poll: HTTP 429 (Http)"
+    assert receiver.reasons[0] == "poll: HTTP 429 (Http)"
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422])
@@ -188,10 +188,10 @@ async def test_it_is_given_up_after_the_policy_s_attempts() -> None:
 
 async def test_answers_that_are_no_run_are_rejects_and_end_it_in_the_end() -> None:
     """What came goes to the rejects; the run is asked for again, but not for ever."""
-    inlet = FakeInlet()
+    receiver = FakeReceiver()
     with pytest.raises(SourceFailed, match="no run with an id and a status"):
-        await poll(Script({"error": {"message": "hush"}}), inlet, reconnect=Reconnect(max_attempts=2))
-    assert len(inlet.items) == 1
+        await poll(Script({"error": {"message": "hush"}}), receiver, reconnect=Reconnect(max_attempts=2))
+    assert len(receiver.items) == 1
     for answer, words in ((None, "no run with"), (7, "a int is no run"), (b"<html>hush", "no JSON object")):
         with pytest.raises(SourceFailed, match=words) as failed:
             await poll(Script(answer), reconnect=Reconnect(max_attempts=2))
@@ -200,9 +200,9 @@ async def test_answers_that_are_no_run_are_rejects_and_end_it_in_the_end() -> No
 
 async def test_no_content_means_no_change() -> None:
     """304 and `None` after a run: it is as it was."""
-    inlet = FakeInlet()
-    clock = await poll(Script(run(), None, Response(run(), 304), run(), run("completed")), inlet, factor=2.0)
-    assert len(inlet.items) == 3
+    receiver = FakeReceiver()
+    clock = await poll(Script(run(), None, Response(run(), 304), run(), run("completed")), receiver, factor=2.0)
+    assert len(receiver.items) == 3
     assert clock.slept == [1.0, 2.0, 4.0, 8.0]
 
 
@@ -211,7 +211,7 @@ async def test_the_deadline_ends_it_between_calls_and_within_one() -> None:
     clock = VirtualClock()
     source = PollSource(Script(run()), deadline=10.0, jitter=0.0, clock=clock, sleep=clock.sleep)
     with pytest.raises(SourceFailed, match="had not ended after 10 seconds"):
-        await source.run(FakeInlet())
+        await source.run(FakeReceiver())
     assert clock.now == 10.0
 
     async def never() -> None:
@@ -219,7 +219,7 @@ async def test_the_deadline_ends_it_between_calls_and_within_one() -> None:
 
     async with asyncio.timeout(30):
         with pytest.raises(SourceFailed, match="had not ended after"):
-            await PollSource(never, deadline=0.05).run(FakeInlet())
+            await PollSource(never, deadline=0.05).run(FakeReceiver())
 
 
 async def test_a_call_that_takes_too_long_is_tried_again() -> None:
@@ -232,9 +232,9 @@ async def test_a_call_that_takes_too_long_is_tried_again() -> None:
             await asyncio.Event().wait()
         return run("completed")
 
-    inlet = FakeInlet()
-    await poll(retrieve, inlet, call_timeout=0.05)
-    assert inlet.reasons == ["poll: no answer in time"]
+    receiver = FakeReceiver()
+    await poll(retrieve, receiver, call_timeout=0.05)
+    assert receiver.reasons == ["poll: no answer in time"]
     assert len(calls) == 2
 
 
@@ -326,9 +326,9 @@ def test_whatever_lies_between_it_ends_as_the_run_does(steps: list[str], end: st
 async def test_a_sync_function_runs_beside_the_loop() -> None:
     """It may block; the loop goes on."""
     answers: Iterable[Any] = iter([run(), run("completed")])
-    inlet = FakeInlet()
-    await poll(lambda: next(iter(answers)), inlet)
-    assert names(inlet) == ["thread.run.in_progress", "thread.run.completed"]
+    receiver = FakeReceiver()
+    await poll(lambda: next(iter(answers)), receiver)
+    assert names(receiver) == ["thread.run.in_progress", "thread.run.completed"]
 
 
 async def test_removing_it_leaves_nothing_behind() -> None:

@@ -11,6 +11,8 @@ from runstream import PollSource, Reconnect, RunCompleted, RunStatusChanged, Run
 from tests.support.run_api import HttpAnswer, run_api
 from tests.support.wire import message_creation, message_object, required_action, run_object, step_object, text_part
 
+pytestmark = pytest.mark.slow
+
 RUN = "/threads/thread_0001/runs/run_1"
 WAITING = required_action({"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}})
 QUICK = Reconnect(initial=0.01, maximum=0.02)

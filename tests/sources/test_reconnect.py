@@ -84,9 +84,9 @@ def test_delays_grow_from_the_time_that_the_server_set() -> None:
 
 def test_it_gives_up_after_its_attempts_or_never() -> None:
     policy = Reconnect(max_attempts=3)
-    assert [policy.gives_up(n) for n in (1, 3, 4)] == [False, False, True]
-    assert Reconnect(max_attempts=0).gives_up(1)
-    assert not Reconnect(max_attempts=None).gives_up(10**9)
+    assert [policy.is_exhausted(n) for n in (1, 3, 4)] == [False, False, True]
+    assert Reconnect(max_attempts=0).is_exhausted(1)
+    assert not Reconnect(max_attempts=None).is_exhausted(10**9)
     assert Reconnect().max_attempts is not None
 
 

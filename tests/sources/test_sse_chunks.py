@@ -14,24 +14,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstream import demo
-from runstream.folding import fold
-from runstream.raw import RawEvent
+from runstream.engine.fold import fold
+from runstream.model.raw import Oversized, RawEvent
+from runstream.recordings.reader import read_recording
 from runstream.sources.base import Source
-from runstream.sources.recording_reader import read_recording
 from runstream.sources.sse_chunks import SseChunks
-from runstream.sources.sse_parser import Oversized
 from runstream.stream.run_stream import RunStream
 from tests.support.http_peer import Exchange, http_serving
-from tests.support.inlet import FakeInlet
+from tests.support.receiver import FakeReceiver
 
 BODY = demo.load("text.sse")
 
 
-async def read(chunks: Any, **options: Any) -> FakeInlet:
-    inlet = FakeInlet()
-    async with asyncio.timeout(10):
-        await SseChunks(chunks, **options).run(inlet)
-    return inlet
+async def read(chunks: Any, **options: Any) -> FakeReceiver:
+    receiver = FakeReceiver()
+    async with asyncio.timeout(25):
+        await SseChunks(chunks, **options).run(receiver)
+    return receiver
 
 
 async def later(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -44,10 +43,10 @@ async def later(*chunks: bytes) -> AsyncIterator[bytes]:
 def test_however_it_is_cut_the_same_comes_in(cuts: list[int]) -> None:
     places = sorted({0, *cuts, len(BODY)})
     pieces = [BODY[start:end] for start, end in itertools.pairwise(places)]
-    inlet = asyncio.run(read(pieces))
+    receiver = asyncio.run(read(pieces))
     whole = [item for item in read_recording(BODY) if isinstance(item, RawEvent)]
-    assert [(item.event, item.data) for item in inlet.items] == [(item.event, item.data) for item in whole]  # type: ignore[union-attr]
-    assert inlet.log == [("connected", 0)]
+    assert [(item.event, item.data) for item in receiver.items] == [(item.event, item.data) for item in whole]  # type: ignore[union-attr]
+    assert receiver.log == [("connected", 0)]
 
 
 @pytest.mark.parametrize(
@@ -60,16 +59,16 @@ def test_however_it_is_cut_the_same_comes_in(cuts: list[int]) -> None:
     ],
 )
 async def test_whatever_gives_bytes_will_do(chunks: Any) -> None:
-    inlet = await read(chunks)
-    assert inlet.data == [b"a", b"b"]
-    assert all(isinstance(item, RawEvent) and item.at is not None for item in inlet.items)
+    receiver = await read(chunks)
+    assert receiver.data == [b"a", b"b"]
+    assert all(isinstance(item, RawEvent) and item.at is not None for item in receiver.items)
 
 
 async def test_a_stream_reader_of_asyncio() -> None:
     reader = asyncio.StreamReader()
     reader.feed_data(BODY)
     reader.feed_eof()
-    async with asyncio.timeout(10), RunStream(SseChunks(reader)) as stream:
+    async with asyncio.timeout(25), RunStream(SseChunks(reader)) as stream:
         assert (await stream.result()).status == "completed"
 
 
@@ -79,7 +78,7 @@ async def test_the_body_of_a_response() -> None:
 
     signals: list[str] = []
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(25),
         http_serving(respond) as peer,
         httpx2.AsyncClient(trust_env=False) as client,
         client.stream("GET", peer.url) as response,
@@ -98,8 +97,10 @@ async def test_half_an_event_at_the_end_is_none() -> None:
 
 
 async def test_what_is_too_large_is_said_and_the_rest_is_read() -> None:
-    inlet = await read([b"data: " + b"x" * 100 + b"\n\n", b"data: a\n\n", b"data: " + b"y" * 100], max_message_bytes=50)
-    assert [type(item) for item in inlet.items] == [Oversized, RawEvent, Oversized]
+    receiver = await read(
+        [b"data: " + b"x" * 100 + b"\n\n", b"data: a\n\n", b"data: " + b"y" * 100], max_message_bytes=50
+    )
+    assert [type(item) for item in receiver.items] == [Oversized, RawEvent, Oversized]
 
 
 @pytest.mark.parametrize("chunks", [b"data: a\n\n", "data: a\n\n", 7, None])

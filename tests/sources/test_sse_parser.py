@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runstream.raw import RawEvent
-from runstream.sources.sse_parser import Malformed, Oversized, RawItem, SSEParser
+from runstream.model.raw import Malformed, Oversized, RawEvent, RawItem
+from runstream.sources.sse_parser import SSEParser
 
 # --- helpers --------------------------------------------------------------------------------------
 
@@ -447,6 +447,7 @@ def test_long_comment_is_no_loss() -> None:
     assert parse_chunks(chunks, limit=20) == parse_chunks([b"".join(chunks)], limit=20) == [RawEvent(data=b"x", line=1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lenient", [False, True])
 @pytest.mark.parametrize(
     ("head", "piece"),
@@ -525,6 +526,7 @@ def chunked(draw: st.DrawFn, streams: st.SearchStrategy[bytes] = ANYTHING) -> li
     return [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(chunks=chunked(), lenient=st.booleans(), limit=st.sampled_from([1 << 20, 1 << 20, 1 << 20, 40, 20, 8, 1]))
 def test_chunking_changes_nothing(chunks: list[bytes], lenient: bool, limit: int) -> None:
@@ -538,6 +540,7 @@ def test_chunking_changes_nothing(chunks: list[bytes], lenient: bool, limit: int
     assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(chunks=chunked())
 def test_strict_agrees_with_the_reference(chunks: list[bytes]) -> None:

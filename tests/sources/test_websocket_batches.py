@@ -13,13 +13,13 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError, Conne
 from websockets.frames import Frame, Opcode
 
 from runstream import RunStream, Signal, WebSocketSource
+from runstream.model.raw import RawItem
 from runstream.sources.adapters import IterableSource
-from runstream.sources.base import RawItem
 from runstream.sources.websocket_batches import BatchConnection
 from runstream.sources.websocket_connection import close_socket, open_socket
 from runstream.testing import Conversation, script
-from tests.support.inlet import FakeInlet, eventually
 from tests.support.peers import raw_peer, serving
+from tests.support.receiver import FakeReceiver, eventually
 
 CLOSE = Frame(Opcode.CLOSE, (1000).to_bytes(2, "big"))
 Told = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -68,7 +68,7 @@ async def everything(socket: BatchConnection) -> tuple[list[list[bytes]], Connec
     batches = []
     while True:
         try:
-            batches.append(await socket.take())
+            batches.append(await socket.receive())
         except ConnectionClosed as closed:
             return batches, closed
 
@@ -80,14 +80,14 @@ def flat(batches: list[list[bytes]]) -> list[bytes]:
 async def test_what_came_at_once_is_handed_over_at_once_in_order_and_to_the_last() -> None:
     sent = [b"%d" % n for n in range(300)]
     async with connected(writing(frames(*map(text, sent), CLOSE))) as socket:
-        await eventually(lambda: len(socket._whole) == 300, within=10)
+        await eventually(lambda: len(socket._messages) == 300, within=25)
         batches, closed = await everything(socket)
     assert flat(batches) == sent
     assert [len(batch) for batch in batches] == [64, 64, 64, 64, 44]
     assert all(type(message) is bytes for message in flat(batches))
     assert isinstance(closed, ConnectionClosedOK)
     with pytest.raises(ConnectionClosedOK):
-        await socket.take()  # again and again
+        await socket.receive()  # again and again
 
 
 async def test_fragments_become_whole_messages_whatever_comes_between_them() -> None:
@@ -148,33 +148,33 @@ async def test_reading_pauses_while_nothing_is_taken_and_goes_on_when_most_is() 
             await writer.drain()
 
     async with connected(floods, max_queue=8) as socket:
-        await eventually(lambda: not socket.transport.is_reading(), within=10)
-        waiting = len(socket._whole)
+        await eventually(lambda: not socket.transport.is_reading(), within=25)
+        waiting = len(socket._messages)
         assert 8 < waiting <= 8 + 256 * 1024 // 20_000 + 1  # and one read of the socket
         held = -1
         while held != count:  # the peer can't send any more
             held = count
             await asyncio.sleep(0.1)
-        assert len(socket._whole) == waiting
-        taken = await socket.take()
+        assert len(socket._messages) == waiting
+        taken = await socket.receive()
         assert len(taken) == waiting
         assert socket.transport.is_reading()
         while len(taken) < held + 50:
-            taken += await socket.take()
+            taken += await socket.receive()
     assert [int(message[:6]) for message in taken] == list(range(len(taken)))
 
 
 async def test_more_than_is_handed_over_at_once_pauses_reading_too() -> None:
     sent = [b"%d" % n for n in range(200)]
     async with connected(writing(frames(*map(text, sent)), stays=True)) as socket:
-        got = await socket.take()  # waits: the flood comes while somebody waits for it
+        got = await socket.receive()  # waits: the flood comes while somebody waits for it
         while len(got) < 200:
-            left = len(socket._whole)
+            left = len(socket._messages)
             if left > 16:
                 assert not socket.transport.is_reading()
             elif left <= 4:
                 assert socket.transport.is_reading()
-            got += await socket.take()
+            got += await socket.receive()
         assert socket.transport.is_reading()
     assert got == sent
 
@@ -184,7 +184,7 @@ async def test_cancelling_loses_nothing() -> None:
     got: list[bytes] = []
     async with connected(writing(*(frames(text(data)) for data in sent))) as socket:
         while len(got) < 30:
-            task = asyncio.ensure_future(socket.take())
+            task = asyncio.ensure_future(socket.receive())
             if not (await asyncio.wait({task}, timeout=0.004))[0]:
                 task.cancel()
                 await asyncio.wait({task})
@@ -195,13 +195,13 @@ async def test_cancelling_loses_nothing() -> None:
 
 async def test_cancelling_in_the_turn_in_which_messages_come_loses_none() -> None:
     async with connected(writing(frames(text(b"a"), text(b"b")), stays=True)) as socket:
-        task = asyncio.ensure_future(socket.take())
-        await eventually(lambda: bool(socket._whole), within=10)
+        task = asyncio.ensure_future(socket.receive())
+        await eventually(lambda: bool(socket._messages), within=25)
         task.cancel()
         await asyncio.wait({task})
         got = [] if task.cancelled() else task.result()
         while len(got) < 2:
-            got += await socket.take()
+            got += await socket.receive()
         assert got == [b"a", b"b"]
 
 
@@ -245,12 +245,12 @@ async def test_a_source_reads_no_more_than_a_slow_consumer_takes() -> None:
 
     def slow(item: RawItem) -> None:
         time.sleep(0.0005)
-        lag.append(sent - len(inlet.items))
+        lag.append(sent - len(receiver.items))
 
-    inlet = FakeInlet(on_feed=slow)
+    receiver = FakeReceiver(on_feed=slow)
     async with asyncio.timeout(60), serving(handler) as peer:
-        await WebSocketSource(peer.url, proxy=None).run(inlet)
-    assert [int(data.split()[0]) for data in inlet.data] == list(range(1500))
+        await WebSocketSource(peer.url, proxy=None).run(receiver)
+    assert [int(data.split()[0]) for data in receiver.data] == list(range(1500))
     assert max(lag) < 1400  # both sides' socket buffers, and what may wait here
 
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from runstream.sources.refusals import Refused
-from runstream.sources.websocket_connection import _KNOWS_PROXY, open_socket
+from runstream.sources.http_errors import ConnectFailed
+from runstream.sources.websocket_connection import _HAS_PROXY_OPTION, open_socket
 
 SECRET = "s3cretpw"
 
 
-async def refusal(url: str, headers: dict[str, str] | None = None, **options: Any) -> Refused:
+async def refusal(url: str, headers: dict[str, str] | None = None, **options: Any) -> ConnectFailed:
     """How opening is refused."""
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ConnectFailed) as caught:
         await open_socket(url, headers or {}, {"open_timeout": 2, "proxy": None, **options}, ())
     return caught.value
 
@@ -50,7 +50,7 @@ async def test_a_bad_url_is_refused_without_a_secret_anywhere(url: str) -> None:
     assert SECRET not in "".join(shown)
 
 
-@pytest.mark.skipif(not _KNOWS_PROXY, reason="websockets 14 takes no proxy")
+@pytest.mark.skipif(not _HAS_PROXY_OPTION, reason="websockets 14 takes no proxy")
 @pytest.mark.parametrize("proxy", ["nonsense", f"ftp://al:{SECRET}@proxy.example"])
 async def test_an_invalid_proxy(proxy: str) -> None:
     """A mistake in the options: not the server's doing, no use in trying again, and not shown."""

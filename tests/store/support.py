@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from runstream.core.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta
-from runstream.engine import Engine
-from runstream.raw import RawEvent
+from runstream.engine.engine import Engine
+from runstream.model.raw import RawEvent
+from runstream.model.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta
 from runstream.store.base import StateStore, StoredRun, StoredSource
 
 __all__ = ["Killed", "KillingStore", "Life", "facts", "live"]

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from runstream.folding import fold
+from runstream.engine.fold import fold
 from runstream.store.sqlite import SqliteStore
 from tests.store.support import facts
-from tests.support.resuming import resuming_process, told
+from tests.support.resuming_server import events_of_server, resuming_process
 
 ROUNDS = int(os.environ.get("RUNSTREAM_KILLS", "1"))
 DOORS = ("function", "coroutine", "async for")
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="SIGKILL and fork are POSIX")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="SIGKILL and fork are POSIX")]
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -31,7 +31,7 @@ def test_killed_at_random(server: str, door: str, tmp_path: Path) -> None:
     kills = 0
     for number in range(ROUNDS):
         seed = number * 31 + len(server) * 3 + DOORS.index(door)
-        raws = told(server, seed)
+        raws = events_of_server(server, seed)
         path, log = tmp_path / f"{seed}.db", tmp_path / f"{seed}.log"
         with resuming_process(server, seed) as url:
             consumer = subprocess.run(

@@ -12,16 +12,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runstream.core.limits import Limits
-from runstream.core.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta, TextReplaced
 from runstream.core.state import RunState
-from runstream.engine import Engine
-from runstream.raw import RawEvent
+from runstream.engine.engine import Engine
+from runstream.model.limits import Limits
+from runstream.model.raw import RawEvent
+from runstream.model.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta, TextReplaced
 from runstream.store.memory import MemoryStore
 from runstream.store.sqlite import SqliteStore
 from runstream.testing import Conversation, conversations, events_of
 from tests.properties.strategies import Line, lines, raws
 from tests.store.support import Killed, facts, live
+
+pytestmark = pytest.mark.slow
 
 some = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

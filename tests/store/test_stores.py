@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 
 from runstream.core.state import RunState
+from runstream.engine.fold import fold
 from runstream.errors import StoreError
-from runstream.folding import fold
 from runstream.store.base import StateStore, StoredRun, StoredSource
 from runstream.store.memory import MemoryStore
-from runstream.store.sqlite import SqliteStore
-from runstream.store.sqlite_file import SCHEMA_VERSION
+from runstream.store.sqlite import SCHEMA_VERSION, SqliteStore
 from runstream.testing import events_of
 
 Make = Callable[..., Any]

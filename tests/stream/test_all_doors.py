@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, ExitStack, aclosing, suppress
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,9 +15,10 @@ from reactivex import operators as ops
 from structlog.testing import capture_logs
 
 from runstream import RunSignal, RunState, RunStream, Signal, fold, handles, log_signals
-from runstream.stream.subscribers import StreamIterator
-from tests.support.inlet import eventually
-from tests.support.talking import TEXT, conversation, one_by_one, shown
+from runstream.stream.consumers import StreamIterator
+from tests.support.clock import virtual_time
+from tests.support.interleaved_runs import TEXT, conversation, one_by_one, shown
+from tests.support.receiver import eventually
 
 RAWS = conversation().raw_events(interleaved=True)
 EXPECTED = shown(fold(RAWS).signals)
@@ -158,7 +159,7 @@ class Witnesses:
 
         def take(item: Any) -> None:
             seen.append(item)
-            self.most = max([self.most, *(len(buffer) for buffer in self.stream._doors._buffers)])
+            self.most = max([self.most, *(len(buffer) for buffer in self.stream._subscriptions._buffers)])
 
         return take
 
@@ -196,11 +197,14 @@ class Witnesses:
 async def test_one_faulty_subscriber(name: str, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it does, it does to itself; and the log has its name."""
     door = DOORS[name]
-    monkeypatch.setattr("runstream.stream.hub.SLOW_SECONDS", SLOW)
-    monkeypatch.setattr("runstream.stream.subscribers.SLOW_SECONDS", SLOW)
-    monkeypatch.setattr("runstream.stream.loop_monitor.LoopMonitor.__init__.__defaults__", (SLOW / 2,))
+    monkeypatch.setattr("runstream.stream.dispatcher.SLOW_SECONDS", SLOW)
+    monkeypatch.setattr("runstream.stream.consumers.SLOW_SECONDS", SLOW)
+    monkeypatch.setattr("runstream.stream.supervision.LoopMonitor.__init__.__defaults__", (SLOW / 2,))
     patience = 1.0 if fault == "never" and not door.loses else 30.0
-    with capture_logs() as logs:
+    with capture_logs() as logs, ExitStack() as stack:
+        if fault == "never":  # what is waited for is this patience alone
+            stack.enter_context(virtual_time())
+            monkeypatch.setattr("runstream.stream.buffers.monotonic", asyncio.get_running_loop().time)
         async with (
             RunStream(one_by_one(RAWS, 1), buffer=BUFFER, wait_timeout=patience, close_timeout=0.05) as stream,
             asyncio.timeout(60),
@@ -253,6 +257,6 @@ async def test_one_faulty_subscriber(name: str, fault: str, monkeypatch: pytest.
 def test_every_door_is_here() -> None:
     """What a stream offers to subscribe by is among the doors."""
     doors = {name for name in dir(RunStream) if not name.startswith("_")}
-    others = {"attach", "hold", "latest", "orphans", "rejects", "restore", "start", "stats", "aclose"}
+    others = {"attach", "keep_open", "latest", "orphans", "rejects", "restore", "start", "stats", "aclose"}
     waiting = {"result", "results"}
     assert doors - others - waiting == {"events", "iter", "on", "run", "runs", "signals", "when"}

@@ -10,6 +10,8 @@ import pytest
 
 from runstream import SIGNAL_TYPES
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 HEAD = """

@@ -31,13 +31,13 @@ from runstream import (
     WebSocketSource,
     record,
 )
-from runstream.raw import RawEvent
-from runstream.sources.answers import read_answer
-from runstream.sources.base import Inlet
-from runstream.stream.repairs import usable
+from runstream.model.raw import RawEvent
+from runstream.sources.base import Receiver
+from runstream.sources.poll_answers import read_answer
+from runstream.stream.repairs import usable_snapshots
 from runstream.testing import Script, scripts
-from tests.support.inlet import eventually
 from tests.support.peers import serving
+from tests.support.receiver import eventually
 from tests.support.run_api import HttpAnswer, run_api
 from tests.support.wire import Json, dumps, message_delta, message_object, run_object, text_part
 
@@ -72,15 +72,15 @@ class Line:
         self.stays = stays
         self.told = asyncio.Event()
 
-    async def run(self, inlet: Inlet) -> None:
-        inlet.connected()
+    async def run(self, receiver: Receiver) -> None:
+        receiver.connected()
         for step in self.steps:
             if isinstance(step, RawEvent):
-                inlet.feed(step)
-                await inlet.ready()
+                receiver.feed(step)
+                await receiver.ready()
             elif isinstance(step, str):
-                inlet.disconnected("lost", 1)
-                inlet.connected(1)
+                receiver.disconnected("lost", 1)
+                receiver.connected(1)
             else:
                 await step()
         self.told.set()
@@ -216,7 +216,7 @@ async def test_a_skip_in_ids_that_count_is_a_gap() -> None:
     assert len(server.states) == 1
 
 
-async def test_other_runs_of_the_source_keep_their_doubts_until_they_are_heard_of() -> None:
+async def test_other_runs_of_the_source_stay_partial_until_their_next_event() -> None:
     """Each is settled by its own next event."""
     other = run_object("run_2", status="in_progress", started_at=1)
     theirs = [ev("run.created", other), ev("message.created", message_object("msg_2", other))]
@@ -365,9 +365,9 @@ async def test_what_a_stream_is_telling_is_left_to_it() -> None:
     state = stream.latest["run_1"]
     others = [message("in_progress", "x"), message("completed", "y", 2), {**DONE, "id": "run_2"}]
     answer = await read_answer([RUN, *others])
-    events = [raw.event for raw in usable(answer, state, live=True)]
+    events = [raw.event for raw in usable_snapshots(answer, state, live=True)]
     assert events == ["thread.run.in_progress", "thread.message.completed"]
-    assert len(usable(answer, state, live=False)) == 3
+    assert len(usable_snapshots(answer, state, live=False)) == 3
 
 
 async def test_a_stall_has_the_run_fetched() -> None:
@@ -451,7 +451,7 @@ async def test_another_source_that_goes_on_may_have_missed_something() -> None:
     partial: list[frozenset[str]] = []
     stream.runs.subscribe(lambda state: partial.append(state.partial))
     async with asyncio.timeout(30), stream:
-        with stream.hold():
+        with stream.keep_open():
             stream.start()
             await first.told.wait()
             stream.attach(then)
@@ -520,6 +520,7 @@ async def _left_in(store: MemoryStore) -> None:
     await told(Line(*counted([*START, text("Hel")])), store=store)
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(scripts(), st.data())
 def test_whatever_is_lost_is_healed_by_what_is_fetched(script: Script, data: st.DataObject) -> None:

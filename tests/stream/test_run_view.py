@@ -26,9 +26,9 @@ from runstream import (
     Signal,
     TextDelta,
 )
-from runstream.stream.waiting import Result, When
+from runstream.stream.waiters import ResultWaiter, SignalWaiter
 from runstream.testing import Conversation, script
-from tests.support.inlet import eventually
+from tests.support.receiver import eventually
 
 ENDED = ("completed", "failed", "cancelled", "expired", "incomplete")
 
@@ -51,12 +51,12 @@ class Stays:
     def end(self) -> None:
         self.queue.put_nowait(None)
 
-    async def run(self, inlet: Any) -> None:
-        inlet.connected()
+    async def run(self, receiver: Any) -> None:
+        receiver.connected()
         while (raws := await self.queue.get()) is not None:
             for raw in raws:
-                inlet.feed(raw)
-            await inlet.ready()
+                receiver.feed(raw)
+            await receiver.ready()
 
 
 def listen(observable: Any) -> list[Any]:
@@ -136,8 +136,8 @@ async def test_it_ends_with_its_run_though_the_stream_goes_on(status: str) -> No
         assert [one async for one in run] == []
         assert [one async for one in run.iter("states")] == [run.state]
         assert len(stream._channels.signals) == len(stream._channels.runs) == 0
-        assert not stream._doors._workers
-        assert not stream._doors._buffers
+        assert not stream._subscriptions._workers
+        assert not stream._subscriptions._buffers
         source.end()
 
 
@@ -172,7 +172,7 @@ async def test_what_is_open_at_the_end_is_waited_for(apart: bool) -> None:
         else:
             source.give(*before, ended, *late)
         await eventually(lambda: seen[-1:] == ["end"], within=20)
-        assert not stream._channels._endings._pending
+        assert not stream._channels._completion._pending
         source.end()
     kinds = [one.type for one in seen[:-1]]
     assert kinds[-3:] == ["run.completed", "message.completed", "step.completed"]
@@ -181,7 +181,7 @@ async def test_what_is_open_at_the_end_is_waited_for(apart: bool) -> None:
 @pytest.mark.parametrize("how", ["the source ends", "it is late", "the stream is closed"])
 async def test_what_stays_open_is_not_waited_for_for_ever(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The source's end, a few seconds, or the stream's end: none leaves a timer."""
-    monkeypatch.setattr("runstream.stream.endings.LINGER", 0.01 if how == "it is late" else 3600)
+    monkeypatch.setattr("runstream.stream.run_completion.LINGER", 0.01 if how == "it is late" else 3600)
     before, ended, _ = leaving_open()
     source, other = Stays(), Stays()
     async with RunStream(source, other) as stream, asyncio.timeout(20):
@@ -195,7 +195,7 @@ async def test_what_stays_open_is_not_waited_for_for_ever(how: str, monkeypatch:
         elif how == "the stream is closed":
             await stream.aclose()
         await eventually(lambda: seen[-1] == "end", within=20)
-        assert not stream._channels._endings._pending
+        assert not stream._channels._completion._pending
         assert not timers()
         source.end()
         other.end()
@@ -266,7 +266,7 @@ async def test_an_interruption_or_pause_ends_nothing() -> None:
     async with RunStream(first) as stream:
         run = stream.run("run_1")
         seen, open_seen = listen(run.signals), listen(stream.run("run_9").signals)
-        with stream.hold():
+        with stream.keep_open():
             async with asyncio.timeout(20):
                 action = await run.when(ActionRequired)
                 assert await run.when(ActionRequired) is action  # at once: it is true already
@@ -307,7 +307,7 @@ async def test_an_error_of_the_stream_ends_it_too() -> None:
 async def test_a_run_that_is_forgotten_is_over() -> None:
     """Whoever asks for it later is told so, and waits for nothing."""
     async with RunStream(limits=Limits(max_finished_runs=1, max_open_runs=1)) as stream:
-        with stream.hold():
+        with stream.keep_open():
             stream.attach(told("run_1")[:4])  # left in the middle
             run = stream.run("run_1")
             seen = listen(run.signals)
@@ -425,27 +425,28 @@ async def test_operators_compose_over_one_run() -> None:
     assert texts == ["I am run_2.", "end"]
 
 
+@pytest.mark.slow
 async def test_thousands_of_runs_each_with_its_own_subscribers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every signal reaches the subscribers of its run and nobody else, whoever waits for other runs."""
     many = 2_000
     calls = 0
-    offers = 0
+    observed = 0
     signals = 0
     awaited = 0
-    offer_result, offer_when = Result.offer, When.offer
+    observe_result, observe_signal = ResultWaiter.observe, SignalWaiter.observe
 
     def count_result(self: Any, signal: Any) -> None:
-        nonlocal offers
-        offers += 1
-        offer_result(self, signal)
+        nonlocal observed
+        observed += 1
+        observe_result(self, signal)
 
     def count_when(self: Any, signal: Any) -> None:
-        nonlocal offers
-        offers += 1
-        offer_when(self, signal)
+        nonlocal observed
+        observed += 1
+        observe_signal(self, signal)
 
-    monkeypatch.setattr(Result, "offer", count_result)
-    monkeypatch.setattr(When, "offer", count_when)
+    monkeypatch.setattr(ResultWaiter, "observe", count_result)
+    monkeypatch.setattr(SignalWaiter, "observe", count_when)
 
     def call(_: object) -> None:
         nonlocal calls
@@ -471,9 +472,9 @@ async def test_thousands_of_runs_each_with_its_own_subscribers(monkeypatch: pyte
             view.on(RunSignal, call)
             view.states.subscribe(call)
             view.on(RunCompleted, call_async)
-        audience = stream._channels.signals._audience
-        assert len(audience) == 2 * many + 1
-        assert len(audience.everybody) == 1
+        subscribers = stream._channels.signals._subscribers
+        assert len(subscribers) == 2 * many + 1
+        assert len(subscribers.unfiltered) == 1
         async with asyncio.timeout(120):
             waits = [view.result() for view in views] + [view.when(RunCompleted) for view in views]
             assert len(await asyncio.gather(*waits)) == 2 * many
@@ -481,9 +482,9 @@ async def test_thousands_of_runs_each_with_its_own_subscribers(monkeypatch: pyte
             await eventually(lambda: awaited == many, within=60)
     states = signals - many  # at first sight a run has one state and two signals
     assert calls == signals + states
-    assert offers <= 2 * signals
-    assert len(stream._channels.signals._audience) == 0
-    assert not stream._doors._workers
+    assert observed <= 2 * signals
+    assert len(stream._channels.signals._subscribers) == 0
+    assert not stream._subscriptions._workers
 
 
 async def test_a_subscriber_of_a_run_that_raises_is_logged() -> None:
@@ -512,9 +513,9 @@ async def test_cancellation_is_clean() -> None:
         run = stream.run("run_1")
         steps = run.iter()
         source.give(*told("run_1")[:2])
-        first = await asyncio.wait_for(anext(steps), 10)
+        first = await asyncio.wait_for(anext(steps), 25)
         assert first.type == "run.created"
-        while (await asyncio.wait_for(anext(steps), 10)).type != "run.status_changed":
+        while (await asyncio.wait_for(anext(steps), 25)).type != "run.status_changed":
             pass
         for awaited in (lambda: anext(steps), run.result, lambda: run.when(RunCompleted)):
             with pytest.raises(TimeoutError):
@@ -538,8 +539,8 @@ async def test_cancellation_is_clean() -> None:
         with pytest.raises(ExceptionGroup) as caught:
             await together()
         assert [str(error) for error in caught.value.exceptions] == ["mine"]
-        assert not stream._waiters._waiting
-        assert stream._waiters._by_run == {None: {}}
+        assert not stream._results._waiters
+        assert stream._results._by_run == {None: {}}
         source.give(*told("run_1")[2:])
         rest = [signal async for signal in steps]
         assert rest[-1].type == "run.completed"

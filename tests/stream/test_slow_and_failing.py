@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from runstream.core.signals import RunSignal, Signal
 from runstream.core.state import RunState
+from runstream.engine.fold import fold
 from runstream.errors import SlowConsumer
-from runstream.folding import fold
+from runstream.model.signals import RunSignal, Signal
 from runstream.stream.run_stream import RunStream
-from tests.support.inlet import eventually
-from tests.support.talking import TEXT, conversation, one_by_one, shown
+from tests.support.interleaved_runs import TEXT, conversation, one_by_one, shown
+from tests.support.receiver import eventually
 
 
 async def doze(chance: random.Random) -> None:

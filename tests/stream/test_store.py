@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from runstream.core.signals import (
+from runstream.engine.fold import fold
+from runstream.errors import IncompleteStream, StoreError
+from runstream.model.raw import RawEvent
+from runstream.model.signals import (
     ActionRequired,
     ArgumentsDelta,
     MessageCompleted,
@@ -26,17 +29,14 @@ from runstream.core.signals import (
     SourceSignal,
     TextDelta,
 )
-from runstream.errors import IncompleteStream, StoreError
-from runstream.folding import fold
-from runstream.raw import RawEvent
-from runstream.sources.base import Inlet
+from runstream.sources.base import Receiver
 from runstream.sources.poll import PollSource
 from runstream.store.base import StateStore, StoredRun, StoredSource
 from runstream.store.memory import MemoryStore
 from runstream.store.sqlite import SqliteStore
 from runstream.stream.run_stream import RunStream
 from runstream.testing import Script, events_of
-from tests.support.inlet import eventually
+from tests.support.receiver import eventually
 
 
 class Server:
@@ -51,14 +51,14 @@ class Server:
         self._stays = stays
         self._resumes = resumes
 
-    async def run(self, inlet: Inlet) -> None:
-        last = inlet.last_id if self._resumes else None
-        inlet.connected()
+    async def run(self, receiver: Receiver) -> None:
+        last = receiver.last_id if self._resumes else None
+        receiver.connected()
         start = [raw.id for raw in self.raws].index(last) + 1 if last is not None else 0
         for raw in self.raws[start:]:
-            inlet.feed(raw)
+            receiver.feed(raw)
             self.fed += 1
-            await inlet.ready()
+            await receiver.ready()
             await asyncio.sleep(0)
         if self._stays:
             await asyncio.Event().wait()
@@ -87,7 +87,7 @@ def expected(raws: Iterable[RawEvent]) -> list[str]:
 async def read_on(store: StateStore, raws: Sequence[RawEvent], **options: Any) -> list[Signal]:
     """What a later process is told."""
     seen: list[Signal] = []
-    async with asyncio.timeout(10), RunStream(Server(raws, **options), store=store) as stream:
+    async with asyncio.timeout(25), RunStream(Server(raws, **options), store=store) as stream:
         stream.signals.subscribe(seen.append)
         await stream.results()
     return seen
@@ -130,7 +130,7 @@ async def test_a_coroutine_is_through_when_it_returns() -> None:
         told.append(signal.key)
 
     server = Server(HELLO, stays=True)
-    async with asyncio.timeout(10), RunStream(server, store=store, close_timeout=0.1) as stream:
+    async with asyncio.timeout(25), RunStream(server, store=store, close_timeout=0.1) as stream:
         stream.on(RunSignal, slow)
         stream.start()
         await eventually(lambda: server.fed == len(HELLO) and started[-1].startswith("msg_"), 10)
@@ -155,7 +155,7 @@ async def test_all_must_be_through() -> None:
         await gate.wait()
 
     server = Server(HELLO, stays=True)
-    async with asyncio.timeout(10), RunStream(server, store=store) as stream:
+    async with asyncio.timeout(25), RunStream(server, store=store) as stream:
         stream.on(RunCompleted, slow)
         stream.on(RunSignal, lambda signal: quick.append(signal.key))
         run = await stream.result()
@@ -180,7 +180,7 @@ async def test_one_slow_handler_does_not_make_others_repeat() -> None:
         await asyncio.Event().wait()
 
     server = Server(raws, stays=True)
-    async with asyncio.timeout(10), RunStream(server, store=store, close_timeout=0.1) as stream:
+    async with asyncio.timeout(25), RunStream(server, store=store, close_timeout=0.1) as stream:
         stream.on(RunCreated, hangs, run_id="run_a")
         stream.on(RunSignal, lambda signal: told.append(signal.key))
         stream.start()
@@ -198,7 +198,7 @@ async def test_an_iterator_is_through_when_it_asks_for_the_next() -> None:
     """The item in the body of the loop is in delivery."""
     store, seen = MemoryStore(), list[str]()
     deaths: list[tuple[MemoryStore, list[str]]] = []
-    async with asyncio.timeout(10), RunStream(Server(HELLO), store=store) as stream:
+    async with asyncio.timeout(25), RunStream(Server(HELLO), store=store) as stream:
         async for signal in stream:
             if isinstance(signal, RunSignal) and not isinstance(signal, TextDelta):
                 await asyncio.sleep(0.01)  # the pump goes on
@@ -213,7 +213,7 @@ async def test_an_iterator_is_through_when_it_asks_for_the_next() -> None:
 async def test_an_iterator_that_is_left_is_through() -> None:
     """After `break` the last item is delivered, and those that waited are owed to nobody."""
     store = MemoryStore()
-    async with asyncio.timeout(10), RunStream(Server(HELLO, stays=True), store=store) as stream:
+    async with asyncio.timeout(25), RunStream(Server(HELLO, stays=True), store=store) as stream:
         async for signal in stream:
             if isinstance(signal, MessageCompleted):
                 break
@@ -225,7 +225,7 @@ async def test_an_exception_in_the_body_leaves_the_item_undelivered() -> None:
     store = MemoryStore()
 
     async def consume() -> None:
-        async with asyncio.timeout(10), RunStream(Server(HELLO, stays=True), store=store) as stream:
+        async with asyncio.timeout(25), RunStream(Server(HELLO, stays=True), store=store) as stream:
             async for signal in stream:
                 if isinstance(signal, MessageCompleted):
                     raise ZeroDivisionError
@@ -250,7 +250,7 @@ async def test_a_cancelled_loop_leaves_the_item_undelivered() -> None:
                     await asyncio.Event().wait()
 
     task = asyncio.create_task(consume())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         await inside.wait()
         task.cancel()
         await asyncio.wait({task})
@@ -269,7 +269,7 @@ async def test_a_handler_that_raised_has_had_it(asynchronous: bool) -> None:
         raise ValueError
 
     with capture_logs() as logs:
-        async with asyncio.timeout(10), RunStream(Server(HELLO), store=store) as stream:
+        async with asyncio.timeout(25), RunStream(Server(HELLO), store=store) as stream:
             stream.on(RunCompleted, fails_later if asynchronous else fails)
             await stream.results()
     assert [log["event"] for log in logs] == ["subscriber_failed"]
@@ -284,7 +284,7 @@ async def test_a_subscription_that_ended_is_owed_nothing() -> None:
         await gate.wait()
 
     server = Server(HELLO, stays=True)
-    async with asyncio.timeout(10), RunStream(server, store=store) as stream:
+    async with asyncio.timeout(25), RunStream(server, store=store) as stream:
         subscription = stream.on(RunSignal, slow)
         await stream.result()
         subscription.dispose()
@@ -301,7 +301,7 @@ async def test_a_handler_may_close_its_stream() -> None:
         await stream.aclose()
         closed.set()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         stream = RunStream(Server(HELLO, stays=True), store=store)
         stream.on(RunCompleted, close)
         stream.start()
@@ -323,15 +323,15 @@ async def test_a_paused_run_goes_on_in_a_later_process() -> None:
     """`action_required` is not repeated, but who asks learns that it is true; the next source takes the run up."""
     first, second = asking()
     store, seen = MemoryStore(), list[Signal]()
-    async with asyncio.timeout(10), RunStream(Server(first, name="create"), store=store) as stream:
+    async with asyncio.timeout(25), RunStream(Server(first, name="create"), store=store) as stream:
         stream.signals.subscribe(seen.append)
         await stream.when(RunPaused)
     later: list[Signal] = []
-    async with asyncio.timeout(10), RunStream(store=store) as stream:
+    async with asyncio.timeout(25), RunStream(store=store) as stream:
         stream.signals.subscribe(later.append)
         (waiting,) = stream.restore()
         assert waiting.run.requires_action
-        with stream.hold():
+        with stream.keep_open():
             asked = await stream.when(ActionRequired, run_id="run_1")
             assert [call.name for call in asked.calls] == ["look"]
             stream.attach(Server(second, name="submit"))
@@ -346,7 +346,7 @@ async def test_the_next_source_alone_is_enough() -> None:
     """Without `restore`: the run is found when the source first speaks of it."""
     first, second = asking()
     store, seen = MemoryStore(), list[Signal]()
-    async with asyncio.timeout(10), RunStream(Server(first, name="create"), store=store) as stream:
+    async with asyncio.timeout(25), RunStream(Server(first, name="create"), store=store) as stream:
         stream.signals.subscribe(seen.append)
         await stream.when(RunPaused)
     seen += await read_on(store, second, name="submit")
@@ -365,7 +365,7 @@ async def test_a_handler_that_returns_the_source(die_at: str) -> None:
         return Server(second, name="submit")
 
     seen: list[Signal] = []
-    async with asyncio.timeout(10), RunStream(Server(first, name="create"), store=store) as stream:
+    async with asyncio.timeout(25), RunStream(Server(first, name="create"), store=store) as stream:
         stream.on(ActionRequired, answer)
         stream.signals.subscribe(seen.append)
         await stream.when(MessageCreated)
@@ -380,7 +380,7 @@ async def test_a_handler_that_returns_the_source(die_at: str) -> None:
         answered.append(signal.key)
         return Server(second, name="submit")
 
-    async with asyncio.timeout(10), RunStream(Server(first, name="create"), store=dead[0]) as stream:
+    async with asyncio.timeout(25), RunStream(Server(first, name="create"), store=dead[0]) as stream:
         stream.on(ActionRequired, answer_again)
         if die_at == "after":
             stream.attach(Server(second, name="submit"))
@@ -395,13 +395,13 @@ async def test_results_that_were_there_are_there() -> None:
     """The result of a run that ended in an earlier process: by its source, and by its id with no source at all."""
     store = MemoryStore()
     await read_on(store, HELLO)
-    async with asyncio.timeout(10), RunStream(Server(HELLO), store=store) as stream:
+    async with asyncio.timeout(25), RunStream(Server(HELLO), store=store) as stream:
         assert (await stream.result()).status == "completed"
         assert [run.id for run in await stream.results()] == ["run_1"]
-    async with asyncio.timeout(10), RunStream(store=store) as stream:
+    async with asyncio.timeout(25), RunStream(store=store) as stream:
         assert (await stream.result("run_1")).status == "completed"
         assert stream.latest["run_1"].text == "Hello there, friend."
-    async with asyncio.timeout(10), RunStream(store=store) as stream:
+    async with asyncio.timeout(25), RunStream(store=store) as stream:
         assert (await stream.when(RunCompleted, run_id="run_1")).run.id == "run_1"
         assert stream.restore() == ()
         assert [state.run_id for state in stream.restore("run_1")] == ["run_1"]
@@ -429,14 +429,14 @@ async def test_text_that_nobody_heard_is_partial(resumes: bool) -> None:
     seen: list[frozenset[str]] = []
 
     class FromNow(Server):
-        async def run(self, inlet: Inlet) -> None:
+        async def run(self, receiver: Receiver) -> None:
             if resumes:
-                assert inlet.last_id == HELLO[text].id
-            inlet.connected()
+                assert receiver.last_id == HELLO[text].id
+            receiver.connected()
             for raw in self.raws:
-                inlet.feed(raw)
+                receiver.feed(raw)
 
-    async with asyncio.timeout(10), RunStream(FromNow(HELLO[text + 1 :]), store=store) as stream:
+    async with asyncio.timeout(25), RunStream(FromNow(HELLO[text + 1 :]), store=store) as stream:
         stream.runs.subscribe(lambda state: seen.append(state.partial))
         await stream.result()
     assert any(seen[1:]) is not resumes
@@ -451,20 +451,20 @@ async def test_a_server_that_is_asked_must_show_that_it_resumes(ids: str, skip: 
     made = [f"e-{n}" if ids == "count" else f"e-{n}-x" for n in range(len(HELLO))]
     raws = [RawEvent(raw.event, raw.data, id, id) for raw, id in zip(HELLO, made, strict=True)]
     store = MemoryStore()
-    async with asyncio.timeout(10), RunStream(Server(raws[: start + 1]), store=store) as stream:
+    async with asyncio.timeout(25), RunStream(Server(raws[: start + 1]), store=store) as stream:
         with pytest.raises(IncompleteStream):
             await stream.results()
     asked: list[str | None] = []
     seen: list[frozenset[str]] = []
 
     class Asked(Server):
-        async def run(self, inlet: Inlet) -> None:
-            asked.append(inlet.last_id)
-            inlet.connected()
+        async def run(self, receiver: Receiver) -> None:
+            asked.append(receiver.last_id)
+            receiver.connected()
             for raw in self.raws:
-                inlet.feed(raw)
+                receiver.feed(raw)
 
-    async with asyncio.timeout(10), RunStream(Asked(raws[start + 1 + skip :]), store=store) as stream:
+    async with asyncio.timeout(25), RunStream(Asked(raws[start + 1 + skip :]), store=store) as stream:
         stream.runs.subscribe(lambda state: seen.append(state.partial))
         await stream.result()
     assert asked == [made[start]]
@@ -476,7 +476,7 @@ async def test_a_poll_beside_a_source_that_resumes_raises_no_doubt() -> None:
     """It may be the first to speak of the run after a restart, and tells nothing but whole objects."""
     start = next(n for n, raw in enumerate(HELLO) if raw.event == "thread.message.delta")
     store, seen = MemoryStore(), list[frozenset[str]]()
-    async with asyncio.timeout(10), RunStream(Server(HELLO[: start + 1]), store=store) as stream:
+    async with asyncio.timeout(25), RunStream(Server(HELLO[: start + 1]), store=store) as stream:
         with pytest.raises(IncompleteStream):
             await stream.results()
     polled = asyncio.Event()
@@ -488,12 +488,12 @@ async def test_a_poll_beside_a_source_that_resumes_raises_no_doubt() -> None:
         return {"id": "run_1", "object": "thread.run", "status": "in_progress"}
 
     class Later(Server):
-        async def run(self, inlet: Inlet) -> None:
+        async def run(self, receiver: Receiver) -> None:
             await polled.wait()
-            await super().run(inlet)
+            await super().run(receiver)
 
     poll = PollSource(retrieve, interval=0.001)
-    async with asyncio.timeout(10), RunStream(Later(HELLO), poll, store=store) as stream:
+    async with asyncio.timeout(25), RunStream(Later(HELLO), poll, store=store) as stream:
         stream.runs.subscribe(lambda state: seen.append(state.partial))
         assert (await stream.result("run_1")).status == "completed"
         assert stream.latest["run_1"].text == "Hello there, friend."
@@ -508,7 +508,7 @@ async def test_a_poll_that_is_restarted_raises_no_doubt() -> None:
         message["content"] = [{"type": "text", "text": {"value": "Hello", "annotations": []}}]  # type: ignore[assignment]
         answer = [{"id": "run_1", "object": "thread.run", "status": status}, message]
         source = PollSource(lambda answer=answer: answer, interval=0.001)
-        async with asyncio.timeout(10), RunStream(source, store=store) as stream:
+        async with asyncio.timeout(25), RunStream(source, store=store) as stream:
             stream.runs.subscribe(lambda state: seen.append(state.partial))
             await stream.when(RunCompleted if status == "completed" else MessageCreated)
     assert set(seen) == {frozenset()}
@@ -517,18 +517,18 @@ async def test_a_poll_that_is_restarted_raises_no_doubt() -> None:
 async def test_runs_that_were_taken_up_before_their_source_are_its_own() -> None:
     """By `restore` or by asking for a result: once their source is attached it is live, and they are cut with it."""
     store = MemoryStore()
-    async with asyncio.timeout(10), RunStream(Server(HELLO[:8]), store=store) as stream:
+    async with asyncio.timeout(25), RunStream(Server(HELLO[:8]), store=store) as stream:
         with pytest.raises(IncompleteStream):
             await stream.results()
     live: list[bool] = []
 
     class Gone(Server):
-        async def run(self, inlet: Inlet) -> None:
-            inlet.connected()
-            live.append(inlet.live)
+        async def run(self, receiver: Receiver) -> None:
+            receiver.connected()
+            live.append(receiver.live)
 
     seen: list[Signal] = []
-    async with asyncio.timeout(10), RunStream(store=store) as stream:
+    async with asyncio.timeout(25), RunStream(store=store) as stream:
         stream.signals.subscribe(seen.append)
         (state,) = stream.restore()
         assert (state.run_id, state.is_terminal) == ("run_1", False)
@@ -569,7 +569,7 @@ class Failing(MemoryStore):
 async def test_a_store_that_fails_ends_the_stream(calls: int, error: Exception) -> None:
     """What can't be remembered is not delivered: but for the one in delivery, the next process repeats nothing."""
     store, seen, ends = Failing(calls, error), list[Signal](), list[BaseException]()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         async with RunStream(Server(HELLO), store=store) as stream:
             stream.signals.subscribe(seen.append, ends.append)
             with pytest.raises(StoreError, match=r"disk is full|OSError in the state store"):
@@ -586,7 +586,7 @@ async def test_a_store_that_fails_ends_the_stream(calls: int, error: Exception) 
 async def test_iterating_raises_what_the_store_raised() -> None:
     """The loop ends with the error, not as if all were well."""
     store = Failing(3, StoreError("the disk is full"))
-    async with asyncio.timeout(10), RunStream(Server(HELLO), store=store) as stream:
+    async with asyncio.timeout(25), RunStream(Server(HELLO), store=store) as stream:
         with pytest.raises(StoreError):
             await anext_until_the_end(stream)
 
@@ -605,7 +605,7 @@ async def test_a_store_that_can_not_be_read_is_said_at_once(tmp_path: Any) -> No
         RunStream(Server(HELLO), store=store)
 
 
-async def test_nothing_is_left_of_acknowledged_turns() -> None:
+async def test_nothing_is_left_of_acknowledged_transactions() -> None:
     """The journal holds what is in delivery, and no more."""
     store = MemoryStore()
     calls: list[Callable[[], None]] = []
@@ -623,9 +623,9 @@ async def test_nothing_is_left_of_acknowledged_turns() -> None:
         stream.on(RunCreated, lambda signal: calls.append(lambda: None))
         await stream.results()
         journal: Any = stream._engine.journal
-        await eventually(lambda: not journal._lanes, 10)
+        await eventually(lambda: not journal._queues, 10)
         assert not journal._keys
-        assert not journal._loose
+        assert not journal._detached
     assert len(calls) == 20
 
 
@@ -640,7 +640,7 @@ async def test_noted_keys_stay_while_turns_wait() -> None:
         await asyncio.Event().wait()
 
     server = Server(HELLO, stays=True)
-    async with asyncio.timeout(10), RunStream(server, store=store, close_timeout=0.1) as stream:
+    async with asyncio.timeout(25), RunStream(server, store=store, close_timeout=0.1) as stream:
         stream.on(RunCreated, first)
         stream.on(MessageCreated, second)
         stream.start()
@@ -649,7 +649,7 @@ async def test_noted_keys_stay_while_turns_wait() -> None:
         await eventually(lambda: (found := store.get("", "run_1")) is not None and found.state is not None, 10)
         dead, waiting = copy_of(store), copy_of(store)
     # The end was delivered, and its state was not put: who waits for it is told all the same.
-    async with asyncio.timeout(10), RunStream(Server(HELLO, stays=True), store=waiting) as stream:
+    async with asyncio.timeout(25), RunStream(Server(HELLO, stays=True), store=waiting) as stream:
         assert (await stream.result()).status == "completed"
     again = facts(await read_on(dead, HELLO))
     assert len(again) == 1
@@ -669,7 +669,7 @@ async def test_a_task_that_is_cancelled_from_outside_has_delivered_nothing() -> 
     stream = RunStream(Server(HELLO, stays=True), store=store)
     stream.on(RunSignal, slow)
     stream.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         await inside.wait()
         await asyncio.sleep(0.02)
         others = asyncio.all_tasks() - {asyncio.current_task()}

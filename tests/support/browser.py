@@ -199,7 +199,7 @@ async def browsing() -> AsyncIterator[Browser]:
                     await asyncio.gather(listening, return_exceptions=True)
         finally:
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(25):
                     await process.wait()
             except TimeoutError:
                 process.kill()

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from runstream.core.signals import ArgumentsDelta, RunSignal, TextDelta
+from runstream.model.signals import ArgumentsDelta, RunSignal, TextDelta
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.websocket import WebSocketSource
 from runstream.store.sqlite import SqliteStore

@@ -1,4 +1,4 @@
-"""A display for programs with windows: Xvfb, which shows them to nobody."""
+"""A display for programs with windows: Xvfb, which has no screen."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def display() -> Iterator[str]:
     ) as process:
         os.close(writing)
         try:
-            with os.fdopen(reading) as told:
+            with os.fdopen(reading) as output:
                 # It takes the first number that is free, and says which.
-                assert select.select([told], [], [], _PATIENCE)[0], "Xvfb does not start"
-                number = told.readline().strip()
+                assert select.select([output], [], [], _PATIENCE)[0], "Xvfb does not start"
+                number = output.readline().strip()
             assert number, "Xvfb has ended"
             yield f":{number}"
         finally:

@@ -19,8 +19,8 @@ from typing import Literal
 from msgspec import Struct
 
 from runstream import demo
-from runstream.raw import RawEvent
-from runstream.sources.recording_reader import read_recording
+from runstream.model.raw import RawEvent
+from runstream.recordings.reader import read_recording
 
 __all__ = ["Answer", "Exchange", "HttpPeer", "HttpRequest", "Respond", "block", "http_serving", "sse_process"]
 
@@ -230,7 +230,7 @@ def sse_process(name: str, *, gap: float = 0.0, port: int = 0) -> Iterator[tuple
             yield url, process
         finally:
             process.kill()
-            process.communicate(timeout=10)
+            process.communicate(timeout=25)
 
 
 async def _serve(name: str, gap: float, port: int) -> None:

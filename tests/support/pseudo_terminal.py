@@ -45,7 +45,7 @@ class Session:
         end = time.monotonic() + seconds
         while self._read(max(0.0, end - time.monotonic())):
             assert time.monotonic() < end, f"still running; on the screen: {self.terminal.screen}"
-        return self.process.wait(10)
+        return self.process.wait(60)
 
     def type(self, keys: bytes) -> None:
         """Type on the keyboard."""
@@ -63,7 +63,7 @@ class Session:
             return True
         try:
             data = os.read(self._master, 65536)
-        except OSError:  # how Linux says that nobody has the other end any more
+        except OSError:  # Linux: the other end is closed
             data = b""
         text = self._rest + self._decoder.decode(data, final=not data)
         # A sequence that is not whole yet waits for its end.
@@ -97,15 +97,14 @@ def on_a_terminal(
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
     inherited = {name: value for name, value in os.environ.items() if name not in _OF_A_TERMINAL}
-    command = [sys.executable, *(["-c", code] if code is not None else ["-m", "runstream"]), *args]
+    program = [sys.executable, *(["-c", code] if code is not None else ["-m", "runstream"]), *args]
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-S", "-E", "-c", _TAKE_TERMINAL, *program],
         stdin=slave,
         stdout=slave,
         stderr=slave if stderr is None else stderr,
         env={**inherited, "TERM": "xterm-256color", "PYTHONUTF8": "1", **(env or {})},
         start_new_session=True,
-        preexec_fn=_take_terminal,  # noqa: PLW1509 - it makes one call of the system
     )
     os.close(slave)
     session = Session(process, master, Terminal(width, height))
@@ -114,7 +113,7 @@ def on_a_terminal(
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(10)
+        process.wait(60)
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
@@ -133,7 +132,8 @@ _OF_A_TERMINAL = {
     "TTY_INTERACTIVE",
 }
 
-
-def _take_terminal() -> None:
-    """Make it the terminal that Ctrl-C is typed on."""
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+# Makes it the terminal that Ctrl-C is typed on, then becomes the program. Between fork and exec Python code may not
+# run: the tests have threads.
+_TAKE_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)

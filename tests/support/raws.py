@@ -7,9 +7,7 @@ import json
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from runstream.raw import ConnectionEvent, RawEvent
-from runstream.sources.base import RawItem
-from runstream.sources.sse_parser import Malformed, Oversized
+from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem
 
 __all__ = ["arrivals", "datas", "json_values", "raw_events", "raw_items", "streams"]
 

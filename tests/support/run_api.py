@@ -41,7 +41,7 @@ def run_api(answers: Mapping[str, Sequence[HttpAnswer]]) -> Iterator[str]:
             yield url
         finally:
             try:
-                process.communicate(timeout=10)
+                process.communicate(timeout=25)
             finally:
                 process.kill()
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runstream import demo
-from runstream.server import serve_recording
-from runstream.sources.recording_reader import read_recording
+from runstream.recordings.reader import read_recording
+from runstream.recordings.server import serve_recording
 
 __all__ = ["serving_process"]
 
@@ -35,7 +35,7 @@ def serving_process(name: str, *, speed: float = 0.0) -> Iterator[tuple[str, sub
             yield url, process
         finally:
             try:
-                process.communicate(timeout=10)
+                process.communicate(timeout=25)
             finally:
                 process.kill()
 

@@ -3,7 +3,8 @@
 Each builder returns a plain ``dict`` with every field that current servers send, in their order, nulls
 included. What a test wants otherwise is a keyword: ``run_object("run_1", status="failed", last_error=...)``.
 A keyword that the wire does not know is added at the end, and ``ABSENT`` removes a field. Nothing here
-imports the package under test. Whole runs are told by `tests.support.story.RunStory`.
+imports the package under test, so that odd objects and whole streams can be checked independently of it. Whole runs
+are built by `runstream.testing.Script`.
 """
 
 from __future__ import annotations

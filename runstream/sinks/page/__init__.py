@@ -1,6 +1,6 @@
 """The browser sink: a page that shows a stream live.
 
-`views` makes of a state what is shown of it, `frames` finds what has changed for one client; both are pure. `board`
-holds what is shown now, `feed` follows a stream and paces the clients, `server` and `asgi` are two doors to it, and
-`static` is the page.
+`views` builds the content of the page for a state, `diff` finds the changes for one client; both are pure. `snapshot`
+keeps the present content, `feed` follows a stream and paces the clients, `server` and `asgi` serve it, and `static` is
+the page.
 """

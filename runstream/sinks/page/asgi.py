@@ -1,4 +1,4 @@
-"""The page and its socket as an ASGI application, to be mounted in one: FastAPI, Starlette, or any other."""
+"""The page and its socket as an ASGI application, to be mounted in another: FastAPI, Starlette, or any other."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from runstream.logs import LOG
-from runstream.sinks.page.access import Access
 from runstream.sinks.page.assets import HEADERS, SOCKET, asset
 from runstream.sinks.page.feed import PageFeed
+from runstream.sinks.page.origins import OriginPolicy
 from runstream.stream.run_stream import RunStream
 
 __all__ = ["PageApp"]
@@ -28,21 +28,21 @@ _TRY_AGAIN_LATER = 1013
 class PageApp:
     """An ASGI application (ASGI 3) with the page of :func:`~runstream.serve_page` and its socket.
 
-    It needs no framework, and fits into each::
+    It needs no framework, and can be mounted in any::
 
         app.mount("/runs", PageApp(stream))      # FastAPI, Starlette
 
-    Who may see the page is up to the application that it is mounted in. ``Host`` is not checked here: the
-    application has its own list of hosts, or should have.
+    The application in which it is mounted decides who may see the page. ``Host`` is not checked here: the application
+    should have its own list of hosts.
 
     Args:
         stream: The stream, or a feed of it.
         origins: Sites (``https://host``) whose pages may connect besides the page itself.
         max_clients: Browsers served at once; a further one is closed with 1013.
-        send_timeout: Seconds after which a client that does not read is dropped, where the server tells.
+        send_timeout: Seconds after which a client that does not read is dropped, where the server reports it.
 
     Raises:
-        ValueError: An origin is none.
+        ValueError: An origin is not valid.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class PageApp:
         send_timeout: float = 10.0,
     ) -> None:
         self.feed = stream if isinstance(stream, PageFeed) else PageFeed(stream)
-        self._access = Access(origins, None)
+        self._policy = OriginPolicy(origins, None)
         self._max_clients = max_clients
         self._send_timeout = send_timeout
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
-        """Answer one request, or serve one socket."""
+        """Respond to one request, or serve one socket."""
         if scope["type"] == "http":
             await self._http(scope, send)
         elif scope["type"] == "websocket":
@@ -72,38 +72,38 @@ class PageApp:
         if scope["method"] not in {"GET", "HEAD"}:
             await _respond(send, HTTPStatus.METHOD_NOT_ALLOWED, b"Only GET.\n", allow="GET, HEAD")
         elif not path:
-            # Its files are named relative to it.
+            # The page names its files by relative paths.
             await _respond(send, HTTPStatus.TEMPORARY_REDIRECT, b"", location=f"{scope.get('root_path', '')}/")
-        elif (held := asset(path)) is None:
+        elif (file := asset(path)) is None:
             await _respond(send, HTTPStatus.NOT_FOUND, b"There is nothing here.\n")
         else:
-            kind, body = held
+            kind, body = file
             await _respond(send, HTTPStatus.OK, body, kind, head=scope["method"] == "HEAD")
 
     async def _websocket(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
         if (await receive())["type"] != "websocket.connect":
             return
-        if _path(scope) != SOCKET or self._access.refusal(_header(scope, b"host"), _header(scope, b"origin")):
+        if _path(scope) != SOCKET or self._policy.refusal(_header(scope, b"host"), _header(scope, b"origin")):
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})  # before the accept: HTTP 403
             return
         if self.feed.clients >= self._max_clients:
             await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
             return
         await send({"type": "websocket.accept"})
-        gone = asyncio.create_task(_gone(receive))
+        closed = asyncio.create_task(_wait_until_closed(receive))
         sending = asyncio.create_task(self._relay(send))
         try:
-            await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
-            left = gone.done()
+            await asyncio.wait({closed, sending}, return_when=asyncio.FIRST_COMPLETED)
+            left = closed.done()
         finally:
-            for task in (gone, sending):
+            for task in (closed, sending):
                 task.cancel()
-            _, result = await asyncio.gather(gone, sending, return_exceptions=True)
+            _, result = await asyncio.gather(closed, sending, return_exceptions=True)
         if left:
-            return  # whatever a last send has met
+            return  # the result of the last send does not matter
         if isinstance(result, TimeoutError):
             LOG.warning("page_client_dropped", reason=f"it read nothing for {self._send_timeout:g} s")
-        elif isinstance(result, OSError):  # how a server says that the client has left (ASGI 2.4)
+        elif isinstance(result, OSError):  # the server's sign that the client has disconnected (ASGI 2.4)
             return
         elif isinstance(result, BaseException):
             raise result
@@ -117,9 +117,9 @@ class PageApp:
 
 
 def _path(scope: MutableMapping[str, Any]) -> str:
-    """The path below the place where the application is mounted; "" for that place without a slash."""
+    """The path below the mount point of the application; "" for the mount point without a slash."""
     path, root = str(scope["path"]), str(scope.get("root_path", ""))
-    # Servers and frameworks differ in whether the path still has its root.
+    # Servers and frameworks differ in whether the path contains the root.
     return path[len(root) :] if root and (path == root or path.startswith(f"{root}/")) else path
 
 
@@ -128,7 +128,7 @@ def _header(scope: MutableMapping[str, Any], name: bytes) -> str | None:
     return found[0].decode("latin-1") if len(found) == 1 else None if not found else ""
 
 
-async def _gone(receive: _Receive) -> None:
+async def _wait_until_closed(receive: _Receive) -> None:
     while (await receive())["type"] != "websocket.disconnect":
         pass
 
@@ -149,7 +149,7 @@ async def _respond(
 
 
 async def _lifespan(receive: _Receive, send: _Send) -> None:
-    """Served by itself and not mounted, it is asked to start and to stop."""
+    """Confirm start and stop, which a server requests of an application that is not mounted."""
     while True:
         kind = (await receive())["type"]
         await send({"type": f"{kind}.complete"})

@@ -9,7 +9,7 @@ from typing import Final
 __all__ = ["HEADERS", "SOCKET", "asset"]
 
 SOCKET: Final = "/socket"
-"""Where the page's socket is, relative to the page."""
+"""The path of the socket, relative to the page."""
 
 _FILES: Final = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -19,7 +19,7 @@ _FILES: Final = {
 }
 
 HEADERS: Final[tuple[tuple[str, str], ...]] = (
-    # Nothing but the page's own files and its own socket: no inline script, no other host, no frame around it.
+    # The page's own files and its own socket only: no inline script, no other host, no frame around it.
     (
         "Content-Security-Policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -34,7 +34,7 @@ HEADERS: Final[tuple[tuple[str, str], ...]] = (
 
 
 def asset(path: str) -> tuple[str, bytes] | None:
-    """The content type and the bytes of what stands at a path, ``None`` if nothing does."""
+    """The content type and the bytes of the file at a path; ``None`` if there is none."""
     found = _FILES.get(path)
     return (found[1], _read(found[0])) if found is not None else None
 

@@ -1,4 +1,4 @@
-"""From a stream to any number of clients: each gets what changed, at its own pace, and slows nobody."""
+"""A stream in, frames for any number of clients out: each receives the changes at its own pace."""
 
 from __future__ import annotations
 
@@ -12,37 +12,31 @@ from typing import Any, Final
 import msgspec
 from reactivex import abc
 
-from runstream.core.signals import (
-    RunInterrupted,
-    RunPaused,
-    RunStalled,
-    SourceConnected,
-    SourceDisconnected,
-    SourceEnded,
-)
 from runstream.core.state import RunState
-from runstream.sinks.page.board import Board
-from runstream.sinks.page.frames import Cursor
+from runstream.model.signals import SourceConnected, SourceDisconnected, SourceEnded
+from runstream.sinks.page.diff import ClientCursor
+from runstream.sinks.page.snapshot import Snapshot
+from runstream.sinks.run_table import NOTICES
 from runstream.stream.run_stream import RunStream
 
 __all__ = ["PageFeed"]
 
 HEARTBEAT: Final = 15.0
-"""Seconds after which a frame is sent though nothing has changed: a page can't see pings, and must know that the
-connection lives."""
+"""Seconds after which a frame is sent without a change: a page receives no pings, and needs a sign that the connection
+is open."""
 
-_POLL: Final = 1.0  # seconds; counts, such as that of duplicates, grow without any run changing
+_POLL: Final = 1.0  # seconds; counts, such as that of duplicates, grow without a change of a run
 
 
 class PageFeed:
-    """What a page shows of a stream, for any number of clients.
+    """The content of a page for a stream, for any number of clients.
 
-    It follows the stream at the cost of a few operations a change, and keeps the latest states only: what a client
-    gets is made when that client is ready for it. So a slow client gets fewer and larger frames, and neither the
-    stream nor another client waits for it, whatever it does.
+    It follows the stream at the cost of a few operations a change, and keeps the latest states only: the frame of a
+    client is built when that client is ready for it. So a slow client receives fewer and larger frames, and neither
+    the stream nor another client waits for it.
 
-    :func:`~runstream.serve_page` and :class:`~runstream.PageApp` make one of a stream. Make it yourself to give
-    several of them the same one, or to send its :meth:`frames` by the means of any framework::
+    :func:`~runstream.serve_page` and :class:`~runstream.PageApp` build one from a stream. Build it yourself to share it
+    between several of them, or to send its :meth:`frames` with any framework::
 
         feed = PageFeed(stream)
 
@@ -54,12 +48,12 @@ class PageFeed:
                     await websocket.send_text(frame)
 
     Args:
-        stream: The stream. Reading does not start by this.
-        rate: Frames a second that one client gets at most.
-        max_runs: Runs that are shown. When there are more, those leave first that ended first; while all are
-            open, further ones are only counted.
-        max_text: Characters that are shown of one message or of one call's arguments, the last ones.
-        clock: Gives the time in Unix seconds.
+        stream: The stream. The feed does not start reading.
+        rate: The highest number of frames a second for one client.
+        max_runs: Runs that are shown. When there are more, the runs that ended first are removed first; while all
+            are open, further ones are only counted.
+        max_text: Characters that are shown of one message or of the arguments of one call: the last ones.
+        clock: Returns the time in Unix seconds.
 
     Raises:
         ValueError: A bound is not positive.
@@ -81,72 +75,72 @@ class PageFeed:
         self._clients = 0
         self._visited = asyncio.Event()
         self._waiting: set[asyncio.Future[None]] = set()
-        self._board = board = Board(
-            max_runs=max_runs, max_text=max_text, clock=clock, stats=lambda: stream.stats, changed=self._wake
+        self._snapshot = snapshot = Snapshot(
+            max_runs=max_runs, max_text=max_text, clock=clock, stats=lambda: stream.stats, on_change=self._wake
         )
         replaying = True
 
-        def take(state: RunState) -> None:
-            board.state(state, held=replaying)
+        def update(state: RunState) -> None:
+            snapshot.update(state, earlier=replaying)
 
-        self._handles: list[abc.DisposableBase] = [
-            stream.runs.subscribe(take, self._end, board.end),
+        self._subscriptions: list[abc.DisposableBase] = [
+            stream.runs.subscribe(update, self._end, snapshot.end),
             stream.rejects.subscribe(self._reject, self._reject),
-            stream.on((RunPaused, RunInterrupted, RunStalled), board.note),
-            stream.on((SourceConnected, SourceDisconnected, SourceEnded), board.source),
+            stream.on(NOTICES, snapshot.add_notice),
+            stream.on((SourceConnected, SourceDisconnected, SourceEnded), snapshot.add_source),
         ]
         replaying = False
 
     @property
     def clients(self) -> int:
-        """How many clients are being served."""
+        """The number of clients that are being served."""
         return self._clients
 
     async def visited(self) -> None:
-        """Wait until the first client has come; at once if one has."""
+        """Wait until the first client has connected; return at once if one has."""
         await self._visited.wait()
 
     def close(self) -> None:
-        """Follow the stream no more. Clients keep what they have, and their frames end."""
-        for handle in self._handles:
-            handle.dispose()
-        self._handles = []
-        self._board.end()
+        """Stop following the stream. Clients keep their content, and their frames end."""
+        for subscription in self._subscriptions:
+            subscription.dispose()
+        self._subscriptions = []
+        self._snapshot.end()
 
     async def frames(self) -> AsyncGenerator[str, None]:
-        """The frames for one client, as JSON text: first what there is now, then what changed, conflated.
+        """The frames for one client, as JSON text: first the present content, then the changes, conflated.
 
-        They end when the feed is closed; the end of the stream is told in a frame, and the frames go on. Take the
-        next one when the last one is on its way: what changes meanwhile goes into one frame.
+        The frames end when the feed is closed. The end of the stream is reported in a frame, and the frames continue.
+        Read the next frame when the last one has been sent: the changes in between are one frame.
         """
-        cursor, loop = Cursor(), asyncio.get_running_loop()
+        cursor, loop = ClientCursor(), asyncio.get_running_loop()
         self._clients += 1
         self._visited.set()
         try:
-            spoke = loop.time()
+            sent = loop.time()
             while True:
-                version, due, closed = self._board.version, loop.time() + self._interval, not self._handles
-                frame = cursor.frame(self._board, now := self._clock())
-                if frame is None and loop.time() - spoke >= HEARTBEAT:
+                version, due, closed = self._snapshot.version, loop.time() + self._interval, not self._subscriptions
+                frame = cursor.frame(self._snapshot, now := self._clock())
+                if frame is None and loop.time() - sent >= HEARTBEAT:
                     frame = {"now": now}
                 if frame is not None:
                     yield _encode(frame)
-                    spoke = loop.time()
+                    sent = loop.time()
                     if "more" in frame:
                         continue
                 if closed:
                     return
                 await asyncio.sleep(max(0.0, due - loop.time()))
-                if version == self._board.version:
+                if version == self._snapshot.version:
                     await self._change()
         finally:
             self._clients -= 1
 
     def _end(self, _: Exception) -> None:
-        self._board.end()
+        self._snapshot.end()
 
     def _reject(self, _: object) -> None:
-        self._board.touch()
+        self._snapshot.touch()
 
     def _wake(self) -> None:
         for waiting in self._waiting:
@@ -154,7 +148,7 @@ class PageFeed:
                 waiting.set_result(None)
 
     async def _change(self) -> None:
-        """Wait until something changes, or may have."""
+        """Wait until something changes, or may have changed."""
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(waiting)
         try:

@@ -16,10 +16,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from runstream.logs import LOG
-from runstream.server import address_of, read_away, stop
-from runstream.sinks.page.access import Access, is_loopback
+from runstream.recordings.server import discard_messages, server_address, stop_server
 from runstream.sinks.page.assets import HEADERS, SOCKET, asset
 from runstream.sinks.page.feed import PageFeed
+from runstream.sinks.page.origins import OriginPolicy, is_loopback
 from runstream.stream.run_stream import RunStream
 
 __all__ = ["PageServer", "serve_page"]
@@ -33,8 +33,8 @@ class PageServer(Struct, frozen=True):
     """A page that is being served.
 
     Attributes:
-        url: What to open in a browser.
-        feed: What it shows.
+        url: The address to open in a browser.
+        feed: The feed that it shows.
     """
 
     url: str
@@ -53,8 +53,8 @@ async def serve_page(
 ) -> AsyncIterator[PageServer]:
     """Serve a page that shows a stream live: its runs with status, step, time, text, tool calls and tokens.
 
-    Whoever opens it, or reconnects, gets the present state first, then what changes, at most ten times a second. A
-    browser that is slow skips what came between, and holds up nobody. Reading the stream does not start by this.
+    A browser that connects, or reconnects, receives the present state first, then the changes, at most ten times a
+    second. A slow browser skips intermediate states, and delays no other. The page does not start reading the stream.
 
     ::
 
@@ -62,31 +62,31 @@ async def serve_page(
             print(page.url)
             await stream.results()
 
-    The page shows text and tool arguments to whoever can reach the port: there is no password. By default that is
-    this machine alone; on any other ``host`` a warning is logged. To put it on a network, mount it in an application
-    that knows its users (:class:`~runstream.PageApp`), or put a proxy that does before it.
+    The page shows text and tool arguments to everyone who can reach the port: there is no password. By default that
+    is this machine alone; on any other ``host`` a warning is logged. For use in a network, mount the page in an
+    application that authenticates its users (:class:`~runstream.PageApp`), or place such a proxy before it.
 
     Args:
         stream: The stream, or a feed of it.
         host: Where to listen: an address or a name.
         port: The port; 0 for a free one.
-        origins: Sites (``https://host``) whose pages may connect besides this page itself, such as the proxy's.
-        max_clients: Browsers served at once; a further one gets 503.
+        origins: Sites (``https://host``) whose pages may connect besides this page itself, such as that of the proxy.
+        max_clients: Browsers served at once; a further one receives 503.
         send_timeout: Seconds after which a client that does not read is dropped.
 
     Raises:
-        OSError: The address can't be had.
-        ValueError: An origin is none.
+        OSError: The server can not listen on the address.
+        ValueError: An origin is not valid.
     """
-    # A name to listen on is a name to be called by; the wildcards are neither.
-    access = Access(origins, [host])
+    # The name to listen on is a host name of the page; wildcards are not.
+    policy = OriginPolicy(origins, [host])
     feed = stream if isinstance(stream, PageFeed) else PageFeed(stream)
     clients: set[ServerConnection] = set()
     if not is_loopback(host):
-        LOG.warning("page_exposed", host=host, reason="whoever can reach this address can read the runs")
+        LOG.warning("page_exposed", host=host, reason="anyone who can reach this address can read the runs")
 
     def answer(_: ServerConnection, request: Request) -> Response | None:
-        return _answer(request, access, full=len(clients) >= max_clients)
+        return _answer(request, policy, full=len(clients) >= max_clients)
 
     async def client(connection: ServerConnection) -> None:
         clients.add(connection)
@@ -104,13 +104,13 @@ async def serve_page(
             compression=None,
             max_size=_MAX_RECEIVED,
             close_timeout=_CLOSE,
-            # Browsers open connections that they never use, and anybody can send anything: no news for a log.
+            # Browsers open connections that they never use, and clients may send anything: not worth a log line.
             logger=logging.Logger("runstream.page", logging.CRITICAL),
         )
         try:
-            yield PageServer(f"http://{address_of(server)}/", feed)
+            yield PageServer(f"http://{server_address(server)}/", feed)
         finally:
-            await stop(server, clients)
+            await stop_server(server, clients)
     finally:
         if feed is not stream:
             feed.close()
@@ -119,14 +119,14 @@ async def serve_page(
 async def _relay(connection: ServerConnection, feed: PageFeed, send_timeout: float) -> None:
     """Send one client its frames, one at a time, until it leaves or does not read."""
     # Reading notices a client that leaves while there is nothing to send.
-    gone = asyncio.create_task(read_away(connection))
+    closed = asyncio.create_task(discard_messages(connection))
     sending = asyncio.create_task(_send(connection, feed, send_timeout))
     try:
-        await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({closed, sending}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (gone, sending):
+        for task in (closed, sending):
             task.cancel()
-        results = await asyncio.gather(gone, sending, return_exceptions=True)
+        results = await asyncio.gather(closed, sending, return_exceptions=True)
     for result in results:
         match result:
             case None | asyncio.CancelledError() | ConnectionClosed():
@@ -145,20 +145,20 @@ async def _send(connection: ServerConnection, feed: PageFeed, send_timeout: floa
                 await connection.send(frame)  # waits while the client is behind
 
 
-def _answer(request: Request, access: Access, *, full: bool) -> Response | None:
-    """The HTTP answer; ``None`` goes on with the WebSocket's handshake."""
+def _answer(request: Request, policy: OriginPolicy, *, full: bool) -> Response | None:
+    """The HTTP response; ``None`` continues with the WebSocket handshake."""
     path = request.path.partition("?")[0]
     hosts, found = request.headers.get_all("Host"), request.headers.get_all("Origin")
     refusal = "Several hosts or origins." if len(hosts) > 1 or len(found) > 1 else None
-    refusal = refusal or access.refusal(next(iter(hosts), None), next(iter(found), None))
+    refusal = refusal or policy.refusal(next(iter(hosts), None), next(iter(found), None))
     if refusal is not None:
         return _text(HTTPStatus.FORBIDDEN, refusal)
     if path == SOCKET:
         return _text(HTTPStatus.SERVICE_UNAVAILABLE, "Too many browsers are connected.") if full else None
-    held = asset(path)
-    if held is None:
+    file = asset(path)
+    if file is None:
         return _text(HTTPStatus.NOT_FOUND, "There is nothing here. The page is at /.")
-    return _response(HTTPStatus.OK, *held)
+    return _response(HTTPStatus.OK, *file)
 
 
 def _text(status: HTTPStatus, text: str) -> Response:

@@ -1,4 +1,4 @@
-"""A run's state in, what a page shows of it out: facts, and blocks of text in order. Pure."""
+"""The state of a run in, the content of the page for it out: facts, and blocks of text in order. Pure."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct
 
 from runstream.core.state import RunState
-from runstream.model.calls import CodeInterpreterToolCall, LogsOutput, ToolCall
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
 from runstream.model.step import RunStep
+from runstream.model.tool_calls import CodeInterpreterToolCall, LogsOutput, ToolCall
 
-__all__ = ["Block", "Fact", "RunView", "view_of", "windowed"]
+__all__ = ["ContentBlock", "Fact", "RunContent", "content_of", "windowed"]
 
 Fact: TypeAlias = str | int | float | bool | None
 
 MAX_FACT: Final = 500
-"""Characters of a fact (an id, a name, an error's words); more is cut, with an ellipsis."""
+"""Characters of a fact (an id, a name, the message of an error); longer ones are cut, with an ellipsis."""
 
 MAX_OUTPUT: Final = 2_000
-"""Characters of a tool's output; more is cut, with an ellipsis."""
+"""Characters of a tool's output; a longer one is cut, with an ellipsis."""
 
 _TONES: Final[dict[RunStatus, str]] = {
     RunStatus.COMPLETED: "good",
@@ -34,14 +34,14 @@ _TONES: Final[dict[RunStatus, str]] = {
 }
 
 
-class Block(Struct, frozen=True):
+class ContentBlock(Struct, frozen=True):
     """A text of a run: a message, a refusal, or a tool call with its arguments.
 
     Attributes:
-        id: Names it within its run.
-        facts: What stands beside the text: ``kind``, and what that kind has.
-        text: The text, or its end, if it is long.
-        skipped: How many characters of its beginning are left out.
+        id: Its id within the run.
+        facts: Facts beside the text: ``kind``, and those of that kind.
+        text: The text, or the end of a long text.
+        skipped: The number of characters that are left out at the beginning.
     """
 
     id: str
@@ -50,29 +50,29 @@ class Block(Struct, frozen=True):
     skipped: int = 0
 
 
-class RunView(Struct, frozen=True):
-    """What a page shows of a run.
+class RunContent(Struct, frozen=True):
+    """The content of the page for a run.
 
     Attributes:
-        facts: Names and values, none of them long.
-        blocks: The texts, in the order in which they are read.
+        facts: Names and short values.
+        blocks: The texts, in reading order.
     """
 
     facts: dict[str, Fact]
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[ContentBlock, ...] = ()
 
 
-def view_of(state: RunState, *, max_text: int, max_blocks: int, **more: Fact) -> RunView:
-    """What a page shows of a run.
+def content_of(state: RunState, *, max_text: int, max_blocks: int, **more: Fact) -> RunContent:
+    """The content of the page for a run.
 
     Args:
-        state: The run.
-        max_text: Characters of one block that are shown, its last ones.
-        max_blocks: Blocks that are shown, the last ones.
+        state: The state of the run.
+        max_text: Characters of one block that are shown: the last ones.
+        max_blocks: Blocks that are shown: the last ones.
         more: Further facts.
     """
     run = state.run
-    # A run of many hours has thousands of texts; only those that are shown are made.
+    # A run of many hours has thousands of texts; only those that are shown are built.
     texts = list(_texts(state))
     facts: dict[str, Fact] = {
         "run": run.id,
@@ -91,15 +91,16 @@ def view_of(state: RunState, *, max_text: int, max_blocks: int, **more: Fact) ->
         "left_out": max(0, len(texts) - max_blocks),
         **more,
     }
-    return RunView(
+    return RunContent(
         {name: _fact(value) for name, value in facts.items()},
-        tuple(_block(id, made(), max_text) for id, made in _distinct(texts[-max_blocks:])),
+        tuple(_block(id, build(), max_text) for id, build in _distinct(texts[-max_blocks:])),
     )
 
 
 def windowed(text: str, size: int) -> tuple[str, int]:
-    """The end of a text and how much was left out before it; the end's beginning moves seldom, so that a text
-    that grows mostly grows at its end: at least half of ``size`` characters are given, and at most ``size``.
+    """The end of a text, and the number of characters before it: between half of ``size`` characters and ``size``.
+
+    The beginning of that end moves rarely, so that most changes of a growing text are at its end.
     """
     if len(text) <= size:
         return text, 0
@@ -108,36 +109,36 @@ def windowed(text: str, size: int) -> tuple[str, int]:
     return text[start:], start
 
 
-# The text's id, and what makes it, with its facts.
-_Made: TypeAlias = tuple[dict[str, Any], str]
-_Piece: TypeAlias = tuple[str, Callable[[], _Made]]
+# The facts and the text of a block; the id of a block, and the function that builds the rest.
+_Parts: TypeAlias = tuple[dict[str, Any], str]
+_Builder: TypeAlias = tuple[str, Callable[[], _Parts]]
 
 
-def _texts(state: RunState) -> Iterator[_Piece]:
-    """The texts in the order of the steps that made them; what stands in no step comes last."""
+def _texts(state: RunState) -> Iterator[_Builder]:
+    """The texts in the order of the steps that made them; texts without a step come last."""
     messages = {message.id: message for message in state.messages}
     known: set[str] = set()
     for step in state.steps:
-        made = messages.pop(step.message_id, None) if step.message_id is not None else None
-        if made is not None:
-            yield from _of_message(made)
+        message = messages.pop(step.message_id, None) if step.message_id is not None else None
+        if message is not None:
+            yield from _of_message(message)
         for call in step.tool_calls:
             known.add(call.id)
             yield f"call {call.id}", partial(_call, call, step)
-    for message in messages.values():
-        yield from _of_message(message)
+    for rest in messages.values():
+        yield from _of_message(rest)
     for call in state.run.pending_tool_calls:
         if call.id not in known:
             yield f"call {call.id}", partial(_call, call, None)
 
 
-def _of_message(message: Message) -> Iterator[_Piece]:
+def _of_message(message: Message) -> Iterator[_Builder]:
     yield f"message {message.id}", partial(_message, message)
     if message.refusal:
         yield f"refusal {message.id}", partial(_refusal, message)
 
 
-def _message(message: Message) -> _Made:
+def _message(message: Message) -> _Parts:
     facts = {
         "kind": "message",
         "role": message.role,
@@ -148,11 +149,11 @@ def _message(message: Message) -> _Made:
     return facts, message.text
 
 
-def _refusal(message: Message) -> _Made:
+def _refusal(message: Message) -> _Parts:
     return {"kind": "refusal"}, message.refusal
 
 
-def _call(call: ToolCall, step: RunStep | None) -> _Made:
+def _call(call: ToolCall, step: RunStep | None) -> _Parts:
     facts = {
         "kind": "call",
         "name": call.name or call.type,
@@ -173,23 +174,23 @@ def _output(call: ToolCall) -> str | None:
     return None
 
 
-def _block(id: str, made: _Made, max_text: int) -> Block:
-    facts, text = made
+def _block(id: str, parts: _Parts, max_text: int) -> ContentBlock:
+    facts, text = parts
     shown, skipped = windowed(text, max_text)
     clean = {name: value if name == "output" else _fact(value) for name, value in facts.items()}
-    return Block(id, clean, shown, skipped)
+    return ContentBlock(id, clean, shown, skipped)
 
 
-def _distinct(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
-    """The pieces with an id each of its own: servers repeat them, or leave them empty."""
+def _distinct(texts: Iterable[_Builder]) -> Iterator[_Builder]:
+    """The same with distinct ids: servers repeat ids, or leave them empty."""
     counts: dict[str, int] = {}
-    for id, made in pieces:
+    for id, build in texts:
         counts[id] = count = counts.get(id, 0) + 1
-        yield (id if count == 1 else f"{id} #{count}"), made
+        yield (id if count == 1 else f"{id} #{count}"), build
 
 
 def _step(state: RunState) -> str | None:
-    """What the run does now, in words."""
+    """The present activity of the run, in words."""
     if state.is_terminal:
         return None
     run = state.run
@@ -208,8 +209,8 @@ def _step(state: RunState) -> str | None:
 def _error(run: Run) -> str | None:
     error, details = run.last_error, run.incomplete_details
     parts = [error.code, error.message] if error is not None else []
-    said = ": ".join(part for part in parts if isinstance(part, str) and part)
-    return said or (details.reason if details is not None else None)
+    text = ": ".join(part for part in parts if isinstance(part, str) and part)
+    return text or (details.reason if details is not None else None)
 
 
 def _cut(text: str | None, size: int) -> str | None:
@@ -217,7 +218,7 @@ def _cut(text: str | None, size: int) -> str | None:
 
 
 def _fact(value: Any) -> Fact:
-    """The value as a page can show it: fields of an unexpected type are kept as they came, and may be anything."""
+    """The value in a form that a page can show; a field of an unexpected type may contain anything."""
     if isinstance(value, str):
         return _cut(str(value), MAX_FACT)
     return value if value is None or isinstance(value, bool | int | float) else f"({type(value).__name__})"

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from runstream import RunState, RunStream, fold
-from runstream.raw import RawEvent
-from runstream.sinks.page.board import MAX_BLOCKS
+from runstream.model.raw import RawEvent
+from runstream.sinks.page.diff import apply
 from runstream.sinks.page.feed import PageFeed
-from runstream.sinks.page.frames import apply
+from runstream.sinks.page.snapshot import MAX_BLOCKS
 from runstream.testing import script
-from tests.support.inlet import eventually
+from tests.support.receiver import eventually
 
 __all__ = ["Fed", "fed", "plain", "said", "shown", "states_of"]
 
@@ -82,14 +82,14 @@ def states_of(items: Iterable[RawEvent]) -> list[RunState]:
 def plain(feed: PageFeed) -> dict[str, Any]:
     """What a feed shows now, in the form of a page."""
     runs = {}
-    for entry in sorted(feed._board.since(0), key=lambda entry: entry.number):
-        view = entry.view()
-        assert len(view.blocks) <= MAX_BLOCKS
+    for entry in sorted(feed._snapshot.since(0), key=lambda entry: entry.number):
+        content = entry.content()
+        assert len(content.blocks) <= MAX_BLOCKS
         blocks = {
-            block.id: {"facts": block.facts, "text": block.text, "skipped": block.skipped} for block in view.blocks
+            block.id: {"facts": block.facts, "text": block.text, "skipped": block.skipped} for block in content.blocks
         }
-        runs[entry.number] = {"facts": view.facts, "blocks": blocks}
-    return {"feed": feed._board.feed, "page": dict(feed._board.page()), "runs": runs}
+        runs[entry.number] = {"facts": content.facts, "blocks": blocks}
+    return {"feed": feed._snapshot.feed, "page": dict(feed._snapshot.page()), "runs": runs}
 
 
 def shown(frames: Iterable[str | bytes | dict[str, Any]]) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from runstream import PageApp, PageFeed
-from runstream.sinks.page.frames import apply
+from runstream.sinks.page.diff import apply
 from tests.sinks.page.support import fed, said
 from tests.support.asgi import Socket, request, socket
-from tests.support.inlet import eventually
+from tests.support.receiver import eventually
 
 WITHIN = 20.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,10 +13,11 @@ from typing import Any
 import pytest
 
 from runstream import PageFeed, PageServer, serve_page
-from runstream.raw import RawEvent
+from runstream.model.raw import RawEvent
 from runstream.testing import script
 from tests.sinks.page.support import Fed, fed, said
 from tests.support.browser import Tab, browsing
+from tests.support.ports import free_port
 
 CONNECTED = "document.querySelector('#connection')?.dataset.state === 'live'"
 
@@ -291,7 +291,7 @@ from runstream.testing import script
 async def main():
     told = script("run_1").start().say(sys.argv[2])
     async with RunStream(told.raw_events()) as stream, serve_page(stream, port=int(sys.argv[1])) as page:
-        with stream.hold():
+        with stream.keep_open():
             stream.start()
             print(page.url, flush=True)
             await asyncio.Event().wait()
@@ -306,18 +306,13 @@ def _start(port: int, text: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root)
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 async def _printed(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return (await asyncio.to_thread(process.stdout.readline)).strip()
 
 
 async def test_it_connects_again_by_itself_when_the_server_was_killed() -> None:
-    port = _free_port()
+    port = free_port()
     async with browsing() as browser:
         tab = await browser.tab()
         first = _start(port, "Before.")
@@ -327,7 +322,7 @@ async def test_it_connects_again_by_itself_when_the_server_was_killed() -> None:
             await tab.until("document.querySelector('.message .text')?.textContent === 'Before.'")
         finally:
             first.kill()
-            first.communicate()
+            first.communicate(timeout=25)
         await tab.until("document.querySelector('#connection').dataset.state === 'lost'")
         assert await tab.text(".message .text") == ["Before."]  # what was known stays
         assert await tab.text("#retry") == ["Retry"]
@@ -340,13 +335,13 @@ async def test_it_connects_again_by_itself_when_the_server_was_killed() -> None:
             assert await tab.text("#retry") == []
         finally:
             second.kill()
-            second.communicate()
+            second.communicate(timeout=25)
 
 
 async def test_connecting_again_to_the_same_stream_keeps_the_page_and_brings_what_was_missed() -> None:
     async with fed() as source:
         feed = PageFeed(source.stream, rate=50, max_runs=2)
-        port = _free_port()
+        port = free_port()
         async with browsing() as browser:
             tab = await browser.tab()
             told = script("run_2").start()

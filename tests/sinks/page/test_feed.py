@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from runstream import RunInterrupted, RunStream, Stats, fold
-from runstream.raw import RawEvent
+from runstream.model.raw import RawEvent
 from runstream.sinks.page import feed as feed_module
-from runstream.sinks.page.board import Board
 from runstream.sinks.page.feed import PageFeed
+from runstream.sinks.page.snapshot import Snapshot
 from runstream.testing import script
 from tests.sinks.page.support import fed, plain, said, shown
 
@@ -141,7 +141,7 @@ async def test_a_run_that_waits_is_paused_until_it_goes_on() -> None:
         feed = PageFeed(stream, rate=1000)
         got: list[str] = []
         async with aclosing(feed.frames()) as frames:
-            with stream.hold():
+            with stream.keep_open():
                 stream.start()
                 page = await until(
                     frames, got, lambda page: page.get("runs", {}).get(1, {}).get("facts", {}).get("note")
@@ -168,13 +168,17 @@ async def test_a_run_whose_stream_was_cut_off_does_not_look_as_if_it_went_on() -
 
 def test_a_run_that_goes_on_is_interrupted_no_more() -> None:
     cut = fold(said("run_1", "Half a", end=None))
-    board = Board(max_runs=1, max_text=100, clock=time.time, stats=Stats, changed=lambda: None)
+    snapshot = Snapshot(max_runs=1, max_text=100, clock=time.time, stats=Stats, on_change=lambda: None)
     (told,) = (signal for signal in cut.signals if isinstance(signal, RunInterrupted))
     statuses = []
-    for change in (lambda: board.state(cut.runs[0]), lambda: board.note(told), lambda: board.state(cut.runs[0])):
+    for change in (
+        lambda: snapshot.update(cut.runs[0]),
+        lambda: snapshot.add_notice(told),
+        lambda: snapshot.update(cut.runs[0]),
+    ):
         change()
-        (entry,) = board.since(0)
-        statuses.append(entry.view().facts["status"])
+        (entry,) = snapshot.since(0)
+        statuses.append(entry.content().facts["status"])
     assert statuses == ["in_progress", "interrupted", "in_progress"]
 
 
@@ -202,8 +206,8 @@ async def test_ended_runs_make_room_for_others() -> None:
                 await until(frames, got, lambda page, number=number: named(page, f"run_{number}"))
             page = shown(got)
         assert [run["facts"]["run"] for run in page["runs"].values()] == ["run_open", "run_18", "run_19"]
-        assert len(feed._board._entries) == 3
-        assert len(feed._board._finished) == 2
+        assert len(feed._snapshot.rows) == 3
+        assert len(feed._snapshot._ended) == 2
 
 
 def named(page: dict[str, Any], run_id: str) -> bool:
@@ -216,12 +220,12 @@ async def test_open_runs_beyond_the_bound_are_counted_and_taken_in_when_there_is
         one = script("run_1").start()
         await source.feed(one.raw_events())
         await source.feed([*said("run_2", end=None), *said("run_3", end=None)])
-        assert feed._board.page()["hidden"] == 1
+        assert feed._snapshot.page()["hidden"] == 1
         told = len(one.raw_events())
         await source.feed(one.end().raw_events()[told:])
         three = script("run_3").start().say("Here.").raw_events()
         await source.feed(three[3:])
-        assert feed._board.page()["hidden"] == 0
+        assert feed._snapshot.page()["hidden"] == 0
         assert sorted(run["facts"]["run"] for run in plain(feed)["runs"].values()) == ["run_2", "run_3"]
 
 

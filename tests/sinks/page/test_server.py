@@ -17,9 +17,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from runstream import PageFeed, PageServer, serve_page
-from runstream.sinks.page.frames import apply
+from runstream.sinks.page.diff import apply
 from tests.sinks.page.support import Fed, fed, said, shown
-from tests.support.inlet import eventually
+from tests.support.receiver import eventually
 
 WITHIN = 20.0
 
@@ -293,7 +293,7 @@ async def test_a_feed_of_ones_own_serves_several_doors_and_stays() -> None:
                 async with connect(socket_url(page), proxy=None) as client:
                     await read_until(client, {}, lambda page: texts(page) == ["Hello."])
         await source.feed(said("run_2", "Still here."))
-        assert len(list(feed._board.numbers())) == 2
+        assert len(list(feed._snapshot.numbers())) == 2
 
 
 async def test_leaving_closes_clients_and_frees_the_port() -> None:

@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstream import fold
-from runstream.raw import RawEvent
-from runstream.sinks.page.views import MAX_FACT, MAX_OUTPUT, RunView, view_of, windowed
+from runstream.model.raw import RawEvent
+from runstream.sinks.page.views import MAX_FACT, MAX_OUTPUT, RunContent, content_of, windowed
 from runstream.testing import Script, script
 from tests.sinks.page.support import said
 
 
-def view(items: list[RawEvent], *, max_text: int = 1000, max_blocks: int = 50, **more: Any) -> RunView:
+def view(items: list[RawEvent], *, max_text: int = 1000, max_blocks: int = 50, **more: Any) -> RunContent:
     (state,) = fold(items).runs
-    return view_of(state, max_text=max_text, max_blocks=max_blocks, **more)
+    return content_of(state, max_text=max_text, max_blocks=max_blocks, **more)
 
 
-def view_of_script(told: Script, **options: Any) -> RunView:
+def content_of_script(told: Script, **options: Any) -> RunContent:
     return view(told.raw_events(), **options)
 
 
@@ -44,42 +44,42 @@ def test_each_ending_has_its_tone(status: str, tone: str) -> None:
 
 def test_what_it_does_now() -> None:
     told = script().start()
-    assert view_of_script(told).facts["step"] is None
+    assert content_of_script(told).facts["step"] is None
     told.open_message()
-    assert view_of_script(told).facts["step"] == "writes a message"
+    assert content_of_script(told).facts["step"] == "writes a message"
 
 
 def test_a_call_is_shown_with_its_arguments_and_then_its_output() -> None:
     told = script().start()
     told.call(get_time={"zone": "UTC"})
-    waiting = view_of_script(told)
+    waiting = content_of_script(told)
     assert waiting.facts["step"] == "waits for get_time"
     assert waiting.facts["tone"] == "ask"
     (call,) = waiting.blocks
     assert (call.facts["kind"], call.facts["name"], call.facts["output"]) == ("call", "get_time", None)
     assert "UTC" in call.text
     told.answer("noon").say("It is noon.").end()
-    call, message = view_of_script(told).blocks
+    call, message = content_of_script(told).blocks
     assert call.facts["output"] == "noon"
     assert message.text == "It is noon."
 
 
 def test_the_logs_of_code_are_its_output() -> None:
     told = script().start().run_code("print(1)", logs="1\n").end()
-    (block,) = view_of_script(told).blocks
+    (block,) = content_of_script(told).blocks
     assert (block.facts["name"], block.text, block.facts["output"]) == ("code_interpreter", "print(1)", "1\n")
 
 
 def test_why_a_run_failed() -> None:
     told = script().start().end("failed", last_error={"code": "server_error", "message": "Out of luck."})
-    assert view_of_script(told).facts["error"] == "server_error: Out of luck."
+    assert content_of_script(told).facts["error"] == "server_error: Out of luck."
 
 
 def test_long_facts_and_outputs_are_cut() -> None:
     told = script(model="m" * 10_000).start()
     told.call(f={})
     told.answer("x" * 10_000).end()
-    shown = view_of_script(told)
+    shown = content_of_script(told)
     model, output = shown.facts["model"], shown.blocks[0].facts["output"]
     assert isinstance(model, str)
     assert isinstance(output, str)
@@ -91,7 +91,7 @@ def test_of_many_texts_the_last_are_shown() -> None:
     told = script().start()
     for number in range(7):
         told.say(f"Message {number}.")
-    shown = view_of_script(told, max_blocks=3)
+    shown = content_of_script(told, max_blocks=3)
     assert [block.text for block in shown.blocks] == ["Message 4.", "Message 5.", "Message 6."]
     assert shown.facts["left_out"] == 4
 

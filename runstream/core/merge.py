@@ -1,0 +1,137 @@
+"""Merges deltas into the nodes built so far.
+
+The rules, which clients tend to get wrong (wire reference, "Accumulation rules"): items by index, content appended,
+identity set once, numbers replaced, nulls ignored. Nodes are dicts that are never changed: a merge copies the path
+that it changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runstream.core.text import Text, append_text
+
+__all__ = ["IndexOutOfBounds", "is_indexed", "make_node", "merge", "normalize_field", "to_builtins"]
+
+# Strings that grow. Everything else is set once or replaced.
+_APPENDED = frozenset({"value", "arguments", "input", "logs", "refusal"})
+_SET_ONCE = frozenset({"id", "type", "name", "role", "index", "object"})
+# Lists whose items are identified by their index. A list of any other name replaces the one before.
+_INDEXED = frozenset({"content", "tool_calls", "annotations", "outputs"})
+
+
+class IndexOutOfBounds(Exception):
+    """A delta names an index that is negative or too large."""
+
+    def __init__(self, index: int, limit: int) -> None:
+        super().__init__(f"Index {index} is not within 0 and {limit} (max_index)")
+
+
+def merge(node: dict[Any, Any] | None, delta: dict[str, Any], limit: int) -> dict[Any, Any]:
+    """Merge a delta into a node.
+
+    Args:
+        node: The node so far; it is not changed. ``None`` for an empty one.
+        delta: The delta, as JSON builtins.
+        limit: The largest index.
+
+    Returns:
+        The merged node; ``node`` itself if nothing changed.
+
+    Raises:
+        IndexOutOfBounds: An index in the delta is negative or above ``limit``.
+    """
+    current = node if node is not None else {}
+    changes: dict[Any, Any] = {}
+    for key, value in delta.items():
+        if value is None:
+            continue
+        old = current.get(key)
+        new = _merge_value(key, old, value, limit)
+        if new is not old:
+            changes[key] = new
+    if not changes and node is not None:
+        return node
+    return {**current, **changes}
+
+
+def _merge_value(key: str, old: Any, value: Any, limit: int) -> Any:
+    if key in _APPENDED and isinstance(value, str):
+        text = old if isinstance(old, Text) else None
+        return append_text(text, value) if value or text is None else old
+    if isinstance(old, Text):
+        return old  # a growing text stays a text
+    items = is_indexed(old)
+    if key in _INDEXED and isinstance(value, list):
+        return _merge_items(old if items or old == {} else None, value, limit)
+    if isinstance(old, dict) and (items or not isinstance(value, dict)):
+        return old  # likewise a node with parts keeps them
+    if old is not None and key in _SET_ONCE:
+        return old
+    if isinstance(value, dict):
+        return merge(old, value, limit) if isinstance(old, dict) else merge(None, value, limit)
+    return old if old == value else value
+
+
+def _merge_items(items: dict[int, Any] | None, deltas: list[Any], limit: int) -> dict[int, Any]:
+    current = items if items is not None else {}
+    changes: dict[int, Any] = {}
+    for position, delta in enumerate(deltas):
+        index = position
+        if isinstance(delta, dict):
+            given = delta.get("index")
+            if type(given) is int or (type(given) is float and given.is_integer()):
+                index = int(given)
+        if not 0 <= index <= limit:
+            raise IndexOutOfBounds(index, limit)
+        old = changes.get(index, current.get(index))
+        new = old if isinstance(old, dict) else delta
+        if isinstance(delta, dict):
+            fields = {key: value for key, value in delta.items() if key != "index"}
+            new = merge(old if isinstance(old, dict) else None, fields, limit)
+        if new is not old:
+            changes[index] = new
+    if not changes and items is not None:
+        return items
+    return {**current, **changes}
+
+
+def is_indexed(node: Any) -> bool:
+    """True if a node stands for a list: its keys are indices. (In JSON all keys are strings.)"""
+    return isinstance(node, dict) and bool(node) and type(next(iter(node))) is int
+
+
+def normalize_field(name: str, value: Any) -> Any:
+    """A message's ``content`` as a list, a step's ``step_details`` as a mapping; ``None`` if it is of another type."""
+    if name == "content" and isinstance(value, dict):
+        value = [value]  # one part instead of a list of parts (Alibaba)
+    return value if isinstance(value, list if name == "content" else dict) else None
+
+
+def make_node(value: Any, key: str = "") -> Any:
+    """Convert a value of a full object into a node that deltas can extend."""
+    if isinstance(value, dict):
+        return {name: make_node(item, name) for name, item in value.items()}
+    if isinstance(value, list) and key in _INDEXED:
+        return {
+            index: make_node({name: field for name, field in item.items() if name != "index"})
+            if isinstance(item, dict)
+            else item
+            for index, item in enumerate(value)
+        }
+    if isinstance(value, str) and key in _APPENDED:
+        return append_text(None, value)
+    return value
+
+
+def to_builtins(value: Any, key: str = "") -> Any:
+    """Convert a node into JSON builtins: lists in the order of their indices, texts as strings."""
+    if isinstance(value, Text):
+        return str(value)
+    if isinstance(value, dict):
+        if key in _INDEXED and (not value or is_indexed(value)):
+            return [to_builtins(item) for _, item in sorted(value.items())]
+        return {name: to_builtins(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [to_builtins(item) for item in value]
+    return value

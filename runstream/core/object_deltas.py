@@ -1,0 +1,273 @@
+"""Deltas of messages and steps: a fragment is appended to its text.
+
+:func:`append_fragment` and :func:`append` are the hot path for a plain fragment of the text that grows. All other
+deltas go to :func:`apply_delta`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from runstream.core.merge import IndexOutOfBounds, make_node, merge, normalize_field
+from runstream.core.object_list import ObjectState
+from runstream.core.run_snapshots import Outcome
+from runstream.core.state import GrowingText, RunHead, RunState, update_head
+from runstream.core.text import Text, append_text
+from runstream.model.deltas import (
+    CodeInterpreterToolCallDelta,
+    FunctionToolCallDelta,
+    MessageDelta,
+    RunStepDelta,
+    TextPartDelta,
+    ToolCallsDelta,
+)
+from runstream.model.events import MessageDeltaEvent, StepDeltaEvent
+from runstream.model.frozen import ABSENT_LIST
+
+__all__ = ["append", "append_fragment", "apply_delta", "call_name", "parts_of", "plain_text"]
+
+_CHANGED: Final = Outcome.CHANGED
+
+
+def append_fragment(state: RunState, id: str, is_message: bool, index: int, fragment: str) -> RunState | None:
+    """Append a plain fragment to the text that grows now.
+
+    Args:
+        state: The state before.
+        id: The id of the message or step.
+        is_message: True for the text of a message, False for the arguments of a function.
+        index: The index of the content part or the tool call.
+        fragment: The text to append.
+
+    Returns:
+        The state after it; ``None`` if the fragment is of another text.
+    """
+    growing = state._growing
+    if growing is None or growing.object_id != id or growing.index != index or not fragment:
+        return None
+    if growing.is_message is not is_message or (not is_message and growing.path[-1] != "arguments"):
+        return None
+    buffer = growing.buffer
+    length = state._length
+    if buffer.length != length:
+        return None  # not the newest state of this text: `apply_delta` forks it
+    buffer.tail.write(fragment)
+    buffer.last = fragment
+    buffer.length = length = length + len(fragment)
+    return RunState(state._head, state._objects, growing, length)
+
+
+def plain_text(delta: MessageDelta, index: int) -> str | None:
+    """The text that a delta appends to the text part at ``index``; ``None`` if the delta does anything else."""
+    content = delta.delta.content
+    if delta._wire is not None or len(content) != 1:
+        return None
+    part = content[0]
+    if type(part) is not TextPartDelta or part.index != index:
+        return None
+    text = part.text
+    return None if text is None or text.annotations else text.value
+
+
+def append(state: RunState, delta: MessageDelta | RunStepDelta) -> RunState | None:
+    """The hot path: append a plain fragment to the text that grows now. ``None`` if the delta is anything else."""
+    growing = state._growing
+    if growing is None or growing.object_id != delta.id or delta._wire is not None:
+        return None
+    if growing.is_message:
+        try:
+            fragment = plain_text(delta, growing.index)  # type: ignore[arg-type]
+        except AttributeError:
+            return None  # a step with the id of a message
+    else:
+        try:
+            details = delta.delta.step_details  # type: ignore[union-attr]
+        except AttributeError:
+            return None  # a message with the id of a step
+        if type(details) is not ToolCallsDelta or details.tool_calls is None or len(details.tool_calls) != 1:
+            return None
+        call = details.tool_calls[0]
+        kind = type(call)
+        if kind is FunctionToolCallDelta:
+            inner = call.function  # type: ignore[union-attr]
+            if inner is None or inner.name is not None or inner.output is not None or growing.path[-1] != "arguments":
+                return None
+            fragment = inner.arguments
+        elif kind is CodeInterpreterToolCallDelta:
+            code = call.code_interpreter  # type: ignore[union-attr]
+            if code is None or code.outputs or growing.path[-1] != "input":
+                return None
+            fragment = code.input
+        else:
+            return None
+        if call.index != growing.index or call.id is not None:  # type: ignore[union-attr]
+            return None
+    return append_fragment(state, delta.id, growing.is_message, growing.index, fragment) if fragment else None
+
+
+def apply_delta(
+    state: RunState, event: MessageDeltaEvent | StepDeltaEvent, at: float, max_index: int
+) -> tuple[RunState, Outcome]:
+    """Apply any delta: a first fragment, annotations, another part, several parts, an unknown kind.
+
+    Args:
+        state: The state before.
+        event: The event.
+        at: The time of its arrival (Unix seconds).
+        max_index: Deltas with a larger index change nothing.
+
+    Returns:
+        The state, which is the same object if nothing changed, and the outcome of the event.
+    """
+    is_message = isinstance(event, MessageDeltaEvent)
+    if is_message and (started := _append_first(state, event, at, max_index)) is not None:  # type: ignore[arg-type]
+        return started, _CHANGED
+    objects = state._all_objects()
+    position = objects.find(event.data.id)
+    current = objects[position] if position >= 0 else ObjectState(event.data.id, is_message, None, None, True)
+    if current.is_message is not is_message:
+        return state, Outcome.KIND_CONFLICT
+    if current.is_terminal:
+        return state, Outcome.LATE
+    name = "content" if is_message else "step_details"
+    delta = event.data.delta.to_dict()
+    if name in delta:
+        delta[name] = normalize_field(name, delta[name])
+    parts = current.parts
+    if parts is None:
+        parts = parts_of(current, name)
+    try:
+        merged = merge(parts, delta, max_index)
+    except IndexOutOfBounds:
+        return state, Outcome.REFUSED
+    if merged is parts:
+        return state, Outcome.SAME
+    item = ObjectState(current.id, is_message, current.full, merged, current.partial)
+    objects = objects.append(item) if position < 0 else objects.set(position, item)
+    position = len(objects) - 1 if position < 0 else position
+    head = update_head(state._head, item, at)
+    growing, length = _find_growing(item, position, event, head)
+    if growing is not None and (head.run.requires_action or head.run.status.is_terminal):
+        # No text grows while the run waits, or after its end: the fragment is a repetition or late; which is unknown.
+        objects = objects.set(position, ObjectState(item.id, is_message, item.full, merged, True))
+        growing, length = None, 0
+    return RunState(head, objects, growing, length, position, event.event), _CHANGED
+
+
+def _append_first(state: RunState, event: MessageDeltaEvent, at: float, max_index: int) -> RunState | None:
+    """Apply the first fragment of a known and empty message, as nearly each message begins.
+
+    The result equals the result of :func:`merge`. ``None`` if the delta is anything else.
+    """
+    delta = event.data
+    body = delta.delta
+    content = body.content
+    if delta._wire is not None or body.role is not None or len(content) != 1:
+        return None
+    part = content[0]
+    if type(part) is not TextPartDelta or part.text is None or part.text.annotations or not part.text.value:
+        return None
+    objects = state._all_objects()
+    position = objects.find(delta.id)
+    run = state._head.run
+    if position < 0 or not 0 <= part.index <= max_index or run.requires_action or run.status.is_terminal:
+        return None
+    current = objects[position]
+    full: Any = current.full
+    if not current.is_message or current.parts is not None or full is None or full.is_terminal or full.content:
+        return None
+    if full._wire is not None and full._wire.get("content") is not None:
+        return None  # it arrived in another shape
+    text = append_text(None, part.text.value)
+    node: dict[str, Any] = {"value": text}
+    if part.text.annotations is not ABSENT_LIST:
+        node["annotations"] = {}
+    item = ObjectState(
+        current.id, True, full, {"content": {part.index: {"type": "text", "text": node}}}, current.partial
+    )
+    head = state._head
+    if head.first_text is None:
+        head = head.with_first_text(at)
+    growing = _start_growing(
+        item, position, part.index, ("content", part.index, "text", "value"), "", event.event, text, head
+    )
+    return RunState(head, objects.set(position, item), growing, text.length, position, event.event)
+
+
+def parts_of(item: ObjectState, name: str) -> dict[Any, Any]:
+    """The field ``name`` of the full object, as parts that deltas can extend."""
+    known = normalize_field(name, item.full.to_dict().get(name)) if item.full is not None else None
+    return {name: make_node(known, name)} if known else {}
+
+
+def _find_growing(
+    item: ObjectState, position: int, event: MessageDeltaEvent | StepDeltaEvent, head: RunHead
+) -> tuple[GrowingText | None, int]:
+    """The text that a delta appended to last, which is kept apart from now on, and its length (characters)."""
+    path: tuple[Any, ...]
+    call_id = ""
+    body: Any = event.data.delta
+    if isinstance(event, MessageDeltaEvent):
+        if head.first_text is None:
+            return None, 0  # the time of the first text is to be noted first
+        if not body.content or type(part := body.content[-1]) is not TextPartDelta:
+            return None, 0
+        index, path = part.index, ("content", part.index, "text", "value")
+    else:
+        calls = getattr(body.step_details, "tool_calls", None)
+        if not calls:
+            return None, 0
+        call = calls[-1]
+        if type(call) is FunctionToolCallDelta:
+            path = ("step_details", "tool_calls", call.index, "function", "arguments")
+        elif type(call) is CodeInterpreterToolCallDelta:
+            path = ("step_details", "tool_calls", call.index, "code_interpreter", "input")
+        else:
+            return None, 0
+        index = call.index
+        call_id = call_name(item, index)
+    text: Any = item.parts
+    for key in path:
+        text = text.get(key) if isinstance(text, dict) else None
+    if not isinstance(text, Text):
+        return None, 0
+    if text.prior is not None and text.length <= text.prior.length:
+        return None, 0  # a repetition: not longer than the emitted text, and not compared with it yet
+    return _start_growing(item, position, index, path, call_id, event.event, text, head), text.length
+
+
+def _start_growing(
+    item: ObjectState,
+    position: int,
+    index: int,
+    path: tuple[Any, ...],
+    call_id: str,
+    event: str,
+    text: Text,
+    head: RunHead,
+) -> GrowingText:
+    run = head.run
+    return GrowingText(
+        position,
+        item.id,
+        item.is_message,
+        index,
+        index if item.is_message else -1,
+        path,
+        call_id,
+        event,
+        text.buffer,
+        text.prior,
+        run.id,
+        run.thread_id,
+        head.scope,
+    )
+
+
+def call_name(item: ObjectState, index: int) -> str:
+    """The id of a tool call; the step's id and the index if its first delta was missed."""
+    details = (item.parts or {}).get("step_details")
+    calls = details.get("tool_calls") if isinstance(details, dict) else None
+    call = calls.get(index) if isinstance(calls, dict) else None
+    found = call.get("id") if isinstance(call, dict) else None
+    return found if isinstance(found, str) and found else f"{item.id}:{index}"

@@ -1,0 +1,151 @@
+"""The steps and messages of a run, in order of creation: an immutable sequence whose versions share their parts.
+
+A change of one of n objects costs O(log n): a tree of tuples with 32 children a node, of which one path is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from runstream.core.text import Text
+from runstream.model.message import Message
+from runstream.model.step import RunStep
+
+__all__ = ["NO_OBJECTS", "ObjectState", "Objects"]
+
+_BITS = 5
+_WIDTH = 1 << _BITS
+_MASK = _WIDTH - 1
+# Up to this number of objects a scan is faster, and needs much less memory, than an index.
+_MAX_SCAN = 8
+
+
+class ObjectState(Struct, frozen=True, gc=False, eq=False):
+    """A message or a step, as far as it is known.
+
+    Attributes:
+        id: Its id.
+        is_message: True for a message, False for a step.
+        full: The last full object that the server sent; ``None`` if it sent none.
+        parts: The nodes (:mod:`runstream.core.merge`) that deltas built since: ``content`` of a message,
+            ``step_details`` of a step. ``None`` if the full object is complete.
+        partial: True if text may be missing.
+        view: The object as readers see it, built when it is read and then kept; no part of the value.
+    """
+
+    id: str
+    is_message: bool
+    full: Message | RunStep | None = None
+    parts: dict[Any, Any] | None = None
+    partial: bool = False
+    view: Any = None
+
+    @property
+    def is_terminal(self) -> bool:
+        """True if it has ended."""
+        return self.full is not None and self.full.is_terminal
+
+    def text(self) -> str:
+        """The text so far, of all text parts of a message; empty for steps."""
+        if not self.is_message:
+            return ""
+        if self.parts is None:
+            return self.full.text if isinstance(self.full, Message) else ""
+        parts = [part for _, part in sorted((self.parts.get("content") or {}).items()) if isinstance(part, dict)]
+        texts = [text.get("value") for part in parts if isinstance(text := part.get("text"), dict)]
+        return "".join([str(text) for text in texts if isinstance(text, Text)])
+
+
+class Objects:
+    """An immutable sequence of :class:`ObjectState`; ``find`` is O(1), ``set`` and ``append`` O(log n)."""
+
+    __slots__ = ("_depth", "_index", "_root", "count")
+
+    def __init__(self, root: tuple[Any, ...], depth: int, count: int, index: dict[str, int] | None) -> None:
+        self._root = root
+        self._depth = depth
+        self._index = index
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, position: int) -> ObjectState:
+        node = self._root
+        if not self._depth:
+            return node[position]  # type: ignore[no-any-return]
+        for level in range(self._depth, 0, -1):
+            node = node[(position >> (_BITS * level)) & _MASK]
+        return node[position & _MASK]  # type: ignore[no-any-return]
+
+    def __iter__(self) -> Iterator[ObjectState]:
+        return _iterate(self._root, self._depth)
+
+    def find(self, id: str) -> int:
+        """The position of the object with this id, or -1."""
+        if self._index is None:
+            for position, item in enumerate(self._root):
+                if item.id == id:
+                    return position
+            return -1
+        position = self._index.get(id, -1)
+        # Later versions share the index and add to it; their objects are not in this version.
+        return position if position < self.count and (position < 0 or self[position].id == id) else -1
+
+    def set(self, position: int, item: ObjectState) -> Objects:
+        """A copy with ``item`` at ``position``."""
+        root = self._root
+        if self._depth:
+            root = _replace(root, self._depth, position, item)
+        else:
+            copy = [*root]
+            copy[position] = item
+            root = tuple(copy)
+        return Objects(root, self._depth, self.count, self._index)
+
+    def append(self, item: ObjectState) -> Objects:
+        """A copy with ``item`` at the end."""
+        position = self.count
+        root, depth = self._root, self._depth
+        if position == _WIDTH << (_BITS * depth):
+            root, depth = (root,), depth + 1
+        root = _append(root, depth, position, item)
+        index = self._index
+        if index is None:
+            if position >= _MAX_SCAN:
+                index = {known.id: at for at, known in enumerate(self)}
+        elif len(index) != position:
+            # Another object was appended to this version before: fork.
+            index = {known.id: at for at, known in enumerate(self)}
+        if index is not None:
+            index[item.id] = position
+        return Objects(root, depth, position + 1, index)
+
+
+def _iterate(node: tuple[Any, ...], depth: int) -> Iterator[ObjectState]:
+    if depth == 0:
+        yield from node
+    else:
+        for child in node:
+            yield from _iterate(child, depth - 1)
+
+
+def _replace(node: tuple[Any, ...], depth: int, position: int, item: ObjectState) -> tuple[Any, ...]:
+    slot = (position >> (_BITS * depth)) & _MASK
+    child = item if depth == 0 else _replace(node[slot], depth - 1, position, item)
+    return (*node[:slot], child, *node[slot + 1 :])
+
+
+def _append(node: tuple[Any, ...], depth: int, position: int, item: ObjectState) -> tuple[Any, ...]:
+    if depth == 0:
+        return (*node, item)
+    slot = (position >> (_BITS * depth)) & _MASK
+    if slot == len(node):
+        return (*node, _append((), depth - 1, position, item))
+    return (*node[:slot], _append(node[slot], depth - 1, position, item))
+
+
+NO_OBJECTS = Objects((), 0, 0, None)

@@ -1,0 +1,156 @@
+"""Applies a full message or step to the state of its run. It replaces the parts that deltas built, and heals gaps."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from runstream.core.merge import is_indexed, make_node, normalize_field
+from runstream.core.object_deltas import parts_of
+from runstream.core.object_list import ObjectState
+from runstream.core.run_snapshots import Outcome, merge_snapshot
+from runstream.core.state import RunState, update_head
+from runstream.core.text import Text, TextBuffer
+from runstream.model.events import MessageEvent, StepEvent
+from runstream.model.message import Message
+from runstream.model.step import RunStep
+
+__all__ = ["apply_object"]
+
+_CHANGED: Final = Outcome.CHANGED
+_SAME: Final = Outcome.SAME
+
+
+def apply_object(
+    state: RunState, event: MessageEvent | StepEvent, at: float, restart: bool
+) -> tuple[RunState, Outcome]:
+    """Apply a full message or step.
+
+    Args:
+        state: The state before.
+        event: The event with the object.
+        at: The time of its arrival (Unix seconds).
+        restart: True if a ``created`` starts the accumulation of its object again.
+
+    Returns:
+        The state, which is the same object if nothing changed, and the outcome of the event.
+    """
+    new = event.data
+    is_message = type(new) is Message
+    objects = state._objects
+    position = objects.find(new.id)
+    growing = state._growing
+    if growing is not None and not (growing.position == position and new.is_terminal and _has_content(new)):
+        objects = state._all_objects()  # else the growing text is replaced anyway
+    head = state._head
+    if position < 0:
+        item = ObjectState(new.id, is_message, new)
+        objects, position = objects.append(item), len(objects)
+    else:
+        current = objects[position]
+        if current.is_message is not is_message:
+            return state, Outcome.KIND_CONFLICT
+        item = _replace(current, event, restart)
+        if item is current:
+            late = current.is_terminal and current.full is not None and new.status != current.full.status
+            return state, Outcome.LATE if late else _SAME
+        objects = objects.set(position, item)
+    head = update_head(head, item, at)
+    return RunState(head, objects, None, 0, position, event.event), _CHANGED
+
+
+def _has_content(new: Message | RunStep) -> bool:
+    """True if a full object has its content: once the object has ended, this replaces the parts that deltas built."""
+    return bool(new.content) if isinstance(new, Message) else new.step_details is not None
+
+
+def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: bool) -> ObjectState:
+    """Compute an object after a full object; ``current`` itself if there is no news."""
+    new: Any = event.data
+    known: Any = current.full
+    full = merge_snapshot(known, new, event.origin) if known is not None else new
+    if full is known and not restart:
+        return current
+    if current.is_terminal:
+        return (
+            current
+            if full is known
+            else ObjectState(current.id, current.is_message, full, current.parts, current.partial)
+        )
+    parts, partial = current.parts, current.partial
+    if new.is_terminal:
+        name = "content" if current.is_message else "step_details"
+        if parts is None or _has_content(new) or event.origin is None or not event.origin.absent(name):
+            parts, partial = None, False
+    elif restart and event.created:
+        partial = False  # the server sends all of it again
+        name = "content" if current.is_message else "step_details"
+        built = parts if parts is not None else parts_of(current, name)
+        again = _reset_texts(built)
+        if parts is not None or again is not built:
+            parts = _extend_parts(again, new.to_dict().get(name), name)
+    elif parts is not None and (full.content if current.is_message else full.step_details is not None):
+        name = "content" if current.is_message else "step_details"
+        parts = _extend_parts(parts, full.to_dict().get(name), name)
+    elif parts is None and known is not None and _has_content(known):
+        parts = _keep_longer(current, full, "content" if current.is_message else "step_details")
+    if parts is current.parts and full == known and partial is current.partial:
+        return current
+    return ObjectState(current.id, current.is_message, full, parts, partial)
+
+
+def _reset_texts(parts: Any) -> Any:
+    """Empty the texts of a node. Each new text knows the old one, whose signals were emitted."""
+    if isinstance(parts, Text):
+        if not parts.length:
+            return parts
+        prior = parts.prior if parts.prior is not None and parts.prior.length >= parts.length else parts
+        return Text(TextBuffer(), 0, max(parts.emitted, parts.length), prior)
+    if isinstance(parts, dict):
+        again = {key: _reset_texts(value) for key, value in parts.items()}
+        return again if any(again[key] is not value for key, value in parts.items()) else parts
+    return parts
+
+
+def _extend_parts(parts: dict[Any, Any], snapshot: Any, name: str) -> dict[Any, Any]:
+    """Extend parts by a snapshot of an object that has not ended: its longer texts and its new nodes count."""
+    snapshot = normalize_field(name, snapshot)
+    if not snapshot:
+        return parts
+    return _merge_longer(parts, {name: make_node(snapshot, name)})  # type: ignore[no-any-return]
+
+
+def _keep_longer(current: ObjectState, full: Message | RunStep, name: str) -> dict[Any, Any] | None:
+    """Detect a snapshot of an open object that is older than the one before, as when another replica answers a poll.
+
+    Returns:
+        The parts known so far with the additions of the snapshot; ``None`` if the snapshot is nowhere shorter.
+    """
+    built = parts_of(current, name)
+    if not built:
+        return None
+    snapshot = normalize_field(name, full.to_dict().get(name))
+    new = {name: make_node(snapshot, name)} if snapshot else {}
+    return _merge_longer(built, new) if _merge_longer(new, built) is not new else None
+
+
+def _merge_longer(built: Any, snapshot: Any) -> Any:
+    """Merge a snapshot into ``built``: texts that continue known ones, and nodes that ``built`` lacks."""
+    if isinstance(built, Text):
+        if isinstance(snapshot, Text) and snapshot.length > built.length and str(snapshot).startswith(str(built)):
+            return Text(snapshot.buffer, snapshot.length, max(built.emitted, snapshot.length), built.prior)
+        return built
+    if isinstance(built, dict) and isinstance(snapshot, dict):
+        if built and snapshot and is_indexed(built) is not is_indexed(snapshot):
+            return built  # one is a list, the other an object
+        out = dict(built)
+        changed = False
+        for key, value in snapshot.items():
+            if key not in out:
+                out[key] = value
+                changed = True
+            else:
+                better = _merge_longer(out[key], value)
+                changed = changed or better is not out[key]
+                out[key] = better
+        return out if changed else built
+    return built

@@ -1,0 +1,141 @@
+"""Events that arrive before their run, and ids of objects that are done: both in bounded memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Any, TypeAlias
+
+from runstream.model.events import Event
+from runstream.model.step import RunStep
+
+__all__ = ["Orphans", "PendingEvent", "PendingOrder", "Tombstones"]
+
+# An event, the state of its source, and the time of its arrival (Unix seconds).
+PendingEvent: TypeAlias = tuple[Event, Any, float]
+
+
+class Tombstones:
+    """Ids of objects that are done, in two generations of hashes. When both are full, the older generation is removed.
+
+    A collision makes a new object look like an old one; with a million ids the odds are about one in 10^13.
+
+    Args:
+        limit: The number of ids that are kept at most.
+
+    Attributes:
+        forgotten: The number of ids that were removed to make room.
+    """
+
+    __slots__ = ("_limit", "_new", "_old", "forgotten")
+
+    def __init__(self, limit: int) -> None:
+        self.forgotten = 0
+        self._limit = max(1, limit // 2)
+        self._new: set[int] = set()
+        self._old: set[int] = set()
+
+    def add(self, key: Hashable) -> None:
+        """Remember the key of an object that is done."""
+        if len(self._new) >= self._limit:
+            self.forgotten += len(self._old)
+            self._old, self._new = self._new, set()
+        self._new.add(hash(key))
+
+    def __contains__(self, key: Hashable) -> bool:
+        return (digest := hash(key)) in self._new or digest in self._old
+
+
+class PendingOrder:
+    """The order of arrival of the orphans of all scopes; over the limit the oldest one is removed.
+
+    Args:
+        limit: The number of orphans that are kept at most, over all scopes.
+
+    Attributes:
+        next: The number of the next orphan.
+        order: For the number of each orphan its table and the id that it waits for.
+    """
+
+    __slots__ = ("limit", "next", "order")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.next = 0
+        self.order: OrderedDict[int, tuple[Orphans, str]] = OrderedDict()
+
+
+class Orphans:
+    """The orphans of one scope: events whose run was not seen yet, by the id that they name.
+
+    Args:
+        pending: The order of the orphans of all scopes.
+    """
+
+    __slots__ = ("_events", "_owners", "_pending")
+
+    def __init__(self, pending: PendingOrder) -> None:
+        self._pending = pending
+        self._events: dict[str, dict[int, PendingEvent]] = {}
+        self._owners: dict[str, str] = {}  # for a message or step the run that it waits for, as an orphan names it
+
+    @property
+    def count(self) -> int:
+        """The number of orphans."""
+        return sum(len(events) for events in self._events.values())
+
+    def buffer(self, id: str, event: Event, source: Any, at: float) -> PendingEvent | None:
+        """Keep an event until its run is seen.
+
+        Args:
+            id: The id of the run, message or step that it waits for.
+            event: The event.
+            source: The state of its source.
+            at: The time of its arrival (Unix seconds).
+
+        Returns:
+            The oldest orphan, if it was removed to make room.
+        """
+        data: Any = event.data
+        if id == data.id:
+            id = self._owners.get(id, id)  # a fragment waits with its message or step, in order
+        else:
+            self._owners[data.id] = id
+            if isinstance(data, RunStep) and data.message_id is not None:
+                self._owners[data.message_id] = id
+        pending = self._pending
+        self._events.setdefault(id, {})[pending.next] = (event, source, at)
+        pending.order[pending.next] = (self, id)
+        pending.next += 1
+        if len(pending.order) <= pending.limit:
+            return None
+        number, (orphans, oldest) = pending.order.popitem(last=False)
+        return orphans._remove(oldest, number)
+
+    def _remove(self, id: str, number: int) -> PendingEvent:
+        removed = self._events[id].pop(number)
+        if not self._events[id]:
+            del self._events[id]
+        self._remove_owner(removed)
+        return removed
+
+    def pop(self, id: str) -> list[PendingEvent]:
+        """Remove and return the events that wait for this id, in the order of arrival."""
+        events = self._events.pop(id, {})
+        for number, pending in events.items():
+            del self._pending.order[number]
+            self._remove_owner(pending)
+        return list(events.values())
+
+    def _remove_owner(self, pending: PendingEvent) -> None:
+        data: Any = pending[0].data
+        self._owners.pop(data.id, None)
+        if isinstance(data, RunStep) and data.message_id is not None:
+            self._owners.pop(data.message_id, None)
+
+    def __bool__(self) -> bool:
+        return bool(self._events)
+
+    def events(self) -> dict[str, tuple[Event, ...]]:
+        """The orphans by the id that they wait for."""
+        return {id: tuple(event for event, _, _ in events.values()) for id, events in self._events.items()}

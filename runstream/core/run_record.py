@@ -1,0 +1,88 @@
+"""The record of one run in the engine: its latest state, and data that is no part of the state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from runstream.core.state import GrowingText, RunState
+from runstream.model.run import Run
+
+__all__ = ["RunRecord"]
+
+
+class RunRecord:
+    """The latest state of one run, and data that is no part of the state.
+
+    Attributes:
+        growing: The text of the state that grows now; ``None`` if no text grows.
+        length: Its length in characters. An append changes this number alone; ``state`` follows when it is read.
+        source: The state of the source that sent the run's last event; ``None`` for a run that was restored from a
+            store or expired.
+        order: The place of the run in the order of first appearance.
+        touched: True if a snapshot, message or step of the run came since the watchdog's last check.
+        unidentified: True if a fragment of the run came without an id, or if ids of its fragments were forgotten when
+            an object was reset. The known ids then prove nothing about the events between them.
+        replaying: True while its source sends the run from its beginning again.
+        paused: The round for which ``run.paused`` was emitted; -1 for none.
+        interrupted: The number of ``run.interrupted`` signals so far.
+        stalled: The number of ``run.stalled`` signals so far.
+        watch: The watchdogs' own data.
+        expired_reason: Why a watchdog expired the run; ``None`` if none did, or if the run was seen since.
+        saved: The state that a store has, or is about to get.
+    """
+
+    # Attributes with a default on the class cost nothing in the many records where they are never set.
+    __slots__ = ("__dict__", "_objects", "_state", "growing", "length", "order", "source", "touched", "unidentified")
+
+    replaying = False
+    paused = -1
+    interrupted = 0
+    stalled = 0
+    watch: Any = None
+    expired_reason: str | None = None
+    saved: RunState | None = None
+
+    def __init__(self, state: RunState, source: Any, order: int) -> None:
+        self._state = state
+        self.growing: GrowingText | None = state._growing
+        self.length: int = state._length
+        self.source = source
+        self.order = order
+        self.touched = False
+        self.unidentified = False
+        self._objects: list[str] | None = None
+
+    @property
+    def objects(self) -> Sequence[str]:
+        """The ids of messages and steps that the scope maps to this run."""
+        return self._objects or ()
+
+    def add_object(self, id: str) -> None:
+        """Note that the scope maps this id of a message or step to the run."""
+        if self._objects is None:
+            self._objects = [id]
+        else:
+            self._objects.append(id)
+
+    @property
+    def run(self) -> Run:
+        """The latest run. Reading it builds no state: growing text is no part of a run."""
+        return self._state._head.run
+
+    @property
+    def state(self) -> RunState:
+        """The latest state; the same object until something changes."""
+        return self._state if self.length == self._state._length else self.build_state()
+
+    @state.setter
+    def state(self, state: RunState) -> None:
+        self._state = state
+        self.growing = state._growing
+        self.length = state._length
+
+    def build_state(self) -> RunState:
+        """The state with the text at its present length; it is the latest state from now on."""
+        old = self._state
+        state = self._state = RunState(old._head, old._objects, old._growing, self.length)
+        return state

@@ -1,0 +1,69 @@
+"""Resolves a selector (a class, a base class, a union, a tuple or a type string) into signal classes."""
+
+from __future__ import annotations
+
+from types import UnionType
+from typing import Any, Final, TypeAlias, Union, get_args, get_origin
+
+from msgspec import Struct
+
+from runstream.model.signals import (
+    SIGNAL_TYPES,
+    ArgumentsDelta,
+    RunCancelled,
+    RunCompleted,
+    RunExpired,
+    RunFailed,
+    RunIncomplete,
+    TextDelta,
+)
+
+__all__ = ["PROGRESS", "RUN_LEVEL", "TERMINAL", "Selector", "signal_classes"]
+
+Selector: TypeAlias = Any  # a class, a string, a tuple of selectors or a union: no annotation can say "union"
+
+PROGRESS: Final[frozenset[type]] = frozenset({TextDelta, ArgumentsDelta})
+"""Signals of growing text. They are built only if a subscriber selects them."""
+
+TERMINAL: Final[frozenset[type]] = frozenset({RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete})
+"""Signals of a run's end."""
+
+RUN_LEVEL: Final[frozenset[type]] = frozenset(kind for name, kind in SIGNAL_TYPES.items() if name.startswith("run."))
+"""Signals that concern the run itself, not its messages, steps and calls."""
+
+_UNIONS: Final[tuple[Any, ...]] = (UnionType, Union)
+_TOO_WIDE: Final[tuple[Any, ...]] = (object, Struct)
+_CLASSES: Final[tuple[type, ...]] = tuple(SIGNAL_TYPES.values())
+
+
+def signal_classes(selector: Selector) -> frozenset[type]:
+    """Resolve a selector.
+
+    Args:
+        selector: A signal class (``RunCompleted``), a base class of signals (``RunSignal``), a type string
+            (``"run.completed"``), a tuple of selectors, or a union (``RunCompleted | RunFailed``, ``Signal``).
+
+    Returns:
+        The signal classes; at least one.
+
+    Raises:
+        ValueError: The type string is unknown; the message lists the known ones.
+        TypeError: The selector selects no signal for another reason.
+    """
+    if isinstance(selector, str):
+        if selector not in SIGNAL_TYPES:
+            raise ValueError(f"{selector!r} is no signal type; known are {', '.join(SIGNAL_TYPES)}")
+        return frozenset({SIGNAL_TYPES[selector]})
+    if get_origin(selector) in _UNIONS:
+        selector = get_args(selector)
+    if isinstance(selector, tuple | list | set | frozenset):
+        found = frozenset(kind for one in selector for kind in signal_classes(one))
+    elif isinstance(selector, type) and selector not in _TOO_WIDE:
+        found = frozenset(kind for kind in _CLASSES if issubclass(kind, selector))
+    else:
+        found = frozenset()
+    if not found:
+        raise TypeError(
+            f"{selector!r} names no signal: give a signal class, a union or tuple of them, or a type string"
+        )
+    return found

@@ -1,0 +1,159 @@
+"""The whole pipeline in one pass: raw items in; events, states, signals and rejects out, through callbacks.
+
+No I/O, no event loop, no threads: all work is done when a call returns.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from msgspec import structs
+
+from runstream.core.registry import RunRegistry
+from runstream.core.run_record import RunRecord
+from runstream.core.state import RunState
+from runstream.dialects.assistants import AssistantsDialect
+from runstream.dialects.base import Dialect
+from runstream.engine.feed import make_feed
+from runstream.engine.intake import Intake
+from runstream.engine.journal import Journal
+from runstream.engine.outputs import Outputs
+from runstream.engine.recovery import RecoveringIntake, RecoveringState
+from runstream.engine.routing import EventRouter
+from runstream.engine.source_state import SourceState
+from runstream.model.events import Event
+from runstream.model.limits import Limits, Stats
+from runstream.model.raw_input import RawInput
+from runstream.store.base import StateStore
+
+__all__ = ["Engine"]
+
+_LIMITS: Final = Limits()  # checked once
+
+
+class Engine(Outputs):
+    """Decodes, deduplicates, reduces and derives for any number of sources and runs.
+
+    The callbacks ``on_event``, ``on_state``, ``on_change`` (before, after, Unix seconds), ``on_signal`` and
+    ``on_reject`` may be set at any time; what no callback takes is not built. Exceptions of callbacks pass through to
+    the caller of ``feed``.
+
+    Args:
+        limits: The bounds.
+        clock: The time in Unix seconds, for raw events without a time of arrival.
+        progress: True to emit progress (``message.text`` and ``tool_call.arguments``).
+        store: Stores states and delivered keys, so that a later process goes on. A signal counts as delivered when
+            ``on_signal`` returns. A store that fails raises :class:`~runstream.errors.StoreError`.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.time,
+        progress: bool = True,
+        store: StateStore | None = None,
+    ) -> None:
+        super().__init__(clock, progress=progress)
+        self.limits = limits or _LIMITS
+        self.registry = RunRegistry(self.limits)
+        self.router = EventRouter(self, self.registry, self.limits)
+        self.journal: Journal | None = None
+        if store is not None:
+            self.journal = Journal(store, self, self.registry, self.restore)
+            self.deliver = self.journal.deliver
+            self.router.find = self.journal.find
+
+    def intake(self, name: str, *, scope: str = "", dialect: Dialect | None = None) -> Intake:
+        """Make the entry of one source.
+
+        Args:
+            name: The source's name, for signals and rejects.
+            scope: The scope of its runs. Runs are identified by scope and id.
+            dialect: The decoder of the source, for this source alone; the Assistants wire by default.
+        """
+        limits = self.limits
+        if dialect is None:
+            dialect = AssistantsDialect(max_message_bytes=limits.max_message_bytes, max_nesting=limits.max_nesting)
+        scope_runs = self.registry.scope(scope)
+        scope_runs.sources += 1
+        if self.journal is None:
+            state = SourceState(name, scope_runs, self, self.registry, limits.dedupe_window)
+            return Intake(state, self, self.router, dialect)
+        recovering = RecoveringState(name, scope_runs, self, self.registry, limits, self.journal)
+        return RecoveringIntake(recovering, self, self.router, dialect, self.journal)
+
+    def states(self) -> tuple[RunState, ...]:
+        """The states of all runs that are kept, in order of first appearance."""
+        return tuple(record.state for record in self.registry.records())
+
+    def state(self, run_id: str, scope: str = "") -> RunState | None:
+        """The latest state of a run; ``None`` if it is not kept."""
+        record = self.registry.record(scope, run_id)
+        return record.state if record is not None else None
+
+    def expired_reason(self, run_id: str, scope: str = "") -> str | None:
+        """Why a watchdog expired this run; ``None`` if none did, or if the run had an event since."""
+        record = self.registry.record(scope, run_id)
+        return record.expired_reason if record is not None else None
+
+    def is_tombstoned(self, run_id: str, scope: str = "") -> bool:
+        """True if a run was kept once and was evicted."""
+        return self.registry.is_tombstoned(scope, run_id)
+
+    def restore(self, state: RunState) -> RunRecord:
+        """Add a run as an earlier process had stored it; it has no source yet."""
+        record = self.registry.restore(state, self.clock())
+        if self.on_open is not None and not state.is_terminal:
+            self.on_open()
+        for id in (state.run_id, *record.objects):
+            self.router.flush_pending(self.registry.scope(state.scope), id)
+        return record
+
+    def orphans(self) -> dict[str, tuple[Event, ...]]:
+        """The events whose run was not seen, by the id (of the run, message or step) that they wait for."""
+        return self.registry.orphans()
+
+    def stats(self) -> Stats:
+        """The counts so far."""
+        return structs.replace(
+            self.counts,
+            events=self.events + self.progress_count,
+            signals=self.signals + self.progress_count,
+            orphans=self.registry.orphan_count,
+            forgotten_tombstones=self.registry.forgotten_tombstones,
+            open_runs=self.registry.open,
+            finished_runs=self.registry.finished,
+            evicted_runs=self.registry.evicted,
+        )
+
+    def heal(self, source: SourceState, items: Iterable[RawInput], dialect: Dialect) -> None:
+        """Take snapshots of a source's runs that were fetched. They say nothing about the source's own connection.
+
+        Args:
+            source: The source of the runs.
+            items: The snapshots.
+            dialect: Their decoder, which may be another one than the source's.
+        """
+        feed_all = make_feed(source, self, self.router, dialect)[1]
+        gaps = source.gaps
+        unconfirmed, gaps.unconfirmed = gaps.unconfirmed, {}
+        try:
+            if self.journal is not None and isinstance(source, RecoveringState):
+                self.journal.run(source, feed_all, items)
+            else:
+                feed_all(items)
+        finally:
+            gaps.unconfirmed = unconfirmed
+
+    def expire(self, record: RunRecord, reason: str) -> None:
+        """Interrupt a run after a limit of a watchdog. It has no source until its next event, which resumes it."""
+        source = record.source
+        if source is not None:
+            source.release(record)
+            record.source = None
+        record.expired_reason = reason
+        self.registry.release(record)
+        self.interrupt(record, reason, source.last_id if source is not None else None, 0)

@@ -1,0 +1,176 @@
+"""Detects possible gaps: after a reconnect, a skipped id, a change of source, or an event that could not be used.
+
+The open messages and steps of such a run are marked partial. A full object heals them, and so does a replay from
+their beginning. The callback ``on_gap`` can fetch the run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+from runstream.core.dedupe import Sighting
+from runstream.core.gaps import mark_partial
+from runstream.core.registry import Scope
+from runstream.core.run_record import RunRecord
+from runstream.core.sequence import SequenceStatus, SequenceTracker
+from runstream.engine.outputs import Outputs
+from runstream.model.events import Event, MessageDeltaEvent, MessageEvent, Reject, RunEvent, StepDeltaEvent, StepEvent
+from runstream.model.raw import RawEvent
+
+__all__ = ["GapTracker", "ids_of_reject", "in_order", "report_gap"]
+
+_OF_OBJECTS: Final = (MessageDeltaEvent, StepDeltaEvent, MessageEvent, StepEvent)
+
+_NAMES: Final = ("thread.message.", "thread.run.step.")
+_NAMED: Final = re.compile(rb'"event"\s*:\s*"thread\.(?:message|run\.step)\.')
+_ID: Final = re.compile(rb'"id"\s*:\s*"([^"\\]{1,256})"')
+_START: Final = 4096  # bytes that contain the name and the ids
+
+
+class GapTracker:
+    """The possible gaps of one source.
+
+    Args:
+        outputs: The outputs of the engine.
+        scope: The scope of the source.
+        open_runs: The open runs of the source, by id; the source changes this mapping.
+
+    Attributes:
+        unconfirmed: The runs that were open at the last reconnect and had no event since, by id. While there are any,
+            :meth:`confirm` sees each event.
+    """
+
+    __slots__ = ("_open", "_outputs", "_polled", "_scope", "_sequence", "unconfirmed")
+
+    def __init__(self, outputs: Outputs, scope: Scope, open_runs: dict[str, RunRecord]) -> None:
+        self.unconfirmed: dict[str, RunRecord] = {}
+        self._outputs = outputs
+        self._scope = scope
+        self._open = open_runs
+        self._sequence = SequenceTracker()
+        self._polled: set[str] = set()  # open messages and steps that are known from snapshots alone
+
+    def reconnected(self) -> None:
+        """Note another connection of the source: events that were sent in between may be lost."""
+        self._sequence.reconnected()
+        self.unconfirmed = {record.state.run_id: record for record in in_order(self._open.values())}
+        for record in self.unconfirmed.values():
+            record.state = record.state  # with the text that the hot path has appended
+            record.growing = None  # so that its next fragment leaves the hot path and is seen here
+
+    def restored(self, last_id: str) -> None:
+        """Note that the server was asked to go on after this id, the last one of an earlier process."""
+        self.reconnected()
+        self._sequence.restored(last_id)
+
+    def see(self, event: Event, sighting: Sighting) -> None:
+        """Note the id of an event. It may prove that nothing is missing, or that something is.
+
+        Args:
+            event: An event with an id.
+            sighting: The result of deduplication.
+        """
+        status = self._sequence.see(event.id, sighting)  # type: ignore[arg-type]
+        if self.unconfirmed and sighting is Sighting.DUPLICATE and isinstance(event, RunEvent) and event.created:
+            self.unconfirmed.pop(event.data.id, None)  # the server sends it from its beginning
+        if status is SequenceStatus.RESUMED:
+            # The ids prove nothing about runs some of whose fragments have no id.
+            self.unconfirmed = {id: record for id, record in self.unconfirmed.items() if record.unidentified}
+        elif status is SequenceStatus.GAP:
+            self.unconfirmed = {}
+            at = self._outputs.clock()
+            for record in in_order(self._open.values()):
+                report_gap(self._outputs, record, "ids were skipped", at)
+
+    def confirm(self, event: Event | Reject, at: float) -> None:
+        """Note the first event of a run since the reconnect. Unless it is the run's first event, the run has a gap.
+
+        Args:
+            event: The event.
+            at: The time of its arrival (Unix seconds).
+        """
+        if isinstance(event, Reject):
+            return
+        record = self._record_of(event)
+        if record is None or self.unconfirmed.pop(record.state.run_id, None) is None:
+            return
+        if not (isinstance(event, RunEvent) and event.created):
+            report_gap(self._outputs, record, "it reconnected", at)
+
+    def claimed(self, record: RunRecord, *, from_snapshots: bool) -> None:
+        """Note that this source, which sends fragments, goes on with a run of another source.
+
+        Args:
+            record: The run.
+            from_snapshots: True if the other source sends snapshots alone, as polling does.
+        """
+        if from_snapshots:
+            # A `created` of such an object begins it: it repeats no fragment.
+            self._polled.update(item.id for item in record.state._objects if not item.is_terminal)
+        report_gap(self._outputs, record, "another source went on", self._outputs.clock(), fetch=False)
+
+    def begins(self, id: str) -> bool:
+        """True, once, if a message or step is known from snapshots alone."""
+        if id not in self._polled:
+            return False
+        self._polled.discard(id)
+        return True
+
+    def ended(self, id: str) -> None:
+        """Note that a message or step has ended."""
+        self._polled.discard(id)
+
+    def _record_of(self, event: Event) -> RunRecord | None:
+        data: Any = event.data
+        if isinstance(event, RunEvent):
+            return self.unconfirmed.get(data.id)
+        if not isinstance(event, _OF_OBJECTS):
+            return None
+        run_id = getattr(data, "run_id", None) or (event.origin.run_id if event.origin is not None else None)
+        return self.unconfirmed.get(run_id) if run_id is not None else self._scope.objects.get(data.id)
+
+
+def in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """Records in order of first appearance."""
+    return sorted(records, key=lambda record: record.order)
+
+
+def report_gap(outputs: Outputs, record: RunRecord, reason: str, at: float, *, fetch: bool = True) -> None:
+    """Mark the open objects of a run as partial, and call ``on_gap``.
+
+    Args:
+        outputs: The outputs of the engine.
+        record: The run.
+        reason: The reason, for the code that fetches the run.
+        at: The time (Unix seconds).
+        fetch: False to call ``on_gap`` only if an object was marked.
+    """
+    before = record.state
+    after = mark_partial(before)
+    if after is not before:
+        record.state = after
+        outputs.publish_change(before, after, at)
+    if fetch or after is not before:
+        outputs.counts.gaps += 1
+        if outputs.on_gap is not None:
+            outputs.on_gap(record.state, reason)
+
+
+def ids_of_reject(raw: RawEvent) -> list[str] | None:
+    """The ids in the beginning of an event of a message or step that could not be used.
+
+    Args:
+        raw: The event.
+
+    Returns:
+        The ids, which may be none; ``None`` if the event is of no message or step.
+    """
+    start = raw.data[:_START]
+    if raw.event is None:
+        if _NAMED.search(start) is None:
+            return None
+    elif not raw.event.startswith(_NAMES):
+        return None
+    return [id.decode(errors="replace") for id in _ID.findall(start)]

@@ -1,0 +1,122 @@
+"""The entry of one source into the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from runstream.core.state import RunState
+from runstream.dialects.base import Dialect
+from runstream.engine.feed import make_feed
+from runstream.engine.outputs import Outputs
+from runstream.engine.routing import EventRouter
+from runstream.engine.source_state import SourceState
+from runstream.model.raw import ConnectionEvent
+from runstream.model.raw_input import RawInput
+from runstream.model.signals import SourceConnected, SourceDisconnected, SourceResumed
+
+if TYPE_CHECKING:
+    from runstream.model.common import ErrorObject
+
+__all__ = ["Intake"]
+
+
+class Intake:
+    """The entry of one source: raw events and changes of its connection. Made by :meth:`Engine.intake`.
+
+    Attributes:
+        feed: Takes one raw event through the whole pipeline, or an input that can become one: a JSON envelope as
+            bytes, text or a mapping. Input never raises; exceptions of callbacks pass through.
+        feed_all: The same for an iterable of inputs, at less cost for each.
+    """
+
+    def __init__(self, state: SourceState, outputs: Outputs, router: EventRouter, dialect: Dialect) -> None:
+        self.state = state
+        self._outputs = outputs
+        self._router = router
+        self._dialect = dialect
+        self.feed: Callable[[RawInput], None]
+        self.feed_all: Callable[[Iterable[RawInput]], None]
+        self.feed, self.feed_all = make_feed(state, outputs, router, dialect, self._notify)
+
+    @property
+    def name(self) -> str:
+        """The source's name, for its signals and rejects."""
+        return self.state.name
+
+    @property
+    def scope(self) -> str:
+        """The name of the scope of its runs."""
+        return self.state.scope.name
+
+    @property
+    def last_id(self) -> str | None:
+        """The last event id that came in, for resuming."""
+        return self.state.last_id
+
+    @property
+    def ended(self) -> bool:
+        """True once :meth:`end` was called."""
+        return self.state.ended
+
+    @property
+    def snapshots(self) -> bool:
+        """True if the source sends nothing but whole objects, as polling does."""
+        return self.state.snapshots
+
+    @snapshots.setter
+    def snapshots(self, value: bool) -> None:
+        self.state.snapshots = value
+
+    @property
+    def connection(self) -> int:
+        """The number of its connection, from 0."""
+        return self.state.connection
+
+    def resume_from(self) -> str | None:
+        """The last event id, for a source that asks its server to go on there."""
+        return self.state.last_id
+
+    def open_runs(self) -> tuple[RunState, ...]:
+        """The runs that this source sent last and that have not ended, in order of first appearance."""
+        return tuple(record.state for record in self.state.open_records())
+
+    @property
+    def live(self) -> bool:
+        """True if an open run of this source does not wait for action."""
+        return self.state.live
+
+    def _notify(self, item: ConnectionEvent) -> None:
+        """Take a change of the connection."""
+        if item.connected:
+            self.connected(item.attempt)
+        else:
+            self.disconnected(item.reason, item.attempt)
+
+    def connected(self, attempt: int = 0) -> None:
+        """Note that the source is connected; from the second time on, this is another connection."""
+        if self.state.signal_counts.get("connected"):
+            self._dialect.connection += 1
+            self.state.reconnected()
+            self.state.publish(SourceResumed, "resumed", "", attempt)
+        else:
+            self.state.publish(SourceConnected, "connected", "", attempt)
+
+    def disconnected(self, reason: str, attempt: int = 0) -> None:
+        """Note that the source lost its connection and will try again."""
+        self.state.publish(SourceDisconnected, "disconnected", reason, attempt)
+
+    def failed(self, reason: str, attempt: int = 0, error: ErrorObject | None = None) -> None:
+        """Note that the source failed, or that its server sent an error."""
+        self.state.publish_error(reason, attempt, error)
+
+    def end(self, reason: str = "the stream ended", *, last_id: str | None = None, attempts: int = 0) -> None:
+        """End the source: each open run is paused or interrupted, in order of first appearance.
+
+        Args:
+            reason: Why it ended.
+            last_id: The last event id, if it is another one than that of the events.
+            attempts: The number of attempts to connect since the last message.
+        """
+        if not self.state.ended:
+            self.state.end(reason, last_id, attempts)

@@ -1,0 +1,198 @@
+"""What leaves an engine: events, states, signals and rejects through callbacks, and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import msgspec
+
+from runstream.core.derive import derive
+from runstream.core.run_record import RunRecord
+from runstream.core.state import RunState
+from runstream.model.base import to_wire
+from runstream.model.events import Event, Reject
+from runstream.model.limits import Stats
+from runstream.model.raw import RawEvent
+from runstream.model.signals import RunInterrupted, RunPaused, RunStalled, Signal
+
+__all__ = ["Outputs", "raw_of"]
+
+_Push: TypeAlias = Callable[[Signal], None]
+
+
+class Outputs:
+    """The callbacks, the counts and the clock of one engine.
+
+    All callbacks may be set at any time. What no callback takes is not built. Exceptions of callbacks pass through to
+    the caller of ``feed``.
+
+    Args:
+        clock: The time in Unix seconds.
+        progress: True to emit progress (``message.text`` and ``tool_call.arguments``).
+
+    Attributes:
+        on_event: Called with every decoded event that is no duplicate.
+        on_reject: Called with input that could not be used.
+        on_open: Called when a run is seen for the first time; for watchdogs.
+        on_gap: Called with the state of a run that may miss something, and the reason.
+        deliver: Passes a signal on to a callback, unless an earlier process has delivered it; returns True if the
+            signal was delivered. ``None`` without a store.
+        counts: The counts of :class:`Stats` that are kept here.
+        watched: True if ``on_state`` or ``on_change`` is set.
+        events: The number of events.
+        signals: The number of signals.
+        progress_count: The number of events that gave one signal of progress each. The hot path counts both as one.
+    """
+
+    def __init__(self, clock: Callable[[], float], *, progress: bool) -> None:
+        self.clock = clock
+        self.on_event: Callable[[Event], None] | None = None
+        self.on_reject: Callable[[Reject], None] | None = None
+        self.on_open: Callable[[], None] | None = None
+        self.on_gap: Callable[[RunState, str], None] | None = None
+        self.deliver: Callable[[Signal, _Push], bool] | None = None
+        self.counts = Stats()
+        self.watched = False
+        self.events = 0
+        self.signals = 0
+        self.progress_count = 0
+        self._progress = progress
+        self._on_signal: _Push | None = None
+        self._on_progress: _Push | None = None
+        self._on_state: Callable[[RunState], None] | None = None
+        self._on_change: Callable[[RunState | None, RunState, float], None] | None = None
+
+    @property
+    def on_signal(self) -> _Push | None:
+        """Called with every signal."""
+        return self._on_signal
+
+    @on_signal.setter
+    def on_signal(self, callback: _Push | None) -> None:
+        self._on_signal = callback
+        self._on_progress = callback if self._progress else None
+
+    @property
+    def on_progress(self) -> _Push | None:
+        """Called with the signals of progress: ``on_signal``, or a callback of their own."""
+        return self._on_progress
+
+    @on_progress.setter
+    def on_progress(self, callback: _Push | None) -> None:
+        self._on_progress = callback
+
+    @property
+    def progress(self) -> bool:
+        """True to emit progress: ``message.text`` and ``tool_call.arguments``."""
+        return self._progress
+
+    @progress.setter
+    def progress(self, wanted: bool) -> None:
+        self._progress = wanted
+        self._on_progress = self._on_signal if wanted else None
+
+    @property
+    def on_state(self) -> Callable[[RunState], None] | None:
+        """Called with the latest state of a run, after each change."""
+        return self._on_state
+
+    @on_state.setter
+    def on_state(self, callback: Callable[[RunState], None] | None) -> None:
+        self._on_state = callback
+        self.watched = callback is not None or self._on_change is not None
+
+    @property
+    def on_change(self) -> Callable[[RunState | None, RunState, float], None] | None:
+        """Called with each change of a state: the state before, the state after, the time (Unix seconds)."""
+        return self._on_change
+
+    @on_change.setter
+    def on_change(self, callback: Callable[[RunState | None, RunState, float], None] | None) -> None:
+        self._on_change = callback
+        self.watched = callback is not None or self._on_state is not None
+
+    def publish(self, signal: Signal) -> None:
+        """Emit one signal."""
+        if self._on_signal is None:
+            return
+        if self.deliver is None:
+            self.signals += 1
+            self._on_signal(signal)
+        elif self.deliver(signal, self._on_signal):
+            self.signals += 1
+
+    def publish_state(self, before: RunState | None, after: RunState, at: float) -> None:
+        """Pass a change of a state to ``on_state`` and ``on_change``."""
+        if self._on_state is not None:
+            self._on_state(after)
+        if self._on_change is not None:
+            self._on_change(before, after, at)
+
+    def publish_change(self, before: RunState | None, after: RunState, at: float) -> None:
+        """Emit a change of a state and the signals that follow from it."""
+        if self.watched:
+            self.publish_state(before, after, at)
+        if self._on_signal is None:
+            return
+        for signal in derive(before, after, at, progress=self._progress):
+            if self.deliver is None:
+                self.signals += 1
+                self._on_signal(signal)
+            else:
+                self.publish(signal)
+
+    def reject(self, source: str, raw: RawEvent, reason: str, path: str = "$") -> None:
+        """Count and emit input that could not be used.
+
+        Args:
+            source: The name of its source.
+            raw: The input.
+            reason: Why it could not be used.
+            path: The place in the JSON.
+        """
+        self.counts.rejected += 1
+        if self.on_reject is not None:
+            self.on_reject(Reject(raw, reason, path, source))
+
+    def interrupt(self, record: RunRecord, reason: str, last_id: str | None, attempts: int) -> None:
+        """Emit ``run.interrupted``: the run gets no further events from its source.
+
+        Args:
+            record: The run.
+            reason: Why its source ended, or which limit of a watchdog was passed.
+            last_id: The last event id of its source.
+            attempts: The number of attempts to connect since the last message.
+        """
+        record.interrupted += 1
+        state = record.state
+        common = (state.run_id, state.thread_id, state.scope, self.clock())
+        self.publish(RunInterrupted(*common, state.run, reason, last_id, attempts, record.interrupted))
+
+    def pause(self, record: RunRecord) -> None:
+        """Emit ``run.paused``, once a round: the source of a run that waits for action has ended."""
+        state = record.state
+        common = (state.run_id, state.thread_id, state.scope, self.clock())
+        if record.paused != state.round:
+            record.paused = state.round
+            self.publish(RunPaused(*common, state.run, state.round))
+
+    def stall(self, record: RunRecord, idle: float, limit: str) -> None:
+        """Emit ``run.stalled``: the run has passed a limit of the watchdogs.
+
+        Args:
+            record: The run.
+            idle: Seconds since its last event.
+            limit: The name of the limit.
+        """
+        record.stalled += 1
+        self.counts.stalled += 1
+        state = record.state
+        common = (state.run_id, state.thread_id, state.scope, self.clock())
+        self.publish(RunStalled(*common, state.run, idle, limit, record.stalled))
+
+
+def raw_of(event: Event) -> RawEvent:
+    """The raw event of an event that could not be used, for its reject."""
+    payload = event.origin.payload if event.origin is not None else msgspec.json.encode(to_wire(event.data))
+    return RawEvent(event.event, payload)

@@ -1,0 +1,289 @@
+"""Routes each event to its run: finds the run, reduces the event, commits the change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from runstream.core.object_deltas import append, apply_delta, plain_text
+from runstream.core.object_snapshots import apply_object
+from runstream.core.reduce import apply_run
+from runstream.core.registry import RunRegistry, Scope
+from runstream.core.run_record import RunRecord
+from runstream.core.run_snapshots import Outcome, repeats_request
+from runstream.core.state import RunState
+from runstream.engine.append import append_text, commit_append
+from runstream.engine.gap_tracker import report_gap
+from runstream.engine.outputs import Outputs
+from runstream.engine.source_state import SourceState
+from runstream.model.deltas import MessageDelta
+from runstream.model.events import (
+    DoneEvent,
+    ErrorEvent,
+    Event,
+    MessageDeltaEvent,
+    MessageEvent,
+    Reject,
+    RunEvent,
+    StepDeltaEvent,
+    StepEvent,
+    ThreadEvent,
+    UnknownEvent,
+)
+from runstream.model.limits import Limits
+from runstream.model.run import RunStatus
+from runstream.model.step import RunStep
+
+__all__ = ["EventRouter", "Handler", "HandlerTable"]
+
+Handler = Callable[[SourceState, Any, float], None]
+
+_CHANGED: Final = Outcome.CHANGED
+_SAME: Final = Outcome.SAME
+_QUEUED: Final = RunStatus.QUEUED
+
+
+class HandlerTable(dict[type, Handler]):
+    """Handlers by the class of the event. The handler of a base class serves its subclasses."""
+
+    def __missing__(self, kind: type) -> Handler:
+        for base in kind.__mro__[1:]:
+            if base in self:
+                handler = self[kind] = self[base]
+                return handler
+        raise KeyError(kind)
+
+
+class EventRouter:
+    """The handlers of one engine.
+
+    A handler takes the state of the source, the event, and the time of its arrival (Unix seconds).
+
+    Args:
+        outputs: The outputs of the engine.
+        registry: Its runs.
+        limits: The bounds.
+        find: Reads a run that is not in the registry from the store, by scope and id; ``None`` without a store.
+
+    Attributes:
+        table: The handlers by the class of the event.
+    """
+
+    def __init__(
+        self,
+        outputs: Outputs,
+        registry: RunRegistry,
+        limits: Limits,
+        find: Callable[[str, str], RunRecord | None] | None = None,
+    ) -> None:
+        self._outputs = outputs
+        self._registry = registry
+        self._limits = limits
+        self.find = find
+        self.table = HandlerTable(
+            {
+                RunEvent: self._run,
+                MessageEvent: self._object,
+                StepEvent: self._object,
+                MessageDeltaEvent: self.delta,
+                StepDeltaEvent: self.delta,
+                ErrorEvent: self._error,
+                DoneEvent: self._skip,
+                ThreadEvent: self._skip,
+                UnknownEvent: self._unknown,
+                Reject: self._reject,
+            }
+        )
+
+    def _skip(self, source: SourceState, event: Event, at: float) -> None:
+        """Events that change no run."""
+
+    def _unknown(self, source: SourceState, event: UnknownEvent, at: float) -> None:
+        self._outputs.counts.unknown += 1
+
+    def _reject(self, source: SourceState, reject: Reject, at: float) -> None:
+        self._outputs.events -= 1
+        source.reject(reject.raw, reject.reason, reject.path)
+
+    def _error(self, source: SourceState, event: ErrorEvent, at: float) -> None:
+        error = event.data
+        source.publish_error(error.message or error.code or "the server sent an error", error=error)
+
+    def _run(self, source: SourceState, event: RunEvent, at: float) -> None:
+        outputs, registry = self._outputs, self._registry
+        self._count_issues(event)
+        scope, id = source.scope, event.data.id
+        record = scope.runs.get(id) or self._find(scope, id)
+        if record is not None:
+            if record.source is not source:
+                source.claim(record)
+            record.touched = True
+            before = record.state
+            if event.created and (before.round or before.status is not _QUEUED):
+                record.replaying = True
+                record.saved = None  # the flag must reach the store, though the state is the same
+            after, outcome = apply_run(before, event, at, record.replaying)
+            changed = self._commit(record, before, after, outcome, event, at)
+            if record.replaying and (changed or repeats_request(record.state, event.data)):
+                record.replaying = False  # the replay has reached the present round
+            return
+        if scope.is_tombstoned(id):
+            outputs.counts.late += 1
+            return
+        if not (event.data.is_terminal or registry.make_room()):
+            source.reject_event(event, f"More than {registry.open} open runs (max_open_runs)")
+            return
+        registry.intern(event.data)
+        state, _ = apply_run(None, event, at, False, scope.name)
+        record = registry.add(scope, state, source)
+        source.claim(record)
+        if outputs.on_open is not None:
+            outputs.on_open()
+        outputs.publish_change(None, state, at)
+        if state.is_terminal:
+            self._finish(record)
+        self.flush_pending(scope, id)
+
+    def _object(self, source: SourceState, event: MessageEvent | StepEvent, at: float) -> None:
+        self._count_issues(event)
+        origin = event.origin
+        scope, data = source.scope, event.data
+        run_id = data.run_id or (origin.run_id if origin is not None else None)
+        record = scope.runs.get(run_id) if run_id is not None else scope.objects.get(data.id)
+        if record is None:
+            record = self._find(scope, run_id)
+        if record is None:
+            self._buffer(source, run_id or data.id, event, at)
+            return
+        if record.source is not source:
+            source.claim(record)
+            if record.source is not source and not data.is_terminal:
+                # A snapshot of an object that a stream sends: which of its fragments it contains is unknown.
+                self._outputs.counts.stale += 1
+                return
+        record.touched = True
+        owner = scope.objects.get(data.id)
+        if owner is not record:
+            record.add_object(data.id)
+            scope.objects[data.id] = record
+        before = record.state
+        reset = event.created and source.resets(event)
+        after, outcome = apply_object(before, event, at, reset)
+        self._commit(record, before, after, outcome, event, at)
+        if data.is_terminal:
+            source.object_ended(data.id)
+        if owner is None:
+            self.flush_pending(scope, data.id)
+        if type(data) is RunStep:
+            # The step names the run's message, before the message itself comes, or without it.
+            message_id = data.message_id
+            if message_id is not None and message_id not in scope.objects:
+                record.add_object(message_id)
+                scope.objects[message_id] = record
+                self.flush_pending(scope, message_id)
+
+    def delta(self, source: SourceState, event: MessageDeltaEvent | StepDeltaEvent, at: float) -> None:
+        """Handle a fragment of a message or step."""
+        scope = source.scope
+        record = scope.objects.get(event.data.id)
+        if record is None:
+            run_id = event.origin.run_id if event.origin is not None else None
+            record = scope.runs.get(run_id) if run_id is not None else None
+            if record is None:
+                record = self._find(scope, run_id)
+            if record is None:
+                self._buffer(source, run_id or event.data.id, event, at)
+                return
+            record.add_object(event.data.id)
+            scope.objects[event.data.id] = record
+        if record.source is not source:
+            source.claim(record)
+        if event.id is None and not record.unidentified:
+            source.mark_unidentified(record)
+        growing, data = record.growing, event.data
+        if growing is not None and growing.object_id == data.id and type(data) is MessageDelta:
+            text = plain_text(data, growing.part)
+            if text and growing.is_message and growing.buffer.length == record.length:
+                append_text(self._outputs, record, growing, text, at)
+                return
+        before = record.state
+        after = append(before, data)
+        if after is None:
+            self._count_issues(event)
+            after, outcome = apply_delta(before, event, at, self._limits.max_index)
+            self._commit(record, before, after, outcome, event, at)
+        else:
+            commit_append(self._outputs, record, before, after, at)
+
+    def _commit(
+        self, record: RunRecord, before: RunState, after: RunState, outcome: Outcome, event: Event, at: float
+    ) -> bool:
+        """Store the state after an event, and emit the change.
+
+        Returns:
+            True if the state changed.
+        """
+        if outcome is not _CHANGED and outcome is not _SAME:
+            self._count(record, event, outcome)
+        if after is before:
+            return False
+        record.state = after
+        self._outputs.publish_change(before, after, at)
+        if after._head.run.status.is_terminal and not before._head.run.status.is_terminal:
+            self._finish(record)
+        return True
+
+    def _count(self, record: RunRecord, event: Event, outcome: Outcome) -> None:
+        counts = self._outputs.counts
+        if outcome is Outcome.STALE:
+            counts.stale += 1
+        elif outcome is Outcome.LATE:
+            counts.late += 1
+        elif outcome is Outcome.SURPRISING:
+            counts.surprising += 1
+        elif outcome is Outcome.REFUSED:
+            record.source.reject_event(event, f"Index not within 0 and {self._limits.max_index} (max_index)")
+        elif outcome is Outcome.KIND_CONFLICT:
+            record.source.reject_event(event, "A message and a step have the same id")
+
+    def _find(self, scope: Scope, run_id: str | None) -> RunRecord | None:
+        """A run of the store; ``None`` if it was evicted here."""
+        if self.find is None or run_id is None or scope.is_tombstoned(run_id):
+            return None
+        return self.find(scope.name, run_id)
+
+    def _buffer(self, source: SourceState, id: str, event: Event, at: float) -> None:
+        """Keep an event until its run is seen."""
+        scope = source.scope
+        data: Any = event.data
+        if scope.is_tombstoned(id) or scope.is_tombstoned(data.id):
+            self._outputs.counts.late += 1
+            return
+        removed = scope.orphans.buffer(id, event, source, at)
+        if removed is not None:
+            oldest, its_source, _ = removed
+            its_source.reject_event(oldest, "Its run was not seen, and newer events need the room (max_orphans)")
+
+    def flush_pending(self, scope: Scope, id: str) -> None:
+        """Process the events that waited for this run, message or step. If their source has reconnected meanwhile, the
+        run has a gap.
+        """
+        if scope.orphans:
+            reconnected: dict[RunRecord, float] = {}
+            for event, source, at in scope.orphans.pop(id):
+                self.table[type(event)](source, event, at)
+                data: Any = event.data
+                if source.connection and not source.snapshots and (record := scope.objects.get(data.id)) is not None:
+                    reconnected[record] = at
+            for record, at in reconnected.items():
+                report_gap(self._outputs, record, "it reconnected while events waited for their run", at, fetch=False)
+
+    def _finish(self, record: RunRecord) -> None:
+        record.source.release(record)
+        record.source.object_ended(record.state.run_id)
+        # By this process's clock: the times of recordings would evict old runs at once, or never.
+        self._registry.finish(record, self._outputs.clock())
+
+    def _count_issues(self, event: Event) -> None:
+        if event.origin is not None and event.origin.issues:
+            self._outputs.counts.mistyped += len(event.origin.issues)

@@ -1,0 +1,113 @@
+"""The bounds of a pipeline, and the counts of its events."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from runstream.model.validation import check_counts, check_durations
+
+__all__ = ["Limits", "Stats"]
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """The bounds of a pipeline. Data beyond a bound are rejected or evicted, and counted; they are never an error.
+
+    Attributes:
+        max_message_bytes: Size of one raw event (bytes); larger ones are rejects.
+        max_nesting: Nesting depth of its JSON (levels); deeper ones are rejects.
+        max_index: Index of a content part, tool call, output or annotation in a delta; larger ones are rejects.
+        max_open_runs: Number of runs that have not ended. One more evicts the oldest interrupted run; if there is
+            none, the events of the new run are rejects.
+        max_finished_runs: Number of ended runs kept for late events and late subscribers; the oldest is evicted first.
+        max_finished_age: Time for which an ended run is kept (seconds, from the arrival of its end).
+        max_orphans: Number of events kept, over all scopes, for runs not seen yet; the oldest becomes a reject.
+        dedupe_window: Number of event ids remembered per source.
+        max_tombstones: Number of evicted runs, messages and steps, over all scopes, whose late events are ignored.
+
+    Raises:
+        ValueError: A bound is less than 0; a count is not a whole number; or ``max_message_bytes``, ``max_nesting`` or
+            ``max_open_runs`` is less than 1, so that no event could pass.
+    """
+
+    max_message_bytes: int = 16 * 2**20
+    max_nesting: int = 128
+    max_index: int = 4096
+    max_open_runs: int = 100_000
+    max_finished_runs: int = 1_000
+    max_finished_age: float = 3600.0
+    max_orphans: int = 10_000
+    dedupe_window: int = 65_536
+    max_tombstones: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        check_counts(
+            1, max_message_bytes=self.max_message_bytes, max_nesting=self.max_nesting, max_open_runs=self.max_open_runs
+        )
+        check_counts(
+            0,
+            max_index=self.max_index,
+            max_finished_runs=self.max_finished_runs,
+            max_orphans=self.max_orphans,
+            dedupe_window=self.dedupe_window,
+            max_tombstones=self.max_tombstones,
+        )
+        check_durations(max_finished_age=self.max_finished_age)
+
+
+class Stats(Struct, kw_only=True):
+    """Counts of a pipeline so far.
+
+    Attributes:
+        events: Decoded events, duplicates included.
+        duplicates: Events dropped because their id was seen before.
+        conflicts: Events whose id was seen before with other content; they are processed.
+        rejected: Raw events that could not be used.
+        mistyped: Values of an unexpected type, kept as received.
+        unknown: Events with an unknown name.
+        stale: Snapshots older than the known state; they changed nothing.
+        surprising: Legal but unexpected changes of status.
+        late: Events of runs, messages or steps that had ended; they changed nothing.
+        orphans: Events kept for runs not seen yet.
+        open_runs: Runs that have not ended.
+        finished_runs: Ended runs still kept.
+        evicted_runs: Evicted runs: ended ones, and interrupted ones if ``max_open_runs`` was reached.
+        forgotten_ids: Event ids evicted because of ``dedupe_window``.
+        forgotten_tombstones: Ids of evicted runs, messages and steps that were dropped because of ``max_tombstones``.
+        signals: Emitted signals.
+        failures: Exceptions of subscribers.
+        conflated: Values that slow subscribers skipped, or received joined to one another.
+        gaps: Possible gaps in a run: its source skipped ids; or the run continued, after a reconnect or in another
+            source, without proof that no event was lost.
+        repairs: Fetched snapshots that were applied (``fetch_run``).
+        failed_repairs: Number of times that a run could not be fetched.
+        stalled: Limits of the watchdogs that runs have exceeded.
+        loop_stalls: Blockings of the event loop for longer than a second.
+        open_sources: Sources being read.
+        waiting_sources: Sources that wait until another one ends (``max_connections``).
+    """
+
+    events: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    rejected: int = 0
+    mistyped: int = 0
+    unknown: int = 0
+    stale: int = 0
+    surprising: int = 0
+    late: int = 0
+    orphans: int = 0
+    open_runs: int = 0
+    finished_runs: int = 0
+    evicted_runs: int = 0
+    forgotten_ids: int = 0
+    forgotten_tombstones: int = 0
+    signals: int = 0
+    failures: int = 0
+    conflated: int = 0
+    gaps: int = 0
+    repairs: int = 0
+    failed_repairs: int = 0
+    stalled: int = 0
+    loop_stalls: int = 0
+    open_sources: int = 0
+    waiting_sources: int = 0

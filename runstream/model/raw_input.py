@@ -1,0 +1,100 @@
+"""Converts bytes, text, mappings and objects of client libraries to raw items; unusable input becomes an item too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem
+
+__all__ = ["RawInput", "dump_fields", "raw_item"]
+
+# Accepted as a raw event: a raw item, or a JSON envelope as bytes, text or a mapping.
+RawInput: TypeAlias = RawItem | bytes | str | Mapping[str, Any]
+
+_ITEMS: Final = (RawEvent, Oversized, Malformed, ConnectionEvent)  # a union would be created again for each item
+
+
+def raw_item(item: object) -> RawItem:
+    """Convert one item to a raw item; unusable input becomes :class:`Malformed`, which the engine rejects.
+
+    A mapping is an envelope (``event``, ``data``, optionally ``id``), a bare object as a poll returns it, or a block of
+    an event stream as its clients return it: ``data`` is then bytes or JSON text. A number under ``at`` is the time of
+    arrival (Unix seconds). An event object of a client library (see :func:`dump_fields`) is converted to a mapping.
+    """
+    if isinstance(item, _ITEMS):
+        return item
+    if isinstance(item, bytes):
+        return RawEvent(data=item)
+    if isinstance(item, str):
+        return RawEvent(data=_utf8(item))
+    if isinstance(item, bytearray | memoryview):
+        return RawEvent(data=bytes(item))
+    if isinstance(item, Mapping):
+        return _from_mapping(item)
+    try:
+        fields = dump_fields(item)
+    except Exception as error:  # raised by the object's own code
+        return Malformed(
+            line=0, reason=f"a {type(item).__name__} that gives no fields ({type(error).__name__})", data=b""
+        )
+    if isinstance(fields, Mapping):
+        return _from_mapping(fields)
+    return Malformed(line=0, reason=f"a {type(item).__name__} is no raw event", data=b"")
+
+
+def dump_fields(given: Any) -> Any:
+    """The fields of an object of a client library, from its ``model_dump``, ``to_dict`` or ``as_dict``.
+
+    Any other value is returned as it is.
+    """
+    if callable(dump := getattr(given, "model_dump", None)):
+        try:
+            # Pydantic: fields that were not sent are omitted, and an unknown status causes no warning.
+            return dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
+        except TypeError:
+            return dump()
+    for name in ("to_dict", "as_dict"):
+        if callable(method := getattr(given, name, None)):
+            return method()
+    return given
+
+
+def _utf8(text: str) -> bytes:
+    # Lone surrogates become bytes that are not UTF-8: the dialect rejects them as if they were on the wire.
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _from_mapping(item: Mapping[Any, Any]) -> RawItem:
+    try:
+        at = _timestamp(item.get("at"))
+        block = _from_block(item, at)
+        return block or RawEvent(data=msgspec.json.encode(dict(item), enc_hook=_encode_mapping), at=at)
+    except Exception as error:  # raised by the mapping's own code, or by a value without a JSON form
+        return Malformed(line=0, reason=f"a mapping that has no JSON form ({type(error).__name__})", data=b"")
+
+
+def _from_block(item: Mapping[Any, Any], at: float | None) -> RawEvent | None:
+    """A block that a client of event streams has parsed: its data are JSON that is not decoded yet."""
+    name, data, id = item.get("event"), item.get("data"), item.get("id")
+    if isinstance(data, str) and data.lstrip().startswith("{"):
+        data = _utf8(data)
+    if not isinstance(data, bytes | bytearray | memoryview):
+        return None
+    id = id if isinstance(id, str) and id else None
+    # Without a name, or with the default one, the data are an envelope with the name (as a relay sends it).
+    named = name if isinstance(name, str) and name not in ("", "message") else None
+    return RawEvent(named, bytes(data), id, id, at)
+
+
+def _timestamp(at: object) -> float | None:
+    return float(at) if isinstance(at, int | float) and not isinstance(at, bool) and math.isfinite(at) else None
+
+
+def _encode_mapping(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise NotImplementedError(type(value).__name__)

@@ -1,0 +1,125 @@
+"""Base classes of the signals: type, key and JSON form, and the fields common to all signals of a run or a source."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from runstream.model.base import to_wire
+from runstream.model.tool_calls import RequiredAction, ToolCall
+
+__all__ = ["AwaitedCall", "BaseSignal", "RunSignal", "SourceSignal", "action_key", "digest"]
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, BaseSignal | AwaitedCall):
+        return value.to_dict()
+    if isinstance(value, tuple):
+        return [_to_json(item) for item in value]
+    return to_wire(value)
+
+
+def digest(value: Any) -> str:
+    """A short digest of a JSON value, for keys of signals."""
+    # Keys must be the same on every machine, so JSON keys are sorted, and Python's own hash is of no help.
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
+
+
+def action_key(action: RequiredAction) -> tuple[str, ...]:
+    """The identity of a required action: the sorted ids of its calls; a digest of the action if no call has an id."""
+    ids = sorted({call.id for call in action.tool_calls if call.id})
+    return tuple(ids) if ids else (f"digest:{digest(action.to_dict())}",)
+
+
+class BaseSignal(Struct, frozen=True, gc=False, tag_field="type"):
+    """Base of all signals."""
+
+    @property
+    def type(self) -> str:
+        """The signal's name, such as ``run.completed``."""
+        return str(self.__struct_config__.tag)
+
+    @property
+    def key(self) -> str:
+        """The name of the fact: equal facts have equal keys, on any machine."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """The signal as JSON builtins, with its ``type`` and ``key``; wire objects are written as received."""
+        out: dict[str, Any] = {"type": self.type}
+        for name in self.__struct_fields__:
+            out[name] = _to_json(getattr(self, name))
+            if name == "thread_id" or (name == "source" and "run_id" not in self.__struct_fields__):
+                out["key"] = self.key
+        return out
+
+    def to_json(self) -> str:
+        """The signal as one line of JSON."""
+        return msgspec.json.encode(self.to_dict()).decode()
+
+
+class RunSignal(BaseSignal, frozen=True, gc=False):
+    """Base of the signals of a run.
+
+    Attributes:
+        run_id: The id of the run.
+        thread_id: The id of its thread, ``None`` if unknown.
+        scope: The scope of the source; "" by default.
+        at: Time of observation (Unix seconds).
+    """
+
+    run_id: str
+    thread_id: str | None
+    scope: str
+    at: float
+
+
+class SourceSignal(BaseSignal, frozen=True, gc=False):
+    """Base of the signals of a source.
+
+    Attributes:
+        source: The name of the source.
+        scope: The scope of the source; "" by default.
+        at: Time of observation (Unix seconds).
+        n: Number of the signal among those of its type from this source, from 1.
+        reason: The cause, in words; "" if there is none.
+        attempt: Number of the connection attempt since the last success; 0 for a first success.
+    """
+
+    source: str
+    scope: str
+    at: float
+    n: int
+    reason: str = ""
+    attempt: int = 0
+
+    @property
+    def key(self) -> str:
+        return f"{self.source}/{self.type.removeprefix('source.')}/{self.n}"
+
+
+class AwaitedCall(Struct, frozen=True, gc=False):
+    """A tool call that a run waits for.
+
+    Attributes:
+        id: The id of the call; its output is submitted under it.
+        name: The name of the function or tool.
+        arguments: The arguments as received: JSON text.
+        parsed: The parsed arguments (read-only), ``None`` if they are not valid JSON.
+        error: The reason if the arguments can't be parsed, else ``None``.
+        call: The call as received.
+    """
+
+    id: str
+    name: str | None
+    arguments: str | None
+    parsed: Any
+    error: str | None
+    call: ToolCall
+
+    def to_dict(self) -> dict[str, Any]:
+        """The call as JSON builtins."""
+        return {name: _to_json(getattr(self, name)) for name in self.__struct_fields__ if name != "call"}

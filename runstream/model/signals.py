@@ -1,0 +1,316 @@
+"""Signals: the derived events that applications act on, one per fact. Each class is one kind of signal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from runstream.model.common import ErrorObject
+from runstream.model.message import Message
+from runstream.model.run import Run, RunStatus
+from runstream.model.signal_base import AwaitedCall, RunSignal, SourceSignal, action_key, digest
+from runstream.model.step import RunStep
+from runstream.model.tool_calls import RequiredAction, ToolCall
+
+__all__ = [
+    "SIGNAL_TYPES",
+    "ActionRequired",
+    "ArgumentsDelta",
+    "AwaitedCall",
+    "MessageCompleted",
+    "MessageCreated",
+    "MessageIncomplete",
+    "RunCancelled",
+    "RunCompleted",
+    "RunCreated",
+    "RunExpired",
+    "RunFailed",
+    "RunIncomplete",
+    "RunInterrupted",
+    "RunPaused",
+    "RunSignal",
+    "RunStalled",
+    "RunStatusChanged",
+    "Signal",
+    "SourceConnected",
+    "SourceDisconnected",
+    "SourceEnded",
+    "SourceError",
+    "SourceResumed",
+    "SourceSignal",
+    "StepCancelled",
+    "StepCompleted",
+    "StepCreated",
+    "StepExpired",
+    "StepFailed",
+    "TextDelta",
+    "TextReplaced",
+    "ToolCallCompleted",
+    "action_key",
+]
+
+
+class RunCreated(RunSignal, frozen=True, gc=False, tag="run.created"):
+    """A run was seen for the first time, in any status; the signal of that status follows."""
+
+    run: Run
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_id}/created"
+
+
+class RunStatusChanged(RunSignal, frozen=True, gc=False, tag="run.status_changed"):
+    """A run entered a status without a signal class of its own: queued, in_progress, cancelling, or an unknown one."""
+
+    before: RunStatus | None
+    after: RunStatus
+    round: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_id}/status/{self.after.value}/{self.round}"
+
+
+class ActionRequired(RunSignal, frozen=True, gc=False, tag="run.action_required"):
+    """A run waits for the application: for tool outputs, for an approval, or for an action of an unknown type."""
+
+    run: Run
+    action: RequiredAction
+    calls: tuple[AwaitedCall, ...]
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_id}/action_required/{','.join(action_key(self.action))}"
+
+
+class _Ended(RunSignal, frozen=True, gc=False):
+    """A run ended. ``duration`` is the time since its creation (seconds), ``None`` if unknown."""
+
+    run: Run
+    duration: float | None
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_id}/{self.type.removeprefix('run.')}"
+
+
+class RunCompleted(_Ended, frozen=True, gc=False, tag="run.completed"):
+    """A run completed; ``run.usage`` has the token counts."""
+
+
+class RunFailed(_Ended, frozen=True, gc=False, tag="run.failed"):
+    """A run failed; ``run.last_error`` has the reason."""
+
+
+class RunCancelled(_Ended, frozen=True, gc=False, tag="run.cancelled"):
+    """A run was cancelled."""
+
+
+class RunExpired(_Ended, frozen=True, gc=False, tag="run.expired"):
+    """A run expired."""
+
+
+class RunIncomplete(_Ended, frozen=True, gc=False, tag="run.incomplete"):
+    """A run ended incomplete; ``run.incomplete_details`` has the reason."""
+
+
+class RunPaused(RunSignal, frozen=True, gc=False, tag="run.paused"):
+    """The source of a run ended while the run requires action; the run continues with its next source."""
+
+    run: Run
+    round: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_id}/paused/{self.round}"
+
+
+class RunInterrupted(RunSignal, frozen=True, gc=False, tag="run.interrupted"):
+    """The source of a run ended for good before the run did: the state of the run may be incomplete."""
+
+    run: Run
+    reason: str
+    last_event_id: str | None
+    attempts: int
+    n: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_id}/interrupted/{self.n}"
+
+
+class RunStalled(RunSignal, frozen=True, gc=False, tag="run.stalled"):
+    """No event of a run was received for ``idle`` seconds; ``limit`` is the name of the limit that was exceeded."""
+
+    run: Run
+    idle: float
+    limit: str
+    n: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_id}/stalled/{self.n}"
+
+
+class _MessageSignal(RunSignal, frozen=True, gc=False):
+    """Base of the signals of a message."""
+
+    message: Message
+
+    @property
+    def key(self) -> str:
+        return f"{self.message.id}/{self.type.removeprefix('message.')}"
+
+
+class MessageCreated(_MessageSignal, frozen=True, gc=False, tag="message.created"):
+    """A message was seen for the first time."""
+
+
+class MessageCompleted(_MessageSignal, frozen=True, gc=False, tag="message.completed"):
+    """A message is complete."""
+
+
+class MessageIncomplete(_MessageSignal, frozen=True, gc=False, tag="message.incomplete"):
+    """A message ended incomplete; its ``incomplete_details`` have the reason."""
+
+
+class TextDelta(RunSignal, frozen=True, gc=False, tag="message.text"):
+    """Text was appended to a content part of a message.
+
+    ``part`` is the index of the part, ``offset`` the length (characters) of its text before ``delta`` was appended.
+    """
+
+    message_id: str
+    part: int
+    offset: int
+    delta: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.message_id}/text/{self.part}/{self.offset}"
+
+
+class TextReplaced(RunSignal, frozen=True, gc=False, tag="message.text_replaced"):
+    """A full object or a replay corrected a content part: ``text`` replaces the text of the part shown so far."""
+
+    message_id: str
+    part: int
+    text: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.message_id}/text_replaced/{digest([self.part, self.text])}"
+
+
+class _StepSignal(RunSignal, frozen=True, gc=False):
+    """Base of the signals of a step."""
+
+    step: RunStep
+
+    @property
+    def key(self) -> str:
+        return f"{self.step.id}/{self.type.removeprefix('step.')}"
+
+
+class StepCreated(_StepSignal, frozen=True, gc=False, tag="step.created"):
+    """A step was seen for the first time."""
+
+
+class StepCompleted(_StepSignal, frozen=True, gc=False, tag="step.completed"):
+    """A step completed."""
+
+
+class StepFailed(_StepSignal, frozen=True, gc=False, tag="step.failed"):
+    """A step failed; its ``last_error`` has the reason."""
+
+
+class StepCancelled(_StepSignal, frozen=True, gc=False, tag="step.cancelled"):
+    """A step was cancelled."""
+
+
+class StepExpired(_StepSignal, frozen=True, gc=False, tag="step.expired"):
+    """A step expired."""
+
+
+class ArgumentsDelta(RunSignal, frozen=True, gc=False, tag="tool_call.arguments"):
+    """Arguments (or code) were appended to a tool call.
+
+    ``offset`` is the length (characters) of the arguments before ``delta`` was appended.
+    """
+
+    call_id: str
+    offset: int
+    delta: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.call_id}/arguments/{self.offset}"
+
+
+class ToolCallCompleted(RunSignal, frozen=True, gc=False, tag="tool_call.completed"):
+    """The arguments of a tool call are complete."""
+
+    call_id: str
+    call: ToolCall
+
+    @property
+    def key(self) -> str:
+        return f"{self.call_id}/completed"
+
+
+class SourceConnected(SourceSignal, frozen=True, gc=False, tag="source.connected"):
+    """A source is connected."""
+
+
+class SourceDisconnected(SourceSignal, frozen=True, gc=False, tag="source.disconnected"):
+    """A source lost its connection and will reconnect."""
+
+
+class SourceResumed(SourceSignal, frozen=True, gc=False, tag="source.resumed"):
+    """A source is connected again."""
+
+
+class SourceEnded(SourceSignal, frozen=True, gc=False, tag="source.ended"):
+    """A source ended: it delivers no further events."""
+
+
+class SourceError(SourceSignal, frozen=True, gc=False, tag="source.error"):
+    """A source failed, or the server sent an ``error`` event; ``error`` is then that error."""
+
+    error: ErrorObject | None = None
+
+
+Signal: TypeAlias = (
+    RunCreated
+    | RunStatusChanged
+    | ActionRequired
+    | RunCompleted
+    | RunFailed
+    | RunCancelled
+    | RunExpired
+    | RunIncomplete
+    | RunPaused
+    | RunInterrupted
+    | RunStalled
+    | MessageCreated
+    | MessageCompleted
+    | MessageIncomplete
+    | TextDelta
+    | TextReplaced
+    | StepCreated
+    | StepCompleted
+    | StepFailed
+    | StepCancelled
+    | StepExpired
+    | ArgumentsDelta
+    | ToolCallCompleted
+    | SourceConnected
+    | SourceDisconnected
+    | SourceResumed
+    | SourceEnded
+    | SourceError
+)
+
+# Every signal class by its type.
+SIGNAL_TYPES: Mapping[str, Any] = {str(kind.__struct_config__.tag): kind for kind in Signal.__args__}

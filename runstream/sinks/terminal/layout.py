@@ -1,0 +1,263 @@
+"""Layout of the live view: runs in, lines out. Pure: the same runs at the same time give the same lines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from rich.text import Text
+
+from runstream.core.state import RunState
+from runstream.model.limits import Stats
+from runstream.sinks.run_table import Row
+from runstream.sinks.terminal.open_runs import OpenRuns, total_duration
+from runstream.sinks.terminal.run_names import NAME_WIDTH, RunNames
+from runstream.sinks.terminal.text import ascii_only, columns, fitted, on_one_line, tail, tail_of_line, wrapped
+
+__all__ = ["Screen", "duration"]
+
+_SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_HUES: Final = ("cyan", "blue", "magenta", "bright_cyan", "bright_blue", "bright_magenta")
+# A sign, its form in ASCII, and a style.
+_LOOKS: Final = {
+    "queued": ("·", ".", "dim"),
+    "in_progress": ("", "*", "cyan"),
+    "requires_action": ("?", "?", "bold magenta"),
+    "cancelling": ("-", "-", "yellow"),
+    "completed": ("✓", "+", "green"),
+    "failed": ("✗", "x", "bold red"),
+    "cancelled": ("-", "-", "yellow"),
+    "expired": ("!", "!", "yellow"),
+    "incomplete": ("!", "!", "yellow"),
+    "interrupted": ("✗", "x", "yellow"),
+    "stalled": ("!", "!", "yellow"),
+}
+_UNKNOWN: Final = ("•", "*", "cyan")
+_ENDINGS: Final = ("completed", "failed", "expired", "cancelled", "incomplete")
+_NARROW: Final = 60  # columns below which names are short
+_SHORT: Final = 12  # columns of a short name
+_LABEL: Final = 15  # columns of the longest status, requires_action
+_MOST_DETAILS: Final = 8
+_CALLS: Final = 3
+
+
+def duration(seconds: float) -> str:
+    """Seconds as text of at most six columns."""
+    if seconds < 99.95:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest:02}s" if minutes < 100 else f"{minutes // 60}h{minutes % 60:02}m"
+
+
+class Screen:
+    """Lays out the runs of a live view.
+
+    Args:
+        unicode: Whether the terminal shows more than ASCII.
+        text_lines: How many lines of text are left of a run that has ended.
+    """
+
+    def __init__(self, *, unicode: bool = True, text_lines: int = 8) -> None:
+        self._unicode = unicode
+        self._text_lines = text_lines
+        self._names = RunNames()
+        self._short_names = RunNames(_SHORT)
+
+    def frame(self, runs: OpenRuns, stats: Stats, *, width: int, height: int, now: float, since: float) -> list[Text]:
+        """The lines that are drawn again each time: the open runs, and the counts.
+
+        Args:
+            runs: The runs to show.
+            stats: The counts of the stream.
+            width: Columns.
+            height: The highest number of lines.
+            now: The time (seconds of the clock by which the runs were updated).
+            since: When the view began (same clock).
+        """
+        footer = self.footer(runs, stats, width=width, seconds=now - since)
+        room = max(1, height - len(footer))
+        count = len(runs.rows)
+        if not count:
+            waiting = [self._line(Text("waiting for a run", "dim"))] if not runs.seen else []
+            return [*waiting, *footer][-height:]
+        details = min(room // count - 1, _MOST_DETAILS)
+        shown = runs.pick(count if details >= 0 else room - 1, now)
+        lines: list[Text] = []
+        for row in shown:
+            below = [] if details <= 0 else self._details(row.state, width - 2, details, open=True)
+            lines.append(self._head(row.state, row.label, now - row.since, width, now, inline=details <= 0))
+            lines += below
+        if len(shown) < count:
+            lines.append(self._rest(runs, shown, width))
+        return [*lines[:room], *footer][:height]
+
+    def ended_run(self, state: RunState, width: int) -> list[Text]:
+        """The lines that stay of an ended run: its status, its calls, and the end of its text."""
+        return self._run(state, state.status.value, total_duration(state), width)
+
+    def open_run(self, row: Row, width: int, now: float) -> list[Text]:
+        """The same lines of a run that had not ended when the view did."""
+        return self._run(row.state, row.label, now - row.since, width)
+
+    def _run(self, state: RunState, label: str, seconds: float | None, width: int) -> list[Text]:
+        head = self._head(state, label, seconds, width, 0.0, inline=False)
+        return [head, *self._reason(state, width - 2), *self._details(state, width - 2, self._text_lines, open=False)]
+
+    def footer(self, runs: OpenRuns, stats: Stats, *, width: int, seconds: float) -> list[Text]:
+        """The counts, below a rule; above it the sources in trouble."""
+        lines = [
+            self._line(Text(fitted(f"! {on_one_line(name)}: {on_one_line(why)}", width), "yellow"))
+            for name, why in list(runs.sources.items())[-3:]
+        ]
+        lines.append(Text(("─" if self._unicode else "-") * width, "dim"))
+        left = Counter(row.left for row in runs.rows.values() if row.left)  # by their source: they do not run now
+        waiting = sum(row.state.run.requires_action for row in runs.rows.values() if not row.left)
+        running = len(runs.rows) - waiting - left.total()
+        pieces = [Text(f"{runs.seen} run{'s' if runs.seen != 1 else ''}", "bold")]
+        counts = {"running": running, "waiting": waiting, **left} | {name: runs.counts[name] for name in _ENDINGS}
+        styles = {"running": "cyan", "waiting": "bold magenta"}
+        for name, count in counts.items():
+            if count:
+                pieces.append(Text(f"{count} {name}", styles.get(name) or _LOOKS[name][2]))
+        totals = [
+            Text(f"{runs.tokens:,} tokens"),
+            Text(f"{stats.rejected:,} rejected", "bold red" if stats.rejected else "dim"),
+            Text(f"{stats.duplicates:,} duplicates", "dim"),
+            Text(duration(seconds), "dim"),
+        ]
+        between = " · " if self._unicode else " - "
+        first, second = _joined(pieces, width, between), _joined(totals, width, between)
+        if len(first) == len(second) == 1 and (room := width - first[0].cell_len - second[0].cell_len) >= 3:
+            return [*lines, first[0].append(" " * room).append_text(second[0])]
+        return [*lines, *first, *second]
+
+    def _head(
+        self,
+        state: RunState,
+        label: str,
+        seconds: float | None,
+        width: int,
+        now: float,
+        *,
+        inline: bool,
+    ) -> Text:
+        """One line: sign, name, status, duration, and the present step, or the tokens of an ended run."""
+        sign, style = self._look(label, now)
+        narrow = width < _NARROW
+        names, size, gap = (self._short_names, _SHORT, " ") if narrow else (self._names, NAME_WIDTH, "  ")
+        name, hue = names(f"{state.scope}:{state.run_id}" if state.scope else state.run_id)
+        line = Text(no_wrap=True, overflow="crop", end="")
+        line.append(f"{sign} ", style)
+        line.append(_padded(name, size), f"bold {_HUES[hue]}")
+        line.append(gap)
+        line.append(_padded(on_one_line(label), _LABEL), style)
+        line.append(gap)
+        line.append(f"{duration(seconds) if seconds is not None else '':>6}", "dim")
+        room = width - columns(line.plain) - 2
+        facts = self._step(state) if not state.is_terminal else _usage(state)
+        if inline and (text := tail_of_line(_text(state), room - columns(facts) - 2)):
+            line.append(f"  {facts}  " if facts else "  ", "dim")
+            line.append(text)
+        elif facts and room >= 8:
+            line.append(f"  {fitted(facts, room)}", "dim")
+        return self._line(line)
+
+    def _details(self, state: RunState, width: int, count: int, *, open: bool) -> list[Text]:
+        """The calls of a run, and the end of its text."""
+        calls = list(state.tool_calls)[-_CALLS:] if count > 1 or not _text(state) else []
+        calls = calls[-max(1, count - 1) :]
+        growing = {call.id for step in state.steps[-1:] if not step.is_terminal for call in step.tool_calls}
+        if not open or state.run.requires_action:
+            growing.clear()
+        lines = [self._call(call, width, growing=call.id in growing) for call in calls]
+        room = max(1, count - len(lines)) if open else count
+        text = tail(_text(state), width - 2, room + 2) if _text(state) else []
+        bar = "│ " if self._unicode else "| "
+        if not open and len(text) <= room + 1:
+            room += 1  # instead of a line with the note that one is missing
+        elif not open:
+            lines.append(self._line(Text(f"  {bar}… the last {room} lines of {len(_text(state)):,} characters", "dim")))
+        lines += [self._line(Text.assemble((f"  {bar}", "dim"), shown)) for shown in text[-room:]]
+        return lines[:count] if open else lines
+
+    def _call(self, call: Any, width: int, *, growing: bool) -> Text:
+        name = fitted(on_one_line(_words(call.name) or "?"), 30)
+        arguments = _words(call.arguments)
+        room = width - columns(name) - 4
+        shown = tail_of_line(arguments, room) if growing else fitted(on_one_line(arguments), room)
+        arrow = "↳ " if self._unicode else "> "
+        return self._line(Text.assemble((f"  {arrow}", "dim"), (name, "bold"), "  ", (shown, "dim")))
+
+    def _reason(self, state: RunState, width: int) -> list[Text]:
+        """The server's reason why a run did not complete."""
+        run = state.run
+        parts = [_words(getattr(run.last_error, name, None)) for name in ("code", "message")]
+        why = ": ".join(filter(None, parts)) or _words(getattr(run.incomplete_details, "reason", None))
+        style = self._look(run.status.value, 0.0)[1]
+        return [self._line(Text(f"  {line}", style)) for line in wrapped(on_one_line(why, 400), width)] if why else []
+
+    def _step(self, state: RunState) -> str:
+        """The last step of the run, or the outputs that it waits for."""
+        steps = state.steps
+        if state.run.requires_action:
+            calls = len(state.run.pending_tool_calls)
+            return f"waits for {calls} output{'s' if calls != 1 else ''}" if calls else "waits for you"
+        if not steps:
+            return ""
+        step = steps[-1]
+        names = ", ".join(dict.fromkeys(on_one_line(_words(call.name) or "?") for call in step.tool_calls))
+        kind = "message" if step.type == "message_creation" else on_one_line(_words(step.type) or "?")
+        done = (" ✓" if self._unicode else " +") if step.is_terminal else ""
+        return f"step {len(steps)}: {names or kind}{done}"
+
+    def _rest(self, runs: OpenRuns, shown: Sequence[Row], width: int) -> Text:
+        """The number of runs that are not shown, by status."""
+        counts: dict[str, int] = {}
+        for row in runs.rows.values():
+            counts[row.label] = counts.get(row.label, 0) + 1
+        for visible in shown:
+            counts[visible.label] -= 1
+        rest = ", ".join(f"{count} {on_one_line(label)}" for label, count in counts.items() if count)
+        return self._line(Text(fitted(f"… and {len(runs.rows) - len(shown)} more: {rest}", width), "dim"))
+
+    def _look(self, label: str, now: float) -> tuple[str, str]:
+        sign, plain, style = _LOOKS.get(label, _UNKNOWN)
+        return (sign or _SPINNER[int(now * 10) % len(_SPINNER)]) if self._unicode else plain, style
+
+    def _line(self, line: Text) -> Text:
+        if not self._unicode and not line.plain.isascii():
+            line.plain = ascii_only(line.plain.replace("…", "~"))
+        return line
+
+
+def _text(state: RunState) -> str:
+    """The text of the last message, or its refusal."""
+    messages = state.messages
+    return (messages[-1].text or messages[-1].refusal) if messages else ""
+
+
+def _words(value: object) -> str:
+    """The text of a field; the name of the type for a value of another type, which servers send too."""
+    return value if isinstance(value, str) else "" if value is None else f"({type(value).__name__})"
+
+
+def _usage(state: RunState) -> str:
+    total = getattr(state.usage, "total_tokens", None)
+    return f"{total:,} tokens" if isinstance(total, int) else ""
+
+
+def _padded(text: str, width: int) -> str:
+    text = fitted(text, width)
+    return text + " " * (width - columns(text))
+
+
+def _joined(pieces: Iterable[Text], width: int, between: str) -> list[Text]:
+    """The pieces on as few lines as they need."""
+    lines: list[Text] = []
+    for piece in pieces:
+        if lines and lines[-1].cell_len + len(between) + piece.cell_len <= width:
+            lines[-1].append(between, "dim").append_text(piece)
+        else:
+            lines.append(Text(no_wrap=True, end="").append_text(piece))
+    return lines

@@ -1,0 +1,170 @@
+"""The loop of connecting, reading and reconnecting, shared by all sources that have a connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from runstream.errors import SourceFailed
+from runstream.sources.base import Receiver
+from runstream.sources.credentials import await_result
+from runstream.sources.http_errors import ConnectFailed
+from runstream.sources.reconnect import Reconnect
+
+__all__ = ["Disconnect", "Resume", "ResumeHook", "ResumeInfo", "call_hook", "run_connections"]
+
+Connection = TypeVar("Connection")
+
+
+class ResumeInfo(Struct, frozen=True, kw_only=True):
+    """The facts known when a source connects again.
+
+    Attributes:
+        last_id: The last event id received, ``None`` if the server sends none.
+        attempt: Number of the attempt since the last message, from 1; 0 for the first connection of a restarted
+            process, whose ``last_id`` comes from its store.
+        reason: Why the last connection ended; "" after a restart.
+    """
+
+    last_id: str | None
+    attempt: int
+    reason: str
+
+
+class Resume(Struct, frozen=True, kw_only=True):
+    """How to connect again so that the server continues after the last event.
+
+    Attributes:
+        url: Another URL to use.
+        headers: Further headers to send.
+        first_messages: Messages that a WebSocket sends instead of the usual first messages.
+        method: The method of the HTTP request. ``"POST"`` sends the source's own body again: only for a server that
+            recognises a repetition (by an ``Idempotency-Key``, say).
+    """
+
+    url: str | None = None
+    headers: Mapping[str, str] | None = None
+    first_messages: Sequence[str | bytes] | None = None
+    method: Literal["GET", "POST"] = "GET"
+
+
+ResumeHook: TypeAlias = Callable[[ResumeInfo], Resume | Awaitable[Resume | None] | None]
+
+
+class Disconnect(Struct, frozen=True, kw_only=True):
+    """How a connection ended.
+
+    Attributes:
+        reason: The reason as text, without credentials.
+        normal: Whether the server closed it because it was done.
+        planned: Whether the client closed it as planned.
+        final: Whether connecting again would end in the same way.
+        received: Number of messages received.
+        last: A hash of the last message.
+        status: The HTTP status of the response, if it refused the connection.
+        base: The delay that the server set for connecting again (seconds), if any.
+    """
+
+    reason: str
+    normal: bool = False
+    planned: bool = False
+    final: bool = False
+    received: int = 0
+    last: int | None = None
+    status: int | None = None
+    base: float | None = None
+
+
+async def run_connections(
+    receiver: Receiver,
+    policy: Reconnect | None,
+    *,
+    open: Callable[[ResumeInfo], Awaitable[Connection]],
+    read: Callable[[Connection, float | None], Awaitable[Disconnect]],
+    close: Callable[[Connection], Awaitable[None]],
+    renewable: bool,
+    resumes: bool = True,
+) -> None:
+    """Connect, read, and connect again, until a connection ends normally while no run is live.
+
+    Args:
+        receiver: Receives the changes of the connection.
+        policy: When to try again; ``None``: never.
+        open: Connects, or raises :class:`~runstream.sources.http_errors.ConnectFailed`.
+        read: Reads a connection to its end and closes it; takes the age at which to replace it (seconds).
+        close: Closes a connection that was not read.
+        renewable: Whether other credentials can be requested, because a function supplies them.
+        resumes: Whether the last event id is sent to the server.
+
+    Raises:
+        SourceFailed: The source failed for good.
+    """
+    attempt = 0
+    last: int | None = None
+    base: float | None = None
+    opened = reached = renewed = False
+    end = Disconnect(reason="")
+    while True:
+        wait = None
+        try:
+            last_id = receiver.last_id if resumes else None  # reading it promises to resume after it
+            connection = await open(ResumeInfo(last_id=last_id, attempt=attempt, reason=end.reason))
+        except ConnectFailed as error:
+            # Credentials may have expired since: a function that supplies them is called once more.
+            renew = error.status == 401 and opened and not renewed and renewable
+            renewed = renewed or renew
+            # Only a response distinguishes a server that will be there later from one that never was.
+            reached = reached or error.reached
+            retry = error.retry and reached
+            if not (renew or retry):
+                reason = f"{error.reason} (credentials were asked for again)" if renewed else error.reason
+                raise SourceFailed(reason, attempts=max(attempt, 1), status=error.status) from error.__cause__
+            end, wait = Disconnect(reason=error.reason, status=error.status), error.wait
+        else:
+            opened = reached = True
+            try:
+                receiver.connected(attempt)
+            except BaseException:  # raised by a subscriber, or by a recording that can't be written
+                await close(connection)
+                raise
+            end = await read(connection, policy.age() if policy is not None else None)
+            if end.normal and not receiver.live:
+                return
+            if end.final:
+                raise SourceFailed(end.reason, attempts=attempt, status=end.status)
+            # The same last message as before means a replay that came no further, hence no progress. Otherwise a
+            # server that sends half a run again and again, from its beginning, would be called without end.
+            if end.planned or (end.received and end.last != last):
+                attempt, renewed = 0, False
+            last = end.last if end.received else last
+            base = end.base if end.base is not None else base
+        attempt += 1
+        if policy is None or policy.is_exhausted(attempt):
+            raise SourceFailed(end.reason, attempts=attempt - 1, status=end.status)
+        receiver.disconnected(end.reason, attempt)
+        if not end.planned:
+            await asyncio.sleep(policy.delay(attempt, asked=wait, base=base))
+
+
+async def call_hook(name: str, hook: Callable[..., Any] | None, *args: Any, retry: bool = False) -> Any:
+    """Call a function of the application, sync or async, and return its result; ``None`` if there is no function.
+
+    Args:
+        name: The name of the function, for the reason.
+        hook: The function.
+        args: Its arguments.
+        retry: Whether trying again may help if it raises.
+
+    Raises:
+        ConnectFailed: It raised, so no connection was made; the server has no part in it.
+    """
+    if hook is None:
+        return None
+    try:
+        return await await_result(hook(*args))
+    except Exception as error:
+        # The exception's message may contain secrets; the exception itself is kept as the cause.
+        raise ConnectFailed(f"{name} raised {type(error).__name__}", retry=retry) from error

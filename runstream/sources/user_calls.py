@@ -1,0 +1,149 @@
+"""Calls of user functions, sync or async, without blocking the loop; and the classification of their exceptions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from runstream.errors import SourceFailed
+from runstream.sources.http_errors import RETRIED, ConnectFailed, requested_wait
+
+__all__ = ["UserCallback", "classify_error"]
+
+# Mistakes in the program. Any other exception of a client names its status, or has its cause in the network.
+_MISTAKES: Final = (TypeError, AttributeError, NameError, LookupError, AssertionError, NotImplementedError, ImportError)
+
+
+class UserCallback:
+    """Calls one function repeatedly, never twice at a time.
+
+    A plain function runs in a thread of its own, so that the loop goes on while the function waits for its server. The
+    thread is a daemon: it can block neither the loop's shutdown nor the program's. A call that takes too long is not
+    stopped; the next call waits for it instead of starting another.
+
+    Args:
+        fn: The function, sync or async; a plain one may return an awaitable.
+        name: The name of its threads.
+    """
+
+    def __init__(self, fn: Callable[..., Any], name: str) -> None:
+        self._fn = fn
+        self._name = name
+        self._is_async = inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+        self._unfinished: asyncio.Future[Any] | None = None
+
+    async def __call__(self, *args: Any, within: float | None = None) -> Any:
+        """Call the function and return its result.
+
+        Args:
+            args: Arguments of the function.
+            within: The longest wait (seconds).
+
+        Raises:
+            TimeoutError: It took longer.
+            ConnectionError: It was cancelled, but not by the caller.
+            Exception: The exception that the function raised.
+        """
+        if self._is_async:
+            return await _wait(asyncio.ensure_future(self._fn(*args)), within, cancel=True)
+        call = self._unfinished
+        if call is None or call.done():
+            call = self._start_thread(*args)
+        self._unfinished = call
+        result = await _wait(call, within, cancel=False)
+        self._unfinished = None
+        if inspect.isawaitable(result):
+            result = await _wait(asyncio.ensure_future(result), within, cancel=True)
+        return result
+
+    def _start_thread(self, *args: Any) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        context = contextvars.copy_context()
+
+        def finish(value: Any, error: Exception | None) -> None:
+            if not future.done():
+                if error is None:
+                    future.set_result(value)
+                else:
+                    future.set_exception(error)
+                    future.exception()  # after a time-out no caller retrieves it
+
+        def call() -> None:
+            value: Any = None
+            error: Exception | None = None
+            try:
+                value = context.run(self._fn, *args)
+            except Exception as raised:
+                error = raised
+            except BaseException as raised:  # SystemExit and the like: they mean this thread, not the loop
+                error = RuntimeError(f"the function raised {type(raised).__name__}")
+                error.__cause__ = raised
+            if isinstance(error, StopIteration):  # a future can't store it
+                error = RuntimeError("the function raised StopIteration")
+            with suppress(RuntimeError):  # the loop is closed: no caller waits
+                loop.call_soon_threadsafe(finish, value, error)
+
+        threading.Thread(target=call, name=f"runstream {self._name}", daemon=True).start()
+        return future
+
+
+async def _wait(call: asyncio.Future[Any], within: float | None, *, cancel: bool) -> Any:
+    try:
+        done, _ = await asyncio.wait({call}, timeout=within)
+        if not done:
+            raise TimeoutError
+        if call.cancelled():
+            raise ConnectionError("the call was cancelled")
+        return call.result()
+    finally:
+        if cancel and not call.done():
+            call.cancel()
+            await asyncio.wait({call}, timeout=1)
+
+
+def classify_error(caller: str, error: BaseException) -> ConnectFailed:
+    """Classify an exception of a client: the reason, and whether to try again.
+
+    The exception's message is not used, because it may contain secrets: only its class, and the HTTP status in an
+    attribute of it or of its response (``status_code``, ``status``, ``code``). 408, 425, 429 and 5xx are tried again,
+    other statuses are not. An exception without a status counts as a network error and is tried again, unless it is
+    a mistake in the program, such as a ``TypeError``.
+
+    Args:
+        caller: The caller's name, for the reason.
+        error: The exception.
+    """
+    if isinstance(error, ConnectFailed):
+        return ConnectFailed(
+            f"{caller}: HTTP {error.status}", status=error.status, retry=_is_retried(error.status), wait=error.wait
+        )
+    if isinstance(error, SourceFailed):
+        return ConnectFailed(error.reason)
+    kind = type(error).__name__
+    response = getattr(error, "response", None)
+    status = _find_status(error) or _find_status(response)
+    headers = getattr(response, "headers", None) or getattr(error, "headers", None)
+    if status is not None:
+        wait = requested_wait(headers) if hasattr(headers, "get") else None
+        return ConnectFailed(f"{caller}: HTTP {status} ({kind})", status=status, retry=_is_retried(status), wait=wait)
+    if isinstance(error, TimeoutError):
+        return ConnectFailed(f"{caller}: no answer in time", retry=True)
+    return ConnectFailed(f"{caller}: {kind}", retry=not isinstance(error, _MISTAKES) and isinstance(error, Exception))
+
+
+def _is_retried(status: int | None) -> bool:
+    return status is not None and (status in RETRIED or status >= 500)
+
+
+def _find_status(owner: Any) -> int | None:
+    for name in ("status_code", "status", "code"):
+        value = getattr(owner, name, None)
+        if isinstance(value, int) and not isinstance(value, bool) and 300 <= value < 600:
+            return int(value)
+    return None

@@ -1,0 +1,175 @@
+"""`BlockingStream`: a stream for programs without an event loop, with plain ``for`` loops and plain calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Generator
+from types import TracebackType
+from typing import Any, TypeVar, overload
+
+from runstream.core.selection import Selector
+from runstream.model.run import Run
+from runstream.model.signals import Signal
+from runstream.stream.consumers import StreamIterator
+from runstream.stream.run_stream import RunStream
+
+__all__ = ["BlockingStream"]
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class BlockingStream:
+    """A :class:`RunStream` in a synchronous program: a script, a worker, a notebook cell, a test.
+
+    ::
+
+        with BlockingStream(runstream.connect(url)) as blocking:
+            blocking.stream.on(ActionRequired, answer)  # functions and coroutine functions alike
+            for signal in blocking:
+                print(signal.type)
+            run = blocking.result()
+
+    It owns an event loop and runs it **in the calling thread, while it waits** for the next item or the result, and
+    only then. There is no other thread: handlers are called in yours, no lock is needed, and the waiting call raises
+    exceptions and Ctrl-C. Your code between two steps slows the sender, as a synchronous handler does, and has to
+    take less time than the peer's ping time-out (20 seconds for most); slower code belongs into a thread or process
+    of its own.
+
+    Leaving the context closes the stream as ``async with`` does: handlers process their values within
+    ``close_timeout``; after Ctrl-C they are cancelled. Then the loop is closed.
+
+    Args:
+        stream: The stream, not yet started.
+
+    Attributes:
+        stream: The stream, for everything that does not wait, such as ``on``, ``attach``, ``latest``.
+    """
+
+    def __init__(self, stream: RunStream) -> None:
+        self.stream = stream
+        self._runner: asyncio.Runner | None = None
+
+    def __enter__(self) -> BlockingStream:
+        _refuse_running_loop()
+        self._runner = asyncio.Runner()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._runner is None:
+            return
+        try:
+            self.wait(self.stream.__aexit__(kind, error, traceback))
+        finally:
+            runner, self._runner = self._runner, None
+            runner.close()
+
+    def __iter__(self) -> Generator[Signal]:
+        return self.each(self.stream)
+
+    def each(self, items: AsyncIterable[T]) -> Generator[T]:
+        """Step through an asynchronous iterable of this stream, subscribed from this call on::
+
+            for state in blocking.each(blocking.stream.iter("runs")): ...
+            for signal in blocking.each(blocking.stream.run("run_1")): ...
+
+        Leaving the loop ends the subscription.
+        """
+        return self._iterate(aiter(items))
+
+    def result(self, run_id: str | None = None, *, scope: str = "") -> Run:
+        """Wait until a run has ended: :meth:`RunStream.result`.
+
+        Raises:
+            SeveralRuns: No id was given and the stream has several runs.
+            IncompleteStream: The stream ended first.
+        """
+        return self.wait(self.stream.result(run_id, scope=scope))
+
+    def results(self) -> tuple[Run, ...]:
+        """Wait until the stream has ended: :meth:`RunStream.results`.
+
+        Raises:
+            IncompleteStream: A run was left open, or none was seen.
+        """
+        return self.wait(self.stream.results())
+
+    @overload
+    def when(
+        self,
+        kind: type[S],
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[S], bool] | None = None,
+        timeout: float | None = None,
+    ) -> S: ...
+    @overload
+    def when(
+        self,
+        kind: Selector,
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[Any], bool] | None = None,
+        timeout: float | None = None,
+    ) -> Any: ...
+    def when(
+        self,
+        kind: Selector,
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[Any], bool] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Wait for the first signal of a kind; return at once if one is true already: :meth:`RunStream.when`.
+
+        Raises:
+            TimeoutError: There was none within ``timeout`` seconds.
+            IncompleteStream: The stream or the run ended without it.
+        """
+        return self.wait(self.stream.when(kind, run_id=run_id, scope=scope, predicate=predicate, timeout=timeout))
+
+    def wait(self, awaited: Coroutine[Any, Any, T]) -> T:
+        """Run the loop until a coroutine has returned, and return its value.
+
+        Raises:
+            RuntimeError: Outside ``with``, or inside a running event loop (of a handler, of a notebook).
+            KeyboardInterrupt: Ctrl-C; the coroutine was cancelled.
+        """
+        try:
+            _refuse_running_loop()
+            if self._runner is None:
+                raise RuntimeError("a BlockingStream is used inside `with BlockingStream(...) as blocking`")
+        except RuntimeError:
+            awaited.close()
+            raise
+        return self._runner.run(awaited, context=contextvars.copy_context())
+
+    def _iterate(self, iterator: AsyncIterator[T]) -> Generator[T]:
+        try:
+            while True:
+                try:
+                    item = self.wait(_next(iterator))
+                except StopAsyncIteration:
+                    return
+                yield item
+        finally:
+            if isinstance(iterator, StreamIterator):
+                iterator.dispose()
+
+
+async def _next(iterator: AsyncIterator[T]) -> T:
+    return await anext(iterator)
+
+
+def _refuse_running_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError("an event loop runs in this thread already: use RunStream and `await` there")

@@ -1,0 +1,292 @@
+"""The asynchronous subscriptions of a stream: handlers and iterators, each with its buffer, and their closing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from typing import Any, Final
+
+from reactivex import abc
+from reactivex.disposable import Disposable
+
+from runstream.core.run_filter import RunMatcher
+from runstream.core.selection import PROGRESS
+from runstream.errors import SlowConsumer
+from runstream.logs import LOG
+from runstream.model.raw import RawEvent
+from runstream.model.run import RunKey
+from runstream.model.signals import ActionRequired
+from runstream.model.validation import check_counts
+from runstream.sources.base import Source
+from runstream.stream.buffers import Buffer, Gate, LatestBuffer, Policy, QueueBuffer
+from runstream.stream.channel import Channel
+from runstream.stream.consumers import KeepAlive, StreamIterator, Worker
+from runstream.stream.error_reports import ErrorReports, caller_location
+from runstream.stream.handlers import Handler, is_coroutine_function
+from runstream.stream.persistence import AckTracker, PendingAcks
+from runstream.stream.source_handle import SourceHandle
+from runstream.stream.source_runner import SourceRunner
+from runstream.stream.subscriber_set import Subscriber, name_of
+from runstream.stream.waiters import key_of
+
+__all__ = ["Subscriptions"]
+
+
+_CLEANUP_SECONDS: Final = 1.0  # the least time that cancelled tasks have to clean up
+
+
+class Subscriptions:
+    """All asynchronous subscriptions of one stream.
+
+    Args:
+        channels: The channels.
+        gate: Blocked while a buffer of policy ``wait`` is full.
+        runner: Keeps the stream open while a handler may attach a source.
+        reports: Receives the exceptions of subscribers.
+        attach: Attaches a source that a handler returned.
+        size: The maximum number of items in a buffer.
+        max_runs: The maximum number of runs in memory, and so of states that wait.
+        pending_acks: Of a stream with a store: acknowledges the signals that subscribers have processed.
+    """
+
+    def __init__(
+        self,
+        channels: Iterable[Channel[Any]],
+        gate: Gate,
+        runner: SourceRunner,
+        reports: ErrorReports,
+        attach: Callable[..., SourceHandle],
+        *,
+        size: int,
+        max_runs: int,
+        pending_acks: PendingAcks | None = None,
+    ) -> None:
+        check_counts(buffer=size)
+        self._channels = {channel.name: channel for channel in channels}
+        self._gate = gate
+        self._runner = runner
+        self._reports = reports
+        self._attach = attach
+        self._size = size
+        self._max_runs = max_runs
+        self._pending_acks = pending_acks
+        self._workers: set[Worker[Any]] = set()
+        self._buffers: set[Buffer[Any]] = set()
+        self._conflated = 0
+
+    @property
+    def conflated(self) -> int:
+        """The number of values that were replaced by, or joined with, another one while they waited."""
+        return self._conflated + sum(buffer.conflated for buffer in self._buffers)
+
+    def on(
+        self, kinds: frozenset[type], fn: Callable[[Any], object], match: RunMatcher, policy: Policy | None
+    ) -> Disposable:
+        """Subscribe a function or coroutine function to signals."""
+        if not callable(fn):
+            raise TypeError(f"a handler is a function, not {type(fn).__name__}")
+        is_async = is_coroutine_function(fn)
+        if policy is not None and not is_async:
+            raise TypeError("a policy is for coroutine functions: a plain function is called as the signal happens")
+        handler = Handler(fn, name_of(fn), self.attach_returned)
+        worker = self._worker(handler, policy or "wait", awaiting=not is_async)
+        call: Callable[[Any], None] = worker.put if is_async else handler.call
+        # A filter by id alone, or by id and scope, is applied by the channel itself.
+        needs_match = match.needs_run or (match.run_id is None and match.scope is not None)
+
+        def on_next(signal: Any) -> None:
+            if type(signal) in kinds and (not needs_match or match(signal)):
+                call(signal)
+
+        def on_end(_: object = None) -> None:
+            worker.finish()
+            self._forget_worker(worker)
+
+        subscription = self._channels["signals"].subscribe(
+            Subscriber(
+                on_next,
+                on_end,
+                on_end,
+                name=handler.name,
+                progress=not kinds.isdisjoint(PROGRESS),
+                run_id=match.run_id,
+                scope=match.scope,
+            )
+        )
+        handler.disconnect = subscription.dispose
+
+        def dispose() -> None:
+            subscription.dispose()
+            worker.dispose()
+            self._forget_worker(worker)
+
+        return Disposable(dispose)
+
+    def iterator(
+        self, channel: str, policy: str | None, start: Callable[[], None], run: RunKey | None = None
+    ) -> StreamIterator[Any]:
+        """Subscribe an iterator to a channel, or to one run of it."""
+        if channel not in {"signals", "runs", "events"}:
+            raise ValueError(f"{channel!r} can not be iterated; there are 'signals', 'runs' and 'events'")
+        policy = policy or ("latest" if channel == "runs" else "wait")
+        name = f"async for in {caller_location()}"
+        subscription = Disposable()
+
+        def on_slow(error: SlowConsumer) -> None:
+            self._reports.report_ended(channel, name, error, buffered=len(buffer))
+            subscription.dispose()
+
+        buffer = self._buffer(policy, on_slow, states=channel == "runs")
+        keep_alive: KeepAlive[Any] = KeepAlive()
+        on_next: Callable[[Any], object] = buffer.put
+        if channel == "signals":
+            keep_alive = self._keep_alive(_may_attach, self._gate.timeout)
+
+            def on_signal(signal: Any) -> None:
+                if buffer.put(signal) and type(signal) not in PROGRESS:
+                    keep_alive.add(signal)
+
+            on_next = on_signal
+        self._buffers.add(buffer)
+        scope, run_id = run or (None, None)
+        subscription = self._channels[channel].subscribe(
+            Subscriber(on_next, buffer.finish, buffer.finish, name=name, run_id=run_id, scope=scope)
+        )
+        if buffer.closed:  # by the replay already
+            subscription.dispose()
+
+        def dispose() -> None:
+            subscription.dispose()
+            self._forget_buffer(buffer)
+
+        return StreamIterator(buffer, start, dispose, keep_alive, self._reports.note_raised)
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """The tasks of all handlers."""
+        return [worker.task for worker in self._workers if worker.task is not None]
+
+    async def close(self, timeout: float, *, drain: bool) -> None:  # noqa: ASYNC109 - it bounds several waits
+        """Stop the sources, end the stream, and leave no task behind.
+
+        Args:
+            timeout: The time until the remaining tasks are cancelled, in seconds.
+            drain: True if handlers may process the values that wait for them.
+        """
+        deadline = time.monotonic() + timeout
+        sources = self._runner.close("the stream was closed")
+        try:
+            await _wait_until(deadline, sources)
+            self._runner.end()
+            if drain:
+                await _wait_until(deadline, self.tasks())
+            if self._pending_acks is not None:
+                self._pending_acks.acknowledge()
+        finally:
+            self._runner.end()
+            await self._cancel(sources, deadline)
+
+    async def _cancel(self, sources: Iterable[asyncio.Task[None]], deadline: float) -> None:
+        """Cancel the remaining tasks and wait for them; tasks that don't end are logged."""
+        for worker in tuple(self._workers):
+            if worker.task is not asyncio.current_task():
+                worker.cancel()
+        left = _pending([*sources, *self.tasks()])
+        if left:
+            seconds = max(deadline - time.monotonic(), _CLEANUP_SECONDS)
+            _, left = await asyncio.wait(left, timeout=seconds)
+        if left:
+            LOG.error("close_timed_out", tasks=sorted(task.get_name() for task in left))
+
+    def attach_returned(self, signal: Any, value: object) -> None:
+        """Attach what a handler of ActionRequired returned, if it is a source; other values are ignored."""
+        if _may_attach(signal) and _is_source(value):
+            self._attach(value, scope=signal.scope)
+
+    def _worker(self, handler: Handler, policy: str, *, awaiting: bool) -> Worker[Any]:
+        def on_slow(error: SlowConsumer) -> None:
+            self._reports.report_ended("signals", handler.name, error, buffered=len(buffer))
+            handler.disconnect()
+
+        buffer = self._buffer(policy, on_slow, states=False)
+        assert isinstance(buffer, QueueBuffer)
+        matters = (lambda item: _may_attach(item[0])) if awaiting else _may_attach
+        worker: Worker[Any] = Worker(
+            handler.finish_call if awaiting else handler.call_async,
+            buffer,
+            self._reports,
+            channel="signals",
+            name=handler.name,
+            keep_alive=self._keep_alive(matters, None, worker=True),
+        )
+        handler.worker = worker
+        self._workers.add(worker)
+        self._buffers.add(buffer)
+        return worker
+
+    def _buffer(self, policy: str, on_slow: Callable[[SlowConsumer], None], *, states: bool) -> Buffer[Any]:
+        if policy == "latest" and states:
+            return LatestBuffer(self._max_runs, key_of)
+        if policy == "wait":
+            return QueueBuffer(self._size, self._gate, on_end=on_slow)
+        if policy == "error":
+            return QueueBuffer(self._size, on_end=on_slow)
+        if policy == "latest":
+            raise ValueError(
+                "policy 'latest' is for runs: a state supersedes the one before, a signal or event does not"
+            )
+        raise ValueError(f"{policy!r} is no policy; there are 'wait', 'latest' and 'error'")
+
+    def _keep_alive(
+        self, matters: Callable[[Any], bool], timeout: float | None, *, worker: bool = False
+    ) -> KeepAlive[Any]:
+        keep_open, release = self._runner.keep_open, self._runner.release
+        if self._pending_acks is None:
+            return KeepAlive(matters, keep_open, release, timeout)
+        return AckTracker(self._pending_acks, matters, keep_open, release, timeout, worker=worker)
+
+    def _forget_worker(self, worker: Worker[Any]) -> None:
+        """Forget a worker after its current call has returned: until then `close` must find it."""
+
+        def forget(_: object = None) -> None:
+            self._workers.discard(worker)
+            self._forget_buffer(worker.buffer)
+
+        if worker.task is None or worker.task.done():
+            forget()
+        else:
+            worker.task.add_done_callback(forget)
+
+    def _forget_buffer(self, buffer: Buffer[Any]) -> None:
+        if buffer in self._buffers:
+            self._buffers.discard(buffer)
+            self._conflated += buffer.conflated
+
+
+def _may_attach(signal: object) -> bool:
+    """True if the handling of a signal may attach a further source."""
+    return type(signal) is ActionRequired
+
+
+def _is_source(value: object) -> bool:
+    """True if a returned value is meant as a source.
+
+    Many iterables are not: the answer of a client library, a dict. An iterator (of a generator function, of a
+    recording) and a list of raw events are.
+    """
+    if isinstance(value, list | tuple):
+        return bool(value) and all(type(item) is RawEvent for item in value)
+    return isinstance(value, Source | AsyncIterable | abc.ObservableBase | Iterator)
+
+
+async def _wait_until(deadline: float, tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Wait for tasks, at the longest until the deadline (monotonic seconds)."""
+    pending = _pending(tasks)
+    if pending:
+        await asyncio.wait(pending, timeout=max(deadline - time.monotonic(), 0.0))
+
+
+def _pending(tasks: Iterable[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+    """The tasks that are not done, without the current one: a handler may close its own stream."""
+    current = asyncio.current_task()
+    return {task for task in tasks if not task.done() and task is not current}

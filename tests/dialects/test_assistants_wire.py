@@ -1,0 +1,234 @@
+"""What the brief reading takes says exactly what the full reading would say."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runstream.dialects.assistants import AssistantsDialect
+from runstream.dialects.assistants_wire import (
+    FRAGMENT_LEVELS,
+    FRAGMENTS,
+    ArgumentsFragment,
+    TextFragment,
+    event_builder,
+)
+from runstream.dialects.text_frame import read_text, split_frame
+from runstream.model.raw import RawEvent
+from runstream.testing import texts
+
+REFUSALS = (msgspec.DecodeError, UnicodeError, RecursionError)
+
+
+def text(value: Any = "a", **more: Any) -> dict[str, Any]:
+    part = {"index": 0, "type": "text", "text": {"value": value, "annotations": []}}
+    return {"id": "msg_1", "object": "thread.message.delta", "delta": {"content": [part]}, **more}
+
+
+def arguments(value: Any = "{", **more: Any) -> dict[str, Any]:
+    call = {"index": 1, "type": "function", "function": {"arguments": value}}
+    details = {"type": "tool_calls", "tool_calls": [call]}
+    return {"id": "step_1", "object": "thread.run.step.delta", "delta": {"step_details": details}, **more}
+
+
+def raws(payload: dict[str, Any], name: str) -> list[RawEvent]:
+    """A payload as an SSE block and in an envelope."""
+    envelope = msgspec.json.encode({"event": name, "data": payload})
+    return [RawEvent(name, msgspec.json.encode(payload)), RawEvent(data=envelope)]
+
+
+def brief(raw: RawEvent) -> Any:
+    found = FRAGMENTS[raw.event](raw.data)
+    return found if raw.event is not None else found.data
+
+
+@given(texts().filter(bool), st.integers(0, 3))
+def test_a_fragment_of_text_is_read_as_in_full(value: str, index: int) -> None:
+    payload = text(value)
+    payload["delta"]["content"][0]["index"] = index
+    for raw in raws(payload, "thread.message.delta"):
+        found = brief(raw)
+        (event,) = AssistantsDialect().feed(raw)
+        part = event.data.delta.content[0]  # type: ignore[union-attr]
+        assert type(found) is TextFragment
+        assert (found.id, found.delta.content[0].index) == (event.data.id, part.index)  # type: ignore[union-attr]
+        assert found.delta.content[0].text.value == part.text.value == value
+
+
+@given(texts().filter(bool))
+def test_a_fragment_of_arguments_is_read_as_in_full(value: str) -> None:
+    for raw in raws(arguments(value), "thread.run.step.delta"):
+        found = brief(raw)
+        (event,) = AssistantsDialect().feed(raw)
+        call = event.data.delta.step_details.tool_calls[0]  # type: ignore[union-attr]
+        assert type(found) is ArgumentsFragment
+        told = found.delta.step_details.tool_calls[0]
+        assert (found.id, told.index, told.function.arguments) == (event.data.id, call.index, call.function.arguments)  # type: ignore[union-attr]
+
+
+def changed(payload: dict[str, Any], *path: Any, value: Any = ...) -> dict[str, Any]:
+    """A copy with one value replaced, or (``...``) without it."""
+    copy: Any = msgspec.json.decode(msgspec.json.encode(payload))
+    node = copy
+    for key in path[:-1]:
+        node = node[key]
+    if value is ...:
+        del node[path[-1]]
+    else:
+        node[path[-1]] = value
+    return copy  # type: ignore[no-any-return]
+
+
+PART = ("delta", "content", 0)
+CALL = ("delta", "step_details", "tool_calls", 0)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        text(""),
+        text(None),
+        text(object="thread.message"),
+        text(extra=1),
+        changed(text(), "id"),
+        changed(text(), "delta", "role", value="assistant"),
+        changed(text(), "delta", "content", value=[]),
+        changed(text(), "delta", "content", value=text()["delta"]["content"] * 2),
+        changed(text(), *PART, "index"),
+        changed(text(), *PART, "index", value=0.5),
+        changed(text(), *PART, "type"),
+        changed(text(), *PART, "type", value="refusal"),
+        changed(text(), *PART, "text", "annotations", value=[{"index": 0, "type": "file_citation"}]),
+        changed(text(), *PART, "text", "annotations", value=None),
+        changed(text(), *PART, "text", "more", value=1),
+    ],
+)
+def test_any_other_message_delta_is_refused(payload: dict[str, Any]) -> None:
+    for raw in raws(payload, "thread.message.delta"):
+        with pytest.raises(REFUSALS):
+            brief(raw)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        arguments(""),
+        changed(arguments(), *CALL, "id", value="call_1"),
+        changed(arguments(), *CALL, "type", value="code_interpreter"),
+        changed(arguments(), *CALL, "function", "name", value="weather"),
+        changed(arguments(), *CALL, "function", "output", value="sunny"),
+        changed(arguments(), "delta", "step_details", "type", value="message_creation"),
+    ],
+)
+def test_any_other_step_delta_is_refused(payload: dict[str, Any]) -> None:
+    for raw in raws(payload, "thread.run.step.delta"):
+        with pytest.raises(REFUSALS):
+            brief(raw)
+
+
+@pytest.mark.parametrize("more", [{"id": "evt_1"}, {"id": 7}, {"at": 1.5}])
+def test_an_envelope_that_says_more_is_refused(more: dict[str, Any]) -> None:
+    data = msgspec.json.encode({"event": "thread.message.delta", "data": text(), **more})
+    with pytest.raises(REFUSALS):
+        FRAGMENTS[None](data)
+
+
+# A fragment of text as somebody else may write it: spaces, keys in another order, with escapes, or twice.
+_SPACES = st.sampled_from(["", " ", "\n\t"])
+_KEYS = {key: [key, f"\\u{ord(key[0]):04x}{key[1:]}"] for key in ("value", "annotations", "text", "content")}
+
+
+@st.composite
+def written(draw: st.DrawFn) -> bytes:
+    """The data of a text fragment, in any writing that JSON allows."""
+
+    def string(value: str) -> str:
+        return msgspec.json.encode(value).decode() if draw(st.booleans()) else json.dumps(value)
+
+    def pair(key: str, value: str) -> str:
+        name = draw(st.sampled_from(_KEYS.get(key, [key])))
+        return f'"{name}"{draw(_SPACES)}:{draw(_SPACES)}{value}'
+
+    def whole(*pairs: tuple[str, str]) -> str:
+        again = draw(st.lists(st.sampled_from(pairs), max_size=1))
+        return f"{{{draw(_SPACES)}{','.join(pair(*item) for item in draw(st.permutations([*pairs, *again])))}}}"
+
+    values = [
+        ("value", string(draw(st.sampled_from(["a", "value", 'x"value":"y', "\\", "é\u2028"])))) for _ in range(2)
+    ]
+    content = whole(*values[: draw(st.integers(1, 2))], *draw(st.sampled_from([[], [("annotations", "[]")]])))
+    part = whole(("index", "0"), ("type", '"text"'), ("text", content))
+    parts = whole(("content", f"[{part}]"))
+    return whole(("id", string(draw(st.sampled_from(["msg_1", '"value":"z"'])))), ("delta", parts)).encode()
+
+
+@given(written(), texts() | st.sampled_from(["value", '"', 'a","value":"b']), st.booleans(), st.binary(max_size=8))
+def test_a_message_in_the_frame_of_another_says_the_same_but_for_its_text(
+    data: bytes, text: str, plain: bool, junk: bytes
+) -> None:
+    read = FRAGMENTS["thread.message.delta"]
+    try:
+        first = read(data)
+    except REFUSALS:
+        return  # an empty part, written twice
+    frame = split_frame(data)
+    if frame is None:
+        return
+    head, tail = frame
+    (event,) = AssistantsDialect().feed(RawEvent("thread.message.delta", data))
+    again = event_builder(event)(first.delta.content[0].text.value)  # type: ignore[arg-type]
+    assert again == event
+    for token in (msgspec.json.encode(text) if plain else json.dumps(text).encode(), junk):
+        try:
+            found = read_text(token)
+        except REFUSALS:
+            continue
+        second = head + token + tail
+        if found:
+            told = read(second)
+            assert (told.id, told.delta.content[0].index) == (first.id, first.delta.content[0].index)
+            assert told.delta.content[0].text.value == found
+            (event,) = AssistantsDialect().feed(RawEvent("thread.message.delta", second))
+            assert event_builder(event)(found) == event  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"id":"m","delta":{"content":[{"index":0,"type":"text","text":{"value":"Hi"}}]}}',
+        b'{"id": "m", "delta": {"content": [{"index": 0, "type": "text", "text": {"value": "Hi"}}]}}',
+        b'{"delta":{"content":[{"text":{"value":"Hi"},"type":"text","index":0}]},"id":"m"}',
+    ],
+)
+def test_the_common_writings_have_a_frame(data: bytes) -> None:
+    assert split_frame(data) == tuple(data.split(b'"Hi"'))
+
+
+@pytest.mark.parametrize("value", ["x", '"', "\\", "é"])
+def test_the_frame_of_a_large_message_takes_no_extra_memory(value: str) -> None:
+    (raw, _) = raws(text(value * 2**20), "thread.message.delta")
+    tracemalloc.start()
+    try:
+        found = split_frame(raw.data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found is not None
+    assert peak < 2 * len(raw.data)
+
+
+def test_fragments_are_nested_as_deeply_as_is_said() -> None:
+    envelopes = [raws(text(), "thread.message.delta")[1], raws(arguments(), "thread.run.step.delta")[1]]
+    assert max(depth(msgspec.json.decode(raw.data)) for raw in envelopes) == FRAGMENT_LEVELS
+
+
+def depth(value: Any) -> int:
+    """How deeply containers nest."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(depth, inner), default=0)

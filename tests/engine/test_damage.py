@@ -1,0 +1,98 @@
+"""An event that can't be read is a gap: what it may have been about is marked partial until it is healed."""
+
+from __future__ import annotations
+
+import pytest
+
+from runstream.engine.engine import Engine
+from runstream.engine.intake import Intake
+from runstream.model.raw import Oversized, RawEvent
+from runstream.testing import Script
+
+DELTA = "thread.message.delta"
+
+
+def telling() -> tuple[Engine, Intake, dict[str, str]]:
+    """Two runs that each write a message; gives the messages' ids by run."""
+    engine = Engine(clock=lambda: 1.0)
+    intake = engine.intake("source")
+    found = {}
+    for run_id in ("run_1", "run_2"):
+        message = Script(run_id).open_message().write("Hel")
+        intake.feed_all(message.script.raw_events())
+        found[run_id] = message.id
+    return engine, intake, found
+
+
+def partial(engine: Engine) -> set[str]:
+    """The runs of which something open may miss pieces."""
+    return {state.run_id for state in engine.states() if state.partial}
+
+
+@pytest.mark.parametrize("enveloped", [False, True])
+def test_an_id_says_which_run_misses_it(enveloped: bool) -> None:
+    """Cut off behind the id: only that run's open objects are marked, and whoever fetches is told."""
+    engine, intake, messages = telling()
+    told: list[str] = []
+    engine.on_gap = lambda state, why: told.append(f"{state.run_id}: {why}")
+    cut = f'{{"id":"{messages["run_2"]}","delta":{{"cont'.encode()
+    intake.feed(
+        RawEvent(None, b'{"event":"%b","data":%b' % (DELTA.encode(), cut)) if enveloped else RawEvent(DELTA, cut)
+    )
+    assert partial(engine) == {"run_2"}
+    assert told == ["run_2: an event could not be used"]
+    state = engine.state("run_2")
+    assert state is not None
+    assert messages["run_2"] in state.partial
+    assert engine.stats().gaps == 1
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        RawEvent(DELTA, b'{"i'),
+        RawEvent(DELTA, b'{"id":5,"delta":{}}'),
+        RawEvent(None, b'{"event":"thread.run.step.delta","data":{"id"'),
+        Oversized(line=1, size=10, limit=5, event=DELTA),
+    ],
+)
+def test_without_an_id_it_may_be_any_of_the_source(item: RawEvent | Oversized) -> None:
+    """All open runs of this source miss it, and none of another."""
+    engine, intake, _ = telling()
+    other = engine.intake("other", scope="elsewhere")
+    other.feed_all(Script("run_3").open_message().write("Hel").script.raw_events())
+    intake.feed(item)
+    assert partial(engine) == {"run_1", "run_2"}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        RawEvent(None, b"ping"),
+        RawEvent(None, b"{"),
+        RawEvent(None, b"\xff\xfe"),
+        RawEvent("thread.run.in_progress", b'{"id":"run_1","sta'),
+        RawEvent(None, b'{"event":"thread.run.queued","data":{"id":5}}'),
+    ],
+)
+def test_what_carries_no_text_marks_nothing(raw: RawEvent) -> None:
+    """Noise, and snapshots of runs, leave no hole in a text."""
+    engine, intake, _ = telling()
+    intake.feed(raw)
+    assert engine.stats().rejected == 1
+    assert partial(engine) == set()
+
+
+def test_a_full_message_heals_it() -> None:
+    """As after any gap."""
+    script = Script("run_1")
+    message = script.open_message().write("Hello").write(" there")
+    lost = RawEvent(DELTA, script.raw_events()[-1].data[:-5])
+    engine = Engine(clock=lambda: 1.0)
+    intake = engine.intake("source")
+    intake.feed_all([*script.raw_events()[:-1], lost])
+    assert (engine.states()[0].text, partial(engine)) == ("Hello", {"run_1"})
+    before = len(script.raw_events())
+    message.close()
+    intake.feed_all(script.raw_events()[before:])
+    assert (engine.states()[0].text, partial(engine)) == ("Hello there", set())

@@ -1,0 +1,244 @@
+"""The content of one connection: its events with the injected faults, and their bytes as frames, blocks and chunks."""
+
+from __future__ import annotations
+
+import random
+from http import HTTPStatus
+from typing import NamedTuple
+
+import msgspec
+from websockets.frames import Frame, Opcode
+
+from runstream.model.raw import RawEvent
+from runstream.recordings.server import encode_frames
+from tests.faults.cases import Case, ConnectionPlan, Fault
+from tests.faults.streams import StreamEvent, interleaved
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_FRAME",
+    "Item",
+    "answer",
+    "block",
+    "chunk",
+    "connection_items",
+    "corrupt",
+    "event_id",
+    "event_order",
+    "frame",
+    "inside_a_character",
+    "junk",
+    "pieces",
+]
+
+MAX_BYTES = 64 * 1024
+"""The pipeline's limit for one message (bytes)."""
+MAX_FRAME = 96 * 1024
+"""The limit of a WebSocket source for one message (bytes)."""
+
+_NOBODY = b'{"id":"msg_nobody","delta":{"content":[{"index":0,"type":"text","text":{"value":"?"}}]}}'
+_JUNK: dict[str, tuple[tuple[str | None, bytes], ...]] = {
+    "json": (
+        (None, b""),
+        (None, b"{"),
+        (None, b"nonsense"),
+        ("thread.run.queued", b'{"id":"run_1","status":'),
+        ("thread.message.delta", b"[DONE"),
+        (None, b'{"event":"thread.run.queued","data":{"id":"run_junk"}} {}'),
+    ),
+    "types": (
+        (None, b"5"),
+        (None, b"null"),
+        (None, b'["thread.run.queued"]'),
+        (None, b'{"event":5,"data":{}}'),
+        ("thread.run.queued", b'{"id":5,"status":"queued"}'),
+        ("thread.run.queued", b'{"id":"run_junk"}'),
+        ("thread.run.queued", b'{"id":"run_junk","status":[]}'),
+        ("thread.message.delta", b"7"),
+        ("thread.run.step.created", b"null"),
+        ("thread.message.completed", b'"text"'),
+    ),
+    "bytes": (
+        (None, b"\xff\xfe\x00\x01"),
+        ("thread.run.queued", b'{"id":"run_junk","status":"queued","model":"\xc3"}'),
+        ("thread.message.delta", b'{"id":"msg_junk\xed\xa0\x80"}'),
+        (None, bytes(range(256))),
+    ),
+    "deep": (
+        ("thread.run.queued", b"[" * 5000 + b"]" * 5000),
+        (None, b'{"event":"thread.message.delta","data":' + b'{"a":' * 400 + b"1" + b"}" * 401),
+        ("error", b'{"a":' * 8000),
+    ),
+    "large": (
+        ("thread.run.queued", b'{"id":"run_junk","status":"queued","model":"' + b"x" * MAX_BYTES + b'"}'),
+        (None, b" " * (MAX_BYTES + 1)),
+    ),
+    "names": (
+        ("thread.run.step.imagined", b"{}"),
+        ("", b"{}"),
+        ("ping", b"null"),
+        ("error", b'{"error":{"message":"not now","type":"server_error","code":null,"param":null}}'),
+        ("done", b"[DONE]"),
+        ("x.y", b'{"a":1e999,"b":"\\ud800"}'),
+    ),
+    "orphan": (
+        ("thread.message.delta", _NOBODY),
+        (
+            "thread.run.step.completed",
+            b'{"id":"step_nobody","object":"thread.run.step","run_id":"run_nobody","status":"completed"}',
+        ),
+    ),
+    "giant": ((None, b'"' + b"x" * MAX_FRAME + b'"'),),
+}
+
+
+class Item(NamedTuple):
+    """One item of a connection: an event or junk.
+
+    Attributes:
+        name: The name of the event; ``None`` if the data are a complete message.
+        data: Its data.
+        id: Its id, if it is sent with one.
+        number: The number of the event, -1 for junk and corrupt events.
+        place: Its place in the order of this connection, -1 for junk and corrupt events.
+    """
+
+    name: str | None
+    data: bytes
+    id: str | None = None
+    number: int = -1
+    place: int = -1
+
+    def envelope(self) -> bytes:
+        """The item as a message of a WebSocket."""
+        if self.name is None:
+            return self.data
+        if self.number < 0:  # built by hand, so that corrupt data stay corrupt
+            named = b'{"event":' + msgspec.json.encode(self.name) + b',"data":'
+            return named + self.data + b"}"
+        return encode_frames([RawEvent(self.name, self.data, self.id)])[0].data
+
+
+def event_id(case: Case, event: StreamEvent) -> str | None:
+    """The id with which an event is sent, if any."""
+    if case.ids == "count":
+        return str(event.number)
+    return event.id if case.ids == "all" or (case.ids == "some" and (event.number + case.seed) % 3 == 0) else None
+
+
+def event_order(case: Case, connection: int) -> list[StreamEvent]:
+    """All events in the order of a connection; with `reorder` and `replay` each connection has its own order."""
+    if not case.has("reorder"):
+        return interleaved(case.streams, None)
+    return interleaved(case.streams, f"{case}/{connection if case.server == 'replay' else 0}")
+
+
+def connection_items(case: Case, connection: int, plan: ConnectionPlan, start: int) -> tuple[list[Item], Item | None]:
+    """The items of a connection, and the event after them.
+
+    Args:
+        case: The case.
+        connection: The number of the connection.
+        plan: Its faults.
+        start: The place of its first event.
+
+    Returns:
+        The items until the loss, and the next event, ``None`` if there is none.
+    """
+    rng = case.rng("connection_items", connection)
+    everything = [
+        Item(event.name, event.data, event_id(case, event), event.number, place)
+        for place, event in enumerate(event_order(case, connection))
+    ]
+    rest = everything[start:]
+    stop = len(rest) if plan.loss is None else _share(plan.loss, len(rest))
+    items = rest[:stop]
+    for fault in plan.content:
+        items = _changed(items, fault, rng)
+    return items, rest[stop] if stop < len(rest) else None
+
+
+def _share(fault: Fault, length: int) -> int:
+    return -(-length * fault.at // 1000)
+
+
+def _changed(items: list[Item], fault: Fault, rng: random.Random) -> list[Item]:
+    kind, _, detail = fault.name.partition("-")
+    place = _share(fault, len(items))
+    before, after = items[:place], items[place:]
+    if kind == "junk":
+        return [*before, *(junk(detail, rng) for _ in range(rng.randint(1, 3))), *after]
+    if kind == "again":
+        return [*before, *before[-rng.randint(2, 30) :], *after]
+    if kind == "twice":
+        return [*before, *after[: rng.randint(1, 3)], *after]
+    if kind == "corrupt" and after and after[0].number >= 0:
+        return [*before, corrupt(after[0], rng), *after[1:]]
+    return items
+
+
+def junk(kind: str, rng: random.Random) -> Item:
+    """Random data of one kind that are not an event of any run of the case."""
+    return Item(*rng.choice(_JUNK[kind]))
+
+
+def corrupt(item: Item, rng: random.Random) -> Item:
+    """An event that can't be decoded any more: cut off, or with a byte that is not UTF-8."""
+    data = item.data
+    at = rng.randrange(max(len(data) - 1, 1))
+    broken = data[:at] if rng.random() < 0.5 else data[:at] + b"\xff" + data[at:]
+    return Item(item.name, broken if broken != b"" else b"\xff", item.id)
+
+
+def frame(item: Item, *, binary: bool, split: bool) -> bytes:
+    """One message (RFC 6455, section 5.2): a frame, or two fragments."""
+    data = item.envelope()
+    try:
+        data.decode()
+        opcode = Opcode.BINARY if binary else Opcode.TEXT
+    except UnicodeDecodeError:
+        opcode = Opcode.BINARY
+    if not split:
+        return Frame(opcode, data).serialize(mask=False)
+    half = len(data) // 2
+    first = Frame(opcode, data[:half], fin=False).serialize(mask=False)
+    return first + Frame(Opcode.CONT, data[half:]).serialize(mask=False)
+
+
+def block(item: Item, *, newline: bytes) -> bytes:
+    """One block of an event stream (WHATWG HTML, section 9.2)."""
+    lines = [b"event: " + item.name.encode()] if item.name else []
+    lines += [b"data: " + line for line in item.data.splitlines() or [b""]]
+    if item.id is not None:
+        lines.append(b"id: " + item.id.encode())
+    return newline.join([*lines, b"", b""])
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body (RFC 9112, section 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+def pieces(data: bytes, rng: random.Random) -> list[bytes]:
+    """``data`` in pieces of random sizes."""
+    found, at = [], 0
+    while at < len(data):
+        size = rng.choice((1, 7, 100, 1500, 1500))
+        found.append(data[at : at + size])
+        at += size
+    return found
+
+
+def inside_a_character(data: bytes) -> int:
+    """A place within a character of several bytes; the middle of the data if there is none."""
+    return next((at for at, byte in enumerate(data) if 0x80 <= byte < 0xC0), len(data) // 2)
+
+
+def answer(status: int, body: bytes, headers: dict[str, str]) -> bytes:
+    """A complete HTTP answer, after which the connection is closed."""
+    phrase = HTTPStatus(status).phrase
+    lines = [f"HTTP/1.1 {status} {phrase}", "Connection: close"]
+    if status != HTTPStatus.NO_CONTENT:
+        lines.append(f"Content-Length: {len(body)}")
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + (body if status != HTTPStatus.NO_CONTENT else b"")

@@ -1,0 +1,147 @@
+"""The expected result of a case: the offline fold of the same events without faults, in the framing of the source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from msgspec import Struct
+
+from runstream.core.state import RunState
+from runstream.dialects.assistants import AssistantsDialect
+from runstream.engine.engine import Engine
+from runstream.engine.fold import Folded, fold
+from runstream.model.events import RunEvent
+from runstream.model.message import TextPart
+from runstream.model.raw import RawEvent
+from runstream.model.signals import (
+    ArgumentsDelta,
+    RunInterrupted,
+    RunPaused,
+    RunSignal,
+    Signal,
+    TextDelta,
+    TextReplaced,
+)
+from tests.faults.content import Item
+from tests.faults.streams import interleaved, poll_raws
+
+__all__ = ["Expected", "detail", "expected_of", "facts_by_key", "objects_by_id", "texts_of"]
+
+# Progress may be divided differently. `text_replaced` corrects text after a fault: the clean stream needs none. The
+# signal of an open run depends on when its source ended; the oracle checks it separately.
+_FREE = (TextDelta, ArgumentsDelta, TextReplaced, RunPaused, RunInterrupted)
+
+
+class Expected(Struct, frozen=True):
+    """The result of the clean stream: the stream without faults.
+
+    Attributes:
+        runs: The final states, by run id.
+        facts: By run id, the fields of the signals other than progress, by key, in order.
+        rejects: Number of events that are rejects even without a fault.
+        terminal: By run id, the numbers of the events that end the run.
+        whole: By id of a message or step, the numbers of the events with the complete object after its end.
+        texts: All values of the texts of messages and of the arguments of calls, by message or step and place; of a
+            series of values that only grew, the last one.
+        replaced: The keys of the texts that the clean stream itself replaces, because a full object differs from its
+            fragments.
+        done_before: Whether `done` is sent before the end.
+    """
+
+    runs: dict[str, RunState]
+    facts: dict[str, dict[str, Any]]
+    rejects: int
+    terminal: dict[str, frozenset[int]]
+    whole: dict[str, frozenset[int]]
+    texts: dict[tuple[str, int], tuple[str, ...]]
+    replaced: frozenset[str]
+    done_before: bool
+
+
+@lru_cache(maxsize=2048)
+def expected_of(streams: tuple[str, ...], source: str) -> Expected:
+    """The expected result of streams, sent one after the other by a source."""
+    events = interleaved(streams, None)
+    raws = [RawEvent(item.name, item.data) for item in events]
+    if source == "ws":
+        raws = [RawEvent(data=Item(item.name, item.data, None, item.number).envelope()) for item in events]
+    if source == "poll":
+        return _polled(streams)
+    folded = fold(raws, clock=lambda: 1.0)
+    return _expected(folded, [[raw] for raw in raws])
+
+
+def _polled(streams: tuple[str, ...]) -> Expected:
+    """The expected result of polls that receive all snapshots."""
+    moments = poll_raws(streams)
+    return _expected(fold([raw for moment in moments for raw in moment], clock=lambda: 1.0), moments)
+
+
+def _expected(folded: Folded, events: list[list[RawEvent]]) -> Expected:
+    """The expected result, from the fold and from the raw events by number."""
+    terminal: dict[str, set[int]] = {}
+    whole: dict[str, set[int]] = {}
+    event: Any
+    for number, raws in enumerate(events):
+        for event in (event for raw in raws for event in AssistantsDialect().feed(raw)):
+            data = getattr(event, "data", None)
+            if data is not None and getattr(data, "is_terminal", False):
+                kind = terminal if isinstance(event, RunEvent) else whole
+                kind.setdefault(data.id, set()).add(number)
+    return Expected(
+        {state.run_id: state for state in folded.runs},
+        {state.run_id: facts_by_key(folded.signals, state.run_id) for state in folded.runs},
+        len(folded.rejects),
+        {id: frozenset(numbers) for id, numbers in terminal.items()},
+        {id: frozenset(numbers) for id, numbers in whole.items()},
+        _history([raw for raws in events for raw in raws]),
+        frozenset(signal.key for signal in folded.signals if isinstance(signal, TextReplaced)),
+        any(raw.data == b"[DONE]" for raws in events[:-1] for raw in raws),
+    )
+
+
+def _history(raws: list[RawEvent]) -> dict[tuple[str, int], tuple[str, ...]]:
+    engine = Engine(clock=lambda: 1.0)
+    found: dict[tuple[str, int], tuple[str, ...]] = {}
+
+    def note(state: RunState) -> None:
+        item: Any
+        for item in (*state.messages, *state.steps):
+            for place, text in texts_of(state, item.id).items():
+                known = found.get((item.id, place), ("",))
+                found[item.id, place] = (*known[:-1], text) if text.startswith(known[-1]) else (*known, text)
+
+    engine.on_state = note
+    engine.intake("clean").feed_all(raws)
+    return found
+
+
+def texts_of(state: RunState, id: str) -> dict[int, str]:
+    """The texts of a message's parts, or the arguments of a step's calls, by index."""
+    if (message := state.message(id)) is not None:
+        return {at: part.text.value or "" for at, part in enumerate(message.content) if isinstance(part, TextPart)}
+    step = state.step(id)
+    calls = step.tool_calls if step is not None else ()
+    return {at: getattr(call, "arguments", None) or "" for at, call in enumerate(calls)}
+
+
+def facts_by_key(signals: Iterable[Signal], run_id: str) -> dict[str, Any]:
+    """The fields of the signals of a run other than progress, by key, in order."""
+    return {
+        signal.key: detail(signal)
+        for signal in signals
+        if isinstance(signal, RunSignal) and signal.run_id == run_id and not isinstance(signal, _FREE)
+    }
+
+
+def detail(signal: Signal) -> dict[str, Any]:
+    """The fields of a signal, without those that depend on the time of observation."""
+    return {name: value for name, value in signal.to_dict().items() if name not in {"at", "duration"}}
+
+
+def objects_by_id(state: RunState) -> dict[str, Any]:
+    """The messages and steps of a state as on the wire, by id."""
+    items: tuple[Any, ...] = (*state.steps, *state.messages)
+    return {item.id: item.to_dict() for item in items}

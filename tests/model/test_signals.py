@@ -1,0 +1,127 @@
+"""The signals themselves: the design's table row by row, types, keys and JSON."""
+
+from __future__ import annotations
+
+import json
+import typing
+from typing import Any
+
+import pytest
+
+from runstream.model import signals
+from runstream.model.common import ErrorObject
+from runstream.model.message import Message
+from runstream.model.run import Run, RunStatus
+from runstream.model.signals import SIGNAL_TYPES, AwaitedCall, Signal, action_key
+from runstream.model.step import RunStep
+from runstream.model.tool_calls import FunctionToolCall, RequiredAction
+from tests.support.wire import function_call, required_action
+
+ACTION = required_action(function_call("b", "f", "{}"), function_call("a", "g", "[]"))
+RUN = Run.from_json({"id": "run_1", "status": "queued", "required_action": ACTION, "unknown": {"x": 1}})
+MESSAGE, STEP = Message(id="msg_1"), RunStep(id="step_1")
+CALL = FunctionToolCall.from_json(function_call("call_1", "f", '{"a":1}'))
+AWAITED = AwaitedCall("call_1", "f", "{", None, "bad", CALL)
+HEAD: tuple[Any, ...] = ("run_1", "thread_1", "", 5.0)
+SOURCE: tuple[Any, ...] = ("file.sse", "", 5.0, 2, "why", 1)
+
+# The table: type -> (the fields after the common ones, the key).
+TABLE: dict[str, tuple[tuple[Any, ...], str]] = {
+    "run.created": ((RUN,), "run_1/created"),
+    "run.status_changed": ((None, RunStatus("generating"), 2), "run_1/status/generating/2"),
+    "run.action_required": ((RUN, RUN.required_action, (AWAITED,)), "run_1/action_required/a,b"),
+    **{
+        f"run.{status}": ((RUN, 1.5), f"run_1/{status}")
+        for status in ("completed", "failed", "cancelled", "expired", "incomplete")
+    },
+    "run.paused": ((RUN, 3), "run_1/paused/3"),
+    "run.interrupted": ((RUN, "gone", "id_9", 4, 2), "run_1/interrupted/2"),
+    "run.stalled": ((RUN, 30.0, "idle", 1), "run_1/stalled/1"),
+    **{f"message.{what}": ((MESSAGE,), f"msg_1/{what}") for what in ("created", "completed", "incomplete")},
+    "message.text": (("msg_1", 1, 7, "Hi"), "msg_1/text/1/7"),
+    "message.text_replaced": (("msg_1", 1, "Hi"), "msg_1/text_replaced/25858690f35e980f"),
+    **{
+        f"step.{what}": ((STEP,), f"step_1/{what}")
+        for what in ("created", "completed", "failed", "cancelled", "expired")
+    },
+    "tool_call.arguments": (("call_1", 7, "{}"), "call_1/arguments/7"),
+    "tool_call.completed": (("call_1", CALL), "call_1/completed"),
+    **{
+        f"source.{what}": ((), f"file.sse/{what}/2")
+        for what in ("connected", "disconnected", "resumed", "ended", "error")
+    },
+}
+
+
+def made(type: str) -> Any:
+    """A signal of this type."""
+    head = SOURCE if type.startswith("source.") else HEAD
+    return SIGNAL_TYPES[type](*head, *TABLE[type][0])
+
+
+def test_the_table_is_the_designs() -> None:
+    """These are all signals that there are, and each is in the union that `match` is checked against."""
+    assert set(SIGNAL_TYPES) == set(TABLE)
+    assert set(typing.get_args(Signal)) == set(SIGNAL_TYPES.values())
+    assert {kind.__name__ for kind in SIGNAL_TYPES.values()} <= set(signals.__all__)
+
+
+@pytest.mark.parametrize("type", TABLE)
+def test_type_and_key(type: str) -> None:
+    """The type is the tag; the key is the one of the table, and the same for an equal signal."""
+    signal = made(type)
+    assert signal.type == type
+    assert signal.key == TABLE[type][1]
+    assert made(type) == signal
+
+
+@pytest.mark.parametrize("type", TABLE)
+def test_json(type: str) -> None:
+    """One line of JSON: type first, then who, then the key; wire objects as they came."""
+    signal = made(type)
+    written = json.loads(signal.to_json())
+    assert written == signal.to_dict()
+    assert (written["type"], written["key"]) == (type, signal.key)
+    names = list(written)
+    assert names[:4] == (
+        ["type", "source", "key", "scope"] if "source" in written else ["type", "run_id", "thread_id", "key"]
+    )
+    if "run" in written:
+        assert written["run"]["unknown"] == {"x": 1}
+
+
+@pytest.mark.parametrize("type", TABLE)
+def test_frozen(type: str) -> None:
+    """Nobody can change a signal for those that get it next."""
+    signal = made(type)
+    with pytest.raises(AttributeError):
+        signal.at = 6.0
+    assert isinstance(hash(signal), int)
+
+
+def test_awaited_calls_in_json() -> None:
+    """Each call with its arguments, parsed or with the reason why not."""
+    (call,) = made("run.action_required").to_dict()["calls"]
+    assert call == {"id": "call_1", "name": "f", "arguments": "{", "parsed": None, "error": "bad"}
+
+
+def test_a_server_error_in_json() -> None:
+    """`source.error` carries the server's own error, if it was one."""
+    signal = SIGNAL_TYPES["source.error"](*SOURCE, ErrorObject(message="no", code="server_error"))
+    assert signal.to_dict()["error"] == {"message": "no", "code": "server_error"}
+    assert made("source.error").to_dict()["error"] is None
+
+
+def test_action_keys() -> None:
+    """The sorted ids of the calls, each once; a digest where there are none."""
+    asked: RequiredAction | None = RUN.required_action
+    assert asked is not None
+    assert action_key(asked) == ("a", "b")
+    empty = Run.from_json({"id": "r", "status": "queued", "required_action": required_action()}).required_action
+    assert empty is not None
+    (key,) = action_key(empty)
+    assert key.startswith("digest:")
+    unknown = {"type": "pay", "pay": {"tool_calls": [{"id": "x"}, {"id": "x"}, {"no": 1}]}}
+    asked = Run.from_json({"id": "r", "status": "queued", "required_action": unknown}).required_action
+    assert asked is not None
+    assert action_key(asked) == ("x",)

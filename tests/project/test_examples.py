@@ -1,0 +1,131 @@
+"""Every example runs, offline and within seconds, and prints what it promises."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+EXPECTED = {
+    "01_watch.py": [
+        "run_demo_text_0001 is in_progress",
+        "the book need not.\n",
+        "run_demo_text_0001 completed, 99 tok",
+    ],
+    "02_callbacks.py": [
+        "calling get_forecast({'city': 'Ghent', 'day': 'Saturday'})",
+        "submitting 2 outputs for run_demo_call_0001",
+        "assistant: Saturday starts dry in Ghent",
+        "billing 569 tokens under run_demo_call_0001/completed",
+        "run_demo_call_0001 completed",
+    ],
+    "03_fold_a_file.py": ["after one stream: requires_action", "waits for get_forecast", "after both: completed, 569"],
+    "04_plain_rx.py": [
+        "{'run_demo_text_0001': 227, 'run_demo_failed_0001': 100}",
+        "run_demo_text_0001 completed, 99 tokens",
+        "run_demo_failed_0001 failed, 57 tokens",
+    ],
+    "05_log.py": ['"event": "run.failed"', '"error_code": "rate_limit_exceeded"'],
+    "06_record_and_replay.py": [
+        "run_demo_text_0001 completed, and said 'Pack for a rainy wee'",
+        "run_demo_text_0001 completed, and said 'xxxxxxxxxxxxxxxxxxxx'",
+        "equal: True",
+    ],
+    "07_poll.py": [
+        "status: in_progress\nasked for get_time\nstatus: queued",
+        "run_1 incomplete: max_completion_tokens",
+    ],
+    "08_live_terminal.py": [
+        "run_demo_failed_0001 failed: somebody should look",
+        "demo_search_0001  completed",
+        "4 runs · 3 completed · 1 failed",
+    ],
+    "09_live_page.py": ["open http://127.0.0.1:", "run_demo_call_0001 completed", "run_demo_failed_0001 failed"],
+    "10_relay_asgi.py": ["GET /runs/ 200", "run_demo_text_0001 completed", "both have it: Pack for a rainy weekend"],
+    "11_resume_after_a_cut.py": [
+        "[source.disconnected]",
+        "[connecting again after event 19]",
+        "[connecting again after event 44]",
+        "run_demo_text_0001 completed, 6 events came twice",
+        "whole: True, no fact twice: True",
+    ],
+    "12_resume_after_restart.py": [
+        "msg_demo_text_0001/created\nexit code 9\n",
+        "a process that goes on\n  msg_demo_text_0001/created\n  msg_demo_text_0001/completed",
+        "a process that has nothing to do\nrun_demo_text_0001 completed: 227 characters, whole\nexit code 0",
+    ],
+    "13_blocking.py": [
+        "answering get_forecast, find_trains",
+        "run_demo_call_0001 completed: Saturday starts dry in Ghent",
+    ],
+    "14_many_runs.py": [
+        "500 runs: 300 completed, 100 cancelled, 100 failed",
+        "each user read all of the own run, 12890 characters together",
+        "167 runs of one assistant drawn",
+        "customer 3 is billed for 42 completed runs",
+        "0 failures",
+    ],
+}
+
+
+@cache
+def run(name: str) -> str:
+    """Run an example as a reader would, and return what it prints."""
+    found = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / name)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stderr == ""
+    return found.stdout
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_example(name: str) -> None:
+    """It ends by itself, says nothing on standard error, and prints the lines that make its point."""
+    printed = run(name)
+    for text in EXPECTED[name]:
+        assert text in printed
+
+
+def test_all_examples_are_run() -> None:
+    """An example that no test runs does not stay true."""
+    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == sorted(EXPECTED)
+
+
+def test_the_list_of_examples_is_whole() -> None:
+    """examples/README.md has each in its place, and says what its first sentence says."""
+    listed = re.findall(
+        r"^\| \[(\S+\.py)\]\((\S+)\) \|", (EXAMPLES / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert [name for name, _ in listed] == [target for _, target in listed] == sorted(EXPECTED)
+
+
+PAGES = sorted((EXAMPLES.parent / "docs").glob("*.md"))
+PRINTS = re.compile(r"<!-- prints: examples/(\S+) -->\n\n```text\n(.*?)```", re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [found for page in PAGES for found in PRINTS.findall(page.read_text("utf-8"))]
+)
+def test_what_the_docs_show_is_printed(name: str, text: str) -> None:
+    """Line by line, in order."""
+    printed = iter(run(name).splitlines())
+    for line in text.splitlines():
+        assert line in printed  # an iterator: it goes on from the line before
+
+
+def test_the_log_says_no_word_of_the_text() -> None:
+    """The log example's lines are JSON, without the message."""
+    records = [json.loads(line) for line in run("05_log.py").splitlines()]
+    assert records[-1]["event"] == "source.ended"
+    assert {"run_id", "thread_id", "level", "key"} <= records[1].keys()
+    assert "print museum" not in json.dumps(records)

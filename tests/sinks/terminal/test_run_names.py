@@ -1,0 +1,36 @@
+"""Short names of runs: they fit a column, and differ."""
+
+from __future__ import annotations
+
+import pytest
+
+from runstream.sinks.terminal.run_names import HUES, NAME_WIDTH, RunNames, short_id
+
+
+@pytest.mark.parametrize(
+    ("run_id", "expected"),
+    [
+        ("run_1", "1"),
+        ("run_demo_text_0001", "demo_text_0001"),
+        ("run_demo_incomplete_0001", "incomplete_0001"),
+        ("run_AbCdEfGhIjKlMnOpQrStUvWx", "IjKlMnOpQrStUvWx"),
+        ("run_", "run_"),
+        ("ordinary", "ordinary"),
+    ],
+)
+def test_short_ids(run_id: str, expected: str) -> None:
+    """The end of an id, at a word where there is one."""
+    assert short_id(run_id) == expected
+
+
+def test_equal_short_ids_get_numbers_and_keep_them() -> None:
+    names = RunNames()
+    found = [names(f"{start}_0123456789abcdef") for start in ("abcd", "efgh", "ijkl", "abcd")]
+    assert [name for name, _ in found[:3]] == ["0123456789abcdef", "0123456789abcd~2", "0123456789abcd~3"]
+    assert found[3] == found[0]
+    assert all(len(name) <= NAME_WIDTH for name, _ in found)
+
+
+def test_colours_are_in_rotation() -> None:
+    names = RunNames()
+    assert [names(f"run_{number}")[1] for number in range(HUES + 1)] == [*range(HUES), 0]

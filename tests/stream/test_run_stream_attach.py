@@ -1,0 +1,264 @@
+"""`RunStream.attach`: sources before and during reading, their handles, and the end of the stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from reactivex.subject import Subject
+
+from runstream.engine.fold import fold_sources
+from runstream.errors import IncompleteStream
+from runstream.model.raw import RawEvent
+from runstream.model.signals import (
+    ActionRequired,
+    RunCompleted,
+    RunCreated,
+    RunInterrupted,
+    RunPaused,
+    Signal,
+    SourceEnded,
+)
+from runstream.sources.base import Receiver
+from runstream.stream.run_stream import RunStream
+from tests.stream.runs import ScriptedSource, completed, cut_short, kinds, raw, two_streams
+from tests.support.wire import envelope
+
+pytestmark = pytest.mark.usefixtures("_leaves_nothing_behind")
+
+
+async def test_a_source_attached_at_run_time_is_read_at_once() -> None:
+    async with RunStream(ScriptedSource(cut_short("a"), stays=True)) as stream:
+        stream.start()
+        await asyncio.sleep(0.01)
+        handle = stream.attach(ScriptedSource(completed("b")))
+        assert not handle.done
+        await stream.when(RunCompleted)
+        await stream.when(SourceEnded, timeout=25)
+        assert handle.done
+
+
+async def test_a_removed_source_is_cancelled_and_its_run_interrupted() -> None:
+    source = ScriptedSource(cut_short("a"), stays=True)
+    async with RunStream(source) as stream:
+        handle = stream.attach(ScriptedSource(cut_short("b"), stays=True, name="b"))
+        await stream.when(RunCreated, run_id="run_b_0001")
+        handle.remove()
+        handle.remove()
+        signal = await stream.when(RunInterrupted)
+        assert (signal.run_id, signal.reason) == ("run_b_0001", "the source was removed")
+        assert handle.done
+        assert not source.closed
+        assert handle.error is None
+
+
+async def test_a_source_removed_before_it_was_read_never_is() -> None:
+    source = ScriptedSource(completed("b"))
+    async with RunStream(ScriptedSource(completed("a"))) as stream:
+        stream.attach(source).remove()
+        assert len(await stream.results()) == 1
+    assert source.fed == 0
+
+
+async def test_a_source_removed_in_the_turn_it_was_attached_ends_properly() -> None:
+    async with RunStream(ScriptedSource(completed("a"), stays=True)) as stream:
+        await stream.when(RunCompleted)
+        ended: list[Any] = []
+        stream.on(SourceEnded, ended.append)
+        source = ScriptedSource(completed("b"), name="b")
+        stream.attach(source).remove()
+        await asyncio.sleep(0.01)
+        assert source.fed == 0
+        assert [s.source for s in ended] == ["b"]
+
+
+async def test_sources_of_one_name_are_told_apart_in_keys() -> None:
+    async with RunStream(ScriptedSource(completed("a")), ScriptedSource(completed("b"))) as stream:
+        ended: list[Any] = []
+        stream.on(SourceEnded, ended.append)
+        await stream.results()
+    assert sorted(s.key for s in ended) == ["told#2/ended/1", "told/ended/1"]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "lambda"])
+async def test_a_handler_of_action_required_may_return_the_source_that_goes_on(kind: str) -> None:
+    first, second = two_streams()
+    again = ScriptedSource(second, name="second")
+    calls: list[Any] = []
+
+    def answer(signal: ActionRequired) -> ScriptedSource:
+        calls.append(signal)
+        return again
+
+    async def answer_later(signal: ActionRequired) -> ScriptedSource:
+        calls.append(signal)
+        await asyncio.sleep(0.02)  # long after its source has ended
+        return again
+
+    def answer_by_lambda(signal: ActionRequired) -> Any:
+        return answer_later(signal)
+
+    handler = {"sync": answer, "async": answer_later, "lambda": answer_by_lambda}[kind]
+    async with RunStream() as stream:
+        stream.attach(ScriptedSource(first), scope="s")
+        stream.on(ActionRequired, handler)
+        signals: list[Signal] = []
+        stream.on(Signal, signals.append)
+        run = await asyncio.wait_for(stream.result(scope="s"), 25)
+    assert run.is_complete
+    assert len(calls) == 1
+    assert kinds(signals).count("run.completed") == 1
+    if kind != "sync":
+        assert kinds(signals).count("run.paused") == 1
+    folded = fold_sources([("told", map(raw, first)), ("second", map(raw, second))])
+    assert stream.latest["s", "run_f_0001"].run == folded.runs[0].run
+
+
+async def test_a_handler_may_attach_while_the_last_source_ends() -> None:
+    first, second = two_streams()
+    async with RunStream(ScriptedSource(first)) as stream:
+        stream.on(RunPaused, lambda _: stream.attach(ScriptedSource(second)) and None)
+        assert (await stream.result()).is_complete
+
+
+async def test_who_was_told_by_when_or_iteration_may_attach() -> None:
+    first, second = two_streams()
+    async with RunStream(ScriptedSource(first)) as stream:
+        await asyncio.wait_for(stream.when(ActionRequired), 25)  # a task of its own: some turns of the loop later
+        stream.attach(ScriptedSource(second))
+        assert (await stream.result()).is_complete
+    async with RunStream(ScriptedSource(first)) as stream:
+        async for signal in stream:
+            if isinstance(signal, ActionRequired):
+                await asyncio.sleep(0.02)  # the loop's body is at work: the stream stays open
+                stream.attach(ScriptedSource(second))
+        assert (await stream.result()).is_complete
+
+
+async def test_hold_keeps_the_stream_open_without_a_source() -> None:
+    async with RunStream() as stream:
+        with stream.keep_open():
+            stream.start()
+            await asyncio.sleep(0.01)
+            stream.attach(ScriptedSource(completed()))
+        assert (await stream.result()).is_complete
+
+
+async def test_an_ended_stream_takes_no_source() -> None:
+    async with RunStream(ScriptedSource(completed())) as stream:
+        await stream.results()
+        with pytest.raises(RuntimeError, match="keep_open"):
+            stream.attach(ScriptedSource(completed("b")))
+
+
+async def test_other_values_that_a_handler_returns_are_ignored() -> None:
+    first, _ = two_streams()
+    async with RunStream(ScriptedSource(first)) as stream:
+        for nothing in (["an output"], [], {"id": "run_1"}, "text", b"bytes"):
+            stream.on(ActionRequired, lambda _, nothing=nothing: nothing)
+        stream.on(RunCreated, lambda _: ScriptedSource(completed("b")))
+        with pytest.raises(IncompleteStream):
+            await stream.result()
+        assert len(stream.latest) == 1
+        assert stream.stats.failures == 0
+
+
+@pytest.mark.parametrize("form", ["generator function", "iterator", "list", "coroutine"])
+async def test_plain_iterators_and_lists_of_raw_events_are_sources_too(form: str) -> None:
+    """A handler written as a generator function, one that returns a recording or what a test has at hand."""
+    first, events = two_streams()
+    second = [raw(event) for event in events]
+
+    def generator(signal: ActionRequired) -> Iterator[RawEvent]:
+        yield from second
+
+    async def coroutine(signal: ActionRequired) -> Iterator[RawEvent]:
+        return iter(second)
+
+    handler = {
+        "generator function": generator,
+        "iterator": lambda _: iter(second),
+        "list": lambda _: list(second),
+        "coroutine": coroutine,
+    }[form]
+    async with asyncio.timeout(25), RunStream(ScriptedSource(first)) as stream:
+        stream.on(ActionRequired, handler)
+        assert (await stream.result()).status == "completed"
+
+
+async def test_a_coroutine_that_brings_no_source_lets_the_stream_end() -> None:
+    first, _ = two_streams()
+    calls: list[ActionRequired] = []
+
+    async def handler(signal: ActionRequired) -> None:
+        await asyncio.sleep(0.01)
+        calls.append(signal)
+
+    async with RunStream(ScriptedSource(first)) as stream:
+        stream.on(ActionRequired, handler)
+        with pytest.raises(IncompleteStream, match="waits for action"):
+            await asyncio.wait_for(stream.result(), 25)
+    assert len(calls) == 1
+
+
+async def test_a_fast_source_leaves_turns_to_others() -> None:
+    source = ScriptedSource(completed(text="word " * 500))
+    async with RunStream(source) as stream:
+        turns: list[int] = []
+
+        async def tick() -> None:
+            while not source.closed:
+                turns.append(source.fed)
+                await asyncio.sleep(0)
+
+        ticking = asyncio.create_task(tick())
+        await stream.results()
+        await ticking
+    assert len(set(turns)) > 10
+
+
+async def test_a_source_that_feeds_on_after_its_end_is_not_heard() -> None:
+    receivers: list[Receiver] = []
+
+    class Kept(ScriptedSource):
+        async def run(self, receiver: Receiver) -> None:
+            receivers.append(receiver)
+            await super().run(receiver)
+
+    async with RunStream(Kept(completed()), ScriptedSource(stays=True)) as stream:
+        await stream.when(SourceEnded)
+        receivers[0].feed(raw(completed("b")[0]))
+        assert list(stream.latest) == ["run_a_0001"]
+
+
+async def test_any_iterable_async_iterable_or_observable_is_attached() -> None:
+    async def slowly() -> AsyncIterator[str]:
+        for event in completed("b"):
+            await asyncio.sleep(0)
+            yield envelope(event)
+
+    subject: Subject[Any] = Subject()
+    async with RunStream([envelope(event).encode() for event in completed("a")], slowly(), subject) as stream:
+        stream.start()
+        await asyncio.sleep(0)
+        for event in completed("c"):
+            subject.on_next({"event": event.name, "data": event.data})
+        subject.on_completed()
+        runs = await asyncio.wait_for(stream.results(), 25)
+    assert sorted(run.id for run in runs) == ["run_a_0001", "run_b_0001", "run_c_0001"]
+
+
+async def test_two_hundred_sources_at_once() -> None:
+    async with RunStream() as stream:
+        for number in range(200):
+            stream.attach(ScriptedSource(completed(f"n{number}"), name=f"s{number}"))
+        seen: list[str] = []
+
+        async def handler(signal: RunCompleted) -> None:
+            seen.append(signal.run_id)
+
+        stream.on(RunCompleted, handler)
+        runs = await stream.results()
+    assert len(runs) == len(set(seen)) == 200

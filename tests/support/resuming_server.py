@@ -1,0 +1,91 @@
+"""A server with resumption in its own process: ``python -m tests.support.resuming_server SERVER SEED``.
+
+Each client sends its last event id. A server that ``resumes`` continues after it; one that ``replays`` sends all events
+again with the same ids; one without ids (``plain``) does so too. It prints its URL, and serves until its standard input
+is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from runstream.model.raw import RawEvent
+from runstream.testing import Conversation, Script
+
+__all__ = ["conversation", "events_of_server", "resuming_process"]
+
+_WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "and", "says", "nothing")
+_ENDINGS = ("completed", "completed", "failed", "cancelled", "expired", "incomplete")
+
+
+def conversation(seed: int) -> Conversation:
+    """Three runs with messages, tool calls and an end."""
+    chance = random.Random(seed)
+    scripts = []
+    for number in range(3):
+        script = Script(f"run_{number}")
+        for round in range(chance.randint(1, 3)):
+            script.say(" ".join(chance.choices(_WORDS, k=chance.randint(1, 12))))
+            if chance.random() < 0.6:
+                script.call(look={"at": round, "word": chance.choice(_WORDS)}).answer("seen")
+        script.say("Done.").end(chance.choice(_ENDINGS))
+        scripts.append(script)
+    return Conversation(scripts)
+
+
+def events_of_server(server: str, seed: int) -> list[RawEvent]:
+    """The events of such a server."""
+    return conversation(seed).raw_events(interleaved=True, seed=seed, ids=server != "plain", enveloped=True)
+
+
+@contextmanager
+def resuming_process(server: str, seed: int) -> Iterator[str]:
+    """Serve in another process; yields the URL."""
+    with subprocess.Popen(
+        [sys.executable, "-m", __name__, server, str(seed)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().decode().strip()
+            assert url.startswith("ws://")
+            yield url
+        finally:
+            try:
+                process.communicate(timeout=25)
+            finally:
+                process.kill()
+
+
+async def _serve(server: str, seed: int) -> None:
+    raws = events_of_server(server, seed)
+    places = {msgspec.json.decode(raw.data).get("id"): number + 1 for number, raw in enumerate(raws)}
+
+    async def client(connection: ServerConnection) -> None:
+        with suppress(ConnectionClosed):
+            last = msgspec.json.decode(await connection.recv())["last_id"]
+            start = places[last] if server == "resumes" and last is not None else 0
+            for number, raw in enumerate(raws[start:]):
+                await connection.send(raw.data, text=True)
+                await asyncio.sleep(0.002 if number % 4 == 0 else 0)
+
+    async with serve(client, "127.0.0.1", 0, compression=None, ping_interval=None) as running:
+        host, port = next(iter(running.sockets)).getsockname()[:2]
+        print(f"ws://{host}:{port}", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(sys.argv[1], int(sys.argv[2])))
