@@ -21,6 +21,8 @@ _BOM: Final = b"\xef\xbb\xbf"
 _FIELDS: Final = frozenset({b"data", b"event", b"id", b"retry"})
 _FIELD_NAME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9_-]*")
 _MAX_NAMES: Final = 128  # number of cached `event:` lines, and the length of the longest one in bytes
+# Whole `event: X` line → X, as learned from the streams of this process: a short stream repeats few of its names.
+_NAMES: Final[dict[bytes, str]] = {}
 _MAX_RETRY_DIGITS: Final = 18
 
 
@@ -74,7 +76,7 @@ class SSEParser:
         self._lenient = lenient
         self._limit = max_event_bytes
         self._on_comment = on_comment
-        self._names: dict[bytes, str] = {}  # whole `event: X` line → X, as learned from the stream
+        self._names = _NAMES
         self._head: bytes | None = b""  # the first bytes, while they may still become a byte order mark
         self._after_cr = False
         self._partial = bytearray()  # the line that has not ended yet
