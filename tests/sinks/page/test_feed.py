@@ -214,7 +214,8 @@ def named(page: dict[str, Any], run_id: str) -> bool:
     return any(run["facts"]["run"] == run_id for run in page.get("runs", {}).values())
 
 
-async def test_open_runs_beyond_the_bound_are_counted_and_taken_in_when_there_is_room() -> None:
+async def test_open_runs_beyond_the_bound() -> None:
+    """They are counted, and shown when there is room."""
     async with fed() as source:
         feed = PageFeed(source.stream, max_runs=2)
         one = script("run_1").start()
