@@ -61,7 +61,7 @@ class GapTracker:
             record.growing = None  # so that its next fragment leaves the hot path and is seen here
 
     def restored(self, last_id: str) -> None:
-        """Note that the server was asked to go on after this id, the last one of an earlier process."""
+        """Note that the server was asked to continue after this id, the last one of an earlier process."""
         self.reconnected()
         self._sequence.restored(last_id)
 
@@ -100,7 +100,7 @@ class GapTracker:
             report_gap(self._outputs, record, "it reconnected", at)
 
     def claimed(self, record: RunRecord, *, from_snapshots: bool) -> None:
-        """Note that this source, which sends fragments, goes on with a run of another source.
+        """Note that this source, which sends fragments, continues a run of another source.
 
         Args:
             record: The run.

@@ -174,8 +174,8 @@ class Journal:
         sources, records = [source], dict(transaction.records)
         for each in sources:
             records.update(each.unsaved())
-            # A run may belong to another source: a poll changed it beside its stream, or a subscriber fed it. Written
-            # without the place of that source, the state would be ahead, and later text would be emitted twice.
+            # A run may belong to another source: a poll changed it while its stream is open, or a subscriber fed it.
+            # Without the place of that source, the stored state would be ahead, and later text would be emitted twice.
             sources += {record.source for record in records.values() if record.source} - set(sources)
             place = each.place()
             if place != each.placed:
@@ -311,7 +311,7 @@ class Journal:
         Args:
             record: The run.
             source: The name of the source that sends it.
-            exact: True if this source was asked to go on at its stored place.
+            exact: True if this source was asked to continue at its stored place.
             whole: True if it sends nothing but whole objects.
         """
         last_source = self._restored.pop((record.state.scope, record.state.run_id), None)

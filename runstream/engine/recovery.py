@@ -28,11 +28,11 @@ _LATE: Final = 64  # ended or interrupted runs that are tracked, because a late 
 
 
 class RecoveringState(SourceState):
-    """The state of a source that goes on where an earlier process was.
+    """The state of a source that continues where an earlier process stopped.
 
     Attributes:
         placed: The place that the store has, or is about to get.
-        exact: True if the source was asked to go on at its stored place.
+        exact: True if the source was asked to continue at its stored place.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class RecoveringState(SourceState):
         return bool(self._restored)
 
     def resume(self) -> None:
-        """Check the restored runs, now that it is known whether the source was asked to go on at its place."""
+        """Check the restored runs, now that it is known whether the source was asked to continue at its place."""
         restored, self._restored = self._restored, []
         for record in restored:
             self._touch(record)
         if self.exact and self.last_id is not None and not self.snapshots:
-            # The server need not do it: the ids that come have to prove that it did.
+            # The server need not do it: the ids that arrive have to prove that it did.
             self.gaps.restored(self.last_id)
 
     def claim(self, record: RunRecord) -> None:
@@ -84,11 +84,11 @@ class RecoveringState(SourceState):
             self.track_late(record)  # it ended in an earlier process, and a late event may complete it
 
     def mark_unidentified(self, record: RunRecord) -> None:
-        """Note that the ids of this source prove nothing about a run any more, in the store too: the next process
-        would take the next id for a proof.
+        """Note that the ids of this source prove nothing about a run any more. The store must contain this too:
+        otherwise the next process would accept the next id as a proof.
         """
         super().mark_unidentified(record)
-        if self.last_id is not None:  # else there is no id to go on from
+        if self.last_id is not None:  # else there is no id to continue from
             self._journal.keep(record)
 
     def release(self, record: RunRecord) -> None:
@@ -138,7 +138,7 @@ class RecoveringIntake(Intake):
         self._journal = journal
 
     def resume_from(self) -> str | None:
-        """The last event id, for a source that will go on there."""
+        """The last event id, for a source that will continue there."""
         self.state.exact = self.state.last_id is not None
         return self.state.last_id
 

@@ -175,7 +175,7 @@ class EventRouter:
         if owner is None:
             self.flush_pending(scope, data.id)
         if type(data) is RunStep:
-            # The step names the run's message, before the message itself comes, or without it.
+            # The step names the run's message, before the message itself arrives, or without it.
             message_id = data.message_id
             if message_id is not None and message_id not in scope.objects:
                 record.add_object(message_id)

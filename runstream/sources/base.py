@@ -40,7 +40,7 @@ class Receiver(Protocol):
 
     @property
     def live(self) -> bool:
-        """Whether a run of this source is neither ended nor waiting for action; the end of the source would
+        """True if a run of this source is neither ended nor waiting for action; the end of the source would
         interrupt it.
         """
 

@@ -46,7 +46,7 @@ class KeepAlive(Generic[T]):
         self._count = 0
 
     def add(self, item: T) -> None:
-        """Process an item that was stored."""
+        """Count an item that was stored."""
         if self.matters(item):
             self._count += 1
             self._keep_open()
@@ -55,7 +55,7 @@ class KeepAlive(Generic[T]):
                 self._timer = asyncio.get_running_loop().call_later(self._timeout, KeepAlive.clear, self)
 
     def done(self, item: T) -> None:
-        """Process an item that was consumed."""
+        """Stop counting an item that was consumed."""
         if self._count and self.matters(item):
             self._count -= 1
             if not self._count:
@@ -70,7 +70,7 @@ class KeepAlive(Generic[T]):
             self._release()
 
     def cancel(self) -> None:
-        """Process that the consumer was cancelled: the items that it has not consumed are lost to it."""
+        """Note that the consumer was cancelled: it does not receive the items that are stored."""
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -123,7 +123,7 @@ class SourceReceiver:
                 queue.drain()
 
     async def feed_all(self, items: Iterable[RawItem]) -> None:
-        """Process many raw events through the whole pipeline; return when more input may come."""
+        """Process many raw events through the whole pipeline; return when more input is welcome."""
         if isinstance(items, list | tuple):
             await self._feed_sequence(items)
         else:
@@ -156,7 +156,7 @@ class SourceReceiver:
                 await self._wait_until_ready()
 
     async def ready(self) -> None:
-        """Return when more input may come."""
+        """Return when more input is welcome."""
         self._batched += _READY_COST
         if self._batched >= _MAX_BATCH or self._full:
             await self._wait_until_ready()

@@ -199,7 +199,7 @@ class Subscriptions:
             LOG.error("close_timed_out", tasks=sorted(task.get_name() for task in left))
 
     def attach_returned(self, signal: Any, value: object) -> None:
-        """Attach what a handler of ActionRequired returned, if it is a source; other values are ignored."""
+        """Attach the value that a handler of ActionRequired returned, if it is a source; ignore other values."""
         if _may_attach(signal) and _is_source(value):
             self._attach(value, scope=signal.scope)
 

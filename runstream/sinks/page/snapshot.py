@@ -152,7 +152,7 @@ class Snapshot(RunTable[ShownRun]):
 
         Args:
             state: The state.
-            earlier: Whether the run had this state before the snapshot was made.
+            earlier: True if the run had this state before the snapshot was made.
         """
         key = (state.scope, state.run_id)
         row = self.rows.pop(key, None)

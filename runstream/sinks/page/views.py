@@ -39,7 +39,7 @@ class ContentBlock(Struct, frozen=True):
 
     Attributes:
         id: Its id within the run.
-        facts: Facts beside the text: ``kind``, and those of that kind.
+        facts: The other facts: ``kind``, and those of that kind.
         text: The text, or the end of a long text.
         skipped: The number of characters that are left out at the beginning.
     """

@@ -1,4 +1,4 @@
-"""Layout of the live view: runs in, lines out. Pure: the same runs at the same time give the same lines."""
+"""Layout of the live view: runs in, lines out. Pure: the same runs at the same time produce the same lines."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Screen:
     """Lays out the runs of a live view.
 
     Args:
-        unicode: Whether the terminal shows more than ASCII.
+        unicode: True if the terminal shows more than ASCII.
         text_lines: How many lines of text are left of a run that has ended.
     """
 
