@@ -129,7 +129,7 @@ class Engine(Outputs):
             evicted_runs=self.registry.evicted,
         )
 
-    def heal(self, source: SourceState, items: Iterable[RawInput], dialect: Dialect) -> None:
+    def apply_snapshots(self, source: SourceState, items: Iterable[RawInput], dialect: Dialect) -> None:
         """Process fetched snapshots of a source's runs. They prove nothing about the source's own connection.
 
         Args:

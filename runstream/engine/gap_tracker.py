@@ -1,6 +1,6 @@
 """Detects possible gaps: after a reconnect, a skipped id, a change of source, or an event that could not be used.
 
-The open messages and steps of such a run are marked partial. A full object heals them, and so does a replay from
+The open messages and steps of such a run are marked partial. A full object repairs them, and so does a replay from
 their beginning. The callback ``on_gap`` can fetch the run.
 """
 

@@ -104,7 +104,7 @@ class Journal:
                 if self.on_repeat is not None:
                     self.on_repeat(signal)
                 return False
-        self._note(transaction)  # the signals before it, before this one is delivered
+        self._put_keys(transaction)  # the signals before it, before this one is delivered
         delivery = self._current = Delivery(transaction, run, key)
         transaction.waiting += 1
         try:
@@ -136,7 +136,7 @@ class Journal:
         if not transaction.waiting and self._is_first(transaction):
             self._advance(transaction)
         else:
-            self._note(transaction)
+            self._put_keys(transaction)
 
     # transactions
 
@@ -178,8 +178,8 @@ class Journal:
             # Without the place of that source, the stored state would be ahead, and later text would be emitted twice.
             sources += {record.source for record in records.values() if record.source} - set(sources)
             place = each.place()
-            if place != each.placed:
-                each.placed = place
+            if place != each.stored_place:
+                each.stored_place = place
                 transaction.sources.append(place)
         for run, record in records.items():
             record.saved = record.state
@@ -215,7 +215,7 @@ class Journal:
         transaction.queue_keys = queue_keys
         for key in queue_keys:
             self._queues.setdefault(key, deque()).append(transaction)
-        self._note(transaction)
+        self._put_keys(transaction)
 
     def _is_first(self, transaction: Transaction) -> bool:
         return all(self._queues[key][0] is transaction for key in transaction.queue_keys or ())
@@ -235,7 +235,7 @@ class Journal:
 
     def _put(self, transaction: Transaction) -> None:
         if transaction.detached:
-            self._note(transaction)
+            self._put_keys(transaction)
             for run, key in transaction.keys:
                 self._detached.setdefault(run, []).append(key)
             return
@@ -258,7 +258,7 @@ class Journal:
             if group or source is not None:
                 self._guard(partial(self._store.put, group, source), None)
 
-    def _note(self, transaction: Transaction) -> None:
+    def _put_keys(self, transaction: Transaction) -> None:
         """Write the delivered keys, while the states that follow from them can't be written yet."""
         for delivery in transaction.delivered:
             run, key = delivery.run, delivery.key

@@ -31,7 +31,7 @@ class RecoveringState(SourceState):
     """The state of a source that continues where an earlier process stopped.
 
     Attributes:
-        placed: The place that the store has, or is about to get.
+        stored_place: The place that the store has, or is about to get.
         exact: True if the source was asked to continue at its stored place.
     """
 
@@ -39,19 +39,19 @@ class RecoveringState(SourceState):
         self, name: str, scope: Scope, outputs: Outputs, registry: RunRegistry, limits: Limits, journal: Journal
     ) -> None:
         super().__init__(name, scope, outputs, registry, limits.dedupe_window)
-        self.placed: StoredSource | None = journal.source(scope.name, name)
+        self.stored_place: StoredSource | None = journal.source(scope.name, name)
         self.exact = False
         self._journal = journal
         self._late: dict[RunKey, RunRecord] = {}
         self._restored: list[RunRecord] = []
-        if self.placed is not None:
+        if self.stored_place is not None:
             # Events of this process belong to a later connection than those of the last process.
             self.connection += 1
-            self.last_id = self.placed.last_id
-            self.signal_counts.update(self.placed.counts)
+            self.last_id = self.stored_place.last_id
+            self.signal_counts.update(self.stored_place.counts)
         # The runs that are open, and those that ended lately: as many as the last process kept.
         for record in journal.restore(scope.name, name, ended_since=outputs.clock() - limits.max_finished_age):
-            self._adopt(record)
+            self._assign(record)
             self._restored.append(record)
         registry.evict_finished(outputs.clock())
 
@@ -76,9 +76,9 @@ class RecoveringState(SourceState):
             self._touch(record)  # else a source of snapshots leaves it to the other source
         if isinstance(previous, RecoveringState) and previous is not self and record.state is not record.saved:
             previous.track_late(record)
-        self._adopt(record)
+        self._assign(record)
 
-    def _adopt(self, record: RunRecord) -> None:
+    def _assign(self, record: RunRecord) -> None:
         super().claim(record)
         if record.state.is_terminal:
             self.track_late(record)  # it ended in an earlier process, and a late event may complete it

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 __all__ = ["LEVELS", "Record", "log_record", "log_signals"]
 
 _PROGRESS: Final = (TextDelta, ArgumentsDelta)
-_MOST_ASSISTANTS: Final = 10_000  # runs whose assistant is stored, for signals that do not name it
+_MAX_ASSISTANTS: Final = 10_000  # runs whose assistant is stored, for signals that do not name it
 
 # Level, event name, fields.
 Record: TypeAlias = tuple[str, str, dict[str, Any]]
@@ -165,7 +165,7 @@ def log_signals(
             key = (signal.scope, signal.run_id)
             if (assistant_id := fields.get("assistant_id")) is not None:
                 assistants[key] = assistant_id
-                if len(assistants) > _MOST_ASSISTANTS:
+                if len(assistants) > _MAX_ASSISTANTS:
                     assistants.popitem(last=False)
             elif (known := assistants.get(key)) is not None:
                 fields["assistant_id"] = known

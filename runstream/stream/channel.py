@@ -125,7 +125,7 @@ class Channel(Generic[T]):
                 self._deliver_end(subscriber, self._end or _End(None))
             else:
                 self._subscribers.add(subscriber)
-                self._changed()
+                self._update_dispatchers()
         finally:
             self._set_busy(busy)
             self._draining = draining
@@ -145,9 +145,9 @@ class Channel(Generic[T]):
     def _remove(self, subscriber: Subscriber[T]) -> None:
         subscriber.deactivate()
         if self._subscribers.remove(subscriber):
-            self._changed()
+            self._update_dispatchers()
 
-    def _changed(self) -> None:
+    def _update_dispatchers(self) -> None:
         subscribers = self._subscribers
         # With subscribers of single runs, these are looked up for each value: they may be many, and change often.
         recipients = subscribers.by_run or subscribers.unfiltered
@@ -199,7 +199,7 @@ class Channel(Generic[T]):
                     self._deliver_end(subscriber, end)
         finally:
             self._set_busy(False)
-        self._changed()
+        self._update_dispatchers()
 
     def _deliver_end(self, subscriber: Subscriber[T], end: _End) -> None:
         subscriber.deactivate()
