@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from runstream.core.dedupe import Sighting
-from runstream.core.gaps import mark_partial
+from runstream.core.partial import mark_partial
 from runstream.core.registry import Scope
 from runstream.core.run_record import RunRecord
 from runstream.core.sequence import SequenceStatus, SequenceTracker

@@ -71,7 +71,7 @@ class Journal:
         self._keys: dict[RunKey, dict[str, None]] = {}  # delivered keys that no stored state covers
         self._queues: dict[QueueKey, deque[Transaction]] = {}
         self._current: Delivery | None = None
-        self._restored: dict[RunKey, str] = {}  # for a run that was read the name of its last source
+        self._restored: dict[RunKey, str] = {}  # the name of the last source of each run that was read
         self._detached: dict[RunKey, list[str]] = {}  # keys of detached transactions, until the run is written
         self._failed = False
 
@@ -212,15 +212,18 @@ class Journal:
             self._put(transaction)
 
     def _enqueue(self, transaction: Transaction, queue_keys: tuple[QueueKey, ...]) -> None:
+        """Queue a transaction behind those that share a source or a run with it."""
         transaction.queue_keys = queue_keys
         for key in queue_keys:
             self._queues.setdefault(key, deque()).append(transaction)
         self._put_keys(transaction)
 
     def _is_first(self, transaction: Transaction) -> bool:
+        """True if a transaction is the first one in each of its queues."""
         return all(self._queues[key][0] is transaction for key in transaction.queue_keys or ())
 
     def _advance(self, transaction: Transaction) -> None:
+        """Write a transaction that is first, then those behind it that are ready."""
         ready = [transaction]
         while ready:
             transaction = ready.pop()
@@ -234,6 +237,7 @@ class Journal:
                     ready.append(queue[0])
 
     def _put(self, transaction: Transaction) -> None:
+        """Write the runs and places of a transaction, and remove the keys that the states now cover."""
         if transaction.detached:
             self._put_keys(transaction)
             for run, key in transaction.keys:
@@ -277,12 +281,12 @@ class Journal:
     def restore(
         self, scope: str | None = None, source: str | None = None, *, ended_since: float | None = None
     ) -> list[RunRecord]:
-        """Read the runs that have not ended, or ended lately, and are not in the registry.
+        """Read the runs that are not in the registry: those that have not ended, and those that ended lately.
 
         Args:
             scope: Their scope; ``None`` for all.
-            source: The name of their source, then runs that were read before this source was attached are returned
-                too; ``None`` for all.
+            source: The name of their source; ``None`` for all. With a name, runs that were read before this source was
+                attached are returned too.
             ended_since: Unix seconds; runs that ended later are read too.
         """
         found = []
@@ -319,6 +323,7 @@ class Journal:
             report_gap(self._outputs, record, "the process was restarted", self._outputs.clock())
 
     def _add(self, stored: StoredRun) -> RunRecord | None:
+        """Add a stored run to the registry; ``None`` if only keys of it are stored."""
         if stored.delivered:
             self._keys[stored.scope, stored.run_id] = dict.fromkeys(stored.delivered)
         if stored.state is None:
@@ -339,6 +344,11 @@ class Journal:
         return record
 
     def _guard(self, call: Callable[[], T], default: T) -> T:
+        """Call the store; after a failure it is not called any more, and the result is ``default``.
+
+        Raises:
+            StoreError: The store failed, and there is no ``on_failure``.
+        """
         if self._failed:
             return default
         try:

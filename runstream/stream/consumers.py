@@ -25,7 +25,7 @@ class KeepAlive(Generic[T]):
     """Counts the unprocessed items of a consumer that keep the stream open.
 
     Args:
-        matters: Returns True for an item whose handling may attach a further source.
+        may_attach: Returns True for an item whose handling may attach a further source.
         keep_open: Called once for each such item when it is stored.
         release: Called once for each such item when it is processed.
         timeout: Seconds after the last such item was stored until the stream may end without them.
@@ -33,12 +33,12 @@ class KeepAlive(Generic[T]):
 
     def __init__(
         self,
-        matters: Callable[[T], bool] = lambda item: False,
+        may_attach: Callable[[T], bool] = lambda item: False,
         keep_open: Callable[[], None] = no_op,
         release: Callable[[], None] = no_op,
         timeout: float | None = None,
     ) -> None:
-        self.matters = matters
+        self.may_attach = may_attach
         self._keep_open = keep_open
         self._release = release
         self._timeout = timeout
@@ -47,7 +47,7 @@ class KeepAlive(Generic[T]):
 
     def add(self, item: T) -> None:
         """Count an item that was stored."""
-        if self.matters(item):
+        if self.may_attach(item):
             self._count += 1
             self._keep_open()
             if self._timeout is not None:
@@ -56,7 +56,7 @@ class KeepAlive(Generic[T]):
 
     def done(self, item: T) -> None:
         """Stop counting an item that was consumed."""
-        if self._count and self.matters(item):
+        if self._count and self.may_attach(item):
             self._count -= 1
             if not self._count:
                 self._stop_timer()

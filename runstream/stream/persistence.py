@@ -107,14 +107,14 @@ class AckTracker(KeepAlive[Any]):
     def __init__(
         self,
         pending_acks: PendingAcks,
-        matters: Callable[[Any], bool],
+        may_attach: Callable[[Any], bool],
         keep_open: Callable[[], None],
         release: Callable[[], None],
         timeout: float | None,
         *,
         worker: bool,
     ) -> None:
-        super().__init__(matters, keep_open, release, timeout)
+        super().__init__(may_attach, keep_open, release, timeout)
         self._pending_acks = pending_acks
         self._worker = worker
         self._deliveries: dict[int, tuple[Any, Delivery]] = {}  # by the item's id, with the item: it stays unique
