@@ -233,3 +233,11 @@ def test_pages_name_existing_modules(path: Path) -> None:
     files = {file[1] for file in re.finditer(r"`([\w/]+/\w+\.py)`", text)}
     assert sorted(name for name in names if not imported(name)) == []
     assert sorted(file for file in files if not any((base / file).exists() for base in (ROOT, PACKAGE))) == []
+
+
+@pytest.mark.parametrize("folder", ["engine", "stream"])
+def test_the_page_on_the_pipeline_lists_all_modules(folder: str) -> None:
+    """The two large folders have a table of their modules, so that a reader finds the place of a change."""
+    page = (ROOT / "docs" / "pipeline.md").read_text(encoding="utf-8")
+    modules = sorted(path.name for path in (PACKAGE / folder).glob("*.py") if path.name != "__init__.py")
+    assert [module for module in modules if f"`{module}`" not in page] == []
