@@ -25,16 +25,19 @@ DEFAULT_DIALECT: Final = "assistants"
 
 
 class DialectFactory(Protocol):
-    """Makes the decoder of one source."""
+    """Makes the decoder of one source. It is called with two keyword arguments::
+
+        factory(*, continues: str | None = None, memory: bytes | None = None) -> Dialect
+
+    - ``continues``: the id of the run that the source continues, as the application knows it. It has precedence over
+      each link on the wire, and names the first run that the source begins.
+    - ``memory``: the memory of an earlier decoder of this source, in whose place the new one goes on.
+
+    A function or class that takes only one of them, or none, is a factory too.
+    """
 
     def __call__(self, *, continues: str | None = None, memory: bytes | None = None) -> Dialect:
-        """Make a decoder.
-
-        Args:
-            continues: The id of the run that the source continues, as the application knows it. It has precedence
-                over each link on the wire, and names the first run that the source begins.
-            memory: The memory of an earlier decoder of this source, which goes on where that one stopped.
-        """
+        """Make a decoder."""
 
 
 DialectLike: TypeAlias = str | DialectFactory | Callable[[], Dialect]
