@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import Any, Final
 
 from runstream.cli.exit_codes import ExitCode, UsageError
-from runstream.cli.output import complain
 from runstream.cli.parser import parse
+from runstream.cli.stdio import complain
 
 __all__ = ["main"]
 

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from runstream.cli.exit_codes import ExitCode
-from runstream.cli.output import clip, complain
 from runstream.cli.screen import make_view
+from runstream.cli.stdio import clip, complain
 from runstream.cli.watch import WatchResult, watch_source
 from runstream.model.raw import RawItem
 from runstream.model.signals import ActionRequired

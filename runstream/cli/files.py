@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import Final, cast
 
 from runstream.cli.exit_codes import UsageError
-from runstream.cli.output import escape
+from runstream.cli.stdio import escape
 from runstream.model.raw import RawItem
 from runstream.recordings.reader import UnknownRecordingFormat, read_recording
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from typing import Final, Protocol, TypeAlias
 
-from runstream.cli.output import Output, escape, escape_json
-from runstream.cli.words import format_signal, style_of
+from runstream.cli.signal_text import format_signal, style_of
+from runstream.cli.stdio import Output, escape, escape_json
 from runstream.engine.engine import Engine
 from runstream.model.signals import (
     ArgumentsDelta,
@@ -43,10 +43,10 @@ class View(Protocol):
     """Shows signals."""
 
     times: bool
-    """Whether the times of signals are shown; without times of arrival they are of no meaning to a reader."""
+    """True to show the times of signals; without times of arrival they mean nothing to a reader."""
 
     counts: bool
-    """Whether the view itself ends with the number of runs and their statuses."""
+    """True if the view itself ends with the number of runs and their statuses."""
 
     def show(self, signal: Signal) -> None:
         """Show one signal."""
@@ -155,7 +155,7 @@ class _PendingText:
         self.signal = signal  # any signal of the text, for the columns before it
         self.pending = ""
         self.since = signal.at
-        # Whether the pending part continues the shown one; then a space between the two is not shown.
+        # True if the pending part continues the shown one; then a space between the two is not shown.
         self.continued = not isinstance(signal, TextReplaced) and signal.offset > 0
 
 

@@ -14,9 +14,9 @@ import msgspec
 from runstream.cli import files
 from runstream.cli.exit_codes import Tally, UsageError
 from runstream.cli.lines import View
-from runstream.cli.output import Output, Rejects, clip, complain, escape, escape_json, report_orphans
 from runstream.cli.screen import make_view
-from runstream.cli.words import format_run_end
+from runstream.cli.signal_text import format_run_end
+from runstream.cli.stdio import Output, Rejects, clip, complain, escape, escape_json, report_orphans
 from runstream.core.derive import run_duration
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine

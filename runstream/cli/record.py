@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, null
 from typing import Final
 
 from runstream.cli.exit_codes import UsageError
-from runstream.cli.output import clip, complain, escape
+from runstream.cli.stdio import clip, complain, escape
 from runstream.cli.watch import live_source, watch_source
 from runstream.engine.engine import Engine
 from runstream.errors import RecordingError

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, Final
 
 from runstream.cli.lines import JsonView, PlainView, View
-from runstream.cli.output import Output, complain
+from runstream.cli.stdio import Output, complain
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 from runstream.model.signals import Signal
@@ -150,7 +150,7 @@ def _suspend_on_stop(display: Display) -> Callable[[], object]:
 
 
 def _can_stop() -> bool:
-    """Whether Ctrl-Z stops the process here: not if the parent process has disabled that."""
+    """True if Ctrl-Z stops the process here; the parent process can disable that."""
     if _STOP is None or threading.current_thread() is not threading.main_thread():
         return False
     return signal.getsignal(_STOP) is signal.SIG_DFL

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 
 from runstream.cli import files
 from runstream.cli.exit_codes import ExitCode, UsageError
-from runstream.cli.output import Output, complain, escape
+from runstream.cli.stdio import Output, complain, escape
 from runstream.errors import IncompleteStream
 from runstream.model.raw import RawItem
 from runstream.recordings.server import serve_recording

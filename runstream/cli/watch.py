@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from runstream.cli.exit_codes import Tally, UsageError
 from runstream.cli.lines import View
-from runstream.cli.output import Rejects, clip, complain, escape
 from runstream.cli.screen import make_view
 from runstream.cli.serve import PageContext, page_context
+from runstream.cli.stdio import Rejects, clip, complain, escape
 from runstream.core.state import RunState
 from runstream.engine.watchdogs import Watchdogs
 from runstream.errors import IncompleteStream, SourceFailed
@@ -68,7 +68,7 @@ async def watch_source(
     Args:
         source: What to read.
         view: Where to show it.
-        quiet: Whether to leave out the closing count.
+        quiet: True to leave out the closing count.
         answer: Called with each `ActionRequired`; returns a source that continues the run, or ``None``.
         page: A context that shows the stream in browsers too.
         idle: Seconds without an event after which a run is interrupted, and its source ended; ``None``: never.

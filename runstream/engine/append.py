@@ -1,4 +1,4 @@
-"""Appends fragments to the text that grows, and commits what a fragment changed."""
+"""Appends fragments to the text that grows, and commits the change."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def append_text(outputs: Outputs, record: RunRecord, growing: GrowingText, text:
     record.length = buffer.length = offset + len(text)
     if on_state is not None:
         after = record.build_state()
-        on_state(after)  # which may feed more of it, or set the other callbacks
+        on_state(after)  # the callback may feed further fragments, or set the other callbacks
         if on_change is not None and (on_change := outputs.on_change) is not None:
             on_change(before, after, at)
     elif on_change is not None:

@@ -67,11 +67,10 @@ def make_feed(
     event_builder: Any = getattr(dialect, "event_builder", None)
     read_enveloped = fragments.get(None)
     gaps = source.gaps
-    # The text that grew last, its run, and the number of its fragments in a row; the bytes around its text (the
-    # frame), once they are known.
-    last_text: Any = None
-    last_record: Any = None
-    streak = 0
+    last_text: Any = None  # the text that grew last
+    last_record: Any = None  # the record of its run
+    streak = 0  # the number of its consecutive fragments
+    # The frame: the bytes before and after its text, their number, and the name of the raw event. `None`: unknown.
     head: bytes | None = None
     tail = b""
     frame_size = 0
@@ -200,7 +199,7 @@ def make_feed(
                 or record_of(growing.object_id) is not record
                 or growing.buffer.length != record.length
             ):
-                route_delta(source, event, at)  # the callback has fed something
+                route_delta(source, event, at)  # the callback has fed further events
                 return
         append_text(outputs, record, growing, text, at)
 

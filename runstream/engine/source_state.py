@@ -1,4 +1,4 @@
-"""What the engine knows of one source: its place, the ids it sent, its open runs."""
+"""The state of one source: its place, its ids, its open runs."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class SourceState:
     def _is_replay(self, event: Event) -> bool:
         """True if a known ``created`` resets its object, as a ``created`` without an id does. All must be true:
 
-        - it comes in a later connection, and is the first one of its object there;
+        - it arrives in a later connection, and is the first one of its object there;
         - the object is open;
         - its fragments would count twice without the reset (some have no id), or some of them are missing.
 
@@ -121,7 +121,7 @@ class SourceState:
     # runs
 
     def claim(self, record: RunRecord) -> None:
-        """Make a run this source's run. A source of snapshots leaves a run to a stream that goes on."""
+        """Make a run this source's run. A source of snapshots leaves a run to an open stream."""
         previous: SourceState | None = record.source
         if previous is not None and previous is not self:
             if self.snapshots and not (previous.snapshots or previous.ended):
@@ -205,7 +205,7 @@ class SourceState:
         """Emit ``source.error``: the source failed, or its server sent an error.
 
         Args:
-            reason: The error in words.
+            reason: The error as text.
             attempt: The number of the attempt to connect.
             error: The server's error.
         """

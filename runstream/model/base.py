@@ -143,7 +143,7 @@ class WireStruct(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     # Values for required fields that are absent. Such a field is required so that the strict decoder leaves the
     # object to the lenient reader, which records that the field was absent.
     _fallbacks: ClassVar[Mapping[str, Any]] = {}
-    # Whether `_wire` is also set if only a nested object needs it: one check then covers the whole object.
+    # True if `_wire` is also set when only a nested object needs it: one check then covers the whole object.
     _marks_parts: ClassVar[bool] = False
 
     # Reads JSON text or a mapping as an instance of the class. The reader in model/lenient.py sets it: it imports this

@@ -85,7 +85,7 @@ class SourceSignal(BaseSignal, frozen=True, gc=False):
         scope: The scope of the source; "" by default.
         at: Time of observation (Unix seconds).
         n: Number of the signal among those of its type from this source, from 1.
-        reason: The cause, in words; "" if there is none.
+        reason: The cause as text; "" if there is none.
         attempt: Number of the connection attempt since the last success; 0 for a first success.
     """
 

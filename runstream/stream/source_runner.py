@@ -68,7 +68,7 @@ class SourceRunner:
         self.started = False
         self.ended = False
         self.on_reading: Callable[[SourceHandle], None] | None = None
-        self.on_read: Callable[[SourceHandle], None] | None = None
+        self.on_reading_ended: Callable[[SourceHandle], None] | None = None
         self._engine = engine
         self._gate = gate
         self._dialect = find_dialect(dialect) if dialect is not None else None
@@ -271,8 +271,8 @@ class SourceRunner:
     def _read_next(self, handle: SourceHandle) -> None:
         """Replace a source that has ended by the one that has waited longest."""
         self._reading -= 1
-        if self.on_read is not None:
-            self.on_read(handle)
+        if self.on_reading_ended is not None:
+            self.on_reading_ended(handle)
         if self._waiting:
             self._read(self._waiting.popitem(last=False)[0])
 

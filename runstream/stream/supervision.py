@@ -82,7 +82,7 @@ class Supervisor:
             scheduler = self._scheduler or AsyncIOScheduler(asyncio.get_running_loop())
             if self._watchdogs.silent is not None:
                 self._silence = SilenceTimeout(self._watchdogs.silent, scheduler, self._runner.fail)
-                self._runner.on_reading, self._runner.on_read = self._silence.watch, self._silence.unwatch
+                self._runner.on_reading, self._runner.on_reading_ended = self._silence.watch, self._silence.unwatch
             self._watcher = WatchdogTimer(
                 self._engine,
                 self._watchdogs,
@@ -99,7 +99,7 @@ class Supervisor:
         """Stop all timers."""
         self._monitor.stop()
         if self._silence is not None:
-            self._runner.on_reading = self._runner.on_read = None
+            self._runner.on_reading = self._runner.on_reading_ended = None
             self._silence.stop()
         if self._watcher is not None:
             self._watcher.stop()

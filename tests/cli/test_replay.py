@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runstream.cli.output import clip
+from runstream.cli.stdio import clip
 from runstream.model.signals import SIGNAL_TYPES
 from tests.cli.support import asked_and_answered, body, cut_short, ended, lines, run_cli
 from tests.support.wire import Event, jsonl, message_delta

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from runstream.cli.lines import JsonView, PlainView
-from runstream.cli.output import Output, clip, escape, escape_json
+from runstream.cli.stdio import Output, clip, escape, escape_json
 from runstream.model.message import Message
 from runstream.model.signals import ArgumentsDelta, MessageCompleted, SourceEnded, TextDelta, TextReplaced
 from tests.support.emulator import CONTROL, EVIL

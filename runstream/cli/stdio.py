@@ -61,7 +61,7 @@ class Output:
 
     Args:
         stream: Where to write; standard output by default.
-        json: Whether JSON is written: always in UTF-8, and never in colour.
+        json: True for JSON: always in UTF-8, and never in colour.
     """
 
     def __init__(self, stream: TextIO | None = None, *, json: bool = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from runstream.cli.output import clip
+from runstream.cli.stdio import clip
 from runstream.model.run import Run
 from runstream.model.signals import (
     ActionRequired,
