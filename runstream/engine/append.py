@@ -24,7 +24,8 @@ def append_text(outputs: Outputs, record: RunRecord, growing: GrowingText, text:
         at: The time of its arrival (Unix seconds).
     """
     buffer, offset = growing.buffer, record.length
-    on_state, on_change = outputs.on_state, outputs.on_change
+    # The attributes behind the properties: a property costs a call, and this runs for every fragment.
+    on_state, on_change = outputs._on_state, outputs._on_change
     before = record.state if on_change is not None else None
     buffer.tail.write(text)
     buffer.last = text
@@ -32,11 +33,11 @@ def append_text(outputs: Outputs, record: RunRecord, growing: GrowingText, text:
     if on_state is not None:
         after = record.build_state()
         on_state(after)  # the callback may feed further fragments, or set the other callbacks
-        if on_change is not None and (on_change := outputs.on_change) is not None:
+        if on_change is not None and (on_change := outputs._on_change) is not None:
             on_change(before, after, at)
     elif on_change is not None:
         on_change(before, record.build_state(), at)
-    on_progress = outputs.on_progress
+    on_progress = outputs._on_progress
     if on_progress is not None:
         outputs.signals += 1
         on_progress(
@@ -75,6 +76,6 @@ def commit_append(outputs: Outputs, record: RunRecord, before: RunState, after: 
     record.state = after
     if outputs.watched:
         outputs.publish_state(before, after, at)
-    if outputs.on_progress is not None:
+    if outputs._on_progress is not None:
         outputs.signals += 1
-        outputs.on_progress(progress_signal(after, before._length, at))
+        outputs._on_progress(progress_signal(after, before._length, at))
