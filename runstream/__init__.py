@@ -19,6 +19,7 @@ NAMES = {
     "runstream.dialects.assistants": "AssistantsDialect",
     "runstream.dialects.assistants_wire": "EVENT_TYPES",
     "runstream.dialects.base": "BaseDialect Dialect",
+    "runstream.dialects.registry": "DialectFactory dialect_names register_dialect",
     "runstream.engine.engine": "Engine",
     "runstream.engine.fold": "Folded fold fold_sources",
     "runstream.engine.intake": "Intake",

@@ -8,6 +8,9 @@ from runstream.dialects.assistants import AssistantsDialect as AssistantsDialect
 from runstream.dialects.assistants_wire import EVENT_TYPES as EVENT_TYPES
 from runstream.dialects.base import BaseDialect as BaseDialect
 from runstream.dialects.base import Dialect as Dialect
+from runstream.dialects.registry import DialectFactory as DialectFactory
+from runstream.dialects.registry import dialect_names as dialect_names
+from runstream.dialects.registry import register_dialect as register_dialect
 from runstream.engine.engine import Engine as Engine
 from runstream.engine.fold import Folded as Folded
 from runstream.engine.fold import fold as fold

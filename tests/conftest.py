@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from runstream.dialects import registry
+from tests.support.dialects import WordsDialect
 from tests.support.guards import bounded, heeding_signals
 from tests.support.ports import free_port
 
@@ -72,6 +74,14 @@ def _heap() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture
+def words_dialect(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name under which `WordsDialect` is registered for one test; what the test registers itself ends with it."""
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    registry.register_dialect("words", WordsDialect)
+    return "words"
 
 
 @pytest.fixture

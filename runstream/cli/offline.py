@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from runstream.cli import files
-from runstream.cli.exit_codes import Tally
+from runstream.cli.exit_codes import Tally, UsageError
 from runstream.cli.lines import View
 from runstream.cli.output import Output, Rejects, clip, complain, escape, escape_json, report_orphans
 from runstream.cli.screen import make_view
@@ -47,7 +47,8 @@ def replay(args: argparse.Namespace) -> int:
     engine.on_signal = show
     try:
         with view.reading(engine) as lock:
-            rejects = _feed(engine, args.files, clock, view, lock, Pace(args.speed, gap=files.GAP))
+            pace = Pace(args.speed, gap=files.GAP)
+            rejects = _feed(engine, args.files, clock, args.dialect, view=view, lock=lock, pace=pace)
     finally:
         view.close()
     rejects.total()
@@ -65,7 +66,7 @@ def fold(args: argparse.Namespace) -> int:
     clock = _Clock()
     engine = Engine(limits=_KEEP_ALL, clock=clock.now, progress=False)
     engine.on_signal = tally.add
-    rejects = _feed(engine, args.files, clock)
+    rejects = _feed(engine, args.files, clock, args.dialect, continues=args.continues)
     show: Callable[[Output, RunState], None] = _show_json if args.json else _show_plain
     states = engine.states()
     for state in states:
@@ -93,15 +94,33 @@ def _feed(
     engine: Engine,
     paths: Sequence[str],
     clock: _Clock,
+    dialect: str | None,
+    *,
+    continues: bool = False,
     view: View | None = None,
     lock: AbstractContextManager[object] = _NO_LOCK,
     pace: Pace | None = None,
 ) -> Rejects:
-    """Feed the files into the engine, one after the other, each as a source of its own."""
+    """Feed the files into the engine, one after the other, each as a source of its own.
+
+    Args:
+        engine: The engine.
+        paths: The files.
+        clock: Set to the time of each event.
+        dialect: The dialect of the files.
+        continues: True if each file but the first continues the run that waits for action.
+        view: Where the signals are shown.
+        lock: A context for each event.
+        pace: When each event is fed; ``None`` for at once.
+
+    Raises:
+        UsageError: A file can't be read, or is to continue a run and not exactly one waits.
+    """
     rejects = Rejects()
     engine.on_reject = rejects.add
-    for path in paths:
-        intake = engine.intake(files.source_name(path))
+    for number, path in enumerate(paths):
+        run_id = _waiting_run(engine, paths[:number], path) if continues and number else None
+        intake = engine.intake(files.source_name(path), dialect=dialect, continues=run_id)
         try:
             for item in files.read(path):
                 if isinstance(item, RawEvent | ConnectionEvent):
@@ -118,6 +137,18 @@ def _feed(
             with lock:
                 intake.end("the recording ended")
     return rejects
+
+
+def _waiting_run(engine: Engine, before: Sequence[str], path: str) -> str:
+    """The id of the run of the files before this one that waits for action, if exactly one does."""
+    waiting = [state.run_id for state in engine.states() if state.run.requires_action]
+    if len(waiting) == 1:
+        return waiting[0]
+    name, names = escape(files.source_name(path)), ", ".join(escape(files.source_name(one)) for one in before)
+    if not waiting:
+        raise UsageError(f"--continue: {name} has no run to continue: none of {names} waits for action")
+    runs = ", ".join(clip(run_id) for run_id in waiting)
+    raise UsageError(f"--continue: {name} can continue one run only, but {len(waiting)} of {names} wait: {runs}")
 
 
 def _show_json(output: Output, state: RunState) -> None:

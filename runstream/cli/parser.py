@@ -92,7 +92,8 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "Read recordings and show the final state of each run, in order of appearance.\nWith --json each is one "
         'line, {"run": {...}, "steps": [...], "messages": [...]},\nevery object as on the wire.\n\n' + _FILES,
         "examples:\n  runstream fold run.sse\n"
-        '  runstream fold --json run.sse | jq -r "[.run.id, .run.status] | @tsv"\n\n' + EXIT_CODES,
+        '  runstream fold --json run.sse | jq -r "[.run.id, .run.status] | @tsv"\n'
+        "  runstream fold --continue asked.sse answered.sse   where the second does not name the run\n\n" + EXIT_CODES,
     ),
     "serve": (
         "serve recordings over a WebSocket",
@@ -110,6 +111,9 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
 
 _PAGE_OPTIONS: Final = ("page_port", "page_origin")
 """Options that are valid with ``--page`` only."""
+
+_SERVE_PAGE_OPTIONS: Final = ("dialect",)
+"""Further ones of ``serve``: it sends recordings as they are, and only the page reads them."""
 
 
 def _factor(text: str) -> float:
@@ -138,6 +142,14 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _dialect(text: str) -> str:
+    from runstream.dialects.registry import dialect_names  # only here: help and usage errors load no model
+
+    if text not in dialect_names():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a dialect; there is: {', '.join(dialect_names())}")
+    return text
+
+
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip() or not text.isprintable():
@@ -157,10 +169,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         SystemExit: Help was requested (0), or the arguments are wrong (2); the text was printed.
     """
     args = build_parser().parse_args(argv)
-    for name in _PAGE_OPTIONS:
+    for name in (*_PAGE_OPTIONS, *(_SERVE_PAGE_OPTIONS if args.command == "serve" else ())):
         if getattr(args, name, None) is not None and not args.page:
             option = f"--{name.replace('_', '-')}"
             args.parser.error(f"{option} is of use with --page only: add --page, or leave {option} out")
+    if getattr(args, "continues", False) and len(args.files) < 2:
+        args.parser.error("--continue needs two files or more: the first asks for action, the next goes on")
     return args
 
 
@@ -189,6 +203,16 @@ def build_parser() -> argparse.ArgumentParser:
             "--plain", action="store_true", help="one signal a line, on a terminal too, instead of the live view"
         )
     subparsers["fold"].add_argument("--json", action="store_true", help="one run a line, as JSON")
+    subparsers["fold"].add_argument(
+        "--continue",
+        action="store_true",
+        dest="continues",
+        help="each FILE but the first continues the run of those before it that waits for action",
+    )
+    for name in ("watch", "record", "replay", "fold", "serve"):
+        subparsers[name].add_argument(
+            "--dialect", type=_dialect, metavar="NAME", help="the protocol of the events (default: assistants)"
+        )
     subparsers["demo"].add_argument(
         "--pace",
         type=_factor,

@@ -35,7 +35,7 @@ def record(args: argparse.Namespace) -> int:
     progress = _Progress(writer)
     recorded = record_source(source, writer)
     try:
-        result = asyncio.run(watch_source(recorded, progress, quiet=False, idle=args.idle))
+        result = asyncio.run(watch_source(recorded, progress, quiet=False, idle=args.idle, dialect=args.dialect))
     finally:
         writer.close()
         _report(writer, recorded)

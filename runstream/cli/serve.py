@@ -71,7 +71,7 @@ def page_context(args: argparse.Namespace) -> PageContext:
 async def _play_on_page(args: argparse.Namespace, url: str, output: Output) -> None:
     """Show the stream of a recording server, from the connection of the first browser on."""
     source = WebSocketSource(url, proxy=None, reconnect=None)
-    async with RunStream(source) as stream, _page(stream, args.host, args) as page:
+    async with RunStream(source, dialect=args.dialect) as stream, _page(stream, args.host, args) as page:
         if not is_loopback(args.host):
             complain(f"anyone who can reach {escape(args.host)} can read the page")
         output.line(page.url)

@@ -36,7 +36,7 @@ def watch(args: argparse.Namespace) -> int:
     source = live_source(args)
     view = make_view(json=args.json, plain=args.plain)
     page = page_context(args) if args.page else None
-    result = asyncio.run(watch_source(source, view, quiet=args.json, page=page, idle=args.idle))
+    result = asyncio.run(watch_source(source, view, quiet=args.json, page=page, idle=args.idle, dialect=args.dialect))
     return result.tally.code(result.states)
 
 
@@ -61,6 +61,7 @@ async def watch_source(
     answer: Answer | None = None,
     page: PageContext | None = None,
     idle: float | None = None,
+    dialect: str | None = None,
 ) -> WatchResult:
     """Show every signal of a source until it ends.
 
@@ -71,6 +72,7 @@ async def watch_source(
         answer: Called with each `ActionRequired`; returns a source that continues the run, or ``None``.
         page: A context that shows the stream in browsers too.
         idle: Seconds without an event after which a run is interrupted, and its source ended; ``None``: never.
+        dialect: The dialect of the source, and of those that continue its runs; ``None`` for the default one.
     """
     result, rejects = WatchResult(), Rejects()
 
@@ -81,7 +83,7 @@ async def watch_source(
     watchdogs = None if idle is None else Watchdogs(idle=idle, expiry_grace=None, end=True, close_sources=True)
     # A subscriber raises when the pipe is closed: that must end the command, not be logged. The subscriber is a plain
     # function, so that a reader that pauses (a pager) slows the sender down without a time limit.
-    stream = RunStream(source, on_subscriber_error="raise", watchdogs=watchdogs)
+    stream = RunStream(source, dialect=dialect, on_subscriber_error="raise", watchdogs=watchdogs)
     stream.signals.subscribe(show, on_error=_ignore_error)
     stream.rejects.subscribe(rejects.add, on_error=_ignore_error)
     if answer is not None:

@@ -14,8 +14,8 @@ from msgspec import structs
 from runstream.core.registry import RunRegistry
 from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
-from runstream.dialects.assistants import AssistantsDialect
 from runstream.dialects.base import Dialect
+from runstream.dialects.registry import DialectLike, make_dialect
 from runstream.engine.feed import Feeder
 from runstream.engine.intake import Intake
 from runstream.engine.journal import Journal
@@ -66,24 +66,41 @@ class Engine(Outputs):
             self.deliver = self.journal.deliver
             self.router.find = self.journal.find
 
-    def intake(self, name: str, *, scope: str = "", dialect: Dialect | None = None) -> Intake:
+    def intake(
+        self,
+        name: str,
+        *,
+        scope: str = "",
+        dialect: DialectLike | Dialect | None = None,
+        continues: str | None = None,
+    ) -> Intake:
         """Make the entry of one source.
 
         Args:
             name: The source's name, for signals and rejects.
             scope: The scope of its runs. Runs are identified by scope and id.
-            dialect: The decoder of the source, for this source alone; the Assistants wire by default.
+            dialect: The decoder of the source: the name of a registered dialect, a factory, or a decoder for this
+                source alone; ``"assistants"`` by default.
+            continues: The id of the run that the source continues, if the application knows it. Objects of the source
+                that name no run belong to this run. A run that was not seen yet is permitted.
+
+        Raises:
+            ValueError: The dialect is not registered, or the run can't be continued because it has ended.
+            TypeError: The factory can't be called as a factory is.
         """
+        if continues is not None and (reason := self.ended_reason(continues, scope)) is not None:
+            raise ValueError(reason)
         limits = self.limits
-        if dialect is None:
-            dialect = AssistantsDialect(max_message_bytes=limits.max_message_bytes, max_nesting=limits.max_nesting)
+        decoder = make_dialect(dialect, continues=continues, limits=limits)
         scope_runs = self.registry.scope(scope)
         scope_runs.sources += 1
         if self.journal is None:
             state = SourceState(name, scope_runs, self, self.registry, limits.dedupe_window)
-            return Intake(state, self, self.router, dialect)
+            state.continues = continues
+            return Intake(state, self, self.router, decoder)
         recovering = RecoveringState(name, scope_runs, self, self.registry, limits, self.journal)
-        return RecoveringIntake(recovering, self, self.router, dialect, self.journal)
+        recovering.continues = continues
+        return RecoveringIntake(recovering, self, self.router, decoder, self.journal)
 
     def states(self) -> tuple[RunState, ...]:
         """The states of all runs that are kept, in order of first appearance."""
@@ -98,6 +115,21 @@ class Engine(Outputs):
         """Why a watchdog expired this run; ``None`` if none did, or if the run had an event since."""
         record = self.registry.record(scope, run_id)
         return record.expired_reason if record is not None else None
+
+    def ended_reason(self, run_id: str, scope: str = "") -> str | None:
+        """Why a source can't continue this run: it has ended, or is not kept any more; ``None`` if it can.
+
+        With a store, a run that is not kept is read from there.
+        """
+        record = self.registry.record(scope, run_id)
+        if record is None:
+            if self.registry.is_tombstoned(scope, run_id):
+                return f"run {run_id} is not kept any more (see Limits) and can't be continued"
+            if self.journal is not None:
+                record = self.journal.read(scope, run_id)
+        if record is None or not record.state.is_terminal:
+            return None
+        return f"run {run_id} has ended ({record.state.status}) and can't be continued"
 
     def is_tombstoned(self, run_id: str, scope: str = "") -> bool:
         """True if a run was kept once and was evicted."""

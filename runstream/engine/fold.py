@@ -5,19 +5,37 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias, TypedDict
 
 import msgspec
 from msgspec import Struct
 
 from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
+from runstream.dialects.registry import DialectLike, find_dialect
 from runstream.engine.engine import Engine
 from runstream.model.events import Event, Reject
 from runstream.model.limits import Limits, Stats
 from runstream.model.raw_input import RawInput
 from runstream.model.signals import Signal
 
-__all__ = ["Folded", "fold", "fold_sources"]
+__all__ = ["FoldOptions", "FoldSource", "Folded", "fold", "fold_sources"]
+
+
+class FoldOptions(TypedDict, total=False):
+    """The options of one stream of :func:`fold_sources`.
+
+    Attributes:
+        dialect: Its dialect, by name or factory, instead of that of the other streams.
+        continues: The id of the run that it continues; see :meth:`RunStream.attach`.
+    """
+
+    dialect: DialectLike
+    continues: str | None
+
+
+FoldSource: TypeAlias = tuple[str, Iterable[RawInput]] | tuple[str, Iterable[RawInput], FoldOptions]
+"""One stream of :func:`fold_sources`: its name, its raw events, and options if it has some."""
 
 
 class Folded(Struct, frozen=True, kw_only=True):
@@ -42,7 +60,7 @@ def fold(
     raw_events: Iterable[RawInput],
     *,
     limits: Limits | None = None,
-    dialect: Dialect | None = None,
+    dialect: DialectLike | Dialect | None = None,
     name: str = "stream",
     scope: str = "",
     clock: Callable[[], float] = time.time,
@@ -53,39 +71,56 @@ def fold(
     Args:
         raw_events: The stream: raw events, or JSON envelopes as bytes, text or mappings.
         limits: The bounds. All runs are kept until the end, so the bounds of finished runs are not used.
-        dialect: The decoder of the protocol; by default of the Assistants wire.
+        dialect: The dialect: the name of a registered one, a factory, or a decoder; ``"assistants"`` by default.
         name: The source's name, for signals and rejects.
         scope: The scope of its runs.
         clock: Returns the time in Unix seconds, for raw events without a time.
         progress: True to emit ``message.text`` and ``tool_call.arguments``.
+
+    Raises:
+        ValueError: The dialect is not registered.
+        TypeError: The factory can't be called as a factory is.
     """
     return _fold([(name, raw_events)], limits, dialect, scope, clock, progress)
 
 
 def fold_sources(
-    sources: Iterable[tuple[str, Iterable[RawInput]]],
+    sources: Iterable[FoldSource],
     *,
     limits: Limits | None = None,
+    dialect: DialectLike | None = None,
     scope: str = "",
     clock: Callable[[], float] = time.time,
     progress: bool = True,
 ) -> Folded:
     """:func:`fold` for several successive, named streams. A later stream may continue the open runs of an earlier one.
 
+    ::
+
+        fold_sources([("one.sse", asked), ("two.sse", answered, {"continues": "run_1"})])
+
     Args:
-        sources: The name and the raw events of each stream.
+        sources: The name and the raw events of each stream, and maybe its options: ``dialect``, for this stream, and
+            ``continues``, the id of the run that it continues.
         limits: The bounds, as for :func:`fold`.
+        dialect: The dialect of each stream that has none of its own, by name or factory; ``"assistants"`` by default.
         scope: The scope of the runs.
         clock: Returns the time in Unix seconds, for raw events without a time.
         progress: True to emit ``message.text`` and ``tool_call.arguments``.
+
+    Raises:
+        ValueError: A dialect is not registered, or a run that a stream is to continue has ended.
+        TypeError: A factory can't be called as a factory is, or a stream has an unknown option.
     """
-    return _fold(sources, limits, None, scope, clock, progress)
+    if dialect is not None:
+        dialect = find_dialect(dialect)
+    return _fold(sources, limits, dialect, scope, clock, progress)
 
 
 def _fold(
-    sources: Iterable[tuple[str, Iterable[RawInput]]],
+    sources: Iterable[FoldSource],
     limits: Limits | None,
-    dialect: Dialect | None,
+    dialect: DialectLike | Dialect | None,
     scope: str,
     clock: Callable[[], float],
     progress: bool,
@@ -97,11 +132,14 @@ def _fold(
     engine.on_signal = signals.append
     engine.on_reject = rejects.append
     named: Counter[str] = Counter()
-    for name, raw_events in sources:
+    for name, raw_events, *rest in sources:
+        options: dict[str, Any] = dict(rest[0]) if rest else {}
+        if options.get("dialect") is None:
+            options["dialect"] = dialect
         named[name] += 1
         # The keys of a source's signals contain its name, so a second source of that name gets another one.
         unique = name if named[name] == 1 else f"{name}#{named[name]}"
-        intake = engine.intake(unique, scope=scope, dialect=dialect)
+        intake = engine.intake(unique, scope=scope, **options)
         intake.feed_all(raw_events)
         intake.end()
     return Folded(

@@ -52,6 +52,11 @@ class Intake:
         return self.state.scope.name
 
     @property
+    def continues(self) -> str | None:
+        """The id of the run that the source continues, as the application said; ``None`` if it said nothing."""
+        return self.state.continues
+
+    @property
     def last_id(self) -> str | None:
         """The last event id that came in, for resuming."""
         return self.state.last_id

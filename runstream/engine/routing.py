@@ -151,7 +151,11 @@ class EventRouter:
         run_id = data.run_id or (origin.run_id if origin is not None else None)
         record = scope.runs.get(run_id) if run_id is not None else scope.objects.get(data.id)
         if record is None:
-            record = self._find(scope, run_id)
+            if run_id is None and source.continues is not None:
+                run_id = source.continues
+                record = scope.runs.get(run_id)
+            if record is None:
+                record = self._find(scope, run_id)
         if record is None:
             self._buffer(source, run_id or data.id, event, at)
             return

@@ -37,6 +37,8 @@ class SourceState:
         window: The number of ids that are remembered at most.
 
     Attributes:
+        continues: The id of the run that the source continues, as the application said. Objects that name no run
+            belong to it.
         last_id: The last event id, for resuming.
         ended: True once the source has ended.
         snapshots: True if the source sends nothing but whole objects, as polling does.
@@ -50,6 +52,7 @@ class SourceState:
     def __init__(self, name: str, scope: Scope, outputs: Outputs, registry: RunRegistry, window: int) -> None:
         self.name = name
         self.scope = scope
+        self.continues: str | None = None
         self.last_id: str | None = None
         self.ended = False
         self.snapshots = False

@@ -19,8 +19,8 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from runstream.core.dedupe import Deduper, Sighting
 from runstream.core.derive import derive
 from runstream.core.state import RunState
-from runstream.dialects.assistants import AssistantsDialect
 from runstream.dialects.base import BaseDialect, Dialect
+from runstream.dialects.registry import DEFAULT_DIALECT, DialectLike, ResolvedFactory, find_dialect
 from runstream.engine.engine import Engine
 from runstream.engine.watchdogs import Watchdogs, WatchdogTimer
 from runstream.model.events import Event, Reject
@@ -117,15 +117,20 @@ class _Decode(_Stage):
 
 
 def decoded(
-    dialect: Callable[[], Dialect] = AssistantsDialect, *, on_reject: Callable[[Reject], None] | None = None
+    dialect: DialectLike = DEFAULT_DIALECT, *, on_reject: Callable[[Reject], None] | None = None
 ) -> Operator[RawInput, Event]:
     """Decode raw events (or JSON envelopes as bytes, text or mappings) to events.
 
     Args:
-        dialect: Creates the decoder of a subscription.
+        dialect: The dialect: the name of a registered one, or a factory, which is called for each subscription.
         on_reject: Receives input that could not be used.
+
+    Raises:
+        ValueError: The dialect is not registered.
+        TypeError: The factory can't be called as a factory is.
     """
-    return _operator(lambda emit: _Decode(emit, dialect(), on_reject))
+    factory = find_dialect(dialect)
+    return _operator(lambda emit: _Decode(emit, factory(), on_reject))
 
 
 class _Dedupe(_Stage):
@@ -219,7 +224,7 @@ class _Pipeline(_Stage):
         self,
         emit: Callable[[Any], None],
         channel: str,
-        dialect: Callable[[], Dialect] | None,
+        dialect: ResolvedFactory | None,
         limits: Limits | None,
         clock: Callable[[], float],
         progress: bool,
@@ -234,7 +239,7 @@ class _Pipeline(_Stage):
         if watchdogs is not None and scheduler is not None:
             self._watcher = WatchdogTimer(engine, watchdogs, scheduler)
             self._watcher.start()
-        self._intake = engine.intake("stream", dialect=dialect() if dialect is not None else None)
+        self._intake = engine.intake("stream", dialect=dialect)
         self.on_item = self._intake.feed  # type: ignore[method-assign, assignment] # direct: called for every raw event
 
     def on_end(self) -> None:
@@ -247,7 +252,7 @@ class _Pipeline(_Stage):
 
 def pipeline(
     *,
-    dialect: Callable[[], Dialect] | None = None,
+    dialect: DialectLike | None = None,
     limits: Limits | None = None,
     clock: Callable[[], float] = time.time,
     progress: bool = True,
@@ -260,7 +265,8 @@ def pipeline(
     When the source completes, the runs that are still open emit ``run.paused`` or ``run.interrupted`` first.
 
     Args:
-        dialect: Creates the decoder of a subscription; by default one of the Assistants wire.
+        dialect: The dialect: the name of a registered one (``"assistants"`` by default), or a factory, which is
+            called for each subscription.
         limits: The bounds.
         clock: Returns the time (Unix seconds), for raw events without one.
         progress: Whether to emit ``message.text`` and ``tool_call.arguments``.
@@ -271,21 +277,24 @@ def pipeline(
             pushed, as the scheduler of an event loop or of virtual time does; the pipeline has no lock.
 
     Raises:
-        TypeError: There are watchdogs but no scheduler.
+        ValueError: The dialect is not registered.
+        TypeError: There are watchdogs but no scheduler, or the factory can't be called as a factory is.
     """
     if watchdogs is not None and scheduler is None:
         raise TypeError("watchdogs need a scheduler, such as AsyncIOScheduler(asyncio.get_running_loop())")
+    factory = find_dialect(dialect) if dialect is not None else None
     return _operator(
-        lambda emit: _Pipeline(emit, "on_signal", dialect, limits, clock, progress, on_reject, watchdogs, scheduler)
+        lambda emit: _Pipeline(emit, "on_signal", factory, limits, clock, progress, on_reject, watchdogs, scheduler)
     )
 
 
 def states(
     *,
-    dialect: Callable[[], Dialect] | None = None,
+    dialect: DialectLike | None = None,
     limits: Limits | None = None,
     clock: Callable[[], float] = time.time,
     on_reject: Callable[[Reject], None] | None = None,
 ) -> Operator[RawInput, RunState]:
     """Raw events to the latest state of each run, after each change; arguments as for :func:`pipeline`."""
-    return _operator(lambda emit: _Pipeline(emit, "on_state", dialect, limits, clock, False, on_reject))
+    factory = find_dialect(dialect) if dialect is not None else None
+    return _operator(lambda emit: _Pipeline(emit, "on_state", factory, limits, clock, False, on_reject))

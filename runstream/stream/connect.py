@@ -37,10 +37,10 @@ def connect(url: str, **options: Any) -> RunStream:
     Args:
         url: A ``ws://``, ``wss://``, ``http://`` or ``https://`` URL; the last two need the extra ``http``.
         options: The keyword arguments of :class:`~runstream.WebSocketSource` or :class:`~runstream.SseSource`, and of
-            :class:`~runstream.RunStream`; ``close_timeout`` is the stream's.
+            :class:`~runstream.RunStream`, such as ``dialect``; ``close_timeout`` is the stream's.
 
     Raises:
-        ValueError: The URL has another scheme, or no host.
+        ValueError: The URL has another scheme, or no host; or the dialect is not registered.
         TypeError: An unknown option.
         ImportError: The extra is missing.
     """

@@ -16,7 +16,7 @@ from reactivex.disposable import Disposable
 from runstream.core.run_filter import Filters, RunMatcher
 from runstream.core.selection import Selector, signal_classes
 from runstream.core.state import RunState
-from runstream.dialects.base import Dialect
+from runstream.dialects.registry import DialectLike
 from runstream.engine.engine import Engine
 from runstream.engine.watchdogs import Watchdogs
 from runstream.model.events import Event, Reject
@@ -60,7 +60,8 @@ class RunStream:
     Args:
         sources: The sources: see :meth:`attach`.
         limits: The bounds of the pipeline.
-        dialect: Makes the decoder of each source; the Assistants wire by default.
+        dialect: The dialect of each source that has none of its own: the name of a registered one, or a factory (see
+            :func:`register_dialect`); ``"assistants"`` by default.
         clock: Returns the time in Unix seconds, for raw events without a time of arrival.
         on_subscriber_error: ``"log"``, or ``"raise"`` (for tests): the first exception of a subscriber ends the
             stream and is raised to the awaiting task, at the latest when the context is left.
@@ -79,15 +80,17 @@ class RunStream:
             :class:`RunState`; :class:`Repair` describes what it returns, and has its bounds.
 
     Raises:
-        ValueError: ``buffer`` or ``max_connections`` is less than 1, or a time-out less than 0.
-        TypeError: A source has another type, or ``fetch_run`` is not a function.
+        ValueError: ``buffer`` or ``max_connections`` is less than 1, a time-out less than 0, or the dialect is not
+            registered.
+        TypeError: A source has another type, the dialect is neither a name nor a factory, or ``fetch_run`` is not a
+            function.
     """
 
     def __init__(
         self,
         *sources: Adaptable,
         limits: Limits | None = None,
-        dialect: Callable[[], Dialect] | None = None,
+        dialect: DialectLike | None = None,
         clock: Callable[[], float] = time.time,
         on_subscriber_error: OnSubscriberError = "log",
         wait_timeout: float = 30.0,
@@ -120,7 +123,6 @@ class RunStream:
             gate,
             self._runner,
             self._reports,
-            self.attach,
             size=buffer,
             max_runs=engine.limits.max_open_runs + engine.limits.max_finished_runs,
             pending_acks=self._persistence.pending_acks if self._persistence is not None else None,
@@ -170,12 +172,25 @@ class RunStream:
         """Events of runs that were not seen, by the id (of the run, message or step) that they refer to."""
         return self._engine.orphans()
 
-    def attach(self, source: Adaptable, *, scope: str = "", name: str | None = None) -> SourceHandle:
+    def attach(
+        self,
+        source: Adaptable,
+        *,
+        dialect: DialectLike | None = None,
+        continues: str | None = None,
+        scope: str = "",
+        name: str | None = None,
+    ) -> SourceHandle:
         """Add a source, before or while the stream is read.
 
         Args:
             source: A :class:`~runstream.sources.base.Source`, or an iterable, async iterable or Observable of raw
                 events, JSON envelopes (bytes or text, each a whole message) or mappings.
+            dialect: Its dialect: the name of a registered one, or a factory. By default that of the source that sent
+                the run which this one continues, else that of the stream.
+            continues: The id of the run that it continues, in its scope; the run need not have been seen yet. This has
+                precedence over each link on the wire, and objects of the source that name no run belong to this run.
+                A source that a handler of ``ActionRequired`` returns continues the run of the signal.
             scope: Runs are identified by (scope, id).
             name: Its name in signals and rejects, instead of its own; a second one of a name gets a number.
 
@@ -183,11 +198,13 @@ class RunStream:
             Its handle, with ``remove()`` and ``done``.
 
         Raises:
-            TypeError: The source has another type.
+            TypeError: The source has another type, or the dialect is neither a name nor a factory.
+            ValueError: The dialect is not registered, or the run has ended and so can't be continued.
+            StoreError: The run can't be read from the store.
             RuntimeError: The stream has ended. To keep it open while there is no source, use :meth:`keep_open`.
         """
         adapted = adapt(source, name)
-        return self._runner.attach(adapted, scope, name or adapted.name)
+        return self._runner.attach(adapted, scope, name or adapted.name, dialect, continues)
 
     def restore(self, run_id: str | None = None, *, scope: str | None = None) -> tuple[RunState, ...]:
         """Read runs from the store before a source has events of them, and return their states.
@@ -241,7 +258,9 @@ class RunStream:
         A plain function is called as the signal happens, and slows the source while it runs. A coroutine function
         has a buffer and a task of its own: one call at a time, in order. Exceptions are logged. A handler of
         :class:`ActionRequired` may return a source (or async iterable, iterator, Observable, or list of raw events):
-        it is attached in the same scope, and the stream does not end while such a handler is running.
+        it is attached in the same scope, continues the run of the signal, and is read in the dialect in which that
+        run came. The stream does not end while such a handler is running. If the run has ended meanwhile, the source
+        is read as one that continues no run, and emits ``source.error``.
 
         Args:
             kind: A signal class or a base of some, a type string, a tuple of these, or a union; or, without a

@@ -46,6 +46,11 @@ class SourceHandle:
         return self._intake.scope
 
     @property
+    def continues(self) -> str | None:
+        """The id of the run that it continues, as the application said; ``None`` if it said nothing."""
+        return self._intake.continues
+
+    @property
     def done(self) -> bool:
         """True if it has ended or was removed."""
         return self._intake.ended

@@ -6,9 +6,10 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from runstream.core.state import RunState
-from runstream.dialects.base import Dialect
+from runstream.dialects.registry import DialectLike, ResolvedFactory, find_dialect
 from runstream.engine.engine import Engine
 from runstream.engine.intake import Intake
 from runstream.engine.source_state import SourceState
@@ -37,7 +38,7 @@ class SourceRunner:
     Args:
         engine: Receives the raw events.
         gate: Blocks the sources while a subscriber is behind.
-        dialect: Makes a decoder for each source; ``None`` for the canonical one.
+        dialect: The dialect of each source that has none of its own; ``None`` for the default one.
         on_end: Called once, when no source is left and nothing keeps the stream open.
         max_connections: How many sources are read at once; further ones wait for the end of one, in order. A source
             keeps its place while it is between two connections: a run in progress has priority over a new one.
@@ -55,7 +56,7 @@ class SourceRunner:
         self,
         engine: Engine,
         gate: Gate,
-        dialect: Callable[[], Dialect] | None,
+        dialect: DialectLike | None,
         on_end: Callable[[], None],
         max_connections: int = 2_048,
     ) -> None:
@@ -70,7 +71,9 @@ class SourceRunner:
         self.on_read: Callable[[SourceHandle], None] | None = None
         self._engine = engine
         self._gate = gate
-        self._dialect = dialect
+        self._dialect = find_dialect(dialect) if dialect is not None else None
+        # Of the sources with a dialect of their own. A state exists as long as a run that its source sent last.
+        self._dialects: WeakKeyDictionary[SourceState, ResolvedFactory] = WeakKeyDictionary()
         self._on_end = on_end
         self._reading = 0
         self._waiting: OrderedDict[SourceHandle, None] = OrderedDict()
@@ -84,17 +87,60 @@ class SourceRunner:
         self._failure: SourceFailed | None = None
         self._unfed_failure: SourceFailed | None = None
 
-    def attach(self, source: Source, scope: str, name: str) -> SourceHandle:
+    def attach(
+        self, source: Source, scope: str, name: str, dialect: DialectLike | None = None, continues: str | None = None
+    ) -> SourceHandle:
         """Add a source. If reading has started and the limit permits, its reading begins at once.
+
+        Args:
+            source: The source.
+            scope: The scope of its runs.
+            name: Its name.
+            dialect: Its dialect; ``None`` for that of the run that it continues, else of the stream.
+            continues: The id of the run that it continues.
+
+        Raises:
+            RuntimeError: The stream has ended.
+            ValueError: The dialect is not registered, or the run has ended.
+            TypeError: The dialect is neither a name nor a factory.
+        """
+        if self.ended or self._closed:
+            raise RuntimeError("the stream has ended and takes no further source; RunStream.keep_open keeps it open")
+        # All checks come before the name is used: a source that is refused takes no number.
+        if continues is not None and (reason := self._engine.ended_reason(continues, scope)) is not None:
+            raise ValueError(reason)
+        factory = find_dialect(dialect) if dialect is not None else self._dialect_of(continues, scope)
+        return self._attach(source, scope, name, factory, continues)
+
+    def attach_answer(self, source: Source, run_id: str, scope: str) -> SourceHandle:
+        """Add a source that a handler of ``ActionRequired`` returned: it continues the run of the signal.
+
+        If the run has ended meanwhile, the source continues no run, and this is an error of the source.
 
         Raises:
             RuntimeError: The stream has ended.
         """
-        if self.ended or self._closed:
-            raise RuntimeError("the stream has ended and takes no further source; RunStream.keep_open keeps it open")
+        reason = self._engine.ended_reason(run_id, scope)
+        if reason is None:
+            return self.attach(source, scope, source.name, continues=run_id)
+        handle = self.attach(source, scope, source.name, self._dialect_of(run_id, scope))
+        self.queue.run(handle._intake.failed, reason)
+        return handle
+
+    def _dialect_of(self, run_id: str | None, scope: str) -> ResolvedFactory | None:
+        """The dialect of the source that sent a run last, else that of the stream."""
+        record = self._engine.registry.record(scope, run_id) if run_id is not None else None
+        if record is None or record.source is None:
+            return self._dialect
+        return self._dialects.get(record.source, self._dialect)
+
+    def _attach(
+        self, source: Source, scope: str, name: str, factory: ResolvedFactory | None, continues: str | None
+    ) -> SourceHandle:
         self._attached = True
-        dialect = self._dialect() if self._dialect is not None else None
-        intake = self._engine.intake(self._unique(name), scope=scope, dialect=dialect)
+        intake = self._engine.intake(self._unique(name), scope=scope, dialect=factory, continues=continues)
+        if factory is not None and factory is not self._dialect:
+            self._dialects[intake.state] = factory
         intake.snapshots = getattr(source, "snapshots", False) is True
         receiver = SourceReceiver(intake, self.queue, self._gate)
         handle = SourceHandle(source, intake, receiver, self.remove, self.is_waiting)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from reactivex import abc
 from reactivex.disposable import Disposable
@@ -18,6 +18,7 @@ from runstream.model.raw import RawEvent
 from runstream.model.run import RunKey
 from runstream.model.signals import ActionRequired
 from runstream.model.validation import check_counts
+from runstream.sources.adapters import Adaptable, adapt
 from runstream.sources.base import Source
 from runstream.stream.buffers import Buffer, Gate, LatestBuffer, Policy, QueueBuffer
 from runstream.stream.channel import Channel
@@ -25,7 +26,6 @@ from runstream.stream.consumers import KeepAlive, StreamIterator, Worker
 from runstream.stream.error_reports import ErrorReports, caller_location
 from runstream.stream.handlers import Handler, is_coroutine_function
 from runstream.stream.persistence import AckTracker, PendingAcks
-from runstream.stream.source_handle import SourceHandle
 from runstream.stream.source_runner import SourceRunner
 from runstream.stream.subscriber_set import Subscriber, name_of
 from runstream.stream.waiters import key_of
@@ -42,9 +42,8 @@ class Subscriptions:
     Args:
         channels: The channels.
         gate: Blocked while a buffer of policy ``wait`` is full.
-        runner: Keeps the stream open while a handler may attach a source.
+        runner: Keeps the stream open while a handler may attach a source, and attaches those that handlers return.
         reports: Receives the exceptions of subscribers.
-        attach: Attaches a source that a handler returned.
         size: The maximum number of items in a buffer.
         max_runs: The maximum number of runs in memory, and so of states that wait.
         pending_acks: Of a stream with a store: acknowledges the signals that subscribers have processed.
@@ -56,7 +55,6 @@ class Subscriptions:
         gate: Gate,
         runner: SourceRunner,
         reports: ErrorReports,
-        attach: Callable[..., SourceHandle],
         *,
         size: int,
         max_runs: int,
@@ -67,7 +65,6 @@ class Subscriptions:
         self._gate = gate
         self._runner = runner
         self._reports = reports
-        self._attach = attach
         self._size = size
         self._max_runs = max_runs
         self._pending_acks = pending_acks
@@ -201,7 +198,7 @@ class Subscriptions:
     def attach_returned(self, signal: Any, value: object) -> None:
         """Attach what a handler of ActionRequired returned, if it is a source; other values are ignored."""
         if _may_attach(signal) and _is_source(value):
-            self._attach(value, scope=signal.scope)
+            self._runner.attach_answer(adapt(value), signal.run_id, signal.scope)
 
     def _worker(self, handler: Handler, policy: str, *, awaiting: bool) -> Worker[Any]:
         def on_slow(error: SlowConsumer) -> None:
@@ -268,7 +265,7 @@ def _may_attach(signal: object) -> bool:
     return type(signal) is ActionRequired
 
 
-def _is_source(value: object) -> bool:
+def _is_source(value: object) -> TypeGuard[Adaptable]:
     """True if a returned value is meant as a source.
 
     Many iterables are not: the answer of a client library, a dict. An iterator (of a generator function, of a

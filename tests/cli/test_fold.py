@@ -12,6 +12,7 @@ from runstream import demo
 from runstream.engine.fold import fold
 from runstream.recordings.reader import read_recording
 from tests.cli.support import ENDINGS, asked_and_answered, body, ended, lines, run_cli, waiting
+from tests.support.wire import Event
 
 
 def without_nulls(value: Any) -> Any:
@@ -80,3 +81,73 @@ def test_the_demo_recordings(cli: Callable, tmp_path: Path) -> None:
         found = cli("fold", "--json", str(path))
         assert [(run["run"]["id"], run["run"]["status"]) for run in lines(found.out)] == [(scene.run_id, scene.outcome)]
     assert run_cli("fold", "--json", "-", input=path.read_bytes()).stdout == found.out
+
+
+def words(path: Path, *items: str) -> str:
+    """A file of the tests' own dialect."""
+    path.write_text("".join(f"data: {item}\n\n" for item in items))
+    return str(path)
+
+
+def test_a_dialect_by_name(cli: Callable, recording: Callable, tmp_path: Path, words_dialect: str) -> None:
+    path = words(tmp_path / "1.sse", "run_1 in_progress", "run_1 completed")
+    found = cli("fold", "--dialect", "words", path)
+    assert (found.code, found.out) == (0, "run_1  completed\n")
+    assert cli("fold", path).code == 1
+    assert cli("fold", "--dialect", "assistants", recording(ended("a"))) == cli("fold", recording(ended("a")))
+
+
+def test_continue(cli: Callable, tmp_path: Path, words_dialect: str) -> None:
+    """Each file continues the run that waits then; without the option the wire alone counts."""
+    files = (
+        words(tmp_path / "1.sse", "run_0 completed", "run_1 in_progress", "run_1 requires_action call_1"),
+        words(tmp_path / "2.sse", "- in_progress", "- requires_action call_2"),
+        words(tmp_path / "3.sse", "- in_progress", "- completed"),
+    )
+    found = cli("fold", "--continue", "--dialect", "words", *files)
+    assert found.code == 0
+    assert found.out.splitlines() == ["run_0  completed", "run_1  completed"]
+    assert found.err == "runstream: 2 runs: 2 completed\n"
+    apart = cli("fold", "--dialect", "words", *files)
+    assert [line.split()[0] for line in apart.out.splitlines() if line.startswith("run")] == [
+        "run_0",
+        "run_1",
+        "run_words",
+    ]
+
+
+def test_continue_with_messages_that_name_no_run(cli: Callable, recording: Callable) -> None:
+    first, second = asked_and_answered("pair")
+    unnamed = [
+        Event(event.name, {**event.data, "run_id": None}) if "run_id" in (event.data or ()) else event
+        for event in second
+    ]
+    files = (recording(first, name="1.sse"), recording(unnamed, name="2.sse"))
+    (run,) = lines(cli("fold", "--json", "--continue", *files).out)
+    assert [message["content"][0]["text"]["value"] for message in run["messages"]] == ["It is noon."]
+    found = cli("fold", "--json", *files)
+    assert lines(found.out)[0]["messages"] == []
+    assert "was never seen" in found.err
+
+
+@pytest.mark.parametrize(
+    ("runs", "reason"),
+    [
+        (ended("a"), "2.sse has no run to continue: none of {1} waits for action"),
+        (
+            [*waiting("a"), *ended("b"), *waiting("c")],
+            "2.sse can continue one run only, but 2 of {1} wait: run_a_0001, run_c_0001",
+        ),
+    ],
+    ids=["none", "two"],
+)
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["plain", "json"])
+def test_what_can_not_be_continued(
+    cli: Callable, recording: Callable, runs: list[Event], reason: str, form: tuple[str, ...]
+) -> None:
+    """A usage error that says which runs wait; nothing is shown."""
+    one, two = recording(runs, name="1.sse"), recording(ended("d"), name="2.sse")
+    found = cli("fold", *form, "--continue", one, two)
+    assert (found.code, found.out) == (2, "")
+    assert reason.replace("{1}", one) in found.err.replace(two, "2.sse")
+    assert "try: runstream fold --help" in found.err

@@ -56,7 +56,8 @@ def finish(process: subprocess.Popen[bytes]) -> tuple[str, str]:
 
 def test_serve_plays_the_recording_on_its_page(recording: Callable[..., str]) -> None:
     """Served as ever, and on a page from when it is first opened; who comes later sees how it ended."""
-    with start_cli("serve", "--page", "--speed", "0", recording(ended("a", text="Hello there."))) as process:
+    options = ("--page", "--dialect", "assistants", "--speed", "0")
+    with start_cli("serve", *options, recording(ended("a", text="Hello there."))) as process:
         try:
             assert line(process.stdout).startswith("ws://127.0.0.1:")
             url = line(process.stdout)

@@ -160,3 +160,12 @@ def test_many_runs_are_forgotten_but_counted(cli: Callable, recording: Callable)
     assert found.code == 1
     assert found.err == "runstream: 1100 runs: 1 failed, 1099 completed\n"
     assert len(cli("fold", "--json", path).out.splitlines()) == 1100
+
+
+def test_a_dialect_by_name(cli: Callable, tmp_path: Path, words_dialect: str) -> None:
+    """The events of another wire, by the name of its dialect."""
+    path = tmp_path / "run.sse"
+    path.write_text("data: run_1 in_progress\n\ndata: run_1 completed\n\n")
+    found = cli("replay", "--json", "--dialect", "words", str(path))
+    assert (found.code, found.err) == (0, "")
+    assert [signal["type"] for signal in lines(found.out)][-2:] == ["run.completed", "source.ended"]

@@ -83,6 +83,40 @@ def test_options_of_the_page_without_the_page(cli: Callable, args: tuple[str, ..
     assert f"error: {option[0]} is of use with --page only: add --page" in found.err
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("watch", "ws://127.0.0.1:1"),
+        ("record", "ws://127.0.0.1:1", "-o", "x.jsonl"),
+        ("replay", "x.sse"),
+        ("fold", "x.sse"),
+        ("serve", "x.sse", "--page"),
+    ],
+    ids=lambda args: args[0],
+)
+def test_an_unknown_dialect(cli: Callable, args: tuple[str, ...], words_dialect: str) -> None:
+    """Refused before anything is read or shown, with the names that there are."""
+    found = cli(*args, "--dialect", "wo\x1brds")
+    assert found.code == 2
+    assert found.out == ""
+    assert f"usage: runstream {args[0]}" in found.err
+    assert "argument --dialect: 'wo\\x1brds' is not a dialect; there is: assistants, words" in found.err
+
+
+def test_the_dialect_of_a_server_is_that_of_its_page(cli: Callable) -> None:
+    """Recordings are sent as they are: without a page the option has no effect, and is refused."""
+    found = cli("serve", "x.sse", "--dialect", "assistants")
+    assert found.code == 2
+    assert "error: --dialect is of use with --page only: add --page" in found.err
+
+
+def test_continue_needs_two_files(cli: Callable) -> None:
+    found = cli("fold", "--continue", "x.sse")
+    assert found.code == 2
+    assert found.out == ""
+    assert "error: --continue needs two files or more" in found.err
+
+
 @pytest.mark.parametrize("args", [("demo",), ("watch", "ws://127.0.0.1:1"), ("replay", "x.sse")], ids=" ".join)
 def test_two_forms_of_output(cli: Callable, args: tuple[str, ...]) -> None:
     """JSON and lines for people are one or the other: neither wins in silence."""

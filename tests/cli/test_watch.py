@@ -304,3 +304,15 @@ async def test_a_stream_equals_the_offline_fold(recording: Callable) -> None:
     assert list(runs) == [state.run for state in offline.runs]
     assert [state.to_dict() for state in states] == [state.to_dict() for state in offline.runs]
     assert facts([signal.to_dict() for signal in signals]) == facts([signal.to_dict() for signal in offline.signals])
+
+
+def test_a_dialect_by_name(cli: Callable, tmp_path: Path, words_dialect: str) -> None:
+    """`watch` shows the runs of another wire, and `record` counts them and writes what came."""
+    with sending(["run_1 in_progress", "run_1 completed"]) as url:
+        found = cli("watch", "--json", "--dialect", "words", url)
+        assert found.code == ExitCode.COMPLETED
+        assert "run.completed" in [signal["type"] for signal in lines(found.out)]
+        assert cli("watch", "--json", url).code == ExitCode.NOT_COMPLETED
+        target = tmp_path / "run.sse"
+        assert cli("record", "--dialect", "words", url, "-o", str(target)).code == ExitCode.COMPLETED
+    assert cli("fold", "--dialect", "words", str(target)).out == "run_1  completed\n"

@@ -14,6 +14,7 @@ from runstream.model.events import Event, Reject
 from runstream.model.limits import Limits
 from runstream.model.raw import Malformed, RawEvent
 from runstream.model.signals import RunInterrupted, Signal, SourceError
+from runstream.store.memory import MemoryStore
 from runstream.testing import Script, script
 
 
@@ -643,3 +644,50 @@ def test_orphans_of_two_scopes_with_one_id_are_all_told() -> None:
     bench.intake("a", "tenant-1").feed(delta)
     bench.intake("b", "tenant-2").feed(delta)
     assert len(bench.engine.orphans()["msg_1"]) == bench.engine.stats().orphans == 2
+
+
+def test_a_source_says_which_run_it_continues() -> None:
+    bench = Bench()
+    assert bench.intake().continues is None
+    intake = bench.engine.intake("b", continues="run_9")
+    assert (intake.continues, intake.state.continues) == ("run_9", "run_9")
+
+
+@pytest.mark.parametrize("scope", ["", "s"])
+def test_a_run_that_has_ended_can_not_be_continued(scope: str) -> None:
+    """In its scope; and a source that was refused leaves nothing behind."""
+    bench = Bench()
+    bench.intake(scope=scope).feed_all(text_run().raw_events())
+    assert bench.engine.ended_reason("run_1", scope) == "run run_1 has ended (completed) and can't be continued"
+    sources = bench.engine.registry.scope(scope).sources
+    with pytest.raises(ValueError, match="run_1 has ended"):
+        bench.engine.intake("b", scope=scope, continues="run_1")
+    with pytest.raises(ValueError, match="not a registered dialect"):
+        bench.engine.intake("b", scope=scope, dialect="none")
+    assert bench.engine.registry.scope(scope).sources == sources
+    assert bench.engine.intake("b", scope="other", continues="run_1").continues == "run_1"
+
+
+def test_a_run_that_was_forgotten_can_not_be_continued() -> None:
+    """All its events would be late: that is said, and nothing is lost in silence."""
+    bench = Bench(max_finished_runs=0)
+    bench.intake().feed_all(text_run().raw_events())
+    assert bench.engine.state("run_1") is None
+    with pytest.raises(ValueError, match=r"run run_1 is not kept any more \(see Limits\)"):
+        bench.engine.intake("b", continues="run_1")
+
+
+def test_a_run_of_the_store_is_known() -> None:
+    """Also where no source of this process has sent it."""
+    store = MemoryStore()
+    engine = Engine(store=store)
+    engine.on_signal = list[Signal]().append
+    first = engine.intake("a")
+    first.feed_all(text_run().raw_events())
+    first.feed_all(text_run("run_2").raw_events()[:3])
+    first.end()
+    later = Engine(store=store)
+    with pytest.raises(ValueError, match=r"run run_1 has ended \(completed\)"):
+        later.intake("b", continues="run_1")
+    intake = later.intake("b", continues="run_2")
+    assert (intake.continues, intake.state.continues) == ("run_2", "run_2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from runstream.engine.fold import Folded, fold, fold_sources
 from runstream.model.limits import Limits
 from runstream.model.raw import ConnectionEvent, RawEvent
 from runstream.model.raw_input import raw_item
-from runstream.model.signals import SourceSignal
+from runstream.model.signals import MessageCreated, SourceSignal
 from runstream.testing import script
 from tests.core.support import RUN, asking, at, ev
+from tests.support.dialects import WordsDialect
 from tests.support.wire import function_call_delta, message_delta, message_object, step_delta
 
 FRAME: dict[str, Any] = {"event": "thread.run.queued", "data": {"id": "run_1", "status": "queued"}}
@@ -171,3 +173,131 @@ def test_the_result_is_frozen() -> None:
     folded: Folded = fold([])
     with pytest.raises(AttributeError):
         folded.runs = ()  # type: ignore[misc]
+
+
+WORDS = [b"run_1 in_progress", b"run_1 completed"]
+
+
+@pytest.mark.parametrize(
+    "dialect", ["words", WordsDialect, WordsDialect(), partial(WordsDialect)], ids=lambda one: type(one).__name__
+)
+def test_a_dialect_is_a_name_a_factory_or_a_decoder(dialect: Any, words_dialect: str) -> None:
+    folded = fold(WORDS, dialect=dialect)
+    assert [state.status for state in folded.runs] == ["completed"]
+    assert folded.rejects == ()
+
+
+def test_an_unknown_dialect_is_refused_before_anything_is_read() -> None:
+    items = iter(WORDS)
+    with pytest.raises(ValueError, match=r"'wrods' is not a registered dialect\. Registered: 'assistants'"):
+        fold(items, dialect="wrods")
+    with pytest.raises(ValueError, match="Registered: 'assistants'"):
+        fold_sources([("a", items)], dialect="wrods")
+    assert list(items) == WORDS
+
+
+def test_each_source_may_have_a_dialect_of_its_own(words_dialect: str) -> None:
+    """And `dialect` is that of the others."""
+    envelopes = [raw.data for raw in script("run_2").start().end().raw_events(enveloped=True)]
+    sources: list[Any] = [
+        ("a", WORDS, {"dialect": "words"}),
+        ("b", envelopes),
+        ("c", envelopes, {}),
+        ("d", [], {"dialect": None}),
+    ]
+    folded = fold_sources(sources)
+    assert [(state.run_id, state.status) for state in folded.runs] == [("run_1", "completed"), ("run_2", "completed")]
+    turned = fold_sources([("a", WORDS), ("b", envelopes, {"dialect": "assistants"})], dialect="words")
+    assert turned.runs == folded.runs
+    assert (folded.rejects, turned.rejects) == ((), ())
+
+
+def test_one_decoder_is_not_shared_by_sources() -> None:
+    decoder: Any = WordsDialect()
+    with pytest.raises(TypeError, match="a name or a function that makes a decoder for each source, not WordsDialect"):
+        fold_sources([("a", WORDS)], dialect=decoder)
+
+
+def test_options_of_a_source_are_those_that_there_are() -> None:
+    sources: list[Any] = [("a", WORDS, {"dialekt": "words"})]
+    with pytest.raises(TypeError, match="dialekt"):
+        fold_sources(sources)
+
+
+def test_the_factory_is_told_which_run_goes_on(words_dialect: str) -> None:
+    """Where the wire does not say it, the application does."""
+    folded = fold_sources(
+        [("a", [b"run_1 requires_action"]), ("b", [b"- in_progress", b"- completed"], {"continues": "run_1"})],
+        dialect="words",
+    )
+    assert [(state.run_id, state.status) for state in folded.runs] == [("run_1", "completed")]
+    unbound = fold_sources([("a", [b"run_1 requires_action"]), ("b", [b"- completed"])], dialect="words")
+    assert [state.run_id for state in unbound.runs] == ["run_1", "run_words"]
+
+
+def unnamed(name: str, id: str = "msg_1", **fields: Any) -> RawEvent:
+    """A message that does not name its run."""
+    return ev(f"message.{name}", {**message_object(id, RUN, **fields), "run_id": None})
+
+
+HELLO = [{"type": "text", "text": {"value": "Hello", "annotations": []}}]
+SAID = [unnamed("created"), ev("message.delta", message_delta("msg_1", "Hello"))]
+
+
+@pytest.mark.parametrize("whole", [SAID, [*SAID, unnamed("completed", status="completed", content=HELLO)]], ids=len)
+def test_what_names_no_run_is_of_the_run_that_its_source_continues(whole: list[RawEvent]) -> None:
+    """Messages and steps, whether the run is known before or is seen after them."""
+    step = {"id": "step_1", "object": "thread.run.step", "type": "message_creation", "status": "in_progress"}
+    step["step_details"] = {"type": "message_creation", "message_creation": {"message_id": "msg_1"}}  # type: ignore[assignment]
+    second = [at("in_progress", 120), ev("run.step.created", step), *whole, at("completed", 120)]
+    folded = fold_sources([("a", [at("queued"), asking("a")]), ("b", second, {"continues": "run_1"})])
+    (state,) = folded.runs
+    assert (state.text, state.status, len(state.steps)) == ("Hello", "completed", 1)
+    assert dict(folded.orphans) == {}
+    assert [signal.run_id for signal in folded.signals if isinstance(signal, MessageCreated)] == ["run_1"]
+    late = fold_sources([("b", [*whole, *second[:2], second[-1]], {"continues": "run_1"})])
+    assert [(state.run_id, state.text) for state in late.runs] == [("run_1", "Hello")]
+    assert dict(late.orphans) == {}
+
+
+def test_without_a_word_what_names_no_run_waits() -> None:
+    folded = fold_sources([("a", [at("queued")]), ("b", SAID)])
+    assert list(folded.orphans) == ["msg_1"]
+
+
+def test_a_source_that_continues_a_run_may_send_another_one() -> None:
+    """Where every object names its run, the wire says whose it is; what names none is still of the first."""
+    other = {**RUN, "id": "run_2"}
+    second = [
+        ev("run.in_progress", {**other, "status": "in_progress"}),
+        ev("message.created", message_object("msg_2", other)),
+        ev("message.delta", message_delta("msg_2", "Other")),
+        *SAID,
+    ]
+    folded = fold_sources([("a", [at("queued"), asking("a")]), ("b", second, {"continues": "run_1"})])
+    assert [(state.run_id, state.text) for state in folded.runs] == [("run_1", "Hello"), ("run_2", "Other")]
+
+
+def test_a_known_object_keeps_its_run() -> None:
+    """What another event has said of it counts for more than that a later one does not say it."""
+    first = [
+        ev("run.queued", {**RUN, "id": "run_2"}),
+        ev("message.created", message_object("msg_1", {**RUN, "id": "run_2"})),
+    ]
+    folded = fold_sources(
+        [
+            ("a", [at("queued"), asking("a")]),
+            ("b", [*first, *SAID[1:], unnamed("completed", status="completed", content=HELLO)], {"continues": "run_1"}),
+        ]
+    )
+    assert [(state.run_id, state.text) for state in folded.runs] == [("run_1", ""), ("run_2", "Hello")]
+
+
+def test_a_run_that_has_ended_is_not_continued() -> None:
+    with pytest.raises(ValueError, match=r"^run run_1 has ended \(failed\) and can't be continued$"):
+        fold_sources([("a", [at("failed", 110)]), ("b", SAID, {"continues": "run_1"})])
+
+
+def test_a_run_that_is_not_known_yet_is_continued() -> None:
+    folded = fold_sources([("b", [*SAID, at("in_progress", 110)], {"continues": "run_1"})])
+    assert [(state.run_id, state.text) for state in folded.runs] == [("run_1", "Hello")]

@@ -31,7 +31,7 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "stream": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store"}),
     "sinks": frozenset({"core", "logs", "model", "recordings", "stream"}),
     "testing": frozenset({"model"}),
-    "cli": frozenset({"core", "engine", "errors", "model", "recordings", "sinks", "sources", "stream"}),
+    "cli": frozenset({"core", "dialects", "engine", "errors", "model", "recordings", "sinks", "sources", "stream"}),
     "__main__": frozenset({"cli"}),
 }
 """The folders and modules at the top, and of which others each may import. A later one never imports an earlier one
@@ -226,6 +226,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.dialects.assistants",
         "runstream.dialects.assistants_wire",
         "runstream.dialects.base",
+        "runstream.dialects.registry",
         "runstream.engine.engine",
         "runstream.errors",
         "runstream.model.events",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from runstream.model.raw import ConnectionEvent, RawEvent
 from runstream.model.signals import RunCompleted, TextDelta
 from runstream.recordings.reader import read_recording
 from runstream.rx.operators import Change, decoded, deduped, derived, pipeline, reduced, states
+from tests.support.dialects import WordsDialect
 from tests.support.wire import EPOCH, envelope, run_object
 from tests.support.wire import Event as WireEvent
 
@@ -70,6 +72,27 @@ def test_decoded_reports_rejects() -> None:
     events = collect(rx.of(b"not json", RAW[0]).pipe(decoded(on_reject=rejects.append)))
     assert len(rejects) == 1
     assert len(events) == 1
+
+
+@pytest.mark.parametrize("dialect", ["words", WordsDialect, partial(WordsDialect)], ids=["name", "class", "function"])
+def test_a_dialect_by_name_or_factory(dialect: Any, words_dialect: str) -> None:
+    """Each operator that decodes takes it, and asks for a decoder for each subscription."""
+    items = rx.of(b"run_1 in_progress", b"run_1 completed")
+    assert [event.data.status for event in collect(items.pipe(decoded(dialect)))] == ["in_progress", "completed"]
+    assert [state.status for state in collect(items.pipe(states(dialect=dialect)))] == ["in_progress", "completed"]
+    whole = items.pipe(pipeline(dialect=dialect, clock=clock))
+    assert (
+        collect(whole)
+        == collect(whole)
+        == list(fold([b"run_1 in_progress", b"run_1 completed"], dialect="words", clock=clock).signals)
+    )
+
+
+@pytest.mark.parametrize("make", [decoded, lambda name: pipeline(dialect=name), lambda name: states(dialect=name)])
+def test_an_unknown_dialect_is_refused_at_once(make: Any) -> None:
+    """When the operator is made, not when it is subscribed."""
+    with pytest.raises(ValueError, match=r"'none' is not a registered dialect\. Registered: 'assistants'"):
+        make("none")
 
 
 def test_deduped_drops_by_identity_alone() -> None:

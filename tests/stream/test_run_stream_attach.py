@@ -20,11 +20,15 @@ from runstream.model.signals import (
     RunPaused,
     Signal,
     SourceEnded,
+    SourceError,
 )
 from runstream.sources.base import Receiver
+from runstream.store.memory import MemoryStore
+from runstream.stream.connect import connect
 from runstream.stream.run_stream import RunStream
 from tests.stream.runs import ScriptedSource, completed, cut_short, kinds, raw, two_streams
-from tests.support.wire import envelope
+from tests.support.dialects import WordsDialect
+from tests.support.wire import Event, envelope
 
 pytestmark = pytest.mark.usefixtures("_leaves_nothing_behind")
 
@@ -262,3 +266,174 @@ async def test_two_hundred_sources_at_once() -> None:
         stream.on(RunCompleted, handler)
         runs = await stream.results()
     assert len(runs) == len(set(seen)) == 200
+
+
+class Makers:
+    """A factory that notes which run each of its decoders continues."""
+
+    def __init__(self) -> None:
+        self.continued: list[str | None] = []
+
+    def __call__(self, *, continues: str | None = None, memory: bytes | None = None) -> WordsDialect:
+        self.continued.append(continues)
+        return WordsDialect(continues=continues, memory=memory)
+
+
+def words(*items: str) -> list[bytes]:
+    return [item.encode() for item in items]
+
+
+@pytest.mark.parametrize("form", ["name", "class", "function"])
+async def test_a_stream_has_a_dialect_and_a_source_its_own(form: str, words_dialect: str) -> None:
+    """By name or factory; one decoder for each source."""
+    makers = Makers()
+    dialect: Any = {"name": "words", "class": WordsDialect, "function": makers}[form]
+    async with RunStream(words("run_1 in_progress", "run_1 completed"), dialect=dialect) as stream:
+        stream.attach([raw(event) for event in completed("a")], dialect="assistants")
+        stream.attach(words("run_2 completed"))
+        runs = await asyncio.wait_for(stream.results(), 25)
+        assert sorted((run.id, run.status) for run in runs) == [
+            ("run_1", "completed"),
+            ("run_2", "completed"),
+            ("run_a_0001", "completed"),
+        ]
+        assert stream.stats.rejected == 0
+    assert makers.continued == ([None, None] if form == "function" else [])
+    async with RunStream([raw(event) for event in completed("a")]) as stream:
+        stream.attach(words("run_1 completed"), dialect=dialect)
+        assert len(await asyncio.wait_for(stream.results(), 25)) == 2
+
+
+async def test_an_unknown_dialect_is_refused_by_stream_and_source() -> None:
+    """Before anything is read, and a source that was refused takes no number of its name."""
+    with pytest.raises(ValueError, match="'none' is not a registered dialect"):
+        RunStream(dialect="none")
+    with pytest.raises(ValueError, match="'none' is not a registered dialect"):
+        connect("ws://127.0.0.1:1", dialect="none")
+    decoder: Any = WordsDialect()
+    with pytest.raises(TypeError, match="for each source, not WordsDialect"):
+        RunStream(dialect=decoder)
+    async with RunStream() as stream:
+        with pytest.raises(ValueError, match="'none' is not a registered dialect"):
+            stream.attach([], dialect="none", name="a")
+        assert stream.attach([], name="a").name == "a"
+
+
+async def test_connect_takes_a_dialect(words_dialect: str) -> None:
+    async with connect("ws://127.0.0.1:1", dialect="words") as stream:
+        assert type(stream._runner._dialect()) is WordsDialect  # type: ignore[misc]
+
+
+async def test_a_source_is_attached_as_one_that_continues_a_run(words_dialect: str) -> None:
+    """What the application knows reaches the dialect, whose wire does not say it."""
+    async with RunStream(words("run_1 requires_action call_1"), dialect="words") as stream, asyncio.timeout(25):
+        with stream.keep_open():
+            await stream.when(RunPaused)
+            handle = stream.attach(words("- in_progress", "- completed"), continues="run_1")
+            assert handle.continues == "run_1"
+            assert stream.attach([]).continues is None
+            assert (await stream.result()).status == "completed"
+    assert len(stream.latest) == 1
+
+
+async def test_what_names_no_run_is_of_the_run_that_its_source_continues() -> None:
+    first, second = two_streams()
+    unnamed = [
+        Event(event.name, {**event.data, "run_id": None}) if "run_id" in event.data else event
+        for event in second
+        if isinstance(event.data, dict)
+    ]
+    assert unnamed != second
+    folded = fold_sources([("told", map(raw, first)), ("second", map(raw, second))])
+    for options in ({}, {"continues": "run_f_0001"}):
+        async with RunStream(ScriptedSource(first)) as stream, asyncio.timeout(25):
+            with stream.keep_open():
+                await stream.when(RunPaused)
+                stream.attach(ScriptedSource(unnamed), **options)
+                await stream.when(RunCompleted)
+            found = stream.latest["run_f_0001"].text
+        assert found == (folded.runs[0].text if options else "")
+        assert bool(stream.stats.orphans) is not bool(options)
+
+
+async def test_a_run_that_has_ended_can_not_be_continued() -> None:
+    """In this scope; the source is not attached. One that was not seen yet can be."""
+    async with RunStream(ScriptedSource(completed("a"))) as stream, asyncio.timeout(25):
+        with stream.keep_open():
+            await stream.result()
+            with pytest.raises(ValueError, match=r"^run run_a_0001 has ended \(completed\) and can't be continued$"):
+                stream.attach(ScriptedSource(completed("b"), name="b"), continues="run_a_0001")
+            assert stream.attach([], continues="run_a_0001", scope="s").scope == "s"
+            assert stream.attach([], name="b", continues="run_b_0001").name == "b"
+
+
+async def test_a_run_of_the_store_that_has_ended_can_not_be_continued() -> None:
+    store = MemoryStore()
+    async with RunStream(ScriptedSource(completed("a")), store=store) as stream:
+        await asyncio.wait_for(stream.result(), 25)
+    async with RunStream(store=store) as stream:
+        with pytest.raises(ValueError, match=r"run_a_0001 has ended \(completed\)"):
+            stream.attach(ScriptedSource(completed("b")), continues="run_a_0001")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_what_a_handler_returns_continues_the_run_of_its_signal(is_async: bool, words_dialect: str) -> None:
+    """And is read in the dialect in which that run came, which need not be that of the stream."""
+    makers = Makers()
+    first, second = two_streams()
+
+    def answer(signal: ActionRequired) -> Any:
+        if signal.run_id == "run_f_0001":
+            return ScriptedSource(second)
+        return iter(words("- in_progress", "- completed"))
+
+    async def answer_later(signal: ActionRequired) -> Any:
+        await asyncio.sleep(0.01)
+        return answer(signal)
+
+    async with RunStream(ScriptedSource(first)) as stream, asyncio.timeout(25):
+        stream.on(ActionRequired, answer_later if is_async else answer)
+        stream.attach(words("run_1 requires_action call_1"), dialect=makers, scope="s")
+        stream.attach(words("run_2 requires_action call_2"), dialect=makers, scope="s")
+        runs = await stream.results()
+        assert stream.stats.rejected == 0
+        assert stream.stats.failures == 0
+    assert sorted((run.id, run.status) for run in runs) == [
+        ("run_1", "completed"),
+        ("run_2", "completed"),
+        ("run_f_0001", "completed"),
+    ]
+    assert sorted(makers.continued, key=str) == [None, None, "run_1", "run_2"]
+
+
+async def test_a_chain_of_answers_keeps_its_dialect(words_dialect: str) -> None:
+    """Each answer is read as the one before."""
+    rounds = iter([words("- in_progress", "- requires_action call_2"), words("- in_progress", "- completed")])
+    async with RunStream() as stream, asyncio.timeout(25):
+        stream.on(RunPaused, lambda _: stream.attach(next(rounds), continues="run_1") and None)
+        stream.attach(words("run_1 requires_action call_1"), dialect="words")
+        assert (await stream.result()).status == "completed"
+
+
+async def test_an_answer_that_comes_after_the_end_is_an_error_of_its_source() -> None:
+    """It is read, as a source that continues no run, and nobody's handler fails."""
+    first, second = two_streams()
+    released = asyncio.Event()
+    errors: list[SourceError] = []
+
+    async def answer(signal: ActionRequired) -> ScriptedSource:
+        await released.wait()
+        return ScriptedSource(completed("b"), name="late")
+
+    async with RunStream(ScriptedSource(first), on_subscriber_error="raise") as stream, asyncio.timeout(25):
+        stream.on(ActionRequired, answer)
+        stream.on(SourceError, errors.append)
+        await stream.when(RunPaused)
+        stream.attach(ScriptedSource(second))
+        await stream.when(RunCompleted)
+        released.set()
+        runs = await stream.results()
+    assert [run.id for run in runs] == ["run_f_0001", "run_b_0001"]
+    assert [(error.source, error.reason) for error in errors] == [
+        ("late", "run run_f_0001 has ended (completed) and can't be continued")
+    ]

@@ -1,0 +1,188 @@
+"""Dialects by name: a name or a factory enters, the decoder of one source leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeAlias
+
+from runstream.dialects.assistants import AssistantsDialect
+from runstream.dialects.base import Dialect
+from runstream.model.limits import Limits
+
+__all__ = [
+    "DEFAULT_DIALECT",
+    "DialectFactory",
+    "DialectLike",
+    "ResolvedFactory",
+    "dialect_names",
+    "find_dialect",
+    "make_dialect",
+    "register_dialect",
+]
+
+DEFAULT_DIALECT: Final = "assistants"
+"""The dialect of a source for which none is named."""
+
+
+class DialectFactory(Protocol):
+    """Makes the decoder of one source. It is called with two keyword arguments::
+
+        factory(*, continues: str | None = None, memory: bytes | None = None) -> Dialect
+
+    - ``continues``: the id of the run that the source continues, as the application knows it. It has precedence over
+      each link on the wire, and names the first run that the source begins.
+    - ``memory``: the memory of an earlier decoder of this source, in whose place the new one goes on.
+
+    A function or class that takes only one of them, or none, is a factory too.
+    """
+
+    def __call__(self, *, continues: str | None = None, memory: bytes | None = None) -> Dialect:
+        """Make a decoder."""
+
+
+DialectLike: TypeAlias = str | DialectFactory | Callable[[], Dialect]
+"""The name of a registered dialect, a factory, or a function (or class) that is called without arguments."""
+
+
+class ResolvedFactory:
+    """A factory that takes every keyword argument, and passes on those that the wrapped factory takes.
+
+    Args:
+        factory: The wrapped factory.
+        keywords: The keyword arguments that it takes, of ``continues``, ``memory`` and ``limits``.
+    """
+
+    __slots__ = ("_factory", "_keywords")
+
+    def __init__(self, factory: Callable[..., Dialect], keywords: tuple[str, ...]) -> None:
+        self._factory = factory
+        self._keywords = keywords
+
+    def __call__(
+        self, *, continues: str | None = None, memory: bytes | None = None, limits: Limits | None = None
+    ) -> Dialect:
+        """Make a decoder."""
+        values = {"continues": continues, "memory": memory, "limits": limits}
+        return self._factory(**{name: values[name] for name in self._keywords})
+
+
+def _make_assistants(limits: Limits | None) -> Dialect:
+    if limits is None:
+        return AssistantsDialect()
+    return AssistantsDialect(max_message_bytes=limits.max_message_bytes, max_nesting=limits.max_nesting)
+
+
+_BUILT_IN: Final = {DEFAULT_DIALECT: ResolvedFactory(_make_assistants, ("limits",))}
+_registered: dict[str, ResolvedFactory] = dict(_BUILT_IN)
+
+
+def register_dialect(name: str, factory: DialectFactory | Callable[[], Dialect]) -> None:
+    """Register a dialect under a name, by which sources, :func:`fold` and the command line then find it.
+
+    ::
+
+        runstream.register_dialect("mine", MyDialect)
+        runstream.connect(url, dialect="mine")
+
+    A later registration of a name replaces an earlier one, for sources that are attached afterwards.
+
+    Args:
+        name: The name.
+        factory: Called for each source, as :class:`DialectFactory` says: with the keyword arguments ``continues``
+            and ``memory``, or with those of them that it takes, or without arguments. A factory that has a parameter
+            ``limits`` also receives the :class:`Limits` of the stream.
+
+    Raises:
+        ValueError: The name is empty, or is that of a dialect of the library.
+        TypeError: The factory can't be called so.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a dialect is a string, not {type(name).__name__}")
+    if not name:
+        raise ValueError("the name of a dialect is not empty")
+    if name in _BUILT_IN:
+        raise ValueError(f"{name!r} is a dialect of the library: register yours under another name")
+    if isinstance(factory, str):
+        raise TypeError("register_dialect() takes a factory, not the name of another dialect")
+    _registered[name] = find_dialect(factory)
+
+
+def dialect_names() -> tuple[str, ...]:
+    """The names of all registered dialects, sorted."""
+    return tuple(sorted(_registered))
+
+
+def find_dialect(dialect: DialectLike) -> ResolvedFactory:
+    """The factory of a dialect.
+
+    Args:
+        dialect: A name, or a factory.
+
+    Raises:
+        ValueError: The name is not registered; the message has the names that are.
+        TypeError: The factory can't be called as a factory is, or is none.
+    """
+    if isinstance(dialect, ResolvedFactory):
+        return dialect
+    if isinstance(dialect, str):
+        found = _registered.get(dialect)
+        if found is None:
+            names = ", ".join(map(repr, dialect_names()))
+            raise ValueError(
+                f"{dialect!r} is not a registered dialect. Registered: {names}. "
+                "runstream.register_dialect(name, factory) adds another one"
+            )
+        return found
+    if not callable(dialect):
+        kind = type(dialect).__name__
+        raise TypeError(f"a dialect is a name or a function that makes a decoder for each source, not {kind}")
+    return ResolvedFactory(dialect, _keywords_of(dialect))
+
+
+def make_dialect(
+    dialect: DialectLike | Dialect | None,
+    *,
+    continues: str | None = None,
+    memory: bytes | None = None,
+    limits: Limits | None = None,
+) -> Dialect:
+    """The decoder of one source.
+
+    Args:
+        dialect: A name, a factory, or a decoder that is used as it is; ``None`` for the default dialect.
+        continues: The id of the run that the source continues.
+        memory: The memory of an earlier decoder of this source.
+        limits: The bounds, for factories that have a parameter of this name.
+
+    Raises:
+        ValueError: The name is not registered.
+        TypeError: The factory can't be called as a factory is.
+    """
+    if dialect is None:
+        dialect = DEFAULT_DIALECT
+    if not (isinstance(dialect, str) or callable(dialect)):
+        return dialect
+    return find_dialect(dialect)(continues=continues, memory=memory, limits=limits)
+
+
+def _keywords_of(factory: Callable[..., Any]) -> tuple[str, ...]:
+    """The keyword arguments that a factory takes, of those that may be passed to it."""
+    import inspect  # only here: most programs use a name
+
+    try:
+        signature = inspect.signature(factory)
+    except ValueError:
+        return ()  # of a builtin that does not say
+    found: list[str] = []
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            found += [name for name in ("continues", "memory") if name not in found]
+        elif parameter.kind is not parameter.POSITIONAL_ONLY and parameter.name in ("continues", "memory", "limits"):
+            found.append(parameter.name)
+    try:
+        signature.bind(**dict.fromkeys(found))
+    except TypeError as error:
+        raise TypeError(
+            f"a dialect factory is called with `continues` and `memory`, or without arguments: {error}"
+        ) from None
+    return tuple(found)
