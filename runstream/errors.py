@@ -28,7 +28,7 @@ class DecodeError(RunstreamError, ValueError):
 
     Attributes:
         path: The place of the error, as a JSON path (``$.usage.total_tokens``).
-        reason: The error, in words.
+        reason: The error, as text.
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -44,7 +44,7 @@ class SourceFailed(RunstreamError):
     """A source failed for good: it does not reconnect.
 
     Attributes:
-        reason: The cause, in words, without credentials.
+        reason: The cause, as text, without credentials.
         attempts: Number of connection attempts.
         status: The HTTP status of a refusal by the server, ``None`` if there was none.
     """
@@ -63,7 +63,7 @@ class RecordingError(RunstreamError):
 
     Attributes:
         path: The file.
-        reason: The cause, in words.
+        reason: The cause, as text.
         errno: The error number of the system (:mod:`errno`), ``None`` if the cause is not a system error.
     """
 
@@ -81,7 +81,7 @@ class IncompleteStream(RunstreamError):
     """The stream ended before the run did, so an interrupted stream is never taken for success.
 
     Attributes:
-        reason: The cause of the end, in words.
+        reason: The cause of the end, as text.
         states: The last known states (:class:`~runstream.core.state.RunState`) of the runs that had not ended.
     """
 

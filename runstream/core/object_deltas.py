@@ -152,7 +152,7 @@ def apply_delta(
     head = update_head(state._head, item, at)
     growing, length = _find_growing(item, position, event, head)
     if growing is not None and (head.run.requires_action or head.run.status.is_terminal):
-        # No text grows while the run waits, or after its end: the fragment is a repetition or late; which is unknown.
+        # No text grows while the run waits, or after its end: it is unknown if the fragment is repeated or late.
         objects = objects.set(position, ObjectState(item.id, is_message, item.full, merged, True))
         growing, length = None, 0
     return RunState(head, objects, growing, length, position, event.event), _CHANGED
@@ -211,7 +211,7 @@ def _find_growing(
     body: Any = event.data.delta
     if isinstance(event, MessageDeltaEvent):
         if head.first_text is None:
-            return None, 0  # the time of the first text is to be noted first
+            return None, 0  # the time of the first text must be stored before
         if not body.content or type(part := body.content[-1]) is not TextPartDelta:
             return None, 0
         index, path = part.index, ("content", part.index, "text", "value")

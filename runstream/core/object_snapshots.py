@@ -1,4 +1,4 @@
-"""Applies a full message or step to the state of its run. It replaces the parts that deltas built, and heals gaps."""
+"""Applies a full message or step to the state of its run. It replaces the parts that deltas built, and repairs gaps."""
 
 from __future__ import annotations
 

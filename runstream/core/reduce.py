@@ -1,6 +1,6 @@
 """The reducer: (state, event) in, state out.
 
-It is pure and total: each event on each state gives a state. An event without news gives the same object.
+It is pure and total: each event on each state returns a state. An event without news returns the same object.
 """
 
 from __future__ import annotations
@@ -87,6 +87,9 @@ def apply_run(
         at: The time of its arrival (Unix seconds).
         replaying: True if the source sends the run from its beginning again.
         scope: The scope of a run that is seen for the first time.
+
+    Returns:
+        The state, which is the same object if nothing changed, and the outcome of the event.
     """
     if state is None:
         head, outcome = reduce_run(None, event, at, replaying, scope)
@@ -97,7 +100,7 @@ def apply_run(
         return state, outcome
     growing = state._growing
     if growing is not None and (head.run.requires_action or head.run.status.is_terminal):
-        # The text is complete. A fragment that comes nevertheless must not take the hot path.
+        # The text is complete. A fragment that arrives nevertheless must not use the hot path.
         return RunState(head, state._all_objects(), None, 0, -1, event.event), outcome
     if growing is not None and growing.thread_id != head.run.thread_id:
         growing = structs.replace(growing, thread_id=head.run.thread_id)

@@ -155,7 +155,7 @@ class RunRegistry:
         if self.open >= self._limits.max_open_runs:
             if not self._released:
                 return False
-            self.evict(next(iter(self._released)))  # its source is gone: no further event of it may ever come
+            self.evict(next(iter(self._released)))  # it has no source: perhaps no further event of it arrives
         return True
 
     def add(self, scope: Scope, state: RunState, source: Any) -> RunRecord:

@@ -18,7 +18,7 @@ class Filters(TypedDict, total=False):
         scope: The scope of its source.
         thread_id: The id of its thread.
         assistant_id: The id of its assistant.
-        metadata: Entries that its metadata must contain, beside any others.
+        metadata: Entries that its metadata must contain; it may contain others too.
     """
 
     run_id: str | None

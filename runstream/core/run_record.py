@@ -20,8 +20,8 @@ class RunRecord:
         source: The state of the source that sent the run's last event; ``None`` for a run that was restored from a
             store or expired.
         order: The place of the run in the order of first appearance.
-        touched: True if a snapshot, message or step of the run came since the watchdog's last check.
-        unidentified: True if a fragment of the run came without an id, or if ids of its fragments were forgotten when
+        touched: True if a snapshot, message or step of the run arrived since the watchdog's last check.
+        unidentified: True if a fragment of the run had no id, or if ids of its fragments were forgotten when
             an object was reset. The known ids then prove nothing about the events between them.
         replaying: True while its source sends the run from its beginning again.
         paused: The round for which ``run.paused`` was emitted; -1 for none.

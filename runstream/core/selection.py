@@ -20,7 +20,7 @@ from runstream.model.signals import (
 
 __all__ = ["PROGRESS", "RUN_LEVEL", "TERMINAL", "Selector", "signal_classes"]
 
-Selector: TypeAlias = Any  # a class, a string, a tuple of selectors or a union: no annotation can say "union"
+Selector: TypeAlias = Any  # a class, a string, a tuple of selectors or a union: no annotation can express "a union"
 
 PROGRESS: Final[frozenset[type]] = frozenset({TextDelta, ArgumentsDelta})
 """Signals of growing text. They are built only if a subscriber selects them."""

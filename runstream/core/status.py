@@ -3,7 +3,7 @@
 The rules, in order (design, promise 4; wire reference, "Order and life cycle"):
 
 1. A terminal status absorbs: the first one wins and never changes.
-2. A snapshot is stale in each of these cases. A larger ``started_at`` is newer, whatever the table says.
+2. A snapshot is stale in each of these cases. A larger ``started_at`` is always newer, also against the table.
 
    - It requires an action that the run has left behind.
    - Its ``started_at`` is null or smaller than the known one.
@@ -100,6 +100,6 @@ def classify_transition(current: Run, new: Run, *, old_request: bool = False, re
             return _S
     elif new.status is _IN_PROGRESS and waits:
         # `started_at` grows when a run continues, and a re-queue keeps it. The same value again marks a snapshot from
-        # before the request. Servers without `started_at` give no such evidence, and may leave out `queued`.
+        # before the request. Servers without `started_at` provide no such evidence, and may leave out `queued`.
         return _S
     return transition

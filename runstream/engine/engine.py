@@ -37,14 +37,14 @@ class Engine(Outputs):
     """Decodes, deduplicates, reduces and derives for any number of sources and runs.
 
     The callbacks ``on_event``, ``on_state``, ``on_change`` (before, after, Unix seconds), ``on_signal`` and
-    ``on_reject`` may be set at any time; what no callback takes is not built. Exceptions of callbacks pass through to
-    the caller of ``feed``.
+    ``on_reject`` may be set at any time; values that no callback takes are not built. Exceptions of callbacks pass
+    through to the caller of ``feed``.
 
     Args:
         limits: The bounds.
         clock: The time in Unix seconds, for raw events without a time of arrival.
         progress: True to emit progress (``message.text`` and ``tool_call.arguments``).
-        store: Stores states and delivered keys, so that a later process goes on. A signal counts as delivered when
+        store: Stores states and delivered keys, so that a later process can continue. A signal counts as delivered when
             ``on_signal`` returns. A store that fails raises :class:`~runstream.errors.StoreError`.
     """
 
@@ -161,8 +161,8 @@ class Engine(Outputs):
             evicted_runs=self.registry.evicted,
         )
 
-    def heal(self, source: SourceState, items: Iterable[RawInput], dialect: Dialect) -> None:
-        """Take snapshots of a source's runs that were fetched. They say nothing about the source's own connection.
+    def apply_snapshots(self, source: SourceState, items: Iterable[RawInput], dialect: Dialect) -> None:
+        """Process fetched snapshots of a source's runs. They prove nothing about the source's own connection.
 
         Args:
             source: The source of the runs.

@@ -1,6 +1,6 @@
 """Detects possible gaps: after a reconnect, a skipped id, a change of source, or an event that could not be used.
 
-The open messages and steps of such a run are marked partial. A full object heals them, and so does a replay from
+The open messages and steps of such a run are marked partial. A full object repairs them, and so does a replay from
 their beginning. The callback ``on_gap`` can fetch the run.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from runstream.core.dedupe import Sighting
-from runstream.core.gaps import mark_partial
+from runstream.core.partial import mark_partial
 from runstream.core.registry import Scope
 from runstream.core.run_record import RunRecord
 from runstream.core.sequence import SequenceStatus, SequenceTracker
@@ -71,7 +71,7 @@ class GapTracker:
             record.growing = None  # so that its next fragment leaves the hot path and is seen here
 
     def restored(self, last_id: str) -> None:
-        """Note that the server was asked to go on after this id, the last one of an earlier process."""
+        """Note that the server was asked to continue after this id, the last one of an earlier process."""
         self.reconnected()
         self.sequence.restored(last_id)
 
@@ -110,7 +110,7 @@ class GapTracker:
             report_gap(self._outputs, record, "it reconnected", at)
 
     def claimed(self, record: RunRecord, *, from_snapshots: bool) -> None:
-        """Note that this source, which sends fragments, goes on with a run of another source.
+        """Note that this source, which sends fragments, continues a run of another source.
 
         Args:
             record: The run.

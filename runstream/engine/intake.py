@@ -25,7 +25,7 @@ class Intake:
     """The entry of one source: raw events and changes of its connection. Made by :meth:`Engine.intake`.
 
     Attributes:
-        feed: Takes one raw event through the whole pipeline, or an input that can become one: a JSON envelope as
+        feed: Processes one raw event, or an input that can become one, through the whole pipeline: a JSON envelope as
             bytes, text or a mapping. Input never raises; exceptions of callbacks pass through.
         feed_all: The same for an iterable of inputs, at less cost for each.
     """
@@ -58,7 +58,7 @@ class Intake:
 
     @property
     def last_id(self) -> str | None:
-        """The last event id that came in, for resuming."""
+        """The last event id that was received, for resuming."""
         return self.state.last_id
 
     @property
@@ -81,7 +81,7 @@ class Intake:
         return self.state.connection
 
     def resume_from(self) -> str | None:
-        """The last event id, for a source that asks its server to go on there."""
+        """The last event id, for a source that asks its server to continue there."""
         return self.state.last_id
 
     def open_runs(self) -> tuple[RunState, ...]:
@@ -94,7 +94,7 @@ class Intake:
         return self.state.live
 
     def _notify(self, item: ConnectionEvent) -> None:
-        """Take a change of the connection."""
+        """Process a change of the connection."""
         if item.connected:
             self.connected(item.attempt)
         else:

@@ -71,7 +71,7 @@ class Journal:
         self._keys: dict[RunKey, dict[str, None]] = {}  # delivered keys that no stored state covers
         self._queues: dict[QueueKey, deque[Transaction]] = {}
         self._current: Delivery | None = None
-        self._restored: dict[RunKey, str] = {}  # for a run that was read the name of its last source
+        self._restored: dict[RunKey, str] = {}  # the name of the last source of each run that was read
         self._detached: dict[RunKey, list[str]] = {}  # keys of detached transactions, until the run is written
         self._failed = False
 
@@ -104,7 +104,7 @@ class Journal:
                 if self.on_repeat is not None:
                     self.on_repeat(signal)
                 return False
-        self._note(transaction)  # the signals before it, before this one is delivered
+        self._put_keys(transaction)  # the signals before it, before this one is delivered
         delivery = self._current = Delivery(transaction, run, key)
         transaction.waiting += 1
         try:
@@ -136,7 +136,7 @@ class Journal:
         if not transaction.waiting and self._is_first(transaction):
             self._advance(transaction)
         else:
-            self._note(transaction)
+            self._put_keys(transaction)
 
     # transactions
 
@@ -174,12 +174,12 @@ class Journal:
         sources, records = [source], dict(transaction.records)
         for each in sources:
             records.update(each.unsaved())
-            # A run may belong to another source: a poll changed it beside its stream, or a subscriber fed it. Written
-            # without the place of that source, the state would be ahead, and later text would be emitted twice.
+            # A run may belong to another source: a poll changed it while its stream is open, or a subscriber fed it.
+            # Without the place of that source, the stored state would be ahead, and later text would be emitted twice.
             sources += {record.source for record in records.values() if record.source} - set(sources)
             place = each.place()
-            if place != each.placed:
-                each.placed = place
+            if place != each.stored_place:
+                each.stored_place = place
                 transaction.sources.append(place)
         for run, record in records.items():
             record.saved = record.state
@@ -212,15 +212,18 @@ class Journal:
             self._put(transaction)
 
     def _enqueue(self, transaction: Transaction, queue_keys: tuple[QueueKey, ...]) -> None:
+        """Queue a transaction behind those that share a source or a run with it."""
         transaction.queue_keys = queue_keys
         for key in queue_keys:
             self._queues.setdefault(key, deque()).append(transaction)
-        self._note(transaction)
+        self._put_keys(transaction)
 
     def _is_first(self, transaction: Transaction) -> bool:
+        """True if a transaction is the first one in each of its queues."""
         return all(self._queues[key][0] is transaction for key in transaction.queue_keys or ())
 
     def _advance(self, transaction: Transaction) -> None:
+        """Write a transaction that is first, then those behind it that are ready."""
         ready = [transaction]
         while ready:
             transaction = ready.pop()
@@ -234,8 +237,9 @@ class Journal:
                     ready.append(queue[0])
 
     def _put(self, transaction: Transaction) -> None:
+        """Write the runs and places of a transaction, and remove the keys that the states now cover."""
         if transaction.detached:
-            self._note(transaction)
+            self._put_keys(transaction)
             for run, key in transaction.keys:
                 self._detached.setdefault(run, []).append(key)
             return
@@ -258,7 +262,7 @@ class Journal:
             if group or source is not None:
                 self._guard(partial(self._store.put, group, source), None)
 
-    def _note(self, transaction: Transaction) -> None:
+    def _put_keys(self, transaction: Transaction) -> None:
         """Write the delivered keys, while the states that follow from them can't be written yet."""
         for delivery in transaction.delivered:
             run, key = delivery.run, delivery.key
@@ -277,12 +281,12 @@ class Journal:
     def restore(
         self, scope: str | None = None, source: str | None = None, *, ended_since: float | None = None
     ) -> list[RunRecord]:
-        """Read the runs that have not ended, or ended lately, and are not in the registry.
+        """Read the runs that are not in the registry: those that have not ended, and those that ended lately.
 
         Args:
             scope: Their scope; ``None`` for all.
-            source: The name of their source, then runs that were read before this source was attached are returned
-                too; ``None`` for all.
+            source: The name of their source; ``None`` for all. With a name, runs that were read before this source was
+                attached are returned too.
             ended_since: Unix seconds; runs that ended later are read too.
         """
         found = []
@@ -311,7 +315,7 @@ class Journal:
         Args:
             record: The run.
             source: The name of the source that sends it.
-            exact: True if this source was asked to go on at its stored place.
+            exact: True if this source was asked to continue at its stored place.
             whole: True if it sends nothing but whole objects.
         """
         last_source = self._restored.pop((record.state.scope, record.state.run_id), None)
@@ -319,6 +323,7 @@ class Journal:
             report_gap(self._outputs, record, "the process was restarted", self._outputs.clock())
 
     def _add(self, stored: StoredRun) -> RunRecord | None:
+        """Add a stored run to the registry; ``None`` if only keys of it are stored."""
         if stored.delivered:
             self._keys[stored.scope, stored.run_id] = dict.fromkeys(stored.delivered)
         if stored.state is None:
@@ -339,6 +344,11 @@ class Journal:
         return record
 
     def _guard(self, call: Callable[[], T], default: T) -> T:
+        """Call the store; after a failure it is not called any more, and the result is ``default``.
+
+        Raises:
+            StoreError: The store failed, and there is no ``on_failure``.
+        """
         if self._failed:
             return default
         try:

@@ -1,4 +1,4 @@
-"""What leaves an engine: events, states, signals and rejects through callbacks, and counts."""
+"""The outputs of an engine: events, states, signals and rejects through callbacks, and counts."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _Push: TypeAlias = Callable[[Signal], None]
 class Outputs:
     """The callbacks, the counts and the clock of one engine.
 
-    All callbacks may be set at any time. What no callback takes is not built. Exceptions of callbacks pass through to
-    the caller of ``feed``.
+    All callbacks may be set at any time. Values that no callback takes are not built. Exceptions of callbacks pass
+    through to the caller of ``feed``.
 
     Args:
         clock: The time in Unix seconds.
@@ -42,7 +42,7 @@ class Outputs:
         watched: True if ``on_state`` or ``on_change`` is set.
         events: The number of events.
         signals: The number of signals.
-        progress_count: The number of events that gave one signal of progress each. The hot path counts both as one.
+        progress_count: The number of events that caused one signal of progress each. The hot path counts both as one.
     """
 
     def __init__(self, clock: Callable[[], float], *, progress: bool) -> None:

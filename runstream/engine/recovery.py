@@ -28,30 +28,30 @@ _LATE: Final = 64  # ended or interrupted runs that are tracked, because a late 
 
 
 class RecoveringState(SourceState):
-    """The state of a source that goes on where an earlier process was.
+    """The state of a source that continues where an earlier process stopped.
 
     Attributes:
-        placed: The place that the store has, or is about to get.
-        exact: True if the source was asked to go on at its stored place.
+        stored_place: The place that the store has, or is about to get.
+        exact: True if the source was asked to continue at its stored place.
     """
 
     def __init__(
         self, name: str, scope: Scope, outputs: Outputs, registry: RunRegistry, limits: Limits, journal: Journal
     ) -> None:
         super().__init__(name, scope, outputs, registry, limits.dedupe_window)
-        self.placed: StoredSource | None = journal.source(scope.name, name)
+        self.stored_place: StoredSource | None = journal.source(scope.name, name)
         self.exact = False
         self._journal = journal
         self._late: dict[RunKey, RunRecord] = {}
         self._restored: list[RunRecord] = []
-        if self.placed is not None:
+        if self.stored_place is not None:
             # Events of this process belong to a later connection than those of the last process.
             self.connection += 1
-            self.last_id = self.placed.last_id
-            self.signal_counts.update(self.placed.counts)
+            self.last_id = self.stored_place.last_id
+            self.signal_counts.update(self.stored_place.counts)
         # The runs that are open, and those that ended lately: as many as the last process kept.
         for record in journal.restore(scope.name, name, ended_since=outputs.clock() - limits.max_finished_age):
-            self._adopt(record)
+            self._assign(record)
             self._restored.append(record)
         registry.evict_finished(outputs.clock())
 
@@ -61,12 +61,12 @@ class RecoveringState(SourceState):
         return bool(self._restored)
 
     def resume(self) -> None:
-        """Check the restored runs, now that it is known whether the source was asked to go on at its place."""
+        """Check the restored runs, now that it is known whether the source was asked to continue at its place."""
         restored, self._restored = self._restored, []
         for record in restored:
             self._touch(record)
         if self.exact and self.last_id is not None and not self.snapshots:
-            # The server need not do it: the ids that come have to prove that it did.
+            # The server need not do it: the ids that arrive have to prove that it did.
             self.gaps.restored(self.last_id)
 
     def claim(self, record: RunRecord) -> None:
@@ -76,19 +76,19 @@ class RecoveringState(SourceState):
             self._touch(record)  # else a source of snapshots leaves it to the other source
         if isinstance(previous, RecoveringState) and previous is not self and record.state is not record.saved:
             previous.track_late(record)
-        self._adopt(record)
+        self._assign(record)
 
-    def _adopt(self, record: RunRecord) -> None:
+    def _assign(self, record: RunRecord) -> None:
         super().claim(record)
         if record.state.is_terminal:
             self.track_late(record)  # it ended in an earlier process, and a late event may complete it
 
     def mark_unidentified(self, record: RunRecord) -> None:
-        """Note that the ids of this source prove nothing about a run any more, in the store too: the next process
-        would take the next id for a proof.
+        """Note that the ids of this source prove nothing about a run any more. The store must contain this too:
+        otherwise the next process would accept the next id as a proof.
         """
         super().mark_unidentified(record)
-        if self.last_id is not None:  # else there is no id to go on from
+        if self.last_id is not None:  # else there is no id to continue from
             self._journal.keep(record)
 
     def release(self, record: RunRecord) -> None:
@@ -138,7 +138,7 @@ class RecoveringIntake(Intake):
         self._journal = journal
 
     def resume_from(self) -> str | None:
-        """The last event id, for a source that will go on there."""
+        """The last event id, for a source that will continue there."""
         self.state.exact = self.state.last_id is not None
         return self.state.last_id
 

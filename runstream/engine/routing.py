@@ -110,6 +110,7 @@ class EventRouter:
         source.publish_error(error.message or error.code or "the server sent an error", error=error)
 
     def _run(self, source: SourceState, event: RunEvent, at: float) -> None:
+        """Handle a snapshot of a run."""
         outputs, registry = self._outputs, self._registry
         self._count_issues(event)
         scope, id = source.scope, event.data.id
@@ -145,6 +146,7 @@ class EventRouter:
         self.flush_pending(scope, id)
 
     def _object(self, source: SourceState, event: MessageEvent | StepEvent, at: float) -> None:
+        """Handle a full message or step."""
         self._count_issues(event)
         origin = event.origin
         scope, data = source.scope, event.data
@@ -179,7 +181,7 @@ class EventRouter:
         if owner is None:
             self.flush_pending(scope, data.id)
         if type(data) is RunStep:
-            # The step names the run's message, before the message itself comes, or without it.
+            # The step names the run's message, before the message itself arrives, or without it.
             message_id = data.message_id
             if message_id is not None and message_id not in scope.objects:
                 record.add_object(message_id)
@@ -231,6 +233,7 @@ class EventRouter:
         return True
 
     def _count(self, record: RunRecord, event: Event, outcome: Outcome) -> None:
+        """Count the outcome of an event, or reject the event."""
         counts = self._outputs.counts
         if outcome is Outcome.STALE:
             counts.stale += 1
@@ -262,8 +265,9 @@ class EventRouter:
             its_source.reject_event(oldest, "Its run was not seen, and newer events need the room (max_orphans)")
 
     def flush_pending(self, scope: Scope, id: str) -> None:
-        """Process the events that waited for this run, message or step. If their source has reconnected meanwhile, the
-        run has a gap.
+        """Process the events that waited for this run, message or step.
+
+        If their source has reconnected meanwhile, the run has a gap.
         """
         if scope.orphans:
             reconnected: dict[RunRecord, float] = {}
@@ -276,6 +280,7 @@ class EventRouter:
                 report_gap(self._outputs, record, "it reconnected while events waited for their run", at, fetch=False)
 
     def _finish(self, record: RunRecord) -> None:
+        """Note that a run has ended."""
         record.source.release(record)
         record.source.object_ended(record.state.run_id)
         # By this process's clock: the times of recordings would evict old runs at once, or never.

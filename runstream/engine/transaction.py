@@ -26,7 +26,7 @@ QueueKey: TypeAlias = tuple[str, ...]
 class StoredPlace(Protocol):
     """The part of a source's state that is stored."""
 
-    placed: StoredSource | None
+    stored_place: StoredSource | None
     """The place that the store has, or is about to get."""
 
     def place(self) -> StoredSource:

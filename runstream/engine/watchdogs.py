@@ -29,7 +29,7 @@ _FETCH_TIMEOUT: Final = 30.0  # seconds by which a fetch may delay the end of a 
 class Watchdogs(Struct, frozen=True, kw_only=True):
     """The limits of each run that has not ended, and the action when a run passes one.
 
-    Each passed limit gives one :class:`~runstream.RunStalled`, whose ``limit`` is its name: ``"idle"`` once for each
+    Each passed limit causes one :class:`~runstream.RunStalled`, whose ``limit`` is its name: ``"idle"`` once for each
     silence, ``"total"`` once for each run, the two others once for each time that the server has set. The interval
     between two checks is a tenth of the shortest limit, so a signal is at most two tenths late, and never early.
 

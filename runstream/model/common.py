@@ -38,7 +38,7 @@ class OpenStrEnum(enum.StrEnum):
     An unknown value is a member like any other (``.value``, ``==``, hash, JSON), but ``is_known`` is false.
 
     Attributes:
-        is_terminal: Whether an object in this status never changes its status again; false for an unknown status.
+        is_terminal: True if an object in this status never changes its status again; false for an unknown status.
     """
 
     # Read for every event: a plain attribute costs a quarter of a property.
@@ -66,7 +66,7 @@ class OpenStrEnum(enum.StrEnum):
 
     @property
     def is_known(self) -> bool:
-        """Whether the specification defines the value."""
+        """True if the specification defines the value."""
         return self._value_ in type(self)._value2member_map_
 
     def __reduce_ex__(self, protocol: object) -> tuple[type[Self], tuple[str]]:

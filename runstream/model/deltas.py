@@ -105,7 +105,7 @@ class MessageDelta(WireStruct, frozen=True, kw_only=True):
 
 
 class FunctionCallDelta(WireStruct, frozen=True, kw_only=True):
-    """Arguments to append; the name and the output come once."""
+    """Arguments to append; the name and the output are sent once."""
 
     name: str | None = None
     arguments: str | None = None

@@ -54,7 +54,7 @@ class Origin(Struct, frozen=True, gc=False):
 
     Attributes:
         payload: The JSON text of the frame or block; it distinguishes an absent field from a null one.
-        enveloped: Whether the object is the value of ``data`` in that text.
+        enveloped: True if the object is the value of ``data`` in that text.
         connection: Number of the source's connection, from 0; each reconnect increments it.
         run_id: The id of the run, if the dialect knows it and the object does not contain it.
         issues: Values of an unexpected type, kept as received.
@@ -67,7 +67,7 @@ class Origin(Struct, frozen=True, gc=False):
     issues: tuple[Issue, ...] = ()
 
     def absent(self, name: str) -> bool:
-        """Whether the object lacks this key: absent is not null (wire reference, "Order and life cycle").
+        """True if the object lacks this key: absent is not null (wire reference, "Order and life cycle").
 
         Args:
             name: A key of the model: its decoder is created once and kept.
@@ -313,11 +313,11 @@ Event: TypeAlias = (
 
 
 class Reject(Struct, frozen=True, gc=False):
-    """Input that could not be used; the stream goes on.
+    """Input that could not be used; the stream continues.
 
     Attributes:
         raw: The raw event.
-        reason: The error, in words.
+        reason: The error, as text.
         path: The place of the error in the JSON, as a JSON path.
         source: The name of the source (of the file).
     """

@@ -35,7 +35,7 @@ class Issue(Struct, frozen=True):
     Attributes:
         path: The JSON path of the value.
         reason: The expected and the received type.
-        fatal: Whether the object is unusable without the value (a Run without an id or status).
+        fatal: True if the object is unusable without the value (a Run without an id or status).
     """
 
     path: str
@@ -191,7 +191,7 @@ def _read_struct(kind: type[WireStruct], data: Any, path: Path, issues: list[Iss
 
 
 def _is_odd(value: Any) -> bool:
-    """Whether a nested value, at any depth, contains more than its typed fields."""
+    """True if a nested value, at any depth, contains more than its typed fields."""
     if isinstance(value, tuple):
         return any(map(_is_odd, value))
     if not isinstance(value, WireStruct):

@@ -181,7 +181,7 @@ class Message(WireStruct, frozen=True, kw_only=True):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the message has ended."""
+        """True if the message has ended."""
         return self.status is not None and self.status.is_terminal
 
     @property

@@ -41,7 +41,7 @@ class ConnectionEvent(Struct, frozen=True, kw_only=True, gc=False):
     Args:
         connected: True if it was established, false if it was lost.
         attempt: Number of the attempt since the last message; 0 for a first connection.
-        reason: The cause of the loss, in words, without credentials.
+        reason: The cause of the loss, as text, without credentials.
         at: Time of the change (Unix seconds), ``None`` if unknown.
         line: Line number (from 1) in a file.
     """

@@ -46,21 +46,21 @@ def raw_item(item: object) -> RawItem:
     return Malformed(line=0, reason=f"a {type(item).__name__} is no raw event", data=b"")
 
 
-def dump_fields(given: Any) -> Any:
+def dump_fields(value: Any) -> Any:
     """The fields of an object of a client library, from its ``model_dump``, ``to_dict`` or ``as_dict``.
 
     Any other value is returned as it is.
     """
-    if callable(dump := getattr(given, "model_dump", None)):
+    if callable(dump := getattr(value, "model_dump", None)):
         try:
             # Pydantic: fields that were not sent are omitted, and an unknown status causes no warning.
             return dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
         except TypeError:
             return dump()
     for name in ("to_dict", "as_dict"):
-        if callable(method := getattr(given, name, None)):
+        if callable(method := getattr(value, name, None)):
             return method()
-    return given
+    return value
 
 
 def _utf8(text: str) -> bytes:

@@ -109,42 +109,42 @@ class Run(WireStruct, frozen=True, kw_only=True):
 
     @property
     def is_processing(self) -> bool:
-        """Whether the run is queued, in progress or being cancelled."""
+        """True if the run is queued, in progress or being cancelled."""
         return self.status in _PROCESSING
 
     @property
     def requires_action(self) -> bool:
-        """Whether the run waits for the application; ``required_action`` has the calls."""
+        """True if the run waits for the application; ``required_action`` has the calls."""
         return self.status == RunStatus.REQUIRES_ACTION
 
     @property
     def is_complete(self) -> bool:
-        """Whether the run completed; false for the other final statuses."""
+        """True if the run completed; false for the other final statuses."""
         return self.status == RunStatus.COMPLETED
 
     @property
     def is_failed(self) -> bool:
-        """Whether the run failed; false for the other final statuses."""
+        """True if the run failed; false for the other final statuses."""
         return self.status == RunStatus.FAILED
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether the run was cancelled."""
+        """True if the run was cancelled."""
         return self.status == RunStatus.CANCELLED
 
     @property
     def is_expired(self) -> bool:
-        """Whether the run expired."""
+        """True if the run expired."""
         return self.status == RunStatus.EXPIRED
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether the run ended incomplete; ``incomplete_details`` has the reason."""
+        """True if the run ended incomplete; ``incomplete_details`` has the reason."""
         return self.status == RunStatus.INCOMPLETE
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the run has ended, in any of the five final statuses."""
+        """True if the run has ended, in any of the five final statuses."""
         return self.status.is_terminal
 
     @property

@@ -108,7 +108,7 @@ class RunStep(WireStruct, frozen=True, kw_only=True):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the step has ended."""
+        """True if the step has ended."""
         return self.status is not None and self.status.is_terminal
 
     @property

@@ -64,7 +64,7 @@ class Redaction:
     function names, numbers and ``null``. Keys are kept too, those of metadata included. Each byte of data that are not
     JSON becomes one ``fill``.
 
-    A redacted recording produces the same signals, with blank text. Two things are lost with the text: whether
+    A redacted recording produces the same signals, with blank text. Two facts are lost with the text: whether
     arguments were valid JSON, and whether a text was replaced by another one or has grown.
 
     Args:
@@ -145,7 +145,7 @@ class Redaction:
         return self._redact(value, key) if key in _KNOWN or parent == "required_action" else self._blank_all(value)
 
     def _blank_all(self, value: Any) -> Any:
-        """Blank every text of an unknown value, whatever its key."""
+        """Blank every text of an unknown value, under any key."""
         if isinstance(value, dict):
             return {
                 key: item if key in self._keep and isinstance(item, str) else self._blank_all(item)

@@ -35,7 +35,7 @@ class Frame(Struct, frozen=True):
     Attributes:
         data: The bytes to send.
         at: When it was recorded (Unix seconds), if known.
-        text: Whether it is sent as text (RFC 6455, section 5.6: UTF-8) or, if it isn't UTF-8, as binary.
+        text: True if it is sent as text (RFC 6455, section 5.6: UTF-8), False if as binary.
     """
 
     data: bytes

@@ -44,7 +44,7 @@ def record(
         path: The file (``.jsonl``, ``.ndjson`` or ``.sse``), opened when reading starts; or a writer that is open,
             which is closed at the end, and then ``format``, ``overwrite`` and ``redact`` are its own.
         format: The format, for a path with another suffix.
-        overwrite: Whether to replace a file that exists.
+        overwrite: True to replace a file that exists.
         redact: Returns the raw event to record in place of its argument, ``None`` for none; see :class:`Redaction`.
         on_error: The reaction to a full disk, or to a ``redact`` that raises: ``"fail"`` the source before the stream
             receives the item that can't be recorded, or ``"log"`` it once and continue without recording.
@@ -65,7 +65,7 @@ class RecordedSource:
 
     Attributes:
         name: The name of the source that is recorded.
-        snapshots: Whether that source emits nothing but snapshots, as polling does.
+        snapshots: True if that source emits nothing but snapshots, as polling does.
         path: The file.
         error: The error that stopped recording, ``None`` while everything is recorded.
     """
@@ -181,7 +181,7 @@ class TeeReceiver:
 
     @property
     def live(self) -> bool:
-        """Whether a run of this source is live, from the stream's receiver."""
+        """True if a run of this source is live, from the stream's receiver."""
         return self._receiver.live
 
     @property

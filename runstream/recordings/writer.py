@@ -1,4 +1,7 @@
-"""The writer of recordings: raw events in, a file out, which is complete after each event even if the process dies."""
+"""The writer of recordings: raw events in, a file out.
+
+The file is complete after each event, even if the process is killed.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class RecordingWriter:
     Args:
         path: The file, ``.jsonl``, ``.ndjson`` or ``.sse``.
         format: The format, for a path with another suffix.
-        overwrite: Whether to replace a file that exists.
+        overwrite: True to replace a file that exists.
         redact: A function applied to each raw event before it is written, for instance a :class:`Redaction`. Input
             that is no event is then written without its content.
 

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 __all__ = ["LEVELS", "Record", "log_record", "log_signals"]
 
 _PROGRESS: Final = (TextDelta, ArgumentsDelta)
-_MOST_ASSISTANTS: Final = 10_000  # runs whose assistant is stored, for signals that do not name it
+_MAX_ASSISTANTS: Final = 10_000  # runs whose assistant is stored, for signals that do not name it
 
 # Level, event name, fields.
 Record: TypeAlias = tuple[str, str, dict[str, Any]]
@@ -145,9 +145,9 @@ def log_signals(
         logger: A structlog logger, or an object with its methods; structlog's ``"runstream"`` by default. Or a
             ``logging.Logger``: then the message is the event with the fields as ``name=value``, and each field is an
             attribute of the record too, for formatters that write JSON.
-        progress: Whether to log the growth of text and arguments: the number of characters, not the characters.
-        include_text: Whether message text and the messages of errors may be logged.
-        include_arguments: Whether the arguments of tool calls may be logged.
+        progress: True to log the growth of text and arguments: the number of characters, not the characters.
+        include_text: True if message text and the messages of errors may be logged.
+        include_arguments: True if the arguments of tool calls may be logged.
 
     Returns:
         A disposable that ends the logging.
@@ -165,7 +165,7 @@ def log_signals(
             key = (signal.scope, signal.run_id)
             if (assistant_id := fields.get("assistant_id")) is not None:
                 assistants[key] = assistant_id
-                if len(assistants) > _MOST_ASSISTANTS:
+                if len(assistants) > _MAX_ASSISTANTS:
                     assistants.popitem(last=False)
             elif (known := assistants.get(key)) is not None:
                 fields["assistant_id"] = known
@@ -236,8 +236,8 @@ def log_record(signal: Signal, *, include_text: bool = False, include_arguments:
 
     Args:
         signal: The signal.
-        include_text: Whether the fields may contain message text and the messages of errors.
-        include_arguments: Whether the fields may contain the arguments of tool calls.
+        include_text: True if the fields may contain message text and the messages of errors.
+        include_arguments: True if the fields may contain the arguments of tool calls.
     """
     found = facts(signal)
     private = _PRIVATE[include_text, include_arguments]
@@ -254,5 +254,5 @@ def _plain(value: Any) -> Any:
         return escape_unprintable(value)
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    # A field of an unexpected type is kept as it came, and may contain anything.
+    # A field of an unexpected type is kept as received, and may contain anything.
     return value if value is None or isinstance(value, int | float) else f"({type(value).__name__})"

@@ -27,22 +27,22 @@ class Row:
         state: Its latest state.
         since: When the run began, as far as known (seconds of the table's clock).
         notice: The last of the `NOTICES` since the latest state; ``None`` if there was none.
-        left: ``"interrupted"`` or ``"stalled"`` if that is the last thing known of the run; otherwise "".
+        source_status: ``"interrupted"`` or ``"stalled"`` if this is the newest fact about the run; otherwise "".
     """
 
-    __slots__ = ("left", "notice", "number", "since", "state")
+    __slots__ = ("notice", "number", "since", "source_status", "state")
 
     def __init__(self, number: int, state: RunState, since: float) -> None:
         self.number = number
         self.state = state
         self.since = since
         self.notice: Notice | None = None
-        self.left = ""
+        self.source_status = ""
 
     @property
     def label(self) -> str:
         """Its status, unless its source has ended or is silent: that is newer than the status."""
-        return self.left or self.state.status.value
+        return self.source_status or self.state.status.value
 
 
 AnyRow = TypeVar("AnyRow", bound=Row)
@@ -76,5 +76,5 @@ class RunTable(Generic[AnyRow]):
         if row is not None:
             row.notice = signal
             if not isinstance(signal, RunPaused):
-                row.left = signal.type.removeprefix("run.")
+                row.source_status = signal.type.removeprefix("run.")
         return row

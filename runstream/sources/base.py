@@ -40,8 +40,9 @@ class Receiver(Protocol):
 
     @property
     def live(self) -> bool:
-        """Whether a run of this source is neither ended nor waiting for action; the end of the source would
-        interrupt it.
+        """True if a run of this source has not ended and does not wait for action.
+
+        The end of the source would interrupt that run.
         """
 
     @property

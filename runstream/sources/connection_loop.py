@@ -42,7 +42,7 @@ class Resume(Struct, frozen=True, kw_only=True):
         headers: Further headers to send.
         first_messages: Messages that a WebSocket sends instead of the usual first messages.
         method: The method of the HTTP request. ``"POST"`` sends the source's own body again: only for a server that
-            recognises a repetition (by an ``Idempotency-Key``, say).
+            recognises a repetition (for example by an ``Idempotency-Key``).
     """
 
     url: str | None = None
@@ -59,9 +59,9 @@ class Disconnect(Struct, frozen=True, kw_only=True):
 
     Attributes:
         reason: The reason as text, without credentials.
-        normal: Whether the server closed it because it was done.
-        planned: Whether the client closed it as planned.
-        final: Whether connecting again would end in the same way.
+        normal: True if the server closed it because it was done.
+        planned: True if the client closed it as planned.
+        final: True if connecting again would end in the same way.
         received: Number of messages received.
         last: A hash of the last message.
         status: The HTTP status of the response, if it refused the connection.
@@ -96,8 +96,8 @@ async def run_connections(
         open: Connects, or raises :class:`~runstream.sources.http_errors.ConnectFailed`.
         read: Reads a connection to its end and closes it; takes the age at which to replace it (seconds).
         close: Closes a connection that was not read.
-        renewable: Whether other credentials can be requested, because a function supplies them.
-        resumes: Whether the last event id is sent to the server.
+        renewable: True if other credentials can be requested, because a function supplies them.
+        resumes: True if the last event id is sent to the server.
 
     Raises:
         SourceFailed: The source failed for good.
@@ -116,7 +116,7 @@ async def run_connections(
             # Credentials may have expired since: a function that supplies them is called once more.
             renew = error.status == 401 and opened and not renewed and renewable
             renewed = renewed or renew
-            # Only a response distinguishes a server that will be there later from one that never was.
+            # Only a response distinguishes a server that is available again later from one that never existed.
             reached = reached or error.reached
             retry = error.retry and reached
             if not (renew or retry):
@@ -135,7 +135,7 @@ async def run_connections(
                 return
             if end.final:
                 raise SourceFailed(end.reason, attempts=attempt, status=end.status)
-            # The same last message as before means a replay that came no further, hence no progress. Otherwise a
+            # The same last message as before means a replay that ended at the same place: no progress. Otherwise a
             # server that sends half a run again and again, from its beginning, would be called without end.
             if end.planned or (end.received and end.last != last):
                 attempt, renewed = 0, False
@@ -156,7 +156,7 @@ async def call_hook(name: str, hook: Callable[..., Any] | None, *args: Any, retr
         name: The name of the function, for the reason.
         hook: The function.
         args: Its arguments.
-        retry: Whether trying again may help if it raises.
+        retry: True if trying again may help if it raises.
 
     Raises:
         ConnectFailed: It raised, so no connection was made; the server has no part in it.

@@ -43,7 +43,7 @@ async def resolve_headers(auth: Credentials | None) -> dict[str, str]:
 
 
 def merge_headers(*several: Mapping[str, str] | None) -> dict[str, str]:
-    """Merge headers into one mapping; later ones replace earlier ones, whatever the case of their names."""
+    """Merge headers into one mapping; later ones replace earlier ones. The case of names is ignored."""
     merged: dict[str, tuple[str, str]] = {}
     for headers in several:
         for name, value in (headers or {}).items():

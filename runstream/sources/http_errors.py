@@ -36,9 +36,9 @@ class ConnectFailed(Exception):
     Attributes:
         reason: The reason, without credentials.
         status: The HTTP status, if there was a response.
-        retry: Whether trying again may help.
+        retry: True if trying again may help.
         wait: The wait that the server asks for before the next attempt (seconds).
-        reached: Whether a server received the request, at least in part; a response proves it.
+        reached: True if a server received the request, at least in part; a response proves it.
     """
 
     def __init__(

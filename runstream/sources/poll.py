@@ -62,7 +62,7 @@ class PollSource:
         jitter: Share of the time that is random, from 0 to 1.
         deadline: After this time (seconds) without an end of the run the source fails; ``None``: never.
         call_timeout: How long one call may take (seconds); ``None``: any time.
-        stop_on_action: Whether the source ends when the run waits for action.
+        stop_on_action: True if the source ends when the run waits for action.
         reconnect: When to try again after an error; ``None``: never.
         name: The source's name.
         clock: Returns monotonic seconds; for tests.

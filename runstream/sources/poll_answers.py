@@ -46,12 +46,12 @@ class Snapshot(Struct, frozen=True):
 
     @property
     def is_run(self) -> bool:
-        """Whether it is a usable run: with an id and a status."""
+        """True if it is a usable run: with an id and a status."""
         return self.kind == _RUN and bool(self.id and self.status)
 
     @property
     def ended(self) -> bool:
-        """Whether a run, message or step has ended."""
+        """True if a run, message or step has ended."""
         return RunStatus(self.status).is_terminal if self.status else False
 
 

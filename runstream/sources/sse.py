@@ -36,8 +36,8 @@ _HEADERS: Final = {
     "User-Agent": "runstream",
 }
 # By these statuses a server reports that it did not process the request (RFC 9110, section 15.5.9; RFC 6585, section 4;
-# RFC 8470, section 5.2), or did not accept it at all. Any other response to a POST may come from a gateway whose server
-# went on.
+# RFC 8470, section 5.2), or did not accept it at all. Any other response to a POST may be that of a gateway, whose
+# server continued.
 _NOT_PROCESSED: Final = frozenset({401, 408, 425, 429})
 # The event ids that an HTTP header can contain (RFC 9110, section 5.5).
 _HEADER_VALUE: Final = re.compile(rb"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?")

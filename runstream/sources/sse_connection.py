@@ -133,7 +133,7 @@ async def read_stream(
         http: The library of the response.
         age: The time after which to close it (seconds); ``None``: never.
         read_timeout: The read timeout of the request (seconds).
-        ends_with_done: Whether ``[DONE]`` with no run live is the end, even if the server does not close the response.
+        ends_with_done: True if ``[DONE]`` with no run live is the end, even if the server does not close the response.
     """
     last: ParsedItem | None = None
     received = 0

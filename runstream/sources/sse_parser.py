@@ -88,7 +88,7 @@ class SSEParser:
         self._name: str | None = None
         self._id: str | None = None
         self._data: list[bytes] = []
-        self._late_name = 0  # line of an `event:` field that came after data
+        self._late_name = 0  # line of an `event:` field that follows data
         self._has_stray = False
 
     def feed(self, chunk: bytes) -> list[ParsedItem]:
@@ -170,7 +170,7 @@ class SSEParser:
             for line in (first, second, third):
                 if line is not _NO_LINE:
                     self._process_line(line, out)
-            if third:  # the block may go on
+            if third:  # the block may continue
                 for line in remaining:
                     if line is not _NO_LINE:
                         self._process_line(line, out)

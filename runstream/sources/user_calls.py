@@ -22,7 +22,7 @@ _MISTAKES: Final = (TypeError, AttributeError, NameError, LookupError, Assertion
 class UserCallback:
     """Calls one function repeatedly, never twice at a time.
 
-    A plain function runs in a thread of its own, so that the loop goes on while the function waits for its server. The
+    A plain function runs in a thread of its own, so that the loop runs on while the function waits for its server. The
     thread is a daemon: it can block neither the loop's shutdown nor the program's. A call that takes too long is not
     stopped; the next call waits for it instead of starting another.
 

@@ -1,4 +1,4 @@
-"""One WebSocket connection: opened, read into a receiver until it ends, and closed; the reason of its end comes out."""
+"""One WebSocket connection: opened, read into a receiver until it ends, and closed; returns the reason of its end."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ async def read_socket(
         while True:
             status.waiting = True
             try:
-                # No other task runs while messages are queued; the receiver takes care of that.
+                # No other task runs while messages are queued; the receiver yields to the loop.
                 messages = await receive()
             except ConnectionClosed as closed:
                 return _disconnect(closed, status, data, ping_timeout, secrets)

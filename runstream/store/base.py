@@ -80,7 +80,7 @@ class StateStore(Protocol):
 
         Args:
             scope: Only runs of this scope.
-            source: Only runs whose last event came from the source with this name.
+            source: Only runs whose last event was sent by the source with this name.
             ended_since: Also runs that ended at this Unix time (seconds) or later.
         """
 

@@ -137,7 +137,7 @@ class Gate:
             self._expire(buffer)
 
     def unblock(self, buffer: Buffer[Any]) -> None:
-        """Process a buffer that has room again or is closed."""
+        """Stop blocking for a buffer, which has room again or is closed."""
         if self.full.pop(buffer, None) is not None and self._changed is not None:
             self._changed.set()
 
@@ -209,8 +209,8 @@ class QueueBuffer(Buffer[T]):
     """Stores every value, in order; adjacent deltas of one text are joined into one, with the first one's offset.
 
     Args:
-        size: The maximum number of items. With a gate it may be exceeded by what one source delivers between two
-            :meth:`~runstream.sources.base.Receiver.ready`.
+        size: The maximum number of items. With a gate it may be exceeded by the items that one source delivers between
+            two :meth:`~runstream.sources.base.Receiver.ready`.
         gate: Blocked while the buffer is full (policy ``wait``); without it, overflow ends the consumer
             (policy ``error``).
         on_end: Called with the error when the consumer is ended because it is slow.

@@ -28,9 +28,9 @@ OnSubscriberError: TypeAlias = Literal["log", "raise"]
 class Channel(Generic[T]):
     """Guarded delivery of values to the subscribers of one channel.
 
-    Each subscriber receives each value in the order of the pushes, whatever the others do: an exception is reported
-    and not passed on, and a value that is pushed from inside a callback is queued. After the end nothing more is
-    delivered; a later subscriber receives the end at once. Not thread-safe: one loop pushes and subscribes.
+    Each subscriber receives each value in the order of the pushes, independently of the others: an exception is
+    reported and not passed on, and a value that is pushed from inside a callback is queued. After the end nothing more
+    is delivered; a later subscriber receives the end at once. Not thread-safe: one loop pushes and subscribes.
 
     Args:
         name: The channel's name, for logs.
@@ -43,7 +43,7 @@ class Channel(Generic[T]):
 
     Attributes:
         push: Delivers a value to all subscribers; without effect after the end.
-        push_progress: The same for the growth of a text: subscribers that don't want it may be left out.
+        push_progress: The same for the growth of a text: subscribers without `progress` may be skipped.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Channel(Generic[T]):
                 self._deliver_end(subscriber, self._end or _End(None))
             else:
                 self._subscribers.add(subscriber)
-                self._changed()
+                self._update_dispatchers()
         finally:
             self._set_busy(busy)
             self._draining = draining
@@ -145,11 +145,11 @@ class Channel(Generic[T]):
     def _remove(self, subscriber: Subscriber[T]) -> None:
         subscriber.deactivate()
         if self._subscribers.remove(subscriber):
-            self._changed()
+            self._update_dispatchers()
 
-    def _changed(self) -> None:
+    def _update_dispatchers(self) -> None:
         subscribers = self._subscribers
-        # With subscribers of single runs, these are looked up for each value: they may come and go in great numbers.
+        # With subscribers of single runs, these are looked up for each value: they may be many, and change often.
         recipients = subscribers.by_run or subscribers.unfiltered
         if recipients is not self._recipients and not self._closing:
             self._recipients = recipients
@@ -199,7 +199,7 @@ class Channel(Generic[T]):
                     self._deliver_end(subscriber, end)
         finally:
             self._set_busy(False)
-        self._changed()
+        self._update_dispatchers()
 
     def _deliver_end(self, subscriber: Subscriber[T], end: _End) -> None:
         subscriber.deactivate()

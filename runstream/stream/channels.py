@@ -58,7 +58,7 @@ class Channels:
         engine.progress = False
 
     def rewire(self) -> None:
-        """Let the engine build what has subscribers, and nothing else."""
+        """Set the callbacks for which there are subscribers, so that the engine builds no other values."""
         engine = self._engine
         engine.on_event = self.events.push if len(self.events) else None
         engine.on_state = self.runs.push if len(self.runs) else None

@@ -25,7 +25,7 @@ class KeepAlive(Generic[T]):
     """Counts the unprocessed items of a consumer that keep the stream open.
 
     Args:
-        matters: Returns True for an item whose handling may attach a further source.
+        may_attach: Returns True for an item whose handling may attach a further source.
         keep_open: Called once for each such item when it is stored.
         release: Called once for each such item when it is processed.
         timeout: Seconds after the last such item was stored until the stream may end without them.
@@ -33,12 +33,12 @@ class KeepAlive(Generic[T]):
 
     def __init__(
         self,
-        matters: Callable[[T], bool] = lambda item: False,
+        may_attach: Callable[[T], bool] = lambda item: False,
         keep_open: Callable[[], None] = no_op,
         release: Callable[[], None] = no_op,
         timeout: float | None = None,
     ) -> None:
-        self.matters = matters
+        self.may_attach = may_attach
         self._keep_open = keep_open
         self._release = release
         self._timeout = timeout
@@ -46,8 +46,8 @@ class KeepAlive(Generic[T]):
         self._count = 0
 
     def add(self, item: T) -> None:
-        """Process an item that was stored."""
-        if self.matters(item):
+        """Count an item that was stored."""
+        if self.may_attach(item):
             self._count += 1
             self._keep_open()
             if self._timeout is not None:
@@ -55,8 +55,8 @@ class KeepAlive(Generic[T]):
                 self._timer = asyncio.get_running_loop().call_later(self._timeout, KeepAlive.clear, self)
 
     def done(self, item: T) -> None:
-        """Process an item that was consumed."""
-        if self._count and self.matters(item):
+        """Stop counting an item that was consumed."""
+        if self._count and self.may_attach(item):
             self._count -= 1
             if not self._count:
                 self._stop_timer()
@@ -70,7 +70,7 @@ class KeepAlive(Generic[T]):
             self._release()
 
     def cancel(self) -> None:
-        """Process that the consumer was cancelled: the items that it has not consumed are lost to it."""
+        """Note that the consumer was cancelled: it does not receive the items that are stored."""
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -32,7 +32,7 @@ class Handler:
         on_return: Called with the signal and the returned value, if that is not ``None``.
 
     Attributes:
-        worker: Awaits what the function returns, if that is awaitable.
+        worker: Awaits the function's result, if it is awaitable.
         disconnect: Ends the subscription.
     """
 
@@ -60,7 +60,7 @@ class Handler:
         self._on_return(signal, await self._fn(signal))
 
     async def finish_call(self, item: tuple[Any, Awaitable[Any]]) -> None:
-        """Await what a plain function returned, in its worker."""
+        """Await the result of a plain function, in its worker."""
         self._on_return(item[0], await item[1])
 
 

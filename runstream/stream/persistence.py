@@ -65,8 +65,8 @@ class StreamPersistence:
 class PendingAcks:
     """The last signals of iterators whose loop was left, by ``break`` or by an exception.
 
-    Which of them shows a moment later: an exception leaves the context of the stream too, and then these signals do
-    not count as delivered.
+    The difference is visible only later: an exception also leaves the context of the stream. Then these signals do not
+    count as delivered.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -107,27 +107,27 @@ class AckTracker(KeepAlive[Any]):
     def __init__(
         self,
         pending_acks: PendingAcks,
-        matters: Callable[[Any], bool],
+        may_attach: Callable[[Any], bool],
         keep_open: Callable[[], None],
         release: Callable[[], None],
         timeout: float | None,
         *,
         worker: bool,
     ) -> None:
-        super().__init__(matters, keep_open, release, timeout)
+        super().__init__(may_attach, keep_open, release, timeout)
         self._pending_acks = pending_acks
         self._worker = worker
         self._deliveries: dict[int, tuple[Any, Delivery]] = {}  # by the item's id, with the item: it stays unique
 
     def add(self, item: Any) -> None:
-        """Process an item that was stored."""
+        """Count an item that was stored, and claim the delivery of its signal."""
         super().add(item)
         delivery = self._pending_acks.journal.claim()
         if delivery is not None:
             self._deliveries[id(item)] = (item, delivery)
 
     def done(self, item: Any) -> None:
-        """Process an item that was consumed."""
+        """Stop counting an item that was consumed, and acknowledge its signal."""
         super().done(item)
         _, delivery = self._deliveries.pop(id(item), (None, None))
         if delivery is not None and not _is_cancelled():

@@ -56,8 +56,10 @@ class FeedQueue:
             self.busy = False
 
     def run_batch(self, call: Callable[[Iterable[Any]], None], items: Iterable[Any]) -> None:
-        """Make a call with many items now. After `interrupt` the items of a list that were not processed stay in the
-        list, which costs nothing an item; an iterator has to check `interrupted` itself.
+        """Make a call with many items now.
+
+        After `interrupt` the unprocessed items of a list are removed from the list, at no cost for each item. An
+        iterator has to check `interrupted` itself.
         """
         self.busy = True
         self.interrupted = False
@@ -73,8 +75,10 @@ class FeedQueue:
                 self.drain()
 
     def interrupt(self) -> None:
-        """End the current batch after its current item, for one of these: a call that waits, a subscriber that is
-        behind, the loop's next iteration, or a change of subscribers, which changes how the engine reads events.
+        """End the current batch after its current item.
+
+        The cause is one of these: a call that waits, a subscriber that is behind, the loop's next iteration, or a
+        change of subscribers, which changes how the engine reads events.
         """
         self.interrupted = True
         if self._batch:
@@ -123,7 +127,7 @@ class SourceReceiver:
                 queue.drain()
 
     async def feed_all(self, items: Iterable[RawItem]) -> None:
-        """Process many raw events through the whole pipeline; return when more input may come."""
+        """Process many raw events through the whole pipeline; return when more input is welcome."""
         if isinstance(items, list | tuple):
             await self._feed_sequence(items)
         else:
@@ -156,13 +160,13 @@ class SourceReceiver:
                 await self._wait_until_ready()
 
     async def ready(self) -> None:
-        """Return when more input may come."""
+        """Return when more input is welcome."""
         self._batched += _READY_COST
         if self._batched >= _MAX_BATCH or self._full:
             await self._wait_until_ready()
 
     def yield_to_loop(self) -> None:
-        """Let the loop run before the next event: it ends something, perhaps this source."""
+        """Let the loop run before the next event: it may end a subscription or this source."""
         self._batched = _MAX_BATCH
         self._queue.interrupt()
 

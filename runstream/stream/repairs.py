@@ -234,7 +234,7 @@ class Repairs:
             return
         limits = self._engine.limits
         dialect = AssistantsDialect(max_message_bytes=limits.max_message_bytes, max_nesting=limits.max_nesting)
-        self._engine.heal(source, usable_snapshots(answer, state, live=not source.ended), dialect)
+        self._engine.apply_snapshots(source, usable_snapshots(answer, state, live=not source.ended), dialect)
         self._engine.counts.repairs += 1
 
 

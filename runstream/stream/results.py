@@ -43,7 +43,7 @@ class StreamResults:
         self._state = state
         self._expired_reason = expired_reason
         self._is_tombstoned = is_tombstoned
-        self._expired: dict[RunKey, None] = {}  # runs that watchdogs ended, also those that went on since
+        self._expired: dict[RunKey, None] = {}  # runs that watchdogs ended, also those that continued since
         self._waiters: dict[Waiter[Any], None] = {}
         self._by_run: dict[str | None, dict[Waiter[Any], None]] = {None: {}}  # by the run's id; None: any run
         self._progress = 0
@@ -181,7 +181,7 @@ class StreamResults:
         kind = type(signal)
         kinds = scopes.setdefault(signal.scope, {})
         if not (kinds.keys().isdisjoint(_TRANSIENT) or kind in _TRANSIENT):
-            for transient in _TRANSIENT:  # the run has gone on
+            for transient in _TRANSIENT:  # the run has continued
                 kinds.pop(transient, None)
         if kind in RUN_LEVEL:
             kinds.pop(kind, None)  # so that the order is that of observation

@@ -60,7 +60,7 @@ class Subscriber(Generic[T]):
 
 
 class SubscriberSet(Generic[T]):
-    """The subscribers of a channel. Those of single runs cost one look-up a value, whatever their number.
+    """The subscribers of a channel. Those of single runs, together, cost one look-up a value.
 
     Attributes:
         unfiltered: The subscribers of all runs.

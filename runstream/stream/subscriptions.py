@@ -196,7 +196,7 @@ class Subscriptions:
             LOG.error("close_timed_out", tasks=sorted(task.get_name() for task in left))
 
     def attach_returned(self, signal: Any, value: object) -> None:
-        """Attach what a handler of ActionRequired returned, if it is a source; other values are ignored."""
+        """Attach the value that a handler of ActionRequired returned, if it is a source; ignore other values."""
         if _may_attach(signal) and _is_source(value):
             self._runner.attach_answer(adapt(value), signal.run_id, signal.scope)
 
@@ -207,14 +207,14 @@ class Subscriptions:
 
         buffer = self._buffer(policy, on_slow, states=False)
         assert isinstance(buffer, QueueBuffer)
-        matters = (lambda item: _may_attach(item[0])) if awaiting else _may_attach
+        may_attach = (lambda item: _may_attach(item[0])) if awaiting else _may_attach
         worker: Worker[Any] = Worker(
             handler.finish_call if awaiting else handler.call_async,
             buffer,
             self._reports,
             channel="signals",
             name=handler.name,
-            keep_alive=self._keep_alive(matters, None, worker=True),
+            keep_alive=self._keep_alive(may_attach, None, worker=True),
         )
         handler.worker = worker
         self._workers.add(worker)
@@ -235,12 +235,12 @@ class Subscriptions:
         raise ValueError(f"{policy!r} is no policy; there are 'wait', 'latest' and 'error'")
 
     def _keep_alive(
-        self, matters: Callable[[Any], bool], timeout: float | None, *, worker: bool = False
+        self, may_attach: Callable[[Any], bool], timeout: float | None, *, worker: bool = False
     ) -> KeepAlive[Any]:
         keep_open, release = self._runner.keep_open, self._runner.release
         if self._pending_acks is None:
-            return KeepAlive(matters, keep_open, release, timeout)
-        return AckTracker(self._pending_acks, matters, keep_open, release, timeout, worker=worker)
+            return KeepAlive(may_attach, keep_open, release, timeout)
+        return AckTracker(self._pending_acks, may_attach, keep_open, release, timeout, worker=worker)
 
     def _forget_worker(self, worker: Worker[Any]) -> None:
         """Forget a worker after its current call has returned: until then `close` must find it."""
@@ -266,10 +266,10 @@ def _may_attach(signal: object) -> bool:
 
 
 def _is_source(value: object) -> TypeGuard[Adaptable]:
-    """True if a returned value is meant as a source.
+    """True if a returned value is a source.
 
-    Many iterables are not: the answer of a client library, a dict. An iterator (of a generator function, of a
-    recording) and a list of raw events are.
+    Sources are also an iterator (of a generator function, of a recording) and a list of raw events. Other iterables,
+    such as a dict or the answer of a client library, are none.
     """
     if isinstance(value, list | tuple):
         return bool(value) and all(type(item) is RawEvent for item in value)

@@ -176,7 +176,7 @@ class LoopMonitor:
     """Detects that the event loop was blocked: then nothing is read, and no ping is answered.
 
     It schedules a callback twice within the threshold, and measures how late it is called. The callback that blocked
-    the loop is not known: a slow subscriber is logged by its name besides (``slow_subscriber``); asyncio's debug mode
+    the loop is not known: a slow subscriber is also logged, by its name (``slow_subscriber``); asyncio's debug mode
     names any other callback.
 
     Args:

@@ -51,12 +51,12 @@ class StreamEnd:
             self._by_key = {key_of(state): state for state in self.states}
         return tuple(self._by_key[key] for key in keys if key in self._by_key)
 
-    def incomplete(self, states: tuple[RunState, ...], what: str = "") -> IncompleteStream:
+    def incomplete(self, states: tuple[RunState, ...], problem: str = "") -> IncompleteStream:
         """The exception for runs that did not end. Its cause is the failure of their source, if it failed."""
         cause = next((self.failed[key_of(state)] for state in states if key_of(state) in self.failed), None)
         if cause is None and not states:
             cause = self.failure
-        why = what or "; ".join(_open_reason(state) for state in states)
+        why = problem or "; ".join(_open_reason(state) for state in states)
         source = f"a source failed: {cause.reason}" if cause is not None else self.reason
         error = IncompleteStream(f"{source}; {why}", states or self.open_states)
         error.__cause__ = cause
@@ -75,7 +75,7 @@ def key_of(state: RunState) -> RunKey:
 
 
 class Waiter(Generic[T]):
-    """One waiting task. Its future is resolved while the signal is delivered, so no later signal comes in between.
+    """One waiting task. Its future is resolved during the delivery of the signal, before any later signal.
 
     Attributes:
         run_id: The only run whose signals it needs, if it is one.
@@ -151,8 +151,8 @@ class ResultWaiter(Waiter[Run]):
             self.fail(end.incomplete(states))
             return
         place = f" in scope {self.scope!r}" if self.scope else ""
-        what = f"no run was seen{place}" if self.run_id is None else f"run {self.run_id} is not known{place}"
-        self.fail(end.incomplete((), what))
+        problem = f"no run was seen{place}" if self.run_id is None else f"run {self.run_id} is not known{place}"
+        self.fail(end.incomplete((), problem))
 
 
 class ResultsWaiter(Waiter[tuple[Run, ...]]):
@@ -183,7 +183,7 @@ class ResultsWaiter(Waiter[tuple[Run, ...]]):
         elif end.unfed_failure is not None:
             self.fail(end.incomplete((), "it may have had further runs"))
         else:
-            # Fields that came after the run's end (usage) are in its state, if that is not evicted.
+            # Fields that arrived after the run's end (usage) are in its state, if that is not evicted.
             states = {key: self._current(key[1], key[0]) for key in self._runs}
             runs = [state.run if state is not None else self._runs[key] for key, state in states.items()]
             self.resolve(tuple(run for run in runs if run is not None))

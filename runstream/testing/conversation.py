@@ -35,7 +35,7 @@ class Conversation:
         """All events.
 
         Args:
-            interleaved: Whether the events of the runs are mixed, instead of one run after the other. The events of
+            interleaved: True if the events of the runs are mixed, instead of one run after the other. The events of
                 each run keep their order.
             seed: Determines the order of the mixed events.
         """
@@ -55,8 +55,8 @@ class Conversation:
         Args:
             interleaved: See :meth:`events`.
             seed: See :meth:`events`.
-            ids: Whether each event has its id.
-            enveloped: Whether the name is in the JSON (WebSocket, JSONL) instead of beside it (SSE).
+            ids: True if each event has its id.
+            enveloped: True if the name is in the JSON (WebSocket, JSONL) instead of beside it (SSE).
         """
         events = self.events(interleaved=interleaved, seed=seed)
         return [event.raw(ids=ids, enveloped=enveloped) for event in events]
@@ -102,7 +102,7 @@ def events_of(
         outputs: The outputs of the calls; without any, the run still waits, and has neither a message nor an end.
         ends: Its final status; ``None`` leaves it open.
         run_id: The id of the run.
-        ids: Whether each event has its id.
+        ids: True if each event has its id.
     """
     script = Script(run_id)
     answers = list(outputs)

@@ -77,8 +77,8 @@ class Script:
         """All events so far, as a transport would deliver them.
 
         Args:
-            ids: Whether each event has its id.
-            enveloped: Whether the name is in the JSON (WebSocket, JSONL) instead of beside it (SSE).
+            ids: True if each event has its id.
+            enveloped: True if the name is in the JSON (WebSocket, JSONL) instead of beside it (SSE).
         """
         return [event.raw(ids=ids, enveloped=enveloped) for event in self.events]
 
@@ -86,7 +86,7 @@ class Script:
         """All events so far, as an event stream.
 
         Args:
-            ids: Whether each event has its id.
+            ids: True if each event has its id.
         """
         return b"".join(event.sse(ids=ids) for event in self.events)
 
@@ -94,7 +94,7 @@ class Script:
         """All events so far, as JSON lines.
 
         Args:
-            ids: Whether each event has its id.
+            ids: True if each event has its id.
         """
         return b"".join(event.raw(ids=ids, enveloped=True).data + b"\n" for event in self.events)
 

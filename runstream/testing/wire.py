@@ -49,8 +49,8 @@ class WireEvent(NamedTuple):
         """The event as a transport delivers it.
 
         Args:
-            ids: Whether it has its id.
-            enveloped: Whether the name is in the JSON (WebSocket, JSONL) instead of beside it (SSE).
+            ids: True if it has its id.
+            enveloped: True if the name is in the JSON (WebSocket, JSONL) instead of beside it (SSE).
         """
         id = self.id if ids else None
         if enveloped:
@@ -64,7 +64,7 @@ class WireEvent(NamedTuple):
         """The event as a block of an event stream.
 
         Args:
-            ids: Whether it has its id.
+            ids: True if it has its id.
         """
         raw = self.raw(ids=ids)
         id = b"" if raw.id is None else b"id: " + raw.id.encode() + b"\n"

@@ -322,8 +322,8 @@ def test_another_source_that_goes_on_is_looked_at_in_the_middle_of_a_row() -> No
     assert seen.engine.states()[0].text == "a" + "b" * 8 + "cd"
 
 
-@pytest.mark.parametrize("heal", ["fetched", "polled"])
-def test_a_snapshot_of_another_way_settles_no_doubt(heal: str) -> None:
+@pytest.mark.parametrize("path", ["fetched", "polled"])
+def test_a_snapshot_of_another_way_settles_no_doubt(path: str) -> None:
     """After a reconnect the next fragment of a run may miss something, whatever was fetched or polled meanwhile."""
     seen = in_a_row()
     seen.intake.connected()
@@ -331,8 +331,8 @@ def test_a_snapshot_of_another_way_settles_no_doubt(heal: str) -> None:
     snapshot = RawEvent(
         "thread.run.in_progress", b'{"id":"run_1","status":"in_progress","started_at":1790000001,"model":"m-2"}'
     )
-    if heal == "fetched":
-        seen.engine.heal(seen.intake.state, [snapshot], AssistantsDialect())
+    if path == "fetched":
+        seen.engine.apply_snapshots(seen.intake.state, [snapshot], AssistantsDialect())
     else:
         poll = seen.engine.intake("poll")
         poll.snapshots = True
@@ -349,7 +349,7 @@ def test_a_dialect_that_reads_in_its_own_way_reads_everything_so() -> None:
 
     loud = Seen(Loud(), changes=False)
     raws = script("run_1").start().say("abbbbbbbb", pieces=list("abbbbbbbb")).raw_events(enveloped=True)
-    loud.feed([raw for raw in raws if b".completed" not in raw.data])  # which would heal it
+    loud.feed([raw for raw in raws if b".completed" not in raw.data])  # which would repair it
     assert loud.engine.states()[0].text == "aBBBBBBBB"
 
 

@@ -6,8 +6,6 @@ import asyncio
 import json
 import mmap
 import struct
-import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,6 +14,7 @@ from typing import Final
 from urllib.parse import quote
 
 from tests.faults.cases import Case
+from tests.support.processes import server_process
 
 __all__ = ["SLOTS", "Endpoint", "Server", "Slot", "Slots", "run_server"]
 
@@ -91,21 +90,11 @@ def run_server() -> Iterator[tuple[list[int], Slots]]:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "slots"
         slots = Slots(path, create=True)
-        with subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.server", str(path), str(VICTIMS)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
-        ) as process:
-            try:
-                assert process.stdout is not None
-                yield json.loads(process.stdout.readline()), slots
-            finally:
-                try:
-                    process.communicate(timeout=_PATIENCE)
-                finally:
-                    process.kill()
-                    slots.close()
+        try:
+            with server_process("tests.faults.server", path, VICTIMS, timeout=_PATIENCE) as (ports, _):
+                yield json.loads(ports), slots
+        finally:
+            slots.close()
 
 
 SLOTS: Final = 64

@@ -1,19 +1,25 @@
-"""The tests themselves: none hangs, and none depends on who has started them."""
+"""The tests themselves: none hangs, none depends on the program that started them, and none has a long name."""
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.support.guards import TookTooLong, bounded, heeding_signals
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+TESTS: Final = Path(__file__).resolve().parents[1]
+MAX_NAME: Final = 70  # characters
 
 ASKS = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
 
@@ -53,3 +59,15 @@ def test_programs_heed_what_their_starter_ignores() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_names_are_short() -> None:
+    """A name of a test has at most 70 characters; more belongs into its docstring."""
+    long = [
+        f"{path.relative_to(TESTS)}: {node.name}"
+        for path in sorted(TESTS.rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if node.name.startswith("test_") and len(node.name) > MAX_NAME
+    ]
+    assert long == []

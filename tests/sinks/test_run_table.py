@@ -12,7 +12,7 @@ from runstream.core.state import RunState
 from runstream.engine.fold import fold
 from runstream.model.limits import Stats
 from runstream.model.signals import RunInterrupted, RunPaused, RunStalled
-from runstream.sinks.page.snapshot import Snapshot
+from runstream.sinks.page.snapshot import PageSnapshot
 from runstream.sinks.run_table import NOTICES, Notice, RunTable
 from runstream.sinks.terminal.open_runs import OpenRuns
 from runstream.testing import script
@@ -24,7 +24,7 @@ def terminal() -> tuple[RunTable[Any], Callable[[RunState], None]]:
 
 
 def page() -> tuple[RunTable[Any], Callable[[RunState], None]]:
-    snapshot = Snapshot(max_runs=9, max_text=100, clock=time.time, stats=Stats, on_change=lambda: None)
+    snapshot = PageSnapshot(max_runs=9, max_text=100, clock=time.time, stats=Stats, on_change=lambda: None)
     return snapshot, snapshot.update
 
 
@@ -64,9 +64,9 @@ def test_a_notice_is_valid_until_the_next_state(table: Callable, kind: type) -> 
     row = rows.add_notice(sent)
     assert row is rows.rows["", "run_1"]
     left = {RunInterrupted: "interrupted", RunStalled: "stalled", RunPaused: ""}[kind]
-    assert (row.notice, row.left, row.label) == (sent, left, left or "in_progress")
+    assert (row.notice, row.source_status, row.label) == (sent, left, left or "in_progress")
     update(now)
-    assert (row.notice, row.left, row.label) == (None, "", "in_progress")
+    assert (row.notice, row.source_status, row.label) == (None, "", "in_progress")
 
 
 @TABLES

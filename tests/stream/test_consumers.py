@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from runstream.model.signals import ArgumentsDelta, TextDelta
+from runstream.model.signals import TextDelta
 from runstream.stream.buffers import QueueBuffer
 from runstream.stream.consumers import KeepAlive, StreamIterator, Worker, await_measured
 from runstream.stream.error_reports import ErrorReports
@@ -17,20 +17,6 @@ from runstream.stream.error_reports import ErrorReports
 
 def text(offset: int, delta: str, *, message: str = "msg_1", part: int = 0, run: str = "run_1") -> TextDelta:
     return TextDelta(run, "thread_1", "", 0.0, message, part, offset, delta)
-
-
-def arguments(offset: int, delta: str, call: str = "call_1") -> ArgumentsDelta:
-    return ArgumentsDelta("run_1", "thread_1", "", 0.0, call, offset, delta)
-
-
-async def drain(buffer: Any) -> list[Any]:
-    buffer.finish()
-    items = []
-    while True:
-        try:
-            items.append(await buffer.get())
-        except StopAsyncIteration:
-            return items
 
 
 # workers

@@ -13,7 +13,6 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
-from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
@@ -21,6 +20,7 @@ from msgspec import Struct
 from runstream import demo
 from runstream.model.raw import RawEvent
 from runstream.recordings.reader import read_recording
+from tests.support.processes import server_process
 
 __all__ = ["Answer", "Exchange", "HttpPeer", "HttpRequest", "Respond", "block", "http_serving", "sse_process"]
 
@@ -216,21 +216,10 @@ async def _read_request(reader: asyncio.StreamReader) -> HttpRequest:
 
 @contextmanager
 def sse_process(name: str, *, gap: float = 0.0, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Serve a demo recording in another process; gives the URL and the process, which may be killed."""
-    with subprocess.Popen(
-        [sys.executable, "-m", __name__, name, str(gap), str(port)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-    ) as process:
-        try:
-            assert process.stdout is not None
-            url = process.stdout.readline().decode().strip()
-            assert url.startswith("http://")
-            yield url, process
-        finally:
-            process.kill()
-            process.communicate(timeout=25)
+    """Serve a demo recording in another process; yields the URL and the process, which may be killed."""
+    with server_process(__name__, name, gap, port, kill=True) as (url, process):
+        assert url.startswith("http://")
+        yield url, process
 
 
 async def _serve(name: str, gap: float, port: int) -> None:

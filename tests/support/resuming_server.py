@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import msgspec
 from websockets.asyncio.server import ServerConnection, serve
@@ -21,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 
 from runstream.model.raw import RawEvent
 from runstream.testing import Conversation, Script
+from tests.support.processes import server_process
 
 __all__ = ["conversation", "events_of_server", "resuming_process"]
 
@@ -51,22 +50,9 @@ def events_of_server(server: str, seed: int) -> list[RawEvent]:
 @contextmanager
 def resuming_process(server: str, seed: int) -> Iterator[str]:
     """Serve in another process; yields the URL."""
-    with subprocess.Popen(
-        [sys.executable, "-m", __name__, server, str(seed)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-    ) as process:
-        try:
-            assert process.stdout is not None
-            url = process.stdout.readline().decode().strip()
-            assert url.startswith("ws://")
-            yield url
-        finally:
-            try:
-                process.communicate(timeout=25)
-            finally:
-                process.kill()
+    with server_process(__name__, server, seed) as (url, _):
+        assert url.startswith("ws://")
+        yield url
 
 
 async def _serve(server: str, seed: int) -> None:

@@ -7,14 +7,14 @@ of which the last one is given again and again. It prints its URL, and serves un
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
+
+from tests.support.processes import server_process
 
 __all__ = ["HttpAnswer", "run_api"]
 
@@ -23,27 +23,10 @@ HttpAnswer = tuple[int, dict[str, str], Any]
 
 @contextmanager
 def run_api(answers: Mapping[str, Sequence[HttpAnswer]]) -> Iterator[str]:
-    """Serve in another process; gives the URL."""
-    with subprocess.Popen(
-        [sys.executable, "-m", __name__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(json.dumps(dict(answers)) + "\n")
-            process.stdin.flush()
-            url = process.stdout.readline().strip()
-            assert url.startswith("http://")
-            yield url
-        finally:
-            try:
-                process.communicate(timeout=25)
-            finally:
-                process.kill()
+    """Serve in another process; yields the URL."""
+    with server_process(__name__, request=json.dumps(dict(answers)).encode() + b"\n") as (url, _):
+        assert url.startswith("http://")
+        yield url
 
 
 class _Handler(BaseHTTPRequestHandler):

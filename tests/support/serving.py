@@ -10,34 +10,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from runstream import demo
 from runstream.recordings.reader import read_recording
 from runstream.recordings.server import serve_recording
+from tests.support.processes import server_process
 
 __all__ = ["serving_process"]
 
 
 @contextmanager
 def serving_process(name: str, *, speed: float = 0.0) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Serve a demo recording in another process; gives the URL and the process."""
-    with subprocess.Popen(
-        [sys.executable, "-m", __name__, name, str(speed)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-    ) as process:
-        try:
-            assert process.stdout is not None
-            url = process.stdout.readline().decode().strip()
-            assert url.startswith("ws://")
-            yield url, process
-        finally:
-            try:
-                process.communicate(timeout=25)
-            finally:
-                process.kill()
+    """Serve a demo recording in another process; yields the URL and the process."""
+    with server_process(__name__, name, speed) as (url, process):
+        assert url.startswith("ws://")
+        yield url, process
 
 
 async def _serve(name: str, speed: float) -> None:

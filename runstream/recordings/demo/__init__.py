@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Scene(Struct, frozen=True, kw_only=True):
-    """One run of the show.
+    """One run of the demo.
 
     Args:
         run_id: The id of the run.

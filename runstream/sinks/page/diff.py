@@ -98,9 +98,9 @@ class ClientCursor:
         frame: Frame = {}
         if self._feed is None:
             self._feed = frame["feed"] = content.feed
-        if changed := _changed(self._page, page := content.page()):
+        if changed := _changed_facts(self._page, page := content.page()):
             frame["page"], self._page = changed, dict(page)
-        if self._removals != content.removals and (gone := self._removed(content)):
+        if self._removals != content.removals and (gone := self._forget_removed(content)):
             frame["gone"] = gone
         runs, size = [], 0
         for row in content.since(self._version):
@@ -116,7 +116,7 @@ class ClientCursor:
             frame["runs"] = runs
         return {"now": now, **frame} if frame else None
 
-    def _removed(self, content: PageContent) -> list[int]:
+    def _forget_removed(self, content: PageContent) -> list[int]:
         """Forget the runs that are no longer shown, and return their numbers."""
         self._removals = content.removals
         gone = sorted(self._contents.keys() - set(content.numbers()))
@@ -132,7 +132,7 @@ class ClientCursor:
             return None, 0
         self._contents[number] = content
         change: Frame = {"n": number}
-        if facts := _changed(before.facts, content.facts):
+        if facts := _changed_facts(before.facts, content.facts):
             change["set"] = facts
         if before.blocks is not content.blocks:
             old = {block.id: block for block in before.blocks}
@@ -149,7 +149,7 @@ class ClientCursor:
     def _block(self, number: int, before: ContentBlock | None, block: ContentBlock) -> Frame | None:
         """The changes of a block."""
         change: Frame = {}
-        if facts := _changed(before.facts if before is not None else {}, block.facts):
+        if facts := _changed_facts(before.facts if before is not None else {}, block.facts):
             change["set"] = facts
         key = (number, block.id)
         if before is None or block.skipped != before.skipped or not block.text.startswith(before.text):
@@ -168,7 +168,7 @@ def units(text: str) -> int:
     return len(text) if text.isascii() else len(text) + sum(char > "\uffff" for char in text)
 
 
-def _changed(before: Mapping[str, Fact], after: Mapping[str, Fact]) -> dict[str, Fact]:
+def _changed_facts(before: Mapping[str, Fact], after: Mapping[str, Fact]) -> dict[str, Fact]:
     """The facts that differ. A removed fact is ``None``."""
     changed = {name: value for name, value in after.items() if name not in before or before[name] != value}
     return {**changed, **dict.fromkeys(before.keys() - after.keys() - _nulls(before))}

@@ -15,7 +15,7 @@ from reactivex import abc
 from runstream.core.state import RunState
 from runstream.model.signals import SourceConnected, SourceDisconnected, SourceEnded
 from runstream.sinks.page.diff import ClientCursor
-from runstream.sinks.page.snapshot import Snapshot
+from runstream.sinks.page.snapshot import PageSnapshot
 from runstream.sinks.run_table import NOTICES
 from runstream.stream.run_stream import RunStream
 
@@ -75,7 +75,7 @@ class PageFeed:
         self._clients = 0
         self._visited = asyncio.Event()
         self._waiting: set[asyncio.Future[None]] = set()
-        self._snapshot = snapshot = Snapshot(
+        self._snapshot = snapshot = PageSnapshot(
             max_runs=max_runs, max_text=max_text, clock=clock, stats=lambda: stream.stats, on_change=self._wake
         )
         replaying = True

@@ -54,7 +54,7 @@ class OriginPolicy:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens on this host."""
+    """True if only this machine can reach a server that listens on this host."""
     if _is_local(host.lower()):
         return True
     try:

@@ -13,7 +13,7 @@ from runstream.model.signals import RunInterrupted, RunPaused, RunStalled, Sourc
 from runstream.sinks.page.views import Fact, RunContent, content_of
 from runstream.sinks.run_table import Notice, Row, RunTable
 
-__all__ = ["MAX_BLOCKS", "ShownRun", "Snapshot"]
+__all__ = ["MAX_BLOCKS", "PageSnapshot", "ShownRun"]
 
 MAX_BLOCKS: Final = 50
 """Messages and tool calls of one run that are shown: the last ones."""
@@ -48,8 +48,9 @@ class ShownRun(Row):
         """The content that the page shows of this run; built once for all clients."""
         if self._content is None:
             ended = self.state.is_terminal
-            # This is newer than the last status, which may be out of date.
-            left: dict[str, Fact] = {"status": self.left, "tone": "warn"} if self.left and not ended else {}
+            newer: dict[str, Fact] = {}  # than the last status, which may be out of date
+            if self.source_status and not ended:
+                newer = {"status": self.source_status, "tone": "warn"}
             self._content = content_of(
                 self.state,
                 max_text=self._max_text,
@@ -57,7 +58,7 @@ class ShownRun(Row):
                 began=self.since,
                 took=self.state.timings.total,
                 note=_sentence(self.notice) if self.notice is not None and not ended else None,
-                **left,
+                **newer,
             )
         return self._content
 
@@ -72,7 +73,7 @@ def _sentence(notice: Notice) -> str:
             return f"Nothing received for {idle:.0f} s."
 
 
-class Snapshot(RunTable[ShownRun]):
+class PageSnapshot(RunTable[ShownRun]):
     """The runs that are shown, ended ones included, and the facts of the page.
 
     When there are more than `max_runs`, the runs that ended first are removed first. While all are open, further ones
@@ -152,7 +153,7 @@ class Snapshot(RunTable[ShownRun]):
 
         Args:
             state: The state.
-            earlier: Whether the run had this state before the snapshot was made.
+            earlier: True if the run had this state before the snapshot was made.
         """
         key = (state.scope, state.run_id)
         row = self.rows.pop(key, None)
@@ -165,18 +166,18 @@ class Snapshot(RunTable[ShownRun]):
                 self.touch()
                 return
             self._hidden.pop(key, None)
-            row = ShownRun(self._number(), state, self._began(state, earlier), self._max_text)
+            row = ShownRun(self._number(), state, self._start_time(state, earlier), self._max_text)
         else:
             row.state = state
         # A notice is valid until the run's next state.
-        row.notice, row.left = None, ""
+        row.notice, row.source_status = None, ""
         self._append(key, row)
         if state.is_terminal:
             self._ended[key] = None
         else:
             self._ended.pop(key, None)
 
-    def _began(self, state: RunState, earlier: bool) -> float:
+    def _start_time(self, state: RunState, earlier: bool) -> float:
         """When the run began (Unix seconds), as far as known: the stream may have been read long before this page."""
         if earlier:
             return state.first_seen

@@ -14,7 +14,7 @@ from runstream.model.run import Run, RunStatus
 from runstream.model.step import RunStep
 from runstream.model.tool_calls import CodeInterpreterToolCall, LogsOutput, ToolCall
 
-__all__ = ["ContentBlock", "Fact", "RunContent", "content_of", "windowed"]
+__all__ = ["ContentBlock", "Fact", "RunContent", "content_of", "last_part"]
 
 Fact: TypeAlias = str | int | float | bool | None
 
@@ -39,7 +39,7 @@ class ContentBlock(Struct, frozen=True):
 
     Attributes:
         id: Its id within the run.
-        facts: Facts beside the text: ``kind``, and those of that kind.
+        facts: The other facts: ``kind``, and those of that kind.
         text: The text, or the end of a long text.
         skipped: The number of characters that are left out at the beginning.
     """
@@ -97,7 +97,7 @@ def content_of(state: RunState, *, max_text: int, max_blocks: int, **more: Fact)
     )
 
 
-def windowed(text: str, size: int) -> tuple[str, int]:
+def last_part(text: str, size: int) -> tuple[str, int]:
     """The end of a text, and the number of characters before it: between half of ``size`` characters and ``size``.
 
     The beginning of that end moves rarely, so that most changes of a growing text are at its end.
@@ -176,7 +176,7 @@ def _output(call: ToolCall) -> str | None:
 
 def _block(id: str, parts: _Parts, max_text: int) -> ContentBlock:
     facts, text = parts
-    shown, skipped = windowed(text, max_text)
+    shown, skipped = last_part(text, max_text)
     clean = {name: value if name == "output" else _fact(value) for name, value in facts.items()}
     return ContentBlock(id, clean, shown, skipped)
 

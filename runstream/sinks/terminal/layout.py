@@ -1,4 +1,4 @@
-"""Layout of the live view: runs in, lines out. Pure: the same runs at the same time give the same lines."""
+"""Layout of the live view: runs in, lines out. Pure: the same runs at the same time produce the same lines."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from runstream.model.limits import Stats
 from runstream.sinks.run_table import Row
 from runstream.sinks.terminal.open_runs import OpenRuns, total_duration
 from runstream.sinks.terminal.run_names import NAME_WIDTH, RunNames
-from runstream.sinks.terminal.text import ascii_only, columns, fitted, on_one_line, tail, tail_of_line, wrapped
+from runstream.sinks.terminal.text import ascii_only, columns, fit, on_one_line, tail, tail_of_line, wrap
 
 __all__ = ["Screen", "duration"]
 
 _SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _HUES: Final = ("cyan", "blue", "magenta", "bright_cyan", "bright_blue", "bright_magenta")
 # A sign, its form in ASCII, and a style.
-_LOOKS: Final = {
+_SIGNS: Final = {
     "queued": ("·", ".", "dim"),
     "in_progress": ("", "*", "cyan"),
     "requires_action": ("?", "?", "bold magenta"),
@@ -38,7 +38,7 @@ _ENDINGS: Final = ("completed", "failed", "expired", "cancelled", "incomplete")
 _NARROW: Final = 60  # columns below which names are short
 _SHORT: Final = 12  # columns of a short name
 _LABEL: Final = 15  # columns of the longest status, requires_action
-_MOST_DETAILS: Final = 8
+_MAX_DETAILS: Final = 8
 _CALLS: Final = 3
 
 
@@ -54,7 +54,7 @@ class Screen:
     """Lays out the runs of a live view.
 
     Args:
-        unicode: Whether the terminal shows more than ASCII.
+        unicode: True if the terminal shows more than ASCII.
         text_lines: How many lines of text are left of a run that has ended.
     """
 
@@ -79,9 +79,9 @@ class Screen:
         room = max(1, height - len(footer))
         count = len(runs.rows)
         if not count:
-            waiting = [self._line(Text("waiting for a run", "dim"))] if not runs.seen else []
+            waiting = [self._line(Text("waiting for a run", "dim"))] if not runs.total else []
             return [*waiting, *footer][-height:]
-        details = min(room // count - 1, _MOST_DETAILS)
+        details = min(room // count - 1, _MAX_DETAILS)
         shown = runs.pick(count if details >= 0 else room - 1, now)
         lines: list[Text] = []
         for row in shown:
@@ -107,19 +107,20 @@ class Screen:
     def footer(self, runs: OpenRuns, stats: Stats, *, width: int, seconds: float) -> list[Text]:
         """The counts, below a rule; above it the sources in trouble."""
         lines = [
-            self._line(Text(fitted(f"! {on_one_line(name)}: {on_one_line(why)}", width), "yellow"))
+            self._line(Text(fit(f"! {on_one_line(name)}: {on_one_line(why)}", width), "yellow"))
             for name, why in list(runs.sources.items())[-3:]
         ]
         lines.append(Text(("─" if self._unicode else "-") * width, "dim"))
-        left = Counter(row.left for row in runs.rows.values() if row.left)  # by their source: they do not run now
-        waiting = sum(row.state.run.requires_action for row in runs.rows.values() if not row.left)
-        running = len(runs.rows) - waiting - left.total()
-        pieces = [Text(f"{runs.seen} run{'s' if runs.seen != 1 else ''}", "bold")]
-        counts = {"running": running, "waiting": waiting, **left} | {name: runs.counts[name] for name in _ENDINGS}
+        # Runs without a source that sends: they do not run now.
+        stopped = Counter(row.source_status for row in runs.rows.values() if row.source_status)
+        waiting = sum(row.state.run.requires_action for row in runs.rows.values() if not row.source_status)
+        running = len(runs.rows) - waiting - stopped.total()
+        pieces = [Text(f"{runs.total} run{'s' if runs.total != 1 else ''}", "bold")]
+        counts = {"running": running, "waiting": waiting, **stopped} | {name: runs.counts[name] for name in _ENDINGS}
         styles = {"running": "cyan", "waiting": "bold magenta"}
         for name, count in counts.items():
             if count:
-                pieces.append(Text(f"{count} {name}", styles.get(name) or _LOOKS[name][2]))
+                pieces.append(Text(f"{count} {name}", styles.get(name) or _SIGNS[name][2]))
         totals = [
             Text(f"{runs.tokens:,} tokens"),
             Text(f"{stats.rejected:,} rejected", "bold red" if stats.rejected else "dim"),
@@ -127,7 +128,7 @@ class Screen:
             Text(duration(seconds), "dim"),
         ]
         between = " · " if self._unicode else " - "
-        first, second = _joined(pieces, width, between), _joined(totals, width, between)
+        first, second = _join(pieces, width, between), _join(totals, width, between)
         if len(first) == len(second) == 1 and (room := width - first[0].cell_len - second[0].cell_len) >= 3:
             return [*lines, first[0].append(" " * room).append_text(second[0])]
         return [*lines, *first, *second]
@@ -143,15 +144,15 @@ class Screen:
         inline: bool,
     ) -> Text:
         """One line: sign, name, status, duration, and the present step, or the tokens of an ended run."""
-        sign, style = self._look(label, now)
+        sign, style = self._sign_and_style(label, now)
         narrow = width < _NARROW
         names, size, gap = (self._short_names, _SHORT, " ") if narrow else (self._names, NAME_WIDTH, "  ")
         name, hue = names(f"{state.scope}:{state.run_id}" if state.scope else state.run_id)
         line = Text(no_wrap=True, overflow="crop", end="")
         line.append(f"{sign} ", style)
-        line.append(_padded(name, size), f"bold {_HUES[hue]}")
+        line.append(_pad(name, size), f"bold {_HUES[hue]}")
         line.append(gap)
-        line.append(_padded(on_one_line(label), _LABEL), style)
+        line.append(_pad(on_one_line(label), _LABEL), style)
         line.append(gap)
         line.append(f"{duration(seconds) if seconds is not None else '':>6}", "dim")
         room = width - columns(line.plain) - 2
@@ -160,7 +161,7 @@ class Screen:
             line.append(f"  {facts}  " if facts else "  ", "dim")
             line.append(text)
         elif facts and room >= 8:
-            line.append(f"  {fitted(facts, room)}", "dim")
+            line.append(f"  {fit(facts, room)}", "dim")
         return self._line(line)
 
     def _details(self, state: RunState, width: int, count: int, *, open: bool) -> list[Text]:
@@ -182,10 +183,10 @@ class Screen:
         return lines[:count] if open else lines
 
     def _call(self, call: Any, width: int, *, growing: bool) -> Text:
-        name = fitted(on_one_line(_words(call.name) or "?"), 30)
+        name = fit(on_one_line(_words(call.name) or "?"), 30)
         arguments = _words(call.arguments)
         room = width - columns(name) - 4
-        shown = tail_of_line(arguments, room) if growing else fitted(on_one_line(arguments), room)
+        shown = tail_of_line(arguments, room) if growing else fit(on_one_line(arguments), room)
         arrow = "↳ " if self._unicode else "> "
         return self._line(Text.assemble((f"  {arrow}", "dim"), (name, "bold"), "  ", (shown, "dim")))
 
@@ -194,8 +195,8 @@ class Screen:
         run = state.run
         parts = [_words(getattr(run.last_error, name, None)) for name in ("code", "message")]
         why = ": ".join(filter(None, parts)) or _words(getattr(run.incomplete_details, "reason", None))
-        style = self._look(run.status.value, 0.0)[1]
-        return [self._line(Text(f"  {line}", style)) for line in wrapped(on_one_line(why, 400), width)] if why else []
+        style = self._sign_and_style(run.status.value, 0.0)[1]
+        return [self._line(Text(f"  {line}", style)) for line in wrap(on_one_line(why, 400), width)] if why else []
 
     def _step(self, state: RunState) -> str:
         """The last step of the run, or the outputs that it waits for."""
@@ -219,10 +220,10 @@ class Screen:
         for visible in shown:
             counts[visible.label] -= 1
         rest = ", ".join(f"{count} {on_one_line(label)}" for label, count in counts.items() if count)
-        return self._line(Text(fitted(f"… and {len(runs.rows) - len(shown)} more: {rest}", width), "dim"))
+        return self._line(Text(fit(f"… and {len(runs.rows) - len(shown)} more: {rest}", width), "dim"))
 
-    def _look(self, label: str, now: float) -> tuple[str, str]:
-        sign, plain, style = _LOOKS.get(label, _UNKNOWN)
+    def _sign_and_style(self, label: str, now: float) -> tuple[str, str]:
+        sign, plain, style = _SIGNS.get(label, _UNKNOWN)
         return (sign or _SPINNER[int(now * 10) % len(_SPINNER)]) if self._unicode else plain, style
 
     def _line(self, line: Text) -> Text:
@@ -247,12 +248,12 @@ def _usage(state: RunState) -> str:
     return f"{total:,} tokens" if isinstance(total, int) else ""
 
 
-def _padded(text: str, width: int) -> str:
-    text = fitted(text, width)
+def _pad(text: str, width: int) -> str:
+    text = fit(text, width)
     return text + " " * (width - columns(text))
 
 
-def _joined(pieces: Iterable[Text], width: int, between: str) -> list[Text]:
+def _join(pieces: Iterable[Text], width: int, between: str) -> list[Text]:
     """The pieces on as few lines as they need."""
     lines: list[Text] = []
     for piece in pieces:

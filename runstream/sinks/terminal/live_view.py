@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["Display", "LiveView", "make_console"]
 
 
-_MANY: Final = 20
+_MAX_FULL_RUNS: Final = 20
 """If more runs than this are open at the end, one line of each is left."""
 
 
-class Streamed(Protocol):
+class StreamLike(Protocol):
     """The parts of a :class:`~runstream.RunStream` that are shown. A view does not depend on the class itself."""
 
     @property
@@ -74,7 +74,7 @@ class LiveView:
     """
 
     def __init__(
-        self, stream: Streamed, console: Console | None = None, *, rate: float = 10.0, text_lines: int = 8
+        self, stream: StreamLike, console: Console | None = None, *, rate: float = 10.0, text_lines: int = 8
     ) -> None:
         if not rate > 0:
             raise ValueError(f"rate is {rate}; give how often to draw in a second, such as 10")
@@ -211,7 +211,7 @@ class Display:
         lines = [line for state in self.runs.take_ended() for line in self._screen.ended_run(state, width)]
         rows = list(self.runs.rows.values())
         for row in rows:
-            lines += self._screen.open_run(row, width, self.now())[: 1 if len(rows) > _MANY else None]
+            lines += self._screen.open_run(row, width, self.now())[: 1 if len(rows) > _MAX_FULL_RUNS else None]
         lines += self._screen.footer(self.runs, stats, width=width, seconds=self.now() - self._since)
         self._renderer.stop(lines)
 

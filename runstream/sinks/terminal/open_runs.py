@@ -60,7 +60,7 @@ class OpenRuns(RunTable[OpenRun]):
         self._shown: set[RunKey] = set()
 
     @property
-    def seen(self) -> int:
+    def total(self) -> int:
         """The number of all runs, ended ones included."""
         return self.counts.total() + len(self.rows)
 
@@ -82,7 +82,7 @@ class OpenRuns(RunTable[OpenRun]):
             if not state.is_terminal:
                 row.state, row.active = state, now
                 if row.notice is not None:
-                    row.notice, row.left = None, ""
+                    row.notice, row.source_status = None, ""
                 return
             del self.rows[key]
         if key in self._known:
@@ -130,7 +130,7 @@ class OpenRuns(RunTable[OpenRun]):
             case RunPaused() | RunInterrupted() | RunStalled():
                 row = self.add_notice(signal)
                 if row is not None and isinstance(signal, RunPaused):
-                    row.left = ""  # a run that waits for action still waits when its stream has ended
+                    row.source_status = ""  # a run that waits for action still waits when its stream has ended
 
     def take_ended(self) -> list[RunState]:
         """The runs that ended since the last call, in the order in which they ended."""

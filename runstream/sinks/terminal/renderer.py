@@ -25,7 +25,7 @@ class Renderer(RenderHook):
 
     Args:
         console: Where to draw.
-        animated: Whether there is a region. If not, lines are only appended, as in a pipe.
+        animated: True if there is a region. If not, lines are only appended, as in a pipe.
     """
 
     def __init__(self, console: Console, *, animated: bool) -> None:

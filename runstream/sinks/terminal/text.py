@@ -9,12 +9,12 @@ from rich.cells import cell_len
 
 from runstream.model.escaping import escape_control
 
-__all__ = ["ascii_only", "columns", "fitted", "on_one_line", "tail", "tail_of_line", "wrapped"]
+__all__ = ["ascii_only", "columns", "fit", "on_one_line", "tail", "tail_of_line", "wrap"]
 
 _WORDS: Final = re.compile(r"\s*\S+")
 # Terminals differ in the width of these: emoji joined by U+200D, with a skin tone, or made from a sign by U+FE0F, and
 # flags, which are two letters.
-_DISPUTED: Final = re.compile("[\u200d\ufe0f\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
+_AMBIGUOUS: Final = re.compile("[\u200d\ufe0f\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
 _ANCHOR: Final = 1024
 """The wrapping of a long text begins at a multiple of this (characters), so that lines do not shift as it grows."""
 
@@ -24,7 +24,7 @@ def columns(text: str) -> int:
 
     A line that is wider than expected wraps, and later drawings over it are in the wrong place.
     """
-    return sum(map(_columns, text)) if _DISPUTED.search(text) else cell_len(text)
+    return sum(map(_columns, text)) if _AMBIGUOUS.search(text) else cell_len(text)
 
 
 def _columns(char: str) -> int:
@@ -32,7 +32,7 @@ def _columns(char: str) -> int:
         return 0
     if char == "\ufe0f":
         return 1
-    return 2 if _DISPUTED.match(char) else cell_len(char)
+    return 2 if _AMBIGUOUS.match(char) else cell_len(char)
 
 
 def _first(text: str, width: int) -> str:
@@ -51,12 +51,12 @@ def ascii_only(text: str) -> str:
     return text.encode("ascii", "backslashreplace").decode()
 
 
-def wrapped(text: str, width: int) -> list[str]:
+def wrap(text: str, width: int) -> list[str]:
     """The lines of a text, escaped, and wrapped at words to ``width`` columns."""
-    return [line for part in text.replace("\r\n", "\n").split("\n") for line in _wrapped(part, width)]
+    return [line for part in text.replace("\r\n", "\n").split("\n") for line in _wrap_line(part, width)]
 
 
-def _wrapped(part: str, width: int) -> list[str]:
+def _wrap_line(part: str, width: int) -> list[str]:
     part = escape_control(part.expandtabs(4)).rstrip()
     if columns(part) <= width:
         return [part]
@@ -86,7 +86,7 @@ def tail(text: str, width: int, lines: int) -> list[str]:
         text = text[start:]
         # Begin at a word; a text without spaces begins where it is cut.
         text = text[found.end() :] if (found := re.match(r"\S{0,80}\s+", text)) else text
-    return wrapped(text, width)[-lines:]
+    return wrap(text, width)[-lines:]
 
 
 def on_one_line(text: str, limit: int = 2000) -> str:
@@ -94,7 +94,7 @@ def on_one_line(text: str, limit: int = 2000) -> str:
     return escape_control(" ".join(text[:limit].split()))
 
 
-def fitted(text: str, width: int) -> str:
+def fit(text: str, width: int) -> str:
     """One line, cut with an ellipsis where it is longer than ``width`` columns."""
     if columns(text) <= width:
         return text

@@ -338,7 +338,8 @@ async def test_it_connects_again_by_itself_when_the_server_was_killed() -> None:
             second.communicate(timeout=25)
 
 
-async def test_connecting_again_to_the_same_stream_keeps_the_page_and_brings_what_was_missed() -> None:
+async def test_reconnecting_to_the_same_stream() -> None:
+    """The page is kept, and the changes since the loss are added."""
     async with fed() as source:
         feed = PageFeed(source.stream, rate=50, max_runs=2)
         port = free_port()

@@ -14,7 +14,7 @@ from runstream import RunInterrupted, RunStream, Stats, fold
 from runstream.model.raw import RawEvent
 from runstream.sinks.page import feed as feed_module
 from runstream.sinks.page.feed import PageFeed
-from runstream.sinks.page.snapshot import Snapshot
+from runstream.sinks.page.snapshot import PageSnapshot
 from runstream.testing import script
 from tests.sinks.page.support import fed, plain, said, shown
 
@@ -168,7 +168,7 @@ async def test_a_run_whose_stream_was_cut_off_does_not_look_as_if_it_went_on() -
 
 def test_a_run_that_goes_on_is_interrupted_no_more() -> None:
     cut = fold(said("run_1", "Half a", end=None))
-    snapshot = Snapshot(max_runs=1, max_text=100, clock=time.time, stats=Stats, on_change=lambda: None)
+    snapshot = PageSnapshot(max_runs=1, max_text=100, clock=time.time, stats=Stats, on_change=lambda: None)
     (told,) = (signal for signal in cut.signals if isinstance(signal, RunInterrupted))
     statuses = []
     for change in (
@@ -214,7 +214,8 @@ def named(page: dict[str, Any], run_id: str) -> bool:
     return any(run["facts"]["run"] == run_id for run in page.get("runs", {}).values())
 
 
-async def test_open_runs_beyond_the_bound_are_counted_and_taken_in_when_there_is_room() -> None:
+async def test_open_runs_beyond_the_bound() -> None:
+    """They are counted, and shown when there is room."""
     async with fed() as source:
         feed = PageFeed(source.stream, max_runs=2)
         one = script("run_1").start()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from runstream import fold
 from runstream.model.raw import RawEvent
-from runstream.sinks.page.views import MAX_FACT, MAX_OUTPUT, RunContent, content_of, windowed
+from runstream.sinks.page.views import MAX_FACT, MAX_OUTPUT, RunContent, content_of, last_part
 from runstream.testing import Script, script
 from tests.sinks.page.support import said
 
@@ -116,7 +116,7 @@ def test_calls_without_an_id_of_their_own_are_all_shown() -> None:
 
 @given(st.text(max_size=200), st.integers(2, 50))
 def test_a_window_is_the_end_of_its_text(text: str, size: int) -> None:
-    found, skipped = windowed(text, size)
+    found, skipped = last_part(text, size)
     assert text[skipped:] == found
     assert len(found) <= size
     assert len(found) >= min(len(text), size // 2)
@@ -125,5 +125,5 @@ def test_a_window_is_the_end_of_its_text(text: str, size: int) -> None:
 @given(st.integers(2, 50), st.integers(0, 500))
 def test_a_window_moves_seldom(size: int, length: int) -> None:
     """A text that grows by a character at a time is sent whole once per half window, no oftener."""
-    starts = {windowed("x" * count, size)[1] for count in range(length)}
+    starts = {last_part("x" * count, size)[1] for count in range(length)}
     assert len(starts) <= length / max(1, size // 2) + 1

@@ -42,7 +42,7 @@ def test_a_run_is_open_until_it_ends() -> None:
     assert not runs.rows
     assert runs.take_ended() == [ended]
     assert runs.take_ended() == []
-    assert (runs.counts, runs.seen) == ({"failed": 1}, 1)
+    assert (runs.counts, runs.total) == ({"failed": 1}, 1)
 
 
 def test_what_comes_after_the_end_is_told_with_it_or_not_at_all() -> None:
@@ -54,7 +54,7 @@ def test_what_comes_after_the_end_is_told_with_it_or_not_at_all() -> None:
     assert runs.take_ended() == [late]
     runs.update(late, 0.0)
     assert runs.take_ended() == []
-    assert (runs.seen, runs.tokens) == (1, 3)
+    assert (runs.total, runs.tokens) == (1, 3)
 
 
 def test_runs_of_one_id_in_two_scopes_are_two() -> None:
@@ -71,7 +71,7 @@ def test_what_was_there_before_counts_and_is_not_told() -> None:
     runs.add_earlier(state("run_1", end="completed"), 100.0, age=60.0)
     runs.add_earlier(state("run_2"), 100.0, age=7.0)
     assert runs.take_ended() == []
-    assert runs.seen == 2
+    assert runs.total == 2
     (row,) = runs.rows.values()
     assert row.since == 93.0
 

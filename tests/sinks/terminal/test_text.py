@@ -1,4 +1,4 @@
-"""Foreign text on the terminal: wrapped by columns, cut at its ends, and never obeyed."""
+"""Foreign text on the terminal: wrap by columns, cut at its ends, and never obeyed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from runstream.model.escaping import escape_control
-from runstream.sinks.terminal.text import ascii_only, columns, fitted, on_one_line, tail, tail_of_line, wrapped
+from runstream.sinks.terminal.text import ascii_only, columns, fit, on_one_line, tail, tail_of_line, wrap
 
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=300)
 WIDTHS = st.integers(2, 60)
@@ -21,7 +21,7 @@ WIDTHS = st.integers(2, 60)
 @given(TEXTS, WIDTHS)
 def test_lines_fit_and_lose_nothing(text: str, width: int) -> None:
     """No line is wider than it may be, and all that is not white space is there, in order."""
-    lines = wrapped(text, width)
+    lines = wrap(text, width)
     assert all(columns(line) <= width for line in lines)
     kept = escape_control(text.replace("\r\n", "\n").replace("\n", " ").expandtabs(4))
     assert re.sub(r"\s", "", "".join(lines)) == re.sub(r"\s", "", kept)
@@ -30,7 +30,7 @@ def test_lines_fit_and_lose_nothing(text: str, width: int) -> None:
 @given(TEXTS, WIDTHS, st.integers(1, 5))
 def test_cut_text_fits(text: str, width: int, lines: int) -> None:
     """Whatever is cut, and wherever."""
-    assert columns(fitted(on_one_line(text), width)) <= width
+    assert columns(fit(on_one_line(text), width)) <= width
     assert columns(tail_of_line(text, width)) <= width
     found = tail(text, width, lines)
     assert len(found) <= lines
@@ -38,14 +38,14 @@ def test_cut_text_fits(text: str, width: int, lines: int) -> None:
 
 
 def test_words_are_kept_whole() -> None:
-    assert wrapped("one two three four", 9) == ["one two", "three", "four"]
-    assert wrapped("a\n\n  b\tc", 20) == ["a", "", "  b c"]
-    assert wrapped("x" * 7, 3) == ["xxx", "xxx", "x"]
+    assert wrap("one two three four", 9) == ["one two", "three", "four"]
+    assert wrap("a\n\n  b\tc", 20) == ["a", "", "  b c"]
+    assert wrap("x" * 7, 3) == ["xxx", "xxx", "x"]
 
 
 def test_wide_characters_take_two_columns() -> None:
-    assert wrapped("世界世界世", 4) == ["世界", "世界", "世"]
-    assert fitted("世界世界", 5) == "世界…"
+    assert wrap("世界世界世", 4) == ["世界", "世界", "世"]
+    assert fit("世界世界", 5) == "世界…"
     assert tail_of_line("世界世界", 5) == "…世界"
 
 
@@ -56,13 +56,13 @@ def test_where_terminals_disagree_the_widest_counts(text: str, most: int) -> Non
     """One that draws the parts of an emoji beside each other must not wrap a line that was thought to fit."""
     assert columns(text) == most
     assert columns(text) >= cell_len(text)
-    assert all(columns(line) <= 9 for line in wrapped(text * 20, 9))
-    assert columns(fitted(text * 20, 9)) <= 9
+    assert all(columns(line) <= 9 for line in wrap(text * 20, 9))
+    assert columns(fit(text * 20, 9)) <= 9
     assert columns(tail_of_line(text * 20, 9)) <= 9
 
 
 def test_control_characters_are_shown() -> None:
-    assert wrapped("\x1b[31m red\r", 40) == ["\\x1b[31m red\\x0d"]
+    assert wrap("\x1b[31m red\r", 40) == ["\\x1b[31m red\\x0d"]
     assert on_one_line("a\n\u202eb") == "a \\u202eb"
 
 

@@ -14,7 +14,7 @@ __all__ = ["mark_partial"]
 
 
 def mark_partial(state: RunState) -> RunState:
-    """Mark the open messages and steps of a run as partial, until a full object or a new ``created`` heals them.
+    """Mark the open messages and steps of a run as partial, until a full object or a new ``created`` repairs them.
 
     The calls that the run waits for are complete, even if their steps are open. A call that is being repeated is
     complete only when the repetition has reached the known length.

@@ -1,4 +1,4 @@
-"""Marking what may miss pieces: what is open, and nothing else of the state; and what heals it."""
+"""Marking objects that may miss text: the open ones, and nothing else of the state; and their repair."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstream.core.derive import derive
-from runstream.core.gaps import mark_partial
+from runstream.core.partial import mark_partial
 from runstream.core.reduce import reduce
 from runstream.core.state import RunState
 from runstream.dialects.assistants import AssistantsDialect
