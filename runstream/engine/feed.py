@@ -10,7 +10,7 @@ from runstream.engine.append import append_text
 from runstream.engine.outputs import Outputs
 from runstream.engine.routing import EventRouter
 from runstream.engine.source_state import SourceState
-from runstream.model.events import Event, Reject, TextAppend
+from runstream.model.events import Event, Origin, Reject, TextAppend
 from runstream.model.raw import ConnectionEvent, RawEvent
 from runstream.model.raw_input import RawInput, raw_item
 
@@ -86,7 +86,10 @@ class Feeder:
                 if append_text(outputs, record, event, at):
                     continue
             outputs.events += 1
-            self._router.delta(source, event.widen(), at)
+            origin = None
+            if event.id is not None:
+                origin = Origin(item.data, item.event is None, source.connection, event.run_id)
+            self._router.delta(source, event.widen(origin), at)
 
     def route(self, decoded: Event | Reject | Sequence[Event | Reject], id: str | None, at: float) -> None:
         """Deduplicate and route the events of one raw event, which have one identity.

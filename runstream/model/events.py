@@ -244,10 +244,14 @@ class TextAppend(Struct, frozen=True, gc=False):
     def __repr__(self) -> str:
         return f"TextAppend({self.event!r}, id={self.object_id!r})"
 
-    def widen(self) -> MessageDeltaEvent | StepDeltaEvent:
-        """The full event."""
+    def widen(self, origin: Origin | None = None) -> MessageDeltaEvent | StepDeltaEvent:
+        """The full event.
+
+        Args:
+            origin: Its origin, if it is to have one.
+        """
         kind: Any = self.kind
-        return kind(self.data, self.id, self.origin)  # type: ignore[no-any-return]
+        return kind(self.data, self.id, origin or self.origin)  # type: ignore[no-any-return]
 
 
 def narrow(event: MessageDeltaEvent | StepDeltaEvent) -> TextAppend | None:

@@ -111,7 +111,7 @@ def test_classes_and_partials_are_factories() -> None:
     assert type(make_dialect(AssistantsDialect, continues="run_1")) is AssistantsDialect
 
 
-def test_a_builtin_that_does_not_say_what_it_takes_is_called_without_arguments() -> None:
+def test_a_builtin_without_a_signature_is_called_without_arguments() -> None:
     assert make_dialect(type("Bare", (dict,), {"connection": 0}), continues="x") == {}  # type: ignore[comparison-overlap]
 
 
