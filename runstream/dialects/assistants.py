@@ -114,32 +114,32 @@ class AssistantsDialect(BaseDialect):
         """Decode a raw event into one event or a reject. Never raises on input."""
         data, name = raw.data, raw.event
         size = len(data)
-        if size <= self._fragment_bytes:
-            frame = self._frame
-            if frame.known and (text := frame.read(name, data)):
-                return TextAppend(self._object_id, "text", self._index, text, _MESSAGE_DELTA, raw.id)
-            # Most longer envelopes contain no fragment; the decoder would refuse them.
-            if (size <= self._delta_bytes or name is not None) and (read := FRAGMENTS.get(name)) is not None:
+        frame = self._frame
+        if frame.known and (text := frame.read(name, data, size)) and size <= self._fragment_bytes:
+            return TextAppend(self._object_id, "text", self._index, text, _MESSAGE_DELTA, raw.id)
+        # Most longer envelopes contain no fragment; the decoder would refuse them.
+        if size <= (self._delta_bytes if name is None else self._fragment_bytes):
+            read = FRAGMENTS.get(name)
+            if read is not None:
                 try:
                     fragment = read(data)
                 except UNREADABLE:
-                    pass
+                    return self._decode_any(raw)
+                if name is None:
+                    enveloped, fragment = fragment.id, fragment.data
+                    if enveloped is not None:
+                        return self._append(fragment, self._identify(enveloped))
+                if type(fragment) is not TextFragment:
+                    return self._append(fragment, raw.id)
+                id, part = fragment.id, fragment.delta.content[0]
+                index = part.index
+                if id == self._object_id and index == self._index:
+                    frame.learn(name, data)
                 else:
-                    identity: str | int | None = raw.id
-                    if name is None:
-                        enveloped, fragment = fragment.id, fragment.data
-                        if enveloped is not None:
-                            return self._append(fragment, self._identify(enveloped))
-                    if type(fragment) is not TextFragment:
-                        return self._append(fragment, identity)
-                    id, part = fragment.id, fragment.delta.content[0]
-                    index = part.index
-                    if id == self._object_id and index == self._index:
-                        frame.learn(name, data)
-                    else:
-                        self._object_id, self._index = id, index
+                    self._object_id, self._index = id, index
+                    if frame.streak != 1:
                         frame.reset()
-                    return TextAppend(id, "text", index, part.text.value, _MESSAGE_DELTA, identity)
+                return TextAppend(id, "text", index, part.text.value, _MESSAGE_DELTA, raw.id)
         return self._decode_any(raw)
 
     def _append(self, fragment: Any, identity: str | int | None) -> TextAppend:

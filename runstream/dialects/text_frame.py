@@ -28,9 +28,10 @@ class TextFrame:
 
     Attributes:
         known: True if the bytes around the text are known.
+        streak: The number of consecutive fragments of the text.
     """
 
-    __slots__ = ("_field", "_head", "_key", "_name", "_size", "_streak", "_tail", "known")
+    __slots__ = ("_field", "_head", "_key", "_name", "_size", "_tail", "known", "streak")
 
     def __init__(self, key: str) -> None:
         self.known = False
@@ -41,33 +42,34 @@ class TextFrame:
         self._tail = b""
         self._size = 0
         self._name: str | None = None
-        self._streak = 0
+        self.streak = 0
 
-    def read(self, name: str | None, data: bytes) -> str:
+    def read(self, name: str | None, data: bytes, size: int) -> str:
         """Read the text of a message that equals the last one but for its text.
 
         Args:
             name: The name of the event beside the data.
             data: The message.
+            size: Its length (bytes).
 
         Returns:
             The text; "" if the message differs in more than its text, or if its text is empty.
         """
         if name is self._name:
             string = data.removeprefix(self._head).removesuffix(self._tail)
-            if len(string) == len(data) - self._size:
+            if len(string) == size - self._size:
                 try:
                     return _read_string(string)
                 except UNREADABLE:
                     pass
         self.known = False
-        self._streak = 0
+        self.streak = 0
         return ""
 
     def reset(self) -> None:
         """Begin with the first fragment of another text."""
         self.known = False
-        self._streak = 1
+        self.streak = 1
 
     def learn(self, name: str | None, data: bytes) -> None:
         """Count one more fragment of the same text, and learn the bytes around its text after some.
@@ -76,7 +78,7 @@ class TextFrame:
             name: The name of the event beside the data.
             data: A message that was decoded as a fragment with one text.
         """
-        self._streak = streak = self._streak + 1
+        self.streak = streak = self.streak + 1
         if streak < _STREAK or streak & (streak - 1):
             return  # too few; or learning failed, and is tried again after twice as many
         frame = split_frame(data, self._key, self._field)

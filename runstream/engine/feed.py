@@ -51,7 +51,7 @@ class Feeder:
         source, outputs = self._source, self._outputs
         decode = self._dialect.decode
         record_of: Callable[[str], Any] = source.scope.objects.get
-        gaps = source.gaps
+        gaps, clock = source.gaps, outputs.clock
         for item in items:
             if type(item) is not RawEvent:
                 item = raw_item(item)  # noqa: PLW2901 - the input itself is not needed any more
@@ -60,7 +60,7 @@ class Feeder:
                     continue
             at = item.at
             if at is None:
-                at = outputs.clock()
+                at = clock()
             if item.last_id is not None:
                 source.last_id = item.last_id
             event = decode(item)

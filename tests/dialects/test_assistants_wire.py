@@ -193,10 +193,10 @@ def test_a_message_in_the_frame_of_another_says_the_same_but_for_its_text(
     if not frame.known:
         return
     value = first.delta.content[0].text.value
-    assert frame.read(NAME, data) == value
+    assert frame.read(NAME, data, len(data)) == value
     for token in (msgspec.json.encode(text) if plain else json.dumps(text).encode(), junk):
         second = frame._head + token + frame._tail
-        found = framed(data).read(NAME, second)
+        found = framed(data).read(NAME, second, len(second))
         if found:
             whole = read(second)
             assert (whole.id, whole.delta.content[0].index) == (first.id, first.delta.content[0].index)
@@ -210,7 +210,7 @@ def test_a_message_in_the_frame_of_another_says_the_same_but_for_its_text(
 def test_other_bytes_around_the_text_are_not_in_the_frame(data: bytes, text: str) -> None:
     frame = framed(data)
     for other in (data + b" ", b" " + data, data[:-1], data[1:]):
-        assert frame.read(NAME, other) == ""
+        assert frame.read(NAME, other, len(other)) == ""
         assert not frame.known
         frame.known = bool(frame._size)
 
