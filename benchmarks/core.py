@@ -10,10 +10,12 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import Any, Union
 
 import msgspec
 import reactivex as rx
+from msgspec import structs
 from pairing import Ratio, Row, paired, ratio_of, table
 from reactivex.subject import Subject
 from streams import in_turns, messages
@@ -51,6 +53,12 @@ def core(raws: Iterable[RawEvent] = ()) -> Engine:
 def core_in_turns() -> Engine:
     """The same of runs that take turns, so that no fragment is of the text of the one before it."""
     return core(in_turns(RUNS))
+
+
+def with_ids(prefix: str) -> list[RawEvent]:
+    """The same messages, each with an event id, as a server of event streams sends them."""
+    ids = (f"{prefix}{number}" for number in count(1))
+    return [structs.replace(raw, id=id, last_id=id) for raw, id in zip(messages(RUNS), ids, strict=False)]
 
 
 def core_all() -> Engine:
@@ -98,13 +106,16 @@ def pipeline_rows(rounds: int) -> list[Row]:
         assert all(state.is_terminal and len(state.text) == 1000 for state in engine.states())
     assert through_rx()[0].type == "source.ended"
     each = len(stream) // RUNS
+    ids = with_ids("evt-")
     return [
-        Row(f"core fold, {each} events a run, against bare typed decode", "≤ 2.3", paired(core, bare, rounds)),
+        Row(f"core fold, {each} events a run, against bare typed decode", "≤ 2.5", paired(core, bare, rounds)),
         Row("the same, events, states and signals all taken", "", paired(core_all, bare, rounds)),
-        Row(f"the same, {RUNS} runs that take turns with each event", "", paired(core_in_turns, bare, rounds)),
+        Row(f"the same, {RUNS} runs that take turns with each event", "≤ 3.2", paired(core_in_turns, bare, rounds)),
+        Row("the same with an event id on each, against bare decode", "≤ 4.0", paired(lambda: core(ids), bare, rounds)),
+        Row("the same, against the fold without ids", "≤ 1.6", paired(lambda: core(ids), core, rounds)),
         Row(
             "one Rx subscriber to the signals (`from_iterable`), against bare decode",
-            "≤ 2.7",
+            "≤ 3.3",
             paired(through_rx, bare, rounds),
         ),
         Row("its floor: bare decode in a subscriber to `from_iterable`", "", paired(bare_through_rx, bare, rounds)),

@@ -12,6 +12,7 @@ from typing import Any
 
 from runstream import (
     ActionRequired,
+    BaseDialect,
     Event,
     RawEvent,
     Reject,
@@ -28,23 +29,23 @@ from runstream import (
 STATUSES = {"started": "in_progress", "asks": "requires_action", "resumed": "in_progress", "done": "completed"}
 
 
-class JobDialect:
+class JobDialect(BaseDialect):
     """Decodes lines of a job, a word, and the id of a question; ``-`` is the job that the source continues."""
 
     def __init__(self, *, continues: str | None = None) -> None:
-        self.connection = 0
+        super().__init__()
         self.continues = continues
 
-    def feed(self, raw: RawEvent) -> tuple[Event | Reject, ...]:
+    def decode(self, raw: RawEvent) -> Event | Reject:
         job, word, *question = raw.data.decode(errors="replace").split()
         job = self.continues or job if job == "-" else job
         if word not in STATUSES:
-            return (Reject(raw, f"{word!r} is no word of this protocol"),)
+            return Reject(raw, f"{word!r} is no word of this protocol")
         run: dict[str, Any] = {"id": job, "status": STATUSES[word]}
         if question:
             call = {"id": question[0], "type": "function", "function": {"name": "ask", "arguments": "{}"}}
             run["required_action"] = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": [call]}}
-        return (RunEvent(Run.from_json(run)),)
+        return RunEvent(Run.from_json(run))
 
 
 ASKED = [b"job-1 started", b"job-1 asks question-1"]

@@ -18,7 +18,7 @@ NAMES = {
     "runstream.core.state": "RunState Timings",
     "runstream.dialects.assistants": "AssistantsDialect",
     "runstream.dialects.assistants_wire": "EVENT_TYPES",
-    "runstream.dialects.base": "Dialect",
+    "runstream.dialects.base": "BaseDialect Dialect",
     "runstream.dialects.registry": "DialectFactory dialect_names register_dialect",
     "runstream.engine.engine": "Engine",
     "runstream.engine.fold": "Folded fold fold_sources",
@@ -32,7 +32,7 @@ NAMES = {
     ),
     "runstream.model.events": (
         "DoneEvent ErrorEvent Event MessageDeltaEvent MessageEvent Origin Reject RunEvent "
-        "StepDeltaEvent StepEvent ThreadEvent UnknownEvent"
+        "StepDeltaEvent StepEvent Target TextAppend ThreadEvent UnknownEvent"
     ),
     "runstream.model.limits": "Limits Stats",
     "runstream.model.raw": "ConnectionEvent Malformed Oversized RawEvent",

@@ -6,6 +6,7 @@ from runstream.core.state import RunState as RunState
 from runstream.core.state import Timings as Timings
 from runstream.dialects.assistants import AssistantsDialect as AssistantsDialect
 from runstream.dialects.assistants_wire import EVENT_TYPES as EVENT_TYPES
+from runstream.dialects.base import BaseDialect as BaseDialect
 from runstream.dialects.base import Dialect as Dialect
 from runstream.dialects.registry import DialectFactory as DialectFactory
 from runstream.dialects.registry import dialect_names as dialect_names
@@ -46,6 +47,8 @@ from runstream.model.events import Reject as Reject
 from runstream.model.events import RunEvent as RunEvent
 from runstream.model.events import StepDeltaEvent as StepDeltaEvent
 from runstream.model.events import StepEvent as StepEvent
+from runstream.model.events import Target as Target
+from runstream.model.events import TextAppend as TextAppend
 from runstream.model.events import ThreadEvent as ThreadEvent
 from runstream.model.events import UnknownEvent as UnknownEvent
 from runstream.model.limits import Limits as Limits

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict, deque
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final
 
-from runstream.model.events import Event
+from runstream.model.events import Event, TextAppend, content_of
 from runstream.model.limits import Stats
 
 __all__ = ["Deduper", "Sighting"]
+
+
+_LONG: Final = 128
+"""A longer id is kept as a digest (characters)."""
 
 
 class Sighting(enum.Enum):
@@ -50,17 +57,43 @@ class Deduper:
             NEW for a new id and for no id. DUPLICATE for a known id with the same content. CONFLICT for a known id
             with other content: such an event is processed.
         """
-        id = event.id
+        return self._note(event.id, _hash_content(event), _object_id(event))
+
+    def add(self, event: TextAppend) -> bool:
+        """Note the id of a fragment, if it is new.
+
+        Returns:
+            False if the id is known, or long; nothing was done then.
+        """
+        id, object_id = event.id, event.object_id
+        seen = self._seen
+        if id in seen or (type(id) is str and len(id) > _LONG):
+            return False
+        seen[id] = (hash((object_id, event.target, event.index, event.text)), object_id)  # type: ignore[index]
+        ids = self._by_object.get(object_id)
+        if ids is None:
+            ids = self._by_object[object_id] = {}
+        ids[id] = None  # type: ignore[index]
+        if len(seen) > self._window:
+            self._evict_one()
+        return True
+
+    def see_all(self, events: Sequence[Event]) -> Sighting:
+        """Note the id of the events of one raw event: they are compared as one."""
+        first = events[0]
+        return self._note(first.id, hash(tuple(map(_hash_content, events))), _object_id(first))
+
+    def _note(self, id: str | int | None, content: int, object_id: str | None) -> Sighting:
         if id is None:
             return Sighting.NEW
-        content = _hash_content(event)
+        if type(id) is str and len(id) > _LONG:
+            id = blake2b(id.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         known = self._seen.get(id)
         if known is not None:
             if known[0] == content:
                 return Sighting.DUPLICATE
             self._seen[id] = (content, known[1])
             return Sighting.CONFLICT
-        object_id = getattr(event.data, "id", None)
         self._seen[id] = (content, object_id)
         if object_id is None:
             self._expendable.append(id)
@@ -113,9 +146,14 @@ class Deduper:
         return len(ids)
 
 
+def _object_id(event: Event) -> str | None:
+    return event.object_id if isinstance(event, TextAppend) else getattr(event.data, "id", None)
+
+
 def _hash_content(event: Event) -> int:
     # The decoded content, not the bytes: an envelope may contain a time of arrival, a relay may change white space.
+    content = content_of(event)
     try:
-        return hash((type(event), event.data))
+        return hash(content)
     except TypeError:
-        return hash((type(event), repr(event.data)))
+        return hash(repr(content))

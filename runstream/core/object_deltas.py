@@ -21,12 +21,12 @@ from runstream.model.deltas import (
     TextPartDelta,
     ToolCallsDelta,
 )
-from runstream.model.events import MessageDeltaEvent, StepDeltaEvent
-from runstream.model.frozen import ABSENT_LIST
+from runstream.model.events import MessageDeltaEvent, StepDeltaEvent, Target
 
 __all__ = ["append", "append_fragment", "apply_delta", "call_name", "parts_of", "plain_text"]
 
 _CHANGED: Final = Outcome.CHANGED
+_TARGETS: Final[dict[str, Target]] = {"value": "text", "arguments": "arguments", "input": "code"}
 
 
 def append_fragment(state: RunState, id: str, is_message: bool, index: int, fragment: str) -> RunState | None:
@@ -133,6 +133,10 @@ def apply_delta(
     delta = event.data.delta.to_dict()
     if name in delta:
         delta[name] = normalize_field(name, delta[name])
+    for part in (delta.get(name) or ()) if is_message else ():
+        # A text part has a list of annotations, whether its fragments contain one or not.
+        if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), dict):
+            part["text"].setdefault("annotations", [])
     parts = current.parts
     if parts is None:
         parts = parts_of(current, name)
@@ -179,9 +183,7 @@ def _append_first(state: RunState, event: MessageDeltaEvent, at: float, max_inde
     if full._wire is not None and full._wire.get("content") is not None:
         return None  # it arrived in another shape
     text = append_text(None, part.text.value)
-    node: dict[str, Any] = {"value": text}
-    if part.text.annotations is not ABSENT_LIST:
-        node["annotations"] = {}
+    node: dict[str, Any] = {"value": text, "annotations": {}}
     item = ObjectState(
         current.id, True, full, {"content": {part.index: {"type": "text", "text": node}}}, current.partial
     )
@@ -261,6 +263,7 @@ def _start_growing(
         run.id,
         run.thread_id,
         head.scope,
+        _TARGETS[path[-1]],
     )
 
 

@@ -11,7 +11,15 @@ from runstream.core.object_deltas import append, apply_delta
 from runstream.core.object_snapshots import apply_object
 from runstream.core.run_snapshots import Outcome, reduce_run
 from runstream.core.state import RunState
-from runstream.model.events import Event, MessageDeltaEvent, MessageEvent, RunEvent, StepDeltaEvent, StepEvent
+from runstream.model.events import (
+    Event,
+    MessageDeltaEvent,
+    MessageEvent,
+    RunEvent,
+    StepDeltaEvent,
+    StepEvent,
+    TextAppend,
+)
 
 __all__ = ["Outcome", "append", "apply", "apply_run", "reduce"]
 
@@ -58,6 +66,8 @@ def apply(
         return apply_run(state, event, at, replaying, scope)
     if state is None:
         return None, Outcome.SAME
+    if isinstance(event, TextAppend):
+        event = event.widen()
     if isinstance(event, MessageDeltaEvent | StepDeltaEvent):
         after = append(state, event.data)
         return (after, Outcome.CHANGED) if after is not None else apply_delta(state, event, at, max_index)

@@ -247,6 +247,8 @@ class RunRegistry:
                 del scope.objects[id]
                 scope.add_tombstone(id)
         self.evicted += 1
+        if record.source is not None:
+            record.source.forget(state.run_id)
         self.remove_idle_scope(scope)
         if self.on_evict is not None:
             self.on_evict(scope.name, state.run_id)

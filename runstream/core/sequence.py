@@ -42,19 +42,22 @@ class SequenceTracker:
 
     Attributes:
         after_reconnect: True if the source has reconnected and no id has arrived since.
+        next: The id that continues the sequence; ``None`` if there is none, or after a reconnect.
     """
 
-    __slots__ = ("_last", "_prefix", "_streak", "after_reconnect")
+    __slots__ = ("_last", "_prefix", "_streak", "after_reconnect", "next")
 
     def __init__(self) -> None:
         self.after_reconnect = False
         self._prefix = ""
         self._last: int | None = None
         self._streak = 0
+        self.next: str | int | None = None
 
     def reconnected(self) -> None:
         """Note that the connection was lost and replaced by another."""
         self.after_reconnect = True
+        self.next = None
 
     def restored(self, id: str) -> None:
         """Note the last id that an earlier process received from this source, and that the connection is another.
@@ -65,6 +68,7 @@ class SequenceTracker:
         self._prefix, self._last = split_number(id)
         self._streak = RESUME_STREAK if self._last is not None and self._last >= RESUME_STREAK else 0
         self.after_reconnect = True
+        self.next = None
 
     def see(self, id: str | int, sighting: Sighting) -> SequenceStatus:
         """Note an id.
@@ -76,6 +80,10 @@ class SequenceTracker:
         Returns:
             What the id proves.
         """
+        if id == self.next and sighting is Sighting.NEW:
+            self.advance()
+            return SequenceStatus.NOTHING
+        self.next = None
         after_reconnect, self.after_reconnect = self.after_reconnect, False
         prefix, number = split_number(id)
         last, streak = self._last, self._streak
@@ -96,9 +104,20 @@ class SequenceTracker:
         assert last is not None
         if number == last + 1:
             self._streak = streak + 1
+            self._set_next(id)
             return SequenceStatus.RESUMED if after_reconnect and streak >= RESUME_STREAK else SequenceStatus.NOTHING
         self._streak = 0
         return SequenceStatus.GAP if number > last and streak >= GAP_STREAK else SequenceStatus.NOTHING
+
+    def advance(self) -> None:
+        """Note the id ``next``. While a sequence goes on, its ids are compared, not parsed."""
+        self._streak += 1
+        self._last += 1  # type: ignore[operator]
+        self._set_next(self.next)
+
+    def _set_next(self, id: str | int | None) -> None:
+        number = self._last + 1  # type: ignore[operator]
+        self.next = f"{self._prefix}{number}" if type(id) is str else number
 
 
 def split_number(id: str | int) -> tuple[str, int | None]:

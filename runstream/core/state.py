@@ -13,6 +13,7 @@ from runstream.core.merge import to_builtins
 from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
 from runstream.core.text import Text, TextBuffer
 from runstream.model.common import Usage
+from runstream.model.events import Target
 from runstream.model.lenient import read
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
@@ -61,6 +62,7 @@ class GrowingText(Struct, frozen=True, gc=False, eq=False):
         buffer: The buffer of the text.
         prior: The text before a reset.
         run_id: The id of the run. The next two fields are its thread and its scope; the signals need all three.
+        target: The kind of the text.
     """
 
     position: int
@@ -76,6 +78,7 @@ class GrowingText(Struct, frozen=True, gc=False, eq=False):
     run_id: str
     thread_id: str | None
     scope: str
+    target: Target
 
 
 class RunHead(Struct, frozen=True, gc=False, eq=False):

@@ -7,13 +7,14 @@ it can't use either becomes a :class:`~runstream.model.events.Reject`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Union, get_type_hints
 
 import msgspec
 
-from runstream.dialects.assistants_wire import EVENT_TYPES, FRAGMENT_LEVELS, FRAGMENTS, event_builder
-from runstream.dialects.text_frame import split_frame
+from runstream.dialects.assistants_wire import EVENT_TYPES, FRAGMENT_LEVELS, FRAGMENTS, TextFragment
+from runstream.dialects.base import BaseDialect
+from runstream.dialects.text_frame import UNREADABLE, TextFrame
 from runstream.model.base import WireStruct, decode_hook, decoder
 from runstream.model.common import ErrorObject
 from runstream.model.events import (
@@ -22,7 +23,9 @@ from runstream.model.events import (
     Event,
     Origin,
     Reject,
+    TextAppend,
     UnknownEvent,
+    narrow,
 )
 from runstream.model.jsontext import nesting_depth
 from runstream.model.lenient import Issue, read
@@ -48,10 +51,6 @@ _TYPES: dict[str, type[WireStruct]] = {
     if not issubclass(kind, DoneEvent | ErrorEvent)
 }
 _DELTA_TYPES = (EVENT_TYPES["thread.message.delta"], EVENT_TYPES["thread.run.step.delta"])
-_DELTA_EVENTS: dict[str | None, Callable[[bytes], Any]] = {
-    None: msgspec.json.Decoder(Union[_DELTA_TYPES], dec_hook=decode_hook).decode,  # noqa: UP007 - built at run time
-    **{str(kind.event): _make_decoder(kind) for kind in _DELTA_TYPES},
-}
 _PAYLOADS: dict[str, tuple[Any, Any]] = {
     name: (EVENT_TYPES[name], decoder(kind).decode) for name, kind in _TYPES.items()
 }
@@ -61,11 +60,14 @@ _SNAPSHOT_HEADS: dict[bytes, Any] = {
 }
 _REPEATED_BYTES = 16_384  # the largest snapshot that is kept for comparison; each source keeps one
 _DELTAS = frozenset(_DELTA_TYPES)
+_MESSAGE_DELTA: Any
+_STEP_DELTA: Any
+_MESSAGE_DELTA, _STEP_DELTA = _DELTA_TYPES
 _DONE = EVENT_TYPES["done"]
 _ERROR = EVENT_TYPES["error"]
 
 
-class AssistantsDialect:
+class AssistantsDialect(BaseDialect):
     """Decodes the Assistants wire. Each source has one instance, over its reconnects.
 
     Args:
@@ -73,81 +75,130 @@ class AssistantsDialect:
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    # Faster decoders for the commonest events; see `Dialect`.
-    fragments: Mapping[str | None, Callable[[bytes], Any]] = FRAGMENTS
-    deltas: Mapping[str | None, Callable[[bytes], Any]] = _DELTA_EVENTS
-    split_frame = staticmethod(split_frame)
-    event_builder = staticmethod(event_builder)
-
     __slots__ = (
+        "_cursor",
+        "_delta_bytes",
         "_enveloped",
+        "_fragment_bytes",
+        "_frame",
+        "_index",
         "_kind",
         "_last_payload",
         "_max_bytes",
         "_max_nesting",
+        "_object_id",
         "_value",
-        "connection",
-        "delta_bytes",
-        "fragment_bytes",
     )
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if "feed" in cls.__dict__ and "fragments" not in cls.__dict__:
-            cls.fragments = cls.deltas = {}  # its `feed` must see all events
-
     def __init__(self, *, max_message_bytes: int = 16 * 2**20, max_nesting: int = 128) -> None:
+        super().__init__()
         self._max_bytes = max_message_bytes
         self._max_nesting = max_nesting
         # Deeper nesting needs at least two bytes a level, so shorter messages need no check.
-        self.delta_bytes = min(max_message_bytes, 2 * max_nesting)
+        self._delta_bytes = min(max_message_bytes, 2 * max_nesting)
         # A message that decodes as a fragment is not nested more deeply than fragments are.
-        self.fragment_bytes = max_message_bytes if max_nesting >= FRAGMENT_LEVELS else self.delta_bytes
-        self.connection = 0
+        self._fragment_bytes = max_message_bytes if max_nesting >= FRAGMENT_LEVELS else self._delta_bytes
         # The last snapshot, and the bytes after its name in the message. Servers send it again with the next name
         # (`created`, then `queued` or `in_progress`): the same bytes need no second decoding.
         self._last_payload: bytes | None = None
         self._enveloped = False
         self._kind: Any = None
         self._value: Any = None
+        self._cursor: str | None = None
+        # The text that grew last, and the bytes around it.
+        self._frame = TextFrame("value")
+        self._object_id = ""
+        self._index = 0
 
-    def feed(self, raw: RawEvent) -> tuple[Event | Reject, ...]:
+    def decode(self, raw: RawEvent) -> Event | Reject:
         """Decode a raw event into one event or a reject. Never raises on input."""
+        data, name = raw.data, raw.event
+        size = len(data)
+        frame = self._frame
+        if frame.known and (text := frame.read(name, data, size)) and size <= self._fragment_bytes:
+            return TextAppend(self._object_id, "text", self._index, text, _MESSAGE_DELTA, raw.id)
+        # Most longer envelopes contain no fragment; the decoder would refuse them.
+        if size <= (self._delta_bytes if name is None else self._fragment_bytes):
+            read = FRAGMENTS.get(name)
+            if read is not None:
+                try:
+                    fragment = read(data)
+                except UNREADABLE:
+                    return self._decode_any(raw)
+                if name is None:
+                    enveloped, fragment = fragment.id, fragment.data
+                    if enveloped is not None:
+                        return self._append(fragment, self._identify(enveloped))
+                if type(fragment) is not TextFragment:
+                    return self._append(fragment, raw.id)
+                id, part = fragment.id, fragment.delta.content[0]
+                index = part.index
+                if id == self._object_id and index == self._index:
+                    frame.learn(name, data)
+                else:
+                    self._object_id, self._index = id, index
+                    if frame.streak != 1:
+                        frame.reset()
+                return TextAppend(id, "text", index, part.text.value, _MESSAGE_DELTA, raw.id)
+        return self._decode_any(raw)
+
+    def _append(self, fragment: Any, identity: str | int | None) -> TextAppend:
+        """The event of a fragment of arguments, or of one in an envelope with an id: its frame never repeats."""
+        if type(fragment) is TextFragment:
+            part = fragment.delta.content[0]
+            return TextAppend(fragment.id, "text", part.index, part.text.value, _MESSAGE_DELTA, identity)
+        call = fragment.delta.step_details.tool_calls[0]
+        return TextAppend(fragment.id, "arguments", call.index, call.function.arguments, _STEP_DELTA, identity)
+
+    def _decode_any(self, raw: RawEvent) -> Event | Reject:
         data = raw.data
-        if len(data) > self.delta_bytes and (refused := self._check_limits(data)) is not None:
-            return (Reject(raw, refused),)
+        if len(data) > self._delta_bytes and (refused := self._check_limits(data)) is not None:
+            return Reject(raw, refused)
         name = raw.event
+        identity: str | int | None = raw.id
         try:
             if name is None:
                 head, _, payload = data.partition(b',"data":')
                 kind: Any = _SNAPSHOT_HEADS.get(head)
                 if payload == self._last_payload and kind is not None and self._is_repeated(kind, True):
-                    value, identity = self._value, raw.id
+                    value = self._value
                 else:
                     event: Any = _envelopes(data)
                     plain, kind, value = type(event) is kind, type(event), event.data
-                    identity = raw.id if event.id is None else event.id
+                    if event.id is not None:
+                        identity = self._identify(event.id)
                     if kind in _DELTAS:
-                        if identity is None:
-                            return (event,)  # a delta needs no origin
-                    elif plain and event.id is None and len(payload) <= _REPEATED_BYTES:
+                        delta = kind(value, identity)  # which needs no origin
+                        return narrow(delta) or delta
+                    if plain and event.id is None and len(payload) <= _REPEATED_BYTES:
                         self._last_payload, self._kind, self._value, self._enveloped = payload, kind, value, True
-                return (kind(value, identity, Origin(data, True, self.connection)),)
+                return kind(value, identity, Origin(data, True, self.connection))  # type: ignore[no-any-return]
             known = _PAYLOADS.get(name)
             if known is None:
-                return (self._decode_untyped(raw, name, data, raw.id),)
+                return self._decode_untyped(raw, name, data, raw.id)
             kind, decode = known
             if data == self._last_payload and self._is_repeated(kind, False):
                 value = self._value
             else:
                 value = decode(data)
                 if kind in _DELTAS:
-                    return (kind(value, raw.id),)
+                    delta = kind(value, raw.id)
+                    return narrow(delta) or delta
                 if len(data) <= _REPEATED_BYTES:
                     self._last_payload, self._kind, self._value, self._enveloped = data, kind, value, False
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            return (self._decode_lenient(raw, error),)
-        return (kind(value, raw.id, Origin(data, False, self.connection)),)
+            return self._decode_lenient(raw, error)
+        return kind(value, raw.id, Origin(data, False, self.connection))  # type: ignore[no-any-return]
+
+    def cursor(self) -> str | None:
+        """The last id of an envelope: relays resume from it, as servers do from the id of a block."""
+        return self._cursor
+
+    def _identify(self, id: str | int) -> str | int:
+        """Note the id of an envelope."""
+        if isinstance(id, str):
+            self._cursor = id
+        return id
 
     def _is_repeated(self, kind: Any, enveloped: bool) -> bool:
         """True if the last snapshot, whose bytes are the same, has an event of this kind and the same form."""
@@ -204,7 +255,8 @@ class AssistantsDialect:
             if isinstance(name, str):
                 enveloped = True
                 given = found.get("id")
-                identity = given if isinstance(given, str | int) and not isinstance(given, bool) else raw.id
+                if isinstance(given, str | int) and not isinstance(given, bool):
+                    identity = self._identify(given)
                 found = found.get("data")
             elif isinstance(kind := found.get("object"), str) and kind in EVENT_TYPES and "id" in found:
                 name = kind  # a bare object, as a poll returns it

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Final, Literal, cast
 import msgspec
 from msgspec import Meta, Struct
 
-from runstream.model.deltas import MessageDelta, MessageDeltaBody, TextContentDelta, TextPartDelta
 from runstream.model.events import (
     DoneEvent,
     ErrorEvent,
@@ -26,7 +25,7 @@ from runstream.model.events import (
     ThreadEvent,
 )
 
-__all__ = ["EVENT_TYPES", "FRAGMENTS", "FRAGMENT_LEVELS", "ArgumentsFragment", "TextFragment", "event_builder"]
+__all__ = ["EVENT_TYPES", "FRAGMENTS", "FRAGMENT_LEVELS", "ArgumentsFragment", "TextFragment"]
 
 _RUN: Final = "created queued in_progress requires_action completed incomplete failed cancelling cancelled expired"
 _STEP: Final = "created in_progress completed failed cancelled expired"
@@ -133,10 +132,12 @@ class ArgumentsFragment(_Slim, frozen=True, gc=False):
 
 class _EnvelopedText(_Slim, frozen=True, gc=False, tag_field="event", tag="thread.message.delta"):
     data: TextFragment
+    id: str | int | None = None
 
 
 class _EnvelopedArguments(_Slim, frozen=True, gc=False, tag_field="event", tag="thread.run.step.delta"):
     data: ArgumentsFragment
+    id: str | int | None = None
 
 
 FRAGMENT_LEVELS: Final = 7
@@ -149,23 +150,3 @@ FRAGMENTS: Final[Mapping[str | None, Callable[[bytes], Any]]] = {
 }
 """Decoders of the data of a raw event, by the event's name beside it. ``None``: the name stands in an envelope, and the
 result has the fragment as its ``data``."""
-
-
-def event_builder(event: MessageDeltaEvent) -> Callable[[str], MessageDeltaEvent]:
-    """A function that builds the event of a message that equals this one's but for its text.
-
-    Args:
-        event: The event of a message that can be read as a :class:`TextFragment`, without an id.
-    """
-    kind: Any = type(event)
-    data = event.data
-    id, object, body = data.id, data.object, data.delta
-    part: Any = body.content[0]
-    index, annotations = part.index, part.text.annotations
-
-    def build(text: str) -> MessageDeltaEvent:
-        value = TextContentDelta(value=text, annotations=annotations)
-        delta = MessageDeltaBody(content=(TextPartDelta(index=index, text=value),))
-        return kind(MessageDelta(id=id, object=object, delta=delta))  # type: ignore[no-any-return]
-
-    return build

@@ -16,7 +16,7 @@ from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
 from runstream.dialects.registry import DialectLike, make_dialect
-from runstream.engine.feed import make_feed
+from runstream.engine.feed import Feeder
 from runstream.engine.intake import Intake
 from runstream.engine.journal import Journal
 from runstream.engine.outputs import Outputs
@@ -169,7 +169,7 @@ class Engine(Outputs):
             items: The snapshots.
             dialect: Their decoder, which may be another one than the source's.
         """
-        feed_all = make_feed(source, self, self.router, dialect)[1]
+        feed_all = Feeder(source, self, self.router, dialect).feed_all
         gaps = source.gaps
         unconfirmed, gaps.unconfirmed = gaps.unconfirmed, {}
         try:

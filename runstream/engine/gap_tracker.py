@@ -16,7 +16,16 @@ from runstream.core.registry import Scope
 from runstream.core.run_record import RunRecord
 from runstream.core.sequence import SequenceStatus, SequenceTracker
 from runstream.engine.outputs import Outputs
-from runstream.model.events import Event, MessageDeltaEvent, MessageEvent, Reject, RunEvent, StepDeltaEvent, StepEvent
+from runstream.model.events import (
+    Event,
+    MessageDeltaEvent,
+    MessageEvent,
+    Reject,
+    RunEvent,
+    StepDeltaEvent,
+    StepEvent,
+    TextAppend,
+)
 from runstream.model.raw import RawEvent
 
 __all__ = ["GapTracker", "ids_of_reject", "in_order", "report_gap"]
@@ -40,21 +49,22 @@ class GapTracker:
     Attributes:
         unconfirmed: The runs that were open at the last reconnect and had no event since, by id. While there are any,
             :meth:`confirm` sees each event.
+        sequence: The sequence of its ids.
     """
 
-    __slots__ = ("_open", "_outputs", "_polled", "_scope", "_sequence", "unconfirmed")
+    __slots__ = ("_open", "_outputs", "_polled", "_scope", "sequence", "unconfirmed")
 
     def __init__(self, outputs: Outputs, scope: Scope, open_runs: dict[str, RunRecord]) -> None:
         self.unconfirmed: dict[str, RunRecord] = {}
         self._outputs = outputs
         self._scope = scope
         self._open = open_runs
-        self._sequence = SequenceTracker()
+        self.sequence = SequenceTracker()
         self._polled: set[str] = set()  # open messages and steps that are known from snapshots alone
 
     def reconnected(self) -> None:
         """Note another connection of the source: events that were sent in between may be lost."""
-        self._sequence.reconnected()
+        self.sequence.reconnected()
         self.unconfirmed = {record.state.run_id: record for record in in_order(self._open.values())}
         for record in self.unconfirmed.values():
             record.state = record.state  # with the text that the hot path has appended
@@ -63,7 +73,7 @@ class GapTracker:
     def restored(self, last_id: str) -> None:
         """Note that the server was asked to continue after this id, the last one of an earlier process."""
         self.reconnected()
-        self._sequence.restored(last_id)
+        self.sequence.restored(last_id)
 
     def see(self, event: Event, sighting: Sighting) -> None:
         """Note the id of an event. It may prove that nothing is missing, or that something is.
@@ -72,7 +82,7 @@ class GapTracker:
             event: An event with an id.
             sighting: The result of deduplication.
         """
-        status = self._sequence.see(event.id, sighting)  # type: ignore[arg-type]
+        status = self.sequence.see(event.id, sighting)  # type: ignore[arg-type]
         if self.unconfirmed and sighting is Sighting.DUPLICATE and isinstance(event, RunEvent) and event.created:
             self.unconfirmed.pop(event.data.id, None)  # the server sends it from its beginning
         if status is SequenceStatus.RESUMED:
@@ -123,6 +133,10 @@ class GapTracker:
         self._polled.discard(id)
 
     def _record_of(self, event: Event) -> RunRecord | None:
+        if isinstance(event, TextAppend):
+            if event.run_id is not None:
+                return self.unconfirmed.get(event.run_id)
+            return self._scope.objects.get(event.object_id)
         data: Any = event.data
         if isinstance(event, RunEvent):
             return self.unconfirmed.get(data.id)

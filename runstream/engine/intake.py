@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
-from runstream.engine.feed import make_feed
+from runstream.engine.feed import Feeder
 from runstream.engine.outputs import Outputs
 from runstream.engine.routing import EventRouter
 from runstream.engine.source_state import SourceState
@@ -37,7 +37,9 @@ class Intake:
         self._dialect = dialect
         self.feed: Callable[[RawInput], None]
         self.feed_all: Callable[[Iterable[RawInput]], None]
-        self.feed, self.feed_all = make_feed(state, outputs, router, dialect, self._notify)
+        self._feeder = Feeder(state, outputs, router, dialect, self._notify)
+        self.feed, self.feed_all = self._feeder.feed, self._feeder.feed_all
+        state.forget = dialect.forget
 
     @property
     def name(self) -> str:
@@ -115,13 +117,24 @@ class Intake:
         """Note that the source failed, or that its server sent an error."""
         self.state.publish_error(reason, attempt, error)
 
-    def end(self, reason: str = "the stream ended", *, last_id: str | None = None, attempts: int = 0) -> None:
+    def end(
+        self,
+        reason: str = "the stream ended",
+        *,
+        last_id: str | None = None,
+        attempts: int = 0,
+        clean: bool = True,
+    ) -> None:
         """End the source: each open run is paused or interrupted, in order of first appearance.
 
         Args:
             reason: Why it ended.
             last_id: The last event id, if it is another one than that of the events.
             attempts: The number of attempts to connect since the last message.
+            clean: True if it ended by itself; a dialect may then know how its runs have ended.
         """
-        if not self.state.ended:
-            self.state.end(reason, last_id, attempts)
+        if self.state.ended:
+            return
+        if events := self._dialect.end(clean):
+            self._feeder.route(events, None, self._outputs.clock())
+        self.state.end(reason, last_id, attempts)

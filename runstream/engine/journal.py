@@ -359,6 +359,7 @@ class Journal:
                 failure = StoreError(f"{type(error).__name__} in the state store")
                 failure.__cause__ = error
             self._failed = True
+            self._outputs.stop_signals()
             if self.on_failure is None:
                 raise failure from failure.__cause__
             self.on_failure(failure)

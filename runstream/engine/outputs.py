@@ -62,6 +62,12 @@ class Outputs:
         self._on_progress: _Push | None = None
         self._on_state: Callable[[RunState], None] | None = None
         self._on_change: Callable[[RunState | None, RunState, float], None] | None = None
+        self._stopped = False
+
+    def stop_signals(self) -> None:
+        """Emit no further signal, progress included: the store has failed, and no restart could know of it."""
+        self._stopped = True
+        self._on_signal = self._on_progress = None
 
     @property
     def on_signal(self) -> _Push | None:
@@ -70,6 +76,8 @@ class Outputs:
 
     @on_signal.setter
     def on_signal(self, callback: _Push | None) -> None:
+        if self._stopped:
+            return
         self._on_signal = callback
         self._on_progress = callback if self._progress else None
 
@@ -80,7 +88,7 @@ class Outputs:
 
     @on_progress.setter
     def on_progress(self, callback: _Push | None) -> None:
-        self._on_progress = callback
+        self._on_progress = None if self._stopped else callback
 
     @property
     def progress(self) -> bool:

@@ -179,8 +179,15 @@ class RecoveringIntake(Intake):
         """Note that the source failed, or that its server sent an error."""
         self._journal.run(self.state, partial(super().failed, attempt=attempt, error=error), reason)
 
-    def end(self, reason: str = "the stream ended", *, last_id: str | None = None, attempts: int = 0) -> None:
+    def end(
+        self,
+        reason: str = "the stream ended",
+        *,
+        last_id: str | None = None,
+        attempts: int = 0,
+        clean: bool = True,
+    ) -> None:
         """End the source."""
         for record in self.state.open.values():
             self.state.track_late(record)
-        self._journal.run(self.state, partial(super().end, last_id=last_id, attempts=attempts), reason)
+        self._journal.run(self.state, partial(super().end, last_id=last_id, attempts=attempts, clean=clean), reason)

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from runstream.core.object_deltas import append, apply_delta, plain_text
+from runstream.core.object_deltas import apply_delta
 from runstream.core.object_snapshots import apply_object
 from runstream.core.reduce import apply_run
 from runstream.core.registry import RunRegistry, Scope
 from runstream.core.run_record import RunRecord
 from runstream.core.run_snapshots import Outcome, repeats_request
 from runstream.core.state import RunState
-from runstream.engine.append import append_text, commit_append
 from runstream.engine.gap_tracker import report_gap
 from runstream.engine.outputs import Outputs
 from runstream.engine.source_state import SourceState
-from runstream.model.deltas import MessageDelta
 from runstream.model.events import (
     DoneEvent,
     ErrorEvent,
@@ -27,6 +25,7 @@ from runstream.model.events import (
     RunEvent,
     StepDeltaEvent,
     StepEvent,
+    TextAppend,
     ThreadEvent,
     UnknownEvent,
 )
@@ -85,6 +84,7 @@ class EventRouter:
                 RunEvent: self._run,
                 MessageEvent: self._object,
                 StepEvent: self._object,
+                TextAppend: self._append,
                 MessageDeltaEvent: self.delta,
                 StepDeltaEvent: self.delta,
                 ErrorEvent: self._error,
@@ -188,6 +188,9 @@ class EventRouter:
                 scope.objects[message_id] = record
                 self.flush_pending(scope, message_id)
 
+    def _append(self, source: SourceState, event: TextAppend, at: float) -> None:
+        self.delta(source, event.widen(), at)
+
     def delta(self, source: SourceState, event: MessageDeltaEvent | StepDeltaEvent, at: float) -> None:
         """Handle a fragment of a message or step."""
         scope = source.scope
@@ -206,20 +209,10 @@ class EventRouter:
             source.claim(record)
         if event.id is None and not record.unidentified:
             source.mark_unidentified(record)
-        growing, data = record.growing, event.data
-        if growing is not None and growing.object_id == data.id and type(data) is MessageDelta:
-            text = plain_text(data, growing.part)
-            if text and growing.is_message and growing.buffer.length == record.length:
-                append_text(self._outputs, record, growing, text, at)
-                return
+        self._count_issues(event)
         before = record.state
-        after = append(before, data)
-        if after is None:
-            self._count_issues(event)
-            after, outcome = apply_delta(before, event, at, self._limits.max_index)
-            self._commit(record, before, after, outcome, event, at)
-        else:
-            commit_append(self._outputs, record, before, after, at)
+        after, outcome = apply_delta(before, event, at, self._limits.max_index)
+        self._commit(record, before, after, outcome, event, at)
 
     def _commit(
         self, record: RunRecord, before: RunState, after: RunState, outcome: Outcome, event: Event, at: float

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from runstream.core.dedupe import Deduper, Sighting
 from runstream.core.registry import RunRegistry, Scope
 from runstream.core.run_record import RunRecord
 from runstream.engine.gap_tracker import GapTracker, ids_of_reject, in_order, report_gap
 from runstream.engine.outputs import Outputs, raw_of
-from runstream.model.events import Event, MessageEvent, StepEvent
+from runstream.model.events import Event, MessageEvent, StepEvent, TextAppend
 from runstream.model.raw import Malformed, Oversized, RawEvent
 from runstream.model.signals import SourceEnded, SourceError, SourceSignal
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from runstream.model.common import ErrorObject
 
 __all__ = ["SourceState"]
+
+_NEW: Final = Sighting.NEW
+
+
+def _ignore(run_id: str) -> None:
+    """For a source whose dialect remembers no runs."""
 
 
 class SourceState:
@@ -39,6 +46,7 @@ class SourceState:
         open: The runs that this source sent last and that have not ended, by id.
         gaps: The possible gaps.
         signal_counts: The number of signals of each kind of this source.
+        forget: Called with the id of each run of this source that is evicted.
     """
 
     def __init__(self, name: str, scope: Scope, outputs: Outputs, registry: RunRegistry, window: int) -> None:
@@ -52,6 +60,7 @@ class SourceState:
         self.open: dict[str, RunRecord] = {}
         self.gaps = GapTracker(outputs, scope, self.open)
         self.signal_counts: dict[str, int] = {}
+        self.forget: Callable[[str], None] = _ignore
         self._outputs = outputs
         self._registry = registry
         self._dedupe = Deduper(window, outputs.counts)
@@ -59,24 +68,39 @@ class SourceState:
 
     # identity of events
 
-    def is_duplicate(self, event: Event) -> bool:
-        """Note the id of an event.
+    def is_duplicate(self, *events: Event) -> bool:
+        """Note the id of the events of one raw event.
+
+        Args:
+            events: The events, which have one id.
 
         Returns:
-            True if the event is a repetition and is to be skipped.
+            True if the raw event is a repetition and its events are to be skipped.
         """
-        sighting = self._dedupe.see(event)
-        self.gaps.see(event, sighting)
+        first = events[0]
+        sighting = self._dedupe.see(first) if len(events) == 1 else self._dedupe.see_all(events)
+        self.gaps.see(first, sighting)
+        if sighting is _NEW:
+            return False
         if sighting is Sighting.DUPLICATE:
-            if self._is_replay(event):
+            if any(self._is_replay(event) for event in events):
                 return False
             self._outputs.counts.duplicates += 1
             return True
-        if sighting is Sighting.CONFLICT:
-            self._outputs.counts.conflicts += 1
-        if isinstance(event.id, str):
-            self.last_id = event.id
+        self._outputs.counts.conflicts += 1
         return False
+
+    def is_new_append(self, event: TextAppend) -> bool:
+        """Note the id of a fragment: the hot path of :meth:`is_duplicate` for an id that continues the sequence.
+
+        Returns:
+            True if the fragment is to be processed.
+        """
+        sequence = self.gaps.sequence
+        if event.id == sequence.next and self._dedupe.add(event):
+            sequence.advance()
+            return True
+        return not self.is_duplicate(event)
 
     def _is_replay(self, event: Event) -> bool:
         """True if a known ``created`` resets its object, as a ``created`` without an id does. All must be true:

@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from inspect import get_annotations
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct, field
 
 from runstream.model.common import ErrorObject
-from runstream.model.deltas import MessageDelta, RunStepDelta
+from runstream.model.deltas import (
+    CodeInterpreterCallDelta,
+    CodeInterpreterToolCallDelta,
+    FunctionCallDelta,
+    FunctionToolCallDelta,
+    MessageDelta,
+    MessageDeltaBody,
+    RunStepDelta,
+    RunStepDeltaBody,
+    TextContentDelta,
+    TextPartDelta,
+    ToolCallsDelta,
+)
 from runstream.model.frozen import freeze
 from runstream.model.lenient import Issue
 from runstream.model.message import Message, Thread
@@ -30,6 +42,8 @@ __all__ = [
     "RunEvent",
     "StepDeltaEvent",
     "StepEvent",
+    "Target",
+    "TextAppend",
     "ThreadEvent",
     "UnknownEvent",
 ]
@@ -173,8 +187,124 @@ class UnknownEvent(EventBase, frozen=True, gc=False, tag="$unknown"):
         return f"UnknownEvent({self.name!r})"
 
 
+Target: TypeAlias = Literal["text", "arguments", "code"]
+"""The kind of a text that grows: the text of a message, the arguments of a function call, the code of a code call."""
+
+
+class TextAppend(Struct, frozen=True, gc=False):
+    """A fragment that is appended to one text of a message or step, and changes nothing else: nine events of ten.
+
+    It stands for the full event that :meth:`widen` builds, at a fifth of its cost.
+
+    Attributes:
+        object_id: The id of the message or step.
+        target: The kind of the text.
+        index: The index of the content part (``text``), or of the tool call.
+        text: The fragment; not empty.
+        kind: The class of the full event.
+        id: The identity of the raw event; ``None`` if it has none.
+        run_id: The id of the run, if the dialect knows it.
+    """
+
+    object_id: str
+    target: Target
+    index: int
+    text: str
+    kind: type[MessageDeltaEvent] | type[StepDeltaEvent]
+    id: str | int | None = None
+    run_id: str | None = None
+
+    created: ClassVar[bool] = False
+
+    @property
+    def event(self) -> str:
+        """The event's name on the wire."""
+        return str(self.kind.__struct_config__.tag)
+
+    @property
+    def origin(self) -> Origin | None:
+        """The origin, if it says more than nothing."""
+        return None if self.run_id is None else Origin(run_id=self.run_id)
+
+    @property
+    def data(self) -> MessageDelta | RunStepDelta:
+        """The fragment as the delta of its message or step."""
+        call: FunctionToolCallDelta | CodeInterpreterToolCallDelta
+        if self.target == "text":
+            part = TextPartDelta(index=self.index, text=TextContentDelta(value=self.text, annotations=()))
+            return MessageDelta(id=self.object_id, object=self.event, delta=MessageDeltaBody(content=(part,)))
+        if self.target == "arguments":
+            call = FunctionToolCallDelta(index=self.index, function=FunctionCallDelta(arguments=self.text))
+        else:
+            code = CodeInterpreterCallDelta(input=self.text)
+            call = CodeInterpreterToolCallDelta(index=self.index, code_interpreter=code)
+        body = RunStepDeltaBody(step_details=ToolCallsDelta(tool_calls=(call,)))
+        return RunStepDelta(id=self.object_id, object=self.event, delta=body)
+
+    def __repr__(self) -> str:
+        return f"TextAppend({self.event!r}, id={self.object_id!r})"
+
+    def widen(self, origin: Origin | None = None) -> MessageDeltaEvent | StepDeltaEvent:
+        """The full event.
+
+        Args:
+            origin: Its origin, if it is to have one.
+        """
+        kind: Any = self.kind
+        return kind(self.data, self.id, origin or self.origin)  # type: ignore[no-any-return]
+
+
+def narrow(event: MessageDeltaEvent | StepDeltaEvent) -> TextAppend | None:
+    """The fragment that an event appends to one text; ``None`` if the event does anything else.
+
+    Args:
+        event: The event.
+    """
+    data: Any = event.data
+    if data._wire is not None or data.delta._wire is not None:
+        return None
+    found: tuple[Target, int, str | None] = ("text", 0, None)
+    if isinstance(event, MessageDeltaEvent):
+        parts = event.data.delta.content
+        if event.data.delta.role is None and len(parts) == 1 and isinstance(parts[0], TextPartDelta):
+            text = parts[0].text
+            if parts[0]._wire is None and text is not None and text._wire is None and not text.annotations:
+                found = ("text", parts[0].index, text.value)
+    else:
+        details = event.data.delta.step_details
+        calls = details.tool_calls or () if isinstance(details, ToolCallsDelta) and details._wire is None else ()
+        call = calls[0] if len(calls) == 1 and calls[0]._wire is None else None
+        if isinstance(call, FunctionToolCallDelta) and call.id is None:
+            function = call.function
+            if function is not None and function._wire is None and function.name is None and function.output is None:
+                found = ("arguments", call.index, function.arguments)
+        elif isinstance(call, CodeInterpreterToolCallDelta) and call.id is None:
+            code = call.code_interpreter
+            if code is not None and code._wire is None and not code.outputs:
+                found = ("code", call.index, code.input)
+    target, index, fragment = found
+    if not fragment:
+        return None
+    run_id = event.origin.run_id if event.origin is not None else None
+    return TextAppend(data.id, target, index, fragment, type(event), event.id, run_id)
+
+
+def content_of(event: Event | Reject) -> tuple[Any, ...]:
+    """The content of an event, for comparison: equal for a :class:`TextAppend` and its full event.
+
+    Args:
+        event: The event.
+    """
+    if isinstance(event, MessageDeltaEvent | StepDeltaEvent):
+        event = narrow(event) or event
+    if isinstance(event, TextAppend):
+        return event.object_id, event.target, event.index, event.text
+    return type(event), event.raw if isinstance(event, Reject) else event.data
+
+
 Event: TypeAlias = (
-    ThreadEvent
+    TextAppend
+    | ThreadEvent
     | RunEvent
     | StepEvent
     | StepDeltaEvent

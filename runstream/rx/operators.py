@@ -19,7 +19,7 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from runstream.core.dedupe import Deduper, Sighting
 from runstream.core.derive import derive
 from runstream.core.state import RunState
-from runstream.dialects.base import Dialect
+from runstream.dialects.base import BaseDialect, Dialect
 from runstream.dialects.registry import DEFAULT_DIALECT, DialectLike, ResolvedFactory, find_dialect
 from runstream.engine.engine import Engine
 from runstream.engine.watchdogs import Watchdogs, WatchdogTimer
@@ -104,7 +104,8 @@ class _Decode(_Stage):
         if not isinstance(raw, RawEvent):
             self._reject(Reject(RawEvent(line=raw.line), raw.reason))
             return
-        for event in self._dialect.feed(raw):
+        decoded = self._dialect.decode(raw)
+        for event in decoded if isinstance(decoded, list | tuple) else (decoded,):
             if isinstance(event, Reject):
                 self._reject(event)
             else:
@@ -153,16 +154,15 @@ def deduped(window: int = 65_536) -> Operator[Event, Event]:
     return _operator(lambda emit: _Dedupe(emit, window))
 
 
-class _PassThroughDialect:
+class _PassThroughDialect(BaseDialect):
     """A dialect for events that are decoded already: it returns each of them unchanged."""
 
-    connection = 0
-
     def __init__(self) -> None:
+        super().__init__()
         self.event: Any = None
 
-    def feed(self, raw: RawEvent) -> tuple[Any, ...]:
-        return (self.event,)
+    def decode(self, raw: RawEvent) -> Any:
+        return self.event
 
 
 _PLACEHOLDER = RawEvent()

@@ -113,7 +113,7 @@ def test_the_decoder_takes_any_frame() -> None:
     choose = random.Random(2)
     dialect = AssistantsDialect(max_nesting=24)
     for _ in range(15_000 * TIMES):
-        (found,) = dialect.feed(_frame(choose))
+        found = dialect.decode(_frame(choose))
         if isinstance(found, Reject):
             assert found.reason
         else:

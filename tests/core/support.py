@@ -42,7 +42,7 @@ def decoded(raw: RawEvent, *, connection: int = 0) -> Event:
     """The event that a raw event stands for."""
     dialect = AssistantsDialect()
     dialect.connection = connection
-    (event,) = dialect.feed(raw)
+    event = dialect.decode(raw)
     assert not isinstance(event, Reject), event
     return event
 

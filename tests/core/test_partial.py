@@ -33,7 +33,7 @@ ENDED = ev("message.completed", message_object("msg_1", RUN, status="completed",
 
 def events_of(script: Script) -> list[Event]:
     dialect = AssistantsDialect()
-    found = [event for raw in script.raw_events() for event in dialect.feed(raw)]
+    found = [event for raw in script.raw_events() for event in (dialect.decode(raw),)]
     return [event for event in found if not isinstance(event, Reject)]
 
 

@@ -10,7 +10,6 @@ import pytest
 from runstream.core.reduce import append, apply, reduce
 from runstream.core.run_snapshots import Outcome
 from runstream.core.state import RunState
-from runstream.model.events import MessageDeltaEvent
 from runstream.model.raw import RawEvent
 from tests.core.support import RUN, asking, at, decoded, ev, keys, signals_of, state_of
 from tests.support.wire import (
@@ -267,8 +266,7 @@ def test_the_short_way_takes_plain_fragments_alone() -> None:
     state = state_of([*STARTED, CREATED, says("Hi")])
 
     def short(raw: RawEvent, held: RunState = state) -> RunState | None:
-        event = decoded(raw)
-        assert isinstance(event, MessageDeltaEvent)
+        event: Any = decoded(raw)
         return append(held, event.data)
 
     assert short(says("x", index=1)) is None

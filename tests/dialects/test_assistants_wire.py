@@ -17,9 +17,9 @@ from runstream.dialects.assistants_wire import (
     FRAGMENTS,
     ArgumentsFragment,
     TextFragment,
-    event_builder,
 )
-from runstream.dialects.text_frame import read_text, split_frame
+from runstream.dialects.text_frame import TextFrame
+from runstream.model.events import TextAppend
 from runstream.model.raw import RawEvent
 from runstream.testing import texts
 
@@ -54,7 +54,7 @@ def test_a_fragment_of_text_is_read_as_in_full(value: str, index: int) -> None:
     payload["delta"]["content"][0]["index"] = index
     for raw in raws(payload, "thread.message.delta"):
         found = brief(raw)
-        (event,) = AssistantsDialect().feed(raw)
+        event = AssistantsDialect().decode(raw)
         part = event.data.delta.content[0]  # type: ignore[union-attr]
         assert type(found) is TextFragment
         assert (found.id, found.delta.content[0].index) == (event.data.id, part.index)  # type: ignore[union-attr]
@@ -65,7 +65,7 @@ def test_a_fragment_of_text_is_read_as_in_full(value: str, index: int) -> None:
 def test_a_fragment_of_arguments_is_read_as_in_full(value: str) -> None:
     for raw in raws(arguments(value), "thread.run.step.delta"):
         found = brief(raw)
-        (event,) = AssistantsDialect().feed(raw)
+        event = AssistantsDialect().decode(raw)
         call = event.data.delta.step_details.tool_calls[0]  # type: ignore[union-attr]
         assert type(found) is ArgumentsFragment
         told = found.delta.step_details.tool_calls[0]
@@ -132,7 +132,7 @@ def test_any_other_step_delta_is_refused(payload: dict[str, Any]) -> None:
             brief(raw)
 
 
-@pytest.mark.parametrize("more", [{"id": "evt_1"}, {"id": 7}, {"at": 1.5}])
+@pytest.mark.parametrize("more", [{"id": True}, {"id": [1]}, {"at": 1.5}])
 def test_an_envelope_that_says_more_is_refused(more: dict[str, Any]) -> None:
     data = msgspec.json.encode({"event": "thread.message.delta", "data": text(), **more})
     with pytest.raises(REFUSALS):
@@ -168,34 +168,51 @@ def written(draw: st.DrawFn) -> bytes:
     return whole(("id", string(draw(st.sampled_from(["msg_1", '"value":"z"'])))), ("delta", parts)).encode()
 
 
+NAME = "thread.message.delta"
+
+
+def framed(data: bytes) -> TextFrame:
+    """A frame that was learned from this message."""
+    frame = TextFrame("value")
+    frame.reset()
+    for _ in range(3):
+        frame.learn(NAME, data)
+    return frame
+
+
 @given(written(), texts() | st.sampled_from(["value", '"', 'a","value":"b']), st.booleans(), st.binary(max_size=8))
 def test_a_message_in_the_frame_of_another_says_the_same_but_for_its_text(
     data: bytes, text: str, plain: bool, junk: bytes
 ) -> None:
-    read = FRAGMENTS["thread.message.delta"]
+    read = FRAGMENTS[NAME]
     try:
         first = read(data)
     except REFUSALS:
         return  # an empty part, written twice
-    frame = split_frame(data)
-    if frame is None:
+    frame = framed(data)
+    if not frame.known:
         return
-    head, tail = frame
-    (event,) = AssistantsDialect().feed(RawEvent("thread.message.delta", data))
-    again = event_builder(event)(first.delta.content[0].text.value)  # type: ignore[arg-type]
-    assert again == event
+    value = first.delta.content[0].text.value
+    assert frame.read(NAME, data, len(data)) == value
     for token in (msgspec.json.encode(text) if plain else json.dumps(text).encode(), junk):
-        try:
-            found = read_text(token)
-        except REFUSALS:
-            continue
-        second = head + token + tail
+        second = frame._head + token + frame._tail
+        found = framed(data).read(NAME, second, len(second))
         if found:
-            told = read(second)
-            assert (told.id, told.delta.content[0].index) == (first.id, first.delta.content[0].index)
-            assert told.delta.content[0].text.value == found
-            (event,) = AssistantsDialect().feed(RawEvent("thread.message.delta", second))
-            assert event_builder(event)(found) == event  # type: ignore[arg-type]
+            whole = read(second)
+            assert (whole.id, whole.delta.content[0].index) == (first.id, first.delta.content[0].index)
+            assert whole.delta.content[0].text.value == found
+            event = AssistantsDialect().decode(RawEvent(NAME, second))
+            assert isinstance(event, TextAppend)
+            assert (event.object_id, event.target, event.index, event.text) == (whole.id, "text", 0, found)
+
+
+@given(written(), texts())
+def test_other_bytes_around_the_text_are_not_in_the_frame(data: bytes, text: str) -> None:
+    frame = framed(data)
+    for other in (data + b" ", b" " + data, data[:-1], data[1:]):
+        assert frame.read(NAME, other, len(other)) == ""
+        assert not frame.known
+        frame.known = bool(frame._size)
 
 
 @pytest.mark.parametrize(
@@ -207,19 +224,21 @@ def test_a_message_in_the_frame_of_another_says_the_same_but_for_its_text(
     ],
 )
 def test_the_common_writings_have_a_frame(data: bytes) -> None:
-    assert split_frame(data) == tuple(data.split(b'"Hi"'))
+    frame = framed(data)
+    assert frame.known
+    assert [frame._head, frame._tail] == data.split(b'"Hi"')
 
 
 @pytest.mark.parametrize("value", ["x", '"', "\\", "é"])
 def test_the_frame_of_a_large_message_takes_no_extra_memory(value: str) -> None:
-    (raw, _) = raws(text(value * 2**20), "thread.message.delta")
+    (raw, _) = raws(text(value * 2**20), NAME)
     tracemalloc.start()
     try:
-        found = split_frame(raw.data)
+        frame = framed(raw.data)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert found is not None
+    assert frame.known
     assert peak < 2 * len(raw.data)
 
 

@@ -76,11 +76,11 @@ def test_each_source_has_a_decoder_of_its_own() -> None:
 )
 def test_the_limits_reach_the_dialect_of_a_name(name: str | None, limits: Limits, data: bytes) -> None:
     """As they reach the default; an instance or a factory of one's own has its own."""
-    (found,) = make_dialect(name, limits=limits).feed(RawEvent(data=data))
+    found = make_dialect(name, limits=limits).decode(RawEvent(data=data))
     assert isinstance(found, Reject)
     assert "max_" in found.reason
     for own in (AssistantsDialect(), AssistantsDialect, partial(AssistantsDialect, max_nesting=99)):
-        (found,) = make_dialect(own, limits=limits).feed(RawEvent(data=data))
+        found = make_dialect(own, limits=limits).decode(RawEvent(data=data))
         assert not (isinstance(found, Reject) and "max_" in found.reason)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from runstream.core.run_record import RunRecord
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine.engine import Engine
-from runstream.model.events import Reject, RunEvent
+from runstream.model.events import Event, Reject, RunEvent, TextAppend
 from runstream.model.limits import Limits
 from runstream.model.raw import RawEvent
 from runstream.model.signals import ArgumentsDelta, TextDelta
@@ -27,11 +27,13 @@ some = settings(
 
 
 class LongWay(AssistantsDialect):
-    """The dialect without its shortest way."""
+    """The dialect without its fast decoders, each of whose fragments is a full event."""
 
     __slots__ = ()
-    fragments = {}  # noqa: RUF012 - as the class that it takes the place of
-    deltas = {}  # noqa: RUF012 - likewise
+
+    def decode(self, raw: RawEvent) -> Event | Reject:
+        event = self._decode_any(raw)
+        return event.widen() if isinstance(event, TextAppend) else event
 
 
 class Seen:
@@ -45,11 +47,14 @@ class Seen:
         self.engine.on_signal = self.told.append
         self.engine.on_reject = self.told.append
         if events:
-            self.engine.on_event = self.told.append
+            self.engine.on_event = self._decoded
         if changes:
             self.engine.on_state = lambda state: self.told.append(state.to_dict())
             self.engine.on_change = self._changed
         self.intake = self.engine.intake("test", dialect=dialect)
+
+    def _decoded(self, event: Event) -> None:
+        self.told.append(event.widen() if isinstance(event, TextAppend) else event)
 
     def _changed(self, before: Any, after: Any, at: float) -> None:
         self.told.append((before and before.text, after.text, after.changed_by, at))
@@ -156,7 +161,7 @@ def test_what_is_fed_from_within_comes_before_the_fragment_that_is_told(inner: s
         fed: list[Any] = []
 
         def listen(event: Any, seen: Seen = seen, fed: list[Any] = fed) -> None:
-            fed.append(event)
+            fed.append(event.widen() if isinstance(event, TextAppend) else event)
             if len(fed) == 1:
                 seen.intake.feed(within)
 
@@ -339,8 +344,8 @@ def test_a_snapshot_of_another_way_settles_no_doubt(path: str) -> None:
 
 def test_a_dialect_that_reads_in_its_own_way_reads_everything_so() -> None:
     class Loud(AssistantsDialect):
-        def feed(self, raw: RawEvent) -> Any:
-            return super().feed(msgspec.structs.replace(raw, data=raw.data.replace(b'"b"', b'"B"')))
+        def decode(self, raw: RawEvent) -> Any:
+            return super().decode(msgspec.structs.replace(raw, data=raw.data.replace(b'"b"', b'"B"')))
 
     loud = Seen(Loud(), changes=False)
     raws = script("run_1").start().say("abbbbbbbb", pieces=list("abbbbbbbb")).raw_events(enveloped=True)
@@ -449,7 +454,7 @@ def test_a_repeated_snapshot_is_read_once_under_each_name() -> None:
     created, queued, *_ = script("run_1").start().raw_events(enveloped=True)
     assert created.data.partition(b',"data":')[2] == queued.data.partition(b',"data":')[2]
     dialect = AssistantsDialect()
-    (first,), (second,) = dialect.feed(created), dialect.feed(queued)
+    first, second = dialect.decode(created), dialect.decode(queued)
     assert (first.event, second.event) == ("thread.run.created", "thread.run.queued")  # type: ignore[union-attr]
     assert second.data is first.data  # type: ignore[union-attr]
     assert second.origin.payload == queued.data  # type: ignore[union-attr]
@@ -459,8 +464,8 @@ def test_the_same_bytes_of_another_kind_are_read_again() -> None:
     """A message's snapshot under a step's name is no message."""
     body = b',"data":{"id":"x_1","run_id":"run_1","status":"in_progress","type":"message_creation"}}'
     dialect = AssistantsDialect()
-    (message,) = dialect.feed(RawEvent(data=b'{"event":"thread.message.created"' + body))
-    (step,) = dialect.feed(RawEvent(data=b'{"event":"thread.run.step.created"' + body))
+    message = dialect.decode(RawEvent(data=b'{"event":"thread.message.created"' + body))
+    step = dialect.decode(RawEvent(data=b'{"event":"thread.run.step.created"' + body))
     assert [type(event.data).__name__ for event in (message, step)] == ["Message", "RunStep"]  # type: ignore[union-attr]
 
 
@@ -468,7 +473,7 @@ def test_a_repeated_snapshot_in_blocks_is_read_once_too() -> None:
     created, queued, *_ = script("run_1").start().raw_events()
     assert created.data == queued.data
     dialect = AssistantsDialect()
-    (first,), (second,) = dialect.feed(created), dialect.feed(queued)
+    first, second = dialect.decode(created), dialect.decode(queued)
     assert (first.event, second.event) == ("thread.run.created", "thread.run.queued")  # type: ignore[union-attr]
     assert second.data is first.data  # type: ignore[union-attr]
 
@@ -492,8 +497,8 @@ RUN = b'{"id":"run_1","object":"thread.run","status":"queued"}'
 def test_a_broken_message_repeats_no_snapshot(whole: bytes, broken: RawEvent) -> None:
     """Though what is left of it are the bytes by which the last one is known again."""
     dialect = AssistantsDialect()
-    (event,) = dialect.feed(RawEvent("thread.run.created" if whole is RUN else None, whole))
-    (reject,) = dialect.feed(broken)
+    event = dialect.decode(RawEvent("thread.run.created" if whole is RUN else None, whole))
+    reject = dialect.decode(broken)
     assert (type(event).__mro__[1], type(reject)) == (RunEvent, Reject)
 
 
@@ -501,6 +506,6 @@ def test_a_large_snapshot_is_not_kept() -> None:
     """Each of thousands of sources would keep one."""
     created, queued, *_ = script("run_1", instructions="x" * 20_000).start().raw_events(enveloped=True)
     dialect = AssistantsDialect()
-    (first,), (second,) = dialect.feed(created), dialect.feed(queued)
+    first, second = dialect.decode(created), dialect.decode(queued)
     assert second.data == first.data  # type: ignore[union-attr]
     assert second.data is not first.data  # type: ignore[union-attr]

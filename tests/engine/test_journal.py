@@ -392,3 +392,28 @@ def test_forgotten_runs_are_not_read_again() -> None:
     intake.feed_all(events_of("Hi.", run_id="run_0"))
     assert (reads, len(seen)) == (before, told)
     assert engine.stats().late
+
+
+@pytest.mark.parametrize("mended", [False, True])
+def test_nothing_is_delivered_after_a_store_failure_progress_neither(mended: bool) -> None:
+    """Text that a restart could not know of would be emitted twice; callbacks that are set later change nothing."""
+
+    class Failing(MemoryStore):
+        def deliver(self, scope: str, run_id: str, key: str) -> None:
+            raise OSError("disk full")
+
+    engine, intake, seen = start(Failing())
+    failures: list[Exception] = []
+    assert engine.journal is not None
+    engine.journal.on_failure = failures.append
+    raws = events_of("Hello there, friend.", ids=True)
+    intake.feed_all(raws[:2])
+    assert [type(failure).__name__ for failure in failures] == ["StoreError"]
+    delivered = len(seen)
+    if mended:
+        engine.on_signal = seen.append
+        engine.progress = True
+        engine.on_progress = seen.append
+    intake.feed_all(raws[2:])
+    assert len(seen) == delivered
+    assert engine.states()[0].text == "Hello there, friend."

@@ -85,7 +85,7 @@ def _expected(folded: Folded, events: list[list[RawEvent]]) -> Expected:
     whole: dict[str, set[int]] = {}
     event: Any
     for number, raws in enumerate(events):
-        for event in (event for raw in raws for event in AssistantsDialect().feed(raw)):
+        for event in (event for raw in raws for event in (AssistantsDialect().decode(raw),)):
             data = getattr(event, "data", None)
             if data is not None and getattr(data, "is_terminal", False):
                 kind = terminal if isinstance(event, RunEvent) else whole

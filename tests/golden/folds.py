@@ -194,7 +194,8 @@ def _trace(case: Case) -> dict[str, Any]:
     calls: list[Any] = []
 
     def on_event(event: Any) -> None:
-        calls.append(["event", event.event, repr(event.id), repr(event)])
+        full = event.widen() if isinstance(event, runstream.TextAppend) else event
+        calls.append(["event", full.event, repr(full.id), repr(full)])
 
     def on_state(state: runstream.RunState) -> None:
         calls.append(["state", *_summary(state)])

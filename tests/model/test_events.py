@@ -17,7 +17,7 @@ from runstream.model.run import Run, RunStatus
 
 def decoded(raw: RawEvent) -> Event:
     """The event that a raw event stands for."""
-    (event,) = AssistantsDialect().feed(raw)
+    event = AssistantsDialect().decode(raw)
     assert not isinstance(event, Reject)
     return event
 

@@ -170,7 +170,7 @@ def test_garbage_changes_nothing_but_rejects(
 def decoded(raws: list[RawEvent]) -> list[Event]:
     """The events of raw events, all of them good."""
     dialect = AssistantsDialect()
-    return [event for raw in raws for event in dialect.feed(raw) if not isinstance(event, Reject)]
+    return [event for raw in raws for event in (dialect.decode(raw),) if not isinstance(event, Reject)]
 
 
 @given(conversations(max_runs=2), conversations(max_runs=2))

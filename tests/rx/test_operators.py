@@ -15,7 +15,7 @@ from reactivex.testing import ReactiveTest, TestScheduler
 
 from runstream import demo
 from runstream.engine.fold import fold
-from runstream.model.events import MessageDeltaEvent, RunEvent
+from runstream.model.events import RunEvent, TextAppend
 from runstream.model.raw import ConnectionEvent, RawEvent
 from runstream.model.signals import RunCompleted, TextDelta
 from runstream.recordings.reader import read_recording
@@ -102,7 +102,7 @@ def test_deduped_drops_by_identity_alone() -> None:
     plain, marked = delta % b"", delta % b',"id":"e1"'
     events = collect(rx.of(plain, plain, marked, marked).pipe(decoded(), deduped()))
     assert len(events) == 3
-    assert all(isinstance(event, MessageDeltaEvent) for event in events)
+    assert all(isinstance(event, TextAppend) for event in events)
 
 
 def test_reduced_gives_changes_only() -> None:

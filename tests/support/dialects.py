@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runstream.dialects.base import BaseDialect
 from runstream.model.events import Event, Reject, RunEvent
 from runstream.model.raw import RawEvent
 from runstream.model.run import Run
@@ -10,23 +11,23 @@ from tests.support.wire import function_call, required_action
 __all__ = ["WordsDialect"]
 
 
-class WordsDialect:
+class WordsDialect(BaseDialect):
     """Reads ``run_1 in_progress`` and ``run_1 requires_action call_1``.
 
     A ``-`` stands for the run that the source continues, else for `run_words`.
     """
 
     def __init__(self, *, continues: str | None = None, memory: bytes | None = None) -> None:
-        self.connection = 0
+        super().__init__()
         self.continues = continues
         self.memory = memory
 
-    def feed(self, raw: RawEvent) -> tuple[Event | Reject, ...]:
+    def decode(self, raw: RawEvent) -> Event | Reject:
         run_id, *found = raw.data.decode().split(" ")
         if not found or run_id.startswith("{"):
-            return (Reject(raw, "not two words"),)
+            return Reject(raw, "not two words")
         status, *calls = found
         if run_id == "-":
             run_id = self.continues or "run_words"
         action = required_action(*(function_call(call, "ask", "{}") for call in calls)) if calls else None
-        return (RunEvent(Run.from_json({"id": run_id, "status": status, "required_action": action})),)
+        return RunEvent(Run.from_json({"id": run_id, "status": status, "required_action": action}))
