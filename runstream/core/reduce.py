@@ -25,6 +25,7 @@ def reduce(
     replaying: bool = False,
     max_index: int = 4096,
     scope: str = "",
+    further: bool = False,
 ) -> RunState | None:
     """Compute the state after an event.
 
@@ -36,11 +37,15 @@ def reduce(
         replaying: True if the source sends the run from its beginning again. A snapshot that is not newer is then old.
         max_index: Deltas with a larger index change nothing.
         scope: The scope of a run that is seen for the first time.
+        further: True if the source has shown that the run went on since the last request for action. A request that
+            was made before is then a new one.
 
     Returns:
         The new state; the same object if nothing changed; ``None`` while no snapshot of the run was seen.
     """
-    return apply(state, event, at=at, restart=restart, replaying=replaying, max_index=max_index, scope=scope)[0]
+    return apply(
+        state, event, at=at, restart=restart, replaying=replaying, max_index=max_index, scope=scope, further=further
+    )[0]
 
 
 def apply(
@@ -52,10 +57,11 @@ def apply(
     replaying: bool = False,
     max_index: int = 4096,
     scope: str = "",
+    further: bool = False,
 ) -> tuple[RunState | None, Outcome]:
     """:func:`reduce`, with the outcome of the event for the counts."""
     if isinstance(event, RunEvent):
-        return apply_run(state, event, at, replaying, scope)
+        return apply_run(state, event, at, replaying, scope, further=further)
     if state is None:
         return None, Outcome.SAME
     if isinstance(event, MessageDeltaEvent | StepDeltaEvent):
@@ -67,7 +73,7 @@ def apply(
 
 
 def apply_run(
-    state: RunState | None, event: RunEvent, at: float, replaying: bool, scope: str = ""
+    state: RunState | None, event: RunEvent, at: float, replaying: bool, scope: str = "", *, further: bool = False
 ) -> tuple[RunState, Outcome]:
     """Apply a snapshot of the run.
 
@@ -77,12 +83,13 @@ def apply_run(
         at: The time of its arrival (Unix seconds).
         replaying: True if the source sends the run from its beginning again.
         scope: The scope of a run that is seen for the first time.
+        further: True if the source has shown that the run went on since the last request for action.
     """
     if state is None:
         head, outcome = reduce_run(None, event, at, replaying, scope)
         return RunState(head, _touched=-1, _event=event.event), outcome
     before = state._head
-    head, outcome = reduce_run(before, event, at, replaying, scope)
+    head, outcome = reduce_run(state, event, at, replaying, scope, further)
     if head is before:
         return state, outcome
     growing = state._growing

@@ -140,6 +140,7 @@ class Engine(Outputs):
         feed_all = make_feed(source, self, self.router, dialect)[1]
         gaps = source.gaps
         unconfirmed, gaps.unconfirmed = gaps.unconfirmed, {}
+        fetched, self.router.fetched = self.router.fetched, True
         try:
             if self.journal is not None and isinstance(source, RecoveringState):
                 self.journal.run(source, feed_all, items)
@@ -147,6 +148,7 @@ class Engine(Outputs):
                 feed_all(items)
         finally:
             gaps.unconfirmed = unconfirmed
+            self.router.fetched = fetched
 
     def expire(self, record: RunRecord, reason: str) -> None:
         """Interrupt a run after a limit of a watchdog. It has no source until its next event, which resumes it."""

@@ -97,10 +97,15 @@ def _fold(
     engine.on_signal = signals.append
     engine.on_reject = rejects.append
     named: Counter[str] = Counter()
+    taken: set[str] = set()
     for name, raw_events in sources:
         named[name] += 1
         # The keys of a source's signals contain its name, so a second source of that name gets another one.
-        unique = name if named[name] == 1 else f"{name}#{named[name]}"
+        unique = name
+        while unique in taken:
+            unique = f"{name}#{named[name]}"
+            named[name] += unique in taken
+        taken.add(unique)
         intake = engine.intake(unique, scope=scope, dialect=dialect)
         intake.feed_all(raw_events)
         intake.end()
