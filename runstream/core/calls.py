@@ -37,6 +37,7 @@ __all__ = [
     "is_request",
     "name_step_calls",
     "request_pairs",
+    "step_call",
     "step_calls",
 ]
 
@@ -91,11 +92,22 @@ class Calls(Struct, frozen=True, gc=False, eq=False):
         # States of an older release know the ids alone.
         return pair in self.asked or _pair_of_any(pair) in self.asked
 
-    def number(self, base: str) -> tuple[Calls, str]:
-        """Count one more call of an id (or digest), and name it."""
+    def number(self, base: str, step_id: str = "", signature: str = "") -> tuple[Calls, str]:
+        """Count one more call of an id (or digest), and name it.
+
+        Args:
+            base: The encoded id, or the digest.
+            step_id: See :class:`OpenCall`; the call is open if this or the signature is given.
+            signature: See :class:`OpenCall`.
+        """
         counts = self.counts.add(base)
         k = counts.count(base)
-        return structs.replace(self, counts=counts), base if k == 1 else f"{base}~{k}"
+        name = base if k == 1 else f"{base}~{k}"
+        opened = (*self.open, OpenCall(name, step_id, signature)) if step_id or signature else self.open
+        calls = Calls(
+            self.round, self.request, self.started_at, self.pairs, self.names, counts, self.asked, self.whole, opened
+        )
+        return calls, name
 
 
 NO_CALLS: Final = Calls()
@@ -188,7 +200,7 @@ def accept_request(
     for call, pair in zip(requested, pairs, strict=False):
         name = known.get(pair)
         if name is None:
-            calls, name = _name_requested(calls, call, arguments_of)
+            calls, name = _name_requested(calls, call, pair, arguments_of)
             fresh.append(name)
         names.append(name)
     if kind is RequestKind.SAME:
@@ -226,10 +238,10 @@ def awaited_names(calls: Calls, run: Run) -> tuple[str, ...]:
         calls: The calls of the run.
         run: The run.
     """
-    if not run.pending_tool_calls:
-        return ()
-    names = dict(zip(calls.pairs, calls.names, strict=True))
-    return tuple([names.get(pair, pair.partition("/")[0]) for pair in request_pairs(run)])
+    pending = run.pending_tool_calls
+    if is_request(run) and len(pending) == len(calls.names):
+        return calls.names
+    return tuple([_base(call) for call in pending])
 
 
 def add_whole(calls: Calls, names: Iterable[str]) -> Calls:
@@ -241,11 +253,10 @@ def add_whole(calls: Calls, names: Iterable[str]) -> Calls:
     return calls if whole is calls.whole else structs.replace(calls, whole=whole)
 
 
-def _name_requested(calls: Calls, call: ToolCall, arguments_of: ArgumentsOf) -> tuple[Calls, str]:
+def _name_requested(calls: Calls, call: ToolCall, pair: str, arguments_of: ArgumentsOf) -> tuple[Calls, str]:
     """Name a requested call: as its step did, or anew."""
-    base = _base(call)
+    base, signature = pair.split("/")[:2]
     found = [each for each in calls.open if each.step_id and _is_of(each, base)]
-    signature = _signature(call)
     # The end of a step may arrive before the request for its call, as from another source.
     ended = [each for each in found if each.signature == signature]
     found = [each for each in found if not each.signature] or ended[:1]
@@ -259,10 +270,7 @@ def _name_requested(calls: Calls, call: ToolCall, arguments_of: ArgumentsOf) -> 
             growing = [each for each, text in zip(found, texts, strict=True) if call.arguments.startswith(text or "")]
             chosen = (fitting or growing or found[-1:])[0]
         return structs.replace(calls, open=tuple([each for each in calls.open if each is not chosen])), chosen.name
-    calls, name = calls.number(base)
-    if call.id:
-        calls = structs.replace(calls, open=(*calls.open, OpenCall(name, "", signature)))
-    return calls, name
+    return calls.number(base, "", signature) if call.id else calls.number(base)
 
 
 # steps
@@ -284,15 +292,32 @@ class StepCall(Struct, frozen=True, gc=False):
 
 def step_calls(item: ObjectState) -> list[StepCall]:
     """The calls of a step as far as they are known, in order."""
+    found = []
+    if "~" not in "".join(item.calls):  # no id comes twice
+        known = frozenset(item.calls)
+        for index, id in _ids(item):
+            base = escape_id(id)
+            found.append(StepCall(index, id, base) if id and base in known else _unnamed(item, index, id))
+        return found
     named: dict[str, list[str]] = {}
     for name in reversed(item.calls):
         named.setdefault(name.partition("~")[0], []).append(name)
-    found = []
     for index, id in _ids(item):
         names = named.get(escape_id(id)) if id else None
-        name = names.pop() if names else f"{escape_id(item.id)}:{index}"
-        found.append(StepCall(index, id or f"{item.id}:{index}", name))
+        found.append(StepCall(index, id, names.pop()) if names else _unnamed(item, index, id))
     return found
+
+
+def _unnamed(item: ObjectState, index: int, id: str) -> StepCall:
+    return StepCall(index, id or f"{item.id}:{index}", f"{escape_id(item.id)}:{index}")
+
+
+def step_call(item: ObjectState, index: int, id: str) -> StepCall:
+    """One of :func:`step_calls`, by its index and its id."""
+    base = escape_id(id)
+    if id and base in item.calls and "~" not in "".join(item.calls):
+        return StepCall(index, id, base)
+    return next(call for call in step_calls(item) if call.index == index)
 
 
 def name_step_calls(calls: Calls, item: ObjectState) -> tuple[Calls, ObjectState]:
@@ -301,8 +326,12 @@ def name_step_calls(calls: Calls, item: ObjectState) -> tuple[Calls, ObjectState
     Returns:
         The calls of the run and the step; the same objects if there is nothing new.
     """
-    missing = Counter([escape_id(id) for _, id in _ids(item) if id])
-    missing.subtract([name.partition("~")[0] for name in item.calls])
+    bases = [escape_id(id) for _, id in _ids(item) if id]
+    named = [name.partition("~")[0] for name in item.calls]
+    if bases == named:
+        return calls, item
+    missing = Counter(bases)
+    missing.subtract(named)
     names = list(item.calls)
     for base, count in missing.items():
         for _ in range(count):
@@ -321,8 +350,7 @@ def _name_of_step(calls: Calls, base: str, item: ObjectState) -> tuple[Calls, st
             signatures = {_signature(call) for call in item.full.tool_calls if _base(call) == base}
             chosen = next((each for each in found if each.signature in signatures), chosen)
         return structs.replace(calls, open=tuple([each for each in calls.open if each is not chosen])), chosen.name
-    calls, name = calls.number(base)
-    return structs.replace(calls, open=(*calls.open, OpenCall(name, item.id, ""))), name
+    return calls.number(base, item.id)
 
 
 def end_step(calls: Calls, item: ObjectState) -> Calls:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from runstream.core.calls import StepCall, name_step_calls, step_calls
+from runstream.core.calls import StepCall, name_step_calls, step_call
 from runstream.core.merge import IndexOutOfBounds, index_of, make_node, merge, normalize_field
 from runstream.core.object_list import ObjectState
 from runstream.core.run_snapshots import Outcome
@@ -238,7 +238,9 @@ def _find_growing(
         else:
             return None, 0
         index = call.index
-        named = next(known for known in step_calls(item) if known.index == index)
+        node: Any = get_path(item.parts, "step_details", "tool_calls")
+        id = node[index].get("id") if isinstance(node, dict) and isinstance(node.get(index), dict) else None
+        named = step_call(item, index, id if isinstance(id, str) else "")
     text: Any = item.parts
     for key in path:
         text = text.get(key) if isinstance(text, dict) else None

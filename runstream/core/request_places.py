@@ -1,4 +1,4 @@
-"""The place of each source in a run's requests for action: it distinguishes a new request from an old one that is repeated.
+"""The place of each source in the requests of a run: it distinguishes a new request from a repeated one.
 
 A source that begins a run again, or lags behind another source, sends requests that the run has left behind. The place
 of a source is the number of requests that it has sent, and how far it has shown that the run went on since.
