@@ -108,18 +108,18 @@ class PlainView(_Lines):
             self._start = signal.at
         match signal:
             case TextDelta():
-                self._texts.add(signal, (signal.message_id, signal.part), signal.delta)
+                self._texts.add(signal, (f"{signal.run_key}/{signal.message_id}", signal.part), signal.delta)
                 return
             case ArgumentsDelta():
-                self._texts.add(signal, (signal.call_id, 0), signal.delta)
+                self._texts.add(signal, (signal.call_key, 0), signal.delta)
                 return
             case TextReplaced():
-                self._texts.replace(signal, (signal.message_id, signal.part), signal.text)
+                self._texts.replace(signal, (f"{signal.run_key}/{signal.message_id}", signal.part), signal.text)
                 return
             case MessageCompleted() | MessageIncomplete():
-                self._texts.finish(signal.message.id, signal.at)
+                self._texts.finish(f"{signal.run_key}/{signal.message.id}", signal.at)
             case ToolCallCompleted():
-                self._texts.finish(signal.call_id, signal.at)
+                self._texts.finish(signal.call_key, signal.at)
             case RunSignal():
                 self._texts.flush_run(signal.run_id, signal.at)
             case _:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
-from runstream.core.object_deltas import call_name
+from runstream.core.calls import NO_CALLS, StepCall, awaited_names, step_calls
 from runstream.core.object_list import ObjectState
-from runstream.core.state import NO_CALLS, RunState, get_view
-from runstream.core.text import Text, text_from
-from runstream.model.message import Message, MessageStatus, TextPart
-from runstream.model.run import Run, RunStatus
+from runstream.core.state import RunState, get_view
+from runstream.core.tally import Tally
+from runstream.core.text import Text
+from runstream.core.text_changes import compare_texts, ends_unchanged, get_path, text_change
+from runstream.model.keys import call_key
+from runstream.model.message import MessageStatus
+from runstream.model.run import RunStatus
 from runstream.model.signals import (
     ActionRequired,
     ArgumentsDelta,
@@ -86,7 +89,7 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
         growing = after._growing
         fragment = growing.buffer.last
         return [TextDelta(*common, new.id, growing.part, 0, fragment)] if progress else []
-    if after._growing is None and before._growing is not None and _ends_unchanged(before, position, new):
+    if after._growing is None and before._growing is not None and ends_unchanged(before, position, new):
         known: Any = before._objects[position].full
         full: Any = new.full
         if full.is_terminal and known is not None and not known.is_terminal:
@@ -94,7 +97,7 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
     old = before._all_objects()[position] if position < len(before._objects) else None
     if new.is_message:
         return _message_signals(old, new, common, progress)
-    return _step_signals(old, new, common, progress, after._head.calls_done - before._head.calls_done)
+    return _step_signals(old, new, common, progress, after._head.calls.whole, before._head.calls.whole)
 
 
 def progress_signal(after: RunState, offset: int, at: float) -> TextDelta | ArgumentsDelta:
@@ -113,15 +116,19 @@ def progress_signal(after: RunState, offset: int, at: float) -> TextDelta | Argu
         return TextDelta(
             growing.run_id, growing.thread_id, growing.scope, at, growing.object_id, growing.index, offset, text
         )
-    return ArgumentsDelta(growing.run_id, growing.thread_id, growing.scope, at, growing.call_id, offset, text)
+    return ArgumentsDelta(
+        growing.run_id, growing.thread_id, growing.scope, at, growing.call_id, offset, text, growing.call_key
+    )
 
 
-def awaited_calls(run: Run) -> tuple[AwaitedCall, ...]:
+def awaited_calls(state: RunState) -> tuple[AwaitedCall, ...]:
     """The calls that a run waits for, with their arguments parsed."""
+    run = state.run
     calls = []
-    for call in run.pending_tool_calls:
+    for call, name in zip(run.pending_tool_calls, awaited_names(state._head.calls, run), strict=True):
         parsed, error = parse_arguments(call.arguments) if call.arguments is not None else (None, None)
-        calls.append(AwaitedCall(call.id, call.name, call.arguments, parsed, error, call))
+        key = call_key(state.scope, run.id, name)
+        calls.append(AwaitedCall(call.id, call.name, call.arguments, parsed, error, call, key))
     return tuple(calls)
 
 
@@ -148,23 +155,22 @@ def _run_signals(before: RunState | None, after: RunState, at: float) -> list[Si
     signals: list[Signal] = []
     if before is None:
         signals.append(RunCreated(*common, run))
-    old_done = before._head.calls_done if before is not None else NO_CALLS
-    done = head.calls_done
-    if len(done) != len(old_done):
-        new = [call for call in run.pending_tool_calls if call.id in done and call.id not in old_done]
-        signals.extend([ToolCallCompleted(*common, call.id, call) for call in new])
+    old_calls = before._head.calls if before is not None else NO_CALLS
+    calls = head.calls
+    if calls.whole is not old_calls.whole:
+        for call, name in zip(run.pending_tool_calls, awaited_names(calls, run), strict=True):
+            if call.id and name in calls.whole and name not in old_calls.whole:
+                signals.append(ToolCallCompleted(*common, call.id, call, call_key(head.scope, run.id, name)))
     if status.is_terminal:
         if before is None or not before._head.run.status.is_terminal:
             signals.append(_ENDED[status](*common, run, run_duration(after)))
     elif status is _REQUIRES_ACTION:
-        if run.required_action is not None and len(head.action_keys) > (
-            len(before._head.action_keys) if before is not None else 0
-        ):
-            signals.append(ActionRequired(*common, run, run.required_action, awaited_calls(run)))
+        if run.required_action is not None and calls.request != old_calls.request:
+            signals.append(ActionRequired(*common, run, run.required_action, awaited_calls(after), calls.request))
     elif before is None:
-        signals.append(RunStatusChanged(*common, None, status, len(head.action_keys)))
-    elif len(before._head.action_keys) != len(head.action_keys) or status not in before._head.statuses:
-        signals.append(RunStatusChanged(*common, before._head.run.status, status, len(head.action_keys)))
+        signals.append(RunStatusChanged(*common, None, status, calls.round))
+    elif old_calls.round != calls.round or status not in before._head.statuses:
+        signals.append(RunStatusChanged(*common, before._head.run.status, status, calls.round))
     return signals
 
 
@@ -197,42 +203,19 @@ def _is_first_fragment(before: RunState, after: RunState, position: int) -> bool
     return len(parts["content"]) == 1 and len(growing.buffer.last) == length
 
 
-def _ends_unchanged(before: RunState, position: int, new: ObjectState) -> bool:
-    """True if a full message has one text that equals the growing text, as nearly each message ends."""
-    growing = before._growing
-    if (
-        growing is None
-        or growing.position != position
-        or growing.part
-        or growing.prior is not None
-        or new.parts is not None
-    ):
-        return False
-    content = new.full.content  # type: ignore[union-attr]
-    if len(content) != 1 or type(content[0]) is not TextPart or len(before._objects[position].parts["content"]) != 1:  # type: ignore[index]
-        return False
-    text = content[0].text.value
-    return text is not None and growing.buffer.length == before._length and growing.buffer.equals(text)
-
-
 def _text_signals(old: ObjectState | None, new: ObjectState, common: _Common, progress: bool) -> Iterator[Signal]:
     """The signals of text appended to, or replaced in, each text part of a message."""
-    texts = dict(_text_parts(new))
-    if old is not None and new.parts is None:
-        texts = {**{index: "" for index, _ in _text_parts(old)}, **texts}
-    for index, text in texts.items():
-        change = _text_change(_text_at(old, index), text)
-        if change is None:
-            continue
-        offset, fragment = change
+    n = old.replaced if old is not None else 0
+    for index, offset, fragment in compare_texts(old, new):
         if offset < 0:
-            yield TextReplaced(*common, new.id, index, fragment)
+            n += 1
+            yield TextReplaced(*common, new.id, index, fragment, n)
         elif progress:
             yield TextDelta(*common, new.id, index, offset, fragment)
 
 
 def _step_signals(
-    old: ObjectState | None, new: ObjectState, common: _Common, progress: bool, done: frozenset[str]
+    old: ObjectState | None, new: ObjectState, common: _Common, progress: bool, whole: Tally, known_whole: Tally
 ) -> list[Signal]:
     full: Any = new.full
     known: Any = old.full if old is not None else None
@@ -240,86 +223,33 @@ def _step_signals(
     if full is not None and known is None:
         signals.append(StepCreated(*common, get_view(new)))
     if progress and (new.parts is not None or type(full.step_details) is not MessageCreationDetails):
-        before = _argument_texts(old)
-        for key, text in _argument_texts(new).items():
-            change = _text_change(before.get(key), text)
+        before = {call.name: text for call, text in _argument_texts(old)}
+        for call, text in _argument_texts(new):
+            change = text_change(before.get(call.name), text)
             if change is not None and change[0] >= 0:
-                signals.append(ArgumentsDelta(*common, key, *change))
-    if done and full is not None:
-        signals.extend([ToolCallCompleted(*common, call.id, call) for call in full.tool_calls if call.id in done])
+                signals.append(ArgumentsDelta(*common, call.id, *change, call_key(common[2], common[0], call.name)))
+    if whole is not known_whole and full is not None:
+        for call, wire in zip(step_calls(new), full.tool_calls, strict=False):
+            if call.name in whole and call.name not in known_whole:
+                signals.append(ToolCallCompleted(*common, call.id, wire, call_key(common[2], common[0], call.name)))
     if full is not None and full.is_terminal and (known is None or not known.is_terminal):
         signals.append(_STEP_ENDED[full.status](*common, get_view(new)))
     return signals
 
 
-def _text_change(old: Text | str | None, new: Text | str) -> tuple[int, str] | None:
-    """Compare two versions of a text.
-
-    Returns:
-        The offset and the new text after it; -1 and the whole text if the emitted text was wrong; ``None`` without a
-        change.
-    """
-    if isinstance(new, Text):
-        emitted = old.emitted if isinstance(old, Text) else 0
-        if isinstance(old, str):
-            emitted = len(old)
-        if new.emitted <= emitted:
-            return None
-        prior = new.prior
-        if prior is not None and not str(new).startswith(str(prior)):
-            return -1, str(new)
-        return emitted, text_from(new, emitted)
-    known = old or ""
-    if isinstance(known, Text):
-        prior = known.prior
-        known = str(prior) if prior is not None and prior.length >= known.length else str(known)
-    if new == known:
-        return None
-    return (len(known), new[len(known) :]) if new.startswith(known) else (-1, new)
-
-
-def _text_parts(item: ObjectState) -> Iterator[tuple[int, Text | str]]:
-    """The index and the text of each text part of a message."""
-    if item.parts is not None and "content" in item.parts:
-        for index, part in sorted(item.parts["content"].items()):
-            text = _get_path(part, "text", "value")
-            if isinstance(text, Text):
-                yield index, text
-    elif isinstance(item.full, Message):
-        for index, found in enumerate(item.full.content):
-            if isinstance(found, TextPart):
-                yield index, found.text.value or ""
-
-
-def _text_at(item: ObjectState | None, index: int) -> Text | str | None:
+def _argument_texts(item: ObjectState | None) -> Iterator[tuple[StepCall, Text | str]]:
+    """The arguments or code of each tool call of a step, with the call."""
     if item is None:
-        return None
-    if item.parts is not None and "content" in item.parts:
-        text = _get_path(item.parts["content"].get(index), "text", "value")
-        return text if isinstance(text, Text) else None
-    return next((text for at, text in _text_parts(item) if at == index), None)
-
-
-def _argument_texts(item: ObjectState | None) -> dict[str, Text | str]:
-    """The arguments or code of each tool call of a step, by the id of the call."""
-    if item is None:
-        return {}
-    found: dict[str, Text | str] = {}
+        return
+    calls = step_calls(item)
     if item.parts is not None and "step_details" in item.parts:
-        calls = _get_path(item.parts["step_details"], "tool_calls")
-        for index, call in sorted(calls.items()) if isinstance(calls, dict) else ():
+        nodes = get_path(item.parts["step_details"], "tool_calls")
+        for call in calls:
             for path in (("function", "arguments"), ("code_interpreter", "input"), ("arguments",)):
-                text = _get_path(call, *path)
+                text = get_path(nodes.get(call.index), *path)
                 if isinstance(text, Text):
-                    found[call_name(item, index)] = text
+                    yield call, text
     elif isinstance(item.full, RunStep):
-        for index, known in enumerate(item.full.tool_calls):
+        for call, known in zip(calls, item.full.tool_calls, strict=True):
             if isinstance(known, FunctionToolCall | CodeInterpreterToolCall):
-                found[known.id or f"{item.id}:{index}"] = known.arguments or ""
-    return found
-
-
-def _get_path(node: Any, *path: str) -> Any:
-    for key in path:
-        node = node.get(key) if isinstance(node, dict) else None
-    return node
+                yield call, known.arguments or ""

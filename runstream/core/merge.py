@@ -11,7 +11,7 @@ from typing import Any
 
 from runstream.core.text import Text, append_text
 
-__all__ = ["IndexOutOfBounds", "is_indexed", "make_node", "merge", "normalize_field", "to_builtins"]
+__all__ = ["IndexOutOfBounds", "index_of", "is_indexed", "make_node", "merge", "normalize_field", "to_builtins"]
 
 # Strings that grow. Everything else is set once or replaced.
 _APPENDED = frozenset({"value", "arguments", "input", "logs", "refusal"})
@@ -77,11 +77,7 @@ def _merge_items(items: dict[int, Any] | None, deltas: list[Any], limit: int) ->
     current = items if items is not None else {}
     changes: dict[int, Any] = {}
     for position, delta in enumerate(deltas):
-        index = position
-        if isinstance(delta, dict):
-            given = delta.get("index")
-            if type(given) is int or (type(given) is float and given.is_integer()):
-                index = int(given)
+        index = index_of(delta, position)
         if not 0 <= index <= limit:
             raise IndexOutOfBounds(index, limit)
         old = changes.get(index, current.get(index))
@@ -94,6 +90,12 @@ def _merge_items(items: dict[int, Any] | None, deltas: list[Any], limit: int) ->
     if not changes and items is not None:
         return items
     return {**current, **changes}
+
+
+def index_of(delta: Any, position: int) -> int:
+    """The index of an item of a list in a delta: its own, else its position."""
+    given = delta.get("index") if isinstance(delta, dict) else None
+    return int(given) if type(given) is int or (type(given) is float and given.is_integer()) else position
 
 
 def is_indexed(node: Any) -> bool:

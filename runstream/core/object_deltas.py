@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from runstream.core.merge import IndexOutOfBounds, make_node, merge, normalize_field
+from msgspec import structs
+
+from runstream.core.calls import StepCall, name_step_calls, step_call
+from runstream.core.merge import IndexOutOfBounds, index_of, make_node, merge, normalize_field
 from runstream.core.object_list import ObjectState
 from runstream.core.run_snapshots import Outcome
 from runstream.core.state import GrowingText, RunHead, RunState, update_head
 from runstream.core.text import Text, append_text
+from runstream.core.text_changes import count_replaced, get_path
 from runstream.model.deltas import (
     CodeInterpreterToolCallDelta,
     FunctionToolCallDelta,
@@ -22,8 +26,9 @@ from runstream.model.deltas import (
     ToolCallsDelta,
 )
 from runstream.model.events import MessageDeltaEvent, StepDeltaEvent, Target
+from runstream.model.keys import call_key
 
-__all__ = ["append", "append_fragment", "apply_delta", "call_name", "parts_of", "plain_text"]
+__all__ = ["append", "append_fragment", "apply_delta", "parts_of", "plain_text"]
 
 _CHANGED: Final = Outcome.CHANGED
 _TARGETS: Final[dict[str, Target]] = {"value": "text", "arguments": "arguments", "input": "code"}
@@ -146,14 +151,23 @@ def apply_delta(
         return state, Outcome.REFUSED
     if merged is parts:
         return state, Outcome.SAME
-    item = ObjectState(current.id, is_message, current.full, merged, current.partial)
+    item = current.change(current.full, merged, partial=current.partial)
+    head = state._head
+    if is_message:
+        indices = _repeated_parts(delta, merged)
+        if indices and (replaced := count_replaced(current, item, indices)):
+            item = structs.replace(item, replaced=item.replaced + replaced)
+    elif _has_ids(delta):
+        calls, item = name_step_calls(head.calls, item)
+        if calls is not head.calls:
+            head = structs.replace(head, calls=calls)
     objects = objects.append(item) if position < 0 else objects.set(position, item)
     position = len(objects) - 1 if position < 0 else position
-    head = update_head(state._head, item, at)
+    head = update_head(head, item, at)
     growing, length = _find_growing(item, position, event, head)
     if growing is not None and (head.run.requires_action or head.run.status.is_terminal):
         # No text grows while the run waits, or after its end: it is unknown if the fragment is repeated or late.
-        objects = objects.set(position, ObjectState(item.id, is_message, item.full, merged, True))
+        objects = objects.set(position, item.change(item.full, merged, partial=True))
         growing, length = None, 0
     return RunState(head, objects, growing, length, position, event.event), _CHANGED
 
@@ -183,15 +197,13 @@ def _append_first(state: RunState, event: MessageDeltaEvent, at: float, max_inde
     if full._wire is not None and full._wire.get("content") is not None:
         return None  # it arrived in another shape
     text = append_text(None, part.text.value)
-    node: dict[str, Any] = {"value": text, "annotations": {}}
-    item = ObjectState(
-        current.id, True, full, {"content": {part.index: {"type": "text", "text": node}}}, current.partial
-    )
+    parts = {"content": {part.index: {"type": "text", "text": {"value": text, "annotations": {}}}}}
+    item = current.change(full, parts, partial=current.partial)
     head = state._head
     if head.first_text is None:
         head = head.with_first_text(at)
     growing = _start_growing(
-        item, position, part.index, ("content", part.index, "text", "value"), "", event.event, text, head
+        item, position, part.index, ("content", part.index, "text", "value"), None, event.event, text, head
     )
     return RunState(head, objects.set(position, item), growing, text.length, position, event.event)
 
@@ -207,7 +219,7 @@ def _find_growing(
 ) -> tuple[GrowingText | None, int]:
     """The text that a delta appended to last, which is kept apart from now on, and its length (characters)."""
     path: tuple[Any, ...]
-    call_id = ""
+    named: StepCall | None = None
     body: Any = event.data.delta
     if isinstance(event, MessageDeltaEvent):
         if head.first_text is None:
@@ -227,7 +239,9 @@ def _find_growing(
         else:
             return None, 0
         index = call.index
-        call_id = call_name(item, index)
+        node: Any = get_path(item.parts, "step_details", "tool_calls")
+        id = node[index].get("id") if isinstance(node, dict) and isinstance(node.get(index), dict) else None
+        named = step_call(item, index, id if isinstance(id, str) else "")
     text: Any = item.parts
     for key in path:
         text = text.get(key) if isinstance(text, dict) else None
@@ -235,7 +249,7 @@ def _find_growing(
         return None, 0
     if text.prior is not None and text.length <= text.prior.length:
         return None, 0  # a repetition: not longer than the emitted text, and not compared with it yet
-    return _start_growing(item, position, index, path, call_id, event.event, text, head), text.length
+    return _start_growing(item, position, index, path, named, event.event, text, head), text.length
 
 
 def _start_growing(
@@ -243,7 +257,7 @@ def _start_growing(
     position: int,
     index: int,
     path: tuple[Any, ...],
-    call_id: str,
+    call: StepCall | None,
     event: str,
     text: Text,
     head: RunHead,
@@ -256,7 +270,8 @@ def _start_growing(
         index,
         index if item.is_message else -1,
         path,
-        call_id,
+        call.id if call is not None else "",
+        call_key(head.scope, run.id, call.name) if call is not None else "",
         event,
         text.buffer,
         text.prior,
@@ -267,10 +282,18 @@ def _start_growing(
     )
 
 
-def call_name(item: ObjectState, index: int) -> str:
-    """The id of a tool call; the step's id and the index if its first delta was missed."""
-    details = (item.parts or {}).get("step_details")
-    calls = details.get("tool_calls") if isinstance(details, dict) else None
-    call = calls.get(index) if isinstance(calls, dict) else None
-    found = call.get("id") if isinstance(call, dict) else None
-    return found if isinstance(found, str) and found else f"{item.id}:{index}"
+def _repeated_parts(delta: dict[str, Any], parts: dict[Any, Any]) -> list[int]:
+    """The indices of the parts in a delta of a message whose text is repeated since a reset."""
+    found = []
+    for position, part in enumerate(delta.get("content") or ()):
+        index = index_of(part, position)
+        text = get_path(parts["content"].get(index), "text", "value")
+        if isinstance(text, Text) and text.prior is not None:
+            found.append(index)
+    return found
+
+
+def _has_ids(delta: dict[str, Any]) -> bool:
+    """True if a delta of a step names a call."""
+    calls = get_path(delta, "step_details", "tool_calls")
+    return isinstance(calls, list) and any(isinstance(call, dict) and call.get("id") for call in calls)

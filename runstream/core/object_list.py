@@ -33,6 +33,8 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
         parts: The nodes (:mod:`runstream.core.merge`) that deltas built since: ``content`` of a message,
             ``step_details`` of a step. ``None`` if the full object is complete.
         partial: True if text may be missing.
+        calls: The names of a step's calls in keys (:mod:`runstream.core.calls`), in the order in which they were seen.
+        replaced: The number of times that a text of the message was replaced, from the beginning of the run.
         view: The object as readers see it, built when it is read and then kept; no part of the value.
     """
 
@@ -41,7 +43,13 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
     full: Message | RunStep | None = None
     parts: dict[Any, Any] | None = None
     partial: bool = False
+    calls: tuple[str, ...] = ()
+    replaced: int = 0
     view: Any = None
+
+    def change(self, full: Message | RunStep | None, parts: dict[Any, Any] | None, *, partial: bool) -> ObjectState:
+        """The object with other content."""
+        return ObjectState(self.id, self.is_message, full, parts, partial, self.calls, self.replaced)
 
     @property
     def is_terminal(self) -> bool:

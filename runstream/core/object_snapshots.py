@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from msgspec import structs
+
+from runstream.core.calls import end_step, name_step_calls
 from runstream.core.merge import is_indexed, make_node, normalize_field
 from runstream.core.object_deltas import parts_of
 from runstream.core.object_list import ObjectState
 from runstream.core.run_snapshots import Outcome, merge_snapshot
-from runstream.core.state import RunState, update_head
+from runstream.core.state import RunHead, RunState, update_head
 from runstream.core.text import Text, TextBuffer
+from runstream.core.text_changes import count_replaced, ends_unchanged
 from runstream.model.events import MessageEvent, StepEvent
 from runstream.model.message import Message
 from runstream.model.step import RunStep
@@ -44,6 +48,8 @@ def apply_object(
     head = state._head
     if position < 0:
         item = ObjectState(new.id, is_message, new)
+        if not is_message:
+            head, item = _name_calls(head, item)
         objects, position = objects.append(item), len(objects)
     else:
         current = objects[position]
@@ -53,9 +59,28 @@ def apply_object(
         if item is current:
             late = current.is_terminal and current.full is not None and new.status != current.full.status
             return state, Outcome.LATE if late else _SAME
+        if not is_message:
+            head, item = _name_calls(head, item)
+        elif _has_text(current) and not ends_unchanged(state, position, item):
+            known = state._all_objects()[position]
+            if replaced := count_replaced(known, item):
+                item = structs.replace(item, replaced=item.replaced + replaced)
         objects = objects.set(position, item)
     head = update_head(head, item, at)
     return RunState(head, objects, None, 0, position, event.event), _CHANGED
+
+
+def _name_calls(head: RunHead, item: ObjectState) -> tuple[RunHead, ObjectState]:
+    """Name the calls of a step that have no name yet; note the end of a step."""
+    calls, item = name_step_calls(head.calls, item)
+    if item.is_terminal:
+        calls = end_step(calls, item)
+    return (head if calls is head.calls else structs.replace(head, calls=calls)), item
+
+
+def _has_text(item: ObjectState) -> bool:
+    """True if a message may have text that was emitted."""
+    return item.parts is not None or (isinstance(item.full, Message) and bool(item.full.content))
 
 
 def _has_content(new: Message | RunStep) -> bool:
@@ -71,11 +96,7 @@ def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: boo
     if full is known and not restart:
         return current
     if current.is_terminal:
-        return (
-            current
-            if full is known
-            else ObjectState(current.id, current.is_message, full, current.parts, current.partial)
-        )
+        return current if full is known else current.change(full, current.parts, partial=current.partial)
     parts, partial = current.parts, current.partial
     if new.is_terminal:
         name = "content" if current.is_message else "step_details"
@@ -95,7 +116,7 @@ def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: boo
         parts = _keep_longer(current, full, "content" if current.is_message else "step_details")
     if parts is current.parts and full == known and partial is current.partial:
         return current
-    return ObjectState(current.id, current.is_message, full, parts, partial)
+    return current.change(full, parts, partial=partial)
 
 
 def _reset_texts(parts: Any) -> Any:

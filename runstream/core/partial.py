@@ -6,7 +6,6 @@ from typing import Any
 
 from msgspec import structs
 
-from runstream.core.object_list import ObjectState
 from runstream.core.state import RunState, build_objects
 from runstream.core.text import Text
 
@@ -30,7 +29,7 @@ def mark_partial(state: RunState) -> RunState:
     for position, item in enumerate(whole):
         is_whole = waits and not item.is_message and not _is_behind(item.parts)
         if not (item.partial or item.is_terminal or is_whole):
-            objects = objects.set(position, ObjectState(item.id, item.is_message, item.full, item.parts, True))
+            objects = objects.set(position, item.change(item.full, item.parts, partial=True))
     if objects is whole:
         return state
     return structs.replace(

@@ -33,6 +33,7 @@ def reduce(
     replaying: bool = False,
     max_index: int = 4096,
     scope: str = "",
+    further: bool = False,
 ) -> RunState | None:
     """Compute the state after an event.
 
@@ -44,11 +45,15 @@ def reduce(
         replaying: True if the source sends the run from its beginning again. A snapshot that is not newer is then old.
         max_index: Deltas with a larger index change nothing.
         scope: The scope of a run that is seen for the first time.
+        further: True if the source has shown that the run went on since the last request for action. A request that
+            was made before is then a new one.
 
     Returns:
         The new state; the same object if nothing changed; ``None`` while no snapshot of the run was seen.
     """
-    return apply(state, event, at=at, restart=restart, replaying=replaying, max_index=max_index, scope=scope)[0]
+    return apply(
+        state, event, at=at, restart=restart, replaying=replaying, max_index=max_index, scope=scope, further=further
+    )[0]
 
 
 def apply(
@@ -60,10 +65,11 @@ def apply(
     replaying: bool = False,
     max_index: int = 4096,
     scope: str = "",
+    further: bool = False,
 ) -> tuple[RunState | None, Outcome]:
     """:func:`reduce`, with the outcome of the event for the counts."""
     if isinstance(event, RunEvent):
-        return apply_run(state, event, at, replaying, scope)
+        return apply_run(state, event, at, replaying, scope, further=further)
     if state is None:
         return None, Outcome.SAME
     if isinstance(event, TextAppend):
@@ -77,7 +83,7 @@ def apply(
 
 
 def apply_run(
-    state: RunState | None, event: RunEvent, at: float, replaying: bool, scope: str = ""
+    state: RunState | None, event: RunEvent, at: float, replaying: bool, scope: str = "", *, further: bool = False
 ) -> tuple[RunState, Outcome]:
     """Apply a snapshot of the run.
 
@@ -87,6 +93,7 @@ def apply_run(
         at: The time of its arrival (Unix seconds).
         replaying: True if the source sends the run from its beginning again.
         scope: The scope of a run that is seen for the first time.
+        further: True if the source has shown that the run went on since the last request for action.
 
     Returns:
         The state, which is the same object if nothing changed, and the outcome of the event.
@@ -95,7 +102,7 @@ def apply_run(
         head, outcome = reduce_run(None, event, at, replaying, scope)
         return RunState(head, _touched=-1, _event=event.event), outcome
     before = state._head
-    head, outcome = reduce_run(before, event, at, replaying, scope)
+    head, outcome = reduce_run(state, event, at, replaying, scope, further)
     if head is before:
         return state, outcome
     growing = state._growing

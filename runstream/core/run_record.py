@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from runstream.core.request_places import NO_PLACES, RequestPlaces
 from runstream.core.state import GrowingText, RunState
 from runstream.model.run import Run
 
@@ -24,6 +25,7 @@ class RunRecord:
         unidentified: True if a fragment of the run had no id, or if ids of its fragments were forgotten when
             an object was reset. The known ids then prove nothing about the events between them.
         replaying: True while its source sends the run from its beginning again.
+        places: The places of its sources in its requests for action.
         paused: The round for which ``run.paused`` was emitted; -1 for none.
         interrupted: The number of ``run.interrupted`` signals so far.
         stalled: The number of ``run.stalled`` signals so far.
@@ -36,6 +38,7 @@ class RunRecord:
     __slots__ = ("__dict__", "_objects", "_state", "growing", "length", "order", "source", "touched", "unidentified")
 
     replaying = False
+    places: RequestPlaces = NO_PLACES
     paused = -1
     interrupted = 0
     stalled = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from functools import partial
 from itertools import compress, count
 from operator import is_not
 from typing import Any, Final, TypeVar
@@ -10,15 +11,23 @@ from typing import Any, Final, TypeVar
 from msgspec import structs
 from msgspec.structs import astuple
 
-from runstream.core.state import NO_CALLS, RunHead, RunState
+from runstream.core.calls import (
+    NO_CALLS,
+    RequestKind,
+    accept_request,
+    classify_request,
+    is_request,
+    request_pairs,
+    step_calls,
+)
+from runstream.core.state import RunHead, RunState, get_view
 from runstream.core.status import Transition, classify_transition
 from runstream.model.base import WireStruct
 from runstream.model.events import Origin, RunEvent
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP
-from runstream.model.run import Run, RunStatus
-from runstream.model.signals import action_key
+from runstream.model.run import RunStatus
 
-__all__ = ["Outcome", "merge_snapshot", "reduce_run", "repeats_request"]
+__all__ = ["Outcome", "merge_snapshot", "reduce_run"]
 
 W = TypeVar("W", bound=WireStruct)
 
@@ -96,27 +105,28 @@ def merge_snapshot(current: W, new: W, origin: Origin | None) -> W:
 
 
 def reduce_run(
-    head: RunHead | None, event: RunEvent, at: float, replaying: bool, scope: str
+    state: RunState | None, event: RunEvent, at: float, replaying: bool, scope: str, further: bool = False
 ) -> tuple[RunHead, Outcome]:
     """Compute the head of a state after a run event.
 
     Args:
-        head: The head before; ``None`` before the run was seen.
+        state: The state before; ``None`` before the run was seen.
         event: The event.
         at: The time of its arrival (Unix seconds).
         replaying: True if the source sends the run from its beginning again.
         scope: The scope of a run that is seen for the first time.
+        further: True if the source has shown that the run went on since the last request for action.
 
     Returns:
         The head, which is the same object if nothing changed, and the outcome of the event.
     """
     new = event.data
-    if head is None:
-        first: tuple[tuple[str, ...], ...] = ()
-        done = NO_CALLS
-        if new.status is _REQUIRES_ACTION and new.required_action is not None:
-            first, done = (action_key(new.required_action),), _add_whole_calls(done, new)
-        return RunHead(new, scope, first, _FIRST_STATUSES.get(new.status) or (new.status,), done, at, at), _CHANGED
+    if state is None:
+        first = NO_CALLS
+        if is_request(new):
+            first = accept_request(NO_CALLS, new, request_pairs(new), RequestKind.NEW, lambda step_id, name: None)
+        return RunHead(new, scope, first, _FIRST_STATUSES.get(new.status) or (new.status,), at, at), _CHANGED
+    head = state._head
     current = head.run
     before = current.status
     if before.is_terminal:
@@ -125,20 +135,22 @@ def reduce_run(
             return head, _SAME if new.status == before else Outcome.LATE
         return structs.replace(head, run=filled), _CHANGED
     new = merge_snapshot(current, new, event.origin)
-    if new is current or new == current:
-        return head, _SAME
     now = new.status
-    action_keys, statuses, done = head.action_keys, head.statuses, head.calls_done
-    old_request = False
-    if now is _REQUIRES_ACTION and new.required_action is not None:
-        key = action_key(new.required_action)
-        old_request = key in action_keys and not (_is_request(current) and key == action_keys[-1])
-        if not old_request and key not in action_keys:
-            action_keys, statuses = (*action_keys, key), ()
-        done = _add_whole_calls(done, new)
-    transition = classify_transition(current, new, old_request=old_request, replaying=replaying)
+    requests = now is _REQUIRES_ACTION and new.required_action is not None
+    if (new is current or new == current) and not (requests and further):
+        return head, _SAME
+    calls, statuses = head.calls, head.statuses
+    kind = None
+    if requests:
+        pairs = request_pairs(new)
+        kind = classify_request(calls, pairs, new.started_at, waits=is_request(current), further=further)
+    transition = classify_transition(current, new, old_request=kind is RequestKind.OLD, replaying=replaying)
     if transition is _STALE:
         return head, Outcome.STALE
+    if kind is not None:
+        calls = accept_request(calls, new, pairs, kind, partial(_step_arguments, state))
+        if kind is RequestKind.NEW:
+            statuses = ()
     if new.instructions == current.instructions:
         # Each snapshot repeats them: one copy is enough.
         structs.force_setattr(new, "instructions", current.instructions)
@@ -162,9 +174,8 @@ def reduce_run(
     head = RunHead(
         new,
         head.scope,
-        action_keys,
+        calls,
         statuses,
-        done,
         head.first_seen,
         status_since,
         queued,
@@ -175,17 +186,13 @@ def reduce_run(
     return head, outcome
 
 
-def repeats_request(state: RunState, run: Run) -> bool:
-    """True if a snapshot requires the same action as the last request of the state's run."""
-    action_keys = state._head.action_keys
-    return bool(action_keys) and _is_request(run) and action_key(run.required_action) == action_keys[-1]  # type: ignore[arg-type]
-
-
-def _is_request(run: Run) -> bool:
-    return run.status is _REQUIRES_ACTION and run.required_action is not None
-
-
-def _add_whole_calls(done: frozenset[str], run: Run) -> frozenset[str]:
-    """Add the calls of a request to the calls whose arguments are complete: a server requests complete calls only."""
-    new = {call.id for call in run.pending_tool_calls if call.id} - done
-    return done | new if new else done
+def _step_arguments(state: RunState, step_id: str, name: str) -> str | None:
+    """The arguments of a step's call so far; ``None`` if they are unknown, or may miss something."""
+    item = state._find(step_id)
+    if item is None or item.partial:
+        return None
+    step = get_view(item)
+    for call, known in zip(step.tool_calls, step_calls(item), strict=False):
+        if known.name == name:
+            return call.arguments  # type: ignore[no-any-return]
+    return None

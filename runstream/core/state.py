@@ -5,10 +5,11 @@ States are frozen: a state never changes, whatever events follow.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Struct, structs
 
+from runstream.core.calls import NO_CALLS, Calls, add_whole, awaited_names, step_calls
 from runstream.core.merge import to_builtins
 from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
 from runstream.core.text import Text, TextBuffer
@@ -20,13 +21,9 @@ from runstream.model.run import Run, RunStatus
 from runstream.model.step import RunStep, StepStatus
 from runstream.model.tool_calls import ToolCall
 
-__all__ = ["NO_CALLS", "GrowingText", "RunHead", "RunState", "Timings"]
+__all__ = ["GrowingText", "RunHead", "RunState", "Timings", "call_names", "stepless_calls"]
 
 _COMPLETED = StepStatus.COMPLETED
-
-
-# An empty frozenset takes 216 bytes, and each call of `frozenset()` makes another one.
-NO_CALLS: Final[frozenset[str]] = frozenset()
 
 
 class Timings(Struct, frozen=True, kw_only=True):
@@ -58,6 +55,7 @@ class GrowingText(Struct, frozen=True, gc=False, eq=False):
         part: The index of the content part; -1 for calls.
         path: The keys that lead to the text in the parts of the object.
         call_id: The id of the tool call; "" for messages.
+        call_key: The key of the tool call; "" for messages.
         event: The name of the event with its fragments.
         buffer: The buffer of the text.
         prior: The text before a reset.
@@ -72,6 +70,7 @@ class GrowingText(Struct, frozen=True, gc=False, eq=False):
     part: int
     path: tuple[Any, ...]
     call_id: str
+    call_key: str
     event: str
     buffer: TextBuffer
     prior: Text | None
@@ -87,9 +86,8 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
     Attributes:
         run: The run, merged from its snapshots.
         scope: The scope of its source.
-        action_keys: The keys of the actions that the run has required, in order; each is the sorted ids of its calls.
+        calls: Its tool calls and requests for action.
         statuses: The statuses seen in this round.
-        calls_done: The ids of the tool calls whose arguments are complete.
         first_seen: The time of its first event (Unix seconds, as observed).
         status_since: The time of the last change of its status (Unix seconds, as observed).
         queued: See :class:`Timings`, as the next three.
@@ -97,9 +95,8 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
 
     run: Run
     scope: str
-    action_keys: tuple[tuple[str, ...], ...] = ()
+    calls: Calls = NO_CALLS
     statuses: tuple[RunStatus, ...] = ()
-    calls_done: frozenset[str] = NO_CALLS
     first_seen: float = 0.0
     status_since: float = 0.0
     queued: float | None = None
@@ -116,9 +113,8 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
         return RunHead(
             self.run,
             self.scope,
-            self.action_keys,
+            self.calls,
             self.statuses,
-            self.calls_done,
             self.first_seen,
             self.status_since,
             self.queued,
@@ -182,8 +178,8 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
 
     @property
     def round(self) -> int:
-        """The number of different actions (sets of calls) that the run has required."""
-        return len(self._head.action_keys)
+        """The number of rounds: how often the run has required an action anew."""
+        return self._head.calls.round
 
     @property
     def usage(self) -> Usage | None:
@@ -208,9 +204,7 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tool calls of all steps so far, with their growing arguments; then the awaited calls of no step."""
-        found = [call for step in self.steps for call in step.tool_calls]
-        known = {call.id for call in found}
-        return (*found, *(call for call in self.run.pending_tool_calls if call.id not in known))
+        return (*[call for step in self.steps for call in step.tool_calls], *[call for call, _ in stepless_calls(self)])
 
     @property
     def image_file_ids(self) -> tuple[str, ...]:
@@ -271,7 +265,8 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         return self is other or (
             self.scope == other.scope
             and self.run == other.run
-            and self._head.action_keys == other._head.action_keys
+            and self._head.calls.round == other._head.calls.round
+            and self._head.calls.request == other._head.calls.request
             and self.steps == other.steps
             and self.messages == other.messages
         )
@@ -281,6 +276,22 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
 
     def __repr__(self) -> str:
         return f"RunState({self.run_id!r}, status={self.status.value!r}, objects={len(self._objects)})"
+
+
+def call_names(state: RunState, step_id: str) -> list[str]:
+    """The names in keys of the calls of a step, in order."""
+    item = state._find(step_id)
+    return [] if item is None or item.is_message else [call.name for call in step_calls(item)]
+
+
+def stepless_calls(state: RunState) -> tuple[tuple[ToolCall, str], ...]:
+    """The calls that a run waits for and that are in no step so far, with their names in keys."""
+    pending = state.run.pending_tool_calls
+    if not pending:
+        return ()
+    in_steps = {name for item in state._objects for name in item.calls}
+    names = awaited_names(state._head.calls, state.run)
+    return tuple([(call, name) for call, name in zip(pending, names, strict=True) if name not in in_steps])
 
 
 def build_objects(state: RunState) -> Objects:
@@ -304,10 +315,10 @@ def update_head(head: RunHead, item: ObjectState, at: float) -> RunHead:
     if item.is_message:
         if head.first_text is None and item.text():
             return head.with_first_text(at)
-    elif item.is_terminal and isinstance(item.full, RunStep) and item.full.status == _COMPLETED:
-        calls = item.full.tool_calls
-        if calls and (new := {call.id for call in calls if call.id} - head.calls_done):
-            return structs.replace(head, calls_done=head.calls_done | new)
+    elif item.calls and isinstance(item.full, RunStep) and item.full.status == _COMPLETED:
+        calls = add_whole(head.calls, item.calls)
+        if calls is not head.calls:
+            return structs.replace(head, calls=calls)
     return head
 
 
@@ -317,7 +328,7 @@ def insert_text(item: ObjectState, growing: GrowingText, length: int) -> ObjectS
     if current.length == length and current.buffer is growing.buffer:
         return item
     text = Text(growing.buffer, length, length, growing.prior)
-    return ObjectState(item.id, item.is_message, item.full, _set_node(item.parts, growing.path, text), item.partial)
+    return item.change(item.full, _set_node(item.parts, growing.path, text), partial=item.partial)
 
 
 def _get_node(node: Any, path: tuple[Any, ...]) -> Any:

@@ -59,6 +59,15 @@ def append_text(outputs: Outputs, record: RunRecord, event: TextAppend, at: floa
             )
         else:
             on_progress(
-                ArgumentsDelta(growing.run_id, growing.thread_id, growing.scope, at, growing.call_id, offset, text)
+                ArgumentsDelta(
+                    growing.run_id,
+                    growing.thread_id,
+                    growing.scope,
+                    at,
+                    growing.call_id,
+                    offset,
+                    text,
+                    growing.call_key,
+                )
             )
     return True

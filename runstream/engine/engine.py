@@ -172,6 +172,7 @@ class Engine(Outputs):
         feed_all = Feeder(source, self, self.router, dialect).feed_all
         gaps = source.gaps
         unconfirmed, gaps.unconfirmed = gaps.unconfirmed, {}
+        fetched, self.router.fetched = self.router.fetched, True
         try:
             if self.journal is not None and isinstance(source, RecoveringState):
                 self.journal.run(source, feed_all, items)
@@ -179,6 +180,7 @@ class Engine(Outputs):
                 feed_all(items)
         finally:
             gaps.unconfirmed = unconfirmed
+            self.router.fetched = fetched
 
     def expire(self, record: RunRecord, reason: str) -> None:
         """Interrupt a run after a limit of a watchdog. It has no source until its next event, which resumes it."""

@@ -132,13 +132,18 @@ def _fold(
     engine.on_signal = signals.append
     engine.on_reject = rejects.append
     named: Counter[str] = Counter()
+    taken: set[str] = set()
     for name, raw_events, *rest in sources:
         options: dict[str, Any] = dict(rest[0]) if rest else {}
         if options.get("dialect") is None:
             options["dialect"] = dialect
         named[name] += 1
         # The keys of a source's signals contain its name, so a second source of that name gets another one.
-        unique = name if named[name] == 1 else f"{name}#{named[name]}"
+        unique = name
+        while unique in taken:
+            unique = f"{name}#{named[name]}"
+            named[name] += unique in taken
+        taken.add(unique)
         intake = engine.intake(unique, scope=scope, **options)
         intake.feed_all(raw_events)
         intake.end()

@@ -332,6 +332,11 @@ class Journal:
         record.saved = stored.state
         self._restored[stored.scope, stored.run_id] = stored.source
         record.replaying = stored.replaying
+        record.places = {
+            name: place
+            for name, place in stored.places.items()
+            if (known := self.source(stored.scope, name)) is not None and known.last_id is not None
+        }  # a source without ids does not continue where it was
         record.paused = stored.paused
         record.interrupted = stored.interrupted
         record.stalled = stored.stalled

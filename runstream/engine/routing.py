@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from runstream.core.calls import is_request, request_pairs
 from runstream.core.object_deltas import apply_delta
 from runstream.core.object_snapshots import apply_object
 from runstream.core.reduce import apply_run
 from runstream.core.registry import RunRegistry, Scope
+from runstream.core.request_places import RequestPlace, advance, get_place, is_further, set_place, step_ended
 from runstream.core.run_record import RunRecord
-from runstream.core.run_snapshots import Outcome, repeats_request
+from runstream.core.run_snapshots import Outcome
 from runstream.core.state import RunState
 from runstream.engine.gap_tracker import report_gap
 from runstream.engine.outputs import Outputs
@@ -30,7 +32,7 @@ from runstream.model.events import (
     UnknownEvent,
 )
 from runstream.model.limits import Limits
-from runstream.model.run import RunStatus
+from runstream.model.run import Run, RunStatus
 from runstream.model.step import RunStep
 
 __all__ = ["EventRouter", "Handler", "HandlerTable"]
@@ -66,6 +68,7 @@ class EventRouter:
 
     Attributes:
         table: The handlers by the class of the event.
+        fetched: True while snapshots of runs are fed that were fetched beside their source.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class EventRouter:
         self._registry = registry
         self._limits = limits
         self.find = find
+        self.fetched = False
         self.table = HandlerTable(
             {
                 RunEvent: self._run,
@@ -123,9 +127,16 @@ class EventRouter:
             if event.created and (before.round or before.status is not _QUEUED):
                 record.replaying = True
                 record.saved = None  # the flag must reach the store, though the state is the same
-            after, outcome = apply_run(before, event, at, record.replaying)
+            place = self._get_place(record, source)
+            further = is_further(place, before)
+            after, outcome = apply_run(before, event, at, record.replaying, further=further)
+            if after.round and not (self.fetched or source.snapshots):
+                place = advance(
+                    place, event.data, before, after, outcome, begins=event.created, connection=source.connection
+                )
+                self._set_place(record, source, place)
             changed = self._commit(record, before, after, outcome, event, at)
-            if record.replaying and (changed or repeats_request(record.state, event.data)):
+            if record.replaying and (changed or self._is_present(place, event.data, after)):
                 record.replaying = False  # the replay has reached the present round
             return
         if scope.is_tombstoned(id):
@@ -138,6 +149,9 @@ class EventRouter:
         state, _ = apply_run(None, event, at, False, scope.name)
         record = registry.add(scope, state, source)
         source.claim(record)
+        if state.round and not (self.fetched or source.snapshots):
+            place = advance(None, event.data, None, state, _CHANGED, begins=False, connection=source.connection)
+            self._set_place(record, source, place)
         if outputs.on_open is not None:
             outputs.on_open()
         outputs.publish_change(None, state, at)
@@ -175,6 +189,8 @@ class EventRouter:
         before = record.state
         reset = event.created and source.resets(event)
         after, outcome = apply_object(before, event, at, reset)
+        if after is not before and type(data) is RunStep and data.is_terminal and before.round:
+            self._end_step(record, source, before, after, data.id)
         self._commit(record, before, after, outcome, event, at)
         if data.is_terminal:
             source.object_ended(data.id)
@@ -213,6 +229,36 @@ class EventRouter:
         before = record.state
         after, outcome = apply_delta(before, event, at, self._limits.max_index)
         self._commit(record, before, after, outcome, event, at)
+
+    def _end_step(
+        self, record: RunRecord, source: SourceState, before: RunState, after: RunState, step_id: str
+    ) -> None:
+        """Note that a step has ended: if the run waits for one of its calls, the run went on."""
+        if self.fetched or source.snapshots or not before.run.requires_action:
+            return
+        item = after._find(step_id)
+        if item is not None and not set(item.calls).isdisjoint(after._head.calls.names):
+            place = step_ended(self._get_place(record, source), after, source.connection)
+            self._set_place(record, source, place)
+
+    def _get_place(self, record: RunRecord, source: SourceState) -> RequestPlace | None:
+        """The place of a source in the requests of a run; ``None`` if it is unknown, and for snapshots from a poll."""
+        if not record.places or self.fetched or source.snapshots:
+            return None
+        return get_place(record.places, source.name, source.connection, resumes=source.last_id is not None)
+
+    def _set_place(self, record: RunRecord, source: SourceState, place: RequestPlace | None) -> None:
+        """Note the place of a source in the requests of a run."""
+        places = set_place(record.places, source.name, place)
+        if places is not record.places:
+            record.places = places
+            record.saved = None  # the place must reach the store, though the state may be the same
+
+    def _is_present(self, place: RequestPlace | None, run: Run, state: RunState) -> bool:
+        """True if a snapshot repeats the last request of its run, and its source has sent all requests before."""
+        if not is_request(run) or set(request_pairs(run)) != set(state._head.calls.pairs):
+            return False
+        return place is None or place.requests >= state.round
 
     def _commit(
         self, record: RunRecord, before: RunState, after: RunState, outcome: Outcome, event: Event, at: float

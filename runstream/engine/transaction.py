@@ -91,6 +91,7 @@ def stored_run(record: RunRecord) -> StoredRun:
         state=state,
         source=record.source.name if record.source is not None else "",
         replaying=record.replaying,
+        places=record.places,
         paused=record.paused,
         interrupted=record.interrupted,
         stalled=record.stalled,
@@ -123,9 +124,9 @@ def restore_counter(record: RunRecord, key: str) -> bool:
     Returns:
         True if the key contains a number of ``run.paused``, ``run.interrupted`` or ``run.stalled``.
     """
-    start, _, number = key.rpartition("/")
-    kind = start.rpartition("/")[2]
-    if not number.isdecimal() or kind not in ("paused", "interrupted", "stalled"):
+    parts = key.split("/")
+    if len(parts) != 3 or parts[1] not in ("paused", "interrupted", "stalled") or not parts[2].isdecimal():
         return False
+    _, kind, number = parts
     setattr(record, kind, max(getattr(record, kind), int(number)))
     return True

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from runstream.model.base import to_wire
-from runstream.model.tool_calls import RequiredAction, ToolCall
+from runstream.model.keys import run_key
+from runstream.model.tool_calls import ToolCall
 
-__all__ = ["AwaitedCall", "BaseSignal", "RunSignal", "SourceSignal", "action_key", "digest"]
+__all__ = ["AwaitedCall", "BaseSignal", "RunSignal", "SourceSignal"]
 
 
 def _to_json(value: Any) -> Any:
@@ -20,18 +20,6 @@ def _to_json(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_to_json(item) for item in value]
     return to_wire(value)
-
-
-def digest(value: Any) -> str:
-    """A short digest of a JSON value, for keys of signals."""
-    # Keys must be the same on every machine, so JSON keys are sorted, and Python's own hash is of no help.
-    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
-
-
-def action_key(action: RequiredAction) -> tuple[str, ...]:
-    """The identity of a required action: the sorted ids of its calls; a digest of the action if no call has an id."""
-    ids = sorted({call.id for call in action.tool_calls if call.id})
-    return tuple(ids) if ids else (f"digest:{digest(action.to_dict())}",)
 
 
 class BaseSignal(Struct, frozen=True, gc=False, tag_field="type"):
@@ -44,7 +32,7 @@ class BaseSignal(Struct, frozen=True, gc=False, tag_field="type"):
 
     @property
     def key(self) -> str:
-        """The name of the fact: equal facts have equal keys, on any machine."""
+        """The name of the fact: equal facts have equal keys, on any machine, and no other fact of a stream has it."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,6 +64,11 @@ class RunSignal(BaseSignal, frozen=True, gc=False):
     scope: str
     at: float
 
+    @property
+    def run_key(self) -> str:
+        """The beginning of the keys of the run: its id, and the scope before it where there is one."""
+        return run_key(self.scope, self.run_id)
+
 
 class SourceSignal(BaseSignal, frozen=True, gc=False):
     """Base of the signals of a source.
@@ -98,7 +91,7 @@ class SourceSignal(BaseSignal, frozen=True, gc=False):
 
     @property
     def key(self) -> str:
-        return f"{self.source}/{self.type.removeprefix('source.')}/{self.n}"
+        return f"{run_key(self.scope, self.source)}/{self.type.removeprefix('source.')}/{self.n}"
 
 
 class AwaitedCall(Struct, frozen=True, gc=False):
@@ -111,6 +104,7 @@ class AwaitedCall(Struct, frozen=True, gc=False):
         parsed: The parsed arguments (read-only), ``None`` if they are not valid JSON.
         error: The reason if the arguments can't be parsed, else ``None``.
         call: The call as received.
+        key: The key of the call. Execute a call once per key: ids may be used again in a later round, keys are not.
     """
 
     id: str
@@ -119,6 +113,7 @@ class AwaitedCall(Struct, frozen=True, gc=False):
     parsed: Any
     error: str | None
     call: ToolCall
+    key: str
 
     def to_dict(self) -> dict[str, Any]:
         """The call as JSON builtins."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from runstream.model.common import ErrorObject
+from runstream.model.keys import digest, escape_id
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
-from runstream.model.signal_base import AwaitedCall, RunSignal, SourceSignal, action_key, digest
+from runstream.model.signal_base import AwaitedCall, RunSignal, SourceSignal
 from runstream.model.step import RunStep
 from runstream.model.tool_calls import RequiredAction, ToolCall
 
@@ -46,7 +47,6 @@ __all__ = [
     "TextDelta",
     "TextReplaced",
     "ToolCallCompleted",
-    "action_key",
 ]
 
 
@@ -57,7 +57,7 @@ class RunCreated(RunSignal, frozen=True, gc=False, tag="run.created"):
 
     @property
     def key(self) -> str:
-        return f"{self.run_id}/created"
+        return f"{self.run_key}/created"
 
 
 class RunStatusChanged(RunSignal, frozen=True, gc=False, tag="run.status_changed"):
@@ -69,19 +69,23 @@ class RunStatusChanged(RunSignal, frozen=True, gc=False, tag="run.status_changed
 
     @property
     def key(self) -> str:
-        return f"{self.run_id}/status/{self.after.value}/{self.round}"
+        return f"{self.run_key}/status/{escape_id(self.after.value)}/{self.round}"
 
 
 class ActionRequired(RunSignal, frozen=True, gc=False, tag="run.action_required"):
-    """A run waits for the application: for tool outputs, for an approval, or for an action of an unknown type."""
+    """A run waits for the application: for tool outputs, for an approval, or for an action of an unknown type.
+
+    ``request`` is the name of the request in the key: the sorted names of the calls, or a digest if no call has an id.
+    """
 
     run: Run
     action: RequiredAction
     calls: tuple[AwaitedCall, ...]
+    request: str
 
     @property
     def key(self) -> str:
-        return f"{self.run_id}/action_required/{','.join(action_key(self.action))}"
+        return f"{self.run_key}/action_required/{self.request}"
 
 
 class _Ended(RunSignal, frozen=True, gc=False):
@@ -92,7 +96,7 @@ class _Ended(RunSignal, frozen=True, gc=False):
 
     @property
     def key(self) -> str:
-        return f"{self.run_id}/{self.type.removeprefix('run.')}"
+        return f"{self.run_key}/{self.type.removeprefix('run.')}"
 
 
 class RunCompleted(_Ended, frozen=True, gc=False, tag="run.completed"):
@@ -123,7 +127,7 @@ class RunPaused(RunSignal, frozen=True, gc=False, tag="run.paused"):
 
     @property
     def key(self) -> str:
-        return f"{self.run_id}/paused/{self.round}"
+        return f"{self.run_key}/paused/{self.round}"
 
 
 class RunInterrupted(RunSignal, frozen=True, gc=False, tag="run.interrupted"):
@@ -137,7 +141,7 @@ class RunInterrupted(RunSignal, frozen=True, gc=False, tag="run.interrupted"):
 
     @property
     def key(self) -> str:
-        return f"{self.run_id}/interrupted/{self.n}"
+        return f"{self.run_key}/interrupted/{self.n}"
 
 
 class RunStalled(RunSignal, frozen=True, gc=False, tag="run.stalled"):
@@ -150,7 +154,7 @@ class RunStalled(RunSignal, frozen=True, gc=False, tag="run.stalled"):
 
     @property
     def key(self) -> str:
-        return f"{self.run_id}/stalled/{self.n}"
+        return f"{self.run_key}/stalled/{self.n}"
 
 
 class _MessageSignal(RunSignal, frozen=True, gc=False):
@@ -160,7 +164,7 @@ class _MessageSignal(RunSignal, frozen=True, gc=False):
 
     @property
     def key(self) -> str:
-        return f"{self.message.id}/{self.type.removeprefix('message.')}"
+        return f"{self.run_key}/message/{escape_id(self.message.id)}/{self.type.removeprefix('message.')}"
 
 
 class MessageCreated(_MessageSignal, frozen=True, gc=False, tag="message.created"):
@@ -188,19 +192,24 @@ class TextDelta(RunSignal, frozen=True, gc=False, tag="message.text"):
 
     @property
     def key(self) -> str:
-        return f"{self.message_id}/text/{self.part}/{self.offset}"
+        return f"{self.run_key}/message/{escape_id(self.message_id)}/text/{self.part}/{self.offset}"
 
 
 class TextReplaced(RunSignal, frozen=True, gc=False, tag="message.text_replaced"):
-    """A full object or a replay corrected a content part: ``text`` replaces the text of the part shown so far."""
+    """A full object or a replay corrected a content part: ``text`` replaces the text of the part shown so far.
+
+    ``n`` is the number of the replacement among those of its message, from 1.
+    """
 
     message_id: str
     part: int
     text: str
+    n: int
 
     @property
     def key(self) -> str:
-        return f"{self.message_id}/text_replaced/{digest([self.part, self.text])}"
+        start = f"{self.run_key}/message/{escape_id(self.message_id)}"
+        return f"{start}/text_replaced/{self.n}/{digest([self.part, self.text])}"
 
 
 class _StepSignal(RunSignal, frozen=True, gc=False):
@@ -210,7 +219,7 @@ class _StepSignal(RunSignal, frozen=True, gc=False):
 
     @property
     def key(self) -> str:
-        return f"{self.step.id}/{self.type.removeprefix('step.')}"
+        return f"{self.run_key}/step/{escape_id(self.step.id)}/{self.type.removeprefix('step.')}"
 
 
 class StepCreated(_StepSignal, frozen=True, gc=False, tag="step.created"):
@@ -236,27 +245,30 @@ class StepExpired(_StepSignal, frozen=True, gc=False, tag="step.expired"):
 class ArgumentsDelta(RunSignal, frozen=True, gc=False, tag="tool_call.arguments"):
     """Arguments (or code) were appended to a tool call.
 
-    ``offset`` is the length (characters) of the arguments before ``delta`` was appended.
+    ``offset`` is the length (characters) of the arguments before ``delta`` was appended; ``call_key`` is the key of the
+    call.
     """
 
     call_id: str
     offset: int
     delta: str
+    call_key: str
 
     @property
     def key(self) -> str:
-        return f"{self.call_id}/arguments/{self.offset}"
+        return f"{self.call_key}/arguments/{self.offset}"
 
 
 class ToolCallCompleted(RunSignal, frozen=True, gc=False, tag="tool_call.completed"):
-    """The arguments of a tool call are complete."""
+    """The arguments of a tool call are complete; ``call_key`` is the key of the call."""
 
     call_id: str
     call: ToolCall
+    call_key: str
 
     @property
     def key(self) -> str:
-        return f"{self.call_id}/completed"
+        return f"{self.call_key}/completed"
 
 
 class SourceConnected(SourceSignal, frozen=True, gc=False, tag="source.connected"):

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from runstream.core.request_places import NO_PLACES, RequestPlaces
 from runstream.core.state import RunState
 
 __all__ = ["StateStore", "StoredRun", "StoredSource"]
@@ -22,6 +23,7 @@ class StoredRun(Struct, frozen=True, kw_only=True):
         delivered: The keys of the signals that were delivered since that state.
         source: The name of the source that sent its last event.
         replaying: True if that source was sending it from its beginning again.
+        places: The places of its sources in its requests for action, by their names.
         paused: The round for which ``run.paused`` was emitted; -1 for none.
         interrupted: The number of ``run.interrupted`` signals.
         stalled: The number of ``run.stalled`` signals.
@@ -35,6 +37,7 @@ class StoredRun(Struct, frozen=True, kw_only=True):
     delivered: tuple[str, ...] = ()
     source: str = ""
     replaying: bool = False
+    places: RequestPlaces = NO_PLACES
     paused: int = -1
     interrupted: int = 0
     stalled: int = 0

@@ -9,13 +9,26 @@ from __future__ import annotations
 from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from runstream.core.object_list import NO_OBJECTS, ObjectState
+from runstream.core.calls import (
+    NO_CALLS,
+    Calls,
+    OpenCall,
+    RequestKind,
+    accept_request,
+    add_whole,
+    is_request,
+    name_step_calls,
+    request_pairs,
+)
+from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
 from runstream.core.state import RunHead, RunState, build_objects
+from runstream.core.tally import Tally
 from runstream.core.text import Text, TextBuffer
 from runstream.errors import StoreError
 from runstream.model.base import WireStruct, decoder
+from runstream.model.keys import escape_id
 from runstream.model.lenient import read
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
@@ -25,7 +38,7 @@ __all__ = ["StateEncoder", "decode_state", "encode_state"]
 
 W = TypeVar("W", bound=WireStruct)
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 class _Object(Struct, array_like=True):
@@ -34,19 +47,34 @@ class _Object(Struct, array_like=True):
     partial: bool
     full: msgspec.Raw  # null if no full object was sent
     parts: Any  # a node; null if the full object is complete
+    calls: tuple[str, ...] = ()  # this field and the next since version 2
+    replaced: int = 0
+
+
+class _Calls(Struct, omit_defaults=True):
+    """The stored form of :class:`Calls`."""
+
+    round: int = 0
+    request: str = ""
+    started_at: int | None = None
+    pairs: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    counts: list[str] = []
+    asked: list[str] = []
+    whole: list[str] = []
+    open: tuple[OpenCall, ...] = ()
 
 
 class _State(Struct, omit_defaults=True):
-    """The stored form. Its field names are the file format: ``asked`` and ``since`` stand for the fields
-    ``action_keys`` and ``status_since`` of :class:`RunHead`.
+    """The stored form. Its field names are the file format: ``since`` stands for the field ``status_since`` of
+    :class:`RunHead`. Version 1 has ``asked`` (the sorted ids of each request) and ``calls_done`` (ids of calls) in
+    place of ``calls``.
     """
 
     version: int
     scope: str
     run: msgspec.Raw
-    asked: tuple[tuple[str, ...], ...]
     statuses: tuple[str, ...]
-    calls_done: tuple[str, ...]
     first_seen: float
     since: float
     event: str
@@ -55,6 +83,9 @@ class _State(Struct, omit_defaults=True):
     running: float | None = None
     waiting: float | None = None
     first_text: float | None = None
+    calls: _Calls | None = None
+    asked: tuple[tuple[str, ...], ...] = ()
+    calls_done: tuple[str, ...] = ()
 
 
 class _Version(Struct):
@@ -108,9 +139,7 @@ def _to_bytes(state: RunState, objects: list[Any]) -> bytes:
             _VERSION,
             head.scope,
             msgspec.Raw(_encode(head.run.to_dict())),
-            head.action_keys,
             tuple([status.value for status in head.statuses]),
-            tuple(sorted(head.calls_done)),
             head.first_seen,
             head.status_since,
             state.changed_by,
@@ -119,6 +148,7 @@ def _to_bytes(state: RunState, objects: list[Any]) -> bytes:
             head.running,
             head.waiting,
             head.first_text,
+            _stored_calls(head.calls),
         )
     )
 
@@ -142,13 +172,18 @@ def decode_state(data: bytes) -> RunState:
             kind: type[Message] | type[RunStep] = Message if item.is_message else RunStep
             full = None if bytes(item.full) == b"null" else _read_wire(kind, bytes(item.full))
             parts = None if item.parts is None else _read_node(item.parts)
-            objects = objects.append(ObjectState(item.id, item.is_message, full, parts, item.partial))
+            state = ObjectState(item.id, item.is_message, full, parts, item.partial, item.calls, item.replaced)
+            objects = objects.append(state)
+        run = _read_wire(Run, bytes(found.run))
+        if version == 1:
+            calls, objects = _calls_of_version_1(found, run, objects)
+        else:
+            calls = _read_calls(found.calls)
         head = RunHead(
-            _read_wire(Run, bytes(found.run)),
+            run,
             found.scope,
-            found.asked,
+            calls,
             tuple([RunStatus(status) for status in found.statuses]),
-            frozenset(found.calls_done),
             found.first_seen,
             found.since,
             found.queued,
@@ -164,9 +199,72 @@ def decode_state(data: bytes) -> RunState:
 
 def _stored_object(item: ObjectState) -> _Object:
     full = msgspec.Raw(b"null" if item.full is None else _encode(item.full.to_dict()))
-    return _Object(
-        item.id, item.is_message, item.partial, full, None if item.parts is None else _write_node(item.parts)
+    parts = None if item.parts is None else _write_node(item.parts)
+    return _Object(item.id, item.is_message, item.partial, full, parts, item.calls, item.replaced)
+
+
+def _stored_calls(calls: Calls) -> _Calls | None:
+    if calls is NO_CALLS:
+        return None
+    return _Calls(
+        calls.round,
+        calls.request,
+        calls.started_at,
+        calls.pairs,
+        calls.names,
+        calls.counts.keys(),
+        calls.asked.keys(),
+        calls.whole.keys(),
+        calls.open,
     )
+
+
+def _read_calls(stored: _Calls | None) -> Calls:
+    if stored is None:
+        return NO_CALLS
+    if len(stored.pairs) != len(stored.names):
+        raise ValueError("a call without a name")
+    return Calls(
+        stored.round,
+        stored.request,
+        stored.started_at,
+        stored.pairs,
+        stored.names,
+        Tally(stored.counts),
+        Tally(stored.asked),
+        Tally(stored.whole),
+        stored.open,
+    )
+
+
+def _calls_of_version_1(found: _State, run: Run, objects: Objects) -> tuple[Calls, Objects]:
+    """The calls of a state of version 1, which knows ids alone: a request for one of them again is an old one."""
+    calls = NO_CALLS
+    for position, item in enumerate(objects):
+        if not item.is_message:
+            calls, named = name_step_calls(calls, item)
+            objects = objects.set(position, named)
+    if is_request(run):
+        calls = structs.replace(calls, round=len(found.asked) - 1)
+        calls = accept_request(calls, run, request_pairs(run), RequestKind.NEW, lambda step_id, name: None)
+    elif found.asked:
+        request = ",".join([_escaped(id) for id in found.asked[-1]])
+        calls = structs.replace(calls, round=len(found.asked), request=request)
+    counts, asked = calls.counts, calls.asked
+    for id in dict.fromkeys([id for ids in found.asked for id in ids]):
+        base = _escaped(id)
+        if base not in counts:
+            counts = counts.add(base)
+        asked = asked.add(f"{base}/")
+    done = {_escaped(id) for id in found.calls_done}
+    names = [name for item in objects for name in item.calls if name.partition("~")[0] in done]
+    calls = structs.replace(calls, counts=counts, asked=asked)
+    return add_whole(calls, [*sorted(done), *names]), objects
+
+
+def _escaped(id: str) -> str:
+    """An id of version 1 as in keys; the digest of a request without ids stays as it is."""
+    return id if id.startswith("digest:") else escape_id(id)
 
 
 def _read_wire(kind: type[W], data: bytes) -> W:

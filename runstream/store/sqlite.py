@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from runstream.core.request_places import RequestPlace
 from runstream.errors import StoreError
 from runstream.model.validation import check_counts, check_durations
 from runstream.store.base import StoredRun, StoredSource
@@ -22,7 +23,7 @@ __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "SqliteStore"]
 APPLICATION_ID: Final = 0x52554E53
 """SQLite's ``application_id``, which marks a file as a store: "RUNS"."""
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """SQLite's ``user_version``."""
 
 _SCHEMA: Final = """
@@ -31,7 +32,7 @@ CREATE TABLE runs (
     scope TEXT NOT NULL, run_id TEXT NOT NULL, source TEXT NOT NULL,
     ended INTEGER NOT NULL, at REAL NOT NULL,
     replaying INTEGER NOT NULL, paused INTEGER NOT NULL, interrupted INTEGER NOT NULL, stalled INTEGER NOT NULL,
-    state BLOB, unidentified INTEGER NOT NULL DEFAULT 1,
+    state BLOB, unidentified INTEGER NOT NULL DEFAULT 1, places TEXT NOT NULL DEFAULT '{}',
     UNIQUE (scope, run_id)
 );
 CREATE INDEX runs_ended ON runs (ended, at);
@@ -47,16 +48,23 @@ CREATE TABLE sources (
 """
 
 # The statement that makes each version from the version before. A new column has the default of `StoredRun`.
-_MIGRATIONS: Final = {2: "ALTER TABLE runs ADD COLUMN unidentified INTEGER NOT NULL DEFAULT 1"}
+_MIGRATIONS: Final = {
+    2: "ALTER TABLE runs ADD COLUMN unidentified INTEGER NOT NULL DEFAULT 1",
+    3: "ALTER TABLE runs ADD COLUMN places TEXT NOT NULL DEFAULT '{}'",
+}
 
-_RUN_COLUMNS: Final = "number, scope, run_id, source, replaying, paused, interrupted, stalled, unidentified, state"
+_RUN_COLUMNS: Final = (
+    "number, scope, run_id, source, replaying, paused, interrupted, stalled, unidentified, places, state"
+)
 _PUT_RUN: Final = """
-INSERT INTO runs (scope, run_id, source, ended, at, replaying, paused, interrupted, stalled, unidentified, state)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO runs
+    (scope, run_id, source, ended, at, replaying, paused, interrupted, stalled, unidentified, places, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (scope, run_id) DO UPDATE SET
     source = excluded.source, at = CASE WHEN ended THEN at ELSE excluded.at END, ended = excluded.ended,
     replaying = excluded.replaying, paused = excluded.paused, interrupted = excluded.interrupted,
-    stalled = excluded.stalled, unidentified = excluded.unidentified, state = excluded.state
+    stalled = excluded.stalled, unidentified = excluded.unidentified, places = excluded.places,
+    state = excluded.state
 """
 _INSERT_RUN: Final = """
 INSERT OR IGNORE INTO runs (scope, run_id, source, ended, at, replaying, paused, interrupted, stalled, state)
@@ -180,8 +188,9 @@ class SqliteStore:
             for run in runs:
                 key = (run.scope, run.run_id)
                 flags = (run.replaying, run.paused, run.interrupted, run.stalled, run.unidentified)
+                places = msgspec.json.encode(run.places).decode()
                 state = None if run.state is None else self._encode(run.state)
-                execute(_PUT_RUN, (*key, run.source, run.ended, now, *flags, state))
+                execute(_PUT_RUN, (*key, run.source, run.ended, now, *flags, places, state))
                 execute("DELETE FROM delivered WHERE scope = ? AND run_id = ?", key)
                 for delivered in run.delivered:
                     execute("INSERT OR IGNORE INTO delivered VALUES (?, ?, ?)", (*key, delivered))
@@ -203,7 +212,7 @@ class SqliteStore:
             execute("INSERT OR IGNORE INTO delivered VALUES (?, ?, ?)", (scope, run_id, key))
 
     def _read_run(self, row: tuple[Any, ...]) -> StoredRun:
-        _, scope, run_id, source, replaying, paused, interrupted, stalled, unidentified, state = row
+        _, scope, run_id, source, replaying, paused, interrupted, stalled, unidentified, places, state = row
         keys = self._db.execute("SELECT key FROM delivered WHERE scope = ? AND run_id = ?", (scope, run_id))
         return StoredRun(
             scope=scope,
@@ -212,6 +221,7 @@ class SqliteStore:
             delivered=tuple([key for (key,) in keys.fetchall()]),
             source=source,
             replaying=bool(replaying),
+            places=msgspec.json.decode(places, type=dict[str, RequestPlace]),
             paused=paused,
             interrupted=interrupted,
             stalled=stalled,

@@ -294,7 +294,7 @@ class _JoinedDelta:
         if type(delta) is TextDelta:
             if delta.message_id != first.message_id or delta.part != first.part:
                 return False
-        elif delta.call_id != first.call_id:
+        elif delta.call_key != first.call_key:
             return False
         if delta.run_id != first.run_id or delta.scope != first.scope:
             return False

@@ -340,10 +340,15 @@ class SourceRunner:
     def _unique(self, name: str) -> str:
         """A name that no other recent source had: it is part of the keys of the source's signals."""
         count = self._names.pop(name, 0) + 1
+        unique = name if count == 1 else f"{name}#{count}"
+        while unique != name and unique in self._names:
+            count += 1
+            unique = f"{name}#{count}"
         self._names[name] = count
-        if len(self._names) > _MAX_NAMES:
+        self._names.setdefault(unique, 1)
+        while len(self._names) > _MAX_NAMES:
             self._names.popitem(last=False)
-        return name if count == 1 else f"{name}#{count}"
+        return unique
 
 
 async def _run(source: Source, receiver: SourceReceiver) -> None:

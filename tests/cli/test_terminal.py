@@ -31,7 +31,7 @@ def text(run: str, delta: str, at: float = 0.0, message: str = "") -> TextDelta:
 
 
 def arguments(run: str, delta: str, at: float = 0.0) -> ArgumentsDelta:
-    return ArgumentsDelta(f"run_{run}", None, "", at, f"call_{run}", 0, delta)
+    return ArgumentsDelta(f"run_{run}", None, "", at, f"call_{run}", 0, delta, f"run_{run}/call/call_{run}")
 
 
 def done(run: str, at: float = 0.0) -> MessageCompleted:
@@ -204,7 +204,7 @@ def test_patience() -> None:
 
 def test_replaced_text_begins_anew() -> None:
     """A healed text is shown whole, under its own name."""
-    replaced = TextReplaced("run_a", None, "", 0.0, "msg_a", 0, "Right.")
+    replaced = TextReplaced("run_a", None, "", 0.0, "msg_a", 0, "Right.", 1)
     found = shown(text("a", "Wrnog"), replaced, text("a", " More."))
     assert texts(found) == ["Wrnog", "Right.", " More."]
     assert "message.text_replaced" in found[1]

@@ -94,8 +94,8 @@ def test_first_sight_of_a_run_that_waits() -> None:
     """The calls that it waits for are whole, and it waits."""
     assert keys(signals_of([asking("b", "a")])) == [
         "run_1/created",
-        "b/completed",
-        "a/completed",
+        "run_1/call/b/completed",
+        "run_1/call/a/completed",
         "run_1/action_required/a,b",
     ]
 
@@ -223,7 +223,7 @@ def test_an_action_that_is_left_open() -> None:
     """`requires_action` without saying what for has no signal; once it says so, it has."""
     bare = [*STARTED, at("requires_action", 110)]
     assert after(STARTED, bare[-1]) == []
-    assert keys(after(bare, asking("a"))) == ["a/completed", "run_1/action_required/a"]
+    assert keys(after(bare, asking("a"))) == ["run_1/call/a/completed", "run_1/action_required/a"]
 
 
 # -- messages --------------------------------------------------------------------------
@@ -235,13 +235,13 @@ def test_a_message_in_order() -> None:
         STARTED, CREATED, says("Hel"), says("lo"), says("!"), says("B", 1), says("y", 1), finished("Hello!", "By")
     )
     assert keys(found) == [
-        "msg_1/created",
-        "msg_1/text/0/0",
-        "msg_1/text/0/3",
-        "msg_1/text/0/5",
-        "msg_1/text/1/0",
-        "msg_1/text/1/1",
-        "msg_1/completed",
+        "run_1/message/msg_1/created",
+        "run_1/message/msg_1/text/0/0",
+        "run_1/message/msg_1/text/0/3",
+        "run_1/message/msg_1/text/0/5",
+        "run_1/message/msg_1/text/1/0",
+        "run_1/message/msg_1/text/1/1",
+        "run_1/message/msg_1/completed",
     ]
     assert [s.delta for s in found if isinstance(s, TextDelta)] == ["Hel", "lo", "!", "B", "y"]
     assert isinstance(found[-1], MessageCompleted)
@@ -252,22 +252,26 @@ def test_a_message_in_order() -> None:
 def test_a_message_seen_for_the_first_time_at_its_end(status: str) -> None:
     """It is created, its text is told, and it has ended: three signals of one event."""
     found = after(STARTED, finished("Hello", status=status))
-    assert keys(found) == ["msg_1/created", "msg_1/text/0/0", f"msg_1/{status}"]
+    assert keys(found) == [
+        "run_1/message/msg_1/created",
+        "run_1/message/msg_1/text/0/0",
+        f"run_1/message/msg_1/{status}",
+    ]
 
 
 def test_a_partial_message_is_created_when_it_is_seen() -> None:
     """Deltas of a message never seen give text alone; its creation is told with the first full object."""
     assert keys(after(STARTED, says("Hi"), says("!"), CREATED, CREATED)) == [
-        "msg_1/text/0/0",
-        "msg_1/text/0/2",
-        "msg_1/created",
+        "run_1/message/msg_1/text/0/0",
+        "run_1/message/msg_1/text/0/2",
+        "run_1/message/msg_1/created",
     ]
 
 
 def test_a_full_object_tells_only_what_is_missing() -> None:
     """Text that a full object adds to what was told is told as text."""
     found = after([*STARTED, CREATED, says("Hel")], finished("Hello"))
-    assert keys(found) == ["msg_1/text/0/3", "msg_1/completed"]
+    assert keys(found) == ["run_1/message/msg_1/text/0/3", "run_1/message/msg_1/completed"]
     assert isinstance(found[0], TextDelta)
     assert found[0].delta == "lo"
 
@@ -279,7 +283,7 @@ def test_a_full_object_that_says_otherwise_replaces(texts: tuple[str, ...]) -> N
     assert [signal.type for signal in found] == ["message.text_replaced", "message.completed"]
     assert isinstance(found[0], TextReplaced)
     assert found[0].text == "".join(texts)
-    assert found[0].key.startswith("msg_1/text_replaced/")
+    assert found[0].key.startswith("run_1/message/msg_1/text_replaced/")
 
 
 def test_replacements_differ_by_part_and_text() -> None:
@@ -426,7 +430,7 @@ def test_a_steps_ends(status: str) -> None:
     found = after(
         STARTED, ev("run.step.created", {**body, "status": "in_progress"}), *[ev(f"run.step.{status}", body)] * 2
     )
-    assert keys(found) == ["step_1/created", f"step_1/{status}"]
+    assert keys(found) == ["run_1/step/step_1/created", f"run_1/step/step_1/{status}"]
 
 
 def test_arguments_grow_and_are_completed_by_the_request() -> None:
@@ -436,13 +440,13 @@ def test_arguments_grow_and_are_completed_by_the_request() -> None:
     whole = tool_calls(function_call("call_a", "f", '{"a":1}', output="x"))
     story.append(ev("run.step.completed", step_object("step_1", RUN, whole, status="completed")))
     assert keys(after(STARTED, *story)) == [
-        "step_1/created",
-        "call_a/arguments/0",
-        "call_a/arguments/4",
-        "call_a/arguments/6",
-        "call_a/completed",
+        "run_1/step/step_1/created",
+        "run_1/call/call_a/arguments/0",
+        "run_1/call/call_a/arguments/4",
+        "run_1/call/call_a/arguments/6",
+        "run_1/call/call_a/completed",
         "run_1/action_required/call_a",
-        "step_1/completed",
+        "run_1/step/step_1/completed",
     ]
 
 
@@ -458,17 +462,17 @@ def test_calls_completed_by_their_step() -> None:
     )
     done = ev("run.step.completed", step_object("step_1", RUN, whole, status="completed"))
     found = after([*STARTED, *story], done, done)
-    assert keys(found) == ["call_c/completed", "step_1/completed"]
+    assert keys(found) == ["run_1/call/call_c/completed", "run_1/step/step_1/completed"]
     assert isinstance(found[0], ToolCallCompleted)
     assert found[0].call.arguments == "1+1"
     failed = ev("run.step.failed", step_object("step_1", RUN, whole, status="failed"))
-    assert keys(after([*STARTED, *story], failed)) == ["step_1/failed"]
+    assert keys(after([*STARTED, *story], failed)) == ["run_1/step/step_1/failed"]
 
 
 def test_a_call_asked_for_again_is_not_completed_again() -> None:
     """A request that grows by a call is another request, but only the new call is news."""
     found = after([*STARTED, asking("a")], asking("a", "b"))
-    assert keys(found) == ["b/completed", "run_1/action_required/a,b"]
+    assert keys(found) == ["run_1/call/b/completed", "run_1/action_required/a,b"]
 
 
 def test_parallel_calls_tell_their_own_arguments() -> None:
@@ -476,19 +480,25 @@ def test_parallel_calls_tell_their_own_arguments() -> None:
     turns = [[function_call_delta(0, "{", id="a", name="f"), function_call_delta(1, "[", id="b", name="g")]]
     turns += [[function_call_delta(1, "1")], [function_call_delta(0, "}"), function_call_delta(1, "]")]]
     found = after([*STARTED, STEP], *[calls(*turn) for turn in turns])
-    assert keys(found) == ["a/arguments/0", "b/arguments/0", "b/arguments/1", "a/arguments/1", "b/arguments/2"]
+    assert keys(found) == [
+        "run_1/call/a/arguments/0",
+        "run_1/call/b/arguments/0",
+        "run_1/call/b/arguments/1",
+        "run_1/call/a/arguments/1",
+        "run_1/call/b/arguments/2",
+    ]
 
 
 def test_a_call_without_an_id_is_named_by_its_place() -> None:
     """Where the first delta was missed, step and index name the call until its id is known."""
     found = after([*STARTED, STEP], calls(function_call_delta(2, "{")), calls(function_call_delta(2, "}")))
-    assert keys(found) == ["step_1:2/arguments/0", "step_1:2/arguments/1"]
+    assert keys(found) == ["run_1/call/step_1:2/arguments/0", "run_1/call/step_1:2/arguments/1"]
 
 
 def test_arguments_that_a_full_step_brings() -> None:
     """A step told in full tells the arguments that were not told; others than those told are no progress."""
     full = ev("run.step.in_progress", step_object("step_1", RUN, tool_calls(function_call("a", "f", "{}"))))
-    assert keys(after(STARTED, full)) == ["step_1/created", "a/arguments/0"]
+    assert keys(after(STARTED, full)) == ["run_1/step/step_1/created", "run_1/call/a/arguments/0"]
     other = tool_calls(function_call("a", "f", "[]"))
     done = ev("run.step.completed", step_object("step_1", RUN, other, status="completed"))
     found = after([*STARTED, STEP, calls(function_call_delta(0, "{", id="a", name="f"))], done)
@@ -513,9 +523,9 @@ def test_order_of_the_signals_of_a_whole_run() -> None:
         "run_1/created",
         "run_1/status/queued/0",
         "run_1/status/in_progress/0",
-        "msg_1/created",
-        "msg_1/text/0/0",
-        "msg_1/completed",
+        "run_1/message/msg_1/created",
+        "run_1/message/msg_1/text/0/0",
+        "run_1/message/msg_1/completed",
         "run_1/completed",
     ]
 

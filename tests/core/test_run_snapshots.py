@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runstream.core.reduce import apply
-from runstream.core.run_snapshots import Outcome, repeats_request
+from runstream.core.run_snapshots import Outcome
 from runstream.core.state import RunState
 from tests.core.support import RUN, asking, at, decoded, ev, state_of
 from tests.support.wire import file_citation, function_tool, message_object, text_part, usage
@@ -121,7 +121,7 @@ def test_worth_of_snapshots() -> None:
 def test_rounds_are_sets_of_calls() -> None:
     """Each new set of awaited calls is a round, whatever their order; a set that comes again is none."""
     state = state_of([at("in_progress", 110), asking("b", "a")])
-    assert (state.round, state._head.action_keys) == (1, (("a", "b"),))
+    assert (state.round, state._head.calls.request) == (1, "a,b")
     state = state_of([asking("a", "b", model="other")], state)
     assert state.round == 1
     state = state_of([at("queued", 110), at("in_progress", 120), asking("c", started_at=120)], state)
@@ -130,19 +130,13 @@ def test_rounds_are_sets_of_calls() -> None:
 
 @pytest.mark.parametrize("held", [at("queued", 110), at("in_progress", 120), asking("c", started_at=120)])
 def test_calls_that_were_left_are_not_asked_for_again(held: Any) -> None:
-    """A snapshot that asks for calls which the run has left is stale, even with a larger start."""
+    """A snapshot that asks for calls which the run has left is stale, unless it started later."""
     raws = [at("in_progress", 110), asking("a"), *([] if b"queued" in held.data else [at("queued", 110)]), held]
     state = state_of(raws)
-    assert outcome(state, asking("a", started_at=130)) is Outcome.STALE
-
-
-def test_asks_again() -> None:
-    """Whether a snapshot asks for what the run asked for last."""
-    state = state_of([at("in_progress", 110), asking("a"), at("queued", 110)])
-    assert repeats_request(state, decoded(asking("a")).data)  # type: ignore[arg-type]
-    assert not repeats_request(state, decoded(asking("b")).data)  # type: ignore[arg-type]
-    assert not repeats_request(state_of([at("queued")]), decoded(asking("a")).data)  # type: ignore[arg-type]
-    assert not repeats_request(state, decoded(at("queued")).data)  # type: ignore[arg-type]
+    assert outcome(state, asking("a", started_at=110)) is Outcome.STALE
+    again = state_of([asking("a", started_at=130)], state)
+    assert (again.round, again._head.calls.request) == (state.round + 1, "a~2")
+    assert outcome(again, asking("a", started_at=130)) is Outcome.SAME
 
 
 def test_timings_follow_the_status() -> None:

@@ -443,7 +443,8 @@ def test_the_short_cuts_of_snapshots_change_nothing(
     short = Seen(AssistantsDialect()).feed(raws).summary()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("runstream.core.object_deltas._append_first", lambda *args: None)
-        patch.setattr("runstream.core.derive._ends_unchanged", lambda *args: False)
+        for module in ("derive", "object_snapshots"):
+            patch.setattr(f"runstream.core.{module}.ends_unchanged", lambda *args: False)
         patch.setattr("runstream.core.object_snapshots._has_content", lambda new: False)
         patch.setattr("runstream.dialects.assistants._SNAPSHOT_HEADS", {})
         long = Seen(AssistantsDialect()).feed(raws).summary()

@@ -196,7 +196,7 @@ def test_scopes_are_kept_apart() -> None:
         seen: list[Signal] = []
         engine.on_signal = seen.append
         engine.intake("server", scope=scope).feed_all(HELLO)
-        assert facts(seen) == facts(fold(HELLO).signals)
+        assert facts(seen) == facts(fold(HELLO, scope=scope).signals)
         assert [state.scope for state in engine.states()] == [scope]
 
 
@@ -205,7 +205,7 @@ def test_a_callback_that_raises_leaves_its_event_unput() -> None:
     store = MemoryStore()
 
     def take(signal: Signal) -> None:
-        if signal.key.endswith("/created") and signal.key.startswith("msg"):
+        if signal.key.endswith("/created") and "/message/" in signal.key:
             raise ZeroDivisionError
 
     _, intake, _ = start(store, take)
@@ -213,7 +213,7 @@ def test_a_callback_that_raises_leaves_its_event_unput() -> None:
         intake.feed_all(HELLO)
     _, intake, seen = start(store)
     intake.feed_all(after(HELLO, intake.resume_from()))
-    assert facts(seen)[0].startswith("msg")
+    assert "/message/" in facts(seen)[0]
 
 
 @pytest.mark.parametrize("sqlite", [False, True])

@@ -163,10 +163,16 @@ def _differences(state: RunState, whole: RunState, observed: Observation, expect
     facts: dict[str, Any] = facts_by_key(observed.signals, state.run_id)
     for key, said in expected.facts[state.run_id].items():
         if key not in facts:
-            found.append((key.split("/")[0], f"no fact {key}"))
+            found.append((_object_of(key), f"no fact {key}"))
         elif facts[key] != said:
-            found.append((key.split("/")[0], f"fact {key}"))
+            found.append((_object_of(key), f"fact {key}"))
     return found
+
+
+def _object_of(key: str) -> str:
+    """The id of the message, step, call or run in a key."""
+    parts = key.split("/")
+    return parts[2] if len(parts) > 2 and parts[1] in {"message", "step", "call"} else parts[0]
 
 
 _Texts: TypeAlias = dict[tuple[str, int], str]

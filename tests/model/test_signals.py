@@ -7,21 +7,24 @@ import typing
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runstream.model import signals
 from runstream.model.common import ErrorObject
+from runstream.model.keys import call_key
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
-from runstream.model.signals import SIGNAL_TYPES, AwaitedCall, Signal, action_key
+from runstream.model.signals import SIGNAL_TYPES, AwaitedCall, Signal
 from runstream.model.step import RunStep
-from runstream.model.tool_calls import FunctionToolCall, RequiredAction
+from runstream.model.tool_calls import FunctionToolCall
 from tests.support.wire import function_call, required_action
 
 ACTION = required_action(function_call("b", "f", "{}"), function_call("a", "g", "[]"))
 RUN = Run.from_json({"id": "run_1", "status": "queued", "required_action": ACTION, "unknown": {"x": 1}})
 MESSAGE, STEP = Message(id="msg_1"), RunStep(id="step_1")
 CALL = FunctionToolCall.from_json(function_call("call_1", "f", '{"a":1}'))
-AWAITED = AwaitedCall("call_1", "f", "{", None, "bad", CALL)
+AWAITED = AwaitedCall("call_1", "f", "{", None, "bad", CALL, "run_1/call/call_1")
 HEAD: tuple[Any, ...] = ("run_1", "thread_1", "", 5.0)
 SOURCE: tuple[Any, ...] = ("file.sse", "", 5.0, 2, "why", 1)
 
@@ -29,7 +32,7 @@ SOURCE: tuple[Any, ...] = ("file.sse", "", 5.0, 2, "why", 1)
 TABLE: dict[str, tuple[tuple[Any, ...], str]] = {
     "run.created": ((RUN,), "run_1/created"),
     "run.status_changed": ((None, RunStatus("generating"), 2), "run_1/status/generating/2"),
-    "run.action_required": ((RUN, RUN.required_action, (AWAITED,)), "run_1/action_required/a,b"),
+    "run.action_required": ((RUN, RUN.required_action, (AWAITED,), "a,b~2"), "run_1/action_required/a,b~2"),
     **{
         f"run.{status}": ((RUN, 1.5), f"run_1/{status}")
         for status in ("completed", "failed", "cancelled", "expired", "incomplete")
@@ -37,15 +40,18 @@ TABLE: dict[str, tuple[tuple[Any, ...], str]] = {
     "run.paused": ((RUN, 3), "run_1/paused/3"),
     "run.interrupted": ((RUN, "gone", "id_9", 4, 2), "run_1/interrupted/2"),
     "run.stalled": ((RUN, 30.0, "idle", 1), "run_1/stalled/1"),
-    **{f"message.{what}": ((MESSAGE,), f"msg_1/{what}") for what in ("created", "completed", "incomplete")},
-    "message.text": (("msg_1", 1, 7, "Hi"), "msg_1/text/1/7"),
-    "message.text_replaced": (("msg_1", 1, "Hi"), "msg_1/text_replaced/25858690f35e980f"),
     **{
-        f"step.{what}": ((STEP,), f"step_1/{what}")
+        f"message.{what}": ((MESSAGE,), f"run_1/message/msg_1/{what}")
+        for what in ("created", "completed", "incomplete")
+    },
+    "message.text": (("msg_1", 1, 7, "Hi"), "run_1/message/msg_1/text/1/7"),
+    "message.text_replaced": (("msg_1", 1, "Hi", 3), "run_1/message/msg_1/text_replaced/3/25858690f35e980f"),
+    **{
+        f"step.{what}": ((STEP,), f"run_1/step/step_1/{what}")
         for what in ("created", "completed", "failed", "cancelled", "expired")
     },
-    "tool_call.arguments": (("call_1", 7, "{}"), "call_1/arguments/7"),
-    "tool_call.completed": (("call_1", CALL), "call_1/completed"),
+    "tool_call.arguments": (("call_1", 7, "{}", "run_1/call/call_1~2"), "run_1/call/call_1~2/arguments/7"),
+    "tool_call.completed": (("call_1", CALL, "run_1/call/call_1"), "run_1/call/call_1/completed"),
     **{
         f"source.{what}": ((), f"file.sse/{what}/2")
         for what in ("connected", "disconnected", "resumed", "ended", "error")
@@ -102,7 +108,14 @@ def test_frozen(type: str) -> None:
 def test_awaited_calls_in_json() -> None:
     """Each call with its arguments, parsed or with the reason why not."""
     (call,) = made("run.action_required").to_dict()["calls"]
-    assert call == {"id": "call_1", "name": "f", "arguments": "{", "parsed": None, "error": "bad"}
+    assert call == {
+        "id": "call_1",
+        "name": "f",
+        "arguments": "{",
+        "parsed": None,
+        "error": "bad",
+        "key": "run_1/call/call_1",
+    }
 
 
 def test_a_server_error_in_json() -> None:
@@ -112,16 +125,33 @@ def test_a_server_error_in_json() -> None:
     assert made("source.error").to_dict()["error"] is None
 
 
-def test_action_keys() -> None:
-    """The sorted ids of the calls, each once; a digest where there are none."""
-    asked: RequiredAction | None = RUN.required_action
-    assert asked is not None
-    assert action_key(asked) == ("a", "b")
-    empty = Run.from_json({"id": "r", "status": "queued", "required_action": required_action()}).required_action
-    assert empty is not None
-    (key,) = action_key(empty)
-    assert key.startswith("digest:")
-    unknown = {"type": "pay", "pay": {"tool_calls": [{"id": "x"}, {"id": "x"}, {"no": 1}]}}
-    asked = Run.from_json({"id": "r", "status": "queued", "required_action": unknown}).required_action
-    assert asked is not None
-    assert action_key(asked) == ("x",)
+def test_the_scope_is_in_every_key() -> None:
+    """The key of a run or a source in a scope begins with the scope; ids of both are encoded."""
+    for type in TABLE:
+        fields = list(TABLE[type][0])
+        head = ("s:/1", "t,", 5.0, 2, "why", 1) if type.startswith("source.") else ("r/~1", "thread_1", "t,", 5.0)
+        if type.startswith("tool_call."):
+            fields[-1] = call_key("t,", "r/~1", "call_1")
+        start = "t%2C:s%3A%2F1/" if type.startswith("source.") else "t%2C:r%2F%7E1/"
+        assert SIGNAL_TYPES[type](*head, *fields).key.startswith(start)
+
+
+@given(st.lists(st.text("%/:,~a", max_size=4), min_size=4, max_size=4), st.data())
+def test_keys_of_odd_ids_differ(ids: list[str], data: st.DataObject) -> None:
+    """Whatever characters ids have, keys are equal only where all ids are."""
+    types = [type for type in TABLE if type.startswith(("run.c", "message.", "step."))]
+    type = data.draw(st.sampled_from(types))
+    other = data.draw(st.lists(st.text("%/:,~a", max_size=4), min_size=4, max_size=4) | st.just(ids))
+
+    def key(scope: str, run: str, id: str, status: str) -> str:
+        first: Any = TABLE[type][0][0]
+        if type.startswith("step."):
+            first = RunStep(id=id)
+        elif isinstance(first, Message):
+            first = Message(id=id)
+        elif isinstance(first, str):
+            first = id
+        return str(SIGNAL_TYPES[type](run, None, scope, 5.0, first, *TABLE[type][0][1:]).key)
+
+    same = ids[:2] == other[:2] and (type.startswith("run.") or ids[2] == other[2])
+    assert (key(*ids) == key(*other)) is same

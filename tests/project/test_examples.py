@@ -59,8 +59,9 @@ EXPECTED = {
         "whole: True, no fact twice: True",
     ],
     "12_resume_after_restart.py": [
-        "msg_demo_text_0001/created\nexit code 9\n",
-        "a process that goes on\n  msg_demo_text_0001/created\n  msg_demo_text_0001/completed",
+        "run_demo_text_0001/message/msg_demo_text_0001/created\nexit code 9\n",
+        "a process that goes on\n  run_demo_text_0001/message/msg_demo_text_0001/created\n",
+        "  run_demo_text_0001/message/msg_demo_text_0001/completed",
         "a process that has nothing to do\nrun_demo_text_0001 completed: 227 characters, whole\nexit code 0",
     ],
     "13_blocking.py": [

@@ -122,6 +122,8 @@ def made(kind: Any) -> Signal:
         "text": "SAID",
         "source": "gateway",
         "calls": (),
+        "request": "call_1",
+        "call_key": "run_1/call/call_1",
     }
     values["action"] = values["run"].required_action
     signal: Signal = kind(**{name: values[name] for name in kind.__struct_fields__})
@@ -256,7 +258,7 @@ def test_the_fields_of_a_step_that_has_ended() -> None:
     data |= {"created_at": 100, "completed_at": 104}
     fields = log_record(StepCompleted(*HEAD, RunStep.from_json(data)))[2]
     assert fields == {
-        "key": "step_1/completed",
+        "key": "run_1/step/step_1/completed",
         "run_id": "run_1",
         "thread_id": "thread_1",
         "assistant_id": "asst_0001",
@@ -296,7 +298,7 @@ def test_control_characters_are_escaped(text: str) -> None:
     for signal in (
         TextDelta(text, text, text, 1.0, text, 0, 0, text),
         RunInterrupted(*HEAD, run, text, text, 1, 1),
-        ToolCallCompleted(*HEAD, text, call),
+        ToolCallCompleted(*HEAD, text, call, text),
         *fold([envelope(event) for event in _asking(text)]).signals,
     ):
         _, _, fields = log_record(signal, include_text=True, include_arguments=True)

@@ -9,7 +9,9 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
+from runstream.core.derive import awaited_calls
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 from runstream.errors import StoreError
@@ -17,9 +19,9 @@ from runstream.model.raw import RawEvent
 from runstream.model.signals import Signal
 from runstream.store.codec import StateEncoder, decode_state, encode_state
 from runstream.testing import Conversation, conversations, events_of
-from tests.core.support import RUN, asking, at, ev, state_of
+from tests.core.support import RUN, asking, at, ev, keys, signals_of, state_of
 from tests.properties.strategies import Line, lines, raws
-from tests.support.wire import message_delta, message_object
+from tests.support.wire import function_call, message_delta, message_object, step_object, tool_calls
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +43,8 @@ def inside(state: RunState) -> tuple[Any, ...]:
     """What equality leaves out."""
     core = state._head
     return (
-        core.calls_done,
+        structs.astuple(core.calls),
+        [(item.calls, item.replaced) for item in state._objects],
         core.statuses,
         core.first_seen,
         core.status_since,
@@ -130,7 +133,7 @@ def test_calls_that_were_asked_for_stay_asked_for() -> None:
     """The rounds, from which keys are made and stale snapshots are told."""
     state = state_of([at("in_progress", 5), asking("call_1"), at("queued", 5), asking("call_2")])
     assert again(state).round == 2
-    assert again(state)._head.action_keys == state._head.action_keys
+    assert structs.astuple(again(state)._head.calls) == structs.astuple(state._head.calls)
 
 
 def test_what_the_model_keeps_is_kept() -> None:
@@ -168,5 +171,40 @@ def test_every_shortened_or_altered_state_is_an_error_or_a_state() -> None:
 def test_a_newer_version_says_what_to_do() -> None:
     """Going back a release does not misread what the newer one wrote."""
     found = msgspec.json.decode(encode_state(state_of([at("queued")])))
-    with pytest.raises(StoreError, match=r"version 2.*update runstream"):
-        decode_state(msgspec.json.encode({**found, "version": 2}))
+    with pytest.raises(StoreError, match=r"version 3.*update runstream"):
+        decode_state(msgspec.json.encode({**found, "version": 3}))
+
+
+def of_version_1(state: RunState, asked: list[list[str]], calls_done: list[str]) -> bytes:
+    """A state as the first version stored it: ids of requests and complete calls, and no names."""
+    found = msgspec.json.decode(encode_state(state))
+    found.pop("calls", None)
+    objects = [item[:5] for item in found["objects"]]
+    return msgspec.json.encode({**found, "version": 1, "objects": objects, "asked": asked, "calls_done": calls_done})
+
+
+def test_a_state_of_version_1_that_waits() -> None:
+    """Its calls get the names that they would have had, and the next numbers follow; an old request stays old."""
+    details = tool_calls(function_call("b", "look_up", "{}"))
+    step = ev("run.step.created", step_object("step_1", RUN, details))
+    story = [at("in_progress", 5), asking("a", started_at=5), at("queued", 5), at("in_progress", 15), step]
+    state = state_of([*story, asking("b", started_at=15)])
+    old = decode_state(of_version_1(state, [["a"], ["b"]], ["a", "b"]))
+    assert (old.round, old.to_dict()) == (2, state.to_dict())
+    assert [awaited.key for awaited in awaited_calls(old)] == ["run_1/call/b"]
+    for following in ([asking("b", started_at=15)], [asking("a", started_at=5)], [at("completed", 15)]):
+        assert keys(signals_of(following, old)) == keys(signals_of(following, state))
+    for following in (asking("b", started_at=25), asking("a", "b", started_at=25)):
+        assert keys(signals_of([following], old)) == keys(signals_of([following], state))
+    done = ev("run.step.completed", step_object("step_1", RUN, details, status="completed"))
+    assert keys(signals_of([done], old)) == ["run_1/step/step_1/completed"]
+    assert decode_state(encode_state(old)) == old
+
+
+def test_a_state_of_version_1_that_went_on() -> None:
+    """A request for other ids is new; one for the ids that were requested is old, as that version had it."""
+    state = state_of([at("in_progress", 5), asking("a/b", started_at=5), at("queued", 5)])
+    old = decode_state(of_version_1(state, [["a/b"]], ["a/b"]))
+    assert signals_of([asking("a/b", started_at=5, arguments="[]")], old) == []
+    found = keys(signals_of([asking("c", started_at=5)], old))
+    assert found == ["run_1/call/c/completed", "run_1/action_required/c"]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from runstream.core.request_places import RequestPlace
 from runstream.core.state import RunState
 from runstream.engine.fold import fold
 from runstream.errors import StoreError
@@ -65,7 +66,14 @@ def test_what_is_put_is_got(make: Make) -> None:
     store = make()
     assert store.get("", "run_1") is None
     first = run(
-        delivered=("a", "b"), source="s", replaying=True, paused=2, interrupted=3, stalled=4, unidentified=False
+        delivered=("a", "b"),
+        source="s",
+        replaying=True,
+        places={"s": RequestPlace(2, 1, 3)},
+        paused=2,
+        interrupted=3,
+        stalled=4,
+        unidentified=False,
     )
     store.put([first, run(scope="other")])
     assert store.get("", "run_1") == first
@@ -242,6 +250,7 @@ def test_a_file_of_an_older_release(tmp_path: Path) -> None:
         store.put([run(unidentified=False)])
     with closing(sqlite3.connect(path)) as db:
         db.execute("ALTER TABLE runs DROP COLUMN unidentified")
+        db.execute("ALTER TABLE runs DROP COLUMN places")
         db.execute("PRAGMA user_version = 1")
         db.commit()
     with SqliteStore(path) as store:

@@ -20,7 +20,7 @@ def text(offset: int, delta: str, *, message: str = "msg_1", part: int = 0, run:
 
 
 def arguments(offset: int, delta: str, call: str = "call_1") -> ArgumentsDelta:
-    return ArgumentsDelta("run_1", "thread_1", "", 0.0, call, offset, delta)
+    return ArgumentsDelta("run_1", "thread_1", "", 0.0, call, offset, delta, f"run_1/call/{call}")
 
 
 async def drain(buffer: Any) -> list[Any]:

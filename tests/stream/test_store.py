@@ -133,7 +133,7 @@ async def test_a_coroutine_is_through_when_it_returns() -> None:
     async with asyncio.timeout(25), RunStream(server, store=store, close_timeout=0.1) as stream:
         stream.on(RunSignal, slow)
         stream.start()
-        await eventually(lambda: server.fed == len(HELLO) and started[-1].startswith("msg_"), 10)
+        await eventually(lambda: server.fed == len(HELLO) and "/message/" in started[-1], 10)
         dead = copy_of(store)
     again = facts(await read_on(dead, HELLO))
     assert facts_only(told) + again == expected(HELLO)
@@ -217,7 +217,7 @@ async def test_an_iterator_that_is_left_is_through() -> None:
         async for signal in stream:
             if isinstance(signal, MessageCompleted):
                 break
-    assert "msg_1/completed" not in "".join(facts(await read_on(store, HELLO)))
+    assert "message/msg_1/completed" not in "".join(facts(await read_on(store, HELLO)))
 
 
 async def test_an_exception_in_the_body_leaves_the_item_undelivered() -> None:
@@ -234,7 +234,7 @@ async def test_an_exception_in_the_body_leaves_the_item_undelivered() -> None:
         await consume()
     again = facts(await read_on(store, HELLO))
     assert again == expected(HELLO)[-len(again) :]
-    assert again[0].startswith("msg_")
+    assert again[0].startswith("run_1/message/msg_")
     assert again[0].endswith("/completed")
 
 
@@ -254,7 +254,7 @@ async def test_a_cancelled_loop_leaves_the_item_undelivered() -> None:
         await inside.wait()
         task.cancel()
         await asyncio.wait({task})
-    assert any(key.endswith("/completed") and key.startswith("msg_") for key in facts(await read_on(store, HELLO)))
+    assert any(key.endswith("/completed") and "/message/msg_" in key for key in facts(await read_on(store, HELLO)))
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -654,7 +654,7 @@ async def test_noted_keys_stay_while_turns_wait() -> None:
     again = facts(await read_on(dead, HELLO))
     assert len(again) == 1
     assert again[0].endswith("/created")
-    assert again[0].startswith("msg_")
+    assert again[0].startswith("run_1/message/msg_")
 
 
 async def test_a_task_that_is_cancelled_from_outside_has_delivered_nothing() -> None:
@@ -678,5 +678,5 @@ async def test_a_task_that_is_cancelled_from_outside_has_delivered_nothing() -> 
         await asyncio.wait(others)
     await stream.aclose()
     again = facts(await read_on(store, HELLO))
-    assert again[0].startswith("msg_")
+    assert again[0].startswith("run_1/message/msg_")
     assert again == expected(HELLO)[-len(again) :]

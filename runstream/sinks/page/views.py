@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
-from runstream.core.state import RunState
+from runstream.core.state import RunState, call_names, stepless_calls
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
 from runstream.model.step import RunStep
@@ -117,19 +117,16 @@ _Builder: TypeAlias = tuple[str, Callable[[], _Parts]]
 def _texts(state: RunState) -> Iterator[_Builder]:
     """The texts in the order of the steps that made them; texts without a step come last."""
     messages = {message.id: message for message in state.messages}
-    known: set[str] = set()
     for step in state.steps:
         message = messages.pop(step.message_id, None) if step.message_id is not None else None
         if message is not None:
             yield from _of_message(message)
-        for call in step.tool_calls:
-            known.add(call.id)
-            yield f"call {call.id}", partial(_call, call, step)
+        for call, name in zip(step.tool_calls, call_names(state, step.id), strict=False):
+            yield f"call {name}", partial(_call, call, step)
     for rest in messages.values():
         yield from _of_message(rest)
-    for call in state.run.pending_tool_calls:
-        if call.id not in known:
-            yield f"call {call.id}", partial(_call, call, None)
+    for call, name in stepless_calls(state):
+        yield f"call {name}", partial(_call, call, None)
 
 
 def _of_message(message: Message) -> Iterator[_Builder]:

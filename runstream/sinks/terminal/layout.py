@@ -168,10 +168,10 @@ class Screen:
         """The calls of a run, and the end of its text."""
         calls = list(state.tool_calls)[-_CALLS:] if count > 1 or not _text(state) else []
         calls = calls[-max(1, count - 1) :]
-        growing = {call.id for step in state.steps[-1:] if not step.is_terminal for call in step.tool_calls}
+        growing = {id(call) for step in state.steps[-1:] if not step.is_terminal for call in step.tool_calls}
         if not open or state.run.requires_action:
             growing.clear()
-        lines = [self._call(call, width, growing=call.id in growing) for call in calls]
+        lines = [self._call(call, width, growing=id(call) in growing) for call in calls]
         room = max(1, count - len(lines)) if open else count
         text = tail(_text(state), width - 2, room + 2) if _text(state) else []
         bar = "│ " if self._unicode else "| "

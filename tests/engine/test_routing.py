@@ -1,0 +1,132 @@
+"""Requests for action over connections, sources, polls and processes: each round once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runstream.dialects.assistants import AssistantsDialect
+from runstream.engine.engine import Engine
+from runstream.model.raw import RawEvent
+from runstream.model.signals import ActionRequired, Signal
+from runstream.store.sqlite import SqliteStore
+from tests.core.support import RUN, asking, at, ev
+from tests.support.wire import function_call, step_object, tool_calls
+
+CREATED = ev("run.created", {**RUN, "status": "queued"})
+ASKS = asking("a", started_at=None)
+ROUND = [at("in_progress"), ASKS, at("queued")]
+
+
+def start(*names: str) -> tuple[Engine, list[Signal]]:
+    """An engine, and its signals."""
+    engine, signals = Engine(clock=lambda: 1.0), list[Signal]()
+    engine.on_signal = signals.append
+    return engine, signals
+
+
+def rounds(signals: list[Signal]) -> list[str]:
+    """The names of the requests."""
+    return [signal.request for signal in signals if isinstance(signal, ActionRequired)]
+
+
+def test_equal_rounds_are_rounds() -> None:
+    """The same call with the same arguments in each round, from a server without times."""
+    engine, signals = start()
+    engine.intake("server").feed_all([CREATED, *ROUND, *ROUND, *ROUND])
+    assert rounds(signals) == ["a", "a~2", "a~3"]
+    assert engine.states()[0].round == 3
+
+
+@pytest.mark.parametrize("cut", range(1, 8))
+def test_a_replay_of_equal_rounds(cut: int) -> None:
+    """Cut anywhere and sent from the start: the state is as at the cut when the cut is reached, and all goes on."""
+    story = [CREATED, *ROUND, *ROUND, at("in_progress"), at("completed")]
+    engine, signals = start()
+    intake = engine.intake("server")
+    intake.connected()
+    intake.feed_all(story[:cut])
+    before = [(state.status, state.round) for state in engine.states()]
+    for _ in range(2):
+        intake.connected()
+        intake.feed_all(story[:cut])
+        assert [(state.status, state.round) for state in engine.states()] == before
+    intake.feed_all(story[cut:])
+    assert rounds(signals) == ["a", "a~2"]
+    assert engine.states()[0].is_terminal
+
+
+def test_a_connection_without_created_may_begin_anywhere() -> None:
+    """What a server without ids and times sends again after a reconnect proves nothing."""
+    engine, signals = start()
+    intake = engine.intake("server")
+    intake.connected()
+    intake.feed_all([CREATED, *ROUND, at("in_progress")])
+    intake.connected()
+    intake.feed(ASKS)
+    assert rounds(signals) == ["a"]
+
+
+def test_a_poll_is_no_evidence() -> None:
+    """A poll shows that the run went on, and then an old answer: no round. The stream's own order still counts."""
+    engine, signals = start()
+    stream, poll = engine.intake("server"), engine.intake("poll")
+    poll.snapshots = True
+    stream.feed_all([CREATED, at("in_progress"), ASKS])
+    poll.feed_all([at("in_progress"), ASKS])
+    engine.apply_snapshots(stream.state, [ASKS], AssistantsDialect())
+    assert rounds(signals) == ["a"]
+    stream.feed_all([at("in_progress"), ASKS])
+    assert rounds(signals) == ["a", "a~2"]
+
+
+def test_a_source_that_lags_behind() -> None:
+    """Another source of the run sends old requests: only its own order counts for it."""
+    engine, signals = start()
+    first, second = engine.intake("first"), engine.intake("second")
+    first.feed_all([CREATED, *ROUND, at("in_progress")])
+    second.feed_all([CREATED, *ROUND, at("in_progress")])
+    assert rounds(signals) == ["a"]
+    second.feed(ASKS)
+    assert rounds(signals) == ["a", "a~2"]
+    first.feed(ASKS)
+    assert rounds(signals) == ["a", "a~2"]
+    assert engine.states()[0].run.requires_action
+
+
+def test_the_source_that_answers_goes_on() -> None:
+    """A submission's own stream shows the rest of the run, and asks again."""
+    engine, signals = start()
+    first = engine.intake("first")
+    first.feed_all([CREATED, at("in_progress"), ASKS])
+    first.end()
+    engine.intake("second").feed_all([at("queued"), at("in_progress"), ASKS])
+    assert rounds(signals) == ["a", "a~2"]
+
+
+def test_the_end_of_a_step_shows_that_the_run_went_on() -> None:
+    """The step of the awaited call is complete, though no status says so."""
+    details = tool_calls(function_call("a", "look_up", "{}"))
+    step = ev("run.step.created", step_object("step_1", RUN, details))
+    done = ev("run.step.completed", step_object("step_1", RUN, details, status="completed"))
+    engine, signals = start()
+    engine.intake("server").feed_all([CREATED, at("in_progress"), step, ASKS, done, done, ASKS, ASKS])
+    assert rounds(signals) == ["a", "a~2"]
+
+
+@pytest.mark.parametrize("ids", [True, False])
+def test_another_process_goes_on(tmp_path: Path, ids: bool) -> None:
+    """With ids of events it continues with its place; without them a request that was made is an old one."""
+    story = [CREATED, at("in_progress"), ASKS, at("queued"), at("in_progress"), ASKS, at("queued")]
+    raws = [RawEvent(raw.event, raw.data, str(n), str(n)) for n, raw in enumerate(story)] if ids else story
+    found: list[Signal] = []
+    for part in (raws[:5], raws[5:]):
+        with SqliteStore(tmp_path / "runs.db") as store:
+            engine = Engine(store=store, clock=lambda: 1.0)
+            engine.on_signal = found.append
+            intake = engine.intake("server")
+            intake.resume_from()
+            intake.connected()
+            intake.feed_all(part)
+    assert rounds(found) == (["a", "a~2"] if ids else ["a"])
