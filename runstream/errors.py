@@ -43,15 +43,32 @@ class DecodeError(RunstreamError, ValueError):
 class SourceFailed(RunstreamError):
     """A source failed for good: it does not reconnect.
 
+    Args:
+        reason: The cause in the library's words.
+        message: The message of a structured error of the server; the text of the exception has it behind the cause.
+
     Attributes:
-        reason: The cause, as text, without credentials.
+        reason: The cause, as text, with that message. Whatever this side had sent is masked in it.
+        summary: The cause without the message, for logs and signals.
+        server_message: The words of the server as received, structured or not, such as a close reason; ``None`` for
+            none. They are data, and may quote anything.
         attempts: Number of connection attempts.
         status: The HTTP status of a refusal by the server, ``None`` if there was none.
     """
 
-    def __init__(self, reason: str, *, attempts: int = 1, status: int | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(
+        self,
+        reason: str,
+        *,
+        message: str = "",
+        server_message: str | None = None,
+        attempts: int = 1,
+        status: int | None = None,
+    ) -> None:
+        self.reason = f"{reason}: {message}" if message else reason
+        super().__init__(self.reason)
+        self.summary = reason
+        self.server_message = server_message
         self.attempts = attempts
         self.status = status
 

@@ -358,9 +358,12 @@ class Journal:
             return default
         try:
             return call()
-        except Exception as error:
-            failure = error
-            if not isinstance(failure, StoreError):
+        except BaseException as error:
+            # Also the result of a cancelled future, and a generator's exit: they are the store's, not the source's.
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            failure = error if isinstance(error, StoreError) else None
+            if failure is None:
                 failure = StoreError(f"{type(error).__name__} in the state store")
                 failure.__cause__ = error
             self._failed = True

@@ -58,7 +58,9 @@ class Disconnect(Struct, frozen=True, kw_only=True):
     """How a connection ended.
 
     Attributes:
-        reason: The reason as text, without credentials.
+        reason: The reason as text, without credentials and without words of the server.
+        message: The message of a structured error of the server, for an exception's text: masked; "" for none.
+        server_message: The server's words as received, such as a close reason; ``None`` for none.
         normal: True if the server closed it because it was done.
         planned: True if the client closed it as planned.
         final: True if connecting again would end in the same way.
@@ -69,6 +71,8 @@ class Disconnect(Struct, frozen=True, kw_only=True):
     """
 
     reason: str
+    message: str = ""
+    server_message: str | None = None
     normal: bool = False
     planned: bool = False
     final: bool = False
@@ -118,11 +122,20 @@ async def run_connections(
             renewed = renewed or renew
             # Only a response distinguishes a server that is available again later from one that never existed.
             reached = reached or error.reached
-            retry = error.retry and reached
+            retry = reached and (error.retry or (opened and error.retry_if_opened))
             if not (renew or retry):
                 reason = f"{error.reason} (credentials were asked for again)" if renewed else error.reason
-                raise SourceFailed(reason, attempts=max(attempt, 1), status=error.status) from error.__cause__
-            end, wait = Disconnect(reason=error.reason, status=error.status), error.wait
+                raise SourceFailed(
+                    reason,
+                    message=error.message,
+                    server_message=error.server_message,
+                    attempts=max(attempt, 1),
+                    status=error.status,
+                ) from error.__cause__
+            end = Disconnect(
+                reason=error.reason, message=error.message, server_message=error.server_message, status=error.status
+            )
+            wait = error.wait
         else:
             opened = reached = True
             try:
@@ -134,7 +147,7 @@ async def run_connections(
             if end.normal and not receiver.live:
                 return
             if end.final:
-                raise SourceFailed(end.reason, attempts=attempt, status=end.status)
+                raise _failure(end, attempt)
             # The same last message as before means a replay that ended at the same place: no progress. Otherwise a
             # server that sends half a run again and again, from its beginning, would be called without end.
             if end.planned or (end.received and end.last != last):
@@ -143,10 +156,16 @@ async def run_connections(
             base = end.base if end.base is not None else base
         attempt += 1
         if policy is None or policy.is_exhausted(attempt):
-            raise SourceFailed(end.reason, attempts=attempt - 1, status=end.status)
+            raise _failure(end, attempt - 1)
         receiver.disconnected(end.reason, attempt)
         if not end.planned:
             await asyncio.sleep(policy.delay(attempt, asked=wait, base=base))
+
+
+def _failure(end: Disconnect, attempts: int) -> SourceFailed:
+    return SourceFailed(
+        end.reason, message=end.message, server_message=end.server_message, attempts=attempts, status=end.status
+    )
 
 
 async def call_hook(name: str, hook: Callable[..., Any] | None, *args: Any, retry: bool = False) -> Any:
@@ -165,6 +184,12 @@ async def call_hook(name: str, hook: Callable[..., Any] | None, *args: Any, retr
         return None
     try:
         return await await_result(hook(*args))
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Not this task was cancelled, but something that the function awaited.
+        raise ConnectFailed(f"{name} raised {type(error).__name__}", retry=retry) from error
     except Exception as error:
         # The exception's message may contain secrets; the exception itself is kept as the cause.
         raise ConnectFailed(f"{name} raised {type(error).__name__}", retry=retry) from error

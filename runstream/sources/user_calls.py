@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from runstream.errors import SourceFailed
-from runstream.sources.http_errors import RETRIED, ConnectFailed, requested_wait
+from runstream.sources.http_errors import ConnectFailed, is_lost, requested_wait
 
 __all__ = ["UserCallback", "classify_error"]
 
@@ -111,8 +111,8 @@ def classify_error(caller: str, error: BaseException) -> ConnectFailed:
     """Classify an exception of a client: the reason, and whether to try again.
 
     The exception's message is not used, because it may contain secrets: only its class, and the HTTP status in an
-    attribute of it or of its response (``status_code``, ``status``, ``code``). 408, 425, 429 and 5xx are tried again,
-    other statuses are not. An exception without a status counts as a network error and is tried again, unless it is
+    attribute of it or of its response (``status_code``, ``status``, ``code``). Statuses of a loss are tried again (408,
+    425, 429, 5xx and the other statuses of gateways), others are not. An exception without a status counts as a network error and is tried again, unless it is
     a mistake in the program, such as a ``TypeError``.
 
     Args:
@@ -124,7 +124,7 @@ def classify_error(caller: str, error: BaseException) -> ConnectFailed:
             f"{caller}: HTTP {error.status}", status=error.status, retry=_is_retried(error.status), wait=error.wait
         )
     if isinstance(error, SourceFailed):
-        return ConnectFailed(error.reason)
+        return ConnectFailed(error.summary)
     kind = type(error).__name__
     response = getattr(error, "response", None)
     status = _find_status(error) or _find_status(response)
@@ -138,12 +138,12 @@ def classify_error(caller: str, error: BaseException) -> ConnectFailed:
 
 
 def _is_retried(status: int | None) -> bool:
-    return status is not None and (status in RETRIED or status >= 500)
+    return status is not None and is_lost(status)
 
 
 def _find_status(owner: Any) -> int | None:
     for name in ("status_code", "status", "code"):
         value = getattr(owner, name, None)
-        if isinstance(value, int) and not isinstance(value, bool) and 300 <= value < 600:
+        if isinstance(value, int) and not isinstance(value, bool) and 300 <= value < 1000:
             return int(value)
     return None

@@ -10,6 +10,7 @@ import asyncio
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
+from urllib.request import getproxies
 
 from msgspec.structs import replace
 from websockets.exceptions import ConnectionClosed
@@ -24,9 +25,10 @@ from runstream.sources.connection_loop import (
     call_hook,
     run_connections,
 )
-from runstream.sources.credentials import Credentials, merge_headers, redact_url, request_secrets, resolve_headers
+from runstream.sources.credentials import Credentials, merge_headers, redact_url, resolve_headers
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.reconnect import Reconnect
+from runstream.sources.sent_values import SentValues
 from runstream.sources.websocket_batches import BatchConnection
 from runstream.sources.websocket_connection import close_socket, open_socket, read_socket
 
@@ -110,7 +112,6 @@ class WebSocketSource:
         self._max_bytes = max_message_bytes
         self._open_timeout = open_timeout
         self._pings = {"ping_interval": ping_interval, "ping_timeout": ping_timeout}
-        self._secrets: set[str] = set()
         self._options: dict[str, Any] = {
             "subprotocols": subprotocols,
             "proxy": proxy,
@@ -142,7 +143,7 @@ class WebSocketSource:
         )
 
     async def _read(self, socket: BatchConnection, receiver: Receiver, age: float | None) -> Disconnect:
-        end = await read_socket(socket, receiver, age=age, secrets=self._secrets, **self._pings)
+        end = await read_socket(socket, receiver, age=age, **self._pings)
         reason = end.reason.replace("max_message_bytes", f"max_message_bytes ({self._max_bytes})")
         return replace(end, reason=reason) if end.final else end
 
@@ -165,8 +166,16 @@ class WebSocketSource:
         if isinstance(messages, str | bytes):
             messages = (messages,)
         headers = merge_headers(self._headers, resume.headers, secret)
-        self._secrets = request_secrets([url], headers)
-        socket = await open_socket(url, headers, self._options, self._secrets)
+        messages = tuple(messages)
+        proxy = self._options["proxy"]
+        proxies = getproxies().values() if proxy is True else [proxy] if proxy else []
+        sent = SentValues(
+            urls=[self._url, url, *proxies],
+            headers=headers,
+            secrets=self._options["subprotocols"] or (),
+            messages=messages,
+        )
+        socket = await open_socket(url, headers, self._options, sent)
         try:
             async with asyncio.timeout(self._open_timeout):
                 for message in messages:

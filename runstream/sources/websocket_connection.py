@@ -7,7 +7,7 @@ import inspect
 import logging
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final, cast
 
@@ -17,8 +17,9 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from runstream.model.raw import RawEvent
 from runstream.sources.base import Receiver
 from runstream.sources.connection_loop import Disconnect
-from runstream.sources.credentials import INVALID_URL, redact_text, redact_url
+from runstream.sources.credentials import INVALID_URL, redact_url
 from runstream.sources.http_errors import ConnectFailed, http_error, system_message
+from runstream.sources.sent_values import SentValues
 from runstream.sources.websocket_batches import BatchConnection
 
 __all__ = ["close_socket", "open_socket", "read_socket"]
@@ -52,7 +53,7 @@ _log: Final = _QuietLogger(logging.getLogger("websockets.client"), {})
 
 
 async def open_socket(
-    url: str, headers: Mapping[str, str], options: Mapping[str, Any], secrets: Iterable[str]
+    url: str, headers: Mapping[str, str], options: Mapping[str, Any], sent: SentValues
 ) -> BatchConnection:
     """Open a connection.
 
@@ -60,7 +61,7 @@ async def open_socket(
         url: The URL.
         headers: The headers of the handshake.
         options: Options of ``websockets``.
-        secrets: Values that must not be shown, though the server may repeat them.
+        sent: What this side sends; the server may repeat it.
 
     Raises:
         ConnectFailed: There is no connection.
@@ -87,10 +88,9 @@ async def open_socket(
         raise http_error(
             url,
             response.status_code,
-            phrase=response.reason_phrase,
             headers=response.headers,
             body=bytes(response.body or b""),
-            secrets=secrets,
+            sent=sent,
             now=time.time(),
         ) from None
     except InvalidURI:
@@ -126,7 +126,6 @@ async def read_socket(
     age: float | None,
     ping_interval: float | None,
     ping_timeout: float | None,
-    secrets: Iterable[str],
 ) -> Disconnect:
     """Feed every message to the receiver until the connection ends, and return why it ended. The socket is closed.
 
@@ -136,7 +135,6 @@ async def read_socket(
         age: The time after which to close it (seconds); messages that arrive until it is closed are fed too.
         ping_interval: Time between pings (seconds).
         ping_timeout: Longest time without any data, not even a pong, while the reader waits (seconds).
-        secrets: Values that must not be shown, though the server may repeat them.
     """
     status = _Status()
     timers = []
@@ -153,7 +151,7 @@ async def read_socket(
                 # No other task runs while messages are queued; the receiver yields to the loop.
                 messages = await receive()
             except ConnectionClosed as closed:
-                return _disconnect(closed, status, data, ping_timeout, secrets)
+                return _disconnect(closed, status, data, ping_timeout)
             status.waiting = False
             status.received += len(messages)
             data, at = messages[-1], clock()
@@ -206,9 +204,7 @@ async def _ping(socket: BatchConnection, status: _Status, interval: float, pong_
                 before = status.received
 
 
-def _disconnect(
-    closed: ConnectionClosed, status: _Status, data: bytes, timeout: float | None, secrets: Iterable[str]
-) -> Disconnect:
+def _disconnect(closed: ConnectionClosed, status: _Status, data: bytes, timeout: float | None) -> Disconnect:
     received, last = status.received, hash(data) if status.received else None
     if status.is_aged:
         return Disconnect(reason="the connection reached its age limit", planned=True, received=received, last=last)
@@ -226,11 +222,10 @@ def _disconnect(
     if closed.rcvd is None:
         return Disconnect(reason="the connection broke off", received=received, last=last)
     code = closed.rcvd.code
-    reason = f"the server closed the connection with code {code}"
-    if message := redact_text(closed.rcvd.reason, secrets):
-        reason += f": {message}"
     return Disconnect(
-        reason=reason,
+        # The close reason may quote anything: it is data, and no part of the reason.
+        reason=f"the server closed the connection with code {code}",
+        server_message=closed.rcvd.reason or None,
         normal=code in _NORMAL,
         # After messages it is a loss like others: a token that expired, a proxy that restarted.
         final=code in _REJECTED and not received,

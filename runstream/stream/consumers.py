@@ -257,6 +257,9 @@ def await_measured(
             awaited = coroutine.send(value) if error is None else coroutine.throw(error)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
+        except GeneratorExit as exit:
+            # Raised by the coroutine, not by the end of this one: it must not end the task of the caller.
+            raise RuntimeError("the coroutine raised GeneratorExit") from exit
         finally:
             seconds = monotonic() - started
             if seconds > limit:

@@ -13,8 +13,9 @@ from runstream.logs import LOG
 __all__ = ["SLOW_SECONDS", "SUBSCRIBER_ERRORS", "ErrorReports", "caller_location", "location_of", "run_id_of"]
 
 
-SUBSCRIBER_ERRORS: Final = (Exception, asyncio.CancelledError)
-"""The exceptions of a subscriber that are caught. The result of a cancelled future must not cancel the source."""
+SUBSCRIBER_ERRORS: Final = (Exception, asyncio.CancelledError, GeneratorExit)
+"""The exceptions of a subscriber that are caught. The result of a cancelled future must not cancel the source, and the
+exit of a generator that a subscriber closes must not end it. ``KeyboardInterrupt`` and ``SystemExit`` pass through."""
 
 SLOW_SECONDS: Final = 1.0
 """A subscriber that blocks the loop for longer than this is logged."""
@@ -52,7 +53,7 @@ class ErrorReports:
         """Report a subscriber that raised."""
         self.count += 1
         if self.mode == "raise":
-            if not isinstance(error, Exception):  # CancelledError, which would cancel the awaiting task
+            if not isinstance(error, Exception):  # CancelledError or GeneratorExit, which would end the awaiting task
                 error = RuntimeError(f"{type(error).__name__} in {subscriber}").with_traceback(error.__traceback__)
             self._raise(error)
             return

@@ -293,7 +293,7 @@ class SourceRunner:
             "source_failed",
             source=handle.name,
             scope=handle.scope,
-            reason=failure.reason,
+            reason=failure.summary,
             attempts=failure.attempts,
             error=type(error).__name__,
             where=location_of(error.__traceback__),
@@ -301,7 +301,7 @@ class SourceRunner:
         if handle._removed is not None:
             self._finish(handle, handle._removed)  # a failure while closing is no failure of its runs
         else:
-            self._finish(handle, failure.reason, failure)
+            self._finish(handle, failure.summary, failure)
 
     def _finish(self, handle: SourceHandle, reason: str, failure: SourceFailed | None = None) -> None:
         intake = handle._intake
@@ -314,7 +314,7 @@ class SourceRunner:
             self._remember(handle, open_runs, failure)
         try:
             if failure is not None:
-                self.queue.run(intake.failed, failure.reason, failure.attempts)
+                self.queue.run(intake.failed, failure.summary, failure.attempts)
             clean = failure is None and handle._removed is None
             self.queue.run(self._end_intake, intake, reason, failure.attempts if failure is not None else 0, clean)
         finally:

@@ -37,7 +37,7 @@ async def test_a_busy_server_is_tried_again_even_at_first(status: int) -> None:
         receiver = await read(peer.url)
     assert receiver.data == [b"a"]
     assert receiver.log == [("disconnected", 1), ("disconnected", 2), ("connected", 2)]
-    assert receiver.reasons[0].endswith(": busy")
+    assert "busy" not in receiver.reasons[0]
 
 
 async def test_the_server_says_how_long_to_wait() -> None:
@@ -53,14 +53,16 @@ async def test_the_server_says_how_long_to_wait() -> None:
         ("application/json", b'{"error": {"message": "stream must be true"}}', ": stream must be true"),
         ("text/html; charset=utf-8", b"<html>", ""),
         ("text/event-streams", b"", ""),
-        (None, b"data: 1\n\n", ": data: 1"),
+        (None, b"data: 1\n\n", ""),
+        ("my secret", b"", ""),
     ],
 )
 async def test_another_media_type_is_refused(kind: str | None, body: bytes, said: str) -> None:
     headers = {"Content-Type": kind} if kind else {}
     async with http_serving(answers=[(200, headers, body)]) as peer:
         failed = await failure(peer.url)
-    shown = kind or "no content type"
+    shown = (kind or "no content type").partition(";")[0]
+    shown = "an invalid content type" if shown == "my secret" else shown
     assert failed.reason == f"{peer.url} answered with {shown} where text/event-stream is needed{said}"
     assert len(peer.requests) == 1
 
@@ -111,7 +113,7 @@ async def test_a_second_401_is_final_and_says_so() -> None:
     answers: list[Answer | None] = [None, (401, {}, b"expired"), (401, {}, b"expired")]
     async with http_serving(saying(block("a")), answers=answers) as peer:
         failed = await failure(peer.url, FakeReceiver(live=True), auth=lambda: "t0ken-value")
-    assert failed.reason.endswith("401 Unauthorized: expired (credentials were asked for again)")
+    assert failed.reason.endswith("401 Unauthorized (credentials were asked for again)")
     assert len(peer.requests) == 3
 
 

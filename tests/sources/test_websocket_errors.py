@@ -29,7 +29,7 @@ async def test_a_busy_server_is_tried_again_even_at_first(status: int) -> None:
         receiver = await read(peer.url)
     assert receiver.data == [b"a"]
     assert receiver.log == [("disconnected", 1), ("disconnected", 2), ("connected", 2)]
-    assert receiver.reasons[0].endswith(": busy")
+    assert "busy" not in receiver.reasons[0]
 
 
 async def test_a_busy_server_is_given_up_in_the_end() -> None:
@@ -62,7 +62,7 @@ async def test_a_second_401_is_final_and_says_so() -> None:
     receiver = FakeReceiver(live=True)
     async with serving(saying("a", code=1011), answers=answers) as peer:
         failed = await failure(peer.url, receiver, auth=lambda: "t0ken-value")
-    assert failed.reason.endswith("401 Unauthorized: expired (credentials were asked for again)")
+    assert failed.reason.endswith("401 Unauthorized (credentials were asked for again)")
     assert len(peer.requests) == 3
 
 
