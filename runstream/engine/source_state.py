@@ -44,6 +44,7 @@ class SourceState:
         snapshots: True if the source sends nothing but whole objects, as polling does.
         connection: The number of the connection, from 0.
         open: The runs that this source sent last and that have not ended, by id.
+        ended_runs: The number of its runs that have ended while they were open here.
         gaps: The possible gaps.
         signal_counts: The number of signals of each kind of this source.
         forget: Called with the id of each run of this source that is evicted.
@@ -58,6 +59,7 @@ class SourceState:
         self.snapshots = False
         self.connection = 0
         self.open: dict[str, RunRecord] = {}
+        self.ended_runs = 0
         self.gaps = GapTracker(outputs, scope, self.open)
         self.signal_counts: dict[str, int] = {}
         self.forget: Callable[[str], None] = _ignore
@@ -162,7 +164,7 @@ class SourceState:
 
     def release(self, record: RunRecord) -> None:
         """Remove a run that has ended."""
-        self.open.pop(record.state.run_id, None)
+        self.ended_runs += self.open.pop(record.state.run_id, None) is not None
 
     def object_ended(self, id: str) -> None:
         """Note that a run, message or step has ended: its event ids may be forgotten."""

@@ -175,9 +175,9 @@ class _HeadTimeout:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         self._has_ended = True
-        return await self._timeout.__aexit__(kind, error, traceback)
+        await self._timeout.__aexit__(kind, error, traceback)
 
     async def trace(self, event: str, info: Any) -> None:
         """Note the progress of a request: the client calls it with the name of each step."""

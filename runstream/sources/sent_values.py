@@ -268,7 +268,7 @@ def _header_parts(value: str) -> set[str]:
     words = [word for word in _PARTS.split(value) if word]
     parts = set(words[1:] if len(words) > 1 and words[0].isalpha() else words)
     for word in tuple(parts):
-        name, equals, inner = word.partition("=")
+        _, equals, inner = word.partition("=")
         if equals and inner.strip("="):
             parts.add(inner.strip('"'))
         try:

@@ -86,7 +86,8 @@ async def open_stream(
         names = ", ".join(unknown_codings(content_codings(coding)))
         shown = sent.redact(names, 60) if _CODINGS.fullmatch(names) else "with an invalid name"
         raise ConnectFailed(
-            f"{redact_url(url)} answered in the content coding {shown}, which was not asked for ({ACCEPTED} can be read)",
+            f"{redact_url(url)} answered in the content coding {shown}, which was not asked for "
+            f"({ACCEPTED} can be read)",
             status=status,
         )
     media_type = kind.partition(";")[0].strip() if _MEDIA_TYPES.match(kind) else ""
@@ -188,9 +189,8 @@ async def read_stream(
     received = events = 0
 
     def disconnect(reason: str, **more: Any) -> Disconnect:
-        key = hash((last.event, getattr(last, "data", b""))) if last is not None else None
         base = parser.retry / 1000 if parser.retry is not None else None
-        return Disconnect(reason=reason, received=received, last=key, base=base, **more)
+        return Disconnect(reason=reason, received=received, base=base, **more)
 
     deadline = None if age is None else asyncio.get_running_loop().time() + age
     async with aclosing(_iterate_body(response)) as chunks:

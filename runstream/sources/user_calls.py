@@ -111,9 +111,9 @@ def classify_error(caller: str, error: BaseException) -> ConnectFailed:
     """Classify an exception of a client: the reason, and whether to try again.
 
     The exception's message is not used, because it may contain secrets: only its class, and the HTTP status in an
-    attribute of it or of its response (``status_code``, ``status``, ``code``). Statuses of a loss are tried again (408,
-    425, 429, 5xx and the other statuses of gateways), others are not. An exception without a status counts as a network error and is tried again, unless it is
-    a mistake in the program, such as a ``TypeError``.
+    attribute of it or of its response (``status_code``, ``status``, ``code``). 408, 425, 429, 5xx and the other
+    statuses of gateways are tried again, others are not. An exception without a status counts as a network error and is
+    tried again, unless it is a mistake in the program, such as a ``TypeError``.
 
     Args:
         caller: The caller's name, for the reason.

@@ -12,6 +12,7 @@ from typing import Any, Final
 from runstream.engine.intake import Intake
 from runstream.model.raw import RawItem
 from runstream.stream.buffers import Gate
+from runstream.stream.run_progress import RunProgress
 
 __all__ = ["FeedQueue", "SourceReceiver"]
 
@@ -102,6 +103,7 @@ class SourceReceiver:
         self.fed = False
         self.closed = False
         self._intake = intake
+        self._progress: RunProgress | None = None
         self._feed = intake.feed
         self._feed_all = intake.feed_all
         self._queue = queue
@@ -198,6 +200,13 @@ class SourceReceiver:
     def live(self) -> bool:
         """True if a run of this source has not ended and does not wait for action."""
         return self._intake.live
+
+    @property
+    def progress(self) -> int:
+        """A number that has grown if the state of a run of this source has advanced since the last call."""
+        if self._progress is None:
+            self._progress = RunProgress(self._intake.state)
+        return self._progress.count()
 
     @property
     def last_id(self) -> str | None:
