@@ -141,10 +141,10 @@ def log_signals(
     Args:
         signals: A :class:`~runstream.RunStream`, or any Observable of signals. Without ``progress``, a stream does not
             build the signals of growing text for this.
-        logger: A structlog logger, or an object with its methods; by default structlog's ``"runstream"`` where structlog
-            is configured, else the standard library's. Or a
-            ``logging.Logger``: then the message is the event with the fields as ``name=value``, and each field is an
-            attribute of the record too, for formatters that write JSON.
+        logger: A structlog logger, or an object with its methods; by default structlog's ``"runstream"`` where
+            structlog is configured, else the standard library's. Or a ``logging.Logger``: then the message is the event
+            with the fields as ``name=value``, and each field is an attribute of the record too, for formatters that
+            write JSON.
         progress: True to log the growth of text and arguments: the number of characters, not the characters.
         include_text: True if message text and the messages of errors may be logged.
         include_arguments: True if the arguments of tool calls may be logged.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, TypeAlias
 from urllib.request import getproxies
 
@@ -70,6 +71,13 @@ class WebSocketSource:
         close_timeout: Limit for closing (seconds).
         max_queue: Number of frames queued between socket and pipeline at which reading pauses; the frames of one read
             of the socket (256 KiB at most) may exceed it.
+        max_queue_bytes: Size of these frames, inflated, at which reading pauses (bytes). One message, and what 4 KiB of
+            the socket inflate to, may exceed it.
+        max_unsent_bytes: Number of bytes, most of them pongs, that wait for a server that does not read, at which
+            reading pauses. After ``ping_timeout`` such a connection is lost.
+
+    Attributes:
+        pauses: The number of times that reading paused for one of these reasons.
 
     Raises:
         ValueError: A time that is not above 0, or a number less than 1.
@@ -94,6 +102,8 @@ class WebSocketSource:
         ping_timeout: float | None = 20.0,
         close_timeout: float = 2.0,
         max_queue: int = 16,
+        max_queue_bytes: int = 16 * 2**20,
+        max_unsent_bytes: int = 64 * 2**10,
     ) -> None:
         check_seconds(
             open_timeout=open_timeout,
@@ -101,7 +111,13 @@ class WebSocketSource:
             ping_timeout=ping_timeout,
             close_timeout=close_timeout,
         )
-        check_counts(max_message_bytes=max_message_bytes, max_queue=max_queue)
+        check_counts(
+            max_message_bytes=max_message_bytes,
+            max_queue=max_queue,
+            max_queue_bytes=max_queue_bytes,
+            max_unsent_bytes=max_unsent_bytes,
+        )
+        self.pauses = 0
         self.name = name or redact_url(url)
         self._url = url
         self._headers = dict(headers or {})
@@ -117,9 +133,11 @@ class WebSocketSource:
             "proxy": proxy,
             "max_size": max_message_bytes,
             "max_queue": max_queue,
+            "write_limit": max_unsent_bytes,
             "open_timeout": open_timeout,
             "close_timeout": close_timeout,
         }
+        self._make_connection = partial(BatchConnection, max_queue_bytes=max_queue_bytes)
         if ssl is not None:
             self._options["ssl"] = ssl
 
@@ -143,7 +161,10 @@ class WebSocketSource:
         )
 
     async def _read(self, socket: BatchConnection, receiver: Receiver, age: float | None) -> Disconnect:
-        end = await read_socket(socket, receiver, age=age, **self._pings)
+        try:
+            end = await read_socket(socket, receiver, age=age, **self._pings)
+        finally:
+            self.pauses += socket.pauses
         reason = end.reason.replace("max_message_bytes", f"max_message_bytes ({self._max_bytes})")
         return replace(end, reason=reason) if end.final else end
 
@@ -175,7 +196,7 @@ class WebSocketSource:
             secrets=self._options["subprotocols"] or (),
             messages=messages,
         )
-        socket = await open_socket(url, headers, self._options, sent)
+        socket = await open_socket(url, headers, self._options, sent, self._make_connection)
         try:
             async with asyncio.timeout(self._open_timeout):
                 for message in messages:

@@ -7,7 +7,7 @@ import inspect
 import logging
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, cast
 
@@ -53,7 +53,11 @@ _log: Final = _QuietLogger(logging.getLogger("websockets.client"), {})
 
 
 async def open_socket(
-    url: str, headers: Mapping[str, str], options: Mapping[str, Any], sent: SentValues
+    url: str,
+    headers: Mapping[str, str],
+    options: Mapping[str, Any],
+    sent: SentValues,
+    make_connection: Callable[..., BatchConnection] = BatchConnection,
 ) -> BatchConnection:
     """Open a connection.
 
@@ -62,6 +66,7 @@ async def open_socket(
         headers: The headers of the handshake.
         options: Options of ``websockets``.
         sent: What this side sends; the server may repeat it.
+        make_connection: Makes the connection.
 
     Raises:
         ConnectFailed: There is no connection.
@@ -79,7 +84,7 @@ async def open_socket(
             ping_interval=None,
             ping_timeout=None,
             logger=_log,
-            create_connection=BatchConnection,
+            create_connection=cast(Any, make_connection),
             **options,
         )
         return cast(BatchConnection, socket)
@@ -192,15 +197,25 @@ async def _ping(socket: BatchConnection, status: _Status, interval: float, pong_
         while True:
             await asyncio.sleep(interval)
             before = status.received
-            pong = asyncio.ensure_future(await socket.ping())
             if pong_timeout is None:
+                await socket.ping()
                 continue
-            while not (await asyncio.wait({pong}, timeout=pong_timeout))[0]:
-                if status.waiting and status.received == before:
-                    status.is_silent = True
-                    await socket.close(_NO_PONG, "no pong")
-                    return
-                before = status.received
+            # A ping can't be sent while the peer does not read; that is no answer either.
+            pong = asyncio.create_task(_await_pong(socket))
+            try:
+                while not (await asyncio.wait({pong}, timeout=pong_timeout))[0]:
+                    if status.waiting and status.received == before:
+                        status.is_silent = True
+                        await socket.close(_NO_PONG, "no pong")
+                        return
+                    before = status.received
+            finally:
+                pong.cancel()
+
+
+async def _await_pong(socket: BatchConnection) -> None:
+    with suppress(ConnectionClosed):
+        await asyncio.shield(await socket.ping())
 
 
 def _disconnect(closed: ConnectionClosed, status: _Status, timeout: float | None) -> Disconnect:
