@@ -142,6 +142,14 @@ class BatchConnection(ClientConnection):
         super().pause_writing()
         self._pause()
 
+    async def drain(self) -> None:
+        """Wait for the peer to read; for a close frame no longer than the time for closing."""
+        if self.paused and self.protocol.close_expected():
+            async with asyncio.timeout(self.close_timeout):
+                await super().drain()
+        else:
+            await super().drain()
+
     def resume_writing(self) -> None:
         """Resume what waited for the peer."""
         super().resume_writing()

@@ -206,6 +206,8 @@ async def _ping(socket: BatchConnection, status: _Status, interval: float, pong_
                 while not (await asyncio.wait({pong}, timeout=pong_timeout))[0]:
                     if status.waiting and status.received == before:
                         status.is_silent = True
+                        pong.cancel()
+                        await asyncio.wait({pong})  # a ping that waits for the peer would block the close frame
                         await socket.close(_NO_PONG, "no pong")
                         return
                     before = status.received
