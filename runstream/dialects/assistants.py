@@ -8,7 +8,7 @@ it can't use either becomes a :class:`~runstream.model.events.Reject`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Union, get_type_hints
+from typing import Any, Final, Union, get_type_hints
 
 import msgspec
 
@@ -50,7 +50,6 @@ _TYPES: dict[str, type[WireStruct]] = {
     for name, kind in EVENT_TYPES.items()
     if not issubclass(kind, DoneEvent | ErrorEvent)
 }
-_DELTA_TYPES = (EVENT_TYPES["thread.message.delta"], EVENT_TYPES["thread.run.step.delta"])
 _PAYLOADS: dict[str, tuple[Any, Any]] = {
     name: (EVENT_TYPES[name], decoder(kind).decode) for name, kind in _TYPES.items()
 }
@@ -59,10 +58,9 @@ _SNAPSHOT_HEADS: dict[bytes, Any] = {
     b'{"event":"' + name.encode() + b'"': kind for name, kind in EVENT_TYPES.items() if name in _TYPES
 }
 _REPEATED_BYTES = 16_384  # the largest snapshot that is kept for comparison; each source keeps one
-_DELTAS = frozenset(_DELTA_TYPES)
-_MESSAGE_DELTA: Any
-_STEP_DELTA: Any
-_MESSAGE_DELTA, _STEP_DELTA = _DELTA_TYPES
+_MESSAGE_DELTA: Final = "thread.message.delta"
+_STEP_DELTA: Final = "thread.run.step.delta"
+_DELTAS = frozenset({EVENT_TYPES[_MESSAGE_DELTA], EVENT_TYPES[_STEP_DELTA]})
 _DONE = EVENT_TYPES["done"]
 _ERROR = EVENT_TYPES["error"]
 
@@ -116,7 +114,7 @@ class AssistantsDialect(BaseDialect):
         size = len(data)
         frame = self._frame
         if frame.known and (text := frame.read(name, data, size)) and size <= self._fragment_bytes:
-            return TextAppend(self._object_id, "text", self._index, text, _MESSAGE_DELTA, raw.id)
+            return TextAppend(self._object_id, "text", self._index, text, raw.id, None, _MESSAGE_DELTA)
         # Most longer envelopes contain no fragment; the decoder would refuse them.
         if size <= (self._delta_bytes if name is None else self._fragment_bytes):
             read = FRAGMENTS.get(name)
@@ -139,16 +137,16 @@ class AssistantsDialect(BaseDialect):
                     self._object_id, self._index = id, index
                     if frame.streak != 1:
                         frame.reset()
-                return TextAppend(id, "text", index, part.text.value, _MESSAGE_DELTA, raw.id)
+                return TextAppend(id, "text", index, part.text.value, raw.id, None, _MESSAGE_DELTA)
         return self._decode_any(raw)
 
     def _append(self, fragment: Any, identity: str | int | None) -> TextAppend:
         """The event of a fragment of arguments, or of one in an envelope with an id: its frame never repeats."""
         if type(fragment) is TextFragment:
             part = fragment.delta.content[0]
-            return TextAppend(fragment.id, "text", part.index, part.text.value, _MESSAGE_DELTA, identity)
+            return TextAppend(fragment.id, "text", part.index, part.text.value, identity, None, _MESSAGE_DELTA)
         call = fragment.delta.step_details.tool_calls[0]
-        return TextAppend(fragment.id, "arguments", call.index, call.function.arguments, _STEP_DELTA, identity)
+        return TextAppend(fragment.id, "arguments", call.index, call.function.arguments, identity, None, _STEP_DELTA)
 
     def _decode_any(self, raw: RawEvent) -> Event | Reject:
         data = raw.data
@@ -220,7 +218,7 @@ class AssistantsDialect(BaseDialect):
             return _DONE(None, identity)  # type: ignore[return-value]
         if name == "error":
             return self._decode_error(raw, data, identity)
-        return UnknownEvent(data, identity, Origin(data, False, self.connection), name)
+        return UnknownEvent(data, identity, Origin(data, False, self.connection), name=name)
 
     def _decode_error(self, raw: RawEvent, data: bytes, identity: str | int | None) -> Event | Reject:
         try:
@@ -231,7 +229,7 @@ class AssistantsDialect(BaseDialect):
             found = {"message": found}
         issues: list[Issue] = []
         value = read(ErrorObject, ErrorObject.unwrap(found), issues) if isinstance(found, dict) else ErrorObject()
-        origin = Origin(data, False, self.connection, None, tuple(issues))
+        origin = Origin(data, False, self.connection, tuple(issues))
         return _ERROR(value, identity, origin)  # type: ignore[return-value]
 
     def _decode_lenient(self, raw: RawEvent, error: Exception) -> Event | Reject:
@@ -280,7 +278,7 @@ class AssistantsDialect(BaseDialect):
             return Reject(raw, "Nested too deeply")
         if value is None:
             return Reject(raw, issues[-1].reason, issues[-1].path)
-        origin = Origin(raw.data, enveloped, self.connection, None, tuple(issues))
+        origin = Origin(raw.data, enveloped, self.connection, tuple(issues))
         return kind(value, identity, origin)  # type: ignore[no-any-return]
 
 

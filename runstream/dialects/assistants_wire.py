@@ -52,12 +52,18 @@ def _make_event_type(name: str, base: type[EventBase]) -> type[EventBase]:
     # One class for each name, so that one decode through a tagged union builds the finished event.
     title = "_" + "".join(part.capitalize() for part in name.replace("_", ".").split("."))
     make: Any = type(Struct)
+    created: dict[str, Any] = {}
+    if name.endswith(".created"):
+        created = {
+            "__annotations__": {"created": EventBase.__annotations__["created"]},
+            "created": msgspec.field(default=True, name="$runstream.created"),
+        }
     return cast(
         type[EventBase],
         make(
             title,
             (base,),
-            {"__module__": __name__, "event": name, "created": name.endswith(".created")},
+            {"__module__": __name__, "event": name, **created},
             frozen=True,
             gc=False,
             tag=name,

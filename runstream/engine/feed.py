@@ -88,7 +88,7 @@ class Feeder:
             outputs.events += 1
             origin = None
             if event.id is not None:
-                origin = Origin(item.data, item.event is None, source.connection, event.run_id)
+                origin = Origin(item.data, item.event is None, source.connection)
             self._router.delta(source, event.widen(origin), at)
 
     def route(self, decoded: Event | Reject | Sequence[Event | Reject], id: str | None, at: float) -> None:

@@ -142,7 +142,7 @@ class GapTracker:
             return self.unconfirmed.get(data.id)
         if not isinstance(event, _OF_OBJECTS):
             return None
-        run_id = getattr(data, "run_id", None) or (event.origin.run_id if event.origin is not None else None)
+        run_id = event.run_id or getattr(data, "run_id", None)
         return self.unconfirmed.get(run_id) if run_id is not None else self._scope.objects.get(data.id)
 
 

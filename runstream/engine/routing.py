@@ -162,9 +162,8 @@ class EventRouter:
     def _object(self, source: SourceState, event: MessageEvent | StepEvent, at: float) -> None:
         """Handle a full message or step."""
         self._count_issues(event)
-        origin = event.origin
         scope, data = source.scope, event.data
-        run_id = data.run_id or (origin.run_id if origin is not None else None)
+        run_id = event.run_id or data.run_id
         record = scope.runs.get(run_id) if run_id is not None else scope.objects.get(data.id)
         if record is None:
             if run_id is None and source.continues is not None:
@@ -212,7 +211,7 @@ class EventRouter:
         scope = source.scope
         record = scope.objects.get(event.data.id)
         if record is None:
-            run_id = event.origin.run_id if event.origin is not None else None
+            run_id = event.run_id
             record = scope.runs.get(run_id) if run_id is not None else None
             if record is None:
                 record = self._find(scope, run_id)
