@@ -37,11 +37,12 @@ NAMES = {
     "runstream.model.limits": "Limits Stats",
     "runstream.model.raw": "ConnectionEvent Malformed Oversized RawEvent",
     "runstream.model.signals": (
-        "SIGNAL_TYPES ActionRequired ArgumentsDelta AwaitedCall MessageCompleted MessageCreated "
-        "MessageIncomplete RunCancelled RunCompleted RunCreated RunExpired RunFailed RunIncomplete "
-        "RunInterrupted RunPaused RunSignal RunStalled RunStatusChanged Signal SourceConnected "
-        "SourceDisconnected SourceEnded SourceError SourceResumed SourceSignal StepCancelled StepCompleted "
-        "StepCreated StepExpired StepFailed TextDelta TextReplaced ToolCallCompleted"
+        "SIGNAL_TYPES ActionRequired ArgumentsDelta AwaitedCall CustomReceived MessageCompleted "
+        "MessageCreated MessageIncomplete ReasoningDelta RefusalDelta RunCancelled RunCompleted RunCreated "
+        "RunExpired RunFailed RunIncomplete RunInterrupted RunPaused RunSignal RunStalled RunStatusChanged "
+        "Signal SourceConnected SourceDisconnected SourceEnded SourceError SourceResumed SourceSignal "
+        "StepCancelled StepCompleted StepCreated StepExpired StepFailed TextDelta TextReplaced "
+        "ToolCallCompleted ToolCallOutputDelta ToolCallResult"
     ),
     "runstream.recordings.reader": "UnknownRecordingFormat read_recording",
     "runstream.recordings.redaction": "Redaction",

@@ -182,6 +182,7 @@ def reduce_run(
         running,
         waiting,
         head.first_text,
+        head.custom,
     )
     return head, outcome
 

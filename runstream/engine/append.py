@@ -5,7 +5,6 @@ from __future__ import annotations
 from runstream.core.run_record import RunRecord
 from runstream.engine.outputs import Outputs
 from runstream.model.events import TextAppend
-from runstream.model.signals import ArgumentsDelta, TextDelta
 
 __all__ = ["append_text"]
 
@@ -51,15 +50,15 @@ def append_text(outputs: Outputs, record: RunRecord, event: TextAppend, at: floa
         outputs.events += 1
     else:
         outputs.progress_count += 1
-        if growing.is_message:
+        if growing.part >= 0:
             on_progress(
-                TextDelta(
+                growing.signal(
                     growing.run_id, growing.thread_id, growing.scope, at, growing.object_id, growing.part, offset, text
                 )
             )
         else:
             on_progress(
-                ArgumentsDelta(
+                growing.signal(
                     growing.run_id,
                     growing.thread_id,
                     growing.scope,

@@ -63,6 +63,7 @@ class _Calls(Struct, omit_defaults=True):
     asked: list[str] = []
     whole: list[str] = []
     open: tuple[OpenCall, ...] = ()
+    results: list[str] = []
 
 
 class _State(Struct, omit_defaults=True):
@@ -86,6 +87,7 @@ class _State(Struct, omit_defaults=True):
     calls: _Calls | None = None
     asked: tuple[tuple[str, ...], ...] = ()
     calls_done: tuple[str, ...] = ()
+    custom: int = 0
 
 
 class _Version(Struct):
@@ -149,6 +151,7 @@ def _to_bytes(state: RunState, objects: list[Any]) -> bytes:
             head.waiting,
             head.first_text,
             _stored_calls(head.calls),
+            custom=head.custom,
         )
     )
 
@@ -190,6 +193,7 @@ def decode_state(data: bytes) -> RunState:
             found.running,
             found.waiting,
             found.first_text,
+            found.custom,
         )
     except (msgspec.MsgspecError, UnicodeError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         # Without the error's message, which may quote the text.
@@ -216,6 +220,7 @@ def _stored_calls(calls: Calls) -> _Calls | None:
         calls.asked.keys(),
         calls.whole.keys(),
         calls.open,
+        calls.results.keys(),
     )
 
 
@@ -234,6 +239,7 @@ def _read_calls(stored: _Calls | None) -> Calls:
         Tally(stored.asked),
         Tally(stored.whole),
         stored.open,
+        Tally(stored.results),
     )
 
 
