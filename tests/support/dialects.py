@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from runstream.dialects.base import BaseDialect
 from runstream.model.events import Event, Reject, RunEvent
-from runstream.model.raw import RawEvent
+from runstream.model.raw import RawEvent, RawItem
 from runstream.model.run import Run
 from tests.support.wire import function_call, required_action
 
@@ -22,7 +24,9 @@ class WordsDialect(BaseDialect):
         self.continues = continues
         self.memory = memory
 
-    def decode(self, raw: RawEvent) -> Event | Reject:
+    def decode(self, raw: RawItem) -> Event | Reject | Sequence[Event | Reject]:
+        if not isinstance(raw, RawEvent):
+            return super().decode(raw)
         run_id, *found = raw.data.decode().split(" ")
         if not found or run_id.startswith("{"):
             return Reject(raw, "not two words")
