@@ -16,7 +16,8 @@ class Dialect(Protocol):
     """The decoder of one protocol; it keeps state, and each source has one of its own.
 
     The engine passes every item of the source to :meth:`decode`, in order, so that a dialect that wraps another one
-    sees them all. A change of the connection is passed after the engine has processed it. :class:`BaseDialect` has all methods, for a dialect that needs only some of them.
+    sees them all. A change of the connection is passed after the engine has processed it. :class:`BaseDialect` has all
+    methods, for a dialect that needs only some of them.
 
     Attributes:
         connection: The number of the source's connection, from 0; the engine increments it.
