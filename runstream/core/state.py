@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 from runstream.core.calls import NO_CALLS, Calls, add_step, awaited_names, step_calls
 from runstream.core.merge import to_builtins
 from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
+from runstream.core.pieces import NO_PIECES, Pieces
 from runstream.core.text import Text, TextBuffer
 from runstream.model.common import Usage
 from runstream.model.fragments import Target
@@ -93,6 +94,7 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
         first_seen: The time of its first event (Unix seconds, as observed).
         status_since: The time of the last change of its status (Unix seconds, as observed).
         queued: See :class:`Timings`, as the next three.
+        pieces: Its pieces.
         custom: The number of custom events so far, for their keys.
     """
 
@@ -106,6 +108,7 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
     running: float | None = None
     waiting: float | None = None
     first_text: float | None = None
+    pieces: Pieces = NO_PIECES
     custom: int = 0
 
     def with_first_text(self, at: float) -> RunHead:
@@ -125,6 +128,7 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
             self.running,
             self.waiting,
             at - self.first_seen,
+            self.pieces,
             self.custom,
         )
 
@@ -185,6 +189,13 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     def round(self) -> int:
         """The number of rounds: how often the run has required an action anew."""
         return self._head.calls.round
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """The ids of the parts of the run (of its responses, say), in order of first appearance; empty for a wire
+        whose runs have one part. A part that is new to the run is newer than all before.
+        """
+        return tuple(self._head.pieces.ids.keys())
 
     @property
     def usage(self) -> Usage | None:
@@ -277,6 +288,7 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
             and self.run == other.run
             and self._head.calls.round == other._head.calls.round
             and self._head.calls.request == other._head.calls.request
+            and self._head.pieces.ids == other._head.pieces.ids
             and self.steps == other.steps
             and self.messages == other.messages
         )
