@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import structs
@@ -10,7 +11,7 @@ from msgspec import structs
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.dialects.base import BaseDialect
 from runstream.model.events import Event, Reject, RunEvent
-from runstream.model.raw import RawEvent
+from runstream.model.raw import RawEvent, RawItem
 from runstream.model.run import Run
 from tests.support.wire import function_call, required_action
 
@@ -28,7 +29,9 @@ class WordsDialect(BaseDialect):
         self.continues = continues
         self.memory = memory
 
-    def decode(self, raw: RawEvent) -> Event | Reject:
+    def decode(self, raw: RawItem) -> Event | Reject | Sequence[Event | Reject]:
+        if not isinstance(raw, RawEvent):
+            return super().decode(raw)
         run_id, *found = raw.data.decode().split(" ")
         if not found or run_id.startswith("{"):
             return Reject(raw, "not two words")
