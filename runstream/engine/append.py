@@ -19,7 +19,7 @@ def append_text(outputs: Outputs, record: RunRecord, event: TextAppend, at: floa
         at: The time of its arrival (Unix seconds).
 
     Returns:
-        False if another text grows, or none; nothing was done then. Else the event was counted.
+        False if another text grows, also of another run, or none; nothing was done then. Else the event was counted.
     """
     growing = record.growing
     if (
@@ -27,6 +27,7 @@ def append_text(outputs: Outputs, record: RunRecord, event: TextAppend, at: floa
         or growing.object_id != event.object_id
         or growing.index != event.index
         or growing.target != event.target
+        or (event.run_id is not None and event.run_id != growing.run_id)
     ):
         return False
     buffer, offset = growing.buffer, record.length
