@@ -100,7 +100,8 @@ def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: boo
     parts, partial = current.parts, current.partial
     if new.is_terminal:
         name = "content" if current.is_message else "step_details"
-        if parts is None or _has_content(new) or event.origin is None or not event.origin.absent(name):
+        has_null = event.origin is not None and not event.origin.absent(name)
+        if parts is None or _has_content(new) or has_null:
             parts, partial = None, False
     elif restart and event.created:
         partial = False  # the server sends all of it again

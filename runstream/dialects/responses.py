@@ -17,6 +17,7 @@ import msgspec
 
 from runstream.dialects.base import BaseDialect
 from runstream.dialects.responses_wire import (
+    ANSWERED,
     TARGETS,
     Fragment,
     Json,
@@ -100,7 +101,8 @@ class _Response:
     """A response that was begun.
 
     Attributes:
-        id: Its id.
+        id: Its id, from its first snapshot.
+        ids: All its ids; some servers send another one in each snapshot.
         prefix: The beginning of the identities of its events.
         run_id: The id of its run.
         value: Its latest snapshot.
@@ -112,10 +114,11 @@ class _Response:
         is_open: True until its end.
     """
 
-    __slots__ = ("by_id", "by_index", "error", "id", "is_open", "items", "number", "prefix", "run_id", "value")
+    __slots__ = ("by_id", "by_index", "error", "id", "ids", "is_open", "items", "number", "prefix", "run_id", "value")
 
     def __init__(self, id: str, run_id: str, value: Json) -> None:
         self.id = id
+        self.ids = {id}
         self.prefix = f"{id}/"
         self.run_id = run_id
         self.value = value
@@ -255,6 +258,7 @@ class ResponsesDialect(BaseDialect):
 
     def forget(self, run_id: str) -> None:
         """Forget the responses of a run."""
+        self._dump = None
         self._runs = {response: run for response, run in self._runs.items() if run != run_id}
         self._lanes = {lane: response for lane, response in self._lanes.items() if response.run_id != run_id}
         self._steered = {response: run for response, run in self._steered.items() if run != run_id}
@@ -329,13 +333,16 @@ class ResponsesDialect(BaseDialect):
         response = self._lanes.get(lane)
         events: list[Event] = []
         id = text_of(value.get("id"))
-        if response is None or kind == "created" or (id is not None and id != response.id and not response.is_open):
-            if response is not None and (response.id != id or response.error is not None):
+        is_other = response is not None and id is not None and id not in response.ids
+        if response is None or kind == "created" or (is_other and not response.is_open):
+            if response is not None:
                 events += self._settle(response)
             response = self._begin(value, lane, id or (response.id if response is not None else "response"))
         elif kind != "failed":
             events += self._settle(response)
         response.value = value
+        if id is not None:
+            response.ids.add(id)
         identity = response.identify(number)
         status = text_of(value.get("status"))
         if kind in ("completed", "incomplete", "failed"):
@@ -389,6 +396,9 @@ class ResponsesDialect(BaseDialect):
                 item.closed = True
                 message = message_of({"role": item.value.get("role")}, item.id, response.run_id, ending)
                 events.append(MessageEvent(message, id, run_id=response.run_id, name=name))
+            elif item.closed and item.output is None and item.type in ANSWERED:
+                value = item.value if status == "completed" else {**item.value, "status": "incomplete"}
+                events += self._show(response, item, value, name, id)
         action = None
         if status == "completed":
             answered = {item.value.get("call_id") for item in response.items if item.type.endswith("_output")}
@@ -461,7 +471,9 @@ class ResponsesDialect(BaseDialect):
         if item.type.endswith("_output"):
             return []
         failed = value.get("status") in ("failed", "incomplete")
-        status = "in_progress" if not item.closed else "failed" if failed else "completed"
+        # A call that another item of the response may answer, and that is not asked for if the response fails.
+        is_open = not item.closed or (response.is_open and item.output is None and item.type in ANSWERED)
+        status = "in_progress" if is_open else "failed" if failed else "completed"
         step = step_of(value, item.id, run_id, status, item.output)
         return [StepEvent(step, id, run_id=run_id, created=created, name=name)]
 

@@ -29,9 +29,8 @@ from runstream.model.message import (
 )
 from runstream.model.run import IncompleteDetails, Run, RunStatus
 from runstream.model.step import ReasoningDetails, ReasoningPart, RunStep, StepStatus, ToolCallsDetails
+from runstream.model.actions import ActionCall, CallsAction
 from runstream.model.tool_calls import (
-    ActionCall,
-    CallsAction,
     CodeInterpreterCall,
     CodeInterpreterToolCall,
     FunctionCall,
@@ -43,6 +42,7 @@ from runstream.model.tool_calls import (
 )
 
 __all__ = [
+    "ANSWERED",
     "RESPONSE_ID",
     "TARGETS",
     "Fragment",
@@ -325,6 +325,10 @@ _KINDS: Final[Mapping[str, str]] = {
     "computer_call": "computer",
     "tool_search_call": "tool_search",
 }
+
+
+ANSWERED: Final = frozenset(_KINDS) | {"program"}
+"""The types of calls that are answered by another item: of the same response, or of the next request."""
 
 
 def awaited_call(item: Json, response: Json) -> ActionCall | None:

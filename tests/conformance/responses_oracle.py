@@ -73,6 +73,7 @@ def _read(events: list[Json]) -> Reading:
     final = last.get("output") or []
     streamed = {_name(item) for item in done}
     items = [*done, *[item for item in final if _name(item) not in streamed and not _same(item, done)]]
+    items = [*_left_open(events, items), *items]
     answered = {item.get("call_id") for item in items if item["type"].endswith("_output")}
     for item in items:
         if item["type"] == "message":
@@ -97,6 +98,21 @@ def _read(events: list[Json]) -> Reading:
     usage = last.get("usage")
     reading.tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
     return reading
+
+
+def _left_open(events: list[Json], items: list[Json]) -> list[Json]:
+    """The messages that were announced and never closed, with the text of their fragments."""
+    known = {item.get("id") for item in items}
+    # A server that changes its ids in every event closes its items under other ids.
+    if any(event.get("item_id") not in known for event in events if str(event.get("type")).endswith("_text.done")):
+        return []
+    found = []
+    for event in events:
+        item = event.get("item") or {}
+        if event.get("type") == "response.output_item.added" and item["type"] == "message" and item["id"] not in known:
+            pieces = [each["delta"] for each in events if each.get("item_id") == item["id"] and "delta" in each]
+            found.append({**item, "content": [{"text": "".join(pieces)}]})
+    return found
 
 
 def _name(item: Json) -> str:

@@ -10,6 +10,7 @@ import pytest
 from runstream.core.state import RunState
 from runstream.engine.fold import Folded, fold, fold_sources
 from runstream.model.raw import RawEvent
+from runstream.model.signals import RunSignal
 from runstream.recordings.reader import read_recording
 from tests.conformance.recorded import RECORDINGS
 from tests.conformance.responses_oracle import Reading, events_of, from_fragments, read_file
@@ -35,7 +36,7 @@ def folded_keys(folded: Folded) -> list[str]:
     """The keys of the signals of runs; none comes twice."""
     found = [signal.key for signal in folded.signals]
     assert len(set(found)) == len(found)
-    return [key for key in found if not key.startswith("source")]
+    return [signal.key for signal in folded.signals if isinstance(signal, RunSignal)]
 
 
 def said(state: RunState) -> dict[str, Any]:
@@ -65,9 +66,11 @@ def test_a_recording_folds_to_its_reading(name: str) -> None:
     """Status, text, refusals, pending calls and tokens are those of the file, and calls have their arguments."""
     folded = fold(raws_of(name), dialect="responses")
     folded_keys(folded)
-    readings = [reading for reading in read_file(FOLDER / name) if reading.id]
-    assert [state.run_id for state in folded.runs] == [reading.id for reading in readings]
-    for state, reading in zip(folded.runs, readings, strict=True):
+    readings = {reading.id: reading for reading in read_file(FOLDER / name) if reading.id}
+    assert [id for state in folded.runs for id in state.pieces] == list(readings)
+    for state in folded.runs:
+        *earlier, reading = [readings[id] for id in state.pieces]
+        reading.text = "".join(each.text for each in (*earlier, reading))
         assert said(state) == expected(reading)
         calls = {call.id: (getattr(call, "name", None), getattr(call, "arguments", None)) for call in state.tool_calls}
         for id, (called, arguments) in reading.calls.items():
