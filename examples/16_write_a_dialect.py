@@ -1,6 +1,6 @@
 """A dialect for a small protocol of its own, complete: text, a tool call, a question, an end, and what can go wrong.
 
-The page docs/dialects.md explains it step by step. The protocol sends JSON lines: ``do`` says what happened, ``job`` names
+The page docs/dialects.md explains it step by step. The protocol sends JSON lines: ``do`` is what happened, ``job`` names
 the run, and ``n`` counts the lines of the job. A job that waits is continued by a further job, which does not name it.
 """
 
@@ -78,7 +78,9 @@ class DeskDialect(BaseDialect):
             case "say":
                 return TextAppend(message, "text", 0, line.text, id, run, "say")
             case "said":
-                return MessageEvent(Message(id=message, status=MessageStatus.COMPLETED, role="assistant"), id, run_id=run)
+                return MessageEvent(
+                    Message(id=message, status=MessageStatus.COMPLETED, role="assistant"), id, run_id=run
+                )
             case "call":
                 call = FunctionToolCall(id=line.call, function=FunctionCall(name=line.name, arguments=line.text))
                 step = RunStep(
@@ -89,7 +91,9 @@ class DeskDialect(BaseDialect):
                 )
                 return StepEvent(step, id, run_id=run, name="call")
             case "wait":
-                action = CallsAction(calls=(ActionCall(id=line.call, kind="function", name=line.name, arguments=line.text),))
+                action = CallsAction(
+                    calls=(ActionCall(id=line.call, kind="function", name=line.name, arguments=line.text),)
+                )
                 waiting = Run(id=run, status=RunStatus.REQUIRES_ACTION, required_action=action)
                 return RunEvent(waiting, id, name="wait", piece=line.job)
             case "end":

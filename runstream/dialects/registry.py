@@ -77,7 +77,9 @@ def _make_responses(
 ) -> Dialect:
     from runstream.dialects.responses import ResponsesDialect  # loaded when it is used
 
-    bounds = {} if limits is None else {"max_message_bytes": limits.max_message_bytes, "max_nesting": limits.max_nesting}
+    bounds = (
+        {} if limits is None else {"max_message_bytes": limits.max_message_bytes, "max_nesting": limits.max_nesting}
+    )
     return ResponsesDialect(continues=continues, memory=memory, find_run=find_run, **bounds)
 
 

@@ -5,7 +5,7 @@ application: the second one names it in ``previous_response_id``, or the applica
 continues. An item of a response is a message or a step.
 
 Servers differ in which key of an item is reliable, so an item is found by its announced id, else by its index, else it
-is the only open one (:meth:`_Response.find`).
+is the only open one (:meth:`~runstream.dialects.responses_state.Response.find`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any, Final
 import msgspec
 
 from runstream.dialects.base import BaseDialect
+from runstream.dialects.responses_state import Item, Response, dump_responses, load_responses
 from runstream.dialects.responses_wire import (
     ANSWERED,
     TARGETS,
-    Fragment,
     Json,
     action_of,
     awaited_call,
@@ -38,13 +38,11 @@ from runstream.model.events import (
     Reject,
     RunEvent,
     StepEvent,
-    Target,
     TextAppend,
     UnknownEvent,
 )
 from runstream.model.jsontext import MAX_NESTING, nesting_depth
 from runstream.model.raw import Answer, Idle, RawEvent, RawItem
-from runstream.model.run import RunStatus
 
 __all__ = ["ResponsesDialect"]
 
@@ -64,100 +62,6 @@ _REFUSALS: Final = frozenset(
         "response_already_completed",
     }
 )
-
-
-class _Item:
-    """An item of a response.
-
-    Attributes:
-        id: The id of its message or step.
-        index: Its index in the output; ``None`` if it is unknown.
-        value: The item as it was sent last.
-        seen: The texts of which a fragment was received, by target and index.
-        kind: The class of its last fragment; its index is ``part``.
-        closed: True once the item was sent whole.
-        output: The output of its call, if another item has it.
-    """
-
-    __slots__ = ("closed", "id", "index", "kind", "output", "part", "seen", "value")
-
-    def __init__(self, id: str, index: int | None, value: Json) -> None:
-        self.id = id
-        self.index = index
-        self.value = value
-        self.seen: set[tuple[Target, int]] = set()
-        self.kind: type[Fragment] | None = None
-        self.part = 0
-        self.closed = False
-        self.output: str | None = None
-
-    @property
-    def type(self) -> str:
-        """The type of the item on the wire."""
-        return text_of(self.value.get("type")) or ""
-
-
-class _Response:
-    """A response that was begun.
-
-    Attributes:
-        id: Its id, from its first snapshot.
-        ids: All its ids; some servers send another one in each snapshot.
-        prefix: The beginning of the identities of its events.
-        run_id: The id of its run.
-        value: Its latest snapshot.
-        items: Its items, in order.
-        by_id: The items by each id that names them.
-        by_index: The items by their index; the latest one where several have it.
-        number: The highest number of its events; -1 before the first one.
-        error: An error that names no response, and that may be its end.
-        is_open: True until its end.
-    """
-
-    __slots__ = ("by_id", "by_index", "error", "id", "ids", "is_open", "items", "number", "prefix", "run_id", "value")
-
-    def __init__(self, id: str, run_id: str, value: Json) -> None:
-        self.id = id
-        self.ids = {id}
-        self.prefix = f"{id}/"
-        self.run_id = run_id
-        self.value = value
-        self.items: list[_Item] = []
-        self.by_id: dict[str, _Item] = {}
-        self.by_index: dict[int, _Item] = {}
-        self.number = -1
-        self.error: Json | None = None
-        self.is_open = True
-
-    def find(self, id: str | None, index: int | None) -> _Item | None:
-        """The item with this id, else the one with this index, else the only open one."""
-        item = self.by_id.get(id) if id is not None else None
-        if item is None and index is not None:
-            item = self.by_index.get(index)
-        if item is None and index is None:
-            items = [each for each in self.items if not each.closed]
-            item = items[0] if len(items) == 1 else None
-        return item
-
-    def add(self, id: str | None, index: int | None, value: Json) -> _Item:
-        """Add an item; one without an id gets an id that a replay makes again."""
-        position = len(self.items) if index is None else index
-        item = _Item(id or f"{self.id}:{position}", index, value)
-        self.items.append(item)
-        self.by_id[item.id] = item
-        if index is not None:
-            self.by_index[index] = item
-        return item
-
-    def identify(self, number: object) -> str | None:
-        """The identity of an event with this number; ``None`` if the numbers of the response do not grow."""
-        if type(number) is not int:
-            return None
-        if number > self.number:
-            self.number = number
-        elif not self.number:
-            return None
-        return f"{self.prefix}{number}"
 
 
 class ResponsesDialect(BaseDialect):
@@ -187,12 +91,13 @@ class ResponsesDialect(BaseDialect):
         self._find_run = find_run
         self._max_bytes = max_message_bytes
         self._max_nesting = max_nesting
-        self._lanes: dict[str | None, _Response] = {}  # the latest response of each lane
+        self._lanes: dict[str | None, Response] = {}  # the latest response of each lane
         self._runs: dict[str, str] = {}  # the run of each response
         self._steered: dict[str, str] = {}  # the run of each response that a successor will follow unasked
         self._dump: bytes | None = None  # the memory, until it changes
-        if memory is not None:
-            self._restore(memory)
+        for lane, response in load_responses(memory) if memory is not None else ():
+            self._lanes[lane] = response
+            self._runs[response.id] = response.run_id
 
     def decode(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
         """Decode one item. Never raises on input."""
@@ -232,29 +137,8 @@ class ResponsesDialect(BaseDialect):
     def dump(self) -> bytes | None:
         """The open responses with their items, so that fragments after a restart find them."""
         if self._dump is None:
-            lanes = [
-                (lane, each.id, each.run_id, each.value, [_pack(item) for item in each.items], each.number > 0)
-                for lane, each in self._lanes.items()
-                if each.is_open
-            ]
-            self._dump = msgspec.msgpack.encode(lanes) if lanes else b""
+            self._dump = dump_responses(self._lanes.items())
         return self._dump or None
-
-    def _restore(self, memory: bytes) -> None:
-        """Continue where the decoder was that has made this memory. A memory of another form is ignored."""
-        try:
-            lanes = msgspec.msgpack.decode(memory, type=_Memory)
-        except msgspec.MsgspecError:
-            return
-        for lane, id, run_id, value, items, numbered in lanes:
-            response = self._lanes[lane] = _Response(id, run_id, value)
-            response.number = 1 if numbered else -1
-            self._runs[id] = run_id
-            for item_id, index, shown, seen, closed, output in items:
-                item = response.add(item_id, index, shown)
-                item.seen.update(seen)
-                item.closed = closed
-                item.output = output
 
     def forget(self, run_id: str) -> None:
         """Forget the responses of a run."""
@@ -353,7 +237,7 @@ class ResponsesDialect(BaseDialect):
         created = kind == "created" and response.run_id == response.id
         return [*events, self._run_event(response, run, name, identity, created=created)]
 
-    def _begin(self, value: Json, lane: str | None, id: str) -> _Response:
+    def _begin(self, value: Json, lane: str | None, id: str) -> Response:
         """Begin a response, and find its run: by the word of the application, by its link, else it is a new one."""
         run_id = self._runs.get(id)
         previous = text_of(value.get("previous_response_id"))
@@ -369,15 +253,13 @@ class ResponsesDialect(BaseDialect):
         self._runs[id] = run_id
         if len(self._runs) > _MAX_RUNS:
             del self._runs[next(iter(self._runs))]
-        response = self._lanes[lane] = _Response(id, run_id, value)
+        response = self._lanes[lane] = Response(id, run_id, value)
         return response
 
-    def _run_event(
-        self, response: _Response, run: Any, name: str, id: str | None, *, created: bool = False
-    ) -> RunEvent:
+    def _run_event(self, response: Response, run: Any, name: str, id: str | None, *, created: bool = False) -> RunEvent:
         return RunEvent(run, id, run_id=response.run_id, created=created, name=name, piece=response.id)
 
-    def _end_response(self, response: _Response, status: str, name: str, id: str | None) -> list[Event]:
+    def _end_response(self, response: Response, status: str, name: str, id: str | None) -> list[Event]:
         """End a response: the items that the stream left out or open, then the run."""
         response.is_open = False
         response.error = None
@@ -385,7 +267,7 @@ class ResponsesDialect(BaseDialect):
         output = response.value.get("output")
         for position, value in enumerate(output if isinstance(output, list) else ()):
             if isinstance(value, dict):
-                item = self._match(response, value, position)
+                item = response.match(value, position)
                 if item is None:
                     item = response.add(text_of(value.get("id")), None, value)
                 if not item.closed:
@@ -418,22 +300,8 @@ class ResponsesDialect(BaseDialect):
         events.append(self._run_event(response, run, name, id))
         return events
 
-    def _match(self, response: _Response, value: Json, position: int) -> _Item | None:
-        """The streamed item that an item of the final output repeats; ids may differ there."""
-        id, call_id, type = text_of(value.get("id")), text_of(value.get("call_id")), value.get("type")
-        if id is not None and (item := response.by_id.get(id)) is not None:
-            return item
-        if call_id is not None:
-            for item in response.items:
-                if item.value.get("call_id") == call_id and item.type == type:
-                    return item
-        item = response.by_index.get(position)
-        if item is not None and item.type == type and (call_id is None or item.value.get("call_id") is None):
-            return item
-        return None
-
     def _decode_item(
-        self, response: _Response, value: Json, index: int | None, kind: str, name: str, id: str | None
+        self, response: Response, value: Json, index: int | None, kind: str, name: str, id: str | None
     ) -> list[Event]:
         item_id = text_of(value.get("id")) or None
         if kind.endswith("added"):
@@ -446,7 +314,7 @@ class ResponsesDialect(BaseDialect):
             item = response.add(item_id, index, value)
         return self._close(response, item, value, name, id)
 
-    def _close(self, response: _Response, item: _Item, value: Json, name: str, id: str | None) -> list[Event]:
+    def _close(self, response: Response, item: Item, value: Json, name: str, id: str | None) -> list[Event]:
         """Close an item that was sent whole."""
         item.closed = True
         item.value = value
@@ -460,7 +328,7 @@ class ResponsesDialect(BaseDialect):
         return self._show(response, item, value, name, id)
 
     def _show(
-        self, response: _Response, item: _Item, value: Json, name: str, id: str | None, *, created: bool = False
+        self, response: Response, item: Item, value: Json, name: str, id: str | None, *, created: bool = False
     ) -> list[Event]:
         """The event with an item as far as it is known."""
         run_id = response.run_id
@@ -477,7 +345,7 @@ class ResponsesDialect(BaseDialect):
         step = step_of(value, item.id, run_id, status, item.output)
         return [StepEvent(step, id, run_id=run_id, created=created, name=name)]
 
-    def _decode_part(self, response: _Response, value: Json, kind: str, name: str, id: str | None) -> list[Event] | None:
+    def _decode_part(self, response: Response, value: Json, kind: str, name: str, id: str | None) -> list[Event] | None:
         """Decode an event of a part of an item; ``None`` if it is unknown."""
         middle, _, last = kind.rpartition(".")
         target = TARGETS.get(middle)
@@ -505,7 +373,7 @@ class ResponsesDialect(BaseDialect):
 
     # errors
 
-    def _decode_error(self, value: Json, response: _Response | None, raw: RawEvent) -> Event | Sequence[Event]:
+    def _decode_error(self, value: Json, response: Response | None, raw: RawEvent) -> Event | Sequence[Event]:
         error = error_of(value)
         if response is None or not response.is_open or error.code in _REFUSALS:
             return ErrorEvent(error, raw.id, name="error")
@@ -514,7 +382,7 @@ class ResponsesDialect(BaseDialect):
         response.identify(value.get("sequence_number"))
         return ()
 
-    def _settle(self, response: _Response) -> list[Event]:
+    def _settle(self, response: Response) -> list[Event]:
         """The end of a response by an error, if no further event of the response has followed it."""
         if response.error is None:
             return []
@@ -522,28 +390,10 @@ class ResponsesDialect(BaseDialect):
         return self._end_response(response, "failed", "error", None)
 
 
-_Memory: Any = list[
-    tuple[
-        str | None,
-        str,
-        str,
-        dict[str, Any],
-        list[tuple[str, int | None, dict[str, Any], list[tuple[Target, int]], bool, str | None]],
-        bool,
-    ]
-]
-
-
-def _pack(item: _Item) -> tuple[str, int | None, Json, list[tuple[Target, int]], bool, str | None]:
-    return item.id, item.index, item.value, sorted(item.seen), item.closed, item.output
-
-
 _STATES: Final = frozenset(
     {"in_progress", "searching", "interpreting", "generating", "completed", "failed", "compacting"}
 )
-_PARTS: Final = frozenset(
-    {"content_part", "reasoning_summary_part", "reasoning_part", "output_text.annotation"}
-)
+_PARTS: Final = frozenset({"content_part", "reasoning_summary_part", "reasoning_part", "output_text.annotation"})
 # The key of the whole text in an event that ends with `.done`.
 _WHOLE: Final = {
     "refusal": "refusal",

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, TypeAlias, Union, cast
 import msgspec
 from msgspec import Struct, field
 
+from runstream.model.actions import ActionCall, CallsAction
 from runstream.model.common import CompletionTokensDetails, ErrorObject, LastError, PromptTokensDetails, Usage
 from runstream.model.events import Target
 from runstream.model.frozen import ABSENT_LIST, freeze
@@ -29,7 +30,6 @@ from runstream.model.message import (
 )
 from runstream.model.run import IncompleteDetails, Run, RunStatus
 from runstream.model.step import ReasoningDetails, ReasoningPart, RunStep, StepStatus, ToolCallsDetails
-from runstream.model.actions import ActionCall, CallsAction
 from runstream.model.tool_calls import (
     CodeInterpreterCall,
     CodeInterpreterToolCall,
@@ -290,7 +290,9 @@ def _call_of(item: Json, step_id: str, output: str | None) -> ToolCall:
             label = text_of(item.get("server_label"))
             return McpToolCall(id=id, name=name, arguments=arguments or None, server_label=label, output=output)
         case "code_interpreter_call":
-            logs = [text for found in _mappings(item.get("outputs")) if (text := text_of(found.get("logs"))) is not None]
+            logs = [
+                text for found in _mappings(item.get("outputs")) if (text := text_of(found.get("logs"))) is not None
+            ]
             outputs = tuple(LogsOutput(logs=text) for text in logs) or ABSENT_LIST
             code = CodeInterpreterCall(input=text_of(item.get("code")) or None, outputs=outputs)
             return CodeInterpreterToolCall(id=id, code_interpreter=code)

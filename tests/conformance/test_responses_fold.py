@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,12 +83,12 @@ def test_a_recording_folds_to_its_reading(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in FILES if name not in SHARED_INDEX])
 def test_fragments_alone_have_the_same_texts(name: str) -> None:
     """Without any whole item, the fragments have built what the fragments of the file say."""
-    raws = [
-        raw for raw in raws_of(name) if b'output_item.done"' not in raw.data and b'.done"' not in raw.data[:200]
-    ]
+    raws = [raw for raw in raws_of(name) if b'output_item.done"' not in raw.data and b'.done"' not in raw.data[:200]]
     events = [event for event in events_of(FOLDER / name) if str(event.get("type")).endswith(".delta")]
     whole = from_fragments(events)
-    cut = [raw for raw in raws if not any(end in raw.data[:400] for end in (b"response.completed", b"response.incomplete"))]
+    cut = [
+        raw for raw in raws if not any(end in raw.data[:400] for end in (b"response.completed", b"response.incomplete"))
+    ]
     folded = fold(cut, dialect="responses")
     assert "".join(state.text for state in folded.runs) == whole.text
     assert "".join(state.reasoning for state in folded.runs) in (whole.reasoning, whole.summary)

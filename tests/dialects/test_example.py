@@ -16,7 +16,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "16_write_a_dialect.py"
 @pytest.fixture(scope="module")
 def desk() -> Any:
     spec = importlib.util.spec_from_file_location("write_a_dialect", EXAMPLE)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -29,9 +30,7 @@ def keys(folded: Folded) -> list[str]:
 
 
 def both(desk: Any, asked: list[bytes], answered: list[bytes]) -> Folded:
-    return fold_sources(
-        [("asked", asked), ("answered", answered, {"continues": "j1"})], dialect=desk.DeskDialect
-    )
+    return fold_sources([("asked", asked), ("answered", answered, {"continues": "j1"})], dialect=desk.DeskDialect)
 
 
 def test_two_sources_are_one_run(desk: Any) -> None:

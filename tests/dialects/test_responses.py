@@ -115,9 +115,7 @@ def test_the_application_says_which_run() -> None:
     """Most clients send the history again, and the wire names no earlier response."""
     first = ResponseScript("resp_1").begin().call("call_1", "weather", "{}").end()
     second = ResponseScript("resp_2").begin().say("Sunny.").end()
-    folded = fold_sources(
-        [("one", first.raws()), ("two", second.raws(), {"continues": "resp_1"})], dialect="responses"
-    )
+    folded = fold_sources([("one", first.raws()), ("two", second.raws(), {"continues": "resp_1"})], dialect="responses")
     (state,) = folded.runs
     assert (state.run_id, state.status, state.text) == ("resp_1", "completed", "Sunny.")
 
@@ -157,7 +155,9 @@ def test_calls_that_nobody_waits_for() -> None:
     script = ResponseScript(tools=[{"type": "x_search"}]).begin()
     script.call("call_1", "x_keyword_search", "q", type="custom_tool_call")
     script.call("call_2", "run", "{}", type="shell_call")
-    script.send("output_item.done", output_index=2, item={"type": "shell_call_output", "call_id": "call_2", "output": "ok"})
+    script.send(
+        "output_item.done", output_index=2, item={"type": "shell_call_output", "call_id": "call_2", "output": "ok"}
+    )
     folded = read(script.end())
     (state,) = folded.runs
     assert state.status == "completed"
@@ -214,7 +214,9 @@ def test_an_error_before_the_response_goes_on() -> None:
     script = ResponseScript().begin().send("error", error={"code": "hiccup"}).say("Hello").end()
     folded = read(script)
     assert folded.runs[0].status == "completed"
-    assert [signal.error.code for signal in folded.signals if isinstance(signal, SourceError) and signal.error] == ["hiccup"]
+    assert [signal.error.code for signal in folded.signals if isinstance(signal, SourceError) and signal.error] == [
+        "hiccup"
+    ]
 
 
 def test_silence_settles_an_error() -> None:
@@ -389,24 +391,63 @@ def test_an_evicted_run_is_forgotten() -> None:
 
 
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-2, 9) | st.sampled_from(["", "a", "message", "resp_1", "completed", "error"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            "type id response item output status delta text content part output_index item_id call_id error code".split()
-        ),
-        inner,
-        max_size=5,
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 9)
+    | st.sampled_from(["", "a", "message", "resp_1", "completed", "error"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "type",
+                    "id",
+                    "response",
+                    "item",
+                    "output",
+                    "status",
+                    "delta",
+                    "text",
+                    "content",
+                    "part",
+                    "output_index",
+                    "item_id",
+                    "call_id",
+                    "error",
+                    "code",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=12,
 )
 _NAMES = st.sampled_from(
-    "created in_progress completed failed incomplete output_item.added output_item.done output_text.delta "
-    "output_text.done function_call_arguments.delta reasoning_summary_text.delta content_part.added unheard".split()
+    [
+        "created",
+        "in_progress",
+        "completed",
+        "failed",
+        "incomplete",
+        "output_item.added",
+        "output_item.done",
+        "output_text.delta",
+        "output_text.done",
+        "function_call_arguments.delta",
+        "reasoning_summary_text.delta",
+        "content_part.added",
+        "unheard",
+    ]
 )
 
 
-@given(st.lists(st.tuples(_NAMES, st.dictionaries(st.sampled_from("response item delta text output_index item_id sequence_number stream_id error".split()), _JSON, max_size=6)), max_size=12))
+_FIELDS = st.sampled_from(
+    "response item delta text output_index item_id sequence_number stream_id error".split()  # noqa: SIM905
+)
+
+
+@given(st.lists(st.tuples(_NAMES, st.dictionaries(_FIELDS, _JSON, max_size=6)), max_size=12))
 def test_no_input_raises(events: list[tuple[str, dict[str, Any]]]) -> None:
     """Whatever a server sends, the dialect decodes or rejects it, and no key comes twice."""
     raws = [RawEvent(data=json.dumps({**fields, "type": f"response.{name}"}).encode()) for name, fields in events]
