@@ -189,4 +189,4 @@ def test_what_is_no_factory_is_refused_at_once(name: Any, factory: Any, words: s
 
 
 def test_the_tests_leave_nothing_registered() -> None:
-    assert set(registry._registered) == {"assistants"}
+    assert set(registry._registered) == {"assistants", "responses"}

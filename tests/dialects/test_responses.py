@@ -175,7 +175,7 @@ def test_a_cut_call_is_never_offered(ending: str) -> None:
 
 
 def test_a_steered_response_goes_on() -> None:
-    """A steered response is incomplete for its server; its successor, which no request has asked for, is the same run."""
+    """A steered response is incomplete for its server; its successor, which no request asks for, is the same run."""
     first = ResponseScript("resp_1").begin().say("Let me").end("incomplete", incomplete_details={"reason": "steered"})
     second = ResponseScript("resp_2", previous_response_id="resp_1").begin().say("Instead").end()
     (state,) = read(first, second).runs
