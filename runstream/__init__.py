@@ -36,7 +36,7 @@ NAMES = {
         "StepDeltaEvent StepEvent Target TextAppend ThreadEvent UnknownEvent"
     ),
     "runstream.model.limits": "Limits Stats",
-    "runstream.model.raw": "Answer ConnectionEvent Idle Malformed Oversized RawEvent Request ResponseHead",
+    "runstream.model.raw": "Answer ConnectionEvent Idle Malformed Oversized RawEvent RawItem Request ResponseHead",
     "runstream.model.signals": (
         "SIGNAL_TYPES ActionRequired ArgumentsDelta AwaitedCall CustomReceived MessageCompleted "
         "MessageCreated MessageIncomplete ReasoningDelta RefusalDelta RunCancelled RunCompleted RunCreated "

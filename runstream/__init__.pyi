@@ -62,6 +62,7 @@ from runstream.model.raw import Idle as Idle
 from runstream.model.raw import Malformed as Malformed
 from runstream.model.raw import Oversized as Oversized
 from runstream.model.raw import RawEvent as RawEvent
+from runstream.model.raw import RawItem as RawItem
 from runstream.model.raw import Request as Request
 from runstream.model.raw import ResponseHead as ResponseHead
 from runstream.model.signals import SIGNAL_TYPES as SIGNAL_TYPES

@@ -111,7 +111,7 @@ class EventRouter:
 
     def _reject(self, source: SourceState, reject: Reject, at: float) -> None:
         self._outputs.events -= 1
-        source.reject(reject.raw, reject.reason, reject.path)
+        source.reject(reject)
 
     def _error(self, source: SourceState, event: ErrorEvent, at: float) -> None:
         error = event.data

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import structs
+
 from runstream.core.dedupe import Deduper, Sighting
 from runstream.core.registry import RunRegistry, Scope
 from runstream.core.run_record import RunRecord
-from runstream.engine.gap_tracker import GapTracker, ids_of_reject, in_order, report_gap
+from runstream.engine.gap_tracker import OBJECT_EVENTS, GapTracker, in_order, report_gap
 from runstream.engine.outputs import Outputs, raw_of
-from runstream.model.events import Event, MessageEvent, StepEvent, TextAppend
+from runstream.model.events import Event, MessageEvent, Reject, StepEvent, TextAppend
 from runstream.model.message import Message
-from runstream.model.raw import RawEvent
 from runstream.model.signals import SourceEnded, SourceError, SourceSignal
 from runstream.model.step import RunStep
 
@@ -254,22 +255,24 @@ class SourceState:
 
     # input that could not be used
 
-    def reject(self, raw: RawEvent, reason: str, path: str = "$") -> None:
-        """Emit input that could not be used; the objects that miss it are marked partial.
+    def reject(self, reject: Reject) -> None:
+        """Emit input that could not be used; the open objects of each run that it concerns are marked partial.
 
-        These are the objects whose ids the input contains, else all open objects of the source.
+        If it concerns objects, but none that is known, this may be each open one: an id may be what was unusable.
         """
-        self._outputs.reject(self.name, raw, reason, path)
-        ids = ids_of_reject(raw)
-        if ids is None:
+        self._outputs.reject(structs.replace(reject, source=self.name))
+        ids = reject.object_ids
+        if ids == ():
             return
-        known = [record for id in ids if (record := self.find_object(id)) is not None]
+        find, runs = self.find_object, self.scope.runs
+        known = {record: None for id in ids or () if (record := find(id) or runs.get(id)) is not None}
         for record in known or self.open_records():
             report_gap(self._outputs, record, "an event could not be used", self._outputs.clock())
 
     def reject_event(self, event: Event, reason: str) -> None:
         """Emit an event that could not be used."""
-        self.reject(raw_of(event), reason)
+        ids = (event.data.id,) if isinstance(event, OBJECT_EVENTS) else ()
+        self.reject(Reject(raw_of(event), reason, object_ids=ids))
 
     # connections
 
