@@ -72,7 +72,21 @@ def _make_assistants(limits: Limits | None) -> Dialect:
     return AssistantsDialect(max_message_bytes=limits.max_message_bytes, max_nesting=limits.max_nesting)
 
 
-_BUILT_IN: Final = {DEFAULT_DIALECT: ResolvedFactory(_make_assistants, ("limits",))}
+def _make_responses(
+    continues: str | None, memory: bytes | None, find_run: Callable[[str], str | None] | None, limits: Limits | None
+) -> Dialect:
+    from runstream.dialects.responses import ResponsesDialect  # loaded when it is used
+
+    bounds = (
+        {} if limits is None else {"max_message_bytes": limits.max_message_bytes, "max_nesting": limits.max_nesting}
+    )
+    return ResponsesDialect(continues=continues, memory=memory, find_run=find_run, **bounds)
+
+
+_BUILT_IN: Final = {
+    DEFAULT_DIALECT: ResolvedFactory(_make_assistants, ("limits",)),
+    "responses": ResolvedFactory(_make_responses, ("continues", "memory", "find_run", "limits")),
+}
 _registered: dict[str, ResolvedFactory] = dict(_BUILT_IN)
 
 
