@@ -31,7 +31,6 @@ OBJECT_EVENTS: Final = (MessageDeltaEvent, StepDeltaEvent, MessageEvent, StepEve
 """The classes of the events of messages and steps."""
 
 
-
 class GapTracker:
     """The possible gaps of one source.
 

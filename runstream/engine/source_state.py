@@ -10,6 +10,8 @@ from msgspec import structs
 from runstream.core.dedupe import Deduper, Sighting
 from runstream.core.registry import RunRegistry, Scope
 from runstream.core.run_record import RunRecord
+from runstream.dialects.base import Dialect
+from runstream.dialects.registry import make_dialect
 from runstream.engine.gap_tracker import OBJECT_EVENTS, GapTracker, in_order, report_gap
 from runstream.engine.outputs import Outputs, raw_of
 from runstream.model.events import Event, MessageEvent, Reject, StepEvent, TextAppend
@@ -51,6 +53,7 @@ class SourceState:
         gaps: The possible gaps.
         signal_counts: The number of signals of each kind of this source.
         forget: Called with the id of each run of this source that is evicted.
+        make_decoder: Makes another decoder of the source's dialect; see :class:`ResolvedFactory`.
     """
 
     def __init__(self, name: str, scope: Scope, outputs: Outputs, registry: RunRegistry, window: int) -> None:
@@ -66,6 +69,7 @@ class SourceState:
         self.gaps = GapTracker(outputs, self.objects, self.open)
         self.signal_counts: dict[str, int] = {}
         self.forget: Callable[[str], None] = _ignore
+        self.make_decoder: Callable[..., Dialect] = make_dialect
         self._outputs = outputs
         self._registry = registry
         self._dedupe = Deduper(window, outputs.counts)
@@ -312,6 +316,32 @@ class SourceState:
         number = self.signal_counts[name] = self.signal_counts.get(name, 0) + 1
         return number
 
+    def detach(self, record: RunRecord, reason: str) -> None:
+        """Note that this source has no further event of an open run: it is paused or interrupted.
+
+        The run has no source until its next event, which resumes it.
+
+        Args:
+            record: The run.
+            reason: Why.
+        """
+        self.release(record)
+        record.source = None
+        if self not in record.former_sources:
+            record.former_sources = (*record.former_sources, self)
+        self._leave(record, reason, "its source has no more of it", self.last_id, 0)
+
+    def _leave(self, record: RunRecord, reason: str, gap: str, last_id: str | None, attempts: int) -> None:
+        """Pause or interrupt a run that gets no further event from this source."""
+        if record.state.run.requires_action:
+            self._outputs.pause(record)
+            return
+        self._registry.release(record)
+        self._outputs.interrupt(record, reason, last_id, attempts)
+        if self._outputs.on_gap is not None:
+            # The text so far is a beginning without a gap, but the server may know how the run ended.
+            self._outputs.on_gap(record.state, gap)
+
     def end(self, reason: str, last_id: str | None, attempts: int) -> None:
         """End the source: each open run is paused or interrupted, in order of first appearance.
 
@@ -323,14 +353,7 @@ class SourceState:
         self.ended = True
         self.gaps.unconfirmed = {}
         for record in self.open_records():
-            if record.state.run.requires_action:
-                self._outputs.pause(record)
-                continue
-            self._registry.release(record)
-            self._outputs.interrupt(record, reason, last_id or self.last_id, attempts)
-            if self._outputs.on_gap is not None:
-                # The text so far is a beginning without a gap, but the server may know how the run ended.
-                self._outputs.on_gap(record.state, "its source ended")
+            self._leave(record, reason, "its source ended", last_id or self.last_id, attempts)
         self.open.clear()
         self.publish(SourceEnded, "ended", reason, attempts)
         # Records that are kept refer to this object; they need none of its ids.

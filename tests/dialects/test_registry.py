@@ -92,11 +92,11 @@ def test_the_limits_reach_the_dialect_of_a_name(name: str | None, limits: Limits
         ("positional", {"continues": "run_1", "memory": b"m"}),
         ("half", {"memory": b"m"}),
         ("bounded", {"continues": "run_1", "limits": Limits()}),
-        ("note", {"continues": "run_1", "memory": b"m"}),
+        ("note", {"continues": "run_1", "memory": b"m", "find_run": None}),
     ],
 )
 def test_a_factory_is_called_with_what_it_takes(form: str, expected: dict[str, Any], words_dialect: str) -> None:
-    """The contract's two keywords, or those of them that it has, or none; by itself and by its name."""
+    """The contract's three keywords, or those of them that it has, or none; by itself and by its name."""
     seen = Seen()
     register_dialect("seen", getattr(seen, form))
     for given in (getattr(seen, form), "seen", find_dialect("seen")):
