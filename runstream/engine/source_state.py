@@ -287,7 +287,7 @@ class SourceState:
         if not self.snapshots:  # each snapshot is whole
             self.gaps.reconnected()
 
-    def publish(self, kind: type[SourceSignal], name: str, reason: str, attempt: int) -> None:
+    def publish(self, kind: type[SourceSignal], name: str, reason: str, attempt: int, server_message: str = "") -> None:
         """Emit a signal of this source.
 
         Args:
@@ -295,22 +295,29 @@ class SourceState:
             name: The name under which it is counted.
             reason: Its reason; "" for none.
             attempt: The number of the attempt to connect.
+            server_message: The server's words about it.
         """
         number = self._count(name)
-        signal: Any = kind(self.name, self.scope.name, self._outputs.clock(), number, reason, attempt)
+        at = self._outputs.clock()
+        signal: Any = kind(self.name, self.scope.name, at, number, reason, attempt, server_message)
         self._outputs.publish(signal)
 
-    def publish_error(self, reason: str, attempt: int = 0, error: ErrorObject | None = None) -> None:
+    def publish_error(
+        self, reason: str, attempt: int = 0, error: ErrorObject | None = None, server_message: str = ""
+    ) -> None:
         """Emit ``source.error``: the source failed, or its server sent an error.
 
         Args:
-            reason: The error as text.
+            reason: The error, in words of this library.
             attempt: The number of the attempt to connect.
             error: The server's error.
+            server_message: The server's words about it.
         """
         number = self._count("error")
         at = self._outputs.clock()
-        self._outputs.publish(SourceError(self.name, self.scope.name, at, number, reason, attempt, error))
+        self._outputs.publish(
+            SourceError(self.name, self.scope.name, at, number, reason, attempt, server_message, error)
+        )
 
     def _count(self, name: str) -> int:
         number = self.signal_counts[name] = self.signal_counts.get(name, 0) + 1
@@ -329,33 +336,36 @@ class SourceState:
         record.source = None
         if self not in record.former_sources:
             record.former_sources = (*record.former_sources, self)
-        self._leave(record, reason, "its source has no more of it", self.last_id, 0)
+        self._leave(record, reason, "its source has no more of it", self.last_id, 0, "")
 
-    def _leave(self, record: RunRecord, reason: str, gap: str, last_id: str | None, attempts: int) -> None:
+    def _leave(
+        self, record: RunRecord, reason: str, gap: str, last_id: str | None, attempts: int, server_message: str
+    ) -> None:
         """Pause or interrupt a run that gets no further event from this source."""
         if record.state.run.requires_action:
             self._outputs.pause(record)
             return
         self._registry.release(record)
-        self._outputs.interrupt(record, reason, last_id, attempts)
+        self._outputs.interrupt(record, reason, last_id, attempts, server_message)
         if self._outputs.on_gap is not None:
             # The text so far is a beginning without a gap, but the server may know how the run ended.
             self._outputs.on_gap(record.state, gap)
 
-    def end(self, reason: str, last_id: str | None, attempts: int) -> None:
+    def end(self, reason: str, last_id: str | None, attempts: int, server_message: str = "") -> None:
         """End the source: each open run is paused or interrupted, in order of first appearance.
 
         Args:
             reason: Why it ended.
             last_id: The last event id, if it is another one than that of the events.
             attempts: The number of attempts to connect since the last message.
+            server_message: The server's words about it.
         """
         self.ended = True
         self.gaps.unconfirmed = {}
         for record in self.open_records():
-            self._leave(record, reason, "its source ended", last_id or self.last_id, attempts)
+            self._leave(record, reason, "its source ended", last_id or self.last_id, attempts, server_message)
         self.open.clear()
-        self.publish(SourceEnded, "ended", reason, attempts)
+        self.publish(SourceEnded, "ended", reason, attempts, server_message)
         # Records that are kept refer to this object; they need none of its ids.
         self._dedupe.clear()
         self._created.clear()
