@@ -52,6 +52,7 @@ class Feeder:
         decode = self._dialect.decode
         record_of: Callable[[str], Any] = source.scope.objects.get
         gaps, clock = source.gaps, outputs.clock
+        sequence, add_id = gaps.sequence, source.add_id
         for item in items:
             if type(item) is not RawEvent:
                 item = raw_item(item)  # noqa: PLW2901 - the input itself is not needed any more
@@ -68,7 +69,7 @@ class Feeder:
                 self.route(event, item.id, at)
                 continue
             if event.id is not None:
-                if not source.is_new_append(event):
+                if (event.id != sequence.next or not add_id(event, sequence)) and source.is_duplicate(event):
                     outputs.events += 1
                     continue
                 if item.id is None:
