@@ -19,6 +19,7 @@ NAMES = {
     "runstream.dialects.assistants": "AssistantsDialect",
     "runstream.dialects.assistants_wire": "EVENT_TYPES",
     "runstream.dialects.base": "BaseDialect Dialect",
+    "runstream.dialects.redaction_rules": "RedactionRules",
     "runstream.dialects.registry": "DialectFactory dialect_names register_dialect",
     "runstream.engine.engine": "Engine",
     "runstream.engine.fold": "Folded fold fold_sources",
@@ -31,11 +32,11 @@ NAMES = {
         "ErrorObject Message MessageStatus RequiredAction Run RunStatus RunStep StepStatus Thread Tool ToolCall Usage"
     ),
     "runstream.model.events": (
-        "DoneEvent ErrorEvent Event MessageDeltaEvent MessageEvent Origin Reject RunEvent "
+        "CustomEvent DoneEvent ErrorEvent Event MessageDeltaEvent MessageEvent Origin Reject RunDetached RunEvent "
         "StepDeltaEvent StepEvent Target TextAppend ThreadEvent UnknownEvent"
     ),
     "runstream.model.limits": "Limits Stats",
-    "runstream.model.raw": "ConnectionEvent Malformed Oversized RawEvent",
+    "runstream.model.raw": "Answer ConnectionEvent Idle Malformed Oversized RawEvent Request ResponseHead",
     "runstream.model.signals": (
         "SIGNAL_TYPES ActionRequired ArgumentsDelta AwaitedCall MessageCompleted MessageCreated "
         "MessageIncomplete RunCancelled RunCompleted RunCreated RunExpired RunFailed RunIncomplete "

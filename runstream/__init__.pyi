@@ -8,6 +8,7 @@ from runstream.dialects.assistants import AssistantsDialect as AssistantsDialect
 from runstream.dialects.assistants_wire import EVENT_TYPES as EVENT_TYPES
 from runstream.dialects.base import BaseDialect as BaseDialect
 from runstream.dialects.base import Dialect as Dialect
+from runstream.dialects.redaction_rules import RedactionRules as RedactionRules
 from runstream.dialects.registry import DialectFactory as DialectFactory
 from runstream.dialects.registry import dialect_names as dialect_names
 from runstream.dialects.registry import register_dialect as register_dialect
@@ -37,6 +38,7 @@ from runstream.model import Thread as Thread
 from runstream.model import Tool as Tool
 from runstream.model import ToolCall as ToolCall
 from runstream.model import Usage as Usage
+from runstream.model.events import CustomEvent as CustomEvent
 from runstream.model.events import DoneEvent as DoneEvent
 from runstream.model.events import ErrorEvent as ErrorEvent
 from runstream.model.events import Event as Event
@@ -44,6 +46,7 @@ from runstream.model.events import MessageDeltaEvent as MessageDeltaEvent
 from runstream.model.events import MessageEvent as MessageEvent
 from runstream.model.events import Origin as Origin
 from runstream.model.events import Reject as Reject
+from runstream.model.events import RunDetached as RunDetached
 from runstream.model.events import RunEvent as RunEvent
 from runstream.model.events import StepDeltaEvent as StepDeltaEvent
 from runstream.model.events import StepEvent as StepEvent
@@ -53,10 +56,14 @@ from runstream.model.events import ThreadEvent as ThreadEvent
 from runstream.model.events import UnknownEvent as UnknownEvent
 from runstream.model.limits import Limits as Limits
 from runstream.model.limits import Stats as Stats
+from runstream.model.raw import Answer as Answer
 from runstream.model.raw import ConnectionEvent as ConnectionEvent
+from runstream.model.raw import Idle as Idle
 from runstream.model.raw import Malformed as Malformed
 from runstream.model.raw import Oversized as Oversized
 from runstream.model.raw import RawEvent as RawEvent
+from runstream.model.raw import Request as Request
+from runstream.model.raw import ResponseHead as ResponseHead
 from runstream.model.signals import SIGNAL_TYPES as SIGNAL_TYPES
 from runstream.model.signals import ActionRequired as ActionRequired
 from runstream.model.signals import ArgumentsDelta as ArgumentsDelta

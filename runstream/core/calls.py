@@ -33,6 +33,7 @@ __all__ = [
     "add_whole",
     "awaited_names",
     "classify_request",
+    "close_calls",
     "end_step",
     "is_request",
     "name_step_calls",
@@ -165,7 +166,8 @@ def classify_request(
         pairs: Its :func:`request_pairs`.
         started_at: ``started_at`` of the run in its snapshot.
         waits: True if the run waits for the last request.
-        further: True if its source has shown that the run went on since the last request.
+        further: True if its source has shown that the run went on since the last request, or if it is the first one of
+            its piece.
     """
     before = calls.started_at
     if further or (started_at is not None and before is not None and started_at > before):
@@ -251,6 +253,11 @@ def add_whole(calls: Calls, names: Iterable[str]) -> Calls:
         if name not in whole:
             whole = whole.add(name)
     return calls if whole is calls.whole else structs.replace(calls, whole=whole)
+
+
+def close_calls(calls: Calls) -> Calls:
+    """Note that a new piece has begun: its calls are others than those that were seen in one place before."""
+    return structs.replace(calls, open=()) if calls.open else calls
 
 
 def _name_requested(calls: Calls, call: ToolCall, pair: str, arguments_of: ArgumentsOf) -> tuple[Calls, str]:

@@ -12,6 +12,7 @@ from runstream.core.interning import Interner
 from runstream.core.orphans import Orphans, PendingOrder, Tombstones
 from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
+from runstream.core.waiting_runs import WaitingRuns
 from runstream.model.events import Event
 from runstream.model.limits import Limits
 from runstream.model.run import Run
@@ -33,9 +34,10 @@ class Scope:
         runs: The records by run id.
         objects: The record of its run for each id of a message or step.
         orphans: The events whose run was not seen yet.
+        waiting: The runs that wait for action.
     """
 
-    __slots__ = ("_tombstones", "name", "objects", "orphans", "runs", "sources")
+    __slots__ = ("_tombstones", "name", "objects", "orphans", "runs", "sources", "waiting")
 
     def __init__(self, name: str, pending: PendingOrder, tombstones: Tombstones) -> None:
         self.name = name
@@ -43,6 +45,7 @@ class Scope:
         self.runs: dict[str, RunRecord] = {}
         self.objects: dict[str, RunRecord] = {}
         self.orphans = Orphans(pending)
+        self.waiting = WaitingRuns()
         self._tombstones = tombstones
 
     def add_tombstone(self, id: str) -> None:
@@ -142,6 +145,21 @@ class RunRegistry:
                 found[id] = found.get(id, ()) + events  # two scopes may wait for one id
         return found
 
+    def waiting_run(self, scope: str, id: str) -> str | None:
+        """The id of the run that waits for action and that this id names; ``None`` if there is none, or not just one.
+
+        Args:
+            scope: The name of its scope.
+            id: The run's id, the id of its last piece, or the id of a call that it waits for.
+        """
+        found = self.scopes.get(scope)
+        if found is None:
+            return None
+        record = found.runs.get(id)
+        if record is not None and record.run.requires_action:
+            return id
+        return found.waiting.find(id)
+
     def is_tombstoned(self, scope: str, run_id: str) -> bool:
         """True if a run was kept once and was evicted."""
         return (scope, run_id) in self._tombstones
@@ -169,6 +187,7 @@ class RunRegistry:
         record = scope.runs[state.run_id] = RunRecord(state, source, self._order)
         self._order += 1
         self.open += 1
+        scope.waiting.update(record)
         return record
 
     def restore(self, state: RunState, at: float) -> RunRecord:
@@ -241,6 +260,7 @@ class RunRegistry:
             self.open -= 1
             del self._released[record]
         del scope.runs[state.run_id]
+        scope.waiting.remove(record)
         scope.add_tombstone(state.run_id)
         for id in record.objects:
             if scope.objects.get(id) is record:  # else the id belongs to another run now

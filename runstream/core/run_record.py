@@ -32,6 +32,7 @@ class RunRecord:
         watch: The watchdogs' own data.
         expired_reason: Why a watchdog expired the run; ``None`` if none did, or if the run was seen since.
         saved: The state that a store has, or is about to get.
+        waits_under: The ids under which the run waits for action (:mod:`runstream.core.waiting_runs`).
     """
 
     # Attributes with a default on the class cost nothing in the many records where they are never set.
@@ -45,6 +46,7 @@ class RunRecord:
     watch: Any = None
     expired_reason: str | None = None
     saved: RunState | None = None
+    waits_under: tuple[str, ...] = ()
 
     def __init__(self, state: RunState, source: Any, order: int) -> None:
         self._state = state
@@ -72,6 +74,11 @@ class RunRecord:
     def run(self) -> Run:
         """The latest run. Reading it builds no state: growing text is no part of a run."""
         return self._state._head.run
+
+    @property
+    def last_piece(self) -> str | None:
+        """The id of the run's last piece; ``None`` if its wire names none."""
+        return self._state._head.pieces.ids.last
 
     @property
     def state(self) -> RunState:

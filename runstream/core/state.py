@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 from runstream.core.calls import NO_CALLS, Calls, add_whole, awaited_names, step_calls
 from runstream.core.merge import to_builtins
 from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
+from runstream.core.pieces import NO_PIECES, Pieces
 from runstream.core.text import Text, TextBuffer
 from runstream.model.common import Usage
 from runstream.model.events import Target
@@ -91,6 +92,7 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
         first_seen: The time of its first event (Unix seconds, as observed).
         status_since: The time of the last change of its status (Unix seconds, as observed).
         queued: See :class:`Timings`, as the next three.
+        pieces: Its pieces.
     """
 
     run: Run
@@ -103,6 +105,7 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
     running: float | None = None
     waiting: float | None = None
     first_text: float | None = None
+    pieces: Pieces = NO_PIECES
 
     def with_first_text(self, at: float) -> RunHead:
         """A head with the time of the first text.
@@ -121,6 +124,7 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
             self.running,
             self.waiting,
             at - self.first_seen,
+            self.pieces,
         )
 
 
@@ -180,6 +184,13 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     def round(self) -> int:
         """The number of rounds: how often the run has required an action anew."""
         return self._head.calls.round
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """The ids of the parts of the run (of its responses, say), in order of first appearance; empty for a wire
+        whose runs have one part. A part that is new to the run is newer than all before.
+        """
+        return tuple(self._head.pieces.ids.keys())
 
     @property
     def usage(self) -> Usage | None:
@@ -267,6 +278,7 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
             and self.run == other.run
             and self._head.calls.round == other._head.calls.round
             and self._head.calls.request == other._head.calls.request
+            and self._head.pieces.ids == other._head.pieces.ids
             and self.steps == other.steps
             and self.messages == other.messages
         )

@@ -7,12 +7,12 @@ it can't use either becomes a :class:`~runstream.model.events.Reject`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Union, get_type_hints
 
 import msgspec
 
-from runstream.dialects.assistants_wire import EVENT_TYPES, FRAGMENT_LEVELS, FRAGMENTS, TextFragment
+from runstream.dialects.assistants_wire import EVENT_TYPES, FRAGMENT_LEVELS, FRAGMENTS, TextFragment, name_object
 from runstream.dialects.base import BaseDialect
 from runstream.dialects.text_frame import UNREADABLE, TextFrame
 from runstream.model.base import WireStruct, decode_hook, decoder
@@ -29,7 +29,7 @@ from runstream.model.events import (
 )
 from runstream.model.jsontext import nesting_depth
 from runstream.model.lenient import Issue, read
-from runstream.model.raw import RawEvent
+from runstream.model.raw import Answer, RawEvent, RawItem
 
 __all__ = ["AssistantsDialect"]
 
@@ -108,8 +108,10 @@ class AssistantsDialect(BaseDialect):
         self._object_id = ""
         self._index = 0
 
-    def decode(self, raw: RawEvent) -> Event | Reject:
-        """Decode a raw event into one event or a reject. Never raises on input."""
+    def decode(self, raw: RawItem) -> Event | Reject | Sequence[Event | Reject]:
+        """Decode a raw event into one event or a reject, an answer into one event for each of its objects."""
+        if type(raw) is not RawEvent:
+            return self._decode_answer(raw) if isinstance(raw, Answer) else super().decode(raw)
         data, name = raw.data, raw.event
         size = len(data)
         frame = self._frame
@@ -139,6 +141,13 @@ class AssistantsDialect(BaseDialect):
                         frame.reset()
                 return TextAppend(id, "text", index, part.text.value, raw.id, None, _MESSAGE_DELTA)
         return self._decode_any(raw)
+
+    def _decode_answer(self, answer: Answer) -> Event | Reject | Sequence[Event | Reject]:
+        """Decode a polled object, or nothing if there is none."""
+        if not (200 <= answer.status < 300 and answer.data):
+            return ()
+        name = name_object(answer.data)
+        return self._decode_any(RawEvent(name, answer.data, at=answer.at, line=answer.line))
 
     def _append(self, fragment: Any, identity: str | int | None) -> TextAppend:
         """The event of a fragment of arguments, or of one in an envelope with an id: its frame never repeats."""

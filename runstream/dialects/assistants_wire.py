@@ -25,7 +25,7 @@ from runstream.model.events import (
     ThreadEvent,
 )
 
-__all__ = ["EVENT_TYPES", "FRAGMENTS", "FRAGMENT_LEVELS", "ArgumentsFragment", "TextFragment"]
+__all__ = ["EVENT_TYPES", "FRAGMENTS", "FRAGMENT_LEVELS", "ArgumentsFragment", "TextFragment", "name_object"]
 
 _RUN: Final = "created queued in_progress requires_action completed incomplete failed cancelling cancelled expired"
 _STEP: Final = "created in_progress completed failed cancelled expired"
@@ -156,3 +156,31 @@ FRAGMENTS: Final[Mapping[str | None, Callable[[bytes], Any]]] = {
 }
 """Decoders of the data of a raw event, by the event's name beside it. ``None``: the name stands in an envelope, and the
 result has the fragment as its ``data``."""
+
+
+class _Header(Struct):
+    """The fields of a bare object that name its event."""
+
+    object: Any = None
+    status: Any = None
+
+
+_decode_header: Final = msgspec.json.Decoder(_Header).decode
+
+
+def name_object(data: bytes) -> str | None:
+    """The name of the event that announces an object as it is: by its kind and its status, else by its kind alone.
+
+    Args:
+        data: The object (bytes of JSON). One without a kind is a run.
+
+    Returns:
+        The name; ``None`` if the object is of no known kind, or no object at all.
+    """
+    try:
+        header = _decode_header(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    kind = header.object if isinstance(header.object, str) else "thread.run"
+    name = f"{kind}.{header.status}" if isinstance(header.status, str) else kind
+    return name if name in EVENT_TYPES else kind if kind in EVENT_TYPES else None

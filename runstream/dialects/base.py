@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+from runstream.dialects.redaction_rules import NO_RULES, RedactionRules
 from runstream.model.events import Event, Reject
 from runstream.model.raw import Malformed, Oversized, RawEvent, RawItem
 
@@ -14,8 +15,9 @@ __all__ = ["BaseDialect", "Dialect"]
 class Dialect(Protocol):
     """The decoder of one protocol; it keeps state, and each source has one of its own.
 
-    The engine passes every item of the source to :meth:`decode`, in order, so that a dialect that wraps another one sees
-    them all. :class:`BaseDialect` has all methods, for a dialect that needs only some of them.
+    The engine passes every item of the source to :meth:`decode`, in order, so that a dialect that wraps another one
+    sees them all. A change of the connection is passed after the engine has processed it. :class:`BaseDialect` has all
+    methods, for a dialect that needs only some of them.
 
     Attributes:
         connection: The number of the source's connection, from 0; the engine increments it.
@@ -53,12 +55,9 @@ class Dialect(Protocol):
         It is stored in one step with the states.
         """
 
-    def redact(self, item: RawItem) -> RawItem:
-        """The item without texts, arguments, outputs, instructions, metadata and words of the server.
-
-        Ids, types, statuses, numbers and structure remain, so that the redacted item decodes to the same events but for
-        their texts. Never raises on input.
-        """
+    @property
+    def redaction(self) -> RedactionRules:
+        """The keys whose texts a redacted recording keeps, so that it decodes to the same events with blank texts."""
 
 
 class BaseDialect:
@@ -73,6 +72,8 @@ class BaseDialect:
     """
 
     __slots__ = ("connection",)
+
+    redaction: ClassVar[RedactionRules] = NO_RULES
 
     def __init__(self) -> None:
         self.connection = 0

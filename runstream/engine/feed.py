@@ -11,7 +11,7 @@ from runstream.engine.outputs import Outputs
 from runstream.engine.routing import EventRouter
 from runstream.engine.source_state import SourceState
 from runstream.model.events import Event, Origin, Reject, TextAppend
-from runstream.model.raw import ConnectionEvent, RawEvent
+from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem
 from runstream.model.raw_input import RawInput, raw_item
 
 __all__ = ["Feeder"]
@@ -25,7 +25,7 @@ class Feeder:
         outputs: The outputs of the engine.
         router: Its router.
         dialect: The decoder of the source.
-        notify: Called with changes of the connection.
+        notify: Called with changes of the connection, before the dialect decodes them.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Feeder:
             if type(item) is not RawEvent:
                 item = raw_item(item)  # noqa: PLW2901 - the input itself is not needed any more
                 if not isinstance(item, RawEvent):
-                    self._take_other(item)
+                    self.take_other(item)
                     continue
             at = item.at
             if at is None:
@@ -123,8 +123,13 @@ class Feeder:
         if place is not None:
             self._source.last_id = place
 
-    def _take_other(self, item: Any) -> None:
-        if not isinstance(item, ConnectionEvent):
-            self._source.reject_item(item)
-        elif self._notify is not None:
+    def take_other(self, item: RawItem) -> None:
+        """Process an item that is no raw event: a fact beside the stream, or input that could not become an event."""
+        if self._notify is not None and isinstance(item, ConnectionEvent):
             self._notify(item)
+        decoded = self._dialect.decode(item)
+        if isinstance(decoded, Reject):
+            self.route(decoded, None, 0.0)  # it needs no time
+        elif not isinstance(decoded, list | tuple) or decoded:
+            at = None if isinstance(item, Malformed | Oversized) else item.at
+            self.route(decoded, None, self._outputs.clock() if at is None else at)

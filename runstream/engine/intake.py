@@ -37,7 +37,7 @@ class Intake:
         self._dialect = dialect
         self.feed: Callable[[RawInput], None]
         self.feed_all: Callable[[Iterable[RawInput]], None]
-        self._feeder = Feeder(state, outputs, router, dialect, self._notify)
+        self._feeder = Feeder(state, outputs, router, dialect, self._note_connection)
         self.feed, self.feed_all = self._feeder.feed, self._feeder.feed_all
         state.forget = dialect.forget
 
@@ -93,25 +93,25 @@ class Intake:
         """True if an open run of this source does not wait for action."""
         return self.state.live
 
-    def _notify(self, item: ConnectionEvent) -> None:
-        """Process a change of the connection."""
-        if item.connected:
-            self.connected(item.attempt)
-        else:
-            self.disconnected(item.reason, item.attempt)
-
     def connected(self, attempt: int = 0) -> None:
         """Note that the source is connected; from the second time on, this is another connection."""
-        if self.state.signal_counts.get("connected"):
-            self._dialect.connection += 1
-            self.state.reconnected()
-            self.state.publish(SourceResumed, "resumed", "", attempt)
-        else:
-            self.state.publish(SourceConnected, "connected", "", attempt)
+        self._feeder.take_other(ConnectionEvent(connected=True, attempt=attempt))
 
     def disconnected(self, reason: str, attempt: int = 0) -> None:
         """Note that the source lost its connection and will try again."""
-        self.state.publish(SourceDisconnected, "disconnected", reason, attempt)
+        self._feeder.take_other(ConnectionEvent(connected=False, attempt=attempt, reason=reason))
+
+    def _note_connection(self, item: ConnectionEvent) -> None:
+        """Process a change of the connection; the dialect decodes it afterwards."""
+        state = self.state
+        if not item.connected:
+            state.publish(SourceDisconnected, "disconnected", item.reason, item.attempt)
+        elif state.signal_counts.get("connected"):
+            self._dialect.connection += 1
+            state.reconnected()
+            state.publish(SourceResumed, "resumed", "", item.attempt)
+        else:
+            state.publish(SourceConnected, "connected", "", item.attempt)
 
     def failed(self, reason: str, attempt: int = 0, error: ErrorObject | None = None) -> None:
         """Note that the source failed, or that its server sent an error."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 from runstream.core.calls import is_request, request_pairs
 from runstream.core.object_deltas import apply_delta
 from runstream.core.object_snapshots import apply_object
+from runstream.core.pieces import PieceAge
 from runstream.core.reduce import apply_run
 from runstream.core.registry import RunRegistry, Scope
 from runstream.core.request_places import RequestPlace, advance, get_place, is_further, set_place, step_ended
@@ -42,6 +43,8 @@ Handler = Callable[[SourceState, Any, float], None]
 _CHANGED: Final = Outcome.CHANGED
 _SAME: Final = Outcome.SAME
 _QUEUED: Final = RunStatus.QUEUED
+_NEW_PIECE: Final = PieceAge.NEW
+_EARLIER_PIECE: Final = PieceAge.EARLIER
 
 
 class HandlerTable(dict[type, Handler]):
@@ -124,19 +127,26 @@ class EventRouter:
                 source.claim(record)
             record.touched = True
             before = record.state
-            if event.created and (before.round or before.status is not _QUEUED):
+            age = before._head.pieces.classify(event.piece)
+            repeats = event.created and age is not _NEW_PIECE and (before.round or before.status is not _QUEUED)
+            if repeats or (age is _EARLIER_PIECE and not before.is_terminal):
                 record.replaying = True
                 record.saved = None  # the flag must reach the store, though the state is the same
             place = self._get_place(record, source)
             further = is_further(place, before)
             after, outcome = apply_run(before, event, at, record.replaying, further=further)
             if after.round and not (self.fetched or source.snapshots):
+                connection = source.connection
                 place = advance(
-                    place, event.data, before, after, outcome, begins=event.created, connection=source.connection
+                    place, event.data, before, after, outcome, begins=event.created, connection=connection, age=age
                 )
                 self._set_place(record, source, place)
             changed = self._commit(record, before, after, outcome, event, at)
-            if record.replaying and (changed or self._is_present(place, event.data, after)):
+            if (
+                age is not _EARLIER_PIECE
+                and record.replaying
+                and (changed or self._is_present(place, event.data, after))
+            ):
                 record.replaying = False  # the replay has reached the present round
             return
         if scope.is_tombstoned(id):
@@ -272,6 +282,8 @@ class EventRouter:
         if after is before:
             return False
         record.state = after
+        if after._head.run is not before._head.run:
+            self._registry.scopes[after._head.scope].waiting.update(record)
         self._outputs.publish_change(before, after, at)
         if after._head.run.status.is_terminal and not before._head.run.status.is_terminal:
             self._finish(record)

@@ -12,7 +12,7 @@ from runstream.core.sequence import SequenceTracker
 from runstream.engine.gap_tracker import GapTracker, ids_of_reject, in_order, report_gap
 from runstream.engine.outputs import Outputs, raw_of
 from runstream.model.events import Event, MessageEvent, StepEvent, TextAppend
-from runstream.model.raw import Malformed, Oversized, RawEvent
+from runstream.model.raw import RawEvent
 from runstream.model.signals import SourceEnded, SourceError, SourceSignal
 
 if TYPE_CHECKING:
@@ -190,11 +190,6 @@ class SourceState:
         known = [record for id in ids if (record := self.scope.objects.get(id)) is not None]
         for record in known or self.open_records():
             report_gap(self._outputs, record, "an event could not be used", self._outputs.clock())
-
-    def reject_item(self, item: Malformed | Oversized) -> None:
-        """Emit an item that could not become a raw event."""
-        data = item.data if isinstance(item, Malformed) else b""
-        self.reject(RawEvent(item.event, data, line=item.line), item.reason)
 
     def reject_event(self, event: Event, reason: str) -> None:
         """Emit an event that could not be used."""

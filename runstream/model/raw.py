@@ -1,4 +1,4 @@
-"""The items that a source delivers, in one order: raw events, and the facts beside the stream. No JSON is decoded yet."""
+"""The items that a source delivers, in one order: raw events and the facts beside the stream. No JSON is decoded."""
 
 from __future__ import annotations
 

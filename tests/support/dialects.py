@@ -1,14 +1,21 @@
-"""A dialect of the tests' own: a run and its status in two words."""
+"""Dialects of the tests' own: a run and its status in two words; the Assistants wire with pieces and runs."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import structs
+
+from runstream.dialects.assistants import AssistantsDialect
 from runstream.dialects.base import BaseDialect
 from runstream.model.events import Event, Reject, RunEvent
-from runstream.model.raw import RawEvent
+from runstream.model.raw import RawEvent, RawItem
 from runstream.model.run import Run
 from tests.support.wire import function_call, required_action
 
-__all__ = ["WordsDialect"]
+__all__ = ["PiecesDialect", "WordsDialect"]
 
 
 class WordsDialect(BaseDialect):
@@ -22,7 +29,9 @@ class WordsDialect(BaseDialect):
         self.continues = continues
         self.memory = memory
 
-    def decode(self, raw: RawEvent) -> Event | Reject:
+    def decode(self, raw: RawItem) -> Event | Reject | Sequence[Event | Reject]:
+        if not isinstance(raw, RawEvent):
+            return super().decode(raw)
         run_id, *found = raw.data.decode().split(" ")
         if not found or run_id.startswith("{"):
             return Reject(raw, "not two words")
@@ -31,3 +40,15 @@ class WordsDialect(BaseDialect):
             run_id = self.continues or "run_words"
         action = required_action(*(function_call(call, "ask", "{}") for call in calls)) if calls else None
         return RunEvent(Run.from_json({"id": run_id, "status": status, "required_action": action}))
+
+
+class PiecesDialect(AssistantsDialect):
+    """The Assistants wire with two more fields in the data: ``piece`` of a run, ``of_run`` of any object."""
+
+    def decode(self, raw: RawEvent) -> Any:  # type: ignore[override]
+        decoded: Any = super().decode(raw)
+        fields = json.loads(raw.data)
+        changes = {"run_id": fields["of_run"]} if "of_run" in fields else {}
+        if isinstance(decoded, RunEvent) and "piece" in fields:
+            changes["piece"] = fields["piece"]
+        return structs.replace(decoded, **changes) if changes else decoded
