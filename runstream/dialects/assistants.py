@@ -53,6 +53,7 @@ _TYPES: dict[str, type[WireStruct]] = {
 _PAYLOADS: dict[str, tuple[Any, Any]] = {
     name: (EVENT_TYPES[name], decoder(kind).decode) for name, kind in _TYPES.items()
 }
+_NO_PAYLOAD: Final[tuple[Any, Any]] = (None, None)
 # The first bytes of the envelope of a snapshot, as nearly all servers write them.
 _SNAPSHOT_HEADS: dict[bytes, Any] = {
     b'{"event":"' + name.encode() + b'"': kind for name, kind in EVENT_TYPES.items() if name in _TYPES
@@ -159,8 +160,9 @@ class AssistantsDialect(BaseDialect):
 
     def _decode_any(self, raw: RawEvent) -> Event | Reject:
         data = raw.data
-        if len(data) > self._delta_bytes and (refused := self._check_limits(data)) is not None:
-            return Reject(raw, refused)
+        size = len(data)
+        if size > self._max_bytes:
+            return Reject(raw, f"Message of {size} bytes; at most {self._max_bytes} are read (max_message_bytes)")
         name = raw.event
         identity: str | int | None = raw.id
         try:
@@ -170,6 +172,8 @@ class AssistantsDialect(BaseDialect):
                 if payload == self._last_payload and kind is not None and self._is_repeated(kind, True):
                     value = self._value
                 else:
+                    if size > self._delta_bytes and (refused := self._check_nesting(data)) is not None:
+                        return Reject(raw, refused)
                     event: Any = _envelopes(data)
                     plain, kind, value = type(event) is kind, type(event), event.data
                     if event.id is not None:
@@ -181,12 +185,14 @@ class AssistantsDialect(BaseDialect):
                         self._last_payload, self._kind, self._value, self._enveloped = payload, kind, value, True
                 return kind(value, identity, Origin(data, True, self.connection))  # type: ignore[no-any-return]
             known = _PAYLOADS.get(name)
-            if known is None:
-                return self._decode_untyped(raw, name, data, raw.id)
-            kind, decode = known
-            if data == self._last_payload and self._is_repeated(kind, False):
+            kind, decode = known or _NO_PAYLOAD
+            if known is not None and data == self._last_payload and self._is_repeated(kind, False):
                 value = self._value
             else:
+                if size > self._delta_bytes and (refused := self._check_nesting(data)) is not None:
+                    return Reject(raw, refused)
+                if known is None:
+                    return self._decode_untyped(raw, name, data, raw.id)
                 value = decode(data)
                 if kind in _DELTAS:
                     delta = kind(value, raw.id)
@@ -211,10 +217,8 @@ class AssistantsDialect(BaseDialect):
         """True if the last snapshot, whose bytes are the same, has an event of this kind and the same form."""
         return self._enveloped is enveloped and kind.__mro__[1] is self._kind.__mro__[1]
 
-    def _check_limits(self, data: bytes) -> str | None:
+    def _check_nesting(self, data: bytes) -> str | None:
         """The reason why the message is not decoded at all; ``None`` if it is decoded."""
-        if len(data) > self._max_bytes:
-            return f"Message of {len(data)} bytes; at most {self._max_bytes} are read (max_message_bytes)"
         if nesting_depth(data, self._max_nesting) > self._max_nesting:
             return f"Nested more than {self._max_nesting} levels deep (max_nesting)"
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from runstream.dialects.base import Dialect
 from runstream.engine.append import append_text
@@ -15,6 +15,8 @@ from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent,
 from runstream.model.raw_input import RawInput, raw_item
 
 __all__ = ["Feeder"]
+
+_SEQUENCES: Final = (list, tuple)  # a union of types would be made for each event
 
 
 class Feeder:
@@ -101,7 +103,7 @@ class Feeder:
             at: The time of its arrival (Unix seconds).
         """
         source, outputs = self._source, self._outputs
-        events: Any = decoded if isinstance(decoded, list | tuple) else (decoded,)
+        events: Any = decoded if isinstance(decoded, _SEQUENCES) else (decoded,)
         outputs.events += len(events)
         if events and events[0].id is not None:
             if source.is_duplicate(*events):
@@ -130,6 +132,6 @@ class Feeder:
         decoded = self._dialect.decode(item)
         if isinstance(decoded, Reject):
             self.route(decoded, None, 0.0)  # it needs no time
-        elif not isinstance(decoded, list | tuple) or decoded:
+        elif not isinstance(decoded, _SEQUENCES) or decoded:
             at = None if isinstance(item, Malformed | Oversized) else item.at
             self.route(decoded, None, self._outputs.clock() if at is None else at)
