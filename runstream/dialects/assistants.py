@@ -14,7 +14,7 @@ import msgspec
 
 from runstream.dialects.assistants_wire import EVENT_TYPES, FRAGMENT_LEVELS, FRAGMENTS, TextFragment, name_object
 from runstream.dialects.base import BaseDialect
-from runstream.dialects.text_frame import UNREADABLE, TextFrame
+from runstream.dialects.text_frame import UNREADABLE, TextFrames
 from runstream.model.base import WireStruct, decode_hook, decoder
 from runstream.model.common import ErrorObject
 from runstream.model.events import (
@@ -79,13 +79,11 @@ class AssistantsDialect(BaseDialect):
         "_delta_bytes",
         "_enveloped",
         "_fragment_bytes",
-        "_frame",
-        "_index",
+        "_frames",
         "_kind",
         "_last_payload",
         "_max_bytes",
         "_max_nesting",
-        "_object_id",
         "_value",
     )
 
@@ -104,10 +102,7 @@ class AssistantsDialect(BaseDialect):
         self._kind: Any = None
         self._value: Any = None
         self._cursor: str | None = None
-        # The text that grew last, and the bytes around it.
-        self._frame = TextFrame("value")
-        self._object_id = ""
-        self._index = 0
+        self._frames = TextFrames("value")
 
     def decode(self, raw: RawItem) -> Event | Reject | Sequence[Event | Reject]:
         """Decode a raw event into one event or a reject, an answer into one event for each of its objects."""
@@ -115,9 +110,16 @@ class AssistantsDialect(BaseDialect):
             return self._decode_answer(raw) if isinstance(raw, Answer) else super().decode(raw)
         data, name = raw.data, raw.event
         size = len(data)
-        frame = self._frame
-        if frame.known and (text := frame.read(name, data, size)) and size <= self._fragment_bytes:
-            return TextAppend(self._object_id, "text", self._index, text, raw.id, None, _MESSAGE_DELTA)
+        frames = self._frames
+        frame = frames.last
+        if frame is not None and size <= self._fragment_bytes:
+            text = "" if frames.in_turns else frame.read(name, data, size)
+            if not text:
+                frame = frames.find(data)
+                if frame is not None:
+                    text = frame.read(name, data, size)
+            if text:
+                return TextAppend(frame.object_id, "text", frame.index, text, raw.id, None, _MESSAGE_DELTA)  # type: ignore[union-attr]
         # Most longer envelopes contain no fragment; the decoder would refuse them.
         if size <= (self._delta_bytes if name is None else self._fragment_bytes):
             read = FRAGMENTS.get(name)
@@ -134,12 +136,7 @@ class AssistantsDialect(BaseDialect):
                     return self._append(fragment, raw.id)
                 id, part = fragment.id, fragment.delta.content[0]
                 index = part.index
-                if id == self._object_id and index == self._index:
-                    frame.learn(name, data)
-                else:
-                    self._object_id, self._index = id, index
-                    if frame.streak != 1:
-                        frame.reset()
+                frames.learn(name, data, id, index)
                 return TextAppend(id, "text", index, part.text.value, raw.id, None, _MESSAGE_DELTA)
         return self._decode_any(raw)
 
