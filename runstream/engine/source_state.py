@@ -10,6 +10,7 @@ from msgspec import structs
 from runstream.core.dedupe import Deduper, Sighting
 from runstream.core.registry import RunRegistry, Scope
 from runstream.core.run_record import RunRecord
+from runstream.core.sequence import SequenceTracker
 from runstream.dialects.base import Dialect
 from runstream.dialects.registry import make_dialect
 from runstream.engine.gap_tracker import OBJECT_EVENTS, GapTracker, in_order, report_gap
@@ -52,6 +53,8 @@ class SourceState:
         objects: The run of each id of a message or step, as this source sent it last.
         gaps: The possible gaps.
         signal_counts: The number of signals of each kind of this source.
+        add_id: Notes the id of a fragment that continues the sequence of ids: the hot path of :meth:`is_duplicate`.
+            Returns False if nothing was done.
         forget: Called with the id of each run of this source that is evicted.
         make_decoder: Makes another decoder of the source's dialect; see :class:`ResolvedFactory`.
     """
@@ -75,6 +78,7 @@ class SourceState:
         self._dedupe = Deduper(window, outputs.counts)
         self._claimed = False  # True once it has sent an event of a run
         self._continued: set[SourceState] = set()  # sources whose runs it has continued
+        self.add_id: Callable[[TextAppend, SequenceTracker], bool] = self._dedupe.add
         self._created: set[str] = set()  # objects created in this connection; only from the second connection on
 
     # identity of events
@@ -88,11 +92,16 @@ class SourceState:
         Returns:
             True if the raw event is a repetition and its events are to be skipped.
         """
-        first = events[0]
-        sighting = self._dedupe.see(first) if len(events) == 1 else self._dedupe.see_all(events)
-        self.gaps.see(first, sighting)
+        first, sequence = events[0], self.gaps.sequence
+        expected = sequence if first.id == sequence.next else None
+        sighting = self._dedupe.see(first, expected) if len(events) == 1 else self._dedupe.see_all(events)
         if sighting is _NEW:
+            if expected is not None:
+                sequence.advance()
+            else:
+                self.gaps.see(first, sighting)
             return False
+        self.gaps.see(first, sighting)
         if sighting is Sighting.DUPLICATE:
             if any(self._is_replay(event) for event in events):
                 return False
@@ -100,18 +109,6 @@ class SourceState:
             return True
         self._outputs.counts.conflicts += 1
         return False
-
-    def is_new_append(self, event: TextAppend) -> bool:
-        """Note the id of a fragment: the hot path of :meth:`is_duplicate` for an id that continues the sequence.
-
-        Returns:
-            True if the fragment is to be processed.
-        """
-        sequence = self.gaps.sequence
-        if event.id == sequence.next and self._dedupe.add(event):
-            sequence.advance()
-            return True
-        return not self.is_duplicate(event)
 
     def _is_replay(self, event: Event) -> bool:
         """True if a known ``created`` resets its object, as a ``created`` without an id does. All must be true:
