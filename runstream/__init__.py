@@ -32,7 +32,7 @@ NAMES = {
         "ErrorObject Message MessageStatus RequiredAction Run RunStatus RunStep StepStatus Thread Tool ToolCall Usage"
     ),
     "runstream.model.events": (
-        "CustomEvent DoneEvent ErrorEvent Event MessageDeltaEvent MessageEvent Origin Reject RunDetached RunEvent "
+        "CustomEvent DoneEvent EmptyEvent ErrorEvent Event MessageDeltaEvent MessageEvent Origin Reject RunDetached RunEvent "
         "StepDeltaEvent StepEvent Target TextAppend ThreadEvent UnknownEvent"
     ),
     "runstream.model.limits": "Limits Stats",

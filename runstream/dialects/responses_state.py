@@ -59,9 +59,24 @@ class Response:
         number: The highest number of its events; -1 before the first one.
         error: An error that names no response, and that may be its end.
         is_open: True until its end.
+        previous: The response before it in its lane, whose last events a server may repeat; ``None`` if it is unknown.
     """
 
-    __slots__ = ("by_id", "by_index", "error", "id", "ids", "is_open", "items", "number", "prefix", "run_id", "value")
+    __slots__ = (
+        "_snapshots",
+        "by_id",
+        "by_index",
+        "error",
+        "id",
+        "ids",
+        "is_open",
+        "items",
+        "number",
+        "prefix",
+        "previous",
+        "run_id",
+        "value",
+    )
 
     def __init__(self, id: str, run_id: str, value: Json) -> None:
         self.id = id
@@ -75,6 +90,45 @@ class Response:
         self.number = -1
         self.error: Json | None = None
         self.is_open = True
+        self.previous: Response | None = None
+        self._snapshots = 0
+
+    def show(self, id: str | None, value: Json) -> None:
+        """Note a snapshot of the response, and the id that it has."""
+        self.value = value
+        if id is not None:
+            self.ids.add(id)
+            self._snapshots += 1
+
+    def is_other(self, id: str, value: Json) -> bool:
+        """True if a snapshot is one of another response. Some servers send another id in each snapshot of a response.
+
+        Args:
+            id: The id of the snapshot.
+            value: The snapshot.
+        """
+        if id in self.ids:
+            return False
+        if not self.is_open or value.get("previous_response_id") in self.ids:
+            return True
+        if self._snapshots > 1 and len(self.ids) == 1:
+            return True  # its ids do not change
+        known, created = self.value.get("created_at"), value.get("created_at")
+        return known is not None and created is not None and known != created
+
+    def with_id(self, id: str | None) -> Response:
+        """This response, or the one before it if that has this id."""
+        previous = self.previous
+        return previous if previous is not None and id in previous.ids and id not in self.ids else self
+
+    def with_item(self, id: str | None) -> Response:
+        """This response, or the one before it if that has an item with this id, and this one has none."""
+        previous = self.previous
+        return previous if previous is not None and id in previous.by_id and id not in self.by_id else self
+
+    def is_repeated(self, number: object) -> bool:
+        """True if an event with this number, or a larger one, was received."""
+        return type(number) is int and 0 < self.number >= number
 
     def find(self, id: str | None, index: int | None) -> Item | None:
         """The item with this id, else the one with this index, else the only open one."""
@@ -134,6 +188,7 @@ _Memory: Any = list[
         dict[str, Any],
         list[tuple[str, int | None, dict[str, Any], list[tuple[Target, int]], bool, str | None]],
         bool,
+        dict[str, Any] | None,
     ]
 ]
 _decode_memory: Final = msgspec.msgpack.Decoder(_Memory).decode
@@ -149,6 +204,7 @@ def dump_responses(lanes: Iterable[tuple[str | None, Response]]) -> bytes:
             each.value,
             [(item.id, item.index, item.value, sorted(item.seen), item.closed, item.output) for item in each.items],
             each.number > 0,
+            each.error,
         )
         for lane, each in lanes
         if each.is_open
@@ -163,9 +219,10 @@ def load_responses(memory: bytes) -> list[tuple[str | None, Response]]:
     except msgspec.MsgspecError:
         return []
     found = []
-    for lane, id, run_id, value, items, has_numbers in lanes:
+    for lane, id, run_id, value, items, has_numbers, error in lanes:
         response = Response(id, run_id, value)
         response.number = 1 if has_numbers else -1
+        response.error = error
         for item_id, index, shown, seen, closed, output in items:
             item = response.add(item_id, index, shown)
             item.seen.update(seen)

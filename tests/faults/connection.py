@@ -152,7 +152,9 @@ class Connection:
         if server == "back":
             return max(0, position - self._rng.choice((0, 1, 2, 5, 20)))
         order = event_order(self._case, self._number)
-        return {event_id(self._case, item): place + 1 for place, item in enumerate(order)}.get(last, 0)
+        responses = self._case.protocol == "responses"
+        ids = (event.id if responses else event_id(self._case, event) for event in order)
+        return {id: place + 1 for place, id in enumerate(ids) if id}.get(last, 0)
 
     # polls
 
@@ -165,7 +167,7 @@ class Connection:
         moment = self._moment()
         data = poll_body(self._case.streams, moment)
         if kind == "junk":
-            data = junk(detail, self._rng).data
+            data = junk(detail, self._rng, self._case.protocol).data
         elif kind == "corrupt":
             data = corrupt(Item(None, data), self._rng).data
         whole = answer(200, data, headers)

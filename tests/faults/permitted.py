@@ -99,7 +99,9 @@ class Permitted:
 
     def _attempts_exhausted(self, failure: SourceError) -> bool:
         """Whether all attempts were used, for a run whose end the server does not send any more."""
-        left = any(not state.is_terminal and not state.run.requires_action for state in self._expected.runs.values())
+        left = bool(self._expected.held) or any(
+            not state.is_terminal and not state.run.requires_action for state in self._expected.runs.values()
+        )
         if self._case.source == "poll":
             return "had not ended after" in failure.reason and any(
                 not s.is_terminal for s in self._expected.runs.values()
