@@ -32,8 +32,8 @@ NAMES = {
         "ErrorObject Message MessageStatus RequiredAction Run RunStatus RunStep StepStatus Thread Tool ToolCall Usage"
     ),
     "runstream.model.events": (
-        "CustomEvent DoneEvent EmptyEvent ErrorEvent Event MessageDeltaEvent MessageEvent Origin Reject RunDetached RunEvent "
-        "StepDeltaEvent StepEvent Target TextAppend ThreadEvent UnknownEvent"
+        "CustomEvent DoneEvent EmptyEvent ErrorEvent Event MessageDeltaEvent MessageEvent Origin Reject RunDetached "
+        "RunEvent StepDeltaEvent StepEvent Target TextAppend ThreadEvent UnknownEvent"
     ),
     "runstream.model.limits": "Limits Stats",
     "runstream.model.raw": "Answer ConnectionEvent Idle Malformed Oversized RawEvent RawItem Request ResponseHead",

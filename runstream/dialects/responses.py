@@ -76,7 +76,17 @@ class ResponsesDialect(BaseDialect):
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    __slots__ = ("_continues", "_cursor", "_dump", "_find_run", "_lanes", "_max_bytes", "_max_nesting", "_runs", "_steered")
+    __slots__ = (
+        "_continues",
+        "_cursor",
+        "_dump",
+        "_find_run",
+        "_lanes",
+        "_max_bytes",
+        "_max_nesting",
+        "_runs",
+        "_steered",
+    )
 
     def __init__(
         self,
@@ -212,7 +222,12 @@ class ResponsesDialect(BaseDialect):
         id = self._cursor = response.identify(number)
         if isinstance(item, dict) or kind.rpartition(".")[0] in TARGETS:
             is_unknown = item_id not in response.by_id if item_id else response.find(None, index) is None
-            if is_unknown and is_repeated and (kind == "output_item.added" or not response.is_open):
+            if (
+                is_unknown
+                and is_repeated
+                and len(response.ids) > 1
+                and (kind == "output_item.added" or not response.is_open)
+            ):
                 return EmptyEvent(id=id, run_id=response.run_id, name=name)  # of ids that change in every event
             if is_unknown and not response.is_open:
                 return Reject(raw, "No response is open, and none has its item", object_ids=())
@@ -251,6 +266,8 @@ class ResponsesDialect(BaseDialect):
         status = text_of(value.get("status"))
         if kind in ("completed", "incomplete", "failed"):
             status = kind  # some servers leave the status of an earlier snapshot in it
+        if not response.is_open and status not in _ENDS:
+            return [*events, EmptyEvent(id=identity, run_id=response.run_id, name=name)]  # repeated after the end
         if status in _ENDS and (kind != "created" or status != "queued"):
             return [*events, *self._end_response(response, status, name, identity)]
         run = run_of(value, response.run_id, "queued" if status == "queued" else "in_progress")
@@ -266,17 +283,20 @@ class ResponsesDialect(BaseDialect):
         if run_id is None and previous is not None:
             if previous in self._steered:
                 run_id = self._steered.pop(previous)
-            elif self._find_run is not None:
-                run_id = self._find_run(previous)
+            else:
+                run_id = self._find_run(previous) if self._find_run is not None else None
+                known = self._lanes.get(lane)
+                if run_id is None and known is not None and previous in known.ids and known.has_lost_request:
+                    run_id = known.run_id
         if run_id is None:
             run_id = id
         self._runs[id] = run_id
         if len(self._runs) > _MAX_RUNS:
             del self._runs[next(iter(self._runs))]
-        previous = self._lanes.get(lane)
+        last = self._lanes.get(lane)
         response = self._lanes[lane] = Response(id, run_id, value)
-        if previous is not None and previous.id != id:
-            response.previous, previous.previous = previous, None
+        if last is not None and last.id != id:
+            response.previous, last.previous = last, None
         return response
 
     def _run_event(self, response: Response, run: Any, name: str, id: str | None, *, created: bool = False) -> RunEvent:

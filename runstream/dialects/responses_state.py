@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from runstream.dialects.responses_wire import Fragment, Json, text_of
+from runstream.dialects.responses_wire import Fragment, Json, awaited_call, text_of
 from runstream.model.events import Target
 
 __all__ = ["Item", "Response", "dump_responses", "load_responses"]
@@ -115,6 +115,11 @@ class Response:
             return True  # its ids do not change
         known, created = self.value.get("created_at"), value.get("created_at")
         return known is not None and created is not None and known != created
+
+    @property
+    def has_lost_request(self) -> bool:
+        """True if its end was not received, and it has a call that the application answers."""
+        return self.is_open and any(awaited_call(item.value, self.value) is not None for item in self.items)
 
     def with_id(self, id: str | None) -> Response:
         """This response, or the one before it if that has this id."""

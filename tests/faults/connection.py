@@ -148,13 +148,23 @@ class Connection:
         if not position or server == "replay":
             return 0  # a gap exists only for a client that was connected before
         if server in {"onward", "fetched"}:
-            return position + self._rng.choice((0, 0, 1, 2, 5, 20))
+            return self._reached(position, position + self._rng.choice((0, 0, 1, 2, 5, 20)))
         if server == "back":
             return max(0, position - self._rng.choice((0, 1, 2, 5, 20)))
         order = event_order(self._case, self._number)
         responses = self._case.protocol == "responses"
         ids = (event.id if responses else event_id(self._case, event) for event in order)
         return {id: place + 1 for place, id in enumerate(ids) if id}.get(last, 0)
+
+    def _reached(self, position: int, start: int) -> int:
+        """The start, but no further than the first event of a response that was not begun: an item names none."""
+        if self._case.protocol != "responses":
+            return start
+        skipped = event_order(self._case, self._number)[position:start]
+        for place, event in enumerate(skipped, position):
+            if b'"response.created"' in event.data:
+                return place
+        return start
 
     # polls
 

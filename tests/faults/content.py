@@ -33,6 +33,7 @@ __all__ = [
     "pieces",
 ]
 
+
 class Item(NamedTuple):
     """One item of a connection: an event or junk.
 

@@ -12,6 +12,7 @@ from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 from runstream.engine.fold import Folded, fold
 from runstream.model.events import MessageEvent, RunEvent, StepEvent
+from runstream.model.frozen import ABSENT_LIST
 from runstream.model.message import RefusalPart, TextPart
 from runstream.model.raw import RawEvent
 from runstream.model.signals import (
@@ -38,7 +39,7 @@ _FREE = (*PROGRESS, TextReplaced, RunPaused, RunInterrupted)
 
 
 Place: TypeAlias = tuple[str, int]
-"""The place of a text in its object: what it is a text of (``text``, ``refusal``, ``reasoning``, ...), and its index."""
+"""The place of a text in its object: its kind (``text``, ``refusal``, ``reasoning``, ...), and its index."""
 
 
 class Expected(Struct, frozen=True):
@@ -49,6 +50,7 @@ class Expected(Struct, frozen=True):
         facts: By run id, the fields of the signals other than progress, by key, in order.
         rejects: Number of events that are rejects even without a fault.
         terminal: By run id, the numbers of the events that end the run.
+        errors: The numbers of the events with an error that may be the end of its run, before the run's own end.
         held: The ids of the runs whose end only the end of the source proves: an error that nothing follows.
         whole: By id of a message or step, the numbers of the events with the complete object after its end.
         texts: All values of the texts of messages and of the arguments of calls, by message or step and place; of a
@@ -62,6 +64,7 @@ class Expected(Struct, frozen=True):
     facts: dict[str, dict[str, Any]]
     rejects: int
     terminal: dict[str, frozenset[int]]
+    errors: frozenset[int]
     held: frozenset[str]
     whole: dict[str, frozenset[int]]
     texts: dict[tuple[str, Place], tuple[str, ...]]
@@ -94,17 +97,21 @@ def _expected(folded: Folded, events: list[list[RawEvent]], protocol: str) -> Ex
     terminal: dict[str, set[int]] = {}
     whole: dict[str, set[int]] = {}
     held: set[str] = set()
+    errors: set[int] = set()
     number = error = -1
     engine = Engine(clock=lambda: 1.0)
 
     def note(event: Any) -> None:
         if isinstance(event, RunEvent | MessageEvent | StepEvent) and event.data.is_terminal:
             kind = terminal if isinstance(event, RunEvent) else whole
+            if isinstance(event, MessageEvent) and event.data.content is ABSENT_LIST:
+                return  # ended, and not whole
             found = kind.setdefault(event.data.id, set())
             if number < len(events):
                 found.add(number)
             if isinstance(event, RunEvent) and error >= 0 and event.data.status == "failed":
                 found.add(error)  # the error may be the only end that arrives
+                errors.add(error)
                 if number == len(events) or event.name == "error":
                     held.add(event.data.id)
 
@@ -124,6 +131,7 @@ def _expected(folded: Folded, events: list[list[RawEvent]], protocol: str) -> Ex
         {state.run_id: facts_by_key(folded.signals, state.run_id) for state in folded.runs},
         len(folded.rejects),
         {id: frozenset(numbers) for id, numbers in terminal.items()},
+        frozenset(errors),
         frozenset(held),
         {id: frozenset(numbers) for id, numbers in whole.items()},
         _history([raw for raws in events for raw in raws], protocol),

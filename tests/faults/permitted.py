@@ -129,6 +129,8 @@ class Permitted:
             lost = lost and "fact" in what  # each answer is complete; only changes between two answers are lost
         if what == "made up":
             return [problem]
+        if id == state.run_id and (what == "run" or what.endswith("/failed")) and self._has_only_error(state):
+            return []
         if what == "missing" and self._case.server == "fetched":
             # Open objects are completed by their stream. Events before the first known event of a run are never
             # fetched, whether they were lost or unreadable.
@@ -138,6 +140,11 @@ class Permitted:
         if what == "object":
             return [] if self._text_permitted(state, id, cut=cut, lost=lost, partial=partial) else [problem]
         return [] if cut or lost else [problem]
+
+    def _has_only_error(self, state: RunState) -> bool:
+        """Whether the end of a failed run was not sent, but the error before it, which may be the only end."""
+        ends = self._observed.sent & self._expected.terminal.get(state.run_id, frozenset())
+        return state.status == "failed" and bool(ends) and ends <= self._expected.errors
 
     def _created_after_reconnect(self, run_id: str) -> bool:
         """Whether the first event of a run was received after a reconnect."""

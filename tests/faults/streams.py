@@ -17,7 +17,7 @@ from runstream.model.raw import RawEvent
 from runstream.recordings.reader import read_recording
 from runstream.testing import Script
 from tests.conformance.recorded import PAIRS, RECORDINGS
-from tests.faults.talks import talk
+from tests.support.talks import talk
 
 __all__ = [
     "PROTOCOLS",

@@ -8,19 +8,30 @@ from typing import Any
 
 from runstream.engine.engine import Engine
 from runstream.model.raw import RawEvent
-from runstream.model.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta
+from runstream.model.signals import (
+    ArgumentsDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    Signal,
+    SourceSignal,
+    TextDelta,
+    ToolCallOutputDelta,
+)
 from runstream.store.base import StateStore, StoredRun, StoredSource
 
-__all__ = ["Killed", "KillingStore", "Life", "facts", "live"]
+__all__ = ["PROGRESS", "Killed", "KillingStore", "Life", "facts", "live"]
 
 
 class Killed(BaseException):
     """The process ends here. No code of the library catches it."""
 
 
+PROGRESS = (TextDelta, RefusalDelta, ReasoningDelta, ArgumentsDelta, ToolCallOutputDelta)
+
+
 def facts(signals: Iterable[Signal]) -> list[str]:
     """The keys of all signals but progress and those of sources."""
-    return [signal.key for signal in signals if not isinstance(signal, SourceSignal | TextDelta | ArgumentsDelta)]
+    return [signal.key for signal in signals if not isinstance(signal, (SourceSignal, *PROGRESS))]
 
 
 class KillingStore:

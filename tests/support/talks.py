@@ -47,10 +47,12 @@ class _Response:
         self._items = 0
         self._done: dict[int, Json] = {}
         snapshot = dict(self.script.response)
-        self.script.send("created", response=snapshot)
-        if rng.random() < 0.2:
-            self.script.send("queued", response={**snapshot, "status": "queued"})
-        if rng.random() < 0.8:
+        queued = {**snapshot, "status": "queued"}
+        is_queued = rng.random() < 0.2
+        self.script.send("created", response=queued if is_queued else snapshot)
+        if is_queued:
+            self.script.send("queued", response=queued)
+        if is_queued or rng.random() < 0.8:
             self.script.send("in_progress", response=snapshot)
 
     def send_items(self, *, calls: bool) -> None:
