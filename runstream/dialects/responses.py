@@ -107,9 +107,11 @@ class ResponsesDialect(BaseDialect):
         self._steered: dict[str, str] = {}  # the run of each response that a successor will follow unasked
         self._dump: bytes | None = None  # the memory, until it changes
         self._cursor: str | None = None  # the identity of the last event
-        for lane, response in load_responses(memory) if memory is not None else ():
-            self._lanes[lane] = response
-            self._runs[response.id] = response.run_id
+        if memory is not None:
+            lanes, self._runs = load_responses(memory)
+            for lane, response in lanes:
+                self._lanes[lane] = response
+                self._runs[response.id] = response.run_id
 
     def decode(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
         """Decode one item. Never raises on input."""
@@ -152,9 +154,12 @@ class ResponsesDialect(BaseDialect):
         return self._cursor
 
     def dump(self) -> bytes | None:
-        """The open responses with their items, so that fragments after a restart find them."""
+        """The open responses with their items, so that fragments after a restart find them, and the runs of responses
+        that continue one, so that a server which sends all again continues them too.
+        """
         if self._dump is None:
-            self._dump = dump_responses(self._lanes.items())
+            continuing = {response: run for response, run in self._runs.items() if response != run}
+            self._dump = dump_responses(self._lanes.items(), continuing)
         return self._dump or None
 
     def forget(self, run_id: str) -> None:
@@ -295,8 +300,8 @@ class ResponsesDialect(BaseDialect):
             del self._runs[next(iter(self._runs))]
         last = self._lanes.get(lane)
         response = self._lanes[lane] = Response(id, run_id, value)
-        if last is not None and last.id != id:
-            response.previous, last.previous = last, None
+        if last is not None:
+            response.follow(last)
         return response
 
     def _run_event(self, response: Response, run: Any, name: str, id: str | None, *, created: bool = False) -> RunEvent:
@@ -315,12 +320,15 @@ class ResponsesDialect(BaseDialect):
                     item = response.add(text_of(value.get("id")), None, value)
                 if not item.closed:
                     events += self._close(response, item, value, name, id)
+        is_waiting = False
         for item in response.items:
             if not item.closed and item.type == "message":
                 ending = "completed" if status == "completed" else "incomplete"
                 item.closed = True
                 message = message_of({"role": item.value.get("role")}, item.id, response.run_id, ending)
                 events.append(MessageEvent(message, id, run_id=response.run_id, name=name))
+            elif not item.closed and awaited_call(item.value, response.value) is not None:
+                is_waiting = True  # for a call that was announced and whose end was lost: it is not offered
             elif item.closed and item.output is None and item.type in ANSWERED:
                 value = item.value if status == "completed" else {**item.value, "status": "incomplete"}
                 events += self._show(response, item, value, name, id)
@@ -334,7 +342,7 @@ class ResponsesDialect(BaseDialect):
                 and item.value.get("call_id") not in answered
                 and (call := awaited_call(item.value, response.value)) is not None
             ]
-            if awaited:
+            if awaited or is_waiting:
                 status, action = "requires_action", action_of(awaited)
         if status == "incomplete" and _reason(response.value) == "steered":
             status = "in_progress"

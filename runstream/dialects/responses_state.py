@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -11,6 +11,10 @@ from runstream.dialects.responses_wire import Fragment, Json, awaited_call, text
 from runstream.model.events import Target
 
 __all__ = ["Item", "Response", "dump_responses", "load_responses"]
+
+
+_MAX_EARLIER: Final = 4
+"""The number of responses of a lane that are kept after their end."""
 
 
 class Item:
@@ -59,13 +63,14 @@ class Response:
         number: The highest number of its events; -1 before the first one.
         error: An error that names no response, and that may be its end.
         is_open: True until its end.
-        previous: The response before it in its lane, whose last events a server may repeat; ``None`` if it is unknown.
+        earlier: The responses before it in its lane, the latest first: a server may repeat their last events.
     """
 
     __slots__ = (
         "_snapshots",
         "by_id",
         "by_index",
+        "earlier",
         "error",
         "id",
         "ids",
@@ -73,7 +78,6 @@ class Response:
         "items",
         "number",
         "prefix",
-        "previous",
         "run_id",
         "value",
     )
@@ -90,7 +94,7 @@ class Response:
         self.number = -1
         self.error: Json | None = None
         self.is_open = True
-        self.previous: Response | None = None
+        self.earlier: tuple[Response, ...] = ()
         self._snapshots = 0
 
     def show(self, id: str | None, value: Json) -> None:
@@ -121,15 +125,23 @@ class Response:
         """True if its end was not received, and it has a call that the application answers."""
         return self.is_open and any(awaited_call(item.value, self.value) is not None for item in self.items)
 
+    def follow(self, last: Response) -> None:
+        """Note the response before it in its lane, which may be the same one, sent again from its beginning."""
+        known = last.earlier if last.id == self.id else (last, *last.earlier)
+        self.earlier = tuple(each for each in known if each.id != self.id)[:_MAX_EARLIER]
+        last.earlier = ()
+
     def with_id(self, id: str | None) -> Response:
-        """This response, or the one before it if that has this id."""
-        previous = self.previous
-        return previous if previous is not None and id in previous.ids and id not in self.ids else self
+        """This response, or an earlier one if only that has this id."""
+        if id in self.ids:
+            return self
+        return next((each for each in self.earlier if id in each.ids), self)
 
     def with_item(self, id: str | None) -> Response:
-        """This response, or the one before it if that has an item with this id, and this one has none."""
-        previous = self.previous
-        return previous if previous is not None and id in previous.by_id and id not in self.by_id else self
+        """This response, or an earlier one if only that has an item with this id."""
+        if id is None or id in self.by_id:
+            return self
+        return next((each for each in self.earlier if id in each.by_id), self)
 
     def is_repeated(self, number: object) -> bool:
         """True if an event with this number, or a larger one, was received."""
@@ -185,22 +197,19 @@ class Response:
         return at_index if call_id is None or at_index.value.get("call_id") is None else None
 
 
-_Memory: Any = list[
-    tuple[
-        str | None,
-        str,
-        str,
-        dict[str, Any],
-        list[tuple[str, int | None, dict[str, Any], list[tuple[Target, int]], bool, str | None]],
-        bool,
-        dict[str, Any] | None,
-    ]
-]
+_Item: TypeAlias = tuple[str, int | None, dict[str, Any], list[tuple[Target, int]], bool, str | None]
+_Lane: TypeAlias = tuple[str | None, str, str, dict[str, Any], list[_Item], bool, dict[str, Any] | None]
+_Memory: Any = tuple[list[_Lane], dict[str, str]]
 _decode_memory: Final = msgspec.msgpack.Decoder(_Memory).decode
 
 
-def dump_responses(lanes: Iterable[tuple[str | None, Response]]) -> bytes:
-    """The memory of open responses, each with its lane; empty if none is open."""
+def dump_responses(lanes: Iterable[tuple[str | None, Response]], runs: Mapping[str, str]) -> bytes:
+    """The memory of a decoder; empty if there is nothing to remember.
+
+    Args:
+        lanes: The latest response of each lane; only open ones are remembered.
+        runs: The runs of responses that continue a run, by the id of the response.
+    """
     found = [
         (
             lane,
@@ -214,15 +223,15 @@ def dump_responses(lanes: Iterable[tuple[str | None, Response]]) -> bytes:
         for lane, each in lanes
         if each.is_open
     ]
-    return msgspec.msgpack.encode(found) if found else b""
+    return msgspec.msgpack.encode((found, runs)) if found or runs else b""
 
 
-def load_responses(memory: bytes) -> list[tuple[str | None, Response]]:
-    """The open responses in a memory, each with its lane; none if the memory has another form."""
+def load_responses(memory: bytes) -> tuple[list[tuple[str | None, Response]], dict[str, str]]:
+    """The open responses in a memory, each with its lane, and the runs; none if the memory has another form."""
     try:
-        lanes = _decode_memory(memory)
+        lanes, runs = _decode_memory(memory)
     except msgspec.MsgspecError:
-        return []
+        return [], {}
     found = []
     for lane, id, run_id, value, items, has_numbers, error in lanes:
         response = Response(id, run_id, value)
@@ -234,4 +243,4 @@ def load_responses(memory: bytes) -> list[tuple[str | None, Response]]:
             item.closed = closed
             item.output = output
         found.append((lane, response))
-    return found
+    return found, runs

@@ -13,6 +13,7 @@ from tests.faults.streams import PROTOCOLS, disjoint, is_numbered, protocol_of, 
 __all__ = [
     "CONTENT",
     "FAULTS",
+    "LOSES_DATA",
     "LOSSES",
     "PAIRS",
     "REFUSALS",
@@ -60,6 +61,8 @@ CONTENT: Final = {
     "again": _EVENTS,  # repetition from an earlier point, in the same connection
     "reorder": _EVENTS,  # interleaved runs, in another order on each connection that replays everything
 }
+LOSES_DATA: Final = ("reset", "kill", "cut")
+"""Data in transit are lost when TCP is reset, and the amount is unknown."""
 FAULTS: Final = {**LOSSES, **REFUSALS, **CONTENT}
 SOURCES: Final = ("ws", "sse", "post", "poll", "file")
 PAIRS: Final = tuple(

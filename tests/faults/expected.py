@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+import msgspec
 from msgspec import Struct
 
 from runstream.core.state import RunState
@@ -50,6 +51,7 @@ class Expected(Struct, frozen=True):
         facts: By run id, the fields of the signals other than progress, by key, in order.
         rejects: Number of events that are rejects even without a fault.
         terminal: By run id, the numbers of the events that end the run.
+        announced: By id of a call, the numbers of the events that show its item (Responses wire).
         errors: The numbers of the events with an error that may be the end of its run, before the run's own end.
         held: The ids of the runs whose end only the end of the source proves: an error that nothing follows.
         whole: By id of a message or step, the numbers of the events with the complete object after its end.
@@ -64,6 +66,7 @@ class Expected(Struct, frozen=True):
     facts: dict[str, dict[str, Any]]
     rejects: int
     terminal: dict[str, frozenset[int]]
+    announced: dict[str, frozenset[int]]
     errors: frozenset[int]
     held: frozenset[str]
     whole: dict[str, frozenset[int]]
@@ -131,6 +134,7 @@ def _expected(folded: Folded, events: list[list[RawEvent]], protocol: str) -> Ex
         {state.run_id: facts_by_key(folded.signals, state.run_id) for state in folded.runs},
         len(folded.rejects),
         {id: frozenset(numbers) for id, numbers in terminal.items()},
+        _announced(events) if protocol == "responses" else {},
         frozenset(errors),
         frozenset(held),
         {id: frozenset(numbers) for id, numbers in whole.items()},
@@ -138,6 +142,17 @@ def _expected(folded: Folded, events: list[list[RawEvent]], protocol: str) -> Ex
         frozenset(signal.key for signal in folded.signals if isinstance(signal, TextReplaced)),
         any(raw.data == b"[DONE]" for raws in events[:-1] for raw in raws),
     )
+
+
+def _announced(events: list[list[RawEvent]]) -> dict[str, frozenset[int]]:
+    found: dict[str, set[int]] = {}
+    for number, raws in enumerate(events):
+        for raw in raws:
+            event = msgspec.json.decode(raw.data) if raw.data != b"[DONE]" else {}
+            shown = [event.get("item"), *((event.get("response") or {}).get("output") or ())]
+            for item in filter(None, shown):
+                found.setdefault(item.get("call_id") or "", set()).add(number)
+    return {id: frozenset(numbers) for id, numbers in found.items()}
 
 
 def _history(raws: list[RawEvent], protocol: str) -> dict[tuple[str, Place], tuple[str, ...]]:

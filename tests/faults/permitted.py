@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from runstream.core.state import RunState
 from runstream.model.signals import RunCreated, SourceError, SourceResumed
-from tests.faults.cases import Case, can_resume, connection_plans, has_timeouts
+from tests.faults.cases import LOSES_DATA, Case, can_resume, connection_plans, has_timeouts
 from tests.faults.clients import MAX_ATTEMPTS
 from tests.faults.expected import Expected, texts_of
 from tests.faults.runner import Observation
 
-__all__ = ["LOSES_DATA", "Permitted"]
+__all__ = ["Permitted"]
 
-# Data in transit are lost when TCP is reset, and the amount is unknown.
-LOSES_DATA = ("reset", "kill", "cut")
 _NORMAL = ("close-1000", "close-1001", "close-1005", "end")
 
 
