@@ -147,7 +147,8 @@ class ResponsesDialect(BaseDialect):
 
     def end(self, clean: bool) -> Sequence[Event]:
         """The end of each open response whose last event was an error."""
-        return [event for response in self._lanes.values() for event in self._settle(response)]
+        responses = [each for last in self._lanes.values() for each in (*reversed(last.earlier), last)]
+        return [event for response in responses for event in self._settle(response)]
 
     def cursor(self) -> str | None:
         """The response and the number of the last event: ``resp_1/12``. A server continues after it."""
@@ -261,8 +262,8 @@ class ResponsesDialect(BaseDialect):
             id not in response.ids if kind == "created" else id is not None and response.is_other(id, value)
         )
         if response is None or kind == "created" or is_other:
-            if response is not None and is_other:
-                events += self._settle(response)
+            if response is not None and is_other and id not in self._runs:
+                events += self._settle(response)  # else the server sends known responses again, this one too
             response = self._begin(value, lane, id or (response.id if response is not None else "response"))
         elif kind != "failed":
             events += self._settle(response)

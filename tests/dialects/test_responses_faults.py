@@ -12,6 +12,7 @@ from runstream.engine.engine import Engine
 from runstream.engine.fold import Folded, fold
 from runstream.model.raw import RawEvent
 from runstream.model.signals import RunFailed, RunInterrupted, SourceError
+from runstream.store.memory import MemoryStore
 from tests.support.responses import ResponseScript
 
 
@@ -89,6 +90,15 @@ def test_another_response_settles_an_error() -> None:
     assert [state.status for state in folded.runs] == ["failed", "completed"]
 
 
+@pytest.mark.parametrize("ending", ["failed", "completed", None])
+def test_known_responses_again_settle_no_error(ending: str | None) -> None:
+    """A server that sends its responses again, from an earlier one, sends the end of the later one again too."""
+    first, second = ResponseScript("resp_1").begin().end(), ResponseScript("resp_2").begin().send("error", error=ERROR)
+    again = ResponseScript("resp_2").begin()
+    folded = read(first, second, first, *([again.end(ending)] if ending is not None else []))
+    assert [state.status for state in folded.runs] == ["completed", ending or "failed"]
+
+
 @pytest.mark.parametrize("event", [{"type": "codex.rate_limits"}, {"type": "keepalive"}, {"type": "response.unheard"}])
 def test_a_private_event_is_no_sign_that_a_response_goes_on(event: dict[str, Any]) -> None:
     """Only a known event of the response shows that an error was not its end."""
@@ -154,6 +164,27 @@ def test_a_continued_response_whose_end_was_lost() -> None:
     second = ResponseScript("resp_2", previous_response_id="resp_1").begin().say("Sunny.").end()
     (state,) = read(first, second).runs
     assert (state.run_id, state.status, state.pieces) == ("resp_1", "completed", ("resp_1", "resp_2"))
+
+
+def test_a_call_whose_end_was_lost_is_no_success() -> None:
+    """A completed response with an announced call waits, though the call itself, which may be cut, is not offered."""
+    script = ResponseScript().begin().call("call_1", "weather", "{}")
+    del script.events[-1]
+    (state,) = read(script.end(output=[])).runs
+    assert (state.status, state.run.pending_tool_calls) == ("requires_action", ())
+
+
+def test_a_later_decoder_knows_which_responses_continue() -> None:
+    """A server that sends all again after a restart continues the run, which does not wait any more."""
+    first = ResponseScript("resp_1").begin().call("call_1", "weather", "{}").end()
+    second = ResponseScript("resp_2", previous_response_id="resp_1").begin().say("Sunny.").end()
+    raws = [*first.raws(), *second.raws()]
+    store = MemoryStore()
+    for _ in range(2):
+        engine = Engine(store=store)
+        engine.on_signal = lambda signal: None
+        engine.intake("source", dialect="responses").feed_all(raws)
+        assert [(state.run_id, state.status) for state in engine.states()] == [("resp_1", "completed")]
 
 
 # repetitions

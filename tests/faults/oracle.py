@@ -137,10 +137,9 @@ def _check_run(
     if isinstance(result, Run) is not state.is_terminal:
         problems.append(f"result({state.run_id}) gave {type(result).__name__} for {state.status}")
     known = set(expected.facts[state.run_id])
-    if lossy:
+    if lossy or corrupt:
         # A lost required action is not counted, so the round of a later status is lower.
         known |= {f"{key[:-1]}{lower}" for key in known if "/status/" in key for lower in range(int(key[-1]))}
-    if corrupt:
         known |= _reduced_requests(known, facts_by_key(observed.signals, state.run_id))
     if extra := [key for key in facts_by_key(observed.signals, state.run_id) if key not in known]:
         problems.append(f"facts that the clean stream does not have: {extra}")
