@@ -51,7 +51,7 @@ __all__ = [
 
 _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
 _INTERRUPT: Final = "interrupt"  # a kind of action (:class:`runstream.model.actions.ActionCall`)
-# The statuses of a run that ended early: nobody is to execute its calls any more.
+# The statuses of a run that ended early: its calls are not to be executed.
 _NOT_COMPLETED: Final = frozenset({RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.INCOMPLETE, RunStatus.EXPIRED})
 _RESULT_STATUSES: Final = frozenset({"completed", "failed"})  # of steps, and of generic calls
 _MAX_ENDED: Final = 64  # calls of ended steps that no request named
@@ -278,7 +278,7 @@ def add_step(calls: Calls, item: ObjectState, status: RunStatus) -> Calls:
     if full.status == StepStatus.COMPLETED:
         names = item.calls
         if status in _NOT_COMPLETED:
-            # Nobody is to execute a call of such a run: it is complete only if it was executed.
+            # A call of such a run is not to be executed: it is complete only if it was executed.
             known = zip(step_calls(item), full.tool_calls, strict=False)
             names = tuple([each.name for each, call in known if _was_executed(call) and each.name in names])
         calls = add_whole(calls, names)
