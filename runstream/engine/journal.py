@@ -174,11 +174,11 @@ class Journal:
             return
         sources, records = [source], dict(transaction.records)
         for each in sources:
+            place = each.place()
             records.update(each.unsaved())
             # A run may belong to another source: a poll changed it while its stream is open, or a subscriber fed it.
             # Without the place of that source, the stored state would be ahead, and later text would be emitted twice.
             sources += {record.source for record in records.values() if record.source} - set(sources)
-            place = each.place()
             if place != each.stored_place:
                 each.stored_place = place
                 transaction.sources.append(place)

@@ -152,18 +152,11 @@ class Outputs:
             else:
                 self.publish(signal)
 
-    def reject(self, source: str, raw: RawEvent, reason: str, path: str = "$") -> None:
-        """Count and emit input that could not be used.
-
-        Args:
-            source: The name of its source.
-            raw: The input.
-            reason: Why it could not be used.
-            path: The place in the JSON.
-        """
+    def reject(self, reject: Reject) -> None:
+        """Count and emit input that could not be used."""
         self.counts.rejected += 1
         if self.on_reject is not None:
-            self.on_reject(Reject(raw, reason, path, source))
+            self.on_reject(reject)
 
     def interrupt(
         self, record: RunRecord, reason: str, last_id: str | None, attempts: int, server_message: str = ""

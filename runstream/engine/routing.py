@@ -27,6 +27,7 @@ from runstream.model.events import (
     MessageDeltaEvent,
     MessageEvent,
     Reject,
+    RunDetached,
     RunEvent,
     StepDeltaEvent,
     StepEvent,
@@ -105,6 +106,7 @@ class EventRouter:
                 ThreadEvent: self._skip,
                 CustomEvent: self._custom,
                 UnknownEvent: self._unknown,
+                RunDetached: self._detach,
                 Reject: self._reject,
             }
         )
@@ -139,9 +141,17 @@ class EventRouter:
         common = (head.run.id, head.run.thread_id, head.scope, at)
         self._outputs.publish(CustomReceived(*common, event.name, freeze(event.data), head.custom))
 
+    def _detach(self, source: SourceState, event: RunDetached, at: float) -> None:
+        """Handle the end of a run in its source. A run that another source sends now is that source's."""
+        record = source.scope.runs.get(event.run_id) if event.run_id is not None else None
+        if record is None:
+            self._outputs.counts.unattached += 1
+        elif record.source is source and not record.run.is_terminal:
+            source.detach(record, event.data or "its source has no more of it")
+
     def _reject(self, source: SourceState, reject: Reject, at: float) -> None:
         self._outputs.events -= 1
-        source.reject(reject.raw, reject.reason, reject.path)
+        source.reject(reject)
 
     def _error(self, source: SourceState, event: ErrorEvent, at: float) -> None:
         error = event.data

@@ -130,9 +130,8 @@ class SourceRunner:
     def _dialect_of(self, run_id: str | None, scope: str) -> ResolvedFactory | None:
         """The dialect of the source that sent a run last, else that of the stream."""
         record = self._engine.registry.record(scope, run_id) if run_id is not None else None
-        if record is None or record.source is None:
-            return self._dialect
-        return self._dialects.get(record.source, self._dialect)
+        source = record.last_source if record is not None else None
+        return self._dialect if source is None else self._dialects.get(source, self._dialect)
 
     def _attach(
         self, source: Source, scope: str, name: str, factory: ResolvedFactory | None, continues: str | None
