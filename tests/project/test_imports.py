@@ -52,7 +52,6 @@ SPEAKERS: Final = ("dialects", "clients", "testing", "recordings/demo")
 
 WIRE_NAMES_ELSEWHERE: Final = frozenset(
     {
-        "runstream.engine.gap_tracker",
         "runstream.sources.poll_answers",
         "runstream.stream.error_reports",
         "runstream.stream.repairs",
