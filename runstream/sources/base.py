@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
+from runstream.dialects.base import Dialect
 from runstream.model.raw import RawItem
 
 __all__ = ["Receiver", "Source"]
@@ -37,6 +38,9 @@ class Receiver(Protocol):
 
     def disconnected(self, reason: str, attempt: int = 0) -> None:
         """Report that the connection was lost and will be tried again."""
+
+    def decoder(self) -> Dialect:
+        """Return a new decoder of the source's dialect, for a source that must understand what it received."""
 
     @property
     def live(self) -> bool:
