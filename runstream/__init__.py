@@ -20,7 +20,7 @@ NAMES = {
     "runstream.dialects.assistants_wire": "EVENT_TYPES",
     "runstream.dialects.base": "BaseDialect Dialect",
     "runstream.dialects.redaction_rules": "RedactionRules",
-    "runstream.dialects.registry": "DialectFactory dialect_names register_dialect",
+    "runstream.dialects.registry": "DialectFactory FindRun dialect_names register_dialect",
     "runstream.engine.engine": "Engine",
     "runstream.engine.fold": "Folded fold fold_sources",
     "runstream.engine.intake": "Intake",

@@ -336,7 +336,9 @@ def update_head(head: RunHead, item: ObjectState, at: float) -> RunHead:
         at: The time (Unix seconds).
     """
     if item.is_message:
-        if head.first_text is None and item.text():
+        full: Any = item.full
+        empty = item.parts is None and not full.content
+        if head.first_text is None and not empty and item.text():
             return head.with_first_text(at)
     elif item.calls and isinstance(item.full, RunStep):
         calls = add_step(head.calls, item, head.run.status)

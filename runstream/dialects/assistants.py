@@ -16,7 +16,7 @@ import msgspec
 from runstream.dialects.assistants_redaction import ASSISTANTS_RULES
 from runstream.dialects.assistants_wire import EVENT_TYPES, FRAGMENT_LEVELS, FRAGMENTS, TextFragment, name_object
 from runstream.dialects.base import BaseDialect
-from runstream.dialects.text_frame import UNREADABLE, TextFrame
+from runstream.dialects.text_frame import UNREADABLE, TextFrames
 from runstream.model.base import WireStruct, decode_hook, decoder
 from runstream.model.common import ErrorObject
 from runstream.model.events import (
@@ -55,6 +55,7 @@ _TYPES: dict[str, type[WireStruct]] = {
 _PAYLOADS: dict[str, tuple[Any, Any]] = {
     name: (EVENT_TYPES[name], decoder(kind).decode) for name, kind in _TYPES.items()
 }
+_NO_PAYLOAD: Final[tuple[Any, Any]] = (None, None)
 # The first bytes of the envelope of a snapshot, as nearly all servers write them.
 _SNAPSHOT_HEADS: dict[bytes, Any] = {
     b'{"event":"' + name.encode() + b'"': kind for name, kind in EVENT_TYPES.items() if name in _TYPES
@@ -84,13 +85,11 @@ class AssistantsDialect(BaseDialect):
         "_delta_bytes",
         "_enveloped",
         "_fragment_bytes",
-        "_frame",
-        "_index",
+        "_frames",
         "_kind",
         "_last_payload",
         "_max_bytes",
         "_max_nesting",
-        "_object_id",
         "_value",
     )
 
@@ -111,10 +110,7 @@ class AssistantsDialect(BaseDialect):
         self._kind: Any = None
         self._value: Any = None
         self._cursor: str | None = None
-        # The text that grew last, and the bytes around it.
-        self._frame = TextFrame("value")
-        self._object_id = ""
-        self._index = 0
+        self._frames = TextFrames("value")
 
     def decode(self, raw: RawItem) -> Event | Reject | Sequence[Event | Reject]:
         """Decode a raw event into one event or a reject, an answer into one event for each of its objects."""
@@ -122,9 +118,16 @@ class AssistantsDialect(BaseDialect):
             return self._decode_other(raw)
         data, name = raw.data, raw.event
         size = len(data)
-        frame = self._frame
-        if frame.known and (text := frame.read(name, data, size)) and size <= self._fragment_bytes:
-            return TextAppend(self._object_id, "text", self._index, text, raw.id, None, _MESSAGE_DELTA)
+        frames = self._frames
+        frame = frames.last
+        if frame is not None and size <= self._fragment_bytes:
+            text = "" if frames.in_turns else frame.read(name, data, size)
+            if not text:
+                frame = frames.find(data)
+                if frame is not None:
+                    text = frame.read(name, data, size)
+            if text:
+                return TextAppend(frame.object_id, "text", frame.index, text, raw.id, None, _MESSAGE_DELTA)  # type: ignore[union-attr]
         # Most longer envelopes contain no fragment; the decoder would refuse them.
         if size <= (self._delta_bytes if name is None else self._fragment_bytes):
             read = FRAGMENTS.get(name)
@@ -141,12 +144,7 @@ class AssistantsDialect(BaseDialect):
                     return self._append(fragment, raw.id)
                 id, part = fragment.id, fragment.delta.content[0]
                 index = part.index
-                if id == self._object_id and index == self._index:
-                    frame.learn(name, data)
-                else:
-                    self._object_id, self._index = id, index
-                    if frame.streak != 1:
-                        frame.reset()
+                frames.learn(name, data, id, index)
                 return TextAppend(id, "text", index, part.text.value, raw.id, None, _MESSAGE_DELTA)
         return self._decode_any(raw)
 
@@ -169,8 +167,9 @@ class AssistantsDialect(BaseDialect):
 
     def _decode_any(self, raw: RawEvent) -> Event | Reject:
         data = raw.data
-        if len(data) > self._delta_bytes and (refused := self._check_limits(data)) is not None:
-            return reject(raw, refused)
+        size = len(data)
+        if size > self._max_bytes:
+            return reject(raw, f"Message of {size} bytes; at most {self._max_bytes} are read (max_message_bytes)")
         name = raw.event
         identity: str | int | None = raw.id
         try:
@@ -180,6 +179,8 @@ class AssistantsDialect(BaseDialect):
                 if payload == self._last_payload and kind is not None and self._is_repeated(kind, True):
                     value = self._value
                 else:
+                    if size > self._delta_bytes and (refused := self._check_nesting(data)) is not None:
+                        return reject(raw, refused)
                     event: Any = _envelopes(data)
                     plain, kind, value = type(event) is kind, type(event), event.data
                     if event.id is not None:
@@ -191,12 +192,14 @@ class AssistantsDialect(BaseDialect):
                         self._last_payload, self._kind, self._value, self._enveloped = payload, kind, value, True
                 return kind(value, identity, Origin(data, True, self.connection))  # type: ignore[no-any-return]
             known = _PAYLOADS.get(name)
-            if known is None:
-                return self._decode_untyped(raw, name, data, raw.id)
-            kind, decode = known
-            if data == self._last_payload and self._is_repeated(kind, False):
+            kind, decode = known or _NO_PAYLOAD
+            if known is not None and data == self._last_payload and self._is_repeated(kind, False):
                 value = self._value
             else:
+                if size > self._delta_bytes and (refused := self._check_nesting(data)) is not None:
+                    return reject(raw, refused)
+                if known is None:
+                    return self._decode_untyped(raw, name, data, raw.id)
                 value = decode(data)
                 if kind in _DELTAS:
                     delta = kind(value, raw.id)
@@ -221,10 +224,8 @@ class AssistantsDialect(BaseDialect):
         """True if the last snapshot, whose bytes are the same, has an event of this kind and the same form."""
         return self._enveloped is enveloped and kind.__mro__[1] is self._kind.__mro__[1]
 
-    def _check_limits(self, data: bytes) -> str | None:
+    def _check_nesting(self, data: bytes) -> str | None:
         """The reason why the message is not decoded at all; ``None`` if it is decoded."""
-        if len(data) > self._max_bytes:
-            return f"Message of {len(data)} bytes; at most {self._max_bytes} are read (max_message_bytes)"
         if nesting_depth(data, self._max_nesting) > self._max_nesting:
             return f"Nested more than {self._max_nesting} levels deep (max_nesting)"
         return None

@@ -30,8 +30,9 @@ from runstream.engine.transaction import (
     stored_run,
 )
 from runstream.errors import StoreError
+from runstream.model.progress_signals import PROGRESS
 from runstream.model.run import RunKey
-from runstream.model.signals import ArgumentsDelta, Signal, TextDelta
+from runstream.model.signals import Signal
 from runstream.store.base import StateStore, StoredRun, StoredSource
 
 __all__ = ["Journal"]
@@ -86,7 +87,7 @@ class Journal:
         if self._failed:
             return False
         kind = type(signal)
-        if kind is TextDelta or kind is ArgumentsDelta:
+        if kind in PROGRESS:
             push(signal)
             return True
         transaction = self.transaction

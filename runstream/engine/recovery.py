@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from runstream.core.registry import RunRegistry, Scope
 from runstream.core.run_record import RunRecord
@@ -201,13 +201,15 @@ class RecoveringIntake(Intake):
         # The other runs are marked already, for the time in which no process ran.
         self.state.gaps.unconfirmed = unconfirmed
 
-    def disconnected(self, reason: str, attempt: int = 0) -> None:
+    def disconnected(self, reason: str, attempt: int = 0, server_message: str = "") -> None:
         """Note that the source lost its connection and will try again."""
-        self._journal.run(self.state, partial(super().disconnected, attempt=attempt), reason)
+        call = partial(super().disconnected, attempt=attempt, server_message=server_message)
+        self._journal.run(self.state, call, reason)
 
-    def failed(self, reason: str, attempt: int = 0, error: ErrorObject | None = None) -> None:
+    def failed(self, reason: str, attempt: int = 0, error: ErrorObject | None = None, server_message: str = "") -> None:
         """Note that the source failed, or that its server sent an error."""
-        self._journal.run(self.state, partial(super().failed, attempt=attempt, error=error), reason)
+        call = partial(super().failed, attempt=attempt, error=error, server_message=server_message)
+        self._journal.run(self.state, call, reason)
 
     def end(
         self,
@@ -216,8 +218,11 @@ class RecoveringIntake(Intake):
         last_id: str | None = None,
         attempts: int = 0,
         clean: bool = True,
+        server_message: str = "",
     ) -> None:
         """End the source."""
         for record in self.state.open.values():
             self.state.track_late(record)
-        self._journal.run(self.state, partial(super().end, last_id=last_id, attempts=attempts, clean=clean), reason)
+        options: dict[str, Any] = {"last_id": last_id, "attempts": attempts, "clean": clean}
+        call = partial(super().end, server_message=server_message, **options)
+        self._journal.run(self.state, call, reason)

@@ -90,7 +90,11 @@ class Redaction:
             case Oversized():
                 return replace(item, event=self._blank_name(item.event))
             case ConnectionEvent():
-                return replace(item, reason=self._blank_text(item.reason))
+                return replace(
+                    item,
+                    reason=self._blank_text(item.reason),
+                    server_message=self._blank_text(item.server_message),
+                )
             case Request():
                 return replace(item, body=self._redact_json(item.body, None, is_request=True))
             case ResponseHead():

@@ -313,17 +313,18 @@ class SourceRunner:
             self._remember(handle, open_runs, failure)
         try:
             if failure is not None:
-                self.queue.run(intake.failed, failure.reason, failure.attempts)
+                self.queue.run(intake.failed, failure.reason, failure.attempts, None, failure.server_message)
             clean = failure is None and handle._removed is None
-            self.queue.run(self._end_intake, intake, reason, failure.attempts if failure is not None else 0, clean)
+            attempts, said = (failure.attempts, failure.server_message) if failure is not None else (0, "")
+            self.queue.run(self._end_intake, intake, reason, attempts, clean, said)
         finally:
             # Only now: the sources that handlers have attached meanwhile keep the stream open.
             self.handles.pop(handle, None)
             self.check_end()
 
     @staticmethod
-    def _end_intake(intake: Intake, reason: str, attempts: int, clean: bool) -> None:
-        intake.end(reason, last_id=intake.last_id, attempts=attempts, clean=clean)
+    def _end_intake(intake: Intake, reason: str, attempts: int, clean: bool, server_message: str) -> None:
+        intake.end(reason, last_id=intake.last_id, attempts=attempts, clean=clean, server_message=server_message)
 
     def _remember(self, handle: SourceHandle, open_runs: tuple[RunState, ...], failure: SourceFailed) -> None:
         handle.error = self._failure = failure
