@@ -12,11 +12,12 @@ from runstream.core.object_deltas import parts_of
 from runstream.core.object_list import ObjectState
 from runstream.core.run_snapshots import Outcome, merge_snapshot
 from runstream.core.state import RunHead, RunState, update_head
+from runstream.core.streamed_texts import add_outputs, keep_texts
 from runstream.core.text import Text, TextBuffer
 from runstream.core.text_changes import count_replaced, ends_unchanged
 from runstream.model.events import MessageEvent, StepEvent
 from runstream.model.message import Message
-from runstream.model.step import RunStep
+from runstream.model.step import MessageCreationDetails, RunStep
 
 __all__ = ["apply_object"]
 
@@ -72,6 +73,9 @@ def apply_object(
 
 def _name_calls(head: RunHead, item: ObjectState) -> tuple[RunHead, ObjectState]:
     """Name the calls of a step that have no name yet; note the end of a step."""
+    full: Any = item.full
+    if item.parts is None and not item.calls and type(full.step_details) is MessageCreationDetails:
+        return head, item  # it has no calls
     calls, item = name_step_calls(head.calls, item)
     if item.is_terminal:
         calls = end_step(calls, item)
@@ -93,6 +97,8 @@ def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: boo
     new: Any = event.data
     known: Any = current.full
     full = merge_snapshot(known, new, event.origin) if known is not None else new
+    if current.is_terminal and not current.is_message and full.status == new.status and full is not new:
+        full = add_outputs(full, new)
     if full is known and not restart:
         return current
     if current.is_terminal:
@@ -100,7 +106,14 @@ def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: boo
     parts, partial = current.parts, current.partial
     if new.is_terminal:
         name = "content" if current.is_message else "step_details"
-        if parts is None or _has_content(new) or event.origin is None or not event.origin.absent(name):
+        built = parts
+        if built is None and event.origin is None and known is not None:
+            built = parts_of(current, name)
+        if built is not None:
+            kept = keep_texts(full, built, name, every=event.origin is None)
+        if built is not None and kept is not full:
+            full, parts = kept, None
+        elif parts is None or _has_content(new) or event.origin is None or not event.origin.absent(name):
             parts, partial = None, False
     elif restart and event.created:
         partial = False  # the server sends all of it again

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from runstream.core.object_deltas import append, apply_delta
+from runstream.core.object_deltas import append, append_fragment, apply_delta
 from runstream.core.object_snapshots import apply_object
 from runstream.core.run_snapshots import Outcome, reduce_run
 from runstream.core.state import RunState
@@ -73,6 +73,9 @@ def apply(
     if state is None:
         return None, Outcome.SAME
     if isinstance(event, TextAppend):
+        grown = append_fragment(state, event.object_id, event.target, event.index, event.text)
+        if grown is not None:
+            return grown, Outcome.CHANGED
         event = event.widen()
     if isinstance(event, MessageDeltaEvent | StepDeltaEvent):
         after = append(state, event.data)

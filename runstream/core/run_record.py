@@ -32,6 +32,7 @@ class RunRecord:
         watch: The watchdogs' own data.
         expired_reason: Why a watchdog expired the run; ``None`` if none did, or if the run was seen since.
         saved: The state that a store has, or is about to get.
+        former_sources: The states of the sources that sent the run before, and have not ended.
         waits_under: The ids under which the run waits for action (:mod:`runstream.core.waiting_runs`).
     """
 
@@ -46,6 +47,7 @@ class RunRecord:
     watch: Any = None
     expired_reason: str | None = None
     saved: RunState | None = None
+    former_sources: tuple[Any, ...] = ()
     waits_under: tuple[str, ...] = ()
 
     def __init__(self, state: RunState, source: Any, order: int) -> None:
@@ -69,6 +71,11 @@ class RunRecord:
             self._objects = [id]
         else:
             self._objects.append(id)
+
+    def is_open(self, id: str) -> bool:
+        """True if the run has a message or step of this id that has not ended."""
+        item = self.state._find(id)
+        return item is not None and not item.is_terminal
 
     @property
     def run(self) -> Run:

@@ -223,6 +223,7 @@ def reduce_run(
         waiting,
         head.first_text,
         pieces,
+        head.custom,
     )
     return head, outcome
 

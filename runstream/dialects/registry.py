@@ -13,6 +13,7 @@ __all__ = [
     "DEFAULT_DIALECT",
     "DialectFactory",
     "DialectLike",
+    "FindRun",
     "ResolvedFactory",
     "dialect_names",
     "find_dialect",
@@ -25,20 +26,29 @@ DEFAULT_DIALECT: Final = "assistants"
 
 
 class DialectFactory(Protocol):
-    """Makes the decoder of one source. It is called with two keyword arguments::
+    """Makes the decoder of one source. It is called with three keyword arguments::
 
-        factory(*, continues: str | None = None, memory: bytes | None = None) -> Dialect
+        factory(
+            *, continues: str | None = None, memory: bytes | None = None, find_run: FindRun | None = None
+        ) -> Dialect
 
     - ``continues``: the id of the run that the source continues, as the application knows it. It has precedence over
       each link on the wire, and names the first run that the source begins.
     - ``memory``: the memory of an earlier decoder of this source, in whose place the new one goes on.
+    - ``find_run``: returns the id of the run that waits under an id that the wire names; see :data:`FindRun`.
 
-    A function or class that takes only one of them, or none, is a factory too.
+    A function or class that takes only some of them, or none, is a factory too.
     """
 
-    def __call__(self, *, continues: str | None = None, memory: bytes | None = None) -> Dialect:
+    def __call__(
+        self, *, continues: str | None = None, memory: bytes | None = None, find_run: FindRun | None = None
+    ) -> Dialect:
         """Make a decoder."""
 
+
+FindRun: TypeAlias = Callable[[str], str | None]
+"""Returns the id of the run that waits for action under an id: the run's own id, the id of its last piece, or that of a
+call that it waits for; ``None`` if no run of the scope does."""
 
 DialectLike: TypeAlias = str | DialectFactory | Callable[[], Dialect]
 """The name of a registered dialect, a factory, or a function (or class) that is called without arguments."""
@@ -49,7 +59,7 @@ class ResolvedFactory:
 
     Args:
         factory: The wrapped factory.
-        keywords: The keyword arguments that it takes, of ``continues``, ``memory`` and ``limits``.
+        keywords: The keyword arguments that it takes, of ``continues``, ``memory``, ``find_run`` and ``limits``.
     """
 
     __slots__ = ("_factory", "_keywords")
@@ -59,10 +69,15 @@ class ResolvedFactory:
         self._keywords = keywords
 
     def __call__(
-        self, *, continues: str | None = None, memory: bytes | None = None, limits: Limits | None = None
+        self,
+        *,
+        continues: str | None = None,
+        memory: bytes | None = None,
+        find_run: FindRun | None = None,
+        limits: Limits | None = None,
     ) -> Dialect:
         """Make a decoder."""
-        values = {"continues": continues, "memory": memory, "limits": limits}
+        values = {"continues": continues, "memory": memory, "find_run": find_run, "limits": limits}
         return self._factory(**{name: values[name] for name in self._keywords})
 
 
@@ -72,7 +87,21 @@ def _make_assistants(limits: Limits | None) -> Dialect:
     return AssistantsDialect(max_message_bytes=limits.max_message_bytes, max_nesting=limits.max_nesting)
 
 
-_BUILT_IN: Final = {DEFAULT_DIALECT: ResolvedFactory(_make_assistants, ("limits",))}
+def _make_responses(
+    continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None
+) -> Dialect:
+    from runstream.dialects.responses import ResponsesDialect  # loaded when it is used
+
+    bounds = (
+        {} if limits is None else {"max_message_bytes": limits.max_message_bytes, "max_nesting": limits.max_nesting}
+    )
+    return ResponsesDialect(continues=continues, memory=memory, find_run=find_run, **bounds)
+
+
+_BUILT_IN: Final = {
+    DEFAULT_DIALECT: ResolvedFactory(_make_assistants, ("limits",)),
+    "responses": ResolvedFactory(_make_responses, ("continues", "memory", "find_run", "limits")),
+}
 _registered: dict[str, ResolvedFactory] = dict(_BUILT_IN)
 
 
@@ -88,9 +117,9 @@ def register_dialect(name: str, factory: DialectFactory | Callable[[], Dialect])
 
     Args:
         name: The name.
-        factory: Called for each source, as :class:`DialectFactory` says: with the keyword arguments ``continues``
-            and ``memory``, or with those of them that it takes, or without arguments. A factory that has a parameter
-            ``limits`` also receives the :class:`Limits` of the stream.
+        factory: Called for each source, as :class:`DialectFactory` says: with the keyword arguments ``continues``,
+            ``memory`` and ``find_run``, or with those of them that it takes, or without arguments. A factory that has a
+            parameter ``limits`` also receives the :class:`Limits` of the stream.
 
     Raises:
         ValueError: The name is empty, or is that of a dialect of the library.
@@ -144,6 +173,7 @@ def make_dialect(
     *,
     continues: str | None = None,
     memory: bytes | None = None,
+    find_run: FindRun | None = None,
     limits: Limits | None = None,
 ) -> Dialect:
     """The decoder of one source.
@@ -152,6 +182,7 @@ def make_dialect(
         dialect: A name, a factory, or a decoder that is used as it is; ``None`` for the default dialect.
         continues: The id of the run that the source continues.
         memory: The memory of an earlier decoder of this source.
+        find_run: Returns the id of the run that waits under an id.
         limits: The bounds, for factories that have a parameter of this name.
 
     Raises:
@@ -162,7 +193,10 @@ def make_dialect(
         dialect = DEFAULT_DIALECT
     if not (isinstance(dialect, str) or callable(dialect)):
         return dialect
-    return find_dialect(dialect)(continues=continues, memory=memory, limits=limits)
+    return find_dialect(dialect)(continues=continues, memory=memory, find_run=find_run, limits=limits)
+
+
+_KEYWORDS: Final = ("continues", "memory", "find_run", "limits")
 
 
 def _keywords_of(factory: Callable[..., Any]) -> tuple[str, ...]:
@@ -176,13 +210,13 @@ def _keywords_of(factory: Callable[..., Any]) -> tuple[str, ...]:
     found: list[str] = []
     for parameter in signature.parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
-            found += [name for name in ("continues", "memory") if name not in found]
-        elif parameter.kind is not parameter.POSITIONAL_ONLY and parameter.name in ("continues", "memory", "limits"):
+            found += [name for name in ("continues", "memory", "find_run") if name not in found]
+        elif parameter.kind is not parameter.POSITIONAL_ONLY and parameter.name in _KEYWORDS:
             found.append(parameter.name)
     try:
         signature.bind(**dict.fromkeys(found))
     except TypeError as error:
         raise TypeError(
-            f"a dialect factory is called with `continues` and `memory`, or without arguments: {error}"
+            f"a dialect factory is called with `continues`, `memory` and `find_run`, or without arguments: {error}"
         ) from None
     return tuple(found)

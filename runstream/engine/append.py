@@ -5,7 +5,6 @@ from __future__ import annotations
 from runstream.core.run_record import RunRecord
 from runstream.engine.outputs import Outputs
 from runstream.model.events import TextAppend
-from runstream.model.signals import ArgumentsDelta, TextDelta
 
 __all__ = ["append_text"]
 
@@ -20,7 +19,7 @@ def append_text(outputs: Outputs, record: RunRecord, event: TextAppend, at: floa
         at: The time of its arrival (Unix seconds).
 
     Returns:
-        False if another text grows, or none; nothing was done then. Else the event was counted.
+        False if another text grows, also of another run, or none; nothing was done then. Else the event was counted.
     """
     growing = record.growing
     if (
@@ -28,6 +27,7 @@ def append_text(outputs: Outputs, record: RunRecord, event: TextAppend, at: floa
         or growing.object_id != event.object_id
         or growing.index != event.index
         or growing.target != event.target
+        or (event.run_id is not None and event.run_id != growing.run_id)
     ):
         return False
     buffer, offset = growing.buffer, record.length
@@ -51,15 +51,15 @@ def append_text(outputs: Outputs, record: RunRecord, event: TextAppend, at: floa
         outputs.events += 1
     else:
         outputs.progress_count += 1
-        if growing.is_message:
+        if growing.part >= 0:
             on_progress(
-                TextDelta(
+                growing.signal(
                     growing.run_id, growing.thread_id, growing.scope, at, growing.object_id, growing.part, offset, text
                 )
             )
         else:
             on_progress(
-                ArgumentsDelta(
+                growing.signal(
                     growing.run_id,
                     growing.thread_id,
                     growing.scope,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 from msgspec import structs
@@ -91,7 +92,9 @@ class Engine(Outputs):
         if continues is not None and (reason := self.ended_reason(continues, scope)) is not None:
             raise ValueError(reason)
         limits = self.limits
-        decoder = make_dialect(dialect, continues=continues, limits=limits)
+        decoder = make_dialect(
+            dialect, continues=continues, find_run=partial(self.find_waiting_run, scope=scope), limits=limits
+        )
         scope_runs = self.registry.scope(scope)
         scope_runs.sources += 1
         if self.journal is None:
@@ -130,6 +133,19 @@ class Engine(Outputs):
         if record is None or not record.state.is_terminal:
             return None
         return f"run {run_id} has ended ({record.state.status}) and can't be continued"
+
+    def find_waiting_run(self, id: str, scope: str = "") -> str | None:
+        """The id of the run that waits for action under an id; ``None`` if there is none.
+
+        Args:
+            id: The id of the run, of its last piece, or of a call that it waits for. With a store, a run that is not
+                kept is found by its own id.
+            scope: Its scope.
+        """
+        found = self.registry.waiting_run(scope, id)
+        if found is None and self.journal is not None and self.journal.find(scope, id) is not None:
+            found = self.registry.waiting_run(scope, id)
+        return found
 
     def is_tombstoned(self, run_id: str, scope: str = "") -> bool:
         """True if a run was kept once and was evicted."""

@@ -52,7 +52,7 @@ class Feeder:
         """Take several, at less cost for each."""
         source, outputs = self._source, self._outputs
         decode = self._dialect.decode
-        record_of: Callable[[str], Any] = source.scope.objects.get
+        record_of: Callable[[str], Any] = source.objects.get
         gaps, clock = source.gaps, outputs.clock
         sequence, add_id = gaps.sequence, source.add_id
         for item in items:

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from runstream.core.dedupe import Sighting
 from runstream.core.partial import mark_partial
-from runstream.core.registry import Scope
 from runstream.core.run_record import RunRecord
 from runstream.core.sequence import SequenceStatus, SequenceTracker
 from runstream.engine.outputs import Outputs
@@ -43,7 +42,7 @@ class GapTracker:
 
     Args:
         outputs: The outputs of the engine.
-        scope: The scope of the source.
+        objects: The runs of the messages and steps of the source, by id; the source changes this mapping.
         open_runs: The open runs of the source, by id; the source changes this mapping.
 
     Attributes:
@@ -52,12 +51,12 @@ class GapTracker:
         sequence: The sequence of its ids.
     """
 
-    __slots__ = ("_open", "_outputs", "_polled", "_scope", "sequence", "unconfirmed")
+    __slots__ = ("_objects", "_open", "_outputs", "_polled", "sequence", "unconfirmed")
 
-    def __init__(self, outputs: Outputs, scope: Scope, open_runs: dict[str, RunRecord]) -> None:
+    def __init__(self, outputs: Outputs, objects: dict[str, RunRecord], open_runs: dict[str, RunRecord]) -> None:
         self.unconfirmed: dict[str, RunRecord] = {}
         self._outputs = outputs
-        self._scope = scope
+        self._objects = objects
         self._open = open_runs
         self.sequence = SequenceTracker()
         self._polled: set[str] = set()  # open messages and steps that are known from snapshots alone
@@ -136,14 +135,14 @@ class GapTracker:
         if isinstance(event, TextAppend):
             if event.run_id is not None:
                 return self.unconfirmed.get(event.run_id)
-            return self._scope.objects.get(event.object_id)
+            return self._objects.get(event.object_id)
         data: Any = event.data
         if isinstance(event, RunEvent):
             return self.unconfirmed.get(data.id)
         if not isinstance(event, _OF_OBJECTS):
             return None
         run_id = event.run_id or getattr(data, "run_id", None)
-        return self.unconfirmed.get(run_id) if run_id is not None else self._scope.objects.get(data.id)
+        return self.unconfirmed.get(run_id) if run_id is not None else self._objects.get(data.id)
 
 
 def in_order(records: Iterable[RunRecord]) -> list[RunRecord]:

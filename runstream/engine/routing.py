@@ -33,6 +33,7 @@ from runstream.model.events import (
     UnknownEvent,
 )
 from runstream.model.limits import Limits
+from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
 from runstream.model.step import RunStep
 
@@ -174,8 +175,11 @@ class EventRouter:
         self._count_issues(event)
         scope, data = source.scope, event.data
         run_id = event.run_id or data.run_id
-        record = scope.runs.get(run_id) if run_id is not None else scope.objects.get(data.id)
+        record = scope.runs.get(run_id) if run_id is not None else source.find_unnamed(data)
         if record is None:
+            if run_id is None and type(data) is Message and data.role == "user":
+                self._outputs.counts.unattached += 1  # what a user says, relayed: it is of no run
+                return
             if run_id is None and source.continues is not None:
                 run_id = source.continues
                 record = scope.runs.get(run_id)
@@ -191,10 +195,7 @@ class EventRouter:
                 self._outputs.counts.stale += 1
                 return
         record.touched = True
-        owner = scope.objects.get(data.id)
-        if owner is not record:
-            record.add_object(data.id)
-            scope.objects[data.id] = record
+        added = source.add_object(record, data.id, ended=data.is_terminal)
         before = record.state
         reset = event.created and source.resets(event)
         after, outcome = apply_object(before, event, at, reset)
@@ -203,14 +204,12 @@ class EventRouter:
         self._commit(record, before, after, outcome, event, at)
         if data.is_terminal:
             source.object_ended(data.id)
-        if owner is None:
+        if added:
             self.flush_pending(scope, data.id)
         if type(data) is RunStep:
             # The step names the run's message, before the message itself arrives, or without it.
             message_id = data.message_id
-            if message_id is not None and message_id not in scope.objects:
-                record.add_object(message_id)
-                scope.objects[message_id] = record
+            if message_id is not None and source.add_object(record, message_id, ended=True):
                 self.flush_pending(scope, message_id)
 
     def _append(self, source: SourceState, event: TextAppend, at: float) -> None:
@@ -218,18 +217,15 @@ class EventRouter:
 
     def delta(self, source: SourceState, event: MessageDeltaEvent | StepDeltaEvent, at: float) -> None:
         """Handle a fragment of a message or step."""
-        scope = source.scope
-        record = scope.objects.get(event.data.id)
-        if record is None:
-            run_id = event.run_id
-            record = scope.runs.get(run_id) if run_id is not None else None
+        scope, id, run_id = source.scope, event.data.id, event.run_id
+        record = source.objects.get(id)
+        if record is None or (run_id is not None and run_id != record.run.id):
+            known = source.find_object(id) if run_id is None else scope.runs.get(run_id)
+            record = known or self._find(scope, run_id)
             if record is None:
-                record = self._find(scope, run_id)
-            if record is None:
-                self._buffer(source, run_id or event.data.id, event, at)
+                self._buffer(source, run_id or id, event, at)
                 return
-            record.add_object(event.data.id)
-            scope.objects[event.data.id] = record
+            source.add_object(record, id)
         if record.source is not source:
             source.claim(record)
         if event.id is None and not record.unidentified:
@@ -312,8 +308,7 @@ class EventRouter:
     def _buffer(self, source: SourceState, id: str, event: Event, at: float) -> None:
         """Keep an event until its run is seen."""
         scope = source.scope
-        data: Any = event.data
-        if scope.is_tombstoned(id) or scope.is_tombstoned(data.id):
+        if scope.is_tombstoned(id):
             self._outputs.counts.late += 1
             return
         removed = scope.orphans.buffer(id, event, source, at)
@@ -331,7 +326,7 @@ class EventRouter:
             for event, source, at in scope.orphans.pop(id):
                 self.table[type(event)](source, event, at)
                 data: Any = event.data
-                if source.connection and not source.snapshots and (record := scope.objects.get(data.id)) is not None:
+                if source.connection and not source.snapshots and (record := source.objects.get(data.id)) is not None:
                     reconnected[record] = at
             for record, at in reconnected.items():
                 report_gap(self._outputs, record, "it reconnected while events waited for their run", at, fetch=False)

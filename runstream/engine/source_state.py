@@ -12,8 +12,10 @@ from runstream.core.sequence import SequenceTracker
 from runstream.engine.gap_tracker import GapTracker, ids_of_reject, in_order, report_gap
 from runstream.engine.outputs import Outputs, raw_of
 from runstream.model.events import Event, MessageEvent, StepEvent, TextAppend
+from runstream.model.message import Message
 from runstream.model.raw import RawEvent
 from runstream.model.signals import SourceEnded, SourceError, SourceSignal
+from runstream.model.step import RunStep
 
 if TYPE_CHECKING:
     from runstream.model.common import ErrorObject
@@ -45,6 +47,7 @@ class SourceState:
         snapshots: True if the source sends nothing but whole objects, as polling does.
         connection: The number of the connection, from 0.
         open: The runs that this source sent last and that have not ended, by id.
+        objects: The run of each id of a message or step, as this source sent it last.
         gaps: The possible gaps.
         signal_counts: The number of signals of each kind of this source.
         add_id: Notes the id of a fragment that continues the sequence of ids: the hot path of :meth:`is_duplicate`.
@@ -61,13 +64,16 @@ class SourceState:
         self.snapshots = False
         self.connection = 0
         self.open: dict[str, RunRecord] = {}
-        self.gaps = GapTracker(outputs, scope, self.open)
+        self.objects: dict[str, RunRecord] = {}
+        self.gaps = GapTracker(outputs, self.objects, self.open)
         self.signal_counts: dict[str, int] = {}
         self.forget: Callable[[str], None] = _ignore
         self._outputs = outputs
         self._registry = registry
         self._dedupe = Deduper(window, outputs.counts)
         self.add_id: Callable[[TextAppend, SequenceTracker], bool] = self._dedupe.add
+        self._claimed = False  # True once it has sent an event of a run
+        self._continued: set[SourceState] = set()  # sources whose runs it has continued
         self._created: set[str] = set()  # objects created in this connection; only from the second connection on
 
     # identity of events
@@ -114,7 +120,7 @@ class SourceState:
         id = event.data.id
         if not event.created or id in self._created or not self._dedupe.has_open(id):
             return False
-        record = self.scope.objects.get(id)
+        record = self.objects.get(id)
         return record is not None and (record.unidentified or id in record.state.partial)
 
     def resets(self, event: MessageEvent | StepEvent) -> bool:
@@ -129,7 +135,7 @@ class SourceState:
         self._created.add(id)
         # Its fragments may have known ids, though this event has no id or a new one.
         own = event.id is not None
-        if self._dedupe.forget(id) > own and (record := self.scope.objects.get(id)) is not None:
+        if self._dedupe.forget(id) > own and (record := self.objects.get(id)) is not None:
             self.mark_unidentified(record)
         if own:
             self._dedupe.see(event)
@@ -148,14 +154,81 @@ class SourceState:
             if self.snapshots and not (previous.snapshots or previous.ended):
                 return
             previous.open.pop(record.state.run_id, None)
+            self._continued.add(previous)
+            record.former_sources = tuple(
+                [each for each in (*record.former_sources, previous) if each is not self and not each.ended]
+            )
             if not self.snapshots:
                 self.gaps.claimed(record, from_snapshots=previous.snapshots)
+        self._claimed = True
+        if previous is not self:
+            for id in record.objects:
+                self.objects.setdefault(id, record)
         record.source = self
         if record.expired_reason is not None:
             record.expired_reason = None
         self._registry.reclaim(record)
         if not record.state.is_terminal:
             self.open[record.state.run_id] = record
+
+    def find_object(self, id: str) -> RunRecord | None:
+        """The run of a message or step that this source sends; ``None`` if it is unknown.
+
+        It is the run that this source sent it for, else the only run of the scope that has it: servers may use an id
+        again in another run. A run that another source sends now is another one, unless this source has sent it too,
+        has continued a run of that source before, or begins with this fragment.
+        """
+        record = self.objects.get(id)
+        if record is not None:
+            return record
+        scope = self.scope
+        if scope.orphans and scope.orphans.waits(self, id):
+            return None
+        record = scope.owner(id)
+        if record is None:
+            return None
+        other: SourceState | None = record.source
+        if other is None or other is self or other.ended or other.snapshots or self in record.former_sources:
+            return record
+        return record if other in self._continued or not self._claimed else None
+
+    def find_unnamed(self, data: Message | RunStep) -> RunRecord | None:
+        """The run of a full message or step that names none; ``None`` if it is unknown.
+
+        It is the only open run of this source, if the source did not send the object before. A user's message is of a
+        run only if that is known.
+        """
+        id = data.id
+        of_user = isinstance(data, Message) and data.role == "user"
+        if not of_user and id not in self.objects and self.continues is None and len(self.open) == 1:
+            (record,) = self.open.values()
+            thread_id = data.thread_id
+            if thread_id is None or record.run.thread_id in (None, thread_id):
+                return record
+        return self.find_object(id)
+
+    def add_object(self, record: RunRecord, id: str, *, ended: bool = False) -> bool:
+        """Note that this source sent a message or step of a run.
+
+        Args:
+            record: The run.
+            id: The id of the message or step.
+            ended: True if it has ended: further fragments are rather those of an open one with this id.
+
+        Returns:
+            True if the run did not have it before.
+        """
+        known = self.objects.get(id)
+        if known is not record and not (ended and known is not None and known.is_open(id)):
+            self.objects[id] = record
+        return self.scope.add_object(record, id)
+
+    def forget_run(self, record: RunRecord) -> None:
+        """Note that a run of this source was evicted."""
+        for id in record.objects:
+            if self.objects.get(id) is record:
+                del self.objects[id]
+        self.forget(record.state.run_id)
 
     def release(self, record: RunRecord) -> None:
         """Remove a run that has ended."""
@@ -187,7 +260,7 @@ class SourceState:
         ids = ids_of_reject(raw)
         if ids is None:
             return
-        known = [record for id in ids if (record := self.scope.objects.get(id)) is not None]
+        known = [record for id in ids if (record := self.find_object(id)) is not None]
         for record in known or self.open_records():
             report_gap(self._outputs, record, "an event could not be used", self._outputs.clock())
 
@@ -257,5 +330,7 @@ class SourceState:
         # Records that are kept refer to this object; they need none of its ids.
         self._dedupe.clear()
         self._created.clear()
+        self.objects.clear()
+        self._continued.clear()
         self.scope.sources -= 1
         self._registry.remove_idle_scope(self.scope)

@@ -101,10 +101,12 @@ class AwaitedCall(Struct, frozen=True, gc=False):
         id: The id of the call; its output is submitted under it.
         name: The name of the function or tool.
         arguments: The arguments as received: JSON text.
-        parsed: The parsed arguments (read-only), ``None`` if they are not valid JSON.
+        parsed: The parsed arguments (read-only), ``None`` if they are not valid JSON; the text of a custom tool.
         error: The reason if the arguments can't be parsed, else ``None``.
         call: The call as received.
         key: The key of the call. Execute a call once per key: ids may be used again in a later round, keys are not.
+        kind: The kind of the answer: ``function`` (an output), ``custom`` (an output, for arguments that are plain
+            text), ``approval``, ``interrupt``, ``shell``, ``patch``, ``computer``, ``tool_search``, or another.
     """
 
     id: str
@@ -114,6 +116,7 @@ class AwaitedCall(Struct, frozen=True, gc=False):
     error: str | None
     call: ToolCall
     key: str
+    kind: str = "function"
 
     def to_dict(self) -> dict[str, Any]:
         """The call as JSON builtins."""

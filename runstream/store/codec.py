@@ -64,6 +64,7 @@ class _Calls(Struct, omit_defaults=True):
     asked: list[str] = []
     whole: list[str] = []
     open: tuple[OpenCall, ...] = ()
+    results: list[str] = []
 
 
 class _State(Struct, omit_defaults=True):
@@ -90,6 +91,7 @@ class _State(Struct, omit_defaults=True):
     pieces: list[str] = []
     piece_rounds: int = 0
     piece_statuses: tuple[str, ...] = ()
+    custom: int = 0
 
 
 class _Version(Struct):
@@ -156,6 +158,7 @@ def _to_bytes(state: RunState, objects: list[Any]) -> bytes:
             pieces=head.pieces.ids.keys(),
             piece_rounds=head.pieces.rounds,
             piece_statuses=tuple([status.value for status in head.pieces.statuses]),
+            custom=head.custom,
         )
     )
 
@@ -198,6 +201,7 @@ def decode_state(data: bytes) -> RunState:
             found.waiting,
             found.first_text,
             _read_pieces(found),
+            found.custom,
         )
     except (msgspec.MsgspecError, UnicodeError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         # Without the error's message, which may quote the text.
@@ -224,6 +228,7 @@ def _stored_calls(calls: Calls) -> _Calls | None:
         calls.asked.keys(),
         calls.whole.keys(),
         calls.open,
+        calls.results.keys(),
     )
 
 
@@ -242,6 +247,7 @@ def _read_calls(stored: _Calls | None) -> Calls:
         Tally(stored.asked),
         Tally(stored.whole),
         stored.open,
+        Tally(stored.results),
     )
 
 
