@@ -20,7 +20,7 @@ from runstream.model.common import Timestamp
 from runstream.model.frozen import thaw
 from runstream.model.keys import digest, escape_id
 from runstream.model.run import Run, RunStatus
-from runstream.model.step import RunStep, StepStatus
+from runstream.model.step import MessageCreationDetails, RunStep, StepStatus
 from runstream.model.tool_calls import (
     FunctionToolCall,
     GenericToolCall,
@@ -385,6 +385,8 @@ def name_step_calls(calls: Calls, item: ObjectState) -> tuple[Calls, ObjectState
     Returns:
         The calls of the run and the step; the same objects if there is nothing new.
     """
+    if item.parts is None and not item.calls and type(item.full.step_details) is MessageCreationDetails:  # type: ignore[union-attr]
+        return calls, item
     bases = [escape_id(id) for _, id in _ids(item) if id]
     named = [name.partition("~")[0] for name in item.calls]
     if bases == named:

@@ -17,7 +17,7 @@ from runstream.core.text import Text, TextBuffer
 from runstream.core.text_changes import count_replaced, ends_unchanged
 from runstream.model.events import MessageEvent, StepEvent
 from runstream.model.message import Message
-from runstream.model.step import MessageCreationDetails, RunStep
+from runstream.model.step import RunStep
 
 __all__ = ["apply_object"]
 
@@ -73,9 +73,6 @@ def apply_object(
 
 def _name_calls(head: RunHead, item: ObjectState) -> tuple[RunHead, ObjectState]:
     """Name the calls of a step that have no name yet; note the end of a step."""
-    full: Any = item.full
-    if item.parts is None and not item.calls and type(full.step_details) is MessageCreationDetails:
-        return head, item  # it has no calls
     calls, item = name_step_calls(head.calls, item)
     if item.is_terminal:
         calls = end_step(calls, item)

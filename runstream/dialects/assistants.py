@@ -7,6 +7,7 @@ it can't use either becomes a :class:`~runstream.model.events.Reject`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Union, get_type_hints
 
@@ -62,6 +63,10 @@ _REPEATED_BYTES = 16_384  # the largest snapshot that is kept for comparison; ea
 _MESSAGE_DELTA: Final = "thread.message.delta"
 _STEP_DELTA: Final = "thread.run.step.delta"
 _DELTAS = frozenset({EVENT_TYPES[_MESSAGE_DELTA], EVENT_TYPES[_STEP_DELTA]})
+_OBJECT_NAMES: Final = ("thread.message.", "thread.run.step.")
+_OBJECT_NAME: Final = re.compile(rb'"event"\s*:\s*"thread\.(?:message|run\.step)\.')
+_ID: Final = re.compile(rb'"id"\s*:\s*"([^"\\]{1,256})"')
+_START: Final = 4096  # bytes of unusable input that contain its name and ids
 _DONE = EVENT_TYPES["done"]
 _ERROR = EVENT_TYPES["error"]
 
@@ -107,7 +112,7 @@ class AssistantsDialect(BaseDialect):
     def decode(self, raw: RawItem) -> Event | Reject | Sequence[Event | Reject]:
         """Decode a raw event into one event or a reject, an answer into one event for each of its objects."""
         if type(raw) is not RawEvent:
-            return self._decode_answer(raw) if isinstance(raw, Answer) else super().decode(raw)
+            return self._decode_other(raw)
         data, name = raw.data, raw.event
         size = len(data)
         frames = self._frames
@@ -140,12 +145,14 @@ class AssistantsDialect(BaseDialect):
                 return TextAppend(id, "text", index, part.text.value, raw.id, None, _MESSAGE_DELTA)
         return self._decode_any(raw)
 
-    def _decode_answer(self, answer: Answer) -> Event | Reject | Sequence[Event | Reject]:
-        """Decode a polled object, or nothing if there is none."""
-        if not (200 <= answer.status < 300 and answer.data):
-            return ()
-        name = name_object(answer.data)
-        return self._decode_any(RawEvent(name, answer.data, at=answer.at, line=answer.line))
+    def _decode_other(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
+        """Decode an item that is no raw event: of an answer its object, of unusable input a reject."""
+        if isinstance(item, Answer):
+            if not (200 <= item.status < 300 and item.data):
+                return ()
+            return self._decode_any(RawEvent(name_object(item.data), item.data, at=item.at, line=item.line))
+        decoded = super().decode(item)
+        return reject(decoded.raw, decoded.reason) if isinstance(decoded, Reject) else decoded
 
     def _append(self, fragment: Any, identity: str | int | None) -> TextAppend:
         """The event of a fragment of arguments, or of one in an envelope with an id: its frame never repeats."""
@@ -159,7 +166,7 @@ class AssistantsDialect(BaseDialect):
         data = raw.data
         size = len(data)
         if size > self._max_bytes:
-            return Reject(raw, f"Message of {size} bytes; at most {self._max_bytes} are read (max_message_bytes)")
+            return reject(raw, f"Message of {size} bytes; at most {self._max_bytes} are read (max_message_bytes)")
         name = raw.event
         identity: str | int | None = raw.id
         try:
@@ -170,7 +177,7 @@ class AssistantsDialect(BaseDialect):
                     value = self._value
                 else:
                     if size > self._delta_bytes and (refused := self._check_nesting(data)) is not None:
-                        return Reject(raw, refused)
+                        return reject(raw, refused)
                     event: Any = _envelopes(data)
                     plain, kind, value = type(event) is kind, type(event), event.data
                     if event.id is not None:
@@ -187,7 +194,7 @@ class AssistantsDialect(BaseDialect):
                 value = self._value
             else:
                 if size > self._delta_bytes and (refused := self._check_nesting(data)) is not None:
-                    return Reject(raw, refused)
+                    return reject(raw, refused)
                 if known is None:
                     return self._decode_untyped(raw, name, data, raw.id)
                 value = decode(data)
@@ -224,7 +231,7 @@ class AssistantsDialect(BaseDialect):
         """Decode an event without a typed payload: `done`, `error`, and unknown names."""
         if name == "done":
             if data.strip() not in (b"[DONE]", b'"[DONE]"', b"", b"null", b"{}") and not _is_json(data):
-                return Reject(raw, "`done` came with data that is neither [DONE] nor JSON")
+                return reject(raw, "`done` came with data that is neither [DONE] nor JSON")
             return _DONE(None, identity)  # type: ignore[return-value]
         if name == "error":
             return self._decode_error(raw, data, identity)
@@ -249,16 +256,16 @@ class AssistantsDialect(BaseDialect):
         if name is None and data.strip() in (b"[DONE]", b'"[DONE]"'):
             return _DONE(None, raw.id)  # type: ignore[return-value]
         if not isinstance(error, msgspec.ValidationError):
-            return Reject(raw, f"Not JSON: {error or 'nested too deeply'}")
+            return reject(raw, f"Not JSON: {error or 'nested too deeply'}")
         try:
             found = msgspec.json.decode(data)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as broken:
-            return Reject(raw, f"Not JSON: {broken or 'nested too deeply'}")
+            return reject(raw, f"Not JSON: {broken or 'nested too deeply'}")
         identity: str | int | None = raw.id
         enveloped = False
         if name is None:
             if not isinstance(found, dict):
-                return Reject(raw, "Expected an object with `event` and `data`")
+                return reject(raw, "Expected an object with `event` and `data`")
             name = found.get("event")
             if isinstance(name, str):
                 enveloped = True
@@ -271,7 +278,7 @@ class AssistantsDialect(BaseDialect):
             elif set(found) == {"error"}:
                 name = "error"
             else:
-                return Reject(raw, "Neither an `event` nor an `object` says what this is")
+                return reject(raw, "Neither an `event` nor an `object` says what this is")
         if name not in _PAYLOADS:
             return self._decode_untyped(raw, name, msgspec.json.encode(found), identity)
         return self._read_typed(raw, name, found, identity, enveloped=enveloped)
@@ -285,11 +292,24 @@ class AssistantsDialect(BaseDialect):
         try:
             value = read(_TYPES[name], found, issues, path)
         except RecursionError:
-            return Reject(raw, "Nested too deeply")
+            return reject(raw, "Nested too deeply")
         if value is None:
-            return Reject(raw, issues[-1].reason, issues[-1].path)
+            return reject(raw, issues[-1].reason, issues[-1].path)
         origin = Origin(raw.data, enveloped, self.connection, tuple(issues))
         return kind(value, identity, origin)  # type: ignore[no-any-return]
+
+
+def reject(raw: RawEvent, reason: str, path: str = "$") -> Reject:
+    """The reject of input that could not be used, with the ids of the objects that it concerns.
+
+    An event of a message or step concerns the objects whose ids its beginning contains. Without one, it may concern
+    each open object. Any other event concerns none.
+    """
+    start = raw.data[:_START]
+    if not raw.event.startswith(_OBJECT_NAMES) if raw.event is not None else _OBJECT_NAME.search(start) is None:
+        return Reject(raw, reason, path)
+    ids = tuple(id.decode(errors="replace") for id in _ID.findall(start))
+    return Reject(raw, reason, path, object_ids=ids or None)
 
 
 def _is_json(data: bytes) -> bool:

@@ -19,7 +19,11 @@ __all__ = [
     "find_dialect",
     "make_dialect",
     "register_dialect",
+    "resolve_dialect",
 ]
+
+FindRun: TypeAlias = Callable[[str], str | None]
+"""Returns the id of the run that waits for action and that an id names; see :class:`DialectFactory`."""
 
 DEFAULT_DIALECT: Final = "assistants"
 """The dialect of a source for which none is named."""
@@ -28,14 +32,16 @@ DEFAULT_DIALECT: Final = "assistants"
 class DialectFactory(Protocol):
     """Makes the decoder of one source. It is called with three keyword arguments::
 
-        factory(
-            *, continues: str | None = None, memory: bytes | None = None, find_run: FindRun | None = None
-        ) -> Dialect
+        factory(*, continues: str | None, memory: bytes | None, find_run: FindRun | None) -> Dialect
 
     - ``continues``: the id of the run that the source continues, as the application knows it. It has precedence over
       each link on the wire, and names the first run that the source begins.
-    - ``memory``: the memory of an earlier decoder of this source, in whose place the new one goes on.
-    - ``find_run``: returns the id of the run that waits under an id that the wire names; see :data:`FindRun`.
+    - ``memory``: the :meth:`Dialect.dump` of an earlier decoder of this source, in whose place the new one goes on. A
+      stream with a store passes it when a source of the same name and scope is attached after a restart.
+    - ``find_run``: a function that returns the id of the run of this scope that waits for action and that an id names:
+      as its own id, as the id of its last piece, or as the id of a call that it waits for. It returns ``None`` if there
+      is no such run, or more than one. A dialect follows a link to an earlier request with it. Its cost does not grow
+      with the number of runs. With a store, a run that is not in memory is found by its own id.
 
     A function or class that takes only some of them, or none, is a factory too.
     """
@@ -45,10 +51,6 @@ class DialectFactory(Protocol):
     ) -> Dialect:
         """Make a decoder."""
 
-
-FindRun: TypeAlias = Callable[[str], str | None]
-"""Returns the id of the run that waits for action under an id: the run's own id, the id of its last piece, or that of a
-call that it waits for; ``None`` if no run of the scope does."""
 
 DialectLike: TypeAlias = str | DialectFactory | Callable[[], Dialect]
 """The name of a registered dialect, a factory, or a function (or class) that is called without arguments."""
@@ -98,6 +100,7 @@ def _make_responses(
     return ResponsesDialect(continues=continues, memory=memory, find_run=find_run, **bounds)
 
 
+_PUBLIC_KEYWORDS: Final = ("continues", "memory", "find_run")
 _BUILT_IN: Final = {
     DEFAULT_DIALECT: ResolvedFactory(_make_assistants, ("limits",)),
     "responses": ResolvedFactory(_make_responses, ("continues", "memory", "find_run", "limits")),
@@ -118,8 +121,8 @@ def register_dialect(name: str, factory: DialectFactory | Callable[[], Dialect])
     Args:
         name: The name.
         factory: Called for each source, as :class:`DialectFactory` says: with the keyword arguments ``continues``,
-            ``memory`` and ``find_run``, or with those of them that it takes, or without arguments. A factory that has a
-            parameter ``limits`` also receives the :class:`Limits` of the stream.
+            ``memory`` and ``find_run``, or with those of them that it takes, or without arguments. A factory that has
+            a parameter ``limits`` also receives the :class:`Limits` of the stream.
 
     Raises:
         ValueError: The name is empty, or is that of a dialect of the library.
@@ -182,8 +185,21 @@ def make_dialect(
         dialect: A name, a factory, or a decoder that is used as it is; ``None`` for the default dialect.
         continues: The id of the run that the source continues.
         memory: The memory of an earlier decoder of this source.
-        find_run: Returns the id of the run that waits under an id.
+        find_run: Returns the waiting run that an id names.
         limits: The bounds, for factories that have a parameter of this name.
+
+    Raises:
+        ValueError: The name is not registered.
+        TypeError: The factory can't be called as a factory is.
+    """
+    return resolve_dialect(dialect)(continues=continues, memory=memory, find_run=find_run, limits=limits)
+
+
+def resolve_dialect(dialect: DialectLike | Dialect | None) -> ResolvedFactory:
+    """The factory of a dialect. That of a decoder returns this decoder.
+
+    Args:
+        dialect: A name, a factory, or a decoder; ``None`` for the default dialect.
 
     Raises:
         ValueError: The name is not registered.
@@ -191,12 +207,10 @@ def make_dialect(
     """
     if dialect is None:
         dialect = DEFAULT_DIALECT
-    if not (isinstance(dialect, str) or callable(dialect)):
-        return dialect
-    return find_dialect(dialect)(continues=continues, memory=memory, find_run=find_run, limits=limits)
-
-
-_KEYWORDS: Final = ("continues", "memory", "find_run", "limits")
+    if isinstance(dialect, str) or callable(dialect):
+        return find_dialect(dialect)
+    decoder = dialect
+    return ResolvedFactory(lambda: decoder, ())
 
 
 def _keywords_of(factory: Callable[..., Any]) -> tuple[str, ...]:
@@ -210,8 +224,8 @@ def _keywords_of(factory: Callable[..., Any]) -> tuple[str, ...]:
     found: list[str] = []
     for parameter in signature.parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
-            found += [name for name in ("continues", "memory", "find_run") if name not in found]
-        elif parameter.kind is not parameter.POSITIONAL_ONLY and parameter.name in _KEYWORDS:
+            found += [name for name in _PUBLIC_KEYWORDS if name not in found]
+        elif parameter.kind is not parameter.POSITIONAL_ONLY and parameter.name in (*_PUBLIC_KEYWORDS, "limits"):
             found.append(parameter.name)
     try:
         signature.bind(**dict.fromkeys(found))

@@ -81,6 +81,7 @@ class Feeder:
             if gaps.unconfirmed:
                 gaps.confirm(event, at)
             if outputs.on_event is not None:
+                outputs.event_scope = source.scope.name
                 outputs.on_event(event)
             record = record_of(event.object_id)
             if record is not None and record.source is source:
@@ -114,6 +115,7 @@ class Feeder:
             if source.gaps.unconfirmed:
                 source.gaps.confirm(event, at)
             if outputs.on_event is not None and type(event) is not Reject:
+                outputs.event_scope = source.scope.name
                 outputs.on_event(event)
             handlers[type(event)](source, event, at)
 
