@@ -56,7 +56,8 @@ class SourceState:
         add_id: Notes the id of a fragment that continues the sequence of ids: the hot path of :meth:`is_duplicate`.
             Returns False if nothing was done.
         forget: Called with the id of each run of this source that is evicted.
-        make_decoder: Makes another decoder of the source's dialect; see :class:`ResolvedFactory`.
+        make_decoder: Makes another decoder of the source's dialect; see
+            :class:`~runstream.dialects.registry.ResolvedFactory`.
     """
 
     def __init__(self, name: str, scope: Scope, outputs: Outputs, registry: RunRegistry, window: int) -> None:
