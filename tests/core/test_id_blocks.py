@@ -40,8 +40,10 @@ class PlainWindow:
         content = TextAppend(event.object_id, event.target, event.index, event.text)
         known = self.seen.get(id)
         if known is not None:
-            self.seen[id] = (content, known[1])
-            return Sighting.DUPLICATE if known[0] == content else Sighting.CONFLICT
+            if known[0] == content:
+                return Sighting.DUPLICATE
+            self.seen[id] = (None, known[1])
+            return Sighting.CONFLICT
         self.seen[id] = (content, event.object_id)
         self.by_object.setdefault(event.object_id, {})[id] = None
         if len(self.seen) > self.window:
