@@ -318,9 +318,12 @@ class SourceState:
             attempts: The number of attempts to connect since the last message.
         """
         self.ended = True
-        self.gaps.unconfirmed = {}
+        unconfirmed, self.gaps.unconfirmed = self.gaps.unconfirmed, {}
         for record in self.open_records():
             if record.state.run.requires_action:
+                if record.state.run_id in unconfirmed:
+                    # Its last events may have been lost with the connection before.
+                    report_gap(self._outputs, record, "its source ended", self._outputs.clock(), fetch=False)
                 self._outputs.pause(record)
                 continue
             self._registry.release(record)
