@@ -1,7 +1,7 @@
 """A dialect for a small protocol of its own, complete: text, a tool call, a question, an end, and what can go wrong.
 
-The page docs/dialects.md explains it step by step. The protocol sends JSON lines: ``do`` is what happened, ``job`` names
-the run, and ``n`` counts the lines of the job. A job that waits is continued by a further job, which does not name it.
+The page docs/dialects.md explains it step by step. The protocol sends JSON lines: ``do`` says what happened, ``job``
+names the run, ``n`` counts the lines of the job. A job that waits is continued by another job, which does not name it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,9 @@ from collections.abc import Sequence
 import msgspec
 
 from runstream import (
-    ActionCall,
     BaseDialect,
-    CallsAction,
     CustomEvent,
     Event,
-    FunctionCall,
-    FunctionToolCall,
     Message,
     MessageEvent,
     MessageStatus,
@@ -31,11 +27,11 @@ from runstream import (
     StepEvent,
     StepStatus,
     TextAppend,
-    ToolCallsDetails,
     UnknownEvent,
     fold_sources,
     register_dialect,
 )
+from runstream.model import ActionCall, CallsAction, FunctionCall, FunctionToolCall, ToolCallsDetails
 
 
 class Line(msgspec.Struct):

@@ -10,6 +10,7 @@ from runstream.dialects.base import BaseDialect as BaseDialect
 from runstream.dialects.base import Dialect as Dialect
 from runstream.dialects.redaction_rules import RedactionRules as RedactionRules
 from runstream.dialects.registry import DialectFactory as DialectFactory
+from runstream.dialects.registry import FindRun as FindRun
 from runstream.dialects.registry import dialect_names as dialect_names
 from runstream.dialects.registry import register_dialect as register_dialect
 from runstream.engine.engine import Engine as Engine
@@ -62,6 +63,7 @@ from runstream.model.raw import Idle as Idle
 from runstream.model.raw import Malformed as Malformed
 from runstream.model.raw import Oversized as Oversized
 from runstream.model.raw import RawEvent as RawEvent
+from runstream.model.raw import RawItem as RawItem
 from runstream.model.raw import Request as Request
 from runstream.model.raw import ResponseHead as ResponseHead
 from runstream.model.signals import SIGNAL_TYPES as SIGNAL_TYPES

@@ -21,7 +21,7 @@ from runstream.model.common import Timestamp
 from runstream.model.frozen import thaw
 from runstream.model.keys import digest, escape_id
 from runstream.model.run import Run, RunStatus
-from runstream.model.step import RunStep, StepStatus
+from runstream.model.step import MessageCreationDetails, RunStep, StepStatus
 from runstream.model.tool_calls import (
     FunctionToolCall,
     GenericToolCall,
@@ -52,7 +52,7 @@ __all__ = [
 
 _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
 _INTERRUPT: Final = "interrupt"  # a kind of action (:class:`runstream.model.actions.ActionCall`)
-# The statuses of a run that ended early: its calls are not to be executed any more.
+# The statuses of a run that ended early: its calls are not to be executed.
 _NOT_COMPLETED: Final = frozenset({RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.INCOMPLETE, RunStatus.EXPIRED})
 _RESULT_STATUSES: Final = frozenset({"completed", "failed"})  # of steps, and of generic calls
 # Calls of ended steps that no request named; likewise requested calls of earlier rounds that are in no step. More are
@@ -418,6 +418,8 @@ def name_step_calls(calls: Calls, item: ObjectState, ids: Iterable[str] | None =
     if ids is not None:
         missing = Counter([escape_id(id) for id in ids])
     else:
+        if item.parts is None and not item.calls and type(item.full.step_details) is MessageCreationDetails:  # type: ignore[union-attr]
+            return calls, item
         missing = Counter([escape_id(id) for _, id in _ids(item) if id])
         for base in missing:
             missing[base] -= item.calls.count(base)

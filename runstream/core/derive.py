@@ -200,7 +200,10 @@ def _message_signals(old: ObjectState | None, new: ObjectState, common: _Common,
     if full is not None and known is None:
         signals.append(MessageCreated(*common, get_view(new)))
     if new.parts is None:
-        changed = old is None or old.parts is not None or known is None or full.content != known.content
+        # Most messages are created without content.
+        changed = (
+            full.content if old is None else old.parts is not None or known is None or full.content != known.content
+        )
     else:
         changed = progress or (old is not None and old.parts is not None)
     if changed:

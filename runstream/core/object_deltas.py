@@ -11,7 +11,7 @@ from typing import Any, Final
 from msgspec import structs
 
 from runstream.core.calls import StepCall, name_step_calls, step_call
-from runstream.core.growing_texts import CALL_TARGETS, REASONING_TARGETS, SIGNALS, fit_calls, last_target, path_of
+from runstream.core.growing_texts import CALL_TARGETS, SIGNALS, fit_calls, is_text_of, last_target, path_of
 from runstream.core.merge import IndexOutOfBounds, index_of, make_node, merge, normalize_field
 from runstream.core.object_list import ObjectState
 from runstream.core.run_snapshots import Outcome
@@ -177,6 +177,8 @@ def _find_growing(
     if found is None:
         return None, 0
     target, index = found
+    if not is_text_of(item.parts, target, index):
+        return None, 0
     named: StepCall | None = None
     if target == "text":
         if head.first_text is None:
@@ -185,8 +187,6 @@ def _find_growing(
         node: Any = get_path(item.parts, "step_details", "tool_calls")
         id = node[index].get("id") if isinstance(node, dict) and isinstance(node.get(index), dict) else None
         named = step_call(item, index, id if isinstance(id, str) else "")
-    elif target in REASONING_TARGETS and get_path(item.parts, "step_details", "type") != "reasoning":
-        return None, 0  # a step of another type, which shows no reasoning
     path = path_of(item.parts, target, index)
     text: Any = item.parts
     for key in path:

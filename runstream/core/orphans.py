@@ -99,9 +99,10 @@ class Orphans:
             The oldest orphan, if it was removed to make room.
         """
         data: Any = event.data
-        if id == data.id:
+        own_id = getattr(data, "id", None)  # the value of a custom event has none
+        if id == own_id:
             id = self._owners.get((source, id), id)  # a fragment waits with its message or step, in order
-        if isinstance(data, Message | RunStep) or id != data.id:
+        if isinstance(data, Message | RunStep) or (own_id is not None and id != own_id):
             self._owners[source, data.id] = id
             if isinstance(data, RunStep) and data.message_id is not None:
                 self._owners[source, data.message_id] = id
@@ -136,7 +137,7 @@ class Orphans:
     def _remove_owner(self, pending: PendingEvent) -> None:
         event, source, _ = pending
         data: Any = event.data
-        self._owners.pop((source, data.id), None)
+        self._owners.pop((source, getattr(data, "id", "")), None)
         if isinstance(data, RunStep) and data.message_id is not None:
             self._owners.pop((source, data.message_id), None)
 

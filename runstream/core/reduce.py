@@ -12,6 +12,7 @@ from runstream.core.object_snapshots import apply_object
 from runstream.core.run_snapshots import Outcome, reduce_run
 from runstream.core.state import RunState
 from runstream.model.events import (
+    CustomEvent,
     Event,
     MessageDeltaEvent,
     MessageEvent,
@@ -21,7 +22,7 @@ from runstream.model.events import (
     TextAppend,
 )
 
-__all__ = ["Outcome", "append", "apply", "apply_run", "reduce"]
+__all__ = ["Outcome", "append", "apply", "apply_run", "count_custom", "reduce"]
 
 
 def reduce(
@@ -82,7 +83,15 @@ def apply(
         return (after, Outcome.CHANGED) if after is not None else apply_delta(state, event, at, max_index)
     if isinstance(event, MessageEvent | StepEvent):
         return apply_object(state, event, at, restart)
+    if isinstance(event, CustomEvent):
+        return count_custom(state, event), Outcome.CHANGED
     return state, Outcome.SAME
+
+
+def count_custom(state: RunState, event: CustomEvent) -> RunState:
+    """The state with one custom event more. Its value is no part of the state; its number is a part of its key."""
+    head = structs.replace(state._head, custom=state._head.custom + 1)
+    return RunState(head, state._objects, state._growing, state._length, -1, event.event)
 
 
 def apply_run(

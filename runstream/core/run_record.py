@@ -63,6 +63,11 @@ class RunRecord:
         self._objects: list[str] | None = None
 
     @property
+    def last_source(self) -> Any:
+        """The state of the source that sends the run, else of the one that sent it last; ``None`` if unknown."""
+        return self.source or next(reversed(self.former_sources), None)
+
+    @property
     def objects(self) -> Sequence[str]:
         """The ids of messages and steps that the scope maps to this run."""
         return self._objects or ()

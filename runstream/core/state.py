@@ -339,7 +339,10 @@ def update_head(head: RunHead, item: ObjectState, at: float, indices: tuple[int,
         indices: The indices of the content parts or calls that a delta changed; ``None`` after a full object.
     """
     if item.is_message:
-        if head.first_text is None and (item if indices is None else item.select(indices)).text():
+        full: Any = item.full
+        empty = item.parts is None and not full.content
+        changed = item if indices is None else item.select(indices)
+        if head.first_text is None and not empty and changed.text():
             return head.with_first_text(at)
     elif indices is None and item.calls and isinstance(item.full, RunStep):
         calls = add_step(head.calls, item, head.run.status)

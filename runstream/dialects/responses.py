@@ -378,7 +378,7 @@ class ResponsesDialect(BaseDialect):
         if response is None or not response.is_open or error.code in _REFUSALS:
             return ErrorEvent(error, raw.id, name="error")
         self._dump = None
-        response.error = value  # `response.failed` may follow, with the same cause
+        response.error = value  # the end may follow, with the same cause
         response.identify(value.get("sequence_number"))
         return ()
 

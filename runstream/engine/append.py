@@ -34,9 +34,9 @@ def append_text(outputs: Outputs, record: RunRecord, event: TextAppend, at: floa
     if buffer.length != offset:
         return False  # not the newest state of this text: the reducer forks it
     text = event.text
-    watched = outputs.watched
-    on_change = outputs._on_change if watched else None
-    before = record.state if on_change is not None else None
+    watched, before = outputs.watched, None
+    if watched and outputs._on_change is not None:
+        before = record.state
     buffer.tail.write(text)
     buffer.last = text
     record.length = buffer.length = offset + len(text)
@@ -44,8 +44,8 @@ def append_text(outputs: Outputs, record: RunRecord, event: TextAppend, at: floa
         after = record.build_state()
         if outputs._on_state is not None:
             outputs._on_state(after)  # which may feed more of the text, or set the callbacks
-        if on_change is not None and (on_change := outputs._on_change) is not None:
-            on_change(before, after, at)
+        if before is not None and outputs._on_change is not None:
+            outputs._on_change(before, after, at)
     on_progress = outputs._on_progress
     if on_progress is None:
         outputs.events += 1

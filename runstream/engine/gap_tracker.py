@@ -6,7 +6,6 @@ their beginning. The callback ``on_gap`` can fetch the run.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -25,16 +24,11 @@ from runstream.model.events import (
     StepEvent,
     TextAppend,
 )
-from runstream.model.raw import RawEvent
 
-__all__ = ["GapTracker", "ids_of_reject", "in_order", "report_gap"]
+__all__ = ["OBJECT_EVENTS", "GapTracker", "in_order", "report_gap"]
 
-_OF_OBJECTS: Final = (MessageDeltaEvent, StepDeltaEvent, MessageEvent, StepEvent)
-
-_NAMES: Final = ("thread.message.", "thread.run.step.")
-_NAMED: Final = re.compile(rb'"event"\s*:\s*"thread\.(?:message|run\.step)\.')
-_ID: Final = re.compile(rb'"id"\s*:\s*"([^"\\]{1,256})"')
-_START: Final = 4096  # bytes that contain the name and the ids
+OBJECT_EVENTS: Final = (MessageDeltaEvent, StepDeltaEvent, MessageEvent, StepEvent)
+"""The classes of the events of messages and steps."""
 
 
 class GapTracker:
@@ -139,7 +133,7 @@ class GapTracker:
         data: Any = event.data
         if isinstance(event, RunEvent):
             return self.unconfirmed.get(data.id)
-        if not isinstance(event, _OF_OBJECTS):
+        if not isinstance(event, OBJECT_EVENTS):
             return None
         run_id = event.run_id or getattr(data, "run_id", None)
         return self.unconfirmed.get(run_id) if run_id is not None else self._objects.get(data.id)
@@ -169,21 +163,3 @@ def report_gap(outputs: Outputs, record: RunRecord, reason: str, at: float, *, f
         outputs.counts.gaps += 1
         if outputs.on_gap is not None:
             outputs.on_gap(record.state, reason)
-
-
-def ids_of_reject(raw: RawEvent) -> list[str] | None:
-    """The ids in the beginning of an event of a message or step that could not be used.
-
-    Args:
-        raw: The event.
-
-    Returns:
-        The ids, which may be none; ``None`` if the event is of no message or step.
-    """
-    start = raw.data[:_START]
-    if raw.event is None:
-        if _NAMED.search(start) is None:
-            return None
-    elif not raw.event.startswith(_NAMES):
-        return None
-    return [id.decode(errors="replace") for id in _ID.findall(start)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from runstream.core.calls import is_request, request_pairs
 from runstream.core.object_deltas import apply_delta
 from runstream.core.object_snapshots import apply_object
 from runstream.core.pieces import PieceAge
-from runstream.core.reduce import apply_run
+from runstream.core.reduce import apply_run, count_custom
 from runstream.core.registry import RunRegistry, Scope
 from runstream.core.request_places import RequestPlace, advance, get_place, is_further, set_place, step_ended
 from runstream.core.run_record import RunRecord
@@ -19,12 +20,14 @@ from runstream.engine.gap_tracker import report_gap
 from runstream.engine.outputs import Outputs
 from runstream.engine.source_state import SourceState
 from runstream.model.events import (
+    CustomEvent,
     DoneEvent,
     ErrorEvent,
     Event,
     MessageDeltaEvent,
     MessageEvent,
     Reject,
+    RunDetached,
     RunEvent,
     StepDeltaEvent,
     StepEvent,
@@ -32,15 +35,18 @@ from runstream.model.events import (
     ThreadEvent,
     UnknownEvent,
 )
+from runstream.model.frozen import freeze
 from runstream.model.limits import Limits
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
+from runstream.model.signals import CustomReceived
 from runstream.model.step import RunStep
 
 __all__ = ["EventRouter", "Handler", "HandlerTable"]
 
 Handler = Callable[[SourceState, Any, float], None]
 
+_CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # an error code, and not a sentence
 _CHANGED: Final = Outcome.CHANGED
 _SAME: Final = Outcome.SAME
 _QUEUED: Final = RunStatus.QUEUED
@@ -98,7 +104,9 @@ class EventRouter:
                 ErrorEvent: self._error,
                 DoneEvent: self._skip,
                 ThreadEvent: self._skip,
+                CustomEvent: self._custom,
                 UnknownEvent: self._unknown,
+                RunDetached: self._detach,
                 Reject: self._reject,
             }
         )
@@ -108,14 +116,49 @@ class EventRouter:
 
     def _unknown(self, source: SourceState, event: UnknownEvent, at: float) -> None:
         self._outputs.counts.unknown += 1
+        record = source.scope.runs.get(event.run_id) if event.run_id is not None else None
+        if record is not None:
+            record.touched = True
+
+    def _custom(self, source: SourceState, event: CustomEvent, at: float) -> None:
+        """Handle an event of the server's application: count it in its run, and emit it."""
+        scope = source.scope
+        run_id = event.run_id or source.continues
+        if run_id is None:
+            self._outputs.counts.unattached += 1
+            return
+        record = scope.runs.get(run_id) or self._find(scope, run_id)
+        if record is None:
+            self._buffer(source, run_id, event, at)
+            return
+        if record.source is not source:
+            source.claim(record)
+        record.touched = True
+        before = record.state
+        after = count_custom(before, event)
+        self._commit(record, before, after, _CHANGED, event, at)
+        head = after._head
+        common = (head.run.id, head.run.thread_id, head.scope, at)
+        self._outputs.publish(CustomReceived(*common, event.name, freeze(event.data), head.custom))
+
+    def _detach(self, source: SourceState, event: RunDetached, at: float) -> None:
+        """Handle the end of a run in its source. A run that another source sends now is that source's."""
+        record = source.scope.runs.get(event.run_id) if event.run_id is not None else None
+        if record is None:
+            self._outputs.counts.unattached += 1
+        elif record.source is source and not record.run.is_terminal:
+            source.detach(record, event.data or "its source has no more of it")
 
     def _reject(self, source: SourceState, reject: Reject, at: float) -> None:
         self._outputs.events -= 1
-        source.reject(reject.raw, reject.reason, reject.path)
+        source.reject(reject)
 
     def _error(self, source: SourceState, event: ErrorEvent, at: float) -> None:
         error = event.data
-        source.publish_error(error.message or error.code or "the server sent an error", error=error)
+        reason = "the server sent an error"
+        if error.code and _CODE.fullmatch(error.code):
+            reason += f" ({error.code})"
+        source.publish_error(reason, error=error, server_message=error.message or "")
 
     def _run(self, source: SourceState, event: RunEvent, at: float) -> None:
         """Handle a snapshot of a run."""
@@ -349,8 +392,12 @@ class EventRouter:
             reconnected: dict[RunRecord, float] = {}
             for event, source, at in scope.orphans.pop(id):
                 self.table[type(event)](source, event, at)
-                data: Any = event.data
-                if source.connection and not source.snapshots and (record := source.objects.get(data.id)) is not None:
+                id_of_object = getattr(event.data, "id", None)
+                if (
+                    source.connection
+                    and not source.snapshots
+                    and (record := source.objects.get(id_of_object)) is not None
+                ):
                     reconnected[record] = at
             for record, at in reconnected.items():
                 report_gap(self._outputs, record, "it reconnected while events waited for their run", at, fetch=False)

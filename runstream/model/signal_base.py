@@ -78,8 +78,9 @@ class SourceSignal(BaseSignal, frozen=True, gc=False):
         scope: The scope of the source; "" by default.
         at: Time of observation (Unix seconds).
         n: Number of the signal among those of its type from this source, from 1.
-        reason: The cause as text; "" if there is none.
+        reason: The cause, in words and codes of this library; "" if there is none.
         attempt: Number of the connection attempt since the last success; 0 for a first success.
+        server_message: The server's words about the cause; "" if there are none. Logs leave them out by default.
     """
 
     source: str
@@ -88,6 +89,7 @@ class SourceSignal(BaseSignal, frozen=True, gc=False):
     n: int
     reason: str = ""
     attempt: int = 0
+    server_message: str = ""
 
     @property
     def key(self) -> str:

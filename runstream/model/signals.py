@@ -144,13 +144,17 @@ class RunPaused(RunSignal, frozen=True, gc=False, tag="run.paused"):
 
 
 class RunInterrupted(RunSignal, frozen=True, gc=False, tag="run.interrupted"):
-    """The source of a run ended for good before the run did: the state of the run may be incomplete."""
+    """The source of a run ended for good before the run did: the state of the run may be incomplete.
+
+    ``reason`` has words of this library alone, ``server_message`` the server's words about the cause, "" for none.
+    """
 
     run: Run
     reason: str
     last_event_id: str | None
     attempts: int
     n: int
+    server_message: str = ""
 
     @property
     def key(self) -> str:
@@ -300,13 +304,9 @@ class SourceEnded(SourceSignal, frozen=True, gc=False, tag="source.ended"):
 
 
 class SourceError(SourceSignal, frozen=True, gc=False, tag="source.error"):
-    """A source failed, or the server sent an ``error`` event; ``error`` is then that error.
-
-    ``reason`` has words and codes of this library alone; ``server_message`` has the server's words, "" for none.
-    """
+    """A source failed, or the server sent an ``error`` event; ``error`` is then that error."""
 
     error: ErrorObject | None = None
-    server_message: str = ""
 
 
 Signal: TypeAlias = (

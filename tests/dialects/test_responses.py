@@ -80,7 +80,7 @@ def test_a_refusal() -> None:
 
 
 def test_a_function_call_pauses_the_run() -> None:
-    """A completed response with calls that nobody has answered is a run that requires action."""
+    """A completed response with unanswered calls is a run that requires action."""
     script = ResponseScript().begin().call("call_a", "weather", '{"city": ', '"Oslo"}').call("call_b", "time", "{}")
     folded = read(script.end())
     (state,) = folded.runs
@@ -150,7 +150,7 @@ def test_other_links_are_runs_of_their_own(what: str) -> None:
     assert [state.run_id for state in read(*scripts).runs] == expected
 
 
-def test_calls_that_nobody_waits_for() -> None:
+def test_calls_that_are_no_request() -> None:
     """A call that was answered in its response, or that the server runs, is no request."""
     script = ResponseScript(tools=[{"type": "x_search"}]).begin()
     script.call("call_1", "x_keyword_search", "q", type="custom_tool_call")
@@ -175,7 +175,7 @@ def test_a_cut_call_is_never_offered(ending: str) -> None:
 
 
 def test_a_steered_response_goes_on() -> None:
-    """A steered response is incomplete for its server; its successor, which nobody asked for, is the same run."""
+    """A steered response is incomplete for its server; its successor, which no request asks for, is the same run."""
     first = ResponseScript("resp_1").begin().say("Let me").end("incomplete", incomplete_details={"reason": "steered"})
     second = ResponseScript("resp_2", previous_response_id="resp_1").begin().say("Instead").end()
     (state,) = read(first, second).runs

@@ -131,7 +131,8 @@ def test_reasoning_has_a_key_of_its_kind() -> None:
 
 def test_a_server_error_in_json() -> None:
     """`source.error` carries the server's own error, if it was one."""
-    signal = SIGNAL_TYPES["source.error"](*SOURCE, ErrorObject(message="no", code="server_error"))
+    signal = SIGNAL_TYPES["source.error"](*SOURCE, "no", ErrorObject(message="no", code="server_error"))
+    assert signal.to_dict()["server_message"] == "no"
     assert signal.to_dict()["error"] == {"message": "no", "code": "server_error"}
     assert made("source.error").to_dict()["error"] is None
 
