@@ -25,6 +25,7 @@ class RunRecord:
         unidentified: True if a fragment of the run had no id, or if ids of its fragments were forgotten when
             an object was reset. The known ids then prove nothing about the events between them.
         replaying: True while its source sends the run from its beginning again.
+        replayed_by: The name of the source that began the run again last, and the number of its connection.
         places: The places of its sources in its requests for action.
         paused: The round for which ``run.paused`` was emitted; -1 for none.
         interrupted: The number of ``run.interrupted`` signals so far.
@@ -40,6 +41,7 @@ class RunRecord:
     __slots__ = ("__dict__", "_objects", "_state", "growing", "length", "order", "source", "touched", "unidentified")
 
     replaying = False
+    replayed_by: tuple[str, int] | None = None
     places: RequestPlaces = NO_PLACES
     paused = -1
     interrupted = 0

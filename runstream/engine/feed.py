@@ -10,7 +10,7 @@ from runstream.engine.append import append_text
 from runstream.engine.outputs import Outputs
 from runstream.engine.routing import EventRouter
 from runstream.engine.source_state import SourceState
-from runstream.model.events import Event, Origin, Reject, TextAppend
+from runstream.model.events import Event, Origin, Reject, RunEvent, TextAppend
 from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem
 from runstream.model.raw_input import RawInput, raw_item
 
@@ -108,6 +108,9 @@ class Feeder:
         outputs.events += len(events)
         if events and events[0].id is not None:
             if source.is_duplicate(*events):
+                for event in events:
+                    if isinstance(event, RunEvent):
+                        self._router.skip_run(source, event)
                 return
             self._advance(id)
         handlers = self._router.table

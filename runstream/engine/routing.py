@@ -176,6 +176,8 @@ class EventRouter:
             if repeats or (age is _EARLIER_PIECE and not before.is_terminal):
                 record.replaying = True
                 record.saved = None  # the flag must reach the store, though the state is the same
+                if event.created:
+                    record.replayed_by = (source.name, source.connection)
             place = self._get_place(record, source)
             further = is_further(place, before)
             after, outcome = apply_run(before, event, at, record.replaying, further=further)
@@ -212,6 +214,28 @@ class EventRouter:
         if state.is_terminal:
             self._finish(record)
         self.flush_pending(scope, id)
+
+    def skip_run(self, source: SourceState, event: RunEvent) -> None:
+        """Note a snapshot that is skipped as a duplicate: in a later connection it shows how far its source is."""
+        record = source.scope.runs.get(event.data.id)
+        if record is None or record.run.is_terminal or not source.connection or source.snapshots or self.fetched:
+            return
+        state, connection = record.state, source.connection
+        age = state._head.pieces.classify(event.piece)
+        known = record.places.get(source.name)
+        begins = event.created and (known is None or known.connection != connection)
+        if begins:
+            record.replayed_by = (source.name, connection)
+            if state.round or state.status is not _QUEUED:
+                record.replaying = True
+                record.saved = None
+        if not state.round or record.replayed_by != (source.name, connection):
+            return  # where the source is between the known events is unknown
+        place = self._get_place(record, source)
+        place = advance(place, event.data, state, state, _SAME, begins=begins, connection=connection, age=age)
+        self._set_place(record, source, place)
+        if record.replaying and age is not _EARLIER_PIECE and self._is_present(place, event.data, state):
+            record.replaying = False
 
     def _object(self, source: SourceState, event: MessageEvent | StepEvent, at: float) -> None:
         """Handle a full message or step."""

@@ -359,8 +359,11 @@ class SourceState:
             server_message: The server's words about it.
         """
         self.ended = True
-        self.gaps.unconfirmed = {}
+        unconfirmed, self.gaps.unconfirmed = self.gaps.unconfirmed, {}
         for record in self.open_records():
+            if record.state.run_id in unconfirmed and record.state.run.requires_action:
+                # Its last events may have been lost with the connection before.
+                report_gap(self._outputs, record, "its source ended", self._outputs.clock(), fetch=False)
             self._leave(record, reason, "its source ended", last_id or self.last_id, attempts, server_message)
         self.open.clear()
         self.publish(SourceEnded, "ended", reason, attempts, server_message)
