@@ -17,6 +17,7 @@ from runstream.engine.gap_tracker import OBJECT_EVENTS, GapTracker, in_order, re
 from runstream.engine.outputs import Outputs, raw_of
 from runstream.model.events import Event, MessageEvent, Reject, StepEvent, TextAppend
 from runstream.model.message import Message
+from runstream.model.raw import Request
 from runstream.model.signals import SourceEnded, SourceError, SourceSignal
 from runstream.model.step import RunStep
 
@@ -277,6 +278,15 @@ class SourceState:
         self.reject(Reject(raw_of(event), reason, object_ids=ids))
 
     # connections
+
+    def requested(self, request: Request) -> None:
+        """Note the run that a request continues, as the application said where the request was sent."""
+        run_id = request.continues
+        if run_id is None or self.continues is not None:
+            return
+        record = self.scope.runs.get(run_id)
+        if record is None or not record.run.is_terminal:
+            self.continues = run_id
 
     def reconnected(self) -> None:
         """Note another connection."""
