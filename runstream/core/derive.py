@@ -106,6 +106,12 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
         if full.is_terminal and known is not None and not known.is_terminal:
             return [_MESSAGE_ENDED[full.status](*common, full)]
     old = before._all_objects()[position] if position < len(before._objects) else None
+    indices = after._indices
+    if indices is not None and old is not None and old.parts is not None:
+        # A fragment concerns few of many parts.
+        selected = new.select(indices)
+        if selected is not new:
+            old, new = old.select(indices), selected
     if new.is_message:
         return _message_signals(old, new, common, progress)
     return _step_signals(old, new, common, progress, after._head.calls, before._head.calls)

@@ -13,6 +13,7 @@ from typing import Any, Final, Union, get_type_hints
 
 import msgspec
 
+from runstream.dialects.assistants_redaction import ASSISTANTS_RULES
 from runstream.dialects.assistants_wire import EVENT_TYPES, FRAGMENT_LEVELS, FRAGMENTS, TextFragment, name_object
 from runstream.dialects.base import BaseDialect
 from runstream.dialects.text_frame import UNREADABLE, TextFrames, read_string
@@ -91,6 +92,8 @@ class AssistantsDialect(BaseDialect):
         "_max_nesting",
         "_value",
     )
+
+    redaction = ASSISTANTS_RULES
 
     def __init__(self, *, max_message_bytes: int = 16 * 2**20, max_nesting: int = 128) -> None:
         super().__init__()
