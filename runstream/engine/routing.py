@@ -50,6 +50,7 @@ _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # an error code, and not a 
 _CHANGED: Final = Outcome.CHANGED
 _SAME: Final = Outcome.SAME
 _QUEUED: Final = RunStatus.QUEUED
+_REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
 _NEW_PIECE: Final = PieceAge.NEW
 _EARLIER_PIECE: Final = PieceAge.EARLIER
 
@@ -345,10 +346,11 @@ class EventRouter:
         if after is before:
             return False
         record.state = after
-        if after._head.run is not before._head.run:
+        run = after._head.run
+        if run is not before._head.run and (run.status is _REQUIRES_ACTION or record.waits_under):
             self._registry.scopes[after._head.scope].waiting.update(record)
         self._outputs.publish_change(before, after, at)
-        if after._head.run.status.is_terminal and not before._head.run.status.is_terminal:
+        if run.status.is_terminal and not before._head.run.status.is_terminal:
             self._finish(record)
         return True
 

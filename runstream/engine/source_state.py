@@ -226,7 +226,10 @@ class SourceState:
             True if the run did not have it before.
         """
         known = self.objects.get(id)
-        if known is not record and not (ended and known is not None and known.is_open(id)):
+        if known is record:
+            if self.scope.objects.get(id) is record:
+                return False  # as for most events
+        elif not (ended and known is not None and known.is_open(id)):
             self.objects[id] = record
         return self.scope.add_object(record, id)
 
