@@ -25,7 +25,8 @@ NAMES = {
     "runstream.engine.intake": "Intake",
     "runstream.engine.watchdogs": "Watchdogs",
     "runstream.errors": (
-        "DecodeError IncompleteStream RecordingError RunstreamError SeveralRuns SlowConsumer SourceFailed StoreError"
+        "DecodeError IncompleteStream RecordingError RunstreamError ServerError SeveralRuns SlowConsumer SourceFailed "
+        "StoreError SubscriberFailed SubscribersFailed"
     ),
     "runstream.model": (
         "ErrorObject Message MessageStatus RequiredAction Run RunStatus RunStep StepStatus Thread Tool ToolCall Usage"
@@ -71,7 +72,8 @@ NAMES = {
     "runstream.store.sqlite": "SqliteStore",
     "runstream.stream.blocking": "BlockingStream",
     "runstream.stream.connect": "connect",
-    "runstream.stream.handlers": "handles",
+    "runstream.stream.handler_methods": "handles",
+    "runstream.stream.handler_options": "Retry",
     "runstream.stream.repairs": "Repair",
     "runstream.stream.run_stream": "RunStream",
     "runstream.stream.run_view": "RunView",

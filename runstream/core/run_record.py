@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from runstream.core.request_places import NO_PLACES, RequestPlaces
@@ -32,6 +32,7 @@ class RunRecord:
         watch: The watchdogs' own data.
         expired_reason: Why a watchdog expired the run; ``None`` if none did, or if the run was seen since.
         saved: The state that a store has, or is about to get.
+        on_event: Called with the record before its first event after it was read from a store.
     """
 
     # Attributes with a default on the class cost nothing in the many records where they are never set.
@@ -45,6 +46,7 @@ class RunRecord:
     watch: Any = None
     expired_reason: str | None = None
     saved: RunState | None = None
+    on_event: Callable[[RunRecord], None] | None = None
 
     def __init__(self, state: RunState, source: Any, order: int) -> None:
         self._state = state

@@ -11,11 +11,13 @@ from reactivex.disposable import Disposable
 from runstream.core.selection import Selector
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
+from runstream.errors import SubscriberFailed
 from runstream.model.run import Run, RunKey
 from runstream.model.signals import Signal
 from runstream.stream.buffers import Policy
 from runstream.stream.channels import Channels
 from runstream.stream.consumers import StreamIterator
+from runstream.stream.handler_options import Retry
 
 __all__ = ["LatestStates", "RunView"]
 
@@ -115,14 +117,54 @@ class RunView:
         return self._channels.signals.of_run((self.scope, self.run_id))
 
     @overload
-    def on(self, kind: type[S], fn: Callable[[S], object], *, policy: Policy | None = None) -> Disposable: ...
+    def on(
+        self,
+        kind: type[S],
+        fn: Callable[[S], object],
+        *,
+        policy: Policy | None = None,
+        concurrency: int | None = None,
+        retry: Retry | int | None = None,
+        timeout: float | None = None,
+        on_failed: Callable[[SubscriberFailed], object] | None = None,
+    ) -> Disposable: ...
     @overload
-    def on(self, kind: Selector, fn: Callable[[Any], object], *, policy: Policy | None = None) -> Disposable: ...
+    def on(
+        self,
+        kind: Selector,
+        fn: Callable[[Any], object],
+        *,
+        policy: Policy | None = None,
+        concurrency: int | None = None,
+        retry: Retry | int | None = None,
+        timeout: float | None = None,
+        on_failed: Callable[[SubscriberFailed], object] | None = None,
+    ) -> Disposable: ...
     @overload
-    def on(self, kind: object, /) -> Disposable: ...
-    def on(self, kind: Any, fn: Callable[[Any], object] | None = None, *, policy: Policy | None = None) -> Disposable:
+    def on(self, kind: object, /, *, on_failed: Callable[[SubscriberFailed], object] | None = None) -> Disposable: ...
+    def on(
+        self,
+        kind: Any,
+        fn: Callable[[Any], object] | None = None,
+        *,
+        policy: Policy | None = None,
+        concurrency: int | None = None,
+        retry: Retry | int | None = None,
+        timeout: float | None = None,
+        on_failed: Callable[[SubscriberFailed], object] | None = None,
+    ) -> Disposable:
         """Call a function with each of its signals of a kind, or an object's marked methods: :meth:`RunStream.on`."""
-        return self._on(kind, fn, policy=policy, run_id=self.run_id, scope=self.scope)
+        return self._on(
+            kind,
+            fn,
+            policy=policy,
+            concurrency=concurrency,
+            retry=retry,
+            timeout=timeout,
+            on_failed=on_failed,
+            run_id=self.run_id,
+            scope=self.scope,
+        )
 
     @overload
     def iter(self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None) -> StreamIterator[Signal]: ...
