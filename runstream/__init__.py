@@ -71,7 +71,7 @@ NAMES = {
     "runstream.store.memory": "MemoryStore",
     "runstream.store.sqlite": "SqliteStore",
     "runstream.stream.blocking": "BlockingStream",
-    "runstream.stream.connect": "connect",
+    "runstream.stream.connect": "ConnectOptions connect",
     "runstream.stream.handler_methods": "handles",
     "runstream.stream.handler_options": "Retry",
     "runstream.stream.repairs": "Repair",

@@ -138,6 +138,7 @@ from runstream.store.codec import encode_state as encode_state
 from runstream.store.memory import MemoryStore as MemoryStore
 from runstream.store.sqlite import SqliteStore as SqliteStore
 from runstream.stream.blocking import BlockingStream as BlockingStream
+from runstream.stream.connect import ConnectOptions as ConnectOptions
 from runstream.stream.connect import connect as connect
 from runstream.stream.handler_methods import handles as handles
 from runstream.stream.handler_options import Retry as Retry

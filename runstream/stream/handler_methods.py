@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
 
 from msgspec.structs import replace
 from reactivex.disposable import Disposable
 
 from runstream.core.run_filter import RunMatcher
-from runstream.core.selection import Selector, signal_classes
+from runstream.core.selection import Selector, SignalName, SignalTuple, signal_classes
+from runstream.model.signal_base import BaseSignal
 from runstream.stream.buffers import Policy
 from runstream.stream.handler_options import HandlerOptions, Retry
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
 __all__ = ["handles", "subscribe_methods"]
 
-S = TypeVar("S")
+S = TypeVar("S", bound=BaseSignal)
+S2 = TypeVar("S2", bound=BaseSignal)
+S3 = TypeVar("S3", bound=BaseSignal)
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,7 +34,7 @@ class _Mark(NamedTuple):
 
 
 @overload
-def handles(
+def handles(  # type: ignore[overload-overlap]
     kind: type[S],
     /,
     *,
@@ -38,13 +44,46 @@ def handles(
     timeout: float | None = None,
 ) -> Callable[[Callable[[Any, S], R]], Callable[[Any, S], R]]: ...
 @overload
+def handles(  # type: ignore[overload-overlap]
+    kind: type[S],
+    kind_2: type[S2],
+    /,
+    *,
+    policy: Policy | None = None,
+    concurrency: int | None = None,
+    retry: Retry | int | None = None,
+    timeout: float | None = None,
+) -> Callable[[Callable[[Any, S | S2], R]], Callable[[Any, S | S2], R]]: ...
+@overload
+def handles(  # type: ignore[overload-overlap]
+    kind: type[S],
+    kind_2: type[S2],
+    kind_3: type[S3],
+    /,
+    *,
+    policy: Policy | None = None,
+    concurrency: int | None = None,
+    retry: Retry | int | None = None,
+    timeout: float | None = None,
+) -> Callable[[Callable[[Any, S | S2 | S3], R]], Callable[[Any, S | S2 | S3], R]]: ...
+@overload
 def handles(
-    *kinds: Selector,
+    *kinds: type[BaseSignal] | SignalName | SignalTuple,
     policy: Policy | None = None,
     concurrency: int | None = None,
     retry: Retry | int | None = None,
     timeout: float | None = None,
 ) -> Callable[[F], F]: ...
+@overload
+def handles(
+    kind: TypeForm[S],
+    /,
+    *,
+    policy: Policy | None = None,
+    concurrency: int | None = None,
+    retry: Retry | int | None = None,
+    timeout: float | None = None,
+) -> Callable[[Callable[[Any, S], R]], Callable[[Any, S], R]]: ...
 def handles(
     *kinds: Selector,
     policy: Policy | None = None,

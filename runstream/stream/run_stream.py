@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from msgspec import structs
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from runstream.core.run_filter import Filters, RunMatcher
-from runstream.core.selection import Selector, signal_classes
+from runstream.core.selection import Selector, SignalName, SignalTuple, signal_classes
 from runstream.core.state import RunState
 from runstream.dialects.registry import DialectLike
 from runstream.engine.engine import Engine
@@ -23,6 +23,7 @@ from runstream.errors import SubscriberFailed, SubscribersFailed
 from runstream.model.events import Event, Reject
 from runstream.model.limits import Limits, Stats
 from runstream.model.run import Run
+from runstream.model.signal_base import BaseSignal
 from runstream.model.signals import Signal
 from runstream.model.validation import check_durations
 from runstream.sources.adapters import Adaptable, adapt
@@ -44,9 +45,15 @@ from runstream.stream.source_runner import SourceRunner
 from runstream.stream.subscriptions import Subscriptions
 from runstream.stream.supervision import Supervisor
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
 __all__ = ["RunStream"]
 
-S = TypeVar("S")
+S = TypeVar("S", bound=BaseSignal)
+S2 = TypeVar("S2", bound=BaseSignal)
+S3 = TypeVar("S3", bound=BaseSignal)
+T = TypeVar("T")
 
 
 class RunStream:
@@ -248,8 +255,21 @@ class RunStream:
     @overload
     def on(
         self,
-        kind: Selector,
+        kind: SignalName | SignalTuple,
         fn: Callable[[Any], object],
+        *,
+        policy: Policy | None = None,
+        concurrency: int | None = None,
+        retry: Retry | int | None = None,
+        timeout: float | None = None,
+        on_failed: Callable[[SubscriberFailed], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> Disposable: ...
+    @overload
+    def on(
+        self,
+        kind: TypeForm[S],
+        fn: Callable[[S], object],
         *,
         policy: Policy | None = None,
         concurrency: int | None = None,
@@ -432,13 +452,53 @@ class RunStream:
     @overload
     async def when(
         self,
-        kind: Selector,
+        kind: SignalName,
         *,
         run_id: str | None = None,
         scope: str | None = None,
         predicate: Callable[[Any], bool] | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
-    ) -> Any: ...
+    ) -> Signal: ...
+    @overload
+    async def when(  # type: ignore[overload-overlap]
+        self,
+        kind: tuple[type[S], type[S2]],
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[S | S2], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
+    ) -> S | S2: ...
+    @overload
+    async def when(  # type: ignore[overload-overlap]
+        self,
+        kind: tuple[type[S], type[S2], type[S3]],
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[S | S2 | S3], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
+    ) -> S | S2 | S3: ...
+    @overload
+    async def when(
+        self,
+        kind: SignalTuple,
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[Any], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
+    ) -> Signal: ...
+    @overload
+    async def when(
+        self,
+        kind: TypeForm[S],
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[S], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
+    ) -> S: ...
     async def when(
         self,
         kind: Selector,
@@ -511,7 +571,7 @@ class RunStream:
         finally:
             self._closing.set()
 
-    async def _noting_errors(self, awaitable: Coroutine[Any, Any, S]) -> S:
+    async def _noting_errors(self, awaitable: Coroutine[Any, Any, T]) -> T:
         """Await something, and note an exception of a subscriber that is raised by it."""
         try:
             return await awaitable

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from typing import Any, Literal, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 from reactivex import Observable
 from reactivex.disposable import Disposable
 
-from runstream.core.selection import Selector
+from runstream.core.selection import Selector, SignalName, SignalTuple
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 from runstream.errors import SubscriberFailed
 from runstream.model.run import Run, RunKey
+from runstream.model.signal_base import BaseSignal
 from runstream.model.signals import Signal
 from runstream.stream.buffers import Policy
 from runstream.stream.channels import Channels
 from runstream.stream.consumers import StreamIterator
 from runstream.stream.handler_options import Retry
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
 __all__ = ["LatestStates", "RunView"]
 
-S = TypeVar("S")
+S = TypeVar("S", bound=BaseSignal)
+S2 = TypeVar("S2", bound=BaseSignal)
+S3 = TypeVar("S3", bound=BaseSignal)
 StateKey: TypeAlias = str | RunKey
 """The run id, or scope and run id for a run in a scope other than ""."""
 
@@ -131,8 +137,20 @@ class RunView:
     @overload
     def on(
         self,
-        kind: Selector,
+        kind: SignalName | SignalTuple,
         fn: Callable[[Any], object],
+        *,
+        policy: Policy | None = None,
+        concurrency: int | None = None,
+        retry: Retry | int | None = None,
+        timeout: float | None = None,
+        on_failed: Callable[[SubscriberFailed], object] | None = None,
+    ) -> Disposable: ...
+    @overload
+    def on(
+        self,
+        kind: TypeForm[S],
+        fn: Callable[[S], object],
         *,
         policy: Policy | None = None,
         concurrency: int | None = None,
@@ -207,11 +225,43 @@ class RunView:
     @overload
     async def when(
         self,
-        kind: Selector,
+        kind: SignalName,
         *,
         predicate: Callable[[Any], bool] | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
-    ) -> Any: ...
+    ) -> Signal: ...
+    @overload
+    async def when(  # type: ignore[overload-overlap]
+        self,
+        kind: tuple[type[S], type[S2]],
+        *,
+        predicate: Callable[[S | S2], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
+    ) -> S | S2: ...
+    @overload
+    async def when(  # type: ignore[overload-overlap]
+        self,
+        kind: tuple[type[S], type[S2], type[S3]],
+        *,
+        predicate: Callable[[S | S2 | S3], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
+    ) -> S | S2 | S3: ...
+    @overload
+    async def when(
+        self,
+        kind: SignalTuple,
+        *,
+        predicate: Callable[[Any], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
+    ) -> Signal: ...
+    @overload
+    async def when(
+        self,
+        kind: TypeForm[S],
+        *,
+        predicate: Callable[[S], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
+    ) -> S: ...
     async def when(
         self,
         kind: Selector,
