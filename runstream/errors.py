@@ -50,14 +50,17 @@ class SourceFailed(RunstreamError):
     """A source failed for good: it does not reconnect.
 
     Attributes:
-        reason: The cause, as text, without credentials.
+        reason: The cause, in words of this library, without credentials.
         attempts: Number of connection attempts.
         status: The HTTP status of a refusal by the server, ``None`` if there was none.
+        server_message: The server's words about it, "" if there are none. They are no part of the exception's message,
+            which may be logged.
     """
 
-    def __init__(self, reason: str, *, attempts: int = 1, status: int | None = None) -> None:
+    def __init__(self, reason: str, *, attempts: int = 1, status: int | None = None, server_message: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.server_message = server_message
         self.attempts = attempts
         self.status = status
 
@@ -163,8 +166,10 @@ class IncompleteStream(RunstreamError):
     (:class:`ServerError`). The text names all of them, with the code of the server's error and without its message.
 
     Attributes:
-        reason: The cause of the end, as text.
+        reason: The cause of the end, in words of this library.
         states: The last known states (:class:`~runstream.core.state.RunState`) of the runs that had not ended.
+        server_message: The last words of the server about an error, "" if there are none. They are no part of the
+            exception's message, which may be logged.
         source_failure: The failure of their source, if it failed.
         server_error: The last error that their server sent inside the stream, if it sent one.
         failures: The failures of handlers on whose answers the runs wait.
@@ -174,6 +179,7 @@ class IncompleteStream(RunstreamError):
         self,
         reason: str,
         states: Sequence[Any] = (),
+        server_message: str = "",
         *,
         source_failure: SourceFailed | None = None,
         server_error: ServerError | None = None,
@@ -181,6 +187,7 @@ class IncompleteStream(RunstreamError):
     ) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.server_message = server_message
         self.states = tuple(states)
         self.source_failure = source_failure
         self.server_error = server_error

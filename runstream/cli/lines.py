@@ -17,6 +17,8 @@ from runstream.model.signals import (
     ArgumentsDelta,
     MessageCompleted,
     MessageIncomplete,
+    ReasoningDelta,
+    RefusalDelta,
     RunCancelled,
     RunCompleted,
     RunCreated,
@@ -27,9 +29,15 @@ from runstream.model.signals import (
     Signal,
     SourceError,
     SourceSignal,
+    StepCancelled,
+    StepCompleted,
+    StepExpired,
+    StepFailed,
     TextDelta,
     TextReplaced,
     ToolCallCompleted,
+    ToolCallOutputDelta,
+    ToolCallResult,
 )
 from runstream.sinks.terminal.run_names import NAME_WIDTH, RunNames
 from runstream.stream.run_stream import RunStream
@@ -41,7 +49,7 @@ _ENDED: Final = (RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplet
 _TYPE_WIDTH: Final = 21  # the longest type, message.text_replaced
 
 _Key: TypeAlias = tuple[str, int]
-_Growth: TypeAlias = TextDelta | ArgumentsDelta | TextReplaced
+_Growth: TypeAlias = TextDelta | RefusalDelta | ReasoningDelta | ArgumentsDelta | ToolCallOutputDelta | TextReplaced
 
 _MIN_ROOM: Final = 24
 _ANSI: Final = re.compile("\x1b\\[[0-9;]*m")
@@ -127,6 +135,18 @@ class PlainView(_Lines):
             case ArgumentsDelta():
                 self._texts.add(signal, (signal.call_key, 0), signal.delta)
                 return
+            case ToolCallOutputDelta():
+                self._texts.add(signal, (f"{signal.call_key}/output", 0), signal.delta)
+                return
+            case RefusalDelta():
+                # Negative, so that a part has a text and a refusal of its own.
+                key = f"{signal.run_key}/{signal.message_id}", -1 - signal.part
+                self._texts.add(signal, key, signal.delta)
+                return
+            case ReasoningDelta():
+                place = signal.part if signal.kind == "reasoning" else -1 - signal.part
+                self._texts.add(signal, (f"{signal.run_key}/{signal.step_id}", place), signal.delta)
+                return
             case TextReplaced():
                 self._texts.replace(signal, (f"{signal.run_key}/{signal.message_id}", signal.part), signal.text)
                 return
@@ -134,6 +154,10 @@ class PlainView(_Lines):
                 self._texts.finish(f"{signal.run_key}/{signal.message.id}", signal.at)
             case ToolCallCompleted():
                 self._texts.finish(signal.call_key, signal.at)
+            case ToolCallResult():
+                self._texts.finish(f"{signal.call_key}/output", signal.at)
+            case StepCompleted() | StepFailed() | StepCancelled() | StepExpired():
+                self._texts.finish(f"{signal.run_key}/{signal.step.id}", signal.at)
             case RunSignal():
                 self._texts.flush_run(signal.run_id, signal.at)
             case _:

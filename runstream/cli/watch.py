@@ -84,7 +84,7 @@ async def watch_source(
     def show(signal: Signal) -> None:
         result.tally.add(signal)
         if isinstance(signal, SourceError) and signal.error is None and len(failures) < _MAX_FAILURES:
-            failures[signal.reason] = None
+            failures[": ".join(filter(None, (signal.reason, signal.server_message)))] = None
         view.show(signal)
 
     watchdogs = None if idle is None else Watchdogs(idle=idle, expiry_grace=None, end=True, close_sources=True)

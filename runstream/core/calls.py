@@ -20,8 +20,14 @@ from runstream.model.common import Timestamp
 from runstream.model.frozen import thaw
 from runstream.model.keys import digest, escape_id
 from runstream.model.run import Run, RunStatus
-from runstream.model.step import RunStep
-from runstream.model.tool_calls import ToolCall, parse_arguments
+from runstream.model.step import MessageCreationDetails, RunStep, StepStatus
+from runstream.model.tool_calls import (
+    FunctionToolCall,
+    GenericToolCall,
+    ToolCall,
+    UnknownToolCall,
+    parse_arguments,
+)
 
 __all__ = [
     "NO_CALLS",
@@ -30,9 +36,11 @@ __all__ = [
     "RequestKind",
     "StepCall",
     "accept_request",
+    "add_step",
     "add_whole",
     "awaited_names",
     "classify_request",
+    "close_calls",
     "end_step",
     "is_request",
     "name_step_calls",
@@ -42,6 +50,10 @@ __all__ = [
 ]
 
 _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
+_INTERRUPT: Final = "interrupt"  # a kind of action (:class:`runstream.model.actions.ActionCall`)
+# The statuses of a run that ended early: nobody is to execute its calls any more.
+_NOT_COMPLETED: Final = frozenset({RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.INCOMPLETE, RunStatus.EXPIRED})
+_RESULT_STATUSES: Final = frozenset({"completed", "failed"})  # of steps, and of generic calls
 _MAX_ENDED: Final = 64  # calls of ended steps that no request named
 
 # Returns the arguments of a step's call so far, by the id of the step and the name of the call; ``None`` if unknown.
@@ -75,6 +87,7 @@ class Calls(Struct, frozen=True, gc=False, eq=False):
         asked: The identities of all requested calls.
         whole: The names of the calls whose arguments are complete.
         open: The calls that were seen in one place only, in order.
+        results: The names of the calls whose output is complete.
     """
 
     round: int = 0
@@ -86,6 +99,7 @@ class Calls(Struct, frozen=True, gc=False, eq=False):
     asked: Tally = NO_TALLY
     whole: Tally = NO_TALLY
     open: tuple[OpenCall, ...] = ()
+    results: Tally = NO_TALLY
 
     def was_asked(self, pair: str) -> bool:
         """True if a call of this id and with these arguments was requested before."""
@@ -104,10 +118,7 @@ class Calls(Struct, frozen=True, gc=False, eq=False):
         k = counts.count(base)
         name = base if k == 1 else f"{base}~{k}"
         opened = (*self.open, OpenCall(name, step_id, signature)) if step_id or signature else self.open
-        calls = Calls(
-            self.round, self.request, self.started_at, self.pairs, self.names, counts, self.asked, self.whole, opened
-        )
-        return calls, name
+        return structs.replace(self, counts=counts, open=opened), name
 
 
 NO_CALLS: Final = Calls()
@@ -165,7 +176,8 @@ def classify_request(
         pairs: Its :func:`request_pairs`.
         started_at: ``started_at`` of the run in its snapshot.
         waits: True if the run waits for the last request.
-        further: True if its source has shown that the run went on since the last request.
+        further: True if its source has shown that the run went on since the last request, or if it is the first one of
+            its piece.
     """
     before = calls.started_at
     if further or (started_at is not None and before is not None and started_at > before):
@@ -228,7 +240,8 @@ def accept_request(
         names=tuple(names) or (request,),
         asked=asked,
     )
-    return add_whole(calls, [name for name, call in zip(names, requested, strict=True) if call.id])
+    wanted = zip(names, requested, strict=True)
+    return add_whole(calls, [name for name, call in wanted if call.id and call.type != _INTERRUPT])
 
 
 def awaited_names(calls: Calls, run: Run) -> tuple[str, ...]:
@@ -253,9 +266,55 @@ def add_whole(calls: Calls, names: Iterable[str]) -> Calls:
     return calls if whole is calls.whole else structs.replace(calls, whole=whole)
 
 
+def add_step(calls: Calls, item: ObjectState, status: RunStatus) -> Calls:
+    """Note the calls of a step whose arguments are complete, and those whose output is.
+
+    Args:
+        calls: The calls of the run.
+        item: The step, with its full object.
+        status: The status of the run.
+    """
+    full: Any = item.full
+    if full.status == StepStatus.COMPLETED:
+        names = item.calls
+        if status in _NOT_COMPLETED:
+            # Nobody is to execute a call of such a run: it is complete only if it was executed.
+            known = zip(step_calls(item), full.tool_calls, strict=False)
+            names = tuple([each.name for each, call in known if _was_executed(call) and each.name in names])
+        calls = add_whole(calls, names)
+    return _add_results(calls, item)
+
+
+def _was_executed(call: ToolCall) -> bool:
+    """True if a call has an output, or if only the server can execute it."""
+    return call.output is not None or not isinstance(call, FunctionToolCall | GenericToolCall | UnknownToolCall)
+
+
+def _add_results(calls: Calls, item: ObjectState) -> Calls:
+    """Note the calls of a step whose output is complete: the step or the call itself has ended, and has an output."""
+    full: Any = item.full
+    wire: tuple[ToolCall, ...] = full.tool_calls
+    if all(call.output is None for call in wire):
+        return calls
+    results = calls.results
+    has_ended = full.status in _RESULT_STATUSES
+    for known, call in zip(step_calls(item), wire, strict=False):
+        ended = has_ended or (type(call) is GenericToolCall and call.status in _RESULT_STATUSES)
+        if ended and call.output is not None and known.name in item.calls and known.name not in results:
+            results = results.add(known.name)
+    return calls if results is calls.results else structs.replace(calls, results=results)
+
+
+def close_calls(calls: Calls) -> Calls:
+    """Note that a new piece has begun: its calls are others than those that were seen in one place before."""
+    return structs.replace(calls, open=()) if calls.open else calls
+
+
 def _name_requested(calls: Calls, call: ToolCall, pair: str, arguments_of: ArgumentsOf) -> tuple[Calls, str]:
     """Name a requested call: as its step did, or anew."""
     base, signature = pair.split("/")[:2]
+    if call.type == _INTERRUPT:
+        return calls.number(base)  # it asks about a call, maybe under the id of the call, and is not that call
     found = [each for each in calls.open if each.step_id and _is_of(each, base)]
     # The end of a step may arrive before the request for its call, as from another source.
     ended = [each for each in found if each.signature == signature]
@@ -326,6 +385,8 @@ def name_step_calls(calls: Calls, item: ObjectState) -> tuple[Calls, ObjectState
     Returns:
         The calls of the run and the step; the same objects if there is nothing new.
     """
+    if item.parts is None and not item.calls and type(item.full.step_details) is MessageCreationDetails:  # type: ignore[union-attr]
+        return calls, item
     bases = [escape_id(id) for _, id in _ids(item) if id]
     named = [name.partition("~")[0] for name in item.calls]
     if bases == named:

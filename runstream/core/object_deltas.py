@@ -11,50 +11,42 @@ from typing import Any, Final
 from msgspec import structs
 
 from runstream.core.calls import StepCall, name_step_calls, step_call
+from runstream.core.growing_texts import CALL_TARGETS, REASONING_TARGETS, SIGNALS, fit_calls, last_target, path_of
 from runstream.core.merge import IndexOutOfBounds, index_of, make_node, merge, normalize_field
 from runstream.core.object_list import ObjectState
 from runstream.core.run_snapshots import Outcome
 from runstream.core.state import GrowingText, RunHead, RunState, update_head
 from runstream.core.text import Text, append_text
 from runstream.core.text_changes import count_replaced, get_path
-from runstream.model.deltas import (
-    CodeInterpreterToolCallDelta,
-    FunctionToolCallDelta,
-    MessageDelta,
-    RunStepDelta,
-    TextPartDelta,
-    ToolCallsDelta,
-)
-from runstream.model.events import MessageDeltaEvent, StepDeltaEvent, Target
+from runstream.model.deltas import MessageDelta, RunStepDelta, TextPartDelta
+from runstream.model.events import MessageDeltaEvent, StepDeltaEvent
+from runstream.model.fragments import Target, read_fragment
 from runstream.model.keys import call_key
 
-__all__ = ["append", "append_fragment", "apply_delta", "parts_of", "plain_text"]
+__all__ = ["append", "append_fragment", "apply_delta", "parts_of"]
 
 _CHANGED: Final = Outcome.CHANGED
-_TARGETS: Final[dict[str, Target]] = {"value": "text", "arguments": "arguments", "input": "code"}
 
 
-def append_fragment(state: RunState, id: str, is_message: bool, index: int, fragment: str) -> RunState | None:
+def append_fragment(state: RunState, id: str, target: Target, index: int, fragment: str) -> RunState | None:
     """Append a plain fragment to the text that grows now.
 
     Args:
         state: The state before.
         id: The id of the message or step.
-        is_message: True for the text of a message, False for the arguments of a function.
-        index: The index of the content part or the tool call.
+        target: The kind of the text.
+        index: The index of its part or its tool call.
         fragment: The text to append.
 
     Returns:
         The state after it; ``None`` if the fragment is of another text.
     """
     growing = state._growing
-    if growing is None or growing.object_id != id or growing.index != index or not fragment:
-        return None
-    if growing.is_message is not is_message or (not is_message and growing.path[-1] != "arguments"):
+    if growing is None or growing.object_id != id or growing.index != index or growing.target != target:
         return None
     buffer = growing.buffer
     length = state._length
-    if buffer.length != length:
+    if buffer.length != length or not fragment:
         return None  # not the newest state of this text: `apply_delta` forks it
     buffer.tail.write(fragment)
     buffer.last = fragment
@@ -62,52 +54,13 @@ def append_fragment(state: RunState, id: str, is_message: bool, index: int, frag
     return RunState(state._head, state._objects, growing, length)
 
 
-def plain_text(delta: MessageDelta, index: int) -> str | None:
-    """The text that a delta appends to the text part at ``index``; ``None`` if the delta does anything else."""
-    content = delta.delta.content
-    if delta._wire is not None or len(content) != 1:
-        return None
-    part = content[0]
-    if type(part) is not TextPartDelta or part.index != index:
-        return None
-    text = part.text
-    return None if text is None or text.annotations else text.value
-
-
 def append(state: RunState, delta: MessageDelta | RunStepDelta) -> RunState | None:
     """The hot path: append a plain fragment to the text that grows now. ``None`` if the delta is anything else."""
     growing = state._growing
-    if growing is None or growing.object_id != delta.id or delta._wire is not None:
+    if growing is None or growing.object_id != delta.id:
         return None
-    if growing.is_message:
-        try:
-            fragment = plain_text(delta, growing.index)  # type: ignore[arg-type]
-        except AttributeError:
-            return None  # a step with the id of a message
-    else:
-        try:
-            details = delta.delta.step_details  # type: ignore[union-attr]
-        except AttributeError:
-            return None  # a message with the id of a step
-        if type(details) is not ToolCallsDelta or details.tool_calls is None or len(details.tool_calls) != 1:
-            return None
-        call = details.tool_calls[0]
-        kind = type(call)
-        if kind is FunctionToolCallDelta:
-            inner = call.function  # type: ignore[union-attr]
-            if inner is None or inner.name is not None or inner.output is not None or growing.path[-1] != "arguments":
-                return None
-            fragment = inner.arguments
-        elif kind is CodeInterpreterToolCallDelta:
-            code = call.code_interpreter  # type: ignore[union-attr]
-            if code is None or code.outputs or growing.path[-1] != "input":
-                return None
-            fragment = code.input
-        else:
-            return None
-        if call.index != growing.index or call.id is not None:  # type: ignore[union-attr]
-            return None
-    return append_fragment(state, delta.id, growing.is_message, growing.index, fragment) if fragment else None
+    fragment = read_fragment(delta)
+    return None if fragment is None else append_fragment(state, delta.id, *fragment)
 
 
 def apply_delta(
@@ -145,6 +98,8 @@ def apply_delta(
     parts = current.parts
     if parts is None:
         parts = parts_of(current, name)
+    if not is_message:
+        delta = fit_calls(delta, parts)
     try:
         merged = merge(parts, delta, max_index)
     except IndexOutOfBounds:
@@ -202,9 +157,8 @@ def _append_first(state: RunState, event: MessageDeltaEvent, at: float, max_inde
     head = state._head
     if head.first_text is None:
         head = head.with_first_text(at)
-    growing = _start_growing(
-        item, position, part.index, ("content", part.index, "text", "value"), None, event.event, text, head
-    )
+    path = ("content", part.index, "text", "value")
+    growing = _start_growing(item, position, "text", part.index, path, None, event.event, text, head)
     return RunState(head, objects.set(position, item), growing, text.length, position, event.event)
 
 
@@ -218,30 +172,21 @@ def _find_growing(
     item: ObjectState, position: int, event: MessageDeltaEvent | StepDeltaEvent, head: RunHead
 ) -> tuple[GrowingText | None, int]:
     """The text that a delta appended to last, which is kept apart from now on, and its length (characters)."""
-    path: tuple[Any, ...]
+    found = last_target(event.data.delta)
+    if found is None:
+        return None, 0
+    target, index = found
     named: StepCall | None = None
-    body: Any = event.data.delta
-    if isinstance(event, MessageDeltaEvent):
+    if target == "text":
         if head.first_text is None:
             return None, 0  # the time of the first text must be stored before
-        if not body.content or type(part := body.content[-1]) is not TextPartDelta:
-            return None, 0
-        index, path = part.index, ("content", part.index, "text", "value")
-    else:
-        calls = getattr(body.step_details, "tool_calls", None)
-        if not calls:
-            return None, 0
-        call = calls[-1]
-        if type(call) is FunctionToolCallDelta:
-            path = ("step_details", "tool_calls", call.index, "function", "arguments")
-        elif type(call) is CodeInterpreterToolCallDelta:
-            path = ("step_details", "tool_calls", call.index, "code_interpreter", "input")
-        else:
-            return None, 0
-        index = call.index
+    elif target in CALL_TARGETS:
         node: Any = get_path(item.parts, "step_details", "tool_calls")
         id = node[index].get("id") if isinstance(node, dict) and isinstance(node.get(index), dict) else None
         named = step_call(item, index, id if isinstance(id, str) else "")
+    elif target in REASONING_TARGETS and get_path(item.parts, "step_details", "type") != "reasoning":
+        return None, 0  # a step of another type, which shows no reasoning
+    path = path_of(item.parts, target, index)
     text: Any = item.parts
     for key in path:
         text = text.get(key) if isinstance(text, dict) else None
@@ -249,12 +194,13 @@ def _find_growing(
         return None, 0
     if text.prior is not None and text.length <= text.prior.length:
         return None, 0  # a repetition: not longer than the emitted text, and not compared with it yet
-    return _start_growing(item, position, index, path, named, event.event, text, head), text.length
+    return _start_growing(item, position, target, index, path, named, event.event, text, head), text.length
 
 
 def _start_growing(
     item: ObjectState,
     position: int,
+    target: Target,
     index: int,
     path: tuple[Any, ...],
     call: StepCall | None,
@@ -268,7 +214,7 @@ def _start_growing(
         item.id,
         item.is_message,
         index,
-        index if item.is_message else -1,
+        index if call is None else -1,
         path,
         call.id if call is not None else "",
         call_key(head.scope, run.id, call.name) if call is not None else "",
@@ -278,7 +224,8 @@ def _start_growing(
         run.id,
         run.thread_id,
         head.scope,
-        _TARGETS[path[-1]],
+        target,
+        SIGNALS[target],
     )
 
 

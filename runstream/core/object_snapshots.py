@@ -12,6 +12,7 @@ from runstream.core.object_deltas import parts_of
 from runstream.core.object_list import ObjectState
 from runstream.core.run_snapshots import Outcome, merge_snapshot
 from runstream.core.state import RunHead, RunState, update_head
+from runstream.core.streamed_texts import add_outputs, keep_texts
 from runstream.core.text import Text, TextBuffer
 from runstream.core.text_changes import count_replaced, ends_unchanged
 from runstream.model.events import MessageEvent, StepEvent
@@ -93,6 +94,8 @@ def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: boo
     new: Any = event.data
     known: Any = current.full
     full = merge_snapshot(known, new, event.origin) if known is not None else new
+    if current.is_terminal and not current.is_message and full.status == new.status and full is not new:
+        full = add_outputs(full, new)
     if full is known and not restart:
         return current
     if current.is_terminal:
@@ -100,7 +103,14 @@ def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: boo
     parts, partial = current.parts, current.partial
     if new.is_terminal:
         name = "content" if current.is_message else "step_details"
-        if parts is None or _has_content(new) or event.origin is None or not event.origin.absent(name):
+        built = parts
+        if built is None and event.origin is None and known is not None:
+            built = parts_of(current, name)
+        if built is not None:
+            kept = keep_texts(full, built, name, every=event.origin is None)
+        if built is not None and kept is not full:
+            full, parts = kept, None
+        elif parts is None or _has_content(new) or event.origin is None or not event.origin.absent(name):
             parts, partial = None, False
     elif restart and event.created:
         partial = False  # the server sends all of it again

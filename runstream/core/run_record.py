@@ -33,6 +33,8 @@ class RunRecord:
         expired_reason: Why a watchdog expired the run; ``None`` if none did, or if the run was seen since.
         saved: The state that a store has, or is about to get.
         on_event: Called with the record before its first event after it was read from a store.
+        former_sources: The states of the sources that sent the run before, and have not ended.
+        waits_under: The ids under which the run waits for action (:mod:`runstream.core.waiting_runs`).
     """
 
     # Attributes with a default on the class cost nothing in the many records where they are never set.
@@ -47,6 +49,8 @@ class RunRecord:
     expired_reason: str | None = None
     saved: RunState | None = None
     on_event: Callable[[RunRecord], None] | None = None
+    former_sources: tuple[Any, ...] = ()
+    waits_under: tuple[str, ...] = ()
 
     def __init__(self, state: RunState, source: Any, order: int) -> None:
         self._state = state
@@ -57,6 +61,11 @@ class RunRecord:
         self.touched = False
         self.unidentified = False
         self._objects: list[str] | None = None
+
+    @property
+    def last_source(self) -> Any:
+        """The state of the source that sends the run, else of the one that sent it last; ``None`` if unknown."""
+        return self.source or next(reversed(self.former_sources), None)
 
     @property
     def objects(self) -> Sequence[str]:
@@ -70,10 +79,20 @@ class RunRecord:
         else:
             self._objects.append(id)
 
+    def is_open(self, id: str) -> bool:
+        """True if the run has a message or step of this id that has not ended."""
+        item = self.state._find(id)
+        return item is not None and not item.is_terminal
+
     @property
     def run(self) -> Run:
         """The latest run. Reading it builds no state: growing text is no part of a run."""
         return self._state._head.run
+
+    @property
+    def last_piece(self) -> str | None:
+        """The id of the run's last piece; ``None`` if its wire names none."""
+        return self._state._head.pieces.ids.last
 
     @property
     def state(self) -> RunState:

@@ -7,16 +7,15 @@ from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin
 
 from msgspec import Struct
 
+from runstream.model.progress_signals import PROGRESS
 from runstream.model.signal_base import BaseSignal
 from runstream.model.signals import (
     SIGNAL_TYPES,
-    ArgumentsDelta,
     RunCancelled,
     RunCompleted,
     RunExpired,
     RunFailed,
     RunIncomplete,
-    TextDelta,
 )
 
 __all__ = ["PROGRESS", "RUN_LEVEL", "TERMINAL", "Selector", "SignalName", "SignalTuple", "signal_classes"]
@@ -42,6 +41,8 @@ SignalName: TypeAlias = Literal[
     "message.incomplete",
     "message.text",
     "message.text_replaced",
+    "message.refusal",
+    "reasoning.text",
     "step.created",
     "step.completed",
     "step.failed",
@@ -49,6 +50,9 @@ SignalName: TypeAlias = Literal[
     "step.expired",
     "tool_call.arguments",
     "tool_call.completed",
+    "tool_call.output",
+    "tool_call.result",
+    "custom",
     "source.connected",
     "source.disconnected",
     "source.resumed",
@@ -59,9 +63,6 @@ SignalName: TypeAlias = Literal[
 
 SignalTuple: TypeAlias = tuple[type[BaseSignal] | UnionType | SignalName, ...]
 """Several selectors."""
-
-PROGRESS: Final[frozenset[type]] = frozenset({TextDelta, ArgumentsDelta})
-"""Signals of growing text. They are built only if a subscriber selects them."""
 
 TERMINAL: Final[frozenset[type]] = frozenset({RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete})
 """Signals of a run's end."""

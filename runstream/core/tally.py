@@ -43,6 +43,11 @@ class Tally:
         # Later versions share the log; their strings are not in this version.
         return len(places) if places[-1] < self._size else bisect_left(places, self._size)
 
+    @property
+    def last(self) -> str | None:
+        """The string that was added last; ``None`` if there is none."""
+        return self._log[self._size - 1] if self._size else None
+
     def keys(self) -> list[str]:
         """The strings, in order of addition."""
         return self._log[: self._size]

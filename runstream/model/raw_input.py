@@ -8,14 +8,25 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem
+from runstream.model.raw import (
+    Answer,
+    ConnectionEvent,
+    Idle,
+    Malformed,
+    Oversized,
+    RawEvent,
+    RawItem,
+    Request,
+    ResponseHead,
+)
 
 __all__ = ["RawInput", "dump_fields", "raw_item"]
 
 # Accepted as a raw event: a raw item, or a JSON envelope as bytes, text or a mapping.
 RawInput: TypeAlias = RawItem | bytes | str | Mapping[str, Any]
 
-_ITEMS: Final = (RawEvent, Oversized, Malformed, ConnectionEvent)  # a union would be created again for each item
+# A union would be created again for each item.
+_ITEMS: Final = (RawEvent, Oversized, Malformed, ConnectionEvent, Request, ResponseHead, Answer, Idle)
 
 
 def raw_item(item: object) -> RawItem:

@@ -174,10 +174,10 @@ class TeeReceiver:
         self._write(ConnectionEvent(connected=True, attempt=attempt))
         self._receiver.connected(attempt)
 
-    def disconnected(self, reason: str, attempt: int = 0) -> None:
+    def disconnected(self, reason: str, attempt: int = 0, server_message: str = "") -> None:
         """Write a connection event, and pass the loss on."""
-        self._write(ConnectionEvent(connected=False, attempt=attempt, reason=reason))
-        self._receiver.disconnected(reason, attempt)
+        self._write(ConnectionEvent(connected=False, attempt=attempt, reason=reason, server_message=server_message))
+        self._receiver.disconnected(reason, attempt, server_message)
 
     @property
     def live(self) -> bool:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from runstream.errors import RecordingError
-from runstream.model.raw import Malformed, RawEvent, RawItem
+from runstream.model.raw import ConnectionEvent, Malformed, RawEvent, RawItem
 from runstream.model.raw_input import RawInput, raw_item
 from runstream.recordings.jsonl import encode_line
 from runstream.recordings.reader import RecordingFormat, error_message, format_from_name
@@ -128,6 +128,8 @@ class RecordingWriter:
     def _apply_redact(self, item: RawItem | None) -> RawItem | None:
         if isinstance(item, Malformed):
             return replace(item, data=b"x" * len(item.data))
+        if self._redact is not None and isinstance(item, ConnectionEvent):
+            return replace(item, server_message="")
         if self._redact is None or not isinstance(item, RawEvent):
             return item
         try:

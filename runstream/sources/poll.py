@@ -143,10 +143,12 @@ class PollSource:
                 policy = self._reconnect
                 if not (retry_401 or error.retry) or policy is None or policy.is_exhausted(attempt):
                     suffix = " (it was asked once more)" if error.status == 401 and retried_401 else ""
-                    failed = SourceFailed(error.reason + suffix, attempts=attempt, status=error.status)
+                    said = error.server_message
+                    reason = error.reason + suffix
+                    failed = SourceFailed(reason, attempts=attempt, status=error.status, server_message=said)
                     raise failed from error.__cause__
                 retried_401 = retried_401 or retry_401
-                receiver.disconnected(error.reason, attempt)
+                receiver.disconnected(error.reason, attempt, error.server_message)
                 await session.pause(policy.delay(attempt, asked=error.wait, chance=random.random))
                 continue
             if not connected or attempt:

@@ -23,6 +23,7 @@ from runstream.core.calls import (
     request_pairs,
 )
 from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
+from runstream.core.pieces import NO_PIECES, Pieces
 from runstream.core.state import RunHead, RunState, build_objects
 from runstream.core.tally import Tally
 from runstream.core.text import Text, TextBuffer
@@ -63,6 +64,7 @@ class _Calls(Struct, omit_defaults=True):
     asked: list[str] = []
     whole: list[str] = []
     open: tuple[OpenCall, ...] = ()
+    results: list[str] = []
 
 
 class _State(Struct, omit_defaults=True):
@@ -86,6 +88,10 @@ class _State(Struct, omit_defaults=True):
     calls: _Calls | None = None
     asked: tuple[tuple[str, ...], ...] = ()
     calls_done: tuple[str, ...] = ()
+    pieces: list[str] = []
+    piece_rounds: int = 0
+    piece_statuses: tuple[str, ...] = ()
+    custom: int = 0
 
 
 class _Version(Struct):
@@ -149,6 +155,10 @@ def _to_bytes(state: RunState, objects: list[Any]) -> bytes:
             head.waiting,
             head.first_text,
             _stored_calls(head.calls),
+            pieces=head.pieces.ids.keys(),
+            piece_rounds=head.pieces.rounds,
+            piece_statuses=tuple([status.value for status in head.pieces.statuses]),
+            custom=head.custom,
         )
     )
 
@@ -190,6 +200,8 @@ def decode_state(data: bytes) -> RunState:
             found.running,
             found.waiting,
             found.first_text,
+            _read_pieces(found),
+            found.custom,
         )
     except (msgspec.MsgspecError, UnicodeError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         # Without the error's message, which may quote the text.
@@ -216,6 +228,7 @@ def _stored_calls(calls: Calls) -> _Calls | None:
         calls.asked.keys(),
         calls.whole.keys(),
         calls.open,
+        calls.results.keys(),
     )
 
 
@@ -234,7 +247,15 @@ def _read_calls(stored: _Calls | None) -> Calls:
         Tally(stored.asked),
         Tally(stored.whole),
         stored.open,
+        Tally(stored.results),
     )
+
+
+def _read_pieces(found: _State) -> Pieces:
+    if not found.pieces:
+        return NO_PIECES
+    statuses = tuple([RunStatus(status) for status in found.piece_statuses])
+    return Pieces(Tally(found.pieces), found.piece_rounds, statuses)
 
 
 def _calls_of_version_1(found: _State, run: Run, objects: Objects) -> tuple[Calls, Objects]:

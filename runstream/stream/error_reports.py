@@ -154,7 +154,7 @@ def run_id_of(value: object) -> str | None:
         if found is None and getattr(data, "object", None) == "thread.run":
             found = getattr(data, "id", None)
         if found is None:
-            found = getattr(getattr(value, "origin", None), "run_id", None)
+            found = getattr(value, "run_id", None)
     return found if isinstance(found, str) else None
 
 

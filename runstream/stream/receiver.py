@@ -190,9 +190,9 @@ class SourceReceiver:
         """Report that the source is connected."""
         self._queue.run(self._intake.connected, attempt)
 
-    def disconnected(self, reason: str, attempt: int = 0) -> None:
+    def disconnected(self, reason: str, attempt: int = 0, server_message: str = "") -> None:
         """Report that the connection was lost and will be tried again."""
-        self._queue.run(self._intake.disconnected, reason, attempt)
+        self._queue.run(self._intake.disconnected, reason, attempt, server_message)
 
     @property
     def live(self) -> bool:

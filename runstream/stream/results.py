@@ -64,6 +64,7 @@ class StreamResults:
         self._unsent: set[RunKey] = set()
         self._end: StreamEnd | None = None
         self._error: Exception | None = None
+        self._server_message = ""  # the last one of a `source.error`
 
     @property
     def progress(self) -> bool:
@@ -76,6 +77,7 @@ class StreamResults:
         if run_id is None:
             if type(signal) is SourceError:
                 self._failures.observe(signal)
+                self._server_message = signal.server_message or self._server_message
         elif type(signal) not in PROGRESS:
             self._store(signal, run_id)
         by_run = self._by_run
@@ -109,6 +111,7 @@ class StreamResults:
         """Process the end of the stream."""
         self._end = end
         end.failures = self._failures
+        end.server_message = self._server_message
         for waiter in self._waiters:
             waiter.end(end)
 

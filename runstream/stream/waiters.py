@@ -31,6 +31,7 @@ class StreamEnd:
 
     Attributes:
         failures: The failures of handlers, and the errors of servers.
+        server_message: The last words of a server about an error, if no source failed.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class StreamEnd:
         self.unfed_failure = unfed_failure
         self.reason = reason
         self.failures = Failures()
+        self.server_message = ""
 
     def states_of(self, keys: Iterable[RunKey]) -> tuple[RunState, ...]:
         """The states of these runs, without those that are not known. All calls share one index of the states."""
@@ -69,7 +71,12 @@ class StreamEnd:
             parts.append(str(server_error))
         parts.append(problem or "; ".join(_open_reason(state) for state in states))
         return IncompleteStream(
-            "; ".join(parts), left, source_failure=source_failure, server_error=server_error, failures=failures
+            "; ".join(parts),
+            left,
+            source_failure.server_message if source_failure is not None else self.server_message,
+            source_failure=source_failure,
+            server_error=server_error,
+            failures=failures,
         )
 
 

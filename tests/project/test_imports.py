@@ -226,6 +226,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.dialects.assistants",
         "runstream.dialects.assistants_wire",
         "runstream.dialects.base",
+        "runstream.dialects.redaction_rules",
         "runstream.dialects.registry",
         "runstream.engine.engine",
         "runstream.errors",

