@@ -287,7 +287,7 @@ def test_a_reason_that_is_reported_elsewhere_is_left_out(reasons: bool) -> None:
     view.show(RunInterrupted("run_a", None, "", 0.0, run, "no route", None, 1, 1))
     view.show(RunInterrupted("run_a", None, "", 0.0, run, "idle", None, 1, 2))
     view.show(SourceEnded("gateway", "", 0.0, 1, "no route", 1))
-    view.show(SourceError("gateway", "", 0.0, 2, "busy", 0, ErrorObject(code="busy")))
+    view.show(SourceError("gateway", "", 0.0, 2, "busy", 0, error=ErrorObject(code="busy")))
     assert out.getvalue().count("no route") == (3 if reasons else 0)
     assert "left in_progress: idle" in out.getvalue()
     assert out.getvalue().count("busy") == 1
@@ -308,7 +308,7 @@ def test_only_a_source_that_never_connected_has_no_connection(kinds: str, code: 
     made = {
         "connected": SourceConnected("gateway", "", 0.0, 1),
         "error": SourceError("gateway", "", 0.0, 1, "no route", 1),
-        "said": SourceError("gateway", "", 0.0, 1, "busy", 0, ErrorObject(code="busy")),
+        "said": SourceError("gateway", "", 0.0, 1, "busy", 0, error=ErrorObject(code="busy")),
         "ended": SourceEnded("gateway", "", 0.0, 1, "no route", 1),
     }
     for kind in kinds.split():
