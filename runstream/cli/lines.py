@@ -136,6 +136,8 @@ class PlainView(_Lines):
                 self._texts.add(signal, (signal.call_key, 0), signal.delta)
                 return
             case ToolCallOutputDelta():
+                if not signal.offset:
+                    self._texts.finish(signal.call_key, signal.at)  # an output follows the whole arguments
                 self._texts.add(signal, (f"{signal.call_key}/output", 0), signal.delta)
                 return
             case RefusalDelta():

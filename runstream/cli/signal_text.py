@@ -152,7 +152,7 @@ def _action(found: Facts) -> str:
         return f"asks for {clip(kind)}"
     head = "" if kind in ("submit_tool_outputs", "action") else f"{clip(kind)}: "
     calls = zip(found["tools"], found["arguments"], found["call_ids"], found["kinds"], strict=True)
-    # Of the seed's actions the name tells the kind of all calls.
+    # The type of any other action is the kind of all its calls.
     return head + ", ".join(
         _call(*call) if kind != "action" or what == "function" else f"{clip(what, 40)}: {_call(*call)}"
         for *call, what in calls

@@ -106,6 +106,12 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
         if full.is_terminal and known is not None and not known.is_terminal:
             return [_MESSAGE_ENDED[full.status](*common, full)]
     old = before._all_objects()[position] if position < len(before._objects) else None
+    indices = after._indices
+    if indices is not None and old is not None and old.parts is not None:
+        # A fragment concerns few of many parts.
+        selected = new.select(indices)
+        if selected is not new:
+            old, new = old.select(indices), selected
     if new.is_message:
         return _message_signals(old, new, common, progress)
     return _step_signals(old, new, common, progress, after._head.calls, before._head.calls)
@@ -194,7 +200,10 @@ def _message_signals(old: ObjectState | None, new: ObjectState, common: _Common,
     if full is not None and known is None:
         signals.append(MessageCreated(*common, get_view(new)))
     if new.parts is None:
-        changed = (old.parts is not None or known is None or full.content != known.content) if old else full.content
+        # Most messages are created without content.
+        changed = (
+            full.content if old is None else old.parts is not None or known is None or full.content != known.content
+        )
     else:
         changed = progress or (old is not None and old.parts is not None)
     if changed:

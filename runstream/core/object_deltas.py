@@ -11,7 +11,7 @@ from typing import Any, Final
 from msgspec import structs
 
 from runstream.core.calls import StepCall, name_step_calls, step_call
-from runstream.core.growing_texts import CALL_TARGETS, REASONING_TARGETS, SIGNALS, fit_calls, last_target, path_of
+from runstream.core.growing_texts import CALL_TARGETS, SIGNALS, fit_calls, is_text_of, last_target, path_of
 from runstream.core.merge import IndexOutOfBounds, index_of, make_node, merge, normalize_field
 from runstream.core.object_list import ObjectState
 from runstream.core.run_snapshots import Outcome
@@ -112,19 +112,20 @@ def apply_delta(
         indices = _repeated_parts(delta, merged)
         if indices and (replaced := count_replaced(current, item, indices)):
             item = structs.replace(item, replaced=item.replaced + replaced)
-    elif _has_ids(delta):
-        calls, item = name_step_calls(head.calls, item)
+    elif ids := _new_ids(delta, parts):
+        calls, item = name_step_calls(head.calls, item, ids)
         if calls is not head.calls:
             head = structs.replace(head, calls=calls)
     objects = objects.append(item) if position < 0 else objects.set(position, item)
     position = len(objects) - 1 if position < 0 else position
-    head = update_head(head, item, at)
+    changed = _changed_indices(delta, name)
+    head = update_head(head, item, at, changed)
     growing, length = _find_growing(item, position, event, head)
     if growing is not None and (head.run.requires_action or head.run.status.is_terminal):
         # No text grows while the run waits, or after its end: it is unknown if the fragment is repeated or late.
         objects = objects.set(position, item.change(item.full, merged, partial=True))
         growing, length = None, 0
-    return RunState(head, objects, growing, length, position, event.event), _CHANGED
+    return RunState(head, objects, growing, length, position, event.event, None, changed), _CHANGED
 
 
 def _append_first(state: RunState, event: MessageDeltaEvent, at: float, max_index: int) -> RunState | None:
@@ -176,6 +177,8 @@ def _find_growing(
     if found is None:
         return None, 0
     target, index = found
+    if not is_text_of(item.parts, target, index):
+        return None, 0
     named: StepCall | None = None
     if target == "text":
         if head.first_text is None:
@@ -184,8 +187,6 @@ def _find_growing(
         node: Any = get_path(item.parts, "step_details", "tool_calls")
         id = node[index].get("id") if isinstance(node, dict) and isinstance(node.get(index), dict) else None
         named = step_call(item, index, id if isinstance(id, str) else "")
-    elif target in REASONING_TARGETS and get_path(item.parts, "step_details", "type") != "reasoning":
-        return None, 0  # a step of another type, which shows no reasoning
     path = path_of(item.parts, target, index)
     text: Any = item.parts
     for key in path:
@@ -240,7 +241,31 @@ def _repeated_parts(delta: dict[str, Any], parts: dict[Any, Any]) -> list[int]:
     return found
 
 
-def _has_ids(delta: dict[str, Any]) -> bool:
-    """True if a delta of a step names a call."""
+def _new_ids(delta: dict[str, Any], parts: dict[Any, Any]) -> list[str]:
+    """The ids in a delta of a step of calls whose ids were unknown.
+
+    Args:
+        delta: The delta.
+        parts: The nodes of the step before it.
+    """
     calls = get_path(delta, "step_details", "tool_calls")
-    return isinstance(calls, list) and any(isinstance(call, dict) and call.get("id") for call in calls)
+    known = get_path(parts, "step_details", "tool_calls")
+    found: dict[int, str] = {}
+    for position, call in enumerate(calls if isinstance(calls, list) else ()):
+        id = call.get("id") if isinstance(call, dict) else None
+        if id and isinstance(id, str):
+            index = index_of(call, position)
+            before = known.get(index) if isinstance(known, dict) else None
+            if not (isinstance(before, dict) and before.get("id")):
+                found.setdefault(index, id)
+    return list(found.values())
+
+
+def _changed_indices(delta: dict[str, Any], name: str) -> tuple[int, ...]:
+    """The indices of the content parts or calls that a delta changes."""
+    value = delta.get(name)
+    lists = [value] if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
+    found = [
+        index_of(part, position) for parts in lists if isinstance(parts, list) for position, part in enumerate(parts)
+    ]
+    return tuple(dict.fromkeys(found))

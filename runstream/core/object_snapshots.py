@@ -12,7 +12,7 @@ from runstream.core.object_deltas import parts_of
 from runstream.core.object_list import ObjectState
 from runstream.core.run_snapshots import Outcome, merge_snapshot
 from runstream.core.state import RunHead, RunState, update_head
-from runstream.core.streamed_texts import add_outputs, keep_texts
+from runstream.core.streamed_texts import add_outputs, has_all_texts, keep_texts
 from runstream.core.text import Text, TextBuffer
 from runstream.core.text_changes import count_replaced, ends_unchanged
 from runstream.model.events import MessageEvent, StepEvent
@@ -44,7 +44,7 @@ def apply_object(
     objects = state._objects
     position = objects.find(new.id)
     growing = state._growing
-    if growing is not None and not (growing.position == position and new.is_terminal and _has_content(new)):
+    if growing is not None and not (growing.position == position and new.is_terminal and has_all_texts(new)):
         objects = state._all_objects()  # else the growing text is replaced anyway
     head = state._head
     if position < 0:

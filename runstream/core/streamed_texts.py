@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 from runstream.core.merge import is_indexed, make_node, normalize_field, to_builtins
 from runstream.core.text import Text
 from runstream.model.lenient import read
-from runstream.model.message import Message, TextPart
+from runstream.model.message import Message, RefusalPart, TextPart
 from runstream.model.step import RunStep, ToolCallsDetails
 from runstream.model.tool_calls import (
     ConnectedAgentToolCall,
@@ -17,7 +17,7 @@ from runstream.model.tool_calls import (
     ToolCall,
 )
 
-__all__ = ["add_outputs", "keep_texts"]
+__all__ = ["add_outputs", "has_all_texts", "keep_texts"]
 
 W = TypeVar("W", Message, RunStep)
 
@@ -53,6 +53,17 @@ def keep_texts(full: W, parts: dict[Any, Any], name: str, *, every: bool) -> W:
         return full
     data[name] = to_builtins(kept, name)
     return read(type(full), data, []) or full
+
+
+def has_all_texts(full: Message | RunStep) -> bool:
+    """True if a full object is a message with content and without an empty text: it needs no streamed text."""
+    if type(full) is not Message or not full.content:
+        return False
+    return all(bool(_text_of(part)) for part in full.content)
+
+
+def _text_of(part: Any) -> Any:
+    return part.text.value if type(part) is TextPart else part.refusal if type(part) is RefusalPart else part
 
 
 def _is_whole(full: Any, built: Any) -> bool:

@@ -134,7 +134,7 @@ class CodeInterpreterToolCall(Tagged, frozen=True, kw_only=True, tag="code_inter
 
     @property
     def output(self) -> None:
-        """The code has several outputs (``code_interpreter.outputs``), and none that is one text."""
+        """None: the code has several outputs (:class:`CodeInterpreterCall`), and none that is one text."""
         return None
 
     @property
@@ -179,7 +179,7 @@ class FileSearchToolCall(Tagged, frozen=True, kw_only=True, tag="file_search"):
 
     @property
     def output(self) -> None:
-        """A file search has results (``file_search.results``), and no output as text."""
+        """None: a file search has results (:class:`FileSearchCall`), and no output as text."""
         return None
 
 
@@ -228,13 +228,13 @@ class ConnectedAgentToolCall(Tagged, frozen=True, kw_only=True, tag="connected_a
 class GenericToolCall(Tagged, frozen=True, kw_only=True, tag="generic"):
     """A call of any kind without a class of its own: a web search, a shell command, a custom tool, an approval.
 
-    As JSON its ``type`` is ``generic``, and its kind stands under ``kind``: so it differs from a call that a server of
-    the Assistants wire sends under a new type (:class:`UnknownToolCall`).
+    In its JSON ``type`` is "generic", and ``kind`` has the kind: so it differs from a call that a server of the
+    Assistants wire sends under a new type (:class:`UnknownToolCall`).
 
     Attributes:
         id: The id of the call.
-        type: The kind: ``custom``, ``web_search``, ``mcp``, ``computer``, ``shell``, ``apply_patch``,
-            ``image_generation``, ``tool_search``, ``approval``, or any other.
+        type: The kind: "custom", "web_search", "mcp", "computer", "shell", "apply_patch", "image_generation",
+            "tool_search", "approval", or any other.
         name: The name of the tool.
         arguments: The arguments as the wire has them: JSON text, or the text of a custom tool.
         output: The output as text; JSON text if the wire has another value.

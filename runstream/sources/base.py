@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
+from runstream.dialects.base import Dialect
 from runstream.model.raw import RawItem
 
 __all__ = ["Receiver", "Source"]
@@ -43,6 +44,9 @@ class Receiver(Protocol):
             attempt: The number of the next attempt since the last message.
             server_message: The server's words about the cause, "" if there are none.
         """
+
+    def decoder(self) -> Dialect:
+        """Return a new decoder of the source's dialect, for a source that must understand what it received."""
 
     @property
     def live(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from runstream.errors import SubscriberFailed
 from runstream.logs import LOG
+from runstream.model.run import Run
 from runstream.stream.failures import Failures
 
 __all__ = ["SLOW_SECONDS", "SUBSCRIBER_ERRORS", "ErrorReports", "caller_location", "location_of", "run_id_of"]
@@ -150,11 +151,7 @@ def run_id_of(value: object) -> str | None:
     found = getattr(value, "run_id", None)
     if found is None:
         data = getattr(value, "data", None)
-        found = getattr(data, "run_id", None)
-        if found is None and getattr(data, "object", None) == "thread.run":
-            found = getattr(data, "id", None)
-        if found is None:
-            found = getattr(value, "run_id", None)
+        found = data.id if isinstance(data, Run) else getattr(data, "run_id", None)
     return found if isinstance(found, str) else None
 
 

@@ -23,14 +23,27 @@ def text(value: str | None) -> TextPart:
     return TextPart(text=TextContent(value=value))
 
 
+def grown(id: str, target: str, *pieces: str, index: int = 0) -> list[Event]:
+    """Fragments of one text."""
+    return [append(id, target, piece, index) for piece in pieces]
+
+
 STREAMED: dict[str, tuple[Event, ...]] = {
     "message": (
         message(status=MessageStatus.IN_PROGRESS),
-        append("msg_1", "text", "Hello"),
-        append("msg_1", "refusal", "No", 1),
+        *grown("msg_1", "text", "He", "llo"),
+        *grown("msg_1", "refusal", "N", "o", index=1),
     ),
-    "reasoning": (reasoning_step(), append("step_1", "reasoning", "think"), append("step_1", "summary", "short")),
-    "call": (calls_step(generic()), append("step_1", "arguments", "{}"), append("step_1", "output", "found")),
+    "reasoning": (
+        reasoning_step(),
+        *grown("step_1", "reasoning", "th", "ink"),
+        *grown("step_1", "summary", "sh", "ort"),
+    ),
+    "call": (
+        calls_step(generic()),
+        *grown("step_1", "arguments", "{", "}"),
+        *grown("step_1", "output", "fo", "und"),
+    ),
 }
 
 
@@ -117,7 +130,8 @@ def test_a_snapshot_in_between_erases_nothing() -> None:
 def test_a_kept_text_is_no_replacement() -> None:
     """No signal says that a text was replaced, and the end of the message is emitted with the text."""
     _, signals = folded([*START, *STREAMED["message"], message(status=MessageStatus.COMPLETED, content=())])
-    assert [signal.type for signal in signals[-3:]] == ["message.text", "message.refusal", "message.completed"]
+    assert [signal.type for signal in signals[-2:]] == ["message.refusal", "message.completed"]
+    assert "message.text_replaced" not in [signal.type for signal in signals]
     assert signals[-1].message.text == "Hello"  # type: ignore[union-attr]
 
 
