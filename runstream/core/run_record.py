@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from runstream.core.request_places import NO_PLACES, RequestPlaces
@@ -33,6 +33,7 @@ class RunRecord:
         watch: The watchdogs' own data.
         expired_reason: Why a watchdog expired the run; ``None`` if none did, or if the run was seen since.
         saved: The state that a store has, or is about to get.
+        on_event: Called with the record before its first event after it was read from a store.
         former_sources: The states of the sources that sent the run before, and have not ended.
         waits_under: The ids under which the run waits for action (:mod:`runstream.core.waiting_runs`).
     """
@@ -49,6 +50,7 @@ class RunRecord:
     watch: Any = None
     expired_reason: str | None = None
     saved: RunState | None = None
+    on_event: Callable[[RunRecord], None] | None = None
     former_sources: tuple[Any, ...] = ()
     waits_under: tuple[str, ...] = ()
 

@@ -341,6 +341,8 @@ class EventRouter:
         Returns:
             True if the state changed.
         """
+        if record.on_event is not None:
+            record.on_event(record)
         if outcome is not _CHANGED and outcome is not _SAME:
             self._count(record, event, outcome)
         if after is before:
