@@ -45,7 +45,7 @@ class IdBlock:
         self.ambiguous: set[int] = set()
 
     def content(self, number: int) -> int | None:
-        """The hash of the content of the event with this number (:func:`hash_fragment`); ``None`` for an ambiguous id."""
+        """The hash of the content of the event with this number (:func:`hash_fragment`); ``None`` if ambiguous."""
         if number in self.ambiguous:
             return None
         return hash((self.object_id, self.target, self.index, self.hashes[number - self.first]))
