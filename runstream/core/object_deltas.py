@@ -112,19 +112,20 @@ def apply_delta(
         indices = _repeated_parts(delta, merged)
         if indices and (replaced := count_replaced(current, item, indices)):
             item = structs.replace(item, replaced=item.replaced + replaced)
-    elif _has_ids(delta):
-        calls, item = name_step_calls(head.calls, item)
+    elif ids := _new_ids(delta, parts):
+        calls, item = name_step_calls(head.calls, item, ids)
         if calls is not head.calls:
             head = structs.replace(head, calls=calls)
     objects = objects.append(item) if position < 0 else objects.set(position, item)
     position = len(objects) - 1 if position < 0 else position
-    head = update_head(head, item, at)
+    changed = _changed_indices(delta, name)
+    head = update_head(head, item, at, changed)
     growing, length = _find_growing(item, position, event, head)
     if growing is not None and (head.run.requires_action or head.run.status.is_terminal):
         # No text grows while the run waits, or after its end: it is unknown if the fragment is repeated or late.
         objects = objects.set(position, item.change(item.full, merged, partial=True))
         growing, length = None, 0
-    return RunState(head, objects, growing, length, position, event.event), _CHANGED
+    return RunState(head, objects, growing, length, position, event.event, None, changed), _CHANGED
 
 
 def _append_first(state: RunState, event: MessageDeltaEvent, at: float, max_index: int) -> RunState | None:
@@ -240,7 +241,31 @@ def _repeated_parts(delta: dict[str, Any], parts: dict[Any, Any]) -> list[int]:
     return found
 
 
-def _has_ids(delta: dict[str, Any]) -> bool:
-    """True if a delta of a step names a call."""
+def _new_ids(delta: dict[str, Any], parts: dict[Any, Any]) -> list[str]:
+    """The ids in a delta of a step of calls whose ids were unknown.
+
+    Args:
+        delta: The delta.
+        parts: The nodes of the step before it.
+    """
     calls = get_path(delta, "step_details", "tool_calls")
-    return isinstance(calls, list) and any(isinstance(call, dict) and call.get("id") for call in calls)
+    known = get_path(parts, "step_details", "tool_calls")
+    found: dict[int, str] = {}
+    for position, call in enumerate(calls if isinstance(calls, list) else ()):
+        id = call.get("id") if isinstance(call, dict) else None
+        if id and isinstance(id, str):
+            index = index_of(call, position)
+            before = known.get(index) if isinstance(known, dict) else None
+            if not (isinstance(before, dict) and before.get("id")):
+                found.setdefault(index, id)
+    return list(found.values())
+
+
+def _changed_indices(delta: dict[str, Any], name: str) -> tuple[int, ...]:
+    """The indices of the content parts or calls that a delta changes."""
+    value = delta.get(name)
+    lists = [value] if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
+    found = [
+        index_of(part, position) for parts in lists if isinstance(parts, list) for position, part in enumerate(parts)
+    ]
+    return tuple(dict.fromkeys(found))

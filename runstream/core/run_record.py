@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from runstream.core.request_places import NO_PLACES, RequestPlaces
@@ -25,6 +25,7 @@ class RunRecord:
         unidentified: True if a fragment of the run had no id, or if ids of its fragments were forgotten when
             an object was reset. The known ids then prove nothing about the events between them.
         replaying: True while its source sends the run from its beginning again.
+        replayed_by: The name of the source that began the run again last, and the number of its connection.
         places: The places of its sources in its requests for action.
         paused: The round for which ``run.paused`` was emitted; -1 for none.
         interrupted: The number of ``run.interrupted`` signals so far.
@@ -32,6 +33,7 @@ class RunRecord:
         watch: The watchdogs' own data.
         expired_reason: Why a watchdog expired the run; ``None`` if none did, or if the run was seen since.
         saved: The state that a store has, or is about to get.
+        on_event: Called with the record before its first event after it was read from a store.
         former_sources: The states of the sources that sent the run before, and have not ended.
         waits_under: The ids under which the run waits for action (:mod:`runstream.core.waiting_runs`).
     """
@@ -40,6 +42,7 @@ class RunRecord:
     __slots__ = ("__dict__", "_objects", "_state", "growing", "length", "order", "source", "touched", "unidentified")
 
     replaying = False
+    replayed_by: tuple[str, int] | None = None
     places: RequestPlaces = NO_PLACES
     paused = -1
     interrupted = 0
@@ -47,6 +50,7 @@ class RunRecord:
     watch: Any = None
     expired_reason: str | None = None
     saved: RunState | None = None
+    on_event: Callable[[RunRecord], None] | None = None
     former_sources: tuple[Any, ...] = ()
     waits_under: tuple[str, ...] = ()
 

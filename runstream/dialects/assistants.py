@@ -13,9 +13,10 @@ from typing import Any, Final, Union, get_type_hints
 
 import msgspec
 
+from runstream.dialects.assistants_redaction import ASSISTANTS_RULES
 from runstream.dialects.assistants_wire import EVENT_TYPES, FRAGMENT_LEVELS, FRAGMENTS, TextFragment, name_object
 from runstream.dialects.base import BaseDialect
-from runstream.dialects.text_frame import UNREADABLE, TextFrames
+from runstream.dialects.text_frame import UNREADABLE, TextFrames, read_string
 from runstream.model.base import WireStruct, decode_hook, decoder
 from runstream.model.common import ErrorObject
 from runstream.model.events import (
@@ -92,6 +93,8 @@ class AssistantsDialect(BaseDialect):
         "_value",
     )
 
+    redaction = ASSISTANTS_RULES
+
     def __init__(self, *, max_message_bytes: int = 16 * 2**20, max_nesting: int = 128) -> None:
         super().__init__()
         self._max_bytes = max_message_bytes
@@ -117,14 +120,19 @@ class AssistantsDialect(BaseDialect):
         size = len(data)
         frames = self._frames
         frame = frames.last
-        if frame is not None and size <= self._fragment_bytes:
-            text = "" if frames.in_turns else frame.read(name, data, size)
-            if not text:
-                frame = frames.find(data)
-                if frame is not None:
-                    text = frame.read(name, data, size)
-            if text:
-                return TextAppend(frame.object_id, "text", frame.index, text, raw.id, None, _MESSAGE_DELTA)  # type: ignore[union-attr]
+        if frame is not None and name is frame.name and size <= self._fragment_bytes:
+            # `TextFrame.read`, without the call.
+            string = data.removeprefix(frame.head).removesuffix(frame.tail)
+            if len(string) == size - frame.size:
+                try:
+                    if text := read_string(string):
+                        return TextAppend(frame.object_id, "text", frame.index, text, raw.id, None, _MESSAGE_DELTA)
+                except UNREADABLE:
+                    pass
+        if frames.known and size <= self._fragment_bytes:
+            frame = frames.find(data)
+            if frame is not None and (text := frame.read(name, data, size)):
+                return TextAppend(frame.object_id, "text", frame.index, text, raw.id, None, _MESSAGE_DELTA)
         # Most longer envelopes contain no fragment; the decoder would refuse them.
         if size <= (self._delta_bytes if name is None else self._fragment_bytes):
             read = FRAGMENTS.get(name)
