@@ -40,9 +40,9 @@ NAMES = {
     "runstream.model.raw": "Answer ConnectionEvent Idle Malformed Oversized RawEvent RawItem Request ResponseHead",
     "runstream.model.signals": (
         "SIGNAL_TYPES ActionRequired ArgumentsDelta AwaitedCall CustomReceived MessageCompleted "
-        "MessageCreated MessageIncomplete ReasoningDelta RefusalDelta RunCancelled RunCompleted RunCreated "
-        "RunExpired RunFailed RunIncomplete RunInterrupted RunPaused RunSignal RunStalled RunStatusChanged "
-        "Signal SourceConnected SourceDisconnected SourceEnded SourceError SourceResumed SourceSignal "
+        "MessageCreated MessageIncomplete ProgressSignal ReasoningDelta RefusalDelta RunCancelled "
+        "RunCompleted RunCreated RunExpired RunFailed RunIncomplete RunInterrupted RunPaused "
+        "RunSignal RunStalled RunStatusChanged Signal SourceConnected SourceDisconnected SourceEnded SourceError SourceResumed SourceSignal "
         "StepCancelled StepCompleted StepCreated StepExpired StepFailed TextDelta TextReplaced "
         "ToolCallCompleted ToolCallOutputDelta ToolCallResult"
     ),

@@ -77,6 +77,7 @@ from runstream.model.signals import CustomReceived as CustomReceived
 from runstream.model.signals import MessageCompleted as MessageCompleted
 from runstream.model.signals import MessageCreated as MessageCreated
 from runstream.model.signals import MessageIncomplete as MessageIncomplete
+from runstream.model.signals import ProgressSignal as ProgressSignal
 from runstream.model.signals import ReasoningDelta as ReasoningDelta
 from runstream.model.signals import RefusalDelta as RefusalDelta
 from runstream.model.signals import RunCancelled as RunCancelled

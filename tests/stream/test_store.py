@@ -17,9 +17,9 @@ from runstream.errors import IncompleteStream, StoreError, SubscribersFailed
 from runstream.model.raw import RawEvent
 from runstream.model.signals import (
     ActionRequired,
-    ArgumentsDelta,
     MessageCompleted,
     MessageCreated,
+    ProgressSignal,
     RunCompleted,
     RunCreated,
     RunInterrupted,
@@ -75,7 +75,7 @@ def copy_of(store: MemoryStore) -> MemoryStore:
 
 def facts(signals: Iterable[Signal]) -> list[str]:
     """The keys of all signals but progress, those of sources, and the cuts between streams."""
-    passing = SourceSignal | TextDelta | ArgumentsDelta | RunInterrupted | RunPaused
+    passing = SourceSignal | ProgressSignal | RunInterrupted | RunPaused
     return [signal.key for signal in signals if not isinstance(signal, passing)]
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from runstream.model.signals import ArgumentsDelta, RunSignal, TextDelta
+from runstream.model.signals import ProgressSignal, RunSignal
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.websocket import WebSocketSource
 from runstream.store.sqlite import SqliteStore
@@ -36,7 +36,7 @@ async def _consume(url: str, path: str, log: str, door: str, tick: Callable[[], 
     out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def take(signal: RunSignal) -> None:
-        if isinstance(signal, TextDelta | ArgumentsDelta):
+        if isinstance(signal, ProgressSignal):
             return
         tick()
         os.write(out, signal.key.encode() + b"\n")
