@@ -44,6 +44,7 @@ from runstream.model import ToolCall as ToolCall
 from runstream.model import Usage as Usage
 from runstream.model.events import CustomEvent as CustomEvent
 from runstream.model.events import DoneEvent as DoneEvent
+from runstream.model.events import EmptyEvent as EmptyEvent
 from runstream.model.events import ErrorEvent as ErrorEvent
 from runstream.model.events import Event as Event
 from runstream.model.events import MessageDeltaEvent as MessageDeltaEvent

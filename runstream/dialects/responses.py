@@ -32,6 +32,7 @@ from runstream.dialects.responses_wire import (
 )
 from runstream.model.events import (
     DoneEvent,
+    EmptyEvent,
     ErrorEvent,
     Event,
     MessageEvent,
@@ -75,7 +76,17 @@ class ResponsesDialect(BaseDialect):
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    __slots__ = ("_continues", "_dump", "_find_run", "_lanes", "_max_bytes", "_max_nesting", "_runs", "_steered")
+    __slots__ = (
+        "_continues",
+        "_cursor",
+        "_dump",
+        "_find_run",
+        "_lanes",
+        "_max_bytes",
+        "_max_nesting",
+        "_runs",
+        "_steered",
+    )
 
     def __init__(
         self,
@@ -95,9 +106,12 @@ class ResponsesDialect(BaseDialect):
         self._runs: dict[str, str] = {}  # the run of each response
         self._steered: dict[str, str] = {}  # the run of each response that a successor will follow unasked
         self._dump: bytes | None = None  # the memory, until it changes
-        for lane, response in load_responses(memory) if memory is not None else ():
-            self._lanes[lane] = response
-            self._runs[response.id] = response.run_id
+        self._cursor: str | None = None  # the identity of the last event
+        if memory is not None:
+            lanes, self._runs = load_responses(memory)
+            for lane, response in lanes:
+                self._lanes[lane] = response
+                self._runs[response.id] = response.run_id
 
     def decode(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
         """Decode one item. Never raises on input."""
@@ -120,24 +134,32 @@ class ResponsesDialect(BaseDialect):
             if (fragment.target, index) not in found.seen:
                 found.seen.add((fragment.target, index))
                 self._dump = None
-        if not fragment.delta:
-            return ()
         number = fragment.sequence_number
         if number is not None and number > response.number:
             response.number = number
             id: str | None = f"{response.prefix}{number}"
         else:
             id = response.identify(number)
+        self._cursor = id
+        if not fragment.delta:
+            return EmptyEvent(id=id, run_id=response.run_id, name=fragment.name)
         return TextAppend(found.id, fragment.target, index, fragment.delta, id, response.run_id, fragment.name)
 
     def end(self, clean: bool) -> Sequence[Event]:
         """The end of each open response whose last event was an error."""
         return [event for response in self._lanes.values() for event in self._settle(response)]
 
+    def cursor(self) -> str | None:
+        """The response and the number of the last event: ``resp_1/12``. A server continues after it."""
+        return self._cursor
+
     def dump(self) -> bytes | None:
-        """The open responses with their items, so that fragments after a restart find them."""
+        """The open responses with their items, so that fragments after a restart find them, and the runs of responses
+        that continue one, so that a server which sends all again continues them too.
+        """
         if self._dump is None:
-            self._dump = dump_responses(self._lanes.items())
+            continuing = {response: run for response, run in self._runs.items() if response != run}
+            self._dump = dump_responses(self._lanes.items(), continuing)
         return self._dump or None
 
     def forget(self, run_id: str) -> None:
@@ -188,27 +210,43 @@ class ResponsesDialect(BaseDialect):
         response = self._lanes.get(lane)
         if name == "error":
             return self._decode_error(value, response, raw)
-        if name == "keepalive":
-            return ()
+        if kind in _SNAPSHOTS:
+            return Reject(raw, "Expected an object in `response`", object_ids=None)
         if response is None:
-            return UnknownEvent(data, raw.id, name=name)
-        self._dump = None
-        id = response.identify(number)
-        events: list[Event] | None = []
-        if response.error is not None:
-            # The response goes on, so the error was not its end.
-            settled: list[Event] = [ErrorEvent(error_of(response.error), id, run_id=response.run_id, name="error")]
-            response.error = None
+            return () if name == "keepalive" else UnknownEvent(data, raw.id, name=name)
+        item = value.get("item") if kind in _ITEM_EVENTS else None
+        index = value.get("output_index")
+        index = index if type(index) is int else None
+        if isinstance(item, dict):
+            item_id = text_of(item.get("id")) or None
         else:
-            settled = []
-        if kind in ("output_item.added", "output_item.done") and isinstance(item := value.get("item"), dict):
-            index = value.get("output_index")
-            events = self._decode_item(response, item, index if type(index) is int else None, kind, name, id)
+            item_id = text_of(value.get("item_id")) or text_of(value.get("id")) or None
+        response = response.with_item(item_id)
+        is_repeated = response.is_repeated(number)
+        self._dump = None
+        id = self._cursor = response.identify(number)
+        if isinstance(item, dict) or kind.rpartition(".")[0] in TARGETS:
+            is_unknown = item_id not in response.by_id if item_id else response.find(None, index) is None
+            if (
+                is_unknown
+                and is_repeated
+                and len(response.ids) > 1
+                and (kind == "output_item.added" or not response.is_open)
+            ):
+                return EmptyEvent(id=id, run_id=response.run_id, name=name)  # of ids that change in every event
+            if is_unknown and not response.is_open:
+                return Reject(raw, "No response is open, and none has its item", object_ids=())
+        if isinstance(item, dict):
+            events: list[Event] | None = self._decode_item(response, item, index, kind, name, id)
         else:
             events = self._decode_part(response, value, kind, name, id)
         if events is None:
-            events = [UnknownEvent(data, id, run_id=response.run_id, name=name)]
-        return [*settled, *events]
+            return UnknownEvent(data, id, run_id=response.run_id, name=name)
+        if response.error is not None and name != "keepalive":
+            # The response goes on, so the error was not its end.
+            events.insert(0, ErrorEvent(error_of(response.error), id, run_id=response.run_id, name="error"))
+            response.error = None
+        return events or EmptyEvent(id=id, run_id=response.run_id, name=name)
 
     def _decode_snapshot(self, value: Json, lane: str | None, name: str, number: object) -> Sequence[Event | Reject]:
         """Decode an event with the whole response, or a response that was polled."""
@@ -217,20 +255,24 @@ class ResponsesDialect(BaseDialect):
         response = self._lanes.get(lane)
         events: list[Event] = []
         id = text_of(value.get("id"))
-        is_other = response is not None and id is not None and id not in response.ids
-        if response is None or kind == "created" or (is_other and not response.is_open):
-            if response is not None:
+        if response is not None and kind != "created":
+            response = response.with_id(id)
+        is_other = response is not None and (
+            id not in response.ids if kind == "created" else id is not None and response.is_other(id, value)
+        )
+        if response is None or kind == "created" or is_other:
+            if response is not None and is_other:
                 events += self._settle(response)
             response = self._begin(value, lane, id or (response.id if response is not None else "response"))
         elif kind != "failed":
             events += self._settle(response)
-        response.value = value
-        if id is not None:
-            response.ids.add(id)
-        identity = response.identify(number)
+        response.show(id, value)
+        identity = self._cursor = response.identify(number)
         status = text_of(value.get("status"))
         if kind in ("completed", "incomplete", "failed"):
             status = kind  # some servers leave the status of an earlier snapshot in it
+        if not response.is_open and status not in _ENDS:
+            return [*events, EmptyEvent(id=identity, run_id=response.run_id, name=name)]  # repeated after the end
         if status in _ENDS and (kind != "created" or status != "queued"):
             return [*events, *self._end_response(response, status, name, identity)]
         run = run_of(value, response.run_id, "queued" if status == "queued" else "in_progress")
@@ -246,14 +288,20 @@ class ResponsesDialect(BaseDialect):
         if run_id is None and previous is not None:
             if previous in self._steered:
                 run_id = self._steered.pop(previous)
-            elif self._find_run is not None:
-                run_id = self._find_run(previous)
+            else:
+                run_id = self._find_run(previous) if self._find_run is not None else None
+                known = self._lanes.get(lane)
+                if run_id is None and known is not None and previous in known.ids and known.has_lost_request:
+                    run_id = known.run_id
         if run_id is None:
             run_id = id
         self._runs[id] = run_id
         if len(self._runs) > _MAX_RUNS:
             del self._runs[next(iter(self._runs))]
+        last = self._lanes.get(lane)
         response = self._lanes[lane] = Response(id, run_id, value)
+        if last is not None:
+            response.follow(last)
         return response
 
     def _run_event(self, response: Response, run: Any, name: str, id: str | None, *, created: bool = False) -> RunEvent:
@@ -272,12 +320,15 @@ class ResponsesDialect(BaseDialect):
                     item = response.add(text_of(value.get("id")), None, value)
                 if not item.closed:
                     events += self._close(response, item, value, name, id)
+        is_waiting = False
         for item in response.items:
             if not item.closed and item.type == "message":
                 ending = "completed" if status == "completed" else "incomplete"
                 item.closed = True
                 message = message_of({"role": item.value.get("role")}, item.id, response.run_id, ending)
                 events.append(MessageEvent(message, id, run_id=response.run_id, name=name))
+            elif not item.closed and awaited_call(item.value, response.value) is not None:
+                is_waiting = True  # for a call that was announced and whose end was lost: it is not offered
             elif item.closed and item.output is None and item.type in ANSWERED:
                 value = item.value if status == "completed" else {**item.value, "status": "incomplete"}
                 events += self._show(response, item, value, name, id)
@@ -291,7 +342,7 @@ class ResponsesDialect(BaseDialect):
                 and item.value.get("call_id") not in answered
                 and (call := awaited_call(item.value, response.value)) is not None
             ]
-            if awaited:
+            if awaited or is_waiting:
                 status, action = "requires_action", action_of(awaited)
         if status == "incomplete" and _reason(response.value) == "steered":
             status = "in_progress"
@@ -350,7 +401,7 @@ class ResponsesDialect(BaseDialect):
         middle, _, last = kind.rpartition(".")
         target = TARGETS.get(middle)
         if target is None:
-            return [] if last in _STATES or middle in _PARTS else None
+            return [] if last in _STATES or middle in _PARTS or kind == "keepalive" else None
         text = value.get("delta") if last == "delta" else value.get(_WHOLE.get(middle, "text"))
         if not isinstance(text, str):
             return None
@@ -379,8 +430,8 @@ class ResponsesDialect(BaseDialect):
             return ErrorEvent(error, raw.id, name="error")
         self._dump = None
         response.error = value  # the end may follow, with the same cause
-        response.identify(value.get("sequence_number"))
-        return ()
+        id = self._cursor = response.identify(value.get("sequence_number"))
+        return EmptyEvent(id=id, run_id=response.run_id, name="error")
 
     def _settle(self, response: Response) -> list[Event]:
         """The end of a response by an error, if no further event of the response has followed it."""
@@ -394,6 +445,7 @@ _STATES: Final = frozenset(
     {"in_progress", "searching", "interpreting", "generating", "completed", "failed", "compacting"}
 )
 _PARTS: Final = frozenset({"content_part", "reasoning_summary_part", "reasoning_part", "output_text.annotation"})
+_ITEM_EVENTS: Final = frozenset({"output_item.added", "output_item.done"})
 # The key of the whole text in an event that ends with `.done`.
 _WHOLE: Final = {
     "refusal": "refusal",

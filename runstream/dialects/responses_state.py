@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from runstream.dialects.responses_wire import Fragment, Json, text_of
+from runstream.dialects.responses_wire import Fragment, Json, awaited_call, text_of
 from runstream.model.events import Target
 
 __all__ = ["Item", "Response", "dump_responses", "load_responses"]
+
+
+_MAX_EARLIER: Final = 4
+"""The number of responses of a lane that are kept after their end."""
 
 
 class Item:
@@ -59,9 +63,24 @@ class Response:
         number: The highest number of its events; -1 before the first one.
         error: An error that names no response, and that may be its end.
         is_open: True until its end.
+        earlier: The responses before it in its lane, the latest first: a server may repeat their last events.
     """
 
-    __slots__ = ("by_id", "by_index", "error", "id", "ids", "is_open", "items", "number", "prefix", "run_id", "value")
+    __slots__ = (
+        "_snapshots",
+        "by_id",
+        "by_index",
+        "earlier",
+        "error",
+        "id",
+        "ids",
+        "is_open",
+        "items",
+        "number",
+        "prefix",
+        "run_id",
+        "value",
+    )
 
     def __init__(self, id: str, run_id: str, value: Json) -> None:
         self.id = id
@@ -75,6 +94,58 @@ class Response:
         self.number = -1
         self.error: Json | None = None
         self.is_open = True
+        self.earlier: tuple[Response, ...] = ()
+        self._snapshots = 0
+
+    def show(self, id: str | None, value: Json) -> None:
+        """Note a snapshot of the response, and the id that it has."""
+        self.value = value
+        if id is not None:
+            self.ids.add(id)
+            self._snapshots += 1
+
+    def is_other(self, id: str, value: Json) -> bool:
+        """True if a snapshot is one of another response. Some servers send another id in each snapshot of a response.
+
+        Args:
+            id: The id of the snapshot.
+            value: The snapshot.
+        """
+        if id in self.ids:
+            return False
+        if not self.is_open or value.get("previous_response_id") in self.ids:
+            return True
+        if self._snapshots > 1 and len(self.ids) == 1:
+            return True  # its ids do not change
+        known, created = self.value.get("created_at"), value.get("created_at")
+        return known is not None and created is not None and known != created
+
+    @property
+    def has_lost_request(self) -> bool:
+        """True if its end was not received, and it has a call that the application answers."""
+        return self.is_open and any(awaited_call(item.value, self.value) is not None for item in self.items)
+
+    def follow(self, last: Response) -> None:
+        """Note the response before it in its lane, which may be the same one, sent again from its beginning."""
+        known = last.earlier if last.id == self.id else (last, *last.earlier)
+        self.earlier = tuple(each for each in known if each.id != self.id)[:_MAX_EARLIER]
+        last.earlier = ()
+
+    def with_id(self, id: str | None) -> Response:
+        """This response, or an earlier one if only that has this id."""
+        if id in self.ids:
+            return self
+        return next((each for each in self.earlier if id in each.ids), self)
+
+    def with_item(self, id: str | None) -> Response:
+        """This response, or an earlier one if only that has an item with this id."""
+        if id is None or id in self.by_id:
+            return self
+        return next((each for each in self.earlier if id in each.by_id), self)
+
+    def is_repeated(self, number: object) -> bool:
+        """True if an event with this number, or a larger one, was received."""
+        return type(number) is int and 0 < self.number >= number
 
     def find(self, id: str | None, index: int | None) -> Item | None:
         """The item with this id, else the one with this index, else the only open one."""
@@ -126,21 +197,19 @@ class Response:
         return at_index if call_id is None or at_index.value.get("call_id") is None else None
 
 
-_Memory: Any = list[
-    tuple[
-        str | None,
-        str,
-        str,
-        dict[str, Any],
-        list[tuple[str, int | None, dict[str, Any], list[tuple[Target, int]], bool, str | None]],
-        bool,
-    ]
-]
+_Item: TypeAlias = tuple[str, int | None, dict[str, Any], list[tuple[Target, int]], bool, str | None]
+_Lane: TypeAlias = tuple[str | None, str, str, dict[str, Any], list[_Item], bool, dict[str, Any] | None]
+_Memory: Any = tuple[list[_Lane], dict[str, str]]
 _decode_memory: Final = msgspec.msgpack.Decoder(_Memory).decode
 
 
-def dump_responses(lanes: Iterable[tuple[str | None, Response]]) -> bytes:
-    """The memory of open responses, each with its lane; empty if none is open."""
+def dump_responses(lanes: Iterable[tuple[str | None, Response]], runs: Mapping[str, str]) -> bytes:
+    """The memory of a decoder; empty if there is nothing to remember.
+
+    Args:
+        lanes: The latest response of each lane; only open ones are remembered.
+        runs: The runs of responses that continue a run, by the id of the response.
+    """
     found = [
         (
             lane,
@@ -149,27 +218,29 @@ def dump_responses(lanes: Iterable[tuple[str | None, Response]]) -> bytes:
             each.value,
             [(item.id, item.index, item.value, sorted(item.seen), item.closed, item.output) for item in each.items],
             each.number > 0,
+            each.error,
         )
         for lane, each in lanes
         if each.is_open
     ]
-    return msgspec.msgpack.encode(found) if found else b""
+    return msgspec.msgpack.encode((found, runs)) if found or runs else b""
 
 
-def load_responses(memory: bytes) -> list[tuple[str | None, Response]]:
-    """The open responses in a memory, each with its lane; none if the memory has another form."""
+def load_responses(memory: bytes) -> tuple[list[tuple[str | None, Response]], dict[str, str]]:
+    """The open responses in a memory, each with its lane, and the runs; none if the memory has another form."""
     try:
-        lanes = _decode_memory(memory)
+        lanes, runs = _decode_memory(memory)
     except msgspec.MsgspecError:
-        return []
+        return [], {}
     found = []
-    for lane, id, run_id, value, items, has_numbers in lanes:
+    for lane, id, run_id, value, items, has_numbers, error in lanes:
         response = Response(id, run_id, value)
         response.number = 1 if has_numbers else -1
+        response.error = error
         for item_id, index, shown, seen, closed, output in items:
             item = response.add(item_id, index, shown)
             item.seen.update(seen)
             item.closed = closed
             item.output = output
         found.append((lane, response))
-    return found
+    return found, runs

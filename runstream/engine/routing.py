@@ -22,6 +22,7 @@ from runstream.engine.source_state import SourceState
 from runstream.model.events import (
     CustomEvent,
     DoneEvent,
+    EmptyEvent,
     ErrorEvent,
     Event,
     MessageDeltaEvent,
@@ -104,6 +105,7 @@ class EventRouter:
                 StepDeltaEvent: self.delta,
                 ErrorEvent: self._error,
                 DoneEvent: self._skip,
+                EmptyEvent: self._skip,
                 ThreadEvent: self._skip,
                 CustomEvent: self._custom,
                 UnknownEvent: self._unknown,

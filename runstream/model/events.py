@@ -23,6 +23,7 @@ from runstream.model.step import RunStep
 __all__ = [
     "CustomEvent",
     "DoneEvent",
+    "EmptyEvent",
     "ErrorEvent",
     "Event",
     "MessageDeltaEvent",
@@ -173,6 +174,13 @@ class DoneEvent(EventBase, frozen=True, gc=False):
     """The server sends nothing more on this connection. The event does not end a run or the stream."""
 
 
+class EmptyEvent(EventBase, frozen=True, gc=False):
+    """An event with nothing new: a sign of life, or a repetition of what other events contain.
+
+    Its ``id`` is noted like that of each other event, so that the next id proves that nothing is missing.
+    """
+
+
 class CustomEvent(EventBase, frozen=True, gc=False):
     """A value that the server's application sends, or an event that only some servers of a protocol send.
 
@@ -302,6 +310,7 @@ Event: TypeAlias = (
     | CustomEvent
     | RunDetached
     | DoneEvent
+    | EmptyEvent
     | UnknownEvent
 )
 

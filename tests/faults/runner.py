@@ -81,6 +81,7 @@ async def observe(case: Case, server: Server) -> Observation:
             async with asyncio.timeout(BOUND):
                 stream = RunStream(
                     make_source(case, endpoint),
+                    dialect=case.protocol,
                     limits=Limits(max_message_bytes=MAX_BYTES),
                     close_timeout=5.0,
                     fetch_run=repair_of(case),
