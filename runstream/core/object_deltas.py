@@ -11,8 +11,17 @@ from typing import Any, Final
 from msgspec import structs
 
 from runstream.core.calls import StepCall, name_step_calls, step_call
-from runstream.core.merge import IndexOutOfBounds, index_of, make_node, merge, normalize_field
+from runstream.core.merge import (
+    IndexOutOfBounds,
+    UnreadableIndex,
+    index_of,
+    is_indexed,
+    make_node,
+    merge,
+    normalize_field,
+)
 from runstream.core.object_list import ObjectState
+from runstream.core.placement import Placed, place_calls, place_parts
 from runstream.core.run_snapshots import Outcome
 from runstream.core.state import GrowingText, RunHead, RunState, update_head
 from runstream.core.text import Text, append_text
@@ -146,12 +155,17 @@ def apply_delta(
     if parts is None:
         parts = parts_of(current, name)
     try:
+        placed = _place(delta, parts, current, state._growing)
         merged = merge(parts, delta, max_index)
     except IndexOutOfBounds:
         return state, Outcome.REFUSED
+    except UnreadableIndex:
+        return state, Outcome.UNPLACED
     if merged is parts:
         return state, Outcome.SAME
     item = current.change(current.full, merged, partial=current.partial)
+    if placed is not None and placed.places is not item.places:
+        item = structs.replace(item, places=placed.places)
     head = state._head
     if is_message:
         indices = _repeated_parts(delta, merged)
@@ -164,12 +178,48 @@ def apply_delta(
     objects = objects.append(item) if position < 0 else objects.set(position, item)
     position = len(objects) - 1 if position < 0 else position
     head = update_head(head, item, at)
-    growing, length = _find_growing(item, position, event, head)
+    growing, length = _find_growing(item, position, event, head, placed)
     if growing is not None and (head.run.requires_action or head.run.status.is_terminal):
         # No text grows while the run waits, or after its end: it is unknown if the fragment is repeated or late.
         objects = objects.set(position, item.change(item.full, merged, partial=True))
         growing, length = None, 0
     return RunState(head, objects, growing, length, position, event.event), _CHANGED
+
+
+def _place(
+    delta: dict[str, Any], parts: dict[Any, Any], item: ObjectState, growing: GrowingText | None
+) -> Placed | None:
+    """Set the indices of the items of a delta to the keys of their places.
+
+    Args:
+        delta: The delta; it is changed.
+        parts: The parts of the object so far.
+        item: The object.
+        growing: The text that grows now.
+
+    Returns:
+        The places of the items; ``None`` if the delta has none.
+    """
+    if item.is_message:
+        content = delta.get("content")
+        if not content:
+            return None
+        placed = place_parts(_items(parts, "content"), content, item.places)
+        delta["content"] = placed.items
+        return placed
+    details = delta.get("step_details")
+    calls = details.get("tool_calls") if details is not None else None
+    if details is None or not (isinstance(calls, list) and calls):
+        return None
+    grown = growing.path[2] if growing is not None and growing.object_id == item.id and len(growing.path) > 2 else None
+    placed = place_calls(_items(parts, "step_details", "tool_calls"), calls, item.places, grown)
+    delta["step_details"] = {**details, "tool_calls": placed.items}
+    return placed
+
+
+def _items(parts: dict[Any, Any], *path: str) -> dict[int, Any]:
+    node = get_path(parts, *path)
+    return node if is_indexed(node) else {}
 
 
 def _append_first(state: RunState, event: MessageDeltaEvent, at: float, max_index: int) -> RunState | None:
@@ -215,36 +265,38 @@ def parts_of(item: ObjectState, name: str) -> dict[Any, Any]:
 
 
 def _find_growing(
-    item: ObjectState, position: int, event: MessageDeltaEvent | StepDeltaEvent, head: RunHead
+    item: ObjectState, position: int, event: MessageDeltaEvent | StepDeltaEvent, head: RunHead, placed: Placed | None
 ) -> tuple[GrowingText | None, int]:
     """The text that a delta appended to last, which is kept apart from now on, and its length (characters)."""
+    if placed is None:
+        return None, 0
+    index, key = placed.index, placed.key
     path: tuple[Any, ...]
     named: StepCall | None = None
     body: Any = event.data.delta
     if isinstance(event, MessageDeltaEvent):
         if head.first_text is None:
             return None, 0  # the time of the first text must be stored before
-        if not body.content or type(part := body.content[-1]) is not TextPartDelta:
+        if not body.content or type(body.content[-1]) is not TextPartDelta:
             return None, 0
-        index, path = part.index, ("content", part.index, "text", "value")
+        path = ("content", key, "text", "value")
     else:
         calls = getattr(body.step_details, "tool_calls", None)
         if not calls:
             return None, 0
         call = calls[-1]
         if type(call) is FunctionToolCallDelta:
-            path = ("step_details", "tool_calls", call.index, "function", "arguments")
+            path = ("step_details", "tool_calls", key, "function", "arguments")
         elif type(call) is CodeInterpreterToolCallDelta:
-            path = ("step_details", "tool_calls", call.index, "code_interpreter", "input")
+            path = ("step_details", "tool_calls", key, "code_interpreter", "input")
         else:
             return None, 0
-        index = call.index
         node: Any = get_path(item.parts, "step_details", "tool_calls")
-        id = node[index].get("id") if isinstance(node, dict) and isinstance(node.get(index), dict) else None
-        named = step_call(item, index, id if isinstance(id, str) else "")
+        id = node[key].get("id") if isinstance(node, dict) and isinstance(node.get(key), dict) else None
+        named = step_call(item, key, id if isinstance(id, str) else "")
     text: Any = item.parts
-    for key in path:
-        text = text.get(key) if isinstance(text, dict) else None
+    for name in path:
+        text = text.get(name) if isinstance(text, dict) else None
     if not isinstance(text, Text):
         return None, 0
     if text.prior is not None and text.length <= text.prior.length:

@@ -181,6 +181,8 @@ class EventRouter:
                 record = scope.runs.get(run_id)
             if record is None:
                 record = self._find(scope, run_id)
+            if record is None and run_id is None and getattr(data, "role", None) != "user":
+                record = source.run_of_thread(data.thread_id)
         if record is None:
             self._buffer(source, run_id or data.id, event, at)
             return
@@ -300,6 +302,8 @@ class EventRouter:
             counts.surprising += 1
         elif outcome is Outcome.REFUSED:
             record.source.reject_event(event, f"Index not within 0 and {self._limits.max_index} (max_index)")
+        elif outcome is Outcome.UNPLACED:
+            record.source.reject_event(event, "An index is no number")
         elif outcome is Outcome.KIND_CONFLICT:
             record.source.reject_event(event, "A message and a step have the same id")
 
