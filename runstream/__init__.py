@@ -20,7 +20,7 @@ NAMES = {
     "runstream.dialects.assistants_wire": "EVENT_TYPES",
     "runstream.dialects.base": "BaseDialect Dialect",
     "runstream.dialects.redaction_rules": "RedactionRules",
-    "runstream.dialects.registry": "DialectFactory dialect_names register_dialect",
+    "runstream.dialects.registry": "DialectFactory FindRun dialect_names register_dialect",
     "runstream.engine.engine": "Engine",
     "runstream.engine.fold": "Folded fold fold_sources",
     "runstream.engine.intake": "Intake",
@@ -36,13 +36,14 @@ NAMES = {
         "StepDeltaEvent StepEvent Target TextAppend ThreadEvent UnknownEvent"
     ),
     "runstream.model.limits": "Limits Stats",
-    "runstream.model.raw": "Answer ConnectionEvent Idle Malformed Oversized RawEvent Request ResponseHead",
+    "runstream.model.raw": "Answer ConnectionEvent Idle Malformed Oversized RawEvent RawItem Request ResponseHead",
     "runstream.model.signals": (
-        "SIGNAL_TYPES ActionRequired ArgumentsDelta AwaitedCall MessageCompleted MessageCreated "
-        "MessageIncomplete RunCancelled RunCompleted RunCreated RunExpired RunFailed RunIncomplete "
-        "RunInterrupted RunPaused RunSignal RunStalled RunStatusChanged Signal SourceConnected "
-        "SourceDisconnected SourceEnded SourceError SourceResumed SourceSignal StepCancelled StepCompleted "
-        "StepCreated StepExpired StepFailed TextDelta TextReplaced ToolCallCompleted"
+        "SIGNAL_TYPES ActionRequired ArgumentsDelta AwaitedCall CustomReceived MessageCompleted "
+        "MessageCreated MessageIncomplete ReasoningDelta RefusalDelta RunCancelled RunCompleted RunCreated "
+        "RunExpired RunFailed RunIncomplete RunInterrupted RunPaused RunSignal RunStalled RunStatusChanged "
+        "Signal SourceConnected SourceDisconnected SourceEnded SourceError SourceResumed SourceSignal "
+        "StepCancelled StepCompleted StepCreated StepExpired StepFailed TextDelta TextReplaced "
+        "ToolCallCompleted ToolCallOutputDelta ToolCallResult"
     ),
     "runstream.recordings.reader": "UnknownRecordingFormat read_recording",
     "runstream.recordings.redaction": "Redaction",

@@ -10,6 +10,7 @@ from runstream.dialects.base import BaseDialect as BaseDialect
 from runstream.dialects.base import Dialect as Dialect
 from runstream.dialects.redaction_rules import RedactionRules as RedactionRules
 from runstream.dialects.registry import DialectFactory as DialectFactory
+from runstream.dialects.registry import FindRun as FindRun
 from runstream.dialects.registry import dialect_names as dialect_names
 from runstream.dialects.registry import register_dialect as register_dialect
 from runstream.engine.engine import Engine as Engine
@@ -62,15 +63,19 @@ from runstream.model.raw import Idle as Idle
 from runstream.model.raw import Malformed as Malformed
 from runstream.model.raw import Oversized as Oversized
 from runstream.model.raw import RawEvent as RawEvent
+from runstream.model.raw import RawItem as RawItem
 from runstream.model.raw import Request as Request
 from runstream.model.raw import ResponseHead as ResponseHead
 from runstream.model.signals import SIGNAL_TYPES as SIGNAL_TYPES
 from runstream.model.signals import ActionRequired as ActionRequired
 from runstream.model.signals import ArgumentsDelta as ArgumentsDelta
 from runstream.model.signals import AwaitedCall as AwaitedCall
+from runstream.model.signals import CustomReceived as CustomReceived
 from runstream.model.signals import MessageCompleted as MessageCompleted
 from runstream.model.signals import MessageCreated as MessageCreated
 from runstream.model.signals import MessageIncomplete as MessageIncomplete
+from runstream.model.signals import ReasoningDelta as ReasoningDelta
+from runstream.model.signals import RefusalDelta as RefusalDelta
 from runstream.model.signals import RunCancelled as RunCancelled
 from runstream.model.signals import RunCompleted as RunCompleted
 from runstream.model.signals import RunCreated as RunCreated
@@ -97,6 +102,8 @@ from runstream.model.signals import StepFailed as StepFailed
 from runstream.model.signals import TextDelta as TextDelta
 from runstream.model.signals import TextReplaced as TextReplaced
 from runstream.model.signals import ToolCallCompleted as ToolCallCompleted
+from runstream.model.signals import ToolCallOutputDelta as ToolCallOutputDelta
+from runstream.model.signals import ToolCallResult as ToolCallResult
 from runstream.recordings import demo as demo
 from runstream.recordings.reader import UnknownRecordingFormat as UnknownRecordingFormat
 from runstream.recordings.reader import read_recording as read_recording

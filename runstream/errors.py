@@ -44,14 +44,17 @@ class SourceFailed(RunstreamError):
     """A source failed for good: it does not reconnect.
 
     Attributes:
-        reason: The cause, as text, without credentials.
+        reason: The cause, in words of this library, without credentials.
         attempts: Number of connection attempts.
         status: The HTTP status of a refusal by the server, ``None`` if there was none.
+        server_message: The server's words about it, "" if there are none. They are no part of the exception's message,
+            which may be logged.
     """
 
-    def __init__(self, reason: str, *, attempts: int = 1, status: int | None = None) -> None:
+    def __init__(self, reason: str, *, attempts: int = 1, status: int | None = None, server_message: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.server_message = server_message
         self.attempts = attempts
         self.status = status
 
@@ -81,13 +84,16 @@ class IncompleteStream(RunstreamError):
     """The stream ended before the run did, so an interrupted stream is never taken for success.
 
     Attributes:
-        reason: The cause of the end, as text.
+        reason: The cause of the end, in words of this library.
         states: The last known states (:class:`~runstream.core.state.RunState`) of the runs that had not ended.
+        server_message: The last words of the server about an error, "" if there are none. They are no part of the
+            exception's message, which may be logged.
     """
 
-    def __init__(self, reason: str, states: Sequence[Any] = ()) -> None:
+    def __init__(self, reason: str, states: Sequence[Any] = (), server_message: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.server_message = server_message
         self.states = tuple(states)
 
 

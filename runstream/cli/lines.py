@@ -17,12 +17,20 @@ from runstream.model.signals import (
     ArgumentsDelta,
     MessageCompleted,
     MessageIncomplete,
+    ReasoningDelta,
+    RefusalDelta,
     RunSignal,
     Signal,
     SourceSignal,
+    StepCancelled,
+    StepCompleted,
+    StepExpired,
+    StepFailed,
     TextDelta,
     TextReplaced,
     ToolCallCompleted,
+    ToolCallOutputDelta,
+    ToolCallResult,
 )
 from runstream.sinks.terminal.run_names import NAME_WIDTH, RunNames
 from runstream.stream.run_stream import RunStream
@@ -32,7 +40,7 @@ __all__ = ["JsonView", "PlainView", "View"]
 _TYPE_WIDTH: Final = 21  # the longest type, message.text_replaced
 
 _Key: TypeAlias = tuple[str, int]
-_Growth: TypeAlias = TextDelta | ArgumentsDelta | TextReplaced
+_Growth: TypeAlias = TextDelta | RefusalDelta | ReasoningDelta | ArgumentsDelta | ToolCallOutputDelta | TextReplaced
 
 _MIN_ROOM: Final = 24
 _ANSI: Final = re.compile("\x1b\\[[0-9;]*m")
@@ -113,6 +121,20 @@ class PlainView(_Lines):
             case ArgumentsDelta():
                 self._texts.add(signal, (signal.call_key, 0), signal.delta)
                 return
+            case ToolCallOutputDelta():
+                if not signal.offset:
+                    self._texts.finish(signal.call_key, signal.at)  # an output follows the whole arguments
+                self._texts.add(signal, (f"{signal.call_key}/output", 0), signal.delta)
+                return
+            case RefusalDelta():
+                # Negative, so that a part has a text and a refusal of its own.
+                key = f"{signal.run_key}/{signal.message_id}", -1 - signal.part
+                self._texts.add(signal, key, signal.delta)
+                return
+            case ReasoningDelta():
+                place = signal.part if signal.kind == "reasoning" else -1 - signal.part
+                self._texts.add(signal, (f"{signal.run_key}/{signal.step_id}", place), signal.delta)
+                return
             case TextReplaced():
                 self._texts.replace(signal, (f"{signal.run_key}/{signal.message_id}", signal.part), signal.text)
                 return
@@ -120,6 +142,10 @@ class PlainView(_Lines):
                 self._texts.finish(f"{signal.run_key}/{signal.message.id}", signal.at)
             case ToolCallCompleted():
                 self._texts.finish(signal.call_key, signal.at)
+            case ToolCallResult():
+                self._texts.finish(f"{signal.call_key}/output", signal.at)
+            case StepCompleted() | StepFailed() | StepCancelled() | StepExpired():
+                self._texts.finish(f"{signal.run_key}/{signal.step.id}", signal.at)
             case RunSignal():
                 self._texts.flush_run(signal.run_id, signal.at)
             case _:

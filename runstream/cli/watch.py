@@ -95,7 +95,7 @@ async def watch_source(
                 await stream.results()
             except IncompleteStream as error:
                 if isinstance(error.__cause__, SourceFailed):
-                    complain(escape(error.__cause__.reason))
+                    complain(escape(": ".join(filter(None, (error.__cause__.reason, error.server_message)))))
     finally:
         view.close()
     result.states = tuple(stream.latest.values())

@@ -25,12 +25,14 @@ __all__ = [
 ]
 
 # Strings that grow. Everything else is set once or replaced.
-_APPENDED = frozenset({"value", "arguments", "input", "logs", "refusal"})
+_APPENDED = frozenset({"value", "arguments", "input", "logs", "refusal", "output"})
 _SET_ONCE = frozenset({"id", "type", "name", "role", "index", "object"})
 # JSON text, for which some servers send the value that it would contain.
 _JSON_TEXTS = frozenset({"arguments", "output"})
 # Lists whose items are identified by their index. A list of any other name replaces the one before.
-_INDEXED = frozenset({"content", "tool_calls", "annotations", "outputs"})
+_INDEXED = frozenset({"content", "summary", "tool_calls", "annotations", "outputs"})
+# The place of the parts of a reasoning, whose `text` grows. (The text of an annotation is replaced.)
+_REASONING = "reasoning"
 
 
 class IndexOutOfBounds(Exception):
@@ -44,13 +46,14 @@ class UnreadableIndex(Exception):
     """A delta names an index that is no number: a wrong place would be worse than none."""
 
 
-def merge(node: dict[Any, Any] | None, delta: dict[str, Any], limit: int) -> dict[Any, Any]:
+def merge(node: dict[Any, Any] | None, delta: dict[str, Any], limit: int, place: str = "") -> dict[Any, Any]:
     """Merge a delta into a node.
 
     Args:
         node: The node so far; it is not changed. ``None`` for an empty one.
         delta: The delta, as JSON builtins.
         limit: The largest index.
+        place: The place of the node: the key of the object or list that it is in.
 
     Returns:
         The merged node; ``node`` itself if nothing changed.
@@ -65,7 +68,7 @@ def merge(node: dict[Any, Any] | None, delta: dict[str, Any], limit: int) -> dic
         if value is None:
             continue
         old = current.get(key)
-        new = _merge_value(key, old, value, limit)
+        new = _merge_value(key, old, value, limit, place)
         if new is not old:
             changes[key] = new
     if not changes and node is not None:
@@ -73,23 +76,23 @@ def merge(node: dict[Any, Any] | None, delta: dict[str, Any], limit: int) -> dic
     return {**current, **changes}
 
 
-def _merge_value(key: str, old: Any, value: Any, limit: int) -> Any:
+def _merge_value(key: str, old: Any, value: Any, limit: int, place: str) -> Any:
     if key in _JSON_TEXTS and not isinstance(value, str):
-        return _set_json_text(old, dump_json(value)) if key in _APPENDED else dump_json(value)
-    if key in _APPENDED and isinstance(value, str):
+        return _set_json_text(old, dump_json(value))
+    if isinstance(value, str) and _grows(key, place):
         text = old if isinstance(old, Text) else None
         return append_text(text, value) if value or text is None else old
     if isinstance(old, Text):
         return old  # a growing text stays a text
     items = is_indexed(old)
     if key in _INDEXED and isinstance(value, list):
-        return _merge_items(key, old if items or old == {} else None, value, limit)
+        return _merge_items(key, old if items or old == {} else None, value, limit, _place_in(place, key))
     if isinstance(old, dict) and (items or not isinstance(value, dict)):
         return old  # likewise a node with parts keeps them
     if old is not None and key in _SET_ONCE:
         return old
     if isinstance(value, dict):
-        return merge(old, value, limit) if isinstance(old, dict) else merge(None, value, limit)
+        return merge(old if isinstance(old, dict) else None, value, limit, key)
     return old if old == value else value
 
 
@@ -102,7 +105,17 @@ def _set_json_text(old: Any, whole: str) -> Text:
     return Text(TextBuffer(whole), len(whole), max(old.emitted, len(whole)), old)
 
 
-def _merge_items(key: str, items: dict[int, Any] | None, deltas: list[Any], limit: int) -> dict[int, Any]:
+def _grows(key: str, place: str) -> bool:
+    """True if the string under a key is appended to the one before."""
+    return key in _APPENDED or (key == "text" and place == _REASONING)
+
+
+def _place_in(place: str, key: str) -> str:
+    """The place of the items of a list."""
+    return _REASONING if place == "step_details" and key in ("content", "summary") else key
+
+
+def _merge_items(key: str, items: dict[int, Any] | None, deltas: list[Any], limit: int, place: str) -> dict[int, Any]:
     current = items if items is not None else {}
     changes: dict[int, Any] = {}
     for position, delta in enumerate(deltas):
@@ -118,7 +131,7 @@ def _merge_items(key: str, items: dict[int, Any] | None, deltas: list[Any], limi
         new = old if isinstance(old, dict) else delta
         if isinstance(delta, dict):
             fields = {key: value for key, value in delta.items() if key != "index"}
-            new = merge(old if isinstance(old, dict) else None, fields, limit)
+            new = merge(old if isinstance(old, dict) else None, fields, limit, place)
         if new is not old:
             changes[index] = new
     if not changes and items is not None:
@@ -186,20 +199,27 @@ def _normalize_part(part: Any) -> Any:
     return part
 
 
-def make_node(value: Any, key: str = "") -> Any:
-    """Convert a value of a full object into a node that deltas can extend."""
+def make_node(value: Any, key: str = "", place: str = "") -> Any:
+    """Convert a value of a full object into a node that deltas can extend.
+
+    Args:
+        value: The value.
+        key: Its key.
+        place: The place of the node that it is in, as for :func:`merge`.
+    """
     if key in _JSON_TEXTS and isinstance(value, dict | list):
         value = dump_json(value)
     if isinstance(value, dict):
-        return {name: make_node(item, name) for name, item in value.items()}
+        return {name: make_node(item, name, key) for name, item in value.items()}
     if isinstance(value, list) and key in _INDEXED:
+        inner = _place_in(place, key)
         return {
-            index: make_node({name: field for name, field in item.items() if name != "index"})
+            index: {name: make_node(field, name, inner) for name, field in item.items() if name != "index"}
             if isinstance(item, dict)
             else item
             for index, item in enumerate(value)
         }
-    if isinstance(value, str) and key in _APPENDED:
+    if isinstance(value, str) and _grows(key, place):
         return append_text(None, value)
     return value
 

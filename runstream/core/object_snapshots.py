@@ -10,9 +10,9 @@ from runstream.core.calls import end_step, name_step_calls
 from runstream.core.merge import is_indexed, make_node, normalize_field
 from runstream.core.object_deltas import parts_of
 from runstream.core.object_list import ObjectState
-from runstream.core.omissions import has_content, is_whole, restore
 from runstream.core.run_snapshots import Outcome, merge_snapshot
 from runstream.core.state import RunHead, RunState, update_head
+from runstream.core.streamed_texts import add_outputs, has_content, is_whole, keep_texts
 from runstream.core.text import Text, TextBuffer
 from runstream.core.text_changes import count_replaced, ends_unchanged
 from runstream.model.events import MessageEvent, StepEvent
@@ -97,18 +97,18 @@ def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: boo
     new: Any = event.data
     known: Any = current.full
     full = merge_snapshot(known, new, event.origin) if known is not None else new
+    if current.is_terminal and not current.is_message and full.status == new.status and full is not new:
+        full = add_outputs(full, new)
     if full is known and not restart:
         return current
     if current.is_terminal:
         return current if full is known else current.change(full, current.parts, partial=current.partial)
     parts, partial = current.parts, current.partial
     if new.is_terminal:
-        restored = full
-        if not whole:
-            name = "content" if current.is_message else "step_details"
-            restored = restore(parts if parts is not None else parts_of(current, name), full, name)
-        parts, partial = None, partial and restored is not full
-        full = restored
+        name = "content" if current.is_message else "step_details"
+        kept = full if whole else keep_texts(full, parts if parts is not None else parts_of(current, name), name)
+        parts, partial = None, partial and kept is not full
+        full = kept
     elif restart and event.created:
         partial = False  # the server sends all of it again
         name = "content" if current.is_message else "step_details"

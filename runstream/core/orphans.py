@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from typing import Any, TypeAlias
 
 from runstream.model.events import Event
+from runstream.model.message import Message
 from runstream.model.step import RunStep
 
 __all__ = ["Orphans", "PendingEvent", "PendingOrder", "Tombstones"]
@@ -77,7 +78,8 @@ class Orphans:
     def __init__(self, pending: PendingOrder) -> None:
         self._pending = pending
         self._events: dict[str, dict[int, PendingEvent]] = {}
-        self._owners: dict[str, str] = {}  # for a message or step the run that it waits for, as an orphan names it
+        # For a message or step of a source the id that it waits for, as an orphan names it.
+        self._owners: dict[tuple[Any, str], str] = {}
 
     @property
     def count(self) -> int:
@@ -97,12 +99,13 @@ class Orphans:
             The oldest orphan, if it was removed to make room.
         """
         data: Any = event.data
-        if id == data.id:
-            id = self._owners.get(id, id)  # a fragment waits with its message or step, in order
-        else:
-            self._owners[data.id] = id
+        own_id = getattr(data, "id", None)  # the value of a custom event has none
+        if id == own_id:
+            id = self._owners.get((source, id), id)  # a fragment waits with its message or step, in order
+        if isinstance(data, Message | RunStep) or (own_id is not None and id != own_id):
+            self._owners[source, data.id] = id
             if isinstance(data, RunStep) and data.message_id is not None:
-                self._owners[data.message_id] = id
+                self._owners[source, data.message_id] = id
         pending = self._pending
         self._events.setdefault(id, {})[pending.next] = (event, source, at)
         pending.order[pending.next] = (self, id)
@@ -127,11 +130,16 @@ class Orphans:
             self._remove_owner(pending)
         return list(events.values())
 
+    def waits(self, source: Any, id: str) -> bool:
+        """True if a message or step of a source waits for its run: its fragments wait too."""
+        return (source, id) in self._owners
+
     def _remove_owner(self, pending: PendingEvent) -> None:
-        data: Any = pending[0].data
-        self._owners.pop(data.id, None)
+        event, source, _ = pending
+        data: Any = event.data
+        self._owners.pop((source, getattr(data, "id", "")), None)
         if isinstance(data, RunStep) and data.message_id is not None:
-            self._owners.pop(data.message_id, None)
+            self._owners.pop((source, data.message_id), None)
 
     def __bool__(self) -> bool:
         return bool(self._events)

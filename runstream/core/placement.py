@@ -92,7 +92,7 @@ def place_calls(node: dict[int, Any], items: list[Any], places: Places, grown: i
         before = taken.get(key) or _id_of(node.get(key))
         if id and before != id and (before or not has_index):
             if known is None:
-                known = {found: at for at, call in sorted(node.items()) if (found := _id_of(call))}
+                known = {found: at for at, call in node.items() if (found := _id_of(call))}
             if id in known:
                 key = known[id]
             elif before or key in node or key in taken:

@@ -32,6 +32,7 @@ class RunRecord:
         watch: The watchdogs' own data.
         expired_reason: Why a watchdog expired the run; ``None`` if none did, or if the run was seen since.
         saved: The state that a store has, or is about to get.
+        former_sources: The states of the sources that sent the run before, and have not ended.
         waits_under: The ids under which the run waits for action (:mod:`runstream.core.waiting_runs`).
     """
 
@@ -46,6 +47,7 @@ class RunRecord:
     watch: Any = None
     expired_reason: str | None = None
     saved: RunState | None = None
+    former_sources: tuple[Any, ...] = ()
     waits_under: tuple[str, ...] = ()
 
     def __init__(self, state: RunState, source: Any, order: int) -> None:
@@ -59,6 +61,11 @@ class RunRecord:
         self._objects: list[str] | None = None
 
     @property
+    def last_source(self) -> Any:
+        """The state of the source that sends the run, else of the one that sent it last; ``None`` if unknown."""
+        return self.source or next(reversed(self.former_sources), None)
+
+    @property
     def objects(self) -> Sequence[str]:
         """The ids of messages and steps that the scope maps to this run."""
         return self._objects or ()
@@ -69,6 +76,11 @@ class RunRecord:
             self._objects = [id]
         else:
             self._objects.append(id)
+
+    def is_open(self, id: str) -> bool:
+        """True if the run has a message or step of this id that has not ended."""
+        item = self.state._find(id)
+        return item is not None and not item.is_terminal
 
     @property
     def run(self) -> Run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from functools import partial
-from itertools import compress, count
+from itertools import compress
 from operator import is_not
 from typing import Any, Final, TypeVar
 
@@ -104,8 +104,7 @@ def merge_snapshot(current: W, new: W, origin: Origin | None) -> W:
     here, there = astuple(base), astuple(other)
     missing: dict[str, Any] = {}
     # Only fields that differ can be missing; `is_not` finds these without a loop in Python.
-    for index in compress(count(), map(is_not, here, there)):
-        value = here[index]
+    for index, value in compress(enumerate(here), map(is_not, here, there)):
         if value is None or value is ABSENT_LIST or value is ABSENT_MAP:
             missing[base.__struct_fields__[index]] = there[index]
     if not missing:
@@ -226,6 +225,7 @@ def reduce_run(
         waiting,
         head.first_text,
         pieces,
+        head.custom,
     )
     return head, outcome
 

@@ -7,23 +7,19 @@ from typing import Any, Final, TypeAlias, Union, get_args, get_origin
 
 from msgspec import Struct
 
+from runstream.model.progress_signals import PROGRESS
 from runstream.model.signals import (
     SIGNAL_TYPES,
-    ArgumentsDelta,
     RunCancelled,
     RunCompleted,
     RunExpired,
     RunFailed,
     RunIncomplete,
-    TextDelta,
 )
 
 __all__ = ["PROGRESS", "RUN_LEVEL", "TERMINAL", "Selector", "signal_classes"]
 
 Selector: TypeAlias = Any  # a class, a string, a tuple of selectors or a union: no annotation can express "a union"
-
-PROGRESS: Final[frozenset[type]] = frozenset({TextDelta, ArgumentsDelta})
-"""Signals of growing text. They are built only if a subscriber selects them."""
 
 TERMINAL: Final[frozenset[type]] = frozenset({RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete})
 """Signals of a run's end."""

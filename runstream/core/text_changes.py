@@ -84,6 +84,7 @@ def ends_unchanged(before: RunState, position: int, new: ObjectState) -> bool:
     if (
         growing is None
         or growing.position != position
+        or growing.target != "text"
         or growing.part
         or growing.prior is not None
         or new.parts is not None

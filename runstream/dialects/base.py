@@ -79,11 +79,14 @@ class BaseDialect:
         self.connection = 0
 
     def decode(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
-        """A reject for an item that could not become a raw event; nothing for every other one."""
+        """A reject for an item that could not become a raw event; nothing for every other one.
+
+        The reject may concern each open object: what could not be read is unknown.
+        """
         if isinstance(item, Malformed):
-            return Reject(RawEvent(item.event, item.data, line=item.line), item.reason)
+            return Reject(RawEvent(item.event, item.data, line=item.line), item.reason, object_ids=None)
         if isinstance(item, Oversized):
-            return Reject(RawEvent(item.event, line=item.line), item.reason)
+            return Reject(RawEvent(item.event, line=item.line), item.reason, object_ids=None)
         return ()
 
     def end(self, clean: bool) -> Sequence[Event]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from runstream.dialects.base import Dialect
 from runstream.engine.append import append_text
@@ -15,6 +15,8 @@ from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent,
 from runstream.model.raw_input import RawInput, raw_item
 
 __all__ = ["Feeder"]
+
+_SEQUENCES: Final = (list, tuple)  # a union of types would be made for each event
 
 
 class Feeder:
@@ -50,8 +52,9 @@ class Feeder:
         """Take several, at less cost for each."""
         source, outputs = self._source, self._outputs
         decode = self._dialect.decode
-        record_of: Callable[[str], Any] = source.scope.objects.get
+        record_of: Callable[[str], Any] = source.objects.get
         gaps, clock = source.gaps, outputs.clock
+        sequence, add_id = gaps.sequence, source.add_id
         for item in items:
             if type(item) is not RawEvent:
                 item = raw_item(item)  # noqa: PLW2901 - the input itself is not needed any more
@@ -68,7 +71,7 @@ class Feeder:
                 self.route(event, item.id, at)
                 continue
             if event.id is not None:
-                if not source.is_new_append(event):
+                if (event.id != sequence.next or not add_id(event, sequence)) and source.is_duplicate(event):
                     outputs.events += 1
                     continue
                 if item.id is None:
@@ -78,6 +81,7 @@ class Feeder:
             if gaps.unconfirmed:
                 gaps.confirm(event, at)
             if outputs.on_event is not None:
+                outputs.event_scope = source.scope.name
                 outputs.on_event(event)
             record = record_of(event.object_id)
             if record is not None and record.source is source:
@@ -100,7 +104,7 @@ class Feeder:
             at: The time of its arrival (Unix seconds).
         """
         source, outputs = self._source, self._outputs
-        events: Any = decoded if isinstance(decoded, list | tuple) else (decoded,)
+        events: Any = decoded if isinstance(decoded, _SEQUENCES) else (decoded,)
         outputs.events += len(events)
         if events and events[0].id is not None:
             if source.is_duplicate(*events):
@@ -111,6 +115,7 @@ class Feeder:
             if source.gaps.unconfirmed:
                 source.gaps.confirm(event, at)
             if outputs.on_event is not None and type(event) is not Reject:
+                outputs.event_scope = source.scope.name
                 outputs.on_event(event)
             handlers[type(event)](source, event, at)
 
@@ -129,6 +134,6 @@ class Feeder:
         decoded = self._dialect.decode(item)
         if isinstance(decoded, Reject):
             self.route(decoded, None, 0.0)  # it needs no time
-        elif not isinstance(decoded, list | tuple) or decoded:
+        elif not isinstance(decoded, _SEQUENCES) or decoded:
             at = None if isinstance(item, Malformed | Oversized) else item.at
             self.route(decoded, None, self._outputs.clock() if at is None else at)

@@ -30,8 +30,9 @@ from runstream.engine.transaction import (
     stored_run,
 )
 from runstream.errors import StoreError
+from runstream.model.progress_signals import PROGRESS
 from runstream.model.run import RunKey
-from runstream.model.signals import ArgumentsDelta, Signal, TextDelta
+from runstream.model.signals import Signal
 from runstream.store.base import StateStore, StoredRun, StoredSource
 
 __all__ = ["Journal"]
@@ -86,7 +87,7 @@ class Journal:
         if self._failed:
             return False
         kind = type(signal)
-        if kind is TextDelta or kind is ArgumentsDelta:
+        if kind in PROGRESS:
             push(signal)
             return True
         transaction = self.transaction
@@ -173,11 +174,11 @@ class Journal:
             return
         sources, records = [source], dict(transaction.records)
         for each in sources:
+            place = each.place()
             records.update(each.unsaved())
             # A run may belong to another source: a poll changed it while its stream is open, or a subscriber fed it.
             # Without the place of that source, the stored state would be ahead, and later text would be emitted twice.
             sources += {record.source for record in records.values() if record.source} - set(sources)
-            place = each.place()
             if place != each.stored_place:
                 each.stored_place = place
                 transaction.sources.append(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from runstream.core.calls import is_request, request_pairs
 from runstream.core.object_deltas import apply_delta
 from runstream.core.object_snapshots import apply_object
 from runstream.core.pieces import PieceAge
-from runstream.core.reduce import apply_run
+from runstream.core.reduce import apply_run, count_custom
 from runstream.core.registry import RunRegistry, Scope
 from runstream.core.request_places import RequestPlace, advance, get_place, is_further, set_place, step_ended
 from runstream.core.run_record import RunRecord
@@ -19,12 +20,14 @@ from runstream.engine.gap_tracker import report_gap
 from runstream.engine.outputs import Outputs
 from runstream.engine.source_state import SourceState
 from runstream.model.events import (
+    CustomEvent,
     DoneEvent,
     ErrorEvent,
     Event,
     MessageDeltaEvent,
     MessageEvent,
     Reject,
+    RunDetached,
     RunEvent,
     StepDeltaEvent,
     StepEvent,
@@ -32,14 +35,18 @@ from runstream.model.events import (
     ThreadEvent,
     UnknownEvent,
 )
+from runstream.model.frozen import freeze
 from runstream.model.limits import Limits
+from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
+from runstream.model.signals import CustomReceived
 from runstream.model.step import RunStep
 
 __all__ = ["EventRouter", "Handler", "HandlerTable"]
 
 Handler = Callable[[SourceState, Any, float], None]
 
+_CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # an error code, and not a sentence
 _CHANGED: Final = Outcome.CHANGED
 _SAME: Final = Outcome.SAME
 _QUEUED: Final = RunStatus.QUEUED
@@ -97,7 +104,9 @@ class EventRouter:
                 ErrorEvent: self._error,
                 DoneEvent: self._skip,
                 ThreadEvent: self._skip,
+                CustomEvent: self._custom,
                 UnknownEvent: self._unknown,
+                RunDetached: self._detach,
                 Reject: self._reject,
             }
         )
@@ -107,14 +116,49 @@ class EventRouter:
 
     def _unknown(self, source: SourceState, event: UnknownEvent, at: float) -> None:
         self._outputs.counts.unknown += 1
+        record = source.scope.runs.get(event.run_id) if event.run_id is not None else None
+        if record is not None:
+            record.touched = True
+
+    def _custom(self, source: SourceState, event: CustomEvent, at: float) -> None:
+        """Handle an event of the server's application: count it in its run, and emit it."""
+        scope = source.scope
+        run_id = event.run_id or source.continues
+        if run_id is None:
+            self._outputs.counts.unattached += 1
+            return
+        record = scope.runs.get(run_id) or self._find(scope, run_id)
+        if record is None:
+            self._buffer(source, run_id, event, at)
+            return
+        if record.source is not source:
+            source.claim(record)
+        record.touched = True
+        before = record.state
+        after = count_custom(before, event)
+        self._commit(record, before, after, _CHANGED, event, at)
+        head = after._head
+        common = (head.run.id, head.run.thread_id, head.scope, at)
+        self._outputs.publish(CustomReceived(*common, event.name, freeze(event.data), head.custom))
+
+    def _detach(self, source: SourceState, event: RunDetached, at: float) -> None:
+        """Handle the end of a run in its source. A run that another source sends now is that source's."""
+        record = source.scope.runs.get(event.run_id) if event.run_id is not None else None
+        if record is None:
+            self._outputs.counts.unattached += 1
+        elif record.source is source and not record.run.is_terminal:
+            source.detach(record, event.data or "its source has no more of it")
 
     def _reject(self, source: SourceState, reject: Reject, at: float) -> None:
         self._outputs.events -= 1
-        source.reject(reject.raw, reject.reason, reject.path)
+        source.reject(reject)
 
     def _error(self, source: SourceState, event: ErrorEvent, at: float) -> None:
         error = event.data
-        source.publish_error(error.message or error.code or "the server sent an error", error=error)
+        reason = "the server sent an error"
+        if error.code and _CODE.fullmatch(error.code):
+            reason += f" ({error.code})"
+        source.publish_error(reason, error=error, server_message=error.message or "")
 
     def _run(self, source: SourceState, event: RunEvent, at: float) -> None:
         """Handle a snapshot of a run."""
@@ -174,8 +218,11 @@ class EventRouter:
         self._count_issues(event)
         scope, data = source.scope, event.data
         run_id = event.run_id or data.run_id
-        record = scope.runs.get(run_id) if run_id is not None else scope.objects.get(data.id)
+        record = scope.runs.get(run_id) if run_id is not None else source.find_unnamed(data)
         if record is None:
+            if run_id is None and type(data) is Message and data.role == "user":
+                self._outputs.counts.unattached += 1  # what a user says, relayed: it is of no run
+                return
             if run_id is None and source.continues is not None:
                 run_id = source.continues
                 record = scope.runs.get(run_id)
@@ -193,10 +240,7 @@ class EventRouter:
                 self._outputs.counts.stale += 1
                 return
         record.touched = True
-        owner = scope.objects.get(data.id)
-        if owner is not record:
-            record.add_object(data.id)
-            scope.objects[data.id] = record
+        added = source.add_object(record, data.id, ended=data.is_terminal)
         before = record.state
         reset = event.created and source.resets(event)
         after, outcome = apply_object(before, event, at, reset)
@@ -205,14 +249,12 @@ class EventRouter:
         self._commit(record, before, after, outcome, event, at)
         if data.is_terminal:
             source.object_ended(data.id)
-        if owner is None:
+        if added:
             self.flush_pending(scope, data.id)
         if type(data) is RunStep:
             # The step names the run's message, before the message itself arrives, or without it.
             message_id = data.message_id
-            if message_id is not None and message_id not in scope.objects:
-                record.add_object(message_id)
-                scope.objects[message_id] = record
+            if message_id is not None and source.add_object(record, message_id, ended=True):
                 self.flush_pending(scope, message_id)
 
     def _append(self, source: SourceState, event: TextAppend, at: float) -> None:
@@ -220,18 +262,15 @@ class EventRouter:
 
     def delta(self, source: SourceState, event: MessageDeltaEvent | StepDeltaEvent, at: float) -> None:
         """Handle a fragment of a message or step."""
-        scope = source.scope
-        record = scope.objects.get(event.data.id)
-        if record is None:
-            run_id = event.run_id
-            record = scope.runs.get(run_id) if run_id is not None else None
+        scope, id, run_id = source.scope, event.data.id, event.run_id
+        record = source.objects.get(id)
+        if record is None or (run_id is not None and run_id != record.run.id):
+            known = source.find_object(id) if run_id is None else scope.runs.get(run_id)
+            record = known or self._find(scope, run_id)
             if record is None:
-                record = self._find(scope, run_id)
-            if record is None:
-                self._buffer(source, run_id or event.data.id, event, at)
+                self._buffer(source, run_id or id, event, at)
                 return
-            record.add_object(event.data.id)
-            scope.objects[event.data.id] = record
+            source.add_object(record, id)
         if record.source is not source:
             source.claim(record)
         if event.id is None and not record.unidentified:
@@ -316,8 +355,7 @@ class EventRouter:
     def _buffer(self, source: SourceState, id: str, event: Event, at: float) -> None:
         """Keep an event until its run is seen."""
         scope = source.scope
-        data: Any = event.data
-        if scope.is_tombstoned(id) or scope.is_tombstoned(data.id):
+        if scope.is_tombstoned(id):
             self._outputs.counts.late += 1
             return
         removed = scope.orphans.buffer(id, event, source, at)
@@ -334,8 +372,12 @@ class EventRouter:
             reconnected: dict[RunRecord, float] = {}
             for event, source, at in scope.orphans.pop(id):
                 self.table[type(event)](source, event, at)
-                data: Any = event.data
-                if source.connection and not source.snapshots and (record := scope.objects.get(data.id)) is not None:
+                id_of_object = getattr(event.data, "id", None)
+                if (
+                    source.connection
+                    and not source.snapshots
+                    and (record := source.objects.get(id_of_object)) is not None
+                ):
                     reconnected[record] = at
             for record, at in reconnected.items():
                 report_gap(self._outputs, record, "it reconnected while events waited for their run", at, fetch=False)

@@ -22,12 +22,15 @@ __all__ = [
     "Fragment",
     "FunctionCallDelta",
     "FunctionToolCallDelta",
+    "GenericToolCallDelta",
     "ImageFilePartDelta",
     "ImageUrlPartDelta",
     "McpToolCallDelta",
     "MessageCreationDelta",
     "MessageDelta",
     "MessageDeltaBody",
+    "ReasoningDetailsDelta",
+    "ReasoningPartDelta",
     "RefusalPartDelta",
     "RunStepDelta",
     "RunStepDeltaBody",
@@ -113,7 +116,7 @@ class MessageDelta(WireStruct, frozen=True, kw_only=True):
 
 
 class FunctionCallDelta(WireStruct, frozen=True, kw_only=True):
-    """Arguments to append; the name and the output are sent once."""
+    """Arguments and output to append; the name is sent once."""
 
     name: str | None = None
     arguments: JsonText | None = None
@@ -165,8 +168,24 @@ class McpToolCallDelta(Fragment, frozen=True, kw_only=True, tag="mcp"):
     output: JsonText | None = None
 
 
+class GenericToolCallDelta(Fragment, frozen=True, kw_only=True, tag="generic"):
+    """A fragment of a :class:`~runstream.model.tool_calls.GenericToolCall`: arguments and output to append."""
+
+    id: str | None = None
+    kind: str | None = None
+    name: str | None = None
+    arguments: JsonText | None = None
+    output: JsonText | None = None
+    status: str | None = None
+
+
 ToolCallDelta: TypeAlias = (
-    FunctionToolCallDelta | CodeInterpreterToolCallDelta | FileSearchToolCallDelta | McpToolCallDelta | UnknownDelta
+    FunctionToolCallDelta
+    | CodeInterpreterToolCallDelta
+    | FileSearchToolCallDelta
+    | McpToolCallDelta
+    | GenericToolCallDelta
+    | UnknownDelta
 )
 
 
@@ -182,7 +201,23 @@ class ToolCallsDelta(Tagged, frozen=True, kw_only=True, tag="tool_calls"):
     tool_calls: tuple[ToolCallDelta, ...] | None = None
 
 
-StepDetailsDelta: TypeAlias = MessageCreationDelta | ToolCallsDelta | UnknownDelta
+class ReasoningPartDelta(WireStruct, frozen=True, kw_only=True):
+    """Text to append to the part at ``index`` (0 if absent) of a reasoning, or of its summary."""
+
+    index: Index
+    text: str | None = None
+
+    _fallbacks: ClassVar[Mapping[str, Any]] = {"index": 0}
+
+
+class ReasoningDetailsDelta(Tagged, frozen=True, kw_only=True, tag="reasoning"):
+    """Fragments of a reasoning and of its summary."""
+
+    summary: tuple[ReasoningPartDelta, ...] = ABSENT_LIST
+    content: tuple[ReasoningPartDelta, ...] = ABSENT_LIST
+
+
+StepDetailsDelta: TypeAlias = MessageCreationDelta | ToolCallsDelta | ReasoningDetailsDelta | UnknownDelta
 
 
 class RunStepDeltaBody(WireStruct, frozen=True, kw_only=True):

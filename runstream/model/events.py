@@ -5,25 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from inspect import get_annotations
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import msgspec
 from msgspec import Struct, field
 
 from runstream.model.common import ErrorObject
-from runstream.model.deltas import (
-    CodeInterpreterCallDelta,
-    CodeInterpreterToolCallDelta,
-    FunctionCallDelta,
-    FunctionToolCallDelta,
-    MessageDelta,
-    MessageDeltaBody,
-    RunStepDelta,
-    RunStepDeltaBody,
-    TextContentDelta,
-    TextPartDelta,
-    ToolCallsDelta,
-)
+from runstream.model.deltas import MessageDelta, RunStepDelta
+from runstream.model.fragments import MESSAGE_TARGETS, Target, make_delta, read_fragment
 from runstream.model.frozen import freeze
 from runstream.model.lenient import Issue
 from runstream.model.message import Message, Thread
@@ -227,11 +216,6 @@ class UnknownEvent(EventBase, frozen=True, gc=False, tag="$unknown"):
         return f"UnknownEvent({self.name!r})"
 
 
-Target: TypeAlias = Literal["text", "refusal", "arguments", "code", "output", "reasoning", "summary"]
-"""The kind of a text that grows: text or refusal of a message; arguments, code or output of a call; a part of the
-reasoning, or of its summary."""
-
-
 class TextAppend(Struct, frozen=True, gc=False):
     """A fragment that is appended to one text of a message or step, and changes nothing else: nine events of ten.
 
@@ -240,7 +224,7 @@ class TextAppend(Struct, frozen=True, gc=False):
     Attributes:
         object_id: The id of the message or step.
         target: The kind of the text.
-        index: The index of the content part (``text``), or of the tool call.
+        index: The index of the content part, of the part of the reasoning or its summary, or of the tool call.
         text: The fragment; not empty.
         id: The identity of the raw event; ``None`` if it has none.
         run_id: The id of the run, if the dialect knows it. It has precedence over the owner of the object.
@@ -266,17 +250,7 @@ class TextAppend(Struct, frozen=True, gc=False):
     @property
     def data(self) -> MessageDelta | RunStepDelta:
         """The fragment as the delta of its message or step."""
-        call: FunctionToolCallDelta | CodeInterpreterToolCallDelta
-        if self.target == "text":
-            part = TextPartDelta(index=self.index, text=TextContentDelta(value=self.text, annotations=()))
-            return MessageDelta(id=self.object_id, object=self.name or None, delta=MessageDeltaBody(content=(part,)))
-        if self.target == "arguments":
-            call = FunctionToolCallDelta(index=self.index, function=FunctionCallDelta(arguments=self.text))
-        else:
-            code = CodeInterpreterCallDelta(input=self.text)
-            call = CodeInterpreterToolCallDelta(index=self.index, code_interpreter=code)
-        body = RunStepDeltaBody(step_details=ToolCallsDelta(tool_calls=(call,)))
-        return RunStepDelta(id=self.object_id, object=self.name or None, delta=body)
+        return make_delta(self.object_id, self.target, self.index, self.text, self.name or None)
 
     def __repr__(self) -> str:
         return f"TextAppend({self.event!r}, id={self.object_id!r})"
@@ -287,7 +261,7 @@ class TextAppend(Struct, frozen=True, gc=False):
         Args:
             origin: Its origin, if it is to have one.
         """
-        kind: Any = MessageDeltaEvent if self.target in ("text", "refusal") else StepDeltaEvent
+        kind: Any = MessageDeltaEvent if self.target in MESSAGE_TARGETS else StepDeltaEvent
         return kind(self.data, self.id, origin, self.run_id, name=self.name)  # type: ignore[no-any-return]
 
 
@@ -297,32 +271,10 @@ def narrow(event: MessageDeltaEvent | StepDeltaEvent) -> TextAppend | None:
     Args:
         event: The event.
     """
-    data: Any = event.data
-    if data._wire is not None or data.delta._wire is not None:
+    found = read_fragment(event.data)
+    if found is None:
         return None
-    found: tuple[Target, int, str | None] = ("text", 0, None)
-    if isinstance(event, MessageDeltaEvent):
-        parts = event.data.delta.content
-        if event.data.delta.role is None and len(parts) == 1 and isinstance(parts[0], TextPartDelta):
-            text = parts[0].text
-            if parts[0]._wire is None and text is not None and text._wire is None and not text.annotations:
-                found = ("text", parts[0].index, text.value)
-    else:
-        details = event.data.delta.step_details
-        calls = details.tool_calls or () if isinstance(details, ToolCallsDelta) and details._wire is None else ()
-        call = calls[0] if len(calls) == 1 and calls[0]._wire is None else None
-        if isinstance(call, FunctionToolCallDelta) and call.id is None:
-            function = call.function
-            if function is not None and function._wire is None and function.name is None and function.output is None:
-                found = ("arguments", call.index, function.arguments)
-        elif isinstance(call, CodeInterpreterToolCallDelta) and call.id is None:
-            code = call.code_interpreter
-            if code is not None and code._wire is None and not code.outputs:
-                found = ("code", call.index, code.input)
-    target, index, fragment = found
-    if not fragment:
-        return None
-    return TextAppend(data.id, target, index, fragment, event.id, event.run_id, event.event)
+    return TextAppend(event.data.id, *found, event.id, event.run_id, event.event)
 
 
 def content_of(event: Event | Reject) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ from msgspec import Struct, inspect, structs
 
 from runstream.errors import DecodeError
 from runstream.model.base import Unknown, Wire, WireStruct, decode_hook, decoder, to_wire, wire_names
-from runstream.model.frozen import FrozenList, FrozenMap, StringMap, thaw
+from runstream.model.frozen import FrozenList, FrozenMap, StringMap, freeze, thaw
 from runstream.model.jsontext import Path, decode_json, dump_json, format_path, json_bytes, parse_index, to_builtins
 
 __all__ = ["MILLISECONDS", "Issue", "Unknown", "WireStruct", "read", "read_strictly"]
@@ -329,6 +329,10 @@ def _read_array(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
     return (FrozenList(value), SAME) if isinstance(value, list) else _mismatch("array", value, path, issues)
 
 
+def _read_any(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
+    return freeze(value), SAME
+
+
 def _read_strings(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
     """Read metadata; entries that are not strings are missing from the value, but not from the JSON that is written."""
     if not isinstance(value, dict):
@@ -369,6 +373,7 @@ _SCALARS: dict[type, Reader] = {
     inspect.StrType: _read_str,
     inspect.BoolType: _read_bool,
     inspect.FloatType: _read_float,
+    inspect.AnyType: _read_any,
 }
 
 

@@ -68,6 +68,8 @@ class Stats(Struct, kw_only=True):
         surprising: Legal but unexpected changes of status.
         late: Events of runs, messages or steps that had ended; they changed nothing.
         orphans: Events kept for runs not seen yet.
+        unattached: Messages of users and custom events that belong to no run, and events of the end of a run in its
+            source whose run is unknown; they changed nothing.
         open_runs: Runs that have not ended.
         finished_runs: Ended runs still kept.
         evicted_runs: Evicted runs: ended ones, and interrupted ones if ``max_open_runs`` was reached.
@@ -96,6 +98,7 @@ class Stats(Struct, kw_only=True):
     surprising: int = 0
     late: int = 0
     orphans: int = 0
+    unattached: int = 0
     open_runs: int = 0
     finished_runs: int = 0
     evicted_runs: int = 0

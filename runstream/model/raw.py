@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 __all__ = [
+    "TIMED",
     "Answer",
     "ConnectionEvent",
     "Idle",
@@ -51,9 +52,10 @@ class ConnectionEvent(Struct, frozen=True, kw_only=True, gc=False):
     Args:
         connected: True if it was established, false if it was lost.
         attempt: Number of the attempt since the last message; 0 for a first connection.
-        reason: The cause of the loss, as text, without credentials.
+        reason: The cause of the loss, in words of this library, without credentials.
         at: Time of the change (Unix seconds), ``None`` if unknown.
         line: Line number (from 1) in a file.
+        server_message: The server's words about the loss, without credentials; "" if there are none.
     """
 
     connected: bool
@@ -61,6 +63,7 @@ class ConnectionEvent(Struct, frozen=True, kw_only=True, gc=False):
     reason: str = ""
     at: float | None = None
     line: int = 0
+    server_message: str = ""
 
 
 class Oversized(Struct, frozen=True, kw_only=True, gc=False):
@@ -163,3 +166,6 @@ class Idle(Struct, frozen=True, kw_only=True, gc=False):
 
 
 RawItem: TypeAlias = RawEvent | Oversized | Malformed | ConnectionEvent | Request | ResponseHead | Answer | Idle
+
+TIMED: Final = (RawEvent, Request, ResponseHead, Answer, Idle)
+"""The classes of the items that a source may give a time of arrival."""

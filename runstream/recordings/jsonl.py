@@ -67,6 +67,7 @@ class _Line(Struct, gc=False):
     size: int = 0
     limit: int = 0
     attempt: int = 0
+    server_message: str = ""
     continues: str | None = None
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
@@ -103,7 +104,8 @@ def encode_line(item: RawItem, at: float | None = None) -> bytes:
             return _encode({**start, "as": "connected", "attempt": item.attempt})
         case ConnectionEvent():
             reason = replace_surrogates(item.reason)
-            return _encode({**start, "as": "disconnected", "attempt": item.attempt, "reason": reason})
+            said = {"server_message": replace_surrogates(item.server_message)} if item.server_message else {}
+            return _encode({**start, "as": "disconnected", "attempt": item.attempt, "reason": reason, **said})
         case Oversized():
             named = {"event": replace_surrogates(item.event)} if item.event is not None else {}
             return _encode({**start, "as": "oversized", **named, "size": item.size, "limit": item.limit})
@@ -234,7 +236,14 @@ def _to_item(line: _Line, number: int) -> RawItem:
             return Idle(seconds=line.seconds, at=line.at, line=number)
         case _:
             up = line.kind == "connected"
-            return ConnectionEvent(connected=up, attempt=line.attempt, reason=line.reason, at=line.at, line=number)
+            return ConnectionEvent(
+                connected=up,
+                attempt=line.attempt,
+                reason=line.reason,
+                at=line.at,
+                line=number,
+                server_message=line.server_message,
+            )
 
 
 def _line_data(line: _Line) -> bytes:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Final, Literal
 
 from runstream.logs import LOG
+from runstream.model.run import Run
 
 __all__ = ["SLOW_SECONDS", "SUBSCRIBER_ERRORS", "ErrorReports", "caller_location", "location_of", "run_id_of"]
 
@@ -96,11 +97,7 @@ def run_id_of(value: object) -> str | None:
     found = getattr(value, "run_id", None)
     if found is None:
         data = getattr(value, "data", None)
-        found = getattr(data, "run_id", None)
-        if found is None and getattr(data, "object", None) == "thread.run":
-            found = getattr(data, "id", None)
-        if found is None:
-            found = getattr(value, "run_id", None)
+        found = data.id if isinstance(data, Run) else getattr(data, "run_id", None)
     return found if isinstance(found, str) else None
 
 

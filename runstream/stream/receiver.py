@@ -9,6 +9,7 @@ from itertools import chain
 from operator import length_hint
 from typing import Any, Final
 
+from runstream.dialects.base import Dialect
 from runstream.engine.intake import Intake
 from runstream.model.raw import RawItem
 from runstream.stream.buffers import Gate
@@ -190,9 +191,13 @@ class SourceReceiver:
         """Report that the source is connected."""
         self._queue.run(self._intake.connected, attempt)
 
-    def disconnected(self, reason: str, attempt: int = 0) -> None:
+    def disconnected(self, reason: str, attempt: int = 0, server_message: str = "") -> None:
         """Report that the connection was lost and will be tried again."""
-        self._queue.run(self._intake.disconnected, reason, attempt)
+        self._queue.run(self._intake.disconnected, reason, attempt, server_message)
+
+    def decoder(self) -> Dialect:
+        """Return a new decoder of the source's dialect."""
+        return self._intake.make_decoder()
 
     @property
     def live(self) -> bool:

@@ -10,7 +10,14 @@ from runstream.core.selection import PROGRESS, RUN_LEVEL
 from runstream.core.state import RunState
 from runstream.errors import IncompleteStream
 from runstream.model.run import Run, RunKey
-from runstream.model.signals import ActionRequired, RunInterrupted, RunPaused, RunStalled, RunStatusChanged
+from runstream.model.signals import (
+    ActionRequired,
+    RunInterrupted,
+    RunPaused,
+    RunStalled,
+    RunStatusChanged,
+    SourceError,
+)
 from runstream.stream.subscriber_set import no_op
 from runstream.stream.waiters import ResultsWaiter, ResultWaiter, SignalWaiter, StreamEnd, Waiter, key_of
 
@@ -51,6 +58,7 @@ class StreamResults:
         self._prune_at = _MIN_PRUNE
         self._end: StreamEnd | None = None
         self._error: Exception | None = None
+        self._server_message = ""  # the last one of a `source.error`
 
     @property
     def progress(self) -> bool:
@@ -62,6 +70,8 @@ class StreamResults:
         run_id = getattr(signal, "run_id", None)
         if run_id is not None and type(signal) not in PROGRESS:
             self._store(signal, run_id)
+        elif isinstance(signal, SourceError):
+            self._server_message = signal.server_message or self._server_message
         by_run = self._by_run
         for waiter in tuple(by_run[None]):
             waiter.observe(signal)
@@ -72,6 +82,7 @@ class StreamResults:
     def end(self, end: StreamEnd) -> None:
         """Process the end of the stream."""
         self._end = end
+        end.server_message = self._server_message
         for waiter in self._waiters:
             waiter.end(end)
 

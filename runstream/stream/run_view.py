@@ -6,15 +6,17 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 from reactivex import Observable
+from reactivex import operators as ops
 from reactivex.disposable import Disposable
 
 from runstream.core.selection import Selector
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
+from runstream.model.events import Event
 from runstream.model.run import Run, RunKey
 from runstream.model.signals import Signal
 from runstream.stream.buffers import Policy
-from runstream.stream.channels import Channels
+from runstream.stream.channels import Channels, EventOfRun
 from runstream.stream.consumers import StreamIterator
 
 __all__ = ["LatestStates", "RunView"]
@@ -51,6 +53,10 @@ class LatestStates(Mapping[StateKey, RunState]):
 
     def __repr__(self) -> str:
         return f"Latest({dict(self)!r})"
+
+
+def _event_of(item: EventOfRun) -> Event:
+    return item.event
 
 
 class RunView:
@@ -113,6 +119,15 @@ class RunView:
     def signals(self) -> Observable[Signal]:
         """Its signals from now on."""
         return self._channels.signals.of_run((self.scope, self.run_id))
+
+    @property
+    def events(self) -> Observable[Event]:
+        """Its decoded events from now on, custom and unknown ones too, as far as they name their run.
+
+        Snapshots do. Fragments do only where the protocol, or its dialect, names the run in each event.
+        """
+        events: Observable[Event] = self._channels.run_events.of_run((self.scope, self.run_id)).pipe(ops.map(_event_of))
+        return events
 
     @overload
     def on(self, kind: type[S], fn: Callable[[S], object], *, policy: Policy | None = None) -> Disposable: ...

@@ -27,6 +27,9 @@ class StreamEnd:
         failure: The last failure of a source, if any.
         unfed_failure: The last failure of a source that had delivered nothing: its runs are not known.
         reason: Why the stream ended, if no source failed.
+
+    Attributes:
+        server_message: The last words of a server about an error, if no source failed.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class StreamEnd:
         self.failure = failure
         self.unfed_failure = unfed_failure
         self.reason = reason
+        self.server_message = ""
 
     def states_of(self, keys: Iterable[RunKey]) -> tuple[RunState, ...]:
         """The states of these runs, without those that are not known. All calls share one index of the states."""
@@ -58,7 +62,8 @@ class StreamEnd:
             cause = self.failure
         why = problem or "; ".join(_open_reason(state) for state in states)
         source = f"a source failed: {cause.reason}" if cause is not None else self.reason
-        error = IncompleteStream(f"{source}; {why}", states or self.open_states)
+        said = cause.server_message if cause is not None else self.server_message
+        error = IncompleteStream(f"{source}; {why}", states or self.open_states, said)
         error.__cause__ = cause
         return error
 

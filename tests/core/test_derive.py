@@ -471,6 +471,8 @@ def test_arguments_grow_and_are_completed_by_the_request() -> None:
         "run_1/call/call_a/arguments/6",
         "run_1/call/call_a/completed",
         "run_1/action_required/call_a",
+        "run_1/call/call_a/output/0",
+        "run_1/call/call_a/result",
         "run_1/step/step_1/completed",
     ]
 

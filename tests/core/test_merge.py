@@ -107,9 +107,20 @@ def test_numbers_and_booleans_replace() -> None:
     assert built({"n": 1, "f": 0.5, "b": True}, {"n": 2, "f": 0.25, "b": False}) == {"n": 2, "f": 0.25, "b": False}
 
 
+def test_outputs_and_reasoning_are_appended() -> None:
+    """The output of a call grows, and so does each part of a reasoning and of its summary."""
+    assert built(call(0, output="a"), call(0, output="b"))["tool_calls"][0]["function"] == {"output": "ab"}
+    for name in ("content", "summary"):
+        pieces = [{"step_details": {name: [{"index": 1, "text": text}]}} for text in "ab"]
+        assert built(*pieces) == {"step_details": {name: [{"text": "ab"}]}}
+
+
 def test_other_strings_and_lists_replace() -> None:
-    """An output, a file search's results: the later one counts."""
-    assert built(call(0, output="a"), call(0, output="b"))["tool_calls"][0]["function"] == {"output": "b"}
+    """The text of an annotation, a file search's results: the later one counts."""
+    notes = [{"content": [{"annotations": [{"index": 0, "text": text}]}]} for text in "ab"]
+    assert built(*notes)["content"] == [{"annotations": [{"text": "b"}]}]
+    others = [{"content": [{"annotations": [{"text": text}]}]} for text in "abb"]
+    assert built(*others)["content"] == [{"annotations": [{"text": "a"}, {"text": "b"}]}]  # without an index: one more
     results = [{"file_search": {"results": [{"score": score}]}} for score in (0.5, 0.75)]
     assert built(*results)["file_search"]["results"] == [{"score": 0.75}]
 

@@ -229,3 +229,22 @@ def test_whatever_servers_send_is_drawn(seed: int) -> None:
 def test_durations(seconds: float, told: str) -> None:
     assert duration(seconds) == told
     assert len(told) <= 6
+
+
+def test_reasoning_is_shown_until_there_is_an_answer() -> None:
+    """While a run has no text, its reasoning stands in the place of the text; the text replaces it."""
+    told = script("run_1").reason("Hard to say.")
+    assert any("Hard to say." in line for line in Shown(told).frame())
+    told.say("42")
+    lines = Shown(told).frame()
+    assert any("42" in line for line in lines)
+    assert not any("Hard to say." in line for line in lines)
+
+
+def test_a_run_that_waits_for_an_approval() -> None:
+    """A call that needs no output waits for an answer."""
+    told = script("run_1").start()
+    step = told.open_calls()
+    step.open(0, "mcp", name="delete")
+    told.require(step)
+    assert any("waits for 1 answer" in line for line in Shown(told).frame())

@@ -1,0 +1,420 @@
+"""The Responses dialect: raw events of OpenAI's Responses wire in, canonical events out.
+
+A response is a piece of a run. A run begins with a response; it has a further response if the first one waited for the
+application: the second one names it in ``previous_response_id``, or the application has said which run its source
+continues. An item of a response is a message or a step.
+
+Servers differ in which key of an item is reliable, so an item is found by its announced id, else by its index, else it
+is the only open one (:meth:`~runstream.dialects.responses_state.Response.find`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from runstream.dialects.base import BaseDialect
+from runstream.dialects.responses_state import Item, Response, dump_responses, load_responses
+from runstream.dialects.responses_wire import (
+    ANSWERED,
+    TARGETS,
+    Json,
+    action_of,
+    awaited_call,
+    decode_fragment,
+    error_of,
+    message_of,
+    run_of,
+    step_of,
+    text_of,
+)
+from runstream.model.events import (
+    DoneEvent,
+    ErrorEvent,
+    Event,
+    MessageEvent,
+    Reject,
+    RunEvent,
+    StepEvent,
+    TextAppend,
+    UnknownEvent,
+)
+from runstream.model.jsontext import MAX_NESTING, nesting_depth
+from runstream.model.raw import Answer, Idle, RawEvent, RawItem
+
+__all__ = ["ResponsesDialect"]
+
+_ENDS: Final = {"completed": "completed", "incomplete": "incomplete", "failed": "failed", "cancelled": "cancelled"}
+_SNAPSHOTS: Final = frozenset({"created", "queued", "in_progress", "completed", "incomplete", "failed"})
+_MAX_RUNS: Final = 256
+"""The number of responses whose run is remembered, of each source."""
+# Errors that concern a request or the connection, and never an open response (WebSocket mode).
+_REFUSALS: Final = frozenset(
+    {
+        "previous_response_not_found",
+        "invalid_stream_id",
+        "websocket_stream_limit_reached",
+        "websocket_connection_limit_reached",
+        "response_not_found",
+        "response_not_active",
+        "response_already_completed",
+    }
+)
+
+
+class ResponsesDialect(BaseDialect):
+    """Decodes the Responses wire: SSE blocks, WebSocket frames, JSON lines, and polled response objects.
+
+    Args:
+        continues: The id of the run that the first response of the source continues.
+        memory: The :meth:`dump` of an earlier decoder of this source.
+        find_run: Returns the id of the run that waits for an answer to a response, by the id of this response.
+        max_message_bytes: Larger messages become rejects (bytes).
+        max_nesting: More deeply nested messages become rejects (levels).
+    """
+
+    __slots__ = ("_continues", "_dump", "_find_run", "_lanes", "_max_bytes", "_max_nesting", "_runs", "_steered")
+
+    def __init__(
+        self,
+        *,
+        continues: str | None = None,
+        memory: bytes | None = None,
+        find_run: Callable[[str], str | None] | None = None,
+        max_message_bytes: int = 16 * 2**20,
+        max_nesting: int = MAX_NESTING,
+    ) -> None:
+        super().__init__()
+        self._continues = continues
+        self._find_run = find_run
+        self._max_bytes = max_message_bytes
+        self._max_nesting = max_nesting
+        self._lanes: dict[str | None, Response] = {}  # the latest response of each lane
+        self._runs: dict[str, str] = {}  # the run of each response
+        self._steered: dict[str, str] = {}  # the run of each response that a successor will follow unasked
+        self._dump: bytes | None = None  # the memory, until it changes
+        for lane, response in load_responses(memory) if memory is not None else ():
+            self._lanes[lane] = response
+            self._runs[response.id] = response.run_id
+
+    def decode(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
+        """Decode one item. Never raises on input."""
+        if type(item) is not RawEvent:
+            return self._decode_other(item)
+        data = item.data
+        try:
+            fragment = decode_fragment(data)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return self._decode_any(item)
+        response = self._lanes.get(fragment.stream_id)
+        if response is None:
+            return self._decode_any(item)
+        found = response.by_id.get(fragment.item_id)
+        if found is None or response.error is not None:
+            return self._decode_any(item)
+        kind, index = type(fragment), fragment.index
+        if found.kind is not kind or found.part != index:
+            found.kind, found.part = kind, index
+            if (fragment.target, index) not in found.seen:
+                found.seen.add((fragment.target, index))
+                self._dump = None
+        if not fragment.delta:
+            return ()
+        number = fragment.sequence_number
+        if number is not None and number > response.number:
+            response.number = number
+            id: str | None = f"{response.prefix}{number}"
+        else:
+            id = response.identify(number)
+        return TextAppend(found.id, fragment.target, index, fragment.delta, id, response.run_id, fragment.name)
+
+    def end(self, clean: bool) -> Sequence[Event]:
+        """The end of each open response whose last event was an error."""
+        return [event for response in self._lanes.values() for event in self._settle(response)]
+
+    def dump(self) -> bytes | None:
+        """The open responses with their items, so that fragments after a restart find them."""
+        if self._dump is None:
+            self._dump = dump_responses(self._lanes.items())
+        return self._dump or None
+
+    def forget(self, run_id: str) -> None:
+        """Forget the responses of a run."""
+        self._dump = None
+        self._runs = {response: run for response, run in self._runs.items() if run != run_id}
+        self._lanes = {lane: response for lane, response in self._lanes.items() if response.run_id != run_id}
+        self._steered = {response: run for response, run in self._steered.items() if run != run_id}
+
+    # items beside the stream
+
+    def _decode_other(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
+        if isinstance(item, Answer):
+            return self._decode_any(RawEvent(data=item.data, at=item.at)) if item.status < 300 else ()
+        if isinstance(item, Idle):
+            return self.end(clean=False)
+        return super().decode(item)
+
+    # events
+
+    def _decode_any(self, raw: RawEvent) -> Event | Reject | Sequence[Event | Reject]:
+        data = raw.data
+        if data.strip() in (b"[DONE]", b'"[DONE]"'):
+            return DoneEvent(id=raw.id, name="[DONE]")
+        if len(data) > self._max_bytes:
+            return Reject(raw, f"Message of {len(data)} bytes; at most {self._max_bytes} are read (max_message_bytes)")
+        if nesting_depth(data, self._max_nesting) > self._max_nesting:
+            return Reject(raw, f"Nested more than {self._max_nesting} levels deep (max_nesting)")
+        try:
+            value = msgspec.json.decode(data)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            return Reject(raw, f"Not JSON: {error or 'nested too deeply'}", object_ids=None)
+        if not isinstance(value, dict):
+            return Reject(raw, "Expected an object with `type`")
+        name = value.get("type")
+        if not isinstance(name, str):
+            if value.get("object") == "response":
+                return self._decode_snapshot(value, None, "response", None)
+            if "error" in value:
+                name = "error"
+            else:
+                return Reject(raw, "Neither a `type` nor an `object` says what this is")
+        lane = text_of(value.get("stream_id"))
+        number = value.get("sequence_number")
+        kind = name.removeprefix("response.")
+        if kind in _SNAPSHOTS and isinstance(snapshot := value.get("response"), dict):
+            return self._decode_snapshot(snapshot, lane, name, number)
+        response = self._lanes.get(lane)
+        if name == "error":
+            return self._decode_error(value, response, raw)
+        if name == "keepalive":
+            return ()
+        if response is None:
+            return UnknownEvent(data, raw.id, name=name)
+        self._dump = None
+        id = response.identify(number)
+        events: list[Event] | None = []
+        if response.error is not None:
+            # The response goes on, so the error was not its end.
+            settled: list[Event] = [ErrorEvent(error_of(response.error), id, run_id=response.run_id, name="error")]
+            response.error = None
+        else:
+            settled = []
+        if kind in ("output_item.added", "output_item.done") and isinstance(item := value.get("item"), dict):
+            index = value.get("output_index")
+            events = self._decode_item(response, item, index if type(index) is int else None, kind, name, id)
+        else:
+            events = self._decode_part(response, value, kind, name, id)
+        if events is None:
+            events = [UnknownEvent(data, id, run_id=response.run_id, name=name)]
+        return [*settled, *events]
+
+    def _decode_snapshot(self, value: Json, lane: str | None, name: str, number: object) -> Sequence[Event | Reject]:
+        """Decode an event with the whole response, or a response that was polled."""
+        self._dump = None
+        kind = name.removeprefix("response.")
+        response = self._lanes.get(lane)
+        events: list[Event] = []
+        id = text_of(value.get("id"))
+        is_other = response is not None and id is not None and id not in response.ids
+        if response is None or kind == "created" or (is_other and not response.is_open):
+            if response is not None:
+                events += self._settle(response)
+            response = self._begin(value, lane, id or (response.id if response is not None else "response"))
+        elif kind != "failed":
+            events += self._settle(response)
+        response.value = value
+        if id is not None:
+            response.ids.add(id)
+        identity = response.identify(number)
+        status = text_of(value.get("status"))
+        if kind in ("completed", "incomplete", "failed"):
+            status = kind  # some servers leave the status of an earlier snapshot in it
+        if status in _ENDS and (kind != "created" or status != "queued"):
+            return [*events, *self._end_response(response, status, name, identity)]
+        run = run_of(value, response.run_id, "queued" if status == "queued" else "in_progress")
+        created = kind == "created" and response.run_id == response.id
+        return [*events, self._run_event(response, run, name, identity, created=created)]
+
+    def _begin(self, value: Json, lane: str | None, id: str) -> Response:
+        """Begin a response, and find its run: by the word of the application, by its link, else it is a new one."""
+        run_id = self._runs.get(id)
+        previous = text_of(value.get("previous_response_id"))
+        if run_id is None and self._continues is not None:
+            run_id, self._continues = self._continues, None
+        if run_id is None and previous is not None:
+            if previous in self._steered:
+                run_id = self._steered.pop(previous)
+            elif self._find_run is not None:
+                run_id = self._find_run(previous)
+        if run_id is None:
+            run_id = id
+        self._runs[id] = run_id
+        if len(self._runs) > _MAX_RUNS:
+            del self._runs[next(iter(self._runs))]
+        response = self._lanes[lane] = Response(id, run_id, value)
+        return response
+
+    def _run_event(self, response: Response, run: Any, name: str, id: str | None, *, created: bool = False) -> RunEvent:
+        return RunEvent(run, id, run_id=response.run_id, created=created, name=name, piece=response.id)
+
+    def _end_response(self, response: Response, status: str, name: str, id: str | None) -> list[Event]:
+        """End a response: the items that the stream left out or open, then the run."""
+        response.is_open = False
+        response.error = None
+        events: list[Event] = []
+        output = response.value.get("output")
+        for position, value in enumerate(output if isinstance(output, list) else ()):
+            if isinstance(value, dict):
+                item = response.match(value, position)
+                if item is None:
+                    item = response.add(text_of(value.get("id")), None, value)
+                if not item.closed:
+                    events += self._close(response, item, value, name, id)
+        for item in response.items:
+            if not item.closed and item.type == "message":
+                ending = "completed" if status == "completed" else "incomplete"
+                item.closed = True
+                message = message_of({"role": item.value.get("role")}, item.id, response.run_id, ending)
+                events.append(MessageEvent(message, id, run_id=response.run_id, name=name))
+            elif item.closed and item.output is None and item.type in ANSWERED:
+                value = item.value if status == "completed" else {**item.value, "status": "incomplete"}
+                events += self._show(response, item, value, name, id)
+        action = None
+        if status == "completed":
+            answered = {item.value.get("call_id") for item in response.items if item.type.endswith("_output")}
+            awaited = [
+                call
+                for item in response.items
+                if item.closed
+                and item.value.get("call_id") not in answered
+                and (call := awaited_call(item.value, response.value)) is not None
+            ]
+            if awaited:
+                status, action = "requires_action", action_of(awaited)
+        if status == "incomplete" and _reason(response.value) == "steered":
+            status = "in_progress"
+            self._steered[response.id] = response.run_id  # a successor follows, and names this response
+        run = run_of(response.value, response.run_id, status, action)
+        events.append(self._run_event(response, run, name, id))
+        return events
+
+    def _decode_item(
+        self, response: Response, value: Json, index: int | None, kind: str, name: str, id: str | None
+    ) -> list[Event]:
+        item_id = text_of(value.get("id")) or None
+        if kind.endswith("added"):
+            item = response.by_id.get(item_id) if item_id is not None else None
+            if item is None:
+                item = response.add(item_id, index, value)
+            return self._show(response, item, value, name, id, created=True)
+        item = response.find(item_id, index)
+        if item is None or (item.closed and item.value.get("call_id") != value.get("call_id")):
+            item = response.add(item_id, index, value)
+        return self._close(response, item, value, name, id)
+
+    def _close(self, response: Response, item: Item, value: Json, name: str, id: str | None) -> list[Event]:
+        """Close an item that was sent whole."""
+        item.closed = True
+        item.value = value
+        events: list[Event] = []
+        if item.type.endswith("_output"):
+            for call in response.items:
+                if call.closed and call is not item and call.value.get("call_id") == value.get("call_id"):
+                    call.output = text_of(value.get("output")) or msgspec.json.encode(value.get("output")).decode()
+                    events += self._show(response, call, call.value, name, id)
+            return events
+        return self._show(response, item, value, name, id)
+
+    def _show(
+        self, response: Response, item: Item, value: Json, name: str, id: str | None, *, created: bool = False
+    ) -> list[Event]:
+        """The event with an item as far as it is known."""
+        run_id = response.run_id
+        if item.type == "message":
+            status = "incomplete" if value.get("status") == "incomplete" else "completed"
+            message = message_of(value, item.id, run_id, status if item.closed else "in_progress")
+            return [MessageEvent(message, id, run_id=run_id, created=created, name=name)]
+        if item.type.endswith("_output"):
+            return []
+        failed = value.get("status") in ("failed", "incomplete")
+        # A call that another item of the response may answer, and that is not asked for if the response fails.
+        is_open = not item.closed or (response.is_open and item.output is None and item.type in ANSWERED)
+        status = "in_progress" if is_open else "failed" if failed else "completed"
+        step = step_of(value, item.id, run_id, status, item.output)
+        return [StepEvent(step, id, run_id=run_id, created=created, name=name)]
+
+    def _decode_part(self, response: Response, value: Json, kind: str, name: str, id: str | None) -> list[Event] | None:
+        """Decode an event of a part of an item; ``None`` if it is unknown."""
+        middle, _, last = kind.rpartition(".")
+        target = TARGETS.get(middle)
+        if target is None:
+            return [] if last in _STATES or middle in _PARTS else None
+        text = value.get("delta") if last == "delta" else value.get(_WHOLE.get(middle, "text"))
+        if not isinstance(text, str):
+            return None
+        found = value.get("output_index")
+        item_id = text_of(value.get("item_id")) or text_of(value.get("id")) or None
+        item = response.find(item_id, found if type(found) is int else None)
+        events: list[Event] = []
+        if item is None:
+            shown = {"id": item_id, "type": _ITEM_TYPES.get(middle, "message"), "call_id": value.get("call_id")}
+            item = response.add(item_id, found if type(found) is int else None, shown)
+            events = self._show(response, item, shown, name, id, created=True)
+        found = value.get("summary_index" if target == "summary" else "content_index")
+        index = found if type(found) is int and target in _INDEXED else 0
+        is_new = (target, index) not in item.seen
+        item.seen.add((target, index))
+        # The whole text repeats its fragments; where there were none, it is the only one.
+        if text and (last == "delta" or (is_new and not item.closed)):
+            events.append(TextAppend(item.id, target, index, text, id, response.run_id, name))
+        return events
+
+    # errors
+
+    def _decode_error(self, value: Json, response: Response | None, raw: RawEvent) -> Event | Sequence[Event]:
+        error = error_of(value)
+        if response is None or not response.is_open or error.code in _REFUSALS:
+            return ErrorEvent(error, raw.id, name="error")
+        self._dump = None
+        response.error = value  # the end may follow, with the same cause
+        response.identify(value.get("sequence_number"))
+        return ()
+
+    def _settle(self, response: Response) -> list[Event]:
+        """The end of a response by an error, if no further event of the response has followed it."""
+        if response.error is None:
+            return []
+        response.value = {**response.value, "error": response.error}
+        return self._end_response(response, "failed", "error", None)
+
+
+_STATES: Final = frozenset(
+    {"in_progress", "searching", "interpreting", "generating", "completed", "failed", "compacting"}
+)
+_PARTS: Final = frozenset({"content_part", "reasoning_summary_part", "reasoning_part", "output_text.annotation"})
+# The key of the whole text in an event that ends with `.done`.
+_WHOLE: Final = {
+    "refusal": "refusal",
+    "function_call_arguments": "arguments",
+    "custom_tool_call_input": "input",
+    "mcp_call_arguments": "arguments",
+    "code_interpreter_call_code": "code",
+}
+_INDEXED: Final = frozenset({"text", "refusal", "reasoning", "summary"})
+# The type of an item that was never announced, by the events of its parts.
+_ITEM_TYPES: Final = {
+    "reasoning": "reasoning",
+    "reasoning_text": "reasoning",
+    "reasoning_summary_text": "reasoning",
+    "function_call_arguments": "function_call",
+    "custom_tool_call_input": "custom_tool_call",
+    "mcp_call_arguments": "mcp_call",
+    "code_interpreter_call_code": "code_interpreter_call",
+}
+
+
+def _reason(response: Json) -> str | None:
+    details = response.get("incomplete_details")
+    return text_of(details.get("reason")) if isinstance(details, dict) else None
