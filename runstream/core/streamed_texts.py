@@ -134,7 +134,7 @@ def _streamed(built: Any) -> Any:
 def _has_value(node: Any) -> bool:
     """True if a node is, or contains, a text that is not empty, or another value than its type."""
     if isinstance(node, Text):
-        return _streamed(node).length > 0
+        return bool(_streamed(node).length)
     if isinstance(node, dict):
         return any(_has_value(value) for name, value in node.items() if name != "type")
     return node not in (None, "")

@@ -292,6 +292,10 @@ class SourceState:
         ids = (event.data.id,) if isinstance(event, OBJECT_EVENTS) else ()
         self.reject(Reject(raw_of(event), reason, object_ids=ids))
 
+    def refuse_event(self, event: Event, reason: str) -> None:
+        """Emit an event that could not be used, of a run whose open objects are marked already."""
+        self._outputs.reject(Reject(raw_of(event), reason, source=self.name))
+
     # connections
 
     def reconnected(self) -> None:
