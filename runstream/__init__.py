@@ -26,7 +26,8 @@ NAMES = {
     "runstream.engine.intake": "Intake",
     "runstream.engine.watchdogs": "Watchdogs",
     "runstream.errors": (
-        "DecodeError IncompleteStream RecordingError RunstreamError SeveralRuns SlowConsumer SourceFailed StoreError"
+        "DecodeError IncompleteStream RecordingError RunstreamError ServerError SeveralRuns SlowConsumer SourceFailed "
+        "StoreError SubscriberFailed SubscribersFailed"
     ),
     "runstream.model": (
         "ErrorObject Message MessageStatus RequiredAction Run RunStatus RunStep StepStatus Thread Tool ToolCall Usage"
@@ -72,8 +73,9 @@ NAMES = {
     "runstream.store.memory": "MemoryStore",
     "runstream.store.sqlite": "SqliteStore",
     "runstream.stream.blocking": "BlockingStream",
-    "runstream.stream.connect": "connect",
-    "runstream.stream.handlers": "handles",
+    "runstream.stream.connect": "ConnectOptions connect",
+    "runstream.stream.handler_methods": "handles",
+    "runstream.stream.handler_options": "Retry",
     "runstream.stream.repairs": "Repair",
     "runstream.stream.run_stream": "RunStream",
     "runstream.stream.run_view": "RunView",

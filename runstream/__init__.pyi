@@ -23,10 +23,13 @@ from runstream.errors import DecodeError as DecodeError
 from runstream.errors import IncompleteStream as IncompleteStream
 from runstream.errors import RecordingError as RecordingError
 from runstream.errors import RunstreamError as RunstreamError
+from runstream.errors import ServerError as ServerError
 from runstream.errors import SeveralRuns as SeveralRuns
 from runstream.errors import SlowConsumer as SlowConsumer
 from runstream.errors import SourceFailed as SourceFailed
 from runstream.errors import StoreError as StoreError
+from runstream.errors import SubscriberFailed as SubscriberFailed
+from runstream.errors import SubscribersFailed as SubscribersFailed
 from runstream.model import ErrorObject as ErrorObject
 from runstream.model import Message as Message
 from runstream.model import MessageStatus as MessageStatus
@@ -149,8 +152,10 @@ from runstream.store.codec import encode_state as encode_state
 from runstream.store.memory import MemoryStore as MemoryStore
 from runstream.store.sqlite import SqliteStore as SqliteStore
 from runstream.stream.blocking import BlockingStream as BlockingStream
+from runstream.stream.connect import ConnectOptions as ConnectOptions
 from runstream.stream.connect import connect as connect
-from runstream.stream.handlers import handles as handles
+from runstream.stream.handler_methods import handles as handles
+from runstream.stream.handler_options import Retry as Retry
 from runstream.stream.repairs import Repair as Repair
 from runstream.stream.run_stream import RunStream as RunStream
 from runstream.stream.run_view import RunView as RunView

@@ -76,7 +76,7 @@ class _Progress:
     """A view that counts; on a terminal it shows the counts on one line, updated at intervals."""
 
     def __init__(self, writer: RecordingWriter) -> None:
-        self.times = True
+        self.times = self.reasons = True
         self.counts = False
         self._writer = writer
         self._runs = 0

@@ -9,7 +9,7 @@ from runstream.core.calls import NO_CALLS, Calls, awaited_names, step_calls
 from runstream.core.growing_texts import SIGNALS
 from runstream.core.object_list import ObjectState
 from runstream.core.state import RunState, get_view
-from runstream.core.text_changes import compare_texts, ends_unchanged, text_change
+from runstream.core.text_changes import compare_texts, ends_unchanged, text_growth
 from runstream.core.texts import (
     TextsOf,
     argument_texts,
@@ -261,8 +261,8 @@ def _growth_signals(
         return
     before = texts_of(old) if old is not None else {}
     for index, text in texts.items():
-        change = text_change(before.get(index), text)
-        if change is not None and change[0] >= 0:
+        change = text_growth(before.get(index), text)
+        if change is not None:
             yield make(*common, new.id, index, *change)
 
 
@@ -280,8 +280,8 @@ def _step_signals(
         for make, texts_of in ((ArgumentsDelta, argument_texts), (ToolCallOutputDelta, output_texts)):
             before = {call.name: text for call, text in texts_of(old)}
             for call, text in texts_of(new):
-                change = text_change(before.get(call.name), text)
-                if change is not None and change[0] >= 0:
+                change = text_growth(before.get(call.name), text)
+                if change is not None:
                     signals.append(make(*common, call.id, *change, call_key(common[2], common[0], call.name)))
     if full is not None and (calls.whole is not known_calls.whole or calls.results is not known_calls.results):
         for call, wire in zip(step_calls(new), full.tool_calls, strict=False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from runstream.core.request_places import NO_PLACES, RequestPlaces
@@ -26,6 +26,7 @@ class RunRecord:
         unidentified: True if a fragment of the run had no id, or if ids of its fragments were forgotten when
             an object was reset. The known ids then prove nothing about the events between them.
         replaying: True while its source sends the run from its beginning again.
+        replayed_by: The name of the source that began the run again last, and the number of its connection.
         places: The places of its sources in its requests for action.
         paused: The round for which ``run.paused`` was emitted; -1 for none.
         interrupted: The number of ``run.interrupted`` signals so far.
@@ -33,6 +34,7 @@ class RunRecord:
         watch: The watchdogs' own data.
         expired_reason: Why a watchdog expired the run; ``None`` if none did, or if the run was seen since.
         saved: The state that a store has, or is about to get.
+        on_event: Called with the record before its first event after it was read from a store.
         former_sources: The states of the sources that sent the run before, and have not ended.
         bound: The largest size of the run (``max_run_size``).
         size: The size of its messages and steps, without what the text that grows has gained since ``base``.
@@ -62,6 +64,7 @@ class RunRecord:
     )
 
     replaying = False
+    replayed_by: tuple[str, int] | None = None
     places: RequestPlaces = NO_PLACES
     paused = -1
     interrupted = 0
@@ -69,6 +72,7 @@ class RunRecord:
     watch: Any = None
     expired_reason: str | None = None
     saved: RunState | None = None
+    on_event: Callable[[RunRecord], None] | None = None
     former_sources: tuple[Any, ...] = ()
     waits_under: tuple[str, ...] = ()
     is_bounded = False

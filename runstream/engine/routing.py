@@ -51,6 +51,7 @@ _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # an error code, and not a 
 _CHANGED: Final = Outcome.CHANGED
 _SAME: Final = Outcome.SAME
 _QUEUED: Final = RunStatus.QUEUED
+_REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
 _NEW_PIECE: Final = PieceAge.NEW
 _EARLIER_PIECE: Final = PieceAge.EARLIER
 
@@ -180,6 +181,8 @@ class EventRouter:
             if repeats or (age is _EARLIER_PIECE and not before.is_terminal):
                 record.replaying = True
                 record.saved = None  # the flag must reach the store, though the state is the same
+                if event.created:
+                    record.replayed_by = (source.name, source.connection)
             place = self._get_place(record, source)
             further = is_further(place, before)
             after, outcome = apply_run(before, event, at, record.replaying, further=further)
@@ -216,6 +219,28 @@ class EventRouter:
         if state.is_terminal:
             self._finish(record)
         self.flush_pending(scope, id)
+
+    def skip_run(self, source: SourceState, event: RunEvent) -> None:
+        """Note a snapshot that is skipped as a duplicate: in a later connection it shows how far its source is."""
+        record = source.scope.runs.get(event.data.id)
+        if record is None or record.run.is_terminal or not source.connection or source.snapshots or self.fetched:
+            return
+        state, connection = record.state, source.connection
+        age = state._head.pieces.classify(event.piece)
+        known = record.places.get(source.name)
+        begins = event.created and (known is None or known.connection != connection)
+        if begins:
+            record.replayed_by = (source.name, connection)
+            if state.round or state.status is not _QUEUED:
+                record.replaying = True
+                record.saved = None
+        if not state.round or record.replayed_by != (source.name, connection):
+            return  # where the source is between the known events is unknown
+        place = self._get_place(record, source)
+        place = advance(place, event.data, state, state, _SAME, begins=begins, connection=connection, age=age)
+        self._set_place(record, source, place)
+        if record.replaying and age is not _EARLIER_PIECE and self._is_present(place, event.data, state):
+            record.replaying = False
 
     def _object(self, source: SourceState, event: MessageEvent | StepEvent, at: float) -> None:
         """Handle a full message or step."""
@@ -331,15 +356,18 @@ class EventRouter:
         Returns:
             True if the state changed.
         """
+        if record.on_event is not None:
+            record.on_event(record)
         if outcome is not _CHANGED and outcome is not _SAME:
             self._count(record, event, outcome)
         if after is before:
             return False
         record.state = after
-        if after._head.run is not before._head.run:
+        run = after._head.run
+        if run is not before._head.run and (run.status is _REQUIRES_ACTION or record.waits_under):
             self._registry.scopes[after._head.scope].waiting.update(record)
         self._outputs.publish_change(before, after, at)
-        if after._head.run.status.is_terminal and not before._head.run.status.is_terminal:
+        if run.status.is_terminal and not before._head.run.status.is_terminal:
             self._finish(record)
         return True
 

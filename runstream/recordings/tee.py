@@ -190,6 +190,11 @@ class TeeReceiver:
         return self._receiver.live
 
     @property
+    def continues(self) -> str | None:
+        """The id of the run that the source continues, from the stream's receiver."""
+        return self._receiver.continues
+
+    @property
     def last_id(self) -> str | None:
         """The last event id, from the stream's receiver."""
         return self._receiver.last_id

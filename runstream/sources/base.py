@@ -56,6 +56,10 @@ class Receiver(Protocol):
         """
 
     @property
+    def continues(self) -> str | None:
+        """The id of the run that the source continues, as the application said; ``None`` if it said nothing."""
+
+    @property
     def last_id(self) -> str | None:
         """The last event id received, for resuming."""
 

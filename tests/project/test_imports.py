@@ -244,6 +244,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.sources.poll",
         "runstream.stream.source_handle",
         "runstream.stream.repairs",
+        "runstream.stream.handler_options",
     ),
     # The proxies of the system are the standard library's, which reads them with its own client.
     frozenset({"asyncio", "http", "email"}): ("runstream.sources.sse",),
@@ -261,7 +262,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.sinks.page.feed",
         "runstream.recordings.tee",
         "runstream.recordings.source",
-        "runstream.stream.handlers",
+        "runstream.stream.handler_methods",
         "runstream.stream.run_stream",
         "runstream.stream.run_view",
         "runstream.engine.watchdogs",

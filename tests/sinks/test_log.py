@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 
 from runstream import demo
 from runstream.engine.fold import fold
+from runstream.errors import SubscribersFailed
 from runstream.model.common import ErrorObject
 from runstream.model.message import Message
 from runstream.model.progress_signals import PROGRESS
@@ -461,7 +462,8 @@ async def test_a_logger_that_raises_is_the_only_one_to_suffer() -> None:
         async with RunStream(script().say("Hello there.").end().raw_events()) as stream:
             log_signals(stream, Full())
             stream.signals.subscribe(got.append)
-            await stream.results()
+            with pytest.raises(SubscribersFailed, match="log_signals"):
+                await stream.results()
             failures = stream.stats.failures
     assert [signal.type for signal in got][-1] == "source.ended"
     assert failures == sum(not isinstance(signal, TextDelta) for signal in got)

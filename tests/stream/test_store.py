@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from runstream.engine.fold import fold
-from runstream.errors import IncompleteStream, StoreError
+from runstream.errors import IncompleteStream, StoreError, SubscribersFailed
 from runstream.model.raw import RawEvent
 from runstream.model.signals import (
     ActionRequired,
@@ -271,7 +271,8 @@ async def test_a_handler_that_raised_has_had_it(asynchronous: bool) -> None:
     with capture_logs() as logs:
         async with asyncio.timeout(25), RunStream(Server(HELLO), store=store) as stream:
             stream.on(RunCompleted, fails_later if asynchronous else fails)
-            await stream.results()
+            with pytest.raises(SubscribersFailed):
+                await stream.results()
     assert [log["event"] for log in logs] == ["subscriber_failed"]
     assert facts(await read_on(store, HELLO)) == []
 

@@ -41,6 +41,7 @@ class FakeReceiver:
         self.server_messages: list[str] = []
         self.live = live
         self.last_id = last_id
+        self.continues: str | None = None
         self.gate = asyncio.Event()
         self.gate.set()
         self._on_feed = on_feed

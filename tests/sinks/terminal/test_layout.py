@@ -61,7 +61,7 @@ def test_a_run_that_goes_on() -> None:
     run = script("run_a").start()
     run.run_code("print(1)").open_message().write("It is one.")
     head, call, text, rule, foot = Shown(run).frame()
-    assert head.split() == ["⠹", "a", "in_progress", "1.2s", "step", "2:", "message"]
+    assert head.split() == ["⠹", "run_a", "in_progress", "1.2s", "step", "2:", "message"]
     assert call == "  ↳ code_interpreter  print(1)"
     assert text == "  │ It is one."
     assert set(rule) == {"─"}
@@ -79,7 +79,7 @@ def test_a_run_whose_source_has_gone_is_not_counted_as_running() -> None:
 def test_a_run_that_waits() -> None:
     """For how many outputs, of which calls."""
     head, call, *_, foot = Shown(script("run_a").call(look_up={"query": "rain"}).wait()).frame()
-    assert head.split() == ["?", "a", "requires_action", "1.2s", "waits", "for", "1", "output"]
+    assert head.split() == ["?", "run_a", "requires_action", "1.2s", "waits", "for", "1", "output"]
     assert call == '  ↳ look_up  {"query": "rain"}'
     assert foot.startswith("1 run · 1 waiting")
 
@@ -92,7 +92,7 @@ def test_a_run_that_has_ended(status: str, sign: str) -> None:
     usage = {"prompt_tokens": 1200, "completion_tokens": 34, "total_tokens": 1234}
     shown = Shown(script("run_a").start().say("Hello there.").wait(9).end(status, usage=usage))
     head, *_, text = shown.ended()
-    assert head.split()[:3] == [sign, "a", status]
+    assert head.split()[:3] == [sign, "run_a", status]
     assert head.endswith("1,234 tokens")
     assert text == "  │ Hello there."
     assert f"1 {status}" in shown.frame()[-1]
