@@ -39,6 +39,7 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
         partial: True if text may be missing.
         calls: The names of a step's calls in keys (:mod:`runstream.core.calls`), in the order in which they were seen.
         replaced: The number of times that a text of the message was replaced, from the beginning of the run.
+        places: Where the indices on the wire are not the keys of the items (:mod:`runstream.core.placement`).
         view: The object as readers see it, built when it is read and then kept; no part of the value.
     """
 
@@ -49,11 +50,12 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
     partial: bool = False
     calls: CallNames = NO_NAMES
     replaced: int = 0
+    places: tuple[tuple[int, int], ...] = ()
     view: Any = None
 
     def change(self, full: Message | RunStep | None, parts: dict[Any, Any] | None, *, partial: bool) -> ObjectState:
         """The object with other content."""
-        return ObjectState(self.id, self.is_message, full, parts, partial, self.calls, self.replaced)
+        return ObjectState(self.id, self.is_message, full, parts, partial, self.calls, self.replaced, self.places)
 
     @property
     def is_terminal(self) -> bool:

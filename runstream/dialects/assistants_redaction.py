@@ -36,6 +36,7 @@ ASSISTANTS_RULES: Final = RedactionRules(
         "detail": None,
         "ranker": None,
         "reasoning_effort": None,
+        "index": None,
         "code": frozenset({"last_error", "error", "data", ""}),
         "reason": frozenset({"incomplete_details"}),
         "name": frozenset({"function", "tool_calls"}),

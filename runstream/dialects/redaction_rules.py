@@ -30,6 +30,8 @@ class RedactionRules(Struct, frozen=True, kw_only=True):
             (``""`` is the top); ``None`` for all. A text with a space or with more than 100 characters is blanked.
         counts: The keys of texts that are kept if they are a JSON object of whole numbers, each after the key of the
             object that contains it.
+        values: The keys of values that are content as a whole, whatever their shape, such as arguments and outputs:
+            their numbers and booleans are blanked too.
         literals: Data, or texts in the place of an event, that are kept as they are, such as ``[DONE]``.
     """
 
@@ -42,6 +44,7 @@ class RedactionRules(Struct, frozen=True, kw_only=True):
     ids: frozenset[str] = frozenset({"id"})
     words: Mapping[str, frozenset[str] | None] = MappingProxyType({"event": None, "type": None})
     counts: frozenset[tuple[str, str]] = frozenset()
+    values: frozenset[str] = frozenset({"arguments", "output"})
     literals: frozenset[bytes] = frozenset()
 
 

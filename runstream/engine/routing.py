@@ -18,6 +18,7 @@ from runstream.core.run_snapshots import Outcome
 from runstream.core.state import RunState
 from runstream.engine.gap_tracker import report_gap
 from runstream.engine.outputs import Outputs
+from runstream.engine.run_bounds import RunBounds
 from runstream.engine.source_state import SourceState
 from runstream.model.events import (
     CustomEvent,
@@ -93,6 +94,7 @@ class EventRouter:
         self._outputs = outputs
         self._registry = registry
         self._limits = limits
+        self._bounds = RunBounds(limits)
         self.find = find
         self.fetched = False
         self.table = HandlerTable(
@@ -172,6 +174,8 @@ class EventRouter:
         if record is not None:
             if record.source is not source:
                 source.claim(record)
+            if not self._bounds.admits_run(record, source, event, event.data):
+                return
             record.touched = True
             before = record.state
             age = before._head.pieces.classify(event.piece)
@@ -255,6 +259,8 @@ class EventRouter:
                 record = scope.runs.get(run_id)
             if record is None:
                 record = self._find(scope, run_id)
+            if record is None and run_id is None and getattr(data, "role", None) != "user":
+                record = source.run_of_thread(data.thread_id)
         if record is None:
             self._buffer(source, run_id or data.id, event, at)
             return
@@ -264,6 +270,9 @@ class EventRouter:
                 # A snapshot of an object that a stream sends: which of its fragments it contains is unknown.
                 self._outputs.counts.stale += 1
                 return
+        size = self._bounds.admit_object(record, source, event)
+        if size is None:
+            return
         record.touched = True
         added = source.add_object(record, data.id, ended=data.is_terminal)
         before = record.state
@@ -271,7 +280,8 @@ class EventRouter:
         after, outcome = apply_object(before, event, at, reset)
         if after is not before and type(data) is RunStep and data.is_terminal and before.round:
             self._end_step(record, source, before, after, data.id)
-        self._commit(record, before, after, outcome, event, at)
+        if self._commit(record, before, after, outcome, event, at):
+            record.add_size(data.id, size)
         if data.is_terminal:
             source.object_ended(data.id)
         if added:
@@ -295,6 +305,10 @@ class EventRouter:
             if record is None:
                 self._buffer(source, run_id or id, event, at)
                 return
+        size = self._bounds.admit_delta(record, source, event)
+        if size is None:
+            return
+        if record is not source.objects.get(id):
             source.add_object(record, id)
         if record.source is not source:
             source.claim(record)
@@ -303,7 +317,8 @@ class EventRouter:
         self._count_issues(event)
         before = record.state
         after, outcome = apply_delta(before, event, at, self._limits.max_index)
-        self._commit(record, before, after, outcome, event, at)
+        if self._commit(record, before, after, outcome, event, at):
+            record.add_size(id, size)
 
     def _end_step(
         self, record: RunRecord, source: SourceState, before: RunState, after: RunState, step_id: str
@@ -369,6 +384,8 @@ class EventRouter:
             counts.surprising += 1
         elif outcome is Outcome.REFUSED:
             record.source.reject_event(event, f"Index not within 0 and {self._limits.max_index} (max_index)")
+        elif outcome is Outcome.UNPLACED:
+            record.source.reject_event(event, "An index is no number")
         elif outcome is Outcome.KIND_CONFLICT:
             record.source.reject_event(event, "A message and a step have the same id")
 
@@ -384,10 +401,9 @@ class EventRouter:
         if scope.is_tombstoned(id):
             self._outputs.counts.late += 1
             return
-        removed = scope.orphans.buffer(id, event, source, at)
-        if removed is not None:
-            oldest, its_source, _ = removed
-            its_source.reject_event(oldest, "Its run was not seen, and newer events need the room (max_orphans)")
+        for oldest, its_source, _ in scope.orphans.buffer(id, event, source, at):
+            reason = "Its run was not seen, and newer events need the room (max_orphans, max_orphan_bytes)"
+            its_source.reject_event(oldest, reason)
 
     def flush_pending(self, scope: Scope, id: str) -> None:
         """Process the events that waited for this run, message or step.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["SourceState"]
 
 _NEW: Final = Sighting.NEW
+_MAX_CANDIDATES: Final = 64  # open runs among which the run of a message without a run id is searched
 
 
 def _ignore(run_id: str) -> None:
@@ -254,6 +255,22 @@ class SourceState:
         """The open runs, in order of first appearance."""
         return in_order(self.open.values())
 
+    def run_of_thread(self, thread_id: str | None) -> RunRecord | None:
+        """The open run that a message or step without a run id belongs to: the only one on its thread.
+
+        Args:
+            thread_id: The thread that the object names; ``None`` if it names none.
+
+        Returns:
+            ``None`` if there is no such run or more than one, or if the source has too many open runs.
+        """
+        if len(self.open) > _MAX_CANDIDATES:
+            return None
+        found = [
+            record for record in self.open.values() if thread_id is None or record.run.thread_id in (None, thread_id)
+        ]
+        return found[0] if len(found) == 1 else None
+
     @property
     def live(self) -> bool:
         """True if an open run of this source does not wait for action."""
@@ -279,6 +296,10 @@ class SourceState:
         """Emit an event that could not be used."""
         ids = (event.data.id,) if isinstance(event, OBJECT_EVENTS) else ()
         self.reject(Reject(raw_of(event), reason, object_ids=ids))
+
+    def refuse_event(self, event: Event, reason: str) -> None:
+        """Emit an event that could not be used, of a run whose open objects are marked already."""
+        self._outputs.reject(Reject(raw_of(event), reason, source=self.name))
 
     # connections
 

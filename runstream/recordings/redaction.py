@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
 from runstream.dialects.registry import DEFAULT_DIALECT, DialectLike, find_dialect
-from runstream.model.jsontext import MAX_NESTING, nesting_depth
+from runstream.errors import DecodeError
+from runstream.model.jsontext import MAX_NESTING, decode_json, dump_json, nesting_depth
 from runstream.model.raw import (
     Answer,
     ConnectionEvent,
@@ -24,6 +26,7 @@ from runstream.model.raw import (
     Request,
     ResponseHead,
 )
+from runstream.model.surrogates import decode_odd, is_odd, replace_surrogates
 
 __all__ = ["Redaction"]
 
@@ -31,7 +34,7 @@ T = TypeVar("T", bound=RawItem)
 
 _WORD: Final = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 _USER: Final = re.compile(r"(?<=//)[^/@?#]*(?=@)")
-_ERRORS: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+_ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class Redaction:
@@ -42,9 +45,10 @@ class Redaction:
     Blanked, each character by one ``fill``, so that lengths, offsets and structure stay: texts, refusals, arguments,
     outputs, logs, code, instructions, descriptions, metadata, file names, URLs, quotes, error messages, the words of a
     server that lost a connection, and every text under a key that the dialect does not list. Kept: event names, ids,
-    types, statuses, roles, error codes, models, function names, numbers and ``null``. Keys are kept too, those of
-    metadata included. Each byte of data that are not JSON becomes one ``fill``. The bodies of requests and of answers
-    are redacted alike; of the headers of a response, what stands behind a ``?`` is blanked.
+    types, statuses, roles, error codes, models, function names, numbers and ``null``. In arguments and outputs that are
+    no texts, numbers and booleans are blanked too. Keys are kept, those of metadata included. Each byte of data that
+    are not JSON becomes one ``fill``. The bodies of requests and of answers are redacted alike; of the headers of a
+    response, what stands behind a ``?`` is blanked.
 
     A redacted recording produces the same signals, with blank text. Two facts are lost with the text: whether
     arguments were valid JSON, and whether a text was replaced by another one or has grown.
@@ -116,7 +120,9 @@ class Redaction:
             return data
         try:
             if nesting_depth(data, MAX_NESTING) <= MAX_NESTING:
-                value = msgspec.json.decode(data)
+                value = replace_surrogates(decode_odd(data)) if is_odd(data) else msgspec.json.decode(data)
+                if name == "message" and not self._is_name(name):
+                    name = None  # the default name, which is no name
                 if is_request:
                     redacted = self._redact(value, "")
                 else:
@@ -151,7 +157,13 @@ class Redaction:
         rules = self._rules
         if isinstance(value, str) and value.encode(errors="replace") in rules.literals:
             return value
+        if isinstance(value, str) and value.lstrip().startswith("{"):
+            with suppress(DecodeError):
+                return dump_json(self._redact_payload(name, decode_json(value)))
         return self._redact(value, "") if rules.names is None or name in rules.names else self._blank_all(value)
+
+    def _is_name(self, name: str) -> bool:
+        return self._rules.names is None or name in self._rules.names
 
     def _redact(self, value: Any, parent: str) -> Any:
         """Redact a value under a key of the wire."""
@@ -166,6 +178,8 @@ class Redaction:
             is_kept = key in self._keep or (key not in self._blank and self._is_structure(parent, key, value))
             return value if is_kept else self._blank_text(value)
         rules = self._rules
+        if key in rules.values:
+            return self._blank_value(value)
         if key in rules.containers or parent in rules.open_containers:
             return self._redact(value, key)
         if isinstance(value, dict):
@@ -183,7 +197,19 @@ class Redaction:
             return [self._blank_all(item) for item in value]
         return self._blank_text(value) if isinstance(value, str) else value
 
+    def _blank_value(self, value: Any) -> Any:
+        """Blank every text, number and boolean of a value."""
+        if isinstance(value, dict):
+            return {key: self._blank_value(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._blank_value(item) for item in value]
+        if value is None or isinstance(value, str):
+            return value and self._blank_text(value)
+        return type(value)()
+
     def _blank_field(self, key: str, value: Any) -> Any:
+        if key in self._rules.values and not isinstance(value, str):
+            return self._blank_value(value)
         return value if key in self._keep and isinstance(value, str) else self._blank_all(value)
 
     def _blank_text(self, text: str) -> str:

@@ -136,13 +136,13 @@ def test_a_kept_text_is_no_replacement() -> None:
 
 
 def test_content_that_an_assistants_server_empties() -> None:
-    """On this wire an explicit empty list is meant for the text of a message; the refusal stays."""
+    """On this wire too an empty list erases nothing: text and refusal stay."""
     parts = [{"index": 0, **text_part("Hello")}, {"index": 1, "type": "refusal", "refusal": "No"}]
     done = message_object("msg_1", RUN, status="completed", content=[])
     started = [at("queued"), at("in_progress", 110), ev("message.created", message_object("msg_1", RUN))]
     deltas = [ev("message.delta", {"id": "msg_1", "delta": {"content": [part]}}) for part in parts]
     state = state_of([*started, *deltas, ev("message.completed", done)])
-    assert (state.text, state.messages[0].refusal) == ("", "No")
+    assert (state.text, state.messages[0].refusal) == ("Hello", "No")
 
 
 def test_an_output_after_the_end_of_its_step() -> None:
