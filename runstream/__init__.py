@@ -26,7 +26,8 @@ NAMES = {
     "runstream.engine.intake": "Intake",
     "runstream.engine.watchdogs": "Watchdogs",
     "runstream.errors": (
-        "DecodeError IncompleteStream RecordingError RunstreamError SeveralRuns SlowConsumer SourceFailed StoreError"
+        "DecodeError IncompleteStream RecordingError RunstreamError ServerError SeveralRuns SlowConsumer SourceFailed "
+        "StoreError SubscriberFailed SubscribersFailed"
     ),
     "runstream.model": (
         "ErrorObject Message MessageStatus RequiredAction Run RunStatus RunStep StepStatus Thread Tool ToolCall Usage"
@@ -39,11 +40,11 @@ NAMES = {
     "runstream.model.raw": "Answer ConnectionEvent Idle Malformed Oversized RawEvent RawItem Request ResponseHead",
     "runstream.model.signals": (
         "SIGNAL_TYPES ActionRequired ArgumentsDelta AwaitedCall CustomReceived MessageCompleted "
-        "MessageCreated MessageIncomplete ReasoningDelta RefusalDelta RunCancelled RunCompleted RunCreated "
-        "RunExpired RunFailed RunIncomplete RunInterrupted RunPaused RunSignal RunStalled RunStatusChanged "
-        "Signal SourceConnected SourceDisconnected SourceEnded SourceError SourceResumed SourceSignal "
-        "StepCancelled StepCompleted StepCreated StepExpired StepFailed TextDelta TextReplaced "
-        "ToolCallCompleted ToolCallOutputDelta ToolCallResult"
+        "MessageCreated MessageIncomplete ProgressSignal ReasoningDelta RefusalDelta RunCancelled "
+        "RunCompleted RunCreated RunExpired RunFailed RunIncomplete RunInterrupted RunPaused RunSignal "
+        "RunStalled RunStatusChanged Signal SourceConnected SourceDisconnected SourceEnded SourceError "
+        "SourceResumed SourceSignal StepCancelled StepCompleted StepCreated StepExpired StepFailed TextDelta "
+        "TextReplaced ToolCallCompleted ToolCallOutputDelta ToolCallResult"
     ),
     "runstream.recordings.reader": "UnknownRecordingFormat read_recording",
     "runstream.recordings.redaction": "Redaction",
@@ -72,8 +73,9 @@ NAMES = {
     "runstream.store.memory": "MemoryStore",
     "runstream.store.sqlite": "SqliteStore",
     "runstream.stream.blocking": "BlockingStream",
-    "runstream.stream.connect": "connect",
-    "runstream.stream.handlers": "handles",
+    "runstream.stream.connect": "ConnectOptions connect",
+    "runstream.stream.handler_methods": "handles",
+    "runstream.stream.handler_options": "Retry",
     "runstream.stream.repairs": "Repair",
     "runstream.stream.run_stream": "RunStream",
     "runstream.stream.run_view": "RunView",

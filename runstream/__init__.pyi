@@ -23,10 +23,13 @@ from runstream.errors import DecodeError as DecodeError
 from runstream.errors import IncompleteStream as IncompleteStream
 from runstream.errors import RecordingError as RecordingError
 from runstream.errors import RunstreamError as RunstreamError
+from runstream.errors import ServerError as ServerError
 from runstream.errors import SeveralRuns as SeveralRuns
 from runstream.errors import SlowConsumer as SlowConsumer
 from runstream.errors import SourceFailed as SourceFailed
 from runstream.errors import StoreError as StoreError
+from runstream.errors import SubscriberFailed as SubscriberFailed
+from runstream.errors import SubscribersFailed as SubscribersFailed
 from runstream.model import ErrorObject as ErrorObject
 from runstream.model import Message as Message
 from runstream.model import MessageStatus as MessageStatus
@@ -41,6 +44,7 @@ from runstream.model import ToolCall as ToolCall
 from runstream.model import Usage as Usage
 from runstream.model.events import CustomEvent as CustomEvent
 from runstream.model.events import DoneEvent as DoneEvent
+from runstream.model.events import EmptyEvent as EmptyEvent
 from runstream.model.events import ErrorEvent as ErrorEvent
 from runstream.model.events import Event as Event
 from runstream.model.events import MessageDeltaEvent as MessageDeltaEvent
@@ -74,6 +78,7 @@ from runstream.model.signals import CustomReceived as CustomReceived
 from runstream.model.signals import MessageCompleted as MessageCompleted
 from runstream.model.signals import MessageCreated as MessageCreated
 from runstream.model.signals import MessageIncomplete as MessageIncomplete
+from runstream.model.signals import ProgressSignal as ProgressSignal
 from runstream.model.signals import ReasoningDelta as ReasoningDelta
 from runstream.model.signals import RefusalDelta as RefusalDelta
 from runstream.model.signals import RunCancelled as RunCancelled
@@ -149,8 +154,10 @@ from runstream.store.codec import encode_state as encode_state
 from runstream.store.memory import MemoryStore as MemoryStore
 from runstream.store.sqlite import SqliteStore as SqliteStore
 from runstream.stream.blocking import BlockingStream as BlockingStream
+from runstream.stream.connect import ConnectOptions as ConnectOptions
 from runstream.stream.connect import connect as connect
-from runstream.stream.handlers import handles as handles
+from runstream.stream.handler_methods import handles as handles
+from runstream.stream.handler_options import Retry as Retry
 from runstream.stream.repairs import Repair as Repair
 from runstream.stream.run_stream import RunStream as RunStream
 from runstream.stream.run_view import RunView as RunView

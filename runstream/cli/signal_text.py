@@ -65,9 +65,19 @@ def style_of(signal: Signal) -> str:
     return _STYLES.get(type(signal), "dim")
 
 
-def format_signal(signal: Signal) -> str:
-    """The facts of a signal beyond its name and its run; safe to print."""
+def format_signal(signal: Signal, *, duration: float | None = None, without: str | None = None) -> str:
+    """The facts of a signal beyond its name and its run; safe to print.
+
+    Args:
+        signal: The signal.
+        duration: The duration of the run that it ends (seconds), in place of the signal's own.
+        without: A reason that is reported elsewhere.
+    """
     found = facts(signal)
+    if duration is not None:
+        found = {**found, "duration": duration}
+    if without is not None and found.get("reason") == without:
+        found = {**found, "reason": "", "server_message": ""}
     match signal:
         case RunCreated():
             return _join(_text(found, "model", 60), _text(found, "thread_id", 60), _text(found, "assistant_id", 60))
@@ -81,7 +91,8 @@ def format_signal(signal: Signal) -> str:
         case RunPaused():
             return f"its stream ended; it waits for {_count(found['pending_calls'], 'call')}"
         case RunInterrupted():
-            return _join(f"left {clip(found['status'], 40)}: {clip(found['reason'], 160)}", _said(found))
+            left = ": ".join(filter(None, (f"left {clip(found['status'], 40)}", clip(found["reason"], 160))))
+            return _join(left, _said(found))
         case RunStalled():
             return f"nothing received for {_seconds(found['idle'])} ({clip(found['limit'])})"
         case MessageCreated():
@@ -141,7 +152,7 @@ def _action(found: Facts) -> str:
         return f"asks for {clip(kind)}"
     head = "" if kind in ("submit_tool_outputs", "action") else f"{clip(kind)}: "
     calls = zip(found["tools"], found["arguments"], found["call_ids"], found["kinds"], strict=True)
-    # Of the seed's actions the name tells the kind of all calls.
+    # The type of any other action is the kind of all its calls.
     return head + ", ".join(
         _call(*call) if kind != "action" or what == "function" else f"{clip(what, 40)}: {_call(*call)}"
         for *call, what in calls

@@ -55,8 +55,9 @@ class Deduper:
 
     def __init__(self, window: int = 65_536, counts: Stats | None = None) -> None:
         self._counts = counts or Stats()
-        # The ids and blocks, the oldest first, with the hash of the content (0 for a block) and the object.
-        self._seen: OrderedDict[_Key, tuple[int, str | None]] = OrderedDict()
+        # The ids and blocks, the oldest first, with the hash of the content (0 for a block) and the object. The hash is
+        # `None` if the id came with several contents: it proves no repetition any more.
+        self._seen: OrderedDict[_Key, tuple[int | None, str | None]] = OrderedDict()
         self._by_object: dict[str, dict[_Key, None]] = {}
         self._expendable: deque[_Key] = deque()
         self._window = window
@@ -78,7 +79,7 @@ class Deduper:
 
         Returns:
             NEW for a new id and for no id. DUPLICATE for a known id with the same content. CONFLICT for a known id
-            with other content: such an event is processed.
+            with other content, and for every later event with that id: such an event is processed.
         """
         id = event.id
         if id is None:
@@ -158,7 +159,7 @@ class Deduper:
         if known is not None:
             if known[0] == content:
                 return _DUPLICATE
-            self._seen[id] = (content, known[1])
+            self._seen[id] = (None, known[1])
             return _CONFLICT
         blocks = self._blocks
         if blocks:
@@ -167,7 +168,7 @@ class Deduper:
             if block is not None:
                 if block.content(number) == content:
                     return _DUPLICATE
-                block.changed[number] = content
+                block.ambiguous.add(number)
                 return _CONFLICT
         self._block = self._last = None
         self._insert(id, content, object_id)

@@ -9,7 +9,7 @@ from runstream.core.calls import NO_CALLS, Calls, awaited_names, step_calls
 from runstream.core.growing_texts import SIGNALS
 from runstream.core.object_list import ObjectState
 from runstream.core.state import RunState, get_view
-from runstream.core.text_changes import compare_texts, ends_unchanged, text_change
+from runstream.core.text_changes import compare_texts, ends_unchanged, text_growth
 from runstream.core.texts import (
     TextsOf,
     argument_texts,
@@ -106,6 +106,12 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
         if full.is_terminal and known is not None and not known.is_terminal:
             return [_MESSAGE_ENDED[full.status](*common, full)]
     old = before._all_objects()[position] if position < len(before._objects) else None
+    indices = after._indices
+    if indices is not None and old is not None and old.parts is not None:
+        # A fragment concerns few of many parts.
+        selected = new.select(indices)
+        if selected is not new:
+            old, new = old.select(indices), selected
     if new.is_message:
         return _message_signals(old, new, common, progress)
     return _step_signals(old, new, common, progress, after._head.calls, before._head.calls)
@@ -194,7 +200,10 @@ def _message_signals(old: ObjectState | None, new: ObjectState, common: _Common,
     if full is not None and known is None:
         signals.append(MessageCreated(*common, get_view(new)))
     if new.parts is None:
-        changed = (old.parts is not None or known is None or full.content != known.content) if old else full.content
+        # Most messages are created without content.
+        changed = (
+            full.content if old is None else old.parts is not None or known is None or full.content != known.content
+        )
     else:
         changed = progress or (old is not None and old.parts is not None)
     if changed:
@@ -252,8 +261,8 @@ def _growth_signals(
         return
     before = texts_of(old) if old is not None else {}
     for index, text in texts.items():
-        change = text_change(before.get(index), text)
-        if change is not None and change[0] >= 0:
+        change = text_growth(before.get(index), text)
+        if change is not None:
             yield make(*common, new.id, index, *change)
 
 
@@ -271,8 +280,8 @@ def _step_signals(
         for make, texts_of in ((ArgumentsDelta, argument_texts), (ToolCallOutputDelta, output_texts)):
             before = {call.name: text for call, text in texts_of(old)}
             for call, text in texts_of(new):
-                change = text_change(before.get(call.name), text)
-                if change is not None and change[0] >= 0:
+                change = text_growth(before.get(call.name), text)
+                if change is not None:
                     signals.append(make(*common, call.id, *change, call_key(common[2], common[0], call.name)))
     if full is not None and (calls.whole is not known_calls.whole or calls.results is not known_calls.results):
         for call, wire in zip(step_calls(new), full.tool_calls, strict=False):

@@ -20,7 +20,7 @@ from runstream.model.deltas import (
 from runstream.model.fragments import Target
 from runstream.model.signals import ArgumentsDelta, ReasoningDelta, RefusalDelta, TextDelta, ToolCallOutputDelta
 
-__all__ = ["CALL_TARGETS", "REASONING_TARGETS", "SIGNALS", "fit_calls", "last_target", "path_of"]
+__all__ = ["CALL_TARGETS", "REASONING_TARGETS", "SIGNALS", "fit_calls", "is_text_of", "last_target", "path_of"]
 
 Path: TypeAlias = tuple[Any, ...]
 
@@ -73,6 +73,23 @@ def last_target(body: Any) -> tuple[Target, int] | None:
     if type(call) not in (FunctionToolCallDelta, GenericToolCallDelta, McpToolCallDelta):
         return None
     return ("output" if getattr(inner, "output", None) else "arguments"), call.index  # type: ignore[union-attr]
+
+
+def is_text_of(parts: Any, target: Target, index: int) -> bool:
+    """True if the object has a text of this kind: arguments are of no call of code, reasoning is of no step of calls.
+
+    Args:
+        parts: The nodes of the object.
+        target: The kind of the text.
+        index: The index of its part or call.
+    """
+    if target in CALL_TARGETS:
+        kind = _type_of(parts, index)
+        return not kind or (kind == "code_interpreter") is (target == "code")
+    if target in REASONING_TARGETS:
+        details = parts.get("step_details")
+        return isinstance(details, dict) and details.get("type") == "reasoning"
+    return True
 
 
 def path_of(parts: Any, target: Target, index: int) -> Path:

@@ -29,10 +29,10 @@ class IdBlock:
         target: The kind of the text.
         index: Its index.
         hashes: The hash of each fragment.
-        changed: The hashes of the whole content of events that repeated an id with other content, by number.
+        ambiguous: The numbers of the ids that came with several contents, and prove no repetition any more.
     """
 
-    __slots__ = ("changed", "end", "first", "hashes", "index", "object_id", "page", "target")
+    __slots__ = ("ambiguous", "end", "first", "hashes", "index", "object_id", "page", "target")
 
     def __init__(self, page: tuple[str | None, int], first: int, end: int, event: TextAppend) -> None:
         self.page = page
@@ -42,13 +42,12 @@ class IdBlock:
         self.target: Target = event.target
         self.index = event.index
         self.hashes = array("q")
-        self.changed: dict[int, int] = {}
+        self.ambiguous: set[int] = set()
 
-    def content(self, number: int) -> int:
-        """The hash of the content of the event with this number; see :func:`hash_fragment`."""
-        changed = self.changed.get(number)
-        if changed is not None:
-            return changed
+    def content(self, number: int) -> int | None:
+        """The hash of the content of the event with this number (:func:`hash_fragment`); ``None`` if ambiguous."""
+        if number in self.ambiguous:
+            return None
         return hash((self.object_id, self.target, self.index, self.hashes[number - self.first]))
 
     def remove_first(self) -> bool:
@@ -57,7 +56,7 @@ class IdBlock:
         Returns:
             True if none is left.
         """
-        self.changed.pop(self.first, None)
+        self.ambiguous.discard(self.first)
         del self.hashes[0]
         self.first += 1
         return not self.hashes

@@ -11,9 +11,18 @@ from typing import Any, Final
 from msgspec import structs
 
 from runstream.core.calls import StepCall, name_step_calls, step_call
-from runstream.core.growing_texts import CALL_TARGETS, REASONING_TARGETS, SIGNALS, fit_calls, last_target, path_of
-from runstream.core.merge import IndexOutOfBounds, index_of, make_node, merge, normalize_field
+from runstream.core.growing_texts import CALL_TARGETS, SIGNALS, fit_calls, is_text_of, last_target, path_of
+from runstream.core.merge import (
+    IndexOutOfBounds,
+    UnreadableIndex,
+    index_of,
+    is_indexed,
+    make_node,
+    merge,
+    normalize_field,
+)
 from runstream.core.object_list import ObjectState
+from runstream.core.placement import Placed, place_calls, place_parts
 from runstream.core.run_snapshots import Outcome
 from runstream.core.state import GrowingText, RunHead, RunState, update_head
 from runstream.core.text import Text, append_text
@@ -98,33 +107,75 @@ def apply_delta(
     parts = current.parts
     if parts is None:
         parts = parts_of(current, name)
-    if not is_message:
-        delta = fit_calls(delta, parts)
     try:
+        placed = _place(delta, parts, current, state._growing)
+        if not is_message:
+            delta = fit_calls(delta, parts)
         merged = merge(parts, delta, max_index)
     except IndexOutOfBounds:
         return state, Outcome.REFUSED
+    except UnreadableIndex:
+        return state, Outcome.UNPLACED
     if merged is parts:
         return state, Outcome.SAME
     item = current.change(current.full, merged, partial=current.partial)
+    if placed is not None and placed.places is not item.places:
+        item = structs.replace(item, places=placed.places)
     head = state._head
     if is_message:
         indices = _repeated_parts(delta, merged)
         if indices and (replaced := count_replaced(current, item, indices)):
             item = structs.replace(item, replaced=item.replaced + replaced)
-    elif _has_ids(delta):
-        calls, item = name_step_calls(head.calls, item)
+    elif ids := _new_ids(delta, parts):
+        calls, item = name_step_calls(head.calls, item, ids)
         if calls is not head.calls:
             head = structs.replace(head, calls=calls)
     objects = objects.append(item) if position < 0 else objects.set(position, item)
     position = len(objects) - 1 if position < 0 else position
-    head = update_head(head, item, at)
-    growing, length = _find_growing(item, position, event, head)
+    changed = _changed_indices(delta, name)
+    head = update_head(head, item, at, changed)
+    growing, length = _find_growing(item, position, event, head, placed)
     if growing is not None and (head.run.requires_action or head.run.status.is_terminal):
         # No text grows while the run waits, or after its end: it is unknown if the fragment is repeated or late.
         objects = objects.set(position, item.change(item.full, merged, partial=True))
         growing, length = None, 0
-    return RunState(head, objects, growing, length, position, event.event), _CHANGED
+    return RunState(head, objects, growing, length, position, event.event, None, changed), _CHANGED
+
+
+def _place(
+    delta: dict[str, Any], parts: dict[Any, Any], item: ObjectState, growing: GrowingText | None
+) -> Placed | None:
+    """Set the indices of the items of a delta to the keys of their places.
+
+    Args:
+        delta: The delta; it is changed.
+        parts: The parts of the object so far.
+        item: The object.
+        growing: The text that grows now.
+
+    Returns:
+        The places of the items; ``None`` if the delta has none.
+    """
+    if item.is_message:
+        content = delta.get("content")
+        if not content:
+            return None
+        placed = place_parts(_items(parts, "content"), content, item.places)
+        delta["content"] = placed.items
+        return placed
+    details = delta.get("step_details")
+    calls = details.get("tool_calls") if details is not None else None
+    if details is None or not (isinstance(calls, list) and calls):
+        return None
+    grown = growing.path[2] if growing is not None and growing.object_id == item.id and len(growing.path) > 2 else None
+    placed = place_calls(_items(parts, "step_details", "tool_calls"), calls, item.places, grown)
+    delta["step_details"] = {**details, "tool_calls": placed.items}
+    return placed
+
+
+def _items(parts: dict[Any, Any], *path: str) -> dict[int, Any]:
+    node = get_path(parts, *path)
+    return node if is_indexed(node) else {}
 
 
 def _append_first(state: RunState, event: MessageDeltaEvent, at: float, max_index: int) -> RunState | None:
@@ -169,27 +220,30 @@ def parts_of(item: ObjectState, name: str) -> dict[Any, Any]:
 
 
 def _find_growing(
-    item: ObjectState, position: int, event: MessageDeltaEvent | StepDeltaEvent, head: RunHead
+    item: ObjectState, position: int, event: MessageDeltaEvent | StepDeltaEvent, head: RunHead, placed: Placed | None
 ) -> tuple[GrowingText | None, int]:
     """The text that a delta appended to last, which is kept apart from now on, and its length (characters)."""
     found = last_target(event.data.delta)
     if found is None:
         return None, 0
     target, index = found
+    key = index
+    if placed is not None:
+        index, key = placed.index, placed.key
+    if not is_text_of(item.parts, target, key):
+        return None, 0
     named: StepCall | None = None
     if target == "text":
         if head.first_text is None:
             return None, 0  # the time of the first text must be stored before
     elif target in CALL_TARGETS:
         node: Any = get_path(item.parts, "step_details", "tool_calls")
-        id = node[index].get("id") if isinstance(node, dict) and isinstance(node.get(index), dict) else None
-        named = step_call(item, index, id if isinstance(id, str) else "")
-    elif target in REASONING_TARGETS and get_path(item.parts, "step_details", "type") != "reasoning":
-        return None, 0  # a step of another type, which shows no reasoning
-    path = path_of(item.parts, target, index)
+        id = node[key].get("id") if isinstance(node, dict) and isinstance(node.get(key), dict) else None
+        named = step_call(item, key, id if isinstance(id, str) else "")
+    path = path_of(item.parts, target, key)
     text: Any = item.parts
-    for key in path:
-        text = text.get(key) if isinstance(text, dict) else None
+    for name in path:
+        text = text.get(name) if isinstance(text, dict) else None
     if not isinstance(text, Text):
         return None, 0
     if text.prior is not None and text.length <= text.prior.length:
@@ -240,7 +294,31 @@ def _repeated_parts(delta: dict[str, Any], parts: dict[Any, Any]) -> list[int]:
     return found
 
 
-def _has_ids(delta: dict[str, Any]) -> bool:
-    """True if a delta of a step names a call."""
+def _new_ids(delta: dict[str, Any], parts: dict[Any, Any]) -> list[str]:
+    """The ids in a delta of a step of calls whose ids were unknown.
+
+    Args:
+        delta: The delta.
+        parts: The nodes of the step before it.
+    """
     calls = get_path(delta, "step_details", "tool_calls")
-    return isinstance(calls, list) and any(isinstance(call, dict) and call.get("id") for call in calls)
+    known = get_path(parts, "step_details", "tool_calls")
+    found: dict[int, str] = {}
+    for position, call in enumerate(calls if isinstance(calls, list) else ()):
+        id = call.get("id") if isinstance(call, dict) else None
+        if id and isinstance(id, str):
+            index = index_of(call, position)
+            before = known.get(index) if isinstance(known, dict) else None
+            if not (isinstance(before, dict) and before.get("id")):
+                found.setdefault(index, id)
+    return list(found.values())
+
+
+def _changed_indices(delta: dict[str, Any], name: str) -> tuple[int, ...]:
+    """The indices of the content parts or calls that a delta changes."""
+    value = delta.get(name)
+    lists = [value] if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
+    found = [
+        index_of(part, position) for parts in lists if isinstance(parts, list) for position, part in enumerate(parts)
+    ]
+    return tuple(dict.fromkeys(found))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any, TypeAlias
 
-from runstream.model.events import Event
+import msgspec
+
+from runstream.model.base import to_wire
+from runstream.model.events import Event, TextAppend
 from runstream.model.message import Message
 from runstream.model.step import RunStep
 
@@ -47,23 +51,40 @@ class Tombstones:
         return (digest := hash(key)) in self._new or digest in self._old
 
 
+def _size_of(event: Event) -> int:
+    """The size of an event (bytes, roughly): of its message, else of its text."""
+    if event.origin is not None:
+        return len(event.origin.payload)
+    if isinstance(event, TextAppend):
+        return len(event.text)
+    return len(msgspec.json.encode(event.data, enc_hook=to_wire))
+
+
 class PendingOrder:
     """The order of arrival of the orphans of all scopes; over the limit the oldest one is removed.
 
     Args:
         limit: The number of orphans that are kept at most, over all scopes.
+        max_bytes: Their size (bytes).
 
     Attributes:
         next: The number of the next orphan.
-        order: For the number of each orphan its table and the id that it waits for.
+        order: For the number of each orphan its table, the id that it waits for, and its size (bytes).
+        size: The size of all orphans (bytes).
     """
 
-    __slots__ = ("limit", "next", "order")
+    __slots__ = ("limit", "max_bytes", "next", "order", "size")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, max_bytes: int = sys.maxsize) -> None:
         self.limit = limit
+        self.max_bytes = max_bytes
         self.next = 0
-        self.order: OrderedDict[int, tuple[Orphans, str]] = OrderedDict()
+        self.size = 0
+        self.order: OrderedDict[int, tuple[Orphans, str, int]] = OrderedDict()
+
+    def remove(self, number: int) -> None:
+        """Remove an orphan from the order."""
+        self.size -= self.order.pop(number)[2]
 
 
 class Orphans:
@@ -86,7 +107,7 @@ class Orphans:
         """The number of orphans."""
         return sum(len(events) for events in self._events.values())
 
-    def buffer(self, id: str, event: Event, source: Any, at: float) -> PendingEvent | None:
+    def buffer(self, id: str, event: Event, source: Any, at: float) -> list[PendingEvent]:
         """Keep an event until its run is seen.
 
         Args:
@@ -96,7 +117,7 @@ class Orphans:
             at: The time of its arrival (Unix seconds).
 
         Returns:
-            The oldest orphan, if it was removed to make room.
+            The oldest orphans that were removed to make room, the oldest first.
         """
         data: Any = event.data
         own_id = getattr(data, "id", None)  # the value of a custom event has none
@@ -108,12 +129,16 @@ class Orphans:
                 self._owners[source, data.message_id] = id
         pending = self._pending
         self._events.setdefault(id, {})[pending.next] = (event, source, at)
-        pending.order[pending.next] = (self, id)
+        size = _size_of(event)
+        pending.order[pending.next] = (self, id, size)
+        pending.size += size
         pending.next += 1
-        if len(pending.order) <= pending.limit:
-            return None
-        number, (orphans, oldest) = pending.order.popitem(last=False)
-        return orphans._remove(oldest, number)
+        removed = []
+        while len(pending.order) > pending.limit or pending.size > pending.max_bytes:
+            number, (orphans, oldest, _) = next(iter(pending.order.items()))
+            pending.remove(number)
+            removed.append(orphans._remove(oldest, number))
+        return removed
 
     def _remove(self, id: str, number: int) -> PendingEvent:
         removed = self._events[id].pop(number)
@@ -126,7 +151,7 @@ class Orphans:
         """Remove and return the events that wait for this id, in the order of arrival."""
         events = self._events.pop(id, {})
         for number, pending in events.items():
-            del self._pending.order[number]
+            self._pending.remove(number)
             self._remove_owner(pending)
         return list(events.values())
 

@@ -118,7 +118,7 @@ class RunRegistry:
         self.evicted = 0
         self.on_evict: Callable[[str, str], None] | None = None
         self._limits = limits
-        self._pending = PendingOrder(limits.max_orphans)
+        self._pending = PendingOrder(limits.max_orphans, limits.max_orphan_bytes)
         self._tombstones = Tombstones(limits.max_tombstones)
         self._interner = Interner()
         self._released: dict[RunRecord, None] = {}  # interrupted runs, the oldest first
@@ -221,7 +221,7 @@ class RunRegistry:
             state: Its first state.
             source: The state of the source that sent it.
         """
-        record = scope.runs[state.run_id] = RunRecord(state, source, self._order)
+        record = scope.runs[state.run_id] = RunRecord(state, source, self._order, self._limits.max_run_size)
         self._order += 1
         self.open += 1
         scope.waiting.update(record)

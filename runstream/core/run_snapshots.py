@@ -44,6 +44,7 @@ class Outcome(enum.Enum):
         STALE: The event is older than the state.
         LATE: The event's object has ended.
         REFUSED: An index is out of bounds.
+        UNPLACED: An index is no number.
         KIND_CONFLICT: A message and a step have the same id.
     """
 
@@ -53,6 +54,7 @@ class Outcome(enum.Enum):
     STALE = "stale"
     LATE = "late"
     REFUSED = "refused"
+    UNPLACED = "unplaced"
     KIND_CONFLICT = "kind_conflict"
 
 

@@ -144,6 +144,8 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     _touched: int = -2
     _event: str = ""
     _cached_objects: Objects | None = None
+    # The content parts or calls that the last change of an object concerns, by their indices; `None` for all.
+    _indices: tuple[int, ...] | None = None
 
     @property
     def changed_by(self) -> str:
@@ -326,7 +328,7 @@ def build_objects(state: RunState) -> Objects:
     return objects if item is current else objects.set(growing.position, item)
 
 
-def update_head(head: RunHead, item: ObjectState, at: float) -> RunHead:
+def update_head(head: RunHead, item: ObjectState, at: float, indices: tuple[int, ...] | None = None) -> RunHead:
     """Compute the head after a change of an object: the time of the first text, the calls with complete arguments, and
     the calls with a complete output.
 
@@ -334,13 +336,15 @@ def update_head(head: RunHead, item: ObjectState, at: float) -> RunHead:
         head: The head before.
         item: The object after the change.
         at: The time (Unix seconds).
+        indices: The indices of the content parts or calls that a delta changed; ``None`` after a full object.
     """
     if item.is_message:
         full: Any = item.full
         empty = item.parts is None and not full.content
-        if head.first_text is None and not empty and item.text():
+        changed = item if indices is None else item.select(indices)
+        if head.first_text is None and not empty and changed.text():
             return head.with_first_text(at)
-    elif item.calls and isinstance(item.full, RunStep):
+    elif indices is None and item.calls and isinstance(item.full, RunStep):
         calls = add_step(head.calls, item, head.run.status)
         if calls is not head.calls:
             return structs.replace(head, calls=calls)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from runstream.core.merge import is_indexed, make_node, normalize_field, to_builtins
+from runstream.core.object_list import ObjectState
 from runstream.core.text import Text
 from runstream.model.lenient import read
-from runstream.model.message import Message, TextPart
-from runstream.model.step import RunStep, ToolCallsDetails
+from runstream.model.message import Message, RefusalPart, TextPart
+from runstream.model.step import ActivitiesDetails, MessageCreationDetails, RunStep, ToolCallsDetails
 from runstream.model.tool_calls import (
+    CodeInterpreterToolCall,
     ConnectedAgentToolCall,
     FunctionToolCall,
     GenericToolCall,
@@ -17,80 +19,125 @@ from runstream.model.tool_calls import (
     ToolCall,
 )
 
-__all__ = ["add_outputs", "keep_texts"]
+__all__ = ["add_outputs", "has_content", "is_whole", "keep_texts"]
 
 W = TypeVar("W", Message, RunStep)
 
 
-# The keys of the texts that no snapshot of any protocol erases by leaving them out.
-_KEPT: Final = frozenset({"refusal", "output", "text"})
+def has_content(item: Message | RunStep) -> bool:
+    """True if a full object has content or details."""
+    return bool(item.content) if isinstance(item, Message) else item.step_details is not None
 
 
-def keep_texts(full: W, parts: dict[Any, Any], name: str, *, every: bool) -> W:
+def is_whole(item: ObjectState, new: Message | RunStep) -> bool:
+    """True if a full object certainly leaves out nothing of what is known of its object.
+
+    Args:
+        item: The object so far.
+        new: The full object.
+    """
+    if item.parts is None and (item.full is None or not has_content(item.full)):
+        return True
+    if isinstance(new, Message):
+        return bool(new.content) and all(_is_whole_part(item, index, part) for index, part in enumerate(new.content))
+    details = new.step_details
+    if isinstance(details, ToolCallsDetails):
+        return bool(details.tool_calls) and all(map(_is_whole_call, details.tool_calls))
+    return isinstance(details, MessageCreationDetails | ActivitiesDetails)
+
+
+def _is_whole_part(item: ObjectState, index: int, part: Any) -> bool:
+    if isinstance(part, TextPart):
+        if not part.text.value or part.text.annotations:
+            return bool(part.text.value)
+        if item.parts is None:
+            return not (isinstance(item.full, Message) and item.full.annotations)
+        node = (item.parts.get("content") or {}).get(index)
+        text = node.get("text") if isinstance(node, dict) else None
+        return not (isinstance(text, dict) and text.get("annotations"))
+    return not isinstance(part, RefusalPart) or bool(part.refusal)
+
+
+def _is_whole_call(call: Any) -> bool:
+    if isinstance(call, FunctionToolCall):
+        return bool(call.function.arguments) and call.function.output is not None
+    if isinstance(call, CodeInterpreterToolCall):
+        return bool(call.code_interpreter.input and call.code_interpreter.outputs)
+    if isinstance(call, McpToolCall | GenericToolCall | ConnectedAgentToolCall):
+        return bool(call.arguments) and call.output is not None
+    return True
+
+
+def keep_texts(full: W, parts: dict[Any, Any], name: str) -> W:
     """Add the streamed texts to a full object that leaves them out or has them empty.
 
-    An absent or empty list or text replaces nothing. A list with items replaces the streamed list; an item of it
-    without a text keeps the streamed text of the item at its index, if both are of one type.
+    An absent, empty or unreadable list or text replaces nothing. A list with items replaces the streamed list; an item
+    of it without a text keeps the streamed text of the item at its index, if both are of one type.
 
     Args:
         full: The object.
-        parts: The nodes of the object that deltas built.
+        parts: The nodes of the object so far.
         name: The field with the texts: ``content`` or ``step_details``.
-        every: True for texts of each kind. False for a wire whose empty content of a message, and empty arguments and
-            code of a call, are meant: only refusals, outputs and reasoning are kept then.
 
     Returns:
         The object with the texts; ``full`` itself if it has them all.
     """
     built = parts.get(name)
-    if not built or _is_whole(full, built):
+    if not built:
         return full
     data = full.to_dict()
     found = normalize_field(name, data.get(name))
     node = make_node(found, name) if found else None
-    kept = _keep(built, node, every)
+    kept = _keep(built, node)
     if kept is node:
         return full
     data[name] = to_builtins(kept, name)
     return read(type(full), data, []) or full
 
 
-def _is_whole(full: Any, built: Any) -> bool:
-    """True for the usual message: one part, with a text."""
-    content = full.content if type(full) is Message else ()
-    return len(content) == 1 and type(content[0]) is TextPart and bool(content[0].text.value) and len(built) == 1
-
-
-def _keep(built: Any, node: Any, every: bool, key: Any = "") -> Any:
+def _keep(built: Any, node: Any) -> Any:
     """A node of a full object with the streamed texts that it lacks; the node itself if it lacks none."""
     if isinstance(built, Text):
-        lacks = node is None or (isinstance(node, Text) and not node.length)
-        return built if lacks and _is_kept(built, every, key) else node
-    if not isinstance(built, dict):
+        if node is None or node == "" or (isinstance(node, Text) and not node.length):
+            kept = _streamed(built)
+            return kept if kept.length else node
         return node
-    if not node:
+    if not isinstance(built, dict):
+        return built if node is None else node
+    if not node or not isinstance(node, dict):  # empty or unreadable
         if is_indexed(built):
-            items = {index: item for index, item in built.items() if _is_kept(item, every)}
-            return items or node
-        return built if _is_kept(built, every) else node
-    if not isinstance(node, dict) or is_indexed(built) is not is_indexed(node) or not _is_same(built, node):
+            return {index: _streamed(item) for index, item in built.items() if _has_value(item)} or node
+        return _streamed(built) if _has_value(built) else node
+    if is_indexed(built) is not is_indexed(node) or not _is_same(built, node):
         return node
     changes = {}
-    for name, value in built.items():
-        known = node.get(name)
+    for key, value in built.items():
+        known = node.get(key)
         if known is None and is_indexed(node):
             continue  # the list of the full object is the whole list
-        kept = _keep(value, known, every, name)
+        kept = _keep(value, known)
         if kept is not known:
-            changes[name] = kept
+            changes[key] = kept
     return {**node, **changes} if changes else node
 
 
-def _is_kept(node: Any, every: bool, key: Any = "") -> bool:
-    """True if a node is, or contains, a text that is kept."""
+def _streamed(built: Any) -> Any:
+    """A node with each text as far as it was streamed: a text before a reset was streamed too."""
+    if isinstance(built, Text):
+        prior = built.prior
+        return prior if prior is not None and prior.length >= built.length else built
+    if isinstance(built, dict):
+        return {key: _streamed(value) for key, value in built.items()}
+    return built
+
+
+def _has_value(node: Any) -> bool:
+    """True if a node is, or contains, a text that is not empty, or another value than its type."""
     if isinstance(node, Text):
-        return node.length > 0 and (every or key in _KEPT)
-    return isinstance(node, dict) and any(_is_kept(value, every, name) for name, value in node.items())
+        return bool(_streamed(node).length)
+    if isinstance(node, dict):
+        return any(_has_value(value) for name, value in node.items() if name != "type")
+    return node not in (None, "")
 
 
 def _is_same(built: dict[Any, Any], node: dict[Any, Any]) -> bool:

@@ -52,6 +52,16 @@ class Tally:
         """The strings, in order of addition."""
         return self._log[: self._size]
 
+    def place(self, key: str, k: int) -> int:
+        """The place of the k-th addition of a string, from 0; -1 if there was none."""
+        places = self._places.get(key, ())
+        return places[k] if k < len(places) and places[k] < self._size else -1
+
+    def __getitem__(self, place: int) -> str:
+        if not 0 <= place < self._size:
+            raise IndexError(place)
+        return self._log[place]
+
     def __contains__(self, key: str) -> bool:
         places = self._places.get(key)
         return places is not None and places[0] < self._size

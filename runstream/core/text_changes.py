@@ -10,7 +10,7 @@ from runstream.core.state import RunState
 from runstream.core.text import Text, text_from
 from runstream.model.message import Message, TextPart
 
-__all__ = ["compare_texts", "count_replaced", "ends_unchanged", "get_path", "text_change"]
+__all__ = ["compare_texts", "count_replaced", "ends_unchanged", "get_path", "text_change", "text_growth"]
 
 
 def compare_texts(
@@ -70,6 +70,22 @@ def text_change(old: Text | str | None, new: Text | str) -> tuple[int, str] | No
     if new == known:
         return None
     return (len(known), new[len(known) :]) if new.startswith(known) else (-1, new)
+
+
+def text_growth(old: Text | str | None, new: Text | str) -> tuple[int, str] | None:
+    """Compare two versions of a text that no signal corrects before its end, such as arguments.
+
+    Returns:
+        The offset and the new text after it; ``None`` if there is none. If the emitted text was wrong, as after a gap,
+        the new text is what follows at its place: the offsets continue.
+    """
+    change = text_change(old, new)
+    if change is None or change[0] >= 0:
+        return change
+    if not isinstance(new, Text):
+        return None
+    emitted = old.emitted if isinstance(old, Text) else len(old or "")
+    return emitted, text_from(new, emitted)
 
 
 def ends_unchanged(before: RunState, position: int, new: ObjectState) -> bool:

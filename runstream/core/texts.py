@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from runstream.core.calls import StepCall, step_calls
 from runstream.core.object_list import ObjectState
@@ -18,13 +18,13 @@ __all__ = ["TextsOf", "argument_texts", "output_texts", "reasoning_texts", "refu
 TextsOf: TypeAlias = Callable[[ObjectState], Mapping[int, Text | str]]
 """Finds the texts of the parts of an object, by the index of the part."""
 
-_ARGUMENTS = (
-    ("function", "arguments"),
-    ("code_interpreter", "input"),
-    ("connected_agent", "arguments"),
-    ("arguments",),
-)
-_OUTPUTS = (("function", "output"), ("connected_agent", "output"), ("output",))
+# The places of the arguments (or code) and of the output, by the type of the call. Other types have them themselves.
+_ARGUMENTS: Final = {
+    "function": ("function", "arguments"),
+    "code_interpreter": ("code_interpreter", "input"),
+    "connected_agent": ("connected_agent", "arguments"),
+}
+_OUTPUTS: Final = {"function": ("function", "output"), "connected_agent": ("connected_agent", "output")}
 
 
 def refusal_texts(item: ObjectState) -> Mapping[int, Text | str]:
@@ -51,7 +51,8 @@ def argument_texts(item: ObjectState | None) -> Iterator[tuple[StepCall, Text | 
     """The arguments or code of each tool call of a step, with the call."""
     for call, known, nodes in _calls(item):
         if nodes is not None:
-            yield from ((call, text) for text in _texts_at(nodes, _ARGUMENTS))
+            if (text := _text_of(nodes, _ARGUMENTS, "arguments")) is not None:
+                yield call, text
         elif isinstance(known, FunctionToolCall | CodeInterpreterToolCall | GenericToolCall):
             yield call, known.arguments or ""
 
@@ -60,7 +61,8 @@ def output_texts(item: ObjectState | None) -> Iterator[tuple[StepCall, Text | st
     """The output of each tool call of a step, with the call."""
     for call, known, nodes in _calls(item):
         if nodes is not None:
-            yield from ((call, text) for text in _texts_at(nodes, _OUTPUTS))
+            if (text := _text_of(nodes, _OUTPUTS, "output")) is not None:
+                yield call, text
         elif known.output:
             yield call, known.output
 
@@ -99,8 +101,11 @@ def _part_texts(nodes: Any, name: str) -> Mapping[int, Text]:
     return {index: text for index, text in found.items() if isinstance(text, Text)}
 
 
-def _texts_at(node: Any, paths: tuple[tuple[str, ...], ...]) -> Iterator[Text]:
-    for path in paths:
-        text = get_path(node, *path)
-        if isinstance(text, Text):
-            yield text
+def _text_of(node: Any, places: Mapping[str, tuple[str, ...]], name: str) -> Text | None:
+    """The text of a call at the place that its type has; of a call without a type at the first place that has one."""
+    kind = get_path(node, "type")
+    if isinstance(kind, str):
+        found = [get_path(node, *places.get(kind, (name,)))]
+    else:
+        found = [get_path(node, *place) for place in (*places.values(), (name,))]
+    return next((text for text in found if isinstance(text, Text)), None)

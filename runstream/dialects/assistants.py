@@ -13,11 +13,12 @@ from typing import Any, Final, Union, get_type_hints
 
 import msgspec
 
+from runstream.dialects.assistants_forms import SplitPairs, is_error, payload_of, read_error, unwrap
+from runstream.dialects.assistants_redaction import ASSISTANTS_RULES
 from runstream.dialects.assistants_wire import EVENT_TYPES, FRAGMENT_LEVELS, FRAGMENTS, TextFragment, name_object
 from runstream.dialects.base import BaseDialect
-from runstream.dialects.text_frame import UNREADABLE, TextFrames
+from runstream.dialects.text_frame import UNREADABLE, TextFrames, read_string
 from runstream.model.base import WireStruct, decode_hook, decoder
-from runstream.model.common import ErrorObject
 from runstream.model.events import (
     DoneEvent,
     ErrorEvent,
@@ -31,6 +32,7 @@ from runstream.model.events import (
 from runstream.model.jsontext import nesting_depth
 from runstream.model.lenient import Issue, read
 from runstream.model.raw import Answer, RawEvent, RawItem
+from runstream.model.surrogates import decode_odd, is_odd, replace_surrogates
 
 __all__ = ["AssistantsDialect"]
 
@@ -89,8 +91,11 @@ class AssistantsDialect(BaseDialect):
         "_last_payload",
         "_max_bytes",
         "_max_nesting",
+        "_pairs",
         "_value",
     )
+
+    redaction = ASSISTANTS_RULES
 
     def __init__(self, *, max_message_bytes: int = 16 * 2**20, max_nesting: int = 128) -> None:
         super().__init__()
@@ -107,6 +112,7 @@ class AssistantsDialect(BaseDialect):
         self._kind: Any = None
         self._value: Any = None
         self._cursor: str | None = None
+        self._pairs = SplitPairs()
         self._frames = TextFrames("value")
 
     def decode(self, raw: RawItem) -> Event | Reject | Sequence[Event | Reject]:
@@ -117,14 +123,19 @@ class AssistantsDialect(BaseDialect):
         size = len(data)
         frames = self._frames
         frame = frames.last
-        if frame is not None and size <= self._fragment_bytes:
-            text = "" if frames.in_turns else frame.read(name, data, size)
-            if not text:
-                frame = frames.find(data)
-                if frame is not None:
-                    text = frame.read(name, data, size)
-            if text:
-                return TextAppend(frame.object_id, "text", frame.index, text, raw.id, None, _MESSAGE_DELTA)  # type: ignore[union-attr]
+        if frame is not None and name is frame.name and size <= self._fragment_bytes:
+            # `TextFrame.read`, without the call.
+            string = data.removeprefix(frame.head).removesuffix(frame.tail)
+            if len(string) == size - frame.size:
+                try:
+                    if text := read_string(string):
+                        return TextAppend(frame.object_id, "text", frame.index, text, raw.id, None, _MESSAGE_DELTA)
+                except UNREADABLE:
+                    pass
+        if frames.known and size <= self._fragment_bytes:
+            frame = frames.find(data)
+            if frame is not None and (text := frame.read(name, data, size)):
+                return TextAppend(frame.object_id, "text", frame.index, text, raw.id, None, _MESSAGE_DELTA)
         # Most longer envelopes contain no fragment; the decoder would refuse them.
         if size <= (self._delta_bytes if name is None else self._fragment_bytes):
             read = FRAGMENTS.get(name)
@@ -162,11 +173,21 @@ class AssistantsDialect(BaseDialect):
         call = fragment.delta.step_details.tool_calls[0]
         return TextAppend(fragment.id, "arguments", call.index, call.function.arguments, identity, None, _STEP_DELTA)
 
-    def _decode_any(self, raw: RawEvent) -> Event | Reject:
+    def _decode_any(self, raw: RawEvent, *, usual: bool = False) -> Event | Reject:
+        """Decode a raw event in any form.
+
+        Args:
+            raw: The raw event.
+            usual: True if it was brought into the usual form.
+        """
         data = raw.data
         size = len(data)
         if size > self._max_bytes:
             return reject(raw, f"Message of {size} bytes; at most {self._max_bytes} are read (max_message_bytes)")
+        if size > self._delta_bytes and self._pairs.open and not usual:
+            other = self._to_usual(raw)
+            if other is not None:
+                return self._decode_usual(other, raw)
         name = raw.event
         identity: str | int | None = raw.id
         try:
@@ -195,6 +216,8 @@ class AssistantsDialect(BaseDialect):
             else:
                 if size > self._delta_bytes and (refused := self._check_nesting(data)) is not None:
                     return reject(raw, refused)
+                if name == "message":  # the default name, which is no name
+                    return self.decode(RawEvent(None, data, raw.id, raw.last_id, raw.at, raw.line))  # type: ignore[return-value]
                 if known is None:
                     return self._decode_untyped(raw, name, data, raw.id)
                 value = decode(data)
@@ -204,7 +227,7 @@ class AssistantsDialect(BaseDialect):
                 if len(data) <= _REPEATED_BYTES:
                     self._last_payload, self._kind, self._value, self._enveloped = data, kind, value, False
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            return self._decode_lenient(raw, error)
+            return self._decode_lenient(raw, error, usual)
         return kind(value, raw.id, Origin(data, False, self.connection))  # type: ignore[no-any-return]
 
     def cursor(self) -> str | None:
@@ -239,22 +262,52 @@ class AssistantsDialect(BaseDialect):
 
     def _decode_error(self, raw: RawEvent, data: bytes, identity: str | int | None) -> Event | Reject:
         try:
-            found = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            found = decode_odd(data) if is_odd(data) else msgspec.json.decode(data)
+        except (msgspec.DecodeError, ValueError, RecursionError):
             found = data.decode(errors="replace")
-        if isinstance(found, str):
-            found = {"message": found}
         issues: list[Issue] = []
-        value = read(ErrorObject, ErrorObject.unwrap(found), issues) if isinstance(found, dict) else ErrorObject()
+        value = read_error(replace_surrogates(found), issues)
         origin = Origin(data, False, self.connection, tuple(issues))
         return _ERROR(value, identity, origin)  # type: ignore[return-value]
 
-    def _decode_lenient(self, raw: RawEvent, error: Exception) -> Event | Reject:
+    def _to_usual(self, raw: RawEvent) -> RawEvent | None:
+        """The raw event in the usual form; ``None`` if it has this form, or is not JSON."""
+        data = raw.data
+        odd = self._pairs.open or is_odd(data)
+        try:
+            found = decode_odd(data) if odd else msgspec.json.decode(data)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return None
+        name, usual = unwrap(raw.event, found, self._max_nesting)
+        if usual is found and name == raw.event and not odd:
+            return None
+        identity = usual.get("id", raw.id) if name is None and isinstance(usual, dict) and "event" in usual else raw.id
+        self._pairs.join(payload_of(name, usual), identity)
+        # While a half is kept, no fragment may be decoded without it.
+        limit = 0 if self._pairs.open else self._max_bytes
+        self._delta_bytes = min(limit, 2 * self._max_nesting)
+        self._fragment_bytes = limit if self._max_nesting >= FRAGMENT_LEVELS else self._delta_bytes
+        return RawEvent(name, msgspec.json.encode(replace_surrogates(usual)), raw.id, raw.last_id, raw.at, raw.line)
+
+    def _decode_usual(self, usual: RawEvent, raw: RawEvent) -> Event | Reject:
+        """Decode a raw event that was brought into the usual form."""
+        decoded = self._decode_any(usual, usual=True)
+        if isinstance(decoded, Reject):
+            return Reject(raw, decoded.reason, decoded.path, object_ids=decoded.object_ids)
+        return decoded
+
+    def end(self, clean: bool) -> Sequence[Event]:
+        """The texts whose last character did not arrive in full: U+FFFD replaces it."""
+        return self._pairs.flush()
+
+    def _decode_lenient(self, raw: RawEvent, error: Exception, usual: bool) -> Event | Reject:
         """Decode input that the strict decoder refused: unknown fields, another dialect, an unknown event, no JSON."""
         data = raw.data
         name = raw.event
         if name is None and data.strip() in (b"[DONE]", b'"[DONE]"'):
             return _DONE(None, raw.id)  # type: ignore[return-value]
+        if not usual and (other := self._to_usual(raw)) is not None:
+            return self._decode_usual(other, raw)
         if not isinstance(error, msgspec.ValidationError):
             return reject(raw, f"Not JSON: {error or 'nested too deeply'}")
         try:
@@ -272,10 +325,13 @@ class AssistantsDialect(BaseDialect):
                 given = found.get("id")
                 if isinstance(given, str | int) and not isinstance(given, bool):
                     identity = self._identify(given)
+                rest = {key: value for key, value in found.items() if key not in ("event", "id")}
                 found = found.get("data")
+                if found is None and name == "error":
+                    found = rest
             elif isinstance(kind := found.get("object"), str) and kind in EVENT_TYPES and "id" in found:
                 name = kind  # a bare object, as a poll returns it
-            elif set(found) == {"error"}:
+            elif is_error(found):
                 name = "error"
             else:
                 return reject(raw, "Neither an `event` nor an `object` says what this is")

@@ -11,12 +11,12 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["UNREADABLE", "TextFrame", "TextFrames", "split_frame"]
+__all__ = ["UNREADABLE", "TextFrame", "TextFrames", "read_string", "split_frame"]
 
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 """The exceptions of a decoder that refuses its input."""
 
-_read_string: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
+read_string: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
 _MANY: Final = 4  # fragments of one text after which its frame is worth learning
 _MAX_TEXTS: Final = 32  # texts that grow in turns
 _MAX_PLACES: Final = 4
@@ -60,7 +60,7 @@ class TextFrame:
             string = data.removeprefix(self.head).removesuffix(self.tail)
             if len(string) == size - self.size:
                 try:
-                    return _read_string(string)
+                    return read_string(string)
                 except UNREADABLE:
                     pass
         return ""
@@ -73,15 +73,16 @@ class TextFrames:
         key: The name of the field that contains the text.
 
     Attributes:
-        last: The frame of the last text that was read; ``None`` while no frame is known.
-        in_turns: True while texts grow in turns: then :meth:`find` is faster than to try the last frame first.
+        last: The frame of the text that grew last; ``None`` while texts take turns, or while no frame is known.
+        known: True if a frame is known.
     """
 
-    __slots__ = ("_counts", "_field", "_frames", "_key", "_places", "in_turns", "last")
+    __slots__ = ("_counts", "_field", "_frames", "_key", "_places", "_previous", "known", "last")
 
     def __init__(self, key: str) -> None:
         self.last: TextFrame | None = None
-        self.in_turns = False
+        self.known = False
+        self._previous: TextFrame | None = None
         self._key = f'"{key}"'.encode()
         # Possessive: backtracking would take a hundred bytes for each byte of the text.
         self._field = re.compile(re.escape(self._key) + rb'[ \t\n\r]*:[ \t\n\r]*("(?:[^"\\]++|\\.)*+")')
@@ -90,7 +91,7 @@ class TextFrames:
         self._counts: dict[tuple[str, int], int] = {}  # decoded fragments of each text, the oldest text first
 
     def find(self, data: bytes) -> TextFrame | None:
-        """The frame of a message, by the id of its object; ``None`` if there is none. It is the last one then.
+        """The frame of a message, by the id of its object; ``None`` if there is none.
 
         The bytes around the text may be others nevertheless.
         """
@@ -98,11 +99,9 @@ class TextFrames:
             frame = self._frames.get(data[place])
             if frame is None:
                 continue
-            if frame is not self.last:
-                self.last = frame
-                self.in_turns = True
-            else:
-                self.in_turns = False
+            # While texts take turns no frame is tried before the search.
+            self.last = frame if frame is self._previous else None
+            self._previous = frame
             return frame
         return None
 
@@ -124,7 +123,8 @@ class TextFrames:
         found = split_frame(data, self._key, self._field)
         if found is None or len(found[0]) + len(found[1]) > _MAX_BYTES:
             return
-        frame = self.last = TextFrame(*found, name, object_id, index)
+        self.known = True
+        frame = self.last = self._previous = TextFrame(*found, name, object_id, index)
         id = object_id.encode()
         start = frame.head.find(id)
         if start >= 0:

@@ -31,8 +31,8 @@ def append_text(outputs: Outputs, record: RunRecord, event: TextAppend, at: floa
     ):
         return False
     buffer, offset = growing.buffer, record.length
-    if buffer.length != offset:
-        return False  # not the newest state of this text: the reducer forks it
+    if buffer.length != offset or offset > record.room:
+        return False  # not the newest state of this text: the reducer forks it; or the text reaches its bound
     text = event.text
     watched, before = outputs.watched, None
     if watched and outputs._on_change is not None:

@@ -44,7 +44,7 @@ class Engine(Outputs):
     Args:
         limits: The bounds.
         clock: The time in Unix seconds, for raw events without a time of arrival.
-        progress: True to emit progress (``message.text`` and ``tool_call.arguments``).
+        progress: True to emit progress: texts, arguments and outputs as they grow.
         store: Stores states and delivered keys, so that a later process can continue. A signal counts as delivered when
             ``on_signal`` returns. A store that fails raises :class:`~runstream.errors.StoreError`.
     """

@@ -10,8 +10,8 @@ from runstream.engine.append import append_text
 from runstream.engine.outputs import Outputs
 from runstream.engine.routing import EventRouter
 from runstream.engine.source_state import SourceState
-from runstream.model.events import Event, Origin, Reject, TextAppend
-from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem
+from runstream.model.events import Event, Origin, Reject, RunEvent, TextAppend
+from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem, Request
 from runstream.model.raw_input import RawInput, raw_item
 
 __all__ = ["Feeder"]
@@ -108,6 +108,9 @@ class Feeder:
         outputs.events += len(events)
         if events and events[0].id is not None:
             if source.is_duplicate(*events):
+                for event in events:
+                    if isinstance(event, RunEvent):
+                        self._router.skip_run(source, event)
                 return
             self._advance(id)
         handlers = self._router.table
@@ -131,6 +134,8 @@ class Feeder:
         """Process an item that is no raw event: a fact beside the stream, or input that could not become an event."""
         if self._notify is not None and isinstance(item, ConnectionEvent):
             self._notify(item)
+        if type(item) is Request:
+            self._source.requested(item)
         decoded = self._dialect.decode(item)
         if isinstance(decoded, Reject):
             self.route(decoded, None, 0.0)  # it needs no time

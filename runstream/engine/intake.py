@@ -80,6 +80,10 @@ class Intake:
         """The number of its connection, from 0."""
         return self.state.connection
 
+    def make_decoder(self) -> Dialect:
+        """A new decoder of the source's dialect, for items whose events do not enter the engine."""
+        return self.state.make_decoder(continues=self.continues)
+
     def resume_from(self) -> str | None:
         """The last event id, for a source that asks its server to continue there."""
         return self.state.last_id

@@ -92,6 +92,12 @@ class RecoveringState(SourceState):
             # The server need not do it: the ids that arrive have to prove that it did.
             self.gaps.restored(self.last_id)
 
+    def note_resumed(self) -> None:
+        """Note that the source continues behind its restored runs: an earlier process has received them."""
+        for record in self._restored:
+            if record.on_event is not None:
+                self._journal.note_sent(record)
+
     def claim(self, record: RunRecord) -> None:
         """Make a run this source's run; it may come from the store."""
         previous = record.source
@@ -170,6 +176,8 @@ class RecoveringIntake(Intake):
     def resume_from(self) -> str | None:
         """The last event id, for a source that will continue there."""
         self.state.exact = self.state.last_id is not None
+        if self.state.exact:
+            self.state.note_resumed()
         return self.state.last_id
 
     def _feed_one(self, item: RawInput) -> None:

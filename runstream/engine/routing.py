@@ -18,6 +18,7 @@ from runstream.core.run_snapshots import Outcome
 from runstream.core.state import RunState
 from runstream.engine.gap_tracker import report_gap
 from runstream.engine.outputs import Outputs
+from runstream.engine.run_bounds import RunBounds
 from runstream.engine.source_state import SourceState
 from runstream.model.events import (
     CustomEvent,
@@ -51,6 +52,7 @@ _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # an error code, and not a 
 _CHANGED: Final = Outcome.CHANGED
 _SAME: Final = Outcome.SAME
 _QUEUED: Final = RunStatus.QUEUED
+_REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
 _NEW_PIECE: Final = PieceAge.NEW
 _EARLIER_PIECE: Final = PieceAge.EARLIER
 
@@ -92,6 +94,7 @@ class EventRouter:
         self._outputs = outputs
         self._registry = registry
         self._limits = limits
+        self._bounds = RunBounds(limits)
         self.find = find
         self.fetched = False
         self.table = HandlerTable(
@@ -171,6 +174,8 @@ class EventRouter:
         if record is not None:
             if record.source is not source:
                 source.claim(record)
+            if not self._bounds.admits_run(record, source, event, event.data):
+                return
             record.touched = True
             before = record.state
             age = before._head.pieces.classify(event.piece)
@@ -178,6 +183,8 @@ class EventRouter:
             if repeats or (age is _EARLIER_PIECE and not before.is_terminal):
                 record.replaying = True
                 record.saved = None  # the flag must reach the store, though the state is the same
+                if event.created:
+                    record.replayed_by = (source.name, source.connection)
             place = self._get_place(record, source)
             further = is_further(place, before)
             after, outcome = apply_run(before, event, at, record.replaying, further=further)
@@ -215,6 +222,28 @@ class EventRouter:
             self._finish(record)
         self.flush_pending(scope, id)
 
+    def skip_run(self, source: SourceState, event: RunEvent) -> None:
+        """Note a snapshot that is skipped as a duplicate: in a later connection it shows how far its source is."""
+        record = source.scope.runs.get(event.data.id)
+        if record is None or record.run.is_terminal or not source.connection or source.snapshots or self.fetched:
+            return
+        state, connection = record.state, source.connection
+        age = state._head.pieces.classify(event.piece)
+        known = record.places.get(source.name)
+        begins = event.created and (known is None or known.connection != connection)
+        if begins:
+            record.replayed_by = (source.name, connection)
+            if state.round or state.status is not _QUEUED:
+                record.replaying = True
+                record.saved = None
+        if not state.round or record.replayed_by != (source.name, connection):
+            return  # where the source is between the known events is unknown
+        place = self._get_place(record, source)
+        place = advance(place, event.data, state, state, _SAME, begins=begins, connection=connection, age=age)
+        self._set_place(record, source, place)
+        if record.replaying and age is not _EARLIER_PIECE and self._is_present(place, event.data, state):
+            record.replaying = False
+
     def _object(self, source: SourceState, event: MessageEvent | StepEvent, at: float) -> None:
         """Handle a full message or step."""
         self._count_issues(event)
@@ -230,6 +259,8 @@ class EventRouter:
                 record = scope.runs.get(run_id)
             if record is None:
                 record = self._find(scope, run_id)
+            if record is None and run_id is None and getattr(data, "role", None) != "user":
+                record = source.run_of_thread(data.thread_id)
         if record is None:
             self._buffer(source, run_id or data.id, event, at)
             return
@@ -239,6 +270,9 @@ class EventRouter:
                 # A snapshot of an object that a stream sends: which of its fragments it contains is unknown.
                 self._outputs.counts.stale += 1
                 return
+        size = self._bounds.admit_object(record, source, event)
+        if size is None:
+            return
         record.touched = True
         added = source.add_object(record, data.id, ended=data.is_terminal)
         before = record.state
@@ -246,7 +280,8 @@ class EventRouter:
         after, outcome = apply_object(before, event, at, reset)
         if after is not before and type(data) is RunStep and data.is_terminal and before.round:
             self._end_step(record, source, before, after, data.id)
-        self._commit(record, before, after, outcome, event, at)
+        if self._commit(record, before, after, outcome, event, at):
+            record.add_size(data.id, size)
         if data.is_terminal:
             source.object_ended(data.id)
         if added:
@@ -270,6 +305,10 @@ class EventRouter:
             if record is None:
                 self._buffer(source, run_id or id, event, at)
                 return
+        size = self._bounds.admit_delta(record, source, event)
+        if size is None:
+            return
+        if record is not source.objects.get(id):
             source.add_object(record, id)
         if record.source is not source:
             source.claim(record)
@@ -278,7 +317,8 @@ class EventRouter:
         self._count_issues(event)
         before = record.state
         after, outcome = apply_delta(before, event, at, self._limits.max_index)
-        self._commit(record, before, after, outcome, event, at)
+        if self._commit(record, before, after, outcome, event, at):
+            record.add_size(id, size)
 
     def _end_step(
         self, record: RunRecord, source: SourceState, before: RunState, after: RunState, step_id: str
@@ -318,15 +358,18 @@ class EventRouter:
         Returns:
             True if the state changed.
         """
+        if record.on_event is not None:
+            record.on_event(record)
         if outcome is not _CHANGED and outcome is not _SAME:
             self._count(record, event, outcome)
         if after is before:
             return False
         record.state = after
-        if after._head.run is not before._head.run:
+        run = after._head.run
+        if run is not before._head.run and (run.status is _REQUIRES_ACTION or record.waits_under):
             self._registry.scopes[after._head.scope].waiting.update(record)
         self._outputs.publish_change(before, after, at)
-        if after._head.run.status.is_terminal and not before._head.run.status.is_terminal:
+        if run.status.is_terminal and not before._head.run.status.is_terminal:
             self._finish(record)
         return True
 
@@ -341,6 +384,8 @@ class EventRouter:
             counts.surprising += 1
         elif outcome is Outcome.REFUSED:
             record.source.reject_event(event, f"Index not within 0 and {self._limits.max_index} (max_index)")
+        elif outcome is Outcome.UNPLACED:
+            record.source.reject_event(event, "An index is no number")
         elif outcome is Outcome.KIND_CONFLICT:
             record.source.reject_event(event, "A message and a step have the same id")
 
@@ -356,10 +401,9 @@ class EventRouter:
         if scope.is_tombstoned(id):
             self._outputs.counts.late += 1
             return
-        removed = scope.orphans.buffer(id, event, source, at)
-        if removed is not None:
-            oldest, its_source, _ = removed
-            its_source.reject_event(oldest, "Its run was not seen, and newer events need the room (max_orphans)")
+        for oldest, its_source, _ in scope.orphans.buffer(id, event, source, at):
+            reason = "Its run was not seen, and newer events need the room (max_orphans, max_orphan_bytes)"
+            its_source.reject_event(oldest, reason)
 
     def flush_pending(self, scope: Scope, id: str) -> None:
         """Process the events that waited for this run, message or step.

@@ -17,6 +17,7 @@ from runstream.engine.gap_tracker import OBJECT_EVENTS, GapTracker, in_order, re
 from runstream.engine.outputs import Outputs, raw_of
 from runstream.model.events import Event, MessageEvent, Reject, StepEvent, TextAppend
 from runstream.model.message import Message
+from runstream.model.raw import Request
 from runstream.model.signals import SourceEnded, SourceError, SourceSignal
 from runstream.model.step import RunStep
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["SourceState"]
 
 _NEW: Final = Sighting.NEW
+_MAX_CANDIDATES: Final = 64  # open runs among which the run of a message without a run id is searched
 
 
 def _ignore(run_id: str) -> None:
@@ -56,7 +58,8 @@ class SourceState:
         add_id: Notes the id of a fragment that continues the sequence of ids: the hot path of :meth:`is_duplicate`.
             Returns False if nothing was done.
         forget: Called with the id of each run of this source that is evicted.
-        make_decoder: Makes another decoder of the source's dialect; see :class:`ResolvedFactory`.
+        make_decoder: Makes another decoder of the source's dialect; see
+            :class:`~runstream.dialects.registry.ResolvedFactory`.
     """
 
     def __init__(self, name: str, scope: Scope, outputs: Outputs, registry: RunRegistry, window: int) -> None:
@@ -224,7 +227,10 @@ class SourceState:
             True if the run did not have it before.
         """
         known = self.objects.get(id)
-        if known is not record and not (ended and known is not None and known.is_open(id)):
+        if known is record:
+            if self.scope.objects.get(id) is record:
+                return False  # as for most events
+        elif not (ended and known is not None and known.is_open(id)):
             self.objects[id] = record
         return self.scope.add_object(record, id)
 
@@ -248,6 +254,22 @@ class SourceState:
     def open_records(self) -> list[RunRecord]:
         """The open runs, in order of first appearance."""
         return in_order(self.open.values())
+
+    def run_of_thread(self, thread_id: str | None) -> RunRecord | None:
+        """The open run that a message or step without a run id belongs to: the only one on its thread.
+
+        Args:
+            thread_id: The thread that the object names; ``None`` if it names none.
+
+        Returns:
+            ``None`` if there is no such run or more than one, or if the source has too many open runs.
+        """
+        if len(self.open) > _MAX_CANDIDATES:
+            return None
+        found = [
+            record for record in self.open.values() if thread_id is None or record.run.thread_id in (None, thread_id)
+        ]
+        return found[0] if len(found) == 1 else None
 
     @property
     def live(self) -> bool:
@@ -275,7 +297,20 @@ class SourceState:
         ids = (event.data.id,) if isinstance(event, OBJECT_EVENTS) else ()
         self.reject(Reject(raw_of(event), reason, object_ids=ids))
 
+    def refuse_event(self, event: Event, reason: str) -> None:
+        """Emit an event that could not be used, of a run whose open objects are marked already."""
+        self._outputs.reject(Reject(raw_of(event), reason, source=self.name))
+
     # connections
+
+    def requested(self, request: Request) -> None:
+        """Note the run that a request continues, as the application said where the request was sent."""
+        run_id = request.continues
+        if run_id is None or self.continues is not None:
+            return
+        record = self.scope.runs.get(run_id)
+        if record is None or not record.run.is_terminal:
+            self.continues = run_id
 
     def reconnected(self) -> None:
         """Note another connection."""
@@ -358,8 +393,11 @@ class SourceState:
             server_message: The server's words about it.
         """
         self.ended = True
-        self.gaps.unconfirmed = {}
+        unconfirmed, self.gaps.unconfirmed = self.gaps.unconfirmed, {}
         for record in self.open_records():
+            if record.state.run_id in unconfirmed and record.state.run.requires_action:
+                # Its last events may have been lost with the connection before.
+                report_gap(self._outputs, record, "its source ended", self._outputs.clock(), fetch=False)
             self._leave(record, reason, "its source ended", last_id or self.last_id, attempts, server_message)
         self.open.clear()
         self.publish(SourceEnded, "ended", reason, attempts, server_message)

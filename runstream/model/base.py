@@ -153,6 +153,11 @@ class WireStruct(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     # module, so this module cannot import it.
     _read: ClassVar[Callable[[type[Any], bytes | str | Mapping[str, Any]], Any]]
 
+    @staticmethod
+    def _of_text(text: str) -> dict[str, Any] | None:
+        """The object that a text stands for, where some servers send the text in its place; ``None`` for none."""
+        return None
+
     @classmethod
     def _derive(cls, values: dict[str, Any]) -> bool:
         """Add fields (by attribute name) that a dialect sends in another place.

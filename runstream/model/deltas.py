@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, TypeAlias
 
 from runstream.model.base import Unknown, WireStruct
-from runstream.model.common import Tagged
+from runstream.model.common import Index, JsonText, Tagged
 from runstream.model.frozen import ABSENT_LIST, FrozenList
-from runstream.model.message import Annotation, ImageUrl
+from runstream.model.message import Annotation, ImageUrl, text_content, text_part
 from runstream.model.step import MessageCreation
 from runstream.model.tool_calls import CodeOutput, ImageFileRef
 from runstream.model.tools import RankingOptions
@@ -46,7 +46,7 @@ __all__ = [
 class Fragment(Tagged, frozen=True, kw_only=True):
     """A fragment of the item at ``index`` (0 if absent) of a list."""
 
-    index: int
+    index: Index
 
     _fallbacks: ClassVar[Mapping[str, Any]] = {"index": 0}
 
@@ -57,11 +57,19 @@ class TextContentDelta(WireStruct, frozen=True, kw_only=True):
     value: str | None = None
     annotations: tuple[Annotation, ...] = ABSENT_LIST
 
+    @staticmethod
+    def _of_text(text: str) -> dict[str, Any]:
+        return text_content(text)
+
 
 class TextPartDelta(Fragment, frozen=True, kw_only=True, tag="text"):
     """A fragment of a text part."""
 
     text: TextContentDelta | None = None
+
+    @staticmethod
+    def _of_text(text: str) -> dict[str, Any]:
+        return text_part(text)
 
 
 class ImageFilePartDelta(Fragment, frozen=True, kw_only=True, tag="image_file"):
@@ -111,8 +119,8 @@ class FunctionCallDelta(WireStruct, frozen=True, kw_only=True):
     """Arguments and output to append; the name is sent once."""
 
     name: str | None = None
-    arguments: str | None = None
-    output: str | None = None
+    arguments: JsonText | None = None
+    output: JsonText | None = None
 
 
 class FunctionToolCallDelta(Fragment, frozen=True, kw_only=True, tag="function"):
@@ -155,9 +163,9 @@ class McpToolCallDelta(Fragment, frozen=True, kw_only=True, tag="mcp"):
 
     id: str | None = None
     name: str | None = None
-    arguments: str | None = None
+    arguments: JsonText | None = None
     server_label: str | None = None
-    output: str | None = None
+    output: JsonText | None = None
 
 
 class GenericToolCallDelta(Fragment, frozen=True, kw_only=True, tag="generic"):
@@ -166,8 +174,8 @@ class GenericToolCallDelta(Fragment, frozen=True, kw_only=True, tag="generic"):
     id: str | None = None
     kind: str | None = None
     name: str | None = None
-    arguments: str | None = None
-    output: str | None = None
+    arguments: JsonText | None = None
+    output: JsonText | None = None
     status: str | None = None
 
 
@@ -196,7 +204,7 @@ class ToolCallsDelta(Tagged, frozen=True, kw_only=True, tag="tool_calls"):
 class ReasoningPartDelta(WireStruct, frozen=True, kw_only=True):
     """Text to append to the part at ``index`` (0 if absent) of a reasoning, or of its summary."""
 
-    index: int
+    index: Index
     text: str | None = None
 
     _fallbacks: ClassVar[Mapping[str, Any]] = {"index": 0}

@@ -20,7 +20,12 @@ class Limits(Struct, frozen=True, kw_only=True):
             none, the events of the new run are rejects.
         max_finished_runs: Number of ended runs kept for late events and late subscribers; the oldest is evicted first.
         max_finished_age: Time for which an ended run is kept (seconds, from the arrival of its end).
+        max_run_objects: Number of messages and steps of one run; further ones are rejects.
+        max_run_size: Size of the messages and steps of one run (characters of fragments, bytes of full objects); events
+            that would exceed it are rejects. The end of the run is not.
+        max_statuses: Number of statuses of one run in a round; a further one that is unknown is a reject.
         max_orphans: Number of events kept, over all scopes, for runs not seen yet; the oldest becomes a reject.
+        max_orphan_bytes: Size of these events (bytes).
         dedupe_window: Number of event ids remembered per source.
         max_tombstones: Number of evicted runs, messages and steps, over all scopes, whose late events are ignored.
 
@@ -35,7 +40,11 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_open_runs: int = 100_000
     max_finished_runs: int = 1_000
     max_finished_age: float = 3600.0
+    max_run_objects: int = 10_000
+    max_run_size: int = 64 * 2**20
+    max_statuses: int = 64
     max_orphans: int = 10_000
+    max_orphan_bytes: int = 64 * 2**20
     dedupe_window: int = 65_536
     max_tombstones: int = 1_000_000
 
@@ -47,7 +56,11 @@ class Limits(Struct, frozen=True, kw_only=True):
             0,
             max_index=self.max_index,
             max_finished_runs=self.max_finished_runs,
+            max_run_objects=self.max_run_objects,
+            max_run_size=self.max_run_size,
+            max_statuses=self.max_statuses,
             max_orphans=self.max_orphans,
+            max_orphan_bytes=self.max_orphan_bytes,
             dedupe_window=self.dedupe_window,
             max_tombstones=self.max_tombstones,
         )

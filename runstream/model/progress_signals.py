@@ -7,10 +7,22 @@ from typing import Final, Literal
 from runstream.model.keys import escape_id
 from runstream.model.signal_base import RunSignal
 
-__all__ = ["PROGRESS", "ArgumentsDelta", "ReasoningDelta", "RefusalDelta", "TextDelta", "ToolCallOutputDelta"]
+__all__ = [
+    "PROGRESS",
+    "ArgumentsDelta",
+    "ProgressSignal",
+    "ReasoningDelta",
+    "RefusalDelta",
+    "TextDelta",
+    "ToolCallOutputDelta",
+]
 
 
-class TextDelta(RunSignal, frozen=True, gc=False, tag="message.text"):
+class ProgressSignal(RunSignal, frozen=True, gc=False):
+    """Base of the signals of texts, reasoning, arguments and outputs that grow: all that is no fact of its own."""
+
+
+class TextDelta(ProgressSignal, frozen=True, gc=False, tag="message.text"):
     """Text was appended to a content part of a message.
 
     ``part`` is the index of the part, ``offset`` the length (characters) of its text before ``delta`` was appended.
@@ -26,7 +38,7 @@ class TextDelta(RunSignal, frozen=True, gc=False, tag="message.text"):
         return f"{self.run_key}/message/{escape_id(self.message_id)}/text/{self.part}/{self.offset}"
 
 
-class RefusalDelta(RunSignal, frozen=True, gc=False, tag="message.refusal"):
+class RefusalDelta(ProgressSignal, frozen=True, gc=False, tag="message.refusal"):
     """Text was appended to a refusal in a message: the model declines to answer.
 
     ``part`` is the index of the content part, ``offset`` the length (characters) of its refusal before ``delta`` was
@@ -43,7 +55,7 @@ class RefusalDelta(RunSignal, frozen=True, gc=False, tag="message.refusal"):
         return f"{self.run_key}/message/{escape_id(self.message_id)}/refusal/{self.part}/{self.offset}"
 
 
-class ReasoningDelta(RunSignal, frozen=True, gc=False, tag="reasoning.text"):
+class ReasoningDelta(ProgressSignal, frozen=True, gc=False, tag="reasoning.text"):
     """Text was appended to the reasoning of a step, or to its summary (``kind``).
 
     ``part`` is the index of the part, ``offset`` the length (characters) of its text before ``delta`` was appended.
@@ -60,7 +72,7 @@ class ReasoningDelta(RunSignal, frozen=True, gc=False, tag="reasoning.text"):
         return f"{self.run_key}/step/{escape_id(self.step_id)}/{self.kind}/{self.part}/{self.offset}"
 
 
-class ArgumentsDelta(RunSignal, frozen=True, gc=False, tag="tool_call.arguments"):
+class ArgumentsDelta(ProgressSignal, frozen=True, gc=False, tag="tool_call.arguments"):
     """Arguments (or code) were appended to a tool call.
 
     ``offset`` is the length (characters) of the arguments before ``delta`` was appended; ``call_key`` is the key of the
@@ -77,7 +89,7 @@ class ArgumentsDelta(RunSignal, frozen=True, gc=False, tag="tool_call.arguments"
         return f"{self.call_key}/arguments/{self.offset}"
 
 
-class ToolCallOutputDelta(RunSignal, frozen=True, gc=False, tag="tool_call.output"):
+class ToolCallOutputDelta(ProgressSignal, frozen=True, gc=False, tag="tool_call.output"):
     """Output was appended to a tool call.
 
     ``offset`` is the length (characters) of the output before ``delta`` was appended; ``call_key`` is the key of the

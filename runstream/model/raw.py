@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 __all__ = [
+    "TIMED",
     "Answer",
     "ConnectionEvent",
     "Idle",
@@ -165,3 +166,6 @@ class Idle(Struct, frozen=True, kw_only=True, gc=False):
 
 
 RawItem: TypeAlias = RawEvent | Oversized | Malformed | ConnectionEvent | Request | ResponseHead | Answer | Idle
+
+TIMED: Final = (RawEvent, Request, ResponseHead, Answer, Idle)
+"""The classes of the items that a source may give a time of arrival."""

@@ -11,6 +11,7 @@ from runstream.model.keys import digest, escape_id
 from runstream.model.message import Message
 from runstream.model.progress_signals import (
     ArgumentsDelta,
+    ProgressSignal,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
@@ -30,6 +31,7 @@ __all__ = [
     "MessageCompleted",
     "MessageCreated",
     "MessageIncomplete",
+    "ProgressSignal",
     "ReasoningDelta",
     "RefusalDelta",
     "RunCancelled",

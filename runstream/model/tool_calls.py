@@ -8,9 +8,9 @@ from msgspec import field, structs
 
 from runstream.errors import DecodeError
 from runstream.model.base import Unknown, WireStruct
-from runstream.model.common import Number, Tagged
+from runstream.model.common import Index, JsonText, Number, Tagged
 from runstream.model.frozen import ABSENT_LIST, FrozenList, FrozenMap, freeze, thaw
-from runstream.model.jsontext import decode_json
+from runstream.model.jsontext import decode_json, dump_json
 from runstream.model.tools import RankingOptions
 
 __all__ = [
@@ -40,13 +40,13 @@ def parse_arguments(text: str | None) -> tuple[Any, str | None]:
     """Parse the arguments of a call.
 
     Args:
-        text: The arguments as JSON text.
+        text: The arguments as JSON text. Empty text stands for no arguments.
 
     Returns:
         The value (read-only) and ``None``; or ``None`` and the reason if the text is not JSON.
     """
     try:
-        return freeze(decode_json(text or "")), None
+        return freeze(decode_json("{}" if text is not None and not text.strip() else text or "")), None
     except DecodeError as error:
         return None, f"Arguments are not JSON: {error.reason.removeprefix('Not JSON: ')}"
 
@@ -55,8 +55,8 @@ class FunctionCall(WireStruct, frozen=True, kw_only=True):
     """Name, arguments (JSON text, possibly incomplete) and output of a function call."""
 
     name: str | None = None
-    arguments: str | None = None
-    output: str | None = None
+    arguments: JsonText | None = None
+    output: JsonText | None = None
 
 
 class FunctionToolCall(Tagged, frozen=True, kw_only=True, tag="function"):
@@ -85,7 +85,7 @@ class LogsOutput(Tagged, frozen=True, kw_only=True, tag="logs"):
     """Text printed by the code."""
 
     logs: str | None = None
-    index: int | None = None
+    index: Index | None = None
 
 
 class ImageFileRef(WireStruct, frozen=True, kw_only=True):
@@ -99,7 +99,7 @@ class ImageOutput(Tagged, frozen=True, kw_only=True, tag="image"):
     """An image created by the code."""
 
     image: ImageFileRef | None = None
-    index: int | None = None
+    index: Index | None = None
 
 
 class UnknownOutput(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
@@ -134,7 +134,7 @@ class CodeInterpreterToolCall(Tagged, frozen=True, kw_only=True, tag="code_inter
 
     @property
     def output(self) -> None:
-        """The code has several outputs (``code_interpreter.outputs``), and none that is one text."""
+        """None: the code has several outputs (:class:`CodeInterpreterCall`), and none that is one text."""
         return None
 
     @property
@@ -179,7 +179,7 @@ class FileSearchToolCall(Tagged, frozen=True, kw_only=True, tag="file_search"):
 
     @property
     def output(self) -> None:
-        """A file search has results (``file_search.results``), and no output as text."""
+        """None: a file search has results (:class:`FileSearchCall`), and no output as text."""
         return None
 
 
@@ -188,17 +188,17 @@ class McpToolCall(Tagged, frozen=True, kw_only=True, tag="mcp"):
 
     id: str
     name: str | None = None
-    arguments: str | None = None
+    arguments: JsonText | None = None
     server_label: str | None = None
-    output: str | None = None
+    output: JsonText | None = None
 
 
 class ConnectedAgentCall(WireStruct, frozen=True, kw_only=True):
     """The call of another agent; the child run has its own run id and thread id."""
 
     name: str | None = None
-    arguments: str | None = None
-    output: str | None = None
+    arguments: JsonText | None = None
+    output: JsonText | None = None
     run_id: str | None = None
     thread_id: str | None = None
 
@@ -228,13 +228,13 @@ class ConnectedAgentToolCall(Tagged, frozen=True, kw_only=True, tag="connected_a
 class GenericToolCall(Tagged, frozen=True, kw_only=True, tag="generic"):
     """A call of any kind without a class of its own: a web search, a shell command, a custom tool, an approval.
 
-    As JSON its ``type`` is ``generic``, and its kind stands under ``kind``: so it differs from a call that a server of
-    the Assistants wire sends under a new type (:class:`UnknownToolCall`).
+    In its JSON ``type`` is "generic", and ``kind`` has the kind: so it differs from a call that a server of the
+    Assistants wire sends under a new type (:class:`UnknownToolCall`).
 
     Attributes:
         id: The id of the call.
-        type: The kind: ``custom``, ``web_search``, ``mcp``, ``computer``, ``shell``, ``apply_patch``,
-            ``image_generation``, ``tool_search``, ``approval``, or any other.
+        type: The kind: "custom", "web_search", "mcp", "computer", "shell", "apply_patch", "image_generation",
+            "tool_search", "approval", or any other.
         name: The name of the tool.
         arguments: The arguments as the wire has them: JSON text, or the text of a custom tool.
         output: The output as text; JSON text if the wire has another value.
@@ -245,8 +245,8 @@ class GenericToolCall(Tagged, frozen=True, kw_only=True, tag="generic"):
     id: str
     type: str = field(name="kind")
     name: str | None = None
-    arguments: str | None = None
-    output: str | None = None
+    arguments: JsonText | None = None
+    output: JsonText | None = None
     status: str | None = None
     data: Any = None
 
@@ -280,8 +280,12 @@ class UnknownToolCall(Unknown, frozen=True, kw_only=True, tag_field="type", tag=
 
     @property
     def arguments(self) -> str | None:
-        """The arguments as text, if there are any."""
-        return self._text("arguments")
+        """The arguments as JSON text, if there are any."""
+        for place in (self.raw, self.raw.get(self.type)):
+            value = place.get("arguments") if isinstance(place, FrozenMap) else None
+            if value is not None:
+                return value if isinstance(value, str) else dump_json(thaw(value))
+        return None
 
     @property
     def output(self) -> str | None:

@@ -208,7 +208,7 @@ def derived(*, progress: bool = True) -> Operator[Change, Signal]:
     """Derive signals from changes of state.
 
     Args:
-        progress: True to emit ``message.text`` and ``tool_call.arguments``.
+        progress: True to emit progress: texts, arguments and outputs as they grow.
     """
     return _operator(lambda emit: _Derive(emit, progress))
 
@@ -265,7 +265,7 @@ def pipeline(
             called for each subscription.
         limits: The bounds.
         clock: Returns the time (Unix seconds), for raw events without one.
-        progress: True to emit ``message.text`` and ``tool_call.arguments``.
+        progress: True to emit progress: texts, arguments and outputs as they grow.
         on_reject: Receives input that could not be used.
         watchdogs: Limits after which a run counts as stalled. It then emits ``run.stalled``, and ``run.interrupted``
             if the watchdog ends it.

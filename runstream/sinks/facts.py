@@ -68,9 +68,9 @@ def facts(signal: Signal) -> Facts:
         found["source"] = signal.source
         found["reason"] = signal.reason
         found["attempt"] = signal.attempt
-        if signal.server_message:
-            found["server_message"] = signal.server_message
     found["scope"] = signal.scope
+    if not isinstance(signal, RunSignal) and signal.server_message:
+        found["server_message"] = signal.server_message
     found.update(_own(signal))
     return found
 
@@ -113,9 +113,9 @@ def _own(signal: Signal) -> Facts:
                 "action": action.type,
                 "calls": len(calls),
                 "tools": [call.name for call in calls],
+                "kinds": [call.kind for call in calls],
                 "arguments": [call.arguments for call in calls],
                 "call_ids": [call.id for call in calls],
-                "kinds": [call.kind for call in calls],
             }
         case RunCompleted() | RunFailed() | RunCancelled() | RunExpired() | RunIncomplete():
             return run_end_facts(signal.run, signal.duration)

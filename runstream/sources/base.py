@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
+from runstream.dialects.base import Dialect
 from runstream.model.raw import RawItem
 
 __all__ = ["Receiver", "Source"]
@@ -44,12 +45,19 @@ class Receiver(Protocol):
             server_message: The server's words about the cause, "" if there are none.
         """
 
+    def decoder(self) -> Dialect:
+        """Return a new decoder of the source's dialect, for a source that must understand what it received."""
+
     @property
     def live(self) -> bool:
         """True if a run of this source has not ended and does not wait for action.
 
         The end of the source would interrupt that run.
         """
+
+    @property
+    def continues(self) -> str | None:
+        """The id of the run that the source continues, as the application said; ``None`` if it said nothing."""
 
     @property
     def last_id(self) -> str | None:

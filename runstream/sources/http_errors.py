@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -23,8 +22,6 @@ __all__ = [
     "server_message",
     "system_message",
 ]
-
-_PHRASES: Final = {int(status): status.phrase for status in HTTPStatus}
 
 RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed later (RFC 9110, section 15; 429: RFC 6585; 425: RFC 8470)."""
@@ -88,7 +85,7 @@ def http_error(
     headers = headers or {}
     secrets = tuple(secrets)
     reason = f"{redact_url(url)} refused the connection with HTTP {status}"
-    standard = phrase == _PHRASES.get(status)
+    standard = phrase == _standard_phrase(status)
     if standard:
         reason += f" {phrase}"
     said = redact_text(server_message(body, header(headers, "Content-Type")), secrets)
@@ -99,6 +96,16 @@ def http_error(
         said = redact_text(phrase, secrets, 60)
     wait = retry_after(header(headers, "Retry-After"), now)
     return ConnectFailed(reason, status=status, retry=status in RETRIED, wait=wait, server_message=said)
+
+
+def _standard_phrase(status: int) -> str | None:
+    """The reason phrase of a status in RFC 9110; ``None`` for an unknown status."""
+    from http import HTTPStatus  # here: few programs have errors, and the package is not small
+
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return None
 
 
 def header(headers: Any, name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Struct, structs
 
+from runstream.core.call_names import NO_NAMES, CallNames
 from runstream.core.calls import (
     NO_CALLS,
     Calls,
@@ -50,6 +51,7 @@ class _Object(Struct, array_like=True):
     parts: Any  # a node; null if the full object is complete
     calls: tuple[str, ...] = ()  # this field and the next since version 2
     replaced: int = 0
+    places: tuple[tuple[int, int], ...] = ()
 
 
 class _Calls(Struct, omit_defaults=True):
@@ -182,7 +184,8 @@ def decode_state(data: bytes) -> RunState:
             kind: type[Message] | type[RunStep] = Message if item.is_message else RunStep
             full = None if bytes(item.full) == b"null" else _read_wire(kind, bytes(item.full))
             parts = None if item.parts is None else _read_node(item.parts)
-            state = ObjectState(item.id, item.is_message, full, parts, item.partial, item.calls, item.replaced)
+            names = CallNames(item.calls) if item.calls else NO_NAMES
+            state = ObjectState(item.id, item.is_message, full, parts, item.partial, names, item.replaced, item.places)
             objects = objects.append(state)
         run = _read_wire(Run, bytes(found.run))
         if version == 1:
@@ -212,7 +215,7 @@ def decode_state(data: bytes) -> RunState:
 def _stored_object(item: ObjectState) -> _Object:
     full = msgspec.Raw(b"null" if item.full is None else _encode(item.full.to_dict()))
     parts = None if item.parts is None else _write_node(item.parts)
-    return _Object(item.id, item.is_message, item.partial, full, parts, item.calls, item.replaced)
+    return _Object(item.id, item.is_message, item.partial, full, parts, tuple(item.calls), item.replaced, item.places)
 
 
 def _stored_calls(calls: Calls) -> _Calls | None:

@@ -23,7 +23,7 @@ from runstream.model.progress_signals import (
 )
 from runstream.stream.subscriber_set import no_op
 
-__all__ = ["Buffer", "Gate", "LatestBuffer", "Policy", "QueueBuffer"]
+__all__ = ["Buffer", "Gate", "JoinedDelta", "LatestBuffer", "Policy", "QueueBuffer"]
 
 T = TypeVar("T")
 Policy: TypeAlias = Literal["wait", "latest", "error"]
@@ -236,7 +236,7 @@ class QueueBuffer(Buffer[T]):
     def __init__(self, size: int, gate: Gate | None = None, *, on_end: Callable[[SlowConsumer], None] = no_op) -> None:
         super().__init__(size, on_end=on_end)
         self._gate = gate
-        self._items: deque[T | _JoinedDelta] = deque()
+        self._items: deque[T | JoinedDelta] = deque()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -252,12 +252,12 @@ class QueueBuffer(Buffer[T]):
         items = self._items
         if items and type(item) in PROGRESS:
             last = items[-1]
-            if type(last) is _JoinedDelta:
+            if type(last) is JoinedDelta:
                 if last.add(item):
                     self.conflated += 1
                     return True
             elif type(last) in PROGRESS:
-                joined = _JoinedDelta(last)
+                joined = JoinedDelta(last)
                 if joined.add(item):
                     items[-1] = joined
                     self.conflated += 1
@@ -282,13 +282,13 @@ class QueueBuffer(Buffer[T]):
         item = self._items.popleft()
         if self._gate is not None and len(self._items) < self.size:
             self._gate.unblock(self)
-        return item.join() if type(item) is _JoinedDelta else item  # type: ignore[return-value]
+        return item.join() if type(item) is JoinedDelta else item  # type: ignore[return-value]
 
     def _remove_all(self) -> None:
         self._items.clear()
 
 
-class _JoinedDelta:
+class JoinedDelta:
     """Adjacent deltas of one text. They are joined when they are taken: joining at each delta is quadratic."""
 
     __slots__ = ("end", "first", "length", "pieces", "place")

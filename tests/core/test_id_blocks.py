@@ -40,8 +40,10 @@ class PlainWindow:
         content = TextAppend(event.object_id, event.target, event.index, event.text)
         known = self.seen.get(id)
         if known is not None:
-            self.seen[id] = (content, known[1])
-            return Sighting.DUPLICATE if known[0] == content else Sighting.CONFLICT
+            if known[0] == content:
+                return Sighting.DUPLICATE
+            self.seen[id] = (None, known[1])
+            return Sighting.CONFLICT
         self.seen[id] = (content, event.object_id)
         self.by_object.setdefault(event.object_id, {})[id] = None
         if len(self.seen) > self.window:
@@ -116,8 +118,9 @@ def test_blocks_change_no_result(plan: list[tuple[object, ...]], window: int, fo
         assert len(source.dedupe) == len(plain.seen)
         assert source.counts.forgotten_ids == plain.forgotten
     for id, (event, object_id) in list(plain.seen.items()):
-        again = fragment(id, event.text, event.object_id, event.index)
-        assert source.dedupe.see(again) is Sighting.DUPLICATE, object_id
+        again = fragment(id, event.text, event.object_id, event.index) if event is not None else fragment(id)
+        expected = Sighting.DUPLICATE if event is not None else Sighting.CONFLICT
+        assert source.dedupe.see(again) is expected, object_id
 
 
 @pytest.mark.parametrize("form", FORMS)

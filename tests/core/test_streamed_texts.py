@@ -23,14 +23,27 @@ def text(value: str | None) -> TextPart:
     return TextPart(text=TextContent(value=value))
 
 
+def grown(id: str, target: str, *pieces: str, index: int = 0) -> list[Event]:
+    """Fragments of one text."""
+    return [append(id, target, piece, index) for piece in pieces]
+
+
 STREAMED: dict[str, tuple[Event, ...]] = {
     "message": (
         message(status=MessageStatus.IN_PROGRESS),
-        append("msg_1", "text", "Hello"),
-        append("msg_1", "refusal", "No", 1),
+        *grown("msg_1", "text", "He", "llo"),
+        *grown("msg_1", "refusal", "N", "o", index=1),
     ),
-    "reasoning": (reasoning_step(), append("step_1", "reasoning", "think"), append("step_1", "summary", "short")),
-    "call": (calls_step(generic()), append("step_1", "arguments", "{}"), append("step_1", "output", "found")),
+    "reasoning": (
+        reasoning_step(),
+        *grown("step_1", "reasoning", "th", "ink"),
+        *grown("step_1", "summary", "sh", "ort"),
+    ),
+    "call": (
+        calls_step(generic()),
+        *grown("step_1", "arguments", "{", "}"),
+        *grown("step_1", "output", "fo", "und"),
+    ),
 }
 
 
@@ -117,18 +130,19 @@ def test_a_snapshot_in_between_erases_nothing() -> None:
 def test_a_kept_text_is_no_replacement() -> None:
     """No signal says that a text was replaced, and the end of the message is emitted with the text."""
     _, signals = folded([*START, *STREAMED["message"], message(status=MessageStatus.COMPLETED, content=())])
-    assert [signal.type for signal in signals[-3:]] == ["message.text", "message.refusal", "message.completed"]
+    assert [signal.type for signal in signals[-2:]] == ["message.refusal", "message.completed"]
+    assert "message.text_replaced" not in [signal.type for signal in signals]
     assert signals[-1].message.text == "Hello"  # type: ignore[union-attr]
 
 
 def test_content_that_an_assistants_server_empties() -> None:
-    """On this wire an explicit empty list is meant for the text of a message; the refusal stays."""
+    """On this wire too an empty list erases nothing: text and refusal stay."""
     parts = [{"index": 0, **text_part("Hello")}, {"index": 1, "type": "refusal", "refusal": "No"}]
     done = message_object("msg_1", RUN, status="completed", content=[])
     started = [at("queued"), at("in_progress", 110), ev("message.created", message_object("msg_1", RUN))]
     deltas = [ev("message.delta", {"id": "msg_1", "delta": {"content": [part]}}) for part in parts]
     state = state_of([*started, *deltas, ev("message.completed", done)])
-    assert (state.text, state.messages[0].refusal) == ("", "No")
+    assert (state.text, state.messages[0].refusal) == ("Hello", "No")
 
 
 def test_an_output_after_the_end_of_its_step() -> None:

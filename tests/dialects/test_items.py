@@ -40,6 +40,7 @@ from runstream import (
 )
 from runstream.model.raw import RawItem
 from runstream.recordings.reader import RecordingFormat
+from runstream.testing import script
 
 ITEMS: list[RawItem] = [
     ConnectionEvent(connected=True, at=1.0),
@@ -172,3 +173,46 @@ def test_assistants_decodes_an_answer_as_its_object() -> None:
     for item in (Request(), ResponseHead(status=200), Idle(), ConnectionEvent(connected=True)):
         assert dialect.decode(item) == ()
     assert isinstance(dialect.decode(RawEvent("done", b"[DONE]")), DoneEvent)
+
+
+class Wrapping:
+    """A dialect that delegates everything to another one, and notes each item."""
+
+    def __init__(self) -> None:
+        self.inner = AssistantsDialect()
+        self.items: list[RawItem] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def decode(self, item: RawItem) -> Any:
+        self.items.append(item)
+        return self.inner.decode(item)
+
+
+class Subclass(AssistantsDialect):
+    """A dialect that adds to another one, and notes each item."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.items: list[RawItem] = []
+
+    def decode(self, item: RawItem) -> Any:
+        self.items.append(item)
+        return super().decode(item)
+
+
+@pytest.mark.parametrize("make", [Wrapping, Subclass])
+@pytest.mark.parametrize("ids", [False, True], ids=["no ids", "ids"])
+def test_a_dialect_around_another_sees_every_item(make: Any, ids: bool) -> None:
+    """Also fragments that the inner one reads by a short cut; the result is that of the inner one alone."""
+    raws = script("run_1").start().say("x" * 12, pieces=list("x" * 12)).end().raw_events(enveloped=not ids)
+    if ids:
+        raws = [msgspec.structs.replace(raw, id=str(number)) for number, raw in enumerate(raws)]
+    items = [*ITEMS[:3], *raws[:9], *ITEMS[4:8], *raws[9:], *ITEMS[9:]]
+    dialect = make()
+    around = fold(items, dialect=dialect, clock=lambda: 1.0)
+    assert dialect.items == items
+    alone = fold(items, clock=lambda: 1.0)
+    assert (around.runs, around.signals, around.rejects) == (alone.runs, alone.signals, alone.rejects)
+    assert around.runs[0].text == "x" * 12

@@ -232,3 +232,45 @@ def test_an_evicted_run_leaves_no_trace_in_its_sources() -> None:
     assert scope.objects == {"msg_0": scope.runs["run_2"]} == third.state.objects
     third.feed(ev("message.delta", message_delta("msg_0", "b")))
     assert engine.states()[0].text == "b"
+
+
+def test_a_replay_whose_created_is_a_duplicate() -> None:
+    """Some events have ids: `created` is skipped in the later connection, but the run is sent from its beginning."""
+    details = tool_calls(function_call("a", "look_up", "{}"))
+    done = ev("run.step.completed", step_object("step_1", RUN, details, status="completed"))
+    created = ev("run.created", {**RUN, "status": "queued"}, "1")
+    asks = asking("a", started_at=110)
+    story = [created, at("queued"), at("in_progress", 110), asks, done]
+    engine, signals = start()
+    intake = engine.intake("server")
+    intake.connected()
+    intake.feed_all(story)
+    for _ in range(2):
+        intake.connected()
+        intake.feed_all(story)
+        assert rounds(signals) == ["a"]
+    intake.feed_all([at("queued", 110), at("in_progress", 120), asking("a", started_at=120)])
+    assert rounds(signals) == ["a", "a~2"]
+
+
+@pytest.mark.parametrize("named", [range(20), range(0, 20, 2), range(0, 20, 3), range(1)])
+@pytest.mark.parametrize("cut", range(1, 10))
+def test_a_replay_of_rounds_with_some_ids(named: range, cut: int) -> None:
+    """Equal requests without times, any of whose events are skipped: each round once, and the next one too."""
+    plain = [CREATED, *ROUND, *ROUND, *ROUND, at("in_progress"), at("completed")]
+    story = [
+        RawEvent(event.event, event.data, str(number)) if number in named else event
+        for number, event in enumerate(plain, 1 - named[0] if len(named) == 1 else 0)
+    ]
+    engine, signals = start()
+    intake = engine.intake("server")
+    intake.connected()
+    intake.feed_all(story[:cut])
+    before = [(state.status, state.round) for state in engine.states()]
+    for _ in range(2):
+        intake.connected()
+        intake.feed_all(story[:cut])
+        assert [(state.status, state.round) for state in engine.states()] == before
+    intake.feed_all(story[cut:])
+    assert rounds(signals) == ["a", "a~2", "a~3"]
+    assert engine.states()[0].is_terminal

@@ -46,7 +46,7 @@ EXPECTED = {
     ],
     "08_live_terminal.py": [
         "run_demo_failed_0001 failed: somebody should look",
-        "demo_search_0001  completed",
+        "…search_0001      completed",
         "4 runs · 3 completed · 1 failed",
     ],
     "09_live_page.py": ["open http://127.0.0.1:", "run_demo_call_0001 completed", "run_demo_failed_0001 failed"],

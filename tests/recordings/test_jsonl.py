@@ -44,6 +44,10 @@ TABLE: list[tuple[RawItem, bytes]] = [
     (Oversized(line=0, size=9, limit=8), b'{"as":"oversized","size":9,"limit":8}'),
     (ConnectionEvent(connected=True, at=1.0), b'{"at":1.0,"as":"connected","attempt":0}'),
     (ConnectionEvent(connected=False, attempt=2, reason="lost"), b'{"as":"disconnected","attempt":2,"reason":"lost"}'),
+    (
+        ConnectionEvent(connected=False, reason="HTTP 429", server_message="slow down"),
+        b'{"as":"disconnected","attempt":0,"reason":"HTTP 429","server_message":"slow down"}',
+    ),
     (Request(body=b'{"a":1}', continues="run_1", at=1.0),
      b'{"at":1.0,"as":"request","continues":"run_1","data":{"a":1}}'),
     (Request(), b'{"as":"request","text":""}'),

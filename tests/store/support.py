@@ -8,30 +8,19 @@ from typing import Any
 
 from runstream.engine.engine import Engine
 from runstream.model.raw import RawEvent
-from runstream.model.signals import (
-    ArgumentsDelta,
-    ReasoningDelta,
-    RefusalDelta,
-    Signal,
-    SourceSignal,
-    TextDelta,
-    ToolCallOutputDelta,
-)
+from runstream.model.signals import ProgressSignal, Signal, SourceSignal
 from runstream.store.base import StateStore, StoredRun, StoredSource
 
-__all__ = ["PROGRESS", "Killed", "KillingStore", "Life", "facts", "live"]
+__all__ = ["Killed", "KillingStore", "Life", "facts", "live"]
 
 
 class Killed(BaseException):
     """The process ends here. No code of the library catches it."""
 
 
-PROGRESS = (TextDelta, RefusalDelta, ReasoningDelta, ArgumentsDelta, ToolCallOutputDelta)
-
-
 def facts(signals: Iterable[Signal]) -> list[str]:
     """The keys of all signals but progress and those of sources."""
-    return [signal.key for signal in signals if not isinstance(signal, (SourceSignal, *PROGRESS))]
+    return [signal.key for signal in signals if not isinstance(signal, SourceSignal | ProgressSignal)]
 
 
 class KillingStore:
@@ -90,10 +79,10 @@ class Life:
                 raise Killed
 
         def take(signal: Signal) -> None:
-            if not isinstance(signal, TextDelta | ArgumentsDelta):
+            if not isinstance(signal, ProgressSignal):
                 tick()  # before
             self.signals.append(signal)
-            if not isinstance(signal, TextDelta | ArgumentsDelta):
+            if not isinstance(signal, ProgressSignal):
                 tick()  # in delivery: it happened, and nobody knows
 
         engine = Engine(clock=lambda: 1.0, store=KillingStore(store, tick))

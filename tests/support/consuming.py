@@ -20,12 +20,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from runstream.model.signals import RunSignal
+from runstream.model.signals import ProgressSignal, RunSignal
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.websocket import WebSocketSource
 from runstream.store.sqlite import SqliteStore
 from runstream.stream.run_stream import RunStream
-from tests.store.support import PROGRESS, KillingStore
+from tests.store.support import KillingStore
 
 __all__: list[str] = []
 
@@ -38,7 +38,7 @@ async def _consume(url: str, path: str, log: str, door: str, dialect: str, tick:
     out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def take(signal: RunSignal) -> None:
-        if isinstance(signal, PROGRESS):
+        if isinstance(signal, ProgressSignal):
             return
         tick()
         os.write(out, signal.key.encode() + b"\n")

@@ -77,9 +77,11 @@ class RelativeDialect(BaseDialect):
 class PiecesDialect(AssistantsDialect):
     """The Assistants wire with two more fields in the data: ``piece`` of a run, ``of_run`` of any object."""
 
-    def decode(self, raw: RawEvent) -> Any:  # type: ignore[override]
-        decoded: Any = super().decode(raw)
-        fields = json.loads(raw.data)
+    def decode(self, item: RawItem) -> Any:
+        decoded: Any = super().decode(item)
+        if not isinstance(item, RawEvent):
+            return decoded
+        fields = json.loads(item.data)
         changes = {"run_id": fields["of_run"]} if "of_run" in fields else {}
         if isinstance(decoded, RunEvent) and "piece" in fields:
             changes["piece"] = fields["piece"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from runstream.model.raw import RawEvent, RawItem
+from runstream.dialects.base import Dialect
+from runstream.dialects.registry import make_dialect
+from runstream.model.raw import Answer, RawEvent, RawItem
 
 __all__ = ["FakeReceiver", "eventually"]
 
@@ -39,6 +41,7 @@ class FakeReceiver:
         self.server_messages: list[str] = []
         self.live = live
         self.last_id = last_id
+        self.continues: str | None = None
         self.gate = asyncio.Event()
         self.gate.set()
         self._on_feed = on_feed
@@ -46,12 +49,15 @@ class FakeReceiver:
     @property
     def data(self) -> list[bytes]:
         """The data of all events, in order."""
-        return [item.data for item in self.items if isinstance(item, RawEvent)]
+        return [item.data for item in self.items if isinstance(item, RawEvent | Answer)]
 
     @property
     def connections(self) -> int:
         """How many times the source was connected."""
         return sum(what == "connected" for what, _ in self.log)
+
+    def decoder(self) -> Dialect:
+        return make_dialect(None)
 
     def feed(self, item: RawItem) -> None:
         self.items.append(item)

@@ -126,7 +126,9 @@ class OpenRuns(RunTable[OpenRun]):
                 said = f": {signal.server_message}" if signal.server_message else ""
                 self.sources[signal.source] = f"disconnected{attempt}: {signal.reason}{said}"
             case SourceError():
-                self.sources[signal.source] = ": ".join(filter(None, (signal.reason, signal.server_message)))
+                code = signal.error.code if signal.error is not None else None
+                said = signal.server_message or (code if isinstance(code, str) else "")
+                self.sources[signal.source] = said or signal.reason
             case RunPaused() | RunInterrupted() | RunStalled():
                 row = self.add_notice(signal)
                 if row is not None and isinstance(signal, RunPaused):
