@@ -44,6 +44,7 @@ from runstream.model.events import (
 )
 from runstream.model.jsontext import MAX_NESTING, nesting_depth
 from runstream.model.raw import Answer, Idle, RawEvent, RawItem
+from runstream.model.surrogates import decode_odd, is_odd, replace_surrogates
 
 __all__ = ["ResponsesDialect"]
 
@@ -190,8 +191,8 @@ class ResponsesDialect(BaseDialect):
         if nesting_depth(data, self._max_nesting) > self._max_nesting:
             return Reject(raw, f"Nested more than {self._max_nesting} levels deep (max_nesting)")
         try:
-            value = msgspec.json.decode(data)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            value = _read_json(data)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             return Reject(raw, f"Not JSON: {error or 'nested too deeply'}", object_ids=None)
         if not isinstance(value, dict):
             return Reject(raw, "Expected an object with `type`")
@@ -466,6 +467,21 @@ _ITEM_TYPES: Final = {
     "mcp_call_arguments": "mcp_call",
     "code_interpreter_call_code": "code_interpreter_call",
 }
+
+
+def _read_json(data: bytes) -> Any:
+    """Parse JSON; U+FFFD replaces lone surrogates, and bytes that are not UTF-8.
+
+    Raises:
+        ValueError, msgspec.MsgspecError: The text is not JSON.
+        RecursionError: It is nested too deeply.
+    """
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeError):
+        if not is_odd(data):
+            raise
+        return replace_surrogates(decode_odd(data))
 
 
 def _reason(response: Json) -> str | None:

@@ -187,6 +187,15 @@ def test_a_later_decoder_knows_which_responses_continue() -> None:
         assert [(state.run_id, state.status) for state in engine.states()] == [("resp_1", "completed")]
 
 
+@pytest.mark.parametrize("piece", [rb"\ud83d", b"\xff", b"\xed\xa0\xbd"])
+def test_text_that_is_cut_within_a_character(piece: bytes) -> None:
+    """A fragment with half a character is read: only this half is replaced."""
+    script = ResponseScript().begin().say("Hi ", "@", "!", done=False)
+    raws = [raw if b"@" not in raw.data else RawEvent(data=raw.data.replace(b"@", piece)) for raw in script.raws()]
+    folded = fold(raws, dialect="responses")
+    assert (folded.runs[0].text, len(folded.rejects)) == ("Hi \ufffd!", 0)
+
+
 # repetitions
 
 

@@ -157,10 +157,13 @@ def junk(kind: str, rng: random.Random, protocol: str = "assistants") -> Item:
 
 
 def corrupt(item: Item, rng: random.Random) -> Item:
-    """An event that can't be decoded any more: cut off, or with a byte that is not UTF-8."""
+    """An event that can't be decoded any more: cut off, or with a byte before it that is not UTF-8.
+
+    Within a text such a byte would leave the event readable in part.
+    """
     data = item.data
     at = rng.randrange(max(len(data) - 1, 1))
-    broken = data[:at] if rng.random() < 0.5 else data[:at] + b"\xff" + data[at:]
+    broken = data[:at] if rng.random() < 0.5 else b"\xff" + data
     return Item(item.name, broken if broken != b"" else b"\xff", item.id, bare=item.bare)
 
 

@@ -35,7 +35,7 @@ JUNK: Final[dict[str, tuple[tuple[str | None, bytes], ...]]] = {
     ),
     "bytes": (
         (None, b"\xff\xfe\x00\x01"),
-        ("thread.run.queued", b'{"id":"run_junk","status":"queued","model":"\xc3"}'),
+        ("thread.run.queued", b'{"id":"run_junk","status":"queued","model":\xc3}'),
         ("thread.message.delta", b'{"id":"msg_junk\xed\xa0\x80"}'),
         (None, bytes(range(256))),
     ),
@@ -93,8 +93,8 @@ RESPONSES_JUNK: Final[dict[str, tuple[bytes, ...]]] = {
     ),
     "bytes": (
         b"\xff\xfe\x00\x01",
-        b'{"type":"response.created","response":{"id":"resp_junk","model":"\xc3"}}',
-        b'{"type":"response.output_text.delta","item_id":"msg_junk","delta":"\xed\xa0\x80"}',
+        b'{"type":"response.created","response":{"id":"resp_junk","model":\xc3}}',
+        b'{"type":"response.output_text.delta","item_id":"msg_junk","delta":"\xed\xa0\x80","stream_id":"nobody"}',
         b'{"type":"response.output_text.delta","item_id":"msg_junk","delta":"\\ud800","stream_id":"nobody"}',
         bytes(range(256)),
     ),

@@ -140,6 +140,8 @@ def _check_run(
     if lossy or corrupt:
         # A lost required action is not counted, so the round of a later status is lower.
         known |= {f"{key[:-1]}{lower}" for key in known if "/status/" in key for lower in range(int(key[-1]))}
+        if state.status == "failed":  # the end of its response ends a message whose own end was lost
+            known |= {f"{key.removesuffix('/completed')}/incomplete" for key in known if "/message/" in key}
         known |= _reduced_requests(known, facts_by_key(observed.signals, state.run_id))
     if extra := [key for key in facts_by_key(observed.signals, state.run_id) if key not in known]:
         problems.append(f"facts that the clean stream does not have: {extra}")
