@@ -254,6 +254,7 @@ class ResponsesDialect(BaseDialect):
         self._dump = None
         kind = name.removeprefix("response.")
         response = self._lanes.get(lane)
+        is_known = False
         events: list[Event] = []
         id = text_of(value.get("id"))
         if response is not None and kind != "created":
@@ -264,7 +265,9 @@ class ResponsesDialect(BaseDialect):
         if response is None or kind == "created" or is_other:
             if response is not None and is_other and id not in self._runs:
                 events += self._settle(response)  # else the server sends known responses again, this one too
-            response = self._begin(value, lane, id or (response.id if response is not None else "response"))
+            id = id or (response.id if response is not None else "response")
+            is_known = id in self._runs
+            response = self._begin(value, lane, id)
         elif kind != "failed":
             events += self._settle(response)
         response.show(id, value)
@@ -277,7 +280,8 @@ class ResponsesDialect(BaseDialect):
         if status in _ENDS and (kind != "created" or status != "queued"):
             return [*events, *self._end_response(response, status, name, identity)]
         run = run_of(value, response.run_id, "queued" if status == "queued" else "in_progress")
-        created = kind == "created" and response.run_id == response.id
+        # The source begins the run, or a known response again; a further response continues its run.
+        created = kind == "created" and (is_known or response.run_id == response.id)
         return [*events, self._run_event(response, run, name, identity, created=created)]
 
     def _begin(self, value: Json, lane: str | None, id: str) -> Response:
