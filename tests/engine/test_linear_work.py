@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from runstream.engine.engine import Engine
+from runstream.model.limits import Limits
 from runstream.model.raw import RawEvent
 from tests.core.support import RUN, at, ev
 from tests.support.wire import (
@@ -114,7 +115,7 @@ def work(events: list[RawEvent]) -> int:
         count += kind == "opcode"
         return trace
 
-    engine = Engine(clock=lambda: 1.0)
+    engine = Engine(clock=lambda: 1.0, limits=Limits(max_statuses=10_000))
     engine.on_signal = lambda signal: None
     intake = engine.intake("server")
     intake.feed(at("queued"))
