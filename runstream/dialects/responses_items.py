@@ -46,7 +46,7 @@ def decode_item(
         response: The response of the item.
         value: The item.
         index: Its index; ``None`` if it is unknown.
-        kind: ``output_item.added`` or ``output_item.done``.
+        kind: The name of the event, without its prefix.
         name: The name of the event.
         id: The identity of the event.
     """
