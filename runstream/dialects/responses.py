@@ -16,7 +16,8 @@ from typing import Any, Final
 import msgspec
 
 from runstream.dialects.base import BaseDialect
-from runstream.dialects.responses_state import Item, Response, dump_responses, load_responses
+from runstream.dialects.responses_items import close_item, decode_item, decode_part, show_item
+from runstream.dialects.responses_state import Response, dump_responses, load_responses
 from runstream.dialects.responses_wire import (
     ANSWERED,
     TARGETS,
@@ -27,7 +28,6 @@ from runstream.dialects.responses_wire import (
     error_of,
     message_of,
     run_of,
-    step_of,
     text_of,
 )
 from runstream.model.events import (
@@ -38,7 +38,6 @@ from runstream.model.events import (
     MessageEvent,
     Reject,
     RunEvent,
-    StepEvent,
     TextAppend,
     UnknownEvent,
 )
@@ -239,9 +238,9 @@ class ResponsesDialect(BaseDialect):
             if is_unknown and not response.is_open:
                 return Reject(raw, "No response is open, and none has its item", object_ids=())
         if isinstance(item, dict):
-            events: list[Event] | None = self._decode_item(response, item, index, kind, name, id)
+            events: list[Event] | None = decode_item(response, item, index, kind, name, id)
         else:
-            events = self._decode_part(response, value, kind, name, id)
+            events = decode_part(response, value, kind, name, id)
         if events is None:
             return UnknownEvent(data, id, run_id=response.run_id, name=name)
         if response.error is not None and name != "keepalive":
@@ -255,6 +254,7 @@ class ResponsesDialect(BaseDialect):
         self._dump = None
         kind = name.removeprefix("response.")
         response = self._lanes.get(lane)
+        is_known = False
         events: list[Event] = []
         id = text_of(value.get("id"))
         if response is not None and kind != "created":
@@ -265,7 +265,9 @@ class ResponsesDialect(BaseDialect):
         if response is None or kind == "created" or is_other:
             if response is not None and is_other and id not in self._runs:
                 events += self._settle(response)  # else the server sends known responses again, this one too
-            response = self._begin(value, lane, id or (response.id if response is not None else "response"))
+            id = id or (response.id if response is not None else "response")
+            is_known = id in self._runs
+            response = self._begin(value, lane, id)
         elif kind != "failed":
             events += self._settle(response)
         response.show(id, value)
@@ -278,7 +280,8 @@ class ResponsesDialect(BaseDialect):
         if status in _ENDS and (kind != "created" or status != "queued"):
             return [*events, *self._end_response(response, status, name, identity)]
         run = run_of(value, response.run_id, "queued" if status == "queued" else "in_progress")
-        created = kind == "created" and response.run_id == response.id
+        # The source begins the run, or a known response again; a further response continues its run.
+        created = kind == "created" and (is_known or response.run_id == response.id)
         return [*events, self._run_event(response, run, name, identity, created=created)]
 
     def _begin(self, value: Json, lane: str | None, id: str) -> Response:
@@ -321,7 +324,7 @@ class ResponsesDialect(BaseDialect):
                 if item is None:
                     item = response.add(text_of(value.get("id")), None, value)
                 if not item.closed:
-                    events += self._close(response, item, value, name, id)
+                    events += close_item(response, item, value, name, id)
         is_waiting = False
         for item in response.items:
             if not item.closed and item.type == "message":
@@ -333,7 +336,7 @@ class ResponsesDialect(BaseDialect):
                 is_waiting = True  # for a call that was announced and whose end was lost: it is not offered
             elif item.closed and item.output is None and item.type in ANSWERED:
                 value = item.value if status == "completed" else {**item.value, "status": "incomplete"}
-                events += self._show(response, item, value, name, id)
+                events += show_item(response, item, value, name, id)
         action = None
         if status == "completed":
             answered = {item.value.get("call_id") for item in response.items if item.type.endswith("_output")}
@@ -351,77 +354,6 @@ class ResponsesDialect(BaseDialect):
             self._steered[response.id] = response.run_id  # a successor follows, and names this response
         run = run_of(response.value, response.run_id, status, action)
         events.append(self._run_event(response, run, name, id))
-        return events
-
-    def _decode_item(
-        self, response: Response, value: Json, index: int | None, kind: str, name: str, id: str | None
-    ) -> list[Event]:
-        item_id = text_of(value.get("id")) or None
-        if kind.endswith("added"):
-            item = response.by_id.get(item_id) if item_id is not None else None
-            if item is None:
-                item = response.add(item_id, index, value)
-            return self._show(response, item, value, name, id, created=True)
-        item = response.find(item_id, index)
-        if item is None or (item.closed and item.value.get("call_id") != value.get("call_id")):
-            item = response.add(item_id, index, value)
-        return self._close(response, item, value, name, id)
-
-    def _close(self, response: Response, item: Item, value: Json, name: str, id: str | None) -> list[Event]:
-        """Close an item that was sent whole."""
-        item.closed = True
-        item.value = value
-        events: list[Event] = []
-        if item.type.endswith("_output"):
-            for call in response.items:
-                if call.closed and call is not item and call.value.get("call_id") == value.get("call_id"):
-                    call.output = text_of(value.get("output")) or msgspec.json.encode(value.get("output")).decode()
-                    events += self._show(response, call, call.value, name, id)
-            return events
-        return self._show(response, item, value, name, id)
-
-    def _show(
-        self, response: Response, item: Item, value: Json, name: str, id: str | None, *, created: bool = False
-    ) -> list[Event]:
-        """The event with an item as far as it is known."""
-        run_id = response.run_id
-        if item.type == "message":
-            status = "incomplete" if value.get("status") == "incomplete" else "completed"
-            message = message_of(value, item.id, run_id, status if item.closed else "in_progress")
-            return [MessageEvent(message, id, run_id=run_id, created=created, name=name)]
-        if item.type.endswith("_output"):
-            return []
-        failed = value.get("status") in ("failed", "incomplete")
-        # A call that another item of the response may answer, and that is not asked for if the response fails.
-        is_open = not item.closed or (response.is_open and item.output is None and item.type in ANSWERED)
-        status = "in_progress" if is_open else "failed" if failed else "completed"
-        step = step_of(value, item.id, run_id, status, item.output)
-        return [StepEvent(step, id, run_id=run_id, created=created, name=name)]
-
-    def _decode_part(self, response: Response, value: Json, kind: str, name: str, id: str | None) -> list[Event] | None:
-        """Decode an event of a part of an item; ``None`` if it is unknown."""
-        middle, _, last = kind.rpartition(".")
-        target = TARGETS.get(middle)
-        if target is None:
-            return [] if last in _STATES or middle in _PARTS or kind == "keepalive" else None
-        text = value.get("delta") if last == "delta" else value.get(_WHOLE.get(middle, "text"))
-        if not isinstance(text, str):
-            return None
-        found = value.get("output_index")
-        item_id = text_of(value.get("item_id")) or text_of(value.get("id")) or None
-        item = response.find(item_id, found if type(found) is int else None)
-        events: list[Event] = []
-        if item is None:
-            shown = {"id": item_id, "type": _ITEM_TYPES.get(middle, "message"), "call_id": value.get("call_id")}
-            item = response.add(item_id, found if type(found) is int else None, shown)
-            events = self._show(response, item, shown, name, id, created=True)
-        found = value.get("summary_index" if target == "summary" else "content_index")
-        index = found if type(found) is int and target in _INDEXED else 0
-        is_new = (target, index) not in item.seen
-        item.seen.add((target, index))
-        # The whole text repeats its fragments; where there were none, it is the only one.
-        if text and (last == "delta" or (is_new and not item.closed)):
-            events.append(TextAppend(item.id, target, index, text, id, response.run_id, name))
         return events
 
     # errors
@@ -443,30 +375,7 @@ class ResponsesDialect(BaseDialect):
         return self._end_response(response, "failed", "error", None)
 
 
-_STATES: Final = frozenset(
-    {"in_progress", "searching", "interpreting", "generating", "completed", "failed", "compacting"}
-)
-_PARTS: Final = frozenset({"content_part", "reasoning_summary_part", "reasoning_part", "output_text.annotation"})
 _ITEM_EVENTS: Final = frozenset({"output_item.added", "output_item.done"})
-# The key of the whole text in an event that ends with `.done`.
-_WHOLE: Final = {
-    "refusal": "refusal",
-    "function_call_arguments": "arguments",
-    "custom_tool_call_input": "input",
-    "mcp_call_arguments": "arguments",
-    "code_interpreter_call_code": "code",
-}
-_INDEXED: Final = frozenset({"text", "refusal", "reasoning", "summary"})
-# The type of an item that was never announced, by the events of its parts.
-_ITEM_TYPES: Final = {
-    "reasoning": "reasoning",
-    "reasoning_text": "reasoning",
-    "reasoning_summary_text": "reasoning",
-    "function_call_arguments": "function_call",
-    "custom_tool_call_input": "custom_tool_call",
-    "mcp_call_arguments": "mcp_call",
-    "code_interpreter_call_code": "code_interpreter_call",
-}
 
 
 def _read_json(data: bytes) -> Any:

@@ -215,6 +215,15 @@ def test_the_tail_of_a_run_again(back: int, numbered: bool) -> None:
             assert again.runs[0].to_dict() == once.runs[0].to_dict()
 
 
+def test_a_further_response_again_from_its_beginning() -> None:
+    """A response that continues a run, and is sent again, asks for nothing new."""
+    first = ResponseScript("resp_1", numbered=False).begin().call("call_1", "weather", "{}").end()
+    second = ResponseScript("resp_2", numbered=False, previous_response_id="resp_1").begin()
+    second = second.call("call_2", "weather", "{}").end()
+    folded = read(first, second, second, second)
+    assert keys(folded) == keys(read(first, second))
+
+
 def test_a_repeated_tail_of_ids_that_change() -> None:
     """Where ids change in every event, the numbers tell that an item was announced before."""
     script = ResponseScript().begin().say("Hel", "lo")
