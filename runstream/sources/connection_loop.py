@@ -58,7 +58,7 @@ class Disconnect(Struct, frozen=True, kw_only=True):
     """How a connection ended.
 
     Attributes:
-        reason: The reason as text, without credentials.
+        reason: The reason, in words of this library, without credentials.
         normal: True if the server closed it because it was done.
         planned: True if the client closed it as planned.
         final: True if connecting again would end in the same way.
@@ -66,6 +66,7 @@ class Disconnect(Struct, frozen=True, kw_only=True):
         last: A hash of the last message.
         status: The HTTP status of the response, if it refused the connection.
         base: The delay that the server set for connecting again (seconds), if any.
+        server_message: The server's words about it, without credentials.
     """
 
     reason: str
@@ -76,6 +77,7 @@ class Disconnect(Struct, frozen=True, kw_only=True):
     last: int | None = None
     status: int | None = None
     base: float | None = None
+    server_message: str = ""
 
 
 async def run_connections(
@@ -121,8 +123,11 @@ async def run_connections(
             retry = error.retry and reached
             if not (renew or retry):
                 reason = f"{error.reason} (credentials were asked for again)" if renewed else error.reason
-                raise SourceFailed(reason, attempts=max(attempt, 1), status=error.status) from error.__cause__
-            end, wait = Disconnect(reason=error.reason, status=error.status), error.wait
+                said = error.server_message
+                failed = SourceFailed(reason, attempts=max(attempt, 1), status=error.status, server_message=said)
+                raise failed from error.__cause__
+            end = Disconnect(reason=error.reason, status=error.status, server_message=error.server_message)
+            wait = error.wait
         else:
             opened = reached = True
             try:
@@ -134,7 +139,7 @@ async def run_connections(
             if end.normal and not receiver.live:
                 return
             if end.final:
-                raise SourceFailed(end.reason, attempts=attempt, status=end.status)
+                raise _failure(end, attempt)
             # The same last message as before means a replay that ended at the same place: no progress. Otherwise a
             # server that sends half a run again and again, from its beginning, would be called without end.
             if end.planned or (end.received and end.last != last):
@@ -143,10 +148,14 @@ async def run_connections(
             base = end.base if end.base is not None else base
         attempt += 1
         if policy is None or policy.is_exhausted(attempt):
-            raise SourceFailed(end.reason, attempts=attempt - 1, status=end.status)
-        receiver.disconnected(end.reason, attempt)
+            raise _failure(end, attempt - 1)
+        receiver.disconnected(end.reason, attempt, end.server_message)
         if not end.planned:
             await asyncio.sleep(policy.delay(attempt, asked=wait, base=base))
+
+
+def _failure(end: Disconnect, attempts: int) -> SourceFailed:
+    return SourceFailed(end.reason, attempts=attempts, status=end.status, server_message=end.server_message)
 
 
 async def call_hook(name: str, hook: Callable[..., Any] | None, *args: Any, retry: bool = False) -> Any:

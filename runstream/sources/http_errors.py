@@ -34,11 +34,12 @@ class ConnectFailed(Exception):
     """A connection was not established.
 
     Attributes:
-        reason: The reason, without credentials.
+        reason: The reason, in words of this library, without credentials.
         status: The HTTP status, if there was a response.
         retry: True if trying again may help.
         wait: The wait that the server asks for before the next attempt (seconds).
         reached: True if a server received the request, at least in part; a response proves it.
+        server_message: The server's words about it, without credentials; "" if there are none.
     """
 
     def __init__(
@@ -49,8 +50,10 @@ class ConnectFailed(Exception):
         retry: bool = False,
         wait: float | None = None,
         reached: bool = False,
+        server_message: str = "",
     ) -> None:
         super().__init__(reason)
+        self.server_message = server_message
         self.reason = reason
         self.status = status
         self.retry = retry
@@ -82,14 +85,27 @@ def http_error(
     headers = headers or {}
     secrets = tuple(secrets)
     reason = f"{redact_url(url)} refused the connection with HTTP {status}"
-    if shown := redact_text(phrase, secrets, 60):
-        reason += f" {shown}"
+    standard = phrase == _standard_phrase(status)
+    if standard:
+        reason += f" {phrase}"
+    said = redact_text(server_message(body, header(headers, "Content-Type")), secrets)
     if 300 <= status < 400 and (target := header(headers, "Location")):
-        reason += f": it redirects to {redact_text(redact_url(target), secrets)}, which is not followed"
-    elif shown := redact_text(server_message(body, header(headers, "Content-Type")), secrets):
-        reason += f": {shown}"
+        reason += ": it redirects, which is not followed"
+        said = redact_text(redact_url(target), secrets)
+    elif not said and not standard:
+        said = redact_text(phrase, secrets, 60)
     wait = retry_after(header(headers, "Retry-After"), now)
-    return ConnectFailed(reason, status=status, retry=status in RETRIED, wait=wait)
+    return ConnectFailed(reason, status=status, retry=status in RETRIED, wait=wait, server_message=said)
+
+
+def _standard_phrase(status: int) -> str | None:
+    """The reason phrase of a status in RFC 9110; ``None`` for an unknown status."""
+    from http import HTTPStatus  # here: few programs have errors, and the package is not small
+
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return None
 
 
 def header(headers: Any, name: str) -> str:

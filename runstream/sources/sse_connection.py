@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing, suppress
@@ -25,6 +26,7 @@ __all__ = ["NO_CONTENT", "open_stream", "read_stream"]
 
 NO_CONTENT: Final = 204
 _MEDIA_TYPE: Final = "text/event-stream"
+_IS_MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+_-]{1,40}/[a-z0-9.+_-]{1,60}")
 _MAX_REDIRECTS: Final = 5
 _BODY_TIMEOUT: Final = 5.0  # seconds for the body of an error
 _DONE: Final = b"[DONE]"
@@ -76,11 +78,12 @@ async def open_stream(
         raise http_error(
             url, status, phrase=phrase, headers=response.headers, body=body, secrets=secrets, now=time.time()
         )
-    reason = f"{redact_url(url)} answered with {redact_text(kind, secrets, 60) or 'no content type'}"
-    reason += f" where {_MEDIA_TYPE} is needed"
-    if message := redact_text(server_message(body, kind), secrets):
-        reason += f": {message}"
-    raise ConnectFailed(reason, status=status)
+    media_type = kind.partition(";")[0].strip().lower()
+    shown = (
+        media_type if _IS_MEDIA_TYPE.fullmatch(media_type) else "another content type" if kind else "no content type"
+    )
+    reason = f"{redact_url(url)} answered with {shown} where {_MEDIA_TYPE} is needed"
+    raise ConnectFailed(reason, status=status, server_message=redact_text(server_message(body, kind), secrets))
 
 
 def _redirect_target(url: str, status: int, method: str, location: str | None) -> str | None:

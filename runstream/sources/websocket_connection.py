@@ -226,11 +226,9 @@ def _disconnect(
     if closed.rcvd is None:
         return Disconnect(reason="the connection broke off", received=received, last=last)
     code = closed.rcvd.code
-    reason = f"the server closed the connection with code {code}"
-    if message := redact_text(closed.rcvd.reason, secrets):
-        reason += f": {message}"
     return Disconnect(
-        reason=reason,
+        reason=f"the server closed the connection with code {code}",
+        server_message=redact_text(closed.rcvd.reason, secrets),
         normal=code in _NORMAL,
         # After messages it is a loss like others: a token that expired, a proxy that restarted.
         final=code in _REJECTED and not received,

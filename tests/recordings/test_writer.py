@@ -236,3 +236,17 @@ def test_redact_that_raises(tmp_path: Path) -> None:
         writer.write(RawEvent("a", b"a secret"))
     assert writer.size == 0
     assert "secret" not in str(caught.value)
+
+
+def test_a_redacted_recording_has_no_words_of_the_server(tmp_path: Path) -> None:
+    """What a server said about a lost connection is kept only where nothing is redacted."""
+    lost = ConnectionEvent(connected=False, reason="HTTP 429", server_message="The key of alice is used up")
+    for redact in (None, lambda raw: raw):
+        path = tmp_path / f"{bool(redact)}.jsonl"
+        with RecordingWriter(path, redact=redact) as writer:
+            writer.write(lost)
+        (found,) = read_recording(path)
+        assert isinstance(found, ConnectionEvent)
+        words = (lost.reason, lost.server_message)
+        blank = ("x" * len(lost.reason), "x" * len(lost.server_message))
+        assert (found.reason, found.server_message) == (words if redact is None else blank)

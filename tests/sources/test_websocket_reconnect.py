@@ -62,14 +62,16 @@ async def test_any_other_close_is_a_loss(code: int, live: bool) -> None:
     async with serving(handler) as peer:
         await read(peer.url, receiver)
     assert receiver.data == [b"0", b"1"]
-    assert receiver.reasons == [f"the server closed the connection with code {code}: back soon forged"]
+    assert receiver.reasons == [f"the server closed the connection with code {code}"]
+    assert receiver.server_messages == ["back soon forged"]
 
 
 @pytest.mark.parametrize("code", [1002, 1003, 1007, 1008, 1009])
 async def test_a_server_that_wants_nothing_of_what_we_send_is_not_asked_again(code: int) -> None:
     async with serving(saying(code=code, reason="no such run")) as peer:
         failed = await failure(peer.url, FakeReceiver(live=True))
-    assert failed.reason == f"the server closed the connection with code {code}: no such run"
+    assert failed.reason == f"the server closed the connection with code {code}"
+    assert failed.server_message == "no such run"
     assert len(peer.requests) == 1
 
 
