@@ -214,6 +214,8 @@ class ResponsesDialect(BaseDialect):
         if kind in _SNAPSHOTS:
             return Reject(raw, "Expected an object in `response`", object_ids=None)
         if response is None:
+            if kind in _ITEM_EVENTS or kind.rpartition(".")[0] in TARGETS:
+                return Reject(raw, _NO_RESPONSE, object_ids=())
             return () if name == "keepalive" else UnknownEvent(data, raw.id, name=name)
         item = value.get("item") if kind in _ITEM_EVENTS else None
         index = value.get("output_index")
@@ -236,7 +238,7 @@ class ResponsesDialect(BaseDialect):
             ):
                 return EmptyEvent(id=id, run_id=response.run_id, name=name)  # of ids that change in every event
             if is_unknown and not response.is_open:
-                return Reject(raw, "No response is open, and none has its item", object_ids=())
+                return Reject(raw, _NO_RESPONSE, object_ids=())
         if isinstance(item, dict):
             events: list[Event] | None = decode_item(response, item, index, kind, name, id)
         else:
@@ -375,6 +377,7 @@ class ResponsesDialect(BaseDialect):
         return self._end_response(response, "failed", "error", None)
 
 
+_NO_RESPONSE: Final = "No response is open, and none has its item"
 _ITEM_EVENTS: Final = frozenset({"output_item.added", "output_item.done"})
 
 
