@@ -57,6 +57,12 @@ def test_the_core_is_compared_with_the_floor() -> None:
 
 
 @pytest.mark.slow
+def test_a_fragment_costs_the_same_in_each_dialect() -> None:
+    """The script runs through, having checked the texts that both dialects have read; no figure is asserted."""
+    assert "| a Responses text delta beyond bare decoding" in run("dialects.py", "1")
+
+
+@pytest.mark.slow
 def test_what_a_first_use_costs_stands_beside_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
     """The import alone would hide it: the rows run through, each with something measured."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
