@@ -208,6 +208,20 @@ def test_text_that_is_cut_within_a_character(piece: bytes) -> None:
     assert (folded.runs[0].text, len(folded.rejects)) == ("Hi \ufffd!", 0)
 
 
+def test_an_item_whose_beginning_was_lost_is_no_other_one() -> None:
+    """Where ids hold and indices collide, an unknown id is another item, and not the one with its index."""
+    one = {"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "a", "arguments": ""}
+    two = {**one, "id": "fc_2", "call_id": "call_2", "name": "b"}
+    script = ResponseScript().begin().send("output_item.added", output_index=0, item=one)
+    for id, delta in (("fc_1", "{"), ("fc_2", "["), ("fc_1", "}")):
+        script.send("function_call_arguments.delta", item_id=id, output_index=0, delta=delta)
+    script.send("output_item.done", output_index=0, item={**two, "arguments": "[]"})
+    script.send("output_item.done", output_index=0, item={**one, "arguments": "{}"})
+    (state,) = read(script.end(output=[])).runs
+    found = [(step.id, call.id, getattr(call, "arguments", "")) for step in state.steps for call in step.tool_calls]
+    assert found == [("fc_1", "call_1", "{}"), ("fc_2", "call_2", "[]")]
+
+
 # repetitions
 
 
