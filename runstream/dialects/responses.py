@@ -131,7 +131,7 @@ class ResponsesDialect(BaseDialect):
         kind, index = type(fragment), fragment.index
         if found.kind is not kind or found.part != index:
             found.kind, found.part = kind, index
-            response.ids_match = response.ids_match or found.announced
+            response.has_stable_ids = response.has_stable_ids or found.announced
             if (fragment.target, index) not in found.seen:
                 found.seen.add((fragment.target, index))
                 self._dump = None

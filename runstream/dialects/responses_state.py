@@ -63,7 +63,7 @@ class Response:
         by_id: The items by each id that names them.
         by_index: The items by their index; the latest one where several have it.
         number: The highest number of its events; -1 before the first one.
-        ids_match: True once an event named an announced item by its id: an unknown id is then another item.
+        has_stable_ids: True once an event named an announced item by its id: an unknown id is then another item.
         error: An error that names no response, and that may be its end.
         is_open: True until its end.
         earlier: The responses before it in its lane, the latest first: a server may repeat their last events.
@@ -77,7 +77,7 @@ class Response:
         "error",
         "id",
         "ids",
-        "ids_match",
+        "has_stable_ids",
         "is_open",
         "items",
         "number",
@@ -97,7 +97,7 @@ class Response:
         self.by_index: dict[int, Item] = {}
         self.number = -1
         self.error: Json | None = None
-        self.ids_match = False
+        self.has_stable_ids = False
         self.is_open = True
         self.earlier: tuple[Response, ...] = ()
         self._snapshots = 0
@@ -156,8 +156,8 @@ class Response:
         """The item with this id, else the one with this index, else the only open one."""
         item = self.by_id.get(id) if id is not None else None
         if item is not None and item.announced:
-            self.ids_match = True
-        if item is None and index is not None and not (self.ids_match and id is not None):
+            self.has_stable_ids = True
+        if item is None and index is not None and not (self.has_stable_ids and id is not None):
             item = self.by_index.get(index)
         if item is None and index is None:
             items = [each for each in self.items if not each.closed]
