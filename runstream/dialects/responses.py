@@ -131,6 +131,7 @@ class ResponsesDialect(BaseDialect):
         kind, index = type(fragment), fragment.index
         if found.kind is not kind or found.part != index:
             found.kind, found.part = kind, index
+            response.has_stable_ids = True
             if (fragment.target, index) not in found.seen:
                 found.seen.add((fragment.target, index))
                 self._dump = None
