@@ -63,7 +63,8 @@ class Response:
         by_id: The items by each id that names them.
         by_index: The items by their index; the latest one where several have it.
         number: The highest number of its events; -1 before the first one.
-        has_stable_ids: True once an event named an announced item by its id: an unknown id is then another item.
+        has_stable_ids: True once an event named an item by its announced id: an unknown id is then another item, and
+            not the one with its index.
         error: An error that names no response, and that may be its end.
         is_open: True until its end.
         earlier: The responses before it in its lane, the latest first: a server may repeat their last events.
@@ -75,9 +76,9 @@ class Response:
         "by_index",
         "earlier",
         "error",
+        "has_stable_ids",
         "id",
         "ids",
-        "has_stable_ids",
         "is_open",
         "items",
         "number",
@@ -96,8 +97,8 @@ class Response:
         self.by_id: dict[str, Item] = {}
         self.by_index: dict[int, Item] = {}
         self.number = -1
-        self.error: Json | None = None
         self.has_stable_ids = False
+        self.error: Json | None = None
         self.is_open = True
         self.earlier: tuple[Response, ...] = ()
         self._snapshots = 0
@@ -155,9 +156,12 @@ class Response:
     def find(self, id: str | None, index: int | None) -> Item | None:
         """The item with this id, else the one with this index, else the only open one."""
         item = self.by_id.get(id) if id is not None else None
-        if item is not None and item.announced:
-            self.has_stable_ids = True
-        if item is None and index is not None and not (self.has_stable_ids and id is not None):
+        if item is not None:
+            self.has_stable_ids = self.has_stable_ids or item.announced
+            return item
+        if id is not None and self.has_stable_ids:
+            return None  # the event that announced it was lost
+        if index is not None:
             item = self.by_index.get(index)
         if item is None and index is None:
             items = [each for each in self.items if not each.closed]

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runstream.dialects.responses import ResponsesDialect
@@ -280,6 +280,7 @@ def frames(seed: int, *, numbered: bool) -> list[RawEvent]:
     return found
 
 
+@settings(deadline=None)  # folds a whole run twice
 @given(st.integers(0, 999), st.floats(0, 1), st.integers(0, 40), st.booleans())
 def test_a_connection_that_is_lost_changes_nothing(seed: int, share: float, back: int, numbered: bool) -> None:
     """A server that goes on from an earlier event, or begins again where there are no numbers: equal facts and runs."""
