@@ -131,6 +131,7 @@ class ResponsesDialect(BaseDialect):
         kind, index = type(fragment), fragment.index
         if found.kind is not kind or found.part != index:
             found.kind, found.part = kind, index
+            response.has_stable_ids = response.has_stable_ids or found.announced
             if (fragment.target, index) not in found.seen:
                 found.seen.add((fragment.target, index))
                 self._dump = None
@@ -214,6 +215,8 @@ class ResponsesDialect(BaseDialect):
         if kind in _SNAPSHOTS:
             return Reject(raw, "Expected an object in `response`", object_ids=None)
         if response is None:
+            if kind in _ITEM_EVENTS or kind.rpartition(".")[0] in TARGETS:
+                return Reject(raw, _NO_RESPONSE, object_ids=())
             return () if name == "keepalive" else UnknownEvent(data, raw.id, name=name)
         item = value.get("item") if kind in _ITEM_EVENTS else None
         index = value.get("output_index")
@@ -236,7 +239,7 @@ class ResponsesDialect(BaseDialect):
             ):
                 return EmptyEvent(id=id, run_id=response.run_id, name=name)  # of ids that change in every event
             if is_unknown and not response.is_open:
-                return Reject(raw, "No response is open, and none has its item", object_ids=())
+                return Reject(raw, _NO_RESPONSE, object_ids=())
         if isinstance(item, dict):
             events: list[Event] | None = decode_item(response, item, index, kind, name, id)
         else:
@@ -375,6 +378,7 @@ class ResponsesDialect(BaseDialect):
         return self._end_response(response, "failed", "error", None)
 
 
+_NO_RESPONSE: Final = "No response is open, and none has its item"
 _ITEM_EVENTS: Final = frozenset({"output_item.added", "output_item.done"})
 
 

@@ -55,6 +55,7 @@ def decode_item(
         item = response.by_id.get(item_id) if item_id is not None else None
         if item is None:
             item = response.add(item_id, index, value)
+        item.announced = item_id is not None
         return show_item(response, item, value, name, id, created=True)
     item = response.find(item_id, index)
     if item is None or (item.closed and item.value.get("call_id") != value.get("call_id")):

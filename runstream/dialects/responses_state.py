@@ -26,11 +26,12 @@ class Item:
         value: The item as it was sent last.
         seen: The texts of which a fragment was received, by target and index.
         kind: The class of its last fragment; its index is ``part``.
+        announced: True if an event announced it, with its id.
         closed: True once the item was sent whole.
         output: The output of its call, if another item has it.
     """
 
-    __slots__ = ("closed", "id", "index", "kind", "output", "part", "seen", "value")
+    __slots__ = ("announced", "closed", "id", "index", "kind", "output", "part", "seen", "value")
 
     def __init__(self, id: str, index: int | None, value: Json) -> None:
         self.id = id
@@ -39,6 +40,7 @@ class Item:
         self.seen: set[tuple[Target, int]] = set()
         self.kind: type[Fragment] | None = None
         self.part = 0
+        self.announced = False
         self.closed = False
         self.output: str | None = None
 
@@ -61,6 +63,8 @@ class Response:
         by_id: The items by each id that names them.
         by_index: The items by their index; the latest one where several have it.
         number: The highest number of its events; -1 before the first one.
+        has_stable_ids: True once an event named an item by its announced id: an unknown id is then another item, and
+            not the one with its index.
         error: An error that names no response, and that may be its end.
         is_open: True until its end.
         earlier: The responses before it in its lane, the latest first: a server may repeat their last events.
@@ -72,6 +76,7 @@ class Response:
         "by_index",
         "earlier",
         "error",
+        "has_stable_ids",
         "id",
         "ids",
         "is_open",
@@ -92,6 +97,7 @@ class Response:
         self.by_id: dict[str, Item] = {}
         self.by_index: dict[int, Item] = {}
         self.number = -1
+        self.has_stable_ids = False
         self.error: Json | None = None
         self.is_open = True
         self.earlier: tuple[Response, ...] = ()
@@ -150,7 +156,12 @@ class Response:
     def find(self, id: str | None, index: int | None) -> Item | None:
         """The item with this id, else the one with this index, else the only open one."""
         item = self.by_id.get(id) if id is not None else None
-        if item is None and index is not None:
+        if item is not None:
+            self.has_stable_ids = self.has_stable_ids or item.announced
+            return item
+        if id is not None and self.has_stable_ids:
+            return None  # the event that announced it was lost
+        if index is not None:
             item = self.by_index.get(index)
         if item is None and index is None:
             items = [each for each in self.items if not each.closed]

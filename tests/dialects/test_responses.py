@@ -291,6 +291,20 @@ def test_indices_that_collide() -> None:
     assert (state.text, [call.id for call in state.tool_calls]) == ("Hello!", ["call_1", "call_2"])
 
 
+def test_an_item_whose_announcement_was_lost() -> None:
+    """Where ids are stable, an unknown id is another item, though it has the index of a known one."""
+    script = ResponseScript().begin().say("Hello").call("call_1", "a", "{}").call("call_2", "b", '{"x": 1}')
+    for event in script.events:
+        if "output_index" in event:
+            event["output_index"] = 0
+    lost = next(event for event in script.events if event.get("item", {}).get("call_id") == "call_2")
+    script.events.remove(lost)
+    folded = read(script.end())
+    (state,) = folded.runs
+    assert [(call.id, call.arguments) for call in state.tool_calls] == [("call_1", "{}"), ("call_2", '{"x": 1}')]
+    assert [key for key in keys(folded) if "action" in key] == ["resp_1/action_required/call_1,call_2"]
+
+
 def test_items_that_were_never_announced() -> None:
     """Fragments before their item, and whole arguments without a fragment."""
     script = ResponseScript().begin()

@@ -6,14 +6,18 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from runstream.dialects.responses import ResponsesDialect
 from runstream.engine.engine import Engine
 from runstream.engine.fold import Folded, fold
 from runstream.model.raw import RawEvent
-from runstream.model.signals import RunFailed, RunInterrupted, SourceError
+from runstream.model.signals import RunFailed, RunInterrupted, Signal, SourceError, TextReplaced
 from runstream.store.memory import MemoryStore
+from tests.store.support import facts
 from tests.support.responses import ResponseScript
+from tests.support.talks import talk
 
 
 def read(*scripts: ResponseScript | bytes, **options: Any) -> Folded:
@@ -136,6 +140,14 @@ def test_an_item_after_the_end_is_of_no_response() -> None:
     assert {reject.reason for reject in folded.rejects} == {"No response is open, and none has its item"}
 
 
+def test_items_before_any_response_are_rejects() -> None:
+    """What can't be used is a reject, and no unknown event; the whole response has it."""
+    script = ResponseScript().begin().say("Hello").end()
+    folded = fold(script.raws()[2:], dialect="responses")
+    assert (folded.runs[0].status, folded.runs[0].text, folded.stats.unknown) == ("completed", "Hello", 0)
+    assert {reject.reason for reject in folded.rejects} == {"No response is open, and none has its item"}
+
+
 def test_the_end_of_another_response_ends_none() -> None:
     """Where ids do not change in each snapshot, another id is another response."""
     one, two = ResponseScript("resp_1").begin().say("one"), ResponseScript("resp_2").begin().end()
@@ -196,6 +208,20 @@ def test_text_that_is_cut_within_a_character(piece: bytes) -> None:
     assert (folded.runs[0].text, len(folded.rejects)) == ("Hi \ufffd!", 0)
 
 
+def test_an_item_whose_beginning_was_lost_is_no_other_one() -> None:
+    """Where ids hold and indices collide, an unknown id is another item, and not the one with its index."""
+    one = {"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "a", "arguments": ""}
+    two = {**one, "id": "fc_2", "call_id": "call_2", "name": "b"}
+    script = ResponseScript().begin().send("output_item.added", output_index=0, item=one)
+    for id, delta in (("fc_1", "{"), ("fc_2", "["), ("fc_1", "}")):
+        script.send("function_call_arguments.delta", item_id=id, output_index=0, delta=delta)
+    script.send("output_item.done", output_index=0, item={**two, "arguments": "[]"})
+    script.send("output_item.done", output_index=0, item={**one, "arguments": "{}"})
+    (state,) = read(script.end(output=[])).runs
+    found = [(step.id, call.id, getattr(call, "arguments", "")) for step in state.steps for call in step.tool_calls]
+    assert found == [("fc_1", "call_1", "{}"), ("fc_2", "call_2", "[]")]
+
+
 # repetitions
 
 
@@ -239,3 +265,37 @@ def test_a_repeated_tail_of_ids_that_change() -> None:
     again = fold([*raws[:5], *raws[2:]], dialect="responses")
     assert keys(again) == keys(once)
     assert again.runs[0].text == "Hello"
+
+
+# whatever is lost and sent again
+
+
+def frames(seed: int, *, numbered: bool) -> list[RawEvent]:
+    """The events of a random run, with or without numbers."""
+    found = []
+    for event in talk(seed):
+        if not numbered:
+            event.pop("sequence_number", None)
+        found.append(RawEvent(data=json.dumps(event).encode() if event else b"[DONE]"))
+    return found
+
+
+@settings(deadline=None)  # folds a whole run twice
+@given(st.integers(0, 999), st.floats(0, 1), st.integers(0, 40), st.booleans())
+def test_a_connection_that_is_lost_changes_nothing(seed: int, share: float, back: int, numbered: bool) -> None:
+    """A server that goes on from an earlier event, or begins again where there are no numbers: equal facts and runs."""
+    raws = frames(seed, numbered=numbered)
+    cut = round(share * len(raws))
+    engine, signals = Engine(clock=lambda: 1.0), list[Signal]()
+    engine.on_signal = signals.append
+    intake = engine.intake("source", dialect="responses")
+    intake.connected()
+    intake.feed_all(raws[:cut])
+    intake.disconnected("lost")
+    intake.connected()
+    intake.feed_all(raws[max(cut - back, 0) if numbered else 0 :])
+    intake.end()
+    clean = fold(raws, dialect="responses", clock=lambda: 1.0)
+    assert facts(signals) == facts(clean.signals)
+    assert [state.to_dict() for state in engine.states()] == [state.to_dict() for state in clean.runs]
+    assert not [signal for signal in signals if isinstance(signal, TextReplaced)]

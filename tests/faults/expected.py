@@ -52,6 +52,7 @@ class Expected(Struct, frozen=True):
         rejects: Number of events that are rejects even without a fault.
         terminal: By run id, the numbers of the events that end the run.
         announced: By id of a call, the numbers of the events that show its item (Responses wire).
+        begun: By id of a response, the numbers of the events that show it before its end.
         errors: The numbers of the events with an error that may be the end of its run, before the run's own end.
         held: The ids of the runs whose end only the end of the source proves: an error that nothing follows.
         whole: By id of a message or step, the numbers of the events with the complete object after its end.
@@ -68,6 +69,7 @@ class Expected(Struct, frozen=True):
     rejects: int
     terminal: dict[str, frozenset[int]]
     announced: dict[str, frozenset[int]]
+    begun: dict[str, frozenset[int]]
     errors: frozenset[int]
     held: frozenset[str]
     whole: dict[str, frozenset[int]]
@@ -136,7 +138,7 @@ def _expected(folded: Folded, events: list[list[RawEvent]], protocol: str) -> Ex
         {state.run_id: facts_by_key(folded.signals, state.run_id) for state in folded.runs},
         len(folded.rejects),
         {id: frozenset(numbers) for id, numbers in terminal.items()},
-        _announced(events) if protocol == "responses" else {},
+        *(_announced(events) if protocol == "responses" else ({}, {})),
         frozenset(errors),
         frozenset(held),
         {id: frozenset(numbers) for id, numbers in whole.items()},
@@ -147,15 +149,22 @@ def _expected(folded: Folded, events: list[list[RawEvent]], protocol: str) -> Ex
     )
 
 
-def _announced(events: list[list[RawEvent]]) -> dict[str, frozenset[int]]:
+def _announced(events: list[list[RawEvent]]) -> tuple[dict[str, frozenset[int]], dict[str, frozenset[int]]]:
+    """The numbers of the events that show a call, and of those that show a response before its end, by id."""
     found: dict[str, set[int]] = {}
+    begun: dict[str, set[int]] = {}
     for number, raws in enumerate(events):
         for raw in raws:
             event = msgspec.json.decode(raw.data) if raw.data != b"[DONE]" else {}
+            if event.get("type") in {"response.created", "response.queued", "response.in_progress"}:
+                begun.setdefault(event["response"]["id"], set()).add(number)
             shown = [event.get("item"), *((event.get("response") or {}).get("output") or ())]
             for item in filter(None, shown):
                 found.setdefault(item.get("call_id") or "", set()).add(number)
-    return {id: frozenset(numbers) for id, numbers in found.items()}
+    return (
+        {id: frozenset(numbers) for id, numbers in found.items()},
+        {id: frozenset(numbers) for id, numbers in begun.items()},
+    )
 
 
 def _history(raws: list[RawEvent], protocol: str) -> dict[tuple[str, Place], tuple[str, ...]]:

@@ -115,10 +115,10 @@ def _check_run(
 ) -> list[str]:
     whole = expected.runs.get(state.run_id)
     if whole is None:
-        if lossy and any(state.run_id in run.pieces for run in expected.runs.values()):
+        if (lossy or corrupt) and any(state.run_id in run.pieces for run in expected.runs.values()):
             return []  # a response continues one of which nothing was received
         return [f"run {state.run_id} is not in the stream"]
-    if state.status == "completed" and whole.run.requires_action and _has_lost_call(whole, observed, expected):
+    if state.status == "completed" and (lossy or corrupt) and _has_lost_call(state, whole, observed, expected):
         return []
     problems = []
     left = [s for s in observed.signals if isinstance(s, RunPaused | RunInterrupted) and s.run_id == state.run_id]
@@ -148,11 +148,13 @@ def _check_run(
     return problems
 
 
-def _has_lost_call(whole: RunState, observed: Observation, expected: Expected) -> bool:
-    """Whether no event was sent that shows a call for which the run waits: where the final response is empty, and the
-    call was not announced, its run has completed as far as the client can know.
+def _has_lost_call(state: RunState, whole: RunState, observed: Observation, expected: Expected) -> bool:
+    """Whether no event was received that shows a call for which the run waits: where the final response is empty, its
+    run has completed as far as the client can know. An item before any event that shows its response is of none.
     """
-    return any(
+    if state.pieces and state.pieces != whole.pieces and state.pieces == whole.pieces[: len(state.pieces)]:
+        return observed.sent.isdisjoint(expected.begun.get(state.pieces[-1], ()))
+    return whole.run.requires_action and any(
         observed.sent.isdisjoint(numbers)
         for call in whole.run.pending_tool_calls
         if (numbers := expected.announced.get(call.id or ""))

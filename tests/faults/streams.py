@@ -38,6 +38,8 @@ PROTOCOLS: Final = ("assistants", "responses")
 _IDS = re.compile(rb'"(?:id|run_id|message_id|previous_response_id)" ?: ?"([^"]*)"')
 _RESPONSES: Final = RECORDINGS / "responses"
 _LONGEST: Final = 32 * 1024  # bytes of an event; a larger one could exceed the limits of the harness
+_NOT_COMPARABLE: Final = frozenset({"open_responses_server_function_call.sse"})
+"""Its ids change within items that no event announces: after a loss, nothing tells which fragments belong together."""
 _LINKED: Final = tuple(
     (f"{server}_function_1_call.sse", f"{server}_function_2_answer.sse") for server in ("fastresponses", "ogx")
 )
@@ -117,7 +119,12 @@ def _recorded(name: str) -> list[RawEvent]:
 @lru_cache(maxsize=1)
 def _response_names() -> tuple[str, ...]:
     """The recordings that have a response and no event that is too long."""
-    streams = {name: _recorded(name) for path in _RESPONSES.glob("*.sse") for name in (f"responses/{path.name}",)}
+    streams = {
+        name: _recorded(name)
+        for path in _RESPONSES.glob("*.sse")
+        if path.name not in _NOT_COMPARABLE
+        for name in (f"responses/{path.name}",)
+    }
     found = sorted(
         name
         for name, raws in streams.items()
