@@ -53,6 +53,7 @@ class SourceState:
         connection: The number of the connection, from 0.
         open: The runs that this source sent last and that have not ended, by id.
         objects: The run of each id of a message or step, as this source sent it last.
+        ended_runs: The number of its runs that have ended while they were open here.
         gaps: The possible gaps.
         signal_counts: The number of signals of each kind of this source.
         add_id: Notes the id of a fragment that continues the sequence of ids: the hot path of :meth:`is_duplicate`.
@@ -72,6 +73,7 @@ class SourceState:
         self.connection = 0
         self.open: dict[str, RunRecord] = {}
         self.objects: dict[str, RunRecord] = {}
+        self.ended_runs = 0
         self.gaps = GapTracker(outputs, self.objects, self.open)
         self.signal_counts: dict[str, int] = {}
         self.forget: Callable[[str], None] = _ignore
@@ -243,7 +245,7 @@ class SourceState:
 
     def release(self, record: RunRecord) -> None:
         """Remove a run that has ended."""
-        self.open.pop(record.state.run_id, None)
+        self.ended_runs += self.open.pop(record.state.run_id, None) is not None
 
     def object_ended(self, id: str) -> None:
         """Note that a run, message or step has ended: its event ids may be forgotten."""

@@ -195,6 +195,11 @@ class TeeReceiver:
         return self._receiver.continues
 
     @property
+    def progress(self) -> int:
+        """A number that grows with the state, from the stream's receiver."""
+        return self._receiver.progress
+
+    @property
     def last_id(self) -> str | None:
         """The last event id, from the stream's receiver."""
         return self._receiver.last_id

@@ -60,6 +60,13 @@ class Receiver(Protocol):
         """The id of the run that the source continues, as the application said; ``None`` if it said nothing."""
 
     @property
+    def progress(self) -> int:
+        """A number that has grown since the last call if the state of a run of this source has advanced meanwhile.
+
+        Input that repeats what is known, begins it again, or is of no run does not count.
+        """
+
+    @property
     def last_id(self) -> str | None:
         """The last event id received, for resuming."""
 

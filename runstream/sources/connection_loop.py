@@ -63,7 +63,6 @@ class Disconnect(Struct, frozen=True, kw_only=True):
         planned: True if the client closed it as planned.
         final: True if connecting again would end in the same way.
         received: Number of messages received.
-        last: A hash of the last message.
         status: The HTTP status of the response, if it refused the connection.
         base: The delay that the server set for connecting again (seconds), if any.
         server_message: The server's words about it, without credentials.
@@ -74,7 +73,6 @@ class Disconnect(Struct, frozen=True, kw_only=True):
     planned: bool = False
     final: bool = False
     received: int = 0
-    last: int | None = None
     status: int | None = None
     base: float | None = None
     server_message: str = ""
@@ -105,8 +103,8 @@ async def run_connections(
         SourceFailed: The source failed for good.
     """
     attempt = 0
-    last: int | None = None
     base: float | None = None
+    progress = 0
     opened = reached = renewed = False
     end = Disconnect(reason="")
     while True:
@@ -140,11 +138,11 @@ async def run_connections(
                 return
             if end.final:
                 raise _failure(end, attempt)
-            # The same last message as before means a replay that ended at the same place: no progress. Otherwise a
-            # server that sends half a run again and again, from its beginning, would be called without end.
-            if end.planned or (end.received and end.last != last):
+            # Only the state proves progress. A server that sends half a run again and again, cut at whatever places,
+            # would be called without end.
+            known, progress = progress, receiver.progress
+            if end.planned or progress > known:
                 attempt, renewed = 0, False
-            last = end.last if end.received else last
             base = end.base if end.base is not None else base
         attempt += 1
         if policy is None or policy.is_exhausted(attempt):

@@ -142,9 +142,8 @@ async def read_stream(
     received = 0
 
     def disconnect(reason: str, **more: Any) -> Disconnect:
-        key = hash((last.event, getattr(last, "data", b""))) if last is not None else None
         base = parser.retry / 1000 if parser.retry is not None else None
-        return Disconnect(reason=reason, received=received, last=key, base=base, **more)
+        return Disconnect(reason=reason, received=received, base=base, **more)
 
     deadline = None if age is None else asyncio.get_running_loop().time() + age
     async with aclosing(response.aiter_bytes()) as chunks:

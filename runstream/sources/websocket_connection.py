@@ -145,7 +145,6 @@ async def read_socket(
     if ping_interval is not None:
         timers.append(asyncio.create_task(_ping(socket, status, ping_interval, ping_timeout)))
     receive, feed_all, clock = socket.receive, receiver.feed_all, time.time
-    data = b""
     try:
         while True:
             status.waiting = True
@@ -153,10 +152,10 @@ async def read_socket(
                 # No other task runs while messages are queued; the receiver yields to the loop.
                 messages = await receive()
             except ConnectionClosed as closed:
-                return _disconnect(closed, status, data, ping_timeout, secrets)
+                return _disconnect(closed, status, ping_timeout, secrets)
             status.waiting = False
             status.received += len(messages)
-            data, at = messages[-1], clock()
+            at = clock()
             await feed_all([RawEvent(None, message, None, None, at) for message in messages])
     finally:
         for timer in timers:
@@ -206,25 +205,19 @@ async def _ping(socket: BatchConnection, status: _Status, interval: float, pong_
                 before = status.received
 
 
-def _disconnect(
-    closed: ConnectionClosed, status: _Status, data: bytes, timeout: float | None, secrets: Iterable[str]
-) -> Disconnect:
-    received, last = status.received, hash(data) if status.received else None
+def _disconnect(closed: ConnectionClosed, status: _Status, timeout: float | None, secrets: Iterable[str]) -> Disconnect:
+    received = status.received
     if status.is_aged:
-        return Disconnect(reason="the connection reached its age limit", planned=True, received=received, last=last)
+        return Disconnect(reason="the connection reached its age limit", planned=True, received=received)
     if status.is_silent:
-        return Disconnect(
-            reason=f"the server did not answer a ping for {timeout:g} seconds", received=received, last=last
-        )
+        return Disconnect(reason=f"the server did not answer a ping for {timeout:g} seconds", received=received)
     if closed.sent is not None and not closed.rcvd_then_sent:
         # This side closed it because of the data received.
         if closed.sent.code == _TOO_BIG:
-            return Disconnect(
-                reason="a message is larger than max_message_bytes", final=True, received=received, last=last
-            )
-        return Disconnect(reason="the server broke the WebSocket protocol", received=received, last=last)
+            return Disconnect(reason="a message is larger than max_message_bytes", final=True, received=received)
+        return Disconnect(reason="the server broke the WebSocket protocol", received=received)
     if closed.rcvd is None:
-        return Disconnect(reason="the connection broke off", received=received, last=last)
+        return Disconnect(reason="the connection broke off", received=received)
     code = closed.rcvd.code
     return Disconnect(
         reason=f"the server closed the connection with code {code}",
@@ -233,5 +226,4 @@ def _disconnect(
         # After messages it is a loss like others: a token that expired, a proxy that restarted.
         final=code in _REJECTED and not received,
         received=received,
-        last=last,
     )

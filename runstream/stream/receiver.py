@@ -13,6 +13,7 @@ from runstream.dialects.base import Dialect
 from runstream.engine.intake import Intake
 from runstream.model.raw import Idle, RawItem, Request, ResponseHead
 from runstream.stream.buffers import Gate
+from runstream.stream.run_progress import RunProgress
 
 __all__ = ["FeedQueue", "SourceReceiver"]
 
@@ -104,6 +105,7 @@ class SourceReceiver:
         self.fed = False
         self.closed = False
         self._intake = intake
+        self._progress: RunProgress | None = None
         self._feed = intake.feed
         self._feed_all = intake.feed_all
         self._queue = queue
@@ -210,6 +212,13 @@ class SourceReceiver:
     def continues(self) -> str | None:
         """The id of the run that the source continues, as the application said."""
         return self._intake.continues
+
+    @property
+    def progress(self) -> int:
+        """A number that has grown if the state of a run of this source has advanced since the last call."""
+        if self._progress is None:
+            self._progress = RunProgress(self._intake.state)
+        return self._progress.count()
 
     @property
     def last_id(self) -> str | None:

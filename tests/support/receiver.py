@@ -52,6 +52,11 @@ class FakeReceiver:
         return [item.data for item in self.items if isinstance(item, RawEvent | Answer)]
 
     @property
+    def progress(self) -> int:
+        """How many different items have come."""
+        return len({(getattr(item, "event", None), getattr(item, "data", None)) for item in self.items})
+
+    @property
     def connections(self) -> int:
         """How many times the source was connected."""
         return sum(what == "connected" for what, _ in self.log)
