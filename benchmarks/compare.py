@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from core import growth_rows, pipeline_rows
+from dialects import dialect_rows
 from doors import door_rows, live_rows
 from pairing import Row, table
 from peers import peer_rows
@@ -39,6 +40,7 @@ def main() -> None:
         peer_rows,
         recorded_rows,
         pipeline_rows,
+        dialect_rows,
         door_rows,
         live_rows,
         growth_rows,

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any, Union
+from zlib import crc32
 
 import msgspec
 import reactivex as rx
@@ -106,13 +107,17 @@ def pipeline_rows(rounds: int) -> list[Row]:
         assert all(state.is_terminal and len(state.text) == 1000 for state in engine.states())
     assert through_rx()[0].type == "source.ended"
     each = len(stream) // RUNS
-    ids = with_ids("evt-")
+    strings, numbers = with_ids("evt-"), with_ids("")
+    others = [structs.replace(raw, id=f"{raw.id}.{crc32(raw.data):08x}-x") for raw in strings]  # no sequence
+    for raws in (strings, numbers, others):
+        assert all(len(state.text) == 1000 for state in core(raws).states())
     return [
         Row(f"core fold, {each} events a run, against bare typed decode", "≤ 2.5", paired(core, bare, rounds)),
         Row("the same, events, states and signals all taken", "", paired(core_all, bare, rounds)),
         Row(f"the same, {RUNS} runs that take turns with each event", "≤ 3.2", paired(core_in_turns, bare, rounds)),
-        Row("the same with an event id on each, against bare decode", "≤ 4.0", paired(lambda: core(ids), bare, rounds)),
-        Row("the same, against the fold without ids", "≤ 1.6", paired(lambda: core(ids), core, rounds)),
+        *id_rows("a string that counts", strings, rounds, "≤ 4.0", "≤ 1.6"),
+        *id_rows("a number", numbers, rounds, "≤ 4.0", "≤ 1.6"),
+        *id_rows("a string that does not count", others, rounds),
         Row(
             "one Rx subscriber to the signals (`from_iterable`), against bare decode",
             "≤ 3.3",
@@ -122,6 +127,18 @@ def pipeline_rows(rounds: int) -> list[Row]:
         Row(
             "pushed through a Subject, one Rx subscriber, against the same", "", paired(pushed_through_rx, bare, rounds)
         ),
+    ]
+
+
+def id_rows(kind: str, raws: list[RawEvent], rounds: int, bare_aim: str = "", core_aim: str = "") -> list[Row]:
+    """The fold with an id on each event, against bare decoding and against the fold without."""
+    return [
+        Row(
+            f"the same with an event id on each, {kind}, against bare decode",
+            bare_aim,
+            paired(lambda: core(raws), bare, rounds),
+        ),
+        Row(f"{kind} as id, against the fold without ids", core_aim, paired(lambda: core(raws), core, rounds)),
     ]
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-__all__ = ["Ratio", "Row", "paired", "ratio_of", "table"]
+__all__ = ["Ratio", "Row", "paired", "ratio_of", "seconds", "table"]
 
 
 class Ratio(NamedTuple):

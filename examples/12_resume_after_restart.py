@@ -12,11 +12,10 @@ from pathlib import Path
 
 import runstream
 from runstream import (
-    ArgumentsDelta,
     MessageCreated,
+    ProgressSignal,
     RunSignal,
     SqliteStore,
-    TextDelta,
     demo,
     read_recording,
     serve_recording,
@@ -27,7 +26,7 @@ async def consume(url: str, path: str, *, dies: bool) -> None:
     """What the application does: the same each time it is started."""
 
     def handle(signal: RunSignal) -> None:
-        if not isinstance(signal, TextDelta | ArgumentsDelta):
+        if not isinstance(signal, ProgressSignal):
             print(f"  {signal.key}", flush=True)
             if dies and isinstance(signal, MessageCreated):
                 os._exit(9)  # as sudden as `kill -9`: no `finally`, no goodbye

@@ -7,7 +7,7 @@ so that the application says which run it continues.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from runstream import (
@@ -15,6 +15,7 @@ from runstream import (
     BaseDialect,
     Event,
     RawEvent,
+    RawItem,
     Reject,
     Run,
     RunEvent,
@@ -36,7 +37,9 @@ class JobDialect(BaseDialect):
         super().__init__()
         self.continues = continues
 
-    def decode(self, raw: RawEvent) -> Event | Reject:
+    def decode(self, raw: RawItem) -> Event | Reject | Sequence[Event | Reject]:
+        if not isinstance(raw, RawEvent):
+            return super().decode(raw)  # a fact beside the stream, such as a connection that was made
         job, word, *question = raw.data.decode(errors="replace").split()
         job = self.continues or job if job == "-" else job
         if word not in STATUSES:

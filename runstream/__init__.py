@@ -19,29 +19,32 @@ NAMES = {
     "runstream.dialects.assistants": "AssistantsDialect",
     "runstream.dialects.assistants_wire": "EVENT_TYPES",
     "runstream.dialects.base": "BaseDialect Dialect",
-    "runstream.dialects.registry": "DialectFactory dialect_names register_dialect",
+    "runstream.dialects.redaction_rules": "RedactionRules",
+    "runstream.dialects.registry": "DialectFactory FindRun dialect_names register_dialect",
     "runstream.engine.engine": "Engine",
     "runstream.engine.fold": "Folded fold fold_sources",
     "runstream.engine.intake": "Intake",
     "runstream.engine.watchdogs": "Watchdogs",
     "runstream.errors": (
-        "DecodeError IncompleteStream RecordingError RunstreamError SeveralRuns SlowConsumer SourceFailed StoreError"
+        "DecodeError IncompleteStream RecordingError RunstreamError ServerError SeveralRuns SlowConsumer SourceFailed "
+        "StoreError SubscriberFailed SubscribersFailed"
     ),
     "runstream.model": (
         "ErrorObject Message MessageStatus RequiredAction Run RunStatus RunStep StepStatus Thread Tool ToolCall Usage"
     ),
     "runstream.model.events": (
-        "DoneEvent ErrorEvent Event MessageDeltaEvent MessageEvent Origin Reject RunEvent "
-        "StepDeltaEvent StepEvent Target TextAppend ThreadEvent UnknownEvent"
+        "CustomEvent DoneEvent EmptyEvent ErrorEvent Event MessageDeltaEvent MessageEvent Origin Reject RunDetached "
+        "RunEvent StepDeltaEvent StepEvent Target TextAppend ThreadEvent UnknownEvent"
     ),
     "runstream.model.limits": "Limits Stats",
-    "runstream.model.raw": "ConnectionEvent Malformed Oversized RawEvent",
+    "runstream.model.raw": "Answer ConnectionEvent Idle Malformed Oversized RawEvent RawItem Request ResponseHead",
     "runstream.model.signals": (
-        "SIGNAL_TYPES ActionRequired ArgumentsDelta AwaitedCall MessageCompleted MessageCreated "
-        "MessageIncomplete RunCancelled RunCompleted RunCreated RunExpired RunFailed RunIncomplete "
-        "RunInterrupted RunPaused RunSignal RunStalled RunStatusChanged Signal SourceConnected "
-        "SourceDisconnected SourceEnded SourceError SourceResumed SourceSignal StepCancelled StepCompleted "
-        "StepCreated StepExpired StepFailed TextDelta TextReplaced ToolCallCompleted"
+        "SIGNAL_TYPES ActionRequired ArgumentsDelta AwaitedCall CustomReceived MessageCompleted "
+        "MessageCreated MessageIncomplete ProgressSignal ReasoningDelta RefusalDelta RunCancelled "
+        "RunCompleted RunCreated RunExpired RunFailed RunIncomplete RunInterrupted RunPaused RunSignal "
+        "RunStalled RunStatusChanged Signal SourceConnected SourceDisconnected SourceEnded SourceError "
+        "SourceResumed SourceSignal StepCancelled StepCompleted StepCreated StepExpired StepFailed TextDelta "
+        "TextReplaced ToolCallCompleted ToolCallOutputDelta ToolCallResult"
     ),
     "runstream.recordings.reader": "UnknownRecordingFormat read_recording",
     "runstream.recordings.redaction": "Redaction",
@@ -70,8 +73,9 @@ NAMES = {
     "runstream.store.memory": "MemoryStore",
     "runstream.store.sqlite": "SqliteStore",
     "runstream.stream.blocking": "BlockingStream",
-    "runstream.stream.connect": "connect",
-    "runstream.stream.handlers": "handles",
+    "runstream.stream.connect": "ConnectOptions connect",
+    "runstream.stream.handler_methods": "handles",
+    "runstream.stream.handler_options": "Retry",
     "runstream.stream.repairs": "Repair",
     "runstream.stream.run_stream": "RunStream",
     "runstream.stream.run_view": "RunView",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,11 +13,16 @@ __all__ = [
     "IncompleteStream",
     "RecordingError",
     "RunstreamError",
+    "ServerError",
     "SeveralRuns",
     "SlowConsumer",
     "SourceFailed",
     "StoreError",
+    "SubscriberFailed",
+    "SubscribersFailed",
 ]
+
+_CODE: Final = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 
 class RunstreamError(Exception):
@@ -48,12 +54,13 @@ class SourceFailed(RunstreamError):
         message: The message of a structured error of the server; the text of the exception has it behind the cause.
 
     Attributes:
-        reason: The cause, as text, with that message. Whatever this side had sent is masked in it.
-        summary: The cause without the message, for logs and signals.
-        server_message: The words of the server as received, structured or not, such as a close reason; ``None`` for
-            none. They are data, and may quote anything.
+        reason: The cause, in words of this library, without credentials; with the message of a structured error of the
+            server ("Out of quota"), in which whatever this side had sent is masked.
+        summary: The cause without that message, for logs and signals.
         attempts: Number of connection attempts.
         status: The HTTP status of a refusal by the server, ``None`` if there was none.
+        server_message: The server's words about it, "" if there are none. They are no part of the exception's message,
+            which may be logged.
     """
 
     def __init__(
@@ -61,9 +68,9 @@ class SourceFailed(RunstreamError):
         reason: str,
         *,
         message: str = "",
-        server_message: str | None = None,
         attempts: int = 1,
         status: int | None = None,
+        server_message: str = "",
     ) -> None:
         self.reason = f"{reason}: {message}" if message else reason
         super().__init__(self.reason)
@@ -94,18 +101,116 @@ class RecordingError(RunstreamError):
         return (type(self), (self.path, self.reason, self.errno))
 
 
+class ServerError(RunstreamError):
+    """The server sent an ``error`` event: the cause of an :class:`IncompleteStream`, if nothing else is known.
+
+    Its text has the code alone. The server's message is data: it is in ``error`` and in the ``repr``.
+
+    Attributes:
+        error: The error (:class:`~runstream.ErrorObject`) as received.
+        code: Its code, else its type; ``None`` if it has neither, or not a short name.
+    """
+
+    def __init__(self, error: Any) -> None:
+        name = error.code or error.type or ""
+        self.error = error
+        self.code: str | None = name if _CODE.fullmatch(name) else None
+        super().__init__(f"the server sent an error: {self.code or 'without a code'}")
+
+    def __repr__(self) -> str:
+        return f"ServerError(code={self.code!r}, message={self.error.message!r})"
+
+    def __reduce__(self) -> tuple[type[ServerError], tuple[Any]]:
+        return (type(self), (self.error,))
+
+
+class SubscriberFailed(RunstreamError):
+    """A handler or another subscriber of a stream raised, or was ended because it was slow.
+
+    The exception itself is ``error``, and the ``__cause__``. The text has its class and place, not its message, which
+    may quote the content of a run.
+
+    Attributes:
+        subscriber: The name of the subscriber, as in the log.
+        channel: The channel: ``"signals"``, ``"runs"``, ``"events"`` or ``"rejects"``.
+        value: The signal, state, event or reject whose delivery failed; ``None`` if the subscriber was ended.
+        error: The exception; :class:`SlowConsumer` if the subscriber was ended because it was slow.
+        attempts: How many times the handler was called with the value.
+    """
+
+    def __init__(
+        self, subscriber: str, channel: str, value: Any, error: BaseException, *, attempts: int = 1, where: str = ""
+    ) -> None:
+        if isinstance(error, SlowConsumer):
+            reason = f"was ended: {error}"
+        else:
+            reason = f"failed: {type(error).__name__}{f' at {where}' if where else ''}"
+            reason += f", after {attempts} attempts" if attempts > 1 else ""
+        super().__init__(f"{subscriber} {reason}")
+        self.subscriber = subscriber
+        self.channel = channel
+        self.value = value
+        self.error = error
+        self.attempts = attempts
+        self.__cause__ = error
+
+
+class SubscribersFailed(RunstreamError):
+    """All runs have ended, but subscribers of the stream failed: :meth:`RunStream.results` is no full success.
+
+    Failures that an ``on_failed`` of a handler has processed are not among them.
+
+    Attributes:
+        failures: The failures, the first ones of each stream at most.
+        runs: The runs, as :meth:`RunStream.results` returns them.
+    """
+
+    def __init__(self, failures: Sequence[SubscriberFailed], runs: Sequence[Any]) -> None:
+        first, more = failures[0], len(failures) - 1
+        super().__init__(f"{first}{f' (and {more} more)' if more else ''}")
+        self.failures = tuple(failures)
+        self.runs = tuple(runs)
+        self.__cause__ = first
+
+
 class IncompleteStream(RunstreamError):
     """The stream ended before the run did, so an interrupted stream is never taken for success.
 
+    Its ``__cause__`` is the first of these that is known: the exception of the handler on whose answer a run waits
+    (:class:`SubscriberFailed`), the failure of the source (:class:`SourceFailed`), the server's last error
+    (:class:`ServerError`). The text names all of them, with the code of the server's error and without its message.
+
     Attributes:
-        reason: The cause of the end, as text.
+        reason: The cause of the end, in words of this library; with the message of a structured error of the server
+            that the failure of the source has, masked.
         states: The last known states (:class:`~runstream.core.state.RunState`) of the runs that had not ended.
+        server_message: The last words of the server about an error, "" if there are none. They are no part of the
+            exception's message, which may be logged.
+        source_failure: The failure of their source, if it failed.
+        server_error: The last error that their server sent inside the stream, if it sent one.
+        failures: The failures of handlers on whose answers the runs wait.
     """
 
-    def __init__(self, reason: str, states: Sequence[Any] = ()) -> None:
+    def __init__(
+        self,
+        reason: str,
+        states: Sequence[Any] = (),
+        server_message: str = "",
+        *,
+        source_failure: SourceFailed | None = None,
+        server_error: ServerError | None = None,
+        failures: Sequence[SubscriberFailed] = (),
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.server_message = server_message
         self.states = tuple(states)
+        self.source_failure = source_failure
+        self.server_error = server_error
+        self.failures = tuple(failures)
+        cause = next((one for one in (*failures, source_failure, server_error) if one is not None), None)
+        if cause is not None:
+            self.__cause__ = cause
 
 
 class SeveralRuns(RunstreamError, LookupError):

@@ -22,12 +22,20 @@ class ExitCode(enum.IntEnum):
     USAGE = 2
     WAITING = 3
     LEFT_LIVE = 4
+    NO_CONNECTION = 5
     # The codes that a shell shows for a command that was ended by a signal: 128 plus its number.
     CTRL_C = 130
     CLOSED_PIPE = 141
 
 
-WORST_FIRST = (ExitCode.USAGE, ExitCode.LEFT_LIVE, ExitCode.NOT_COMPLETED, ExitCode.WAITING, ExitCode.COMPLETED)
+WORST_FIRST = (
+    ExitCode.USAGE,
+    ExitCode.NO_CONNECTION,
+    ExitCode.LEFT_LIVE,
+    ExitCode.NOT_COMPLETED,
+    ExitCode.WAITING,
+    ExitCode.COMPLETED,
+)
 
 
 class UsageError(Exception):
@@ -35,13 +43,29 @@ class UsageError(Exception):
 
 
 class Tally:
-    """Counts runs by their final status, from their signals; keeps nothing else of an ended run."""
+    """Counts runs by their final status, from their signals; keeps nothing else of an ended run.
+
+    Attributes:
+        seen: The number of runs.
+        ended: The number of ended runs by status.
+    """
 
     def __init__(self) -> None:
         # Imported here, because help and usage errors must not load the model.
-        from runstream.model.signals import RunCancelled, RunCompleted, RunCreated, RunExpired, RunFailed, RunIncomplete
+        from runstream.model.signals import (
+            RunCancelled,
+            RunCompleted,
+            RunCreated,
+            RunExpired,
+            RunFailed,
+            RunIncomplete,
+            SourceConnected,
+            SourceError,
+        )
 
         self.seen = 0
+        self._connected = self._failed = False
+        self._source_signals = (SourceConnected, SourceError)
         self.ended: Counter[str] = Counter()
         self._created_signal = RunCreated
         self._end_signals = (RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete)
@@ -52,6 +76,16 @@ class Tally:
             self.seen += 1
         elif isinstance(signal, self._end_signals):
             self.ended[signal.run.status.value] += 1
+        elif isinstance(signal, self._source_signals):
+            if signal.type == "source.connected":
+                self._connected = True
+            elif getattr(signal, "error", None) is None:  # else the server has sent it
+                self._failed = True
+
+    @property
+    def unconnected(self) -> bool:
+        """True if a source has failed, and none was ever connected."""
+        return self._failed and not self._connected and not self.seen
 
     def code(self, states: Iterable[RunState]) -> ExitCode:
         """The exit code.
@@ -63,6 +97,8 @@ class Tally:
             states: The states that are stored at the end, among them those of all runs that have not ended.
         """
         codes = {ExitCode.COMPLETED}
+        if self.unconnected:
+            codes.add(ExitCode.NO_CONNECTION)
         if not self.seen or self.ended.total() > self.ended["completed"]:
             codes.add(ExitCode.NOT_COMPLETED)
         for state in states:

@@ -17,22 +17,39 @@ from runstream.model.signals import (
     ArgumentsDelta,
     MessageCompleted,
     MessageIncomplete,
+    ReasoningDelta,
+    RefusalDelta,
+    RunCancelled,
+    RunCompleted,
+    RunCreated,
+    RunExpired,
+    RunFailed,
+    RunIncomplete,
     RunSignal,
     Signal,
+    SourceError,
     SourceSignal,
+    StepCancelled,
+    StepCompleted,
+    StepExpired,
+    StepFailed,
     TextDelta,
     TextReplaced,
     ToolCallCompleted,
+    ToolCallOutputDelta,
+    ToolCallResult,
 )
 from runstream.sinks.terminal.run_names import NAME_WIDTH, RunNames
 from runstream.stream.run_stream import RunStream
 
 __all__ = ["JsonView", "PlainView", "View"]
 
+_MAX_CREATED: Final = 100_000  # runs whose beginning is remembered; the default of `Limits.max_open_runs`
+_ENDED: Final = (RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete)
 _TYPE_WIDTH: Final = 21  # the longest type, message.text_replaced
 
 _Key: TypeAlias = tuple[str, int]
-_Growth: TypeAlias = TextDelta | ArgumentsDelta | TextReplaced
+_Growth: TypeAlias = TextDelta | RefusalDelta | ReasoningDelta | ArgumentsDelta | ToolCallOutputDelta | TextReplaced
 
 _MIN_ROOM: Final = 24
 _ANSI: Final = re.compile("\x1b\\[[0-9;]*m")
@@ -44,6 +61,9 @@ class View(Protocol):
 
     times: bool
     """True to show the times of signals; without times of arrival they mean nothing to a reader."""
+
+    reasons: bool
+    """False to leave out why a source failed: the command reports that itself, on standard error."""
 
     counts: bool
     """True if the view itself ends with the number of runs and their statuses."""
@@ -66,7 +86,7 @@ class _Lines:
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self.times = True
+        self.times = self.reasons = True
         self.counts = False
 
     def watching(self, stream: RunStream) -> AbstractAsyncContextManager[object]:
@@ -99,6 +119,8 @@ class PlainView(_Lines):
     def __init__(self, output: Output) -> None:
         super().__init__(output)
         self._start: float | None = None
+        self._created: dict[tuple[str, str], float] = {}  # when runs were first seen, for their durations
+        self._failure: str | None = None  # the reason of the last source that failed
         self._names = RunNames()
         self._texts = TextLines(output, self._columns)
 
@@ -113,6 +135,20 @@ class PlainView(_Lines):
             case ArgumentsDelta():
                 self._texts.add(signal, (signal.call_key, 0), signal.delta)
                 return
+            case ToolCallOutputDelta():
+                if not signal.offset:
+                    self._texts.finish(signal.call_key, signal.at)  # an output follows the whole arguments
+                self._texts.add(signal, (f"{signal.call_key}/output", 0), signal.delta)
+                return
+            case RefusalDelta():
+                # Negative, so that a part has a text and a refusal of its own.
+                key = f"{signal.run_key}/{signal.message_id}", -1 - signal.part
+                self._texts.add(signal, key, signal.delta)
+                return
+            case ReasoningDelta():
+                place = signal.part if signal.kind == "reasoning" else -1 - signal.part
+                self._texts.add(signal, (f"{signal.run_key}/{signal.step_id}", place), signal.delta)
+                return
             case TextReplaced():
                 self._texts.replace(signal, (f"{signal.run_key}/{signal.message_id}", signal.part), signal.text)
                 return
@@ -120,16 +156,39 @@ class PlainView(_Lines):
                 self._texts.finish(f"{signal.run_key}/{signal.message.id}", signal.at)
             case ToolCallCompleted():
                 self._texts.finish(signal.call_key, signal.at)
+            case ToolCallResult():
+                self._texts.finish(f"{signal.call_key}/output", signal.at)
+            case StepCompleted() | StepFailed() | StepCancelled() | StepExpired():
+                self._texts.finish(f"{signal.run_key}/{signal.step.id}", signal.at)
             case RunSignal():
                 self._texts.flush_run(signal.run_id, signal.at)
             case _:
                 self._texts.flush_run(None, signal.at)
-        self._output.line(f"{self._columns(signal, signal.at)}{format_signal(signal)}".rstrip())
+        if isinstance(signal, SourceError) and signal.error is None:
+            self._failure = signal.reason
+        reason = None if self.reasons else self._failure
+        shown = format_signal(signal, duration=self._duration(signal), without=reason)
+        self._output.line(f"{self._columns(signal, signal.at)}{shown}".rstrip())
 
     def close(self) -> None:
         """End the line that is open."""
         self._texts.close()
         self._output.flush()
+
+    def _duration(self, signal: Signal) -> float | None:
+        """The duration of the run that a signal ends: by the clock of the first column, if there are times.
+
+        ``None``: by the server's clock.
+        """
+        if isinstance(signal, RunCreated):
+            self._created[signal.scope, signal.run_id] = signal.at
+            if len(self._created) > _MAX_CREATED:
+                del self._created[next(iter(self._created))]
+        elif isinstance(signal, _ENDED):
+            created = self._created.pop((signal.scope, signal.run_id), None)
+            if self.times and created is not None:
+                return signal.at - created
+        return None
 
     def _columns(self, signal: Signal, at: float) -> str:
         """The columns before the facts."""

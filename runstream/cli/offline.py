@@ -17,13 +17,13 @@ from runstream.cli.lines import View
 from runstream.cli.screen import make_view
 from runstream.cli.signal_text import format_run_end
 from runstream.cli.stdio import Output, Rejects, clip, complain, escape, escape_json, report_orphans
-from runstream.core.derive import run_duration
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 from runstream.model.limits import Limits
 from runstream.model.raw import ConnectionEvent, RawEvent
 from runstream.model.signals import Signal
 from runstream.recordings.pacing import Pace
+from runstream.sinks.terminal.open_runs import total_duration
 
 __all__ = ["fold", "replay"]
 
@@ -158,7 +158,7 @@ def _show_json(output: Output, state: RunState) -> None:
 def _show_plain(output: Output, state: RunState) -> None:
     run = state.run
     style = "good" if run.is_complete else "ask" if run.requires_action else "bad" if run.is_failed else "warn"
-    facts = format_run_end(run, run_duration(state))
+    facts = format_run_end(run, total_duration(state))
     name, status = output.paint("bold", clip(run.id, 80)), output.paint(style, clip(run.status.value, 40))
     output.line(f"{name}  {status}  {facts}".rstrip())
     for step in state.steps:

@@ -13,6 +13,7 @@ __all__ = ["EXIT_CODES", "build_parser", "parse"]
 EXIT_CODES: Final = """\
 exit codes (of several that apply, the first in this list):
   2    usage: a wrong argument, a file that can't be read or written, an unknown format
+  5    no connection: the server can't be reached, or refused the connection
   4    a run was left live: cut off, or in an unknown status, even after `done`
   1    a run ended otherwise than completed, or no run was seen
   3    a run waits for action (tool outputs, an approval)

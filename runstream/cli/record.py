@@ -13,6 +13,7 @@ from typing import Final
 from runstream.cli.exit_codes import UsageError
 from runstream.cli.stdio import clip, complain, escape
 from runstream.cli.watch import live_source, watch_source
+from runstream.dialects.registry import DEFAULT_DIALECT
 from runstream.engine.engine import Engine
 from runstream.errors import RecordingError
 from runstream.model.signals import RunCreated, Signal
@@ -49,7 +50,8 @@ def _open(args: argparse.Namespace) -> RecordingWriter:
     if format_from_name(path) is None:
         raise UsageError(f"{escape(path)}: name the file .jsonl (JSON lines) or .sse (an event stream)")
     try:
-        return RecordingWriter(path, overwrite=args.force, redact=Redaction() if args.redact else None)
+        redact = Redaction(dialect=args.dialect or DEFAULT_DIALECT) if args.redact else None
+        return RecordingWriter(path, overwrite=args.force, redact=redact)
     except RecordingError as error:
         advice = "; --force replaces it" if isinstance(error.__cause__, FileExistsError) else ""
         raise UsageError(f"{escape(str(error))}{advice}") from error
@@ -74,7 +76,7 @@ class _Progress:
     """A view that counts; on a terminal it shows the counts on one line, updated at intervals."""
 
     def __init__(self, writer: RecordingWriter) -> None:
-        self.times = True
+        self.times = self.reasons = True
         self.counts = False
         self._writer = writer
         self._runs = 0

@@ -54,7 +54,7 @@ class ScreenView:
     """Draws the present state of the runs, instead of writing a line for each signal."""
 
     def __init__(self) -> None:
-        self.times = True
+        self.times = self.reasons = True
         self.counts = True
         self._display: Display | None = None
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from runstream.cli.stdio import clip
+from runstream.model.base import to_wire
 from runstream.model.run import Run
 from runstream.model.signals import (
     ActionRequired,
+    CustomReceived,
     MessageCompleted,
     MessageCreated,
     MessageIncomplete,
@@ -31,6 +35,7 @@ from runstream.model.signals import (
     StepFailed,
     TextReplaced,
     ToolCallCompleted,
+    ToolCallResult,
 )
 from runstream.sinks.facts import Facts, facts, run_end_facts
 
@@ -60,9 +65,19 @@ def style_of(signal: Signal) -> str:
     return _STYLES.get(type(signal), "dim")
 
 
-def format_signal(signal: Signal) -> str:
-    """The facts of a signal beyond its name and its run; safe to print."""
+def format_signal(signal: Signal, *, duration: float | None = None, without: str | None = None) -> str:
+    """The facts of a signal beyond its name and its run; safe to print.
+
+    Args:
+        signal: The signal.
+        duration: The duration of the run that it ends (seconds), in place of the signal's own.
+        without: A reason that is reported elsewhere.
+    """
     found = facts(signal)
+    if duration is not None:
+        found = {**found, "duration": duration}
+    if without is not None and found.get("reason") == without:
+        found = {**found, "reason": "", "server_message": ""}
     match signal:
         case RunCreated():
             return _join(_text(found, "model", 60), _text(found, "thread_id", 60), _text(found, "assistant_id", 60))
@@ -76,7 +91,8 @@ def format_signal(signal: Signal) -> str:
         case RunPaused():
             return f"its stream ended; it waits for {_count(found['pending_calls'], 'call')}"
         case RunInterrupted():
-            return f"left {clip(found['status'], 40)}: {clip(found['reason'], 160)}"
+            left = ": ".join(filter(None, (f"left {clip(found['status'], 40)}", clip(found["reason"], 160))))
+            return _join(left, _said(found))
         case RunStalled():
             return f"nothing received for {_seconds(found['idle'])} ({clip(found['limit'])})"
         case MessageCreated():
@@ -88,11 +104,17 @@ def format_signal(signal: Signal) -> str:
             return _join(_text(found, "step_type"), tools, _error(found), _tokens(found))
         case ToolCallCompleted():
             return _call(found["tool"], found["arguments"], found["call_id"])
+        case ToolCallResult():
+            size = _count(found["characters"], "character")
+            return f"{clip(found['tool'] or '?', 40)} gave {size}: {clip(found['output'], 60)}"
+        case CustomReceived(value=value):
+            shown = value if isinstance(value, str) else msgspec.json.encode(to_wire(value)).decode()
+            return _join(clip(found["name"], 60), clip(shown, 120))
         case SourceError(error=error) if error is not None:
             return _join(_text(found, "source", 60), _error(found) or clip(found["reason"], 160))
         case SourceSignal():
             attempt = f"attempt {found['attempt']}" if found["attempt"] else None
-            return _join(_text(found, "source", 60), _text(found, "reason", 160), attempt)
+            return _join(_text(found, "source", 60), _text(found, "reason", 160), _said(found), attempt)
         case _:
             return ""  # text and arguments are shown as they grow, by the view
 
@@ -111,6 +133,11 @@ def _text(found: Facts, name: str, length: int = 80) -> str | None:
     return clip(value, length) if value else None
 
 
+def _said(found: Facts) -> str | None:
+    """The server's words about the cause of a signal."""
+    return _text(found, "server_message", 160)
+
+
 def _seconds(value: float) -> str:
     return f"{value:.1f}s" if value < 120 else f"{value / 60:.0f}min" if value < 7200 else f"{value / 3600:.1f}h"
 
@@ -123,9 +150,13 @@ def _action(found: Facts) -> str:
     kind = found["action"]
     if not found["calls"]:
         return f"asks for {clip(kind)}"
-    head = "" if kind == "submit_tool_outputs" else f"{clip(kind)}: "
-    calls = zip(found["tools"], found["arguments"], found["call_ids"], strict=True)
-    return head + ", ".join(_call(*call) for call in calls)
+    head = "" if kind in ("submit_tool_outputs", "action") else f"{clip(kind)}: "
+    calls = zip(found["tools"], found["arguments"], found["call_ids"], found["kinds"], strict=True)
+    # The type of any other action is the kind of all its calls.
+    return head + ", ".join(
+        _call(*call) if kind != "action" or what == "function" else f"{clip(what, 40)}: {_call(*call)}"
+        for *call, what in calls
+    )
 
 
 def _call(name: str | None, arguments: str | None, id: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from runstream.cli.exit_codes import Tally, UsageError
@@ -16,8 +17,8 @@ from runstream.cli.serve import PageContext, page_context
 from runstream.cli.stdio import Rejects, clip, complain, escape
 from runstream.core.state import RunState
 from runstream.engine.watchdogs import Watchdogs
-from runstream.errors import IncompleteStream, SourceFailed
-from runstream.model.signals import ActionRequired, Signal
+from runstream.errors import IncompleteStream
+from runstream.model.signals import ActionRequired, Signal, SourceError
 from runstream.sources.base import Source
 from runstream.sources.credentials import merge_headers
 from runstream.sources.sse import SseSource
@@ -27,6 +28,8 @@ from runstream.stream.run_stream import RunStream
 __all__ = ["WatchResult", "live_source", "watch", "watch_source"]
 
 Answer = Callable[[ActionRequired], Source | None]
+
+_MAX_FAILURES: Final = 100
 
 _ADVICE = "give wss://host/path, https://host/path, ws:// or http://"
 
@@ -75,9 +78,13 @@ async def watch_source(
         dialect: The dialect of the source, and of those that continue its runs; ``None`` for the default one.
     """
     result, rejects = WatchResult(), Rejects()
+    failures: dict[str, None] = {}  # the reasons of sources that failed; each is reported once, on standard error
+    view.reasons = False
 
     def show(signal: Signal) -> None:
         result.tally.add(signal)
+        if isinstance(signal, SourceError) and signal.error is None and len(failures) < _MAX_FAILURES:
+            failures[": ".join(filter(None, (signal.reason, signal.server_message)))] = None
         view.show(signal)
 
     watchdogs = None if idle is None else Watchdogs(idle=idle, expiry_grace=None, end=True, close_sources=True)
@@ -91,18 +98,17 @@ async def watch_source(
     try:
         # The page is the outermost context: it stays after the terminal has shown the end.
         async with stream, page(stream) if page is not None else nullcontext(), view.watching(stream):
-            try:
+            with suppress(IncompleteStream):
                 await stream.results()
-            except IncompleteStream as error:
-                if isinstance(error.__cause__, SourceFailed):
-                    complain(escape(error.__cause__.reason))
     finally:
         view.close()
     result.states = tuple(stream.latest.values())
+    for reason in failures:
+        complain(escape(reason))
     rejects.total()
     if unplaced := stream.stats.orphans:
         complain(f"{unplaced} event{'s' if unplaced != 1 else ''} of runs that were never seen")
-    if not (quiet or view.counts) or not result.tally.seen:
+    if not result.tally.unconnected and (not (quiet or view.counts) or not result.tally.seen):
         complain(result.tally.summary(result.states))
     return result
 

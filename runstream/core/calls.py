@@ -14,14 +14,21 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct, structs
 
+from runstream.core.call_names import base_of
 from runstream.core.object_list import ObjectState
 from runstream.core.tally import NO_TALLY, Tally
 from runstream.model.common import Timestamp
 from runstream.model.frozen import thaw
 from runstream.model.keys import digest, escape_id
 from runstream.model.run import Run, RunStatus
-from runstream.model.step import RunStep
-from runstream.model.tool_calls import ToolCall, parse_arguments
+from runstream.model.step import MessageCreationDetails, RunStep, StepStatus
+from runstream.model.tool_calls import (
+    FunctionToolCall,
+    GenericToolCall,
+    ToolCall,
+    UnknownToolCall,
+    parse_arguments,
+)
 
 __all__ = [
     "NO_CALLS",
@@ -30,9 +37,11 @@ __all__ = [
     "RequestKind",
     "StepCall",
     "accept_request",
+    "add_step",
     "add_whole",
     "awaited_names",
     "classify_request",
+    "close_calls",
     "end_step",
     "is_request",
     "name_step_calls",
@@ -42,7 +51,13 @@ __all__ = [
 ]
 
 _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
-_MAX_ENDED: Final = 64  # calls of ended steps that no request named
+_INTERRUPT: Final = "interrupt"  # a kind of action (:class:`runstream.model.actions.ActionCall`)
+# The statuses of a run that ended early: its calls are not to be executed.
+_NOT_COMPLETED: Final = frozenset({RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.INCOMPLETE, RunStatus.EXPIRED})
+_RESULT_STATUSES: Final = frozenset({"completed", "failed"})  # of steps, and of generic calls
+# Calls of ended steps that no request named; likewise requested calls of earlier rounds that are in no step. More are
+# kept only where one step or request has more.
+_MAX_ENDED: Final = 64
 
 # Returns the arguments of a step's call so far, by the id of the step and the name of the call; ``None`` if unknown.
 ArgumentsOf: TypeAlias = Callable[[str, str], str | None]
@@ -75,6 +90,7 @@ class Calls(Struct, frozen=True, gc=False, eq=False):
         asked: The identities of all requested calls.
         whole: The names of the calls whose arguments are complete.
         open: The calls that were seen in one place only, in order.
+        results: The names of the calls whose output is complete.
     """
 
     round: int = 0
@@ -86,6 +102,7 @@ class Calls(Struct, frozen=True, gc=False, eq=False):
     asked: Tally = NO_TALLY
     whole: Tally = NO_TALLY
     open: tuple[OpenCall, ...] = ()
+    results: Tally = NO_TALLY
 
     def was_asked(self, pair: str) -> bool:
         """True if a call of this id and with these arguments was requested before."""
@@ -104,10 +121,7 @@ class Calls(Struct, frozen=True, gc=False, eq=False):
         k = counts.count(base)
         name = base if k == 1 else f"{base}~{k}"
         opened = (*self.open, OpenCall(name, step_id, signature)) if step_id or signature else self.open
-        calls = Calls(
-            self.round, self.request, self.started_at, self.pairs, self.names, counts, self.asked, self.whole, opened
-        )
-        return calls, name
+        return structs.replace(self, counts=counts, open=opened), name
 
 
 NO_CALLS: Final = Calls()
@@ -165,7 +179,8 @@ def classify_request(
         pairs: Its :func:`request_pairs`.
         started_at: ``started_at`` of the run in its snapshot.
         waits: True if the run waits for the last request.
-        further: True if its source has shown that the run went on since the last request.
+        further: True if its source has shown that the run went on since the last request, or if it is the first one of
+            its piece.
     """
     before = calls.started_at
     if further or (started_at is not None and before is not None and started_at > before):
@@ -196,13 +211,19 @@ def accept_request(
     action: Any = run.required_action
     requested: tuple[ToolCall, ...] = action.tool_calls
     known = dict(zip(calls.pairs, calls.names, strict=True)) if kind is not RequestKind.NEW else {}
-    names, fresh = [], []
+    names = []
+    in_steps: dict[str, list[OpenCall]] = {}
+    for each in calls.open:
+        if each.step_id:
+            in_steps.setdefault(base_of(each.name), []).append(each)
+    matched: list[OpenCall] = []
     for call, pair in zip(requested, pairs, strict=False):
         name = known.get(pair)
         if name is None:
-            calls, name = _name_requested(calls, call, pair, arguments_of)
-            fresh.append(name)
+            calls, name = _name_requested(calls, call, pair, arguments_of, in_steps, matched)
         names.append(name)
+    if matched:
+        calls = structs.replace(calls, open=_without(calls.open, matched))
     if kind is RequestKind.SAME:
         return structs.replace(calls, pairs=pairs[: len(names)], names=tuple(names)) if names else calls
     if any(call.id for call in requested):
@@ -210,11 +231,13 @@ def accept_request(
     else:
         calls, request = calls.number(_digest_base(action.to_dict()))
     new_round = kind is RequestKind.NEW
-    if new_round and any(each.step_id and each.signature for each in calls.open):
-        # The run went on since the end of these steps.
-        calls = structs.replace(
-            calls, open=tuple([each for each in calls.open if not (each.step_id and each.signature)])
-        )
+    if new_round and calls.open:
+        # The run went on since the end of these steps; and steps of requests long ago won't come any more.
+        over = [each for each in calls.open if each.step_id and each.signature]
+        unseen = [each for each in calls.open if not each.step_id]
+        over += unseen[: max(0, len(unseen) - max(_MAX_ENDED, len(names)))]
+        if over:
+            calls = structs.replace(calls, open=_without(calls.open, over))
     asked = calls.asked
     for pair in pairs:
         if pair not in asked:
@@ -228,7 +251,8 @@ def accept_request(
         names=tuple(names) or (request,),
         asked=asked,
     )
-    return add_whole(calls, [name for name, call in zip(names, requested, strict=True) if call.id])
+    wanted = zip(names, requested, strict=True)
+    return add_whole(calls, [name for name, call in wanted if call.id and call.type != _INTERRUPT])
 
 
 def awaited_names(calls: Calls, run: Run) -> tuple[str, ...]:
@@ -253,10 +277,72 @@ def add_whole(calls: Calls, names: Iterable[str]) -> Calls:
     return calls if whole is calls.whole else structs.replace(calls, whole=whole)
 
 
-def _name_requested(calls: Calls, call: ToolCall, pair: str, arguments_of: ArgumentsOf) -> tuple[Calls, str]:
-    """Name a requested call: as its step did, or anew."""
+def add_step(calls: Calls, item: ObjectState, status: RunStatus) -> Calls:
+    """Note the calls of a step whose arguments are complete, and those whose output is.
+
+    Args:
+        calls: The calls of the run.
+        item: The step, with its full object.
+        status: The status of the run.
+    """
+    full: Any = item.full
+    if full.status == StepStatus.COMPLETED:
+        names: Iterable[str] = item.calls
+        if status in _NOT_COMPLETED:
+            # A call of such a run is not to be executed: it is complete only if it was executed.
+            known = zip(step_calls(item), full.tool_calls, strict=False)
+            names = [each.name for each, call in known if _was_executed(call) and each.name in item.calls]
+        calls = add_whole(calls, names)
+    return _add_results(calls, item)
+
+
+def _was_executed(call: ToolCall) -> bool:
+    """True if a call has an output, or if only the server can execute it."""
+    return call.output is not None or not isinstance(call, FunctionToolCall | GenericToolCall | UnknownToolCall)
+
+
+def _add_results(calls: Calls, item: ObjectState) -> Calls:
+    """Note the calls of a step whose output is complete: the step or the call itself has ended, and has an output."""
+    full: Any = item.full
+    wire: tuple[ToolCall, ...] = full.tool_calls
+    if all(call.output is None for call in wire):
+        return calls
+    results = calls.results
+    has_ended = full.status in _RESULT_STATUSES
+    for known, call in zip(step_calls(item), wire, strict=False):
+        ended = has_ended or (type(call) is GenericToolCall and call.status in _RESULT_STATUSES)
+        if ended and call.output is not None and known.name in item.calls and known.name not in results:
+            results = results.add(known.name)
+    return calls if results is calls.results else structs.replace(calls, results=results)
+
+
+def close_calls(calls: Calls) -> Calls:
+    """Note that a new piece has begun: its calls are others than those that were seen in one place before."""
+    return structs.replace(calls, open=()) if calls.open else calls
+
+
+def _name_requested(
+    calls: Calls,
+    call: ToolCall,
+    pair: str,
+    arguments_of: ArgumentsOf,
+    in_steps: dict[str, list[OpenCall]],
+    matched: list[OpenCall],
+) -> tuple[Calls, str]:
+    """Name a requested call: as its step did, or anew.
+
+    Args:
+        calls: The calls of the run.
+        call: The call.
+        pair: Its identity.
+        arguments_of: Finds the arguments of calls in steps.
+        in_steps: The open calls of steps, by their encoded ids; the call of a step that is found is removed.
+        matched: The calls that were found.
+    """
     base, signature = pair.split("/")[:2]
-    found = [each for each in calls.open if each.step_id and _is_of(each, base)]
+    if call.type == _INTERRUPT:
+        return calls.number(base)  # it asks about a call, maybe under the id of the call, and is not that call
+    found = in_steps.get(base, [])
     # The end of a step may arrive before the request for its call, as from another source.
     ended = [each for each in found if each.signature == signature]
     found = [each for each in found if not each.signature] or ended[:1]
@@ -269,7 +355,9 @@ def _name_requested(calls: Calls, call: ToolCall, pair: str, arguments_of: Argum
             fitting = [each for each, text in zip(found, texts, strict=True) if text and _parse(text) == wanted]
             growing = [each for each, text in zip(found, texts, strict=True) if call.arguments.startswith(text or "")]
             chosen = (fitting or growing or found[-1:])[0]
-        return structs.replace(calls, open=tuple([each for each in calls.open if each is not chosen])), chosen.name
+        in_steps[base].remove(chosen)
+        matched.append(chosen)
+        return calls, chosen.name
     return calls.number(base, "", signature) if call.id else calls.number(base)
 
 
@@ -293,18 +381,12 @@ class StepCall(Struct, frozen=True, gc=False):
 def step_calls(item: ObjectState) -> list[StepCall]:
     """The calls of a step as far as they are known, in order."""
     found = []
-    if "~" not in "".join(item.calls):  # no id comes twice
-        known = frozenset(item.calls)
-        for index, id in _ids(item):
-            base = escape_id(id)
-            found.append(StepCall(index, id, base) if id and base in known else _unnamed(item, index, id))
-        return found
-    named: dict[str, list[str]] = {}
-    for name in reversed(item.calls):
-        named.setdefault(name.partition("~")[0], []).append(name)
+    seen: Counter[str] = Counter()
     for index, id in _ids(item):
-        names = named.get(escape_id(id)) if id else None
-        found.append(StepCall(index, id, names.pop()) if names else _unnamed(item, index, id))
+        base = escape_id(id)
+        name = item.calls.name(base, seen[base]) if id else None
+        seen[base] += 1
+        found.append(StepCall(index, id, name) if name is not None else _unnamed(item, index, id))
     return found
 
 
@@ -315,34 +397,45 @@ def _unnamed(item: ObjectState, index: int, id: str) -> StepCall:
 def step_call(item: ObjectState, index: int, id: str) -> StepCall:
     """One of :func:`step_calls`, by its index and its id."""
     base = escape_id(id)
-    if id and base in item.calls and "~" not in "".join(item.calls):
-        return StepCall(index, id, base)
+    if id and item.calls.count(base) == 1 and (name := item.calls.name(base, 0)) is not None:
+        return StepCall(index, id, name)
+    if not id:
+        return _unnamed(item, index, id)
     return next(call for call in step_calls(item) if call.index == index)
 
 
-def name_step_calls(calls: Calls, item: ObjectState) -> tuple[Calls, ObjectState]:
+def name_step_calls(calls: Calls, item: ObjectState, ids: Iterable[str] | None = None) -> tuple[Calls, ObjectState]:
     """Name the calls of a step that have no name yet: as their request did, or anew.
+
+    Args:
+        calls: The calls of the run.
+        item: The step.
+        ids: The ids of its calls that have no name; ``None`` if they are unknown.
 
     Returns:
         The calls of the run and the step; the same objects if there is nothing new.
     """
-    bases = [escape_id(id) for _, id in _ids(item) if id]
-    named = [name.partition("~")[0] for name in item.calls]
-    if bases == named:
-        return calls, item
-    missing = Counter(bases)
-    missing.subtract(named)
-    names = list(item.calls)
+    if ids is not None:
+        missing = Counter([escape_id(id) for id in ids])
+    else:
+        if item.parts is None and not item.calls and type(item.full.step_details) is MessageCreationDetails:  # type: ignore[union-attr]
+            return calls, item
+        missing = Counter([escape_id(id) for _, id in _ids(item) if id])
+        for base in missing:
+            missing[base] -= item.calls.count(base)
+    names = item.calls
     for base, count in missing.items():
         for _ in range(count):
             calls, name = _name_of_step(calls, base, item)
-            names.append(name)
-    if len(names) == len(item.calls):
+            names = names.add(name)
+    if names is item.calls:
         return calls, item
-    return calls, structs.replace(item, calls=tuple(names), view=None)
+    return calls, structs.replace(item, calls=names, view=None)
 
 
 def _name_of_step(calls: Calls, base: str, item: ObjectState) -> tuple[Calls, str]:
+    if base not in calls.counts:
+        return calls.number(base, item.id)
     found = [each for each in calls.open if not each.step_id and _is_of(each, base)]
     if found:
         chosen = found[0]
@@ -355,7 +448,7 @@ def _name_of_step(calls: Calls, base: str, item: ObjectState) -> tuple[Calls, st
 
 def end_step(calls: Calls, item: ObjectState) -> Calls:
     """Note that a step has ended: a request that follows is for one of its calls only if it is equal."""
-    if not item.calls or all(each.step_id != item.id for each in calls.open):
+    if not len(item.calls) or all(each.step_id != item.id for each in calls.open):
         return calls
     full: Any = item.full
     signatures = {known.name: _signature(call) for known, call in zip(step_calls(item), full.tool_calls, strict=False)}
@@ -366,9 +459,14 @@ def end_step(calls: Calls, item: ObjectState) -> Calls:
         elif each.name in signatures:
             found.append(OpenCall(each.name, each.step_id, signatures[each.name]))
     ended = [each for each in found if each.step_id and each.signature]
-    if len(ended) > _MAX_ENDED:
-        found.remove(ended[0])
-    return structs.replace(calls, open=tuple(found))
+    excess = len(ended) - max(_MAX_ENDED, len(signatures))
+    return structs.replace(calls, open=_without(found, ended[:excess] if excess > 0 else ()))
+
+
+def _without(calls: Iterable[OpenCall], removed: Iterable[OpenCall]) -> tuple[OpenCall, ...]:
+    """Calls without some of them."""
+    ids = {id(each) for each in removed}
+    return tuple([each for each in calls if id(each) not in ids])
 
 
 def _ids(item: ObjectState) -> list[tuple[int, str]]:
@@ -398,7 +496,7 @@ def _digest_base(value: Any) -> str:
 
 
 def _is_of(call: OpenCall, base: str) -> bool:
-    return call.name.partition("~")[0] == base
+    return base_of(call.name) == base
 
 
 def _signature(call: ToolCall) -> str:

@@ -2,16 +2,20 @@
 
 The ids of an object are kept while the object is open, because a server may send all of it again after a reconnect.
 Once an object has ended, its state absorbs repetitions. Its ids are the first to be removed when the window is full.
+
+Ids of consecutive fragments of one text that count up are stored as blocks (:mod:`runstream.core.id_blocks`).
 """
 
 from __future__ import annotations
 
-import enum
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final, TypeAlias
 
+from runstream.core.id_blocks import IdBlock, IdBlocks, hash_fragment, split_id
+from runstream.core.sequence import SequenceTracker
+from runstream.core.sighting import Sighting
 from runstream.model.events import Event, TextAppend, content_of
 from runstream.model.limits import Stats
 
@@ -20,14 +24,12 @@ __all__ = ["Deduper", "Sighting"]
 
 _LONG: Final = 128
 """A longer id is kept as a digest (characters)."""
+# A lookup of a member in its class costs more than most operations here.
+_NEW: Final = Sighting.NEW
+_DUPLICATE: Final = Sighting.DUPLICATE
+_CONFLICT: Final = Sighting.CONFLICT
 
-
-class Sighting(enum.Enum):
-    """The result of deduplication: an id is new, or known with the same content, or known with other content."""
-
-    NEW = "new"
-    DUPLICATE = "duplicate"
-    CONFLICT = "conflict"
+_Key: TypeAlias = str | int | IdBlock
 
 
 class Deduper:
@@ -38,97 +40,193 @@ class Deduper:
         counts: The counts whose ``forgotten_ids`` grows with each id that is removed to make room.
     """
 
-    __slots__ = ("_by_object", "_counts", "_expendable", "_seen", "_window")
+    __slots__ = (
+        "_block",
+        "_blocks",
+        "_by_object",
+        "_counts",
+        "_expendable",
+        "_hashed",
+        "_last",
+        "_seen",
+        "_size",
+        "_window",
+    )
 
     def __init__(self, window: int = 65_536, counts: Stats | None = None) -> None:
         self._counts = counts or Stats()
-        self._seen: OrderedDict[str | int, tuple[int, str | None]] = OrderedDict()
-        self._by_object: dict[str, dict[str | int, None]] = {}
-        self._expendable: deque[str | int] = deque()
+        # The ids and blocks, the oldest first, with the hash of the content (0 for a block) and the object. The hash is
+        # `None` if the id came with several contents: it proves no repetition any more.
+        self._seen: OrderedDict[_Key, tuple[int | None, str | None]] = OrderedDict()
+        self._by_object: dict[str, dict[_Key, None]] = {}
+        self._expendable: deque[_Key] = deque()
         self._window = window
+        self._size = 0
+        self._blocks = IdBlocks()
+        self._block: IdBlock | None = None  # that of the last id, which the next one may extend
+        self._last: TextAppend | None = None  # the fragment with the last id
+        self._hashed: tuple[Any, int] = (None, 0)
 
     def __len__(self) -> int:
-        return len(self._seen)
+        return self._size
 
-    def see(self, event: Event) -> Sighting:
+    def see(self, event: Event, sequence: SequenceTracker | None = None) -> Sighting:
         """Note the id of an event.
+
+        Args:
+            event: The event.
+            sequence: The sequence that its id continues, if it does.
 
         Returns:
             NEW for a new id and for no id. DUPLICATE for a known id with the same content. CONFLICT for a known id
-            with other content: such an event is processed.
+            with other content, and for every later event with that id: such an event is processed.
         """
-        return self._note(event.id, _hash_content(event), _object_id(event))
-
-    def add(self, event: TextAppend) -> bool:
-        """Note the id of a fragment, if it is new.
-
-        Returns:
-            False if the id is known, or long; nothing was done then.
-        """
-        id, object_id = event.id, event.object_id
-        seen = self._seen
-        if id in seen or (type(id) is str and len(id) > _LONG):
-            return False
-        seen[id] = (hash((object_id, event.target, event.index, event.text)), object_id)  # type: ignore[index]
-        ids = self._by_object.get(object_id)
-        if ids is None:
-            ids = self._by_object[object_id] = {}
-        ids[id] = None  # type: ignore[index]
-        if len(seen) > self._window:
-            self._evict_one()
-        return True
+        id = event.id
+        if id is None:
+            return _NEW
+        return self._note(id, self._hash_content(event), _object_id(event), sequence)
 
     def see_all(self, events: Sequence[Event]) -> Sighting:
         """Note the id of the events of one raw event: they are compared as one."""
         first = events[0]
-        return self._note(first.id, hash(tuple(map(_hash_content, events))), _object_id(first))
+        if first.id is None:
+            return _NEW
+        return self._note(first.id, hash(tuple(map(self._hash_content, events))), _object_id(first))
 
-    def _note(self, id: str | int | None, content: int, object_id: str | None) -> Sighting:
-        if id is None:
-            return Sighting.NEW
+    def add(self, event: TextAppend, sequence: SequenceTracker) -> bool:
+        """Note the id of a fragment, if it is new, and advance the sequence: the hot path of :meth:`see`.
+
+        Args:
+            event: The fragment.
+            sequence: The sequence of ids, whose ``next`` is the id of the fragment.
+
+        Returns:
+            False if the id is known, or long; nothing was done then.
+        """
+        block, number = self._block, sequence.number
+        if (
+            block is None
+            or block.object_id != event.object_id
+            or number == block.end
+            or block.index != event.index
+            or block.target != event.target
+        ):
+            if not self._add_first(event, sequence):
+                return False
+        elif event.id in self._seen:
+            return False
+        else:
+            block.hashes.append(hash(event.text))
+            self._size = size = self._size + 1
+            if size > self._window:
+                self._evict_one()
+        # Here and not in a method of the sequence: this is done for each fragment.
+        sequence.streak += 1
+        sequence.number = number = number + 1
+        prefix = sequence.prefix
+        sequence.next = number if prefix is None else f"{prefix}{number}"
+        return True
+
+    def _add_first(self, event: TextAppend, sequence: SequenceTracker) -> bool:
+        """:meth:`add` where no block is extended: the second fragment of a text begins a block."""
+        id: Any = event.id
+        prefix, number = sequence.prefix, sequence.number
+        if id in self._seen or (type(id) is str and len(id) >= _LONG) or self._blocks.find(prefix, number) is not None:
+            return False
+        last, object_id = self._last, event.object_id
+        block = None
+        if (
+            last is not None
+            and last.object_id == object_id
+            and last.index == event.index
+            and last.target == event.target
+        ):
+            block = self._blocks.begin(event, prefix, number)
+        self._block, self._last = block, event  # before the insertion, which may evict it
+        if block is None:
+            self._insert(id, hash_fragment(event), object_id)
+        else:
+            block.hashes.append(hash(event.text))
+            self._insert(block, 0, object_id)
+        return True
+
+    def _note(
+        self, id: str | int, content: int, object_id: str | None, sequence: SequenceTracker | None = None
+    ) -> Sighting:
         if type(id) is str and len(id) > _LONG:
             id = blake2b(id.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         known = self._seen.get(id)
         if known is not None:
             if known[0] == content:
-                return Sighting.DUPLICATE
-            self._seen[id] = (content, known[1])
-            return Sighting.CONFLICT
-        self._seen[id] = (content, object_id)
+                return _DUPLICATE
+            self._seen[id] = (None, known[1])
+            return _CONFLICT
+        blocks = self._blocks
+        if blocks:
+            prefix, number = split_id(id) if sequence is None else (sequence.prefix, sequence.number)
+            block = blocks.find(prefix, number)
+            if block is not None:
+                if block.content(number) == content:
+                    return _DUPLICATE
+                block.ambiguous.add(number)
+                return _CONFLICT
+        self._block = self._last = None
+        self._insert(id, content, object_id)
+        return _NEW
+
+    def _insert(self, key: _Key, content: int, object_id: str | None) -> None:
+        """Store one more id, or a block with its first one."""
+        self._seen[key] = (content, object_id)
         if object_id is None:
-            self._expendable.append(id)
+            self._expendable.append(key)
         else:
             ids = self._by_object.get(object_id)
             if ids is None:
                 ids = self._by_object[object_id] = {}
-            ids[id] = None
-        if len(self._seen) > self._window:
+            ids[key] = None
+        self._size += 1
+        if self._size > self._window:
             self._evict_one()
-        return Sighting.NEW
 
     def clear(self) -> None:
         """Forget all ids."""
         self._seen.clear()
         self._by_object.clear()
         self._expendable.clear()
+        self._blocks.clear()
+        self._block = self._last = None
+        self._size = 0
 
     def _evict_one(self) -> None:
         self._counts.forgotten_ids += 1
+        self._size -= 1
+        key = self._expendable[0] if self._expendable else next(iter(self._seen))
+        if isinstance(key, IdBlock):
+            if not key.remove_first():
+                return  # the next ids of the block follow
+            self._remove_block(key)
         if self._expendable:
-            del self._seen[self._expendable.popleft()]
+            self._expendable.popleft()
+            del self._seen[key]
             return
-        id, (_, object_id) = self._seen.popitem(last=False)
+        object_id = self._seen.pop(key)[1]
         if object_id is not None:
             ids = self._by_object[object_id]
-            del ids[id]
+            del ids[key]
             if not ids:
                 del self._by_object[object_id]
+
+    def _remove_block(self, block: IdBlock) -> None:
+        self._blocks.remove(block)
+        if block is self._block:
+            self._block = self._last = None
 
     def ended(self, object_id: str) -> None:
         """Note that a run, step or message has ended."""
         ids = self._by_object.pop(object_id, None)
         if ids is not None:
             self._expendable.extend(ids)
+            self._block = self._last = None
 
     def has_open(self, object_id: str) -> bool:
         """True if the object has not ended and has known ids."""
@@ -140,20 +238,33 @@ class Deduper:
         Returns:
             The number of ids that were removed.
         """
-        ids = self._by_object.pop(object_id, {})
-        for id in ids:
-            del self._seen[id]
-        return len(ids)
+        before = self._size
+        for key in self._by_object.pop(object_id, ()):
+            del self._seen[key]
+            if isinstance(key, IdBlock):
+                self._size -= len(key.hashes)
+                self._remove_block(key)
+            else:
+                self._size -= 1
+        return before - self._size
+
+    def _hash_content(self, event: Event) -> int:
+        # The decoded content, not the bytes: an envelope may contain a time of arrival, a relay may change white space.
+        if type(event) is TextAppend:
+            return hash_fragment(event)
+        content = content_of(event)
+        if len(content) == 4:  # a fragment
+            return hash((*content[:3], hash(content[3])))
+        kind, data = content
+        known, hashed = self._hashed
+        if data is not known or data is None:  # servers repeat a snapshot under another name
+            try:
+                hashed = hash(data)
+            except TypeError:
+                hashed = hash(repr(data))
+            self._hashed = (data, hashed)
+        return hash((kind, hashed))
 
 
 def _object_id(event: Event) -> str | None:
     return event.object_id if isinstance(event, TextAppend) else getattr(event.data, "id", None)
-
-
-def _hash_content(event: Event) -> int:
-    # The decoded content, not the bytes: an envelope may contain a time of arrival, a relay may change white space.
-    content = content_of(event)
-    try:
-        return hash(content)
-    except TypeError:
-        return hash(repr(content))

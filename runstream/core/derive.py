@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
-from runstream.core.calls import NO_CALLS, StepCall, awaited_names, step_calls
+from runstream.core.calls import NO_CALLS, Calls, awaited_names, step_calls
+from runstream.core.growing_texts import SIGNALS
 from runstream.core.object_list import ObjectState
 from runstream.core.state import RunState, get_view
-from runstream.core.tally import Tally
-from runstream.core.text import Text
-from runstream.core.text_changes import compare_texts, ends_unchanged, get_path, text_change
+from runstream.core.text_changes import compare_texts, ends_unchanged, text_growth
+from runstream.core.texts import (
+    TextsOf,
+    argument_texts,
+    output_texts,
+    reasoning_texts,
+    refusal_texts,
+    summary_texts,
+)
+from runstream.model.actions import kind_of_call
 from runstream.model.keys import call_key
 from runstream.model.message import MessageStatus
 from runstream.model.run import RunStatus
@@ -21,6 +29,7 @@ from runstream.model.signals import (
     MessageCompleted,
     MessageCreated,
     MessageIncomplete,
+    RefusalDelta,
     RunCancelled,
     RunCompleted,
     RunCreated,
@@ -37,9 +46,11 @@ from runstream.model.signals import (
     TextDelta,
     TextReplaced,
     ToolCallCompleted,
+    ToolCallOutputDelta,
+    ToolCallResult,
 )
-from runstream.model.step import MessageCreationDetails, RunStep, StepStatus
-from runstream.model.tool_calls import CodeInterpreterToolCall, FunctionToolCall, parse_arguments
+from runstream.model.step import MessageCreationDetails, StepStatus
+from runstream.model.tool_calls import parse_arguments
 
 # The first fields of each run signal: run id, thread id, scope, time.
 _Common: TypeAlias = tuple[str, str | None, str, float]
@@ -73,7 +84,7 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
         before: The state before; ``None`` for the first state of the run.
         after: The state after.
         at: The time of the change (Unix seconds).
-        progress: True to emit ``message.text`` and ``tool_call.arguments``.
+        progress: True to emit progress: texts, arguments and outputs as they grow.
     """
     if after is before:
         return []
@@ -95,12 +106,18 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
         if full.is_terminal and known is not None and not known.is_terminal:
             return [_MESSAGE_ENDED[full.status](*common, full)]
     old = before._all_objects()[position] if position < len(before._objects) else None
+    indices = after._indices
+    if indices is not None and old is not None and old.parts is not None:
+        # A fragment concerns few of many parts.
+        selected = new.select(indices)
+        if selected is not new:
+            old, new = old.select(indices), selected
     if new.is_message:
         return _message_signals(old, new, common, progress)
-    return _step_signals(old, new, common, progress, after._head.calls.whole, before._head.calls.whole)
+    return _step_signals(old, new, common, progress, after._head.calls, before._head.calls)
 
 
-def progress_signal(after: RunState, offset: int, at: float) -> TextDelta | ArgumentsDelta:
+def progress_signal(after: RunState, offset: int, at: float) -> Signal:
     """The signal of a plain fragment (:func:`~runstream.core.reduce.append`): the hot path of :func:`derive`.
 
     Args:
@@ -112,13 +129,12 @@ def progress_signal(after: RunState, offset: int, at: float) -> TextDelta | Argu
     buffer, length = growing.buffer, after._length
     # A buffer that has grown since contains it too, at the same place.
     text = buffer.last if buffer.length == length else buffer.read()[offset:length]
-    if growing.is_message:
-        return TextDelta(
-            growing.run_id, growing.thread_id, growing.scope, at, growing.object_id, growing.index, offset, text
-        )
-    return ArgumentsDelta(
-        growing.run_id, growing.thread_id, growing.scope, at, growing.call_id, offset, text, growing.call_key
-    )
+    common = (growing.run_id, growing.thread_id, growing.scope, at)
+    if growing.part >= 0:
+        signal: Signal = growing.signal(*common, growing.object_id, growing.part, offset, text)
+    else:
+        signal = growing.signal(*common, growing.call_id, offset, text, growing.call_key)
+    return signal
 
 
 def awaited_calls(state: RunState) -> tuple[AwaitedCall, ...]:
@@ -126,9 +142,12 @@ def awaited_calls(state: RunState) -> tuple[AwaitedCall, ...]:
     run = state.run
     calls = []
     for call, name in zip(run.pending_tool_calls, awaited_names(state._head.calls, run), strict=True):
-        parsed, error = parse_arguments(call.arguments) if call.arguments is not None else (None, None)
+        kind = kind_of_call(run.required_action, call)
+        parsed, error = call.arguments, None
+        if parsed is not None and kind != "custom":
+            parsed, error = parse_arguments(parsed)
         key = call_key(state.scope, run.id, name)
-        calls.append(AwaitedCall(call.id, call.name, call.arguments, parsed, error, call, key))
+        calls.append(AwaitedCall(call.id, call.name, call.arguments, parsed, error, call, key, kind))
     return tuple(calls)
 
 
@@ -181,7 +200,10 @@ def _message_signals(old: ObjectState | None, new: ObjectState, common: _Common,
     if full is not None and known is None:
         signals.append(MessageCreated(*common, get_view(new)))
     if new.parts is None:
-        changed = old is None or old.parts is not None or known is None or full.content != known.content
+        # Most messages are created without content.
+        changed = (
+            full.content if old is None else old.parts is not None or known is None or full.content != known.content
+        )
     else:
         changed = progress or (old is not None and old.parts is not None)
     if changed:
@@ -194,7 +216,13 @@ def _message_signals(old: ObjectState | None, new: ObjectState, common: _Common,
 def _is_first_fragment(before: RunState, after: RunState, position: int) -> bool:
     """True if the change is the first fragment of an empty message and nothing else."""
     growing, length, old = after._growing, after._length, before._objects
-    if growing is None or not length or growing.position != position or growing.part < 0 or position >= len(old):
+    if (
+        growing is None
+        or growing.target != "text"
+        or not length
+        or growing.position != position
+        or position >= len(old)
+    ):
         return False
     full: Any = old[position].full
     if old[position].parts is not None or full is None or full.content or growing.buffer.length != length:
@@ -204,7 +232,7 @@ def _is_first_fragment(before: RunState, after: RunState, position: int) -> bool
 
 
 def _text_signals(old: ObjectState | None, new: ObjectState, common: _Common, progress: bool) -> Iterator[Signal]:
-    """The signals of text appended to, or replaced in, each text part of a message."""
+    """The signals of text appended to, or replaced in, each text part of a message; then those of its refusals."""
     n = old.replaced if old is not None else 0
     for index, offset, fragment in compare_texts(old, new):
         if offset < 0:
@@ -212,10 +240,34 @@ def _text_signals(old: ObjectState | None, new: ObjectState, common: _Common, pr
             yield TextReplaced(*common, new.id, index, fragment, n)
         elif progress:
             yield TextDelta(*common, new.id, index, offset, fragment)
+    if progress:
+        yield from _growth_signals(RefusalDelta, old, new, refusal_texts, common)
+
+
+def _growth_signals(
+    make: Callable[..., Signal], old: ObjectState | None, new: ObjectState, texts_of: TextsOf, common: _Common
+) -> Iterator[Signal]:
+    """The signals of text that was appended to parts of an object.
+
+    Args:
+        make: Makes a signal.
+        old: The object before; ``None`` if it was unknown.
+        new: The object after.
+        texts_of: Finds the texts of its parts.
+        common: The first fields of each signal.
+    """
+    texts = texts_of(new)
+    if not texts:
+        return
+    before = texts_of(old) if old is not None else {}
+    for index, text in texts.items():
+        change = text_growth(before.get(index), text)
+        if change is not None:
+            yield make(*common, new.id, index, *change)
 
 
 def _step_signals(
-    old: ObjectState | None, new: ObjectState, common: _Common, progress: bool, whole: Tally, known_whole: Tally
+    old: ObjectState | None, new: ObjectState, common: _Common, progress: bool, calls: Calls, known_calls: Calls
 ) -> list[Signal]:
     full: Any = new.full
     known: Any = old.full if old is not None else None
@@ -223,33 +275,21 @@ def _step_signals(
     if full is not None and known is None:
         signals.append(StepCreated(*common, get_view(new)))
     if progress and (new.parts is not None or type(full.step_details) is not MessageCreationDetails):
-        before = {call.name: text for call, text in _argument_texts(old)}
-        for call, text in _argument_texts(new):
-            change = text_change(before.get(call.name), text)
-            if change is not None and change[0] >= 0:
-                signals.append(ArgumentsDelta(*common, call.id, *change, call_key(common[2], common[0], call.name)))
-    if whole is not known_whole and full is not None:
+        signals += _growth_signals(SIGNALS["reasoning"], old, new, reasoning_texts, common)
+        signals += _growth_signals(SIGNALS["summary"], old, new, summary_texts, common)
+        for make, texts_of in ((ArgumentsDelta, argument_texts), (ToolCallOutputDelta, output_texts)):
+            before = {call.name: text for call, text in texts_of(old)}
+            for call, text in texts_of(new):
+                change = text_growth(before.get(call.name), text)
+                if change is not None:
+                    signals.append(make(*common, call.id, *change, call_key(common[2], common[0], call.name)))
+    if full is not None and (calls.whole is not known_calls.whole or calls.results is not known_calls.results):
         for call, wire in zip(step_calls(new), full.tool_calls, strict=False):
-            if call.name in whole and call.name not in known_whole:
-                signals.append(ToolCallCompleted(*common, call.id, wire, call_key(common[2], common[0], call.name)))
+            key = call_key(common[2], common[0], call.name)
+            if call.name in calls.whole and call.name not in known_calls.whole:
+                signals.append(ToolCallCompleted(*common, call.id, wire, key))
+            if call.name in calls.results and call.name not in known_calls.results:
+                signals.append(ToolCallResult(*common, call.id, wire, wire.output or "", key))
     if full is not None and full.is_terminal and (known is None or not known.is_terminal):
         signals.append(_STEP_ENDED[full.status](*common, get_view(new)))
     return signals
-
-
-def _argument_texts(item: ObjectState | None) -> Iterator[tuple[StepCall, Text | str]]:
-    """The arguments or code of each tool call of a step, with the call."""
-    if item is None:
-        return
-    calls = step_calls(item)
-    if item.parts is not None and "step_details" in item.parts:
-        nodes = get_path(item.parts["step_details"], "tool_calls")
-        for call in calls:
-            for path in (("function", "arguments"), ("code_interpreter", "input"), ("arguments",)):
-                text = get_path(nodes.get(call.index), *path)
-                if isinstance(text, Text):
-                    yield call, text
-    elif isinstance(item.full, RunStep):
-        for call, known in zip(calls, item.full.tool_calls, strict=True):
-            if isinstance(known, FunctionToolCall | CodeInterpreterToolCall):
-                yield call, known.arguments or ""

@@ -5,12 +5,14 @@ A change of one of n objects costs O(log n): a tree of tuples with 32 children a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 from msgspec import Struct
 
+from runstream.core.call_names import NO_NAMES, CallNames
 from runstream.core.text import Text
+from runstream.model.keys import escape_id
 from runstream.model.message import Message
 from runstream.model.step import RunStep
 
@@ -21,6 +23,8 @@ _WIDTH = 1 << _BITS
 _MASK = _WIDTH - 1
 # Up to this number of objects a scan is faster, and needs much less memory, than an index.
 _MAX_SCAN = 8
+# The lists in the details of a step.
+_LISTS: Final = ("tool_calls", "content", "summary")
 
 
 class ObjectState(Struct, frozen=True, gc=False, eq=False):
@@ -35,6 +39,7 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
         partial: True if text may be missing.
         calls: The names of a step's calls in keys (:mod:`runstream.core.calls`), in the order in which they were seen.
         replaced: The number of times that a text of the message was replaced, from the beginning of the run.
+        places: Where the indices on the wire are not the keys of the items (:mod:`runstream.core.placement`).
         view: The object as readers see it, built when it is read and then kept; no part of the value.
     """
 
@@ -43,18 +48,41 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
     full: Message | RunStep | None = None
     parts: dict[Any, Any] | None = None
     partial: bool = False
-    calls: tuple[str, ...] = ()
+    calls: CallNames = NO_NAMES
     replaced: int = 0
+    places: tuple[tuple[int, int], ...] = ()
     view: Any = None
 
     def change(self, full: Message | RunStep | None, parts: dict[Any, Any] | None, *, partial: bool) -> ObjectState:
         """The object with other content."""
-        return ObjectState(self.id, self.is_message, full, parts, partial, self.calls, self.replaced)
+        return ObjectState(self.id, self.is_message, full, parts, partial, self.calls, self.replaced, self.places)
 
     @property
     def is_terminal(self) -> bool:
         """True if it has ended."""
         return self.full is not None and self.full.is_terminal
+
+    def select(self, indices: Iterable[int]) -> ObjectState:
+        """The object with no other content parts or calls than these, as far as deltas built them; to compare what
+        changed.
+
+        Args:
+            indices: The indices of the parts or calls.
+        """
+        name = "content" if self.is_message else "step_details"
+        built = self.parts.get(name) if self.parts is not None else None
+        if not isinstance(built, dict):
+            return self
+        if self.is_message:
+            selected: Any = _select(built, indices)
+        else:
+            lists = {key: _select(built[key], indices) for key in _LISTS if isinstance(built.get(key), dict)}
+            selected = {**built, **lists}
+            if any(self.calls.count(base) > 1 for base in _bases(lists.get("tool_calls"))):
+                return self  # which of its calls has which name depends on all of them
+        return ObjectState(
+            self.id, self.is_message, self.full, {name: selected}, self.partial, self.calls, self.replaced
+        )
 
     def text(self) -> str:
         """The text so far, of all text parts of a message; empty for steps."""
@@ -65,6 +93,16 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
         parts = [part for _, part in sorted((self.parts.get("content") or {}).items()) if isinstance(part, dict)]
         texts = [text.get("value") for part in parts if isinstance(text := part.get("text"), dict)]
         return "".join([str(text) for text in texts if isinstance(text, Text)])
+
+
+def _select(items: dict[Any, Any], indices: Iterable[int]) -> dict[Any, Any]:
+    return {index: items[index] for index in indices if index in items}
+
+
+def _bases(calls: Any) -> list[str]:
+    """The encoded ids of calls."""
+    ids = [call.get("id") for call in (calls or {}).values() if isinstance(call, dict)]
+    return [escape_id(id) for id in ids if isinstance(id, str)]
 
 
 class Objects:

@@ -12,6 +12,7 @@ from runstream.core.object_deltas import parts_of
 from runstream.core.object_list import ObjectState
 from runstream.core.run_snapshots import Outcome, merge_snapshot
 from runstream.core.state import RunHead, RunState, update_head
+from runstream.core.streamed_texts import add_outputs, has_content, is_whole, keep_texts
 from runstream.core.text import Text, TextBuffer
 from runstream.core.text_changes import count_replaced, ends_unchanged
 from runstream.model.events import MessageEvent, StepEvent
@@ -43,7 +44,8 @@ def apply_object(
     objects = state._objects
     position = objects.find(new.id)
     growing = state._growing
-    if growing is not None and not (growing.position == position and new.is_terminal and _has_content(new)):
+    whole = position >= 0 and new.is_terminal and is_whole(objects[position], new)
+    if growing is not None and not (growing.position == position and whole):
         objects = state._all_objects()  # else the growing text is replaced anyway
     head = state._head
     if position < 0:
@@ -55,7 +57,7 @@ def apply_object(
         current = objects[position]
         if current.is_message is not is_message:
             return state, Outcome.KIND_CONFLICT
-        item = _replace(current, event, restart)
+        item = _replace(current, event, restart, whole)
         if item is current:
             late = current.is_terminal and current.full is not None and new.status != current.full.status
             return state, Outcome.LATE if late else _SAME
@@ -83,16 +85,20 @@ def _has_text(item: ObjectState) -> bool:
     return item.parts is not None or (isinstance(item.full, Message) and bool(item.full.content))
 
 
-def _has_content(new: Message | RunStep) -> bool:
-    """True if a full object has its content: once the object has ended, this replaces the parts that deltas built."""
-    return bool(new.content) if isinstance(new, Message) else new.step_details is not None
+def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: bool, whole: bool) -> ObjectState:
+    """Compute an object after a full object; ``current`` itself if there is no news.
 
-
-def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: bool) -> ObjectState:
-    """Compute an object after a full object; ``current`` itself if there is no news."""
+    Args:
+        current: The object before.
+        event: The event with the full object.
+        restart: True if a ``created`` starts the accumulation of its object again.
+        whole: True if the full object has ended and leaves out nothing.
+    """
     new: Any = event.data
     known: Any = current.full
     full = merge_snapshot(known, new, event.origin) if known is not None else new
+    if current.is_terminal and not current.is_message and full.status == new.status and full is not new:
+        full = add_outputs(full, new)
     if full is known and not restart:
         return current
     if current.is_terminal:
@@ -100,8 +106,9 @@ def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: boo
     parts, partial = current.parts, current.partial
     if new.is_terminal:
         name = "content" if current.is_message else "step_details"
-        if parts is None or _has_content(new) or event.origin is None or not event.origin.absent(name):
-            parts, partial = None, False
+        kept = full if whole else keep_texts(full, parts if parts is not None else parts_of(current, name), name)
+        parts, partial = None, partial and kept is not full
+        full = kept
     elif restart and event.created:
         partial = False  # the server sends all of it again
         name = "content" if current.is_message else "step_details"
@@ -112,7 +119,7 @@ def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: boo
     elif parts is not None and (full.content if current.is_message else full.step_details is not None):
         name = "content" if current.is_message else "step_details"
         parts = _extend_parts(parts, full.to_dict().get(name), name)
-    elif parts is None and known is not None and _has_content(known):
+    elif parts is None and known is not None and has_content(known):
         parts = _keep_longer(current, full, "content" if current.is_message else "step_details")
     if parts is current.parts and full == known and partial is current.partial:
         return current

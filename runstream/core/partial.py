@@ -6,8 +6,10 @@ from typing import Any
 
 from msgspec import structs
 
-from runstream.core.state import RunState, build_objects
+from runstream.core.object_list import ObjectState
+from runstream.core.state import RunState, build_objects, get_view
 from runstream.core.text import Text
+from runstream.model.tool_calls import parse_arguments
 
 __all__ = ["mark_partial"]
 
@@ -16,7 +18,8 @@ def mark_partial(state: RunState) -> RunState:
     """Mark the open messages and steps of a run as partial, until a full object or a new ``created`` repairs them.
 
     The calls that the run waits for are complete, even if their steps are open. A call that is being repeated is
-    complete only when the repetition has reached the known length.
+    complete only when the repetition has reached the known length; one whose request was fetched, or sent by another
+    source, only when its step does not lack a part of the requested arguments.
 
     Returns:
         The marked state. The same object if nothing can be missing: the run has ended, or it waits and no message is
@@ -25,9 +28,10 @@ def mark_partial(state: RunState) -> RunState:
     if state.is_terminal:
         return state
     waits = state.run.requires_action
+    requested = {call.id: call.arguments for call in state.run.pending_tool_calls if call.id} if waits else {}
     objects = whole = build_objects(state)
     for position, item in enumerate(whole):
-        is_whole = waits and not item.is_message and not _is_behind(item.parts)
+        is_whole = waits and not item.is_message and not (_is_behind(item.parts) or _lacks_arguments(item, requested))
         if not (item.partial or item.is_terminal or is_whole):
             objects = objects.set(position, item.change(item.full, item.parts, partial=True))
     if objects is whole:
@@ -35,6 +39,25 @@ def mark_partial(state: RunState) -> RunState:
     return structs.replace(
         state, _objects=objects, _growing=None, _length=0, _touched=-1, _event=state.changed_by, _cached_objects=None
     )
+
+
+def _lacks_arguments(item: ObjectState, requested: dict[str, str | None]) -> bool:
+    """True if a call of a step has only a part of the arguments with which it was requested.
+
+    Args:
+        item: The step.
+        requested: The arguments of the requested calls, by their ids.
+    """
+    if item.parts is None:
+        return False
+    for call in get_view(item).tool_calls:
+        wanted = requested.get(call.id)
+        if wanted is None or call.arguments == wanted:
+            continue
+        text = call.arguments or ""
+        if wanted.startswith(text) or parse_arguments(text)[1] is not None:  # a gateway may format them anew
+            return True
+    return False
 
 
 def _is_behind(parts: Any) -> bool:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from runstream.core.object_deltas import append, apply_delta
+from runstream.core.object_deltas import append, append_fragment, apply_delta
 from runstream.core.object_snapshots import apply_object
 from runstream.core.run_snapshots import Outcome, reduce_run
 from runstream.core.state import RunState
 from runstream.model.events import (
+    CustomEvent,
     Event,
     MessageDeltaEvent,
     MessageEvent,
@@ -21,7 +22,7 @@ from runstream.model.events import (
     TextAppend,
 )
 
-__all__ = ["Outcome", "append", "apply", "apply_run", "reduce"]
+__all__ = ["Outcome", "append", "apply", "apply_run", "count_custom", "reduce"]
 
 
 def reduce(
@@ -73,13 +74,24 @@ def apply(
     if state is None:
         return None, Outcome.SAME
     if isinstance(event, TextAppend):
+        grown = append_fragment(state, event.object_id, event.target, event.index, event.text)
+        if grown is not None:
+            return grown, Outcome.CHANGED
         event = event.widen()
     if isinstance(event, MessageDeltaEvent | StepDeltaEvent):
         after = append(state, event.data)
         return (after, Outcome.CHANGED) if after is not None else apply_delta(state, event, at, max_index)
     if isinstance(event, MessageEvent | StepEvent):
         return apply_object(state, event, at, restart)
+    if isinstance(event, CustomEvent):
+        return count_custom(state, event), Outcome.CHANGED
     return state, Outcome.SAME
+
+
+def count_custom(state: RunState, event: CustomEvent) -> RunState:
+    """The state with one custom event more. Its value is no part of the state; its number is a part of its key."""
+    head = structs.replace(state._head, custom=state._head.custom + 1)
+    return RunState(head, state._objects, state._growing, state._length, -1, event.event)
 
 
 def apply_run(

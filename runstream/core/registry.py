@@ -12,6 +12,7 @@ from runstream.core.interning import Interner
 from runstream.core.orphans import Orphans, PendingOrder, Tombstones
 from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
+from runstream.core.waiting_runs import WaitingRuns
 from runstream.model.events import Event
 from runstream.model.limits import Limits
 from runstream.model.run import Run
@@ -31,18 +32,20 @@ class Scope:
     Attributes:
         sources: The number of sources that have not ended.
         runs: The records by run id.
-        objects: The record of its run for each id of a message or step.
+        objects: The owners of each id of a message or step: the record of its run, or the records of several runs.
         orphans: The events whose run was not seen yet.
+        waiting: The runs that wait for action.
     """
 
-    __slots__ = ("_tombstones", "name", "objects", "orphans", "runs", "sources")
+    __slots__ = ("_tombstones", "name", "objects", "orphans", "runs", "sources", "waiting")
 
     def __init__(self, name: str, pending: PendingOrder, tombstones: Tombstones) -> None:
         self.name = name
         self.sources = 0
         self.runs: dict[str, RunRecord] = {}
-        self.objects: dict[str, RunRecord] = {}
+        self.objects: dict[str, RunRecord | dict[RunRecord, None]] = {}
         self.orphans = Orphans(pending)
+        self.waiting = WaitingRuns()
         self._tombstones = tombstones
 
     def add_tombstone(self, id: str) -> None:
@@ -52,6 +55,43 @@ class Scope:
     def is_tombstoned(self, id: str) -> bool:
         """True if a run, message or step is done."""
         return (self.name, id) in self._tombstones
+
+    def add_object(self, record: RunRecord, id: str) -> bool:
+        """Note that a run has a message or step of this id. Servers may use an id again in another run.
+
+        Returns:
+            False if this was known.
+        """
+        owners = self.objects.get(id)
+        if owners is None:
+            self.objects[id] = record
+        elif owners is record:
+            return False
+        elif isinstance(owners, RunRecord):
+            self.objects[id] = {owners: None, record: None}
+        elif record in owners:
+            return False
+        else:
+            owners[record] = None
+        record.add_object(id)
+        return True
+
+    def remove_objects(self, record: RunRecord) -> None:
+        """Remove the messages and steps of a run. A tombstone remains for each id that no other run has."""
+        for id in record.objects:
+            owners = self.objects[id]
+            if owners is record:
+                del self.objects[id]
+                self.add_tombstone(id)
+            elif isinstance(owners, dict):
+                del owners[record]
+                if len(owners) == 1:
+                    self.objects[id] = next(iter(owners))
+
+    def owner(self, id: str) -> RunRecord | None:
+        """The run that has a message or step of this id; ``None`` if there is none, or more than one."""
+        owners = self.objects.get(id)
+        return owners if isinstance(owners, RunRecord) else None
 
     @property
     def idle(self) -> bool:
@@ -78,7 +118,7 @@ class RunRegistry:
         self.evicted = 0
         self.on_evict: Callable[[str, str], None] | None = None
         self._limits = limits
-        self._pending = PendingOrder(limits.max_orphans)
+        self._pending = PendingOrder(limits.max_orphans, limits.max_orphan_bytes)
         self._tombstones = Tombstones(limits.max_tombstones)
         self._interner = Interner()
         self._released: dict[RunRecord, None] = {}  # interrupted runs, the oldest first
@@ -142,6 +182,21 @@ class RunRegistry:
                 found[id] = found.get(id, ()) + events  # two scopes may wait for one id
         return found
 
+    def waiting_run(self, scope: str, id: str) -> str | None:
+        """The id of the run that waits for action and that this id names; ``None`` if there is none, or not just one.
+
+        Args:
+            scope: The name of its scope.
+            id: The run's id, the id of its last piece, or the id of a call that it waits for.
+        """
+        found = self.scopes.get(scope)
+        if found is None:
+            return None
+        record = found.runs.get(id)
+        if record is not None and record.run.requires_action:
+            return id
+        return found.waiting.find(id)
+
     def is_tombstoned(self, scope: str, run_id: str) -> bool:
         """True if a run was kept once and was evicted."""
         return (scope, run_id) in self._tombstones
@@ -166,9 +221,10 @@ class RunRegistry:
             state: Its first state.
             source: The state of the source that sent it.
         """
-        record = scope.runs[state.run_id] = RunRecord(state, source, self._order)
+        record = scope.runs[state.run_id] = RunRecord(state, source, self._order, self._limits.max_run_size)
         self._order += 1
         self.open += 1
+        scope.waiting.update(record)
         return record
 
     def restore(self, state: RunState, at: float) -> RunRecord:
@@ -186,8 +242,7 @@ class RunRegistry:
             item.full.message_id for item in state._objects if isinstance(item.full, RunStep) and item.full.message_id
         ]
         for id in dict.fromkeys(ids):
-            record.add_object(id)
-            scope.objects[id] = record
+            scope.add_object(record, id)
         if state.is_terminal:
             self.open -= 1
             self._finished[scope.name, run.id] = (record, at)
@@ -241,14 +296,13 @@ class RunRegistry:
             self.open -= 1
             del self._released[record]
         del scope.runs[state.run_id]
+        scope.waiting.remove(record)
         scope.add_tombstone(state.run_id)
-        for id in record.objects:
-            if scope.objects.get(id) is record:  # else the id belongs to another run now
-                del scope.objects[id]
-                scope.add_tombstone(id)
+        scope.remove_objects(record)
         self.evicted += 1
-        if record.source is not None:
-            record.source.forget(state.run_id)
+        for source in (record.source, *record.former_sources):
+            if source is not None:
+                source.forget_run(record)
         self.remove_idle_scope(scope)
         if self.on_evict is not None:
             self.on_evict(scope.name, state.run_id)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from runstream.core.calls import is_request
+from runstream.core.pieces import PieceAge
 from runstream.core.run_snapshots import Outcome
 from runstream.core.state import RunState
 from runstream.model.run import Run, RunStatus
@@ -97,6 +98,7 @@ def advance(
     *,
     begins: bool,
     connection: int,
+    age: PieceAge = PieceAge.UNKNOWN,
 ) -> RequestPlace | None:
     """The place of a source after a snapshot of the run.
 
@@ -108,6 +110,7 @@ def advance(
         outcome: The outcome of the snapshot.
         begins: True if the source begins the run again.
         connection: The number of the source's connection.
+        age: The age of its piece; a piece that it begins again has the rounds before it behind itself.
 
     Returns:
         Its place; ``None`` if it is unknown.
@@ -116,7 +119,9 @@ def advance(
     if not rounds:
         return None
     if begins and before is not None and before.round:
-        place = RequestPlace(0, _YES, connection)
+        place = RequestPlace(after._head.pieces.rounds, _YES, connection)
+    if age is PieceAge.EARLIER:
+        return place
     stale = outcome is Outcome.STALE or outcome is Outcome.LATE
     if is_request(run):
         if before is None or rounds > before.round or (place is None and not stale):
@@ -132,7 +137,7 @@ def advance(
         place = RequestPlace(rounds, _NO, connection)
     if place.requests < rounds:
         return place._replace(went_on=_YES)
-    start = after._head.calls.started_at
+    start = after._head.calls.started_at if age is PieceAge.UNKNOWN else None
     if start is None or run.started_at is None:
         return place if stale else place._replace(went_on=_YES)
     if run.started_at < start:

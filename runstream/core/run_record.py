@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from runstream.core.request_places import NO_PLACES, RequestPlaces
@@ -25,6 +26,7 @@ class RunRecord:
         unidentified: True if a fragment of the run had no id, or if ids of its fragments were forgotten when
             an object was reset. The known ids then prove nothing about the events between them.
         replaying: True while its source sends the run from its beginning again.
+        replayed_by: The name of the source that began the run again last, and the number of its connection.
         places: The places of its sources in its requests for action.
         paused: The round for which ``run.paused`` was emitted; -1 for none.
         interrupted: The number of ``run.interrupted`` signals so far.
@@ -32,12 +34,37 @@ class RunRecord:
         watch: The watchdogs' own data.
         expired_reason: Why a watchdog expired the run; ``None`` if none did, or if the run was seen since.
         saved: The state that a store has, or is about to get.
+        on_event: Called with the record before its first event after it was read from a store.
+        former_sources: The states of the sources that sent the run before, and have not ended.
+        bound: The largest size of the run (``max_run_size``).
+        size: The size of its messages and steps, without what the text that grows has gained since ``base``.
+        sizes: The size of each, by id.
+        base: The length of the text that grows at the last change of the state.
+        room: The length at which that text reaches the bound.
+        is_bounded: True if an event of the run was rejected because of a bound.
+        waits_under: The ids under which the run waits for action (:mod:`runstream.core.waiting_runs`).
     """
 
     # Attributes with a default on the class cost nothing in the many records where they are never set.
-    __slots__ = ("__dict__", "_objects", "_state", "growing", "length", "order", "source", "touched", "unidentified")
+    __slots__ = (
+        "__dict__",
+        "_objects",
+        "_state",
+        "base",
+        "bound",
+        "growing",
+        "length",
+        "order",
+        "room",
+        "size",
+        "sizes",
+        "source",
+        "touched",
+        "unidentified",
+    )
 
     replaying = False
+    replayed_by: tuple[str, int] | None = None
     places: RequestPlaces = NO_PLACES
     paused = -1
     interrupted = 0
@@ -45,16 +72,30 @@ class RunRecord:
     watch: Any = None
     expired_reason: str | None = None
     saved: RunState | None = None
+    on_event: Callable[[RunRecord], None] | None = None
+    former_sources: tuple[Any, ...] = ()
+    waits_under: tuple[str, ...] = ()
+    is_bounded = False
 
-    def __init__(self, state: RunState, source: Any, order: int) -> None:
+    def __init__(self, state: RunState, source: Any, order: int, bound: int = sys.maxsize) -> None:
         self._state = state
         self.growing: GrowingText | None = state._growing
         self.length: int = state._length
         self.source = source
         self.order = order
+        self.bound = bound
+        self.size = 0
+        self.sizes: dict[str, int] = {}
+        self.base = self.length
+        self.room = bound + self.length
         self.touched = False
         self.unidentified = False
         self._objects: list[str] | None = None
+
+    @property
+    def last_source(self) -> Any:
+        """The state of the source that sends the run, else of the one that sent it last; ``None`` if unknown."""
+        return self.source or next(reversed(self.former_sources), None)
 
     @property
     def objects(self) -> Sequence[str]:
@@ -68,10 +109,20 @@ class RunRecord:
         else:
             self._objects.append(id)
 
+    def is_open(self, id: str) -> bool:
+        """True if the run has a message or step of this id that has not ended."""
+        item = self.state._find(id)
+        return item is not None and not item.is_terminal
+
     @property
     def run(self) -> Run:
         """The latest run. Reading it builds no state: growing text is no part of a run."""
         return self._state._head.run
+
+    @property
+    def last_piece(self) -> str | None:
+        """The id of the run's last piece; ``None`` if its wire names none."""
+        return self._state._head.pieces.ids.last
 
     @property
     def state(self) -> RunState:
@@ -80,9 +131,32 @@ class RunRecord:
 
     @state.setter
     def state(self, state: RunState) -> None:
+        if self.length != self.base:
+            self.note_growth()
         self._state = state
         self.growing = state._growing
-        self.length = state._length
+        self.length = self.base = state._length
+        self.room = self.bound - self.size + state._length
+
+    def add_size(self, id: str, added: int) -> None:
+        """Count a change of the size of a message or step.
+
+        Args:
+            id: Its id.
+            added: The characters that it gained; less than 0 if it lost some.
+        """
+        self.size += added
+        self.room -= added
+        self.sizes[id] = self.sizes.get(id, 0) + added
+
+    def note_growth(self) -> None:
+        """Count the text that was appended since the last change of the state."""
+        grown = self.length - self.base
+        if grown > 0 and self.growing is not None:
+            id = self.growing.object_id
+            self.size += grown
+            self.sizes[id] = self.sizes.get(id, 0) + grown
+            self.base = self.length
 
     def build_state(self) -> RunState:
         """The state with the text at its present length; it is the latest state from now on."""

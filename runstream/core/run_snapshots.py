@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from functools import partial
-from itertools import compress, count
+from itertools import compress
 from operator import is_not
 from typing import Any, Final, TypeVar
 
@@ -16,16 +16,18 @@ from runstream.core.calls import (
     RequestKind,
     accept_request,
     classify_request,
+    close_calls,
     is_request,
     request_pairs,
     step_calls,
 )
+from runstream.core.pieces import NO_PIECES, REPEATED, PieceAge
 from runstream.core.state import RunHead, RunState, get_view
 from runstream.core.status import Transition, classify_transition
 from runstream.model.base import WireStruct
 from runstream.model.events import Origin, RunEvent
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP
-from runstream.model.run import RunStatus
+from runstream.model.run import Run, RunStatus
 
 __all__ = ["Outcome", "merge_snapshot", "reduce_run"]
 
@@ -42,6 +44,7 @@ class Outcome(enum.Enum):
         STALE: The event is older than the state.
         LATE: The event's object has ended.
         REFUSED: An index is out of bounds.
+        UNPLACED: An index is no number.
         KIND_CONFLICT: A message and a step have the same id.
     """
 
@@ -51,6 +54,7 @@ class Outcome(enum.Enum):
     STALE = "stale"
     LATE = "late"
     REFUSED = "refused"
+    UNPLACED = "unplaced"
     KIND_CONFLICT = "kind_conflict"
 
 
@@ -64,6 +68,17 @@ _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
 _FIRST_STATUSES: Final = {status: (status,) for status in RunStatus}
 _STALE: Final = Transition.STALE
 _LEGAL: Final = Transition.LEGAL
+_UNKNOWN: Final = PieceAge.UNKNOWN
+_NEW: Final = PieceAge.NEW
+# The end of an earlier piece is not the end of the run.
+_OF_THE_END: Final = (
+    "required_action",
+    "last_error",
+    "incomplete_details",
+    "cancelled_at",
+    "failed_at",
+    "completed_at",
+)
 
 
 def merge_snapshot(current: W, new: W, origin: Origin | None) -> W:
@@ -89,8 +104,7 @@ def merge_snapshot(current: W, new: W, origin: Origin | None) -> W:
     here, there = astuple(base), astuple(other)
     missing: dict[str, Any] = {}
     # Only fields that differ can be missing; `is_not` finds these without a loop in Python.
-    for index in compress(count(), map(is_not, here, there)):
-        value = here[index]
+    for index, value in compress(enumerate(here), map(is_not, here, there)):
         if value is None or value is ABSENT_LIST or value is ABSENT_MAP:
             missing[base.__struct_fields__[index]] = there[index]
     if not missing:
@@ -125,26 +139,52 @@ def reduce_run(
         first = NO_CALLS
         if is_request(new):
             first = accept_request(NO_CALLS, new, request_pairs(new), RequestKind.NEW, lambda step_id, name: None)
-        return RunHead(new, scope, first, _FIRST_STATUSES.get(new.status) or (new.status,), at, at), _CHANGED
+        head = RunHead(new, scope, first, _FIRST_STATUSES.get(new.status) or (new.status,), at, at)
+        if event.piece is not None:
+            head = structs.replace(head, pieces=NO_PIECES.add(event.piece, 0).add_status(new.status))
+        return head, _CHANGED
     head = state._head
     current = head.run
     before = current.status
+    pieces = head.pieces
+    age = _UNKNOWN if event.piece is None else pieces.classify(event.piece)
     if before.is_terminal:
+        if age is _NEW:
+            return head, Outcome.LATE
         filled = merge_snapshot(current, new, event.origin)
         if filled is current:
             return head, _SAME if new.status == before else Outcome.LATE
         return structs.replace(head, run=filled), _CHANGED
+    if age is PieceAge.EARLIER:
+        filled = _fill_missing(current, new)
+        return (head if filled is current else structs.replace(head, run=filled)), Outcome.STALE
+    action = new.required_action
     new = merge_snapshot(current, new, event.origin)
     now = new.status
-    requests = now is _REQUIRES_ACTION and new.required_action is not None
-    if (new is current or new == current) and not (requests and further):
-        return head, _SAME
     calls, statuses = head.calls, head.statuses
+    if age is _NEW:
+        if new.required_action is not action:
+            new = new.replace(required_action=action)  # the request of an earlier piece is over
+        pieces = pieces.add(event.piece, calls.round)  # type: ignore[arg-type]
+        calls = close_calls(calls)
+    requests = now is _REQUIRES_ACTION and new.required_action is not None
+    first_request = requests and age is not _UNKNOWN and calls.round == pieces.rounds  # in its piece
+    if (new is current or new == current) and age is not _NEW and not (requests and (further or first_request)):
+        return head, _SAME
     kind = None
     if requests:
         pairs = request_pairs(new)
-        kind = classify_request(calls, pairs, new.started_at, waits=is_request(current), further=further)
-    transition = classify_transition(current, new, old_request=kind is RequestKind.OLD, replaying=replaying)
+        started_at = new.started_at if age is _UNKNOWN else None
+        further = further or first_request
+        kind = classify_request(calls, pairs, started_at, waits=is_request(current), further=further)
+    if age is _NEW:
+        transition = Transition.EXPECTED
+    else:
+        timed = age is _UNKNOWN
+        # A status that the last piece did not have is no repetition.
+        replaying = replaying and (timed or now not in REPEATED or now in pieces.statuses)
+        old_request = kind is RequestKind.OLD
+        transition = classify_transition(current, new, old_request=old_request, replaying=replaying, timed=timed)
     if transition is _STALE:
         return head, Outcome.STALE
     if kind is not None:
@@ -158,6 +198,8 @@ def reduce_run(
             structs.force_setattr(new, "tools", current.tools)
     if now not in statuses:
         statuses = (*statuses, now)
+    if age is not _UNKNOWN:
+        pieces = pieces.add_status(now)
     status_since, queued, running, waiting = head.status_since, head.queued, head.running, head.waiting
     outcome = _CHANGED
     if now != before:
@@ -182,8 +224,25 @@ def reduce_run(
         running,
         waiting,
         head.first_text,
+        pieces,
+        head.custom,
     )
     return head, outcome
+
+
+def _fill_missing(current: Run, new: Run) -> Run:
+    """A run with the fields that it lacks, from a snapshot of an earlier piece; the same object if there are none."""
+    fields = zip(current.__struct_fields__, astuple(current), astuple(new), strict=True)
+    missing = {
+        name: value
+        for name, known, value in fields
+        if (known is None or known is ABSENT_LIST or known is ABSENT_MAP)
+        and value is not known
+        and value is not None
+        and name != "_wire"
+        and name not in _OF_THE_END
+    }
+    return current.replace(**missing) if missing else current
 
 
 def _step_arguments(state: RunState, step_id: str, name: str) -> str | None:

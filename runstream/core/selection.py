@@ -3,27 +3,66 @@
 from __future__ import annotations
 
 from types import UnionType
-from typing import Any, Final, TypeAlias, Union, get_args, get_origin
+from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin
 
 from msgspec import Struct
 
+from runstream.model.progress_signals import PROGRESS
+from runstream.model.signal_base import BaseSignal
 from runstream.model.signals import (
     SIGNAL_TYPES,
-    ArgumentsDelta,
     RunCancelled,
     RunCompleted,
     RunExpired,
     RunFailed,
     RunIncomplete,
-    TextDelta,
 )
 
-__all__ = ["PROGRESS", "RUN_LEVEL", "TERMINAL", "Selector", "signal_classes"]
+__all__ = ["PROGRESS", "RUN_LEVEL", "TERMINAL", "Selector", "SignalName", "SignalTuple", "signal_classes"]
 
-Selector: TypeAlias = Any  # a class, a string, a tuple of selectors or a union: no annotation can express "a union"
+Selector: TypeAlias = Any
+"""A class, a name, a tuple of selectors or a union, at run time. The signatures of public functions are overloads: for
+a class, a name, a tuple, and a union (``TypeForm``)."""
 
-PROGRESS: Final[frozenset[type]] = frozenset({TextDelta, ArgumentsDelta})
-"""Signals of growing text. They are built only if a subscriber selects them."""
+SignalName: TypeAlias = Literal[
+    "run.created",
+    "run.status_changed",
+    "run.action_required",
+    "run.completed",
+    "run.failed",
+    "run.cancelled",
+    "run.expired",
+    "run.incomplete",
+    "run.paused",
+    "run.interrupted",
+    "run.stalled",
+    "message.created",
+    "message.completed",
+    "message.incomplete",
+    "message.text",
+    "message.text_replaced",
+    "message.refusal",
+    "reasoning.text",
+    "step.created",
+    "step.completed",
+    "step.failed",
+    "step.cancelled",
+    "step.expired",
+    "tool_call.arguments",
+    "tool_call.completed",
+    "tool_call.output",
+    "tool_call.result",
+    "custom",
+    "source.connected",
+    "source.disconnected",
+    "source.resumed",
+    "source.ended",
+    "source.error",
+]
+"""The type strings of the signals: the keys of ``SIGNAL_TYPES``. A test compares the two."""
+
+SignalTuple: TypeAlias = tuple[type[BaseSignal] | UnionType | SignalName, ...]
+"""Several selectors."""
 
 TERMINAL: Final[frozenset[type]] = frozenset({RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete})
 """Signals of a run's end."""

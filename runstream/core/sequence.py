@@ -15,7 +15,8 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from runstream.core.dedupe import Sighting
+from runstream.core.id_blocks import DIGITS, MAX_DIGITS, split_id
+from runstream.core.sighting import Sighting
 
 __all__ = ["SequenceStatus", "SequenceTracker", "split_number"]
 
@@ -25,8 +26,6 @@ RESUME_STREAK: Final = 3
 GAP_STREAK: Final = 8
 """The number of consecutive ids after which a skip is a gap. It is larger, because ids with many skips (those of one
 run among many) are consecutive for a while by chance."""
-
-_MAX_DIGITS: Final = 18  # a longer number is no counter
 
 
 class SequenceStatus(enum.Enum):
@@ -43,21 +42,26 @@ class SequenceTracker:
     Attributes:
         after_reconnect: True if the source has reconnected and no id has arrived since.
         next: The id that continues the sequence; ``None`` if there is none, or after a reconnect.
+        number: The number at its end.
+        prefix: The part before it, with the zeros of a number of fixed width; ``None`` for integers.
+        streak: The number of consecutive ids before it.
     """
 
-    __slots__ = ("_last", "_prefix", "_streak", "after_reconnect", "next")
+    __slots__ = ("_last", "_prefix", "after_reconnect", "next", "number", "prefix", "streak")
 
     def __init__(self) -> None:
         self.after_reconnect = False
         self._prefix = ""
         self._last: int | None = None
-        self._streak = 0
+        self.streak = 0
         self.next: str | int | None = None
+        self.number = 0
+        self.prefix: str | None = None
 
     def reconnected(self) -> None:
         """Note that the connection was lost and replaced by another."""
         self.after_reconnect = True
-        self.next = None
+        self._end()
 
     def restored(self, id: str) -> None:
         """Note the last id that an earlier process received from this source, and that the connection is another.
@@ -66,7 +70,7 @@ class SequenceTracker:
         numbers each connection from the start begins below it.
         """
         self._prefix, self._last = split_number(id)
-        self._streak = RESUME_STREAK if self._last is not None and self._last >= RESUME_STREAK else 0
+        self.streak = RESUME_STREAK if self._last is not None and self._last >= RESUME_STREAK else 0
         self.after_reconnect = True
         self.next = None
 
@@ -83,50 +87,55 @@ class SequenceTracker:
         if id == self.next and sighting is Sighting.NEW:
             self.advance()
             return SequenceStatus.NOTHING
-        self.next = None
+        self._end()
         after_reconnect, self.after_reconnect = self.after_reconnect, False
         prefix, number = split_number(id)
-        last, streak = self._last, self._streak
+        last, streak = self._last, self.streak
         comparable = number is not None and last is not None and prefix == self._prefix
         self._prefix, self._last = prefix, number
         if sighting is Sighting.DUPLICATE:
             # A repetition: the next new number must follow the largest one so far.
-            self._streak = streak if comparable else 0
+            self.streak = streak if comparable else 0
             if comparable:
                 assert number is not None
                 assert last is not None
                 self._last = max(number, last)
             return SequenceStatus.RESUMED if after_reconnect else SequenceStatus.NOTHING
         if not comparable or sighting is Sighting.CONFLICT:
-            self._streak = 0  # another sequence of numbers
+            self.streak = 0  # another sequence of numbers
             return SequenceStatus.NOTHING
         assert number is not None
         assert last is not None
         if number == last + 1:
-            self._streak = streak + 1
+            self.streak = streak + 1
             self._set_next(id)
             return SequenceStatus.RESUMED if after_reconnect and streak >= RESUME_STREAK else SequenceStatus.NOTHING
-        self._streak = 0
+        self.streak = 0
         return SequenceStatus.GAP if number > last and streak >= GAP_STREAK else SequenceStatus.NOTHING
 
     def advance(self) -> None:
         """Note the id ``next``. While a sequence goes on, its ids are compared, not parsed."""
-        self._streak += 1
-        self._last += 1  # type: ignore[operator]
-        self._set_next(self.next)
+        self.streak += 1
+        self.number = number = self.number + 1
+        self.next = number if self.prefix is None else f"{self.prefix}{number}"
 
-    def _set_next(self, id: str | int | None) -> None:
-        number = self._last + 1  # type: ignore[operator]
-        self.next = f"{self._prefix}{number}" if type(id) is str else number
+    def _set_next(self, id: str | int) -> None:
+        self.prefix, number = split_id(id)
+        self.number = number = number + 1
+        self.next = number if self.prefix is None else f"{self.prefix}{number}"
+
+    def _end(self) -> None:
+        """Expect no certain id any more."""
+        if self.next is not None:
+            self._last = self.number - 1
+            self.next = None
 
 
 def split_number(id: str | int) -> tuple[str, int | None]:
     """Split an id into the prefix and the number at its end; the number is ``None`` if there is none."""
     if isinstance(id, int):
         return "", id
-    digits = len(id)
-    while digits and "0" <= id[digits - 1] <= "9" and len(id) - digits < _MAX_DIGITS + 1:
-        digits -= 1
-    if not 0 < len(id) - digits <= _MAX_DIGITS:
+    prefix = id.rstrip(DIGITS)
+    if not 0 < len(id) - len(prefix) <= MAX_DIGITS:
         return id, None
-    return id[:digits], int(id[digits:])
+    return prefix, int(id[len(prefix) :])

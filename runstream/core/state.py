@@ -5,25 +5,25 @@ States are frozen: a state never changes, whatever events follow.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct, structs
 
-from runstream.core.calls import NO_CALLS, Calls, add_whole, awaited_names, step_calls
+from runstream.core.calls import NO_CALLS, Calls, add_step, awaited_names, step_calls
 from runstream.core.merge import to_builtins
 from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
+from runstream.core.pieces import NO_PIECES, Pieces
 from runstream.core.text import Text, TextBuffer
 from runstream.model.common import Usage
-from runstream.model.events import Target
+from runstream.model.fragments import Target
 from runstream.model.lenient import read
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
-from runstream.model.step import RunStep, StepStatus
+from runstream.model.step import RunStep
 from runstream.model.tool_calls import ToolCall
 
 __all__ = ["GrowingText", "RunHead", "RunState", "Timings", "call_names", "stepless_calls"]
-
-_COMPLETED = StepStatus.COMPLETED
 
 
 class Timings(Struct, frozen=True, kw_only=True):
@@ -50,17 +50,19 @@ class GrowingText(Struct, frozen=True, gc=False, eq=False):
     Attributes:
         position: The position of its object in the run.
         object_id: The id of its object.
-        is_message: True for the text of a message, False for the arguments or code of a call.
-        index: The index of the content part or the tool call.
-        part: The index of the content part; -1 for calls.
+        is_message: True for a text of a message, False for a text of a step.
+        index: The index of the part or the tool call.
+        part: The index of the part of a message or of a reasoning; -1 for calls.
         path: The keys that lead to the text in the parts of the object.
-        call_id: The id of the tool call; "" for messages.
-        call_key: The key of the tool call; "" for messages.
+        call_id: The id of the tool call; "" for parts.
+        call_key: The key of the tool call; "" for parts.
         event: The name of the event with its fragments.
         buffer: The buffer of the text.
         prior: The text before a reset.
         run_id: The id of the run. The next two fields are its thread and its scope; the signals need all three.
         target: The kind of the text.
+        signal: Makes the signal of a fragment: from run id, thread id, scope, time; then object id, part, offset and
+            fragment of a part, or call id, offset, fragment and call key of a call.
     """
 
     position: int
@@ -78,6 +80,7 @@ class GrowingText(Struct, frozen=True, gc=False, eq=False):
     thread_id: str | None
     scope: str
     target: Target
+    signal: Callable[..., Any]
 
 
 class RunHead(Struct, frozen=True, gc=False, eq=False):
@@ -91,6 +94,8 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
         first_seen: The time of its first event (Unix seconds, as observed).
         status_since: The time of the last change of its status (Unix seconds, as observed).
         queued: See :class:`Timings`, as the next three.
+        pieces: Its pieces.
+        custom: The number of custom events so far, for their keys.
     """
 
     run: Run
@@ -103,6 +108,8 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
     running: float | None = None
     waiting: float | None = None
     first_text: float | None = None
+    pieces: Pieces = NO_PIECES
+    custom: int = 0
 
     def with_first_text(self, at: float) -> RunHead:
         """A head with the time of the first text.
@@ -121,6 +128,8 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
             self.running,
             self.waiting,
             at - self.first_seen,
+            self.pieces,
+            self.custom,
         )
 
 
@@ -135,6 +144,8 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     _touched: int = -2
     _event: str = ""
     _cached_objects: Objects | None = None
+    # The content parts or calls that the last change of an object concerns, by their indices; `None` for all.
+    _indices: tuple[int, ...] | None = None
 
     @property
     def changed_by(self) -> str:
@@ -182,6 +193,13 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         return self._head.calls.round
 
     @property
+    def pieces(self) -> tuple[str, ...]:
+        """The ids of the parts of the run (of its responses, say), in order of first appearance; empty for a wire
+        whose runs have one part. A part that is new to the run is newer than all before.
+        """
+        return tuple(self._head.pieces.ids.keys())
+
+    @property
     def usage(self) -> Usage | None:
         """Token counts; ``None`` until the server sends them."""
         return self._head.run.usage
@@ -200,6 +218,11 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     def text(self) -> str:
         """The text of all messages so far, joined in order."""
         return "".join([item.text() for item in self._all_objects() if item.is_message])
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning of all steps so far, joined in order; of a step without reasoning its summary."""
+        return "".join([step.reasoning for step in self.steps])
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -267,6 +290,7 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
             and self.run == other.run
             and self._head.calls.round == other._head.calls.round
             and self._head.calls.request == other._head.calls.request
+            and self._head.pieces.ids == other._head.pieces.ids
             and self.steps == other.steps
             and self.messages == other.messages
         )
@@ -304,19 +328,24 @@ def build_objects(state: RunState) -> Objects:
     return objects if item is current else objects.set(growing.position, item)
 
 
-def update_head(head: RunHead, item: ObjectState, at: float) -> RunHead:
-    """Compute the head after a change of an object: the time of the first text, the calls with complete arguments.
+def update_head(head: RunHead, item: ObjectState, at: float, indices: tuple[int, ...] | None = None) -> RunHead:
+    """Compute the head after a change of an object: the time of the first text, the calls with complete arguments, and
+    the calls with a complete output.
 
     Args:
         head: The head before.
         item: The object after the change.
         at: The time (Unix seconds).
+        indices: The indices of the content parts or calls that a delta changed; ``None`` after a full object.
     """
     if item.is_message:
-        if head.first_text is None and item.text():
+        full: Any = item.full
+        empty = item.parts is None and not full.content
+        changed = item if indices is None else item.select(indices)
+        if head.first_text is None and not empty and changed.text():
             return head.with_first_text(at)
-    elif item.calls and isinstance(item.full, RunStep) and item.full.status == _COMPLETED:
-        calls = add_whole(head.calls, item.calls)
+    elif indices is None and item.calls and isinstance(item.full, RunStep):
+        calls = add_step(head.calls, item, head.run.status)
         if calls is not head.calls:
             return structs.replace(head, calls=calls)
     return head

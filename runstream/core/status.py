@@ -9,6 +9,9 @@ The rules, in order (design, promise 4; wire reference, "Order and life cycle"):
    - Its ``started_at`` is null or smaller than the known one.
    - It is ``in_progress`` with the known ``started_at``, and the run has left that start behind.
 
+   A snapshot of a piece has no such age: one of the last piece is classified by the table, one of a new piece is always
+   newer, one of an earlier piece is always stale (:mod:`runstream.core.pieces`).
+
 3. Otherwise the table below decides: EXPECTED, LEGAL (surprising: an event is missing), or STALE.
 
 A change from or to a status that the table does not contain is LEGAL.
@@ -68,7 +71,9 @@ TRANSITIONS: dict[tuple[RunStatus, RunStatus], Transition] = {
 }
 
 
-def classify_transition(current: Run, new: Run, *, old_request: bool = False, replaying: bool = False) -> Transition:
+def classify_transition(
+    current: Run, new: Run, *, old_request: bool = False, replaying: bool = False, timed: bool = True
+) -> Transition:
     """Classify a snapshot.
 
     Args:
@@ -76,16 +81,18 @@ def classify_transition(current: Run, new: Run, *, old_request: bool = False, re
         new: The snapshot.
         old_request: True if the snapshot requires an action that the run has left behind.
         replaying: True if the source sends the run from its beginning again.
+        timed: False if ``started_at`` proves nothing, as for a wire that names the pieces of its runs.
     """
     if current.status.is_terminal:
         return _A
     if old_request:
         return _S
     newer = False
-    if current.started_at is not None and not new.status.is_terminal:
-        if new.started_at is None or new.started_at < current.started_at:
+    started_at = current.started_at if timed else None
+    if started_at is not None and not new.status.is_terminal:
+        if new.started_at is None or new.started_at < started_at:
             return _S
-        newer = new.started_at > current.started_at
+        newer = new.started_at > started_at
     transition = TRANSITIONS.get((current.status, new.status), _L)
     if current.status == new.status or new.status.is_terminal:
         return transition if transition is not _S else _E
@@ -94,7 +101,7 @@ def classify_transition(current: Run, new: Run, *, old_request: bool = False, re
     waits = current.status in (_REQUIRES_ACTION, _QUEUED)
     if replaying and waits and not new.status.is_known:
         return _S  # not newer, and repeated: it is from before the request
-    if current.started_at is None:
+    if started_at is None:
         if replaying and new.status in (_QUEUED, _IN_PROGRESS) and current.status.is_known:
             # No evidence of age in a replay from the beginning: it is a repetition.
             return _S

@@ -43,9 +43,24 @@ class Tally:
         # Later versions share the log; their strings are not in this version.
         return len(places) if places[-1] < self._size else bisect_left(places, self._size)
 
+    @property
+    def last(self) -> str | None:
+        """The string that was added last; ``None`` if there is none."""
+        return self._log[self._size - 1] if self._size else None
+
     def keys(self) -> list[str]:
         """The strings, in order of addition."""
         return self._log[: self._size]
+
+    def place(self, key: str, k: int) -> int:
+        """The place of the k-th addition of a string, from 0; -1 if there was none."""
+        places = self._places.get(key, ())
+        return places[k] if k < len(places) and places[k] < self._size else -1
+
+    def __getitem__(self, place: int) -> str:
+        if not 0 <= place < self._size:
+            raise IndexError(place)
+        return self._log[place]
 
     def __contains__(self, key: str) -> bool:
         places = self._places.get(key)

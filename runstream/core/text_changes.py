@@ -10,7 +10,7 @@ from runstream.core.state import RunState
 from runstream.core.text import Text, text_from
 from runstream.model.message import Message, TextPart
 
-__all__ = ["compare_texts", "count_replaced", "ends_unchanged", "get_path", "text_change"]
+__all__ = ["compare_texts", "count_replaced", "ends_unchanged", "get_path", "text_change", "text_growth"]
 
 
 def compare_texts(
@@ -72,6 +72,22 @@ def text_change(old: Text | str | None, new: Text | str) -> tuple[int, str] | No
     return (len(known), new[len(known) :]) if new.startswith(known) else (-1, new)
 
 
+def text_growth(old: Text | str | None, new: Text | str) -> tuple[int, str] | None:
+    """Compare two versions of a text that no signal corrects before its end, such as arguments.
+
+    Returns:
+        The offset and the new text after it; ``None`` if there is none. If the emitted text was wrong, as after a gap,
+        the new text is what follows at its place: the offsets continue.
+    """
+    change = text_change(old, new)
+    if change is None or change[0] >= 0:
+        return change
+    if not isinstance(new, Text):
+        return None
+    emitted = old.emitted if isinstance(old, Text) else len(old or "")
+    return emitted, text_from(new, emitted)
+
+
 def ends_unchanged(before: RunState, position: int, new: ObjectState) -> bool:
     """True if a full message has one text that equals the growing text, as nearly each message ends.
 
@@ -84,6 +100,7 @@ def ends_unchanged(before: RunState, position: int, new: ObjectState) -> bool:
     if (
         growing is None
         or growing.position != position
+        or growing.target != "text"
         or growing.part
         or growing.prior is not None
         or new.parts is not None

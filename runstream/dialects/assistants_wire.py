@@ -25,7 +25,7 @@ from runstream.model.events import (
     ThreadEvent,
 )
 
-__all__ = ["EVENT_TYPES", "FRAGMENTS", "FRAGMENT_LEVELS", "ArgumentsFragment", "TextFragment"]
+__all__ = ["EVENT_TYPES", "FRAGMENTS", "FRAGMENT_LEVELS", "ArgumentsFragment", "TextFragment", "name_object"]
 
 _RUN: Final = "created queued in_progress requires_action completed incomplete failed cancelling cancelled expired"
 _STEP: Final = "created in_progress completed failed cancelled expired"
@@ -52,12 +52,18 @@ def _make_event_type(name: str, base: type[EventBase]) -> type[EventBase]:
     # One class for each name, so that one decode through a tagged union builds the finished event.
     title = "_" + "".join(part.capitalize() for part in name.replace("_", ".").split("."))
     make: Any = type(Struct)
+    created: dict[str, Any] = {}
+    if name.endswith(".created"):
+        created = {
+            "__annotations__": {"created": EventBase.__annotations__["created"]},
+            "created": msgspec.field(default=True, name="$runstream.created"),
+        }
     return cast(
         type[EventBase],
         make(
             title,
             (base,),
-            {"__module__": __name__, "event": name, "created": name.endswith(".created")},
+            {"__module__": __name__, "event": name, **created},
             frozen=True,
             gc=False,
             tag=name,
@@ -150,3 +156,31 @@ FRAGMENTS: Final[Mapping[str | None, Callable[[bytes], Any]]] = {
 }
 """Decoders of the data of a raw event, by the event's name beside it. ``None``: the name stands in an envelope, and the
 result has the fragment as its ``data``."""
+
+
+class _Header(Struct):
+    """The fields of a bare object that name its event."""
+
+    object: Any = None
+    status: Any = None
+
+
+_decode_header: Final = msgspec.json.Decoder(_Header).decode
+
+
+def name_object(data: bytes) -> str | None:
+    """The name of the event that announces an object as it is: by its kind and its status, else by its kind alone.
+
+    Args:
+        data: The object (bytes of JSON). One without a kind is a run.
+
+    Returns:
+        The name; ``None`` if the object is of no known kind, or no object at all.
+    """
+    try:
+        header = _decode_header(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    kind = header.object if isinstance(header.object, str) else "thread.run"
+    name = f"{kind}.{header.status}" if isinstance(header.status, str) else kind
+    return name if name in EVENT_TYPES else kind if kind in EVENT_TYPES else None

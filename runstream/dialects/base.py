@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+from runstream.dialects.redaction_rules import NO_RULES, RedactionRules
 from runstream.model.events import Event, Reject
-from runstream.model.raw import RawEvent
+from runstream.model.raw import Malformed, Oversized, RawEvent, RawItem
 
 __all__ = ["BaseDialect", "Dialect"]
 
@@ -14,8 +15,9 @@ __all__ = ["BaseDialect", "Dialect"]
 class Dialect(Protocol):
     """The decoder of one protocol; it keeps state, and each source has one of its own.
 
-    The engine passes every raw event of the source to :meth:`decode`, so that a dialect that wraps another one sees
-    them all. :class:`BaseDialect` has the other methods, for a dialect that needs none of them.
+    The engine passes every item of the source to :meth:`decode`, in order, so that a dialect that wraps another one
+    sees them all. A change of the connection is passed after the engine has processed it. :class:`BaseDialect` has all
+    methods, for a dialect that needs only some of them.
 
     Attributes:
         connection: The number of the source's connection, from 0; the engine increments it.
@@ -23,11 +25,15 @@ class Dialect(Protocol):
 
     connection: int
 
-    def decode(self, raw: RawEvent) -> Event | Reject | Sequence[Event | Reject]:
-        """Decode one raw event. Never raises on input.
+    def decode(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
+        """Decode one item. Never raises on input.
 
         All events of one raw event have the same ``id``: they are kept, or skipped as a duplicate, together. A fragment
         that is appended to one text is best returned as a :class:`~runstream.TextAppend`.
+
+        Args:
+            item: Mostly a :class:`~runstream.RawEvent`. Any other item is a fact beside the stream; a dialect that does
+                not need it passes it to :meth:`BaseDialect.decode`.
         """
 
     def end(self, clean: bool) -> Sequence[Event]:
@@ -43,14 +49,45 @@ class Dialect(Protocol):
     def cursor(self) -> str | None:
         """The place from which a server is asked to go on, if it is another one than the transport's last event id."""
 
+    def dump(self) -> bytes | None:
+        """The memory that a later decoder of this source needs to go on (``memory`` of the factory); ``None`` for none.
+
+        It is stored in one step with the states.
+        """
+
+    @property
+    def redaction(self) -> RedactionRules:
+        """The keys whose texts a redacted recording keeps, so that it decodes to the same events with blank texts."""
+
 
 class BaseDialect:
-    """A dialect without last events, memory of runs, and cursor of its own: a base for other dialects."""
+    """A dialect that needs no facts beside the stream, and has no last events, memory and cursor: a base for others.
+
+    A subclass defines :meth:`decode` for raw events, and passes the other items on::
+
+        def decode(self, item):
+            if not isinstance(item, RawEvent):
+                return super().decode(item)
+            ...
+    """
 
     __slots__ = ("connection",)
 
+    redaction: ClassVar[RedactionRules] = NO_RULES
+
     def __init__(self) -> None:
         self.connection = 0
+
+    def decode(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
+        """A reject for an item that could not become a raw event; nothing for every other one.
+
+        The reject may concern each open object: what could not be read is unknown.
+        """
+        if isinstance(item, Malformed):
+            return Reject(RawEvent(item.event, item.data, line=item.line), item.reason, object_ids=None)
+        if isinstance(item, Oversized):
+            return Reject(RawEvent(item.event, line=item.line), item.reason, object_ids=None)
+        return ()
 
     def end(self, clean: bool) -> Sequence[Event]:
         """No last events."""
@@ -61,4 +98,8 @@ class BaseDialect:
 
     def cursor(self) -> str | None:
         """The last event id of the transport is the place."""
+        return None
+
+    def dump(self) -> bytes | None:
+        """Nothing needs to be remembered."""
         return None

@@ -13,30 +13,42 @@ __all__ = [
     "DEFAULT_DIALECT",
     "DialectFactory",
     "DialectLike",
+    "FindRun",
     "ResolvedFactory",
     "dialect_names",
     "find_dialect",
     "make_dialect",
     "register_dialect",
+    "resolve_dialect",
 ]
+
+FindRun: TypeAlias = Callable[[str], str | None]
+"""Returns the id of the run that waits for action and that an id names; see :class:`DialectFactory`."""
 
 DEFAULT_DIALECT: Final = "assistants"
 """The dialect of a source for which none is named."""
 
 
 class DialectFactory(Protocol):
-    """Makes the decoder of one source. It is called with two keyword arguments::
+    """Makes the decoder of one source. It is called with three keyword arguments::
 
-        factory(*, continues: str | None = None, memory: bytes | None = None) -> Dialect
+        factory(*, continues: str | None, memory: bytes | None, find_run: FindRun | None) -> Dialect
 
     - ``continues``: the id of the run that the source continues, as the application knows it. It has precedence over
       each link on the wire, and names the first run that the source begins.
-    - ``memory``: the memory of an earlier decoder of this source, in whose place the new one goes on.
+    - ``memory``: the :meth:`Dialect.dump` of an earlier decoder of this source, in whose place the new one goes on. A
+      stream with a store passes it when a source of the same name and scope is attached after a restart.
+    - ``find_run``: a function that returns the id of the run of this scope that waits for action and that an id names:
+      as its own id, as the id of its last piece, or as the id of a call that it waits for. It returns ``None`` if there
+      is no such run, or more than one. A dialect follows a link to an earlier request with it. Its cost does not grow
+      with the number of runs. With a store, a run that is not in memory is found by its own id.
 
-    A function or class that takes only one of them, or none, is a factory too.
+    A function or class that takes only some of them, or none, is a factory too.
     """
 
-    def __call__(self, *, continues: str | None = None, memory: bytes | None = None) -> Dialect:
+    def __call__(
+        self, *, continues: str | None = None, memory: bytes | None = None, find_run: FindRun | None = None
+    ) -> Dialect:
         """Make a decoder."""
 
 
@@ -49,7 +61,7 @@ class ResolvedFactory:
 
     Args:
         factory: The wrapped factory.
-        keywords: The keyword arguments that it takes, of ``continues``, ``memory`` and ``limits``.
+        keywords: The keyword arguments that it takes, of ``continues``, ``memory``, ``find_run`` and ``limits``.
     """
 
     __slots__ = ("_factory", "_keywords")
@@ -59,10 +71,15 @@ class ResolvedFactory:
         self._keywords = keywords
 
     def __call__(
-        self, *, continues: str | None = None, memory: bytes | None = None, limits: Limits | None = None
+        self,
+        *,
+        continues: str | None = None,
+        memory: bytes | None = None,
+        find_run: FindRun | None = None,
+        limits: Limits | None = None,
     ) -> Dialect:
         """Make a decoder."""
-        values = {"continues": continues, "memory": memory, "limits": limits}
+        values = {"continues": continues, "memory": memory, "find_run": find_run, "limits": limits}
         return self._factory(**{name: values[name] for name in self._keywords})
 
 
@@ -72,7 +89,22 @@ def _make_assistants(limits: Limits | None) -> Dialect:
     return AssistantsDialect(max_message_bytes=limits.max_message_bytes, max_nesting=limits.max_nesting)
 
 
-_BUILT_IN: Final = {DEFAULT_DIALECT: ResolvedFactory(_make_assistants, ("limits",))}
+def _make_responses(
+    continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None
+) -> Dialect:
+    from runstream.dialects.responses import ResponsesDialect  # loaded when it is used
+
+    bounds = (
+        {} if limits is None else {"max_message_bytes": limits.max_message_bytes, "max_nesting": limits.max_nesting}
+    )
+    return ResponsesDialect(continues=continues, memory=memory, find_run=find_run, **bounds)
+
+
+_PUBLIC_KEYWORDS: Final = ("continues", "memory", "find_run")
+_BUILT_IN: Final = {
+    DEFAULT_DIALECT: ResolvedFactory(_make_assistants, ("limits",)),
+    "responses": ResolvedFactory(_make_responses, ("continues", "memory", "find_run", "limits")),
+}
 _registered: dict[str, ResolvedFactory] = dict(_BUILT_IN)
 
 
@@ -88,9 +120,9 @@ def register_dialect(name: str, factory: DialectFactory | Callable[[], Dialect])
 
     Args:
         name: The name.
-        factory: Called for each source, as :class:`DialectFactory` says: with the keyword arguments ``continues``
-            and ``memory``, or with those of them that it takes, or without arguments. A factory that has a parameter
-            ``limits`` also receives the :class:`Limits` of the stream.
+        factory: Called for each source, as :class:`DialectFactory` says: with the keyword arguments ``continues``,
+            ``memory`` and ``find_run``, or with those of them that it takes, or without arguments. A factory that has
+            a parameter ``limits`` also receives the :class:`Limits` of the stream.
 
     Raises:
         ValueError: The name is empty, or is that of a dialect of the library.
@@ -144,6 +176,7 @@ def make_dialect(
     *,
     continues: str | None = None,
     memory: bytes | None = None,
+    find_run: FindRun | None = None,
     limits: Limits | None = None,
 ) -> Dialect:
     """The decoder of one source.
@@ -152,7 +185,21 @@ def make_dialect(
         dialect: A name, a factory, or a decoder that is used as it is; ``None`` for the default dialect.
         continues: The id of the run that the source continues.
         memory: The memory of an earlier decoder of this source.
+        find_run: Returns the waiting run that an id names.
         limits: The bounds, for factories that have a parameter of this name.
+
+    Raises:
+        ValueError: The name is not registered.
+        TypeError: The factory can't be called as a factory is.
+    """
+    return resolve_dialect(dialect)(continues=continues, memory=memory, find_run=find_run, limits=limits)
+
+
+def resolve_dialect(dialect: DialectLike | Dialect | None) -> ResolvedFactory:
+    """The factory of a dialect. That of a decoder returns this decoder.
+
+    Args:
+        dialect: A name, a factory, or a decoder; ``None`` for the default dialect.
 
     Raises:
         ValueError: The name is not registered.
@@ -160,9 +207,10 @@ def make_dialect(
     """
     if dialect is None:
         dialect = DEFAULT_DIALECT
-    if not (isinstance(dialect, str) or callable(dialect)):
-        return dialect
-    return find_dialect(dialect)(continues=continues, memory=memory, limits=limits)
+    if isinstance(dialect, str) or callable(dialect):
+        return find_dialect(dialect)
+    decoder = dialect
+    return ResolvedFactory(lambda: decoder, ())
 
 
 def _keywords_of(factory: Callable[..., Any]) -> tuple[str, ...]:
@@ -176,13 +224,13 @@ def _keywords_of(factory: Callable[..., Any]) -> tuple[str, ...]:
     found: list[str] = []
     for parameter in signature.parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
-            found += [name for name in ("continues", "memory") if name not in found]
-        elif parameter.kind is not parameter.POSITIONAL_ONLY and parameter.name in ("continues", "memory", "limits"):
+            found += [name for name in _PUBLIC_KEYWORDS if name not in found]
+        elif parameter.kind is not parameter.POSITIONAL_ONLY and parameter.name in (*_PUBLIC_KEYWORDS, "limits"):
             found.append(parameter.name)
     try:
         signature.bind(**dict.fromkeys(found))
     except TypeError as error:
         raise TypeError(
-            f"a dialect factory is called with `continues` and `memory`, or without arguments: {error}"
+            f"a dialect factory is called with `continues`, `memory` and `find_run`, or without arguments: {error}"
         ) from None
     return tuple(found)

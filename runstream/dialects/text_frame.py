@@ -1,6 +1,6 @@
 """The bytes around a text in a message. While these repeat, reading the text alone costs a fifth of a full decode.
 
-A dialect may keep one :class:`TextFrame` for each of its sources. The frame belongs to the text that grew last.
+A dialect may keep the frames of the texts that grow in each of its sources: :class:`TextFrames`.
 """
 
 from __future__ import annotations
@@ -11,41 +11,42 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["UNREADABLE", "TextFrame", "split_frame"]
+__all__ = ["UNREADABLE", "TextFrame", "TextFrames", "read_string", "split_frame"]
 
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 """The exceptions of a decoder that refuses its input."""
 
-_read_string: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
-_STREAK: Final = 4  # consecutive fragments of one text after which its frame is worth learning
+read_string: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
+_MANY: Final = 4  # fragments of one text after which its frame is worth learning
+_MAX_TEXTS: Final = 32  # texts that grow in turns
+_MAX_PLACES: Final = 4
+_MAX_BYTES: Final = 4096  # a longer frame is not kept
 
 
 class TextFrame:
-    """The bytes around the text of consecutive fragments of one text. The dialect knows which text that is.
-
-    Args:
-        key: The name of the field that contains the text.
+    """The bytes around the text in the fragments of one text.
 
     Attributes:
-        known: True if the bytes around the text are known.
-        streak: The number of consecutive fragments of the text.
+        head: The bytes before the text.
+        tail: The bytes after it.
+        size: The length of both (bytes).
+        name: The name of the event beside the data.
+        object_id: The id of the message or step of the text.
+        index: The index of the text in it.
     """
 
-    __slots__ = ("_field", "_head", "_key", "_name", "_size", "_tail", "known", "streak")
+    __slots__ = ("head", "index", "name", "object_id", "size", "tail")
 
-    def __init__(self, key: str) -> None:
-        self.known = False
-        self._key = f'"{key}"'.encode()
-        # Possessive: backtracking would take a hundred bytes for each byte of the text.
-        self._field = re.compile(re.escape(self._key) + rb'[ \t\n\r]*:[ \t\n\r]*("(?:[^"\\]++|\\.)*+")')
-        self._head = b""
-        self._tail = b""
-        self._size = 0
-        self._name: str | None = None
-        self.streak = 0
+    def __init__(self, head: bytes, tail: bytes, name: str | None, object_id: str, index: int) -> None:
+        self.head = head
+        self.tail = tail
+        self.size = len(head) + len(tail)
+        self.name = name
+        self.object_id = object_id
+        self.index = index
 
     def read(self, name: str | None, data: bytes, size: int) -> str:
-        """Read the text of a message that equals the last one but for its text.
+        """Read the text of a message.
 
         Args:
             name: The name of the event beside the data.
@@ -53,40 +54,87 @@ class TextFrame:
             size: Its length (bytes).
 
         Returns:
-            The text; "" if the message differs in more than its text, or if its text is empty.
+            The text; "" if the message has other bytes around its text, or if its text is empty.
         """
-        if name is self._name:
-            string = data.removeprefix(self._head).removesuffix(self._tail)
-            if len(string) == size - self._size:
+        if name is self.name:
+            string = data.removeprefix(self.head).removesuffix(self.tail)
+            if len(string) == size - self.size:
                 try:
-                    return _read_string(string)
+                    return read_string(string)
                 except UNREADABLE:
                     pass
-        self.known = False
-        self.streak = 0
         return ""
 
-    def reset(self) -> None:
-        """Begin with the first fragment of another text."""
-        self.known = False
-        self.streak = 1
 
-    def learn(self, name: str | None, data: bytes) -> None:
-        """Count one more fragment of the same text, and learn the bytes around its text after some.
+class TextFrames:
+    """The frames of the texts that grow in one source.
+
+    Args:
+        key: The name of the field that contains the text.
+
+    Attributes:
+        last: The frame of the text that grew last; ``None`` while texts take turns, or while no frame is known.
+        known: True if a frame is known.
+    """
+
+    __slots__ = ("_counts", "_field", "_frames", "_key", "_places", "_previous", "known", "last")
+
+    def __init__(self, key: str) -> None:
+        self.last: TextFrame | None = None
+        self.known = False
+        self._previous: TextFrame | None = None
+        self._key = f'"{key}"'.encode()
+        # Possessive: backtracking would take a hundred bytes for each byte of the text.
+        self._field = re.compile(re.escape(self._key) + rb'[ \t\n\r]*:[ \t\n\r]*("(?:[^"\\]++|\\.)*+")')
+        self._frames: dict[bytes, TextFrame] = {}  # by the id of the object, the oldest first
+        self._places: tuple[slice, ...] = ()  # of the ids in the messages
+        self._counts: dict[tuple[str, int], int] = {}  # decoded fragments of each text, the oldest text first
+
+    def find(self, data: bytes) -> TextFrame | None:
+        """The frame of a message, by the id of its object; ``None`` if there is none.
+
+        The bytes around the text may be others nevertheless.
+        """
+        for place in self._places:
+            frame = self._frames.get(data[place])
+            if frame is None:
+                continue
+            # While texts take turns no frame is tried before the search.
+            self.last = frame if frame is self._previous else None
+            self._previous = frame
+            return frame
+        return None
+
+    def learn(self, name: str | None, data: bytes, object_id: str, index: int) -> None:
+        """Count one more fragment of a text, and learn the bytes around it after some.
 
         Args:
             name: The name of the event beside the data.
             data: A message that was decoded as a fragment with one text.
+            object_id: The id of the message or step of the text.
+            index: The index of the text in it.
         """
-        self.streak = streak = self.streak + 1
-        if streak < _STREAK or streak & (streak - 1):
+        counts, text = self._counts, (object_id, index)
+        counts[text] = count = counts.get(text, 0) + 1
+        if count == 1 and len(counts) > _MAX_TEXTS:
+            del counts[next(iter(counts))]
+        if count < _MANY or count & (count - 1):
             return  # too few; or learning failed, and is tried again after twice as many
-        frame = split_frame(data, self._key, self._field)
-        if frame is not None:
-            self._head, self._tail = frame
-            self._size = len(self._head) + len(self._tail)
-            self._name = name
-            self.known = True
+        found = split_frame(data, self._key, self._field)
+        if found is None or len(found[0]) + len(found[1]) > _MAX_BYTES:
+            return
+        self.known = True
+        frame = self.last = self._previous = TextFrame(*found, name, object_id, index)
+        id = object_id.encode()
+        start = frame.head.find(id)
+        if start >= 0:
+            frames, places = self._frames, self._places
+            frames[id] = frame
+            if len(frames) > _MAX_TEXTS:
+                del frames[next(iter(frames))]
+            place = slice(start, start + len(id))
+            if place not in places:
+                self._places = (place, *places)[:_MAX_PLACES]
 
 
 def split_frame(data: bytes, key: bytes, field: re.Pattern[bytes]) -> tuple[bytes, bytes] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from runstream.core.run_record import RunRecord
 from runstream.engine.outputs import Outputs
 from runstream.model.events import TextAppend
-from runstream.model.signals import ArgumentsDelta, TextDelta
 
 __all__ = ["append_text"]
 
@@ -20,7 +19,7 @@ def append_text(outputs: Outputs, record: RunRecord, event: TextAppend, at: floa
         at: The time of its arrival (Unix seconds).
 
     Returns:
-        False if another text grows, or none; nothing was done then. Else the event was counted.
+        False if another text grows, also of another run, or none; nothing was done then. Else the event was counted.
     """
     growing = record.growing
     if (
@@ -28,15 +27,16 @@ def append_text(outputs: Outputs, record: RunRecord, event: TextAppend, at: floa
         or growing.object_id != event.object_id
         or growing.index != event.index
         or growing.target != event.target
+        or (event.run_id is not None and event.run_id != growing.run_id)
     ):
         return False
     buffer, offset = growing.buffer, record.length
-    if buffer.length != offset:
-        return False  # not the newest state of this text: the reducer forks it
+    if buffer.length != offset or offset > record.room:
+        return False  # not the newest state of this text: the reducer forks it; or the text reaches its bound
     text = event.text
-    watched = outputs.watched
-    on_change = outputs._on_change if watched else None
-    before = record.state if on_change is not None else None
+    watched, before = outputs.watched, None
+    if watched and outputs._on_change is not None:
+        before = record.state
     buffer.tail.write(text)
     buffer.last = text
     record.length = buffer.length = offset + len(text)
@@ -44,22 +44,22 @@ def append_text(outputs: Outputs, record: RunRecord, event: TextAppend, at: floa
         after = record.build_state()
         if outputs._on_state is not None:
             outputs._on_state(after)  # which may feed more of the text, or set the callbacks
-        if on_change is not None and (on_change := outputs._on_change) is not None:
-            on_change(before, after, at)
+        if before is not None and outputs._on_change is not None:
+            outputs._on_change(before, after, at)
     on_progress = outputs._on_progress
     if on_progress is None:
         outputs.events += 1
     else:
         outputs.progress_count += 1
-        if growing.is_message:
+        if growing.part >= 0:
             on_progress(
-                TextDelta(
+                growing.signal(
                     growing.run_id, growing.thread_id, growing.scope, at, growing.object_id, growing.part, offset, text
                 )
             )
         else:
             on_progress(
-                ArgumentsDelta(
+                growing.signal(
                     growing.run_id,
                     growing.thread_id,
                     growing.scope,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 from msgspec import structs
@@ -15,7 +16,7 @@ from runstream.core.registry import RunRegistry
 from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
-from runstream.dialects.registry import DialectLike, make_dialect
+from runstream.dialects.registry import DialectLike, resolve_dialect
 from runstream.engine.feed import Feeder
 from runstream.engine.intake import Intake
 from runstream.engine.journal import Journal
@@ -43,7 +44,7 @@ class Engine(Outputs):
     Args:
         limits: The bounds.
         clock: The time in Unix seconds, for raw events without a time of arrival.
-        progress: True to emit progress (``message.text`` and ``tool_call.arguments``).
+        progress: True to emit progress: texts, arguments and outputs as they grow.
         store: Stores states and delivered keys, so that a later process can continue. A signal counts as delivered when
             ``on_signal`` returns. A store that fails raises :class:`~runstream.errors.StoreError`.
     """
@@ -91,15 +92,19 @@ class Engine(Outputs):
         if continues is not None and (reason := self.ended_reason(continues, scope)) is not None:
             raise ValueError(reason)
         limits = self.limits
-        decoder = make_dialect(dialect, continues=continues, limits=limits)
+        stored = self.journal.source(scope, name) if self.journal is not None else None
+        make = partial(resolve_dialect(dialect), find_run=partial(self.waiting_run, scope=scope), limits=limits)
+        decoder = make(continues=continues, memory=stored.memory if stored is not None else None)
         scope_runs = self.registry.scope(scope)
         scope_runs.sources += 1
         if self.journal is None:
             state = SourceState(name, scope_runs, self, self.registry, limits.dedupe_window)
             state.continues = continues
+            state.make_decoder = make
             return Intake(state, self, self.router, decoder)
-        recovering = RecoveringState(name, scope_runs, self, self.registry, limits, self.journal)
+        recovering = RecoveringState(name, scope_runs, self, self.registry, limits, self.journal, stored)
         recovering.continues = continues
+        recovering.make_decoder = make
         return RecoveringIntake(recovering, self, self.router, decoder, self.journal)
 
     def states(self) -> tuple[RunState, ...]:
@@ -130,6 +135,23 @@ class Engine(Outputs):
         if record is None or not record.state.is_terminal:
             return None
         return f"run {run_id} has ended ({record.state.status}) and can't be continued"
+
+    def waiting_run(self, id: str, scope: str = "") -> str | None:
+        """The id of the run that waits for action and that this id names; ``None`` if there is none, or not just one.
+
+        With a store, a run that is not kept is found there by its own id.
+
+        Args:
+            id: The run's id, the id of its last piece, or the id of a call that it waits for.
+            scope: Its scope.
+        """
+        found = self.registry.waiting_run(scope, id)
+        if found is not None or self.journal is None:
+            return found
+        if self.registry.record(scope, id) is not None or self.registry.is_tombstoned(scope, id):
+            return None
+        record = self.journal.find(scope, id)
+        return id if record is not None and record.run.requires_action else None
 
     def is_tombstoned(self, run_id: str, scope: str = "") -> bool:
         """True if a run was kept once and was evicted."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from runstream.dialects.base import Dialect
 from runstream.engine.append import append_text
 from runstream.engine.outputs import Outputs
 from runstream.engine.routing import EventRouter
 from runstream.engine.source_state import SourceState
-from runstream.model.events import Event, Origin, Reject, TextAppend
-from runstream.model.raw import ConnectionEvent, RawEvent
+from runstream.model.events import Event, Origin, Reject, RunEvent, TextAppend
+from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem, Request
 from runstream.model.raw_input import RawInput, raw_item
 
 __all__ = ["Feeder"]
+
+_SEQUENCES: Final = (list, tuple)  # a union of types would be made for each event
 
 
 class Feeder:
@@ -25,7 +27,7 @@ class Feeder:
         outputs: The outputs of the engine.
         router: Its router.
         dialect: The decoder of the source.
-        notify: Called with changes of the connection.
+        notify: Called with changes of the connection, before the dialect decodes them.
     """
 
     def __init__(
@@ -50,13 +52,14 @@ class Feeder:
         """Take several, at less cost for each."""
         source, outputs = self._source, self._outputs
         decode = self._dialect.decode
-        record_of: Callable[[str], Any] = source.scope.objects.get
+        record_of: Callable[[str], Any] = source.objects.get
         gaps, clock = source.gaps, outputs.clock
+        sequence, add_id = gaps.sequence, source.add_id
         for item in items:
             if type(item) is not RawEvent:
                 item = raw_item(item)  # noqa: PLW2901 - the input itself is not needed any more
                 if not isinstance(item, RawEvent):
-                    self._take_other(item)
+                    self.take_other(item)
                     continue
             at = item.at
             if at is None:
@@ -68,7 +71,7 @@ class Feeder:
                 self.route(event, item.id, at)
                 continue
             if event.id is not None:
-                if not source.is_new_append(event):
+                if (event.id != sequence.next or not add_id(event, sequence)) and source.is_duplicate(event):
                     outputs.events += 1
                     continue
                 if item.id is None:
@@ -78,6 +81,7 @@ class Feeder:
             if gaps.unconfirmed:
                 gaps.confirm(event, at)
             if outputs.on_event is not None:
+                outputs.event_scope = source.scope.name
                 outputs.on_event(event)
             record = record_of(event.object_id)
             if record is not None and record.source is source:
@@ -88,7 +92,7 @@ class Feeder:
             outputs.events += 1
             origin = None
             if event.id is not None:
-                origin = Origin(item.data, item.event is None, source.connection, event.run_id)
+                origin = Origin(item.data, item.event is None, source.connection)
             self._router.delta(source, event.widen(origin), at)
 
     def route(self, decoded: Event | Reject | Sequence[Event | Reject], id: str | None, at: float) -> None:
@@ -100,10 +104,13 @@ class Feeder:
             at: The time of its arrival (Unix seconds).
         """
         source, outputs = self._source, self._outputs
-        events: Any = decoded if isinstance(decoded, list | tuple) else (decoded,)
+        events: Any = decoded if isinstance(decoded, _SEQUENCES) else (decoded,)
         outputs.events += len(events)
         if events and events[0].id is not None:
             if source.is_duplicate(*events):
+                for event in events:
+                    if isinstance(event, RunEvent):
+                        self._router.skip_run(source, event)
                 return
             self._advance(id)
         handlers = self._router.table
@@ -111,6 +118,7 @@ class Feeder:
             if source.gaps.unconfirmed:
                 source.gaps.confirm(event, at)
             if outputs.on_event is not None and type(event) is not Reject:
+                outputs.event_scope = source.scope.name
                 outputs.on_event(event)
             handlers[type(event)](source, event, at)
 
@@ -122,8 +130,15 @@ class Feeder:
         if place is not None:
             self._source.last_id = place
 
-    def _take_other(self, item: Any) -> None:
-        if not isinstance(item, ConnectionEvent):
-            self._source.reject_item(item)
-        elif self._notify is not None:
+    def take_other(self, item: RawItem) -> None:
+        """Process an item that is no raw event: a fact beside the stream, or input that could not become an event."""
+        if self._notify is not None and isinstance(item, ConnectionEvent):
             self._notify(item)
+        if type(item) is Request:
+            self._source.requested(item)
+        decoded = self._dialect.decode(item)
+        if isinstance(decoded, Reject):
+            self.route(decoded, None, 0.0)  # it needs no time
+        elif not isinstance(decoded, _SEQUENCES) or decoded:
+            at = None if isinstance(item, Malformed | Oversized) else item.at
+            self.route(decoded, None, self._outputs.clock() if at is None else at)

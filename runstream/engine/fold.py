@@ -75,7 +75,7 @@ def fold(
         name: The source's name, for signals and rejects.
         scope: The scope of its runs.
         clock: Returns the time in Unix seconds, for raw events without a time.
-        progress: True to emit ``message.text`` and ``tool_call.arguments``.
+        progress: True to emit progress: texts, arguments and outputs as they grow.
 
     Raises:
         ValueError: The dialect is not registered.
@@ -106,7 +106,7 @@ def fold_sources(
         dialect: The dialect of each stream that has none of its own, by name or factory; ``"assistants"`` by default.
         scope: The scope of the runs.
         clock: Returns the time in Unix seconds, for raw events without a time.
-        progress: True to emit ``message.text`` and ``tool_call.arguments``.
+        progress: True to emit progress: texts, arguments and outputs as they grow.
 
     Raises:
         ValueError: A dialect is not registered, or a run that a stream is to continue has ended.

@@ -6,13 +6,11 @@ their beginning. The callback ``on_gap`` can fetch the run.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any, Final
 
 from runstream.core.dedupe import Sighting
 from runstream.core.partial import mark_partial
-from runstream.core.registry import Scope
 from runstream.core.run_record import RunRecord
 from runstream.core.sequence import SequenceStatus, SequenceTracker
 from runstream.engine.outputs import Outputs
@@ -26,16 +24,11 @@ from runstream.model.events import (
     StepEvent,
     TextAppend,
 )
-from runstream.model.raw import RawEvent
 
-__all__ = ["GapTracker", "ids_of_reject", "in_order", "report_gap"]
+__all__ = ["OBJECT_EVENTS", "GapTracker", "in_order", "report_gap"]
 
-_OF_OBJECTS: Final = (MessageDeltaEvent, StepDeltaEvent, MessageEvent, StepEvent)
-
-_NAMES: Final = ("thread.message.", "thread.run.step.")
-_NAMED: Final = re.compile(rb'"event"\s*:\s*"thread\.(?:message|run\.step)\.')
-_ID: Final = re.compile(rb'"id"\s*:\s*"([^"\\]{1,256})"')
-_START: Final = 4096  # bytes that contain the name and the ids
+OBJECT_EVENTS: Final = (MessageDeltaEvent, StepDeltaEvent, MessageEvent, StepEvent)
+"""The classes of the events of messages and steps."""
 
 
 class GapTracker:
@@ -43,7 +36,7 @@ class GapTracker:
 
     Args:
         outputs: The outputs of the engine.
-        scope: The scope of the source.
+        objects: The runs of the messages and steps of the source, by id; the source changes this mapping.
         open_runs: The open runs of the source, by id; the source changes this mapping.
 
     Attributes:
@@ -52,12 +45,12 @@ class GapTracker:
         sequence: The sequence of its ids.
     """
 
-    __slots__ = ("_open", "_outputs", "_polled", "_scope", "sequence", "unconfirmed")
+    __slots__ = ("_objects", "_open", "_outputs", "_polled", "sequence", "unconfirmed")
 
-    def __init__(self, outputs: Outputs, scope: Scope, open_runs: dict[str, RunRecord]) -> None:
+    def __init__(self, outputs: Outputs, objects: dict[str, RunRecord], open_runs: dict[str, RunRecord]) -> None:
         self.unconfirmed: dict[str, RunRecord] = {}
         self._outputs = outputs
-        self._scope = scope
+        self._objects = objects
         self._open = open_runs
         self.sequence = SequenceTracker()
         self._polled: set[str] = set()  # open messages and steps that are known from snapshots alone
@@ -136,14 +129,14 @@ class GapTracker:
         if isinstance(event, TextAppend):
             if event.run_id is not None:
                 return self.unconfirmed.get(event.run_id)
-            return self._scope.objects.get(event.object_id)
+            return self._objects.get(event.object_id)
         data: Any = event.data
         if isinstance(event, RunEvent):
             return self.unconfirmed.get(data.id)
-        if not isinstance(event, _OF_OBJECTS):
+        if not isinstance(event, OBJECT_EVENTS):
             return None
-        run_id = getattr(data, "run_id", None) or (event.origin.run_id if event.origin is not None else None)
-        return self.unconfirmed.get(run_id) if run_id is not None else self._scope.objects.get(data.id)
+        run_id = event.run_id or getattr(data, "run_id", None)
+        return self.unconfirmed.get(run_id) if run_id is not None else self._objects.get(data.id)
 
 
 def in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
@@ -170,21 +163,3 @@ def report_gap(outputs: Outputs, record: RunRecord, reason: str, at: float, *, f
         outputs.counts.gaps += 1
         if outputs.on_gap is not None:
             outputs.on_gap(record.state, reason)
-
-
-def ids_of_reject(raw: RawEvent) -> list[str] | None:
-    """The ids in the beginning of an event of a message or step that could not be used.
-
-    Args:
-        raw: The event.
-
-    Returns:
-        The ids, which may be none; ``None`` if the event is of no message or step.
-    """
-    start = raw.data[:_START]
-    if raw.event is None:
-        if _NAMED.search(start) is None:
-            return None
-    elif not raw.event.startswith(_NAMES):
-        return None
-    return [id.decode(errors="replace") for id in _ID.findall(start)]

@@ -37,7 +37,7 @@ class Intake:
         self._dialect = dialect
         self.feed: Callable[[RawInput], None]
         self.feed_all: Callable[[Iterable[RawInput]], None]
-        self._feeder = Feeder(state, outputs, router, dialect, self._notify)
+        self._feeder = Feeder(state, outputs, router, dialect, self._note_connection)
         self.feed, self.feed_all = self._feeder.feed, self._feeder.feed_all
         state.forget = dialect.forget
 
@@ -80,6 +80,10 @@ class Intake:
         """The number of its connection, from 0."""
         return self.state.connection
 
+    def make_decoder(self) -> Dialect:
+        """A new decoder of the source's dialect, for items whose events do not enter the engine."""
+        return self.state.make_decoder(continues=self.continues)
+
     def resume_from(self) -> str | None:
         """The last event id, for a source that asks its server to continue there."""
         return self.state.last_id
@@ -93,29 +97,31 @@ class Intake:
         """True if an open run of this source does not wait for action."""
         return self.state.live
 
-    def _notify(self, item: ConnectionEvent) -> None:
-        """Process a change of the connection."""
-        if item.connected:
-            self.connected(item.attempt)
-        else:
-            self.disconnected(item.reason, item.attempt)
-
     def connected(self, attempt: int = 0) -> None:
         """Note that the source is connected; from the second time on, this is another connection."""
-        if self.state.signal_counts.get("connected"):
-            self._dialect.connection += 1
-            self.state.reconnected()
-            self.state.publish(SourceResumed, "resumed", "", attempt)
-        else:
-            self.state.publish(SourceConnected, "connected", "", attempt)
+        self._feeder.take_other(ConnectionEvent(connected=True, attempt=attempt))
 
-    def disconnected(self, reason: str, attempt: int = 0) -> None:
+    def disconnected(self, reason: str, attempt: int = 0, server_message: str = "") -> None:
         """Note that the source lost its connection and will try again."""
-        self.state.publish(SourceDisconnected, "disconnected", reason, attempt)
+        self._feeder.take_other(
+            ConnectionEvent(connected=False, attempt=attempt, reason=reason, server_message=server_message)
+        )
 
-    def failed(self, reason: str, attempt: int = 0, error: ErrorObject | None = None) -> None:
+    def _note_connection(self, item: ConnectionEvent) -> None:
+        """Process a change of the connection; the dialect decodes it afterwards."""
+        state = self.state
+        if not item.connected:
+            state.publish(SourceDisconnected, "disconnected", item.reason, item.attempt, item.server_message)
+        elif state.signal_counts.get("connected"):
+            self._dialect.connection += 1
+            state.reconnected()
+            state.publish(SourceResumed, "resumed", "", item.attempt)
+        else:
+            state.publish(SourceConnected, "connected", "", item.attempt)
+
+    def failed(self, reason: str, attempt: int = 0, error: ErrorObject | None = None, server_message: str = "") -> None:
         """Note that the source failed, or that its server sent an error."""
-        self.state.publish_error(reason, attempt, error)
+        self.state.publish_error(reason, attempt, error, server_message)
 
     def end(
         self,
@@ -124,17 +130,19 @@ class Intake:
         last_id: str | None = None,
         attempts: int = 0,
         clean: bool = True,
+        server_message: str = "",
     ) -> None:
         """End the source: each open run is paused or interrupted, in order of first appearance.
 
         Args:
-            reason: Why it ended.
+            reason: Why it ended, in words of this library.
             last_id: The last event id, if it is another one than that of the events.
             attempts: The number of attempts to connect since the last message.
             clean: True if it ended by itself; a dialect may then know how its runs have ended.
+            server_message: The server's words about it.
         """
         if self.state.ended:
             return
         if events := self._dialect.end(clean):
             self._feeder.route(events, None, self._outputs.clock())
-        self.state.end(reason, last_id, attempts)
+        self.state.end(reason, last_id, attempts, server_message)

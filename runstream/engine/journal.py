@@ -30,8 +30,9 @@ from runstream.engine.transaction import (
     stored_run,
 )
 from runstream.errors import StoreError
+from runstream.model.progress_signals import PROGRESS
 from runstream.model.run import RunKey
-from runstream.model.signals import ArgumentsDelta, Signal, TextDelta
+from runstream.model.signals import Signal
 from runstream.store.base import StateStore, StoredRun, StoredSource
 
 __all__ = ["Journal"]
@@ -51,6 +52,8 @@ class Journal:
     Attributes:
         on_repeat: Called with each signal that is skipped because an earlier process delivered it.
         on_restore: Called with each state that was read.
+        on_sent: Called with the state of a run that was read, before its first event of this process, and if its
+            source resumes at its stored place.
         on_failure: Called when the store fails; without it the error is raised. Nothing is delivered afterwards.
         transaction: The transaction that collects signals now.
         active: True while an entry into the engine runs that closes the transaction.
@@ -61,6 +64,7 @@ class Journal:
     ) -> None:
         self.on_repeat: Callable[[Signal], None] | None = None
         self.on_restore: Callable[[RunState], None] | None = None
+        self.on_sent: Callable[[RunState], None] | None = None
         self.on_failure: Callable[[StoreError], None] | None = None
         self.transaction: Transaction | None = None
         self.active = False
@@ -86,7 +90,7 @@ class Journal:
         if self._failed:
             return False
         kind = type(signal)
-        if kind is TextDelta or kind is ArgumentsDelta:
+        if kind in PROGRESS:
             push(signal)
             return True
         transaction = self.transaction
@@ -173,11 +177,11 @@ class Journal:
             return
         sources, records = [source], dict(transaction.records)
         for each in sources:
+            place = each.place()
             records.update(each.unsaved())
             # A run may belong to another source: a poll changed it while its stream is open, or a subscriber fed it.
             # Without the place of that source, the stored state would be ahead, and later text would be emitted twice.
             sources += {record.source for record in records.values() if record.source} - set(sources)
-            place = each.place()
             if place != each.stored_place:
                 each.stored_place = place
                 transaction.sources.append(place)
@@ -322,6 +326,12 @@ class Journal:
         if last_source is not None and not whole and not (exact and last_source == source):
             report_gap(self._outputs, record, "the process was restarted", self._outputs.clock())
 
+    def note_sent(self, record: RunRecord) -> None:
+        """Note that a source of this process has sent a run that was read, or resumes behind it."""
+        record.on_event = None
+        if self.on_sent is not None:
+            self.on_sent(record.state)
+
     def _add(self, stored: StoredRun) -> RunRecord | None:
         """Add a stored run to the registry; ``None`` if only keys of it are stored."""
         if stored.delivered:
@@ -330,6 +340,7 @@ class Journal:
             return None
         record = self._restore(stored.state)
         record.saved = stored.state
+        record.on_event = self.note_sent
         self._restored[stored.scope, stored.run_id] = stored.source
         record.replaying = stored.replaying
         record.places = {

@@ -29,10 +29,11 @@ class Outputs:
 
     Args:
         clock: The time in Unix seconds.
-        progress: True to emit progress (``message.text`` and ``tool_call.arguments``).
+        progress: True to emit progress (texts, arguments and outputs as they grow).
 
     Attributes:
         on_event: Called with every decoded event that is no duplicate.
+        event_scope: The scope of the source of the event that ``on_event`` receives.
         on_reject: Called with input that could not be used.
         on_open: Called when a run is seen for the first time; for watchdogs.
         on_gap: Called with the state of a run that may miss something, and the reason.
@@ -48,6 +49,7 @@ class Outputs:
     def __init__(self, clock: Callable[[], float], *, progress: bool) -> None:
         self.clock = clock
         self.on_event: Callable[[Event], None] | None = None
+        self.event_scope = ""
         self.on_reject: Callable[[Reject], None] | None = None
         self.on_open: Callable[[], None] | None = None
         self.on_gap: Callable[[RunState, str], None] | None = None
@@ -92,7 +94,7 @@ class Outputs:
 
     @property
     def progress(self) -> bool:
-        """True to emit progress: ``message.text`` and ``tool_call.arguments``."""
+        """True to emit progress: texts, arguments and outputs as they grow."""
         return self._progress
 
     @progress.setter
@@ -150,20 +152,15 @@ class Outputs:
             else:
                 self.publish(signal)
 
-    def reject(self, source: str, raw: RawEvent, reason: str, path: str = "$") -> None:
-        """Count and emit input that could not be used.
-
-        Args:
-            source: The name of its source.
-            raw: The input.
-            reason: Why it could not be used.
-            path: The place in the JSON.
-        """
+    def reject(self, reject: Reject) -> None:
+        """Count and emit input that could not be used."""
         self.counts.rejected += 1
         if self.on_reject is not None:
-            self.on_reject(Reject(raw, reason, path, source))
+            self.on_reject(reject)
 
-    def interrupt(self, record: RunRecord, reason: str, last_id: str | None, attempts: int) -> None:
+    def interrupt(
+        self, record: RunRecord, reason: str, last_id: str | None, attempts: int, server_message: str = ""
+    ) -> None:
         """Emit ``run.interrupted``: the run gets no further events from its source.
 
         Args:
@@ -171,11 +168,12 @@ class Outputs:
             reason: Why its source ended, or which limit of a watchdog was passed.
             last_id: The last event id of its source.
             attempts: The number of attempts to connect since the last message.
+            server_message: The server's words about it.
         """
         record.interrupted += 1
         state = record.state
         common = (state.run_id, state.thread_id, state.scope, self.clock())
-        self.publish(RunInterrupted(*common, state.run, reason, last_id, attempts, record.interrupted))
+        self.publish(RunInterrupted(*common, state.run, reason, last_id, attempts, record.interrupted, server_message))
 
     def pause(self, record: RunRecord) -> None:
         """Emit ``run.paused``, once a round: the source of a run that waits for action has ended."""

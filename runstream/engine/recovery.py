@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from runstream.core.registry import RunRegistry, Scope
 from runstream.core.run_record import RunRecord
@@ -27,20 +27,43 @@ __all__ = ["RecoveringIntake", "RecoveringState"]
 _LATE: Final = 64  # ended or interrupted runs that are tracked, because a late event may complete them
 
 
+def _no_memory() -> None:
+    """For a source whose dialect is not known yet."""
+
+
 class RecoveringState(SourceState):
     """The state of a source that continues where an earlier process stopped.
+
+    Args:
+        name: The source's name.
+        scope: The scope of its runs.
+        outputs: The outputs of the engine.
+        registry: The runs of the engine.
+        limits: The bounds.
+        journal: Writes the states.
+        stored: The place that an earlier process stored; ``None`` if there is none.
 
     Attributes:
         stored_place: The place that the store has, or is about to get.
         exact: True if the source was asked to continue at its stored place.
+        dump: Returns the memory of the source's dialect.
     """
 
     def __init__(
-        self, name: str, scope: Scope, outputs: Outputs, registry: RunRegistry, limits: Limits, journal: Journal
+        self,
+        name: str,
+        scope: Scope,
+        outputs: Outputs,
+        registry: RunRegistry,
+        limits: Limits,
+        journal: Journal,
+        stored: StoredSource | None,
     ) -> None:
         super().__init__(name, scope, outputs, registry, limits.dedupe_window)
-        self.stored_place: StoredSource | None = journal.source(scope.name, name)
+        self.stored_place = stored
         self.exact = False
+        self.dump: Callable[[], bytes | None] = _no_memory
+        self._memory: bytes | None = None  # of the last place
         self._journal = journal
         self._late: dict[RunKey, RunRecord] = {}
         self._restored: list[RunRecord] = []
@@ -68,6 +91,12 @@ class RecoveringState(SourceState):
         if self.exact and self.last_id is not None and not self.snapshots:
             # The server need not do it: the ids that arrive have to prove that it did.
             self.gaps.restored(self.last_id)
+
+    def note_resumed(self) -> None:
+        """Note that the source continues behind its restored runs: an earlier process has received them."""
+        for record in self._restored:
+            if record.on_event is not None:
+                self._journal.note_sent(record)
 
     def claim(self, record: RunRecord) -> None:
         """Make a run this source's run; it may come from the store."""
@@ -99,7 +128,8 @@ class RecoveringState(SourceState):
     def unsaved(self) -> dict[RunKey, RunRecord]:
         """The runs that changed since they were written, and must be written together with the place."""
         found = {}
-        if self.last_id is not None:
+        # The memory of the dialect is ahead of each state that is not written with it.
+        if self.last_id is not None or self._memory is not None:
             for record in self.open.values():
                 if record.state is not record.saved:
                     found[record.state.scope, record.state.run_id] = record
@@ -111,8 +141,13 @@ class RecoveringState(SourceState):
 
     def place(self) -> StoredSource:
         """The place of the source."""
+        self._memory = self.dump()
         return StoredSource(
-            scope=self.scope.name, name=self.name, last_id=self.last_id, counts=dict(self.signal_counts)
+            scope=self.scope.name,
+            name=self.name,
+            last_id=self.last_id,
+            counts=dict(self.signal_counts),
+            memory=self._memory,
         )
 
     def track_late(self, record: RunRecord) -> None:
@@ -133,6 +168,7 @@ class RecoveringIntake(Intake):
     ) -> None:
         super().__init__(state, outputs, router, dialect)
         dialect.connection += state.connection
+        state.dump = dialect.dump
         self._one, self._all = self.feed, self.feed_all
         self.feed, self.feed_all = self._feed_one, self._feed_many
         self._journal = journal
@@ -140,6 +176,8 @@ class RecoveringIntake(Intake):
     def resume_from(self) -> str | None:
         """The last event id, for a source that will continue there."""
         self.state.exact = self.state.last_id is not None
+        if self.state.exact:
+            self.state.note_resumed()
         return self.state.last_id
 
     def _feed_one(self, item: RawInput) -> None:
@@ -171,13 +209,15 @@ class RecoveringIntake(Intake):
         # The other runs are marked already, for the time in which no process ran.
         self.state.gaps.unconfirmed = unconfirmed
 
-    def disconnected(self, reason: str, attempt: int = 0) -> None:
+    def disconnected(self, reason: str, attempt: int = 0, server_message: str = "") -> None:
         """Note that the source lost its connection and will try again."""
-        self._journal.run(self.state, partial(super().disconnected, attempt=attempt), reason)
+        call = partial(super().disconnected, attempt=attempt, server_message=server_message)
+        self._journal.run(self.state, call, reason)
 
-    def failed(self, reason: str, attempt: int = 0, error: ErrorObject | None = None) -> None:
+    def failed(self, reason: str, attempt: int = 0, error: ErrorObject | None = None, server_message: str = "") -> None:
         """Note that the source failed, or that its server sent an error."""
-        self._journal.run(self.state, partial(super().failed, attempt=attempt, error=error), reason)
+        call = partial(super().failed, attempt=attempt, error=error, server_message=server_message)
+        self._journal.run(self.state, call, reason)
 
     def end(
         self,
@@ -186,8 +226,11 @@ class RecoveringIntake(Intake):
         last_id: str | None = None,
         attempts: int = 0,
         clean: bool = True,
+        server_message: str = "",
     ) -> None:
         """End the source."""
         for record in self.state.open.values():
             self.state.track_late(record)
-        self._journal.run(self.state, partial(super().end, last_id=last_id, attempts=attempts, clean=clean), reason)
+        options: dict[str, Any] = {"last_id": last_id, "attempts": attempts, "clean": clean}
+        call = partial(super().end, server_message=server_message, **options)
+        self._journal.run(self.state, call, reason)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
 from runstream.core.calls import is_request, request_pairs
 from runstream.core.object_deltas import apply_delta
 from runstream.core.object_snapshots import apply_object
-from runstream.core.reduce import apply_run
+from runstream.core.pieces import PieceAge
+from runstream.core.reduce import apply_run, count_custom
 from runstream.core.registry import RunRegistry, Scope
 from runstream.core.request_places import RequestPlace, advance, get_place, is_further, set_place, step_ended
 from runstream.core.run_record import RunRecord
@@ -16,14 +18,18 @@ from runstream.core.run_snapshots import Outcome
 from runstream.core.state import RunState
 from runstream.engine.gap_tracker import report_gap
 from runstream.engine.outputs import Outputs
+from runstream.engine.run_bounds import RunBounds
 from runstream.engine.source_state import SourceState
 from runstream.model.events import (
+    CustomEvent,
     DoneEvent,
+    EmptyEvent,
     ErrorEvent,
     Event,
     MessageDeltaEvent,
     MessageEvent,
     Reject,
+    RunDetached,
     RunEvent,
     StepDeltaEvent,
     StepEvent,
@@ -31,17 +37,24 @@ from runstream.model.events import (
     ThreadEvent,
     UnknownEvent,
 )
+from runstream.model.frozen import freeze
 from runstream.model.limits import Limits
+from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
+from runstream.model.signals import CustomReceived
 from runstream.model.step import RunStep
 
 __all__ = ["EventRouter", "Handler", "HandlerTable"]
 
 Handler = Callable[[SourceState, Any, float], None]
 
+_CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # an error code, and not a sentence
 _CHANGED: Final = Outcome.CHANGED
 _SAME: Final = Outcome.SAME
 _QUEUED: Final = RunStatus.QUEUED
+_REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
+_NEW_PIECE: Final = PieceAge.NEW
+_EARLIER_PIECE: Final = PieceAge.EARLIER
 
 
 class HandlerTable(dict[type, Handler]):
@@ -81,6 +94,7 @@ class EventRouter:
         self._outputs = outputs
         self._registry = registry
         self._limits = limits
+        self._bounds = RunBounds(limits)
         self.find = find
         self.fetched = False
         self.table = HandlerTable(
@@ -93,8 +107,11 @@ class EventRouter:
                 StepDeltaEvent: self.delta,
                 ErrorEvent: self._error,
                 DoneEvent: self._skip,
+                EmptyEvent: self._skip,
                 ThreadEvent: self._skip,
+                CustomEvent: self._custom,
                 UnknownEvent: self._unknown,
+                RunDetached: self._detach,
                 Reject: self._reject,
             }
         )
@@ -104,14 +121,49 @@ class EventRouter:
 
     def _unknown(self, source: SourceState, event: UnknownEvent, at: float) -> None:
         self._outputs.counts.unknown += 1
+        record = source.scope.runs.get(event.run_id) if event.run_id is not None else None
+        if record is not None:
+            record.touched = True
+
+    def _custom(self, source: SourceState, event: CustomEvent, at: float) -> None:
+        """Handle an event of the server's application: count it in its run, and emit it."""
+        scope = source.scope
+        run_id = event.run_id or source.continues
+        if run_id is None:
+            self._outputs.counts.unattached += 1
+            return
+        record = scope.runs.get(run_id) or self._find(scope, run_id)
+        if record is None:
+            self._buffer(source, run_id, event, at)
+            return
+        if record.source is not source:
+            source.claim(record)
+        record.touched = True
+        before = record.state
+        after = count_custom(before, event)
+        self._commit(record, before, after, _CHANGED, event, at)
+        head = after._head
+        common = (head.run.id, head.run.thread_id, head.scope, at)
+        self._outputs.publish(CustomReceived(*common, event.name, freeze(event.data), head.custom))
+
+    def _detach(self, source: SourceState, event: RunDetached, at: float) -> None:
+        """Handle the end of a run in its source. A run that another source sends now is that source's."""
+        record = source.scope.runs.get(event.run_id) if event.run_id is not None else None
+        if record is None:
+            self._outputs.counts.unattached += 1
+        elif record.source is source and not record.run.is_terminal:
+            source.detach(record, event.data or "its source has no more of it")
 
     def _reject(self, source: SourceState, reject: Reject, at: float) -> None:
         self._outputs.events -= 1
-        source.reject(reject.raw, reject.reason, reject.path)
+        source.reject(reject)
 
     def _error(self, source: SourceState, event: ErrorEvent, at: float) -> None:
         error = event.data
-        source.publish_error(error.message or error.code or "the server sent an error", error=error)
+        reason = "the server sent an error"
+        if error.code and _CODE.fullmatch(error.code):
+            reason += f" ({error.code})"
+        source.publish_error(reason, error=error, server_message=error.message or "")
 
     def _run(self, source: SourceState, event: RunEvent, at: float) -> None:
         """Handle a snapshot of a run."""
@@ -122,21 +174,32 @@ class EventRouter:
         if record is not None:
             if record.source is not source:
                 source.claim(record)
+            if not self._bounds.admits_run(record, source, event, event.data):
+                return
             record.touched = True
             before = record.state
-            if event.created and (before.round or before.status is not _QUEUED):
+            age = before._head.pieces.classify(event.piece)
+            repeats = event.created and age is not _NEW_PIECE and (before.round or before.status is not _QUEUED)
+            if repeats or (age is _EARLIER_PIECE and not before.is_terminal):
                 record.replaying = True
                 record.saved = None  # the flag must reach the store, though the state is the same
+                if event.created:
+                    record.replayed_by = (source.name, source.connection)
             place = self._get_place(record, source)
             further = is_further(place, before)
             after, outcome = apply_run(before, event, at, record.replaying, further=further)
             if after.round and not (self.fetched or source.snapshots):
+                connection = source.connection
                 place = advance(
-                    place, event.data, before, after, outcome, begins=event.created, connection=source.connection
+                    place, event.data, before, after, outcome, begins=event.created, connection=connection, age=age
                 )
                 self._set_place(record, source, place)
             changed = self._commit(record, before, after, outcome, event, at)
-            if record.replaying and (changed or self._is_present(place, event.data, after)):
+            if (
+                age is not _EARLIER_PIECE
+                and record.replaying
+                and (changed or self._is_present(place, event.data, after))
+            ):
                 record.replaying = False  # the replay has reached the present round
             return
         if scope.is_tombstoned(id):
@@ -159,19 +222,45 @@ class EventRouter:
             self._finish(record)
         self.flush_pending(scope, id)
 
+    def skip_run(self, source: SourceState, event: RunEvent) -> None:
+        """Note a snapshot that is skipped as a duplicate: in a later connection it shows how far its source is."""
+        record = source.scope.runs.get(event.data.id)
+        if record is None or record.run.is_terminal or not source.connection or source.snapshots or self.fetched:
+            return
+        state, connection = record.state, source.connection
+        age = state._head.pieces.classify(event.piece)
+        known = record.places.get(source.name)
+        begins = event.created and (known is None or known.connection != connection)
+        if begins:
+            record.replayed_by = (source.name, connection)
+            if state.round or state.status is not _QUEUED:
+                record.replaying = True
+                record.saved = None
+        if not state.round or record.replayed_by != (source.name, connection):
+            return  # where the source is between the known events is unknown
+        place = self._get_place(record, source)
+        place = advance(place, event.data, state, state, _SAME, begins=begins, connection=connection, age=age)
+        self._set_place(record, source, place)
+        if record.replaying and age is not _EARLIER_PIECE and self._is_present(place, event.data, state):
+            record.replaying = False
+
     def _object(self, source: SourceState, event: MessageEvent | StepEvent, at: float) -> None:
         """Handle a full message or step."""
         self._count_issues(event)
-        origin = event.origin
         scope, data = source.scope, event.data
-        run_id = data.run_id or (origin.run_id if origin is not None else None)
-        record = scope.runs.get(run_id) if run_id is not None else scope.objects.get(data.id)
+        run_id = event.run_id or data.run_id
+        record = scope.runs.get(run_id) if run_id is not None else source.find_unnamed(data)
         if record is None:
+            if run_id is None and type(data) is Message and data.role == "user":
+                self._outputs.counts.unattached += 1  # what a user says, relayed: it is of no run
+                return
             if run_id is None and source.continues is not None:
                 run_id = source.continues
                 record = scope.runs.get(run_id)
             if record is None:
                 record = self._find(scope, run_id)
+            if record is None and run_id is None and getattr(data, "role", None) != "user":
+                record = source.run_of_thread(data.thread_id)
         if record is None:
             self._buffer(source, run_id or data.id, event, at)
             return
@@ -181,27 +270,26 @@ class EventRouter:
                 # A snapshot of an object that a stream sends: which of its fragments it contains is unknown.
                 self._outputs.counts.stale += 1
                 return
+        size = self._bounds.admit_object(record, source, event)
+        if size is None:
+            return
         record.touched = True
-        owner = scope.objects.get(data.id)
-        if owner is not record:
-            record.add_object(data.id)
-            scope.objects[data.id] = record
+        added = source.add_object(record, data.id, ended=data.is_terminal)
         before = record.state
         reset = event.created and source.resets(event)
         after, outcome = apply_object(before, event, at, reset)
         if after is not before and type(data) is RunStep and data.is_terminal and before.round:
             self._end_step(record, source, before, after, data.id)
-        self._commit(record, before, after, outcome, event, at)
+        if self._commit(record, before, after, outcome, event, at):
+            record.add_size(data.id, size)
         if data.is_terminal:
             source.object_ended(data.id)
-        if owner is None:
+        if added:
             self.flush_pending(scope, data.id)
         if type(data) is RunStep:
             # The step names the run's message, before the message itself arrives, or without it.
             message_id = data.message_id
-            if message_id is not None and message_id not in scope.objects:
-                record.add_object(message_id)
-                scope.objects[message_id] = record
+            if message_id is not None and source.add_object(record, message_id, ended=True):
                 self.flush_pending(scope, message_id)
 
     def _append(self, source: SourceState, event: TextAppend, at: float) -> None:
@@ -209,18 +297,19 @@ class EventRouter:
 
     def delta(self, source: SourceState, event: MessageDeltaEvent | StepDeltaEvent, at: float) -> None:
         """Handle a fragment of a message or step."""
-        scope = source.scope
-        record = scope.objects.get(event.data.id)
-        if record is None:
-            run_id = event.origin.run_id if event.origin is not None else None
-            record = scope.runs.get(run_id) if run_id is not None else None
+        scope, id, run_id = source.scope, event.data.id, event.run_id
+        record = source.objects.get(id)
+        if record is None or (run_id is not None and run_id != record.run.id):
+            known = source.find_object(id) if run_id is None else scope.runs.get(run_id)
+            record = known or self._find(scope, run_id)
             if record is None:
-                record = self._find(scope, run_id)
-            if record is None:
-                self._buffer(source, run_id or event.data.id, event, at)
+                self._buffer(source, run_id or id, event, at)
                 return
-            record.add_object(event.data.id)
-            scope.objects[event.data.id] = record
+        size = self._bounds.admit_delta(record, source, event)
+        if size is None:
+            return
+        if record is not source.objects.get(id):
+            source.add_object(record, id)
         if record.source is not source:
             source.claim(record)
         if event.id is None and not record.unidentified:
@@ -228,7 +317,8 @@ class EventRouter:
         self._count_issues(event)
         before = record.state
         after, outcome = apply_delta(before, event, at, self._limits.max_index)
-        self._commit(record, before, after, outcome, event, at)
+        if self._commit(record, before, after, outcome, event, at):
+            record.add_size(id, size)
 
     def _end_step(
         self, record: RunRecord, source: SourceState, before: RunState, after: RunState, step_id: str
@@ -268,13 +358,18 @@ class EventRouter:
         Returns:
             True if the state changed.
         """
+        if record.on_event is not None:
+            record.on_event(record)
         if outcome is not _CHANGED and outcome is not _SAME:
             self._count(record, event, outcome)
         if after is before:
             return False
         record.state = after
+        run = after._head.run
+        if run is not before._head.run and (run.status is _REQUIRES_ACTION or record.waits_under):
+            self._registry.scopes[after._head.scope].waiting.update(record)
         self._outputs.publish_change(before, after, at)
-        if after._head.run.status.is_terminal and not before._head.run.status.is_terminal:
+        if run.status.is_terminal and not before._head.run.status.is_terminal:
             self._finish(record)
         return True
 
@@ -289,6 +384,8 @@ class EventRouter:
             counts.surprising += 1
         elif outcome is Outcome.REFUSED:
             record.source.reject_event(event, f"Index not within 0 and {self._limits.max_index} (max_index)")
+        elif outcome is Outcome.UNPLACED:
+            record.source.reject_event(event, "An index is no number")
         elif outcome is Outcome.KIND_CONFLICT:
             record.source.reject_event(event, "A message and a step have the same id")
 
@@ -301,14 +398,12 @@ class EventRouter:
     def _buffer(self, source: SourceState, id: str, event: Event, at: float) -> None:
         """Keep an event until its run is seen."""
         scope = source.scope
-        data: Any = event.data
-        if scope.is_tombstoned(id) or scope.is_tombstoned(data.id):
+        if scope.is_tombstoned(id):
             self._outputs.counts.late += 1
             return
-        removed = scope.orphans.buffer(id, event, source, at)
-        if removed is not None:
-            oldest, its_source, _ = removed
-            its_source.reject_event(oldest, "Its run was not seen, and newer events need the room (max_orphans)")
+        for oldest, its_source, _ in scope.orphans.buffer(id, event, source, at):
+            reason = "Its run was not seen, and newer events need the room (max_orphans, max_orphan_bytes)"
+            its_source.reject_event(oldest, reason)
 
     def flush_pending(self, scope: Scope, id: str) -> None:
         """Process the events that waited for this run, message or step.
@@ -319,8 +414,12 @@ class EventRouter:
             reconnected: dict[RunRecord, float] = {}
             for event, source, at in scope.orphans.pop(id):
                 self.table[type(event)](source, event, at)
-                data: Any = event.data
-                if source.connection and not source.snapshots and (record := scope.objects.get(data.id)) is not None:
+                id_of_object = getattr(event.data, "id", None)
+                if (
+                    source.connection
+                    and not source.snapshots
+                    and (record := source.objects.get(id_of_object)) is not None
+                ):
                     reconnected[record] = at
             for record, at in reconnected.items():
                 report_gap(self._outputs, record, "it reconnected while events waited for their run", at, fetch=False)

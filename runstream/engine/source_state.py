@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import structs
+
 from runstream.core.dedupe import Deduper, Sighting
 from runstream.core.registry import RunRegistry, Scope
 from runstream.core.run_record import RunRecord
-from runstream.engine.gap_tracker import GapTracker, ids_of_reject, in_order, report_gap
+from runstream.core.sequence import SequenceTracker
+from runstream.dialects.base import Dialect
+from runstream.dialects.registry import make_dialect
+from runstream.engine.gap_tracker import OBJECT_EVENTS, GapTracker, in_order, report_gap
 from runstream.engine.outputs import Outputs, raw_of
-from runstream.model.events import Event, MessageEvent, StepEvent, TextAppend
-from runstream.model.raw import Malformed, Oversized, RawEvent
+from runstream.model.events import Event, MessageEvent, Reject, StepEvent, TextAppend
+from runstream.model.message import Message
+from runstream.model.raw import Request
 from runstream.model.signals import SourceEnded, SourceError, SourceSignal
+from runstream.model.step import RunStep
 
 if TYPE_CHECKING:
     from runstream.model.common import ErrorObject
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["SourceState"]
 
 _NEW: Final = Sighting.NEW
+_MAX_CANDIDATES: Final = 64  # open runs among which the run of a message without a run id is searched
 
 
 def _ignore(run_id: str) -> None:
@@ -44,10 +52,15 @@ class SourceState:
         snapshots: True if the source sends nothing but whole objects, as polling does.
         connection: The number of the connection, from 0.
         open: The runs that this source sent last and that have not ended, by id.
+        objects: The run of each id of a message or step, as this source sent it last.
         ended_runs: The number of its runs that have ended while they were open here.
         gaps: The possible gaps.
         signal_counts: The number of signals of each kind of this source.
+        add_id: Notes the id of a fragment that continues the sequence of ids: the hot path of :meth:`is_duplicate`.
+            Returns False if nothing was done.
         forget: Called with the id of each run of this source that is evicted.
+        make_decoder: Makes another decoder of the source's dialect; see
+            :class:`~runstream.dialects.registry.ResolvedFactory`.
     """
 
     def __init__(self, name: str, scope: Scope, outputs: Outputs, registry: RunRegistry, window: int) -> None:
@@ -59,13 +72,18 @@ class SourceState:
         self.snapshots = False
         self.connection = 0
         self.open: dict[str, RunRecord] = {}
+        self.objects: dict[str, RunRecord] = {}
         self.ended_runs = 0
-        self.gaps = GapTracker(outputs, scope, self.open)
+        self.gaps = GapTracker(outputs, self.objects, self.open)
         self.signal_counts: dict[str, int] = {}
         self.forget: Callable[[str], None] = _ignore
+        self.make_decoder: Callable[..., Dialect] = make_dialect
         self._outputs = outputs
         self._registry = registry
         self._dedupe = Deduper(window, outputs.counts)
+        self._claimed = False  # True once it has sent an event of a run
+        self._continued: set[SourceState] = set()  # sources whose runs it has continued
+        self.add_id: Callable[[TextAppend, SequenceTracker], bool] = self._dedupe.add
         self._created: set[str] = set()  # objects created in this connection; only from the second connection on
 
     # identity of events
@@ -79,11 +97,16 @@ class SourceState:
         Returns:
             True if the raw event is a repetition and its events are to be skipped.
         """
-        first = events[0]
-        sighting = self._dedupe.see(first) if len(events) == 1 else self._dedupe.see_all(events)
-        self.gaps.see(first, sighting)
+        first, sequence = events[0], self.gaps.sequence
+        expected = sequence if first.id == sequence.next else None
+        sighting = self._dedupe.see(first, expected) if len(events) == 1 else self._dedupe.see_all(events)
         if sighting is _NEW:
+            if expected is not None:
+                sequence.advance()
+            else:
+                self.gaps.see(first, sighting)
             return False
+        self.gaps.see(first, sighting)
         if sighting is Sighting.DUPLICATE:
             if any(self._is_replay(event) for event in events):
                 return False
@@ -91,18 +114,6 @@ class SourceState:
             return True
         self._outputs.counts.conflicts += 1
         return False
-
-    def is_new_append(self, event: TextAppend) -> bool:
-        """Note the id of a fragment: the hot path of :meth:`is_duplicate` for an id that continues the sequence.
-
-        Returns:
-            True if the fragment is to be processed.
-        """
-        sequence = self.gaps.sequence
-        if event.id == sequence.next and self._dedupe.add(event):
-            sequence.advance()
-            return True
-        return not self.is_duplicate(event)
 
     def _is_replay(self, event: Event) -> bool:
         """True if a known ``created`` resets its object, as a ``created`` without an id does. All must be true:
@@ -119,7 +130,7 @@ class SourceState:
         id = event.data.id
         if not event.created or id in self._created or not self._dedupe.has_open(id):
             return False
-        record = self.scope.objects.get(id)
+        record = self.objects.get(id)
         return record is not None and (record.unidentified or id in record.state.partial)
 
     def resets(self, event: MessageEvent | StepEvent) -> bool:
@@ -134,7 +145,7 @@ class SourceState:
         self._created.add(id)
         # Its fragments may have known ids, though this event has no id or a new one.
         own = event.id is not None
-        if self._dedupe.forget(id) > own and (record := self.scope.objects.get(id)) is not None:
+        if self._dedupe.forget(id) > own and (record := self.objects.get(id)) is not None:
             self.mark_unidentified(record)
         if own:
             self._dedupe.see(event)
@@ -153,14 +164,84 @@ class SourceState:
             if self.snapshots and not (previous.snapshots or previous.ended):
                 return
             previous.open.pop(record.state.run_id, None)
+            self._continued.add(previous)
+            record.former_sources = tuple(
+                [each for each in (*record.former_sources, previous) if each is not self and not each.ended]
+            )
             if not self.snapshots:
                 self.gaps.claimed(record, from_snapshots=previous.snapshots)
+        self._claimed = True
+        if previous is not self:
+            for id in record.objects:
+                self.objects.setdefault(id, record)
         record.source = self
         if record.expired_reason is not None:
             record.expired_reason = None
         self._registry.reclaim(record)
         if not record.state.is_terminal:
             self.open[record.state.run_id] = record
+
+    def find_object(self, id: str) -> RunRecord | None:
+        """The run of a message or step that this source sends; ``None`` if it is unknown.
+
+        It is the run that this source sent it for, else the only run of the scope that has it: servers may use an id
+        again in another run. A run that another source sends now is another one, unless this source has sent it too,
+        has continued a run of that source before, or begins with this fragment.
+        """
+        record = self.objects.get(id)
+        if record is not None:
+            return record
+        scope = self.scope
+        if scope.orphans and scope.orphans.waits(self, id):
+            return None
+        record = scope.owner(id)
+        if record is None:
+            return None
+        other: SourceState | None = record.source
+        if other is None or other is self or other.ended or other.snapshots or self in record.former_sources:
+            return record
+        return record if other in self._continued or not self._claimed else None
+
+    def find_unnamed(self, data: Message | RunStep) -> RunRecord | None:
+        """The run of a full message or step that names none; ``None`` if it is unknown.
+
+        It is the only open run of this source, if the source did not send the object before. A user's message is of a
+        run only if that is known.
+        """
+        id = data.id
+        of_user = isinstance(data, Message) and data.role == "user"
+        if not of_user and id not in self.objects and self.continues is None and len(self.open) == 1:
+            (record,) = self.open.values()
+            thread_id = data.thread_id
+            if thread_id is None or record.run.thread_id in (None, thread_id):
+                return record
+        return self.find_object(id)
+
+    def add_object(self, record: RunRecord, id: str, *, ended: bool = False) -> bool:
+        """Note that this source sent a message or step of a run.
+
+        Args:
+            record: The run.
+            id: The id of the message or step.
+            ended: True if it has ended: further fragments are rather those of an open one with this id.
+
+        Returns:
+            True if the run did not have it before.
+        """
+        known = self.objects.get(id)
+        if known is record:
+            if self.scope.objects.get(id) is record:
+                return False  # as for most events
+        elif not (ended and known is not None and known.is_open(id)):
+            self.objects[id] = record
+        return self.scope.add_object(record, id)
+
+    def forget_run(self, record: RunRecord) -> None:
+        """Note that a run of this source was evicted."""
+        for id in record.objects:
+            if self.objects.get(id) is record:
+                del self.objects[id]
+        self.forget(record.state.run_id)
 
     def release(self, record: RunRecord) -> None:
         """Remove a run that has ended."""
@@ -176,6 +257,22 @@ class SourceState:
         """The open runs, in order of first appearance."""
         return in_order(self.open.values())
 
+    def run_of_thread(self, thread_id: str | None) -> RunRecord | None:
+        """The open run that a message or step without a run id belongs to: the only one on its thread.
+
+        Args:
+            thread_id: The thread that the object names; ``None`` if it names none.
+
+        Returns:
+            ``None`` if there is no such run or more than one, or if the source has too many open runs.
+        """
+        if len(self.open) > _MAX_CANDIDATES:
+            return None
+        found = [
+            record for record in self.open.values() if thread_id is None or record.run.thread_id in (None, thread_id)
+        ]
+        return found[0] if len(found) == 1 else None
+
     @property
     def live(self) -> bool:
         """True if an open run of this source does not wait for action."""
@@ -183,29 +280,39 @@ class SourceState:
 
     # input that could not be used
 
-    def reject(self, raw: RawEvent, reason: str, path: str = "$") -> None:
-        """Emit input that could not be used; the objects that miss it are marked partial.
+    def reject(self, reject: Reject) -> None:
+        """Emit input that could not be used; the open objects of each run that it concerns are marked partial.
 
-        These are the objects whose ids the input contains, else all open objects of the source.
+        If it concerns objects, but none that is known, this may be each open one: an id may be what was unusable.
         """
-        self._outputs.reject(self.name, raw, reason, path)
-        ids = ids_of_reject(raw)
-        if ids is None:
+        self._outputs.reject(structs.replace(reject, source=self.name))
+        ids = reject.object_ids
+        if ids == ():
             return
-        known = [record for id in ids if (record := self.scope.objects.get(id)) is not None]
+        find, runs = self.find_object, self.scope.runs
+        known = {record: None for id in ids or () if (record := find(id) or runs.get(id)) is not None}
         for record in known or self.open_records():
             report_gap(self._outputs, record, "an event could not be used", self._outputs.clock())
 
-    def reject_item(self, item: Malformed | Oversized) -> None:
-        """Emit an item that could not become a raw event."""
-        data = item.data if isinstance(item, Malformed) else b""
-        self.reject(RawEvent(item.event, data, line=item.line), item.reason)
-
     def reject_event(self, event: Event, reason: str) -> None:
         """Emit an event that could not be used."""
-        self.reject(raw_of(event), reason)
+        ids = (event.data.id,) if isinstance(event, OBJECT_EVENTS) else ()
+        self.reject(Reject(raw_of(event), reason, object_ids=ids))
+
+    def refuse_event(self, event: Event, reason: str) -> None:
+        """Emit an event that could not be used, of a run whose open objects are marked already."""
+        self._outputs.reject(Reject(raw_of(event), reason, source=self.name))
 
     # connections
+
+    def requested(self, request: Request) -> None:
+        """Note the run that a request continues, as the application said where the request was sent."""
+        run_id = request.continues
+        if run_id is None or self.continues is not None:
+            return
+        record = self.scope.runs.get(run_id)
+        if record is None or not record.run.is_terminal:
+            self.continues = run_id
 
     def reconnected(self) -> None:
         """Note another connection."""
@@ -214,7 +321,7 @@ class SourceState:
         if not self.snapshots:  # each snapshot is whole
             self.gaps.reconnected()
 
-    def publish(self, kind: type[SourceSignal], name: str, reason: str, attempt: int) -> None:
+    def publish(self, kind: type[SourceSignal], name: str, reason: str, attempt: int, server_message: str = "") -> None:
         """Emit a signal of this source.
 
         Args:
@@ -222,50 +329,84 @@ class SourceState:
             name: The name under which it is counted.
             reason: Its reason; "" for none.
             attempt: The number of the attempt to connect.
+            server_message: The server's words about it.
         """
         number = self._count(name)
-        signal: Any = kind(self.name, self.scope.name, self._outputs.clock(), number, reason, attempt)
+        at = self._outputs.clock()
+        signal: Any = kind(self.name, self.scope.name, at, number, reason, attempt, server_message)
         self._outputs.publish(signal)
 
-    def publish_error(self, reason: str, attempt: int = 0, error: ErrorObject | None = None) -> None:
+    def publish_error(
+        self, reason: str, attempt: int = 0, error: ErrorObject | None = None, server_message: str = ""
+    ) -> None:
         """Emit ``source.error``: the source failed, or its server sent an error.
 
         Args:
-            reason: The error as text.
+            reason: The error, in words of this library.
             attempt: The number of the attempt to connect.
             error: The server's error.
+            server_message: The server's words about it.
         """
         number = self._count("error")
         at = self._outputs.clock()
-        self._outputs.publish(SourceError(self.name, self.scope.name, at, number, reason, attempt, error))
+        self._outputs.publish(
+            SourceError(self.name, self.scope.name, at, number, reason, attempt, server_message, error)
+        )
 
     def _count(self, name: str) -> int:
         number = self.signal_counts[name] = self.signal_counts.get(name, 0) + 1
         return number
 
-    def end(self, reason: str, last_id: str | None, attempts: int) -> None:
+    def detach(self, record: RunRecord, reason: str) -> None:
+        """Note that this source has no further event of an open run: it is paused or interrupted.
+
+        The run has no source until its next event, which resumes it.
+
+        Args:
+            record: The run.
+            reason: Why.
+        """
+        self.release(record)
+        record.source = None
+        if self not in record.former_sources:
+            record.former_sources = (*record.former_sources, self)
+        self._leave(record, reason, "its source has no more of it", self.last_id, 0, "")
+
+    def _leave(
+        self, record: RunRecord, reason: str, gap: str, last_id: str | None, attempts: int, server_message: str
+    ) -> None:
+        """Pause or interrupt a run that gets no further event from this source."""
+        if record.state.run.requires_action:
+            self._outputs.pause(record)
+            return
+        self._registry.release(record)
+        self._outputs.interrupt(record, reason, last_id, attempts, server_message)
+        if self._outputs.on_gap is not None:
+            # The text so far is a beginning without a gap, but the server may know how the run ended.
+            self._outputs.on_gap(record.state, gap)
+
+    def end(self, reason: str, last_id: str | None, attempts: int, server_message: str = "") -> None:
         """End the source: each open run is paused or interrupted, in order of first appearance.
 
         Args:
             reason: Why it ended.
             last_id: The last event id, if it is another one than that of the events.
             attempts: The number of attempts to connect since the last message.
+            server_message: The server's words about it.
         """
         self.ended = True
-        self.gaps.unconfirmed = {}
+        unconfirmed, self.gaps.unconfirmed = self.gaps.unconfirmed, {}
         for record in self.open_records():
-            if record.state.run.requires_action:
-                self._outputs.pause(record)
-                continue
-            self._registry.release(record)
-            self._outputs.interrupt(record, reason, last_id or self.last_id, attempts)
-            if self._outputs.on_gap is not None:
-                # The text so far is a beginning without a gap, but the server may know how the run ended.
-                self._outputs.on_gap(record.state, "its source ended")
+            if record.state.run_id in unconfirmed and record.state.run.requires_action:
+                # Its last events may have been lost with the connection before.
+                report_gap(self._outputs, record, "its source ended", self._outputs.clock(), fetch=False)
+            self._leave(record, reason, "its source ended", last_id or self.last_id, attempts, server_message)
         self.open.clear()
-        self.publish(SourceEnded, "ended", reason, attempts)
+        self.publish(SourceEnded, "ended", reason, attempts, server_message)
         # Records that are kept refer to this object; they need none of its ids.
         self._dedupe.clear()
         self._created.clear()
+        self.objects.clear()
+        self._continued.clear()
         self.scope.sources -= 1
         self._registry.remove_idle_scope(self.scope)

@@ -30,10 +30,10 @@ class StoredPlace(Protocol):
     """The place that the store has, or is about to get."""
 
     def place(self) -> StoredSource:
-        """The present place."""
+        """The present place, with the memory of the dialect."""
 
     def unsaved(self) -> dict[RunKey, RunRecord]:
-        """The runs that must be written together with the place."""
+        """The runs that must be written together with the last :meth:`place`."""
 
 
 class Delivery:

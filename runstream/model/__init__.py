@@ -8,15 +8,19 @@ from __future__ import annotations
 from runstream.model.exports import export
 
 NAMES = {
+    "runstream.model.actions": (
+        "ActionCall CallsAction RequiredAction SubmitToolApproval SubmitToolApprovalAction SubmitToolOutputs "
+        "SubmitToolOutputsAction UnknownAction"
+    ),
     "runstream.model.common": (
         "CompletionTokensDetails ErrorObject LastError OpenStrEnum PromptTokensDetails Tagged Timestamp Usage"
     ),
     "runstream.model.deltas": (
         "CodeInterpreterCallDelta CodeInterpreterToolCallDelta ContentPartDelta FileSearchCallDelta "
-        "FileSearchToolCallDelta Fragment FunctionCallDelta FunctionToolCallDelta ImageFilePartDelta "
-        "ImageUrlPartDelta McpToolCallDelta MessageCreationDelta MessageDelta MessageDeltaBody "
-        "RefusalPartDelta RunStepDelta RunStepDeltaBody StepDetailsDelta TextContentDelta TextPartDelta "
-        "ToolCallDelta ToolCallsDelta UnknownDelta"
+        "FileSearchToolCallDelta Fragment FunctionCallDelta FunctionToolCallDelta GenericToolCallDelta "
+        "ImageFilePartDelta ImageUrlPartDelta McpToolCallDelta MessageCreationDelta MessageDelta MessageDeltaBody "
+        "ReasoningDetailsDelta ReasoningPartDelta RefusalPartDelta RunStepDelta RunStepDeltaBody StepDetailsDelta "
+        "TextContentDelta TextPartDelta ToolCallDelta ToolCallsDelta UnknownDelta"
     ),
     "runstream.model.frozen": "FrozenList FrozenMap StringMap",
     "runstream.model.lenient": "Unknown WireStruct",  # of model/base.py, with the reader that `from_json` needs
@@ -27,15 +31,13 @@ NAMES = {
     ),
     "runstream.model.run": "IncompleteDetails Run RunStatus",
     "runstream.model.step": (
-        "ActivitiesDetails Activity MessageCreation MessageCreationDetails RunStep StepDetails StepStatus "
-        "ToolCallsDetails UnknownDetails"
+        "ActivitiesDetails Activity MessageCreation MessageCreationDetails ReasoningDetails ReasoningPart RunStep "
+        "StepDetails StepStatus ToolCallsDetails UnknownDetails"
     ),
     "runstream.model.tool_calls": (
         "CodeInterpreterCall CodeInterpreterToolCall CodeOutput ConnectedAgentCall ConnectedAgentToolCall "
-        "FileSearchCall FileSearchResult FileSearchToolCall FunctionCall FunctionToolCall ImageFileRef "
-        "ImageOutput LogsOutput McpToolCall RequiredAction SubmitToolApproval SubmitToolApprovalAction "
-        "SubmitToolOutputs SubmitToolOutputsAction ToolCall UnknownAction UnknownOutput UnknownToolCall "
-        "parse_arguments"
+        "FileSearchCall FileSearchResult FileSearchToolCall FunctionCall FunctionToolCall GenericToolCall "
+        "ImageFileRef ImageOutput LogsOutput McpToolCall ToolCall UnknownOutput UnknownToolCall parse_arguments"
     ),
     "runstream.model.tools": (
         "CodeInterpreterTool ConnectedAgentDefinition ConnectedAgentTool FileSearchSettings FileSearchTool "

@@ -1,4 +1,12 @@
 # Written by docs/make_stubs.py from the table NAMES in __init__.py: change that, then run it.
+from runstream.model.actions import ActionCall as ActionCall
+from runstream.model.actions import CallsAction as CallsAction
+from runstream.model.actions import RequiredAction as RequiredAction
+from runstream.model.actions import SubmitToolApproval as SubmitToolApproval
+from runstream.model.actions import SubmitToolApprovalAction as SubmitToolApprovalAction
+from runstream.model.actions import SubmitToolOutputs as SubmitToolOutputs
+from runstream.model.actions import SubmitToolOutputsAction as SubmitToolOutputsAction
+from runstream.model.actions import UnknownAction as UnknownAction
 from runstream.model.common import CompletionTokensDetails as CompletionTokensDetails
 from runstream.model.common import ErrorObject as ErrorObject
 from runstream.model.common import LastError as LastError
@@ -15,12 +23,15 @@ from runstream.model.deltas import FileSearchToolCallDelta as FileSearchToolCall
 from runstream.model.deltas import Fragment as Fragment
 from runstream.model.deltas import FunctionCallDelta as FunctionCallDelta
 from runstream.model.deltas import FunctionToolCallDelta as FunctionToolCallDelta
+from runstream.model.deltas import GenericToolCallDelta as GenericToolCallDelta
 from runstream.model.deltas import ImageFilePartDelta as ImageFilePartDelta
 from runstream.model.deltas import ImageUrlPartDelta as ImageUrlPartDelta
 from runstream.model.deltas import McpToolCallDelta as McpToolCallDelta
 from runstream.model.deltas import MessageCreationDelta as MessageCreationDelta
 from runstream.model.deltas import MessageDelta as MessageDelta
 from runstream.model.deltas import MessageDeltaBody as MessageDeltaBody
+from runstream.model.deltas import ReasoningDetailsDelta as ReasoningDetailsDelta
+from runstream.model.deltas import ReasoningPartDelta as ReasoningPartDelta
 from runstream.model.deltas import RefusalPartDelta as RefusalPartDelta
 from runstream.model.deltas import RunStepDelta as RunStepDelta
 from runstream.model.deltas import RunStepDeltaBody as RunStepDeltaBody
@@ -62,6 +73,8 @@ from runstream.model.step import ActivitiesDetails as ActivitiesDetails
 from runstream.model.step import Activity as Activity
 from runstream.model.step import MessageCreation as MessageCreation
 from runstream.model.step import MessageCreationDetails as MessageCreationDetails
+from runstream.model.step import ReasoningDetails as ReasoningDetails
+from runstream.model.step import ReasoningPart as ReasoningPart
 from runstream.model.step import RunStep as RunStep
 from runstream.model.step import StepDetails as StepDetails
 from runstream.model.step import StepStatus as StepStatus
@@ -77,17 +90,12 @@ from runstream.model.tool_calls import FileSearchResult as FileSearchResult
 from runstream.model.tool_calls import FileSearchToolCall as FileSearchToolCall
 from runstream.model.tool_calls import FunctionCall as FunctionCall
 from runstream.model.tool_calls import FunctionToolCall as FunctionToolCall
+from runstream.model.tool_calls import GenericToolCall as GenericToolCall
 from runstream.model.tool_calls import ImageFileRef as ImageFileRef
 from runstream.model.tool_calls import ImageOutput as ImageOutput
 from runstream.model.tool_calls import LogsOutput as LogsOutput
 from runstream.model.tool_calls import McpToolCall as McpToolCall
-from runstream.model.tool_calls import RequiredAction as RequiredAction
-from runstream.model.tool_calls import SubmitToolApproval as SubmitToolApproval
-from runstream.model.tool_calls import SubmitToolApprovalAction as SubmitToolApprovalAction
-from runstream.model.tool_calls import SubmitToolOutputs as SubmitToolOutputs
-from runstream.model.tool_calls import SubmitToolOutputsAction as SubmitToolOutputsAction
 from runstream.model.tool_calls import ToolCall as ToolCall
-from runstream.model.tool_calls import UnknownAction as UnknownAction
 from runstream.model.tool_calls import UnknownOutput as UnknownOutput
 from runstream.model.tool_calls import UnknownToolCall as UnknownToolCall
 from runstream.model.tool_calls import parse_arguments as parse_arguments

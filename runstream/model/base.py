@@ -42,6 +42,9 @@ def decode_hook(kind: type, value: Any) -> Any:
     raise TypeError(f"Expected {'an array' if kind is FrozenList else 'an object'}")
 
 
+_hash: Callable[[Struct], int] = Struct.__hash__
+
+
 @cache
 def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     """The strict JSON decoder of a type, created once. Input that it rejects goes to the lenient reader."""
@@ -150,6 +153,11 @@ class WireStruct(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
     # module, so this module cannot import it.
     _read: ClassVar[Callable[[type[Any], bytes | str | Mapping[str, Any]], Any]]
 
+    @staticmethod
+    def _of_text(text: str) -> dict[str, Any] | None:
+        """The object that a text stands for, where some servers send the text in its place; ``None`` for none."""
+        return None
+
     @classmethod
     def _derive(cls, values: dict[str, Any]) -> bool:
         """Add fields (by attribute name) that a dialect sends in another place.
@@ -233,12 +241,12 @@ class WireStruct(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True
 
     def __hash__(self) -> int:
         try:
-            return super().__hash__()
+            return _hash(self)
         except TypeError:
             # Built by a caller with a mutable list or mapping. It is equal to a decoded object, so the hash is too.
             fields = _typed_fields(type(self))
             frozen = {name: freeze_as(item.kind, getattr(self, name)) for name, item in fields.items()}
-            return super(WireStruct, structs.replace(self, **frozen)).__hash__()
+            return _hash(structs.replace(self, **frozen))
 
 
 # msgspec reads the annotations of a base class again for each of its hundred subclasses. As types this is fast; as

@@ -27,6 +27,10 @@ __all__ = [
 
 # Whole Unix seconds. The bound leaves milliseconds to the lenient reader, which divides them.
 Timestamp = Annotated[int, Meta(lt=MILLISECONDS)]
+# JSON text. The lenient reader reads any other value as the value that the text would contain.
+JsonText = Annotated[str, Meta(extra={"form": "json"})]
+# The index of an item. The lenient reader reads a string of digits too.
+Index = Annotated[int, Meta(extra={"form": "index"})]
 # Within these bounds a float represents every integer exactly. Other numbers are left to the lenient reader, which
 # keeps them.
 Number = Annotated[float, Meta(gt=-(2.0**53), lt=2.0**53)]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, TypeAlias
 
 from runstream.model.base import Unknown, WireStruct
-from runstream.model.common import Tagged
+from runstream.model.common import Index, JsonText, Tagged
 from runstream.model.frozen import ABSENT_LIST, FrozenList
-from runstream.model.message import Annotation, ImageUrl
+from runstream.model.message import Annotation, ImageUrl, text_content, text_part
 from runstream.model.step import MessageCreation
 from runstream.model.tool_calls import CodeOutput, ImageFileRef
 from runstream.model.tools import RankingOptions
@@ -22,12 +22,15 @@ __all__ = [
     "Fragment",
     "FunctionCallDelta",
     "FunctionToolCallDelta",
+    "GenericToolCallDelta",
     "ImageFilePartDelta",
     "ImageUrlPartDelta",
     "McpToolCallDelta",
     "MessageCreationDelta",
     "MessageDelta",
     "MessageDeltaBody",
+    "ReasoningDetailsDelta",
+    "ReasoningPartDelta",
     "RefusalPartDelta",
     "RunStepDelta",
     "RunStepDeltaBody",
@@ -43,7 +46,7 @@ __all__ = [
 class Fragment(Tagged, frozen=True, kw_only=True):
     """A fragment of the item at ``index`` (0 if absent) of a list."""
 
-    index: int
+    index: Index
 
     _fallbacks: ClassVar[Mapping[str, Any]] = {"index": 0}
 
@@ -54,11 +57,19 @@ class TextContentDelta(WireStruct, frozen=True, kw_only=True):
     value: str | None = None
     annotations: tuple[Annotation, ...] = ABSENT_LIST
 
+    @staticmethod
+    def _of_text(text: str) -> dict[str, Any]:
+        return text_content(text)
+
 
 class TextPartDelta(Fragment, frozen=True, kw_only=True, tag="text"):
     """A fragment of a text part."""
 
     text: TextContentDelta | None = None
+
+    @staticmethod
+    def _of_text(text: str) -> dict[str, Any]:
+        return text_part(text)
 
 
 class ImageFilePartDelta(Fragment, frozen=True, kw_only=True, tag="image_file"):
@@ -105,11 +116,11 @@ class MessageDelta(WireStruct, frozen=True, kw_only=True):
 
 
 class FunctionCallDelta(WireStruct, frozen=True, kw_only=True):
-    """Arguments to append; the name and the output are sent once."""
+    """Arguments and output to append; the name is sent once."""
 
     name: str | None = None
-    arguments: str | None = None
-    output: str | None = None
+    arguments: JsonText | None = None
+    output: JsonText | None = None
 
 
 class FunctionToolCallDelta(Fragment, frozen=True, kw_only=True, tag="function"):
@@ -152,13 +163,29 @@ class McpToolCallDelta(Fragment, frozen=True, kw_only=True, tag="mcp"):
 
     id: str | None = None
     name: str | None = None
-    arguments: str | None = None
+    arguments: JsonText | None = None
     server_label: str | None = None
-    output: str | None = None
+    output: JsonText | None = None
+
+
+class GenericToolCallDelta(Fragment, frozen=True, kw_only=True, tag="generic"):
+    """A fragment of a :class:`~runstream.model.tool_calls.GenericToolCall`: arguments and output to append."""
+
+    id: str | None = None
+    kind: str | None = None
+    name: str | None = None
+    arguments: JsonText | None = None
+    output: JsonText | None = None
+    status: str | None = None
 
 
 ToolCallDelta: TypeAlias = (
-    FunctionToolCallDelta | CodeInterpreterToolCallDelta | FileSearchToolCallDelta | McpToolCallDelta | UnknownDelta
+    FunctionToolCallDelta
+    | CodeInterpreterToolCallDelta
+    | FileSearchToolCallDelta
+    | McpToolCallDelta
+    | GenericToolCallDelta
+    | UnknownDelta
 )
 
 
@@ -174,7 +201,23 @@ class ToolCallsDelta(Tagged, frozen=True, kw_only=True, tag="tool_calls"):
     tool_calls: tuple[ToolCallDelta, ...] | None = None
 
 
-StepDetailsDelta: TypeAlias = MessageCreationDelta | ToolCallsDelta | UnknownDelta
+class ReasoningPartDelta(WireStruct, frozen=True, kw_only=True):
+    """Text to append to the part at ``index`` (0 if absent) of a reasoning, or of its summary."""
+
+    index: Index
+    text: str | None = None
+
+    _fallbacks: ClassVar[Mapping[str, Any]] = {"index": 0}
+
+
+class ReasoningDetailsDelta(Tagged, frozen=True, kw_only=True, tag="reasoning"):
+    """Fragments of a reasoning and of its summary."""
+
+    summary: tuple[ReasoningPartDelta, ...] = ABSENT_LIST
+    content: tuple[ReasoningPartDelta, ...] = ABSENT_LIST
+
+
+StepDetailsDelta: TypeAlias = MessageCreationDelta | ToolCallsDelta | ReasoningDetailsDelta | UnknownDelta
 
 
 class RunStepDeltaBody(WireStruct, frozen=True, kw_only=True):

@@ -5,25 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from inspect import get_annotations
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import msgspec
 from msgspec import Struct, field
 
 from runstream.model.common import ErrorObject
-from runstream.model.deltas import (
-    CodeInterpreterCallDelta,
-    CodeInterpreterToolCallDelta,
-    FunctionCallDelta,
-    FunctionToolCallDelta,
-    MessageDelta,
-    MessageDeltaBody,
-    RunStepDelta,
-    RunStepDeltaBody,
-    TextContentDelta,
-    TextPartDelta,
-    ToolCallsDelta,
-)
+from runstream.model.deltas import MessageDelta, RunStepDelta
+from runstream.model.fragments import MESSAGE_TARGETS, Target, make_delta, read_fragment
 from runstream.model.frozen import freeze
 from runstream.model.lenient import Issue
 from runstream.model.message import Message, Thread
@@ -32,13 +21,16 @@ from runstream.model.run import Run
 from runstream.model.step import RunStep
 
 __all__ = [
+    "CustomEvent",
     "DoneEvent",
+    "EmptyEvent",
     "ErrorEvent",
     "Event",
     "MessageDeltaEvent",
     "MessageEvent",
     "Origin",
     "Reject",
+    "RunDetached",
     "RunEvent",
     "StepDeltaEvent",
     "StepEvent",
@@ -56,14 +48,12 @@ class Origin(Struct, frozen=True, gc=False):
         payload: The JSON text of the frame or block; it distinguishes an absent field from a null one.
         enveloped: True if the object is the value of ``data`` in that text.
         connection: Number of the source's connection, from 0; each reconnect increments it.
-        run_id: The id of the run, if the dialect knows it and the object does not contain it.
         issues: Values of an unexpected type, kept as received.
     """
 
     payload: bytes = b""
     enveloped: bool = False
     connection: int = 0
-    run_id: str | None = None
     issues: tuple[Issue, ...] = ()
 
     def absent(self, name: str) -> bool:
@@ -80,11 +70,15 @@ class Origin(Struct, frozen=True, gc=False):
 
 
 if TYPE_CHECKING:
-    _NoWire = Origin
+    _NoOrigin = Origin
+    _NoText = str
+    _NoBool = bool
 else:
 
-    class _NoWire:
-        """A type that no decoder builds: a value on the wire under the origin's name never becomes an origin."""
+    class _NoOrigin:
+        """A type that no decoder builds: a value on the wire under such a name never enters an event."""
+
+    _NoText = _NoBool = _NoOrigin
 
 
 @cache
@@ -97,22 +91,32 @@ def _key_finder(name: str, enveloped: bool) -> Callable[[bytes], Any]:
 
 
 class EventBase(Struct, frozen=True, gc=False, tag_field="event"):
-    """Base of all events; ``id`` is the identity from the envelope or block, if any."""
+    """Base of all events.
+
+    Attributes:
+        data: The object, or its fragment.
+        id: The identity of the raw event, if it has one.
+        origin: The origin, for values that are absent or of another type than expected.
+        run_id: The id of the run, if the dialect knows it. It has precedence over every other link to a run.
+        created: True if the event announces that its object was created.
+        name: The name of the event on the wire, for events that a dialect translates.
+    """
 
     data: Any = None
     id: str | int | None = None
-    origin: _NoWire | None = field(default=None, name="$runstream.origin")
-
-    created: ClassVar[bool] = False
-    """True if the event announces that its object was created."""
+    origin: _NoOrigin | None = field(default=None, name="$runstream.origin")
+    run_id: _NoText | None = field(default=None, name="$runstream.run_id")
+    created: _NoBool = field(default=False, name="$runstream.created")
+    name: _NoText = field(default="", name="$runstream.name")
 
     @property
     def event(self) -> str:
         """The name of the event on the wire."""
-        return str(self.__struct_config__.tag)
+        return self.name or str(self.__struct_config__.tag)
 
     def __repr__(self) -> str:
-        return f"{type(self).__mro__[1].__name__}({self.event!r}, id={getattr(self.data, 'id', None)!r})"
+        kind = next(each for each in type(self).__mro__ if each.__module__ == __name__)
+        return f"{kind.__name__}({self.event!r}, id={getattr(self.data, 'id', None)!r})"
 
 
 EventBase.__annotations__.update(get_annotations(EventBase, eval_str=True))  # as of WireStruct
@@ -125,9 +129,15 @@ class ThreadEvent(EventBase, frozen=True, gc=False):
 
 
 class RunEvent(EventBase, frozen=True, gc=False):
-    """A snapshot of a run. Its ``status`` is authoritative, not the name of the event."""
+    """A snapshot of a run. Its ``status`` is authoritative, not the name of the event.
+
+    Attributes:
+        piece: The wire's id of the part of the run that sends the snapshot (a response, say); ``None`` for a wire whose
+            runs have one part. A new piece is newer than all before; an earlier one changes no status.
+    """
 
     data: Run
+    piece: _NoText | None = field(default=None, name="$runstream.piece")
 
 
 class StepEvent(EventBase, frozen=True, gc=False):
@@ -164,11 +174,38 @@ class DoneEvent(EventBase, frozen=True, gc=False):
     """The server sends nothing more on this connection. The event does not end a run or the stream."""
 
 
+class EmptyEvent(EventBase, frozen=True, gc=False):
+    """An event with nothing new: a sign of life, or a repetition of what other events contain.
+
+    Its ``id`` is noted like that of each other event, so that the next id proves that nothing is missing.
+    """
+
+
+class CustomEvent(EventBase, frozen=True, gc=False):
+    """A value that the server's application sends, or an event that only some servers of a protocol send.
+
+    Attributes:
+        data: The value, read-only JSON.
+        name: The name that its sender gave it.
+    """
+
+    data: Any = None
+
+
+class RunDetached(EventBase, frozen=True, gc=False):
+    """This source has no further event of the run ``run_id``, and goes on: the run is paused or interrupted.
+
+    Attributes:
+        data: The reason, in words of the library.
+    """
+
+    data: str = ""
+
+
 class UnknownEvent(EventBase, frozen=True, gc=False, tag="$unknown"):
     """An event with a name unknown to this library, as received."""
 
     data: bytes = b""
-    name: str = ""
 
     @property
     def event(self) -> str:
@@ -187,10 +224,6 @@ class UnknownEvent(EventBase, frozen=True, gc=False, tag="$unknown"):
         return f"UnknownEvent({self.name!r})"
 
 
-Target: TypeAlias = Literal["text", "arguments", "code"]
-"""The kind of a text that grows: the text of a message, the arguments of a function call, the code of a code call."""
-
-
 class TextAppend(Struct, frozen=True, gc=False):
     """A fragment that is appended to one text of a message or step, and changes nothing else: nine events of ten.
 
@@ -199,47 +232,33 @@ class TextAppend(Struct, frozen=True, gc=False):
     Attributes:
         object_id: The id of the message or step.
         target: The kind of the text.
-        index: The index of the content part (``text``), or of the tool call.
+        index: The index of the content part, of the part of the reasoning or its summary, or of the tool call.
         text: The fragment; not empty.
-        kind: The class of the full event.
         id: The identity of the raw event; ``None`` if it has none.
-        run_id: The id of the run, if the dialect knows it.
+        run_id: The id of the run, if the dialect knows it. It has precedence over the owner of the object.
+        name: The name of the event on the wire.
     """
 
     object_id: str
     target: Target
     index: int
     text: str
-    kind: type[MessageDeltaEvent] | type[StepDeltaEvent]
     id: str | int | None = None
     run_id: str | None = None
+    name: str = ""
 
     created: ClassVar[bool] = False
+    origin: ClassVar[None] = None
 
     @property
     def event(self) -> str:
         """The event's name on the wire."""
-        return str(self.kind.__struct_config__.tag)
-
-    @property
-    def origin(self) -> Origin | None:
-        """The origin, if it says more than nothing."""
-        return None if self.run_id is None else Origin(run_id=self.run_id)
+        return self.name
 
     @property
     def data(self) -> MessageDelta | RunStepDelta:
         """The fragment as the delta of its message or step."""
-        call: FunctionToolCallDelta | CodeInterpreterToolCallDelta
-        if self.target == "text":
-            part = TextPartDelta(index=self.index, text=TextContentDelta(value=self.text, annotations=()))
-            return MessageDelta(id=self.object_id, object=self.event, delta=MessageDeltaBody(content=(part,)))
-        if self.target == "arguments":
-            call = FunctionToolCallDelta(index=self.index, function=FunctionCallDelta(arguments=self.text))
-        else:
-            code = CodeInterpreterCallDelta(input=self.text)
-            call = CodeInterpreterToolCallDelta(index=self.index, code_interpreter=code)
-        body = RunStepDeltaBody(step_details=ToolCallsDelta(tool_calls=(call,)))
-        return RunStepDelta(id=self.object_id, object=self.event, delta=body)
+        return make_delta(self.object_id, self.target, self.index, self.text, self.name or None)
 
     def __repr__(self) -> str:
         return f"TextAppend({self.event!r}, id={self.object_id!r})"
@@ -250,8 +269,8 @@ class TextAppend(Struct, frozen=True, gc=False):
         Args:
             origin: Its origin, if it is to have one.
         """
-        kind: Any = self.kind
-        return kind(self.data, self.id, origin or self.origin)  # type: ignore[no-any-return]
+        kind: Any = MessageDeltaEvent if self.target in MESSAGE_TARGETS else StepDeltaEvent
+        return kind(self.data, self.id, origin, self.run_id, name=self.name)  # type: ignore[no-any-return]
 
 
 def narrow(event: MessageDeltaEvent | StepDeltaEvent) -> TextAppend | None:
@@ -260,33 +279,10 @@ def narrow(event: MessageDeltaEvent | StepDeltaEvent) -> TextAppend | None:
     Args:
         event: The event.
     """
-    data: Any = event.data
-    if data._wire is not None or data.delta._wire is not None:
+    found = read_fragment(event.data)
+    if found is None:
         return None
-    found: tuple[Target, int, str | None] = ("text", 0, None)
-    if isinstance(event, MessageDeltaEvent):
-        parts = event.data.delta.content
-        if event.data.delta.role is None and len(parts) == 1 and isinstance(parts[0], TextPartDelta):
-            text = parts[0].text
-            if parts[0]._wire is None and text is not None and text._wire is None and not text.annotations:
-                found = ("text", parts[0].index, text.value)
-    else:
-        details = event.data.delta.step_details
-        calls = details.tool_calls or () if isinstance(details, ToolCallsDelta) and details._wire is None else ()
-        call = calls[0] if len(calls) == 1 and calls[0]._wire is None else None
-        if isinstance(call, FunctionToolCallDelta) and call.id is None:
-            function = call.function
-            if function is not None and function._wire is None and function.name is None and function.output is None:
-                found = ("arguments", call.index, function.arguments)
-        elif isinstance(call, CodeInterpreterToolCallDelta) and call.id is None:
-            code = call.code_interpreter
-            if code is not None and code._wire is None and not code.outputs:
-                found = ("code", call.index, code.input)
-    target, index, fragment = found
-    if not fragment:
-        return None
-    run_id = event.origin.run_id if event.origin is not None else None
-    return TextAppend(data.id, target, index, fragment, type(event), event.id, run_id)
+    return TextAppend(event.data.id, *found, event.id, event.run_id, event.event)
 
 
 def content_of(event: Event | Reject) -> tuple[Any, ...]:
@@ -311,7 +307,10 @@ Event: TypeAlias = (
     | MessageEvent
     | MessageDeltaEvent
     | ErrorEvent
+    | CustomEvent
+    | RunDetached
     | DoneEvent
+    | EmptyEvent
     | UnknownEvent
 )
 
@@ -324,6 +323,8 @@ class Reject(Struct, frozen=True, gc=False):
         reason: The error, as text.
         path: The place of the error in the JSON, as a JSON path.
         source: The name of the source (of the file).
+        object_ids: The ids of the runs, messages and steps that the input concerns, as far as its dialect can read
+            them; ``None`` if it may concern each open object of the source. Empty: it concerns none.
     """
 
     id: ClassVar[None] = None  # never a duplicate
@@ -332,6 +333,7 @@ class Reject(Struct, frozen=True, gc=False):
     reason: str
     path: str = "$"
     source: str = ""
+    object_ids: tuple[str, ...] | None = ()
 
     @property
     def where(self) -> str:

@@ -113,7 +113,11 @@ class FrozenMap(_Frozen, Mapping[str, Any]):
             return bool(self._data == thaw(other))
         return NotImplemented
 
-    __hash__ = _Frozen.__hash__
+    def __hash__(self) -> int:
+        try:
+            return hash(frozenset(self._data.items()))
+        except TypeError:  # a list or an object in it
+            return super().__hash__()
 
 
 class StringMap(FrozenMap):

@@ -8,14 +8,26 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from runstream.errors import DecodeError
 from runstream.model.frozen import FrozenList
+from runstream.model.surrogates import decode_odd, has_surrogates, is_odd, replace_surrogates
 
-__all__ = ["MAX_NESTING", "Path", "decode_json", "format_path", "json_bytes", "nesting_depth", "to_builtins"]
+__all__ = [
+    "MAX_NESTING",
+    "Path",
+    "decode_json",
+    "dump_json",
+    "format_path",
+    "json_bytes",
+    "nesting_depth",
+    "parse_index",
+    "to_builtins",
+]
 
 # Comparing, hashing and writing are recursive; deeper values could reach the recursion limit of the interpreter.
 MAX_NESTING = 128
@@ -25,6 +37,7 @@ Path = tuple[Any, Any] | str
 
 # An integer with more bits has about as many digits as Python refuses to convert.
 _MAX_BITS = 14_000
+_MAX_DIGITS = 18  # of an index
 # The closing quote is optional: an unfinished string then ends the search instead of restarting it.
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
@@ -94,17 +107,14 @@ def _depth_of_brackets(data: bytes, limit: int) -> int:
 
 
 def json_bytes(data: bytes | str) -> bytes:
-    """Check JSON text and encode it, so that it is safe to decode.
+    """Check JSON text and encode it, so that it is safe to decode. Lone surrogates become escapes.
 
     Raises:
-        DecodeError: The text has a lone surrogate, or is nested more than ``MAX_NESTING`` levels deep.
+        DecodeError: The text is nested more than ``MAX_NESTING`` levels deep.
         TypeError: ``data`` is neither text nor bytes.
     """
     if isinstance(data, str):
-        try:
-            data = data.encode()
-        except UnicodeEncodeError as error:
-            raise DecodeError("$", "Text with a lone surrogate") from error
+        data = data.encode(errors="backslashreplace")
     elif not isinstance(data, bytes | bytearray | memoryview):
         raise TypeError(f"Expected bytes, str or a mapping, got {type(data).__name__}")
     data = bytes(data)
@@ -114,7 +124,7 @@ def json_bytes(data: bytes | str) -> bytes:
 
 
 def decode_json(data: bytes | str) -> Any:
-    """Decode JSON text to builtins.
+    """Decode JSON text to builtins. U+FFFD replaces lone surrogates and bytes that are not UTF-8.
 
     Raises:
         DecodeError: The text is not JSON, is nested too deeply, or contains a number out of range.
@@ -123,18 +133,39 @@ def decode_json(data: bytes | str) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        if is_odd(text):
+            with suppress(ValueError, RecursionError):
+                return replace_surrogates(decode_odd(text))
         raise DecodeError("$", f"Not JSON: {error or 'nested too deeply'}") from error
+
+
+def dump_json(value: Any) -> str:
+    """Encode JSON builtins as JSON text."""
+    return msgspec.json.encode(value).decode()
+
+
+def parse_index(value: Any) -> int | None:
+    """Read an index: a whole number, or a string of its digits; ``None`` if it is neither."""
+    if type(value) is int:
+        return value
+    if type(value) is float and value.is_integer():
+        return int(value)
+    if type(value) is str and len(value) <= _MAX_DIGITS and value.isascii() and value.isdigit():
+        return int(value)
+    return None
 
 
 def to_builtins(value: Any, path: Path = "$", depth: int = 0) -> Any:
     """Copy a JSON value to builtins; it may consist of any types of mapping and list.
+
+    U+FFFD replaces lone surrogates.
 
     Raises:
         DecodeError: A value or a key has no JSON form.
     """
     kind = type(value)
     if kind is str or isinstance(value, str):
-        return _text(value, path)
+        return _text(value)
     if value is None or kind is bool:
         return value
     if isinstance(value, int):
@@ -152,18 +183,13 @@ def to_builtins(value: Any, path: Path = "$", depth: int = 0) -> Any:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise DecodeError(format_path(path), f"Expected a `str` as key, got `{type(key).__name__}`")
-            found[_text(key, path)] = to_builtins(item, (path, key), depth + 1)
+            found[_text(key)] = to_builtins(item, (path, key), depth + 1)
         return found
     if isinstance(value, list | tuple | FrozenList):
         return [to_builtins(item, (path, index), depth + 1) for index, item in enumerate(value)]
     raise DecodeError(format_path(path), f"`{kind.__name__}` is not a JSON value")
 
 
-def _text(value: str, path: Path) -> str:
+def _text(value: str) -> str:
     text = str.__str__(value)
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise DecodeError(format_path(path), "Text with a lone surrogate") from error
-    return text
+    return replace_surrogates(text) if has_surrogates(text) else text

@@ -18,8 +18,8 @@ from msgspec import Struct, inspect, structs
 
 from runstream.errors import DecodeError
 from runstream.model.base import Unknown, Wire, WireStruct, decode_hook, decoder, to_wire, wire_names
-from runstream.model.frozen import FrozenList, FrozenMap, StringMap, thaw
-from runstream.model.jsontext import Path, decode_json, format_path, json_bytes, to_builtins
+from runstream.model.frozen import FrozenList, FrozenMap, StringMap, freeze, thaw
+from runstream.model.jsontext import Path, decode_json, dump_json, format_path, json_bytes, parse_index, to_builtins
 
 __all__ = ["MILLISECONDS", "Issue", "Unknown", "WireStruct", "read", "read_strictly"]
 
@@ -148,6 +148,8 @@ def _plan(kind: type[WireStruct]) -> _Plan:
 
 def _read_struct(kind: type[WireStruct], data: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
     """Read an object as a ``kind``. The tag may be absent; another tag is an issue."""
+    if type(data) is str and (expanded := kind._of_text(data)) is not None:
+        return _read_struct(kind, expanded, path, issues)[0], data
     if not isinstance(data, dict):
         return _mismatch("object", data, path, issues)
     plan = _plan(kind)
@@ -211,6 +213,10 @@ def _read_union(
     issues: list[Issue],
 ) -> tuple[Any, Any]:
     """Read an object by its ``type``; as unknown if the type is new, or if the object does not fit its type."""
+    if type(value) is str:
+        plain = next((member for member in members.values() if member._of_text(value) is not None), None)
+        if plain is not None:
+            return _read_struct(plain, value, path, issues)
     if not isinstance(value, dict):
         return _mismatch("object", value, path, issues)
     tag = value.get("type")
@@ -235,6 +241,10 @@ def _read_list(reader: Reader, value: Any, path: Path, issues: list[Issue]) -> t
         # One object in place of a list of objects (Alibaba's delta.content).
         result, wire = reader(value, path, issues)
         return (BAD, value) if result is BAD else ((result,), _to_json(result, wire))
+    if type(value) is str:
+        result, _ = reader(value, path, [])
+        if result is not BAD:
+            return (result,), value  # a text in place of a list of parts
     if not isinstance(value, list):
         return _mismatch("array", value, path, issues)
     items: list[Any] = []
@@ -267,6 +277,19 @@ def _read_int(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
     if type(value) is float and value.is_integer():
         return int(value), value
     return _mismatch("int", value, path, issues)
+
+
+def _read_index(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
+    """Read an index; a string of digits is one too."""
+    number = parse_index(value)
+    if number is None:
+        return _mismatch("int", value, path, issues)
+    return number, SAME if type(value) is int else value
+
+
+def _read_json_text(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
+    """Read JSON text; any other value but null is the value that the text would contain."""
+    return (value, SAME) if type(value) is str else (dump_json(value), value)
 
 
 def _read_seconds(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
@@ -306,6 +329,10 @@ def _read_array(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
     return (FrozenList(value), SAME) if isinstance(value, list) else _mismatch("array", value, path, issues)
 
 
+def _read_any(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
+    return freeze(value), SAME
+
+
 def _read_strings(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any]:
     """Read metadata; entries that are not strings are missing from the value, but not from the JSON that is written."""
     if not isinstance(value, dict):
@@ -323,6 +350,8 @@ def _read_strings(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any
 
 
 def _reader(info: inspect.Type) -> Reader:
+    if isinstance(info, inspect.Metadata):
+        return _MARKED[(info.extra or {})["form"]]
     if isinstance(info, inspect.UnionType):
         return _union_reader(info)
     if isinstance(info, inspect.StructType):
@@ -339,10 +368,12 @@ def _reader(info: inspect.Type) -> Reader:
 
 
 _CONTAINERS: dict[type, Reader] = {StringMap: _read_strings, FrozenMap: _read_map, FrozenList: _read_array}
+_MARKED: dict[str, Reader] = {"index": _read_index, "json": _read_json_text}
 _SCALARS: dict[type, Reader] = {
     inspect.StrType: _read_str,
     inspect.BoolType: _read_bool,
     inspect.FloatType: _read_float,
+    inspect.AnyType: _read_any,
 }
 
 

@@ -20,7 +20,12 @@ class Limits(Struct, frozen=True, kw_only=True):
             none, the events of the new run are rejects.
         max_finished_runs: Number of ended runs kept for late events and late subscribers; the oldest is evicted first.
         max_finished_age: Time for which an ended run is kept (seconds, from the arrival of its end).
+        max_run_objects: Number of messages and steps of one run; further ones are rejects.
+        max_run_size: Size of the messages and steps of one run (characters of fragments, bytes of full objects); events
+            that would exceed it are rejects. The end of the run is not.
+        max_statuses: Number of statuses of one run in a round; a further one that is unknown is a reject.
         max_orphans: Number of events kept, over all scopes, for runs not seen yet; the oldest becomes a reject.
+        max_orphan_bytes: Size of these events (bytes).
         dedupe_window: Number of event ids remembered per source.
         max_tombstones: Number of evicted runs, messages and steps, over all scopes, whose late events are ignored.
 
@@ -35,7 +40,11 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_open_runs: int = 100_000
     max_finished_runs: int = 1_000
     max_finished_age: float = 3600.0
+    max_run_objects: int = 10_000
+    max_run_size: int = 64 * 2**20
+    max_statuses: int = 64
     max_orphans: int = 10_000
+    max_orphan_bytes: int = 64 * 2**20
     dedupe_window: int = 65_536
     max_tombstones: int = 1_000_000
 
@@ -47,7 +56,11 @@ class Limits(Struct, frozen=True, kw_only=True):
             0,
             max_index=self.max_index,
             max_finished_runs=self.max_finished_runs,
+            max_run_objects=self.max_run_objects,
+            max_run_size=self.max_run_size,
+            max_statuses=self.max_statuses,
             max_orphans=self.max_orphans,
+            max_orphan_bytes=self.max_orphan_bytes,
             dedupe_window=self.dedupe_window,
             max_tombstones=self.max_tombstones,
         )
@@ -68,6 +81,8 @@ class Stats(Struct, kw_only=True):
         surprising: Legal but unexpected changes of status.
         late: Events of runs, messages or steps that had ended; they changed nothing.
         orphans: Events kept for runs not seen yet.
+        unattached: Messages of users and custom events that belong to no run, and events of the end of a run in its
+            source whose run is unknown; they changed nothing.
         open_runs: Runs that have not ended.
         finished_runs: Ended runs still kept.
         evicted_runs: Evicted runs: ended ones, and interrupted ones if ``max_open_runs`` was reached.
@@ -96,6 +111,7 @@ class Stats(Struct, kw_only=True):
     surprising: int = 0
     late: int = 0
     orphans: int = 0
+    unattached: int = 0
     open_runs: int = 0
     finished_runs: int = 0
     evicted_runs: int = 0

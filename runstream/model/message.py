@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from runstream.model.base import Unknown, WireStruct
-from runstream.model.common import OpenStrEnum, Tagged, Timestamp
+from runstream.model.common import Index, OpenStrEnum, Tagged, Timestamp
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP, FrozenList, FrozenMap, StringMap
 from runstream.model.run import IncompleteDetails
 from runstream.model.tool_calls import ImageFileRef
@@ -60,7 +60,7 @@ class FileCitationAnnotation(Tagged, frozen=True, kw_only=True, tag="file_citati
     start_index: int | None = None
     end_index: int | None = None
     file_citation: FileCitation | None = None
-    index: int | None = None
+    index: Index | None = None
 
 
 class FilePath(WireStruct, frozen=True, kw_only=True):
@@ -76,7 +76,7 @@ class FilePathAnnotation(Tagged, frozen=True, kw_only=True, tag="file_path"):
     start_index: int | None = None
     end_index: int | None = None
     file_path: FilePath | None = None
-    index: int | None = None
+    index: Index | None = None
 
 
 class UrlCitation(WireStruct, frozen=True, kw_only=True):
@@ -93,7 +93,7 @@ class UrlCitationAnnotation(Tagged, frozen=True, kw_only=True, tag="url_citation
     start_index: int | None = None
     end_index: int | None = None
     url_citation: UrlCitation | None = None
-    index: int | None = None
+    index: Index | None = None
 
 
 class UnknownAnnotation(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
@@ -103,17 +103,35 @@ class UnknownAnnotation(Unknown, frozen=True, kw_only=True, tag_field="type", ta
 Annotation: TypeAlias = FileCitationAnnotation | FilePathAnnotation | UrlCitationAnnotation | UnknownAnnotation
 
 
+def text_content(text: str) -> dict[str, Any]:
+    """The object that stands for a text in place of the ``text`` of a content part."""
+    return {"value": text}
+
+
+def text_part(text: str) -> dict[str, Any]:
+    """The content part that stands for a text in place of a part, or of a list of parts."""
+    return {"type": "text", "text": text_content(text)}
+
+
 class TextContent(WireStruct, frozen=True, kw_only=True):
     """Text, and annotations of parts of it."""
 
     value: str | None = None
     annotations: tuple[Annotation, ...] = ABSENT_LIST
 
+    @staticmethod
+    def _of_text(text: str) -> dict[str, Any]:
+        return text_content(text)
+
 
 class TextPart(Tagged, frozen=True, kw_only=True, tag="text"):
     """A content part with text."""
 
     text: TextContent
+
+    @staticmethod
+    def _of_text(text: str) -> dict[str, Any]:
+        return text_part(text)
 
 
 class ImageFilePart(Tagged, frozen=True, kw_only=True, tag="image_file"):

@@ -1,12 +1,23 @@
-"""The items that a transport delivers: raw events and changes of its connection. Their JSON is not decoded yet."""
+"""The items that a source delivers, in one order: raw events and the facts beside the stream. No JSON is decoded."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-__all__ = ["ConnectionEvent", "Malformed", "Oversized", "RawEvent", "RawItem"]
+__all__ = [
+    "TIMED",
+    "Answer",
+    "ConnectionEvent",
+    "Idle",
+    "Malformed",
+    "Oversized",
+    "RawEvent",
+    "RawItem",
+    "Request",
+    "ResponseHead",
+]
 
 
 class RawEvent(Struct, frozen=True, gc=False):
@@ -41,9 +52,10 @@ class ConnectionEvent(Struct, frozen=True, kw_only=True, gc=False):
     Args:
         connected: True if it was established, false if it was lost.
         attempt: Number of the attempt since the last message; 0 for a first connection.
-        reason: The cause of the loss, as text, without credentials.
+        reason: The cause of the loss, in words of this library, without credentials.
         at: Time of the change (Unix seconds), ``None`` if unknown.
         line: Line number (from 1) in a file.
+        server_message: The server's words about the loss, without credentials; "" if there are none.
     """
 
     connected: bool
@@ -51,6 +63,7 @@ class ConnectionEvent(Struct, frozen=True, kw_only=True, gc=False):
     reason: str = ""
     at: float | None = None
     line: int = 0
+    server_message: str = ""
 
 
 class Oversized(Struct, frozen=True, kw_only=True, gc=False):
@@ -90,4 +103,69 @@ class Malformed(Struct, frozen=True, kw_only=True, gc=False):
     event: str | None = None
 
 
-RawItem: TypeAlias = RawEvent | Oversized | Malformed | ConnectionEvent
+class Request(Struct, frozen=True, kw_only=True, gc=False):
+    """A request that was sent to the server, and that the raw events after it answer.
+
+    Args:
+        body: The body as sent (bytes of JSON), without credentials; empty if there is none.
+        continues: The id of the run that it continues, as the application knows it.
+        at: Time of sending (Unix seconds), ``None`` if unknown.
+        line: Line number (from 1) in a file.
+    """
+
+    body: bytes = b""
+    continues: str | None = None
+    at: float | None = None
+    line: int = 0
+
+
+class ResponseHead(Struct, frozen=True, kw_only=True, gc=False):
+    """The head of the response to a request.
+
+    Args:
+        status: The HTTP status.
+        headers: Names in lower case with their values; only names that a protocol needs, and no credentials.
+        at: Time of arrival (Unix seconds), ``None`` if unknown.
+        line: Line number (from 1) in a file.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    at: float | None = None
+    line: int = 0
+
+
+class Answer(Struct, frozen=True, kw_only=True, gc=False):
+    """The answer to a question beside the stream: an object that a poll or a repair fetched, or that it is gone.
+
+    Args:
+        data: The body (bytes of JSON).
+        status: The HTTP status; 404 says that the object does not exist.
+        at: Time of arrival (Unix seconds), ``None`` if unknown.
+        line: Line number (from 1) in a file.
+    """
+
+    data: bytes = b""
+    status: int = 200
+    at: float | None = None
+    line: int = 0
+
+
+class Idle(Struct, frozen=True, kw_only=True, gc=False):
+    """The source was silent for its grace time: a dialect that waits for a further event need not wait any longer.
+
+    Args:
+        seconds: The length of the silence (seconds).
+        at: The end of the silence (Unix seconds), ``None`` if unknown.
+        line: Line number (from 1) in a file.
+    """
+
+    seconds: float = 0.0
+    at: float | None = None
+    line: int = 0
+
+
+RawItem: TypeAlias = RawEvent | Oversized | Malformed | ConnectionEvent | Request | ResponseHead | Answer | Idle
+
+TIMED: Final = (RawEvent, Request, ResponseHead, Answer, Idle)
+"""The classes of the items that a source may give a time of arrival."""

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem
+from runstream.model.raw import (
+    Answer,
+    ConnectionEvent,
+    Idle,
+    Malformed,
+    Oversized,
+    RawEvent,
+    RawItem,
+    Request,
+    ResponseHead,
+)
+from runstream.model.surrogates import escape_surrogates
 
 __all__ = ["RawInput", "dump_fields", "raw_item"]
 
 # Accepted as a raw event: a raw item, or a JSON envelope as bytes, text or a mapping.
 RawInput: TypeAlias = RawItem | bytes | str | Mapping[str, Any]
 
-_ITEMS: Final = (RawEvent, Oversized, Malformed, ConnectionEvent)  # a union would be created again for each item
+# A union would be created again for each item.
+_ITEMS: Final = (RawEvent, Oversized, Malformed, ConnectionEvent, Request, ResponseHead, Answer, Idle)
 
 
 def raw_item(item: object) -> RawItem:
@@ -23,7 +36,8 @@ def raw_item(item: object) -> RawItem:
 
     A mapping is an envelope (``event``, ``data``, optionally ``id``), a bare object as a poll returns it, or a block of
     an event stream as its clients return it: ``data`` is then bytes or JSON text. A number under ``at`` is the time of
-    arrival (Unix seconds). An event object of a client library (see :func:`dump_fields`) is converted to a mapping.
+    arrival (Unix seconds). An event object of a client library (see :func:`dump_fields`), an object with the attributes
+    ``event`` and ``data``, and a tuple that begins with the name and the data of an event are converted to a mapping.
     """
     if isinstance(item, _ITEMS):
         return item
@@ -43,6 +57,10 @@ def raw_item(item: object) -> RawItem:
         )
     if isinstance(fields, Mapping):
         return _from_mapping(fields)
+    if hasattr(item, "event") and hasattr(item, "data"):  # an event of a client of event streams
+        return _from_mapping({"event": item.event, "data": item.data, "id": getattr(item, "id", None)})
+    if isinstance(item, tuple) and len(item) >= 2 and isinstance(item[0], str):
+        return _from_mapping({"event": item[0], "data": item[1]})
     return Malformed(line=0, reason=f"a {type(item).__name__} is no raw event", data=b"")
 
 
@@ -64,15 +82,15 @@ def dump_fields(value: Any) -> Any:
 
 
 def _utf8(text: str) -> bytes:
-    # Lone surrogates become bytes that are not UTF-8: the dialect rejects them as if they were on the wire.
-    return text.encode("utf-8", "surrogatepass")
+    # Lone surrogates become escapes, as they are on the wire: within a JSON string both mean the same.
+    return text.encode(errors="backslashreplace")
 
 
 def _from_mapping(item: Mapping[Any, Any]) -> RawItem:
     try:
         at = _timestamp(item.get("at"))
         block = _from_block(item, at)
-        return block or RawEvent(data=msgspec.json.encode(dict(item), enc_hook=_encode_mapping), at=at)
+        return block or RawEvent(data=_encode(dict(item)), at=at)
     except Exception as error:  # raised by the mapping's own code, or by a value without a JSON form
         return Malformed(line=0, reason=f"a mapping that has no JSON form ({type(error).__name__})", data=b"")
 
@@ -80,6 +98,8 @@ def _from_mapping(item: Mapping[Any, Any]) -> RawItem:
 def _from_block(item: Mapping[Any, Any], at: float | None) -> RawEvent | None:
     """A block that a client of event streams has parsed: its data are JSON that is not decoded yet."""
     name, data, id = item.get("event"), item.get("data"), item.get("id")
+    if isinstance(name, enum.Enum):
+        name = name.value
     if isinstance(data, str) and data.lstrip().startswith("{"):
         data = _utf8(data)
     if not isinstance(data, bytes | bytearray | memoryview):
@@ -94,7 +114,17 @@ def _timestamp(at: object) -> float | None:
     return float(at) if isinstance(at, int | float) and not isinstance(at, bool) and math.isfinite(at) else None
 
 
-def _encode_mapping(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
+def _encode(fields: dict[Any, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(fields, enc_hook=_dump_nested)
+    except UnicodeEncodeError:  # lone surrogates
+        return msgspec.json.encode(escape_surrogates(msgspec.to_builtins(fields, enc_hook=_dump_nested)))
+
+
+def _dump_nested(value: Any) -> Any:
+    fields = dump_fields(value)
+    if isinstance(fields, Mapping):
+        return dict(fields)
+    if isinstance(fields, str):
+        return str.__str__(fields)
     raise NotImplementedError(type(value).__name__)

@@ -7,10 +7,11 @@ from typing import Any, ClassVar, Self, TypeAlias
 
 from msgspec import structs
 
+from runstream.model.actions import RequiredAction
 from runstream.model.base import WireStruct, freeze_as
 from runstream.model.common import LastError, Number, OpenStrEnum, Timestamp, Usage, derive_usage, keep_usage
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP, FrozenList, FrozenMap, StringMap, thaw
-from runstream.model.tool_calls import RequiredAction, ToolCall
+from runstream.model.tool_calls import ToolCall
 from runstream.model.tools import ResponseFormat, Tool, ToolChoice, TruncationStrategy
 
 __all__ = ["IncompleteDetails", "Run", "RunKey", "RunStatus"]

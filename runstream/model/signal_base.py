@@ -78,8 +78,9 @@ class SourceSignal(BaseSignal, frozen=True, gc=False):
         scope: The scope of the source; "" by default.
         at: Time of observation (Unix seconds).
         n: Number of the signal among those of its type from this source, from 1.
-        reason: The cause as text; "" if there is none.
+        reason: The cause, in words and codes of this library; "" if there is none.
         attempt: Number of the connection attempt since the last success; 0 for a first success.
+        server_message: The server's words about the cause; "" if there are none. Logs leave them out by default.
     """
 
     source: str
@@ -88,6 +89,7 @@ class SourceSignal(BaseSignal, frozen=True, gc=False):
     n: int
     reason: str = ""
     attempt: int = 0
+    server_message: str = ""
 
     @property
     def key(self) -> str:
@@ -101,10 +103,12 @@ class AwaitedCall(Struct, frozen=True, gc=False):
         id: The id of the call; its output is submitted under it.
         name: The name of the function or tool.
         arguments: The arguments as received: JSON text.
-        parsed: The parsed arguments (read-only), ``None`` if they are not valid JSON.
+        parsed: The parsed arguments (read-only), ``None`` if they are not valid JSON; the text of a custom tool.
         error: The reason if the arguments can't be parsed, else ``None``.
         call: The call as received.
         key: The key of the call. Execute a call once per key: ids may be used again in a later round, keys are not.
+        kind: The kind of the answer: ``function`` (an output), ``custom`` (an output, for arguments that are plain
+            text), ``approval``, ``interrupt``, ``shell``, ``patch``, ``computer``, ``tool_search``, or another.
     """
 
     id: str
@@ -114,6 +118,7 @@ class AwaitedCall(Struct, frozen=True, gc=False):
     error: str | None
     call: ToolCall
     key: str
+    kind: str = "function"
 
     def to_dict(self) -> dict[str, Any]:
         """The call as JSON builtins."""

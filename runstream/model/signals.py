@@ -5,22 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from runstream.model.actions import RequiredAction
 from runstream.model.common import ErrorObject
 from runstream.model.keys import digest, escape_id
 from runstream.model.message import Message
+from runstream.model.progress_signals import (
+    ArgumentsDelta,
+    ProgressSignal,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallOutputDelta,
+)
 from runstream.model.run import Run, RunStatus
 from runstream.model.signal_base import AwaitedCall, RunSignal, SourceSignal
 from runstream.model.step import RunStep
-from runstream.model.tool_calls import RequiredAction, ToolCall
+from runstream.model.tool_calls import ToolCall
 
 __all__ = [
     "SIGNAL_TYPES",
     "ActionRequired",
     "ArgumentsDelta",
     "AwaitedCall",
+    "CustomReceived",
     "MessageCompleted",
     "MessageCreated",
     "MessageIncomplete",
+    "ProgressSignal",
+    "ReasoningDelta",
+    "RefusalDelta",
     "RunCancelled",
     "RunCompleted",
     "RunCreated",
@@ -47,6 +60,8 @@ __all__ = [
     "TextDelta",
     "TextReplaced",
     "ToolCallCompleted",
+    "ToolCallOutputDelta",
+    "ToolCallResult",
 ]
 
 
@@ -131,13 +146,17 @@ class RunPaused(RunSignal, frozen=True, gc=False, tag="run.paused"):
 
 
 class RunInterrupted(RunSignal, frozen=True, gc=False, tag="run.interrupted"):
-    """The source of a run ended for good before the run did: the state of the run may be incomplete."""
+    """The source of a run ended for good before the run did: the state of the run may be incomplete.
+
+    ``reason`` has words of this library alone, ``server_message`` the server's words about the cause, "" for none.
+    """
 
     run: Run
     reason: str
     last_event_id: str | None
     attempts: int
     n: int
+    server_message: str = ""
 
     @property
     def key(self) -> str:
@@ -177,22 +196,6 @@ class MessageCompleted(_MessageSignal, frozen=True, gc=False, tag="message.compl
 
 class MessageIncomplete(_MessageSignal, frozen=True, gc=False, tag="message.incomplete"):
     """A message ended incomplete; its ``incomplete_details`` have the reason."""
-
-
-class TextDelta(RunSignal, frozen=True, gc=False, tag="message.text"):
-    """Text was appended to a content part of a message.
-
-    ``part`` is the index of the part, ``offset`` the length (characters) of its text before ``delta`` was appended.
-    """
-
-    message_id: str
-    part: int
-    offset: int
-    delta: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.run_key}/message/{escape_id(self.message_id)}/text/{self.part}/{self.offset}"
 
 
 class TextReplaced(RunSignal, frozen=True, gc=False, tag="message.text_replaced"):
@@ -242,23 +245,6 @@ class StepExpired(_StepSignal, frozen=True, gc=False, tag="step.expired"):
     """A step expired."""
 
 
-class ArgumentsDelta(RunSignal, frozen=True, gc=False, tag="tool_call.arguments"):
-    """Arguments (or code) were appended to a tool call.
-
-    ``offset`` is the length (characters) of the arguments before ``delta`` was appended; ``call_key`` is the key of the
-    call.
-    """
-
-    call_id: str
-    offset: int
-    delta: str
-    call_key: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.call_key}/arguments/{self.offset}"
-
-
 class ToolCallCompleted(RunSignal, frozen=True, gc=False, tag="tool_call.completed"):
     """The arguments of a tool call are complete; ``call_key`` is the key of the call."""
 
@@ -269,6 +255,38 @@ class ToolCallCompleted(RunSignal, frozen=True, gc=False, tag="tool_call.complet
     @property
     def key(self) -> str:
         return f"{self.call_key}/completed"
+
+
+class ToolCallResult(RunSignal, frozen=True, gc=False, tag="tool_call.result"):
+    """The output of a tool call is complete: the application has submitted it, or the server has run the tool.
+
+    ``output`` is the output as text (JSON text if the wire has another value); ``call_key`` is the key of the call.
+    """
+
+    call_id: str
+    call: ToolCall
+    output: str
+    call_key: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.call_key}/result"
+
+
+class CustomReceived(RunSignal, frozen=True, gc=False, tag="custom"):
+    """The application on the server, or a server's extension of the protocol, sent a value for a run.
+
+    ``name`` is the name that the sender gave it, ``value`` any JSON value (read-only); ``n`` is the number of the event
+    among those of its run, from 1.
+    """
+
+    name: str
+    value: Any
+    n: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_key}/custom/{self.n}"
 
 
 class SourceConnected(SourceSignal, frozen=True, gc=False, tag="source.connected"):
@@ -310,6 +328,8 @@ Signal: TypeAlias = (
     | MessageIncomplete
     | TextDelta
     | TextReplaced
+    | RefusalDelta
+    | ReasoningDelta
     | StepCreated
     | StepCompleted
     | StepFailed
@@ -317,6 +337,9 @@ Signal: TypeAlias = (
     | StepExpired
     | ArgumentsDelta
     | ToolCallCompleted
+    | ToolCallOutputDelta
+    | ToolCallResult
+    | CustomReceived
     | SourceConnected
     | SourceDisconnected
     | SourceResumed

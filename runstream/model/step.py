@@ -15,6 +15,8 @@ __all__ = [
     "Activity",
     "MessageCreation",
     "MessageCreationDetails",
+    "ReasoningDetails",
+    "ReasoningPart",
     "RunStep",
     "StepDetails",
     "StepStatus",
@@ -69,11 +71,38 @@ class ActivitiesDetails(Tagged, frozen=True, kw_only=True, tag="activities"):
     activities: tuple[Activity, ...] = ABSENT_LIST
 
 
+class ReasoningPart(WireStruct, frozen=True, kw_only=True):
+    """One part of a reasoning, or of its summary."""
+
+    text: str | None = None
+
+    def __repr__(self) -> str:
+        return f"ReasoningPart({len(self.text or '')} characters)"
+
+
+class ReasoningDetails(Tagged, frozen=True, kw_only=True, tag="reasoning"):
+    """The model reasoned: ``content`` has the reasoning itself where the server sends it, ``summary`` its summary."""
+
+    summary: tuple[ReasoningPart, ...] = ABSENT_LIST
+    content: tuple[ReasoningPart, ...] = ABSENT_LIST
+
+    @property
+    def text(self) -> str:
+        """The reasoning; the summary if there is no reasoning."""
+        return _join(self.content) or _join(self.summary)
+
+
+def _join(parts: tuple[ReasoningPart, ...]) -> str:
+    return "".join([part.text or "" for part in parts])
+
+
 class UnknownDetails(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
     """Any other step details, as received."""
 
 
-StepDetails: TypeAlias = MessageCreationDetails | ToolCallsDetails | ActivitiesDetails | UnknownDetails
+StepDetails: TypeAlias = (
+    MessageCreationDetails | ToolCallsDetails | ActivitiesDetails | ReasoningDetails | UnknownDetails
+)
 
 
 class RunStep(WireStruct, frozen=True, kw_only=True):
@@ -124,6 +153,12 @@ class RunStep(WireStruct, frozen=True, kw_only=True):
         if isinstance(details, MessageCreationDetails) and details.message_creation is not None:
             return details.message_creation.message_id
         return None
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning of the step, else its summary; empty for steps of another type."""
+        details = self.step_details
+        return details.text if isinstance(details, ReasoningDetails) else ""
 
     def replace(self, **changes: Any) -> Self:
         """A copy with the given fields replaced; see :meth:`WireStruct.replace`."""

@@ -1,14 +1,16 @@
-"""Tool calls in steps, and the required actions that request their outputs or approval."""
+"""Tool calls in steps: the kinds of the Assistants wire, and the generic call for all others."""
 
 from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+from msgspec import field, structs
+
 from runstream.errors import DecodeError
 from runstream.model.base import Unknown, WireStruct
-from runstream.model.common import Number, Tagged
-from runstream.model.frozen import ABSENT_LIST, FrozenList, FrozenMap, freeze
-from runstream.model.jsontext import decode_json
+from runstream.model.common import Index, JsonText, Number, Tagged
+from runstream.model.frozen import ABSENT_LIST, FrozenList, FrozenMap, freeze, thaw
+from runstream.model.jsontext import decode_json, dump_json
 from runstream.model.tools import RankingOptions
 
 __all__ = [
@@ -22,17 +24,12 @@ __all__ = [
     "FileSearchToolCall",
     "FunctionCall",
     "FunctionToolCall",
+    "GenericToolCall",
     "ImageFileRef",
     "ImageOutput",
     "LogsOutput",
     "McpToolCall",
-    "RequiredAction",
-    "SubmitToolApproval",
-    "SubmitToolApprovalAction",
-    "SubmitToolOutputs",
-    "SubmitToolOutputsAction",
     "ToolCall",
-    "UnknownAction",
     "UnknownOutput",
     "UnknownToolCall",
     "parse_arguments",
@@ -43,13 +40,13 @@ def parse_arguments(text: str | None) -> tuple[Any, str | None]:
     """Parse the arguments of a call.
 
     Args:
-        text: The arguments as JSON text.
+        text: The arguments as JSON text. Empty text stands for no arguments.
 
     Returns:
         The value (read-only) and ``None``; or ``None`` and the reason if the text is not JSON.
     """
     try:
-        return freeze(decode_json(text or "")), None
+        return freeze(decode_json("{}" if text is not None and not text.strip() else text or "")), None
     except DecodeError as error:
         return None, f"Arguments are not JSON: {error.reason.removeprefix('Not JSON: ')}"
 
@@ -58,8 +55,8 @@ class FunctionCall(WireStruct, frozen=True, kw_only=True):
     """Name, arguments (JSON text, possibly incomplete) and output of a function call."""
 
     name: str | None = None
-    arguments: str | None = None
-    output: str | None = None
+    arguments: JsonText | None = None
+    output: JsonText | None = None
 
 
 class FunctionToolCall(Tagged, frozen=True, kw_only=True, tag="function"):
@@ -78,12 +75,17 @@ class FunctionToolCall(Tagged, frozen=True, kw_only=True, tag="function"):
         """The arguments as JSON text."""
         return self.function.arguments
 
+    @property
+    def output(self) -> str | None:
+        """The output that the application submitted; ``None`` so far."""
+        return self.function.output
+
 
 class LogsOutput(Tagged, frozen=True, kw_only=True, tag="logs"):
     """Text printed by the code."""
 
     logs: str | None = None
-    index: int | None = None
+    index: Index | None = None
 
 
 class ImageFileRef(WireStruct, frozen=True, kw_only=True):
@@ -97,7 +99,7 @@ class ImageOutput(Tagged, frozen=True, kw_only=True, tag="image"):
     """An image created by the code."""
 
     image: ImageFileRef | None = None
-    index: int | None = None
+    index: Index | None = None
 
 
 class UnknownOutput(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
@@ -129,6 +131,11 @@ class CodeInterpreterToolCall(Tagged, frozen=True, kw_only=True, tag="code_inter
     def arguments(self) -> str | None:
         """The code."""
         return self.code_interpreter.input
+
+    @property
+    def output(self) -> None:
+        """None: the code has several outputs (:class:`CodeInterpreterCall`), and none that is one text."""
+        return None
 
     @property
     def image_file_ids(self) -> tuple[str, ...]:
@@ -170,23 +177,28 @@ class FileSearchToolCall(Tagged, frozen=True, kw_only=True, tag="file_search"):
         """A file search has no arguments."""
         return None
 
+    @property
+    def output(self) -> None:
+        """None: a file search has results (:class:`FileSearchCall`), and no output as text."""
+        return None
+
 
 class McpToolCall(Tagged, frozen=True, kw_only=True, tag="mcp"):
     """A call of a Model Context Protocol tool (Azure): its fields are not nested, and it may wait for approval."""
 
     id: str
     name: str | None = None
-    arguments: str | None = None
+    arguments: JsonText | None = None
     server_label: str | None = None
-    output: str | None = None
+    output: JsonText | None = None
 
 
 class ConnectedAgentCall(WireStruct, frozen=True, kw_only=True):
     """The call of another agent; the child run has its own run id and thread id."""
 
     name: str | None = None
-    arguments: str | None = None
-    output: str | None = None
+    arguments: JsonText | None = None
+    output: JsonText | None = None
     run_id: str | None = None
     thread_id: str | None = None
 
@@ -206,6 +218,44 @@ class ConnectedAgentToolCall(Tagged, frozen=True, kw_only=True, tag="connected_a
     def arguments(self) -> str | None:
         """The arguments for the agent."""
         return self.connected_agent.arguments
+
+    @property
+    def output(self) -> str | None:
+        """The answer of the agent; ``None`` so far."""
+        return self.connected_agent.output
+
+
+class GenericToolCall(Tagged, frozen=True, kw_only=True, tag="generic"):
+    """A call of any kind without a class of its own: a web search, a shell command, a custom tool, an approval.
+
+    In its JSON ``type`` is "generic", and ``kind`` has the kind: so it differs from a call that a server of the
+    Assistants wire sends under a new type (:class:`UnknownToolCall`).
+
+    Attributes:
+        id: The id of the call.
+        type: The kind: "custom", "web_search", "mcp", "computer", "shell", "apply_patch", "image_generation",
+            "tool_search", "approval", or any other.
+        name: The name of the tool.
+        arguments: The arguments as the wire has them: JSON text, or the text of a custom tool.
+        output: The output as text; JSON text if the wire has another value.
+        status: The status of the call itself, as the wire has it.
+        data: Further fields of the call: any JSON value, read-only.
+    """
+
+    id: str
+    type: str = field(name="kind")
+    name: str | None = None
+    arguments: JsonText | None = None
+    output: JsonText | None = None
+    status: str | None = None
+    data: Any = None
+
+    def __post_init__(self) -> None:
+        if type(self.data) in (dict, list):
+            structs.force_setattr(self, "data", freeze(thaw(self.data)))
+
+    def __repr__(self) -> str:
+        return f"GenericToolCall(id={self.id!r}, type={self.type!r}, name={self.name!r}, status={self.status!r})"
 
 
 class UnknownToolCall(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
@@ -230,8 +280,17 @@ class UnknownToolCall(Unknown, frozen=True, kw_only=True, tag_field="type", tag=
 
     @property
     def arguments(self) -> str | None:
-        """The arguments as text, if there are any."""
-        return self._text("arguments")
+        """The arguments as JSON text, if there are any."""
+        for place in (self.raw, self.raw.get(self.type)):
+            value = place.get("arguments") if isinstance(place, FrozenMap) else None
+            if value is not None:
+                return value if isinstance(value, str) else dump_json(thaw(value))
+        return None
+
+    @property
+    def output(self) -> str | None:
+        """The output as text, if there is any."""
+        return self._text("output")
 
 
 ToolCall: TypeAlias = (
@@ -240,55 +299,6 @@ ToolCall: TypeAlias = (
     | FileSearchToolCall
     | McpToolCall
     | ConnectedAgentToolCall
+    | GenericToolCall
     | UnknownToolCall
 )
-
-
-class SubmitToolOutputs(WireStruct, frozen=True, kw_only=True):
-    """The calls that wait for outputs."""
-
-    tool_calls: tuple[ToolCall, ...] = ABSENT_LIST
-
-
-class SubmitToolOutputsAction(Tagged, frozen=True, kw_only=True, tag="submit_tool_outputs"):
-    """The run waits for the outputs of function calls."""
-
-    submit_tool_outputs: SubmitToolOutputs
-
-    @property
-    def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The calls that wait."""
-        return self.submit_tool_outputs.tool_calls
-
-
-class SubmitToolApproval(WireStruct, frozen=True, kw_only=True):
-    """The calls that wait for approval (Azure)."""
-
-    tool_calls: tuple[ToolCall, ...] = ABSENT_LIST
-
-
-class SubmitToolApprovalAction(Tagged, frozen=True, kw_only=True, tag="submit_tool_approval"):
-    """The run waits for the approval of tool calls (Azure)."""
-
-    submit_tool_approval: SubmitToolApproval
-
-    @property
-    def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The calls that wait."""
-        return self.submit_tool_approval.tool_calls
-
-
-class UnknownAction(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
-    """Any other required action, as received."""
-
-    @property
-    def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The calls of the action, if it has a list of objects in the place where the known actions have one."""
-        inner = self.raw.get(self.type)
-        calls = inner.get("tool_calls") if isinstance(inner, FrozenMap) else None
-        if not isinstance(calls, FrozenList):
-            return ()
-        return tuple(UnknownToolCall(raw=call) for call in calls if isinstance(call, FrozenMap))
-
-
-RequiredAction: TypeAlias = SubmitToolOutputsAction | SubmitToolApprovalAction | UnknownAction

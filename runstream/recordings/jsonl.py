@@ -15,7 +15,17 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from runstream.model.jsontext import MAX_NESTING, nesting_depth
-from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem
+from runstream.model.raw import (
+    Answer,
+    ConnectionEvent,
+    Idle,
+    Malformed,
+    Oversized,
+    RawEvent,
+    RawItem,
+    Request,
+    ResponseHead,
+)
 
 __all__ = ["NUMBER", "decode_line", "decode_tagged_line", "encode_line", "is_json", "replace_surrogates", "to_one_line"]
 
@@ -28,7 +38,18 @@ _AT: Final = re.compile(rb'\{"at":(' + NUMBER + rb"),")
 _RESERVED: Final = frozenset({"at", "as"})
 _TO_SPACES: Final = bytes.maketrans(b"\r\n", b"  ")
 
-_Kind = Literal["event", "message", "malformed", "oversized", "connected", "disconnected"]
+_Kind = Literal[
+    "event",
+    "message",
+    "malformed",
+    "oversized",
+    "connected",
+    "disconnected",
+    "request",
+    "response",
+    "answer",
+    "idle",
+]
 
 
 class _Line(Struct, gc=False):
@@ -46,6 +67,11 @@ class _Line(Struct, gc=False):
     size: int = 0
     limit: int = 0
     attempt: int = 0
+    server_message: str = ""
+    continues: str | None = None
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+    seconds: float = 0.0
 
 
 class _ArrivalTime(Struct, gc=False):
@@ -78,7 +104,8 @@ def encode_line(item: RawItem, at: float | None = None) -> bytes:
             return _encode({**start, "as": "connected", "attempt": item.attempt})
         case ConnectionEvent():
             reason = replace_surrogates(item.reason)
-            return _encode({**start, "as": "disconnected", "attempt": item.attempt, "reason": reason})
+            said = {"server_message": replace_surrogates(item.server_message)} if item.server_message else {}
+            return _encode({**start, "as": "disconnected", "attempt": item.attempt, "reason": reason, **said})
         case Oversized():
             named = {"event": replace_surrogates(item.event)} if item.event is not None else {}
             return _encode({**start, "as": "oversized", **named, "size": item.size, "limit": item.limit})
@@ -86,6 +113,16 @@ def encode_line(item: RawItem, at: float | None = None) -> bytes:
             named = {"event": replace_surrogates(item.event)} if item.event is not None else {}
             reason = replace_surrogates(item.reason)
             return _encode({**start, "as": "malformed", **named, "reason": reason, **_text_field(item.data)})
+        case Request():
+            run_id = {"continues": replace_surrogates(item.continues)} if item.continues is not None else {}
+            return _encode({**start, "as": "request", **run_id, **_data_field(item.body)})
+        case ResponseHead():
+            headers = [[replace_surrogates(name), replace_surrogates(value)] for name, value in item.headers]
+            return _encode({**start, "as": "response", "status": item.status, "headers": headers})
+        case Answer():
+            return _encode({**start, "as": "answer", "status": item.status, **_data_field(item.data)})
+        case Idle():
+            return _encode({**start, "as": "idle", "seconds": item.seconds if math.isfinite(item.seconds) else 0.0})
 
 
 def _encode_event(item: RawEvent, start: dict[str, Any]) -> bytes:
@@ -103,7 +140,13 @@ def _encode_event(item: RawEvent, start: dict[str, Any]) -> bytes:
         line["id"] = replace_surrogates(item.id)
     if item.last_id != item.id:
         line["last_id"] = None if item.last_id is None else replace_surrogates(item.last_id)
-    return _encode({**line, "data": msgspec.Raw(data)} if is_json(data) else {**line, **_text_field(item.data)})
+    return _encode({**line, **_data_field(item.data, data)})
+
+
+def _data_field(data: bytes, one_line: bytes | None = None) -> dict[str, Any]:
+    """The data as a value if they are JSON, else as a text."""
+    one_line = to_one_line(data) if one_line is None else one_line
+    return {"data": msgspec.Raw(one_line)} if is_json(one_line) else _text_field(data)
 
 
 def _top_level_keys(data: bytes) -> frozenset[str]:
@@ -183,9 +226,24 @@ def _to_item(line: _Line, number: int) -> RawItem:
             return Malformed(line=number, reason=line.reason, data=_line_data(line), event=line.event)
         case "oversized":
             return Oversized(line=number, size=line.size, limit=line.limit, event=line.event)
+        case "request":
+            return Request(body=_line_data(line), continues=line.continues, at=line.at, line=number)
+        case "response":
+            return ResponseHead(status=line.status, headers=line.headers, at=line.at, line=number)
+        case "answer":
+            return Answer(data=_line_data(line), status=line.status, at=line.at, line=number)
+        case "idle":
+            return Idle(seconds=line.seconds, at=line.at, line=number)
         case _:
             up = line.kind == "connected"
-            return ConnectionEvent(connected=up, attempt=line.attempt, reason=line.reason, at=line.at, line=number)
+            return ConnectionEvent(
+                connected=up,
+                attempt=line.attempt,
+                reason=line.reason,
+                at=line.at,
+                line=number,
+                server_message=line.server_message,
+            )
 
 
 def _line_data(line: _Line) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from runstream.errors import SourceFailed
-from runstream.model.raw import RawEvent, RawItem
+from runstream.model.raw import TIMED, RawEvent, RawItem
 from runstream.model.raw_input import RawInput, raw_item
 from runstream.model.validation import check_counts
 from runstream.recordings.pacing import Pace
@@ -94,7 +94,7 @@ class RecordingSource:
             # Input that can be no event has no time of its own: it is fed together with the item before.
             if (at is not None or type(item) is RawEvent) and (pause := pace.delay(at, self._clock())) > 0:
                 await self._sleep(pause)
-            feeder.feed(replace(item, at=None) if type(item) is RawEvent and not self._recorded else item)
+            feeder.feed(replace(item, at=None) if isinstance(item, TIMED) and not self._recorded else item)
             await receiver.ready()
 
     def __repr__(self) -> str:

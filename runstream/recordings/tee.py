@@ -10,9 +10,10 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from runstream.dialects.base import Dialect
 from runstream.errors import RecordingError, SourceFailed
 from runstream.logs import LOG
-from runstream.model.raw import ConnectionEvent, RawEvent, RawItem
+from runstream.model.raw import TIMED, ConnectionEvent, RawItem
 from runstream.recordings.reader import RecordingFormat
 from runstream.recordings.writer import RecordingWriter, Redact, choose_format
 from runstream.sources.adapters import Adaptable, adapt
@@ -174,15 +175,24 @@ class TeeReceiver:
         self._write(ConnectionEvent(connected=True, attempt=attempt))
         self._receiver.connected(attempt)
 
-    def disconnected(self, reason: str, attempt: int = 0) -> None:
+    def disconnected(self, reason: str, attempt: int = 0, server_message: str = "") -> None:
         """Write a connection event, and pass the loss on."""
-        self._write(ConnectionEvent(connected=False, attempt=attempt, reason=reason))
-        self._receiver.disconnected(reason, attempt)
+        self._write(ConnectionEvent(connected=False, attempt=attempt, reason=reason, server_message=server_message))
+        self._receiver.disconnected(reason, attempt, server_message)
+
+    def decoder(self) -> Dialect:
+        """Return a new decoder of the source's dialect, from the stream's receiver."""
+        return self._receiver.decoder()
 
     @property
     def live(self) -> bool:
         """True if a run of this source is live, from the stream's receiver."""
         return self._receiver.live
+
+    @property
+    def continues(self) -> str | None:
+        """The id of the run that the source continues, from the stream's receiver."""
+        return self._receiver.continues
 
     @property
     def progress(self) -> int:
@@ -195,7 +205,7 @@ class TeeReceiver:
         return self._receiver.last_id
 
     def _record(self, item: RawItem) -> RawItem:
-        if type(item) is RawEvent and item.at is None:
+        if isinstance(item, TIMED) and item.at is None:
             item = replace(item, at=self._clock())
         self._write(item)
         return item

@@ -15,11 +15,13 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
+from runstream.dialects.base import BaseDialect
 from runstream.errors import RecordingError
-from runstream.model.raw import Malformed, RawEvent, RawItem
+from runstream.model.raw import Answer, RawEvent, RawItem, Request
 from runstream.model.raw_input import RawInput, raw_item
 from runstream.recordings.jsonl import encode_line
 from runstream.recordings.reader import RecordingFormat, error_message, format_from_name
+from runstream.recordings.redaction import Redaction
 from runstream.recordings.sse_format import BlockEncoder
 
 __all__ = ["RecordingWriter", "Redact", "choose_format"]
@@ -41,8 +43,9 @@ class RecordingWriter:
         path: The file, ``.jsonl``, ``.ndjson`` or ``.sse``; only its owner can read it (mode 0600).
         format: The format, for a path with another suffix.
         overwrite: True to replace a file that exists.
-        redact: A function applied to each raw event before it is written, for instance a :class:`Redaction`. Input
-            that is no event is then written without its content.
+        redact: A :class:`Redaction`, which is applied to each item before it is written; or a function, which is
+            applied to each raw event, and to the bodies of requests and answers as raw events without a name. Input
+            that is no event, and the words of a server that lost a connection, are then written without their content.
 
     Attributes:
         path: The file's name.
@@ -89,7 +92,7 @@ class RecordingWriter:
         if self._file.closed:
             raise ValueError(f"{self.path}: the recording is closed")
         kept: RawItem | None = raw_item(item)
-        if self._redact is not None:
+        if self._redact is not None and kept is not None:
             kept = self._apply_redact(kept)
         if kept is not None:
             self._write_bytes(self._encode(kept, at))
@@ -126,11 +129,22 @@ class RecordingWriter:
     def __repr__(self) -> str:
         return f"RecordingWriter({self.path!r}, count={self.count})"
 
-    def _apply_redact(self, item: RawItem | None) -> RawItem | None:
-        if isinstance(item, Malformed):
-            return replace(item, data=b"x" * len(item.data))
-        if self._redact is None or not isinstance(item, RawEvent):
-            return item
+    def _apply_redact(self, item: RawItem) -> RawItem | None:
+        if isinstance(item, RawEvent):
+            return self._call_redact(item)
+        if isinstance(self._redact, Redaction):
+            return self._redact(item)
+        # A function of the application knows raw events alone.
+        if isinstance(item, Request):
+            body = self._call_redact(RawEvent(None, item.body)) if item.body else RawEvent()
+            return None if body is None else replace(item, body=body.data)
+        if isinstance(item, Answer):
+            data = self._call_redact(RawEvent(None, item.data)) if item.data else RawEvent()
+            return None if data is None else replace(item, data=data.data)
+        return Redaction(dialect=BaseDialect)(item)
+
+    def _call_redact(self, item: RawEvent) -> RawEvent | None:
+        assert self._redact is not None
         try:
             kept = self._redact(item)
         except Exception as error:

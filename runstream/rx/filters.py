@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, Unpack, overload
 
 import reactivex as rx
 from reactivex import Observable
 from reactivex import operators as ops
 
 from runstream.core.run_filter import Filters, RunMatcher
-from runstream.core.selection import Selector, signal_classes
+from runstream.core.selection import Selector, SignalName, SignalTuple, signal_classes
 from runstream.core.state import RunState
 from runstream.model.run import Run
+from runstream.model.signal_base import BaseSignal
+from runstream.model.signals import Signal
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
 
 __all__ = ["FilterOperator", "only", "where"]
 
-S = TypeVar("S")
+S = TypeVar("S", bound=BaseSignal)
+S2 = TypeVar("S2", bound=BaseSignal)
+S3 = TypeVar("S3", bound=BaseSignal)
 T = TypeVar("T")
 
 _MAX_CACHED: Final = 100_000  # runs; the default of `Limits.max_open_runs`
@@ -31,9 +38,17 @@ class FilterOperator(Protocol):
 
 
 @overload
-def only(kind: type[S], /) -> Callable[[Observable[Any]], Observable[S]]: ...
+def only(kind: type[S], /) -> Callable[[Observable[Any]], Observable[S]]: ...  # type: ignore[overload-overlap]
 @overload
-def only(*kinds: Selector) -> Callable[[Observable[Any]], Observable[Any]]: ...
+def only(kind: type[S], kind_2: type[S2], /) -> Callable[[Observable[Any]], Observable[S | S2]]: ...  # type: ignore[overload-overlap]
+@overload
+def only(  # type: ignore[overload-overlap]
+    kind: type[S], kind_2: type[S2], kind_3: type[S3], /
+) -> Callable[[Observable[Any]], Observable[S | S2 | S3]]: ...
+@overload
+def only(*kinds: type[BaseSignal] | SignalName | SignalTuple) -> Callable[[Observable[Any]], Observable[Signal]]: ...
+@overload
+def only(kind: TypeForm[S], /) -> Callable[[Observable[Any]], Observable[S]]: ...
 def only(*kinds: Selector) -> Callable[[Observable[Any]], Observable[Any]]:
     """Pass signals of the given kinds and drop others::
 

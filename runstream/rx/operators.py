@@ -25,7 +25,7 @@ from runstream.engine.engine import Engine
 from runstream.engine.watchdogs import Watchdogs, WatchdogTimer
 from runstream.model.events import Event, Reject
 from runstream.model.limits import Limits
-from runstream.model.raw import ConnectionEvent, RawEvent
+from runstream.model.raw import ConnectionEvent, RawEvent, RawItem
 from runstream.model.raw_input import RawInput, raw_item
 from runstream.model.signals import Signal
 
@@ -100,10 +100,6 @@ class _Decode(_Stage):
             # Counted as by a source: from the second connection on, events may be repeated.
             self._dialect.connection += raw.connected and self._connected
             self._connected = self._connected or raw.connected
-            return
-        if not isinstance(raw, RawEvent):
-            self._reject(Reject(RawEvent(line=raw.line), raw.reason))
-            return
         decoded = self._dialect.decode(raw)
         for event in decoded if isinstance(decoded, list | tuple) else (decoded,):
             if isinstance(event, Reject):
@@ -161,7 +157,7 @@ class _PassThroughDialect(BaseDialect):
         super().__init__()
         self.event: Any = None
 
-    def decode(self, raw: RawEvent) -> Any:
+    def decode(self, item: RawItem) -> Any:
         return self.event
 
 
@@ -212,7 +208,7 @@ def derived(*, progress: bool = True) -> Operator[Change, Signal]:
     """Derive signals from changes of state.
 
     Args:
-        progress: True to emit ``message.text`` and ``tool_call.arguments``.
+        progress: True to emit progress: texts, arguments and outputs as they grow.
     """
     return _operator(lambda emit: _Derive(emit, progress))
 
@@ -269,7 +265,7 @@ def pipeline(
             called for each subscription.
         limits: The bounds.
         clock: Returns the time (Unix seconds), for raw events without one.
-        progress: True to emit ``message.text`` and ``tool_call.arguments``.
+        progress: True to emit progress: texts, arguments and outputs as they grow.
         on_reject: Receives input that could not be used.
         watchdogs: Limits after which a run counts as stalled. It then emits ``run.stalled``, and ``run.interrupted``
             if the watchdog ends it.

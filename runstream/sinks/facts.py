@@ -13,9 +13,12 @@ from runstream.model.run import Run
 from runstream.model.signals import (
     ActionRequired,
     ArgumentsDelta,
+    CustomReceived,
     MessageCompleted,
     MessageCreated,
     MessageIncomplete,
+    ReasoningDelta,
+    RefusalDelta,
     RunCancelled,
     RunCompleted,
     RunCreated,
@@ -37,6 +40,8 @@ from runstream.model.signals import (
     TextDelta,
     TextReplaced,
     ToolCallCompleted,
+    ToolCallOutputDelta,
+    ToolCallResult,
 )
 from runstream.model.step import RunStep
 
@@ -49,9 +54,9 @@ def facts(signal: Signal) -> Facts:
     """The facts of a signal.
 
     Every run signal has ``key``, ``run_id``, ``thread_id`` and ``scope``, and ``assistant_id`` where the signal has an
-    object that names it; a source's signal has ``key``, ``source``, ``reason``, ``attempt`` and ``scope``. The rest
-    depends on the type. Token counts, an error and the reason of an incomplete end are present only where the server
-    sent them. Times are in seconds, sizes in characters.
+    object that names it; a source's signal has ``key``, ``source``, ``reason``, ``attempt`` and ``scope``, and
+    ``server_message`` where the server said something. The rest depends on the type. Token counts, an error and the
+    reason of an incomplete end are present only where the server sent them. Times are in seconds, sizes in characters.
     """
     found: Facts = {"key": signal.key}
     if isinstance(signal, RunSignal):
@@ -64,6 +69,8 @@ def facts(signal: Signal) -> Facts:
         found["reason"] = signal.reason
         found["attempt"] = signal.attempt
     found["scope"] = signal.scope
+    if not isinstance(signal, RunSignal) and signal.server_message:
+        found["server_message"] = signal.server_message
     found.update(_own(signal))
     return found
 
@@ -88,6 +95,13 @@ def _own(signal: Signal) -> Facts:
             return {"message_id": id, "part": part, "offset": offset, "characters": len(delta), "text": delta}
         case ArgumentsDelta(call_id=id, offset=offset, delta=delta):
             return {"call_id": id, "offset": offset, "characters": len(delta), "arguments": delta}
+        case ToolCallOutputDelta(call_id=id, offset=offset, delta=delta):
+            return {"call_id": id, "offset": offset, "characters": len(delta), "output": delta}
+        case RefusalDelta(message_id=id, part=part, offset=offset, delta=delta):
+            return {"message_id": id, "part": part, "offset": offset, "characters": len(delta), "text": delta}
+        case ReasoningDelta(step_id=id, part=part, offset=offset, delta=delta, kind=kind):
+            place = {"step_id": id, "kind": kind, "part": part, "offset": offset}
+            return {**place, "characters": len(delta), "text": delta}
         case TextReplaced(message_id=id, part=part, text=text):
             return {"message_id": id, "part": part, "characters": len(text), "text": text}
         case RunCreated(run=run):
@@ -99,6 +113,7 @@ def _own(signal: Signal) -> Facts:
                 "action": action.type,
                 "calls": len(calls),
                 "tools": [call.name for call in calls],
+                "kinds": [call.kind for call in calls],
                 "arguments": [call.arguments for call in calls],
                 "call_ids": [call.id for call in calls],
             }
@@ -106,8 +121,9 @@ def _own(signal: Signal) -> Facts:
             return run_end_facts(signal.run, signal.duration)
         case RunPaused(run=run, round=round):
             return {"round": round, "pending_calls": len(run.pending_tool_calls)}
-        case RunInterrupted(run=run, reason=reason, last_event_id=last, attempts=attempts):
-            return {"reason": reason, "last_event_id": last, "attempts": attempts, "status": run.status.value}
+        case RunInterrupted(run=run, reason=reason, last_event_id=last, attempts=attempts, server_message=said):
+            found = {"reason": reason, "last_event_id": last, "attempts": attempts, "status": run.status.value}
+            return {**found, "server_message": said} if said else found
         case RunStalled(idle=idle, limit=limit):
             return {"idle": idle, "limit": limit}
         case MessageCreated(message=message):
@@ -120,6 +136,10 @@ def _own(signal: Signal) -> Facts:
             return _step(step)
         case ToolCallCompleted(call_id=id, call=call):
             return {"call_id": id, "tool": call.name, "arguments": call.arguments}
+        case ToolCallResult(call_id=id, call=call, output=output):
+            return {"call_id": id, "tool": call.name, "characters": len(output), "output": output}
+        case CustomReceived(name=name, value=value, n=n):
+            return {"name": name, "n": n, "value": value}
         case SourceError(error=error) if error is not None:
             return {"error_type": error.type, **_error(error)}
     return {}

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from runstream.logs import LOG, standard_writer
 from runstream.model.escaping import escape_unprintable
+from runstream.model.progress_signals import PROGRESS
 from runstream.model.run import RunKey
 from runstream.model.signals import (
     SIGNAL_TYPES,
     ActionRequired,
     ArgumentsDelta,
+    CustomReceived,
     MessageCompleted,
     MessageCreated,
     MessageIncomplete,
+    ReasoningDelta,
+    RefusalDelta,
     RunCancelled,
     RunCompleted,
     RunCreated,
@@ -39,6 +43,8 @@ from runstream.model.signals import (
     TextDelta,
     TextReplaced,
     ToolCallCompleted,
+    ToolCallOutputDelta,
+    ToolCallResult,
 )
 from runstream.sinks.facts import facts
 
@@ -48,7 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LEVELS", "Record", "log_record", "log_signals"]
 
-_PROGRESS: Final = (TextDelta, ArgumentsDelta)
+_PROGRESS: Final = tuple(PROGRESS)
 _MAX_ASSISTANTS: Final = 10_000  # runs whose assistant is stored, for signals that do not name it
 
 # Level, event name, fields.
@@ -68,6 +74,9 @@ LEVELS: Final[dict[type, str]] = {
     TextDelta: "debug",
     TextReplaced: "debug",
     ArgumentsDelta: "debug",
+    RefusalDelta: "debug",
+    ReasoningDelta: "debug",
+    ToolCallOutputDelta: "debug",
 }
 """The level of each signal; the others are info."""
 
@@ -79,14 +88,14 @@ _STEP_END: Final = ("step_id", "step_type", "duration", *_USAGE, *_ERROR)
 _OWN_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     RunCreated: ("model", "status"),
     RunStatusChanged: ("before", "after"),
-    ActionRequired: ("action", "calls", "tools", "arguments"),
+    ActionRequired: ("action", "calls", "tools", "kinds", "arguments"),
     RunCompleted: _RUN_END,
     RunFailed: _RUN_END,
     RunCancelled: _RUN_END,
     RunExpired: _RUN_END,
     RunIncomplete: _RUN_END,
     RunPaused: ("round",),
-    RunInterrupted: ("reason", "last_event_id", "attempts"),
+    RunInterrupted: ("reason", "last_event_id", "attempts", "server_message"),
     RunStalled: ("idle", "limit"),
     MessageCreated: ("message_id",),
     MessageCompleted: ("message_id",),
@@ -100,6 +109,11 @@ _OWN_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     StepExpired: _STEP_END,
     ArgumentsDelta: ("call_id", "offset", "characters", "arguments"),
     ToolCallCompleted: ("call_id", "tool", "arguments"),
+    RefusalDelta: ("message_id", "part", "offset", "characters", "text"),
+    ReasoningDelta: ("step_id", "kind", "part", "offset", "characters", "text"),
+    ToolCallOutputDelta: ("call_id", "offset", "characters", "output"),
+    ToolCallResult: ("call_id", "tool", "characters", "output"),
+    CustomReceived: ("name", "n"),
     SourceError: ("error_type", *_ERROR),
 }
 """The facts of each signal that are logged, besides those that all signals of a run or of a source have."""
@@ -108,14 +122,16 @@ _FIELDS: Final[dict[type, tuple[str, ...]]] = {
     kind: (
         ("key", "run_id", "thread_id", "assistant_id", "scope", *_OWN_FIELDS.get(kind, ()))
         if issubclass(kind, RunSignal)
-        else ("key", "source", "reason", "attempt", "scope", *_OWN_FIELDS.get(kind, ()))
+        else ("key", "source", "reason", "attempt", "scope", "server_message", *_OWN_FIELDS.get(kind, ()))
     )
     for kind in SIGNAL_TYPES.values()
 }
 """The names of all fields of a record, in their order."""
 
 _PRIVATE: Final = {
-    (text, arguments): frozenset((() if text else ("text", "error_message")) + (() if arguments else ("arguments",)))
+    (text, arguments): frozenset(
+        (() if text else ("text", "error_message", "server_message")) + (() if arguments else ("arguments", "output"))
+    )
     for text in (False, True)
     for arguments in (False, True)
 }
@@ -145,9 +161,9 @@ def log_signals(
             structlog is configured, else the standard library's. Or a ``logging.Logger``: then the message is the event
             with the fields as ``name=value``, and each field is an attribute of the record too, for formatters that
             write JSON.
-        progress: True to log the growth of text and arguments: the number of characters, not the characters.
-        include_text: True if message text and the messages of errors may be logged.
-        include_arguments: True if the arguments of tool calls may be logged.
+        progress: True to log the growth of texts, arguments and outputs: the number of characters, not the characters.
+        include_text: True if message text, reasoning and the server's messages about errors may be logged.
+        include_arguments: True if the arguments and outputs of tool calls may be logged.
 
     Returns:
         A disposable that ends the logging.
@@ -199,15 +215,12 @@ def log_record(signal: Signal, *, include_text: bool = False, include_arguments:
 
     Args:
         signal: The signal.
-        include_text: True if the fields may contain message text and the messages of errors.
-        include_arguments: True if the fields may contain the arguments of tool calls.
+        include_text: True if the fields may contain message text, reasoning and the server's messages about errors.
+        include_arguments: True if the fields may contain the arguments and outputs of tool calls.
     """
     found = facts(signal)
     private = _PRIVATE[include_text, include_arguments]
     fields = {name: _plain(found[name]) for name in _FIELDS[type(signal)] if name in found and name not in private}
-    if isinstance(signal, SourceError) and signal.error is not None:
-        # The reason of a server's error is text of the server, and may quote the conversation.
-        fields["reason"] = "the server sent an error"
     return LEVELS.get(type(signal), "info"), signal.type, fields
 
 

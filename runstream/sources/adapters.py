@@ -75,7 +75,7 @@ class ItemFeeder:
         if type(item) is not ConnectionEvent:
             self._receiver.feed(item)
         elif not item.connected:
-            self._receiver.disconnected(item.reason, item.attempt)
+            self._receiver.disconnected(item.reason, item.attempt, item.server_message)
         elif not is_first:
             self._receiver.connected(item.attempt)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
+from runstream.dialects.base import Dialect
 from runstream.model.raw import RawItem
 
 __all__ = ["Receiver", "Source"]
@@ -35,8 +36,17 @@ class Receiver(Protocol):
     def connected(self, attempt: int = 0) -> None:
         """Report that the source is connected: for the first time, or again (then ``attempt`` counts the tries)."""
 
-    def disconnected(self, reason: str, attempt: int = 0) -> None:
-        """Report that the connection was lost and will be tried again."""
+    def disconnected(self, reason: str, attempt: int = 0, server_message: str = "") -> None:
+        """Report that the connection was lost and will be tried again.
+
+        Args:
+            reason: The cause, in words of the source.
+            attempt: The number of the next attempt since the last message.
+            server_message: The server's words about the cause, "" if there are none.
+        """
+
+    def decoder(self) -> Dialect:
+        """Return a new decoder of the source's dialect, for a source that must understand what it received."""
 
     @property
     def live(self) -> bool:
@@ -44,6 +54,10 @@ class Receiver(Protocol):
 
         The end of the source would interrupt that run.
         """
+
+    @property
+    def continues(self) -> str | None:
+        """The id of the run that the source continues, as the application said; ``None`` if it said nothing."""
 
     @property
     def progress(self) -> int:

@@ -58,26 +58,26 @@ class Disconnect(Struct, frozen=True, kw_only=True):
     """How a connection ended.
 
     Attributes:
-        reason: The reason as text, without credentials and without words of the server.
+        reason: The reason, in words of this library, without credentials.
         message: The message of a structured error of the server, for an exception's text: masked; "" for none.
-        server_message: The server's words as received, such as a close reason; ``None`` for none.
         normal: True if the server closed it because it was done.
         planned: True if the client closed it as planned.
         final: True if connecting again would end in the same way.
         received: Number of messages received.
         status: The HTTP status of the response, if it refused the connection.
         base: The delay that the server set for connecting again (seconds), if any.
+        server_message: The server's words about it, without credentials.
     """
 
     reason: str
     message: str = ""
-    server_message: str | None = None
     normal: bool = False
     planned: bool = False
     final: bool = False
     received: int = 0
     status: int | None = None
     base: float | None = None
+    server_message: str = ""
 
 
 async def run_connections(
@@ -155,7 +155,7 @@ async def run_connections(
         attempt += 1
         if policy is None or policy.is_exhausted(attempt):
             raise _failure(end, attempt - 1)
-        receiver.disconnected(end.reason, attempt)
+        receiver.disconnected(end.reason, attempt, end.server_message)
         if not end.planned:
             await asyncio.sleep(policy.delay(attempt, asked=wait, base=base))
 

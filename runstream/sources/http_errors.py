@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from urllib.parse import urljoin
 
@@ -67,16 +66,15 @@ class ConnectFailed(Exception):
     """A connection was not established.
 
     Attributes:
-        reason: The reason, without credentials and without the server's message.
+        reason: The reason, in words of this library, without credentials.
         message: The message of a structured error of the server, fit for an exception's text: what this side had sent
             is masked; "" for none.
-        server_message: The server's message, structured or not, as received; ``None`` for none. It is data, and not
-            for logs.
         status: The HTTP status, if there was a response.
         retry: True if trying again may help.
         retry_if_opened: True if trying again may help where an earlier connection was established.
         wait: The wait that the server asks for before the next attempt (seconds).
         reached: True if a server received the request, at least in part; a response proves it.
+        server_message: The server's words about it, without credentials; "" if there are none.
     """
 
     def __init__(
@@ -84,16 +82,16 @@ class ConnectFailed(Exception):
         reason: str,
         *,
         message: str = "",
-        server_message: str | None = None,
         status: int | None = None,
         retry: bool = False,
         wait: float | None = None,
         reached: bool = False,
+        server_message: str = "",
     ) -> None:
         super().__init__(reason)
+        self.server_message = server_message
         self.reason = reason
         self.message = message
-        self.server_message = server_message
         self.status = status
         self.retry = retry
         self.retry_if_opened = retry or (status is not None and is_lost(status))
@@ -105,6 +103,7 @@ def http_error(
     url: str,
     status: int,
     *,
+    phrase: str = "",
     headers: Mapping[str, str] | None = None,
     body: bytes = b"",
     sent: SentValues = NOTHING_SENT,
@@ -112,11 +111,12 @@ def http_error(
 ) -> ConnectFailed:
     """Make the error of an HTTP response by which a server refuses a connection.
 
-    The reason has the usual phrase of the status, not the server's.
+    The reason has the usual phrase of the status, not the server's, and the code of a structured error.
 
     Args:
         url: The URL of the request.
         status: The status.
+        phrase: The reason phrase.
         headers: The response's headers; names are looked up as written here and in lower case.
         body: The response's body.
         sent: What this side has sent; the server may repeat it.
@@ -124,25 +124,39 @@ def http_error(
     """
     headers = headers or {}
     reason = f"{redact_url(url)} refused the connection with HTTP {status}"
-    if phrase := _phrase(status):
-        reason += f" {phrase}"
     error = read_error(body, header(headers, "Content-Type"))
+    standard = _standard_phrase(status)
+    said = sent.redact(error.text)
+    if standard:
+        reason += f" {standard}"
     if code := error.code_for(sent):
         reason += f" ({code})"
     if 300 <= status < 400 and (target := header(headers, "Location")):
-        shown = sent.redact(redact_url(urljoin(url, target)))
-        reason += f": it redirects to {shown or 'another URL'}, which is not followed"
+        reason += ": it redirects, which is not followed"
+        said = sent.redact(redact_url(_join(url, target)))
+    elif not said and phrase != standard:
+        said = sent.redact(phrase, 60)
     return ConnectFailed(
         reason,
         message=error.message_for(sent),
-        server_message=error.text or None,
+        server_message=said,
         status=status,
         retry=is_transient(status),
         wait=retry_after(header(headers, "Retry-After"), now),
     )
 
 
-def _phrase(status: int) -> str:
+def _join(url: str, target: str) -> str:
+    try:
+        return urljoin(url, target)
+    except ValueError:
+        return target
+
+
+def _standard_phrase(status: int) -> str:
+    """The reason phrase of a status in RFC 9110; "" for an unknown status."""
+    from http import HTTPStatus  # here: few programs have errors, and the package is not small
+
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -12,12 +12,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from runstream.dialects.base import Dialect
 from runstream.errors import SourceFailed
-from runstream.model.run import RunStatus
 from runstream.model.validation import check_seconds
 from runstream.sources.base import Receiver
 from runstream.sources.http_errors import ConnectFailed
-from runstream.sources.poll_answers import Answer, Snapshot, read_answer
+from runstream.sources.poll_answers import PollResult, read_answer
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.user_calls import UserCallback, classify_error
 
@@ -123,8 +123,8 @@ class PollSource:
         Raises:
             SourceFailed: The run can not be retrieved, or the deadline has passed.
         """
-        session = _Session(self, self._clock)
-        contents: dict[tuple[str, str], int] = {}
+        session = _Session(self, self._clock, receiver.decoder())
+        contents: dict[tuple[Any, ...], int] = {}
         unchanged = 0
         attempt = 0
         connected = retried_401 = False
@@ -133,9 +133,9 @@ class PollSource:
                 answer = await session.call()
                 if not answer.runs:
                     await self._feed_changes(receiver, answer, contents)  # an unusable object becomes a reject
-                    if answer.snapshots or not connected:
+                    if answer.objects or not connected:
                         raise ConnectFailed(
-                            f"{self.name} gave no run with an id and a status", retry=bool(answer.snapshots)
+                            f"{self.name} gave no run with an id and a status", retry=bool(answer.objects)
                         )
             except ConnectFailed as error:
                 retry_401 = error.status == 401 and connected and not retried_401
@@ -143,10 +143,12 @@ class PollSource:
                 policy = self._reconnect
                 if not (retry_401 or error.retry) or policy is None or policy.is_exhausted(attempt):
                     suffix = " (it was asked once more)" if error.status == 401 and retried_401 else ""
-                    failed = SourceFailed(error.reason + suffix, attempts=attempt, status=error.status)
+                    said = error.server_message
+                    reason = error.reason + suffix
+                    failed = SourceFailed(reason, attempts=attempt, status=error.status, server_message=said)
                     raise failed from error.__cause__
                 retried_401 = retried_401 or retry_401
-                receiver.disconnected(error.reason, attempt)
+                receiver.disconnected(error.reason, attempt, error.server_message)
                 await session.pause(policy.delay(attempt, asked=error.wait, chance=random.random))
                 continue
             if not connected or attempt:
@@ -154,16 +156,16 @@ class PollSource:
             connected, attempt, retried_401 = True, 0, False
             changed = await self._feed_changes(receiver, answer, contents)
             runs = answer.runs
-            if runs and all(run.ended for run in runs):
-                if len(answer.snapshots) > len(runs):
+            if runs and all(run.is_terminal for run in runs):
+                if any(not item.runs for item in answer.objects):
                     await self._poll_after_end(receiver, session, contents)
                 return
-            if self._stop_on_action and runs and all(run.ended or _waits_for_action(run) for run in runs):
+            if self._stop_on_action and runs and all(run.is_terminal or run.requires_action for run in runs):
                 return
             unchanged = 0 if changed else unchanged + 1
             await session.pause(self._next_interval(answer, unchanged))
 
-    async def _feed_changes(self, receiver: Receiver, answer: Answer, contents: dict[tuple[str, str], int]) -> bool:
+    async def _feed_changes(self, receiver: Receiver, answer: PollResult, contents: dict[tuple[Any, ...], int]) -> bool:
         """Feed the runs, and the other objects that have changed since the last answer; return whether any has.
 
         Args:
@@ -174,21 +176,21 @@ class PollSource:
         previous = dict(contents)
         contents.clear()
         changed = False
-        for item in answer.snapshots:
-            key, content = (item.kind, item.id), hash((item.raw.event, item.raw.data))
+        for item in answer.objects:
+            key, content = item.key, hash(item.item.data)
             contents[key] = content
             if previous.get(key) != content:
                 changed = True
-            elif not item.is_run:  # an unchanged run is fed nevertheless: watchdogs see that it is alive
+            elif not item.runs:  # an unchanged run is fed nevertheless: watchdogs see that it is alive
                 continue
-            receiver.feed(item.raw)
-        if not answer.snapshots:
+            receiver.feed(item.item)
+        if not answer.objects:
             contents.update(previous)
         await receiver.ready()
         return changed
 
     async def _poll_after_end(
-        self, receiver: Receiver, session: _Session, contents: dict[tuple[str, str], int]
+        self, receiver: Receiver, session: _Session, contents: dict[tuple[Any, ...], int]
     ) -> None:
         """Poll once more after the end: steps and messages may have been retrieved before the run was."""
         try:
@@ -197,10 +199,10 @@ class PollSource:
             return  # the end of the run is known
         await self._feed_changes(receiver, answer, contents)
 
-    def _next_interval(self, answer: Answer, unchanged: int) -> float:
+    def _next_interval(self, answer: PollResult, unchanged: int) -> float:
         """Return the seconds until the next poll."""
         interval = self._backoff.delay(unchanged + 1, chance=random.random)
-        if any(not RunStatus(run.status).is_known for run in answer.runs):
+        if any(not run.status.is_known for run in answer.runs):
             interval = max(interval, self._backoff.maximum * (1 - self._backoff.jitter))
         limit = self._reconnect.max_retry_after if self._reconnect is not None else Reconnect().max_retry_after
         if answer.poll_after is not None:
@@ -211,13 +213,14 @@ class PollSource:
 class _Session:
     """The calls and pauses of one run of a source, within its deadline."""
 
-    def __init__(self, source: PollSource, clock: Callable[[], float]) -> None:
+    def __init__(self, source: PollSource, clock: Callable[[], float], decoder: Dialect) -> None:
+        self._decoder = decoder
         self._source = source
         self._retrieve = UserCallback(source._retrieve, source.name)
         self._clock = clock
         self._started = clock()
 
-    async def call(self) -> Answer:
+    async def call(self) -> PollResult:
         """Call the function once and return its answer.
 
         Raises:
@@ -229,7 +232,7 @@ class _Session:
         limits = [limit for limit in (remaining, source._call_timeout) if limit is not None]
         within = min(limits) if limits else None
         try:
-            return await read_answer(await self._retrieve(within=within), within=within)
+            return await read_answer(await self._retrieve(within=within), self._decoder, within=within)
         except ConnectFailed as error:
             if error.status is None:  # the answer was unusable; the reason contains none of it
                 raise ConnectFailed(f"{source.name}: {error.reason}", retry=error.retry) from error
@@ -260,7 +263,3 @@ class _Session:
 
     def _deadline_passed(self) -> SourceFailed:
         return SourceFailed(f"{self._source.name}: the run had not ended after {self._source._deadline:g} seconds")
-
-
-def _waits_for_action(run: Snapshot) -> bool:
-    return run.status == RunStatus.REQUIRES_ACTION

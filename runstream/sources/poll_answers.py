@@ -1,102 +1,102 @@
-"""Answers of a function that retrieves a run: the result of a call in any form, the JSON objects in it out.
+"""Answers of a function that retrieves a run: the result of a call in any form in, its objects and their events out.
 
 Forms: a :class:`~runstream.Run`, a mapping, JSON as bytes or text, an object of a client library, a list or a page of
 these, or an HTTP response that contains one. No client library is imported: forms are recognised by their attributes.
+A dialect decodes the objects: runs, ids and statuses are those of its events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from runstream.dialects.assistants_wire import EVENT_TYPES
-from runstream.model.raw import RawEvent
+from runstream.dialects.base import Dialect
+from runstream.model.events import Event, MessageEvent, Reject, RunEvent, StepEvent
+from runstream.model.raw import Answer
 from runstream.model.raw_input import dump_fields
-from runstream.model.run import RunStatus
+from runstream.model.run import Run
 from runstream.sources.http_errors import ConnectFailed, header_number, requested_wait
 from runstream.sources.user_calls import UserCallback
 
-__all__ = ["Answer", "Snapshot", "read_answer"]
+__all__ = ["PollResult", "PolledObject", "names_run", "read_answer"]
 
 _MAX_DEPTH: Final = 4  # of lists in lists; deeper ones are no answers
-_RUN: Final = "thread.run"
-_STEP: Final = "thread.run.step"
-_MESSAGE: Final = "thread.message"
+_KINDS: Final = (RunEvent, StepEvent, MessageEvent)  # in the order in which objects are fed
 
 
-class Snapshot(Struct, frozen=True):
+class PolledObject(Struct, frozen=True):
     """One object as the server has it.
 
     Attributes:
-        kind: Its ``object`` field; ``thread.run`` if it has none.
-        id: Its id, "" if it has no usable one.
-        status: Its status, "" if it has no usable one.
-        run_id: The id of the run that it belongs to, according to the object; a run's own id.
-        raw: The object as an event.
+        item: The object as an item of the source.
+        events: Its events, by the dialect of the source.
     """
 
-    kind: str
-    id: str
-    status: str
-    run_id: str | None
-    raw: RawEvent
+    item: Answer
+    events: tuple[Event | Reject, ...] = ()
 
     @property
-    def is_run(self) -> bool:
-        """True if it is a usable run: with an id and a status."""
-        return self.kind == _RUN and bool(self.id and self.status)
+    def runs(self) -> tuple[Run, ...]:
+        """The usable runs in it: with an id and a status."""
+        runs = (event.data for event in self.events if isinstance(event, RunEvent))
+        return tuple(run for run in runs if run.id and run.status)
 
     @property
-    def ended(self) -> bool:
-        """True if a run, message or step has ended."""
-        return RunStatus(self.status).is_terminal if self.status else False
+    def key(self) -> tuple[Any, ...]:
+        """The kinds and ids of its objects; its data if it has none."""
+        ids = tuple((type(event.data), event.data.id) for event in self.events if isinstance(event, _KINDS))
+        return ids or (self.item.data,)
 
 
-class Answer(Struct, frozen=True):
+class PollResult(Struct, frozen=True):
     """The contents of one answer.
 
     Attributes:
-        snapshots: The objects: runs, then steps, then messages, each in order of creation, then other objects.
+        objects: The objects: runs, then steps, then messages, each in order of creation, then others.
         poll_after: The time until the next poll that the server asks for (``openai-poll-after-ms``; in seconds).
         retry_after: The time in which the server asks not to be called (``Retry-After``; in seconds).
     """
 
-    snapshots: tuple[Snapshot, ...] = ()
+    objects: tuple[PolledObject, ...] = ()
     poll_after: float | None = None
     retry_after: float | None = None
 
     @property
-    def runs(self) -> tuple[Snapshot, ...]:
+    def runs(self) -> tuple[Run, ...]:
         """The usable runs."""
-        return tuple(item for item in self.snapshots if item.is_run)
+        return tuple(run for item in self.objects for run in item.runs)
+
+
+def names_run(event: Event | Reject) -> str | None:
+    """The id of the run to which a run, step or message belongs, according to its event; ``None`` if it names none."""
+    if not isinstance(event, _KINDS):
+        return None
+    return event.run_id or (event.data.id if isinstance(event, RunEvent) else event.data.run_id)
 
 
 class _Header(Struct):
-    """The fields of an object that are needed here."""
+    """The fields of an object that distinguish a page from an object."""
 
     object: Any = None
     id: Any = None
-    status: Any = None
-    run_id: Any = None
-    role: Any = None
-    created_at: Any = None
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-_Objects = list[tuple[_Header, bytes]]
+_Decode = Callable[[bytes], PolledObject]
 
 _decode_header = msgspec.json.Decoder(_Header).decode
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-async def read_answer(answer: Any, *, within: float | None = None) -> Answer:
+async def read_answer(answer: Any, dialect: Dialect, *, within: float | None = None) -> PollResult:
     """Return the objects in an answer.
 
     Args:
         answer: One of the forms that the module lists; ``None``, and an HTTP response of 204 or 304, contain none.
+        dialect: Decodes its objects.
         within: How long reading the body of an HTTP response may take (seconds).
 
     Raises:
@@ -108,10 +108,16 @@ async def read_answer(answer: Any, *, within: float | None = None) -> Answer:
     if (headers := getattr(answer, "headers", None)) is not None and hasattr(headers, "get"):
         poll_after, wait = _poll_after(headers), requested_wait(headers)
         answer = await _read_body(answer, headers, within)
-    found: _Objects = []
+    found: list[PolledObject] = []
     if answer is not None:
-        _collect(answer, found, _MAX_DEPTH)
-    return Answer(_sorted_snapshots(found), poll_after, wait)
+
+        def decode(data: bytes) -> PolledObject:
+            item = Answer(data=data)
+            events = dialect.decode(item)
+            return PolledObject(item, tuple(events) if isinstance(events, Sequence) else (events,))
+
+        _collect(answer, found, decode, _MAX_DEPTH)
+    return PollResult(_in_order(found), poll_after, wait)
 
 
 async def _read_body(response: Any, headers: Any, within: float | None) -> Any:
@@ -140,42 +146,43 @@ def _poll_after(headers: Any) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
 
 
-def _collect(value: Any, found: _Objects, depth: int) -> None:
+def _collect(value: Any, found: list[PolledObject], decode: _Decode, depth: int) -> None:
     if isinstance(value, list | tuple):
-        _collect_list([item for item in value if item is not None], found, depth)
+        _collect_list([item for item in value if item is not None], found, decode, depth)
         return
     data = _encode(value)
     if data is None:
-        _collect_list(list(value), found, depth)
+        _collect_list(list(value), found, decode, depth)
         return
     if data.lstrip()[:1] == b"[":
-        _collect_list(_decode(_decode_items, data), found, depth)
+        _collect_list(_decode(_decode_items, data), found, decode, depth)
         return
     header = _decode(_decode_header, data)
     if header.object == "list" or (header.object is None and header.id is None and header.data is not msgspec.UNSET):
         items = header.data if header.data is not msgspec.UNSET else b"[]"
-        _collect_list(_decode(_decode_items, bytes(items)), found, depth)
+        _collect_list(_decode(_decode_items, bytes(items)), found, decode, depth)
         return
-    found.append((header, data))
+    found.append(decode(data))
 
 
-def _collect_list(items: list[Any], found: _Objects, depth: int) -> None:
+def _collect_list(items: list[Any], found: list[PolledObject], decode: _Decode, depth: int) -> None:
     if depth == 0:
         raise ConnectFailed("lists in lists in lists are no answer")
-    inner: _Objects = []
+    inner: list[PolledObject] = []
     for item in items:
-        _collect(item, inner, depth - 1)
+        _collect(item, inner, decode, depth - 1)
     if len(inner) > 1 and _is_newest_first(inner):
         inner.reverse()
     found += inner
 
 
-def _is_newest_first(items: _Objects) -> bool:
+def _is_newest_first(items: list[PolledObject]) -> bool:
     """Return whether a list starts with its newest object, as servers return messages and steps by default."""
-    times = [header.created_at for header, _ in items]
-    if not all(isinstance(time, int | float) for time in times) or len({header.object for header, _ in items}) != 1:
+    datas = [event.data for item in items for event in item.events if isinstance(event, _KINDS)]
+    if len(datas) != len(items) or len({type(data) for data in datas}) != 1:
         return False
-    return bool(times[0] > times[-1])
+    times = [data.created_at for data in datas if data.created_at is not None]
+    return len(times) == len(items) and times[0] > times[-1]
 
 
 def _decode(decode: Any, data: bytes) -> Any:
@@ -208,29 +215,23 @@ def _encode(value: Any) -> bytes | None:
     raise ConnectFailed(f"a {type(value).__name__} is no run: give a run, a mapping, JSON, an HTTP response, or a list")
 
 
-def _sorted_snapshots(found: _Objects) -> tuple[Snapshot, ...]:
-    """Return the snapshots in the order in which they can be fed: a run before its steps and messages, and without
-    the objects of other runs.
+def _in_order(found: list[PolledObject]) -> tuple[PolledObject, ...]:
+    """Return the objects in the order in which they can be fed: a run before its steps and messages, and without the
+    objects of other runs.
     """
-    snapshots = [_snapshot(header, data) for header, data in found]
-    runs = {item.id for item in snapshots if item.is_run}
-    kinds = (_RUN, _STEP, _MESSAGE)
-    order = {kind: place for place, kind in enumerate(kinds)}
-    kept = [
-        item
-        for item, (header, _) in zip(snapshots, found, strict=True)
-        if not runs or item.kind not in kinds or (item.run_id in runs if item.run_id else header.role != "user")
-    ]
-    return tuple(sorted(kept, key=lambda item: order.get(item.kind, len(kinds))))
+    runs = {run.id for item in found for run in item.runs}
+    kept = [item for item in found if not runs or all(_is_of(event, runs) for event in item.events)]
+    return tuple(sorted(kept, key=_rank))
 
 
-def _snapshot(header: _Header, data: bytes) -> Snapshot:
-    kind = header.object if isinstance(header.object, str) else _RUN
-    id = header.id if isinstance(header.id, str) else ""
-    status = header.status if isinstance(header.status, str) else ""
-    run_id = id if kind == _RUN else header.run_id if isinstance(header.run_id, str) else None
-    name: str | None = f"{kind}.{status}"
-    if name not in EVENT_TYPES:
-        # Without a known status, the kind alone names the event.
-        name = kind if kind in EVENT_TYPES else None
-    return Snapshot(kind, id, status, run_id, RawEvent(name, data))
+def _is_of(event: Event | Reject, runs: set[str]) -> bool:
+    """Return False for the object of another run, and for a user's message."""
+    if not isinstance(event, _KINDS):
+        return True
+    run_id = names_run(event)
+    return run_id in runs if run_id is not None else not isinstance(event, MessageEvent) or event.data.role != "user"
+
+
+def _rank(item: PolledObject) -> int:
+    ranks = [rank for rank, kind in enumerate(_KINDS) for event in item.events if isinstance(event, kind)]
+    return min(ranks, default=len(_KINDS))

@@ -97,6 +97,11 @@ class SentValues:
         masked = escape_unprintable(masked)
         return masked if len(masked) <= limit else masked[: limit - 1] + "…"
 
+    def credentials(self) -> list[str]:
+        """Return the credentials, and the other values of headers, the longest first."""
+        secret, whole = self._secrets()
+        return sorted(secret | whole, key=len, reverse=True)
+
     def _secrets(self) -> tuple[set[str], set[str]]:
         """Credentials, which are masked also in part, and values that are masked as a whole."""
         secret, whole = set(self._given), set[str]()

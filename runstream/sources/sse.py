@@ -22,6 +22,7 @@ from runstream.sources.credentials import Credentials, merge_headers, redact_url
 from runstream.sources.http_client import HttpClient, client_library
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.reconnect import Reconnect
+from runstream.sources.request_items import request_item, response_item
 from runstream.sources.sent_values import NOTHING_SENT, SentValues
 from runstream.sources.sse_connection import NO_CONTENT, open_stream, read_stream
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
@@ -182,6 +183,7 @@ class _Session:
         self._last_id = self._restored_id or source._last_id or ""
         self._was_posted = False  # whether the POST may have reached its server
         self._sent = NOTHING_SENT
+        self._content: bytes | None = None  # of the last request
 
     async def open(self, info: ResumeInfo) -> Response:
         """Send the first request, or the request that continues after the last event.
@@ -204,7 +206,7 @@ class _Session:
         if method == "GET":
             headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
         own_headers = {name: value for name, value in headers.items() if _HEADERS.get(name) != value}
-        content = source._content if method == "POST" else None
+        content = self._content = source._content if method == "POST" else None
         urls = [source._url, url, *self._client.proxy_urls()]
         # A server may also repeat the body of an earlier request.
         self._sent = SentValues(urls=urls, headers=own_headers, content=source._content)
@@ -236,6 +238,10 @@ class _Session:
             return Disconnect(
                 reason="the server has nothing more to send (HTTP 204)", normal=True, final=True, status=204
             )
+        if self._content is not None:
+            self._receiver.feed(request_item(self._content, self._receiver.continues, self._sent.credentials()))
+        if (head := response_item(response.status_code, response.headers)) is not None:
+            self._receiver.feed(head)
         parser = SSEParser(max_event_bytes=source._max_bytes)
         parser.last_id = self._last_id
         try:

@@ -91,7 +91,7 @@ class SseChunks:
             raise SourceFailed(
                 no_stream_reason(last) + (f" ({code})" if code else ""),
                 message=error.message_for(NOTHING_SENT),
-                server_message=error.text or None,
+                server_message=NOTHING_SENT.redact(error.text),
             )
 
 

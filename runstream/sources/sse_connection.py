@@ -29,7 +29,7 @@ __all__ = ["NO_CONTENT", "open_stream", "read_stream"]
 
 NO_CONTENT: Final = 204
 _MEDIA_TYPE: Final = "text/event-stream"
-_MEDIA_TYPES: Final = re.compile(r"[\w.+-]+/[\w.+-]+(?=\s*(?:;|$))", re.ASCII)
+_IS_MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+_-]{1,40}/[a-z0-9.+_-]{1,60}")
 _CODINGS: Final = re.compile(r"[\w.-]+(?:, [\w.-]+)*", re.ASCII)
 _MAX_REDIRECTS: Final = 5
 _BODY_TIMEOUT: Final = 5.0  # seconds for the body of an error
@@ -81,7 +81,8 @@ async def open_stream(
         return response
     body = await _read_body(response)
     if not 200 <= status < 300:
-        raise http_error(url, status, headers=response.headers, body=body, sent=sent, now=time.time())
+        phrase = response.reason_phrase
+        raise http_error(url, status, phrase=phrase, headers=response.headers, body=body, sent=sent, now=time.time())
     if is_stream:
         names = ", ".join(unknown_codings(content_codings(coding)))
         shown = sent.redact(names, 60) if _CODINGS.fullmatch(names) else "with an invalid name"
@@ -90,13 +91,14 @@ async def open_stream(
             f"({ACCEPTED} can be read)",
             status=status,
         )
-    media_type = kind.partition(";")[0].strip() if _MEDIA_TYPES.match(kind) else ""
-    shown = sent.redact(media_type, 60) or ("an invalid content type" if kind else "no content type")
+    media_type = kind.partition(";")[0].strip().lower()
+    is_name = _IS_MEDIA_TYPE.fullmatch(media_type) and sent.redact(media_type) == media_type
+    shown = media_type if is_name else "another content type" if kind else "no content type"
     reason = f"{redact_url(url)} answered with {shown} where {_MEDIA_TYPE} is needed"
     error = read_error(body, kind)
     if code := error.code_for(sent):
         reason += f" ({code})"
-    raise ConnectFailed(reason, message=error.message_for(sent), server_message=error.text or None, status=status)
+    raise ConnectFailed(reason, message=error.message_for(sent), server_message=sent.redact(error.text), status=status)
 
 
 def _add_sent(sent: SentValues, response: Response) -> None:
@@ -229,7 +231,7 @@ async def read_stream(
         return disconnect(
             no_stream_reason(last) + (f" ({code})" if code else ""),
             message=error.message_for(sent),
-            server_message=error.text or None,
+            server_message=sent.redact(error.text),
             final=not receiver.live,
         )
     # Without a length or chunks, a complete body looks like one that was cut off, unless it ends within an event.

@@ -121,10 +121,14 @@ def classify_error(caller: str, error: BaseException) -> ConnectFailed:
     """
     if isinstance(error, ConnectFailed):
         return ConnectFailed(
-            f"{caller}: HTTP {error.status}", status=error.status, retry=_is_retried(error.status), wait=error.wait
+            f"{caller}: HTTP {error.status}",
+            status=error.status,
+            retry=_is_retried(error.status),
+            wait=error.wait,
+            server_message=error.server_message,
         )
     if isinstance(error, SourceFailed):
-        return ConnectFailed(error.summary)
+        return ConnectFailed(error.summary, server_message=error.server_message)
     kind = type(error).__name__
     response = getattr(error, "response", None)
     status = _find_status(error) or _find_status(response)

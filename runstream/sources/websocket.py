@@ -29,7 +29,7 @@ from runstream.sources.connection_loop import (
 from runstream.sources.credentials import Credentials, merge_headers, redact_url, resolve_headers
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.sent_values import SentValues
+from runstream.sources.sent_values import NOTHING_SENT, SentValues
 from runstream.sources.websocket_batches import BatchConnection
 from runstream.sources.websocket_connection import close_socket, open_socket, read_socket
 
@@ -118,6 +118,7 @@ class WebSocketSource:
             max_unsent_bytes=max_unsent_bytes,
         )
         self.pauses = 0
+        self._sent = NOTHING_SENT
         self.name = name or redact_url(url)
         self._url = url
         self._headers = dict(headers or {})
@@ -162,7 +163,7 @@ class WebSocketSource:
 
     async def _read(self, socket: BatchConnection, receiver: Receiver, age: float | None) -> Disconnect:
         try:
-            end = await read_socket(socket, receiver, age=age, **self._pings)
+            end = await read_socket(socket, receiver, age=age, sent=self._sent, **self._pings)
         finally:
             self.pauses += socket.pauses
         reason = end.reason.replace("max_message_bytes", f"max_message_bytes ({self._max_bytes})")
@@ -190,13 +191,13 @@ class WebSocketSource:
         messages = tuple(messages)
         proxy = self._options["proxy"]
         proxies = getproxies().values() if proxy is True else [proxy] if proxy else []
-        sent = SentValues(
+        self._sent = SentValues(
             urls=[self._url, url, *proxies],
             headers=headers,
             secrets=self._options["subprotocols"] or (),
             messages=messages,
         )
-        socket = await open_socket(url, headers, self._options, sent, self._make_connection)
+        socket = await open_socket(url, headers, self._options, self._sent, self._make_connection)
         try:
             async with asyncio.timeout(self._open_timeout):
                 for message in messages:

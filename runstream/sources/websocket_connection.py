@@ -93,6 +93,7 @@ async def open_socket(
         raise http_error(
             url,
             response.status_code,
+            phrase=response.reason_phrase,
             headers=response.headers,
             body=bytes(response.body or b""),
             sent=sent,
@@ -131,6 +132,7 @@ async def read_socket(
     age: float | None,
     ping_interval: float | None,
     ping_timeout: float | None,
+    sent: SentValues,
 ) -> Disconnect:
     """Feed every message to the receiver until the connection ends, and return why it ended. The socket is closed.
 
@@ -140,6 +142,7 @@ async def read_socket(
         age: The time after which to close it (seconds); messages that arrive until it is closed are fed too.
         ping_interval: Time between pings (seconds).
         ping_timeout: Longest time without any data, not even a pong, while the reader waits (seconds).
+        sent: What this side has sent; the server may repeat it.
     """
     status = _Status()
     timers = []
@@ -155,7 +158,7 @@ async def read_socket(
                 # No other task runs while messages are queued; the receiver yields to the loop.
                 messages = await receive()
             except ConnectionClosed as closed:
-                return _disconnect(closed, status, ping_timeout)
+                return _disconnect(closed, status, ping_timeout, sent)
             status.waiting = False
             status.received += len(messages)
             at = clock()
@@ -220,7 +223,7 @@ async def _await_pong(socket: BatchConnection) -> None:
         await asyncio.shield(await socket.ping())
 
 
-def _disconnect(closed: ConnectionClosed, status: _Status, timeout: float | None) -> Disconnect:
+def _disconnect(closed: ConnectionClosed, status: _Status, timeout: float | None, sent: SentValues) -> Disconnect:
     received = status.received
     if status.is_aged:
         return Disconnect(reason="the connection reached its age limit", planned=True, received=received)
@@ -237,7 +240,7 @@ def _disconnect(closed: ConnectionClosed, status: _Status, timeout: float | None
     return Disconnect(
         # The close reason may quote anything: it is data, and no part of the reason.
         reason=f"the server closed the connection with code {code}",
-        server_message=closed.rcvd.reason or None,
+        server_message=sent.redact(closed.rcvd.reason),
         normal=code in _NORMAL,
         # After messages it is a loss like others: a token that expired, a proxy that restarted.
         final=code in _REJECTED and not received,

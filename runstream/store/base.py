@@ -57,12 +57,14 @@ class StoredSource(Struct, frozen=True, kw_only=True):
         name: Its name.
         last_id: The last event id that the stored states contain; ``None`` if the source sends no ids.
         counts: The number of signals of each type of this source, from which their keys continue.
+        memory: The :meth:`~runstream.Dialect.dump` of the source's dialect at this place; ``None`` if it has none.
     """
 
     scope: str
     name: str
     last_id: str | None = None
     counts: dict[str, int] = {}
+    memory: bytes | None = None
 
 
 class StateStore(Protocol):

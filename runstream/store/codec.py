@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Struct, structs
 
+from runstream.core.call_names import NO_NAMES, CallNames
 from runstream.core.calls import (
     NO_CALLS,
     Calls,
@@ -24,6 +25,7 @@ from runstream.core.calls import (
     request_pairs,
 )
 from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
+from runstream.core.pieces import NO_PIECES, Pieces
 from runstream.core.state import RunHead, RunState, build_objects
 from runstream.core.tally import Tally
 from runstream.core.text import Text, TextBuffer
@@ -50,6 +52,7 @@ class _Object(Struct, array_like=True):
     parts: Any  # a node; null if the full object is complete
     calls: tuple[str, ...] = ()  # this field and the next since version 2
     replaced: int = 0
+    places: tuple[tuple[int, int], ...] = ()
 
 
 class _Calls(Struct, omit_defaults=True):
@@ -64,6 +67,7 @@ class _Calls(Struct, omit_defaults=True):
     asked: list[str] = []
     whole: list[str] = []
     open: tuple[OpenCall, ...] = ()
+    results: list[str] = []
 
 
 class _State(Struct, omit_defaults=True):
@@ -87,6 +91,10 @@ class _State(Struct, omit_defaults=True):
     calls: _Calls | None = None
     asked: tuple[tuple[str, ...], ...] = ()
     calls_done: tuple[str, ...] = ()
+    pieces: list[str] = []
+    piece_rounds: int = 0
+    piece_statuses: tuple[str, ...] = ()
+    custom: int = 0
 
 
 class _Version(Struct):
@@ -150,6 +158,10 @@ def _to_bytes(state: RunState, objects: list[Any]) -> bytes:
             head.waiting,
             head.first_text,
             _stored_calls(head.calls),
+            pieces=head.pieces.ids.keys(),
+            piece_rounds=head.pieces.rounds,
+            piece_statuses=tuple([status.value for status in head.pieces.statuses]),
+            custom=head.custom,
         )
     )
 
@@ -175,7 +187,8 @@ def decode_state(data: bytes) -> RunState:
             parts = None if item.parts is None else _read_node(item.parts)
             if parts is not None and type(parts) is not dict:
                 raise ValueError("parts that are no object")
-            state = ObjectState(item.id, item.is_message, full, parts, item.partial, item.calls, item.replaced)
+            names = CallNames(item.calls) if item.calls else NO_NAMES
+            state = ObjectState(item.id, item.is_message, full, parts, item.partial, names, item.replaced, item.places)
             objects = objects.append(state)
         run = _read_wire(Run, bytes(found.run))
         if version == 1:
@@ -193,6 +206,8 @@ def decode_state(data: bytes) -> RunState:
             found.running,
             found.waiting,
             found.first_text,
+            _read_pieces(found),
+            found.custom,
         )
     except (
         msgspec.MsgspecError,
@@ -213,7 +228,7 @@ def decode_state(data: bytes) -> RunState:
 def _stored_object(item: ObjectState) -> _Object:
     full = msgspec.Raw(b"null" if item.full is None else _encode(item.full.to_dict()))
     parts = None if item.parts is None else _write_node(item.parts)
-    return _Object(item.id, item.is_message, item.partial, full, parts, item.calls, item.replaced)
+    return _Object(item.id, item.is_message, item.partial, full, parts, tuple(item.calls), item.replaced, item.places)
 
 
 def _stored_calls(calls: Calls) -> _Calls | None:
@@ -229,6 +244,7 @@ def _stored_calls(calls: Calls) -> _Calls | None:
         calls.asked.keys(),
         calls.whole.keys(),
         calls.open,
+        calls.results.keys(),
     )
 
 
@@ -247,7 +263,15 @@ def _read_calls(stored: _Calls | None) -> Calls:
         Tally(stored.asked),
         Tally(stored.whole),
         stored.open,
+        Tally(stored.results),
     )
+
+
+def _read_pieces(found: _State) -> Pieces:
+    if not found.pieces:
+        return NO_PIECES
+    statuses = tuple([RunStatus(status) for status in found.piece_statuses])
+    return Pieces(Tally(found.pieces), found.piece_rounds, statuses)
 
 
 def _calls_of_version_1(found: _State, run: Run, objects: Objects) -> tuple[Calls, Objects]:

@@ -24,7 +24,7 @@ __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "SqliteStore"]
 APPLICATION_ID: Final = 0x52554E53
 """SQLite's ``application_id``, which marks a file as a store: "RUNS"."""
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """SQLite's ``user_version``."""
 
 _SCHEMA: Final = """
@@ -43,7 +43,7 @@ CREATE TABLE delivered (
     PRIMARY KEY (scope, run_id, key)
 ) WITHOUT ROWID;
 CREATE TABLE sources (
-    scope TEXT NOT NULL, name TEXT NOT NULL, last_id TEXT, counts TEXT NOT NULL, at REAL NOT NULL,
+    scope TEXT NOT NULL, name TEXT NOT NULL, last_id TEXT, counts TEXT NOT NULL, at REAL NOT NULL, memory BLOB,
     PRIMARY KEY (scope, name)
 ) WITHOUT ROWID;
 """
@@ -52,6 +52,7 @@ CREATE TABLE sources (
 _MIGRATIONS: Final = {
     2: "ALTER TABLE runs ADD COLUMN unidentified INTEGER NOT NULL DEFAULT 1",
     3: "ALTER TABLE runs ADD COLUMN places TEXT NOT NULL DEFAULT '{}'",
+    4: "ALTER TABLE sources ADD COLUMN memory BLOB",
 }
 
 _RUN_COLUMNS: Final = (
@@ -215,13 +216,13 @@ class SqliteStore:
         """The place of a source; ``None`` if it is not stored."""
         with self._translate_errors("read"):
             row = self._db.execute(
-                "SELECT last_id, counts FROM sources WHERE scope = ? AND name = ?", (scope, name)
+                "SELECT last_id, counts, memory FROM sources WHERE scope = ? AND name = ?", (scope, name)
             ).fetchone()
             if row is None:
                 return None
-            last_id, text = msgspec.convert(row, tuple[str | None, str])
+            last_id, text, memory = msgspec.convert(row, tuple[str | None, str, bytes | None])
             counts = msgspec.json.decode(text, type=dict[str, int])
-            return StoredSource(scope=scope, name=name, last_id=last_id, counts=counts)
+            return StoredSource(scope=scope, name=name, last_id=last_id, counts=counts, memory=memory)
 
     def put(self, runs: Sequence[StoredRun], source: StoredSource | None = None) -> None:
         """Store runs and the place of their source, in one transaction."""
@@ -239,8 +240,8 @@ class SqliteStore:
             if source is not None:
                 counts = msgspec.json.encode(source.counts).decode()
                 execute(
-                    "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?)",
-                    (source.scope, source.name, source.last_id, counts, now),
+                    "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?)",
+                    (source.scope, source.name, source.last_id, counts, now, source.memory),
                 )
         self._puts += 1
         if self._puts % _SWEEP_EVERY == 0:

@@ -6,17 +6,23 @@ import asyncio
 import contextvars
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from runstream.core.selection import Selector
+from runstream.core.selection import Selector, SignalName, SignalTuple
 from runstream.model.run import Run
+from runstream.model.signal_base import BaseSignal
 from runstream.model.signals import Signal
 from runstream.stream.consumers import StreamIterator
 from runstream.stream.run_stream import RunStream
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
 __all__ = ["BlockingStream"]
 
-S = TypeVar("S")
+S = TypeVar("S", bound=BaseSignal)
+S2 = TypeVar("S2", bound=BaseSignal)
+S3 = TypeVar("S3", bound=BaseSignal)
 T = TypeVar("T")
 
 
@@ -110,13 +116,53 @@ class BlockingStream:
     @overload
     def when(
         self,
-        kind: Selector,
+        kind: SignalName,
         *,
         run_id: str | None = None,
         scope: str | None = None,
         predicate: Callable[[Any], bool] | None = None,
         timeout: float | None = None,
-    ) -> Any: ...
+    ) -> Signal: ...
+    @overload
+    def when(  # type: ignore[overload-overlap]
+        self,
+        kind: tuple[type[S], type[S2]],
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[S | S2], bool] | None = None,
+        timeout: float | None = None,
+    ) -> S | S2: ...
+    @overload
+    def when(  # type: ignore[overload-overlap]
+        self,
+        kind: tuple[type[S], type[S2], type[S3]],
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[S | S2 | S3], bool] | None = None,
+        timeout: float | None = None,
+    ) -> S | S2 | S3: ...
+    @overload
+    def when(
+        self,
+        kind: SignalTuple,
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[Any], bool] | None = None,
+        timeout: float | None = None,
+    ) -> Signal: ...
+    @overload
+    def when(
+        self,
+        kind: TypeForm[S],
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[S], bool] | None = None,
+        timeout: float | None = None,
+    ) -> S: ...
     def when(
         self,
         kind: Selector,

@@ -6,6 +6,7 @@ import asyncio
 from abc import abstractmethod
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator
+from operator import attrgetter
 from time import monotonic
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
@@ -13,16 +14,32 @@ from msgspec import structs
 
 from runstream.core.selection import PROGRESS
 from runstream.errors import SlowConsumer
-from runstream.model.signals import TextDelta
+from runstream.model.progress_signals import (
+    ArgumentsDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallOutputDelta,
+)
 from runstream.stream.subscriber_set import no_op
 
-__all__ = ["Buffer", "Gate", "LatestBuffer", "Policy", "QueueBuffer"]
+__all__ = ["Buffer", "Gate", "JoinedDelta", "LatestBuffer", "Policy", "QueueBuffer"]
 
 T = TypeVar("T")
 Policy: TypeAlias = Literal["wait", "latest", "error"]
 
 MAX_JOINED: Final = 16_384
 """Characters of text that are joined into one delta, so that the number of items bounds the memory too."""
+
+
+_PLACES: Final[dict[type, Callable[[Any], Any]]] = {
+    TextDelta: attrgetter("message_id", "part"),
+    RefusalDelta: attrgetter("message_id", "part"),
+    ReasoningDelta: attrgetter("step_id", "part", "kind"),
+    ArgumentsDelta: attrgetter("call_key"),
+    ToolCallOutputDelta: attrgetter("call_key"),
+}
+"""Returns the text of a run that a delta belongs to, by the class of the delta."""
 
 
 class Buffer(Generic[T]):
@@ -219,7 +236,7 @@ class QueueBuffer(Buffer[T]):
     def __init__(self, size: int, gate: Gate | None = None, *, on_end: Callable[[SlowConsumer], None] = no_op) -> None:
         super().__init__(size, on_end=on_end)
         self._gate = gate
-        self._items: deque[T | _JoinedDelta] = deque()
+        self._items: deque[T | JoinedDelta] = deque()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -235,12 +252,12 @@ class QueueBuffer(Buffer[T]):
         items = self._items
         if items and type(item) in PROGRESS:
             last = items[-1]
-            if type(last) is _JoinedDelta:
+            if type(last) is JoinedDelta:
                 if last.add(item):
                     self.conflated += 1
                     return True
             elif type(last) in PROGRESS:
-                joined = _JoinedDelta(last)
+                joined = JoinedDelta(last)
                 if joined.add(item):
                     items[-1] = joined
                     self.conflated += 1
@@ -265,22 +282,23 @@ class QueueBuffer(Buffer[T]):
         item = self._items.popleft()
         if self._gate is not None and len(self._items) < self.size:
             self._gate.unblock(self)
-        return item.join() if type(item) is _JoinedDelta else item  # type: ignore[return-value]
+        return item.join() if type(item) is JoinedDelta else item  # type: ignore[return-value]
 
     def _remove_all(self) -> None:
         self._items.clear()
 
 
-class _JoinedDelta:
+class JoinedDelta:
     """Adjacent deltas of one text. They are joined when they are taken: joining at each delta is quadratic."""
 
-    __slots__ = ("end", "first", "length", "pieces")
+    __slots__ = ("end", "first", "length", "pieces", "place")
 
     def __init__(self, first: Any) -> None:
         self.first = first
         self.pieces = [first.delta]
         self.length = len(first.delta)
         self.end = first.offset + self.length
+        self.place = _PLACES[type(first)](first)
 
     def add(self, delta: Any) -> bool:
         """Add a delta if it continues the text.
@@ -291,10 +309,7 @@ class _JoinedDelta:
         first = self.first
         if delta.offset != self.end or type(delta) is not type(first) or self.length >= MAX_JOINED:
             return False
-        if type(delta) is TextDelta:
-            if delta.message_id != first.message_id or delta.part != first.part:
-                return False
-        elif delta.call_key != first.call_key:
+        if _PLACES[type(delta)](delta) != self.place:
             return False
         if delta.run_id != first.run_id or delta.scope != first.scope:
             return False

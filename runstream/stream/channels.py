@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from runstream.core.selection import PROGRESS
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
-from runstream.model.events import Event, Reject
+from runstream.model.events import Event, MessageEvent, Reject, RunEvent, StepEvent
 from runstream.model.run import RunKey
 from runstream.model.signals import Signal
 from runstream.stream.channel import Channel
@@ -17,7 +17,15 @@ from runstream.stream.results import StreamResults
 from runstream.stream.run_completion import RunCompletion
 from runstream.stream.subscriber_set import no_op
 
-__all__ = ["Channels"]
+__all__ = ["Channels", "EventOfRun"]
+
+
+class EventOfRun(NamedTuple):
+    """An event that names its run, with the scope of its source."""
+
+    scope: str
+    run_id: str
+    event: Event
 
 
 class Channels:
@@ -45,8 +53,11 @@ class Channels:
             "signals", reports=reports, on_change=self.rewire, is_complete=self._is_complete
         )
         self.rejects: Channel[Reject] = Channel("rejects", reports=reports, on_change=self.rewire)
-        self.all: tuple[Channel[Any], ...] = (self.events, self.runs, self.signals, self.rejects)
-        self._completion = RunCompletion(engine, (self.runs, self.signals))
+        self.run_events: Channel[EventOfRun] = Channel(
+            "run_events", reports=reports, on_change=self.rewire, is_complete=self._is_complete
+        )
+        self.all: tuple[Channel[Any], ...] = (self.events, self.runs, self.signals, self.rejects, self.run_events)
+        self._completion = RunCompletion(engine, (self.runs, self.signals, self.run_events))
         self._engine = engine
         self._results = results
         self._on_rewire = on_rewire
@@ -61,6 +72,8 @@ class Channels:
         """Set the callbacks for which there are subscribers, so that the engine builds no other values."""
         engine = self._engine
         engine.on_event = self.events.push if len(self.events) else None
+        if len(self.run_events):
+            engine.on_event = self._on_event
         engine.on_state = self.runs.push if len(self.runs) else None
         engine.on_reject = self.rejects.push if len(self.rejects) else None
         self._awaits_progress = self._results.progress
@@ -88,6 +101,17 @@ class Channels:
         self._push(signal)
         if not progress:
             self._completion.observe(signal)
+
+    def _on_event(self, event: Event) -> None:
+        if len(self.events):
+            self.events.push(event)
+        run_id = event.run_id
+        if run_id is None and isinstance(event, RunEvent):
+            run_id = event.data.id
+        elif run_id is None and isinstance(event, MessageEvent | StepEvent):
+            run_id = event.data.run_id
+        if run_id is not None:
+            self.run_events.push(EventOfRun(self._engine.event_scope, run_id, event))
 
     def _on_evict(self, scope: str, run_id: str) -> None:
         self._completion.evict(scope, run_id)

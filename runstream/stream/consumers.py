@@ -1,4 +1,4 @@
-"""Asynchronous subscriptions: values enter without waiting; awaited calls or steps of ``async for`` consume them."""
+"""The values of an asynchronous subscription: what keeps the stream open for them, and steps of ``async for``."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import inspect
 import types
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
-from functools import partial
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
-from runstream.errors import SlowConsumer
-from runstream.stream.buffers import Buffer, QueueBuffer
-from runstream.stream.error_reports import SLOW_SECONDS, ErrorReports
+from runstream.stream.buffers import Buffer
 from runstream.stream.subscriber_set import no_op
 
-__all__ = ["KeepAlive", "StreamIterator", "Worker", "await_measured", "discard"]
+__all__ = ["KeepAlive", "StreamIterator", "await_measured", "discard"]
 
 T = TypeVar("T")
 
@@ -54,8 +51,13 @@ class KeepAlive(Generic[T]):
                 self._stop_timer()
                 self._timer = asyncio.get_running_loop().call_later(self._timeout, KeepAlive.clear, self)
 
-    def done(self, item: T) -> None:
-        """Stop counting an item that was consumed."""
+    def done(self, item: T, *, delivered: bool = True) -> None:
+        """Stop counting an item.
+
+        Args:
+            item: The item.
+            delivered: False if the consumer was cancelled before it has processed the item.
+        """
         if self._count and self.may_attach(item):
             self._count -= 1
             if not self._count:
@@ -69,112 +71,10 @@ class KeepAlive(Generic[T]):
             self._count -= 1
             self._release()
 
-    def cancel(self) -> None:
-        """Note that the consumer was cancelled: it does not receive the items that are stored."""
-
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-class Worker(Generic[T]):
-    """Calls a coroutine function with each value, in order, one call at a time, in a task of its own.
-
-    An exception of the function is reported, and the next value follows. The task starts with the first value.
-
-    Args:
-        call: The coroutine function.
-        buffer: Stores the values that wait.
-        reports: Receives the exceptions.
-        channel: The channel's name, for logs.
-        name: The function's name, for logs.
-        keep_alive: Keeps the stream open while values wait.
-    """
-
-    def __init__(
-        self,
-        call: Callable[[T], Coroutine[Any, Any, object]],
-        buffer: QueueBuffer[T],
-        reports: ErrorReports,
-        *,
-        channel: str,
-        name: str,
-        keep_alive: KeepAlive[T] | None = None,
-    ) -> None:
-        self.buffer = buffer
-        self.task: asyncio.Task[None] | None = None
-        self._call = call
-        self._reports = reports
-        self._channel = channel
-        self._name = name
-        self._keep_alive = keep_alive or KeepAlive()
-
-    def put(self, item: T) -> None:
-        """Store a value for the function."""
-        if not self.buffer.put(item):
-            discard(item)
-            return
-        self._keep_alive.add(item)
-        if self.task is None:
-            self.task = asyncio.get_running_loop().create_task(self._run(), name=f"runstream {self._name}")
-            # Not in the coroutine: a task that is cancelled before its first step runs none of it.
-            self.task.add_done_callback(self._on_done)
-
-    def finish(self, error: Exception | None = None) -> None:
-        """Accept no further values; the stored ones are still processed."""
-        self.buffer.finish()
-
-    def dispose(self) -> None:
-        """Start no further call; a current call may finish."""
-        self._discard_stored()
-
-    def cancel(self) -> None:
-        """Start no further call, and cancel the current one."""
-        self._keep_alive.cancel()
-        self._discard_stored()
-        if self.task is not None:
-            self.task.cancel()
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                item = await self.buffer.get()
-            except (StopAsyncIteration, SlowConsumer):
-                return
-            try:
-                await await_measured(self._call(item), SLOW_SECONDS, partial(self._report_slow, item))
-            except asyncio.CancelledError as error:
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
-                    raise
-                # Not this task was cancelled, but something that the function awaited.
-                self._report(item, error)
-            except Exception as error:
-                self._report(item, error)
-            finally:
-                self._keep_alive.done(item)
-
-    def _report(self, item: T, error: BaseException) -> None:
-        self._reports.report(self._channel, self._name, _signal_of(item), error)
-
-    def _report_slow(self, item: T, seconds: float) -> None:
-        self._reports.report_slow(self._channel, self._name, _signal_of(item), seconds)
-
-    def _discard_stored(self) -> None:
-        # A current call may still attach a source: it keeps the stream open until it returns.
-        for item in self.buffer:
-            discard(item)
-            self._keep_alive.done(item)
-        self.buffer.clear()
-
-    def _on_done(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled():
-            self._keep_alive.cancel()
-        self._discard_stored()
-        self._keep_alive.clear()
-        if not task.cancelled():
-            task.exception()
 
 
 class StreamIterator(AsyncIterator[T]):
@@ -257,9 +157,9 @@ def await_measured(
             awaited = coroutine.send(value) if error is None else coroutine.throw(error)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
-        except GeneratorExit as exit:
-            # Raised by the coroutine, not by the end of this one: it must not end the task of the caller.
-            raise RuntimeError("the coroutine raised GeneratorExit") from exit
+        except GeneratorExit as own:
+            # The coroutine was not closed, it raised this itself: its caller must not take it for the end of its task.
+            raise RuntimeError("the coroutine raised GeneratorExit") from own
         finally:
             seconds = monotonic() - started
             if seconds > limit:
@@ -282,10 +182,6 @@ def discard(item: object) -> None:
                 part.close()
             elif isinstance(part, asyncio.Future):
                 part.cancel()
-
-
-def _signal_of(item: object) -> object:
-    return item[0] if isinstance(item, tuple) else item
 
 
 def _end_subscription(dispose: Callable[[], None], buffer: Buffer[Any], keep_alive: KeepAlive[Any]) -> None:

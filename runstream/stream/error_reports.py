@@ -8,7 +8,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Literal
 
+from runstream.errors import SubscriberFailed
 from runstream.logs import LOG
+from runstream.model.run import Run
+from runstream.stream.failures import Failures
 
 __all__ = ["SLOW_SECONDS", "SUBSCRIBER_ERRORS", "ErrorReports", "caller_location", "location_of", "run_id_of"]
 
@@ -27,6 +30,8 @@ class ErrorReports:
     Args:
         mode: ``"log"``, or ``"raise"``: the exception goes to `notify`, or without it into `pending`.
         notify: Called with each exception in mode ``"raise"``.
+        failures: Keeps the failures.
+        hook: Called with each failure, also with those that an ``on_failed`` of a handler has processed.
 
     Attributes:
         count: The number of failures.
@@ -37,7 +42,11 @@ class ErrorReports:
     """
 
     def __init__(
-        self, mode: Literal["log", "raise"] = "log", notify: Callable[[Exception], None] | None = None
+        self,
+        mode: Literal["log", "raise"] = "log",
+        notify: Callable[[Exception], None] | None = None,
+        failures: Failures | None = None,
+        hook: Callable[[SubscriberFailed], object] | None = None,
     ) -> None:
         if mode not in {"log", "raise"}:
             raise ValueError(f"on_subscriber_error is 'log' or 'raise', not {mode!r}")
@@ -48,30 +57,75 @@ class ErrorReports:
         self.first: Exception | None = None
         self.seen = False
         self._notify = notify or self.pending.append
+        self._failures = failures or Failures()
+        self._hook = hook
 
-    def report(self, channel: str, subscriber: str, value: object, error: BaseException) -> None:
+    def report(self, channel: str, subscriber: str, value: object, error: BaseException, *, attempts: int = 1) -> None:
         """Report a subscriber that raised."""
-        self.count += 1
-        if self.mode == "raise":
-            if not isinstance(error, Exception):  # CancelledError or GeneratorExit, which would end the awaiting task
-                error = RuntimeError(f"{type(error).__name__} in {subscriber}").with_traceback(error.__traceback__)
+        self.report_failure(self.failure(channel, subscriber, value, error, attempts=attempts))
+
+    def failure(
+        self, channel: str, subscriber: str, value: object, error: BaseException, *, attempts: int = 1
+    ) -> SubscriberFailed:
+        """The failure of a subscriber that raised, not yet reported."""
+        where = location_of(error.__traceback__) or ""
+        return SubscriberFailed(subscriber, channel, value, error, attempts=attempts, where=where)
+
+    def report_failure(self, failure: SubscriberFailed, *, handled: bool = False) -> None:
+        """Report a failure.
+
+        Args:
+            failure: The failure.
+            handled: True if the ``on_failed`` of a handler has processed it.
+        """
+        self._add(failure, handled=handled)
+        error = failure.error
+        if self.mode == "raise" and not handled:
+            if not isinstance(error, Exception):  # CancelledError or GeneratorExit, which would end the task
+                name = f"{type(error).__name__} in {failure.subscriber}"
+                error = RuntimeError(name).with_traceback(error.__traceback__)
             self._raise(error)
             return
         LOG.error(
             "subscriber_failed",
-            run_id=run_id_of(value),
-            channel=channel,
-            subscriber=subscriber,
+            run_id=run_id_of(failure.value),
+            channel=failure.channel,
+            subscriber=failure.subscriber,
             error=type(error).__name__,
             where=location_of(error.__traceback__),
         )
 
-    def report_ended(self, channel: str, subscriber: str, error: Exception, *, buffered: int) -> None:
+    def report_ended(self, failure: SubscriberFailed, *, buffered: int, handled: bool = False) -> None:
         """Report a subscriber that was ended because it was too slow."""
-        self.count += 1
-        LOG.error("slow_consumer", channel=channel, subscriber=subscriber, reason=str(error), buffered=buffered)
-        if self.mode == "raise":
+        self._add(failure, handled=handled)
+        error = failure.error
+        LOG.error(
+            "slow_consumer",
+            channel=failure.channel,
+            subscriber=failure.subscriber,
+            reason=str(error),
+            buffered=buffered,
+        )
+        if self.mode == "raise" and not handled and isinstance(error, Exception):
             self._raise(error)
+
+    def _add(self, failure: SubscriberFailed, *, handled: bool) -> None:
+        self.count += 1
+        self._failures.add(failure, handled=handled)
+        if self._hook is None:
+            return
+        try:
+            self._hook(failure)
+        except SUBSCRIBER_ERRORS as error:
+            self.count += 1
+            LOG.error(
+                "subscriber_failed",
+                run_id=run_id_of(failure.value),
+                channel="failures",
+                subscriber="on_subscriber_error",
+                error=type(error).__name__,
+                where=location_of(error.__traceback__),
+            )
 
     def report_slow(self, channel: str, subscriber: str, value: object, seconds: float) -> None:
         """Report a subscriber that blocked the loop."""
@@ -86,6 +140,7 @@ class ErrorReports:
     def note_raised(self, error: BaseException) -> None:
         """Note an exception that was raised to a caller of the stream."""
         self.seen = self.seen or error is self.first
+        self._failures.remove(error)
 
     def _raise(self, error: Exception) -> None:
         self.first = self.first or error
@@ -97,11 +152,7 @@ def run_id_of(value: object) -> str | None:
     found = getattr(value, "run_id", None)
     if found is None:
         data = getattr(value, "data", None)
-        found = getattr(data, "run_id", None)
-        if found is None and getattr(data, "object", None) == "thread.run":
-            found = getattr(data, "id", None)
-        if found is None:
-            found = getattr(getattr(value, "origin", None), "run_id", None)
+        found = data.id if isinstance(data, Run) else getattr(data, "run_id", None)
     return found if isinstance(found, str) else None
 
 

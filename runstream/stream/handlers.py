@@ -1,26 +1,19 @@
-"""The handlers of `RunStream.on`: functions, and methods of objects that are marked by `handles`."""
+"""A handler of `RunStream.on`: signals enter, and are passed to its function; returned values and failures leave."""
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple, TypeVar, overload
+from typing import Any
 
-from reactivex.disposable import Disposable
+from runstream.errors import SlowConsumer, SubscriberFailed
+from runstream.stream.error_reports import SUBSCRIBER_ERRORS, ErrorReports
+from runstream.stream.handler_options import HandlerOptions, Retry
+from runstream.stream.subscriber_set import name_of, no_op
+from runstream.stream.worker import Worker
 
-from runstream.core.run_filter import RunMatcher
-from runstream.core.selection import Selector, signal_classes
-from runstream.stream.buffers import Policy
-from runstream.stream.consumers import Worker
-from runstream.stream.subscriber_set import no_op
-
-__all__ = ["Handler", "handles", "is_coroutine_function", "subscribe_methods"]
-
-S = TypeVar("S")
-R = TypeVar("R")
-F = TypeVar("F", bound=Callable[..., Any])
-
-_MARK: Final = "__runstream_handles__"
+__all__ = ["Handler", "is_coroutine_function"]
 
 
 class Handler:
@@ -29,140 +22,183 @@ class Handler:
     Args:
         fn: The function.
         name: Its name, for logs.
-        on_return: Called with the signal and the returned value, if that is not ``None``.
+        options: How it is called.
+        reports: Receives its failures.
+        on_return: Called with the signal and the returned value, if that is not ``None``. It raises ``TypeError`` for
+            a value that the handler may not return.
 
     Attributes:
         worker: Awaits the function's result, if it is awaitable.
         disconnect: Ends the subscription.
     """
 
-    def __init__(self, fn: Callable[[Any], Any], name: str, on_return: Callable[[Any, object], None]) -> None:
+    def __init__(
+        self,
+        fn: Callable[[Any], Any],
+        name: str,
+        options: HandlerOptions,
+        reports: ErrorReports,
+        on_return: Callable[[Any, object], None],
+    ) -> None:
         self.name = name
         self.worker: Worker[Any] | None = None
         self.disconnect: Callable[[], None] = no_op
         self._on_return = on_return
         self._fn = fn
+        self._reports = reports
+        self._timeout = options.timeout
+        self._retry = Retry(retries=options.retry) if isinstance(options.retry, int) else options.retry
+        self._on_failed = options.on_failed
 
     def call(self, signal: Any) -> None:
         """Call a plain function, while the signal is delivered."""
-        value = self._fn(signal)
-        if value is None:
+        try:
+            value = self._fn(signal)
+            if value is None:
+                return
+            if not inspect.isawaitable(value):
+                self._on_return(signal, value)
+                return
+        except SUBSCRIBER_ERRORS as error:
+            if self._on_failed is None:
+                raise  # the channel reports it
+            self._fail_now(self._failure(signal, error, 1))
             return
-        if inspect.isawaitable(value):
-            # A lambda that calls a coroutine function: the coroutine is awaited, in order, in a task.
-            assert self.worker is not None
-            self.worker.put((signal, value))
-        else:
-            self._on_return(signal, value)
+        # A lambda that calls a coroutine function: the coroutine is awaited, in order, in a task.
+        assert self.worker is not None
+        self.worker.put((signal, value))
 
     async def call_async(self, signal: Any) -> None:
-        """Call a coroutine function, in its worker."""
-        self._on_return(signal, await self._fn(signal))
+        """Call a coroutine function, in its worker, until it returns or no further call is made."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                value = await self._call_within(signal)
+                break
+            except SUBSCRIBER_ERRORS as error:
+                _raise_if_cancelled(error)
+                if not self._is_retried(error, attempt):
+                    await self._fail(self._failure(signal, error, attempt))
+                    return
+            assert self._retry is not None
+            await asyncio.sleep(self._retry.delay(attempt))
+        await self._return(signal, value, attempt)
 
-    async def finish_call(self, item: tuple[Any, Awaitable[Any]]) -> None:
-        """Await the result of a plain function, in its worker."""
-        self._on_return(item[0], await item[1])
+    async def finish_call(
+        self, item: tuple[Any, Awaitable[Any]] | tuple[Any, Awaitable[Any], SubscriberFailed]
+    ) -> None:
+        """Await the result of a plain function, or of its ``on_failed``, in its worker."""
+        signal, awaitable, *failures = item
+        if failures:
+            await self._finish_failure(failures[0], awaitable)
+            return
+        try:
+            value = await awaitable
+        except SUBSCRIBER_ERRORS as error:
+            _raise_if_cancelled(error)
+            await self._fail(self._failure(signal, error, 1))
+            return
+        await self._return(signal, value, 1)
+
+    def end_slow(self, error: SlowConsumer, buffered: int) -> None:
+        """Report that the subscription was ended because the handler is slow."""
+        failure = SubscriberFailed(self.name, "signals", None, error)
+        handled = False
+        if self._on_failed is not None:
+            try:
+                value = self._on_failed(failure)
+                handled = True
+            except SUBSCRIBER_ERRORS as second:
+                self._reports.report("signals", name_of(self._on_failed), None, second)
+            else:
+                if inspect.isawaitable(value):
+                    assert self.worker is not None
+                    self.worker.start(self._finish_slow(value))
+        self._reports.report_ended(failure, buffered=buffered, handled=handled)
+
+    async def _finish_slow(self, value: Awaitable[object]) -> None:
+        try:
+            await value
+        except SUBSCRIBER_ERRORS as error:
+            _raise_if_cancelled(error)
+            self._reports.report("signals", name_of(self._on_failed), None, error)
+
+    async def _call_within(self, signal: Any) -> Any:
+        if self._timeout is None:
+            return await self._fn(signal)
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                return await self._fn(signal)
+        except TimeoutError as error:
+            if limit.expired():
+                raise TimeoutError(f"it did not return within {self._timeout:g} s") from error
+            raise
+
+    def _is_retried(self, error: BaseException, attempt: int) -> bool:
+        retry = self._retry
+        return retry is not None and attempt <= retry.retries and isinstance(error, retry.exceptions)
+
+    async def _return(self, signal: Any, value: object, attempts: int) -> None:
+        """Process the returned value. A wrong one is a failure, but no reason to call the handler again."""
+        if value is None:
+            return
+        try:
+            self._on_return(signal, value)
+        except SUBSCRIBER_ERRORS as error:
+            await self._fail(self._failure(signal, error, attempts))
+
+    def _failure(self, signal: Any, error: BaseException, attempts: int) -> SubscriberFailed:
+        return self._reports.failure("signals", self.name, signal, error, attempts=attempts)
+
+    def _fail_now(self, failure: SubscriberFailed) -> None:
+        """Process the failure of a plain function, while the signal is delivered."""
+        assert self._on_failed is not None
+        handled = False
+        try:
+            value = self._on_failed(failure)
+            if inspect.isawaitable(value):
+                assert self.worker is not None
+                self.worker.put((failure.value, value, failure))
+                return
+            if value is not None:
+                self._on_return(failure.value, value)
+            handled = True
+        except SUBSCRIBER_ERRORS as second:
+            self._reports.report("signals", name_of(self._on_failed), failure.value, second)
+        self._reports.report_failure(failure, handled=handled)
+
+    async def _fail(self, failure: SubscriberFailed) -> None:
+        """Process a failure in the worker."""
+        if self._on_failed is None:
+            self._reports.report_failure(failure)
+            return
+        await self._finish_failure(failure, None)
+
+    async def _finish_failure(self, failure: SubscriberFailed, awaitable: Awaitable[object] | None) -> None:
+        """Call ``on_failed``, or await its result; it may return what the handler may return."""
+        assert self._on_failed is not None
+        handled = False
+        try:
+            value = self._on_failed(failure) if awaitable is None else await awaitable
+            if awaitable is None and inspect.isawaitable(value):
+                value = await value
+            if value is not None:
+                self._on_return(failure.value, value)
+            handled = True
+        except SUBSCRIBER_ERRORS as second:
+            _raise_if_cancelled(second)
+            self._reports.report("signals", name_of(self._on_failed), failure.value, second)
+        self._reports.report_failure(failure, handled=handled)
+
+
+def _raise_if_cancelled(error: BaseException) -> None:
+    """Raise the error if the current task is being cancelled, and not something that the handler awaited."""
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+        raise error
 
 
 def is_coroutine_function(fn: object) -> bool:
     """True if calling it makes a coroutine: also for a partial, or an object with such a ``__call__``."""
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
-
-
-class _Mark(NamedTuple):
-    kinds: frozenset[type]
-    policy: Policy | None
-
-
-@overload
-def handles(
-    kind: type[S], /, *, policy: Policy | None = None
-) -> Callable[[Callable[[Any, S], R]], Callable[[Any, S], R]]: ...
-@overload
-def handles(*kinds: Selector, policy: Policy | None = None) -> Callable[[F], F]: ...
-def handles(*kinds: Selector, policy: Policy | None = None) -> Callable[[F], F]:
-    """Mark a method as the handler of some signals; ``stream.on(obj)`` subscribes all such methods of an object.
-
-    ::
-
-        class Agent:
-            @runstream.handles(ActionRequired)
-            async def answer(self, signal: ActionRequired) -> AsyncIterator[RawEvent]: ...
-
-            @runstream.handles(RunCompleted, RunFailed)
-            def bill(self, signal: RunCompleted | RunFailed) -> None: ...
-
-        subscription = stream.on(Agent())
-
-    A subclass that overrides the method need not repeat the mark; one that sets it to ``None`` removes it.
-
-    Args:
-        kinds: Signal classes, bases of some, unions, tuples or type strings, as for :meth:`RunStream.on`.
-        policy: For coroutine methods, as for :meth:`RunStream.on`.
-
-    Raises:
-        ValueError: An unknown type string.
-        TypeError: An argument that names no signal, or no argument.
-    """
-    mark = _Mark(signal_classes(kinds), policy)
-
-    def marked(method: F) -> F:
-        function = method.__func__ if isinstance(method, staticmethod | classmethod) else method
-        if not callable(function):
-            raise TypeError(f"handles() marks methods, not {type(method).__name__}")
-        setattr(function, _MARK, mark)
-        return method
-
-    return marked
-
-
-def subscribe_methods(
-    on: Callable[..., Disposable], obj: object, match: RunMatcher, policy: Policy | None
-) -> Disposable:
-    """Subscribe the marked methods of an object, those of base classes first, in the order of their definition.
-
-    Args:
-        on: Subscribes one method.
-        obj: The object.
-        match: Selects the runs.
-        policy: Must be ``None``: each method has its own.
-
-    Returns:
-        The disposable of all subscriptions.
-
-    Raises:
-        TypeError: The object is a class, or has no such method, or a policy was passed.
-    """
-    marks = {} if isinstance(obj, type) else _marks_of(obj)
-    if not marks:
-        what = f"the class {obj.__name__}: give an object" if isinstance(obj, type) else f"{type(obj).__name__}"
-        raise TypeError(f"on() takes a signal class and a function, or an object with @handles methods, not {what}")
-    if policy is not None:
-        raise TypeError("the policies of an object's methods stand in @handles(..., policy=...)")
-    subscriptions: list[Disposable] = []
-
-    def dispose() -> None:
-        for subscription in subscriptions:
-            subscription.dispose()
-
-    try:
-        for name, mark in marks.items():
-            subscriptions.append(on(mark.kinds, getattr(obj, name), match, mark.policy))
-    except BaseException:
-        dispose()  # all or none
-        raise
-    return Disposable(dispose)
-
-
-def _marks_of(obj: object) -> dict[str, _Mark]:
-    # Only the classes are inspected: attributes of the object may be properties, which would run.
-    marks: dict[str, _Mark] = {}
-    for base in reversed(type(obj).__mro__):
-        for name, value in vars(base).items():
-            function = value.__func__ if isinstance(value, staticmethod | classmethod) else value
-            mark = getattr(function, _MARK, None) if callable(function) else None
-            if isinstance(mark, _Mark):
-                marks[name] = mark
-            elif value is None:
-                marks.pop(name, None)
-    return marks

@@ -39,6 +39,7 @@ class StreamPersistence:
         self._results = results
         journal.on_repeat = results.observe
         journal.on_restore = self._on_restore
+        journal.on_sent = results.sent
         journal.on_failure = on_failure
 
     def restore(self, run_id: str | None, scope: str | None) -> tuple[RunState, ...]:
@@ -58,8 +59,7 @@ class StreamPersistence:
             self._journal.read(scope, run_id)
 
     def _on_restore(self, state: RunState) -> None:
-        for signal in derive(None, state, self._engine.clock(), progress=False):
-            self._results.observe(signal)
+        self._results.restore(state, derive(None, state, self._engine.clock(), progress=False))
 
 
 class PendingAcks:
@@ -126,16 +126,12 @@ class AckTracker(KeepAlive[Any]):
         if delivery is not None:
             self._deliveries[id(item)] = (item, delivery)
 
-    def done(self, item: Any) -> None:
-        """Stop counting an item that was consumed, and acknowledge its signal."""
+    def done(self, item: Any, *, delivered: bool = True) -> None:
+        """Stop counting an item, and acknowledge its signal if it was delivered."""
         super().done(item)
         _, delivery = self._deliveries.pop(id(item), (None, None))
-        if delivery is not None and not _is_cancelled():
+        if delivery is not None and delivered and not _is_cancelled():
             self._pending_acks.journal.acknowledge(delivery)
-
-    def cancel(self) -> None:
-        """Acknowledge none of the unprocessed items: they were not delivered."""
-        self._deliveries.clear()
 
     def clear(self) -> None:
         """Release all items: no further one will be consumed."""

@@ -9,13 +9,15 @@ from itertools import chain
 from operator import length_hint
 from typing import Any, Final
 
+from runstream.dialects.base import Dialect
 from runstream.engine.intake import Intake
-from runstream.model.raw import RawItem
+from runstream.model.raw import Idle, RawItem, Request, ResponseHead
 from runstream.stream.buffers import Gate
 from runstream.stream.run_progress import RunProgress
 
 __all__ = ["FeedQueue", "SourceReceiver"]
 
+_BESIDE: Final = (Request, ResponseHead, Idle)  # items that say nothing of the runs yet
 _MAX_BATCH: Final = 256  # events until the receiver yields to the loop; they take one or two milliseconds
 _READY_COST: Final = 16  # events that `ready` counts as: the other work of a source that feeds one by one is unknown
 
@@ -95,7 +97,7 @@ class SourceReceiver:
         gate: Blocks the sources while a subscriber is behind.
 
     Attributes:
-        fed: True if the source has delivered anything.
+        fed: True if the source has delivered anything but facts about its request.
         closed: True after the end of the source; further items are ignored.
     """
 
@@ -115,7 +117,8 @@ class SourceReceiver:
         """Process one raw event through the whole pipeline."""
         if self.closed:
             return  # a source that feeds after its end
-        self.fed = True
+        if not self.fed:
+            self.fed = type(item) not in _BESIDE
         queue = self._queue
         if queue.busy:
             queue.run(self._feed, item)
@@ -192,14 +195,23 @@ class SourceReceiver:
         """Report that the source is connected."""
         self._queue.run(self._intake.connected, attempt)
 
-    def disconnected(self, reason: str, attempt: int = 0) -> None:
+    def disconnected(self, reason: str, attempt: int = 0, server_message: str = "") -> None:
         """Report that the connection was lost and will be tried again."""
-        self._queue.run(self._intake.disconnected, reason, attempt)
+        self._queue.run(self._intake.disconnected, reason, attempt, server_message)
+
+    def decoder(self) -> Dialect:
+        """Return a new decoder of the source's dialect."""
+        return self._intake.make_decoder()
 
     @property
     def live(self) -> bool:
         """True if a run of this source has not ended and does not wait for action."""
         return self._intake.live
+
+    @property
+    def continues(self) -> str | None:
+        """The id of the run that the source continues, as the application said."""
+        return self._intake.continues
 
     @property
     def progress(self) -> int:

@@ -12,21 +12,23 @@ from msgspec import Struct
 
 from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
-from runstream.dialects.assistants import AssistantsDialect
+from runstream.dialects.base import BaseDialect, Dialect
+from runstream.dialects.registry import make_dialect
 from runstream.engine.engine import Engine
 from runstream.engine.source_state import SourceState
 from runstream.logs import LOG
-from runstream.model.raw import RawEvent
+from runstream.model.events import Event, MessageEvent, Reject, RunEvent, StepEvent, TextAppend
+from runstream.model.raw import RawItem
 from runstream.model.run import RunKey
 from runstream.sources.http_errors import ConnectFailed
-from runstream.sources.poll_answers import Answer, Snapshot, read_answer
+from runstream.sources.poll_answers import PollResult, names_run, read_answer
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.user_calls import UserCallback, classify_error
 from runstream.stream.buffers import Gate
 from runstream.stream.source_runner import SourceRunner
 from runstream.stream.waiters import key_of
 
-__all__ = ["Repair", "Repairs", "usable_snapshots"]
+__all__ = ["Repair", "RepairDialect", "Repairs"]
 
 
 _MAX_REMEMBERED: Final = 4_096  # runs whose last fetch is remembered, before old fetches are dropped
@@ -187,13 +189,14 @@ class Repairs:
         record = self._engine.registry.record(*key)
         if record is None:
             return  # evicted meanwhile
-        source = record.source
+        source = record.last_source
+        make: Callable[..., Dialect] = source.make_decoder if source is not None else make_dialect
         assert self._repair is not None
         callback = UserCallback(self._repair.fetch_run, f"repair {key[1]}")
         attempt = 0
         while True:
             try:
-                answer = await self._call(callback, record)
+                answer = await self._call(callback, record, make(continues=key[1]))
                 break
             except ConnectFailed as error:
                 attempt += 1
@@ -205,57 +208,72 @@ class Repairs:
                 return
         if not self._gate.open:
             await self._gate.wait()
-        self._runner.queue.run(self._reconcile, record, source, answer)
+        self._runner.queue.run(self._reconcile, record, source, answer, make(continues=key[1]))
         LOG.info("repaired", run_id=key[1], scope=key[0], why=why, status=record.state.status.value)
 
-    async def _call(self, callback: UserCallback, record: RunRecord) -> Answer:
+    async def _call(self, callback: UserCallback, record: RunRecord, decoder: Dialect) -> PollResult:
         assert self._repair is not None
         within = self._repair.timeout
         try:
-            answer = await read_answer(await callback(record.state, within=within), within=within)
+            answer = await read_answer(await callback(record.state, within=within), decoder, within=within)
         except ConnectFailed as error:
             if error.status is None:  # of `read_answer`, with a message of the library
                 raise ConnectFailed(f"fetch_run: {error.reason}", retry=error.retry) from error
             raise classify_error("fetch_run", error) from error
         except Exception as error:
             raise classify_error("fetch_run", error) from error
-        if not any(item.run_id == record.state.run_id for item in answer.snapshots):
+        if not any(names_run(event) == record.state.run_id for item in answer.objects for event in item.events):
             raise ConnectFailed("fetch_run gave nothing of the run that it was asked for")
         return answer
 
-    def _reconcile(self, record: RunRecord, source: SourceState | None, answer: Answer) -> None:
+    def _reconcile(self, record: RunRecord, source: SourceState | None, answer: PollResult, decoder: Dialect) -> None:
         """Process the answer as events of the run's own source: the run stays assigned to that source."""
         state = record.state
         if record.source is not None:
             source = record.source
-        elif not any(run.ended for run in answer.runs if run.id == state.run_id):
-            return  # a watchdog has expired the run: only its end is new
+        elif not any(run.is_terminal for run in answer.runs if run.id == state.run_id):
+            return  # a watchdog has expired the run, or its source has no more of it: only its end is new
         if source is None:
             return
-        limits = self._engine.limits
-        dialect = AssistantsDialect(max_message_bytes=limits.max_message_bytes, max_nesting=limits.max_nesting)
-        self._engine.apply_snapshots(source, usable_snapshots(answer, state, live=not source.ended), dialect)
+        dialect = RepairDialect(decoder, state, live=not source.ended)
+        self._engine.apply_snapshots(source, [item.item for item in answer.objects], dialect)
         self._engine.counts.repairs += 1
 
 
-def usable_snapshots(answer: Answer, state: RunState, *, live: bool) -> tuple[RawEvent, ...]:
-    """The snapshots of an answer that repair a state, in order: the run, and each step and message that has ended.
+class RepairDialect(BaseDialect):
+    """Decodes fetched objects to those events that repair a state: of the run, and of each step and message that has
+    ended.
 
     A step or message that is open is left to the stream that still delivers it: it is unknown which of the coming
-    fragments the snapshot contains already, and a fragment that is appended twice is wrong text.
+    fragments the object contains already, and a fragment that is appended twice is wrong text.
 
     Args:
-        answer: The answer.
-        state: The current state.
+        decoder: A new decoder of the dialect of the run's source.
+        state: The present state of the run.
         live: True if a stream still delivers events of the run.
     """
-    known = {item.id for item in state._objects}
 
-    def is_usable(item: Snapshot) -> bool:
-        if item.kind == "thread.run":
-            return item.is_run and item.id == state.run_id
-        if item.run_id is not None and item.run_id != state.run_id:
+    __slots__ = ("_decoder", "_known", "_live", "_run_id")
+
+    def __init__(self, decoder: Dialect, state: RunState, *, live: bool) -> None:
+        super().__init__()
+        self._decoder = decoder
+        self._run_id = state.run_id
+        self._known = {item.id for item in state._objects}
+        self._live = live
+
+    def decode(self, item: RawItem) -> list[Event | Reject]:
+        """Decode one object."""
+        decoded = self._decoder.decode(item)
+        events = decoded if isinstance(decoded, list | tuple) else (decoded,)
+        return [event for event in events if self._is_usable(event)]
+
+    def _is_usable(self, event: Event | Reject) -> bool:
+        run_id = names_run(event)
+        if run_id is not None and run_id != self._run_id:
             return False
-        return (item.run_id is not None or item.id in known) and (item.ended or not live)
-
-    return tuple(item.raw for item in answer.snapshots if is_usable(item))
+        if isinstance(event, StepEvent | MessageEvent):
+            return (run_id is not None or event.data.id in self._known) and (event.data.is_terminal or not self._live)
+        if isinstance(event, TextAppend):
+            return not self._live
+        return isinstance(event, RunEvent)

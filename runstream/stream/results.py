@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from runstream.core.selection import PROGRESS, RUN_LEVEL
 from runstream.core.state import RunState
 from runstream.errors import IncompleteStream
 from runstream.model.run import Run, RunKey
-from runstream.model.signals import ActionRequired, RunInterrupted, RunPaused, RunStalled, RunStatusChanged
+from runstream.model.signals import (
+    ActionRequired,
+    RunInterrupted,
+    RunPaused,
+    RunStalled,
+    RunStatusChanged,
+    SourceError,
+)
+from runstream.stream.failures import Failures
 from runstream.stream.subscriber_set import no_op
 from runstream.stream.waiters import ResultsWaiter, ResultWaiter, SignalWaiter, StreamEnd, Waiter, key_of
 
@@ -30,6 +38,7 @@ class StreamResults:
         state: Returns the state of a run by id and scope, if it is known.
         expired_reason: Returns by id and scope why a watchdog ended the run, if one did.
         is_tombstoned: Returns by id and scope True if a run was known and evicted.
+        failures: The failures of handlers; it receives the errors of servers.
     """
 
     def __init__(
@@ -38,7 +47,9 @@ class StreamResults:
         state: Callable[[str, str], RunState | None],
         expired_reason: Callable[[str, str], str | None] = lambda run_id, scope: None,
         is_tombstoned: Callable[[str, str], bool] = lambda run_id, scope: False,
+        failures: Failures | None = None,
     ) -> None:
+        self._failures = failures or Failures()
         self._states = states
         self._state = state
         self._expired_reason = expired_reason
@@ -49,8 +60,11 @@ class StreamResults:
         self._progress = 0
         self._latest: dict[str, dict[str, dict[type, Any]]] = {}  # signals by run id, scope and kind
         self._prune_at = _MIN_PRUNE
+        # Runs of the store of which no source of this stream has sent anything: only their id refers to them.
+        self._unsent: set[RunKey] = set()
         self._end: StreamEnd | None = None
         self._error: Exception | None = None
+        self._server_message = ""  # the last one of a `source.error`
 
     @property
     def progress(self) -> bool:
@@ -60,7 +74,11 @@ class StreamResults:
     def observe(self, signal: Any) -> None:
         """Process a signal: store it if it is about its run as a whole, and pass it to the waiters."""
         run_id = getattr(signal, "run_id", None)
-        if run_id is not None and type(signal) not in PROGRESS:
+        if run_id is None:
+            if type(signal) is SourceError:
+                self._failures.observe(signal)
+                self._server_message = signal.server_message or self._server_message
+        elif type(signal) not in PROGRESS:
             self._store(signal, run_id)
         by_run = self._by_run
         for waiter in tuple(by_run[None]):
@@ -69,9 +87,31 @@ class StreamResults:
             for waiter in tuple(by_run[run_id]):
                 waiter.observe(signal)
 
+    def restore(self, state: RunState, signals: Iterable[Any]) -> None:
+        """Process the facts of a run that was read from the store: an earlier process has received it.
+
+        Until a source of this stream sends it, it answers only calls with its id.
+        """
+        self._unsent.add(key_of(state))
+        for signal in signals:
+            self._store(signal, state.run_id)
+            for waiter in tuple(self._by_run.get(state.run_id, ())):
+                waiter.observe(signal)
+
+    def sent(self, state: RunState) -> None:
+        """Note that a source of this stream has sent a run that was read from the store, or resumes behind it."""
+        key = key_of(state)
+        if key in self._unsent:
+            self._unsent.discard(key)
+            for signal in self._signals_of(state):
+                for waiter in tuple(self._by_run[None]):
+                    waiter.observe(signal)
+
     def end(self, end: StreamEnd) -> None:
         """Process the end of the stream."""
         self._end = end
+        end.failures = self._failures
+        end.server_message = self._server_message
         for waiter in self._waiters:
             waiter.end(end)
 
@@ -83,6 +123,7 @@ class StreamResults:
 
     def forget(self, scope: str, run_id: str) -> None:
         """Fail the waiters of a run that was evicted: it will have no further signals."""
+        self._unsent.discard((scope, run_id))
         for waiter in self._by_run.get(run_id, ()):
             if waiter.scope in (None, scope):
                 waiter.fail(_forgotten_error(run_id))
@@ -96,7 +137,7 @@ class StreamResults:
     async def result(self, run_id: str | None, scope: str) -> Run:
         """Wait for the terminal run."""
         if run_id is None:
-            return await self._wait(ResultWaiter(None, scope, self._states()))
+            return await self._wait(ResultWaiter(None, scope, self._sent_states()))
         state = self._state(run_id, scope)
         waiter = ResultWaiter(run_id, scope, () if state is None else (state,))
         if state is None and self._is_tombstoned(run_id, scope):
@@ -105,7 +146,7 @@ class StreamResults:
 
     async def results(self) -> tuple[Run, ...]:
         """Wait for all terminal runs."""
-        return await self._wait(ResultsWaiter(self._states(), self._state))
+        return await self._wait(ResultsWaiter(self._sent_states(), self._state))
 
     async def when(
         self,
@@ -197,16 +238,28 @@ class StreamResults:
         self._expired = {key: None for key in self._expired if self._expired_reason(key[1], key[0]) is not None}
         self._prune_at = max(_MIN_PRUNE, 2 * len(self._latest))
 
+    def _sent_states(self) -> tuple[RunState, ...]:
+        """The states of the runs that sources of this stream have sent."""
+        unsent = self._unsent
+        return tuple(state for state in self._states() if key_of(state) not in unsent) if unsent else self._states()
+
     def _current_signals(self, run_id: str | None) -> list[Any]:
-        """The stored signals of one run or of all runs that are still true, of each run in order of observation."""
+        """The stored signals of one run, or of all runs that were sent, that are still true, in order of observation
+        for each run.
+        """
         found: list[Any] = []
         latest = self._latest if run_id is None else {run_id: self._latest.get(run_id, {})}
         for id, scopes in latest.items():
-            for scope, kinds in scopes.items():
+            for scope in scopes:
                 state = self._state(id, scope)
-                if state is not None:
-                    found.extend(signal for signal in kinds.values() if _is_current(signal, state))
+                if state is not None and (run_id is not None or (scope, id) not in self._unsent):
+                    found.extend(self._signals_of(state))
         return found
+
+    def _signals_of(self, state: RunState) -> list[Any]:
+        """The stored signals of one run that are still true."""
+        kinds = self._latest.get(state.run_id, {}).get(state.scope, {})
+        return [signal for signal in kinds.values() if _is_current(signal, state)]
 
 
 def _forgotten_error(run_id: str) -> IncompleteStream:

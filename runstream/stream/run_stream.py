@@ -7,21 +7,23 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from msgspec import structs
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from runstream.core.run_filter import Filters, RunMatcher
-from runstream.core.selection import Selector, signal_classes
+from runstream.core.selection import Selector, SignalName, SignalTuple, signal_classes
 from runstream.core.state import RunState
 from runstream.dialects.registry import DialectLike
 from runstream.engine.engine import Engine
 from runstream.engine.watchdogs import Watchdogs
+from runstream.errors import SubscriberFailed, SubscribersFailed
 from runstream.model.events import Event, Reject
 from runstream.model.limits import Limits, Stats
 from runstream.model.run import Run
+from runstream.model.signal_base import BaseSignal
 from runstream.model.signals import Signal
 from runstream.model.validation import check_durations
 from runstream.sources.adapters import Adaptable, adapt
@@ -31,7 +33,9 @@ from runstream.stream.channel import OnSubscriberError
 from runstream.stream.channels import Channels
 from runstream.stream.consumers import StreamIterator
 from runstream.stream.error_reports import ErrorReports
-from runstream.stream.handlers import subscribe_methods
+from runstream.stream.failures import Failures
+from runstream.stream.handler_methods import subscribe_methods
+from runstream.stream.handler_options import HandlerOptions, Retry
 from runstream.stream.persistence import StreamPersistence
 from runstream.stream.repairs import Repair, Repairs
 from runstream.stream.results import StreamResults
@@ -41,9 +45,15 @@ from runstream.stream.source_runner import SourceRunner
 from runstream.stream.subscriptions import Subscriptions
 from runstream.stream.supervision import Supervisor
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
 __all__ = ["RunStream"]
 
-S = TypeVar("S")
+S = TypeVar("S", bound=BaseSignal)
+S2 = TypeVar("S2", bound=BaseSignal)
+S3 = TypeVar("S3", bound=BaseSignal)
+T = TypeVar("T")
 
 
 class RunStream:
@@ -63,8 +73,9 @@ class RunStream:
         dialect: The dialect of each source that has none of its own: the name of a registered one, or a factory (see
             :func:`register_dialect`); ``"assistants"`` by default.
         clock: Returns the time in Unix seconds, for raw events without a time of arrival.
-        on_subscriber_error: ``"log"``, or ``"raise"`` (for tests): the first exception of a subscriber ends the
-            stream and is raised to the awaiting task, at the latest when the context is left.
+        on_subscriber_error: ``"log"``; a function, which is called with each :class:`SubscriberFailed`, beside the
+            log; or ``"raise"`` (for tests): the first exception of a subscriber ends the stream and is raised to the
+            awaiting task, at the latest when the context is left.
         wait_timeout: How long one slow asynchronous subscriber may block the sources, in seconds.
         close_timeout: How long leaving the context may take, in seconds.
         buffer: The maximum number of items that wait for each asynchronous subscriber.
@@ -92,7 +103,7 @@ class RunStream:
         limits: Limits | None = None,
         dialect: DialectLike | None = None,
         clock: Callable[[], float] = time.time,
-        on_subscriber_error: OnSubscriberError = "log",
+        on_subscriber_error: OnSubscriberError | Callable[[SubscriberFailed], object] = "log",
         wait_timeout: float = 30.0,
         close_timeout: float = 5.0,
         buffer: int = 1024,
@@ -104,12 +115,15 @@ class RunStream:
     ) -> None:
         self._engine = engine = Engine(limits=limits, clock=clock, progress=False, store=store)
         self._close_timeout = close_timeout
-        self._reports = ErrorReports(on_subscriber_error, self._on_first_error)
+        self._failures = Failures(self._source_of)
+        self._reports = _error_reports(on_subscriber_error, self._on_first_error, self._failures)
         self._closing: asyncio.Event | None = None
         check_durations(wait_timeout=wait_timeout, close_timeout=close_timeout)
         gate = Gate(wait_timeout)
         self._runner = SourceRunner(engine, gate, dialect, self._on_end, max_connections)
-        self._results = StreamResults(engine.states, engine.state, engine.expired_reason, engine.is_tombstoned)
+        self._results = StreamResults(
+            engine.states, engine.state, engine.expired_reason, engine.is_tombstoned, self._failures
+        )
         self._supervisor = Supervisor(engine, self._runner, gate, self._results, watchdogs, scheduler)
         self._repairs = Repairs(engine, self._runner, gate, fetch_run)
         self._supervisor.on_stall, self._supervisor.is_fetching = self._repairs.request, self._repairs.is_fetching
@@ -232,35 +246,71 @@ class RunStream:
         fn: Callable[[S], object],
         *,
         policy: Policy | None = None,
+        concurrency: int | None = None,
+        retry: Retry | int | None = None,
+        timeout: float | None = None,
+        on_failed: Callable[[SubscriberFailed], object] | None = None,
         **filters: Unpack[Filters],
     ) -> Disposable: ...
     @overload
     def on(
         self,
-        kind: Selector,
+        kind: SignalName | SignalTuple,
         fn: Callable[[Any], object],
         *,
         policy: Policy | None = None,
+        concurrency: int | None = None,
+        retry: Retry | int | None = None,
+        timeout: float | None = None,
+        on_failed: Callable[[SubscriberFailed], object] | None = None,
         **filters: Unpack[Filters],
     ) -> Disposable: ...
     @overload
-    def on(self, kind: object, /, **filters: Unpack[Filters]) -> Disposable: ...
+    def on(
+        self,
+        kind: TypeForm[S],
+        fn: Callable[[S], object],
+        *,
+        policy: Policy | None = None,
+        concurrency: int | None = None,
+        retry: Retry | int | None = None,
+        timeout: float | None = None,
+        on_failed: Callable[[SubscriberFailed], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> Disposable: ...
+    @overload
+    def on(
+        self,
+        kind: object,
+        /,
+        *,
+        on_failed: Callable[[SubscriberFailed], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> Disposable: ...
     def on(
         self,
         kind: Any,
         fn: Callable[[Any], object] | None = None,
         *,
         policy: Policy | None = None,
+        concurrency: int | None = None,
+        retry: Retry | int | None = None,
+        timeout: float | None = None,
+        on_failed: Callable[[SubscriberFailed], object] | None = None,
         **filters: Unpack[Filters],
     ) -> Disposable:
         """Call a function with each signal of a kind, or the methods of an object that are marked by :func:`handles`.
 
         A plain function is called as the signal happens, and slows the source while it runs. A coroutine function
-        has a buffer and a task of its own: one call at a time, in order. Exceptions are logged. A handler of
-        :class:`ActionRequired` may return a source (or async iterable, iterator, Observable, or list of raw events):
-        it is attached in the same scope, continues the run of the signal, and is read in the dialect in which that
-        run came. The stream does not end while such a handler is running. If the run has ended meanwhile, the source
-        is read as one that continues no run, and emits ``source.error``.
+        has a buffer: the signals of one run are processed in order, one call at a time, those of several runs at the
+        same time. A handler of :class:`ActionRequired` may return a source (or async iterable, iterator, Observable,
+        or list of raw events): it is attached in the same scope, continues the run of the signal, and is read in the
+        dialect in which that run came. The stream does not end while such a handler is running. If the run has ended
+        meanwhile, the source is read as one that continues no run, and emits ``source.error``. Another value than a
+        source or ``None`` is a failure of the handler.
+
+        A failure is logged, passed to the stream's ``on_subscriber_error``, and raised by :meth:`results`. It concerns
+        no other subscriber.
 
         Args:
             kind: A signal class or a base of some, a type string, a tuple of these, or a union; or, without a
@@ -268,6 +318,16 @@ class RunStream:
             fn: The function.
             policy: For coroutine functions: ``"wait"`` (the default: a full buffer blocks the sources, for
                 ``wait_timeout`` seconds at most) or ``"error"`` (a full buffer ends this subscription).
+            concurrency: For coroutine functions: how many calls are made at a time, each for another run; 64 by
+                default. With 1 all signals are processed in the order in which they were received.
+            retry: For coroutine functions: how many times a call that raised is repeated, or a :class:`Retry` with the
+                delays and the exceptions.
+            timeout: For coroutine functions: seconds after which a call is cancelled; it has then failed with
+                :class:`TimeoutError`.
+            on_failed: Called with the :class:`SubscriberFailed` when a signal could not be processed, after all
+                retries, or when the subscription was ended because it was slow; sync or async. It may return what
+                the function may return, such as a source that submits the failure as the output. If it returns, the
+                failure counts as processed: :meth:`results` does not raise it.
             filters: Only signals of runs that match :class:`Filters`: ``run_id``, ``scope``, ``thread_id``,
                 ``assistant_id``, ``metadata``. Subscriptions by id, each to its run, cost the same whatever their
                 number; with id and scope a subscription ends with the run.
@@ -276,14 +336,15 @@ class RunStream:
             A disposable that ends the subscription at once; of an object: of all its methods.
 
         Raises:
-            TypeError: ``kind`` names no signal, a policy is given for a plain function, or the object has no
-                marked method.
-            ValueError: An unknown type string or policy.
+            TypeError: ``kind`` names no signal, an option for coroutine functions is given for a plain one, or the
+                object has no marked method.
+            ValueError: An unknown type string or policy, or a number outside its range.
         """
         match = RunMatcher(filters, self._run_of)
+        options = HandlerOptions(policy, concurrency, retry, timeout, on_failed)
         if fn is not None:
-            return self._subscriptions.on(signal_classes(kind), fn, match, policy)
-        return subscribe_methods(self._subscriptions.on, kind, match, policy)
+            return self._subscriptions.on(signal_classes(kind), fn, match, options)
+        return subscribe_methods(self._subscriptions.on, kind, match, options)
 
     def run(self, run_id: str, *, scope: str = "") -> RunView:
         """One run of this stream, seen or not seen yet: its state, its signals, its end.
@@ -344,13 +405,16 @@ class RunStream:
         """The run, as soon as it has ended, with any status: a failed run is a value.
 
         Args:
-            run_id: Which run; not needed while the stream has only one (in this scope).
+            run_id: Which run; not needed while the stream has only one (in this scope). With a store, the only run
+                that a source of this stream has sent since it was attached; a source that resumes at its stored place
+                counts as having sent its stored runs. Other stored runs are reached by their id.
             scope: The run's scope.
 
         Raises:
             SeveralRuns: No id was given and the stream has several runs.
-            IncompleteStream: The stream ended first (its cause is the :class:`SourceFailed`, if a source failed), or
-                the run was seen and is forgotten (see :class:`Limits`).
+            IncompleteStream: The stream ended first (its cause is the exception of the handler on whose answer the run
+                waits, the :class:`SourceFailed` or the :class:`ServerError`, if there is one), or the run was seen
+                and is forgotten (see :class:`Limits`).
         """
         self._load_run(run_id, scope)
         self.start()
@@ -359,13 +423,21 @@ class RunStream:
     async def results(self) -> tuple[Run, ...]:
         """All runs in order of appearance, once the stream has ended and each of them too.
 
-        Runs that ended and were forgotten (see :class:`Limits`) before this call are not included.
+        It also waits until the handlers have processed their signals, at most ``close_timeout`` seconds. Runs that
+        ended and were forgotten (see :class:`Limits`) before this call are not included; with a store, neither are
+        runs that ended in an earlier process, unless a source of this stream has sent them or resumes behind them.
 
         Raises:
             IncompleteStream: A run was left open, none was seen, or a source failed before it delivered anything.
+            SubscribersFailed: All runs have ended (``runs``), but a handler or another subscriber raised or was ended
+                for being slow, and no ``on_failed`` of a handler has processed that.
         """
         self.start()
-        return await self._noting_errors(self._results.results())
+        runs = await self._noting_errors(self._results.results())
+        await self._subscriptions.drain(self._close_timeout)
+        if self._failures.unhandled:
+            raise SubscribersFailed(self._failures.unhandled, runs)
+        return runs
 
     @overload
     async def when(
@@ -380,13 +452,53 @@ class RunStream:
     @overload
     async def when(
         self,
-        kind: Selector,
+        kind: SignalName,
         *,
         run_id: str | None = None,
         scope: str | None = None,
         predicate: Callable[[Any], bool] | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
-    ) -> Any: ...
+    ) -> Signal: ...
+    @overload
+    async def when(  # type: ignore[overload-overlap]
+        self,
+        kind: tuple[type[S], type[S2]],
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[S | S2], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
+    ) -> S | S2: ...
+    @overload
+    async def when(  # type: ignore[overload-overlap]
+        self,
+        kind: tuple[type[S], type[S2], type[S3]],
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[S | S2 | S3], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
+    ) -> S | S2 | S3: ...
+    @overload
+    async def when(
+        self,
+        kind: SignalTuple,
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[Any], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
+    ) -> Signal: ...
+    @overload
+    async def when(
+        self,
+        kind: TypeForm[S],
+        *,
+        run_id: str | None = None,
+        scope: str | None = None,
+        predicate: Callable[[S], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
+    ) -> S: ...
     async def when(
         self,
         kind: Selector,
@@ -403,7 +515,8 @@ class RunStream:
 
         Args:
             kind: As for :meth:`on`.
-            run_id: Only signals of this run.
+            run_id: Only signals of this run; by default of each run that a source of this stream has sent, as for
+                :meth:`result`.
             scope: Only signals of this scope; of any by default.
             predicate: Only signals for which this is true.
             timeout: How long to wait, in seconds.
@@ -458,7 +571,7 @@ class RunStream:
         finally:
             self._closing.set()
 
-    async def _noting_errors(self, awaitable: Coroutine[Any, Any, S]) -> S:
+    async def _noting_errors(self, awaitable: Coroutine[Any, Any, T]) -> T:
         """Await something, and note an exception of a subscriber that is raised by it."""
         try:
             return await awaitable
@@ -473,6 +586,10 @@ class RunStream:
     def _run_of(self, run_id: str, scope: str) -> Run | None:
         record = self._engine.registry.record(scope, run_id)
         return record.run if record is not None else None
+
+    def _source_of(self, scope: str, run_id: str) -> str | None:
+        record = self._engine.registry.record(scope, run_id)
+        return record.source.name if record is not None and record.source is not None else None
 
     def _on_end(self) -> None:
         self._supervisor.stop()
@@ -494,3 +611,17 @@ class RunStream:
         self._channels.error(error)
         self._runner.close(reason)
         self._runner.end()
+
+
+def _error_reports(
+    on_subscriber_error: OnSubscriberError | Callable[[SubscriberFailed], object],
+    notify: Callable[[Exception], None],
+    failures: Failures,
+) -> ErrorReports:
+    if isinstance(on_subscriber_error, str):
+        return ErrorReports(on_subscriber_error, notify, failures)
+    if not callable(on_subscriber_error):
+        raise TypeError(
+            f"on_subscriber_error is 'log', 'raise' or a function, not a {type(on_subscriber_error).__name__}"
+        )
+    return ErrorReports("log", failures=failures, hook=on_subscriber_error)

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from typing import Any, Literal, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 from reactivex import Observable
+from reactivex import operators as ops
 from reactivex.disposable import Disposable
 
-from runstream.core.selection import Selector
+from runstream.core.selection import Selector, SignalName, SignalTuple
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
+from runstream.errors import SubscriberFailed
+from runstream.model.events import Event
 from runstream.model.run import Run, RunKey
+from runstream.model.signal_base import BaseSignal
 from runstream.model.signals import Signal
 from runstream.stream.buffers import Policy
-from runstream.stream.channels import Channels
+from runstream.stream.channels import Channels, EventOfRun
 from runstream.stream.consumers import StreamIterator
+from runstream.stream.handler_options import Retry
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
 
 __all__ = ["LatestStates", "RunView"]
 
-S = TypeVar("S")
+S = TypeVar("S", bound=BaseSignal)
+S2 = TypeVar("S2", bound=BaseSignal)
+S3 = TypeVar("S3", bound=BaseSignal)
 StateKey: TypeAlias = str | RunKey
 """The run id, or scope and run id for a run in a scope other than ""."""
 
@@ -51,6 +61,10 @@ class LatestStates(Mapping[StateKey, RunState]):
 
     def __repr__(self) -> str:
         return f"Latest({dict(self)!r})"
+
+
+def _event_of(item: EventOfRun) -> Event:
+    return item.event
 
 
 class RunView:
@@ -114,15 +128,76 @@ class RunView:
         """Its signals from now on."""
         return self._channels.signals.of_run((self.scope, self.run_id))
 
+    @property
+    def events(self) -> Observable[Event]:
+        """Its decoded events from now on, custom and unknown ones too, as far as they name their run.
+
+        Snapshots do. Fragments do only where the protocol, or its dialect, names the run in each event.
+        """
+        events: Observable[Event] = self._channels.run_events.of_run((self.scope, self.run_id)).pipe(ops.map(_event_of))
+        return events
+
     @overload
-    def on(self, kind: type[S], fn: Callable[[S], object], *, policy: Policy | None = None) -> Disposable: ...
+    def on(
+        self,
+        kind: type[S],
+        fn: Callable[[S], object],
+        *,
+        policy: Policy | None = None,
+        concurrency: int | None = None,
+        retry: Retry | int | None = None,
+        timeout: float | None = None,
+        on_failed: Callable[[SubscriberFailed], object] | None = None,
+    ) -> Disposable: ...
     @overload
-    def on(self, kind: Selector, fn: Callable[[Any], object], *, policy: Policy | None = None) -> Disposable: ...
+    def on(
+        self,
+        kind: SignalName | SignalTuple,
+        fn: Callable[[Any], object],
+        *,
+        policy: Policy | None = None,
+        concurrency: int | None = None,
+        retry: Retry | int | None = None,
+        timeout: float | None = None,
+        on_failed: Callable[[SubscriberFailed], object] | None = None,
+    ) -> Disposable: ...
     @overload
-    def on(self, kind: object, /) -> Disposable: ...
-    def on(self, kind: Any, fn: Callable[[Any], object] | None = None, *, policy: Policy | None = None) -> Disposable:
+    def on(
+        self,
+        kind: TypeForm[S],
+        fn: Callable[[S], object],
+        *,
+        policy: Policy | None = None,
+        concurrency: int | None = None,
+        retry: Retry | int | None = None,
+        timeout: float | None = None,
+        on_failed: Callable[[SubscriberFailed], object] | None = None,
+    ) -> Disposable: ...
+    @overload
+    def on(self, kind: object, /, *, on_failed: Callable[[SubscriberFailed], object] | None = None) -> Disposable: ...
+    def on(
+        self,
+        kind: Any,
+        fn: Callable[[Any], object] | None = None,
+        *,
+        policy: Policy | None = None,
+        concurrency: int | None = None,
+        retry: Retry | int | None = None,
+        timeout: float | None = None,
+        on_failed: Callable[[SubscriberFailed], object] | None = None,
+    ) -> Disposable:
         """Call a function with each of its signals of a kind, or an object's marked methods: :meth:`RunStream.on`."""
-        return self._on(kind, fn, policy=policy, run_id=self.run_id, scope=self.scope)
+        return self._on(
+            kind,
+            fn,
+            policy=policy,
+            concurrency=concurrency,
+            retry=retry,
+            timeout=timeout,
+            on_failed=on_failed,
+            run_id=self.run_id,
+            scope=self.scope,
+        )
 
     @overload
     def iter(self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None) -> StreamIterator[Signal]: ...
@@ -165,11 +240,43 @@ class RunView:
     @overload
     async def when(
         self,
-        kind: Selector,
+        kind: SignalName,
         *,
         predicate: Callable[[Any], bool] | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
-    ) -> Any: ...
+    ) -> Signal: ...
+    @overload
+    async def when(  # type: ignore[overload-overlap]
+        self,
+        kind: tuple[type[S], type[S2]],
+        *,
+        predicate: Callable[[S | S2], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
+    ) -> S | S2: ...
+    @overload
+    async def when(  # type: ignore[overload-overlap]
+        self,
+        kind: tuple[type[S], type[S2], type[S3]],
+        *,
+        predicate: Callable[[S | S2 | S3], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
+    ) -> S | S2 | S3: ...
+    @overload
+    async def when(
+        self,
+        kind: SignalTuple,
+        *,
+        predicate: Callable[[Any], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
+    ) -> Signal: ...
+    @overload
+    async def when(
+        self,
+        kind: TypeForm[S],
+        *,
+        predicate: Callable[[S], bool] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
+    ) -> S: ...
     async def when(
         self,
         kind: Selector,

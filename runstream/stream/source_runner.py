@@ -130,9 +130,8 @@ class SourceRunner:
     def _dialect_of(self, run_id: str | None, scope: str) -> ResolvedFactory | None:
         """The dialect of the source that sent a run last, else that of the stream."""
         record = self._engine.registry.record(scope, run_id) if run_id is not None else None
-        if record is None or record.source is None:
-            return self._dialect
-        return self._dialects.get(record.source, self._dialect)
+        source = record.last_source if record is not None else None
+        return self._dialect if source is None else self._dialects.get(source, self._dialect)
 
     def _attach(
         self, source: Source, scope: str, name: str, factory: ResolvedFactory | None, continues: str | None
@@ -314,17 +313,18 @@ class SourceRunner:
             self._remember(handle, open_runs, failure)
         try:
             if failure is not None:
-                self.queue.run(intake.failed, failure.summary, failure.attempts)
+                self.queue.run(intake.failed, failure.summary, failure.attempts, None, failure.server_message)
             clean = failure is None and handle._removed is None
-            self.queue.run(self._end_intake, intake, reason, failure.attempts if failure is not None else 0, clean)
+            attempts, said = (failure.attempts, failure.server_message) if failure is not None else (0, "")
+            self.queue.run(self._end_intake, intake, reason, attempts, clean, said)
         finally:
             # Only now: the sources that handlers have attached meanwhile keep the stream open.
             self.handles.pop(handle, None)
             self.check_end()
 
     @staticmethod
-    def _end_intake(intake: Intake, reason: str, attempts: int, clean: bool) -> None:
-        intake.end(reason, last_id=intake.last_id, attempts=attempts, clean=clean)
+    def _end_intake(intake: Intake, reason: str, attempts: int, clean: bool, server_message: str) -> None:
+        intake.end(reason, last_id=intake.last_id, attempts=attempts, clean=clean, server_message=server_message)
 
     def _remember(self, handle: SourceHandle, open_runs: tuple[RunState, ...], failure: SourceFailed) -> None:
         handle.error = self._failure = failure

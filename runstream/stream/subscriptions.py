@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Generator, Hashable, Iterable, Iterator
+from functools import partial
 from typing import Any, Final, TypeGuard
 
 from reactivex import abc
@@ -12,7 +13,7 @@ from reactivex.disposable import Disposable
 
 from runstream.core.run_filter import RunMatcher
 from runstream.core.selection import PROGRESS
-from runstream.errors import SlowConsumer
+from runstream.errors import SlowConsumer, SubscriberFailed
 from runstream.logs import LOG
 from runstream.model.raw import RawEvent
 from runstream.model.run import RunKey
@@ -20,20 +21,31 @@ from runstream.model.signals import ActionRequired
 from runstream.model.validation import check_counts
 from runstream.sources.adapters import Adaptable, adapt
 from runstream.sources.base import Source
-from runstream.stream.buffers import Buffer, Gate, LatestBuffer, Policy, QueueBuffer
+from runstream.stream.buffers import Buffer, Gate, LatestBuffer, QueueBuffer
 from runstream.stream.channel import Channel
-from runstream.stream.consumers import KeepAlive, StreamIterator, Worker
+from runstream.stream.consumers import KeepAlive, StreamIterator
 from runstream.stream.error_reports import ErrorReports, caller_location
+from runstream.stream.handler_options import CONCURRENCY, HandlerOptions
 from runstream.stream.handlers import Handler, is_coroutine_function
 from runstream.stream.persistence import AckTracker, PendingAcks
+from runstream.stream.run_buffer import RunBuffer, run_of
 from runstream.stream.source_runner import SourceRunner
 from runstream.stream.subscriber_set import Subscriber, name_of
 from runstream.stream.waiters import key_of
+from runstream.stream.worker import Worker
 
 __all__ = ["Subscriptions"]
 
 
 _CLEANUP_SECONDS: Final = 1.0  # the least time that cancelled tasks have to clean up
+_ANSWERED: Final = frozenset({ActionRequired})
+_ANSWER: Final = (
+    "the source that continues the run (a Source, an async iterable, an iterator, an Observable, or a list of "
+    "RawEvent), or None"
+)
+_ANSWER_TYPES: Final = (list, tuple, dict, str, bytes)
+_PLAIN: Final = frozenset({int, bool, str, list, dict})  # a look-up costs less than `isinstance` of a protocol
+_STARTED: Final = (Source, AsyncIterable, abc.ObservableBase, Generator)
 
 
 class Subscriptions:
@@ -78,16 +90,17 @@ class Subscriptions:
         return self._conflated + sum(buffer.conflated for buffer in self._buffers)
 
     def on(
-        self, kinds: frozenset[type], fn: Callable[[Any], object], match: RunMatcher, policy: Policy | None
+        self, kinds: frozenset[type], fn: Callable[[Any], object], match: RunMatcher, options: HandlerOptions
     ) -> Disposable:
         """Subscribe a function or coroutine function to signals."""
         if not callable(fn):
             raise TypeError(f"a handler is a function, not {type(fn).__name__}")
         is_async = is_coroutine_function(fn)
-        if policy is not None and not is_async:
-            raise TypeError("a policy is for coroutine functions: a plain function is called as the signal happens")
-        handler = Handler(fn, name_of(fn), self.attach_returned)
-        worker = self._worker(handler, policy or "wait", awaiting=not is_async)
+        options.check(is_async=is_async)
+        answers = kinds == _ANSWERED
+        on_return = partial(self.attach_returned, only_answers=answers)
+        handler = Handler(fn, name_of(fn), options, self._reports, on_return)
+        worker = self._worker(handler, options, awaiting=not is_async)
         call: Callable[[Any], None] = worker.put if is_async else handler.call
         # A filter by id alone, or by id and scope, is applied by the channel itself.
         needs_match = match.needs_run or (match.run_id is None and match.scope is not None)
@@ -131,7 +144,9 @@ class Subscriptions:
         subscription = Disposable()
 
         def on_slow(error: SlowConsumer) -> None:
-            self._reports.report_ended(channel, name, error, buffered=len(buffer))
+            # With policy "error" the overflow is the application's choice, and its loop receives the error.
+            failure = SubscriberFailed(name, channel, None, error)
+            self._reports.report_ended(failure, buffered=len(buffer), handled=policy == "error")
             subscription.dispose()
 
         buffer = self._buffer(policy, on_slow, states=channel == "runs")
@@ -161,7 +176,19 @@ class Subscriptions:
 
     def tasks(self) -> list[asyncio.Task[None]]:
         """The tasks of all handlers."""
-        return [worker.task for worker in self._workers if worker.task is not None]
+        return [task for worker in self._workers for task in worker.tasks]
+
+    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - it bounds one wait
+        """Wait until the handlers have processed their values, after the end of the stream.
+
+        In a task of a handler it returns at once: it would wait for itself.
+
+        Args:
+            timeout: The longest time to wait, in seconds.
+        """
+        tasks = self.tasks()
+        if asyncio.current_task() not in tasks:
+            await _wait_until(time.monotonic() + timeout, tasks)
 
     async def close(self, timeout: float, *, drain: bool) -> None:  # noqa: ASYNC109 - it bounds several waits
         """Stop the sources, end the stream, and leave no task behind.
@@ -185,8 +212,9 @@ class Subscriptions:
 
     async def _cancel(self, sources: Iterable[asyncio.Task[None]], deadline: float) -> None:
         """Cancel the remaining tasks and wait for them; tasks that don't end are logged."""
+        current = asyncio.current_task()
         for worker in tuple(self._workers):
-            if worker.task is not asyncio.current_task():
+            if current not in worker.tasks:
                 worker.cancel()
         left = _pending([*sources, *self.tasks()])
         if left:
@@ -195,18 +223,43 @@ class Subscriptions:
         if left:
             LOG.error("close_timed_out", tasks=sorted(task.get_name() for task in left))
 
-    def attach_returned(self, signal: Any, value: object) -> None:
-        """Attach the value that a handler of ActionRequired returned, if it is a source; ignore other values."""
-        if _may_attach(signal) and _is_source(value):
-            self._runner.attach_answer(adapt(value), signal.run_id, signal.scope)
+    def attach_returned(self, signal: Any, value: object, *, only_answers: bool = True) -> None:
+        """Attach the value that a handler of ActionRequired returned.
 
-    def _worker(self, handler: Handler, policy: str, *, awaiting: bool) -> Worker[Any]:
+        Args:
+            signal: The signal.
+            value: The value, not ``None``.
+            only_answers: True if the handler receives no other signals. Otherwise only a value that looks like an
+                answer is refused: ``write`` returns a number.
+
+        Raises:
+            TypeError: The value is no source, or no source can be attached for the signal.
+            RuntimeError: The stream has ended.
+        """
+        if _may_attach(signal):
+            if _is_source(value):
+                self._runner.attach_answer(adapt(value), signal.run_id, signal.scope)
+            elif only_answers or isinstance(value, _ANSWER_TYPES):
+                raise TypeError(f"a handler of ActionRequired returns {_ANSWER}; this one returned {_describe(value)}")
+        elif type(value) not in _PLAIN and isinstance(value, _STARTED):
+            # Its code would never run, because no code iterates over it.
+            raise TypeError(
+                f"a handler of {signal.type} returned {_describe(value)}: only a handler of ActionRequired returns "
+                "a source, and an async generator function is no handler"
+            )
+
+    def _worker(self, handler: Handler, options: HandlerOptions, *, awaiting: bool) -> Worker[Any]:
         def on_slow(error: SlowConsumer) -> None:
-            self._reports.report_ended("signals", handler.name, error, buffered=len(buffer))
+            handler.end_slow(error, len(buffer))
             handler.disconnect()
 
-        buffer = self._buffer(policy, on_slow, states=False)
-        assert isinstance(buffer, QueueBuffer)
+        concurrency = options.concurrency or CONCURRENCY
+        buffer: RunBuffer[Any] = RunBuffer(
+            self._size,
+            self._gate_of(options.policy or "wait"),
+            key=_no_key if concurrency == 1 else _run_of_item if awaiting else run_of,
+            on_end=on_slow,
+        )
         may_attach = (lambda item: _may_attach(item[0])) if awaiting else _may_attach
         worker: Worker[Any] = Worker(
             handler.finish_call if awaiting else handler.call_async,
@@ -215,6 +268,7 @@ class Subscriptions:
             channel="signals",
             name=handler.name,
             keep_alive=self._keep_alive(may_attach, None, worker=True),
+            concurrency=concurrency,
         )
         handler.worker = worker
         self._workers.add(worker)
@@ -224,10 +278,14 @@ class Subscriptions:
     def _buffer(self, policy: str, on_slow: Callable[[SlowConsumer], None], *, states: bool) -> Buffer[Any]:
         if policy == "latest" and states:
             return LatestBuffer(self._max_runs, key_of)
+        return QueueBuffer(self._size, self._gate_of(policy), on_end=on_slow)
+
+    def _gate_of(self, policy: str) -> Gate | None:
+        """The gate that a full buffer of this policy blocks; ``None`` if it ends its consumer."""
         if policy == "wait":
-            return QueueBuffer(self._size, self._gate, on_end=on_slow)
+            return self._gate
         if policy == "error":
-            return QueueBuffer(self._size, on_end=on_slow)
+            return None
         if policy == "latest":
             raise ValueError(
                 "policy 'latest' is for runs: a state supersedes the one before, a signal or event does not"
@@ -245,19 +303,33 @@ class Subscriptions:
     def _forget_worker(self, worker: Worker[Any]) -> None:
         """Forget a worker after its current call has returned: until then `close` must find it."""
 
-        def forget(_: object = None) -> None:
+        def forget() -> None:
             self._workers.discard(worker)
             self._forget_buffer(worker.buffer)
 
-        if worker.task is None or worker.task.done():
-            forget()
-        else:
-            worker.task.add_done_callback(forget)
+        worker.when_ended(forget)
 
     def _forget_buffer(self, buffer: Buffer[Any]) -> None:
         if buffer in self._buffers:
             self._buffers.discard(buffer)
             self._conflated += buffer.conflated
+
+
+def _no_key(item: Any) -> Hashable:
+    """One key for all values: they are processed in order, one at a time."""
+    return None
+
+
+def _run_of_item(item: tuple[Any, ...]) -> Hashable:
+    return run_of(item[0])
+
+
+def _describe(value: object) -> str:
+    """The type of a returned value, without its content."""
+    name = type(value).__name__
+    if isinstance(value, list | tuple):
+        return f"a {name} of {type(value[0]).__name__}" if value else f"an empty {name}"
+    return f"a value of type {name}"
 
 
 def _may_attach(signal: object) -> bool:

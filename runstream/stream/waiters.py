@@ -12,6 +12,7 @@ from runstream.core.state import RunState
 from runstream.errors import IncompleteStream, SeveralRuns, SourceFailed
 from runstream.model.run import Run, RunKey
 from runstream.model.signals import RunCreated
+from runstream.stream.failures import Failures
 
 __all__ = ["ResultWaiter", "ResultsWaiter", "SignalWaiter", "StreamEnd", "Waiter", "key_of"]
 
@@ -27,6 +28,10 @@ class StreamEnd:
         failure: The last failure of a source, if any.
         unfed_failure: The last failure of a source that had delivered nothing: its runs are not known.
         reason: Why the stream ended, if no source failed.
+
+    Attributes:
+        failures: The failures of handlers, and the errors of servers.
+        server_message: The last words of a server about an error, if no source failed.
     """
 
     def __init__(
@@ -44,6 +49,8 @@ class StreamEnd:
         self.failure = failure
         self.unfed_failure = unfed_failure
         self.reason = reason
+        self.failures = Failures()
+        self.server_message = ""
 
     def states_of(self, keys: Iterable[RunKey]) -> tuple[RunState, ...]:
         """The states of these runs, without those that are not known. All calls share one index of the states."""
@@ -52,15 +59,25 @@ class StreamEnd:
         return tuple(self._by_key[key] for key in keys if key in self._by_key)
 
     def incomplete(self, states: tuple[RunState, ...], problem: str = "") -> IncompleteStream:
-        """The exception for runs that did not end. Its cause is the failure of their source, if it failed."""
-        cause = next((self.failed[key_of(state)] for state in states if key_of(state) in self.failed), None)
-        if cause is None and not states:
-            cause = self.failure
-        why = problem or "; ".join(_open_reason(state) for state in states)
-        source = f"a source failed: {cause.reason}" if cause is not None else self.reason
-        error = IncompleteStream(f"{source}; {why}", states or self.open_states)
-        error.__cause__ = cause
-        return error
+        """The exception for runs that did not end."""
+        source_failure = next((self.failed[key_of(state)] for state in states if key_of(state) in self.failed), None)
+        if source_failure is None and not states:
+            source_failure = self.failure
+        left = states or self.open_states
+        failures, server_error = self.failures.answers(left), self.failures.server_error(left)
+        parts = [f"a source failed: {source_failure.reason}" if source_failure is not None else self.reason]
+        parts += [str(failure) for failure in failures]
+        if server_error is not None:
+            parts.append(str(server_error))
+        parts.append(problem or "; ".join(_open_reason(state) for state in states))
+        return IncompleteStream(
+            "; ".join(parts),
+            left,
+            source_failure.server_message if source_failure is not None else self.server_message,
+            source_failure=source_failure,
+            server_error=server_error,
+            failures=failures,
+        )
 
 
 def _open_reason(state: RunState) -> str:

@@ -17,6 +17,7 @@ from runstream.testing.wire import (
     call_delta,
     content_delta,
     message_json,
+    reasoning_delta,
     required_action,
     run_json,
     step_json,
@@ -239,6 +240,41 @@ class Script:
         self.close_step(step)
         return self
 
+    def use(self, kind: str, name: str, arguments: str, output: str | None = None) -> Script:
+        """Add a complete step with a call of a kind without a class of its own (:class:`GenericToolCall`).
+
+        Args:
+            kind: The kind, such as ``"web_search"``.
+            name: The name of the tool.
+            arguments: The arguments, which grow by words.
+            output: The output, which grows by words too.
+        """
+        step = self.open_calls()
+        step.open(0, "generic", name=name, kind=kind)
+        for piece in _WORDS.findall(arguments):
+            step.grow(0, piece)
+        for piece in _WORDS.findall(output or ""):
+            step.grow_output(0, piece)
+        step.close()
+        return self
+
+    def reason(self, text: str = "", *, summary: str = "") -> Script:
+        """Add a complete step in which the model reasons.
+
+        Args:
+            text: The reasoning, which grows by words.
+            summary: Its summary, which grows by words too.
+        """
+        self._started()
+        id = self._open_step({"type": "reasoning"})
+        for key, whole in (("content", text), ("summary", summary)):
+            for piece in _WORDS.findall(whole):
+                self.emit("thread.run.step.delta", reasoning_delta(id, key, piece))
+            if whole:
+                details = self.steps[id]["step_details"]
+                self.steps[id] = {**self.steps[id], "step_details": {**details, key: [{"text": whole}]}}
+        return self.close_step(id)
+
     # steps and the end
 
     def _id(self, kind: str, number: int) -> str:
@@ -369,8 +405,10 @@ class OpenCalls:
         found: list[Json] = self.script.steps[self.step_id]["step_details"]["tool_calls"]
         return found
 
-    def open(self, index: int, type: str, *, name: str = "") -> OpenCalls:
-        """Begin a call: ``function``, ``code_interpreter``, ``file_search``, ``mcp`` or any other type."""
+    def open(self, index: int, type: str, *, name: str = "", kind: str = "") -> OpenCalls:
+        """Begin a call: ``function``, ``code_interpreter``, ``file_search``, ``mcp``, ``generic`` (then of a ``kind``)
+        or any other type.
+        """
         call: Json = {"id": self.script._call_id(self.step_id, index), "type": type}
         if type == "function":
             call["function"] = {"name": name, "arguments": "", "output": None}
@@ -380,6 +418,8 @@ class OpenCalls:
             call["file_search"] = {"results": []}
         elif type == "mcp":
             call.update(name=name, arguments="", server_label="server")
+        elif type == "generic":
+            call.update(kind=kind, name=name, arguments="")
         else:
             call[type] = {}
         if index != len(self.calls):
@@ -390,12 +430,20 @@ class OpenCalls:
     def grow(self, index: int, piece: str) -> OpenCalls:
         """Append to the arguments (or the code)."""
         call = self.calls[index]
-        if call["type"] == "mcp":
+        if call["type"] in ("mcp", "generic"):
             call["arguments"] += piece
-            return self._emit(index, {"type": "mcp", "arguments": piece})
+            return self._emit(index, {"type": call["type"], "arguments": piece})
         outer, inner = GROWING[call["type"]]
         call[outer][inner] += piece
         return self._emit(index, {"type": call["type"], outer: {inner: piece}})
+
+    def grow_output(self, index: int, piece: str) -> OpenCalls:
+        """Append to the output of a function call or a generic call."""
+        call = self.calls[index]
+        inner: Json = call["function"] if call["type"] == "function" else call
+        inner["output"] = (inner.get("output") or "") + piece
+        grown: Json = {"output": piece}
+        return self._emit(index, {"type": call["type"], **({"function": grown} if inner is not call else grown)})
 
     def put_out(self, index: int, outputs: Sequence[Json]) -> OpenCalls:
         """Set the outputs of the code interpreter: logs and images."""

@@ -17,6 +17,7 @@ __all__ = [
     "call_delta",
     "content_delta",
     "message_json",
+    "reasoning_delta",
     "required_action",
     "run_json",
     "step_json",
@@ -150,6 +151,12 @@ def message_json(id: str, run: Json, *, at: int) -> Json:
 def call_delta(step_id: str, call: Json) -> Json:
     """A step delta with one fragment of one call."""
     details = {"type": "tool_calls", "tool_calls": [call]}
+    return {"id": step_id, "object": "thread.run.step.delta", "delta": {"step_details": details}}
+
+
+def reasoning_delta(step_id: str, key: str, piece: str) -> Json:
+    """A step delta with one fragment of a reasoning (``content``) or its ``summary``."""
+    details = {"type": "reasoning", key: [{"index": 0, "text": piece}]}
     return {"id": step_id, "object": "thread.run.step.delta", "delta": {"step_details": details}}
 
 

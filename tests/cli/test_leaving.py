@@ -47,7 +47,7 @@ def test_head(recording: Callable) -> None:
     """In a real shell pipeline."""
     command = f"set -o pipefail; {sys.executable} -m runstream replay {recording(ended('a'))} | head -1"
     found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
-    assert found.stdout.startswith("a_0001            run.created")
+    assert found.stdout.startswith("run_a_0001        run.created")
     assert "Traceback" not in found.stderr
     assert found.returncode in {0, ExitCode.CLOSED_PIPE}
 

@@ -126,7 +126,9 @@ def test_nobody_listens(cli: Callable, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     found = cli("record", f"ws://127.0.0.1:{port}/", "-o", str(tmp_path / "run.jsonl"))
-    assert found.code == ExitCode.NOT_COMPLETED
+    assert found.code == ExitCode.NO_CONNECTION
+    assert found.err.count("Could not connect") == 1
+    assert "no run was seen" not in found.err
     assert "nothing was recorded" in found.err
     assert not list(tmp_path.iterdir())
 

@@ -43,15 +43,15 @@ def test_plain(cli: Callable, recording: Callable) -> None:
     path = recording(ended("a", text="Hello there."))
     found = cli("replay", path)
     assert found.out.splitlines() == [
-        "a_0001            run.created            gpt-4o-mini · thread_a_0001 · asst_a_0001",
-        "a_0001            run.status_changed     queued",
-        "a_0001            run.status_changed     queued → in_progress",
-        "a_0001            step.created           message_creation",
-        "a_0001            message.created        assistant · msg_a_0001",
-        "a_0001            message.text           Hello there.",
-        "a_0001            message.completed      12 characters",
-        "a_0001            step.completed         message_creation · 7 tokens (3 in, 4 out)",
-        "a_0001            run.completed          2.0s · 7 tokens (3 in, 4 out)",
+        "run_a_0001        run.created            gpt-4o-mini · thread_a_0001 · asst_a_0001",
+        "run_a_0001        run.status_changed     queued",
+        "run_a_0001        run.status_changed     queued → in_progress",
+        "run_a_0001        step.created           message_creation",
+        "run_a_0001        message.created        assistant · msg_a_0001",
+        "run_a_0001        message.text           Hello there.",
+        "run_a_0001        message.completed      12 characters",
+        "run_a_0001        step.completed         message_creation · 7 tokens (3 in, 4 out)",
+        "run_a_0001        run.completed          2.0s · 7 tokens (3 in, 4 out)",
         f"                  source.ended           {clip(path, 60)} · the recording ended",
     ]
     assert found.err == "runstream: 1 run: 1 completed\n"
@@ -96,7 +96,7 @@ def test_times_of_a_recording(cli: Callable, tmp_path: Path) -> None:
     )
     at = [signal["at"] for signal in lines(cli("replay", "--json", str(path)).out)]
     assert at == [1000, 1000, 1001, 1001, 1001]
-    assert cli("replay", str(path)).out.splitlines()[2].startswith("    1.00s  a_0001 ")
+    assert cli("replay", str(path)).out.splitlines()[2].startswith("    1.00s  run_a_0001 ")
 
 
 @pytest.mark.parametrize("format", ["sse", "jsonl"])

@@ -68,7 +68,7 @@ def test_replay_gives_the_exit_code_that_it_gives_otherwise(recording: Callable)
     with on_a_terminal("replay", path) as session:
         assert session.end() == ExitCode.LEFT_LIVE
     said = [line.split()[1:3] for line in session.terminal.lines if re.match(r"[✗?] ", line)]
-    assert said == [["a_0001", "failed"], ["b_0001", "interrupted"], ["c_0001", "requires_action"]]
+    assert said == [["run_a_0001", "failed"], ["run_b_0001", "interrupted"], ["run_c_0001", "requires_action"]]
     assert "3 runs · 1 waiting · 1 interrupted · 1 failed" in session.terminal.lines[-2]
 
 
@@ -168,7 +168,7 @@ def test_plain_lines_on_request(recording: Callable) -> None:
     """One line for each signal, in colour; and what counts the runs is on standard error again."""
     with on_a_terminal("replay", "--plain", recording(ended("a"))) as session:
         assert session.end() == ExitCode.COMPLETED
-    assert session.terminal.lines[0].split()[:2] == ["a_0001", "run.created"]
+    assert session.terminal.lines[0].split()[:2] == ["run_a_0001", "run.created"]
     assert COLOUR.search(session.written)
     assert session.terminal.lines[-1] == "runstream: 1 run: 1 completed"
     assert HINT not in session.written
@@ -184,7 +184,7 @@ def test_json_is_never_drawn(recording: Callable) -> None:
 def test_a_dumb_terminal_gets_lines(recording: Callable) -> None:
     with on_a_terminal("replay", recording(ended("a")), env={"TERM": "dumb"}) as session:
         assert session.end() == ExitCode.COMPLETED
-    assert session.terminal.lines[0].split()[:2] == ["a_0001", "run.created"]
+    assert session.terminal.lines[0].split()[:2] == ["run_a_0001", "run.created"]
     assert "\x1b" not in session.written
 
 
@@ -254,7 +254,7 @@ def test_a_real_terminal_that_is_resized(tmp_path: Path) -> None:
         run("kill-server")
     assert log.read_text().strip() == "0"
     assert cursor == "1"
-    heads = [line for line in shown if re.match(r"[✓✗!-] +\w+_0001 ", line)]
+    heads = [line for line in shown if re.match(r"[✓✗!-] +…?\w+_0001 ", line)]
     assert len(heads) == 8, shown
     last = [line for line in shown if line.strip()][-4:]
     assert any(line.startswith("8 runs · 4 completed") for line in last), shown

@@ -9,10 +9,24 @@ from collections.abc import Callable
 
 import pytest
 
+from runstream.cli.exit_codes import ExitCode, Tally
 from runstream.cli.lines import JsonView, PlainView
 from runstream.cli.stdio import Output, clip, escape, escape_json
+from runstream.model.common import ErrorObject
 from runstream.model.message import Message
-from runstream.model.signals import ArgumentsDelta, MessageCompleted, SourceEnded, TextDelta, TextReplaced
+from runstream.model.run import Run
+from runstream.model.signals import (
+    ArgumentsDelta,
+    MessageCompleted,
+    RunCompleted,
+    RunCreated,
+    RunInterrupted,
+    SourceConnected,
+    SourceEnded,
+    SourceError,
+    TextDelta,
+    TextReplaced,
+)
 from tests.support.emulator import CONTROL, EVIL
 from tests.support.scripts import LabelledScript, stream_of
 
@@ -177,7 +191,7 @@ def test_two_texts_take_turns_by_the_line() -> None:
     signals = [s for a, b in zip(one, two, strict=True) for s in (text("a", f"{a} "), text("b", f"{b} "))]
     found = shown(*signals, done("a"), done("b"))
     for run, words in (("a", one), ("b", two)):
-        said = [line[41:] for line in found if line.startswith(f"{run} ") and "message.text" in line]
+        said = [line[41:] for line in found if line.startswith(f"run_{run} ") and "message.text" in line]
         assert " ".join(said).split() == " ".join(words).split()
         assert len(said) <= 4
 
@@ -185,7 +199,7 @@ def test_two_texts_take_turns_by_the_line() -> None:
 def test_a_text_that_is_left_alone_goes_on_in_order() -> None:
     """What was collected comes before what is then written at once."""
     found = shown(text("a", "one"), text("b", "X"), text("a", " two"), done("b"), text("a", " three"))
-    said = [line[41:].strip() for line in found if line.startswith("a ") and "message.text" in line]
+    said = [line[41:].strip() for line in found if line.startswith("run_a ") and "message.text" in line]
     assert " ".join(said) == "one two three"
 
 
@@ -196,10 +210,10 @@ def test_patience() -> None:
     view = PlainView(Output(out))
     for signal in signals:
         view.show(signal)
-    assert re.search(r"5\.00s  a +message\.text +two$", out.getvalue(), re.MULTILINE)
+    assert re.search(r"5\.00s  run_a +message\.text +two$", out.getvalue(), re.MULTILINE)
     view.show(text("a", "ree", 5.1))
     view.close()
-    assert re.search(r"a +message\.text +three$", out.getvalue(), re.MULTILINE)
+    assert re.search(r"run_a +message\.text +three$", out.getvalue(), re.MULTILINE)
 
 
 def test_replaced_text_begins_anew() -> None:
@@ -246,3 +260,57 @@ def test_an_encoding_that_lacks_a_character() -> None:
     view.close()
     assert b"Gr\\xfc\\xdfe" in raw.getvalue()
     assert b"file \\xb7 done" in raw.getvalue()
+
+
+def test_durations_are_by_the_clock_of_the_first_column() -> None:
+    """The server's times are those of another clock; they count only where no time of arrival is known."""
+    run = Run.from_json({"id": "run_a", "status": "completed", "created_at": 1000, "completed_at": 1005})
+    out = io.StringIO()
+    for times in (True, False):
+        view = PlainView(Output(out))
+        view.show(RunCreated("run_a", None, "", 100.0, run))
+        view.times = times
+        view.show(RunCompleted("run_a", None, "", 112.5, run, 5.0))
+    ends = [line for line in out.getvalue().splitlines() if "run.completed" in line]
+    assert ends[0].split() == ["12.50s", "run_a", "run.completed", "12.5s"]
+    assert ends[1].split() == ["run_a", "run.completed", "5.0s"]
+
+
+@pytest.mark.parametrize("reasons", [True, False])
+def test_a_reason_that_is_reported_elsewhere_is_left_out(reasons: bool) -> None:
+    """Of the source that failed and of what ends by it; another reason, and the server's own error, stay."""
+    run = Run.from_json({"id": "run_a", "status": "in_progress"})
+    out = io.StringIO()
+    view = PlainView(Output(out))
+    view.reasons = reasons
+    view.show(SourceError("gateway", "", 0.0, 1, "no route", 1))
+    view.show(RunInterrupted("run_a", None, "", 0.0, run, "no route", None, 1, 1))
+    view.show(RunInterrupted("run_a", None, "", 0.0, run, "idle", None, 1, 2))
+    view.show(SourceEnded("gateway", "", 0.0, 1, "no route", 1))
+    view.show(SourceError("gateway", "", 0.0, 2, "busy", 0, error=ErrorObject(code="busy")))
+    assert out.getvalue().count("no route") == (3 if reasons else 0)
+    assert "left in_progress: idle" in out.getvalue()
+    assert out.getvalue().count("busy") == 1
+
+
+@pytest.mark.parametrize(
+    ("kinds", "code"),
+    [
+        ("error ended", ExitCode.NO_CONNECTION),
+        ("connected error ended", ExitCode.NOT_COMPLETED),
+        ("connected ended", ExitCode.NOT_COMPLETED),
+        ("said ended", ExitCode.NOT_COMPLETED),
+    ],
+)
+def test_only_a_source_that_never_connected_has_no_connection(kinds: str, code: ExitCode) -> None:
+    """An error that the server has sent is no failure of the connection."""
+    tally = Tally()
+    made = {
+        "connected": SourceConnected("gateway", "", 0.0, 1),
+        "error": SourceError("gateway", "", 0.0, 1, "no route", 1),
+        "said": SourceError("gateway", "", 0.0, 1, "busy", 0, error=ErrorObject(code="busy")),
+        "ended": SourceEnded("gateway", "", 0.0, 1, "no route", 1),
+    }
+    for kind in kinds.split():
+        tally.add(made[kind])
+    assert tally.code(()) is code

@@ -129,7 +129,7 @@ def test_watch_in_columns(cli: Callable) -> None:
     assert found.code == ExitCode.COMPLETED
     told = found.out.splitlines()
     assert all(line[:8].strip().replace(".", "").isdigit() and line[8] == "s" for line in told)
-    assert told[1][11:].startswith("a_0001            run.created            gpt-4o-mini")
+    assert told[1][11:].startswith("run_a_0001        run.created            gpt-4o-mini")
     assert "runstream: 1 run: 1 completed" in found.err
 
 
@@ -228,10 +228,21 @@ def test_nobody_listens(cli: Callable) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     found = cli("watch", f"ws://me:s3cret@127.0.0.1:{port}/?token=s3cret")
-    assert found.code == ExitCode.NOT_COMPLETED
-    assert "no run was seen" in found.err
+    assert found.code == ExitCode.NO_CONNECTION
+    assert (found.out + found.err).count("Could not connect") == 1
+    assert found.err.splitlines() == [line for line in found.err.splitlines() if "Could not connect" in line]
     assert "Traceback" not in found.err
     assert "s3cret" not in found.out + found.err
+
+
+def test_a_cut_is_reported_once(cli: Callable) -> None:
+    """On standard error, and once, though a source and two runs end by it; the exit code is that of the runs."""
+    with sending([*cut_short("a"), *cut_short("b")], code=4000) as url:
+        found = cli("watch", url)
+    assert found.code == ExitCode.LEFT_LIVE
+    assert (found.out + found.err).count("code 4000") == 1
+    assert "code 4000" in found.err
+    assert found.out.count("run.interrupted") == 2
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes and signals of POSIX")

@@ -100,7 +100,7 @@ def test_a_refusal_says_what_the_server_said(cli: Callable) -> None:
     said = b'{"error": {"message": "No such assistant"}}'
     with answering(b"", answers=[(404, {"Content-Type": "application/json"}, said)]) as peer:
         found = cli("watch", "--json", peer.url)
-    assert found.code == ExitCode.NOT_COMPLETED
+    assert found.code == ExitCode.NO_CONNECTION
     assert "HTTP 404 Not Found: No such assistant" in found.err
     assert "Traceback" not in found.err
 

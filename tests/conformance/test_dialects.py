@@ -7,10 +7,11 @@ from typing import Any
 
 from runstream.core.state import RunState
 from runstream.engine.fold import Folded, fold
+from runstream.model.actions import SubmitToolApprovalAction
 from runstream.model.message import UrlCitationAnnotation
 from runstream.model.signals import ActionRequired
 from runstream.model.step import ActivitiesDetails
-from runstream.model.tool_calls import ConnectedAgentToolCall, McpToolCall, SubmitToolApprovalAction
+from runstream.model.tool_calls import ConnectedAgentToolCall, McpToolCall
 
 MS = 1_725_000_000_123
 SECONDS = 1_725_000_000

@@ -29,12 +29,14 @@ def test_without_an_id_nothing_is_a_duplicate() -> None:
 
 
 def test_the_same_id_with_other_content_passes() -> None:
-    """The same id with other content is a conflict; from then on the newer content is the known one."""
+    """The same id with other content is a conflict; from then on the id names no event, and proves no repetition."""
     dedupe = Deduper()
     dedupe.see(fragment("1", "a"))
     assert dedupe.see(fragment("1", "b")) is Sighting.CONFLICT
-    assert dedupe.see(fragment("1", "b")) is Sighting.DUPLICATE
+    assert dedupe.see(fragment("1", "b")) is Sighting.CONFLICT
     assert dedupe.see(fragment("1", "a")) is Sighting.CONFLICT
+    assert dedupe.see(fragment("2", "a")) is Sighting.NEW
+    assert dedupe.see(fragment("2", "a")) is Sighting.DUPLICATE
 
 
 def test_the_name_is_part_of_the_content() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runstream.core.merge import IndexOutOfBounds, make_node, merge, to_builtins
+from runstream.core.merge import IndexOutOfBounds, UnreadableIndex, make_node, merge, to_builtins
 
 
 def built(*deltas: dict[str, Any], limit: int = 10, node: Any = None) -> Any:
@@ -82,10 +82,17 @@ def test_more_items_without_index_than_allowed() -> None:
         built({"content": [{"x": 1}] * 12})
 
 
-@pytest.mark.parametrize("index", [float("nan"), float("inf"), 0.5, "1", True, None])
-def test_an_odd_index_is_none(index: Any) -> None:
-    """What is no whole number is no index: the position counts."""
-    assert built({"content": [{"index": index, "x": 1}]})["content"] == [{"x": 1}]
+@pytest.mark.parametrize("index", [float("nan"), float("inf"), 0.5, "one", "", " 1", "1.0", "²", True, {}, []])
+def test_an_index_that_is_no_number_is_refused(index: Any) -> None:
+    """A wrong place would be worse than none."""
+    with pytest.raises(UnreadableIndex):
+        built({"content": [{"index": index, "x": 1}]})
+
+
+@pytest.mark.parametrize(("index", "at"), [("1", 1), ("01", 1), (1.0, 1), (None, 0)])
+def test_an_index_may_be_written_as_text(index: Any, at: int) -> None:
+    """A string of digits is that number; null is no index, and the position counts."""
+    assert merge(None, {"content": [{"index": index, "x": 1}]}, 10)["content"] == {at: {"x": 1}}
 
 
 @pytest.mark.parametrize("name", ["id", "type", "name", "role", "object"])
@@ -100,9 +107,20 @@ def test_numbers_and_booleans_replace() -> None:
     assert built({"n": 1, "f": 0.5, "b": True}, {"n": 2, "f": 0.25, "b": False}) == {"n": 2, "f": 0.25, "b": False}
 
 
+def test_outputs_and_reasoning_are_appended() -> None:
+    """The output of a call grows, and so does each part of a reasoning and of its summary."""
+    assert built(call(0, output="a"), call(0, output="b"))["tool_calls"][0]["function"] == {"output": "ab"}
+    for name in ("content", "summary"):
+        pieces = [{"step_details": {name: [{"index": 1, "text": text}]}} for text in "ab"]
+        assert built(*pieces) == {"step_details": {name: [{"text": "ab"}]}}
+
+
 def test_other_strings_and_lists_replace() -> None:
-    """An output, a file search's results: the later one counts."""
-    assert built(call(0, output="a"), call(0, output="b"))["tool_calls"][0]["function"] == {"output": "b"}
+    """The text of an annotation, a file search's results: the later one counts."""
+    notes = [{"content": [{"annotations": [{"index": 0, "text": text}]}]} for text in "ab"]
+    assert built(*notes)["content"] == [{"annotations": [{"text": "b"}]}]
+    others = [{"content": [{"annotations": [{"text": text}]}]} for text in "abb"]
+    assert built(*others)["content"] == [{"annotations": [{"text": "a"}, {"text": "b"}]}]  # without an index: one more
     results = [{"file_search": {"results": [{"score": score}]}} for score in (0.5, 0.75)]
     assert built(*results)["file_search"]["results"] == [{"score": 0.75}]
 

@@ -118,3 +118,15 @@ def test_marking_changes_nothing_else_and_signals_nothing(script: Script, data: 
 
 def _open(state: RunState) -> set[str]:
     return {item.id for item in (*state.messages, *state.steps) if not item.is_terminal}
+
+
+def test_a_step_without_the_requested_arguments_is_not_whole() -> None:
+    """The request came another way, as from a poll: fragments of the call may be missing."""
+    created = ev("run.step.created", step_object("step_1", RUN, tool_calls()))
+    first = ev("run.step.delta", step_delta("step_1", function_call_delta(0, '{"a"', id="call_1", name="f")))
+    rest = ev("run.step.delta", step_delta("step_1", function_call_delta(0, ":1}")))
+    asks = asking("call_1", arguments='{"a": 1}')
+    cut = state_of([*OPEN[:2], created, first, asks])
+    assert mark_partial(cut).partial == {"step_1"}
+    whole = state_of([*OPEN[:2], created, first, rest, asks])
+    assert mark_partial(whole) is whole

@@ -201,8 +201,11 @@ def test_fragments_while_the_run_waits_are_out_of_place() -> None:
     assert again is not None
     again = state_of([first, rest], again)
     assert (again.tool_calls[0].arguments, again.partial) == ('{"a":1}', frozenset())
-    done = ev("run.step.completed", step_object("step_1", RUN, tool_calls(), status="completed"))
+    whole = function_call("call_1", "f", '{"a":1}', output="5")
+    done = ev("run.step.completed", step_object("step_1", RUN, tool_calls(whole), status="completed"))
     assert state_of([rest, done], state).partial == frozenset()
+    empty = ev("run.step.completed", step_object("step_1", RUN, tool_calls(), status="completed"))
+    assert state_of([rest, empty], state).partial == {"step_1"}
 
 
 def test_late_deltas_change_nothing() -> None:

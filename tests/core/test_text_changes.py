@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from runstream.engine.engine import Engine
-from runstream.model.signals import Signal, TextReplaced
+from runstream.model.signals import ArgumentsDelta, Signal, TextReplaced
 from tests.core.support import RUN, at, ev, signals_of, state_of
-from tests.support.wire import message_delta, message_object, text_part
+from tests.support.wire import (
+    function_call_delta,
+    message_delta,
+    message_object,
+    step_delta,
+    step_object,
+    text_part,
+    tool_calls,
+)
 
 STARTED = [at("in_progress", 110), ev("message.created", message_object("msg_1", RUN))]
 
@@ -59,3 +67,22 @@ def test_a_replay_that_differs() -> None:
     intake.feed_all([STARTED[1], says("World"), says(" and all"), says(" of you")])  # type: ignore[list-item]
     intake.feed(whole("Bye"))  # type: ignore[arg-type]
     assert numbers(signals) == [(0, 1, "World and all"), (0, 2, "Bye")]
+
+
+def test_arguments_that_were_given_otherwise_continue_at_their_place() -> None:
+    """No signal corrects them before the end: a repetition with other text leaves no hole in the offsets."""
+    created = ev("run.step.created", step_object("step_1", RUN, tool_calls()))
+    named = ev("run.step.delta", step_delta("step_1", function_call_delta(0, "", id="call_1", name="f")))
+
+    def says(text: str) -> object:
+        return ev("run.step.delta", step_delta("step_1", function_call_delta(0, text)))
+
+    engine, signals = Engine(clock=lambda: 1.0), list[Signal]()
+    engine.on_signal = signals.append
+    intake = engine.intake("server")
+    intake.connected()
+    intake.feed_all([STARTED[0], created, named, says("ab"), says("ef")])
+    intake.connected()
+    intake.feed_all([created, named, says("ab"), says("cd"), says("ef"), says("gh")])
+    given = [(signal.offset, signal.delta) for signal in signals if isinstance(signal, ArgumentsDelta)]
+    assert given == [(0, "ab"), (2, "ef"), (4, "ef"), (6, "gh")]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runstream.dialects.assistants import AssistantsDialect
@@ -18,7 +18,7 @@ from runstream.dialects.assistants_wire import (
     ArgumentsFragment,
     TextFragment,
 )
-from runstream.dialects.text_frame import TextFrame
+from runstream.dialects.text_frame import TextFrame, TextFrames
 from runstream.model.events import TextAppend
 from runstream.model.raw import RawEvent
 from runstream.testing import texts
@@ -171,13 +171,12 @@ def written(draw: st.DrawFn) -> bytes:
 NAME = "thread.message.delta"
 
 
-def framed(data: bytes) -> TextFrame:
-    """A frame that was learned from this message."""
-    frame = TextFrame("value")
-    frame.reset()
-    for _ in range(3):
-        frame.learn(NAME, data)
-    return frame
+def framed(data: bytes) -> TextFrame | None:
+    """The frame that was learned from this message."""
+    frames = TextFrames("value")
+    for _ in range(4):
+        frames.learn(NAME, data, "msg_1", 0)
+    return frames.last
 
 
 @given(written(), texts() | st.sampled_from(["value", '"', 'a","value":"b']), st.booleans(), st.binary(max_size=8))
@@ -190,13 +189,13 @@ def test_a_message_in_the_frame_of_another_says_the_same_but_for_its_text(
     except REFUSALS:
         return  # an empty part, written twice
     frame = framed(data)
-    if not frame.known:
+    if frame is None:
         return
     value = first.delta.content[0].text.value
     assert frame.read(NAME, data, len(data)) == value
     for token in (msgspec.json.encode(text) if plain else json.dumps(text).encode(), junk):
-        second = frame._head + token + frame._tail
-        found = framed(data).read(NAME, second, len(second))
+        second = frame.head + token + frame.tail
+        found = frame.read(NAME, second, len(second))
         if found:
             whole = read(second)
             assert (whole.id, whole.delta.content[0].index) == (first.id, first.delta.content[0].index)
@@ -209,10 +208,10 @@ def test_a_message_in_the_frame_of_another_says_the_same_but_for_its_text(
 @given(written(), texts())
 def test_other_bytes_around_the_text_are_not_in_the_frame(data: bytes, text: str) -> None:
     frame = framed(data)
-    for other in (data + b" ", b" " + data, data[:-1], data[1:]):
-        assert frame.read(NAME, other, len(other)) == ""
-        assert not frame.known
-        frame.known = bool(frame._size)
+    if frame is not None:
+        for other in (data + b" ", b" " + data, data[:-1], data[1:]):
+            assert frame.read(NAME, other, len(other)) == ""
+        assert frame.read("other", data, len(data)) == ""
 
 
 @pytest.mark.parametrize(
@@ -225,8 +224,8 @@ def test_other_bytes_around_the_text_are_not_in_the_frame(data: bytes, text: str
 )
 def test_the_common_writings_have_a_frame(data: bytes) -> None:
     frame = framed(data)
-    assert frame.known
-    assert [frame._head, frame._tail] == data.split(b'"Hi"')
+    assert frame is not None
+    assert [frame.head, frame.tail] == data.split(b'"Hi"')
 
 
 @pytest.mark.parametrize("value", ["x", '"', "\\", "é"])
@@ -238,8 +237,52 @@ def test_the_frame_of_a_large_message_takes_no_extra_memory(value: str) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert frame.known
+    assert frame is not None
     assert peak < 2 * len(raw.data)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1), texts(), st.booleans()), max_size=60),
+    st.booleans(),
+)
+def test_texts_in_turns_are_read_as_alone(turns: list[tuple[int, int, str, bool]], enveloped: bool) -> None:
+    """Whatever text comes next, in whatever writing: each event is that of a decoder without memory."""
+    dialect = AssistantsDialect()
+    for object, index, value, spaced in turns:
+        part = {"index": index, "type": "text", "text": {"value": value}}
+        data: Any = {"id": f"msg_{10**object}", "delta": {"content": [part]}}
+        if enveloped:
+            data = {"event": NAME, "data": data}
+        body = json.dumps(data, separators=None if spaced else (",", ":")).encode()
+        raw = RawEvent(None if enveloped else NAME, body)
+        assert dialect.decode(raw) == AssistantsDialect().decode(raw)
+
+
+def test_texts_in_turns_are_read_by_their_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After four fragments of each no message is decoded in full, with ids of any length."""
+    dialect, decoded = AssistantsDialect(), []
+    real = FRAGMENTS[None]
+    monkeypatch.setitem(cast(Any, FRAGMENTS), None, lambda data: decoded.append(data) or real(data))  # type: ignore[func-returns-value]
+    for _ in range(20):
+        for id in ("msg_1", "msg_22", "msg_333"):
+            part = b'{"index":0,"type":"text","text":{"value":"word "}}'
+            data = b'{"event":"%b","data":{"id":"%b","delta":{"content":[%b]}}}' % (NAME.encode(), id.encode(), part)
+            event = dialect.decode(RawEvent(data=data))
+            assert isinstance(event, TextAppend)
+            assert (event.object_id, event.text) == (id, "word ")
+    assert len(decoded) == 12
+
+
+def test_frames_of_many_texts_are_bounded() -> None:
+    """A source that has had many texts keeps the frames of the last ones."""
+    frames = TextFrames("value")
+    for number in range(1000):
+        data = b'{"id":"m%d","text":{"value":"x"}}' % number
+        for _ in range(4):
+            frames.learn(None, data, f"m{number}", 0)
+    assert len(frames._frames) == len(frames._counts) == 32
+    assert len(frames._places) <= 4
 
 
 def test_fragments_are_nested_as_deeply_as_is_said() -> None:

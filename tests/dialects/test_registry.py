@@ -14,6 +14,7 @@ from runstream.dialects.assistants import AssistantsDialect
 from runstream.dialects.base import Dialect
 from runstream.dialects.registry import (
     DialectFactory,
+    FindRun,
     ResolvedFactory,
     dialect_names,
     find_dialect,
@@ -38,8 +39,10 @@ class Seen:
         self.calls.append(given)
         return ANSWER
 
-    def whole(self, *, continues: str | None = None, memory: bytes | None = None) -> Dialect:
-        return self.note(continues=continues, memory=memory)
+    def whole(
+        self, *, continues: str | None = None, memory: bytes | None = None, find_run: FindRun | None = None
+    ) -> Dialect:
+        return self.note(continues=continues, memory=memory, find_run=find_run)
 
     def plain(self) -> Dialect:
         return self.note()
@@ -54,8 +57,12 @@ class Seen:
         return self.note(limits=limits, continues=continues)
 
 
+def find_none(id: str) -> str | None:
+    return None
+
+
 def test_the_assistants_wire_has_a_name() -> None:
-    assert dialect_names() == ("assistants",)
+    assert dialect_names() == ("assistants", "responses")
     assert type(find_dialect("assistants")()) is AssistantsDialect
     assert type(make_dialect(None)) is AssistantsDialect
 
@@ -87,20 +94,20 @@ def test_the_limits_reach_the_dialect_of_a_name(name: str | None, limits: Limits
 @pytest.mark.parametrize(
     ("form", "expected"),
     [
-        ("whole", {"continues": "run_1", "memory": b"m"}),
+        ("whole", {"continues": "run_1", "memory": b"m", "find_run": find_none}),
         ("plain", {}),
         ("positional", {"continues": "run_1", "memory": b"m"}),
         ("half", {"memory": b"m"}),
         ("bounded", {"continues": "run_1", "limits": Limits()}),
-        ("note", {"continues": "run_1", "memory": b"m"}),
+        ("note", {"continues": "run_1", "memory": b"m", "find_run": find_none}),
     ],
 )
 def test_a_factory_is_called_with_what_it_takes(form: str, expected: dict[str, Any], words_dialect: str) -> None:
-    """The contract's two keywords, or those of them that it has, or none; by itself and by its name."""
+    """The contract's keywords, or those of them that it has, or none; by itself and by its name."""
     seen = Seen()
     register_dialect("seen", getattr(seen, form))
     for given in (getattr(seen, form), "seen", find_dialect("seen")):
-        made = make_dialect(given, continues="run_1", memory=b"m", limits=Limits())
+        made = make_dialect(given, continues="run_1", memory=b"m", find_run=find_none, limits=Limits())
         assert made is ANSWER
         assert seen.calls.pop() == expected
 
@@ -129,7 +136,7 @@ def test_what_is_found_is_found_again() -> None:
 
 
 def test_registered_names_are_listed_and_found(words_dialect: str) -> None:
-    assert runstream.dialect_names() == ("assistants", "words")
+    assert runstream.dialect_names() == ("assistants", "responses", "words")
     assert type(make_dialect("words")) is WordsDialect
 
 
@@ -143,7 +150,7 @@ def test_a_later_registration_replaces_an_earlier_one(words_dialect: str) -> Non
 
 def test_an_unknown_name_is_answered_with_those_that_are_known(words_dialect: str) -> None:
     expected = (
-        "'assistant' is not a registered dialect. Registered: 'assistants', 'words'. "
+        "'assistant' is not a registered dialect. Registered: 'assistants', 'responses', 'words'. "
         "runstream.register_dialect(name, factory) adds another one"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
@@ -155,7 +162,7 @@ def test_names_that_are_refused(name: str, words_dialect: str) -> None:
     """The library's own are the library's."""
     with pytest.raises(ValueError, match=r"of the library|not empty"):
         register_dialect(name, WordsDialect)
-    assert dialect_names() == ("assistants", "words")
+    assert dialect_names() == ("assistants", "responses", "words")
 
 
 @pytest.mark.parametrize(
@@ -175,11 +182,11 @@ def test_what_is_no_factory_is_refused_at_once(name: Any, factory: Any, words: s
     """And not when the first source comes."""
     with pytest.raises(TypeError, match=words):
         register_dialect(name, factory)
-    assert dialect_names() == ("assistants", "words")
+    assert dialect_names() == ("assistants", "responses", "words")
     if name == "mine" and not isinstance(factory, str):
         with pytest.raises(TypeError, match=words):
             find_dialect(factory)
 
 
 def test_the_tests_leave_nothing_registered() -> None:
-    assert set(registry._registered) == {"assistants"}
+    assert set(registry._registered) == {"assistants", "responses"}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine.engine import Engine
 from runstream.engine.intake import Intake
 from runstream.model.raw import Oversized, RawEvent
 from runstream.testing import Script
+from tests.core.support import RUN, asking, at, ev
+from tests.support.wire import function_call_delta, step_delta, step_object, tool_calls
 
 DELTA = "thread.message.delta"
 
@@ -96,3 +99,19 @@ def test_a_full_message_heals_it() -> None:
     message.close()
     intake.feed_all(script.raw_events()[before:])
     assert (engine.states()[0].text, partial(engine)) == ("Hello there", set())
+
+
+def test_a_run_that_waits_when_its_source_ends_unconfirmed() -> None:
+    """Its request was fetched, and the fragments before it were lost with the connection: its step is partial."""
+    created = ev("run.step.created", step_object("step_1", RUN, tool_calls()))
+    first = ev("run.step.delta", step_delta("step_1", function_call_delta(0, "{", id="call_1", name="f")))
+    for again in (False, True):
+        engine = Engine(clock=lambda: 1.0)
+        intake = engine.intake("server")
+        intake.connected()
+        intake.feed_all([at("in_progress", 110), created, first])
+        engine.apply_snapshots(intake.state, [asking("call_1")], AssistantsDialect())
+        if again:
+            intake.connected()
+        intake.end()
+        assert engine.states()[0].partial == ({"step_1"} if again else set())

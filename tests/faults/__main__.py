@@ -10,10 +10,11 @@ from collections import Counter, defaultdict
 
 import structlog
 
-from tests.faults.cases import FAULTS, SOURCES, Case, generate
+from tests.faults.cases import FAULTS, PAIRS, SOURCES, Case, generate
 from tests.faults.oracle import KINDS, Verdict, judge
 from tests.faults.process import Server, run_server
 from tests.faults.runner import Leaks, run_all
+from tests.faults.streams import PROTOCOLS
 
 
 class Report:
@@ -45,19 +46,26 @@ class Report:
 def main() -> int:
     """Run the cases of the command line; the exit code is 1 if anything failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--cases", type=int, default=1000, help="number of cases, over all sources")
+    parser.add_argument("--cases", type=int, default=1000, help="number of cases, over all sources and protocols")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--source", choices=SOURCES, action="append")
+    parser.add_argument("--protocol", choices=PROTOCOLS, action="append")
     parser.add_argument("--fault", choices=list(FAULTS), action="append", help="only cases with these")
     parser.add_argument("--only", metavar="CASE", help="one case, by its line")
     parser.add_argument("--at-once", type=int, default=40)
     args = parser.parse_args()
-    sources = args.source or SOURCES
+    pairs = [
+        (source, protocol)
+        for source, protocol in PAIRS
+        if source in (args.source or SOURCES) and protocol in (args.protocol or PROTOCOLS)
+    ]
     if args.only:
         cases = [Case.parse(args.only)]
     else:
         cases = [
-            case for source in sources for case in generate(source, args.cases // len(sources), args.seed, args.fault)
+            case
+            for source, protocol in pairs
+            for case in generate(source, args.cases // len(pairs), args.seed, args.fault, protocol)
         ]
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # failing sources are the point
     started = time.monotonic()

@@ -8,12 +8,14 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from tests.faults.streams import disjoint, snapshots, stream_names
+from tests.faults.streams import PROTOCOLS, disjoint, is_numbered, protocol_of, snapshots, stream_names
 
 __all__ = [
     "CONTENT",
     "FAULTS",
+    "LOSES_DATA",
     "LOSSES",
+    "PAIRS",
     "REFUSALS",
     "SOURCES",
     "Case",
@@ -59,8 +61,14 @@ CONTENT: Final = {
     "again": _EVENTS,  # repetition from an earlier point, in the same connection
     "reorder": _EVENTS,  # interleaved runs, in another order on each connection that replays everything
 }
+LOSES_DATA: Final = ("reset", "kill", "cut")
+"""Data in transit are lost when TCP is reset, and the amount is unknown."""
 FAULTS: Final = {**LOSSES, **REFUSALS, **CONTENT}
 SOURCES: Final = ("ws", "sse", "post", "poll", "file")
+PAIRS: Final = tuple(
+    (source, protocol) for protocol in PROTOCOLS for source in SOURCES if (source, protocol) != ("poll", "responses")
+)
+"""Each source with each protocol that it reads: a poll is answered with objects of the Assistants wire."""
 _SERVERS: Final = ("resume", "resume", "replay", "replay", "back", "onward", "fetched")
 
 
@@ -81,6 +89,7 @@ class Case(Struct, frozen=True, kw_only=True):
         source: ``ws``, ``sse``, ``post`` (an event stream as the answer to a POST), ``poll`` or ``file``.
         streams: The names of the event streams (see :func:`tests.faults.streams.load`).
         ids: The events with an id: ``all``, ``some``, ``none``; ``count``: all, and the ids are consecutive numbers.
+            Events of the Responses wire keep their numbers (``all``), or have none (``none``).
         server: The start of a new connection: ``resume`` (after the last id that the client sent), ``replay`` (the
             first event), ``back`` (some events before the loss), ``onward`` (some events after the loss, with a gap);
             ``fetched``: as ``onward``, but the client fetches the run and receives its final state.
@@ -118,7 +127,14 @@ class Case(Struct, frozen=True, kw_only=True):
     @property
     def has_all_ids(self) -> bool:
         """Whether every event has an id."""
-        return self.ids in {"all", "count"}
+        return self.ids in {"all", "count"} and (
+            self.protocol == "assistants" or all(is_numbered(name) for name in self.streams)
+        )
+
+    @property
+    def protocol(self) -> str:
+        """The protocol of its streams."""
+        return protocol_of(self.streams)
 
     def has(self, *prefixes: str) -> bool:
         """Whether the name of a fault begins with one of the prefixes."""
@@ -169,7 +185,9 @@ def connection_plans(case: Case) -> list[ConnectionPlan]:
     return found
 
 
-def generate(source: str, count: int, seed: int, faults: Iterable[str] | None = None) -> list[Case]:
+def generate(
+    source: str, count: int, seed: int, faults: Iterable[str] | None = None, protocol: str = "assistants"
+) -> list[Case]:
     """Random cases, the same for the same arguments if the same recordings exist.
 
     Args:
@@ -177,26 +195,30 @@ def generate(source: str, count: int, seed: int, faults: Iterable[str] | None = 
         count: Number of cases.
         seed: Determines the cases.
         faults: The kinds of faults; each case has at least one of them. By default all kinds, one after the other.
+        protocol: The protocol of the streams.
     """
     mine = [name for name, sources in FAULTS.items() if source in sources]
     wanted = list(faults) if faults is not None else mine
-    recordings = [name for name in stream_names() if source != "poll" or snapshots((name,))]
+    recordings = [name for name in stream_names(protocol) if source != "poll" or snapshots((name,))]
+    responses = protocol == "responses"
     found = []
     for number in range(count):
         first = wanted[number % len(wanted)]
-        rng = random.Random(f"{seed}/{source}/{first}/{number}")
+        rng = random.Random(f"{seed}/{source}/{first}/{number}" + ("/responses" if responses else ""))
         chosen = [first, *(rng.choice(mine) for _ in range(rng.choice((0, 0, 1, 1, 2))))]
         rng.shuffle(chosen)
         several = "reorder" in chosen or rng.random() < 0.3
         number_of = rng.randint(2, 3) if several and source != "poll" else 1
-        streams = [_stream_name(rng, recordings) for _ in range(number_of)]
+        streams = [_stream_name(rng, recordings, "talk" if responses else "made") for _ in range(number_of)]
         ids = "none" if source == "poll" else rng.choice(("all", "count", "some", "none", "none"))
+        if responses:
+            ids = "all" if ids in ("all", "count") else "none"
         found.append(
             Case(
                 source=source,
                 streams=tuple(disjoint(streams)),
                 ids=ids,
-                server=_server(rng, source, ids),
+                server=_server(rng, source, ids, fetched=not responses),
                 faults=tuple(Fault(name, _place(rng)) for name in chosen),
                 seed=rng.randrange(10**6),
             )
@@ -209,12 +231,15 @@ def _place(rng: random.Random) -> int:
     return rng.choice((0, 999, *(rng.randrange(1000) for _ in range(4))))
 
 
-def _server(rng: random.Random, source: str, ids: str) -> str:
+def _server(rng: random.Random, source: str, ids: str, *, fetched: bool) -> str:
     if source == "file":
         return "once"
     possible = set(_SERVERS) - ({"fetched"} if source == "poll" else {"resume"} if ids == "none" else set())
+    if not fetched:  # an application fetches a run as objects of the Assistants wire
+        possible -= {"fetched"}
     return rng.choice([server for server in _SERVERS if server in possible])
 
 
-def _stream_name(rng: random.Random, recordings: list[str]) -> str:
-    return rng.choice(recordings) if rng.random() < 0.6 else f"made/{rng.randrange(500)}"
+def _stream_name(rng: random.Random, recordings: list[str], made: str) -> str:
+    share = 0.6 if made == "made" else 0.3  # the recordings of the Responses wire are mostly of one response
+    return rng.choice(recordings) if recordings and rng.random() < share else f"{made}/{rng.randrange(500)}"

@@ -59,18 +59,19 @@ def _reconnect(case: Case) -> Reconnect:
     return Reconnect(initial=0.001, maximum=0.01, max_attempts=MAX_ATTEMPTS, max_retry_after=0.01)
 
 
+def _resume_after(info: ResumeInfo) -> Resume:
+    return Resume(headers={"Last-Event-ID": info.last_id} if info.last_id is not None else None)
+
+
 def _websocket(case: Case, endpoint: Endpoint) -> Source:
     tokens = count(1)
-
-    def resume(info: ResumeInfo) -> Resume | None:
-        return Resume(headers={"Last-Event-ID": info.last_id}) if info.last_id is not None else None
 
     return WebSocketSource(
         endpoint.url("ws"),
         name="source",
         proxy=None,
         auth=lambda: f"token-{next(tokens)}",
-        resume=resume,
+        resume=_resume_after,
         reconnect=_reconnect(case),
         max_message_bytes=MAX_FRAME,
         open_timeout=_SHORT * 6 if case.has("hush") else _LONG,
@@ -83,11 +84,14 @@ def _websocket(case: Case, endpoint: Endpoint) -> Source:
 def _sse(case: Case, endpoint: Endpoint) -> Source:
     tokens = count(1)
     posts = case.source == "post"
+    resume: Callable[[ResumeInfo], Resume] | None = (lambda info: Resume()) if can_resume(case) and posts else None
+    if case.protocol == "responses" and (can_resume(case) or not posts):
+        resume = _resume_after  # its place is in the data, which the transport does not read
     return SseSource(
         endpoint.url("http"),
         method="POST" if posts else "GET",
         json={"stream": True} if posts else None,
-        resume=(lambda info: Resume()) if can_resume(case) and posts else None,
+        resume=resume,
         name="source",
         proxy=None,
         auth=lambda: f"token-{next(tokens)}",

@@ -14,7 +14,7 @@ from typing import Final
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from tests.faults.cases import REFUSALS, Case, ConnectionPlan, Fault, connection_plans
+from tests.faults.cases import LOSES_DATA, REFUSALS, Case, ConnectionPlan, Fault, connection_plans, has_timeouts
 from tests.faults.content import (
     Item,
     answer,
@@ -141,6 +141,8 @@ class Connection:
 
     def _start(self) -> int:
         server, position = self._case.server, self._slot.position
+        if self._case.protocol == "responses" and server in {"onward", "back"}:
+            return self._response_start(position)
         named = (line.split(b":", 1) for line in self._head.split(b"\r\n") if b":" in line)
         last = next((value.strip().decode() for name, value in named if name.lower() == b"last-event-id"), "")
         if position and not last:
@@ -152,7 +154,28 @@ class Connection:
         if server == "back":
             return max(0, position - self._rng.choice((0, 1, 2, 5, 20)))
         order = event_order(self._case, self._number)
-        return {event_id(self._case, item): place + 1 for place, item in enumerate(order)}.get(last, 0)
+        responses = self._case.protocol == "responses"
+        ids = (event.id if responses else event_id(self._case, event) for event in order)
+        return {id: place + 1 for place, id in enumerate(ids) if id}.get(last, 0)
+
+    def _response_start(self, position: int) -> int:
+        """The start within events of the Responses wire.
+
+        An item names no response. So a server begins within a response only if it has sent its beginning, and the
+        client has received it; else at the beginning of a response.
+        """
+        if not position:
+            return 0
+        order = event_order(self._case, self._number)
+        begins = [place for place, event in enumerate(order) if b'"response.created"' in event.data]
+        if self._case.server == "back":
+            start = max(0, position - self._rng.choice((0, 1, 2, 5, 20)))
+        else:
+            start = position + self._rng.choice((0, 0, 1, 2, 5, 20))
+            start = next((place for place in begins if position <= place < start), start)
+        if self._case.has(*LOSES_DATA) or has_timeouts(self._case):
+            start = max((place for place in begins if place <= start), default=0)
+        return start
 
     # polls
 
@@ -165,7 +188,7 @@ class Connection:
         moment = self._moment()
         data = poll_body(self._case.streams, moment)
         if kind == "junk":
-            data = junk(detail, self._rng).data
+            data = junk(detail, self._rng, self._case.protocol).data
         elif kind == "corrupt":
             data = corrupt(Item(None, data), self._rng).data
         whole = answer(200, data, headers)

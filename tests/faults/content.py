@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -12,7 +13,8 @@ from websockets.frames import Frame, Opcode
 from runstream.model.raw import RawEvent
 from runstream.recordings.server import encode_frames
 from tests.faults.cases import Case, ConnectionPlan, Fault
-from tests.faults.streams import StreamEvent, interleaved
+from tests.faults.junk import JUNK, MAX_BYTES, MAX_FRAME, RESPONSES_JUNK
+from tests.faults.streams import StreamEvent, interleaved, shuffled
 
 __all__ = [
     "MAX_BYTES",
@@ -31,66 +33,6 @@ __all__ = [
     "pieces",
 ]
 
-MAX_BYTES = 64 * 1024
-"""The pipeline's limit for one message (bytes)."""
-MAX_FRAME = 96 * 1024
-"""The limit of a WebSocket source for one message (bytes)."""
-
-_NOBODY = b'{"id":"msg_nobody","delta":{"content":[{"index":0,"type":"text","text":{"value":"?"}}]}}'
-_JUNK: dict[str, tuple[tuple[str | None, bytes], ...]] = {
-    "json": (
-        (None, b""),
-        (None, b"{"),
-        (None, b"nonsense"),
-        ("thread.run.queued", b'{"id":"run_1","status":'),
-        ("thread.message.delta", b"[DONE"),
-        (None, b'{"event":"thread.run.queued","data":{"id":"run_junk"}} {}'),
-    ),
-    "types": (
-        (None, b"5"),
-        (None, b"null"),
-        (None, b'["thread.run.queued"]'),
-        (None, b'{"event":5,"data":{}}'),
-        ("thread.run.queued", b'{"id":5,"status":"queued"}'),
-        ("thread.run.queued", b'{"id":"run_junk"}'),
-        ("thread.run.queued", b'{"id":"run_junk","status":[]}'),
-        ("thread.message.delta", b"7"),
-        ("thread.run.step.created", b"null"),
-        ("thread.message.completed", b'"text"'),
-    ),
-    "bytes": (
-        (None, b"\xff\xfe\x00\x01"),
-        ("thread.run.queued", b'{"id":"run_junk","status":"queued","model":"\xc3"}'),
-        ("thread.message.delta", b'{"id":"msg_junk\xed\xa0\x80"}'),
-        (None, bytes(range(256))),
-    ),
-    "deep": (
-        ("thread.run.queued", b"[" * 5000 + b"]" * 5000),
-        (None, b'{"event":"thread.message.delta","data":' + b'{"a":' * 400 + b"1" + b"}" * 401),
-        ("error", b'{"a":' * 8000),
-    ),
-    "large": (
-        ("thread.run.queued", b'{"id":"run_junk","status":"queued","model":"' + b"x" * MAX_BYTES + b'"}'),
-        (None, b" " * (MAX_BYTES + 1)),
-    ),
-    "names": (
-        ("thread.run.step.imagined", b"{}"),
-        ("", b"{}"),
-        ("ping", b"null"),
-        ("error", b'{"error":{"message":"not now","type":"server_error","code":null,"param":null}}'),
-        ("done", b"[DONE]"),
-        ("x.y", b'{"a":1e999,"b":"\\ud800"}'),
-    ),
-    "orphan": (
-        ("thread.message.delta", _NOBODY),
-        (
-            "thread.run.step.completed",
-            b'{"id":"step_nobody","object":"thread.run.step","run_id":"run_nobody","status":"completed"}',
-        ),
-    ),
-    "giant": ((None, b'"' + b"x" * MAX_FRAME + b'"'),),
-}
-
 
 class Item(NamedTuple):
     """One item of a connection: an event or junk.
@@ -101,6 +43,7 @@ class Item(NamedTuple):
         id: Its id, if it is sent with one.
         number: The number of the event, -1 for junk and corrupt events.
         place: Its place in the order of this connection, -1 for junk and corrupt events.
+        bare: True if its data are a complete message of a WebSocket, with the name in them.
     """
 
     name: str | None
@@ -108,10 +51,11 @@ class Item(NamedTuple):
     id: str | None = None
     number: int = -1
     place: int = -1
+    bare: bool = False
 
     def envelope(self) -> bytes:
         """The item as a message of a WebSocket."""
-        if self.name is None:
+        if self.name is None or self.bare:
             return self.data
         if self.number < 0:  # built by hand, so that corrupt data stay corrupt
             named = b'{"event":' + msgspec.json.encode(self.name) + b',"data":'
@@ -120,7 +64,9 @@ class Item(NamedTuple):
 
 
 def event_id(case: Case, event: StreamEvent) -> str | None:
-    """The id with which an event is sent, if any."""
+    """The id with which an event is sent, if any. The Responses wire has the identity in the data."""
+    if case.protocol == "responses":
+        return None
     if case.ids == "count":
         return str(event.number)
     return event.id if case.ids == "all" or (case.ids == "some" and (event.number + case.seed) % 3 == 0) else None
@@ -130,7 +76,10 @@ def event_order(case: Case, connection: int) -> list[StreamEvent]:
     """All events in the order of a connection; with `reorder` and `replay` each connection has its own order."""
     if not case.has("reorder"):
         return interleaved(case.streams, None)
-    return interleaved(case.streams, f"{case}/{connection if case.server == 'replay' else 0}")
+    seed = f"{case}/{connection if case.server == 'replay' else 0}"
+    if case.protocol == "responses" and case.source != "ws":  # only a socket has lanes
+        return shuffled(case.streams, seed)
+    return interleaved(case.streams, seed)
 
 
 def connection_items(case: Case, connection: int, plan: ConnectionPlan, start: int) -> tuple[list[Item], Item | None]:
@@ -146,15 +95,20 @@ def connection_items(case: Case, connection: int, plan: ConnectionPlan, start: i
         The items until the loss, and the next event, ``None`` if there is none.
     """
     rng = case.rng("connection_items", connection)
-    everything = [
-        Item(event.name, event.data, event_id(case, event), event.number, place)
-        for place, event in enumerate(event_order(case, connection))
-    ]
+    order = event_order(case, connection)
+    if case.protocol == "responses":
+        lanes = case.has("reorder") and case.source == "ws" and len(case.streams) > 1
+        everything = [response_item(case, event, place, lanes=lanes) for place, event in enumerate(order)]
+    else:
+        everything = [
+            Item(event.name, event.data, event_id(case, event), event.number, place)
+            for place, event in enumerate(order)
+        ]
     rest = everything[start:]
     stop = len(rest) if plan.loss is None else _share(plan.loss, len(rest))
     items = rest[:stop]
     for fault in plan.content:
-        items = _changed(items, fault, rng)
+        items = _changed(items, fault, rng, case.protocol)
     return items, rest[stop] if stop < len(rest) else None
 
 
@@ -162,12 +116,30 @@ def _share(fault: Fault, length: int) -> int:
     return -(-length * fault.at // 1000)
 
 
-def _changed(items: list[Item], fault: Fault, rng: random.Random) -> list[Item]:
+def response_item(case: Case, event: StreamEvent, place: int, *, lanes: bool) -> Item:
+    """An event of the Responses wire: with its number or without, and with its lane if several streams take turns."""
+    data = event.data
+    if (case.ids not in {"all", "count"} or lanes) and data != b"[DONE]":
+        data = _rewritten(data, numbered=case.ids in {"all", "count"}, lane=f"lane{event.track}" if lanes else None)
+    return Item(event.name or None, data, None, event.number, place, bare=True)
+
+
+@lru_cache(maxsize=8192)
+def _rewritten(data: bytes, *, numbered: bool, lane: str | None) -> bytes:
+    event = msgspec.json.decode(data)
+    if not numbered:
+        event.pop("sequence_number", None)
+    if lane is not None:
+        event["stream_id"] = lane
+    return msgspec.json.encode(event)
+
+
+def _changed(items: list[Item], fault: Fault, rng: random.Random, protocol: str) -> list[Item]:
     kind, _, detail = fault.name.partition("-")
     place = _share(fault, len(items))
     before, after = items[:place], items[place:]
     if kind == "junk":
-        return [*before, *(junk(detail, rng) for _ in range(rng.randint(1, 3))), *after]
+        return [*before, *(junk(detail, rng, protocol) for _ in range(rng.randint(1, 3))), *after]
     if kind == "again":
         return [*before, *before[-rng.randint(2, 30) :], *after]
     if kind == "twice":
@@ -177,17 +149,22 @@ def _changed(items: list[Item], fault: Fault, rng: random.Random) -> list[Item]:
     return items
 
 
-def junk(kind: str, rng: random.Random) -> Item:
+def junk(kind: str, rng: random.Random, protocol: str = "assistants") -> Item:
     """Random data of one kind that are not an event of any run of the case."""
-    return Item(*rng.choice(_JUNK[kind]))
+    if protocol == "responses":
+        return Item(None, rng.choice(RESPONSES_JUNK[kind]), bare=True)
+    return Item(*rng.choice(JUNK[kind]))
 
 
 def corrupt(item: Item, rng: random.Random) -> Item:
-    """An event that can't be decoded any more: cut off, or with a byte that is not UTF-8."""
+    """An event that can't be decoded any more: cut off, or with a byte before it that is not UTF-8.
+
+    Within a text such a byte would leave the event readable in part.
+    """
     data = item.data
     at = rng.randrange(max(len(data) - 1, 1))
-    broken = data[:at] if rng.random() < 0.5 else data[:at] + b"\xff" + data[at:]
-    return Item(item.name, broken if broken != b"" else b"\xff", item.id)
+    broken = data[:at] if rng.random() < 0.5 else b"\xff" + data
+    return Item(item.name, broken if broken != b"" else b"\xff", item.id, bare=item.bare)
 
 
 def frame(item: Item, *, binary: bool, split: bool) -> bytes:

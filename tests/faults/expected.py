@@ -4,34 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
+import msgspec
 from msgspec import Struct
 
 from runstream.core.state import RunState
-from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine.engine import Engine
 from runstream.engine.fold import Folded, fold
-from runstream.model.events import RunEvent
-from runstream.model.message import TextPart
+from runstream.model.events import MessageEvent, RunEvent, StepEvent
+from runstream.model.frozen import ABSENT_LIST
+from runstream.model.message import RefusalPart, TextPart
 from runstream.model.raw import RawEvent
 from runstream.model.signals import (
     ArgumentsDelta,
+    ReasoningDelta,
+    RefusalDelta,
     RunInterrupted,
     RunPaused,
     RunSignal,
     Signal,
     TextDelta,
     TextReplaced,
+    ToolCallOutputDelta,
 )
 from tests.faults.content import Item
-from tests.faults.streams import interleaved, poll_raws
+from tests.faults.streams import interleaved, poll_raws, protocol_of
 
-__all__ = ["Expected", "detail", "expected_of", "facts_by_key", "objects_by_id", "texts_of"]
+__all__ = ["PROGRESS", "Expected", "detail", "expected_of", "facts_by_key", "objects_by_id", "texts_of"]
 
 # Progress may be divided differently. `text_replaced` corrects text after a fault: the clean stream needs none. The
 # signal of an open run depends on when its source ended; the oracle checks it separately.
-_FREE = (TextDelta, ArgumentsDelta, TextReplaced, RunPaused, RunInterrupted)
+PROGRESS = (TextDelta, RefusalDelta, ReasoningDelta, ArgumentsDelta, ToolCallOutputDelta)
+_FREE = (*PROGRESS, TextReplaced, RunPaused, RunInterrupted)
+
+
+Place: TypeAlias = tuple[str, int]
+"""The place of a text in its object: its kind (``text``, ``refusal``, ``reasoning``, ...), and its index."""
 
 
 class Expected(Struct, frozen=True):
@@ -42,22 +51,32 @@ class Expected(Struct, frozen=True):
         facts: By run id, the fields of the signals other than progress, by key, in order.
         rejects: Number of events that are rejects even without a fault.
         terminal: By run id, the numbers of the events that end the run.
+        announced: By id of a call, the numbers of the events that show its item (Responses wire).
+        begun: By id of a response, the numbers of the events that show it before its end.
+        errors: The numbers of the events with an error that may be the end of its run, before the run's own end.
+        held: The ids of the runs whose end only the end of the source proves: an error that nothing follows.
         whole: By id of a message or step, the numbers of the events with the complete object after its end.
         texts: All values of the texts of messages and of the arguments of calls, by message or step and place; of a
             series of values that only grew, the last one.
         replaced: The keys of the texts that the clean stream itself replaces, because a full object differs from its
             fragments.
         done_before: Whether `done` is sent before the end.
+        done: Whether it is sent at all.
     """
 
     runs: dict[str, RunState]
     facts: dict[str, dict[str, Any]]
     rejects: int
     terminal: dict[str, frozenset[int]]
+    announced: dict[str, frozenset[int]]
+    begun: dict[str, frozenset[int]]
+    errors: frozenset[int]
+    held: frozenset[str]
     whole: dict[str, frozenset[int]]
-    texts: dict[tuple[str, int], tuple[str, ...]]
+    texts: dict[tuple[str, Place], tuple[str, ...]]
     replaced: frozenset[str]
     done_before: bool
+    done: bool
 
 
 @lru_cache(maxsize=2048)
@@ -66,45 +85,91 @@ def expected_of(streams: tuple[str, ...], source: str) -> Expected:
     events = interleaved(streams, None)
     raws = [RawEvent(item.name, item.data) for item in events]
     if source == "ws":
-        raws = [RawEvent(data=Item(item.name, item.data, None, item.number).envelope()) for item in events]
+        bare = protocol_of(streams) == "responses"
+        raws = [RawEvent(data=Item(item.name, item.data, None, item.number, bare=bare).envelope()) for item in events]
     if source == "poll":
         return _polled(streams)
-    folded = fold(raws, clock=lambda: 1.0)
-    return _expected(folded, [[raw] for raw in raws])
+    folded = fold(raws, dialect=protocol_of(streams), clock=lambda: 1.0)
+    return _expected(folded, [[raw] for raw in raws], protocol_of(streams))
 
 
 def _polled(streams: tuple[str, ...]) -> Expected:
     """The expected result of polls that receive all snapshots."""
     moments = poll_raws(streams)
-    return _expected(fold([raw for moment in moments for raw in moment], clock=lambda: 1.0), moments)
+    return _expected(fold([raw for moment in moments for raw in moment], clock=lambda: 1.0), moments, "assistants")
 
 
-def _expected(folded: Folded, events: list[list[RawEvent]]) -> Expected:
+def _expected(folded: Folded, events: list[list[RawEvent]], protocol: str) -> Expected:
     """The expected result, from the fold and from the raw events by number."""
     terminal: dict[str, set[int]] = {}
     whole: dict[str, set[int]] = {}
-    event: Any
-    for number, raws in enumerate(events):
-        for event in (event for raw in raws for event in (AssistantsDialect().decode(raw),)):
-            data = getattr(event, "data", None)
-            if data is not None and getattr(data, "is_terminal", False):
-                kind = terminal if isinstance(event, RunEvent) else whole
-                kind.setdefault(data.id, set()).add(number)
+    held: set[str] = set()
+    errors: set[int] = set()
+    number = error = -1
+    engine = Engine(clock=lambda: 1.0)
+
+    def note(event: Any) -> None:
+        if isinstance(event, RunEvent | MessageEvent | StepEvent) and event.data.is_terminal:
+            kind = terminal if isinstance(event, RunEvent) else whole
+            if isinstance(event, MessageEvent) and event.data.content is ABSENT_LIST:
+                return  # ended, and not whole
+            found = kind.setdefault(event.data.id, set())
+            if number < len(events):
+                found.add(number)
+            if isinstance(event, RunEvent) and error >= 0 and event.data.status == "failed":
+                found.add(error)  # the error may be the only end that arrives
+                errors.add(error)
+                if number == len(events) or event.name == "error":
+                    held.add(event.data.id)
+
+    engine.on_event = note
+    intake = engine.intake("clean", dialect=protocol)
+    for raws in events:
+        number += 1
+        if protocol == "responses" and any(b'"type":"error"' in raw.data.replace(b" ", b"")[:40] for raw in raws):
+            error = number
+        intake.feed_all(raws)
+        if any(number in numbers for numbers in terminal.values()):
+            error = -1
+    number = len(events)
+    intake.end()
     return Expected(
         {state.run_id: state for state in folded.runs},
         {state.run_id: facts_by_key(folded.signals, state.run_id) for state in folded.runs},
         len(folded.rejects),
         {id: frozenset(numbers) for id, numbers in terminal.items()},
+        *(_announced(events) if protocol == "responses" else ({}, {})),
+        frozenset(errors),
+        frozenset(held),
         {id: frozenset(numbers) for id, numbers in whole.items()},
-        _history([raw for raws in events for raw in raws]),
+        _history([raw for raws in events for raw in raws], protocol),
         frozenset(signal.key for signal in folded.signals if isinstance(signal, TextReplaced)),
         any(raw.data == b"[DONE]" for raws in events[:-1] for raw in raws),
+        any(raw.data == b"[DONE]" for raws in events for raw in raws),
     )
 
 
-def _history(raws: list[RawEvent]) -> dict[tuple[str, int], tuple[str, ...]]:
+def _announced(events: list[list[RawEvent]]) -> tuple[dict[str, frozenset[int]], dict[str, frozenset[int]]]:
+    """The numbers of the events that show a call, and of those that show a response before its end, by id."""
+    found: dict[str, set[int]] = {}
+    begun: dict[str, set[int]] = {}
+    for number, raws in enumerate(events):
+        for raw in raws:
+            event = msgspec.json.decode(raw.data) if raw.data != b"[DONE]" else {}
+            if event.get("type") in {"response.created", "response.queued", "response.in_progress"}:
+                begun.setdefault(event["response"]["id"], set()).add(number)
+            shown = [event.get("item"), *((event.get("response") or {}).get("output") or ())]
+            for item in filter(None, shown):
+                found.setdefault(item.get("call_id") or "", set()).add(number)
+    return (
+        {id: frozenset(numbers) for id, numbers in found.items()},
+        {id: frozenset(numbers) for id, numbers in begun.items()},
+    )
+
+
+def _history(raws: list[RawEvent], protocol: str) -> dict[tuple[str, Place], tuple[str, ...]]:
     engine = Engine(clock=lambda: 1.0)
-    found: dict[tuple[str, int], tuple[str, ...]] = {}
+    found: dict[tuple[str, Place], tuple[str, ...]] = {}
 
     def note(state: RunState) -> None:
         item: Any
@@ -114,17 +179,33 @@ def _history(raws: list[RawEvent]) -> dict[tuple[str, int], tuple[str, ...]]:
                 found[item.id, place] = (*known[:-1], text) if text.startswith(known[-1]) else (*known, text)
 
     engine.on_state = note
-    engine.intake("clean").feed_all(raws)
+    engine.intake("clean", dialect=protocol).feed_all(raws)
+    if protocol == "responses":
+        # Some servers send a final response that differs from its items: without these, it is all there is.
+        for raw in raws:
+            if b'"output":' in raw.data.replace(b'" :', b'":'):
+                engine = Engine(clock=lambda: 1.0)
+                engine.on_state = note
+                engine.intake("whole", dialect=protocol).feed(raw)
     return found
 
 
-def texts_of(state: RunState, id: str) -> dict[int, str]:
-    """The texts of a message's parts, or the arguments of a step's calls, by index."""
+def texts_of(state: RunState, id: str) -> dict[Place, str]:
+    """The texts of a message's parts, of a step's reasoning, or the arguments of its calls, by place."""
+    found: dict[Place, str] = {}
     if (message := state.message(id)) is not None:
-        return {at: part.text.value or "" for at, part in enumerate(message.content) if isinstance(part, TextPart)}
-    step = state.step(id)
-    calls = step.tool_calls if step is not None else ()
-    return {at: getattr(call, "arguments", None) or "" for at, call in enumerate(calls)}
+        for at, part in enumerate(message.content):
+            if isinstance(part, TextPart):
+                found["text", at] = part.text.value or ""
+            elif isinstance(part, RefusalPart):
+                found["refusal", at] = part.refusal or ""
+    elif (step := state.step(id)) is not None:
+        for at, call in enumerate(step.tool_calls):
+            found["arguments", at] = getattr(call, "arguments", None) or ""
+        for kind, name in (("reasoning", "content"), ("summary", "summary")):
+            for at, piece in enumerate(getattr(step.step_details, name, ())):
+                found[kind, at] = piece.text or ""
+    return found
 
 
 def facts_by_key(signals: Iterable[Signal], run_id: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 from runstream.core.state import RunState
 from runstream.model.run import Run
 from runstream.model.signals import (
-    ArgumentsDelta,
+    ReasoningDelta,
+    RefusalDelta,
     RunInterrupted,
     RunPaused,
     Signal,
@@ -18,9 +19,9 @@ from runstream.model.signals import (
     TextDelta,
     TextReplaced,
 )
-from tests.faults.cases import Case, has_timeouts
-from tests.faults.expected import Expected, expected_of, facts_by_key, objects_by_id
-from tests.faults.permitted import LOSES_DATA, Permitted
+from tests.faults.cases import LOSES_DATA, Case, has_timeouts
+from tests.faults.expected import PROGRESS, Expected, expected_of, facts_by_key, objects_by_id, texts_of
+from tests.faults.permitted import Permitted
 from tests.faults.runner import Observation
 
 __all__ = ["KINDS", "Verdict", "judge", "screen_differences", "screen_texts"]
@@ -72,7 +73,10 @@ def _invariants(case: Case, observed: Observation, expected: Expected, *, lossy:
     """Violations of the invariants: they are true for any behaviour of the server."""
     problems = [f"key {key} came {n} times" for key, n in Counter(s.key for s in observed.signals).items() if n > 1]
     problems += screen_differences(
-        observed.signals, observed.states, replaced=not case.has_all_ids and case.has("twice", "again", "corrupt")
+        observed.signals,
+        observed.states,
+        replaced=not case.has_all_ids and case.has("twice", "again", "corrupt"),
+        corrected=not lossy and not case.has("corrupt") and (case.has_all_ids or case.server != "back"),
     )
     if sum(isinstance(signal, SourceEnded) for signal in observed.signals) != 1:
         problems.append("the end of the source was not signalled exactly once")
@@ -96,7 +100,9 @@ def _invariants(case: Case, observed: Observation, expected: Expected, *, lossy:
     if observed.executed_posts > 1:
         problems.append(f"{observed.executed_posts} POSTs may have started a run")
     for state in observed.states:
-        problems += _check_run(state, observed, expected, lossy=lossy, fetched=case.server == "fetched")
+        corrupt = case.protocol == "responses" and case.has("corrupt")
+        fetched = case.server == "fetched"
+        problems += _check_run(state, observed, expected, lossy=lossy, fetched=fetched, corrupt=corrupt)
     if isinstance(observed.everything, tuple) and not (
         observed.states and all(state.is_terminal for state in observed.states)
     ):
@@ -104,10 +110,16 @@ def _invariants(case: Case, observed: Observation, expected: Expected, *, lossy:
     return problems
 
 
-def _check_run(state: RunState, observed: Observation, expected: Expected, *, lossy: bool, fetched: bool) -> list[str]:
+def _check_run(
+    state: RunState, observed: Observation, expected: Expected, *, lossy: bool, fetched: bool, corrupt: bool
+) -> list[str]:
     whole = expected.runs.get(state.run_id)
     if whole is None:
+        if (lossy or corrupt) and any(state.run_id in run.pieces for run in expected.runs.values()):
+            return []  # a response continues one of which nothing was received
         return [f"run {state.run_id} is not in the stream"]
+    if state.status == "completed" and (lossy or corrupt) and _has_lost_call(state, whole, observed, expected):
+        return []
     problems = []
     left = [s for s in observed.signals if isinstance(s, RunPaused | RunInterrupted) and s.run_id == state.run_id]
     result = observed.results[state.run_id]
@@ -125,12 +137,44 @@ def _check_run(state: RunState, observed: Observation, expected: Expected, *, lo
     if isinstance(result, Run) is not state.is_terminal:
         problems.append(f"result({state.run_id}) gave {type(result).__name__} for {state.status}")
     known = set(expected.facts[state.run_id])
-    if lossy:
+    if lossy or corrupt:
         # A lost required action is not counted, so the round of a later status is lower.
         known |= {f"{key[:-1]}{lower}" for key in known if "/status/" in key for lower in range(int(key[-1]))}
+        if state.status == "failed":  # the end of its response ends a message whose own end was lost
+            known |= {f"{key.removesuffix('/completed')}/incomplete" for key in known if "/message/" in key}
+        known |= _reduced_requests(known, facts_by_key(observed.signals, state.run_id))
     if extra := [key for key in facts_by_key(observed.signals, state.run_id) if key not in known]:
         problems.append(f"facts that the clean stream does not have: {extra}")
     return problems
+
+
+def _has_lost_call(state: RunState, whole: RunState, observed: Observation, expected: Expected) -> bool:
+    """Whether no event was received that shows a call for which the run waits: where the final response is empty, its
+    run has completed as far as the client can know. An item before any event that shows its response is of none.
+    """
+    if state.pieces and state.pieces != whole.pieces and state.pieces == whole.pieces[: len(state.pieces)]:
+        return observed.sent.isdisjoint(expected.begun.get(state.pieces[-1], ()))
+    return whole.run.requires_action and any(
+        observed.sent.isdisjoint(numbers)
+        for call in whole.run.pending_tool_calls
+        if (numbers := expected.announced.get(call.id or ""))
+    )
+
+
+def _reduced_requests(known: set[str], keys: Iterable[str]) -> set[str]:
+    """The requests for some of the calls of a request of the clean stream.
+
+    Where the wire has no list of the awaited calls, one whose item was corrupt is not among them: of a request without
+    any call, the key has a digest.
+    """
+    found = set()
+    for key in keys:
+        start, _, calls = key.rpartition("/")
+        names = set() if calls.startswith("digest:") else set(calls.split(","))
+        for other in known if start.endswith("/action_required") else ():
+            if other.startswith(f"{start}/") and names < set(other.removeprefix(f"{start}/").split(",")):
+                found.add(key)
+    return found
 
 
 def _order_differences(observed: Observation, expected: Expected) -> list[str]:
@@ -175,41 +219,48 @@ def _object_of(key: str) -> str:
     return parts[2] if len(parts) > 2 and parts[1] in {"message", "step", "call"} else parts[0]
 
 
-_Texts: TypeAlias = dict[tuple[str, int], str]
+_Texts: TypeAlias = dict[tuple[str, str, int], str]
 
 
-def screen_texts(signals: Iterable[Signal], *, replaced: bool) -> tuple[_Texts, list[str]]:
+def screen_texts(signals: Iterable[Signal], *, replaced: bool, gaps: bool = False) -> tuple[_Texts, list[str]]:
     """The texts that a screen shows which follows only the progress signals, and the signals that can't be applied.
 
     Args:
         signals: The signals.
-        replaced: Whether arguments may change after they were emitted. No signal corrects them before
-            `tool_call.completed`, so a later delta may be at its place after a gap.
+        replaced: Whether texts other than that of a message may change after they were emitted. No signal corrects
+            them, so a later delta may be at its place after a gap.
+        gaps: Whether refusals and reasoning may have such a gap.
 
     Returns:
-        The final texts by message id and part, and the problems.
+        The final texts by object (or key of the call), kind and part, and the problems.
     """
     shown: _Texts = {}
-    arguments: dict[str, int] = {}
     problems = []
     for signal in signals:
-        if isinstance(signal, TextDelta):
-            place = signal.message_id, signal.part
-            shown_before = shown.get(place, "")
-            if signal.offset != len(shown_before):
-                problems.append(f"{signal.key}: {len(shown_before)} characters were shown so far")
-            shown[place] = shown_before + signal.delta
-        elif isinstance(signal, TextReplaced):
-            shown[signal.message_id, signal.part] = signal.text
-        elif isinstance(signal, ArgumentsDelta):
-            length = arguments.get(signal.call_id, 0)
-            if signal.offset < length or (signal.offset > length and not replaced):
-                problems.append(f"{signal.key}: {length} characters were given so far")
-            arguments[signal.call_id] = signal.offset + len(signal.delta)
+        if isinstance(signal, TextReplaced):
+            shown[signal.message_id, "text", signal.part] = signal.text
+        elif isinstance(signal, PROGRESS):
+            place = _place_of(signal)
+            before = shown.get(place, "")
+            may_skip = replaced or (gaps and isinstance(signal, RefusalDelta | ReasoningDelta))
+            may_skip = may_skip and not isinstance(signal, TextDelta)
+            if signal.offset < len(before) or (signal.offset > len(before) and not may_skip):
+                problems.append(f"{signal.key}: {len(before)} characters were shown so far")
+            shown[place] = before.ljust(signal.offset, "?") + signal.delta
     return shown, problems
 
 
-def screen_differences(signals: Sequence[Signal], states: Iterable[RunState], *, replaced: bool = False) -> list[str]:
+def _place_of(signal: Any) -> tuple[str, str, int]:
+    if isinstance(signal, ReasoningDelta):
+        return signal.step_id, signal.kind, signal.part
+    if isinstance(signal, TextDelta | RefusalDelta):
+        return signal.message_id, "text" if isinstance(signal, TextDelta) else "refusal", signal.part
+    return signal.call_key, signal.type, 0
+
+
+def screen_differences(
+    signals: Sequence[Signal], states: Sequence[RunState], *, replaced: bool = False, corrected: bool = True
+) -> list[str]:
     """The differences between such a screen and the final states.
 
     If a later connection replays a message, its state restarts; the shown text stays until the replayed text is longer
@@ -220,11 +271,14 @@ def screen_differences(signals: Sequence[Signal], states: Iterable[RunState], *,
         states: The final states.
         replaced: Whether repeated deltas count twice, or are repeated with a gap, as in :func:`screen_texts`; the
             shown text may then differ.
+        corrected: Whether refusals and reasoning were received without a gap, and not again from their middle: no
+            signal corrects them then.
     """
-    shown, problems = screen_texts(signals, replaced=replaced)
+    shown, problems = screen_texts(signals, replaced=replaced, gaps=not corrected)
     by_message: dict[str, str] = {}
-    for (id, _), text in sorted(shown.items()):
-        by_message[id] = by_message.get(id, "") + text
+    for (id, kind, _), text in sorted(shown.items()):
+        if kind == "text":
+            by_message[id] = by_message.get(id, "") + text
     again = any(isinstance(signal, SourceResumed) for signal in signals)
     written = {message.id: message for state in states for message in state.messages}
     for id in by_message.keys() | written.keys():
@@ -235,4 +289,20 @@ def screen_differences(signals: Sequence[Signal], states: Iterable[RunState], *,
                 problems.append(f"{id}: the shown text is not one of the message")
         elif is_shown != text:
             problems.append(f"{id}: the progress of its text does not add up to it")
+    if corrected and not replaced:
+        problems += _other_differences(shown, states, again=again)
+    return problems
+
+
+def _other_differences(shown: _Texts, states: Iterable[RunState], *, again: bool) -> list[str]:
+    """The same for refusals and reasoning, which no signal corrects: an ended one has the shown text."""
+    problems = []
+    for state in states:
+        for item in (*state.messages, *state.steps):
+            for (kind, part), text in texts_of(state, item.id).items():
+                if kind not in {"refusal", "reasoning", "summary"} or (again and item.id in state.partial):
+                    continue
+                seen = shown.get((item.id, kind, part), "")
+                if seen != text and not (again and not item.is_terminal and seen.startswith(text)):
+                    problems.append(f"{item.id}: the progress of its {kind} does not add up to it")
     return problems

@@ -17,10 +17,32 @@ from runstream.model.raw import RawEvent
 from runstream.recordings.reader import read_recording
 from runstream.testing import Script
 from tests.conformance.recorded import PAIRS, RECORDINGS
+from tests.support.talks import talk
 
-__all__ = ["StreamEvent", "disjoint", "interleaved", "load", "poll_body", "poll_raws", "snapshots", "stream_names"]
+__all__ = [
+    "PROTOCOLS",
+    "StreamEvent",
+    "disjoint",
+    "interleaved",
+    "is_numbered",
+    "load",
+    "poll_body",
+    "poll_raws",
+    "protocol_of",
+    "shuffled",
+    "snapshots",
+    "stream_names",
+]
 
-_IDS = re.compile(rb'"(?:id|run_id|message_id)" ?: ?"([^"]*)"')
+PROTOCOLS: Final = ("assistants", "responses")
+_IDS = re.compile(rb'"(?:id|run_id|message_id|previous_response_id)" ?: ?"([^"]*)"')
+_RESPONSES: Final = RECORDINGS / "responses"
+_LONGEST: Final = 32 * 1024  # bytes of an event; a larger one could exceed the limits of the harness
+_NOT_COMPARABLE: Final = frozenset({"open_responses_server_function_call.sse"})
+"""Its ids change within items that no event announces: after a loss, nothing tells which fragments belong together."""
+_LINKED: Final = tuple(
+    (f"{server}_function_1_call.sse", f"{server}_function_2_answer.sse") for server in ("fastresponses", "ogx")
+)
 _WORDS = ("Let", "me", "see", "–", "it", "is", "哈哈", "ha", "ha", "🙂", "\n", "straße", '"quoted"', "done")
 
 
@@ -30,18 +52,31 @@ class StreamEvent(NamedTuple):
     Attributes:
         name: Its name.
         data: Its data.
-        id: An id that is unique among the events of all streams.
+        id: An id that is unique among the events of all streams. Of the Responses wire: the response and the number,
+            ``resp_1/12``, and "" for an event without a number.
         number: Its place among all events of its case.
+        track: The place of its stream among those of its case.
     """
 
     name: str
     data: bytes
     id: str
     number: int = 0
+    track: int = 0
 
 
-def stream_names() -> list[str]:
-    """The existing recordings: ``demo/NAME``, ``shared/NAME``. Two streams of one run are joined by ``+``."""
+def protocol_of(streams: tuple[str, ...]) -> str:
+    """The protocol of streams, by their names: the name of its dialect."""
+    return "responses" if streams[0].startswith(("talk/", "responses/")) else "assistants"
+
+
+def stream_names(protocol: str = "assistants") -> list[str]:
+    """The existing recordings: ``demo/NAME``, ``shared/NAME``; ``responses/NAME`` of the Responses wire.
+
+    Two streams of one run are joined by ``+``.
+    """
+    if protocol == "responses":
+        return list(_response_names())
     bundled = [name for name in demo.recordings() if not name.startswith("function_call_2")]
     shared = sorted(path.name for path in RECORDINGS.glob("*.sse"))
     found = [f"demo/{name}" for name in bundled] + [f"shared/{name}" for name in shared]
@@ -55,12 +90,16 @@ def load(name: str) -> tuple[StreamEvent, ...]:
     """The events of a stream.
 
     Args:
-        name: One of :func:`stream_names`, or ``made/SEED`` for a random run.
+        name: One of :func:`stream_names`, or a random run: ``made/SEED``, ``talk/SEED`` of the Responses wire.
 
     Raises:
         FileNotFoundError: The recording does not exist.
     """
     kind, _, rest = name.partition("/")
+    if kind == "talk":
+        return _identified([RawEvent(event.get("type"), _encoded(event)) for event in talk(int(rest))])
+    if kind == "responses":
+        return _identified([raw for part in name.split("+") for raw in _recorded(part)])
     if kind == "made":
         raws: list[RawEvent] = _made_up(int(rest)).raw_events()
     else:
@@ -70,8 +109,52 @@ def load(name: str) -> tuple[StreamEvent, ...]:
 
 def _recorded(name: str) -> list[RawEvent]:
     kind, _, file = name.partition("/")
+    if kind == "responses":
+        body = (_RESPONSES / file).read_bytes()
+        return [raw for raw in read_recording(body, format="sse") if isinstance(raw, RawEvent) and raw.data]
     body = demo.load(file) if kind == "demo" else (RECORDINGS / file).read_bytes()
     return [raw for raw in read_recording(body, format="sse") if isinstance(raw, RawEvent) and raw.event is not None]
+
+
+@lru_cache(maxsize=1)
+def _response_names() -> tuple[str, ...]:
+    """The recordings that have a response and no event that is too long."""
+    streams = {
+        name: _recorded(name)
+        for path in _RESPONSES.glob("*.sse")
+        if path.name not in _NOT_COMPARABLE
+        for name in (f"responses/{path.name}",)
+    }
+    found = sorted(
+        name
+        for name, raws in streams.items()
+        if any(b'"response.created"' in raw.data for raw in raws) and max(len(raw.data) for raw in raws) < _LONGEST
+    )
+    joined = [f"responses/{one}+responses/{two}" for one, two in _LINKED]
+    return (*found, *(name for name in joined if name.partition("+")[0] in found))
+
+
+def _encoded(event: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(event) if event else b"[DONE]"
+
+
+def _identified(raws: list[RawEvent]) -> tuple[StreamEvent, ...]:
+    """The events of the Responses wire, each with its identity."""
+    found, response = [], ""
+    for raw in raws:
+        event = msgspec.json.decode(raw.data) if raw.data != b"[DONE]" else {}
+        if event.get("type") == "response.created":
+            response = event["response"]["id"]
+        number = event.get("sequence_number")
+        found.append(StreamEvent(raw.event or "", raw.data, f"{response}/{number}" if number is not None else ""))
+    return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def is_numbered(name: str) -> bool:
+    """True if each event of a stream of the Responses wire has a number of its own; the end mark has none."""
+    ids = [event.id for event in load(name) if event.data != b"[DONE]"]
+    return "" not in ids and len(set(ids)) == len(ids)
 
 
 @lru_cache(maxsize=4096)
@@ -91,8 +174,9 @@ def disjoint(chosen: list[str]) -> list[str]:
 @lru_cache(maxsize=4096)
 def _numbered(chosen: tuple[str, ...]) -> tuple[tuple[StreamEvent, ...], ...]:
     tracks, number = [], 0
-    for name in chosen:
-        tracks.append(tuple(events._replace(number=number + at) for at, events in enumerate(load(name))))
+    for track, name in enumerate(chosen):
+        numbered = enumerate(load(name))
+        tracks.append(tuple(events._replace(number=number + at, track=track) for at, events in numbered))
         number += len(tracks[-1])
     return tuple(tracks)
 
@@ -111,6 +195,13 @@ def interleaved(chosen: tuple[str, ...], seed: str | None) -> list[StreamEvent]:
     random.Random(seed).shuffle(order)
     iterators = [iter(track) for track in tracks]
     return [next(iterators[number]) for number in order]
+
+
+def shuffled(chosen: tuple[str, ...], seed: str) -> list[StreamEvent]:
+    """All events of several streams, one stream after the other, in a random order of the streams."""
+    tracks = list(_numbered(chosen))
+    random.Random(seed).shuffle(tracks)
+    return [events for track in tracks for events in track]
 
 
 def _made_up(seed: int) -> Script:

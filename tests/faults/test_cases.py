@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
-from tests.faults.cases import FAULTS, SOURCES, Case, connection_plans, generate
+from runstream.dialects.registry import find_dialect
+from runstream.dialects.responses_wire import TARGETS
+from runstream.model.raw import RawEvent
+from tests.faults.cases import FAULTS, PAIRS, Case, connection_plans, generate
 from tests.faults.content import connection_items
-from tests.faults.streams import disjoint, load, stream_names
+from tests.faults.streams import PROTOCOLS, disjoint, is_numbered, load, stream_names
+from tests.support.talks import talk
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_a_line_repeats_a_case(source: str) -> None:
+@pytest.mark.parametrize(("source", "protocol"), PAIRS)
+def test_a_line_repeats_a_case(source: str, protocol: str) -> None:
     """The printed line of a case is read as the same case, for which the server sends the same events."""
-    for case in generate(source, 100, 7):
+    for case in generate(source, 100, 7, protocol=protocol):
+        assert case.protocol == protocol
         again = Case.parse(str(case))
         assert again == case
         for number, plan in enumerate(connection_plans(case)):
             assert connection_items(case, number, plan, 0) == connection_items(again, number, plan, 0)
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_a_seed_gives_the_same_cases_and_every_fault(source: str) -> None:
+@pytest.mark.parametrize(("source", "protocol"), PAIRS)
+def test_a_seed_gives_the_same_cases_and_every_fault(source: str, protocol: str) -> None:
     """Kinds of faults follow one another, so that enough cases contain all of them."""
-    cases = generate(source, 100, 3)
-    assert cases == generate(source, 100, 3)
-    assert cases != generate(source, 100, 4)
+    cases = generate(source, 100, 3, protocol=protocol)
+    assert cases == generate(source, 100, 3, protocol=protocol)
+    assert cases != generate(source, 100, 4, protocol=protocol)
     mine = {name for name, sources in FAULTS.items() if source in sources}
     assert {fault.name for case in cases for fault in case.faults} == mine
     assert all(1 <= len(case.faults) <= 3 for case in cases)
@@ -37,5 +44,29 @@ def test_mixed_streams_share_no_id() -> None:
 
 def test_every_stream_has_events() -> None:
     """No recording is empty; two random runs differ."""
-    assert all(load(name) for name in stream_names())
+    assert all(load(name) for protocol in PROTOCOLS for name in stream_names(protocol))
     assert load("made/1") != load("made/2")
+    assert load("talk/1") != load("talk/2")
+
+
+def test_random_responses_have_all_that_they_promise() -> None:
+    """Every end, one to three responses, items that are open at once, and whole texts without a fragment."""
+    runs = [[event for event in talk(seed) if event] for seed in range(200)]
+    names = {event["type"].removeprefix("response.") for events in runs for event in events}
+    assert {"completed", "incomplete", "failed", "error", "keepalive", "queued"} <= names
+    assert {f"{text}.delta" for text in TARGETS} - names == {"reasoning.delta", "code_interpreter_call_code.delta"}
+    assert {sum(event["type"] == "response.created" for event in events) for events in runs} == {1, 2, 3}
+    assert {events[-1]["type"] for events in runs} >= {"error", "response.failed", "response.incomplete"}
+    steps = [[event["type"] for event in events if "output_item." in event["type"]] for events in runs]
+    assert any(a == b == "response.output_item.added" for names in steps for a, b in pairwise(names))
+    assert any(is_numbered(f"talk/{seed}") for seed in range(3))
+
+
+def test_the_place_of_an_event_is_its_cursor() -> None:
+    """A client that has received an event of the Responses wire sends the id under which the harness finds it."""
+    for seed in range(50):
+        dialect = find_dialect("responses")()
+        for event in load(f"talk/{seed}"):
+            dialect.decode(RawEvent(data=event.data))
+            if event.id:
+                assert dialect.cursor() == event.id

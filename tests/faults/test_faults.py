@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from tests.faults.cases import FAULTS, SOURCES, generate
+from tests.faults.cases import FAULTS, PAIRS, generate
 from tests.faults.oracle import judge
 from tests.faults.process import Server, Slots
 from tests.faults.runner import Leaks, run_all
@@ -13,16 +13,16 @@ from tests.faults.runner import Leaks, run_all
 pytestmark = pytest.mark.slow
 
 CASES = 4
-"""For each kind of fault and source; some of them with two further faults."""
+"""For each kind of fault, source and protocol; some of them with two further faults."""
 
 
 @pytest.mark.parametrize(
-    ("source", "fault"),
-    [(source, fault) for fault, sources in FAULTS.items() for source in SOURCES if source in sources],
+    ("source", "fault", "protocol"),
+    [(source, fault, protocol) for fault, sources in FAULTS.items() for source, protocol in PAIRS if source in sources],
 )
-async def test_fault(source: str, fault: str, served: tuple[list[int], Slots]) -> None:
+async def test_fault(source: str, fault: str, protocol: str, served: tuple[list[int], Slots]) -> None:
     """States and signals are those of the clean stream, or the difference is reported: no hang, no wrong success."""
-    cases = generate(source, CASES, 1, [fault])
+    cases = generate(source, CASES, 1, [fault], protocol)
     leaks = Leaks([], [])
     failed = []
     with capture_logs():

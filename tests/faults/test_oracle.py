@@ -13,6 +13,7 @@ from runstream.model.events import Reject
 from runstream.model.raw import RawEvent
 from runstream.model.signals import (
     MessageCompleted,
+    ReasoningDelta,
     RunCompleted,
     RunCreated,
     RunInterrupted,
@@ -25,17 +26,22 @@ from tests.faults.content import Item
 from tests.faults.expected import expected_of
 from tests.faults.oracle import judge
 from tests.faults.runner import Observation
-from tests.faults.streams import interleaved
+from tests.faults.streams import StreamEvent, interleaved
 
 CASE = Case.parse("ws;demo/text.sse;none;replay;drop@500;1")
-NAMES = CASE.streams
+CASES = [CASE, Case.parse("ws;talk/67;none;replay;drop@500;1")]
+
+
+def frames_of(case: Case, events: list[StreamEvent]) -> list[bytes]:
+    """The messages of a WebSocket with these events."""
+    bare = case.protocol == "responses"
+    return [Item(event.name, event.data, None, event.number, bare=bare).envelope() for event in events]
 
 
 def observation_of(case: Case = CASE, *, events: int | None = None) -> Observation:
     """The observation if only the first ``events`` events arrive and the source then ends."""
     arrived = interleaved(case.streams, None)[:events]
-    raws = [Item(item.name, item.data, None, item.number).envelope() for item in arrived]
-    folded = fold(raws, name="source", clock=lambda: 1.0)
+    folded = fold(frames_of(case, arrived), name="source", dialect=case.protocol, clock=lambda: 1.0)
     ended = all(state.is_terminal for state in folded.runs)
     results = {state.run_id: state.run if state.is_terminal else IncompleteStream("cut") for state in folded.runs}
     return Observation(
@@ -49,54 +55,61 @@ def observation_of(case: Case = CASE, *, events: int | None = None) -> Observati
     )
 
 
-def test_the_clean_stream_is_equal() -> None:
+Error = Callable[[Observation, Case], None]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.protocol)
+def test_the_clean_stream_is_equal(case: Case) -> None:
     """A result without a difference has no problem."""
-    assert judge(CASE, observation_of()) == ("equal", [])
+    assert judge(case, observation_of(case)) == ("equal", [])
 
 
-def _without(kind: type) -> Callable[[Observation], None]:
-    def change(observed: Observation) -> None:
+def _without(kind: type) -> Error:
+    def change(observed: Observation, case: Case) -> None:
         observed.signals[:] = [signal for signal in observed.signals if not isinstance(signal, kind)]
 
     return change
 
 
-def _twice(kind: type) -> Callable[[Observation], None]:
-    def change(observed: Observation) -> None:
+def _twice(kind: type) -> Error:
+    def change(observed: Observation, case: Case) -> None:
         observed.signals.append(next(signal for signal in observed.signals if isinstance(signal, kind)))
 
     return change
 
 
-def _swapped(observed: Observation) -> None:
+def _swapped(observed: Observation, case: Case) -> None:
     places = [at for at, signal in enumerate(observed.signals) if isinstance(signal, RunCreated | MessageCompleted)]
     one, other = places[0], places[-1]
     observed.signals[one], observed.signals[other] = observed.signals[other], observed.signals[one]
 
 
-def _shorter(observed: Observation) -> None:
+def _shorter(observed: Observation, case: Case) -> None:
     at = next(at for at, signal in enumerate(observed.signals) if isinstance(signal, TextDelta))
     observed.signals[at] = structs.replace(observed.signals[at], delta="?")
 
 
-def _end_not_sent(observed: Observation) -> None:
-    observed.sent -= expected_of(NAMES, "ws").terminal[observed.states[0].run_id]
+def _end_not_sent(observed: Observation, case: Case) -> None:
+    observed.sent -= expected_of(case.streams, "ws").terminal[observed.states[0].run_id]
 
 
-def _cut(observed: Observation) -> None:
-    cut = observation_of(events=40)
+def _cut(observed: Observation, case: Case) -> None:
+    cut = observation_of(case, events=40)
     observed.states = cut.states
 
 
-def _failed_source(observed: Observation) -> None:
+def _failed_source(observed: Observation, case: Case) -> None:
     observed.signals.insert(-1, SourceError("source", "", 1.0, 1, "the server closed the connection", 1))
 
 
-def _other_text(observed: Observation) -> None:
-    events = [item._replace(data=item.data.replace(b"rain", b"snow")) for item in interleaved(NAMES, None)]
-    observed.states = fold([Item(item.name, item.data, None, item.number).envelope() for item in events]).runs
+def _other_text(observed: Observation, case: Case) -> None:
+    events = interleaved(case.streams, None)
+    for word, other in ((b"rain", b"snow"), (b"Let", b"Lot")):
+        events = [event._replace(data=event.data.replace(word, other)) for event in events]
+    observed.states = fold(frames_of(case, events), dialect=case.protocol).runs
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.protocol)
 @pytest.mark.parametrize(
     "change",
     [
@@ -112,18 +125,25 @@ def _other_text(observed: Observation) -> None:
         _cut,
         _failed_source,
         _other_text,
-        lambda observed: setattr(observed, "hung", True),
-        lambda observed: setattr(observed, "error", "RuntimeError"),
-        lambda observed: setattr(observed, "states", ()),
-        lambda observed: setattr(observed, "results", dict.fromkeys(observed.results, IncompleteStream("cut"))),
-        lambda observed: observed.rejects.append(Reject(RawEvent(), "bad")),
+        lambda observed, case: setattr(observed, "hung", True),
+        lambda observed, case: setattr(observed, "error", "RuntimeError"),
+        lambda observed, case: setattr(observed, "states", ()),
+        lambda observed, case: setattr(observed, "results", dict.fromkeys(observed.results, IncompleteStream("cut"))),
+        lambda observed, case: observed.rejects.append(Reject(RawEvent(), "bad")),
     ],
 )
-def test_every_error_is_found(change: Callable[[Observation], None]) -> None:
+def test_every_error_is_found(change: Error, case: Case) -> None:
     """Each single error in an observation is a failure."""
-    observed = observation_of()
-    change(observed)
-    assert judge(CASE, observed).kind == "failure"
+    observed = observation_of(case)
+    change(observed, case)
+    assert judge(case, observed).kind == "failure"
+
+
+def test_a_missing_fragment_of_reasoning_is_found() -> None:
+    """A screen that follows the progress of reasoning has its text."""
+    observed = observation_of(CASES[1])
+    observed.signals.remove([signal for signal in observed.signals if isinstance(signal, ReasoningDelta)][-1])
+    assert judge(CASES[1], observed).kind == "failure"
 
 
 def test_a_cut_without_a_cause_is_a_failure() -> None:

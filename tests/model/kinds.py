@@ -34,6 +34,7 @@ _REQUIRED: dict[str, Any] = {
     "id": "id_1",
     "status": "queued",
     "delta": {},
+    "kind": "web_search",
     "function": {"name": "f"},
     "name": "f",
     "index": 0,

@@ -99,6 +99,8 @@ class _Builder:
         return st.fixed_dictionaries(required, optional=optional)
 
     def _value(self, info: inspect.Type) -> st.SearchStrategy[Any]:
+        if isinstance(info, inspect.Metadata):
+            return self._value(info.type)
         if isinstance(info, inspect.UnionType):
             return st.one_of([self._value(item) for item in info.types if not isinstance(item, inspect.NoneType)])
         if isinstance(info, inspect.StructType):

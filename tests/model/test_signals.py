@@ -45,6 +45,8 @@ TABLE: dict[str, tuple[tuple[Any, ...], str]] = {
         for what in ("created", "completed", "incomplete")
     },
     "message.text": (("msg_1", 1, 7, "Hi"), "run_1/message/msg_1/text/1/7"),
+    "message.refusal": (("msg_1", 1, 7, "No"), "run_1/message/msg_1/refusal/1/7"),
+    "reasoning.text": (("step_1", 1, 7, "Hm", "summary"), "run_1/step/step_1/summary/1/7"),
     "message.text_replaced": (("msg_1", 1, "Hi", 3), "run_1/message/msg_1/text_replaced/3/25858690f35e980f"),
     **{
         f"step.{what}": ((STEP,), f"run_1/step/step_1/{what}")
@@ -52,6 +54,9 @@ TABLE: dict[str, tuple[tuple[Any, ...], str]] = {
     },
     "tool_call.arguments": (("call_1", 7, "{}", "run_1/call/call_1~2"), "run_1/call/call_1~2/arguments/7"),
     "tool_call.completed": (("call_1", CALL, "run_1/call/call_1"), "run_1/call/call_1/completed"),
+    "tool_call.output": (("call_1", 7, "42", "run_1/call/call_1~2"), "run_1/call/call_1~2/output/7"),
+    "tool_call.result": (("call_1", CALL, "42", "run_1/call/call_1"), "run_1/call/call_1/result"),
+    "custom": (("progress", 0.5, 3), "run_1/custom/3"),
     **{
         f"source.{what}": ((), f"file.sse/{what}/2")
         for what in ("connected", "disconnected", "resumed", "ended", "error")
@@ -115,12 +120,19 @@ def test_awaited_calls_in_json() -> None:
         "parsed": None,
         "error": "bad",
         "key": "run_1/call/call_1",
+        "kind": "function",
     }
+
+
+def test_reasoning_has_a_key_of_its_kind() -> None:
+    """A reasoning and its summary are two texts with two keys."""
+    assert SIGNAL_TYPES["reasoning.text"](*HEAD, "step_1", 1, 7, "Hm").key == "run_1/step/step_1/reasoning/1/7"
 
 
 def test_a_server_error_in_json() -> None:
     """`source.error` carries the server's own error, if it was one."""
-    signal = SIGNAL_TYPES["source.error"](*SOURCE, ErrorObject(message="no", code="server_error"))
+    signal = SIGNAL_TYPES["source.error"](*SOURCE, "no", ErrorObject(message="no", code="server_error"))
+    assert signal.to_dict()["server_message"] == "no"
     assert signal.to_dict()["error"] == {"message": "no", "code": "server_error"}
     assert made("source.error").to_dict()["error"] is None
 

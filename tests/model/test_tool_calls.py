@@ -61,7 +61,7 @@ def call_of(data: dict[str, Any]) -> Any:
             "sh",
             "ls",
         ),
-        ({"id": "c", "type": "x", "name": "out", "x": {"name": "in", "arguments": 5}}, UnknownToolCall, "out", None),
+        ({"id": "c", "type": "x", "name": "out", "x": {"name": "in", "arguments": 5}}, UnknownToolCall, "out", "5"),
         ({"id": "c"}, UnknownToolCall, None, None),
         ({"id": "c", "type": "x", "x": ["odd"], "name": 5}, UnknownToolCall, "x", None),
     ],
@@ -172,6 +172,9 @@ def test_an_unknown_member_built_by_hand() -> None:
         ('"x"', "x"),
         ("null", None),
         (" {} ", {}),
+        ("", {}),
+        (" \n", {}),
+        ('"\\ud800"', "\ufffd"),
     ],
 )
 def test_arguments_that_are_json(text: str, value: Any) -> None:
@@ -181,7 +184,7 @@ def test_arguments_that_are_json(text: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", None, "{", "{'a': 1}", "\ud800", '"\\ud800"', "NaN", "1e999", "[" * 100_000, '{"a":' * 200 + "1" + "}" * 200],
+    [None, "{", "{'a': 1}", "\ud800", "NaN", "1e999", "[" * 100_000, '{"a":' * 200 + "1" + "}" * 200],
 )
 def test_arguments_that_are_not(text: str | None) -> None:
     """An error is a value beside the raw text; the text is not repeated in it."""

@@ -51,6 +51,15 @@ def test_the_core_is_compared_with_the_floor() -> None:
     shown = run("core.py", "1")
     assert "| core fold, 210 events a run, against bare typed decode | ≤ 2.5 |" in shown
     assert "a fragment at 100,000 against 1,000 in one message, unread" in shown
+    for kind in ("a string that counts", "a number"):
+        assert f"| the same with an event id on each, {kind}, against bare decode | ≤ 4.0 |" in shown
+        assert f"| {kind} as id, against the fold without ids | ≤ 1.6 |" in shown
+
+
+@pytest.mark.slow
+def test_a_fragment_costs_the_same_in_each_dialect() -> None:
+    """The script runs through, having checked the texts that both dialects have read; no figure is asserted."""
+    assert "| a Responses text delta beyond bare decoding" in run("dialects.py", "1")
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ EXPECTED = {
     ],
     "08_live_terminal.py": [
         "run_demo_failed_0001 failed: somebody should look",
-        "demo_search_0001  completed",
+        "…search_0001      completed",
         "4 runs · 3 completed · 1 failed",
     ],
     "09_live_page.py": ["open http://127.0.0.1:", "run_demo_call_0001 completed", "run_demo_failed_0001 failed"],
@@ -75,11 +75,17 @@ EXPECTED = {
         "customer 3 is billed for 42 completed runs",
         "0 failures",
     ],
+    "16_write_a_dialect.py": [
+        "j1/action_required/c1",
+        "j1/custom/1",
+        "j1 completed: Room 7.",
+        "jobs: j1, j2; rejects: 1; repeated: 1",
+    ],
     "15_a_dialect_by_name.py": [
-        "dialects: assistants, jobs\nanswering question-1 of job-1",
+        "dialects: assistants, jobs, responses\nanswering question-1 of job-1",
         "refused: run job-1 has ended (completed) and can't be continued",
         "run_demo_text_0001 completed\njob-1 completed\nfolded: job-1 completed",
-        "'job' is not a registered dialect. Registered: 'assistants', 'jobs'.",
+        "'job' is not a registered dialect. Registered: 'assistants', 'jobs', 'responses'.",
     ],
 }
 

@@ -18,7 +18,7 @@ from runstream.engine.fold import Folded, fold, fold_sources
 from runstream.model.events import Event, Reject, RunEvent
 from runstream.model.limits import Limits
 from runstream.model.raw import RawEvent
-from runstream.model.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta, TextReplaced
+from runstream.model.signals import ProgressSignal, Signal, SourceSignal, TextDelta, TextReplaced
 from runstream.testing import Conversation, conversations
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,7 @@ def outcome(folded: Folded) -> tuple[list[Any], list[str]]:
 
 def keys(signals: Any) -> list[str]:
     """The keys of the run signals other than progress, in order."""
-    return [s.key for s in signals if not isinstance(s, SourceSignal | TextDelta | ArgumentsDelta | TextReplaced)]
+    return [s.key for s in signals if not isinstance(s, SourceSignal | ProgressSignal | TextReplaced)]
 
 
 def is_run_event(raw: RawEvent) -> bool:

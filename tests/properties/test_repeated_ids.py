@@ -17,10 +17,10 @@ from runstream.model.raw import RawEvent
 from runstream.model.signals import (
     ActionRequired,
     ArgumentsDelta,
+    ProgressSignal,
     RunSignal,
     Signal,
     SourceSignal,
-    TextDelta,
     ToolCallCompleted,
 )
 from runstream.store.codec import decode_state, encode_state
@@ -107,7 +107,7 @@ def runs(draw: DrawFn, run_id: str, *, times: bool | None = None) -> Told:
 
 def facts(signals: Iterable[Signal]) -> list[str]:
     """The keys of all signals but progress and those of sources."""
-    return [signal.key for signal in signals if not isinstance(signal, SourceSignal | TextDelta | ArgumentsDelta)]
+    return [signal.key for signal in signals if not isinstance(signal, SourceSignal | ProgressSignal)]
 
 
 def twice(keys: Iterable[str]) -> list[str]:

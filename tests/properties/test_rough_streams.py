@@ -20,7 +20,7 @@ from runstream.engine.intake import Intake
 from runstream.model.events import Event, Reject
 from runstream.model.limits import Limits
 from runstream.model.raw import RawEvent
-from runstream.model.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta, TextReplaced
+from runstream.model.signals import ProgressSignal, Signal, SourceSignal, TextDelta, TextReplaced
 from tests.properties.strategies import Line, is_run, lines, raws, tales
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ def states(found: Folded | Engine) -> list[Any]:
 
 def facts(signals: Iterable[Signal]) -> list[str]:
     """The keys of all signals but progress and those of sources."""
-    return [s.key for s in signals if not isinstance(s, SourceSignal | TextDelta | ArgumentsDelta | TextReplaced)]
+    return [s.key for s in signals if not isinstance(s, SourceSignal | ProgressSignal | TextReplaced)]
 
 
 def told_twice(signals: Iterable[Signal]) -> list[str]:

@@ -245,3 +245,46 @@ def test_a_redacted_demo_tells_the_same(name: str) -> None:
     written = b"".join(raw.data for raw in kept)
     assert words or name in {"cancelled.sse", "expired.sse", "function_call_1.sse"}
     assert not [word for word in words if word.encode() in written]
+
+
+ODD_CALL = {"card": 4111, "big": True, "rate": 0.625, "to": ["Ann", {"n": 7}], "none": None}
+
+
+def test_arguments_and_outputs_of_any_shape_are_blanked() -> None:
+    """What a tool was asked and what it answered is content: its structure alone stays, numbers do not."""
+    calls = [
+        {"id": "c", "type": "function", "function": {"name": "pay", "arguments": ODD_CALL, "output": [1, ODD_CALL]}},
+        {"id": "m", "type": "mcp", "name": "pay", "arguments": ODD_CALL, "output": 987654},
+        {"id": "x", "type": "exotic", "exotic": {"arguments": ODD_CALL, "output": True}},
+    ]
+    step = {"id": "s", "object": "thread.run.step", "step_details": {"type": "tool_calls", "tool_calls": calls}}
+    action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": calls}}
+    for name, data in (
+        ("thread.run.step.completed", step),
+        ("thread.run.requires_action", {**RUN, "required_action": action}),
+    ):
+        text = json.dumps(blanked(data, name))
+        for left in ("4111", "true", "0.625", "Ann", '"n": 7', "987654"):
+            assert left not in text
+        assert text.count('"card": 0') == 4
+        assert text.count('"none": null') == 4
+
+
+@pytest.mark.parametrize("name", ["message", None])
+def test_other_forms_are_redacted_as_the_usual_one(name: str | None) -> None:
+    """With the default name, with data that is JSON text, and with bytes that are not UTF-8: runs are still seen."""
+    run = {"id": "run_1", "status": "in_progress", "model": "m", "metadata": {"place": "Caf$"}}
+    for data in (run, json.dumps(run)):
+        raw = json.dumps({"event": "thread.run.in_progress", "data": data}).encode().replace(b"$", b"\xe9")
+        redacted = redact(RawEvent(name, raw))
+        assert b"Caf" not in redacted.data
+        (state,) = fold([redacted]).runs
+        assert (state.run_id, state.run.model, dict(state.run.metadata)) == ("run_1", "m", {"place": "xxxx"})
+
+
+def test_an_index_that_is_text_is_kept() -> None:
+    """The place of a call is structure."""
+    call = {"index": "1", "id": "c", "type": "function", "function": {"arguments": "{}"}}
+    delta = {"id": "s", "delta": {"step_details": {"type": "tool_calls", "tool_calls": [call]}}}
+    kept = blanked(delta, "thread.run.step.delta")
+    assert kept["delta"]["step_details"]["tool_calls"][0] == {**call, "function": {"arguments": "xx"}}

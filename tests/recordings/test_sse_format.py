@@ -14,7 +14,7 @@ from runstream.recordings.jsonl import is_json, to_one_line
 from runstream.recordings.reader import read_recording
 from runstream.recordings.sse_format import BlockEncoder, decode_comment
 from runstream.sources.sse_parser import SSEParser
-from tests.support.raws import streams
+from tests.support.raws import on_one_line, streams
 
 
 def written(items: Sequence[RawItem], at: float | None = None) -> bytes:
@@ -52,7 +52,7 @@ def test_the_block_of_an_item(item: RawItem, block: bytes) -> None:
 def kept(item: RawItem) -> RawItem:
     """What a file keeps: as the lines of JSON do; and an id in a block is also the last id from there on."""
     if not isinstance(item, RawEvent):
-        return item
+        return on_one_line(item)
     data, last_id = to_one_line(item.data), item.last_id if item.id is None or _in_a_comment(item) else item.id
     # Line ends of JSON stay where a block can hold them, which has one kind of them.
     lost = is_json(data) and (b"\r" in item.data or _in_a_comment(item))

@@ -254,3 +254,17 @@ def test_only_its_owner_can_read_a_recording(tmp_path: Path, suffix: str) -> Non
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_redacted_recording_has_no_words_of_the_server(tmp_path: Path) -> None:
+    """What a server said about a lost connection is kept only where nothing is redacted."""
+    lost = ConnectionEvent(connected=False, reason="HTTP 429", server_message="The key of alice is used up")
+    for redact in (None, lambda raw: raw):
+        path = tmp_path / f"{bool(redact)}.jsonl"
+        with RecordingWriter(path, redact=redact) as writer:
+            writer.write(lost)
+        (found,) = read_recording(path)
+        assert isinstance(found, ConnectionEvent)
+        words = (lost.reason, lost.server_message)
+        blank = ("x" * len(lost.reason), "x" * len(lost.server_message))
+        assert (found.reason, found.server_message) == (words if redact is None else blank)

@@ -27,7 +27,7 @@ def test_every_signal_has_facts(kind: Any) -> None:
 
 def test_the_facts_of_a_signal_differ_from_those_of_the_others() -> None:
     """Each type has facts of its own, but for those that name nothing beyond their object."""
-    bare = {"key", "run_id", "thread_id", "assistant_id", "scope", "source", "reason", "attempt"}
+    bare = {"key", "run_id", "thread_id", "assistant_id", "scope", "source", "reason", "attempt", "server_message"}
     without = {name for name, kind in SIGNAL_TYPES.items() if not facts(made(kind)).keys() - bare}
     assert without == {"source.connected", "source.disconnected", "source.resumed", "source.ended"}
 

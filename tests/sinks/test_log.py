@@ -19,14 +19,19 @@ from structlog.testing import capture_logs
 
 from runstream import demo
 from runstream.engine.fold import fold
+from runstream.errors import SubscribersFailed
 from runstream.model.common import ErrorObject
 from runstream.model.message import Message
+from runstream.model.progress_signals import PROGRESS
 from runstream.model.run import Run, RunStatus
 from runstream.model.signals import (
     SIGNAL_TYPES,
     ActionRequired,
     ArgumentsDelta,
+    CustomReceived,
     MessageIncomplete,
+    ReasoningDelta,
+    RefusalDelta,
     RunCompleted,
     RunFailed,
     RunInterrupted,
@@ -41,6 +46,8 @@ from runstream.model.signals import (
     TextDelta,
     TextReplaced,
     ToolCallCompleted,
+    ToolCallOutputDelta,
+    ToolCallResult,
 )
 from runstream.model.step import RunStep
 from runstream.model.tool_calls import FunctionToolCall
@@ -118,12 +125,18 @@ def made(kind: Any) -> Signal:
         "call_id": "call_1",
         "part": 0,
         "offset": 4,
-        "delta": "ARGUED" if kind is ArgumentsDelta else "SAID",
+        "delta": "ARGUED" if kind in (ArgumentsDelta, ToolCallOutputDelta) else "SAID",
         "text": "SAID",
         "source": "gateway",
         "calls": (),
         "request": "call_1",
         "call_key": "run_1/call/call_1",
+        "step_id": "step_1",
+        "kind": "summary",
+        "output": "ARGUED",
+        "name": "progress",
+        "value": {"SAID": "ARGUED"},
+        "server_message": "BLAMED",
     }
     values["action"] = values["run"].required_action
     signal: Signal = kind(**{name: values[name] for name in kind.__struct_fields__})
@@ -146,6 +159,9 @@ LEVELS = {
     "message.text": "debug",
     "message.text_replaced": "debug",
     "tool_call.arguments": "debug",
+    "message.refusal": "debug",
+    "reasoning.text": "debug",
+    "tool_call.output": "debug",
 }
 
 
@@ -193,6 +209,11 @@ def test_each_consent_is_for_its_own(kind: Any) -> None:
         (RunFailed, "error_message", "BLAMED"),
         (StepFailed, "error_message", "BLAMED"),
         (SourceError, "error_message", "BLAMED"),
+        (SourceError, "server_message", "BLAMED"),
+        (SourceDisconnected, "server_message", "BLAMED"),
+        (RunInterrupted, "server_message", "BLAMED"),
+        (RefusalDelta, "text", "SAID"),
+        (ReasoningDelta, "text", "SAID"),
     ],
 )
 def test_text_is_logged_on_request(kind: Any, name: str, value: str) -> None:
@@ -204,6 +225,8 @@ def test_arguments_are_logged_on_request() -> None:
     """Those that grow, those that are whole, and those that are waited for."""
     assert log_record(made(ArgumentsDelta), include_arguments=True)[2]["arguments"] == "ARGUED"
     assert log_record(made(ToolCallCompleted), include_arguments=True)[2]["arguments"] == '{"zone": "ARGUED"}'
+    for kind in (ToolCallOutputDelta, ToolCallResult):
+        assert log_record(made(kind), include_arguments=True)[2]["output"] == "ARGUED"
     (asked,) = (signal for signal in fold(story()).signals if isinstance(signal, ActionRequired))
     fields = log_record(asked, include_arguments=True)[2]
     assert fields["tools"] == ["get_time"]
@@ -243,6 +266,11 @@ def test_the_fields_of_an_ending() -> None:
         (TextDelta, {"message_id": "msg_1", "part": 0, "offset": 4, "characters": 4}),
         (ArgumentsDelta, {"call_id": "call_1", "offset": 4, "characters": 6}),
         (ToolCallCompleted, {"call_id": "call_1", "tool": "get_time"}),
+        (ToolCallOutputDelta, {"call_id": "call_1", "offset": 4, "characters": 6}),
+        (ToolCallResult, {"call_id": "call_1", "tool": "get_time", "characters": 6}),
+        (RefusalDelta, {"message_id": "msg_1", "part": 0, "offset": 4, "characters": 4}),
+        (ReasoningDelta, {"step_id": "step_1", "kind": "summary", "part": 0, "offset": 4, "characters": 4}),
+        (CustomReceived, {"name": "progress", "n": 1}),
         (SourceDisconnected, {"reason": "the connection broke off", "attempt": 2}),
         (SourceError, {"error_type": "server_error", "error_code": "rate_limit"}),
     ],
@@ -390,7 +418,7 @@ def test_all_that_is_told_of_a_run_is_bound_to_its_assistant() -> None:
 def test_progress_is_off_by_default() -> None:
     """Growing text and arguments are left out; everything else is there, in order."""
     signals = said()
-    others = [signal.type for signal in signals if not isinstance(signal, TextDelta | ArgumentsDelta)]
+    others = [signal.type for signal in signals if type(signal) not in PROGRESS]
     assert len(others) < len(signals)
     assert [entry["event"] for entry in logged(signals)] == others
     assert [entry["event"] for entry in logged(signals, progress=True)] == [signal.type for signal in signals]
@@ -434,7 +462,8 @@ async def test_a_logger_that_raises_is_the_only_one_to_suffer() -> None:
         async with RunStream(script().say("Hello there.").end().raw_events()) as stream:
             log_signals(stream, Full())
             stream.signals.subscribe(got.append)
-            await stream.results()
+            with pytest.raises(SubscribersFailed, match="log_signals"):
+                await stream.results()
             failures = stream.stats.failures
     assert [signal.type for signal in got][-1] == "source.ended"
     assert failures == sum(not isinstance(signal, TextDelta) for signal in got)

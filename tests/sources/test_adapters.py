@@ -49,7 +49,7 @@ class Tray:
     def connected(self, attempt: int = 0) -> None:
         self.connections += 1
 
-    def disconnected(self, reason: str, attempt: int = 0) -> None: ...
+    def disconnected(self, reason: str, attempt: int = 0, server_message: str = "") -> None: ...
 
     @property
     def data(self) -> list[bytes]:

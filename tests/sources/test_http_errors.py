@@ -118,6 +118,7 @@ def test_the_words_of_a_refusal() -> None:
     refusal = http_error(
         URL,
         429,
+        phrase="Too Many Requests",
         headers={"retry-after": "7", "content-type": "application/json"},
         body=b'{"error": {"code": "insufficient_quota", "message": "The token abcdef of\\nalice is used up"}}',
         sent=SentValues(secrets=("abcdef", "alice")),
@@ -126,7 +127,10 @@ def test_the_words_of_a_refusal() -> None:
     assert refusal.wait == 7.0
     assert refusal.reason == f"{SHOWN} refused the connection with HTTP 429 Too Many Requests (insufficient_quota)"
     assert refusal.message == "The token *** of *** is used up"
-    assert refusal.server_message == "The token abcdef of\nalice is used up"
+    assert refusal.server_message == "The token *** of *** is used up"
+    other = http_error(URL, 429, phrase="Slow\r\ndown, alice", sent=SentValues(secrets=["alice"]), now=NOW)
+    assert other.reason == f"{SHOWN} refused the connection with HTTP 429 Too Many Requests"
+    assert other.server_message == "Slow down, ***"
 
 
 def test_a_body_that_is_no_structured_error_is_data_alone() -> None:
@@ -166,10 +170,11 @@ def test_a_redirect_is_named_without_its_secrets() -> None:
     """Where it leads is shown, what it carries isn't."""
     headers = {"Location": "https://al:pw@login.example/in?state=xyzxyz"}
     refusal = http_error(URL, 302, headers=headers, body=b"moved", now=NOW)
-    assert refusal.reason.endswith(
-        "HTTP 302 Found: it redirects to https://***@login.example/in?state=***, which is not followed"
-    )
-    assert http_error(URL, 302, body=b"moved", now=NOW).reason.endswith("HTTP 302 Found")
+    assert refusal.reason.endswith("HTTP 302 Found: it redirects, which is not followed")
+    assert refusal.server_message == "https://***@login.example/in?state=***"
+    without = http_error(URL, 302, body=b"moved", now=NOW)
+    assert without.reason.endswith("HTTP 302 Found")
+    assert without.server_message == "moved"
 
 
 def test_of_a_header_that_comes_twice_the_longer_wait_counts() -> None:

@@ -28,7 +28,8 @@ from runstream import (
     SourceResumed,
     TextDelta,
 )
-from runstream.model.raw import RawEvent
+from runstream.dialects.assistants_wire import name_object
+from runstream.model.raw import Answer
 from tests.support.clock import VirtualClock
 from tests.support.receiver import FakeReceiver
 from tests.support.wire import message_creation, message_object, required_action, run_object, step_object, text_part
@@ -82,7 +83,8 @@ async def poll(retrieve: Callable[[], Any], receiver: FakeReceiver | None = None
 
 
 def names(receiver: FakeReceiver) -> list[str | None]:
-    return [item.event for item in receiver.items if isinstance(item, RawEvent)]
+    """The names of the events of the answers, as the dialect decodes them."""
+    return [name_object(item.data) for item in receiver.items if isinstance(item, Answer)]
 
 
 @pytest.mark.parametrize("status", TERMINAL)

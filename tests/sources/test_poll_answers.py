@@ -7,12 +7,25 @@ from typing import Any
 
 import pytest
 
+from runstream.dialects.assistants import AssistantsDialect
 from runstream.model import Run
+from runstream.model.events import Reject
 from runstream.sources.http_errors import ConnectFailed
-from runstream.sources.poll_answers import Answer, read_answer
+from runstream.sources.poll_answers import PollResult
+from runstream.sources.poll_answers import read_answer as read_with
 from tests.support.wire import ABSENT, message_creation, message_object, run_object, step_object
 
 RUN = run_object("run_1", status="in_progress")
+
+
+async def read_answer(answer: Any, *, within: float | None = None) -> PollResult:
+    """The answer, by the default dialect."""
+    return await read_with(answer, AssistantsDialect(), within=within)
+
+
+def ids(answer: PollResult) -> list[str]:
+    """The ids of all objects, in order."""
+    return [event.data.id for item in answer.objects for event in item.events if not isinstance(event, Reject)]
 
 
 class Response:
@@ -92,20 +105,18 @@ FORMS: dict[str, Any] = {
 async def test_every_form_of_a_run_is_one(form: str) -> None:
     """A run, whatever holds it; named by its status, so that the dialect reads it as a stream's."""
     answer = await read_answer(FORMS[form], within=25)
-    (item,) = answer.runs
-    assert (item.kind, item.id, item.status, item.run_id, item.ended) == (
-        "thread.run", "run_1", "in_progress", "run_1", False,
-    )  # fmt: skip
-    assert item.raw.event == "thread.run.in_progress"
-    assert Run.from_json(item.raw.data) == Run.from_json(RUN)
+    (item,) = answer.objects
+    assert answer.runs == (Run.from_json(RUN),)
+    assert [event.event for event in item.events if not isinstance(event, Reject)] == ["thread.run.in_progress"]
+    assert Run.from_json(item.item.data) == Run.from_json(RUN)
 
 
 async def test_bytes_are_not_written_anew() -> None:
     """What came as JSON stays as it came, big numbers and all."""
     data = b'{"id":"r","object":"thread.run","status":"queued","odd":1.10,"big":123456789012345678901234567890}'
-    assert (await read_answer(data)).runs[0].raw.data == data
+    assert (await read_answer(data)).objects[0].item.data == data
     listed = await read_answer(b'{"object":"list","data":[' + data + b"]}")
-    assert listed.runs[0].raw.data == data
+    assert listed.objects[0].item.data == data
 
 
 @pytest.mark.parametrize(
@@ -113,7 +124,9 @@ async def test_bytes_are_not_written_anew() -> None:
 )
 async def test_an_unknown_status_makes_no_unknown_event(status: str, name: str) -> None:
     """The event is named by the kind alone where the wire has no name for it; the object's status counts anyway."""
-    assert (await read_answer({"id": "run_1", "status": status})).runs[0].raw.event == name
+    (event,) = (await read_answer({"id": "run_1", "status": status})).objects[0].events
+    assert not isinstance(event, Reject)
+    assert event.event == name
 
 
 async def test_several_objects_are_put_in_order() -> None:
@@ -121,7 +134,7 @@ async def test_several_objects_are_put_in_order() -> None:
     messages = [message_object(f"msg_{n}", RUN, created_at=100 + n) for n in (3, 2, 1)]
     steps = [step_object(f"step_{n}", RUN, message_creation("msg_1"), created_at=100 + n) for n in (2, 1)]
     answer = await read_answer([{"object": "list", "data": messages}, steps, RUN])
-    assert [item.id for item in answer.snapshots] == ["run_1", "step_1", "step_2", "msg_1", "msg_2", "msg_3"]
+    assert ids(answer) == ["run_1", "step_1", "step_2", "msg_1", "msg_2", "msg_3"]
 
 
 async def test_what_is_another_run_s_is_left_out() -> None:
@@ -134,13 +147,13 @@ async def test_what_is_another_run_s_is_left_out() -> None:
         step_object("step_0", RUN, message_creation("msg_1"), run_id="run_0"),
     ]
     answer = await read_answer([RUN, {"object": "list", "data": listed}])
-    assert [item.id for item in answer.snapshots] == ["run_1", "msg_3", "msg_4"]
+    assert ids(answer) == ["run_1", "msg_3", "msg_4"]
 
 
 @pytest.mark.parametrize("nothing", [None, [], [None], Response(b"", 204), Response(b"", 304)])
 async def test_nothing_is_nothing(nothing: Any) -> None:
     """No content, and none that is new."""
-    assert (await read_answer(nothing)).snapshots == ()
+    assert (await read_answer(nothing)).objects == ()
 
 
 async def test_headers_say_when_to_ask_again() -> None:
@@ -200,9 +213,8 @@ async def test_a_run_without_id_or_status_is_kept_for_the_rejects() -> None:
     """It can't be used, but it is not lost."""
     for run in ({"status": "queued"}, {"id": "run_1"}, {"id": "", "status": "queued"}, {"id": 1, "status": 2}):
         answer = await read_answer(run)
-        assert isinstance(answer, Answer)
         assert answer.runs == ()
-        assert len(answer.snapshots) == 1
+        assert len(answer.objects) == 1
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ async def test_a_gateway_that_is_busy_does_not_say_that_nothing_was_done(status:
         failed = await failure(peer.url, method="POST")
     assert f"HTTP {status}" in failed.reason
     assert failed.reason.endswith(f"{HTTPStatus(status).phrase}{ONCE}")
+    assert failed.server_message == "busy"
     assert len(peer.requests) == 1
 
 

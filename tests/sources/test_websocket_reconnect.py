@@ -63,6 +63,7 @@ async def test_any_other_close_is_a_loss(code: int, live: bool) -> None:
         await read(peer.url, receiver)
     assert receiver.data == [b"0", b"1"]
     assert receiver.reasons == [f"the server closed the connection with code {code}"]
+    assert receiver.server_messages == ["back soon forged"]
 
 
 @pytest.mark.parametrize("code", [1002, 1003, 1007, 1008, 1009])

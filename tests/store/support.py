@@ -8,7 +8,7 @@ from typing import Any
 
 from runstream.engine.engine import Engine
 from runstream.model.raw import RawEvent
-from runstream.model.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta
+from runstream.model.signals import ProgressSignal, Signal, SourceSignal
 from runstream.store.base import StateStore, StoredRun, StoredSource
 
 __all__ = ["Killed", "KillingStore", "Life", "facts", "live"]
@@ -20,7 +20,7 @@ class Killed(BaseException):
 
 def facts(signals: Iterable[Signal]) -> list[str]:
     """The keys of all signals but progress and those of sources."""
-    return [signal.key for signal in signals if not isinstance(signal, SourceSignal | TextDelta | ArgumentsDelta)]
+    return [signal.key for signal in signals if not isinstance(signal, SourceSignal | ProgressSignal)]
 
 
 class KillingStore:
@@ -79,10 +79,10 @@ class Life:
                 raise Killed
 
         def take(signal: Signal) -> None:
-            if not isinstance(signal, TextDelta | ArgumentsDelta):
+            if not isinstance(signal, ProgressSignal):
                 tick()  # before
             self.signals.append(signal)
-            if not isinstance(signal, TextDelta | ArgumentsDelta):
+            if not isinstance(signal, ProgressSignal):
                 tick()  # in delivery: it happened, and nobody knows
 
         engine = Engine(clock=lambda: 1.0, store=KillingStore(store, tick))

@@ -44,6 +44,7 @@ def inside(state: RunState) -> tuple[Any, ...]:
     core = state._head
     return (
         structs.astuple(core.calls),
+        structs.astuple(core.pieces),
         [(item.calls, item.replaced) for item in state._objects],
         core.statuses,
         core.first_seen,

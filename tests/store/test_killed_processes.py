@@ -26,16 +26,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reas
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("server", ["resumes", "replays", "plain"])
-def test_killed_at_random(server: str, door: str, tmp_path: Path) -> None:
-    """Through every door, against a server that resumes, one that tells all again, and one without ids."""
+@pytest.mark.parametrize("dialect", ["assistants", "responses"])
+def test_killed_at_random(dialect: str, server: str, door: str, tmp_path: Path) -> None:
+    """Through every door, against a server that resumes, one that sends all again, and one without ids."""
     kills = 0
     for number in range(ROUNDS):
         seed = number * 31 + len(server) * 3 + DOORS.index(door)
-        raws = events_of_server(server, seed)
+        raws = events_of_server(server, seed, dialect)
         path, log = tmp_path / f"{seed}.db", tmp_path / f"{seed}.log"
-        with resuming_process(server, seed) as url:
+        with resuming_process(server, seed, dialect) as url:
             consumer = subprocess.run(
-                [sys.executable, "-m", "tests.support.consuming", url, path, log, door, str(seed), "8"],
+                [sys.executable, "-m", "tests.support.consuming", url, path, log, door, str(seed), "8", dialect],
                 cwd=Path(__file__).parents[2],
                 capture_output=True,
                 text=True,
@@ -45,7 +46,7 @@ def test_killed_at_random(server: str, door: str, tmp_path: Path) -> None:
         assert consumer.returncode == 0, consumer.stderr
         killed = int(consumer.stdout)
         kills += killed
-        clean = fold(raws)
+        clean = fold(raws, dialect=dialect)
         delivered = log.read_text().splitlines()
         missing = Counter(facts(clean.signals)) - Counter(delivered)
         assert not missing, f"seed {seed}"

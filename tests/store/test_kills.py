@@ -16,7 +16,7 @@ from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 from runstream.model.limits import Limits
 from runstream.model.raw import RawEvent
-from runstream.model.signals import ArgumentsDelta, Signal, SourceSignal, TextDelta, TextReplaced
+from runstream.model.signals import ProgressSignal, Signal, SourceSignal, TextReplaced
 from runstream.store.memory import MemoryStore
 from runstream.store.sqlite import SqliteStore
 from runstream.testing import Conversation, conversations, events_of
@@ -151,7 +151,7 @@ def test_a_server_that_goes_on_from_now(conversation: Conversation, seed: int, i
         def take(signal: Signal) -> None:
             nonlocal left
             signals.append(signal)
-            left -= not isinstance(signal, TextDelta | ArgumentsDelta)
+            left -= not isinstance(signal, ProgressSignal)
             if left == 0:
                 raise Killed
 

@@ -254,14 +254,16 @@ def test_a_file_of_an_older_release(tmp_path: Path) -> None:
     """It is brought up to this one: what it has stays, and what it does not say is what is safe."""
     path = tmp_path / "runs.db"
     with SqliteStore(path) as store:
-        store.put([run(unidentified=False)])
+        store.put([run(unidentified=False)], StoredSource(scope="", name="s", last_id="7", memory=b"m"))
     with closing(sqlite3.connect(path)) as db:
         db.execute("ALTER TABLE runs DROP COLUMN unidentified")
         db.execute("ALTER TABLE runs DROP COLUMN places")
+        db.execute("ALTER TABLE sources DROP COLUMN memory")
         db.execute("PRAGMA user_version = 1")
         db.commit()
     with SqliteStore(path) as store:
         assert store.get("", "run_1") == run(unidentified=True)
+        assert store.get_source("", "s") == StoredSource(scope="", name="s", last_id="7")
         store.put([run(unidentified=False), run("run_2", unidentified=False)])
     with SqliteStore(path) as store:
         assert list(store.runs()) == [run(unidentified=False), run("run_2", unidentified=False)]
@@ -278,7 +280,7 @@ def test_a_damaged_file(tmp_path: Path) -> None:
             store.get("", "run_7")
         with pytest.raises(StoreError, match=r"runs\.db"):
             list(store.runs())
-        store._db.execute("INSERT INTO sources VALUES ('', 's', NULL, 'x', 0)")
+        store._db.execute("INSERT INTO sources VALUES ('', 's', NULL, 'x', 0, NULL)")
         with pytest.raises(StoreError, match="damaged"):
             store.get_source("", "s")
     data = bytearray(path.read_bytes())

@@ -14,7 +14,17 @@ import pytest
 from reactivex import operators as ops
 from structlog.testing import capture_logs
 
-from runstream import RunSignal, RunState, RunStream, Signal, fold, handles, log_signals
+from runstream import (
+    RunSignal,
+    RunState,
+    RunStream,
+    Signal,
+    SubscriberFailed,
+    SubscribersFailed,
+    fold,
+    handles,
+    log_signals,
+)
 from runstream.stream.consumers import StreamIterator
 from tests.support.clock import virtual_time
 from tests.support.interleaved_runs import TEXT, conversation, one_by_one, shown
@@ -147,7 +157,8 @@ class Witnesses:
         self.lists: dict[str, list[Any]] = {}
         self.runs: dict[str, RunState] = {}
         stream.on(Signal, self.at("function"))
-        stream.on(Signal, self.async_at("coroutine"))
+        stream.on(Signal, self.async_at("coroutine"), concurrency=1)
+        stream.on(Signal, self.async_at("coroutines"))
         stream.signals.subscribe(self.at("rx"))
         stream.runs.subscribe(self.state)
         self.mine = self.at("run")
@@ -181,11 +192,15 @@ class Witnesses:
             take(item)
 
     def have_everything(self) -> bool:
-        return all(shown(self.lists[name]) == EXPECTED for name in ("function", "coroutine", "rx", "async for"))
+        names = ("function", "coroutine", "rx", "async for")
+        return all(shown(self.lists[name]) == EXPECTED for name in names) and all(
+            shown(of_run(self.lists["coroutines"], run_id)) == shown(of_run(self.lists["function"], run_id))
+            for run_id in ("run_1", "run_2", "run_3")
+        )
 
     def check(self) -> None:
         assert self.have_everything()
-        keys, texts = shown(one for one in self.lists["function"] if getattr(one, "run_id", "") == RUN)
+        keys, texts = shown(of_run(self.lists["function"], RUN))
         assert shown(self.lists["run"]) == (keys, texts)
         final = {state.run_id: state.text for state in fold(RAWS).runs}
         assert {run_id: state.text for run_id, state in self.runs.items()} == final
@@ -193,12 +208,16 @@ class Witnesses:
         assert last == final
 
 
+def of_run(signals: list[Any], run_id: str) -> list[Any]:
+    return [one for one in signals if getattr(one, "run_id", "") == run_id]
+
+
 @pytest.mark.parametrize(("name", "fault"), CASES)
 async def test_one_faulty_subscriber(name: str, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it does, it does to itself; and the log has its name."""
     door = DOORS[name]
     monkeypatch.setattr("runstream.stream.dispatcher.SLOW_SECONDS", SLOW)
-    monkeypatch.setattr("runstream.stream.consumers.SLOW_SECONDS", SLOW)
+    monkeypatch.setattr("runstream.stream.worker.SLOW_SECONDS", SLOW)
     monkeypatch.setattr("runstream.stream.supervision.LoopMonitor.__init__.__defaults__", (SLOW / 2,))
     patience = 1.0 if fault == "never" and not door.loses else 30.0
     with capture_logs() as logs, ExitStack() as stack:
@@ -214,7 +233,11 @@ async def test_one_faulty_subscriber(name: str, fault: str, monkeypatch: pytest.
             await asyncio.sleep(0)  # a task subscribes at its first step
             witnesses = Witnesses(stream)
             await asyncio.gather(*witnesses.loops)
-            runs = await stream.results()
+            named: tuple[SubscriberFailed, ...] = ()
+            try:
+                runs = await stream.results()
+            except SubscribersFailed as error:
+                runs, named = error.runs, error.failures
             await eventually(witnesses.have_everything, within=30)
             failures, stalls = stream.stats.failures, stream.stats.loop_stalls
             if task is not None:
@@ -225,6 +248,9 @@ async def test_one_faulty_subscriber(name: str, fault: str, monkeypatch: pytest.
                     # What an application's own task raises is its own, and is not swallowed.
                     assert isinstance(error, ValueError) is (fault == "raises")
     witnesses.check()
+    # `results` is no full success exactly where a subscriber failed: its own code then knows.
+    assert len(named) == min(failures, 100)
+    assert all(door.name in failure.subscriber for failure in named)
     assert sorted(run.status.value for run in runs) == ["completed", "completed", "failed"]
     assert witnesses.most <= BUFFER + 4  # what one raw event gives may go over it
     assert TEXT[:20] not in str(logs)

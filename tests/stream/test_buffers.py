@@ -10,8 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runstream.core.selection import PROGRESS
 from runstream.errors import SlowConsumer
-from runstream.model.signals import ArgumentsDelta, Signal, SourceEnded, TextDelta
+from runstream.model.signals import (
+    ArgumentsDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    Signal,
+    SourceEnded,
+    TextDelta,
+    ToolCallOutputDelta,
+)
 from runstream.stream.buffers import MAX_JOINED, Gate, LatestBuffer, QueueBuffer
 
 
@@ -21,6 +30,22 @@ def text(offset: int, delta: str, *, message: str = "msg_1", part: int = 0, run:
 
 def arguments(offset: int, delta: str, call: str = "call_1") -> ArgumentsDelta:
     return ArgumentsDelta("run_1", "thread_1", "", 0.0, call, offset, delta, f"run_1/call/{call}")
+
+
+HEAD = ("run_1", "thread_1", "", 0.0)
+# Pieces of different texts of one run, by name.
+TEXTS: dict[str, Any] = {
+    "text 0": text,
+    "text 1": lambda offset, delta: text(offset, delta, part=1),
+    "refusal 0": lambda offset, delta: RefusalDelta(*HEAD, "msg_1", 0, offset, delta),
+    "reasoning 0": lambda offset, delta: ReasoningDelta(*HEAD, "msg_1", 0, offset, delta),
+    "reasoning 1": lambda offset, delta: ReasoningDelta(*HEAD, "msg_1", 1, offset, delta),
+    "summary 0": lambda offset, delta: ReasoningDelta(*HEAD, "msg_1", 0, offset, delta, "summary"),
+    "other step": lambda offset, delta: ReasoningDelta(*HEAD, "step_2", 0, offset, delta),
+    "call": arguments,
+    "output": lambda offset, delta: ToolCallOutputDelta(*HEAD, "call_1", offset, delta, "run_1/call/call_1"),
+    "other output": lambda offset, delta: ToolCallOutputDelta(*HEAD, "call_1", offset, delta, "run_1/call/call_1~2"),
+}
 
 
 async def drain(buffer: Any) -> list[Any]:
@@ -109,6 +134,18 @@ async def test_other_parts_gaps_and_kinds_are_not_joined() -> None:
     assert buffer.conflated == 0
 
 
+@pytest.mark.parametrize("name", TEXTS)
+async def test_each_kind_of_text_is_joined(name: str) -> None:
+    """Adjacent pieces of one text are one signal; a piece of any other text is not joined to them."""
+    make = TEXTS[name]
+    for other, others in TEXTS.items():
+        buffer: QueueBuffer[Signal] = QueueBuffer(10)
+        for item in (make(0, "Hel"), make(3, "lo"), others(5, "!")):
+            buffer.put(item)
+        assert len(await drain(buffer)) == (1 if other == name else 2)
+    assert {type(make(0, "a")) for make in TEXTS.values()} == PROGRESS
+
+
 async def test_nothing_is_joined_across_another_signal() -> None:
     between = SourceEnded("source", "", 0.0, 1)
     buffer: QueueBuffer[Signal] = QueueBuffer(10)
@@ -128,24 +165,25 @@ async def test_joined_text_is_bounded_so_that_the_buffer_is() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["text 0", "text 1", "call"]), st.text(min_size=1, max_size=5), st.booleans()),
+        st.tuples(st.sampled_from(list(TEXTS)), st.text(min_size=1, max_size=5), st.booleans()),
         max_size=40,
     )
 )
 def test_joining_loses_no_character_and_no_order(pieces: list[tuple[str, str, bool]]) -> None:
     async def scenario() -> None:
         buffer: QueueBuffer[Signal] = QueueBuffer(1000)
-        written: dict[str, str] = {"text 0": "", "text 1": "", "call": ""}
+        written: dict[str, str] = dict.fromkeys(TEXTS, "")
         read = dict(written)
 
         def take(signal: Any) -> None:
-            name = "call" if isinstance(signal, ArgumentsDelta) else f"text {signal.part}"
+            same = [name for name, make in TEXTS.items() if make(signal.offset, signal.delta) == signal]
+            (name,) = same
             assert signal.offset == len(read[name])
             read[name] += signal.delta
 
         for name, piece, reads in pieces:
             offset = len(written[name])
-            buffer.put(arguments(offset, piece) if name == "call" else text(offset, piece, part=int(name[-1])))
+            buffer.put(TEXTS[name](offset, piece))
             written[name] += piece
             if reads:
                 take(await buffer.get())

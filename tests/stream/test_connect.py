@@ -16,7 +16,7 @@ from runstream.recordings.server import serve_recording
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.sse import SseSource
 from runstream.sources.websocket import WebSocketSource
-from runstream.stream.connect import connect
+from runstream.stream.connect import ConnectOptions, connect
 from runstream.stream.run_stream import RunStream
 from tests.support.http_peer import Exchange, http_serving
 
@@ -72,7 +72,18 @@ async def test_a_scheme_in_capitals_is_one(url: str) -> None:
 def test_an_unknown_option_is_refused() -> None:
     """A misspelt option is not ignored."""
     with pytest.raises(TypeError, match="max_mesage_bytes"):
-        connect("ws://gateway.example", max_mesage_bytes=1)
+        connect("ws://gateway.example", max_mesage_bytes=1)  # type: ignore[call-arg]
+
+
+def test_the_options_are_typed_as_in_their_classes() -> None:
+    """Each keyword argument of the sources and the stream is an option, with the same annotation."""
+    expected: dict[str, str] = {}
+    for kind in (WebSocketSource, SseSource, RunStream):
+        for name, parameter in inspect.signature(kind).parameters.items():
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+                assert expected.setdefault(name, parameter.annotation) == parameter.annotation, name
+    typed = {name: one.__forward_arg__ for name, one in ConnectOptions.__annotations__.items()}
+    assert typed == expected
 
 
 async def test_an_http_url_is_read_as_server_sent_events() -> None:

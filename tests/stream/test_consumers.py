@@ -1,4 +1,4 @@
-"""Workers and iterators: one call or step at a time, in order; slow steps are measured."""
+"""Iterators: one step at a time, in order; slow steps of coroutines are measured."""
 
 from __future__ import annotations
 
@@ -7,164 +7,14 @@ import time
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from runstream.model.signals import TextDelta
 from runstream.stream.buffers import QueueBuffer
-from runstream.stream.consumers import KeepAlive, StreamIterator, Worker, await_measured
-from runstream.stream.error_reports import ErrorReports
+from runstream.stream.consumers import KeepAlive, StreamIterator, await_measured
 
 
 def text(offset: int, delta: str, *, message: str = "msg_1", part: int = 0, run: str = "run_1") -> TextDelta:
     return TextDelta(run, "thread_1", "", 0.0, message, part, offset, delta)
-
-
-# workers
-
-
-def worker(call: Any, reports: ErrorReports | None = None, size: int = 100, keep_alive: Any = None) -> Worker[Any]:
-    return Worker(
-        call, QueueBuffer(size), reports or ErrorReports(), channel="signals", name="handler", keep_alive=keep_alive
-    )
-
-
-async def test_calls_are_made_one_at_a_time_and_in_order() -> None:
-    running, seen = 0, []
-
-    async def call(item: int) -> None:
-        nonlocal running
-        running += 1
-        assert running == 1
-        await asyncio.sleep(0.001 * (3 - item))
-        running -= 1
-        seen.append(item)
-
-    one = worker(call)
-    for number in range(3):
-        one.put(number)
-    one.finish()
-    assert one.task is not None
-    await one.task
-    assert seen == [0, 1, 2]
-
-
-async def test_a_call_that_raises_is_logged_with_its_run_and_the_next_follows() -> None:
-    seen = []
-
-    async def call(item: TextDelta) -> None:
-        seen.append(item.offset)
-        raise LookupError("a secret text")
-
-    reports = ErrorReports()
-    one = worker(call, reports)
-    one.put(text(0, "a"))
-    one.put(text(7, "b"))
-    one.finish()
-    with capture_logs() as logs:
-        assert one.task is not None
-        await one.task
-    assert seen == [0, 7]
-    assert reports.count == 2
-    assert [(log["event"], log["run_id"], log["error"]) for log in logs] == [
-        ("subscriber_failed", "run_1", "LookupError")
-    ] * 2
-    assert "secret" not in repr(logs)
-
-
-async def test_a_cancellation_from_within_a_call_is_a_failure_of_the_call() -> None:
-    """The worker goes on with the next value."""
-    seen = []
-
-    async def call(item: int) -> None:
-        seen.append(item)
-        raise asyncio.CancelledError
-
-    one = worker(call)
-    one.put(1)
-    one.put(2)
-    one.finish()
-    with capture_logs() as logs:
-        assert one.task is not None
-        await one.task
-    assert seen == [1, 2]
-    assert len(logs) == 2
-
-
-async def test_a_disposed_worker_begins_no_further_call() -> None:
-    seen = []
-
-    async def call(item: int) -> None:
-        await asyncio.sleep(0)
-        seen.append(item)
-
-    one = worker(call)
-    one.put(1)
-    one.put(2)
-    await asyncio.sleep(0)
-    one.dispose()
-    one.put(3)
-    assert one.task is not None
-    await one.task
-    assert seen == [1]
-
-
-async def test_coroutines_that_will_not_be_awaited_are_closed() -> None:
-    async def nothing() -> None: ...
-
-    async def call(item: tuple[int, Any]) -> None:
-        await item[1]
-        await asyncio.sleep(10)
-
-    one = worker(call)
-    for number in range(3):
-        one.put((number, nothing()))
-    await asyncio.sleep(0)
-    one.cancel()
-    one.put((4, nothing()))
-    assert one.task is not None
-    await asyncio.wait([one.task])
-    assert one.task.cancelled()
-
-
-async def test_a_worker_cancelled_before_its_first_step_releases_its_holds() -> None:
-    held = 0
-
-    def change(by: int) -> None:
-        nonlocal held
-        held += by
-
-    async def call(item: int) -> None: ...
-
-    one = worker(call, keep_alive=KeepAlive(lambda _: True, lambda: change(1), lambda: change(-1)))
-    one.put(1)
-    one.put(2)
-    assert held == 2
-    one.cancel()
-    assert one.task is not None
-    await asyncio.wait([one.task])
-    assert held == 0
-
-
-async def test_holds_last_until_the_call_has_returned() -> None:
-    held = 0
-
-    def change(by: int) -> None:
-        nonlocal held
-        held += by
-
-    async def call(item: int) -> None:
-        assert held == 1
-        await asyncio.sleep(0)
-
-    one = worker(call, keep_alive=KeepAlive(lambda item: item == 1, lambda: change(1), lambda: change(-1)))
-    one.put(1)
-    one.put(2)
-    await asyncio.sleep(0)
-    one.dispose()
-    assert held == 1
-    assert one.task is not None
-    await one.task
-    assert held == 0
 
 
 # iterators

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from runstream import MemoryStore, RunStream, Signal
 from runstream.engine.engine import Engine
-from runstream.errors import IncompleteStream
+from runstream.errors import IncompleteStream, SubscribersFailed
 from runstream.model.events import Event
 from runstream.model.raw import RawEvent, RawItem
 from runstream.model.signals import MessageCreated, RunCompleted, RunCreated, SourceEnded, TextDelta
@@ -297,7 +297,8 @@ async def test_a_subscriber_that_raises_costs_the_others_nothing_of_the_batch() 
     async with asyncio.timeout(20), RunStream(at_once(runs(3))) as stream:
         stream.signals.subscribe(raises)
         stream.on(RunCompleted, lambda signal: heard.append(signal.run_id))
-        await stream.results()
+        with pytest.raises(SubscribersFailed):
+            await stream.results()
     assert sorted(heard) == ["run_0", "run_1", "run_2"]
 
 

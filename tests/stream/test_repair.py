@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,10 +32,10 @@ from runstream import (
     WebSocketSource,
     record,
 )
-from runstream.model.raw import RawEvent
+from runstream.dialects.assistants import AssistantsDialect
+from runstream.model.raw import Answer, RawEvent
 from runstream.sources.base import Receiver
-from runstream.sources.poll_answers import read_answer
-from runstream.stream.repairs import usable_snapshots
+from runstream.stream.repairs import RepairDialect
 from runstream.testing import Script, scripts
 from tests.support.peers import serving
 from tests.support.receiver import eventually
@@ -364,10 +365,14 @@ async def test_what_a_stream_is_telling_is_left_to_it() -> None:
     assert "".join(item.delta for item in seen if isinstance(item, TextDelta)) == "Hello there"
     state = stream.latest["run_1"]
     others = [message("in_progress", "x"), message("completed", "y", 2), {**DONE, "id": "run_2"}]
-    answer = await read_answer([RUN, *others])
-    events = [raw.event for raw in usable_snapshots(answer, state, live=True)]
-    assert events == ["thread.run.in_progress", "thread.message.completed"]
-    assert len(usable_snapshots(answer, state, live=False)) == 3
+    items = [Answer(data=json.dumps(each).encode()) for each in (RUN, *others)]
+    for live, expected in (
+        (True, [RUN["id"], others[1]["id"]]),
+        (False, [RUN["id"], others[0]["id"], others[1]["id"]]),
+    ):
+        dialect = RepairDialect(AssistantsDialect(), state, live=live)
+        events: list[Any] = [event for item in items for event in dialect.decode(item)]
+        assert [event.data.id for event in events] == expected
 
 
 async def test_a_stall_has_the_run_fetched() -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from reactivex.subject import Subject
+from structlog.testing import capture_logs
 
 from runstream.engine.fold import fold_sources
-from runstream.errors import IncompleteStream
+from runstream.errors import IncompleteStream, SubscribersFailed
 from runstream.model.raw import RawEvent
 from runstream.model.signals import (
     ActionRequired,
@@ -18,6 +19,7 @@ from runstream.model.signals import (
     RunCreated,
     RunInterrupted,
     RunPaused,
+    RunSignal,
     Signal,
     SourceEnded,
     SourceError,
@@ -157,16 +159,73 @@ async def test_an_ended_stream_takes_no_source() -> None:
             stream.attach(ScriptedSource(completed("b")))
 
 
-async def test_other_values_that_a_handler_returns_are_ignored() -> None:
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize(
+    "value", [["an output"], [], {"id": "run_1"}, "text", b"bytes", 3, object()], ids=lambda value: type(value).__name__
+)
+async def test_a_wrong_answer_is_a_failure_that_says_what_is_right(value: Any, asynchronous: bool) -> None:
+    """The run is left waiting, and the exception names the handler and the cause; not the value itself."""
     first, _ = two_streams()
-    async with RunStream(ScriptedSource(first)) as stream:
-        for nothing in (["an output"], [], {"id": "run_1"}, "text", b"bytes"):
-            stream.on(ActionRequired, lambda _, nothing=nothing: nothing)
-        stream.on(RunCreated, lambda _: ScriptedSource(completed("b")))
-        with pytest.raises(IncompleteStream):
-            await stream.result()
-        assert len(stream.latest) == 1
-        assert stream.stats.failures == 0
+
+    async def answer_later(signal: ActionRequired) -> Any:
+        return value
+
+    def answer(signal: ActionRequired) -> Any:
+        return value
+
+    with capture_logs() as logs:
+        async with RunStream(ScriptedSource(first)) as stream:
+            stream.on(ActionRequired, answer_later if asynchronous else answer)
+            with pytest.raises(
+                IncompleteStream, match=r"answer(_later)? failed: TypeError.* waits for action"
+            ) as raised:
+                await stream.result()
+    assert len(stream.latest) == 1
+    assert stream.stats.failures == 1
+    (failure,) = raised.value.failures
+    assert raised.value.__cause__ is failure
+    assert isinstance(failure.error, TypeError)
+    assert "a list of RawEvent" in str(failure.error)
+    assert type(value).__name__ in str(failure.error)
+    assert "an output" not in str(failure.error)
+    assert [log["event"] for log in logs] == ["subscriber_failed"]
+
+
+async def test_a_handler_of_many_kinds_may_return_what_it_likes() -> None:
+    """A number of `write`, or an object of its own, is no answer; a list or a text would be taken for one."""
+    first, second = two_streams()
+    with capture_logs() as logs:
+        async with RunStream(ScriptedSource(first), ScriptedSource(completed("b"))) as stream:
+            stream.on(RunSignal, lambda _: 3)
+            stream.on(RunSignal, lambda signal: signal)
+            stream.on(ActionRequired, lambda _: ScriptedSource(second))
+            await stream.results()
+            assert stream.stats.failures == 0
+        async with RunStream(ScriptedSource(first)) as stream:
+            stream.on(RunSignal, lambda _: ["an output"])
+            with pytest.raises(IncompleteStream, match="TypeError"):
+                await stream.result()
+            assert stream.stats.failures == 1
+    assert [log["event"] for log in logs] == ["subscriber_failed"]
+
+
+async def test_only_an_answer_may_be_a_source() -> None:
+    """A source for another signal is not read, and an async generator function would never run: both are failures."""
+
+    async def generator(signal: RunCreated) -> Any:
+        yield signal
+
+    with capture_logs() as logs:
+        async with RunStream(ScriptedSource(completed())) as stream:
+            stream.on(RunCreated, lambda _: ScriptedSource(completed("b")))
+            stream.on(RunCreated, generator)
+            assert (await stream.result()).is_complete
+            assert len(stream.latest) == 1
+            with pytest.raises(SubscribersFailed) as raised:
+                await stream.results()
+    assert [type(failure.error) for failure in raised.value.failures] == [TypeError, TypeError]
+    assert [run.is_complete for run in raised.value.runs] == [True]
+    assert len(logs) == 2
 
 
 @pytest.mark.parametrize("form", ["generator function", "iterator", "list", "coroutine"])
@@ -338,11 +397,9 @@ async def test_a_source_is_attached_as_one_that_continues_a_run(words_dialect: s
 
 async def test_what_names_no_run_is_of_the_run_that_its_source_continues() -> None:
     first, second = two_streams()
-    unnamed = [
-        Event(event.name, {**event.data, "run_id": None}) if "run_id" in event.data else event
-        for event in second
-        if isinstance(event.data, dict)
-    ]
+    # Nothing of the run before its end: else it would be the only open run of the source.
+    told = [event for event in second if event.name == "thread.run.completed" or "_0002" in str(event.data)]
+    unnamed = [Event(event.name, {**event.data, "run_id": None}) if "run_id" in event.data else event for event in told]
     assert unnamed != second
     folded = fold_sources([("told", map(raw, first)), ("second", map(raw, second))])
     for options in ({}, {"continues": "run_f_0001"}):

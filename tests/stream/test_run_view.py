@@ -26,8 +26,10 @@ from runstream import (
     Signal,
     TextDelta,
 )
+from runstream.model.events import CustomEvent, UnknownEvent
 from runstream.stream.waiters import ResultWaiter, SignalWaiter
 from runstream.testing import Conversation, script
+from tests.support.canonical import ListDialect, append, run
 from tests.support.receiver import eventually
 
 ENDED = ("completed", "failed", "cancelled", "expired", "incomplete")
@@ -548,3 +550,33 @@ async def test_cancellation_is_clean() -> None:
         assert (await run.result()).is_complete
         source.end()
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_the_events_of_a_run() -> None:
+    """Events that name their run reach its view alone: snapshots, custom events and unknown ones; of one scope."""
+    events = [
+        run("queued"),
+        CustomEvent({"a": 1}, run_id="run_1", name="progress"),
+        CustomEvent(run_id="run_2", name="other"),
+        UnknownEvent(b"{}", run_id="run_1", name="news"),
+        UnknownEvent(b"{}", name="of no run"),
+        append("msg_1", "text", "Hello"),
+        run("completed"),
+    ]
+    raws = [RawEvent(data=str(place).encode()) for place in range(len(events))]
+    stream = RunStream()
+    seen: dict[str, list[str]] = {"": [], "b": [], "all": []}
+    done: list[str] = []
+    for scope in ("", "b"):
+        stream.run("run_1", scope=scope).events.subscribe(
+            lambda event, scope=scope: seen[scope].append(event.event),
+            on_completed=lambda scope=scope: done.append(scope),
+        )
+    stream.events.subscribe(lambda event: seen["all"].append(event.event))
+    stream.attach(raws, dialect=lambda **_: ListDialect(events), scope="b")
+    async with stream:
+        await stream.results()
+    await eventually(lambda: "b" in done)
+    assert seen["b"] == ["run.queued", "progress", "news", "delta", "run.completed"]
+    assert seen[""] == []
+    assert len(seen["all"]) == len(events)

@@ -69,9 +69,9 @@ async def test_each_gets_what_its_policy_promises(seed: int) -> None:
         async with RunStream(one_by_one(raws, seed), buffer=4, wait_timeout=60, close_timeout=0.05) as stream:
             stream.on(Signal, raise_at_once)
             stream.on(Signal, quick.append)
-            stream.on(Signal, take_slowly)
-            stream.on(Signal, take_and_fail)
-            stream.on(RunSignal, never_done, policy="error")
+            stream.on(Signal, take_slowly, concurrency=1)
+            stream.on(Signal, take_and_fail, concurrency=1)
+            stream.on(RunSignal, never_done, policy="error", concurrency=1)
             stream.signals.subscribe(raise_at_once)
             stream.signals.subscribe(by_rx.append)
             stream.runs.subscribe(count)

@@ -13,13 +13,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from runstream.engine.fold import fold
-from runstream.errors import IncompleteStream, StoreError
+from runstream.errors import IncompleteStream, StoreError, SubscribersFailed
 from runstream.model.raw import RawEvent
 from runstream.model.signals import (
     ActionRequired,
-    ArgumentsDelta,
     MessageCompleted,
     MessageCreated,
+    ProgressSignal,
     RunCompleted,
     RunCreated,
     RunInterrupted,
@@ -75,7 +75,7 @@ def copy_of(store: MemoryStore) -> MemoryStore:
 
 def facts(signals: Iterable[Signal]) -> list[str]:
     """The keys of all signals but progress, those of sources, and the cuts between streams."""
-    passing = SourceSignal | TextDelta | ArgumentsDelta | RunInterrupted | RunPaused
+    passing = SourceSignal | ProgressSignal | RunInterrupted | RunPaused
     return [signal.key for signal in signals if not isinstance(signal, passing)]
 
 
@@ -271,7 +271,8 @@ async def test_a_handler_that_raised_has_had_it(asynchronous: bool) -> None:
     with capture_logs() as logs:
         async with asyncio.timeout(25), RunStream(Server(HELLO), store=store) as stream:
             stream.on(RunCompleted, fails_later if asynchronous else fails)
-            await stream.results()
+            with pytest.raises(SubscribersFailed):
+                await stream.results()
     assert [log["event"] for log in logs] == ["subscriber_failed"]
     assert facts(await read_on(store, HELLO)) == []
 

@@ -165,7 +165,7 @@ async def test_a_slow_consumer_is_no_stall_of_the_run() -> None:
 
     source = Silent(*(working(f"run_{number}") for number in range(10)))
     async with RunStream(source, watchdogs=Watchdogs(idle=5), scheduler=scheduler, buffer=2) as stream:
-        stream.on("run.created", slow)
+        stream.on("run.created", slow, concurrency=1)
         stream.start()
         async with asyncio.timeout(25):
             await source.fed.wait()

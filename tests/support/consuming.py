@@ -1,4 +1,6 @@
-"""A consumer that is killed again and again: ``python -m tests.support.consuming URL STORE LOG DOOR SEED KILLS``.
+"""A consumer that is killed again and again.
+
+``python -m tests.support.consuming URL STORE LOG DOOR SEED KILLS DIALECT``
 
 Each life is a forked process that appends the key of every signal to LOG, and is killed (SIGKILL) at a moment that
 the seed decides: in the middle of a delivery or of a write to the store, or by the clock. The last one reads to the
@@ -18,7 +20,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from runstream.model.signals import ArgumentsDelta, RunSignal, TextDelta
+from runstream.model.signals import ProgressSignal, RunSignal
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.websocket import WebSocketSource
 from runstream.store.sqlite import SqliteStore
@@ -32,11 +34,11 @@ def _first(last_id: str | None) -> str:
     return msgspec.json.encode({"last_id": last_id}).decode()
 
 
-async def _consume(url: str, path: str, log: str, door: str, tick: Callable[[], None]) -> None:
+async def _consume(url: str, path: str, log: str, door: str, dialect: str, tick: Callable[[], None]) -> None:
     out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def take(signal: RunSignal) -> None:
-        if isinstance(signal, TextDelta | ArgumentsDelta):
+        if isinstance(signal, ProgressSignal):
             return
         tick()
         os.write(out, signal.key.encode() + b"\n")
@@ -50,7 +52,7 @@ async def _consume(url: str, path: str, log: str, door: str, tick: Callable[[], 
 
     source = WebSocketSource(url, name="server", first_messages=_first, reconnect=Reconnect(initial=0.01, maximum=0.1))
     with SqliteStore(path) as store:
-        async with asyncio.timeout(60), RunStream(source, store=KillingStore(store, tick)) as stream:
+        async with asyncio.timeout(60), RunStream(source, dialect=dialect, store=KillingStore(store, tick)) as stream:
             if door == "async for":
                 async for signal in stream:
                     if isinstance(signal, RunSignal):
@@ -60,7 +62,7 @@ async def _consume(url: str, path: str, log: str, door: str, tick: Callable[[], 
             await stream.results()
 
 
-def _live(url: str, path: str, log: str, door: str, ticks: int) -> int:
+def _live(url: str, path: str, log: str, door: str, dialect: str, ticks: int) -> int:
     """One life in a process of its own, which kills itself at so many ticks; its process id."""
     pid = os.fork()
     if pid:
@@ -74,19 +76,19 @@ def _live(url: str, path: str, log: str, door: str, ticks: int) -> int:
             os.kill(os.getpid(), signals.SIGKILL)
 
     try:
-        asyncio.run(_consume(url, path, log, door, tick))
+        asyncio.run(_consume(url, path, log, door, dialect, tick))
     except BaseException:
         traceback.print_exc()
         os._exit(1)
     os._exit(0)
 
 
-def _main(url: str, path: str, log: str, door: str, seed: str, most: str) -> None:
+def _main(url: str, path: str, log: str, door: str, seed: str, most: str, dialect: str) -> None:
     chance, kills = random.Random(int(seed)), 0
     while True:
         by_clock = chance.uniform(0.0, 0.08) if kills < int(most) and chance.random() < 0.25 else None
         ticks = chance.randint(1, 25) if kills < int(most) and by_clock is None else 0
-        pid = _live(url, path, log, door, ticks)
+        pid = _live(url, path, log, door, dialect, ticks)
         if by_clock is not None:
             time.sleep(by_clock)
             os.kill(pid, signals.SIGKILL)

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem
+from runstream.model.raw import (
+    Answer,
+    ConnectionEvent,
+    Idle,
+    Malformed,
+    Oversized,
+    RawEvent,
+    RawItem,
+    Request,
+    ResponseHead,
+)
+from runstream.recordings.jsonl import is_json, to_one_line
 
-__all__ = ["arrivals", "datas", "json_values", "raw_events", "raw_items", "streams"]
+__all__ = ["arrivals", "datas", "json_values", "on_one_line", "raw_events", "raw_items", "streams"]
 
 # U+0000 and line ends can't be on the wire of an event stream; programs may make them.
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -79,13 +91,19 @@ arrivals = st.none() | st.floats(0, 4e9)
 """Unix seconds, or unknown."""
 
 
+_headers = st.lists(
+    st.tuples(st.sampled_from(["content-location", "location", "x-request-id", "openai-poll-after-ms"]), _texts),
+    max_size=2,
+).map(tuple)
+
+
 def raw_events() -> SearchStrategy[RawEvent]:
     """Single events; the last event id is not made to fit its neighbours."""
     return st.builds(RawEvent, _names, datas, _ids, _ids, arrivals)
 
 
 def raw_items() -> SearchStrategy[RawItem]:
-    """Events, input that can be none, and changes of the connection."""
+    """Events, input that can be none, changes of the connection, and the other facts beside a stream."""
     return st.one_of(
         raw_events(),
         raw_events(),
@@ -93,7 +111,22 @@ def raw_items() -> SearchStrategy[RawItem]:
         st.builds(Malformed, line=st.just(0), reason=_texts, data=datas, event=_names),
         st.builds(ConnectionEvent, connected=st.just(True), attempt=st.integers(0, 9), at=arrivals, reason=st.just("")),
         st.builds(ConnectionEvent, connected=st.just(False), attempt=st.integers(0, 9), at=arrivals, reason=_texts),
+        st.builds(Request, body=datas, continues=_ids, at=arrivals),
+        st.builds(ResponseHead, status=st.integers(100, 599), headers=_headers, at=arrivals),
+        st.builds(Answer, data=datas, status=st.integers(100, 599), at=arrivals),
+        st.builds(Idle, seconds=st.floats(0, 1e6), at=arrivals),
     )
+
+
+def on_one_line(item: RawItem) -> RawItem:
+    """The item without line ends and outer white space in its JSON, which a line of a recording does not keep."""
+    if isinstance(item, Request):
+        body = to_one_line(item.body)
+        return msgspec.structs.replace(item, body=body) if is_json(body) else item
+    if isinstance(item, RawEvent | Answer):
+        data = to_one_line(item.data)
+        return msgspec.structs.replace(item, data=data) if is_json(data) else item
+    return item
 
 
 def streams() -> SearchStrategy[list[RawItem]]:

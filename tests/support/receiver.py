@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from runstream.model.raw import RawEvent, RawItem
+from runstream.dialects.base import Dialect
+from runstream.dialects.registry import make_dialect
+from runstream.model.raw import Answer, RawEvent, RawItem
 
 __all__ = ["FakeReceiver", "eventually"]
 
@@ -36,8 +38,10 @@ class FakeReceiver:
         self.items: list[RawItem] = []
         self.log: list[tuple[str, int]] = []
         self.reasons: list[str] = []
+        self.server_messages: list[str] = []
         self.live = live
         self.last_id = last_id
+        self.continues: str | None = None
         self.gate = asyncio.Event()
         self.gate.set()
         self._on_feed = on_feed
@@ -45,7 +49,7 @@ class FakeReceiver:
     @property
     def data(self) -> list[bytes]:
         """The data of all events, in order."""
-        return [item.data for item in self.items if isinstance(item, RawEvent)]
+        return [item.data for item in self.items if isinstance(item, RawEvent | Answer)]
 
     @property
     def progress(self) -> int:
@@ -56,6 +60,9 @@ class FakeReceiver:
     def connections(self) -> int:
         """How many times the source was connected."""
         return sum(what == "connected" for what, _ in self.log)
+
+    def decoder(self) -> Dialect:
+        return make_dialect(None)
 
     def feed(self, item: RawItem) -> None:
         self.items.append(item)
@@ -74,9 +81,10 @@ class FakeReceiver:
     def connected(self, attempt: int = 0) -> None:
         self.log.append(("connected", attempt))
 
-    def disconnected(self, reason: str, attempt: int = 0) -> None:
+    def disconnected(self, reason: str, attempt: int = 0, server_message: str = "") -> None:
         self.log.append(("disconnected", attempt))
         self.reasons.append(reason)
+        self.server_messages.append(server_message)
 
     async def until(self, count: int, within: float = 25.0) -> None:
         """Wait until so many items have come.

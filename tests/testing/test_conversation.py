@@ -12,7 +12,7 @@ from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 from runstream.engine.fold import Folded, fold, fold_sources
 from runstream.model.raw import RawEvent
-from runstream.model.signals import Signal
+from runstream.model.signals import ProgressSignal, Signal, SourceSignal
 from runstream.recordings.reader import read_recording
 from runstream.testing import Conversation, conversations, events_of, script
 
@@ -34,7 +34,7 @@ def facts(folded: Folded) -> set[str]:
     return {
         signal.key
         for signal in folded.signals
-        if not signal.type.startswith(("source.", "message.text", "tool_call.arguments"))
+        if not isinstance(signal, ProgressSignal | SourceSignal) and signal.type != "message.text_replaced"
     }
 
 

@@ -86,3 +86,15 @@ def _typed(name: str, data: dict[str, Any]) -> WireStruct:
     assert not issues
     assert isinstance(value, WireStruct)
     return value
+
+
+def test_reasoning_and_calls_of_any_kind() -> None:
+    """A script has the steps of other protocols too; the state is as expected after each event."""
+    told = Script().reason("Let me think.", summary="Thinking.").use("shell", "sh", '["ls"]', "a b c").end()
+    (state,) = fold(told.raw_events()).runs
+    assert state.to_dict() == told.expected
+    assert state.reasoning == "Let me think."
+    (call,) = state.tool_calls
+    assert (call.type, call.name, call.arguments, call.output) == ("shell", "sh", '["ls"]', "a b c")
+    found = [signal.type for signal in fold(told.raw_events()).signals]
+    assert [found.count(name) for name in ("reasoning.text", "tool_call.output", "tool_call.result")] == [4, 3, 1]

@@ -216,7 +216,8 @@ class PageSnapshot(RunTable[ShownRun]):
         """Store the last signal of a source."""
         if signal.source in self.sources or len(self.sources) < MAX_SOURCES:
             condition = signal.type.removeprefix("source.")
-            self.sources[signal.source] = f"{condition} ({signal.reason})" if signal.reason else condition
+            reason = ": ".join(filter(None, (signal.reason, signal.server_message)))
+            self.sources[signal.source] = f"{condition} ({reason})" if reason else condition
         self.touch()
 
     def end(self) -> None:

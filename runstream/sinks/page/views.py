@@ -11,7 +11,7 @@ from msgspec import Struct
 from runstream.core.state import RunState, call_names, stepless_calls
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
-from runstream.model.step import RunStep
+from runstream.model.step import ReasoningDetails, RunStep
 from runstream.model.tool_calls import CodeInterpreterToolCall, LogsOutput, ToolCall
 
 __all__ = ["ContentBlock", "Fact", "RunContent", "content_of", "last_part"]
@@ -35,7 +35,7 @@ _TONES: Final[dict[RunStatus, str]] = {
 
 
 class ContentBlock(Struct, frozen=True):
-    """A text of a run: a message, a refusal, or a tool call with its arguments.
+    """A text of a run: a message, a refusal, a reasoning, or a tool call with its arguments.
 
     Attributes:
         id: Its id within the run.
@@ -121,6 +121,8 @@ def _texts(state: RunState) -> Iterator[_Builder]:
         message = messages.pop(step.message_id, None) if step.message_id is not None else None
         if message is not None:
             yield from _of_message(message)
+        if isinstance(step.step_details, ReasoningDetails):
+            yield f"reasoning {step.id}", partial(_reasoning, step.step_details)
         for call, name in zip(step.tool_calls, call_names(state, step.id), strict=False):
             yield f"call {name}", partial(_call, call, step)
     for rest in messages.values():
@@ -150,12 +152,19 @@ def _refusal(message: Message) -> _Parts:
     return {"kind": "refusal"}, message.refusal
 
 
+def _reasoning(details: ReasoningDetails) -> _Parts:
+    whole = any(part.text for part in details.content)
+    return {"kind": "reasoning", "summary": not whole}, details.text
+
+
 def _call(call: ToolCall, step: RunStep | None) -> _Parts:
+    output = _output(call)
     facts = {
         "kind": "call",
         "name": call.name or call.type,
         "status": step.status.value if step is not None and step.status is not None else None,
-        "output": _cut(_output(call), MAX_OUTPUT),
+        "output": _cut(output, MAX_OUTPUT),
+        "output_size": len(output) if output is not None else None,
     }
     return facts, call.arguments or ""
 
@@ -164,11 +173,7 @@ def _output(call: ToolCall) -> str | None:
     if isinstance(call, CodeInterpreterToolCall):
         logs = [one.logs for one in call.code_interpreter.outputs if isinstance(one, LogsOutput) and one.logs]
         return "\n".join(logs) or None
-    for place in (call, getattr(call, "function", None), getattr(call, "connected_agent", None)):
-        found = getattr(place, "output", None)
-        if isinstance(found, str):
-            return found
-    return None
+    return call.output
 
 
 def _block(id: str, parts: _Parts, max_text: int) -> ContentBlock:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from rich.text import Text
 
 from runstream.core.state import RunState
+from runstream.model.actions import kind_of_call
 from runstream.model.limits import Stats
 from runstream.sinks.run_table import Row
 from runstream.sinks.terminal.open_runs import OpenRuns, total_duration
@@ -173,13 +174,16 @@ class Screen:
             growing.clear()
         lines = [self._call(call, width, growing=id(call) in growing) for call in calls]
         room = max(1, count - len(lines)) if open else count
+        style = ""
         text = tail(_text(state), width - 2, room + 2) if _text(state) else []
+        if open and not text and (reasoning := state.reasoning):
+            style, text = "dim italic", tail(reasoning, width - 2, room + 2)  # until there is an answer
         bar = "│ " if self._unicode else "| "
         if not open and len(text) <= room + 1:
             room += 1  # instead of a line with the note that one is missing
         elif not open:
             lines.append(self._line(Text(f"  {bar}… the last {room} lines of {len(_text(state)):,} characters", "dim")))
-        lines += [self._line(Text.assemble((f"  {bar}", "dim"), shown)) for shown in text[-room:]]
+        lines += [self._line(Text.assemble((f"  {bar}", "dim"), (shown, style))) for shown in text[-room:]]
         return lines[:count] if open else lines
 
     def _call(self, call: Any, width: int, *, growing: bool) -> Text:
@@ -202,8 +206,10 @@ class Screen:
         """The last step of the run, or the outputs that it waits for."""
         steps = state.steps
         if state.run.requires_action:
-            calls = len(state.run.pending_tool_calls)
-            return f"waits for {calls} output{'s' if calls != 1 else ''}" if calls else "waits for you"
+            calls = state.run.pending_tool_calls
+            kinds = {kind_of_call(state.run.required_action, call) for call in calls}
+            what = "output" if kinds <= {"function", "custom"} else "answer"
+            return f"waits for {len(calls)} {what}{'s' if len(calls) != 1 else ''}" if calls else "waits for you"
         if not steps:
             return ""
         step = steps[-1]

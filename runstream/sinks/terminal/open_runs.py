@@ -123,10 +123,12 @@ class OpenRuns(RunTable[OpenRun]):
                 self.sources.pop(signal.source, None)
             case SourceDisconnected():
                 attempt = f", attempt {signal.attempt}" if signal.attempt else ""
-                self.sources[signal.source] = f"disconnected{attempt}: {signal.reason}"
-            case SourceError(error=error):
-                words = error.message or error.code if error is not None else None
-                self.sources[signal.source] = words or signal.reason
+                said = f": {signal.server_message}" if signal.server_message else ""
+                self.sources[signal.source] = f"disconnected{attempt}: {signal.reason}{said}"
+            case SourceError():
+                code = signal.error.code if signal.error is not None else None
+                said = signal.server_message or (code if isinstance(code, str) else "")
+                self.sources[signal.source] = said or signal.reason
             case RunPaused() | RunInterrupted() | RunStalled():
                 row = self.add_notice(signal)
                 if row is not None and isinstance(signal, RunPaused):

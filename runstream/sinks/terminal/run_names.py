@@ -16,13 +16,15 @@ _MAX_NAMES: Final = 1000  # that are remembered, so that memory stays bounded ov
 
 
 def short_id(run_id: str, width: int = NAME_WIDTH) -> str:
-    """The end of a run's id, which differs more between runs than the beginning; cut at a word if there is one."""
-    name = run_id.removeprefix("run_") or run_id
-    if len(name) > width:
-        name = name[-width:]
-        head, cut, tail = name.partition("_")
-        name = tail if cut and len(tail) >= width // 2 and head != tail else name
-    return escape_control(name)[:width]
+    """The run's id, if it fits; else ``…`` and its end, which differs more between runs than the beginning. The end
+    begins at a word, if there is one.
+    """
+    name = escape_control(run_id)
+    if len(name) <= width:
+        return name
+    end = name[len(name) - width + 1 :]
+    head, cut, tail = end.partition("_")
+    return f"…{tail if cut and len(tail) >= width // 2 and head != tail else end}"
 
 
 class RunNames:
@@ -46,7 +48,7 @@ class RunNames:
             number = 2
             while name in used:
                 suffix = f"~{number}"
-                name, number = short_id(run_id, self._width)[: self._width - len(suffix)] + suffix, number + 1
+                name, number = short_id(run_id, self._width - len(suffix)) + suffix, number + 1
             known = self._known[run_id] = (name, self._hue)
             self._hue = (self._hue + 1) % HUES
             if len(self._known) > _MAX_NAMES:

@@ -64,6 +64,23 @@ def test_a_call_is_shown_with_its_arguments_and_then_its_output() -> None:
     assert message.text == "It is noon."
 
 
+def test_a_reasoning_stands_apart_from_the_text() -> None:
+    """Each reasoning is a block of its own, in the order of the steps; a summary stands in for it, and says so."""
+    told = script().start().reason("Hard to say.", summary="Hard.").reason(summary="Harder.").say("42").end()
+    whole, summary, message = content_of_script(told).blocks
+    assert (whole.facts["kind"], whole.facts["summary"], whole.text) == ("reasoning", False, "Hard to say.")
+    assert (summary.facts["kind"], summary.facts["summary"], summary.text) == ("reasoning", True, "Harder.")
+    assert (message.facts["kind"], message.text) == ("message", "42")
+
+
+def test_a_result_is_shown_with_its_size() -> None:
+    """The size is that of the whole output, of which the page may show a part."""
+    told = script().start().use("web_search", "search", '{"q": 1}', "x" * 10_000).end()
+    (block,) = content_of_script(told).blocks
+    assert (block.facts["name"], block.text, block.facts["output_size"]) == ("search", '{"q": 1}', 10_000)
+    assert len(str(block.facts["output"])) == MAX_OUTPUT
+
+
 def test_the_logs_of_code_are_its_output() -> None:
     told = script().start().run_code("print(1)", logs="1\n").end()
     (block,) = content_of_script(told).blocks

@@ -61,7 +61,7 @@ def test_a_run_that_goes_on() -> None:
     run = script("run_a").start()
     run.run_code("print(1)").open_message().write("It is one.")
     head, call, text, rule, foot = Shown(run).frame()
-    assert head.split() == ["⠹", "a", "in_progress", "1.2s", "step", "2:", "message"]
+    assert head.split() == ["⠹", "run_a", "in_progress", "1.2s", "step", "2:", "message"]
     assert call == "  ↳ code_interpreter  print(1)"
     assert text == "  │ It is one."
     assert set(rule) == {"─"}
@@ -79,7 +79,7 @@ def test_a_run_whose_source_has_gone_is_not_counted_as_running() -> None:
 def test_a_run_that_waits() -> None:
     """For how many outputs, of which calls."""
     head, call, *_, foot = Shown(script("run_a").call(look_up={"query": "rain"}).wait()).frame()
-    assert head.split() == ["?", "a", "requires_action", "1.2s", "waits", "for", "1", "output"]
+    assert head.split() == ["?", "run_a", "requires_action", "1.2s", "waits", "for", "1", "output"]
     assert call == '  ↳ look_up  {"query": "rain"}'
     assert foot.startswith("1 run · 1 waiting")
 
@@ -92,7 +92,7 @@ def test_a_run_that_has_ended(status: str, sign: str) -> None:
     usage = {"prompt_tokens": 1200, "completion_tokens": 34, "total_tokens": 1234}
     shown = Shown(script("run_a").start().say("Hello there.").wait(9).end(status, usage=usage))
     head, *_, text = shown.ended()
-    assert head.split()[:3] == [sign, "a", status]
+    assert head.split()[:3] == [sign, "run_a", status]
     assert head.endswith("1,234 tokens")
     assert text == "  │ Hello there."
     assert f"1 {status}" in shown.frame()[-1]
@@ -229,3 +229,22 @@ def test_whatever_servers_send_is_drawn(seed: int) -> None:
 def test_durations(seconds: float, told: str) -> None:
     assert duration(seconds) == told
     assert len(told) <= 6
+
+
+def test_reasoning_is_shown_until_there_is_an_answer() -> None:
+    """While a run has no text, its reasoning stands in the place of the text; the text replaces it."""
+    told = script("run_1").reason("Hard to say.")
+    assert any("Hard to say." in line for line in Shown(told).frame())
+    told.say("42")
+    lines = Shown(told).frame()
+    assert any("42" in line for line in lines)
+    assert not any("Hard to say." in line for line in lines)
+
+
+def test_a_run_that_waits_for_an_approval() -> None:
+    """A call that needs no output waits for an answer."""
+    told = script("run_1").start()
+    step = told.open_calls()
+    step.open(0, "mcp", name="delete")
+    told.require(step)
+    assert any("waits for 1 answer" in line for line in Shown(told).frame())

@@ -72,7 +72,7 @@ async def test_a_run_as_it_goes_on_and_as_it_ends() -> None:
         source.go.set()
         await stream.results()
     screen = shown(place)
-    assert screen.lines[0].split()[:3] == ["✓", "a", "completed"]
+    assert screen.lines[0].split()[:3] == ["✓", "run_a", "completed"]
     assert screen.lines[1] == "  │ Hello there, friend."
     assert "1 completed" in screen.lines[-1]
     assert sum("completed" in line for line in screen.lines) == 2
@@ -112,7 +112,7 @@ async def test_where_there_is_no_terminal_only_ended_runs_are_written() -> None:
     async with RunStream(events) as stream, LiveView(stream, place):
         await stream.results()
     lines = written(place).splitlines()
-    assert lines[0].split()[:3] == ["✓", "a", "completed"]
+    assert lines[0].split()[:3] == ["✓", "run_a", "completed"]
     assert "\x1b" not in written(place)
     assert "1 completed" in written(place)
 
@@ -142,7 +142,7 @@ async def test_runs_that_are_left_open_are_left_on_the_screen() -> None:
     with pytest.raises(RuntimeError, match="enough"):
         await leave()
     screen = shown(place)
-    assert screen.lines[0].split()[1:3] == ["a", "in_progress"]
+    assert screen.lines[0].split()[1:3] == ["run_a", "in_progress"]
     assert screen.lines[1] == "  │ Hello."
     assert screen.cursor_shown
 

@@ -111,8 +111,12 @@ def test_trouble_of_a_source_is_known_until_it_is_over(back: type) -> None:
     assert runs.sources == {}
     runs.add_signal(SourceError("ws://h/", "", 0.0, 1, "refused", 0))
     assert runs.sources == {"ws://h/": "refused"}
-    runs.add_signal(SourceError("ws://h/", "", 0.0, 2, "", 0, ErrorObject(code="rate_limit")))
+    runs.add_signal(SourceError("ws://h/", "", 0.0, 2, "", 0, "", ErrorObject(code="rate_limit")))
     assert runs.sources == {"ws://h/": "rate_limit"}
+    runs.add_signal(SourceDisconnected("ws://h/", "", 0.0, 2, "HTTP 503", 1, "Come back later"))
+    assert runs.sources == {"ws://h/": "disconnected, attempt 1: HTTP 503: Come back later"}
+    runs.add_signal(SourceError("ws://h/", "", 0.0, 3, "HTTP 401", 0, "Expired"))
+    assert runs.sources == {"ws://h/": "Expired"}
 
 
 def test_the_most_recently_active_are_shown_in_order_of_appearance() -> None:

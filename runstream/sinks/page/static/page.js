@@ -129,7 +129,7 @@
     scrollSoon(run);
   }
 
-  // Blocks: messages, refusals, tool calls
+  // Blocks: messages, refusals, reasoning, tool calls
 
   function makeBlock(run) {
     const element = make("div", "block", run.box);
@@ -150,11 +150,13 @@
       else throw new Error("a piece of text is missing");
     }
     block.skipped = change.skipped ?? block.skipped;
-    const { kind, role, name, status, citations, images, output } = block.facts;
+    const { kind, role, name, status, citations, images, output, output_size: size, summary } = block.facts;
     block.element.className = `block ${kind}`;
-    const parts = [kind === "call" ? name : kind === "refusal" ? "refuses" : role ?? "message"];
+    const names = { call: name, refusal: "refuses", reasoning: summary ? "reasoning, summary" : "reasoning" };
+    const parts = [names[kind] ?? role ?? "message"];
     if (status && status !== "completed") parts.push(status.replaceAll("_", " "));
     if (citations) parts.push(`${citations} ${citations === 1 ? "citation" : "citations"}`);
+    if (size != null) parts.push(`result of ${size} ${size === 1 ? "character" : "characters"}`);
     if (images) parts.push(`${images} ${images === 1 ? "image" : "images"}`);
     if (block.skipped) parts.push(`the first ${block.skipped} characters are not shown`);
     write(block.label, parts.join(" · "));

@@ -1,0 +1,120 @@
+"""What a fragment of text costs in each dialect, beyond bare typed decoding of the same message.
+
+Run: python benchmarks/dialects.py [rounds]. Prints a Markdown table; each contender's result is checked first.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import msgspec
+from core import bare_decode
+from pairing import Ratio, Row, ratio_of, seconds, table
+
+from runstream import Engine, RawEvent
+from runstream.dialects.responses_wire import decode_fragment
+
+__all__ = ["dialect_rows"]
+
+FRAGMENTS = 20_000
+_MESSAGE = "msg_0976c6df58902d6a0068c9ef3537f48196a252a62ce5661cef"
+
+
+def _raw(value: dict[str, Any]) -> RawEvent:
+    return RawEvent(data=msgspec.json.encode(value), at=1.0)
+
+
+@cache
+def responses() -> tuple[list[RawEvent], list[RawEvent]]:
+    """The beginning of a response, and its fragments: with numbers, and random padding as OpenAI sends it."""
+    response = {"id": "resp_1", "object": "response", "status": "in_progress", "output": []}
+    item = {"id": _MESSAGE, "type": "message", "role": "assistant", "status": "in_progress", "content": []}
+    start = [
+        _raw({"type": "response.created", "sequence_number": 0, "response": response}),
+        _raw({"type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": item}),
+    ]
+    fragment = {"type": "response.output_text.delta", "item_id": _MESSAGE, "output_index": 0, "content_index": 0}
+    return start, [
+        _raw({**fragment, "delta": "word ", "sequence_number": n, "logprobs": [], "obfuscation": f"{n * 7919:011x}"})
+        for n in range(2, FRAGMENTS + 2)
+    ]
+
+
+@cache
+def assistants() -> tuple[list[RawEvent], list[RawEvent]]:
+    """The beginning of a run of the Assistants wire, and its fragments: envelopes with ids that count."""
+    run = {"id": "run_1", "object": "thread.run", "status": "in_progress"}
+    message = {"id": _MESSAGE, "object": "thread.message", "run_id": "run_1", "status": "in_progress", "content": []}
+    start = [
+        _raw({"event": "thread.run.created", "id": "e-0", "data": run}),
+        _raw({"event": "thread.message.created", "id": "e-1", "data": message}),
+    ]
+    part = {"index": 0, "type": "text", "text": {"value": "word ", "annotations": []}}
+    data = {"id": _MESSAGE, "object": "thread.message.delta", "delta": {"content": [part]}}
+    return start, [
+        _raw({"event": "thread.message.delta", "id": f"e-{n}", "data": data}) for n in range(2, FRAGMENTS + 2)
+    ]
+
+
+def fold(raws: Callable[[], tuple[list[RawEvent], list[RawEvent]]], dialect: str) -> Engine:
+    """An engine that was fed with the fragments, all of whose signals are taken."""
+    start, fragments = raws()
+    engine = Engine(clock=lambda: 1.0)
+    engine.on_signal = lambda signal: None
+    intake = engine.intake("bench", dialect=dialect)
+    intake.feed_all(start)
+    intake.feed_all(fragments)
+    return engine
+
+
+def bare(raws: Callable[[], tuple[list[RawEvent], list[RawEvent]]], decode: Callable[[bytes], Any]) -> None:
+    """Bare typed decoding of the fragments."""
+    for raw in raws()[1]:
+        decode(raw.data)
+
+
+def beyond(rounds: int) -> tuple[Ratio, Ratio, Ratio]:
+    """A fragment of a response beyond its bare decoding, against one of the Assistants wire beyond its own; and each
+    against its bare decoding.
+    """
+    ratios, ours, theirs = [], [], []
+    for _ in range(rounds):
+        new = seconds(lambda: fold(responses, "responses"))
+        floor = seconds(lambda: bare(responses, decode_fragment))
+        known = seconds(lambda: fold(assistants, "assistants"))
+        known_floor = seconds(lambda: bare(assistants, bare_decode))
+        ratios.append((new - floor) / (known - known_floor))
+        ours.append(new / floor)
+        theirs.append(known / known_floor)
+    return ratio_of(ratios), ratio_of(ours), ratio_of(theirs)
+
+
+def dialect_rows(rounds: int) -> list[Row]:
+    """The rows of the table."""
+    for raws, dialect in ((responses, "responses"), (assistants, "assistants")):
+        (state,) = fold(raws, dialect).states()
+        assert state.text == "word " * FRAGMENTS
+    ratio, ours, theirs = beyond(rounds)
+    return [
+        Row(
+            "a Responses text delta beyond bare decoding, against an Assistants delta with an id beyond its own",
+            "≤ 1.3",
+            ratio,
+        ),
+        Row("a Responses text delta with its number, against bare typed decode", "", ours),
+        Row("an Assistants text delta with an id, against bare typed decode", "", theirs),
+    ]
+
+
+def main() -> None:
+    """Print the table."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
+    print(f"Python {sys.version.split()[0]}, msgspec {msgspec.__version__}, {rounds} rounds\n")
+    print(table(dialect_rows(rounds)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""The responses of one source: items, numbers, identities, and the memory with which a later decoder continues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from runstream.dialects.responses_wire import Fragment, Json, awaited_call, text_of
+from runstream.model.events import Target
+
+__all__ = ["Item", "Response", "dump_responses", "load_responses"]
+
+
+_MAX_EARLIER: Final = 4
+"""The number of responses of a lane that are kept after their end."""
+
+
+class Item:
+    """An item of a response.
+
+    Attributes:
+        id: The id of its message or step.
+        index: Its index in the output; ``None`` if it is unknown.
+        value: The item as it was sent last.
+        seen: The texts of which a fragment was received, by target and index.
+        kind: The class of its last fragment; its index is ``part``.
+        announced: True if an event announced it, with its id.
+        closed: True once the item was sent whole.
+        output: The output of its call, if another item has it.
+    """
+
+    __slots__ = ("announced", "closed", "id", "index", "kind", "output", "part", "seen", "value")
+
+    def __init__(self, id: str, index: int | None, value: Json) -> None:
+        self.id = id
+        self.index = index
+        self.value = value
+        self.seen: set[tuple[Target, int]] = set()
+        self.kind: type[Fragment] | None = None
+        self.part = 0
+        self.announced = False
+        self.closed = False
+        self.output: str | None = None
+
+    @property
+    def type(self) -> str:
+        """The type of the item on the wire."""
+        return text_of(self.value.get("type")) or ""
+
+
+class Response:
+    """A response that was begun.
+
+    Attributes:
+        id: Its id, from its first snapshot.
+        ids: All its ids; some servers send another one in each snapshot.
+        prefix: The beginning of the identities of its events.
+        run_id: The id of its run.
+        value: Its latest snapshot.
+        items: Its items, in order.
+        by_id: The items by each id that names them.
+        by_index: The items by their index; the latest one where several have it.
+        number: The highest number of its events; -1 before the first one.
+        has_stable_ids: True once an event named an item by its announced id: an unknown id is then another item, and
+            not the one with its index.
+        error: An error that names no response, and that may be its end.
+        is_open: True until its end.
+        earlier: The responses before it in its lane, the latest first: a server may repeat their last events.
+    """
+
+    __slots__ = (
+        "_snapshots",
+        "by_id",
+        "by_index",
+        "earlier",
+        "error",
+        "has_stable_ids",
+        "id",
+        "ids",
+        "is_open",
+        "items",
+        "number",
+        "prefix",
+        "run_id",
+        "value",
+    )
+
+    def __init__(self, id: str, run_id: str, value: Json) -> None:
+        self.id = id
+        self.ids = {id}
+        self.prefix = f"{id}/"
+        self.run_id = run_id
+        self.value = value
+        self.items: list[Item] = []
+        self.by_id: dict[str, Item] = {}
+        self.by_index: dict[int, Item] = {}
+        self.number = -1
+        self.has_stable_ids = False
+        self.error: Json | None = None
+        self.is_open = True
+        self.earlier: tuple[Response, ...] = ()
+        self._snapshots = 0
+
+    def show(self, id: str | None, value: Json) -> None:
+        """Note a snapshot of the response, and the id that it has."""
+        self.value = value
+        if id is not None:
+            self.ids.add(id)
+            self._snapshots += 1
+
+    def is_other(self, id: str, value: Json) -> bool:
+        """True if a snapshot is one of another response. Some servers send another id in each snapshot of a response.
+
+        Args:
+            id: The id of the snapshot.
+            value: The snapshot.
+        """
+        if id in self.ids:
+            return False
+        if not self.is_open or value.get("previous_response_id") in self.ids:
+            return True
+        if self._snapshots > 1 and len(self.ids) == 1:
+            return True  # its ids do not change
+        known, created = self.value.get("created_at"), value.get("created_at")
+        return known is not None and created is not None and known != created
+
+    @property
+    def has_lost_request(self) -> bool:
+        """True if its end was not received, and it has a call that the application answers."""
+        return self.is_open and any(awaited_call(item.value, self.value) is not None for item in self.items)
+
+    def follow(self, last: Response) -> None:
+        """Note the response before it in its lane, which may be the same one, sent again from its beginning."""
+        known = last.earlier if last.id == self.id else (last, *last.earlier)
+        self.earlier = tuple(each for each in known if each.id != self.id)[:_MAX_EARLIER]
+        last.earlier = ()
+
+    def with_id(self, id: str | None) -> Response:
+        """This response, or an earlier one if only that has this id."""
+        if id in self.ids:
+            return self
+        return next((each for each in self.earlier if id in each.ids), self)
+
+    def with_item(self, id: str | None) -> Response:
+        """This response, or an earlier one if only that has an item with this id."""
+        if id is None or id in self.by_id:
+            return self
+        return next((each for each in self.earlier if id in each.by_id), self)
+
+    def is_repeated(self, number: object) -> bool:
+        """True if an event with this number, or a larger one, was received."""
+        return type(number) is int and 0 < self.number >= number
+
+    def find(self, id: str | None, index: int | None) -> Item | None:
+        """The item with this id, else the one with this index, else the only open one."""
+        item = self.by_id.get(id) if id is not None else None
+        if item is not None:
+            self.has_stable_ids = self.has_stable_ids or item.announced
+            return item
+        if id is not None and self.has_stable_ids:
+            return None  # the event that announced it was lost
+        if index is not None:
+            item = self.by_index.get(index)
+        if item is None and index is None:
+            items = [each for each in self.items if not each.closed]
+            item = items[0] if len(items) == 1 else None
+        return item
+
+    def add(self, id: str | None, index: int | None, value: Json) -> Item:
+        """Add an item; one without an id gets an id that a replay makes again."""
+        position = len(self.items) if index is None else index
+        item = Item(id or f"{self.id}:{position}", index, value)
+        self.items.append(item)
+        self.by_id[item.id] = item
+        if index is not None:
+            self.by_index[index] = item
+        return item
+
+    def identify(self, number: object) -> str | None:
+        """The identity of an event with this number; ``None`` if the numbers of the response do not grow."""
+        if type(number) is not int:
+            return None
+        if number > self.number:
+            self.number = number
+        elif not self.number:
+            return None
+        return f"{self.prefix}{number}"
+
+    def match(self, value: Json, position: int) -> Item | None:
+        """The streamed item that an item of the final output repeats; ids may differ there.
+
+        Args:
+            value: The item of the final output.
+            position: Its position there.
+        """
+        id, call_id, type = text_of(value.get("id")), text_of(value.get("call_id")), value.get("type")
+        if id is not None and (item := self.by_id.get(id)) is not None:
+            return item
+        if call_id is not None:
+            for item in self.items:
+                if item.value.get("call_id") == call_id and item.type == type:
+                    return item
+        at_index = self.by_index.get(position)
+        if at_index is None or at_index.type != type:
+            return None
+        return at_index if call_id is None or at_index.value.get("call_id") is None else None
+
+
+_Item: TypeAlias = tuple[str, int | None, dict[str, Any], list[tuple[Target, int]], bool, str | None]
+_Lane: TypeAlias = tuple[str | None, str, str, dict[str, Any], list[_Item], bool, dict[str, Any] | None]
+_Memory: Any = tuple[list[_Lane], dict[str, str]]
+_decode_memory: Final = msgspec.msgpack.Decoder(_Memory).decode
+
+
+def dump_responses(lanes: Iterable[tuple[str | None, Response]], runs: Mapping[str, str]) -> bytes:
+    """The memory of a decoder; empty if there is nothing to remember.
+
+    Args:
+        lanes: The latest response of each lane; only open ones are remembered.
+        runs: The runs of responses that continue a run, by the id of the response.
+    """
+    found = [
+        (
+            lane,
+            each.id,
+            each.run_id,
+            each.value,
+            [(item.id, item.index, item.value, sorted(item.seen), item.closed, item.output) for item in each.items],
+            each.number > 0,
+            each.error,
+        )
+        for lane, each in lanes
+        if each.is_open
+    ]
+    return msgspec.msgpack.encode((found, runs)) if found or runs else b""
+
+
+def load_responses(memory: bytes) -> tuple[list[tuple[str | None, Response]], dict[str, str]]:
+    """The open responses in a memory, each with its lane, and the runs; none if the memory has another form."""
+    try:
+        lanes, runs = _decode_memory(memory)
+    except msgspec.MsgspecError:
+        return [], {}
+    found = []
+    for lane, id, run_id, value, items, has_numbers, error in lanes:
+        response = Response(id, run_id, value)
+        response.number = 1 if has_numbers else -1
+        response.error = error
+        for item_id, index, shown, seen, closed, output in items:
+            item = response.add(item_id, index, shown)
+            item.seen.update(seen)
+            item.closed = closed
+            item.output = output
+        found.append((lane, response))
+    return found, runs

@@ -1,0 +1,85 @@
+"""The bounds of one open run: the number of its messages and steps, of its statuses, and the size of its texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from runstream.core.run_record import RunRecord
+from runstream.engine.source_state import SourceState
+from runstream.model.events import Event
+from runstream.model.limits import Limits
+from runstream.model.run import Run
+
+__all__ = ["RunBounds", "size_of"]
+
+
+class RunBounds:
+    """Decides which events of an open run are within the bounds. An event beyond a bound is a reject.
+
+    Args:
+        limits: The bounds.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def admits_run(self, record: RunRecord, source: SourceState, event: Event, run: Run) -> bool:
+        """True if a snapshot of a run is within the bounds; else it was rejected."""
+        statuses = record.state._head.statuses
+        if len(statuses) < self._limits.max_statuses or run.status.is_known or run.status in statuses:
+            return True
+        return self._refuse(record, source, event, f"More than {len(statuses)} statuses in one round (max_statuses)")
+
+    def admit_delta(self, record: RunRecord, source: SourceState, event: Any) -> int | None:
+        """The size that a fragment adds to its run; ``None`` if it is beyond a bound, and was rejected."""
+        return self._admit(record, source, event, size_of(event.data.delta))
+
+    def admit_object(self, record: RunRecord, source: SourceState, event: Any) -> int | None:
+        """The size that a full message or step adds to its run; ``None`` if it is beyond a bound, and was rejected."""
+        size = len(event.origin.payload) if event.origin is not None else size_of(event.data)
+        record.note_growth()
+        known = record.sizes.get(event.data.id, 0)
+        # It replaces what was streamed once it has ended.
+        return self._admit(record, source, event, size - known if event.data.is_terminal else max(size - known, 0))
+
+    def _admit(self, record: RunRecord, source: SourceState, event: Any, added: int) -> int | None:
+        limits, id = self._limits, event.data.id
+        objects = record.state._objects
+        if len(objects) >= limits.max_run_objects and objects.find(id) < 0:
+            source.scope.add_tombstone(id)  # so that no fragment of it waits as an orphan
+            reason = f"More than {len(objects)} messages and steps in one run (max_run_objects)"
+            self._refuse(record, source, event, reason)
+            return None
+        record.note_growth()
+        if added > 0 and record.size + added > limits.max_run_size:
+            reason = f"Messages and steps of one run of more than {limits.max_run_size} characters (max_run_size)"
+            self._refuse(record, source, event, reason)
+            return None
+        return added
+
+    def _refuse(self, record: RunRecord, source: SourceState, event: Event, reason: str) -> bool:
+        if record.is_bounded:
+            source.refuse_event(event, reason)
+        else:
+            record.is_bounded = True
+            source.reject_event(event, reason)  # which marks the open objects of the run, once
+        return False
+
+
+def size_of(value: Any) -> int:
+    """The number of characters in the texts of a wire object."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(map(size_of, value.values()))
+    if isinstance(value, tuple | list):
+        return sum(map(size_of, value))
+    if isinstance(value, Struct):
+        wire = getattr(value, "_wire", None)
+        if wire is not None:
+            return size_of(wire)
+        return sum([size_of(getattr(value, name)) for name in value.__struct_fields__])
+    return 0

@@ -1,0 +1,96 @@
+"""Lines for people: each kind of growing text on lines of its own, results with their size, the server's words."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from runstream.cli.lines import PlainView
+from runstream.cli.signal_text import format_signal
+from runstream.cli.stdio import Output
+from runstream.model.actions import ActionCall, CallsAction
+from runstream.model.common import ErrorObject
+from runstream.model.events import CustomEvent, ErrorEvent
+from runstream.model.message import MessageStatus
+from runstream.model.signals import Signal
+from tests.support.canonical import append, calls_step, generic, message, play, reasoning_step, run
+
+
+def shown(events: list[Any]) -> list[str]:
+    """The lines of the signals of these events, without the columns before type and facts."""
+    _, signals = play(events)
+    return [" ".join(line.split()[1:]) for line in drawn(signals)]
+
+
+def drawn(signals: list[Signal]) -> list[str]:
+    """The lines of these signals."""
+    stream = io.StringIO()
+    view = PlainView(Output(stream))
+    view.times = False
+    for signal in signals:
+        view.show(signal)
+    view.close()
+    return stream.getvalue().splitlines()
+
+
+def test_each_text_grows_on_lines_of_its_own() -> None:
+    """Reasoning, summary, text, refusal, arguments and output: each on one line, with its own type."""
+    events = [
+        run("in_progress"),
+        reasoning_step("step_0"),
+        *(append("step_0", "reasoning", piece) for piece in ("I ", "think")),
+        *(append("step_0", "summary", piece) for piece in ("in ", "short")),
+        reasoning_step("step_0", "completed"),
+        calls_step(generic(name="search")),
+        *(append("step_1", "arguments", piece) for piece in ("[", "1]")),
+        *(append("step_1", "output", piece) for piece in ("two ", "hits")),
+        calls_step(generic(name="search", status="completed"), status="completed"),
+        message(),
+        *(append("msg_1", "text", piece) for piece in ("It ", "is")),
+        *(append("msg_1", "refusal", piece, 1) for piece in ("I ", "won't")),
+        message(status=MessageStatus.COMPLETED),
+    ]
+    assert shown(events) == [
+        "run.created",
+        "run.status_changed in_progress",
+        "step.created reasoning",
+        "reasoning.text I think",
+        "reasoning.text in short",
+        "step.completed reasoning",
+        "step.created tool_calls · search",
+        "tool_call.arguments [1]",
+        "tool_call.output two hits",
+        "tool_call.completed search ([1]) as call_1",
+        "tool_call.result search gave 8 characters: two hits",
+        "step.completed tool_calls · search",
+        "message.created assistant · msg_1",
+        "message.text It is",
+        "message.refusal I won't",
+        "message.completed 5 characters · a refusal",
+    ]
+
+
+def test_a_request_names_the_kinds_of_its_calls() -> None:
+    """Functions as ever; of the others the kind comes first."""
+    calls = (
+        ActionCall(id="c1", kind="function", name="f", arguments="{}"),
+        ActionCall(id="c2", kind="approval", name="rm"),
+    )
+    _, signals = play([run("requires_action", required_action=CallsAction(calls=calls))])
+    assert format_signal(signals[-1]) == "f {} as c1, approval: rm () as c2"
+
+
+def test_a_custom_event_and_the_servers_words() -> None:
+    """Both may contain anything: they are clipped and safe to print."""
+    events = [
+        run("in_progress"),
+        CustomEvent({"a": "\x1b[31m" + "x" * 500}, run_id="run_1", name="progress"),
+        CustomEvent("half", run_id="run_1", name="progress"),
+        ErrorEvent(ErrorObject(message="busy\x1b[31m", code="overloaded")),
+    ]
+    lines = shown(events)[2:]
+    assert lines[0].startswith('custom progress · {"a":"')
+    assert len(lines[0]) < 250
+    assert lines[1] == "custom progress · half"
+    assert "overloaded: busy" in lines[2]
+    assert "\x1b" not in "".join(lines)

@@ -1,0 +1,156 @@
+"""The age of a snapshot by its piece: a new piece is newer, an earlier one changes no status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runstream.core.pieces import NO_PIECES, PieceAge
+from runstream.core.reduce import apply
+from runstream.core.run_snapshots import Outcome
+from runstream.core.state import RunState
+from runstream.model.events import RunEvent
+from tests.core.support import RUN, asking, at, decoded
+
+
+def piece(name: str | None, status: str, started_at: int | None = None, *, calls: tuple[str, ...] = (), **fields: Any):
+    """A snapshot of a piece, as a dialect that translates builds it."""
+    raw = asking(*calls, started_at=started_at, **fields) if calls else at(status, started_at, **fields)
+    event = decoded(raw)
+    assert isinstance(event, RunEvent)
+    return RunEvent(event.data, piece=name)
+
+
+def play(*events: RunEvent, state: RunState | None = None) -> tuple[RunState, list[Outcome]]:
+    """The last state, and the outcome of each event."""
+    outcomes = []
+    for event in events:
+        state, outcome = apply(state, event)
+        outcomes.append(outcome)
+    assert state is not None
+    return state, outcomes
+
+
+def test_the_ages_of_pieces() -> None:
+    """New, last, earlier; a snapshot without a piece has no age."""
+    pieces = NO_PIECES.add("a", 0).add("b", 2)
+    ages = [pieces.classify(name) for name in ("a", "b", "c", None)]
+    assert ages == [PieceAge.EARLIER, PieceAge.LAST, PieceAge.NEW, PieceAge.UNKNOWN]
+    assert (pieces.ids.keys(), pieces.rounds) == (["a", "b"], 2)
+    assert NO_PIECES.classify("a") is PieceAge.NEW
+
+
+@pytest.mark.parametrize("first", ["queued", "in_progress", "requires_action", "cancelling", "pondering"])
+@pytest.mark.parametrize("second", ["queued", "in_progress", "cancelling", "completed", "failed", "expired"])
+@pytest.mark.parametrize("started_at", [None, 50, 110, 120])
+def test_a_new_piece_is_newer(first: str, second: str, started_at: int | None) -> None:
+    """Neither the table nor a time says otherwise, and it surprises nobody."""
+    calls = ("call_1",) if first == "requires_action" else ()
+    state, outcomes = play(piece("a", first, 110, calls=calls), piece("b", second, started_at))
+    assert state.status == second
+    assert outcomes[1] is Outcome.CHANGED
+    assert state.pieces == ("a", "b")
+    assert state.run.required_action is None
+
+
+def test_a_new_piece_without_news_is_a_piece() -> None:
+    """The same snapshot under another piece changes the pieces alone."""
+    state, outcomes = play(piece("a", "in_progress"), piece("b", "in_progress"))
+    assert (state.pieces, outcomes[1]) == (("a", "b"), Outcome.CHANGED)
+    again, outcomes = play(piece("b", "in_progress"), state=state)
+    assert (again is state, outcomes) == (True, [Outcome.SAME])
+    assert state != play(piece("a", "in_progress"))[0]
+
+
+def test_a_new_piece_waits_for_its_own_calls_alone() -> None:
+    """A snapshot in requires_action without calls keeps none of an earlier piece."""
+    state, _ = play(piece("a", "", calls=("call_1",)), piece("b", "requires_action"))
+    assert state.status == "requires_action"
+    assert state.run.pending_tool_calls == ()
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress", "requires_action", "completed", "failed"])
+def test_an_earlier_piece_changes_no_status(status: str) -> None:
+    """Not even by its end; it fills what is missing."""
+    calls = ("call_1",) if status == "requires_action" else ()
+    story = [piece("a", "queued"), piece("b", "in_progress")]
+    state, _ = play(*story)
+    late = piece("a", status, 900, calls=calls, completed_at=950, usage={"total_tokens": 3}, metadata={"k": "v"})
+    after, outcomes = play(late, state=state)
+    assert outcomes == [Outcome.STALE]
+    assert (after.status, after.round, after.pieces) == ("in_progress", 0, ("a", "b"))
+    assert after.run.completed_at is None
+    assert after.run.required_action is None
+    assert (after.usage.total_tokens if after.usage else None) == 3
+    assert play(late, state=after)[0] is after
+
+
+def test_the_last_piece_follows_the_table() -> None:
+    """Within a piece times say nothing, and the table all."""
+    state, outcomes = play(
+        piece("a", "in_progress", 110),
+        piece("b", "queued", 110),
+        piece("b", "in_progress", 110),
+        piece("b", "queued", 120),
+        piece("b", "completed", 1),
+    )
+    assert outcomes[1:] == [Outcome.CHANGED, Outcome.CHANGED, Outcome.STALE, Outcome.CHANGED]
+    assert state.is_terminal
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_the_end_absorbs_every_piece(name: str) -> None:
+    """A run that has ended is not begun again by a piece."""
+    ended, _ = play(piece("a", "completed"))
+    state, outcomes = play(piece(name, "in_progress"), state=ended)
+    assert (state is ended, outcomes) == (True, [Outcome.LATE])
+
+
+def test_a_request_in_a_new_piece_is_a_round() -> None:
+    """With the same ids and arguments too, at once or after the piece has begun."""
+    state, _ = play(
+        piece("a", "", calls=("call_1",)),
+        piece("b", "", calls=("call_1",)),
+        piece("c", "in_progress"),
+        piece("c", "", calls=("call_1",)),
+    )
+    assert state.round == 3
+    assert state._head.calls.request == "call_1~3"
+
+
+def test_a_request_repeated_in_its_piece_is_none() -> None:
+    """Whatever its times say."""
+    state, outcomes = play(piece("a", "", 110, calls=("call_1",)), piece("a", "", 120, calls=("call_1",)))
+    assert (state.round, outcomes[1]) == (1, Outcome.CHANGED)
+
+
+def test_a_request_of_an_earlier_piece_is_old() -> None:
+    """A replay of all pieces makes no round."""
+    story = [
+        piece("a", "queued"),
+        piece("a", "", calls=("call_1",)),
+        piece("b", "in_progress"),
+        piece("b", "", calls=("call_1",)),
+    ]
+    state, _ = play(*story)
+    again, outcomes = play(*story[:2], *story[3:], state=state)
+    assert again is state
+    assert outcomes == [Outcome.STALE, Outcome.STALE, Outcome.SAME]
+
+
+def test_no_piece_is_as_before() -> None:
+    """A wire without pieces is classified by times and table."""
+    state, outcomes = play(piece(None, "in_progress", 110), piece(None, "queued", 110))
+    assert (state.status, state.pieces, outcomes[1]) == ("in_progress", (), Outcome.STALE)
+    assert RUN["id"] == state.run_id
+
+
+def test_a_replay_repeats_the_statuses_of_the_last_piece_alone() -> None:
+    """A status that the piece did not have yet is news, though its source sends the run again."""
+    state, _ = play(piece("a", "in_progress"), piece("b", "queued"))
+    after, outcome = apply(state, piece("b", "in_progress"), replaying=True)
+    assert after is not None
+    assert (after.status, outcome) == ("in_progress", Outcome.CHANGED)
+    waits, _ = play(piece("b", "", calls=("call_1",)), state=after)
+    assert apply(waits, piece("b", "in_progress"), replaying=True) == (waits, Outcome.STALE)

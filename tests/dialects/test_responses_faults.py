@@ -1,0 +1,301 @@
+"""The Responses dialect under losses and repetitions: gaps, repetitions, and items of no response."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runstream.dialects.responses import ResponsesDialect
+from runstream.engine.engine import Engine
+from runstream.engine.fold import Folded, fold
+from runstream.model.raw import RawEvent
+from runstream.model.signals import RunFailed, RunInterrupted, Signal, SourceError, TextReplaced
+from runstream.store.memory import MemoryStore
+from tests.store.support import facts
+from tests.support.responses import ResponseScript
+from tests.support.talks import talk
+
+
+def read(*scripts: ResponseScript | bytes, **options: Any) -> Folded:
+    """The fold of what one source sends."""
+    raws = [raw for part in scripts for raw in ([RawEvent(data=part)] if isinstance(part, bytes) else part.raws())]
+    return fold(raws, dialect="responses", **options)
+
+
+def keys(folded: Folded) -> list[str]:
+    """The keys of all signals."""
+    return [signal.key for signal in folded.signals]
+
+
+# numbers prove that nothing is missing
+
+
+def long_script() -> ResponseScript:
+    """A response with a long text and events that say nothing new."""
+    script = ResponseScript().begin().say(*"abcdefghijkl")
+    script.send("content_part.done", item_id="msg_resp_1_0", output_index=0).send("keepalive")
+    return script.say(*"mnopqrstuvwx").end()
+
+
+def test_a_stream_without_a_gap_has_none() -> None:
+    """Events that say nothing new have numbers too: their absence from the others is no gap."""
+    folded = read(long_script())
+    assert (folded.stats.gaps, folded.stats.unknown) == (0, 0)
+
+
+@pytest.mark.parametrize("at", range(1, len(long_script().events)))
+def test_a_resumed_stream_has_no_gap(at: int) -> None:
+    """The server continues after the cursor: the next number proves that nothing is missing."""
+    engine = Engine()
+    intake = engine.intake("source", dialect="responses")
+    raws = long_script().raws()
+    intake.connected()
+    intake.feed_all(raws[:at])
+    assert intake.last_id == f"resp_1/{at - 1}"
+    intake.disconnected("lost")
+    intake.connected()
+    intake.feed_all(raws[at:])
+    intake.end()
+    (state,) = engine.states()
+    assert (state.status, state.text) == ("completed", "abcdefghijklmnopqrstuvwx")
+    assert engine.stats().gaps == (0 if at > 3 else 1)  # too few numbers prove nothing
+
+
+def test_without_numbers_there_is_no_cursor() -> None:
+    """Nothing names the place of an event without a number."""
+    dialect = ResponsesDialect()
+    for raw in ResponseScript(numbered=False).begin().say("Hello").end().raws():
+        dialect.decode(raw)
+        assert dialect.cursor() is None
+
+
+# errors that wait for their meaning
+
+
+ERROR = {"code": "server_error", "message": "boom"}
+
+
+def test_a_replay_is_no_proof_that_an_error_was_the_end() -> None:
+    """After a reconnect, the server begins again: the response that had an error may still complete."""
+    script = ResponseScript().begin().say("Hello").send("error", error=ERROR)
+    folded = read(script, ResponseScript().begin().say("Hello").end())
+    assert folded.runs[0].status == "completed"
+    assert not [signal for signal in folded.signals if isinstance(signal, RunFailed)]
+
+
+def test_another_response_settles_an_error() -> None:
+    """The next response of the source proves that the error was the end, whatever its snapshots had."""
+    one, two = ResponseScript("resp_1").send("created", response={"id": "resp_1"}), ResponseScript("resp_2").begin()
+    folded = read(one.send("error", error=ERROR), two.end())
+    assert [state.status for state in folded.runs] == ["failed", "completed"]
+
+
+@pytest.mark.parametrize("ending", ["failed", "completed", None])
+def test_known_responses_again_settle_no_error(ending: str | None) -> None:
+    """A server that sends its responses again, from an earlier one, sends the end of the later one again too."""
+    first, second = ResponseScript("resp_1").begin().end(), ResponseScript("resp_2").begin().send("error", error=ERROR)
+    again = ResponseScript("resp_2").begin()
+    folded = read(first, second, first, *([again.end(ending)] if ending is not None else []))
+    assert [state.status for state in folded.runs] == ["completed", ending or "failed"]
+
+
+@pytest.mark.parametrize("event", [{"type": "codex.rate_limits"}, {"type": "keepalive"}, {"type": "response.unheard"}])
+def test_a_private_event_is_no_sign_that_a_response_goes_on(event: dict[str, Any]) -> None:
+    """Only a known event of the response shows that an error was not its end."""
+    folded = read(ResponseScript().begin().send("error", error=ERROR), json.dumps(event).encode())
+    assert folded.runs[0].status == "failed"
+    assert not [signal for signal in folded.signals if isinstance(signal, SourceError)]
+
+
+def test_a_later_decoder_knows_the_error() -> None:
+    """The server need not repeat an error that an earlier process has received."""
+    dialect = ResponsesDialect()
+    for raw in ResponseScript().begin().send("error", error=ERROR).raws():
+        dialect.decode(raw)
+    (event,) = ResponsesDialect(memory=dialect.dump()).end(clean=False)
+    assert event.data.status == "failed"
+
+
+# what belongs to no response, or to another one
+
+
+def test_a_snapshot_that_is_none_is_a_reject() -> None:
+    """A `response` of another type is not lost silently, and is no end."""
+    folded = read(ResponseScript().begin(), b'{"type": "response.completed", "response": null}')
+    assert [reject.reason for reject in folded.rejects] == ["Expected an object in `response`"]
+    assert not folded.runs[0].is_terminal
+
+
+def test_an_item_after_the_end_is_of_no_response() -> None:
+    """An item names no response: where the next one's beginning was lost, it is not an item of the last one."""
+    one = ResponseScript("resp_1").begin().say("one").end()
+    two = ResponseScript("resp_2").begin().say("two").end()
+    del two.events[:2]
+    folded = read(one, two)
+    assert [(state.run_id, state.text) for state in folded.runs] == [("resp_1", "one"), ("resp_2", "two")]
+    assert {reject.reason for reject in folded.rejects} == {"No response is open, and none has its item"}
+
+
+def test_items_before_any_response_are_rejects() -> None:
+    """What can't be used is a reject, and no unknown event; the whole response has it."""
+    script = ResponseScript().begin().say("Hello").end()
+    folded = fold(script.raws()[2:], dialect="responses")
+    assert (folded.runs[0].status, folded.runs[0].text, folded.stats.unknown) == ("completed", "Hello", 0)
+    assert {reject.reason for reject in folded.rejects} == {"No response is open, and none has its item"}
+
+
+def test_the_end_of_another_response_ends_none() -> None:
+    """Where ids do not change in each snapshot, another id is another response."""
+    one, two = ResponseScript("resp_1").begin().say("one"), ResponseScript("resp_2").begin().end()
+    del two.events[:2]
+    folded = read(one, two)
+    assert [(state.run_id, state.status) for state in folded.runs] == [
+        ("resp_1", "in_progress"),
+        ("resp_2", "completed"),
+    ]
+    assert [signal.run_id for signal in folded.signals if isinstance(signal, RunInterrupted)] == ["resp_1"]
+
+
+@pytest.mark.parametrize("field", ["created_at", "previous_response_id"])
+def test_another_response_after_a_single_snapshot(field: str) -> None:
+    """Its time, or its link, tells a response from another id of the same one."""
+    one = ResponseScript("resp_1", created_at=1).send("created", response={"id": "resp_1", "created_at": 1})
+    fields: dict[str, Any] = {"created_at": 2} if field == "created_at" else {field: "resp_1"}
+    two = ResponseScript("resp_2", **fields).end()
+    folded = read(one, two)
+    assert [state.status for state in folded.runs] == ["in_progress", "completed"]
+
+
+def test_a_continued_response_whose_end_was_lost() -> None:
+    """A response that names one with calls continues its run, though the request itself was not received."""
+    first = ResponseScript("resp_1").begin().call("call_1", "weather", "{}")
+    second = ResponseScript("resp_2", previous_response_id="resp_1").begin().say("Sunny.").end()
+    (state,) = read(first, second).runs
+    assert (state.run_id, state.status, state.pieces) == ("resp_1", "completed", ("resp_1", "resp_2"))
+
+
+def test_a_call_whose_end_was_lost_is_no_success() -> None:
+    """A completed response with an announced call waits, though the call itself, which may be cut, is not offered."""
+    script = ResponseScript().begin().call("call_1", "weather", "{}")
+    del script.events[-1]
+    (state,) = read(script.end(output=[])).runs
+    assert (state.status, state.run.pending_tool_calls) == ("requires_action", ())
+
+
+def test_a_later_decoder_knows_which_responses_continue() -> None:
+    """A server that sends all again after a restart continues the run, which does not wait any more."""
+    first = ResponseScript("resp_1").begin().call("call_1", "weather", "{}").end()
+    second = ResponseScript("resp_2", previous_response_id="resp_1").begin().say("Sunny.").end()
+    raws = [*first.raws(), *second.raws()]
+    store = MemoryStore()
+    for _ in range(2):
+        engine = Engine(store=store)
+        engine.on_signal = lambda signal: None
+        engine.intake("source", dialect="responses").feed_all(raws)
+        assert [(state.run_id, state.status) for state in engine.states()] == [("resp_1", "completed")]
+
+
+@pytest.mark.parametrize("piece", [rb"\ud83d", b"\xff", b"\xed\xa0\xbd"])
+def test_text_that_is_cut_within_a_character(piece: bytes) -> None:
+    """A fragment with half a character is read: only this half is replaced."""
+    script = ResponseScript().begin().say("Hi ", "@", "!", done=False)
+    raws = [raw if b"@" not in raw.data else RawEvent(data=raw.data.replace(b"@", piece)) for raw in script.raws()]
+    folded = fold(raws, dialect="responses")
+    assert (folded.runs[0].text, len(folded.rejects)) == ("Hi \ufffd!", 0)
+
+
+def test_an_item_whose_beginning_was_lost_is_no_other_one() -> None:
+    """Where ids hold and indices collide, an unknown id is another item, and not the one with its index."""
+    one = {"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "a", "arguments": ""}
+    two = {**one, "id": "fc_2", "call_id": "call_2", "name": "b"}
+    script = ResponseScript().begin().send("output_item.added", output_index=0, item=one)
+    for id, delta in (("fc_1", "{"), ("fc_2", "["), ("fc_1", "}")):
+        script.send("function_call_arguments.delta", item_id=id, output_index=0, delta=delta)
+    script.send("output_item.done", output_index=0, item={**two, "arguments": "[]"})
+    script.send("output_item.done", output_index=0, item={**one, "arguments": "{}"})
+    (state,) = read(script.end(output=[])).runs
+    found = [(step.id, call.id, getattr(call, "arguments", "")) for step in state.steps for call in step.tool_calls]
+    assert found == [("fc_1", "call_1", "{}"), ("fc_2", "call_2", "[]")]
+
+
+# repetitions
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+@pytest.mark.parametrize("back", range(1, 11))
+def test_the_tail_of_a_run_again(back: int, numbered: bool) -> None:
+    """Repeated events of the response before, and of one that has ended, change nothing."""
+    first = ResponseScript("resp_1", numbered=numbered).begin().call("call_1", "weather", "{}").end()
+    second = ResponseScript("resp_2", numbered=numbered, previous_response_id="resp_1").begin().say("Sunny.").end()
+    whole = [*first.raws(), *second.raws()]
+    for end in (len(first.events), len(first.events) + 1, len(first.events) + 2, len(whole)):
+        raws = [*whole[:end], *whole[max(end - back, 0) : end], *whole[end:]]
+        if numbered or b".delta" not in b"".join(raw.data for raw in whole[max(end - back, 0) : end]):
+            again, once = fold(raws, dialect="responses"), fold(whole, dialect="responses")
+            assert keys(again) == keys(once), end
+            assert not again.rejects
+            assert again.runs[0].to_dict() == once.runs[0].to_dict()
+
+
+def test_a_further_response_again_from_its_beginning() -> None:
+    """A response that continues a run, and is sent again, asks for nothing new."""
+    first = ResponseScript("resp_1", numbered=False).begin().call("call_1", "weather", "{}").end()
+    second = ResponseScript("resp_2", numbered=False, previous_response_id="resp_1").begin()
+    second = second.call("call_2", "weather", "{}").end()
+    folded = read(first, second, second, second)
+    assert keys(folded) == keys(read(first, second))
+
+
+def test_a_repeated_tail_of_ids_that_change() -> None:
+    """Where ids change in every event, the numbers tell that an item was announced before."""
+    script = ResponseScript().begin().say("Hel", "lo")
+    for number, event in enumerate(script.events):
+        if "item_id" in event:
+            event["item_id"] = f"x{number}"
+        if "item" in event:
+            event["item"] = {**event["item"], "id": f"y{number}"}
+        if "response" in event:
+            event["response"] = {**event["response"], "id": f"r{number}"}
+    raws = script.end(output=[]).raws()
+    once = fold(raws, dialect="responses")
+    again = fold([*raws[:5], *raws[2:]], dialect="responses")
+    assert keys(again) == keys(once)
+    assert again.runs[0].text == "Hello"
+
+
+# whatever is lost and sent again
+
+
+def frames(seed: int, *, numbered: bool) -> list[RawEvent]:
+    """The events of a random run, with or without numbers."""
+    found = []
+    for event in talk(seed):
+        if not numbered:
+            event.pop("sequence_number", None)
+        found.append(RawEvent(data=json.dumps(event).encode() if event else b"[DONE]"))
+    return found
+
+
+@settings(deadline=None)  # folds a whole run twice
+@given(st.integers(0, 999), st.floats(0, 1), st.integers(0, 40), st.booleans())
+def test_a_connection_that_is_lost_changes_nothing(seed: int, share: float, back: int, numbered: bool) -> None:
+    """A server that goes on from an earlier event, or begins again where there are no numbers: equal facts and runs."""
+    raws = frames(seed, numbered=numbered)
+    cut = round(share * len(raws))
+    engine, signals = Engine(clock=lambda: 1.0), list[Signal]()
+    engine.on_signal = signals.append
+    intake = engine.intake("source", dialect="responses")
+    intake.connected()
+    intake.feed_all(raws[:cut])
+    intake.disconnected("lost")
+    intake.connected()
+    intake.feed_all(raws[max(cut - back, 0) if numbered else 0 :])
+    intake.end()
+    clean = fold(raws, dialect="responses", clock=lambda: 1.0)
+    assert facts(signals) == facts(clean.signals)
+    assert [state.to_dict() for state in engine.states()] == [state.to_dict() for state in clean.runs]
+    assert not [signal for signal in signals if isinstance(signal, TextReplaced)]

@@ -1,0 +1,140 @@
+"""The work on a run is in proportion to its events, however many parts, calls, messages or rounds it has.
+
+Work is counted, not timed: the instructions of the interpreter while the engine is fed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from runstream.engine.engine import Engine
+from runstream.model.limits import Limits
+from runstream.model.raw import RawEvent
+from tests.core.support import RUN, at, ev
+from tests.support.wire import (
+    file_citation,
+    function_call,
+    function_call_delta,
+    message_delta,
+    message_object,
+    required_action,
+    step_delta,
+    step_object,
+    text_part,
+    tool_calls,
+)
+
+pytestmark = pytest.mark.slow
+
+MESSAGE = ev("message.created", message_object("msg", RUN))
+STEP = ev("run.step.created", step_object("step", RUN, tool_calls()))
+
+
+def call_delta(index: int, text: str, **fields: Any) -> RawEvent:
+    """A fragment of a call."""
+    return ev("run.step.delta", step_delta("step", function_call_delta(index, text, **fields)))
+
+
+def parts(n: int) -> list[RawEvent]:
+    """Fragments of as many content parts, one after the other, then all again in turn."""
+    deltas = [ev("message.delta", message_delta("msg", "x", index=index)) for index in range(n // 2)]
+    return [MESSAGE, *deltas, *deltas]
+
+
+def annotations(n: int) -> list[RawEvent]:
+    """Annotations of one part, each in a fragment of its own."""
+    found = [MESSAGE]
+    for index in range(n):
+        delta = message_delta("msg", "x", annotations=[file_citation("[1]", 0, "file")], first_annotation=index)
+        found.append(ev("message.delta", delta))
+    return found
+
+
+def calls(n: int) -> list[RawEvent]:
+    """The calls of one step, and a request for all of them."""
+    deltas = [call_delta(index, "{}", id=f"call_{index}", name="f") for index in range(n)]
+    action = required_action(*[function_call(f"call_{index}", "f", "{}") for index in range(n)])
+    return [STEP, *deltas, at("requires_action", required_action=action)]
+
+
+def fragments_of_calls(n: int) -> list[RawEvent]:
+    """The fragments of the calls of one step, in turn."""
+    named = [call_delta(index, "", id=f"call_{index}", name="f") for index in range(n // 4)]
+    texts = [call_delta(index, "x") for index in range(n // 4)]
+    return [STEP, *named, *texts, *texts, *texts]
+
+
+def steps(n: int) -> list[RawEvent]:
+    """Steps of one call each, none of which ends."""
+    found = []
+    for index in range(n):
+        id = f"step_{index}"
+        found.append(ev("run.step.created", step_object(id, RUN, tool_calls())))
+        found.append(ev("run.step.delta", step_delta(id, function_call_delta(0, "x", id=f"call_{index}", name="f"))))
+    return found
+
+
+def messages(n: int) -> list[RawEvent]:
+    """Whole messages."""
+    found = []
+    for index in range(n):
+        id = f"msg_{index}"
+        whole = message_object(id, RUN, status="completed", content=[text_part("x")])
+        found += [ev("message.created", message_object(id, RUN)), ev("message.delta", message_delta(id, "x"))]
+        found.append(ev("message.completed", whole))
+    return found
+
+
+def statuses(n: int) -> list[RawEvent]:
+    """Statuses that nobody knows."""
+    return [at(f"status_{number}") for number in range(n)]
+
+
+def rounds(n: int) -> list[RawEvent]:
+    """Requests under the same id, of calls that are in no step."""
+    found = []
+    for number in range(n):
+        action = required_action(function_call("call", "f", f"[{number}]"))
+        found += [at("in_progress"), at("requires_action", required_action=action)]
+    return found
+
+
+def work(events: list[RawEvent]) -> int:
+    """The number of instructions that the engine executes for these events."""
+    count = 0
+
+    def trace(frame: FrameType, kind: str, argument: Any) -> Any:
+        nonlocal count
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        count += kind == "opcode"
+        return trace
+
+    engine = Engine(clock=lambda: 1.0, limits=Limits(max_statuses=10_000))
+    engine.on_signal = lambda signal: None
+    intake = engine.intake("server")
+    intake.feed(at("queued"))
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        intake.feed_all(events)
+    finally:
+        sys.settrace(before)
+    assert engine.stats().rejected == 0
+    return count
+
+
+KINDS = [parts, annotations, calls, fragments_of_calls, steps, messages, statuses, rounds]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_four_times_as_many_events_are_four_times_the_work(kind: Callable[[int], list[RawEvent]]) -> None:
+    """And what is left of the difference is no share of the square."""
+    work(kind(100))  # caches
+    small, large = work(kind(200)), work(kind(800))
+    assert large < 4.4 * small

@@ -1,0 +1,128 @@
+"""Data that are no event of any run, by kind: one table for each protocol."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["JUNK", "MAX_BYTES", "MAX_FRAME", "RESPONSES_JUNK"]
+
+MAX_BYTES: Final = 64 * 1024
+"""The pipeline's limit for one message (bytes)."""
+MAX_FRAME: Final = 96 * 1024
+"""The limit of a WebSocket source for one message (bytes)."""
+
+_NOBODY = b'{"id":"msg_nobody","delta":{"content":[{"index":0,"type":"text","text":{"value":"?"}}]}}'
+JUNK: Final[dict[str, tuple[tuple[str | None, bytes], ...]]] = {
+    "json": (
+        (None, b""),
+        (None, b"{"),
+        (None, b"nonsense"),
+        ("thread.run.queued", b'{"id":"run_1","status":'),
+        ("thread.message.delta", b"[DONE"),
+        (None, b'{"event":"thread.run.queued","data":{"id":"run_junk"}} {}'),
+    ),
+    "types": (
+        (None, b"5"),
+        (None, b"null"),
+        (None, b'["thread.run.queued"]'),
+        (None, b'{"event":5,"data":{}}'),
+        ("thread.run.queued", b'{"id":5,"status":"queued"}'),
+        ("thread.run.queued", b'{"id":"run_junk"}'),
+        ("thread.run.queued", b'{"id":"run_junk","status":[]}'),
+        ("thread.message.delta", b"7"),
+        ("thread.run.step.created", b"null"),
+        ("thread.message.completed", b'"text"'),
+    ),
+    "bytes": (
+        (None, b"\xff\xfe\x00\x01"),
+        ("thread.run.queued", b'{"id":"run_junk","status":"queued","model":\xc3}'),
+        ("thread.message.delta", b'{"id":"msg_junk\xed\xa0\x80"}'),
+        (None, bytes(range(256))),
+    ),
+    "deep": (
+        ("thread.run.queued", b"[" * 5000 + b"]" * 5000),
+        (None, b'{"event":"thread.message.delta","data":' + b'{"a":' * 400 + b"1" + b"}" * 401),
+        ("error", b'{"a":' * 8000),
+    ),
+    "large": (
+        ("thread.run.queued", b'{"id":"run_junk","status":"queued","model":"' + b"x" * MAX_BYTES + b'"}'),
+        (None, b" " * (MAX_BYTES + 1)),
+    ),
+    "names": (
+        ("thread.run.step.imagined", b"{}"),
+        ("", b"{}"),
+        ("ping", b"null"),
+        ("error", b'{"error":{"message":"not now","type":"server_error","code":null,"param":null}}'),
+        ("done", b"[DONE]"),
+        ("x.y", b'{"a":1e999,"b":"\\ud800"}'),
+    ),
+    "orphan": (
+        ("thread.message.delta", _NOBODY),
+        (
+            "thread.run.step.completed",
+            b'{"id":"step_nobody","object":"thread.run.step","run_id":"run_nobody","status":"completed"}',
+        ),
+    ),
+    "giant": ((None, b'"' + b"x" * MAX_FRAME + b'"'),),
+}
+"""Names and data of the Assistants wire. An event without a name is a complete message."""
+
+# An item event names no response: one of an unknown item belongs to the open response, so none of these has an item
+# event without a lane of its own.
+RESPONSES_JUNK: Final[dict[str, tuple[bytes, ...]]] = {
+    "json": (
+        b"",
+        b"{",
+        b"nonsense",
+        b'{"type":"response.created","response":{"id":',
+        b"[DONE",
+        b'{"type":"response.output_text.delta","delta":"?"} {}',
+    ),
+    "types": (
+        b"5",
+        b"null",
+        b'["response.created"]',
+        b'{"type":5}',
+        b'{"type":null,"response":{"id":"resp_junk"}}',
+        b'{"type":"response.created","response":5}',
+        b'{"type":"response.completed","response":null}',
+        b'{"type":"response.output_item.added","item":"text"}',
+        b'{"type":"response.output_text.delta","delta":7}',
+        b'{"type":"response.output_text.delta","item_id":[],"delta":null}',
+        b'{"sequence_number":3}',
+    ),
+    "bytes": (
+        b"\xff\xfe\x00\x01",
+        b'{"type":"response.created","response":{"id":"resp_junk","model":\xc3}}',
+        b'{"type":"response.output_text.delta","item_id":"msg_junk","delta":"\xed\xa0\x80","stream_id":"nobody"}',
+        b'{"type":"response.output_text.delta","item_id":"msg_junk","delta":"\\ud800","stream_id":"nobody"}',
+        bytes(range(256)),
+    ),
+    "deep": (
+        b"[" * 5000 + b"]" * 5000,
+        b'{"type":"response.output_text.delta","delta":' + b'{"a":' * 400 + b"1" + b"}" * 401,
+        b'{"type":"response.created","response":' + b'{"a":' * 8000,
+    ),
+    "large": (
+        b'{"type":"response.metadata","text":"' + b"x" * MAX_BYTES + b'"}',
+        b" " * (MAX_BYTES + 1),
+    ),
+    "names": (
+        b'{"type":"keepalive"}',
+        b'{"type":"response.imagined.delta","delta":"?"}',
+        b'{"type":"response.metadata","headers":{}}',
+        b'{"type":"codex.rate_limits","a":1e999,"b":"\\ud800"}',
+        b'{"type":"acme:trace","id":"span_1"}',
+        b'{"type":""}',
+        b"[DONE]",
+        b'{"type":"error","code":"previous_response_not_found","message":"not now","param":null}',
+        b'{"type":"error","error":{"code":"websocket_stream_limit_reached","message":"not now"},"stream_id":"nobody"}',
+        b'{"error":{"code":"response_not_active","message":"not now"}}',
+    ),
+    "orphan": (
+        b'{"type":"response.output_text.delta","item_id":"msg_nobody","delta":"?","stream_id":"nobody"}',
+        b'{"type":"response.output_item.done","item":{"id":"fc_nobody","type":"function_call"},"stream_id":"nobody"}',
+    ),
+    "giant": (b'"' + b"x" * MAX_FRAME + b'"',),
+}
+"""Complete messages of the Responses wire."""
