@@ -194,6 +194,10 @@ class ResponsesDialect(BaseDialect):
             value = _read_json(data)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             return Reject(raw, f"Not JSON: {error or 'nested too deeply'}", object_ids=None)
+        if isinstance(value, dict) and "type" not in value and isinstance(value.get("event"), str) and "data" in value:
+            value = value["data"]  # an envelope, as relays and recordings put around a block of an event stream
+            if value == "[DONE]":
+                return DoneEvent(id=raw.id, name="[DONE]")
         if not isinstance(value, dict):
             return Reject(raw, "Expected an object with `type`")
         name = value.get("type")

@@ -359,6 +359,17 @@ def test_what_is_no_event() -> None:
     assert (len(folded.rejects), folded.stats.unknown) == (4, 1)
 
 
+def test_events_in_envelopes() -> None:
+    """A relay, and the server of recordings, put a block of an event stream into an envelope."""
+    script = ResponseScript().begin().think("hm").say("Hel", "lo").call("call_1", "weather", "{", "}").end()
+    envelopes = [json.dumps({"event": event["type"], "data": event}).encode() for event in script.events]
+    folded = fold(
+        [*envelopes, b'{"event": "done", "data": "[DONE]"}', b'{"event": "x", "data": 5}'], dialect="responses"
+    )
+    assert folded.runs == read(script).runs
+    assert [reject.reason for reject in folded.rejects] == ["Expected an object with `type`"]
+
+
 # beside the stream
 
 
