@@ -97,7 +97,11 @@ def python_blocks(page: Path) -> list[str]:
     found = []
     for block in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
         is_method = re.match(r"    (async )?def ", block)
-        found.append(f"class Part(BaseDialect):\n{block}        raise NotImplementedError\n" if is_method else textwrap.dedent(block))
+        found.append(
+            f"class Part(BaseDialect):\n{block}        raise NotImplementedError\n"
+            if is_method
+            else textwrap.dedent(block)
+        )
     return found
 
 
