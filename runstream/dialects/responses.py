@@ -321,7 +321,6 @@ class ResponsesDialect(BaseDialect):
 
     def _end_response(self, response: Response, status: str, name: str, id: str | None) -> list[Event]:
         """End a response: the items that the stream left out or open, then the run."""
-        response.is_open = False
         response.error = None
         events: list[Event] = []
         output = response.value.get("output")
@@ -332,6 +331,7 @@ class ResponsesDialect(BaseDialect):
                     item = response.add(text_of(value.get("id")), None, value)
                 if not item.closed:
                     events += close_item(response, item, value, name, id)
+        response.is_open = False  # only now: a call that no item answers is not closed before it is known how it ends
         is_waiting = False
         for item in response.items:
             if not item.closed and item.type == "message":
