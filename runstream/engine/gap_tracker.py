@@ -79,8 +79,14 @@ class GapTracker:
         if self.unconfirmed and sighting is Sighting.DUPLICATE and isinstance(event, RunEvent) and event.created:
             self.unconfirmed.pop(event.data.id, None)  # the server sends it from its beginning
         if status is SequenceStatus.RESUMED:
-            # The ids prove nothing about runs some of whose fragments have no id.
-            self.unconfirmed = {id: record for id, record in self.unconfirmed.items() if record.unidentified}
+            # The ids prove nothing about runs some of whose fragments have no id; the next number proves nothing either
+            # about a run some of whose snapshots have none: what was lost may have had none.
+            repeats = sighting is Sighting.DUPLICATE
+            self.unconfirmed = {
+                id: record
+                for id, record in self.unconfirmed.items()
+                if record.unidentified or (record.unnumbered and not repeats)
+            }
         elif status is SequenceStatus.GAP:
             self.unconfirmed = {}
             at = self._outputs.clock()

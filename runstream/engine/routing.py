@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from runstream.core.calls import is_request, request_pairs
@@ -81,7 +82,7 @@ class EventRouter:
 
     Attributes:
         table: The handlers by the class of the event.
-        fetched: True while snapshots of runs are fed that were fetched beside their source.
+        fetched: True while objects are fed that were fetched beside their source.
     """
 
     def __init__(
@@ -115,6 +116,18 @@ class EventRouter:
                 Reject: self._reject,
             }
         )
+
+    @contextmanager
+    def fetching(self, source: SourceState) -> Iterator[None]:
+        """While objects are fed that were fetched beside a source: they prove nothing about the source's connection."""
+        gaps, fetched = source.gaps, self.fetched
+        unconfirmed, gaps.unconfirmed = gaps.unconfirmed, {}
+        self.fetched = True
+        try:
+            yield
+        finally:
+            gaps.unconfirmed = unconfirmed
+            self.fetched = fetched
 
     def _skip(self, source: SourceState, event: Event, at: float) -> None:
         """Events that change no run."""
@@ -176,6 +189,7 @@ class EventRouter:
                 source.claim(record)
             if not self._bounds.admits_run(record, source, event, event.data):
                 return
+            self._note_identity(record, source, event)
             record.touched = True
             before = record.state
             age = before._head.pieces.classify(event.piece)
@@ -212,6 +226,7 @@ class EventRouter:
         state, _ = apply_run(None, event, at, False, scope.name)
         record = registry.add(scope, state, source)
         source.claim(record)
+        self._note_identity(record, source, event)
         if state.round and not (self.fetched or source.snapshots):
             place = advance(None, event.data, None, state, _CHANGED, begins=False, connection=source.connection)
             self._set_place(record, source, place)
@@ -273,6 +288,7 @@ class EventRouter:
         size = self._bounds.admit_object(record, source, event)
         if size is None:
             return
+        self._note_identity(record, source, event)
         record.touched = True
         added = source.add_object(record, data.id, ended=data.is_terminal)
         before = record.state
@@ -319,6 +335,11 @@ class EventRouter:
         after, outcome = apply_delta(before, event, at, self._limits.max_index)
         if self._commit(record, before, after, outcome, event, at):
             record.add_size(id, size)
+
+    def _note_identity(self, record: RunRecord, source: SourceState, event: Event) -> None:
+        """Note that a source sent a snapshot without an id. One that was fetched beside a stream is no part of it."""
+        if event.id is None and not (record.unnumbered or self.fetched or source.snapshots):
+            source.mark_unnumbered(record)
 
     def _end_step(
         self, record: RunRecord, source: SourceState, before: RunState, after: RunState, step_id: str

@@ -155,6 +155,10 @@ class SourceState:
         """Note that the ids of this source prove nothing about a run any more."""
         record.unidentified = True
 
+    def mark_unnumbered(self, record: RunRecord) -> None:
+        """Note that between two consecutive ids of this source there may be events of a run without one."""
+        record.unnumbered = True
+
     # runs
 
     def claim(self, record: RunRecord) -> None:
