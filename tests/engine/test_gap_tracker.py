@@ -9,6 +9,7 @@ from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine.engine import Engine
 from runstream.engine.intake import Intake
 from runstream.model.raw import Answer, Oversized, RawEvent
+from runstream.model.signals import Signal, TextDelta
 from runstream.testing import Script
 from tests.core.support import RUN, asking, at, ev
 from tests.support.wire import function_call_delta, step_delta, step_object, tool_calls
@@ -169,3 +170,53 @@ def test_what_is_fetched_has_no_id_and_takes_no_proof_away(how: str) -> None:
     intake.feed_all(told[-2:])
     (state,) = engine.states()
     assert (state.text, state.partial) == ("one two three four ", frozenset())
+
+
+@pytest.mark.parametrize("ids", [False, True])
+def test_a_second_source_sends_all_again_from_the_start(ids: bool) -> None:
+    """Once the first one has ended, a `created` of the second one begins its object again; nothing counts twice."""
+    raws = Script("run_1").open_message().write("one ").write("two ").write("three ").script.raw_events(ids=ids)
+    engine = Engine(clock=lambda: 1.0)
+    signals: list[Signal] = []
+    engine.on_signal = signals.append
+    first = engine.intake("first")
+    first.feed_all(raws[:-1])
+    first.end()
+    second = engine.intake("second")
+    second.feed_all(raws)
+    (state,) = engine.states()
+    assert (state.text, state.partial) == ("one two three ", frozenset())
+    assert "".join(signal.delta for signal in signals if isinstance(signal, TextDelta)) == state.text
+
+
+def test_a_second_source_beside_a_live_one_begins_nothing_again() -> None:
+    """The first one goes on with its fragments: what is open stays, and is marked."""
+    raws = Script("run_1").open_message().write("one ").write("two ").script.raw_events()
+    engine = Engine(clock=lambda: 1.0)
+    engine.intake("first").feed_all(raws[:-1])
+    engine.intake("second").feed_all(raws[:-2])
+    (state,) = engine.states()
+    assert state.text == "one "
+    assert state.partial
+
+
+@pytest.mark.parametrize(("polled", "again"), [(False, False), (True, False), (False, True)])
+def test_a_created_behind_fragments_of_its_source_begins_nothing(polled: bool, again: bool) -> None:
+    """A source that goes on in the middle, or has sent the object before: the `created` is late, and erases nothing."""
+    raws = Script("run_1").open_message().write("one ").write("two ").write("three ").script.raw_events()
+    created = next(raw for raw in raws if raw.event == "thread.message.created")
+    engine = Engine(clock=lambda: 1.0)
+    second = engine.intake("second")
+    if again:
+        second.feed_all(raws[:-2])
+    first = engine.intake("first")
+    first.snapshots = polled
+    first.feed_all(raws[: -3 if polled else -2])
+    if not polled:
+        first.end()
+    second.feed_all(raws[-1:])
+    (before,) = engine.states()
+    second.feed(created)
+    (state,) = engine.states()
+    assert state.text == before.text
+    assert state.partial
