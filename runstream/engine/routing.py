@@ -171,7 +171,7 @@ class EventRouter:
         """Handle a change of a document or an activity of a run."""
         scope = source.scope
         run_id = event.run_id or source.continues
-        record = source.run_of_thread(None) if run_id is None else scope.runs.get(run_id) or self._find(scope, run_id)
+        record = source.run_of_thread(None) if run_id is None else scope.find(run_id) or self._find(scope, run_id)
         if record is None:
             if run_id is None:
                 self._outputs.counts.unattached += 1
