@@ -100,9 +100,21 @@ def _make_responses(
     return ResponsesDialect(continues=continues, memory=memory, find_run=find_run, **bounds)
 
 
+def _make_ag_ui(
+    continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None
+) -> Dialect:
+    from runstream.dialects.ag_ui import AgUiDialect  # loaded when it is used
+
+    bounds = (
+        {} if limits is None else {"max_message_bytes": limits.max_message_bytes, "max_nesting": limits.max_nesting}
+    )
+    return AgUiDialect(continues=continues, memory=memory, find_run=find_run, **bounds)
+
+
 _PUBLIC_KEYWORDS: Final = ("continues", "memory", "find_run")
 _BUILT_IN: Final = {
     DEFAULT_DIALECT: ResolvedFactory(_make_assistants, ("limits",)),
+    "ag-ui": ResolvedFactory(_make_ag_ui, ("continues", "memory", "find_run", "limits")),
     "responses": ResolvedFactory(_make_responses, ("continues", "memory", "find_run", "limits")),
 }
 _registered: dict[str, ResolvedFactory] = dict(_BUILT_IN)

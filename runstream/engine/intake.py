@@ -40,6 +40,7 @@ class Intake:
         self._feeder = Feeder(state, outputs, router, dialect, self._note_connection)
         self.feed, self.feed_all = self._feeder.feed, self._feeder.feed_all
         state.forget = dialect.forget
+        outputs.dialects[id(dialect)] = dialect
 
     @property
     def name(self) -> str:
@@ -145,4 +146,5 @@ class Intake:
             return
         if events := self._dialect.end(clean):
             self._feeder.route(events, None, self._outputs.clock())
+        self._outputs.end_dialect(self._dialect)
         self.state.end(reason, last_id, attempts, server_message)
