@@ -96,7 +96,7 @@ class Client:
             case ToolCallResult():
                 print(f"< {signal.output}")
             case DocumentChanged():
-                print(f"\n[state {json.dumps(signal.value, default=dict)}]")
+                print(f"\n[state {signal.value}]")
             case ActivityChanged():
                 print(f"\n[{signal.kind} {signal.activity_id}]")
             case SourceError():

@@ -40,7 +40,7 @@ def input_of(value: Json) -> Input:
     """
     found = Input(run_id=text_of(field_of(value, "runId")) or None, thread_id=text_of(field_of(value, "threadId")))
     found.tools = [name for tool in objects_of(value.get("tools")) if (name := text_of(tool.get("name")))]
-    if value.get("state") is not None:
+    if value.get("state") not in (None, {}):  # an empty object is what an absent state means
         found.state, found.has_state = value["state"], True
     messages = objects_of(value.get("messages"))
     found.history = {id for message in messages if (id := text_of(message.get("id")))}

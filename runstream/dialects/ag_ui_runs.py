@@ -122,9 +122,10 @@ class Runs:
         id = wire_id or f"{thread_id or 'thread'}/run/{len(self._runs) + 1}"
         if id in self._replayed:
             self._replayed.discard(id)
-            known = self._runs[id]
-            self._open.pop(id, None)
-            return self._add(Piece(id, known, thread_id, request=request, is_first=known == id, has_document=True))
+            known, before = self._runs[id], self._open.pop(id, None)
+            again = Piece(id, known, thread_id, request=request, is_first=known == id)
+            again.has_document = before is not None and before.has_document
+            return self._add(again)
         if id in self._runs:  # the server uses an id again
             number = 2
             while f"{id}~{number}" in self._runs:

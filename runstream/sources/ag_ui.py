@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from uuid import uuid4
 
+from runstream.model.frozen import thaw
 from runstream.sources.base import Receiver
 from runstream.sources.credentials import Credentials
 from runstream.sources.reconnect import Reconnect
@@ -28,9 +29,10 @@ def make_run_input(values: Mapping[str, Any] | None = None) -> dict[str, Any]:
     client that declares it. A thread and a run without an id get one.
 
     Args:
-        values: Fields of the input, in camelCase; they are not changed.
+        values: Fields of the input, in camelCase; they are not changed. Values of a state, such as its document, are
+            read too.
     """
-    values = values or {}
+    values = thaw(values or {})
     defaults: dict[str, Any] = {
         "threadId": values.get("threadId") or f"thread_{uuid4().hex}",
         "runId": values.get("runId") or f"run_{uuid4().hex}",

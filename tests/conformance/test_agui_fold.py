@@ -56,7 +56,7 @@ def said(state: RunState) -> dict[str, Any]:
         "labels": [step.name for step in state.steps if step.type == "label"],
         "subagents": [step.name for step in state.steps if step.type == "subagent"],
         "document": thaw(state.document) if state.document is not None else None,
-        "activities": {id: thaw(activity.value) for id, activity in state.activities.items()},
+        "activities": {activity.id: thaw(activity.value) for activity in state.activities},
         "tokens": run.usage.total_tokens if run.usage is not None else None,
         "error": run.last_error.message if run.last_error is not None else None,
     }

@@ -138,7 +138,7 @@ def test_reasoning_and_activities_of_a_snapshot() -> None:
     plan = {"id": "p1", "role": "activity", "activityType": "PLAN", "content": {"steps": 1}}
     state = run_of(started(), snapshot(USER, thought, plan), snapshot(USER, {**thought, "id": "x2"}), finished())
     assert state.reasoning == "Tides."
-    assert {id: activity.value for id, activity in state.activities.items()} == {"p1": {"steps": 1}}
+    assert {activity.id: activity.value for activity in state.activities} == {"p1": {"steps": 1}}
 
 
 def test_malformed_snapshots() -> None:
@@ -204,5 +204,5 @@ def test_activities() -> None:
         event("ACTIVITY_DELTA", **plan, patch=[{"op": "add", "path": "/steps/-", "value": "a"}]),
         event("ACTIVITY_SNAPSHOT", **plan, content={"steps": ["z"]}, replace=False),
     ]
-    (activity,) = run_of(started(), items, finished()).activities.values()
+    (activity,) = run_of(started(), items, finished()).activities
     assert (activity.kind, activity.value) == ("PLAN", {"steps": ["a"]})

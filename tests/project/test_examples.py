@@ -83,7 +83,7 @@ EXPECTED = {
     ],
     "18_ag_ui.py": [
         "(Winter hours.) ",
-        '[state {"visits": ["hours"]}]',
+        "[state {'visits': ['hours']}]",
         "We close at five.\n[completed]",
         '> show_on_map {"place": "the old mill"}\n< the old mill is shown\nThere it is.\n[completed]',
         "? Book a table for 2? yes",

@@ -77,6 +77,14 @@ def test_an_input_has_all_fields() -> None:
     assert given["state"] is None
 
 
+def test_the_document_of_a_state_is_an_input() -> None:
+    """The state that a run has left can be sent with the next one."""
+    state = fold(flat([started(), event("STATE_SNAPSHOT", snapshot={"a": [1]}), finished()]), dialect="ag-ui").runs[0]
+    source = source_of("http://127.0.0.1:1", {"state": state.document})
+    assert source.input["state"] == {"a": [1]}
+    assert type(source.input["state"]) is dict
+
+
 async def test_the_request_is_a_post_of_the_input() -> None:
     """JSON, with the version of the protocol; the request is an item of the source, without credentials."""
     async with http_serving(saying(body_of(started(), finished()))) as peer:
