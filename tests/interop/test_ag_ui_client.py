@@ -1,4 +1,4 @@
-"""The official AG-UI client as an oracle: it makes the same of every recorded stream, but for differences with a reason."""
+"""The official AG-UI client as an oracle: it makes the same of every recorded stream; a difference has its reason."""
 
 from __future__ import annotations
 
