@@ -121,14 +121,16 @@ class AgUiDialect(BaseDialect):
         self._dump: bytes | None = None  # the memory, until it changes
         self.rule_violations = Violations()
 
-    @staticmethod
-    def recognises(raw: RawEvent) -> bool:
-        """True if a raw event is one of this wire."""
+    @classmethod
+    def recognises(cls, raw: RawEvent) -> bool:
+        """True for an event by its type, also in an envelope."""
         try:
-            value = _decode_type(raw.data)
+            found = _decode_header(raw.data)
+            if found.type is msgspec.UNSET and found.data is not msgspec.UNSET:
+                found = _decode_header(bytes(found.data))
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return False
-        return value.type in EVENT_TYPES or (value.data is not None and value.data.type in EVENT_TYPES)
+        return isinstance(found.type, str) and found.type in EVENT_TYPES
 
     @property
     def violations(self) -> Mapping[str, int]:
@@ -533,16 +535,14 @@ class AgUiDialect(BaseDialect):
         )
 
 
-class _Type(msgspec.Struct, gc=False):
-    type: str = ""
+class _Header(msgspec.Struct, gc=False):
+    """The fields of a message that show whether it is an event of this wire."""
+
+    type: Any = msgspec.UNSET
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Enveloped(msgspec.Struct, gc=False):
-    type: str = ""
-    data: _Type | None = None
-
-
-_decode_type: Final = msgspec.json.Decoder(_Enveloped).decode
+_decode_header: Final = msgspec.json.Decoder(_Header).decode
 
 
 def _ignore(rule: str, object_id: str) -> None:
