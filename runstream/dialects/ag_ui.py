@@ -126,7 +126,7 @@ class AgUiDialect(BaseDialect):
         """True for an event by its type, also in an envelope."""
         try:
             found = _decode_header(raw.data)
-            if found.type is msgspec.UNSET and found.data is not msgspec.UNSET:
+            if found.type is msgspec.UNSET and isinstance(found.data, msgspec.Raw):
                 found = _decode_header(bytes(found.data))
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return False

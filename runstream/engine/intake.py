@@ -98,6 +98,11 @@ class Intake:
         """True if an open run of this source does not wait for action."""
         return self.state.live
 
+    @property
+    def expects_idle(self) -> bool:
+        """True while a silence of the source would settle an event that its dialect keeps back."""
+        return getattr(self._dialect, "expects_idle", False) is True
+
     def connected(self, attempt: int = 0) -> None:
         """Note that the source is connected; from the second time on, this is another connection."""
         self._feeder.take_other(ConnectionEvent(connected=True, attempt=attempt))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from uuid import uuid4
 
 from runstream.model.frozen import thaw
-from runstream.sources.base import Receiver
 from runstream.sources.credentials import Credentials
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.sse import SseSource
@@ -88,6 +87,7 @@ class AgUiSource(SseSource):
     """
 
     dialect: ClassVar[str] = "ag-ui"
+    ends_with_response: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -124,26 +124,3 @@ class AgUiSource(SseSource):
 
     def __repr__(self) -> str:
         return f"AgUiSource({self.name!r})"
-
-    async def run(self, receiver: Receiver) -> None:
-        """Read until the response ends.
-
-        Raises:
-            SourceFailed: There is no response, or it was cut.
-        """
-        await super().run(_OneAnswer(receiver))
-
-
-class _OneAnswer:
-    """A receiver for one response: its end is the end of the source, also while a run is open.
-
-    The end of a run may be certain only with the end of the response, so no run is reported as live.
-    """
-
-    live: Final = False
-
-    def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._receiver, name)

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from runstream.core.state import RunState
 from runstream.recordings.source import RecordingSource
+from runstream.sources.ag_ui import AgUiSource
 from runstream.sources.base import Source
 from runstream.sources.connection_loop import Resume, ResumeInfo
 from runstream.sources.poll import PollSource
@@ -84,6 +85,17 @@ def _websocket(case: Case, endpoint: Endpoint) -> Source:
 def _sse(case: Case, endpoint: Endpoint) -> Source:
     tokens = count(1)
     posts = case.source == "post"
+    if case.protocol == "ag-ui" and posts:
+        return AgUiSource(
+            endpoint.url("http"),
+            name="source",
+            proxy=None,
+            auth=lambda: f"token-{next(tokens)}",
+            reconnect=_reconnect(case),
+            max_message_bytes=MAX_BYTES,
+            open_timeout=_LONG,
+            read_timeout=_SHORT * 6 if has_timeouts(case) else _LONG,
+        )
     resume: Callable[[ResumeInfo], Resume] | None = (lambda info: Resume()) if can_resume(case) and posts else None
     if case.protocol == "responses" and (can_resume(case) or not posts):
         resume = _resume_after  # its place is in the data, which the transport does not read

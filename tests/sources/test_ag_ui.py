@@ -272,7 +272,7 @@ async def test_a_recording_has_the_request(tmp_path: Any) -> None:
     tools = [{"name": "map"}]
     async with http_serving(saying(body_of(started(), call("lamp"), call("map", id="c2"), finished()))) as peer:
         source = source_of(peer.url, {"runId": "r1", "threadId": "t1", "tools": tools})
-        async with RunStream(record(source, path), dialect="ag-ui") as stream:
+        async with RunStream(record(source, path)) as stream:
             await stream.when(ActionRequired)
     (state,) = fold(read_recording(path), dialect="ag-ui").runs
     assert [each.id for each in state.run.pending_tool_calls] == ["c2"]
@@ -320,3 +320,22 @@ def test_event_objects_of_the_same_process() -> None:
     (state,) = fold([item, finished()], dialect="ag-ui").runs
     assert (state.run_id, state.status) == ("r1", "completed")
     assert AgUiDialect.recognises(item)
+
+
+async def test_a_plain_source_of_this_wire_ends_with_its_response() -> None:
+    """The end of a run that is deferred is certain with the end of the response: no second request."""
+    from runstream.sources.sse import SseSource
+
+    async with http_serving(saying(body_of(started(), text("a"), finished()))) as peer:
+        source = SseSource(peer.url, method="POST", json={}, proxy=None)
+        async with RunStream(source, dialect="ag-ui") as stream:
+            run = await stream.result()
+            async for _ in stream:
+                pass
+    assert (run.status, len(peer.requests)) == ("completed", 1)
+
+
+async def test_a_done_marker_in_an_open_run() -> None:
+    """It ends nothing: the run goes on."""
+    run, _, _ = await read(saying(body_of(started()), "data: [DONE]\n\n", body_of(text("a"), finished())))
+    assert run.status == "completed"
