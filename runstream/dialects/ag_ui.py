@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+from zlib import crc32
 
 import msgspec
 from msgspec import structs
 
-from runstream.dialects.ag_ui_events import CLOSES_LANE, HANDLERS, close_lane, owner_of
+from runstream.dialects.ag_ui_events import CLOSES_LANE, HANDLERS, ON_INTERRUPT, close_lane, owner_of
 from runstream.dialects.ag_ui_objects import Frame, close_objects, result_event, run_event
 from runstream.dialects.ag_ui_redaction import AG_UI_RULES
 from runstream.dialects.ag_ui_request import input_of, read_request
@@ -53,7 +54,7 @@ from runstream.model.events import (
 )
 from runstream.model.frozen import freeze
 from runstream.model.jsontext import MAX_NESTING
-from runstream.model.raw import ConnectionEvent, Idle, RawEvent, RawItem, Request
+from runstream.model.raw import ConnectionEvent, Idle, Malformed, Oversized, RawEvent, RawItem, Request
 from runstream.model.run import Run, RunStatus
 
 __all__ = ["AgUiDialect"]
@@ -68,6 +69,9 @@ _TRAILING: Final = split_words(
 )
 # The first events of a run that do not show whether it continues one that waits.
 _UNDECIDED: Final = split_words("STEP_STARTED STATE_SNAPSHOT STATE_DELTA MESSAGES_SNAPSHOT RAW CUSTOM")
+_VALUES: Final = split_words(
+    "CUSTOM RAW STATE_SNAPSHOT STATE_DELTA ACTIVITY_SNAPSHOT ACTIVITY_DELTA REASONING_ENCRYPTED_VALUE"
+)
 _OF_CALLS: Final = split_words("TOOL_CALL_RESULT TOOL_CALL_START TOOL_CALL_CHUNK")
 _MAX_EARLY: Final = 64
 _MAX_EARLY_BYTES: Final = 256 * 1024
@@ -90,6 +94,7 @@ class AgUiDialect(BaseDialect):
     __slots__ = (
         "_dump",
         "_early",
+        "_is_stale",
         "_max_bytes",
         "_max_nesting",
         "_piece",
@@ -117,6 +122,7 @@ class AgUiDialect(BaseDialect):
         self._piece: Piece | None = self._runs.load(memory) if memory is not None else None  # of the latest event
         self._request: Input | None = None  # the latest one, until its run starts
         self._early: list[RawEvent] = []  # events whose run is not known yet
+        self._is_stale = False  # true if an earlier connection has sent these events
         self._start: tuple[Json, Frame] | None = None  # a start whose run is not decided yet
         self._dump: bytes | None = None  # the memory, until it changes
         self.rule_violations = Violations()
@@ -220,7 +226,16 @@ class AgUiDialect(BaseDialect):
             return events
         if isinstance(item, ConnectionEvent) and item.connected and self.connection:
             self._runs.reconnect()
+            self._is_stale = bool(self._early)
+        elif isinstance(item, Malformed | Oversized):
+            self._note_damage()
         return super().decode(item)
+
+    def _note_damage(self) -> None:
+        """Note that input could not be read: it may have been a part of each open call."""
+        for call in self._piece.calls.values() if self._piece is not None else ():
+            if not call.answered:
+                call.is_damaged = True
 
     # events
 
@@ -239,6 +254,7 @@ class AgUiDialect(BaseDialect):
             return DoneEvent(id=raw.id, name="[DONE]")
         value = read_message(raw, self._max_bytes, self._max_nesting)
         if isinstance(value, Reject):
+            self._note_damage()
             return value
         if isinstance(value, dict) and "type" not in value and isinstance(value.get("data"), dict):
             value = value["data"]  # an envelope, as relays and recordings put around an event
@@ -278,8 +294,10 @@ class AgUiDialect(BaseDialect):
         frame = structs.replace(frame, id=self._identify(piece, frame.id))
         note = self._note(piece, frame)
         name = frame.name
-        events = self._go_on(piece, frame)
-        piece.began = True
+        if name in _VALUES and piece.repeats_value(crc32(raw.data)):
+            if value.get("name") == ON_INTERRUPT:
+                piece.interrupts.append(value.get("value"))
+            return EmptyEvent(id=frame.id, run_id=piece.run_id, name=name)
         if name in CLOSES_LANE:
             close_lane(piece, owner_of(value))
         if name == "MESSAGES_SNAPSHOT":
@@ -293,7 +311,9 @@ class AgUiDialect(BaseDialect):
             found = HANDLERS[name](piece, value, frame, note)
         if found is None:
             note("field_value", "")
-            return [*events, Reject(raw, f"{name} lacks a field that it needs", object_ids=())]
+            return [Reject(raw, f"{name} lacks a field that it needs", object_ids=())]
+        events = self._go_on(piece, frame) if found or name in _TRAILING else []
+        piece.began = True
         return [*events, *found] or EmptyEvent(id=frame.id, run_id=piece.run_id, name=name)
 
     def _go_on(self, piece: Piece, frame: Frame) -> list[Event]:
@@ -327,6 +347,8 @@ class AgUiDialect(BaseDialect):
 
     def _decode_start(self, value: Json, frame: Frame) -> Sequence[Event | Reject] | Event:
         piece = self._piece
+        if self._is_stale:
+            self._early, self._is_stale = [], False  # this connection sends the run from its beginning
         note = self._note(piece, frame)
         wire_id = text_of(field_of(value, "runId")) or None
         if wire_id is None:
@@ -389,8 +411,6 @@ class AgUiDialect(BaseDialect):
         events: list[Event] = [run_event(piece, self._run_of(piece, "in_progress"), frame, created=piece.is_first)]
         if request is not None and request.has_state:
             events.append(DocumentSnapshot(request.state, frame.id, run_id=piece.run_id, name=frame.name))
-        elif self._runs.resets_document(piece):
-            events.append(DocumentSnapshot({}, frame.id, run_id=piece.run_id, name=frame.name))
         for call_id, output in request.results if request is not None and not piece.is_first else ():
             call = piece.calls.get(call_id)
             if call is None:
@@ -411,9 +431,11 @@ class AgUiDialect(BaseDialect):
     def _begin_unseen(self, wire_id: str | None) -> list[Event | Reject]:
         """Begin a run whose start was not received: under the id of the request, else under one of its first event."""
         if wire_id is None and (self._request is None or self._request.run_id is None):
-            first = msgspec.json.decode(self._early[0].data)
-            ids = [text_of(field_of(first, key)) for key in ("messageId", "toolCallId", "subagentRunId", "stepName")]
-            wire_id = f"run/{next((id for id in ids if id), first.get('type'))}"
+            found = next((id for raw in self._early if (id := _any_id(raw)) is not None), None)
+            if found is None:
+                early, self._early = self._early, []
+                return [Reject(raw, "Its run was not seen", object_ids=()) for raw in early]
+            wire_id = f"run/{found}"
         call_ids = [id for raw in self._early if (id := _call_id(raw)) is not None]
         return [*self._begin({"runId": wire_id}, Frame("RUN_STARTED"), call_ids), *self._flush()]
 
@@ -560,6 +582,13 @@ def _call_id(raw: RawEvent) -> str | None:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
     return text_of(field_of(value, "toolCallId")) if isinstance(value, dict) else None
+
+
+def _any_id(raw: RawEvent) -> str | None:
+    """The first id of an object that an event names."""
+    value: Any = msgspec.json.decode(raw.data)
+    names = ("messageId", "toolCallId", "subagentRunId", "stepName")
+    return next((id for name in names if (id := text_of(field_of(value, name)))), None)
 
 
 def _is_known(outcome: Any) -> bool:

@@ -32,7 +32,7 @@ from runstream.model.events import (
     TextAppend,
 )
 
-__all__ = ["CLOSES_LANE", "HANDLERS", "Note", "append_text", "close_lane", "owner_of", "path_of"]
+__all__ = ["CLOSES_LANE", "HANDLERS", "ON_INTERRUPT", "Note", "append_text", "close_lane", "owner_of", "path_of"]
 
 Note: TypeAlias = Callable[[str, str], None]
 """Counts a violation: the name of the rule, and the id of the object that it concerns."""
@@ -47,6 +47,9 @@ _OPENED_ONCE: Final[dict[Target, str]] = {
 }
 _OPEN: Final[dict[Target, str]] = {"text": "message_open", "arguments": "call_open", "reasoning": "reasoning_open"}
 _ROLES: Final = frozenset({"assistant", "user", "system", "developer"})
+
+ON_INTERRUPT: Final = "on_interrupt"
+"""The name of a custom event with which some servers ask the application."""
 
 CLOSES_LANE: Final = split_words(
     """
@@ -342,12 +345,10 @@ def _subagent_ended(piece: Piece, value: Json, frame: Frame, note: Note) -> list
 def _state_snapshot(piece: Piece, value: Json, frame: Frame, note: Note) -> list[Event] | None:
     if "snapshot" not in value:
         return None
-    piece.has_document = True
     return [DocumentSnapshot(value["snapshot"], frame.id, run_id=piece.run_id, name=frame.name)]
 
 
 def _state_delta(piece: Piece, value: Json, frame: Frame, note: Note) -> list[Event] | None:
-    piece.has_document = True
     operations = value.get("delta")
     if not isinstance(operations, list):
         note("patch_form", "")
@@ -388,7 +389,7 @@ def _custom(piece: Piece, value: Json, frame: Frame, note: Note) -> list[Event]:
     name = text_of(value.get("name"))
     if name is None:
         note("field_value", "")
-    if name == "on_interrupt":
+    if name == ON_INTERRUPT:
         piece.interrupts.append(value.get("value"))
     path = path_of(piece, value, note)
     return [CustomEvent(value.get("value"), frame.id, run_id=piece.run_id, name=name or "", path=path)]

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from runstream.dialects.ag_ui_state import Growing, Piece
-from runstream.dialects.ag_ui_waiting import arguments_of, is_whole
+from runstream.dialects.ag_ui_waiting import is_whole
 from runstream.model.common import ErrorObject, LastError
 from runstream.model.events import Event, MessageEvent, RunEvent, StepEvent
 from runstream.model.frozen import ABSENT_LIST
@@ -97,7 +97,7 @@ def call_event(
 def result_event(piece: Piece, call: Growing, output: str, frame: Frame) -> StepEvent:
     """The step of a call that has its result."""
     call.answered, call.is_open, call.is_closed = True, False, True
-    return call_event(piece, call, "completed", frame, output=output, arguments=arguments_of(call))
+    return call_event(piece, call, "completed", frame, output=output)
 
 
 def label_event(
@@ -171,7 +171,7 @@ def close_objects(piece: Piece, status: str, frame: Frame, *, waits: bool = Fals
         if not call.is_closed and call.piece == piece.id:
             ending = status if not ok or is_whole(call) else "failed"
             call.is_closed = True
-            events.append(call_event(piece, call, ending, frame, arguments=arguments_of(call)))
+            events.append(call_event(piece, call, ending, frame))
     for key, ids in piece.labels.items():
         owner, _, name = key.partition("\n")
         path = piece.subagents.get(owner, ())

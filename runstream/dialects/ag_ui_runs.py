@@ -124,7 +124,10 @@ class Runs:
             self._replayed.discard(id)
             known, before = self._runs[id], self._open.pop(id, None)
             again = Piece(id, known, thread_id, request=request, is_first=known == id)
-            again.has_document = before is not None and before.has_document
+            # A run that has ended takes no further value.
+            again.known = None
+            if before is not None and before.known is not None:
+                again.known = [*before.values, *before.known]
             return self._add(again)
         if id in self._runs:  # the server uses an id again
             number = 2
@@ -155,11 +158,6 @@ class Runs:
         if len(self._open) > _MAX_OPEN:
             del self._open[next(iter(self._open))]
         return piece
-
-    def resets_document(self, piece: Piece) -> bool:
-        """True if a piece is sent again from its beginning, so that its patches change the first document again."""
-        again, piece.has_document = piece.has_document, False
-        return again and piece.is_first
 
     def end(self, piece: Piece) -> None:
         """Note that a piece has ended, and its run with it."""

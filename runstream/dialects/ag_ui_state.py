@@ -14,6 +14,8 @@ __all__ = ["Finish", "Growing", "Input", "Memory", "Piece", "dump_memory", "load
 Path: TypeAlias = tuple[str, ...]
 
 _MAX_STRIPPED: Final = 32
+_MAX_VALUES: Final = 1024
+_NEAR: Final = 16  # values within which a repetition is searched
 
 
 class Growing(Struct, eq=False):
@@ -34,6 +36,7 @@ class Growing(Struct, eq=False):
         name: The name of a call.
         arguments: The fragments of the arguments of a call.
         answered: True once a call has a result.
+        is_damaged: True if input that could not be read may have been of a call.
         repeats: True while a call is announced again: what is said of it then is known.
         piece: The id of the piece that announced a call last.
     """
@@ -52,6 +55,7 @@ class Growing(Struct, eq=False):
     name: str | None = None
     arguments: list[str] = field(default_factory=list)
     answered: bool = False
+    is_damaged: bool = False
     repeats: bool = False
     piece: str = ""
 
@@ -140,7 +144,8 @@ class Piece(Struct, eq=False):
         created_at: The time of its start (Unix seconds).
         is_first: True if it began its run.
         began: True once an event other than its start was received.
-        has_document: True once an event of the state was received.
+        values: The digests of the values that it has sent (custom values, states, activities), in order.
+        known: Those of an earlier connection, which are not sent again; ``None`` if all are known.
         is_complete: True if its end was a success.
         contradicted: True once an event after its end was reported.
     """
@@ -165,13 +170,30 @@ class Piece(Struct, eq=False):
     created_at: int | None = None
     is_first: bool = True
     began: bool = False
-    has_document: bool = False
+    values: list[int] = field(default_factory=list)
+    known: list[int] | None = field(default_factory=list)
     is_complete: bool = False
     contradicted: bool = False
 
     def table(self, target: Target) -> dict[str, Growing]:
         """The objects whose text of this kind grows, by their ids on the wire."""
         return self.messages if target == "text" else self.calls if target == "arguments" else self.reasoning
+
+    def repeats_value(self, digest: int) -> bool:
+        """Note a value; True if an earlier connection has sent it at this place. Values have no identity.
+
+        Args:
+            digest: Its digest.
+        """
+        if len(self.values) < _MAX_VALUES:
+            self.values.append(digest)
+        if self.known is None:
+            return True
+        near = self.known[:_NEAR]
+        if digest not in near:
+            return False
+        del self.known[: near.index(digest) + 1]
+        return True
 
     def count(self, name: str) -> int:
         """Count one more object of a name."""

@@ -87,7 +87,9 @@ def _action(calls: list[ActionCall], own: list[Growing]) -> CallsAction:
 
 
 def is_whole(call: Growing) -> bool:
-    """True if the arguments of a call are complete: it was ended, or they are JSON."""
+    """True if the arguments of a call are complete: it was ended, and nothing was unreadable; or they are JSON."""
+    if call.is_damaged:
+        return has_whole_json(call)
     return not call.is_open or not call.arguments or has_whole_json(call)
 
 

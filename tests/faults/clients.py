@@ -26,7 +26,7 @@ from tests.faults.cases import Case, ConnectionPlan, can_resume, connection_plan
 from tests.faults.content import MAX_BYTES, MAX_FRAME, Item, block, connection_items, inside_a_character
 from tests.faults.expected import expected_of
 from tests.faults.process import Endpoint, Slot
-from tests.faults.streams import snapshots
+from tests.faults.streams import snapshots, tool_names
 
 __all__ = ["MAX_ATTEMPTS", "Answered", "fetch", "make_source", "repair_of", "write_recording"]
 
@@ -88,6 +88,7 @@ def _sse(case: Case, endpoint: Endpoint) -> Source:
     if case.protocol == "ag-ui" and posts:
         return AgUiSource(
             endpoint.url("http"),
+            {"tools": [{"name": name} for name in tool_names(case.streams)]},
             name="source",
             proxy=None,
             auth=lambda: f"token-{next(tokens)}",

@@ -234,7 +234,8 @@ def facts_by_key(signals: Iterable[Signal], run_id: str) -> dict[str, Any]:
 
 def detail(signal: Signal) -> dict[str, Any]:
     """The fields of a signal, without those that depend on the time of observation."""
-    return {name: value for name, value in signal.to_dict().items() if name not in {"at", "duration"}}
+    free = {"at", "duration", "partial"}  # a document may miss a change, as a message may miss text
+    return {name: value for name, value in signal.to_dict().items() if name not in free}
 
 
 def objects_by_id(state: RunState) -> dict[str, Any]:

@@ -144,7 +144,7 @@ AG_UI_JUNK: Final[dict[str, tuple[bytes, ...]]] = {
         b'{"type":5}',
         b'{"type":null,"runId":"run_junk"}',
         b'{"type":"TEXT_MESSAGE_START","messageId":5}',
-        b'{"type":"TEXT_MESSAGE_CONTENT","messageId":"msg_junk","delta":7}',
+        b'{"type":"TEXT_MESSAGE_CONTENT","messageId":[],"delta":7}',
         b'{"type":"TOOL_CALL_START","toolCallId":{}}',
         b'{"type":"STEP_STARTED"}',
         b'{"type":"STATE_SNAPSHOT"}',

@@ -33,17 +33,21 @@ __all__ = [
     "shuffled",
     "snapshots",
     "stream_names",
+    "tool_names",
 ]
 
 PROTOCOLS: Final = ("assistants", "responses", "ag-ui")
 _IDS = re.compile(
     rb'"(?:id|run_id|message_id|previous_response_id|runId|messageId|toolCallId|subagentRunId)" ?: ?"([^"]*)"'
 )
+_TOOLS: Final = re.compile(rb'"toolCallName": ?"([^"]*)"')
 _RESPONSES: Final = RECORDINGS / "responses"
 _AG_UI: Final = RECORDINGS / "agui"
 _LONGEST: Final = 32 * 1024  # bytes of an event; a larger one could exceed the limits of the harness
 _NOT_COMPARABLE: Final = frozenset({"open_responses_server_function_call.sse"})
 """Its ids change within items that no event announces: after a loss, nothing tells which fragments belong together."""
+_NOT_CERTAIN: Final = frozenset({"ag-ui/tanstack_tool.sse"})
+"""It says that it has finished before it goes on: a cut in between can't be distinguished from its end."""
 _LINKED: Final = tuple(
     (f"{server}_function_1_call.sse", f"{server}_function_2_answer.sse") for server in ("fastresponses", "ogx")
 )
@@ -156,7 +160,9 @@ def _ag_ui_names() -> tuple[str, ...]:
     return tuple(
         name
         for name, raws in streams.items()
-        if b'"RUN_STARTED"' in raws[0].data and max(len(raw.data) for raw in raws) < _LONGEST
+        if name not in _NOT_CERTAIN
+        and b'"RUN_STARTED"' in raws[0].data
+        and max(len(raw.data) for raw in raws) < _LONGEST
     )
 
 
@@ -181,6 +187,13 @@ def is_numbered(name: str) -> bool:
     """True if each event of a stream of the Responses wire has a number of its own; the end mark has none."""
     ids = [event.id for event in load(name) if event.data != b"[DONE]"]
     return "" not in ids and len(set(ids)) == len(ids)
+
+
+@lru_cache(maxsize=4096)
+def tool_names(streams: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of the tools that streams of the AG-UI wire call."""
+    found = {name for stream in streams for event in load(stream) for name in _TOOLS.findall(event.data)}
+    return tuple(sorted(name.decode() for name in found))
 
 
 @lru_cache(maxsize=4096)
