@@ -94,12 +94,12 @@ class AgUiDialect(BaseDialect):
     __slots__ = (
         "_dump",
         "_early",
-        "_is_stale",
         "_max_bytes",
         "_max_nesting",
         "_piece",
         "_request",
         "_runs",
+        "_stale",
         "_start",
         "rule_violations",
     )
@@ -122,7 +122,7 @@ class AgUiDialect(BaseDialect):
         self._piece: Piece | None = self._runs.load(memory) if memory is not None else None  # of the latest event
         self._request: Input | None = None  # the latest one, until its run starts
         self._early: list[RawEvent] = []  # events whose run is not known yet
-        self._is_stale = False  # true if an earlier connection has sent these events
+        self._stale = 0  # the number of these that an earlier connection has sent
         self._start: tuple[Json, Frame] | None = None  # a start whose run is not decided yet
         self._dump: bytes | None = None  # the memory, until it changes
         self.rule_violations = Violations()
@@ -226,7 +226,7 @@ class AgUiDialect(BaseDialect):
             return events
         if isinstance(item, ConnectionEvent) and item.connected and self.connection:
             self._runs.reconnect()
-            self._is_stale = bool(self._early)
+            self._stale = len(self._early)
         elif isinstance(item, Malformed | Oversized):
             self._note_damage()
         return super().decode(item)
@@ -347,8 +347,8 @@ class AgUiDialect(BaseDialect):
 
     def _decode_start(self, value: Json, frame: Frame) -> Sequence[Event | Reject] | Event:
         piece = self._piece
-        if self._is_stale:
-            self._early, self._is_stale = [], False  # this connection sends the run from its beginning
+        if self._stale:
+            self._early, self._stale = self._early[self._stale :], 0  # this connection sends the run from its beginning
         note = self._note(piece, frame)
         wire_id = text_of(field_of(value, "runId")) or None
         if wire_id is None:
@@ -441,7 +441,7 @@ class AgUiDialect(BaseDialect):
 
     def _flush(self) -> list[Event | Reject]:
         """The events that preceded the start of their run, or the decision about it."""
-        early, self._early = self._early, []
+        early, self._early, self._stale = self._early, [], 0
         return [event for raw in early for event in _as_list(self._decode_any(structs.replace(raw, id=None)))]
 
     # the end of a run
@@ -467,6 +467,9 @@ class AgUiDialect(BaseDialect):
             return [*events, EmptyEvent(id=frame.id, run_id=piece.run_id, name=frame.name)]
         if wire_id is not None and wire_id != piece.id:
             note("run_id", wire_id)
+            if piece.is_finished:  # the end of a run whose start was not received
+                return [*events, EmptyEvent(id=frame.id, run_id=piece.run_id, name=frame.name)]
+        piece.is_finished = piece.is_finished or wire_id == piece.id
         if piece.phase == "finishing":
             note("one_terminal_event", "")
         for id in _open_ids(piece):
@@ -585,8 +588,10 @@ def _call_id(raw: RawEvent) -> str | None:
 
 
 def _any_id(raw: RawEvent) -> str | None:
-    """The first id of an object that an event names."""
+    """The id of an object that an event opens or continues."""
     value: Any = msgspec.json.decode(raw.data)
+    if str(value.get("type")).endswith(("END", "FINISHED", "REASONING_START")):
+        return None
     names = ("messageId", "toolCallId", "subagentRunId", "stepName")
     return next((id for name in names if (id := text_of(field_of(value, name)))), None)
 

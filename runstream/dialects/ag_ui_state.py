@@ -144,6 +144,7 @@ class Piece(Struct, eq=False):
         created_at: The time of its start (Unix seconds).
         is_first: True if it began its run.
         began: True once an event other than its start was received.
+        is_finished: True once a RUN_FINISHED with its id was received.
         values: The digests of the values that it has sent (custom values, states, activities), in order.
         known: Those of an earlier connection, which are not sent again; ``None`` if all are known.
         is_complete: True if its end was a success.
@@ -170,6 +171,7 @@ class Piece(Struct, eq=False):
     created_at: int | None = None
     is_first: bool = True
     began: bool = False
+    is_finished: bool = False
     values: list[int] = field(default_factory=list)
     known: list[int] | None = field(default_factory=list)
     is_complete: bool = False

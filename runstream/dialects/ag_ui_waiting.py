@@ -49,14 +49,15 @@ def find_action(piece: Piece, finish: Json) -> CallsAction | None:
     outcome = finish.get("outcome")
     interrupts = objects_of(outcome.get("interrupts")) if kind == "interrupt" and isinstance(outcome, dict) else []
     offered = set(piece.request.tools) if piece.request is not None else None
+    asks = (offered or set()) - set(_CONFIRMATIONS)  # beside an interrupt, these only repeat it
     if kind == "interrupt" and (interrupts or not piece.interrupts):
         calls = [_interrupt(value, piece) for value in interrupts]
         bound = {text_of(field_of(value, "toolCallId")) for value in interrupts}
-        own = [call for call in unanswered if call.wire_id not in bound and call.name in (offered or ())]
+        own = [call for call in unanswered if call.wire_id not in bound and call.name in asks]
         return _action(calls, own)
     if piece.interrupts:
         calls = [_custom_interrupt(value, piece) for value in piece.interrupts]
-        return _action(calls, [call for call in unanswered if call.name in (offered or ())])
+        return _action(calls, [call for call in unanswered if call.name in asks])
     named = field_of(outcome, "pendingToolCallIds") if isinstance(outcome, dict) else None
     pending = [id for id in named if isinstance(id, str)] if isinstance(named, list) else []
     if pending:

@@ -10,6 +10,7 @@ import pytest
 from runstream.dialects.ag_ui import AgUiDialect
 from runstream.dialects.ag_ui_wire import EVENT_TYPES, time_of
 from runstream.dialects.registry import dialect_names
+from runstream.engine.fold import fold
 from runstream.model.events import EmptyEvent, TextAppend, UnknownEvent
 from runstream.model.raw import ConnectionEvent, Idle, RawEvent
 from runstream.model.signals import CustomReceived, SourceError
@@ -20,6 +21,7 @@ from tests.dialects.agui import (
     decode,
     event,
     finished,
+    flat,
     folded,
     request,
     result,
@@ -623,3 +625,28 @@ def test_fields_of_any_type(name: str, value: Any) -> None:
         dialect.decode(raw)
     dialect.end(True)
     AgUiDialect(memory=dialect.dump()).decode(event(name, **fields))
+
+
+def test_values_of_a_repeated_run() -> None:
+    """A later connection that sends all again repeats no custom value and no state, however often it is cut."""
+    values = [
+        event("CUSTOM", name="a", value=1),
+        event("STATE_SNAPSHOT", snapshot={"n": []}),
+        event("STATE_DELTA", delta=[{"op": "add", "path": "/n/-", "value": 1}]),
+        event("CUSTOM", name="b", value=2),
+    ]
+    lines = [started(), *values, *text("x"), finished()]
+    connected, cut = ConnectionEvent(connected=True), ConnectionEvent(connected=False, reason="cut")
+    found = folded(connected, lines[:5], cut, connected, lines[:3], cut, connected, lines)
+    keys = [signal.key for signal in found.signals if "/custom/" in signal.key or "/document/" in signal.key]
+    assert keys == ["r1/custom/1", "r1/document/1", "r1/document/2", "r1/custom/2"]
+    assert (found.runs[0].document, found.runs[0].status) == ({"n": [1]}, "completed")
+    again = folded(connected, lines, cut, connected, lines)
+    assert [signal.key for signal in again.signals if "/custom/" in signal.key] == ["r1/custom/1", "r1/custom/2"]
+
+
+def test_junk_is_no_run() -> None:
+    """Events without a run that open nothing are rejects at the end of their source."""
+    found = fold(flat([event("TEXT_MESSAGE_END", messageId="x"), event("STATE_SNAPSHOT", snapshot=1)]), dialect="ag-ui")
+    assert not found.runs
+    assert [reject.reason for reject in found.rejects] == ["Its run was not seen"] * 2

@@ -390,3 +390,35 @@ def test_a_request_that_can_not_be_read() -> None:
     for body in (b"", b"{", b"[]", b"\xff"):
         state = fold([Request(body=body), *flat([started(), call("f"), finished()])], dialect="ag-ui").runs[0]
         assert state.status == "requires_action"
+
+
+def test_the_end_of_another_run_is_no_end() -> None:
+    """A run that has had its own end, and went on, is not completed by the end of an unseen run."""
+    asked = finished(outcome=interrupt())
+    found = folded(started(), asked, text("of another run", "m2"), finished("r2"))
+    assert found.runs[0].status == "in_progress"
+
+
+def test_a_call_with_unreadable_input_is_not_requested() -> None:
+    """A part of its arguments may be missing; if they are JSON nevertheless, they are whole."""
+    start = event("TOOL_CALL_START", toolCallId="c1", toolCallName="f")
+    end = event("TOOL_CALL_END", toolCallId="c1")
+    broken = RawEvent(data=b'{"type": "TOOL_CALL_ARGS", "toolCallId"')
+    for pieces, offered in ((['{"a": ', broken, "}"], []), (['{"a": ', broken, "1}"], [("c1", "function", "f")])):
+        items = [args(each) if isinstance(each, str) else each for each in pieces]
+        state = fold(flat([started(), start, items, end, finished()]), dialect="ag-ui").runs[0]
+        assert (state.status, action_of(state)) == ("requires_action", offered)
+
+
+def test_junk_after_a_finish_leaves_it() -> None:
+    """An event that can't be read, or has no effect, does not show that the run goes on."""
+    junk = [
+        event("TEXT_MESSAGE_CONTENT", messageId="m9", delta=7),
+        event("STEP_STARTED"),
+        event("STEP_FINISHED", stepName="never"),
+        event("SOMETHING_NEW"),
+        RawEvent(data=b"{"),
+    ]
+    for each in junk:
+        state = fold(flat([started(), text("a"), finished(), each]), dialect="ag-ui").runs[0]
+        assert state.status == "completed"
