@@ -329,8 +329,8 @@ class RunStream:
                 the function may return, such as a source that submits the failure as the output. If it returns, the
                 failure counts as processed: :meth:`results` does not raise it.
             filters: Only signals of runs that match :class:`Filters`: ``run_id``, ``scope``, ``thread_id``,
-                ``assistant_id``, ``metadata``. Subscriptions by id, each to its run, cost the same whatever their
-                number; with id and scope a subscription ends with the run.
+                ``assistant_id``, ``metadata``, ``path``. Subscriptions by id, each to its run, cost the same whatever
+                their number; with id and scope a subscription ends with the run.
 
         Returns:
             A disposable that ends the subscription at once; of an object: of all its methods.

@@ -30,7 +30,7 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "rx": frozenset({"core", "dialects", "engine", "model"}),
     "stream": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store"}),
     "sinks": frozenset({"core", "logs", "model", "recordings", "stream"}),
-    "testing": frozenset({"model"}),
+    "testing": frozenset({"core", "model"}),
     "cli": frozenset({"core", "dialects", "engine", "errors", "model", "recordings", "sinks", "sources", "stream"}),
     "__main__": frozenset({"cli"}),
 }
