@@ -29,6 +29,15 @@ _PART_TARGETS: Final[dict[str, tuple[Target, str]]] = {
     "reasoning_text": ("reasoning", "text"),
     "summary_text": ("summary", "text"),
 }
+# The fields of an item whose texts grow by fragments; some servers have the whole text in an open item too.
+_GROWING: Final[dict[str, tuple[str, ...]]] = {
+    "message": ("content",),
+    "reasoning": ("summary", "content"),
+    "function_call": ("arguments",),
+    "custom_tool_call": ("input",),
+    "mcp_call": ("arguments",),
+    "code_interpreter_call": ("code",),
+}
 _INDEXED: Final = frozenset({"text", "refusal", "reasoning", "summary"})
 # The type of an item that was never announced, by the events of its parts.
 _ITEM_TYPES: Final = {
@@ -68,7 +77,7 @@ def decode_item(
             item = response.add(item_id, index, value)
         item.announced = item_id is not None
         return show_item(response, item, value, name, id, created=True)
-    item = response.find(item_id, index)
+    item = response.find(item_id, index, text_of(value.get("type")))
     if item is None or (item.closed and item.value.get("call_id") != value.get("call_id")):
         item = response.add(item_id, index, value)
     return close_item(response, item, value, name, id)
@@ -106,8 +115,10 @@ def _call_of(response: Response, output: Item) -> Item | None:
 def show_item(
     response: Response, item: Item, value: Json, name: str, id: str | None, *, created: bool = False
 ) -> list[Event]:
-    """The event with an item as far as it is known."""
+    """The event with an item as far as it is known. An open one has no text: its fragments bring all of it."""
     run_id = response.run_id
+    if not item.closed:
+        value = {key: field for key, field in value.items() if key not in _GROWING.get(item.type, ())}
     if item.type == "message":
         status = "incomplete" if value.get("status") == "incomplete" else "completed"
         message = message_of(value, item.id, run_id, status if item.closed else "in_progress")
@@ -142,13 +153,16 @@ def end_items(response: Response, status: str, name: str, id: str | None) -> lis
         elif item.type == "message":
             item.closed = True
             ending = "completed" if status == "completed" else "incomplete"
-            message = message_of({**item.value, "content": None}, item.id, response.run_id, ending)
+            content = None if item.seen else item.value.get("content")  # fragments have brought all of it
+            message = message_of({**item.value, "content": content}, item.id, response.run_id, ending)
             events.append(MessageEvent(message, id, run_id=response.run_id, name=name))
         elif item.type not in ANSWERED:
             item.closed = True
             known = item.value.get("status")
             ending = "completed" if status == "completed" and known != "failed" else "incomplete"
-            events += show_item(response, item, {**item.value, "status": ending}, name, id)
+            grown = _GROWING.get(item.type, ()) if item.seen else ()
+            value = {key: field for key, field in item.value.items() if key not in grown}
+            events += show_item(response, item, {**value, "status": ending}, name, id)
     return events
 
 
@@ -179,10 +193,11 @@ def _place_of(value: Json) -> tuple[str | None, int | None]:
 def _find_or_add(response: Response, value: Json, middle: str, name: str, id: str | None) -> tuple[Item, list[Event]]:
     """The item of an event; one that was not announced is added, with its event."""
     item_id, index = _place_of(value)
-    item = response.find(item_id, index)
+    type = _ITEM_TYPES.get(middle, "message")
+    item = response.find(item_id, index, type)
     if item is not None:
         return item, []
-    shown = {"id": item_id, "type": _ITEM_TYPES.get(middle, "message"), "call_id": value.get("call_id")}
+    shown = {"id": item_id, "type": type, "call_id": value.get("call_id")}
     item = response.add(item_id, index, shown)
     return item, show_item(response, item, shown, name, id, created=True)
 

@@ -190,8 +190,14 @@ class Response:
         """True if an event with this number, or a larger one, was received."""
         return type(number) is int and 0 < self.number >= number
 
-    def find(self, id: str | None, index: int | None) -> Item | None:
-        """The item with this id, else the one with this index, else the only open one."""
+    def find(self, id: str | None, index: int | None, type: str | None = None) -> Item | None:
+        """The item with this id, else the one with this index, else the only open one.
+
+        Args:
+            id: The id.
+            index: The index.
+            type: The type of the item; ``None`` if it is unknown. By index no message is taken for a call.
+        """
         item = self.by_id.get(id) if id is not None else None
         if item is not None:
             self.has_stable_ids = self.has_stable_ids or item.announced
@@ -200,10 +206,10 @@ class Response:
             return None  # the event that announced it was lost
         if index is not None:
             item = self.by_index.get(index)
-        if item is None and index is None:
+        else:
             items = [each for each in self.items if not each.closed]
             item = items[0] if len(items) == 1 else None
-        return item
+        return None if item is None or (type is not None and _class_of(type) != _class_of(item.type)) else item
 
     def add(self, id: str | None, index: int | None, value: Json) -> Item:
         """Add an item; one without an id gets an id that a replay makes again."""
@@ -243,3 +249,8 @@ class Response:
         if at_index is None or at_index.type != type:
             return None
         return at_index if call_id is None or at_index.value.get("call_id") is None else None
+
+
+def _class_of(type: str) -> str:
+    """The class of the object that stands for an item: a message, a reasoning, or a call."""
+    return type if type in ("message", "reasoning") else "call"

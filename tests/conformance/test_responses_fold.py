@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+import reactivex as rx
 
 from runstream.core.state import RunState
 from runstream.engine.fold import Folded, fold, fold_sources
 from runstream.model.raw import RawEvent
 from runstream.model.signals import RunSignal
 from runstream.recordings.reader import read_recording
+from runstream.sinks.log import log_signals
 from tests.conformance.recorded import RECORDINGS
-from tests.conformance.responses_oracle import Reading, events_of, from_fragments, read_file
+from tests.conformance.responses_oracle import Reading, add_up, events_of, from_fragments, read_exchanges, read_file
 
 FOLDER = RECORDINGS / "responses"
 # Lanes and steered responses are read in tests of their own.
@@ -38,6 +41,21 @@ def folded_keys(folded: Folded) -> list[str]:
     return [signal.key for signal in folded.signals if isinstance(signal, RunSignal)]
 
 
+def usage_of(state: RunState) -> dict[str, int]:
+    """The tokens of a state, in the words of the wire."""
+    usage = state.usage
+    if usage is None:
+        return {}
+    found = {
+        "input_tokens": usage.prompt_tokens,
+        "output_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "cached_tokens": usage.prompt_tokens_details and usage.prompt_tokens_details.cached_tokens,
+        "reasoning_tokens": usage.completion_tokens_details and usage.completion_tokens_details.reasoning_tokens,
+    }
+    return {name: count for name, count in found.items() if count is not None}
+
+
 def said(state: RunState) -> dict[str, Any]:
     """What a state says, in the words of a reading."""
     action = state.run.required_action
@@ -45,39 +63,84 @@ def said(state: RunState) -> dict[str, Any]:
         "status": state.status.value,
         "text": state.text,
         "pending": sorted(call.id or "" for call in state.run.pending_tool_calls) if action is not None else [],
-        "tokens": state.usage.total_tokens if state.usage is not None else None,
+        "usage": usage_of(state),
         "refusal": "".join(getattr(part, "refusal", None) or "" for item in state.messages for part in item.content),
+        "annotations": [note.type for message in state.messages for note in message.annotations],
     }
 
 
-def expected(reading: Reading) -> dict[str, Any]:
+def expected(readings: list[Reading]) -> dict[str, Any]:
+    """What the readings of the responses of one run say."""
+    last = readings[-1]
     return {
-        "status": reading.status,
-        "text": reading.text,
-        "pending": sorted(reading.pending),
-        "tokens": reading.tokens,
-        "refusal": reading.refusal,
+        "status": last.status,
+        "text": "".join(each.text for each in readings),
+        "pending": sorted(last.pending),
+        "usage": add_up(readings),
+        "refusal": "".join(each.refusal for each in readings),
+        "annotations": [type for each in readings for type in each.annotations],
     }
+
+
+def value_of(text: Any) -> Any:
+    """A text as the JSON value that it contains, if it contains one."""
+    try:
+        return json.loads(text) if isinstance(text, str) else text
+    except ValueError:
+        return text
+
+
+def check(state: RunState, readings: list[Reading]) -> None:
+    """A state says what the readings of its responses say."""
+    assert said(state) == expected(readings)
+    calls = {call.id: call for call in state.tool_calls}
+    for reading in readings:
+        for id, (name, arguments) in reading.calls.items():
+            call = calls[id]
+            assert name is None or call.name == name
+            assert value_of(call.arguments) == value_of(arguments)
+        for id, output in reading.outputs.items():
+            if id in calls:  # else its call is of another file
+                assert value_of(calls[id].output) == value_of(output)
+    reasoning = ["".join(each.reasoning or each.summary for each in readings)]
+    reasoning += ["".join(each.summary for each in readings)]
+    assert state.reasoning in reasoning
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_recording_folds_to_its_reading(name: str) -> None:
-    """Status, text, refusals, pending calls and tokens are those of the file, and calls have their arguments."""
+    """Status, text, refusals, annotations, reasoning, calls with arguments and outputs, pending calls, and tokens."""
     folded = fold(raws_of(name), dialect="responses")
     folded_keys(folded)
     readings = {reading.id: reading for reading in read_file(FOLDER / name) if reading.id}
     assert [id for state in folded.runs for id in state.pieces] == list(readings)
     for state in folded.runs:
-        *earlier, reading = [readings[id] for id in state.pieces]
-        reading.text = "".join(each.text for each in (*earlier, reading))
-        assert said(state) == expected(reading)
-        calls = {call.id: (getattr(call, "name", None), getattr(call, "arguments", None)) for call in state.tool_calls}
-        for id, (called, arguments) in reading.calls.items():
-            assert id in calls
-            if arguments:
-                assert calls[id] == (called, arguments)
-        if reading.reasoning or reading.summary:
-            assert state.reasoning in (reading.reasoning, reading.summary)
+        check(state, [readings[id] for id in state.pieces])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_library_knows_every_event(name: str) -> None:
+    """No event that the reference names is unknown, and nothing of a recording is rejected."""
+    folded = fold(raws_of(name), dialect="responses")
+    assert (folded.stats.unknown, folded.rejects) == (0, ())
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_partial_images_are_counted(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The bytes of a partial image are not kept; neither these nor those of a whole image are in a log."""
+    images = [event["partial_image_b64"][:40] for event in events_of(FOLDER / name) if "partial_image_b64" in event]
+    with caplog.at_level("DEBUG"):
+        folded = fold(raws_of(name), dialect="responses")
+        log_signals(rx.from_iterable(folded.signals))
+    counted = [getattr(call, "data", None) or {} for call in calls(folded)]
+    assert sum(data.get("partial_images", 0) for data in counted) == len(images)
+    for image in images:
+        assert image not in caplog.text
+        assert image not in json.dumps([call.to_dict() | {"output": None} for call in calls(folded)])
+
+
+def calls(folded: Folded) -> list[Any]:
+    return [call for state in folded.runs for call in state.tool_calls]
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name not in SHARED_INDEX])
@@ -92,6 +155,12 @@ def test_fragments_alone_have_the_same_texts(name: str) -> None:
     folded = fold(cut, dialect="responses")
     assert "".join(state.text for state in folded.runs) == whole.text
     assert "".join(state.reasoning for state in folded.runs) in (whole.reasoning, whole.summary)
+    refusals = [part for state in folded.runs for item in state.messages for part in item.content]
+    assert "".join(getattr(part, "refusal", None) or "" for part in refusals) == whole.refusal
+    built = {step.id: call.arguments for state in folded.runs for step in state.steps for call in step.tool_calls}
+    for id, (_, arguments) in whole.calls.items():
+        if id in built:  # else its ids change in every event
+            assert built[id] == arguments
 
 
 @pytest.mark.parametrize("name", FILES)
