@@ -282,7 +282,7 @@ class ResponsesDialect(BaseDialect):
         self._dump = None
         kind = name.removeprefix("response.")
         response = self._lanes.get(lane)
-        is_known = False
+        is_known = begins = False
         events: list[Event] = []
         id = text_of(value.get("id"))
         if response is not None and kind != "created":
@@ -296,6 +296,7 @@ class ResponsesDialect(BaseDialect):
             id = id or (response.id if response is not None else "response")
             is_known = id in self._links.runs
             response = self._begin(value, lane, id)
+            begins = True
         elif kind != "failed":
             events += settle(response, self._links)
         response.show(id, value)
@@ -306,6 +307,9 @@ class ResponsesDialect(BaseDialect):
         if not response.is_open and status not in _ENDS:
             return [*events, EmptyEvent(id=identity, run_id=response.run_id, name=name)]  # repeated after the end
         if status is not None and status in _ENDS and (kind != "created" or status != "queued"):
+            if begins and value.get("output"):
+                # The piece begins before its items: else these are taken for items of the piece before.
+                events.append(run_event(response, "in_progress", name, identity, created=not is_known))
             return [*events, *end_response(response, status, name, identity, self._links)]
         # The source begins the run, or a known response again; a further response continues its run.
         created = kind == "created" and (is_known or response.run_id == response.id)
