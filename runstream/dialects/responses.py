@@ -18,11 +18,11 @@ from msgspec import Struct, structs
 
 from runstream.dialects.base import BaseDialect
 from runstream.dialects.responses_end import end_response, end_steering, run_event, settle
-from runstream.dialects.responses_items import CONTENT, decode_item, decode_part
+from runstream.dialects.responses_items import CONTENT, answer_call, decode_item, decode_part
 from runstream.dialects.responses_links import Links
 from runstream.dialects.responses_memory import dump_memory, load_memory
 from runstream.dialects.responses_run import error_of
-from runstream.dialects.responses_state import Response
+from runstream.dialects.responses_state import Item, Response
 from runstream.dialects.responses_wire import Json, decode_fragment, map_of, read_event, text_of
 from runstream.model.events import (
     CustomEvent,
@@ -57,6 +57,9 @@ _REFUSALS: Final = frozenset(
         "response_already_completed",
     }
 )
+# The events of the OpenAI Agents SDK in the same process: one of the model, and what the SDK makes of it.
+_AGENT_EVENT: Final = "raw_response_event"
+_AGENT_ITEM: Final = "run_item_stream_event"
 _FRAME: Final = ("type", "sequence_number", "stream_id")
 _NO_RESPONSE: Final = "No response is open, and none has its item"
 
@@ -205,7 +208,22 @@ class ResponsesDialect(BaseDialect):
             if "error" not in value:
                 return Reject(raw, "Neither a `type` nor an `object` says what this is")
             name = "error"
+        if name == _AGENT_EVENT and isinstance(inner := value.get("data"), dict):
+            self._links.is_one_run = True
+            value, name = inner, text_of(inner.get("type")) or ""
+        elif name == _AGENT_ITEM and (events := self._decode_output(value)):
+            return events
         return self._decode_event(raw, value, name)
+
+    def _decode_output(self, value: Json) -> list[Event]:
+        """The events with the output of a call that an agent in the same process has executed."""
+        item = map_of(map_of(value.get("item")).get("raw_item"))
+        response = self._lanes.get(None)
+        if response is None or not (text_of(item.get("type")) or "").endswith("_output"):
+            return []
+        self._dump = None
+        output = Item("", None, item)
+        return answer_call(response, output, _AGENT_ITEM, None)
 
     def _decode_event(self, raw: RawEvent, value: Json, name: str) -> Decoded:
         lane = text_of(value.get("stream_id"))

@@ -14,7 +14,7 @@ from runstream.dialects.responses_wire import RUNNING, TARGETS, WHOLE_TEXTS, Jso
 from runstream.model.events import CustomEvent, Event, MessageDeltaEvent, MessageEvent, StepEvent, Target, TextAppend
 from runstream.model.frozen import freeze
 
-__all__ = ["CONTENT", "close_item", "decode_item", "decode_part", "end_items", "show_item"]
+__all__ = ["CONTENT", "answer_call", "close_item", "decode_item", "decode_part", "end_items", "show_item"]
 
 CONTENT: Final = frozenset(
     {*TARGETS, "shell_call_command", "apply_patch_call_operation_diff", "shell_call_output_content"}
@@ -92,13 +92,20 @@ def close_item(response: Response, item: Item, value: Json, name: str, id: str |
         if rest := close_arguments(item):
             events.append(TextAppend(item.id, "arguments", 0, rest, id, response.run_id, name))
         return events + show_item(response, item, value, name, id)
+    # Its call may be of a response that another source has sent, or of none.
+    return answer_call(response, item, name, id) or [
+        CustomEvent(freeze(dict(value)), id, run_id=response.run_id, name=item.type)
+    ]
+
+
+def answer_call(response: Response, output: Item, name: str, id: str | None) -> list[Event]:
+    """The events with the call that an item answers, of this response or of an earlier one; none if it is unknown."""
     for each in (response, *response.earlier):
-        call = _call_of(each, item) if each.run_id == response.run_id else None
+        call = _call_of(each, output) if each.run_id == response.run_id else None
         if call is not None:
-            call.output = output_of(value)
+            call.output = output_of(output.value)
             return show_item(each, call, call.value, name, id)
-    # Its call is of a response that another source has sent, or of none.
-    return [CustomEvent(freeze(dict(value)), id, run_id=response.run_id, name=item.type)]
+    return []
 
 
 def _call_of(response: Response, output: Item) -> Item | None:

@@ -51,14 +51,17 @@ class Links:
         runs: The run of each response.
         steered: The run of each response that another one follows unasked.
         asked: The requests of each lane whose response has not begun.
+        is_one_run: True if the source sends one run alone, as an agent in the same process does.
     """
 
-    __slots__ = ("_bound", "_continues", "_find_run", "asked", "runs", "steered")
+    __slots__ = ("_bound", "_continues", "_find_run", "_last", "asked", "is_one_run", "runs", "steered")
 
     def __init__(self, continues: str | None, find_run: Callable[[str], str | None] | None) -> None:
         self._continues = continues
         self._find_run = find_run
         self._bound: dict[str, str] = {}
+        self._last: str | None = None  # the run of the last response
+        self.is_one_run = False
         self.runs: dict[str, str] = {}
         self.steered: dict[str, str] = {}
         self.asked: dict[str | None, list[Asked]] = {}
@@ -114,7 +117,7 @@ class Links:
         run_id = self.runs.get(id)
         if run_id is None:
             run_id = self._find(id, response, lane, lost) or id
-        self.runs[id] = run_id
+        self.runs[id] = self._last = run_id
         if len(self.runs) > _MAX_RUNS:
             del self.runs[next(iter(self.runs))]
         return run_id
@@ -129,14 +132,20 @@ class Links:
         if self._continues is not None:
             run_id, self._continues = self._continues, None
             return run_id
-        if asked.continues is not None:
+        if asked.continues is not None and not self._has_ended(asked.continues):
             return asked.continues
         previous = previous if previous is not None else asked.previous
         if previous is not None and (steered := self.steered.pop(previous, None)) is not None:
             return steered
         if previous is not None and (found := self.waiting(previous) or lost) is not None:
             return found
+        if self.is_one_run and self._last is not None and (found := self.waiting(self._last)) is not None:
+            return found
         return self._answered(asked)
+
+    def _has_ended(self, run_id: str) -> bool:
+        """True if this source has sent the run and it does not wait: a further response can't continue it."""
+        return run_id in self.runs.values() and self.waiting(run_id) is None
 
     def refused(self, lane: str | None) -> str | None:
         """The run of which a request was refused; the request has no response.

@@ -245,10 +245,13 @@ class Response:
             for item in self.items:
                 if item.value.get("call_id") == call_id and item.type == type:
                     return item
-        at_index = self.by_index.get(position)
-        if at_index is None or at_index.type != type:
-            return None
-        return at_index if call_id is None or at_index.value.get("call_id") is None else None
+        known = self.by_index.get(position)
+        open_ones = [item for item in self.items if not item.closed and item.type == type]
+        # One that was closed is repeated at its place; those that were not are closed in their order.
+        for item in (known, *open_ones) if known is not None and known.closed else open_ones:
+            if item.type == type and (call_id is None or item.value.get("call_id") is None):
+                return item
+        return None
 
 
 def _class_of(type: str) -> str:
