@@ -260,7 +260,7 @@ class ResponsesDialect(BaseDialect):
             item_id = text_of(value.get("item_id")) or text_of(value.get("id")) or None
         response = response.with_item(item_id)
         number = value.get("sequence_number")
-        is_repeated = response.is_repeated(number)
+        is_repeated = response.repeats = response.is_repeated(number)
         self._dump = None
         id = self._cursor = response.identify(number)
         if isinstance(item, dict) or kind.rpartition(".")[0] in CONTENT:

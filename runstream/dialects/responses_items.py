@@ -114,7 +114,8 @@ def _call_of(response: Response, output: Item) -> Item | None:
     for call in reversed(response.items):
         if call is output or call.type.endswith("_output") or call.value.get("call_id") != call_id:
             continue
-        if call_id is not None or (call.output is None and output.type.startswith(call.type.removesuffix("_call"))):
+        is_open = call.output is None or call.output == output_of(output.value)
+        if call_id is not None or (is_open and output.type.startswith(call.type.removesuffix("_call"))):
             return call
     return None
 
@@ -312,7 +313,7 @@ def _decode_shell_output(response: Response, value: Json, last: str, name: str, 
 def _decode_audio(response: Response, value: Json, last: str, name: str, id: str | None) -> list[Event] | None:
     """Count a piece of audio: its bytes are not kept."""
     audio, events = _audio_of(response, name, id)
-    audio.count += last == "delta"
+    audio.count += last == "delta" and not response.repeats
     return events
 
 

@@ -87,6 +87,7 @@ class Response:
             not the one with its index.
         error: An error that names no response, and that may be its end.
         is_open: True until its end.
+        repeats: True if its last event has a number that was received before.
         steered: True once the server has accepted that another response takes its place.
         deferred: Its final status, until it is certain that no other response takes its place; ``None`` for none.
         audio: The item that stands for its audio, of which events name no item.
@@ -110,6 +111,7 @@ class Response:
         "items",
         "number",
         "prefix",
+        "repeats",
         "run_id",
         "steered",
         "tools",
@@ -129,6 +131,7 @@ class Response:
         self.has_stable_ids = False
         self.error: Json | None = None
         self.is_open = True
+        self.repeats = False
         self.steered = False
         self.deferred: str | None = None
         self.audio: Item | None = None
