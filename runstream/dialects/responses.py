@@ -288,7 +288,7 @@ class ResponsesDialect(BaseDialect):
 
     def _decode_private(self, raw: RawEvent, value: Json, name: str, id: str | None, response: Response) -> Event:
         """An event of one server only; an unknown one of the protocol."""
-        if response.is_open and (not name.startswith("response.") or name == "response.metadata"):
+        if name and response.is_open and (not name.startswith("response.") or name == "response.metadata"):
             fields = {key: field for key, field in value.items() if key not in _FRAME}
             return CustomEvent(freeze(fields), id, run_id=response.run_id, name=name)
         return UnknownEvent(raw.data, id, run_id=response.run_id, name=name)

@@ -116,7 +116,7 @@ def test_requests_of_a_socket_are_answered_in_order() -> None:
 
 def test_a_refused_request_is_an_error_of_the_run_that_waits() -> None:
     """The run still waits; the next request may be accepted."""
-    dialect = ResponsesDialect(find_run=lambda id: "resp_1" if id in ("resp_1", "call_1") else None)
+    dialect = ResponsesDialect(find_run={"resp_1": "resp_1", "call_1": "resp_1"}.get)
     dialect.decode(asked(input=[OUTPUT]))
     error = {"type": "error", "error": {"code": "previous_response_not_found", "message": "gone"}}
     event = dialect.decode(RawEvent(data=json.dumps(error).encode()))
@@ -139,7 +139,7 @@ def test_a_later_decoder_knows_the_requests() -> None:
     """A request was sent, and another process receives its response."""
     dialect = ResponsesDialect()
     dialect.decode(asked(type="response.create", input=[OUTPUT], stream_id="a"))
-    later = ResponsesDialect(memory=dialect.dump(), find_run=lambda id: "run" if id == "call_1" else None)
+    later = ResponsesDialect(memory=dialect.dump(), find_run={"call_1": "run"}.get)
     first = json.loads(second().raws()[0].data) | {"stream_id": "a"}
     (event,) = later.decode(RawEvent(data=json.dumps(first).encode()))  # type: ignore[misc, union-attr]
     assert event.run_id == "run"
@@ -198,7 +198,7 @@ def test_a_cut_while_the_run_is_uncertain(at: int) -> None:
 def test_silence_makes_a_run_certain() -> None:
     """A socket that stays open after the beginning of a response does not hide it for ever."""
     one, two = approval()
-    dialect = ResponsesDialect(find_run=lambda id: None)
+    dialect = ResponsesDialect(find_run={}.get)
     assert not dialect.expects_idle
     assert [dialect.decode(raw) for raw in two.raws()[:2]] == [(), ()]
     assert dialect.expects_idle
