@@ -23,7 +23,15 @@ from runstream.dialects.responses_links import Links
 from runstream.dialects.responses_memory import dump_memory, load_memory
 from runstream.dialects.responses_run import error_of
 from runstream.dialects.responses_state import Item, Response
-from runstream.dialects.responses_wire import Json, decode_fragment, map_of, read_event, text_of
+from runstream.dialects.responses_wire import (
+    AGENT_EVENT,
+    Json,
+    decode_fragment,
+    is_of_wire,
+    map_of,
+    read_event,
+    text_of,
+)
 from runstream.model.events import (
     CustomEvent,
     DoneEvent,
@@ -57,8 +65,6 @@ _REFUSALS: Final = frozenset(
         "response_already_completed",
     }
 )
-# The events of the OpenAI Agents SDK in the same process: one of the model, and what the SDK makes of it.
-_AGENT_EVENT: Final = "raw_response_event"
 _AGENT_ITEM: Final = "run_item_stream_event"
 _FRAME: Final = ("type", "sequence_number", "stream_id")
 _NO_RESPONSE: Final = "No response is open, and none has its item"
@@ -110,6 +116,11 @@ class ResponsesDialect(BaseDialect):
         self._cursor: str | None = None  # the identity of the last event
         if memory is not None:
             self._lanes.update(load_memory(memory, self._links))
+
+    @classmethod
+    def recognises(cls, raw: RawEvent) -> bool:
+        """True for an event by its name, an error with its type, and a response as an object."""
+        return is_of_wire(raw)
 
     def decode(self, item: RawItem) -> Decoded:
         """Decode one item. Never raises on input."""
@@ -208,7 +219,7 @@ class ResponsesDialect(BaseDialect):
             if "error" not in value:
                 return Reject(raw, "Neither a `type` nor an `object` says what this is")
             name = "error"
-        if name == _AGENT_EVENT and isinstance(inner := value.get("data"), dict):
+        if name == AGENT_EVENT and isinstance(inner := value.get("data"), dict):
             self._links.is_one_run = True
             value, name = inner, text_of(inner.get("type")) or ""
         elif name == _AGENT_ITEM and (events := self._decode_output(value)):

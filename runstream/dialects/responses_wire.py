@@ -17,6 +17,7 @@ from runstream.model.raw import RawEvent
 from runstream.model.surrogates import decode_odd, is_odd, replace_surrogates
 
 __all__ = [
+    "AGENT_EVENT",
     "RUNNING",
     "TARGETS",
     "WHOLE_TEXTS",
@@ -26,6 +27,7 @@ __all__ = [
     "dump_text",
     "flag_of",
     "integer_of",
+    "is_of_wire",
     "list_of",
     "map_of",
     "number_of",
@@ -188,3 +190,48 @@ def _read_json(data: bytes) -> Any:
         if not is_odd(data):
             raise
         return replace_surrogates(decode_odd(data))
+
+
+# recognition
+
+AGENT_EVENT: Final = "raw_response_event"
+"""The name under which an agent in the same process (OpenAI Agents SDK) passes an event of its model on."""
+
+_PREFIX: Final = "response."
+
+
+class _Header(Struct):
+    """The fields of a message that say whether it is one of this wire."""
+
+    type: Any = None
+    object: Any = None
+    event: Any = None
+    id: Any = None
+    code: Any = msgspec.UNSET
+    message: Any = msgspec.UNSET
+    error: Any = msgspec.UNSET
+
+    @property
+    def has_error(self) -> bool:
+        return any(value is not msgspec.UNSET for value in (self.code, self.message, self.error))
+
+
+_decode_header: Final = msgspec.json.Decoder(_Header).decode
+
+
+def is_of_wire(raw: RawEvent) -> bool:
+    """True if a raw event is certainly one of this wire: by its name, as an error with a type, or as a response."""
+    if raw.event is not None and raw.event.startswith(_PREFIX):
+        return True
+    try:
+        header = _decode_header(raw.data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
+    kind = header.type
+    if isinstance(kind, str):
+        if kind == "error":
+            return header.has_error
+        return kind.startswith(_PREFIX) or kind in ("keepalive", AGENT_EVENT)
+    if isinstance(header.object, str):
+        return header.object == "response" and isinstance(header.id, str)
+    return isinstance(header.event, str) and header.event.startswith(_PREFIX)

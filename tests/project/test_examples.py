@@ -85,7 +85,7 @@ EXPECTED = {
         "dialects: assistants, jobs, responses\nanswering question-1 of job-1",
         "refused: run job-1 has ended (completed) and can't be continued",
         "run_demo_text_0001 completed\njob-1 completed\nfolded: job-1 completed",
-        "'job' is not a registered dialect. Registered: 'assistants', 'jobs', 'responses'.",
+        "'job' is not a registered dialect. Registered: 'assistants', 'auto', 'jobs', 'responses'.",
     ],
 }
 
