@@ -81,6 +81,10 @@ EXPECTED = {
         "j1 completed: Room 7.",
         "jobs: j1, j2; rejects: 1; repeated: 1",
     ],
+    "17_responses.py": [
+        'function get_weather({"city": "Ghent"}), executed once as resp_1/call/call_1',
+        "It rains in Ghent.\nresp_1 completed: resp_1 and resp_2, 50 tokens",
+    ],
     "15_a_dialect_by_name.py": [
         "dialects: assistants, jobs, responses\nanswering question-1 of job-1",
         "refused: run job-1 has ended (completed) and can't be continued",
