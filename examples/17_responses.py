@@ -26,10 +26,7 @@ def response(id: str, *events: dict[str, Any], item: dict[str, Any], **fields: A
             {"type": "response.output_item.added", "output_index": 0, "item": {**item, "status": "in_progress"}},
             *[{"item_id": item["id"], "output_index": 0, **event} for event in events],
             {"type": "response.output_item.done", "output_index": 0, "item": {**item, "status": "completed"}},
-            {
-                "type": "response.completed",
-                "response": {**body, "status": "completed", "output": [item], "usage": USAGE},
-            },
+            {"type": "response.completed", "response": done},
         ],
     )
 

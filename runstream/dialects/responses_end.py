@@ -53,7 +53,7 @@ def end_response(response: Response, status: str, name: str, id: str | None, lin
         id: The identity of the event.
         links: The links of the source; receives that of a steered response to its successor.
     """
-    is_first = response.is_open
+    is_first, response.has_ended = not response.has_ended, True
     response.is_open = False
     response.error = None
     events: list[Event] = []

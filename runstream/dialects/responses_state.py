@@ -87,6 +87,7 @@ class Response:
             not the one with its index.
         error: An error that names no response, and that may be its end.
         is_open: True until its end.
+        has_ended: True once it has ended, also if the server then begins it again.
         repeats: True if its last event has a number that was received before.
         steered: True once the server has accepted that another response takes its place.
         deferred: Its final status, until it is certain that no other response takes its place; ``None`` for none.
@@ -104,6 +105,7 @@ class Response:
         "deferred",
         "earlier",
         "error",
+        "has_ended",
         "has_stable_ids",
         "id",
         "ids",
@@ -132,6 +134,7 @@ class Response:
         self.error: Json | None = None
         self.is_open = True
         self.repeats = False
+        self.has_ended = False
         self.steered = False
         self.deferred: str | None = None
         self.audio: Item | None = None
@@ -174,6 +177,7 @@ class Response:
     def follow(self, last: Response) -> None:
         """Note the response before it in its lane, which may be the same one, sent again from its beginning."""
         known = last.earlier if last.id == self.id else (last, *last.earlier)
+        self.has_ended = any(each.has_ended for each in (last, *last.earlier) if each.id == self.id)
         self.earlier = tuple(each for each in known if each.id != self.id)[:_MAX_EARLIER]
         last.earlier = ()
 

@@ -415,3 +415,16 @@ def test_an_item_that_is_only_announced(type: str) -> None:
     assert found.status == "completed"
     assert (state.text or state.reasoning) == ("" if type == "web_search_call" else "Hi")
     assert [signal for signal in folded.signals if isinstance(signal, RunCompleted)]
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+@pytest.mark.parametrize("calls", [True, False])
+def test_a_field_of_the_end_is_one_fact(numbered: bool, calls: bool) -> None:
+    """A server that begins again has nothing new to say about the moderation of a response."""
+    script = ResponseScript(numbered=numbered).begin()
+    script = script.call("c", "f", "{}") if calls else script.say("Hello")
+    raws = script.end(moderation={"flagged": False}).raws()
+    once = fold(raws, dialect="responses")
+    for again in ([*raws, *raws], [*raws, *raws, *raws[1:]]):
+        assert [signal.key for signal in fold(again, dialect="responses").signals] == [s.key for s in once.signals]
+    assert len([signal for signal in once.signals if isinstance(signal, CustomReceived)]) == 1
