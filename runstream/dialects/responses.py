@@ -17,14 +17,22 @@ import msgspec
 from msgspec import Struct, structs
 
 from runstream.dialects.base import BaseDialect
+from runstream.dialects.responses_aside import (
+    AGENT_ITEM,
+    REFUSALS,
+    decode_output,
+    decode_private,
+    decode_steering,
+)
 from runstream.dialects.responses_end import end_response, end_steering, run_event, settle
-from runstream.dialects.responses_items import CONTENT, answer_call, decode_item, decode_part
+from runstream.dialects.responses_items import CONTENT, decode_item, decode_part
 from runstream.dialects.responses_links import Links
 from runstream.dialects.responses_memory import dump_memory, load_memory
 from runstream.dialects.responses_run import error_of
-from runstream.dialects.responses_state import Item, Response
+from runstream.dialects.responses_state import Response
 from runstream.dialects.responses_wire import (
     AGENT_EVENT,
+    Fragment,
     Json,
     decode_fragment,
     is_of_wire,
@@ -33,7 +41,6 @@ from runstream.dialects.responses_wire import (
     text_of,
 )
 from runstream.model.events import (
-    CustomEvent,
     DoneEvent,
     EmptyEvent,
     ErrorEvent,
@@ -42,7 +49,6 @@ from runstream.model.events import (
     TextAppend,
     UnknownEvent,
 )
-from runstream.model.frozen import freeze
 from runstream.model.jsontext import MAX_NESTING
 from runstream.model.raw import Answer, Idle, RawEvent, RawItem, Request
 
@@ -53,20 +59,6 @@ _SNAPSHOTS: Final = frozenset({"created", "queued", "in_progress", "completed", 
 _ITEM_EVENTS: Final = frozenset({"output_item.added", "output_item.done"})
 _MAX_DEFERRED: Final = 64
 """The number of events that are deferred while the run of a response is uncertain."""
-# Errors that concern a request or the connection, and never an open response (WebSocket mode).
-_REFUSALS: Final = frozenset(
-    {
-        "previous_response_not_found",
-        "invalid_stream_id",
-        "websocket_stream_limit_reached",
-        "websocket_connection_limit_reached",
-        "response_not_found",
-        "response_not_active",
-        "response_already_completed",
-    }
-)
-_AGENT_ITEM: Final = "run_item_stream_event"
-_FRAME: Final = ("type", "sequence_number", "stream_id")
 _NO_RESPONSE: Final = "No response is open, and none has its item"
 
 Decoded = Event | Reject | Sequence[Event | Reject]
@@ -95,7 +87,16 @@ class ResponsesDialect(BaseDialect):
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    __slots__ = ("_cursor", "_deferred", "_dump", "_lanes", "_links", "_max_bytes", "_max_nesting")
+    __slots__ = (
+        "_cursor",
+        "_deferred",
+        "_dump",
+        "_growing",
+        "_lanes",
+        "_links",
+        "_max_bytes",
+        "_max_nesting",
+    )
 
     def __init__(
         self,
@@ -112,6 +113,7 @@ class ResponsesDialect(BaseDialect):
         self._links = Links(continues, find_run)
         self._lanes: dict[str | None, Response] = {}  # the latest response of each lane
         self._deferred: dict[str | None, _Deferred] = {}
+        self._growing: Any = None  # the text that grew last, with all that its next fragment needs
         self._dump: bytes | None = None  # the memory, until it changes
         self._cursor: str | None = None  # the identity of the last event
         if memory is not None:
@@ -130,29 +132,42 @@ class ResponsesDialect(BaseDialect):
             fragment = decode_fragment(item.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return self._decode_any(item)
+        if self._growing is not None:
+            # The text that grew last, which no other event has followed.
+            kind, item_id, index, lane, response, object_id, target, run_id, prefix, name = self._growing
+            number = fragment.sequence_number
+            if (
+                type(fragment) is kind
+                and fragment.item_id == item_id
+                and fragment.index == index
+                and fragment.stream_id == lane
+                and number is not None
+                and number > response.number
+                and (text := fragment.delta)
+            ):
+                response.number = number
+                id: str | None = f"{prefix}{number}"
+                self._cursor = id
+                return TextAppend(object_id, target, index, text, id, run_id, name)
+        return self._decode_fragment(item, fragment)
+
+    def _decode_fragment(self, raw: RawEvent, fragment: Fragment) -> Decoded:
+        """Decode a fragment of another text than the one that grew last, or one without a new number."""
         response = self._lanes.get(fragment.stream_id)
-        if response is None:
-            return self._decode_any(item)
-        found = response.by_id.get(fragment.item_id)
-        if found is None or response.error is not None:
-            return self._decode_any(item)
-        kind, index = type(fragment), fragment.index
-        if found.kind is not kind or found.part != index:
-            found.kind, found.part = kind, index
-            response.has_stable_ids = response.has_stable_ids or found.announced
-            if (fragment.target, index) not in found.seen:
-                found.seen.add((fragment.target, index))
-                self._dump = None
-        number = fragment.sequence_number
-        if number is not None and number > response.number:
-            response.number = number
-            id: str | None = f"{response.prefix}{number}"
-        else:
-            id = response.identify(number)
-        self._cursor = id
+        found = response.by_id.get(fragment.item_id) if response is not None and fragment.item_id is not None else None
+        if response is None or found is None or response.error is not None:
+            return self._decode_any(raw)
+        kind, index, target = type(fragment), fragment.index, fragment.target
+        response.has_stable_ids = response.has_stable_ids or found.announced
+        if (target, index) not in found.seen:
+            found.seen.add((target, index))
+            self._dump = None
+        id = self._cursor = response.identify(fragment.sequence_number)
         if not fragment.delta:
             return EmptyEvent(id=id, run_id=response.run_id, name=fragment.name)
-        return TextAppend(found.id, fragment.target, index, fragment.delta, id, response.run_id, fragment.name)
+        place = (found.id, target, response.run_id, response.prefix, fragment.name)
+        self._growing = (kind, fragment.item_id, index, fragment.stream_id, response, *place)
+        return TextAppend(found.id, target, index, fragment.delta, id, response.run_id, fragment.name)
 
     def end(self, clean: bool) -> Sequence[Event | Reject]:
         """The ends of responses whose last event was an error, or that were steered without a successor."""
@@ -184,12 +199,14 @@ class ResponsesDialect(BaseDialect):
     def forget(self, run_id: str) -> None:
         """Forget the responses of a run."""
         self._dump = None
+        self._growing = None
         self._links.forget(run_id)
         self._lanes = {lane: response for lane, response in self._lanes.items() if response.run_id != run_id}
 
     # items beside the stream
 
     def _decode_other(self, item: RawItem) -> Decoded:
+        self._growing = None
         if isinstance(item, Answer):
             return self._decode_any(RawEvent(data=item.data, at=item.at)) if item.status < 300 else ()
         if isinstance(item, Request):
@@ -209,6 +226,7 @@ class ResponsesDialect(BaseDialect):
     # events
 
     def _decode_any(self, raw: RawEvent) -> Decoded:
+        self._growing = None
         value = read_event(raw, self._max_bytes, self._max_nesting)
         if isinstance(value, DoneEvent | Reject):
             return value
@@ -222,19 +240,10 @@ class ResponsesDialect(BaseDialect):
         if name == AGENT_EVENT and isinstance(inner := value.get("data"), dict):
             self._links.is_one_run = True
             value, name = inner, text_of(inner.get("type")) or ""
-        elif name == _AGENT_ITEM and (events := self._decode_output(value)):
+        elif name == AGENT_ITEM and (events := decode_output(value, self._lanes.get(None))):
+            self._dump = None
             return events
         return self._decode_event(raw, value, name)
-
-    def _decode_output(self, value: Json) -> list[Event]:
-        """The events with the output of a call that an agent in the same process has executed."""
-        item = map_of(map_of(value.get("item")).get("raw_item"))
-        response = self._lanes.get(None)
-        if response is None or not (text_of(item.get("type")) or "").endswith("_output"):
-            return []
-        self._dump = None
-        output = Item("", None, item)
-        return answer_call(response, output, _AGENT_ITEM, None)
 
     def _decode_event(self, raw: RawEvent, value: Json, name: str) -> Decoded:
         lane = text_of(value.get("stream_id"))
@@ -253,7 +262,11 @@ class ResponsesDialect(BaseDialect):
         if kind in _SNAPSHOTS:
             return Reject(raw, "Expected an object in `response`", object_ids=None)
         if kind.startswith(("steer.", "inject.")):
-            return self._decode_steering(value, kind.partition(".")[2], name, response, raw)
+            self._dump = None
+            id = raw.id
+            if response is not None:
+                id = self._cursor = response.identify(number)
+            return decode_steering(value, name, id, response, self._known(), self._links)
         if response is None:
             if kind in _ITEM_EVENTS or kind.rpartition(".")[0] in CONTENT:
                 return Reject(raw, _NO_RESPONSE, object_ids=())
@@ -290,19 +303,12 @@ class ResponsesDialect(BaseDialect):
         else:
             events = decode_part(response, value, kind, name, id)
         if events is None:
-            return self._decode_private(raw, value, name, id, response)
+            return decode_private(raw, value, name, id, response)
         if response.error is not None and name != "keepalive":
             # The response goes on, so the error was not its end.
             events.insert(0, ErrorEvent(error_of(response.error), id, run_id=response.run_id, name="error"))
             response.error = None
         return events or EmptyEvent(id=id, run_id=response.run_id, name=name)
-
-    def _decode_private(self, raw: RawEvent, value: Json, name: str, id: str | None, response: Response) -> Event:
-        """An event of one server only; an unknown one of the protocol."""
-        if name and response.is_open and (not name.startswith("response.") or name == "response.metadata"):
-            fields = {key: field for key, field in value.items() if key not in _FRAME}
-            return CustomEvent(freeze(fields), id, run_id=response.run_id, name=name)
-        return UnknownEvent(raw.data, id, run_id=response.run_id, name=name)
 
     # responses
 
@@ -359,30 +365,6 @@ class ResponsesDialect(BaseDialect):
             response.follow(last)
         return response
 
-    # steering
-
-    def _decode_steering(self, value: Json, kind: str, name: str, response: Response | None, raw: RawEvent) -> Decoded:
-        """Decode an event about a request to change a running response."""
-        self._dump = None
-        steer = map_of(value.get("steer"))
-        named = text_of(steer.get("previous_response_id")) or text_of(value.get("response_id"))
-        found = next((each for each in reversed(self._known()) if named in each.ids), None)
-        if found is None and named is None:
-            found = response
-        id: str | None = raw.id
-        if response is not None:
-            id = self._cursor = response.identify(value.get("sequence_number"))
-        run_id = found.run_id if found is not None else None
-        if kind == "failed":
-            events: list[Event] = [ErrorEvent(error_of(value), id, run_id=run_id, name=name)]
-            if found is not None and name.startswith("response.steer"):
-                found.steered = False
-                events += end_steering(found, self._links)
-            return events
-        if kind == "accepted" and found is not None and found.is_open:
-            found.steered = True
-        return EmptyEvent(id=id, run_id=run_id, name=name)
-
     # responses whose run is uncertain
 
     def _decode_deferred(self, raw: RawEvent, value: Json, name: str, lane: str | None) -> Decoded:
@@ -424,7 +406,7 @@ class ResponsesDialect(BaseDialect):
         self, value: Json, response: Response | None, raw: RawEvent, lane: str | None
     ) -> Event | Sequence[Event]:
         error = error_of(value)
-        if response is None or not response.is_open or error.code in _REFUSALS:
+        if response is None or not response.is_open or error.code in REFUSALS:
             run_id = self._links.refused(lane) if error.code != "websocket_connection_limit_reached" else None
             return ErrorEvent(error, raw.id, run_id=run_id, name="error")
         self._dump = None

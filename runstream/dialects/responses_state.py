@@ -6,7 +6,7 @@ from typing import Final
 
 from runstream.dialects.responses_action import awaited_call
 from runstream.dialects.responses_run import tools_of
-from runstream.dialects.responses_wire import Fragment, Json, text_of
+from runstream.dialects.responses_wire import Json, text_of
 from runstream.model.events import Target
 from runstream.model.frozen import ABSENT_LIST
 from runstream.model.tools import Tool
@@ -25,7 +25,6 @@ class Item:
         index: Its index in the output; ``None`` if it is unknown.
         value: The item as it was sent last.
         seen: The texts of which a fragment was received, by target and index.
-        kind: The class of its last fragment; its index is ``part``.
         announced: True if an event announced it, with its id.
         closed: True once the item was sent whole.
         output: The output of its call, if another item has it.
@@ -42,9 +41,7 @@ class Item:
         "grown",
         "id",
         "index",
-        "kind",
         "output",
-        "part",
         "quoted",
         "seen",
         "value",
@@ -55,8 +52,6 @@ class Item:
         self.index = index
         self.value = value
         self.seen: set[tuple[Target, int]] = set()
-        self.kind: type[Fragment] | None = None
-        self.part = 0
         self.announced = False
         self.closed = False
         self.output: str | None = None
