@@ -54,7 +54,6 @@ def end_response(response: Response, status: str, name: str, id: str | None, lin
         links: The links of the source; receives that of a steered response to its successor.
     """
     is_first, response.has_ended = not response.has_ended, True
-    response.is_open = False
     response.error = None
     events: list[Event] = []
     output = response.value.get("output")
@@ -65,6 +64,7 @@ def end_response(response: Response, status: str, name: str, id: str | None, lin
                 item = response.add(text_of(value.get("id")), None, value)
             if not item.closed:
                 events += close_item(response, item, value, name, id)
+    response.is_open = False  # only now: a call that no item answers is not closed before it is known how it ends
     events += end_items(response, status, name, id)
     for field in _ASIDE:
         if (is_first or id is not None) and (found := response.value.get(field)):

@@ -351,7 +351,10 @@ class SourceEnded(SourceSignal, frozen=True, gc=False, tag="source.ended"):
 
 
 class SourceError(SourceSignal, frozen=True, gc=False, tag="source.error"):
-    """A source failed, or the server sent an ``error`` event; ``error`` is then that error."""
+    """A source failed, or the server sent an ``error`` event; ``error`` is then that error.
+
+    With ``error``, ``reason`` is the server's message, if it sent one; else it has words of this library alone.
+    """
 
     error: ErrorObject | None = None
 

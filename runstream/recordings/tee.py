@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
@@ -127,6 +127,11 @@ class RecordedSource:
 
     def __repr__(self) -> str:
         return f"RecordedSource({self.name!r}, {self.path!r})"
+
+    @property
+    def sent(self) -> Any:
+        """What the source has sent to its server, for masking; ``None`` if it does not report it."""
+        return getattr(self._source, "sent", None)
 
     def _on_error(self, error: RecordingError) -> bool:
         """Keep the error of the recording, and return whether it ends the source."""

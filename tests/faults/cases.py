@@ -48,7 +48,11 @@ LOSSES: Final = {
 }
 REFUSALS: Final = {
     **{f"http-{status}": _NETWORK for status in (401, 403, 404, 429, 500, 503, 204)},
+    **{f"http-{status}": _NETWORK for status in (502, 520, 522, 530)},  # of gateways and content networks
     "html": _NETWORK,  # 200, but a page
+    "error": ("sse", "post"),  # 200 and an event stream, but a JSON error without a field
+    "coding": ("sse", "post"),  # a content coding that was not asked for
+    "head": _NETWORK,  # a response head that never ends, a line at a time
     "slam": _NETWORK,  # closed before the answer
     "hush": _NETWORK,  # no answer at all
     "noise": _NETWORK,  # an answer that is not HTTP
@@ -60,6 +64,7 @@ CONTENT: Final = {
     "corrupt": _ALL,  # an event that can't be decoded any more
     "twice": _EVENTS,  # one event or several, repeated at once
     "again": _EVENTS,  # repetition from an earlier point, in the same connection
+    "form": _EVENTS,  # an event in another form with the same meaning
     "reorder": _EVENTS,  # interleaved runs, in another order on each connection that replays everything
 }
 LOSES_DATA: Final = ("reset", "kill", "cut")
@@ -151,7 +156,7 @@ class Case(Struct, frozen=True, kw_only=True):
 
 def has_timeouts(case: Case) -> bool:
     """Whether the case needs timeouts. They are then so short that one may expire without a fault."""
-    return case.has("hush", "stall")
+    return case.has("hush", "stall", "head")
 
 
 def can_resume(case: Case) -> bool:

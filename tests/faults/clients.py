@@ -75,7 +75,7 @@ def _websocket(case: Case, endpoint: Endpoint) -> Source:
         resume=_resume_after,
         reconnect=_reconnect(case),
         max_message_bytes=MAX_FRAME,
-        open_timeout=_SHORT * 6 if case.has("hush") else _LONG,
+        open_timeout=_SHORT * 6 if case.has("hush", "head") else _LONG,
         ping_interval=_SHORT if case.has("stall") else None,
         ping_timeout=_SHORT if case.has("stall") else None,
         close_timeout=_SHORT * 2 if case.has("stall") else 1.0,
@@ -110,7 +110,7 @@ def _sse(case: Case, endpoint: Endpoint) -> Source:
         auth=lambda: f"token-{next(tokens)}",
         reconnect=_reconnect(case),
         max_message_bytes=MAX_BYTES,
-        open_timeout=_LONG,
+        open_timeout=_SHORT * 6 if case.has("head") else _LONG,
         read_timeout=_SHORT * 6 if has_timeouts(case) else _LONG,
     )
 

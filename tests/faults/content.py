@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
@@ -28,10 +30,14 @@ __all__ = [
     "event_id",
     "event_order",
     "frame",
+    "in_other_form",
     "inside_a_character",
     "junk",
     "pieces",
 ]
+
+
+_INDEX = re.compile(r'"index": ?([0-9]+)')
 
 
 class Item(NamedTuple):
@@ -110,7 +116,7 @@ def connection_items(case: Case, connection: int, plan: ConnectionPlan, start: i
     stop = len(rest) if plan.loss is None else _share(plan.loss, len(rest))
     items = rest[:stop]
     for fault in plan.content:
-        items = _changed(items, fault, rng, case.protocol)
+        items = _changed(items, fault, rng, case)
     return items, rest[stop] if stop < len(rest) else None
 
 
@@ -136,16 +142,18 @@ def _rewritten(data: bytes, *, numbered: bool, lane: str | None) -> bytes:
     return msgspec.json.encode(event)
 
 
-def _changed(items: list[Item], fault: Fault, rng: random.Random, protocol: str) -> list[Item]:
+def _changed(items: list[Item], fault: Fault, rng: random.Random, case: Case) -> list[Item]:
     kind, _, detail = fault.name.partition("-")
     place = _share(fault, len(items))
     before, after = items[:place], items[place:]
     if kind == "junk":
-        return [*before, *(junk(detail, rng, protocol) for _ in range(rng.randint(1, 3))), *after]
+        return [*before, *(junk(detail, rng, case.protocol) for _ in range(rng.randint(1, 3))), *after]
     if kind == "again":
         return [*before, *before[-rng.randint(2, 30) :], *after]
     if kind == "twice":
         return [*before, *after[: rng.randint(1, 3)], *after]
+    if kind == "form" and after and after[0].number >= 0:
+        return [*before, in_other_form(after[0], rng, case), *after[1:]]
     if kind == "corrupt" and after and after[0].number >= 0:
         return [*before, corrupt(after[0], rng), *after[1:]]
     return items
@@ -156,6 +164,26 @@ def junk(kind: str, rng: random.Random, protocol: str = "assistants") -> Item:
     if protocol != "assistants":
         return Item(None, rng.choice((AG_UI_JUNK if protocol == "ag-ui" else RESPONSES_JUNK)[kind]), bare=True)
     return Item(*rng.choice(JUNK[kind]))
+
+
+def in_other_form(item: Item, rng: random.Random, case: Case) -> Item:
+    """The same event in a form that some servers send: indented, with escapes, encoded twice, or in an envelope."""
+    try:
+        value = json.loads(item.data)
+    except ValueError:
+        return item  # `[DONE]`
+    forms = [json.dumps(value, ensure_ascii=False), json.dumps(value)]
+    if case.source != "file":  # a line of a file is one message
+        forms.append(json.dumps(value, indent=2, ensure_ascii=False))
+    if case.protocol == "assistants":
+        forms += [json.dumps(item.data.decode()), _INDEX.sub(r'"index":"\1"', item.data.decode())]
+        if item.name is not None and not item.bare:
+            envelope = {"event": item.name, "data": value}
+            inner = {**envelope, "id": item.id} if item.id is not None else envelope
+            data = json.dumps(rng.choice((inner, json.dumps(inner)))).encode()
+            if rng.random() < 0.3:
+                return item._replace(name="message", data=data)
+    return item._replace(data=rng.choice(forms).encode())
 
 
 def corrupt(item: Item, rng: random.Random) -> Item:
@@ -215,7 +243,7 @@ def inside_a_character(data: bytes) -> int:
 
 def answer(status: int, body: bytes, headers: dict[str, str]) -> bytes:
     """A complete HTTP answer, after which the connection is closed."""
-    phrase = HTTPStatus(status).phrase
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Any"
     lines = [f"HTTP/1.1 {status} {phrase}", "Connection: close"]
     if status != HTTPStatus.NO_CONTENT:
         lines.append(f"Content-Length: {len(body)}")

@@ -4,14 +4,39 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["AG_UI_JUNK", "JUNK", "MAX_BYTES", "MAX_FRAME", "PRIVATE_NAMES", "RESPONSES_JUNK"]
+__all__ = [
+    "AG_UI_JUNK",
+    "JSON_ERRORS",
+    "JUNK",
+    "MAX_BYTES",
+    "MAX_FRAME",
+    "PRIVATE_NAMES",
+    "RESPONSES_JUNK",
+    "RETRY_AFTER",
+]
 
 MAX_BYTES: Final = 64 * 1024
 """The pipeline's limit for one message (bytes)."""
 MAX_FRAME: Final = 96 * 1024
 """The limit of a WebSocket source for one message (bytes)."""
 
+RETRY_AFTER: Final = ("0", "1", "9" * 4_000, "0.5", "1, 2", "Sun, 06 Nov 1994 08:49:37 GMT", "soon", "-1", "1e9")
+"""Values of a header that a client obeys within its own limit, or ignores."""
+JSON_ERRORS: Final = (
+    b'{"error":{"message":"not now","code":"overloaded"}}',
+    b'{"error": "not now"}\n',
+    b'{\n  "detail": [\n    {"msg": "not now"}\n  ]\n}\n',
+    b'[{"message": "not now"}]',
+)
+"""Bodies of errors with the status and the type of an event stream."""
+
 _NOBODY = b'{"id":"msg_nobody","delta":{"content":[{"index":0,"type":"text","text":{"value":"?"}}]}}'
+_CALLS = (
+    b'{"id":"step_nobody","delta":{"step_details":{"type":"tool_calls","tool_calls":['
+    b'{"index":%s,"id":"call_a","type":"function","function":{"name":"a","arguments":{"x":1}}},'
+    b'{"index":%s,"id":"call_b","type":"function","function":{"name":"b","arguments":""}}]}}}'
+)
+"""Calls of one event, which share an index, or have one that is text, none, or no number."""
 JUNK: Final[dict[str, tuple[tuple[str | None, bytes], ...]]] = {
     "json": (
         (None, b""),
@@ -53,11 +78,20 @@ JUNK: Final[dict[str, tuple[tuple[str | None, bytes], ...]]] = {
         ("", b"{}"),
         ("ping", b"null"),
         ("error", b'{"error":{"message":"not now","type":"server_error","code":null,"param":null}}'),
+        ("error", b'"quota exceeded"'),
+        ("error", b'{"detail":"quota exceeded"}'),
+        ("error", b'{"error":"invalid_token","error_description":"\\ud83d"}'),
+        (None, b'{"error":"quota exceeded"}'),
+        ("message", b'{"event":"ping","data":null}'),
         ("done", b"[DONE]"),
         ("x.y", b'{"a":1e999,"b":"\\ud800"}'),
     ),
     "orphan": (
         ("thread.message.delta", _NOBODY),
+        ("thread.message.delta", _NOBODY.replace(b"?", b"\\ud83d")),
+        ("thread.run.step.delta", _CALLS % (b"0", b"0")),
+        ("thread.run.step.delta", _CALLS % (b'"1"', b"null")),
+        ("thread.run.step.delta", _CALLS % (b'"one"', b"0.5")),
         (
             "thread.run.step.completed",
             b'{"id":"step_nobody","object":"thread.run.step","run_id":"run_nobody","status":"completed"}',

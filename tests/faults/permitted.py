@@ -76,6 +76,10 @@ class Permitted:
                     return True
                 if name == "html" and ("HTTP 200" in reason or "text/html" in reason):
                     return True
+                if name == "error" and "that is no event stream" in reason:
+                    return True
+                if name == "coding" and "which was not asked for" in reason:
+                    return True
                 if name == "http-204" and at <= served and "gave no run" in reason:
                     return True
                 # New credentials are requested once; a 401 at the first connection, or a second one, is final.
@@ -84,7 +88,12 @@ class Permitted:
                     return True
                 # Without any answer, a server that is late can't be distinguished from one that never existed.
                 silent = "Could not connect" in reason or "did not answer" in reason
-                if name in {"slam", "hush", "noise"} and at < served and silent and self._case.source in {"ws", "sse"}:
+                if (
+                    name in {"slam", "hush", "noise", "head"}
+                    and at < served
+                    and silent
+                    and self._case.source in {"ws", "sse"}
+                ):
                     return True
             if (
                 plan.loss is not None
@@ -92,6 +101,8 @@ class Permitted:
                 and plan.loss.name[6:] in reason
             ):
                 return True  # without a message before it: the server rejects the request
+            if plan.loss is not None and plan.loss.name == "protocol" and "text that is no event stream" in reason:
+                return True  # nothing else was in the body
             if any(fault.name == "junk-giant" for fault in plan.content) and "max_message_bytes" in reason:
                 return True
         return False
