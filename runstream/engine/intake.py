@@ -40,6 +40,7 @@ class Intake:
         self._feeder = Feeder(state, outputs, router, dialect, self._note_connection)
         self.feed, self.feed_all = self._feeder.feed, self._feeder.feed_all
         state.forget = dialect.forget
+        outputs.dialects[id(dialect)] = dialect
 
     @property
     def name(self) -> str:
@@ -97,6 +98,11 @@ class Intake:
         """True if an open run of this source does not wait for action."""
         return self.state.live
 
+    @property
+    def expects_idle(self) -> bool:
+        """True while a silence of the source would settle an event that its dialect keeps back."""
+        return getattr(self._dialect, "expects_idle", False) is True
+
     def connected(self, attempt: int = 0) -> None:
         """Note that the source is connected; from the second time on, this is another connection."""
         self._feeder.take_other(ConnectionEvent(connected=True, attempt=attempt))
@@ -145,4 +151,5 @@ class Intake:
             return
         if events := self._dialect.end(clean):
             self._feeder.route(events, None, self._outputs.clock())
+        self._outputs.end_dialect(self._dialect)
         self.state.end(reason, last_id, attempts, server_message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -71,14 +72,24 @@ def dump_fields(value: Any) -> Any:
     """
     if callable(dump := getattr(value, "model_dump", None)):
         try:
-            # Pydantic: fields that were not sent are omitted, and an unknown status causes no warning.
-            return dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
+            # Pydantic: fields that were not sent are omitted, and an unknown status causes no warning. A constant that
+            # is the default of its field, as the name of an event may be, was not set, but is sent.
+            kind: Any = type(value)
+            unset = not _has_constants(kind)
+            return dump(mode="json", by_alias=True, exclude_unset=unset, warnings=False)
         except TypeError:
             return dump()
     for name in ("to_dict", "as_dict"):
         if callable(method := getattr(value, name, None)):
             return method()
     return value
+
+
+@cache
+def _has_constants(kind: type) -> bool:
+    """True if a class of Pydantic has fields whose default is a text."""
+    fields = getattr(kind, "model_fields", None)
+    return isinstance(fields, dict) and any(isinstance(getattr(each, "default", None), str) for each in fields.values())
 
 
 def _utf8(text: str) -> bytes:

@@ -85,6 +85,7 @@ class RecordedSource:
         self._source = adapt(source)
         self.name = self._source.name
         self.snapshots = getattr(self._source, "snapshots", False)
+        self.dialect: str | None = getattr(self._source, "dialect", None)
         self.path = path.path if isinstance(path, RecordingWriter) else os.fspath(path)
         self.error: RecordingError | None = None
         if isinstance(path, RecordingWriter):
@@ -183,6 +184,11 @@ class TeeReceiver:
     def decoder(self) -> Dialect:
         """Return a new decoder of the source's dialect, from the stream's receiver."""
         return self._receiver.decoder()
+
+    @property
+    def expects_idle(self) -> bool:
+        """True while a silence would settle an event, from the stream's receiver."""
+        return bool(getattr(self._receiver, "expects_idle", False))
 
     @property
     def live(self) -> bool:

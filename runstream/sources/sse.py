@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import ssl as ssl_module
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -93,6 +93,10 @@ class SseSource:
         ImportError: The extra is not installed and no ``client`` given.
         ValueError: A method other than these, a body of a GET, two bodies, or a value outside its range.
         TypeError: ``json`` can't be encoded, or ``client`` is no client.
+    """
+
+    ends_with_response: ClassVar[bool] = False
+    """True for a protocol whose runs end with the response: its end is the end of the source, also while a run is open.
     """
 
     def __init__(
@@ -257,6 +261,8 @@ class _Session:
             )
         finally:
             self._last_id = parser.last_id
+        if once and end.normal and source.ends_with_response:
+            return replace(end, complete=True)
         if once:
             return replace(end, final=True, reason=f"{end.reason}; {_SENT_ONCE}")
         return end

@@ -209,6 +209,11 @@ class SourceReceiver:
         return self._intake.live
 
     @property
+    def expects_idle(self) -> bool:
+        """True while a silence of the source would settle an event that its dialect keeps back."""
+        return self._intake.expects_idle
+
+    @property
     def continues(self) -> str | None:
         """The id of the run that the source continues, as the application said."""
         return self._intake.continues

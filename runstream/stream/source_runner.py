@@ -96,7 +96,8 @@ class SourceRunner:
             source: The source.
             scope: The scope of its runs.
             name: Its name.
-            dialect: Its dialect; ``None`` for that of the run that it continues, else of the stream.
+            dialect: Its dialect; ``None`` for the one that the source names (``source.dialect``), else for that of the
+                run that it continues, else of the stream.
             continues: The id of the run that it continues.
 
         Raises:
@@ -109,6 +110,7 @@ class SourceRunner:
         # All checks come before the name is used: a source that is refused takes no number.
         if continues is not None and (reason := self._engine.ended_reason(continues, scope)) is not None:
             raise ValueError(reason)
+        dialect = dialect or getattr(source, "dialect", None)  # that of a source of one protocol
         factory = find_dialect(dialect) if dialect is not None else self._dialect_of(continues, scope)
         return self._attach(source, scope, name, factory, continues)
 
@@ -123,7 +125,9 @@ class SourceRunner:
         reason = self._engine.ended_reason(run_id, scope)
         if reason is None:
             return self.attach(source, scope, source.name, continues=run_id)
-        handle = self.attach(source, scope, source.name, self._dialect_of(run_id, scope))
+        handle = self.attach(
+            source, scope, source.name, getattr(source, "dialect", None) or self._dialect_of(run_id, scope)
+        )
         self.queue.run(handle._intake.failed, reason)
         return handle
 

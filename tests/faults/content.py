@@ -13,7 +13,7 @@ from websockets.frames import Frame, Opcode
 from runstream.model.raw import RawEvent
 from runstream.recordings.server import encode_frames
 from tests.faults.cases import Case, ConnectionPlan, Fault
-from tests.faults.junk import JUNK, MAX_BYTES, MAX_FRAME, RESPONSES_JUNK
+from tests.faults.junk import AG_UI_JUNK, JUNK, MAX_BYTES, MAX_FRAME, RESPONSES_JUNK
 from tests.faults.streams import StreamEvent, interleaved, shuffled
 
 __all__ = [
@@ -64,8 +64,10 @@ class Item(NamedTuple):
 
 
 def event_id(case: Case, event: StreamEvent) -> str | None:
-    """The id with which an event is sent, if any. The Responses wire has the identity in the data."""
-    if case.protocol == "responses":
+    """The id with which an event is sent, if any. The Responses wire has the identity in the data, the AG-UI
+    wire has none.
+    """
+    if case.protocol != "assistants":
         return None
     if case.ids == "count":
         return str(event.number)
@@ -77,7 +79,7 @@ def event_order(case: Case, connection: int) -> list[StreamEvent]:
     if not case.has("reorder"):
         return interleaved(case.streams, None)
     seed = f"{case}/{connection if case.server == 'replay' else 0}"
-    if case.protocol == "responses" and case.source != "ws":  # only a socket has lanes
+    if case.protocol == "ag-ui" or (case.protocol == "responses" and case.source != "ws"):  # only a socket has lanes
         return shuffled(case.streams, seed)
     return interleaved(case.streams, seed)
 
@@ -96,8 +98,8 @@ def connection_items(case: Case, connection: int, plan: ConnectionPlan, start: i
     """
     rng = case.rng("connection_items", connection)
     order = event_order(case, connection)
-    if case.protocol == "responses":
-        lanes = case.has("reorder") and case.source == "ws" and len(case.streams) > 1
+    if case.protocol != "assistants":
+        lanes = case.protocol == "responses" and case.has("reorder") and case.source == "ws" and len(case.streams) > 1
         everything = [response_item(case, event, place, lanes=lanes) for place, event in enumerate(order)]
     else:
         everything = [
@@ -119,7 +121,7 @@ def _share(fault: Fault, length: int) -> int:
 def response_item(case: Case, event: StreamEvent, place: int, *, lanes: bool) -> Item:
     """An event of the Responses wire: with its number or without, and with its lane if several streams take turns."""
     data = event.data
-    if (case.ids not in {"all", "count"} or lanes) and data != b"[DONE]":
+    if case.protocol == "responses" and (case.ids not in {"all", "count"} or lanes) and data != b"[DONE]":
         data = _rewritten(data, numbered=case.ids in {"all", "count"}, lane=f"lane{event.track}" if lanes else None)
     return Item(event.name or None, data, None, event.number, place, bare=True)
 
@@ -151,8 +153,8 @@ def _changed(items: list[Item], fault: Fault, rng: random.Random, protocol: str)
 
 def junk(kind: str, rng: random.Random, protocol: str = "assistants") -> Item:
     """Random data of one kind that are not an event of any run of the case."""
-    if protocol == "responses":
-        return Item(None, rng.choice(RESPONSES_JUNK[kind]), bare=True)
+    if protocol != "assistants":
+        return Item(None, rng.choice((AG_UI_JUNK if protocol == "ag-ui" else RESPONSES_JUNK)[kind]), bare=True)
     return Item(*rng.choice(JUNK[kind]))
 
 

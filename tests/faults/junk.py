@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["JUNK", "MAX_BYTES", "MAX_FRAME", "RESPONSES_JUNK"]
+__all__ = ["AG_UI_JUNK", "JUNK", "MAX_BYTES", "MAX_FRAME", "RESPONSES_JUNK"]
 
 MAX_BYTES: Final = 64 * 1024
 """The pipeline's limit for one message (bytes)."""
@@ -126,3 +126,59 @@ RESPONSES_JUNK: Final[dict[str, tuple[bytes, ...]]] = {
     "giant": (b'"' + b"x" * MAX_FRAME + b'"',),
 }
 """Complete messages of the Responses wire."""
+
+# Content of an unknown message opens it, and a value of the application is a fact: none of these is such an event.
+AG_UI_JUNK: Final[dict[str, tuple[bytes, ...]]] = {
+    "json": (
+        b"",
+        b"{",
+        b"nonsense",
+        b'{"type":"RUN_STARTED","runId":',
+        b"[DONE",
+        b'{"type":"TEXT_MESSAGE_CONTENT","messageId":"msg","delta":"?"} {}',
+    ),
+    "types": (
+        b"5",
+        b"null",
+        b'["RUN_STARTED"]',
+        b'{"type":5}',
+        b'{"type":null,"runId":"run_junk"}',
+        b'{"type":"TEXT_MESSAGE_START","messageId":5}',
+        b'{"type":"TEXT_MESSAGE_CONTENT","messageId":[],"delta":7}',
+        b'{"type":"TOOL_CALL_START","toolCallId":{}}',
+        b'{"type":"STEP_STARTED"}',
+        b'{"type":"STATE_SNAPSHOT"}',
+        b'{"type":"MESSAGES_SNAPSHOT","messages":"none"}',
+    ),
+    "bytes": (
+        b"\xff\xfe\x00\x01",
+        b'{"type":"RUN_STARTED","runId":\xc3}',
+        b'{"type":"SOMETHING","value":"\xed\xa0\x80"}',
+        bytes(range(256)),
+    ),
+    "deep": (
+        b"[" * 5000 + b"]" * 5000,
+        b'{"type":"CUSTOM","name":"deep","value":' + b'{"a":' * 400 + b"1" + b"}" * 401,
+        b'{"type":"RAW","event":' + b'{"a":' * 8000,
+    ),
+    "large": (
+        b'{"type":"RAW","event":"' + b"x" * MAX_BYTES + b'"}',
+        b" " * (MAX_BYTES + 1),
+    ),
+    "names": (
+        b'{"type":"HEARTBEAT"}',
+        b'{"type":"USAGE_METADATA","tokens":3}',
+        b'{"type":"TEXT_MESSAGE_DELTA","messageId":"msg_junk","delta":"?"}',
+        b'{"type":"x.y","a":1e999,"b":"\\ud800"}',
+        b'{"type":""}',
+        b"[DONE]",
+        b'{"type":"REASONING_START","messageId":"junk"}',
+    ),
+    "orphan": (
+        b'{"type":"TEXT_MESSAGE_END","messageId":"msg_nobody"}',
+        b'{"type":"TOOL_CALL_END","toolCallId":"call_nobody"}',
+        b'{"type":"STEP_FINISHED","stepName":"nobody"}',
+    ),
+    "giant": (b'"' + b"x" * MAX_FRAME + b'"',),
+}
+"""Complete messages of the AG-UI wire."""
