@@ -167,9 +167,17 @@ class ResponsesDialect(BaseDialect):
         responses = [each for last in self._lanes.values() for each in (*reversed(last.earlier), last)]
         return [event for response in responses for event in self._settle(response)]
 
-    def cursor(self) -> str | None:
-        """The response and the number of the last event: ``resp_1/12``. A server continues after it."""
-        return self._cursor
+    def cursor(self, run_id: str | None = None) -> str | None:
+        """The response and the number of the last event, of the source or of the open response of a run: ``resp_1/12``.
+        A server continues after it.
+        """
+        if run_id is None:
+            return self._cursor
+        for last in self._lanes.values():
+            for each in (last, *last.earlier):
+                if each.run_id == run_id and each.is_open and each.number > 0:
+                    return f"{each.prefix}{each.number}"
+        return None
 
     def dump(self) -> bytes | None:
         """The open responses with their items, so that fragments after a restart find them, and the runs of responses

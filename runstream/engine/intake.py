@@ -95,6 +95,19 @@ class Intake:
         """A new decoder of the source's dialect, for items whose events do not enter the engine."""
         return self.state.make_decoder(continues=self.continues)
 
+    @property
+    def expects_idle(self) -> bool:
+        """True while the dialect waits for a further event or for a silence of the source."""
+        return getattr(self._dialect, "expects_idle", False)
+
+    def cursor(self, run_id: str | None = None) -> str | None:
+        """The place from which the dialect asks the server to go on; ``None`` if it has none.
+
+        Args:
+            run_id: The run that is to go on; ``None`` for the last event of the source.
+        """
+        return self._dialect.cursor() if run_id is None else self._dialect.cursor(run_id)
+
     def resume_from(self) -> str | None:
         """The last event id, for a source that asks its server to continue there."""
         return self.state.last_id

@@ -190,6 +190,15 @@ class TeeReceiver:
         return self._receiver.decoder()
 
     @property
+    def expects_idle(self) -> bool:
+        """True while the dialect waits for a silence, from the stream's receiver."""
+        return getattr(self._receiver, "expects_idle", False)
+
+    def cursor(self, run_id: str | None = None) -> str | None:
+        """The place of the dialect, from the stream's receiver."""
+        return self._receiver.cursor(run_id)
+
+    @property
     def live(self) -> bool:
         """True if a run of this source is live, from the stream's receiver."""
         return self._receiver.live

@@ -16,6 +16,7 @@ from runstream.sources.base import Receiver
 from runstream.sources.connection_loop import Disconnect
 from runstream.sources.content_coding import ACCEPTED, BrokenCoding, ContentDecoder, content_codings, unknown_codings
 from runstream.sources.credentials import redact_url
+from runstream.sources.grace import GraceTimer
 from runstream.sources.http_client import HttpClient
 from runstream.sources.http_errors import MAX_BODY, ConnectFailed, http_error, read_error
 from runstream.sources.sent_values import SentValues
@@ -174,6 +175,7 @@ async def read_stream(
     read_timeout: float | None,
     ends_with_done: bool,
     sent: SentValues,
+    grace: float | None = None,
 ) -> Disconnect:
     """Feed every event to the receiver until the response ends, and return why it ended. The response is closed.
 
@@ -186,6 +188,7 @@ async def read_stream(
         read_timeout: The read timeout of the request (seconds).
         ends_with_done: True if ``[DONE]`` with no run live is the end, even if the server does not close the response.
         sent: What this side has sent; the server may repeat it.
+        grace: The grace time (seconds).
     """
     last: ParsedItem | None = None
     received = events = 0
@@ -197,29 +200,32 @@ async def read_stream(
     deadline = None if age is None else asyncio.get_running_loop().time() + age
     async with aclosing(_iterate_body(response)) as chunks:
         try:
-            while True:
-                try:
-                    chunk = await _next_chunk(chunks, deadline)
-                except TimeoutError:
-                    return disconnect("the connection reached its age limit", planned=True)
-                except http.ReadTimeout:
-                    # Where no run is live there may be nothing to send: a quiet stream does not count as an attempt.
-                    return disconnect(f"nothing came for {read_timeout:g} seconds", planned=not receiver.live)
-                except (http.DecodingError, BrokenCoding):
-                    return disconnect("the server broke its compression")
-                except http.TransportError:
-                    return disconnect("the connection broke off")
-                if chunk is None:
-                    break
-                parser.at = time.time()
-                items = parser.feed(chunk)
-                if items:
-                    received += len(items)
-                    events += sum(type(item) is not Malformed for item in items)
-                    last = items[-1]
-                    await receiver.feed_all(items)
-                    if ends_with_done and _is_done(last) and not receiver.live:
-                        return disconnect("the server said that it is done", normal=True)
+            with GraceTimer(receiver, grace) as timer:
+                while True:
+                    try:
+                        chunk = await _next_chunk(chunks, deadline)
+                    except TimeoutError:
+                        return disconnect("the connection reached its age limit", planned=True)
+                    except http.ReadTimeout:
+                        # Where no run is live there may be nothing to send: silence does not count as an attempt.
+                        return disconnect(f"nothing came for {read_timeout:g} seconds", planned=not receiver.live)
+                    except (http.DecodingError, BrokenCoding):
+                        return disconnect("the server broke its compression")
+                    except http.TransportError:
+                        return disconnect("the connection broke off")
+                    if chunk is None:
+                        break
+                    parser.at = time.time()
+                    items = parser.feed(chunk)
+                    if items:
+                        timer.stop()
+                        received += len(items)
+                        events += sum(type(item) is not Malformed for item in items)
+                        last = items[-1]
+                        await receiver.feed_all(items)
+                        if ends_with_done and _is_done(last) and not receiver.live:
+                            return disconnect("the server said that it is done", normal=True)
+                        timer.start()
         finally:
             await response.aclose()
     items = parser.close()
