@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import ssl as ssl_module
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -97,6 +97,9 @@ class SseSource:
         ValueError: A method other than these, a body of a GET, two bodies, or a value outside its range.
         TypeError: ``json`` can't be encoded, or ``client`` is no client.
     """
+
+    sends_last_id: ClassVar[bool] = True
+    """False for a protocol whose place is sent in the URL."""
 
     def __init__(
         self,
@@ -207,7 +210,7 @@ class _Session:
         )
         secret = await call_hook("auth", resolve_headers, source._auth, retry=True)
         # A dialect may have another place than the transport's id, such as the id in the envelopes of a relay.
-        place = self._last_id or info.last_id or ""
+        place = (self._last_id or info.last_id or "") if source.sends_last_id else ""
         last_id = {"Last-Event-ID": place} if _HEADER_VALUE.fullmatch(place.encode()) else None
         headers = merge_headers(source._headers, last_id, resume.headers if resume is not None else None, secret)
         if method == "GET":

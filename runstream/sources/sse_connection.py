@@ -26,7 +26,7 @@ from runstream.sources.stray_text import no_stream_reason
 if TYPE_CHECKING:
     from httpx2 import Response
 
-__all__ = ["NO_CONTENT", "open_stream", "read_stream"]
+__all__ = ["NO_CONTENT", "add_sent", "iterate_body", "open_stream", "read_body", "read_stream"]
 
 NO_CONTENT: Final = 204
 _MEDIA_TYPE: Final = "text/event-stream"
@@ -64,7 +64,7 @@ async def open_stream(
     for followed in range(_MAX_REDIRECTS + 1):
         response = await client.send(method, url, headers, content)
         status = response.status_code
-        _add_sent(sent, response)
+        add_sent(sent, response)
         target = _redirect_target(url, status, method, response.headers.get("Location"))
         if target is None or followed == _MAX_REDIRECTS:
             break
@@ -80,7 +80,7 @@ async def open_stream(
     is_stream = kind.partition(";")[0].strip().lower() == _MEDIA_TYPE
     if 200 <= status < 300 and is_stream and not unknown_codings(content_codings(coding)):
         return response
-    body = await _read_body(response)
+    body = await read_body(response)
     if not 200 <= status < 300:
         phrase = response.reason_phrase
         raise http_error(url, status, phrase=phrase, headers=response.headers, body=body, sent=sent, now=time.time())
@@ -102,7 +102,7 @@ async def open_stream(
     raise ConnectFailed(reason, message=error.message_for(sent), server_message=sent.redact(error.text), status=status)
 
 
-def _add_sent(sent: SentValues, response: Response) -> None:
+def add_sent(sent: SentValues, response: Response) -> None:
     """Add what a given client has sent of its own: its headers, cookies, credentials and parameters."""
     with suppress(RuntimeError):  # a transport of the application's own may make a response without a request
         request = response.request
@@ -130,11 +130,11 @@ def _redirect_target(url: str, status: int, method: str, location: str | None) -
     return target
 
 
-async def _read_body(response: Response) -> bytes:
+async def read_body(response: Response) -> bytes:
     """Return the beginning of an error's body, as far as it arrives soon. The response is closed."""
     body = bytearray()
     with suppress(Exception):  # without the body, the status is reported alone
-        async with asyncio.timeout(_BODY_TIMEOUT), aclosing(_iterate_body(response)) as chunks:
+        async with asyncio.timeout(_BODY_TIMEOUT), aclosing(iterate_body(response)) as chunks:
             async for chunk in chunks:
                 body += chunk
                 if len(body) > MAX_BODY:
@@ -143,7 +143,7 @@ async def _read_body(response: Response) -> bytes:
     return bytes(body)
 
 
-async def _iterate_body(response: Response) -> AsyncGenerator[bytes, None]:
+async def iterate_body(response: Response) -> AsyncGenerator[bytes, None]:
     """Yield the bytes of a body, its content coding undone; nothing of a body in an unknown one.
 
     Not left to the client: it skips codings that it does not know, and reads only the first member of gzip.
@@ -198,7 +198,7 @@ async def read_stream(
         return Disconnect(reason=reason, received=received, base=base, **more)
 
     deadline = None if age is None else asyncio.get_running_loop().time() + age
-    async with aclosing(_iterate_body(response)) as chunks:
+    async with aclosing(iterate_body(response)) as chunks:
         try:
             with GraceTimer(receiver, grace) as timer:
                 while True:
