@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl as ssl_module
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
@@ -24,6 +23,7 @@ from runstream.sources.reconnect import Reconnect
 from runstream.sources.sent_values import SentValues
 from runstream.sources.sse import SseSource
 from runstream.sources.sse_parser import MAX_EVENT_BYTES
+from runstream.sources.urls import join_url
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
@@ -141,7 +141,7 @@ class ResponsesSource(SseSource):
         self._was_seen = False  # a snapshot of the response
         self._poll_interval = poll_interval
         super().__init__(
-            _url(base_url, "responses") if body is not None else self._stream_url(starting_after),
+            join_url(base_url, "responses") if body is not None else self._stream_url(starting_after),
             method="GET" if body is None else "POST",
             json=self._body,
             name=name,
@@ -211,7 +211,7 @@ class ResponsesSource(SseSource):
 
     def _stream_url(self, after: int | None) -> str:
         values = {"stream": "true"} | ({"starting_after": str(after)} if after is not None else {})
-        return _url(self._base_url, "responses", self.response_id or "", **values)
+        return join_url(self._base_url, "responses", self.response_id or "", **values)
 
     # polling
 
@@ -251,7 +251,7 @@ class ResponsesSource(SseSource):
             await client.close()
 
     async def _fetch(self, client: HttpClient) -> Fetched:
-        url = _url(self._base_url, "responses", self.response_id or "")
+        url = join_url(self._base_url, "responses", self.response_id or "")
         secret = await resolve_headers(self._auth)
         headers = merge_headers(self._headers, {"Accept": "application/json"}, secret)
         headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
@@ -298,11 +298,3 @@ class _Watch:
             return False
         self._note(found)
         return True
-
-
-def _url(base: str, *path: str, **query: str) -> str:
-    """A URL below a base, whose query is kept."""
-    parts = urlsplit(base)
-    whole = "/".join([parts.path.rstrip("/"), *(quote(each, safe="") for each in path)])
-    values = "&".join(filter(None, (parts.query, urlencode(query))))
-    return urlunsplit((parts.scheme, parts.netloc, whole, values, ""))
