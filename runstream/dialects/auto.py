@@ -204,9 +204,11 @@ class AutoDialect(BaseDialect):
         if self.dialect is not None:
             self.dialect.forget(run_id)
 
-    def cursor(self) -> str | None:
+    def cursor(self, run_id: str | None = None) -> str | None:
         """The place of the decoder."""
-        return self.dialect.cursor() if self.dialect is not None else None
+        if self.dialect is None:
+            return None
+        return self.dialect.cursor() if run_id is None else self.dialect.cursor(run_id)
 
     def dump(self) -> bytes | None:
         """The name of the dialect and the memory of its decoder; ``None`` if that has none: the next event decides."""

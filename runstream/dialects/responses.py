@@ -179,9 +179,17 @@ class ResponsesDialect(BaseDialect):
                 events += end_steering(response, self._links)
         return events
 
-    def cursor(self) -> str | None:
-        """The response and the number of the last event: ``resp_1/12``. A server continues after it."""
-        return self._cursor
+    def cursor(self, run_id: str | None = None) -> str | None:
+        """The response and the number of the last event, of the source or of the open response of a run: ``resp_1/12``.
+        A server continues after it.
+        """
+        if run_id is None:
+            return self._cursor
+        for last in self._lanes.values():
+            for each in (last, *last.earlier):
+                if each.run_id == run_id and each.is_open and each.number > 0:
+                    return f"{each.prefix}{each.number}"
+        return None
 
     @property
     def expects_idle(self) -> bool:

@@ -196,8 +196,12 @@ class TeeReceiver:
 
     @property
     def expects_idle(self) -> bool:
-        """True while a silence would settle an event, from the stream's receiver."""
+        """True while the dialect waits for a silence, from the stream's receiver."""
         return bool(getattr(self._receiver, "expects_idle", False))
+
+    def cursor(self, run_id: str | None = None) -> str | None:
+        """The place of the dialect, from the stream's receiver."""
+        return self._receiver.cursor(run_id)
 
     @property
     def live(self) -> bool:
