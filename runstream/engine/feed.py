@@ -159,6 +159,7 @@ class Feeder:
             self._route_other(item, decoded)
 
     def _route_other(self, item: RawItem, decoded: Event | Reject | Sequence[Event | Reject]) -> None:
+        """Route the events of an item that is no raw event."""
         if isinstance(decoded, Reject):
             self.route(decoded, None, 0.0)  # it needs no time
         elif not isinstance(decoded, _SEQUENCES) or decoded:
