@@ -148,6 +148,8 @@ from runstream.sources.connection_loop import Resume as Resume
 from runstream.sources.connection_loop import ResumeInfo as ResumeInfo
 from runstream.sources.poll import PollSource as PollSource
 from runstream.sources.reconnect import Reconnect as Reconnect
+from runstream.sources.responses import ResponsesSource as ResponsesSource
+from runstream.sources.responses_websocket import ResponsesWebSocket as ResponsesWebSocket
 from runstream.sources.sse import SseSource as SseSource
 from runstream.sources.sse_chunks import SseChunks as SseChunks
 from runstream.sources.sse_parser import SSEParser as SSEParser

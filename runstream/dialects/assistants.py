@@ -235,7 +235,7 @@ class AssistantsDialect(BaseDialect):
             return self._decode_lenient(raw, error, usual)
         return kind(value, raw.id, Origin(data, False, self.connection))  # type: ignore[no-any-return]
 
-    def cursor(self) -> str | None:
+    def cursor(self, run_id: str | None = None) -> str | None:
         """The last id of an envelope: relays resume from it, as servers do from the id of a block."""
         return self._cursor
 

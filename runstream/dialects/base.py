@@ -62,8 +62,12 @@ class Dialect(Protocol):
     def forget(self, run_id: str) -> None:
         """Note that a run was evicted: nothing of it needs to be remembered."""
 
-    def cursor(self) -> str | None:
-        """The place from which a server is asked to go on, if it is another one than the transport's last event id."""
+    def cursor(self, run_id: str | None = None) -> str | None:
+        """The place from which a server is asked to go on, if it is another one than the transport's last event id.
+
+        Args:
+            run_id: The run that is to go on; ``None`` for the last event of the source.
+        """
 
     def dump(self) -> bytes | None:
         """The memory that a later decoder of this source needs to go on (``memory`` of the factory); ``None`` for none.
@@ -127,7 +131,7 @@ class BaseDialect:
     def forget(self, run_id: str) -> None:
         """Nothing is remembered of runs."""
 
-    def cursor(self) -> str | None:
+    def cursor(self, run_id: str | None = None) -> str | None:
         """The last event id of the transport is the place."""
         return None
 

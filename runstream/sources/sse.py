@@ -19,6 +19,7 @@ from runstream.sources.base import Receiver
 from runstream.sources.connection_loop import Disconnect, ResumeHook, ResumeInfo, call_hook, run_connections
 from runstream.sources.content_coding import ACCEPTED
 from runstream.sources.credentials import Credentials, merge_headers, redact_url, resolve_headers
+from runstream.sources.grace import GRACE
 from runstream.sources.http_client import HttpClient, client_library
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.reconnect import Reconnect
@@ -88,6 +89,8 @@ class SseSource:
         read_timeout: Longest time for the whole head of a response, and then without any data, event or comment
             (seconds); ``None`` for any time.
             Time in which a subscriber blocks the source does not count.
+        grace: After this time without an event (seconds) an :class:`~runstream.Idle` is delivered, if the dialect
+            waits for it; ``None``: never.
 
     Raises:
         ImportError: The extra is not installed and no ``client`` given.
@@ -98,6 +101,8 @@ class SseSource:
     ends_with_response: ClassVar[bool] = False
     """True for a protocol whose runs end with the response: its end is the end of the source, also while a run is open.
     """
+    sends_last_id: ClassVar[bool] = True
+    """False for a protocol whose place is sent in the URL."""
 
     def __init__(
         self,
@@ -118,6 +123,7 @@ class SseSource:
         max_message_bytes: int = MAX_EVENT_BYTES,
         open_timeout: float = 10.0,
         read_timeout: float | None = 300.0,
+        grace: float | None = GRACE,
     ) -> None:
         if method not in ("GET", "POST"):
             raise ValueError("method must be 'GET' or 'POST'")
@@ -125,7 +131,7 @@ class SseSource:
             raise ValueError("a GET has no body: give method='POST'")
         if json is not None and content is not None:
             raise ValueError("give json or content, not both")
-        check_seconds(open_timeout=open_timeout, read_timeout=read_timeout)
+        check_seconds(open_timeout=open_timeout, read_timeout=read_timeout, grace=grace)
         check_counts(max_message_bytes=max_message_bytes)
         client_library(client)
         self.name = name or redact_url(url)
@@ -142,6 +148,7 @@ class SseSource:
         self._reconnect = reconnect
         self._max_bytes = max_message_bytes
         self._read_timeout = read_timeout
+        self._grace = grace
         self._options: dict[str, Any] = {
             "client": client,
             "ssl": ssl,
@@ -205,7 +212,9 @@ class _Session:
             (resume.method, resume.url or source._url) if resume is not None else (source._method, source._url)
         )
         secret = await call_hook("auth", resolve_headers, source._auth, retry=True)
-        last_id = {"Last-Event-ID": self._last_id} if _HEADER_VALUE.fullmatch(self._last_id.encode()) else None
+        # A dialect may have another place than the transport's id, such as the id in the envelopes of a relay.
+        place = (self._last_id or info.last_id or "") if source.sends_last_id else ""
+        last_id = {"Last-Event-ID": place} if _HEADER_VALUE.fullmatch(place.encode()) else None
         headers = merge_headers(source._headers, last_id, resume.headers if resume is not None else None, secret)
         if method == "GET":
             headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
@@ -258,6 +267,7 @@ class _Session:
                 read_timeout=source._read_timeout,
                 ends_with_done=self._is_post,
                 sent=source.sent,
+                grace=source._grace,
             )
         finally:
             self._last_id = parser.last_id

@@ -212,14 +212,18 @@ class SourceReceiver:
         return self._intake.make_decoder()
 
     @property
+    def expects_idle(self) -> bool:
+        """True while the dialect waits for a further event or for a silence of the source."""
+        return self._intake.expects_idle
+
+    def cursor(self, run_id: str | None = None) -> str | None:
+        """The place from which the dialect asks the server to go on."""
+        return self._intake.cursor(run_id)
+
+    @property
     def live(self) -> bool:
         """True if a run of this source has not ended and does not wait for action."""
         return self._intake.live
-
-    @property
-    def expects_idle(self) -> bool:
-        """True while a silence of the source would settle an event that its dialect keeps back."""
-        return self._intake.expects_idle
 
     @property
     def continues(self) -> str | None:

@@ -18,6 +18,7 @@ from runstream.model.message import RefusalPart, TextPart
 from runstream.model.raw import RawEvent
 from runstream.model.signals import (
     ArgumentsDelta,
+    CustomReceived,
     ReasoningDelta,
     RefusalDelta,
     RunInterrupted,
@@ -29,6 +30,7 @@ from runstream.model.signals import (
     ToolCallOutputDelta,
 )
 from tests.faults.content import Item
+from tests.faults.junk import PRIVATE_NAMES
 from tests.faults.streams import interleaved, poll_raws, protocol_of
 
 __all__ = ["PROGRESS", "Expected", "detail", "expected_of", "facts_by_key", "objects_by_id", "texts_of"]
@@ -228,7 +230,10 @@ def facts_by_key(signals: Iterable[Signal], run_id: str) -> dict[str, Any]:
     return {
         signal.key: detail(signal)
         for signal in signals
-        if isinstance(signal, RunSignal) and signal.run_id == run_id and not isinstance(signal, _FREE)
+        if isinstance(signal, RunSignal)
+        and signal.run_id == run_id
+        and not isinstance(signal, _FREE)
+        and not (isinstance(signal, CustomReceived) and signal.name in PRIVATE_NAMES)
     }
 
 

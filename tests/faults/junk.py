@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["AG_UI_JUNK", "JSON_ERRORS", "JUNK", "MAX_BYTES", "MAX_FRAME", "RESPONSES_JUNK", "RETRY_AFTER"]
+__all__ = [
+    "AG_UI_JUNK",
+    "JSON_ERRORS",
+    "JUNK",
+    "MAX_BYTES",
+    "MAX_FRAME",
+    "PRIVATE_NAMES",
+    "RESPONSES_JUNK",
+    "RETRY_AFTER",
+]
 
 MAX_BYTES: Final = 64 * 1024
 """The pipeline's limit for one message (bytes)."""
@@ -91,6 +100,9 @@ JUNK: Final[dict[str, tuple[tuple[str | None, bytes], ...]]] = {
     "giant": ((None, b'"' + b"x" * MAX_FRAME + b'"'),),
 }
 """Names and data of the Assistants wire. An event without a name is a complete message."""
+
+PRIVATE_NAMES: Final = frozenset({"response.metadata", "codex.rate_limits", "acme:trace"})
+"""The names of junk that an open response receives as a custom event."""
 
 # An item event names no response: one of an unknown item belongs to the open response, so none of these has an item
 # event without a lane of its own.
