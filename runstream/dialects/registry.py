@@ -100,9 +100,33 @@ def _make_responses(
     return ResponsesDialect(continues=continues, memory=memory, find_run=find_run, **bounds)
 
 
+def _make_langgraph(
+    continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None
+) -> Dialect:
+    from runstream.dialects.langgraph import LangGraphDialect  # loaded when it is used
+
+    bounds = (
+        {} if limits is None else {"max_message_bytes": limits.max_message_bytes, "max_nesting": limits.max_nesting}
+    )
+    return LangGraphDialect(continues=continues, memory=memory, find_run=find_run, **bounds)
+
+
+def _make_langgraph_thread(
+    continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None
+) -> Dialect:
+    from runstream.dialects.langgraph_thread import LangGraphThreadDialect  # loaded when it is used
+
+    bounds = (
+        {} if limits is None else {"max_message_bytes": limits.max_message_bytes, "max_nesting": limits.max_nesting}
+    )
+    return LangGraphThreadDialect(continues=continues, memory=memory, find_run=find_run, **bounds)
+
+
 _PUBLIC_KEYWORDS: Final = ("continues", "memory", "find_run")
 _BUILT_IN: Final = {
     DEFAULT_DIALECT: ResolvedFactory(_make_assistants, ("limits",)),
+    "langgraph": ResolvedFactory(_make_langgraph, ("continues", "memory", "find_run", "limits")),
+    "langgraph-thread": ResolvedFactory(_make_langgraph_thread, ("continues", "memory", "find_run", "limits")),
     "responses": ResolvedFactory(_make_responses, ("continues", "memory", "find_run", "limits")),
 }
 _registered: dict[str, ResolvedFactory] = dict(_BUILT_IN)
