@@ -25,6 +25,22 @@ class Dialect(Protocol):
 
     connection: int
 
+    @classmethod
+    def recognises(cls, raw: RawEvent) -> bool:
+        """True if a raw event is certainly one of this wire, so that ``"auto"`` may decode its source with it.
+
+        Never raises. Its work is bounded: it reads the JSON of the event once at most. It is called with the first
+        raw events of a source until one dialect recognises one, and with the data of an :class:`~runstream.Answer`.
+        A dialect without this method, or whose factory is a function without this attribute, is never taken.
+        """
+
+    @property
+    def expects_idle(self) -> bool:
+        """True while a silence of its source would settle an event that the dialect keeps back.
+
+        The source then delivers one :class:`~runstream.Idle` after its grace time.
+        """
+
     def decode(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
         """Decode one item. Never raises on input.
 
@@ -77,6 +93,16 @@ class BaseDialect:
 
     def __init__(self) -> None:
         self.connection = 0
+
+    @classmethod
+    def recognises(cls, raw: RawEvent) -> bool:
+        """Nothing is certainly of this wire."""
+        return False
+
+    @property
+    def expects_idle(self) -> bool:
+        """No event is kept back."""
+        return False
 
     def decode(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
         """A reject for an item that could not become a raw event; nothing for every other one.

@@ -75,8 +75,8 @@ class LangGraphDialect(LangGraphBase):
         self._last_id: str | None = None
         self._repeats = 0
 
-    @staticmethod
-    def recognises(raw: RawEvent) -> bool:
+    @classmethod
+    def recognises(cls, raw: RawEvent) -> bool:
         """True if an event is certainly one of this wire."""
         name = raw.event
         if name is None:

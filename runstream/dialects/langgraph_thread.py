@@ -122,8 +122,8 @@ class LangGraphThreadDialect(LangGraphBase):
                 if message.is_open:
                     self._open.setdefault(message.path, []).append(_OpenMessage(message))
 
-    @staticmethod
-    def recognises(raw: RawEvent) -> bool:
+    @classmethod
+    def recognises(cls, raw: RawEvent) -> bool:
         """True if an event is certainly one of this protocol."""
         head = raw.data[:400]
         return b'"method"' in head and (b'"event_id"' in head or b'"params"' in head) and b'"event"' in head

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
 from runstream.dialects.assistants import AssistantsDialect
-from runstream.dialects.base import Dialect
+from runstream.dialects.base import BaseDialect, Dialect
 from runstream.model.limits import Limits
+from runstream.model.raw import RawEvent
 
 __all__ = [
     "DEFAULT_DIALECT",
@@ -62,13 +63,23 @@ class ResolvedFactory:
     Args:
         factory: The wrapped factory.
         keywords: The keyword arguments that it takes, of ``continues``, ``memory``, ``find_run`` and ``limits``.
+        recognises: The :meth:`Dialect.recognises` of its dialect; ``None`` if it has none.
+
+    Attributes:
+        recognises: Returns True for a raw event that is certainly one of its wire.
     """
 
-    __slots__ = ("_factory", "_keywords")
+    __slots__ = ("_factory", "_keywords", "recognises")
 
-    def __init__(self, factory: Callable[..., Dialect], keywords: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        factory: Callable[..., Dialect],
+        keywords: tuple[str, ...],
+        recognises: Callable[[RawEvent], bool] | None = None,
+    ) -> None:
         self._factory = factory
         self._keywords = keywords
+        self.recognises: Callable[[RawEvent], bool] = recognises or BaseDialect.recognises
 
     def __call__(
         self,
@@ -122,12 +133,32 @@ def _make_langgraph_thread(
     return LangGraphThreadDialect(continues=continues, memory=memory, find_run=find_run, **bounds)
 
 
+def _is_responses(raw: RawEvent) -> bool:
+    from runstream.dialects.responses import ResponsesDialect  # loaded when no other dialect is known to be the one
+
+    return ResponsesDialect.recognises(raw)
+
+
+def _is_langgraph(raw: RawEvent) -> bool:
+    from runstream.dialects.langgraph import LangGraphDialect  # as above
+
+    return LangGraphDialect.recognises(raw)
+
+
+def _is_langgraph_thread(raw: RawEvent) -> bool:
+    from runstream.dialects.langgraph_thread import LangGraphThreadDialect  # as above
+
+    return LangGraphThreadDialect.recognises(raw)
+
+
 _PUBLIC_KEYWORDS: Final = ("continues", "memory", "find_run")
 _BUILT_IN: Final = {
-    DEFAULT_DIALECT: ResolvedFactory(_make_assistants, ("limits",)),
-    "langgraph": ResolvedFactory(_make_langgraph, ("continues", "memory", "find_run", "limits")),
-    "langgraph-thread": ResolvedFactory(_make_langgraph_thread, ("continues", "memory", "find_run", "limits")),
-    "responses": ResolvedFactory(_make_responses, ("continues", "memory", "find_run", "limits")),
+    DEFAULT_DIALECT: ResolvedFactory(_make_assistants, ("limits",), AssistantsDialect.recognises),
+    "langgraph": ResolvedFactory(_make_langgraph, ("continues", "memory", "find_run", "limits"), _is_langgraph),
+    "langgraph-thread": ResolvedFactory(
+        _make_langgraph_thread, ("continues", "memory", "find_run", "limits"), _is_langgraph_thread
+    ),
+    "responses": ResolvedFactory(_make_responses, ("continues", "memory", "find_run", "limits"), _is_responses),
 }
 _registered: dict[str, ResolvedFactory] = dict(_BUILT_IN)
 
@@ -192,7 +223,7 @@ def find_dialect(dialect: DialectLike) -> ResolvedFactory:
     if not callable(dialect):
         kind = type(dialect).__name__
         raise TypeError(f"a dialect is a name or a function that makes a decoder for each source, not {kind}")
-    return ResolvedFactory(dialect, _keywords_of(dialect))
+    return ResolvedFactory(dialect, _keywords_of(dialect), getattr(dialect, "recognises", None))
 
 
 def make_dialect(

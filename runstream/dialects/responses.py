@@ -113,6 +113,22 @@ class ResponsesDialect(BaseDialect):
                 self._lanes[lane] = response
                 self._runs[response.id] = response.run_id
 
+    @classmethod
+    def recognises(cls, raw: RawEvent) -> bool:
+        """True for an event by its name, an error with its type, and a response as an object."""
+        if raw.event is not None and raw.event.startswith(_PREFIX):
+            return True
+        try:
+            header = _decode_header(raw.data)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return False
+        kind = header.type
+        if isinstance(kind, str):
+            return kind.startswith(_PREFIX) or (kind == "error" and header.has_error) or kind == "keepalive"
+        if isinstance(header.object, str):
+            return header.object == "response" and isinstance(header.id, str)
+        return isinstance(header.event, str) and header.event.startswith(_PREFIX)
+
     def decode(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
         """Decode one item. Never raises on input."""
         if type(item) is not RawEvent:
@@ -382,6 +398,26 @@ class ResponsesDialect(BaseDialect):
         return self._end_response(response, "failed", "error", None)
 
 
+_PREFIX: Final = "response."
+
+
+class _Header(msgspec.Struct):
+    """The fields of a message that say whether it is one of this wire."""
+
+    type: Any = None
+    object: Any = None
+    event: Any = None
+    id: Any = None
+    code: Any = msgspec.UNSET
+    message: Any = msgspec.UNSET
+    error: Any = msgspec.UNSET
+
+    @property
+    def has_error(self) -> bool:
+        return any(value is not msgspec.UNSET for value in (self.code, self.message, self.error))
+
+
+_decode_header: Final = msgspec.json.Decoder(_Header).decode
 _NO_RESPONSE: Final = "No response is open, and none has its item"
 _ITEM_EVENTS: Final = frozenset({"output_item.added", "output_item.done"})
 
