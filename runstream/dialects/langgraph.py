@@ -26,11 +26,11 @@ from runstream.dialects.langgraph_wire import (
     json_text,
     mapping_of,
     mappings_of,
-    read_json,
     role_of,
     split_name,
     text_of,
 )
+from runstream.errors import DecodeError
 from runstream.model.common import ErrorObject, LastError
 from runstream.model.events import (
     CustomEvent,
@@ -44,11 +44,13 @@ from runstream.model.events import (
     UnknownEvent,
 )
 from runstream.model.frozen import freeze
+from runstream.model.jsontext import decode_json
 from runstream.model.raw import RawEvent, RawItem, ResponseHead
 
 __all__ = ["LangGraphDialect"]
 
 _NO_RUN: Final = "No event, no header and no application names the run of this stream"
+_MAX_SEEN: Final = 4096
 _MAX_GUESSES: Final = 64  # open messages whose whole text is kept
 
 
@@ -63,14 +65,14 @@ class LangGraphDialect(LangGraphBase):
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    __slots__ = ("_guesses", "_held", "_is_started", "_last_id", "_repeats", "_shown", "_texts")
+    __slots__ = ("_is_started", "_last_id", "_pending_run", "_repeats", "_seen", "_shown", "_texts")
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._texts: dict[str, LoggedMessage] = {}  # the open messages that have a text
         self._shown: dict[str, list[str]] = {}  # the whole texts of open messages, in the mode that sends them
-        self._guesses: dict[str, list[Json]] = {}  # their calls, likewise
-        self._held: tuple[str, int, str] | None = None  # a run that may continue the last one: id, attempt, name
+        self._pending_run: tuple[str, int, str] | None = None  # a run that may continue the last one: id, attempt, name
+        self._seen: dict[str, int] = {}  # the identities of events that are no mere text, with a hash of each
         self._is_started = False
         self._last_id: str | None = None
         self._repeats = 0
@@ -104,20 +106,24 @@ class LangGraphDialect(LangGraphBase):
                 return self._decode_any(item)
             message = self._texts.get(chunk.id)
             if message is not None and message.is_open and chunk.content:
-                id = self._identify(item.id) if item.id is not None else None
+                id = None
+                if item.id is not None:
+                    id = self._identify(item.id)
+                    if self._seen.get(id) == hash(item.data):  # type: ignore[arg-type]
+                        return ()
                 return TextAppend(chunk.id, "text", message.part, chunk.content, id, message.run_id, item.event or "")
         return self._decode_any(item)
 
     def end(self, clean: bool) -> Sequence[Event]:
         """What the stream has left open: that its run waits, or that its outcome is unknown."""
         self._dump = None
-        events = self._release(None, None)
+        self._pending_run = None  # whether it continues the last one is unknown
         run = self._current
         if run is None or not run.is_open or run.waits:
-            return events
+            return ()
         if not clean and run.error is None and not run.interrupts.waits and run.answers.run is None:
-            return events  # cut off: the engine knows why
-        return [*events, *self._settle(run, Place(None, run.run_id, "end"))]
+            return ()  # cut off: the engine knows why
+        return self._settle(run, Place(None, run.run_id, "end"))
 
     def _identify(self, id: str | None) -> str | None:
         """The identity of an event: its id, with its place among the events of the same id behind it."""
@@ -129,6 +135,16 @@ class LangGraphDialect(LangGraphBase):
         self._last_id = id
         self._repeats = 0
         return id
+
+    def _is_repeated(self, id: str, data: bytes) -> bool:
+        """True if this event was decoded before: what it has begun is not begun again."""
+        digest = hash(data)
+        if self._seen.get(id) == digest:
+            return True
+        self._seen[id] = digest
+        if len(self._seen) > _MAX_SEEN:
+            del self._seen[next(iter(self._seen))]
+        return False
 
     # items beside the stream
 
@@ -174,13 +190,16 @@ class LangGraphDialect(LangGraphBase):
                 return self._read_answer(value, 200)
             else:
                 return Reject(raw, "Expected an object with `event` and `data`")
-        self._dump = None
         base, path = split_name(name)
         id = self._identify(raw.id)
+        if id is not None and self._is_repeated(id, raw.data):
+            return ()
+        self._dump = None
         if base == "metadata":
             return self._decode_metadata(mapping_of(value), name, id, raw)
-        begun = self._release(base, value, id)
-        run = self._run_of(base, value)
+        facts = _facts_of(base, value)
+        begun = self._release(base, value, id) if self._pending_run is not None and self._is_next(facts) else []
+        run = self._run_of(facts)
         if run is None:
             if base in ("error", "end"):
                 return [*begun, *self._decode_stray(base, value, name, id)]
@@ -205,19 +224,18 @@ class LangGraphDialect(LangGraphBase):
             events = [*begun, UnknownEvent(raw.data, id, run_id=run.run_id, name=name)]
         return events or EmptyEvent(id=id, run_id=run.run_id, name=name)
 
-    def _run_of(self, base: str, value: Any) -> ServerRun | None:
-        """The run of an event. Only chunks and the metadata of messages name it."""
-        if base == "messages" and isinstance(value, list) and len(value) == 2:
-            facts = mapping_of(value[1])
-        elif base == "messages/metadata":
-            facts = mapping_of(mapping_of(next(iter(mapping_of(value).values()), None)).get("metadata"))
-        else:
-            facts = {}
+    def _is_next(self, facts: Json) -> bool:
+        """True if an event may be the first one of the run whose beginning is kept back: it names no earlier run."""
         id = text_of(facts.get("run_id"))
-        if id is not None and (self._current is None or self._current.id != id):
-            is_new = id not in self._runs
-            self._begin_run(id).log.is_joined = is_new
-        run = self._current
+        return id is None or id not in self._runs
+
+    def _run_of(self, facts: Json) -> ServerRun | None:
+        """The run of an event. Only chunks and the metadata of messages name it."""
+        id = text_of(facts.get("run_id"))
+        run = self._runs.get(id) if id is not None else self._current
+        if id is not None and run is None:
+            run = self._begin_run(id)
+            run.log.is_joined = True
         if run is None and self._continues is not None:
             run = self._begin_run(self._continues)
         if run is not None and facts:
@@ -246,7 +264,7 @@ class LangGraphDialect(LangGraphBase):
             and self._continues is None
             and run_id not in self._runs
         ):
-            self._held = (run_id, attempt, name)
+            self._pending_run = (run_id, attempt, name)
             return EmptyEvent(id=id, name=name)
         return self._start(run_id, attempt, name, id, None)
 
@@ -261,10 +279,10 @@ class LangGraphDialect(LangGraphBase):
         return [run.show("in_progress", place, created=run.run_id == run.id)]
 
     def _release(self, base: str | None, value: Any, id: str | None = None) -> list[Event]:
-        """Begin a run that was held back: it continues the last one, which waits, if it begins with the same state."""
-        if self._held is None:
+        """Begin a run that was kept back: it continues the last one, which waits, if it begins with the same state."""
+        if self._pending_run is None:
             return []
-        (run_id, attempt, name), self._held = self._held, None
+        (run_id, attempt, name), self._pending_run = self._pending_run, None
         last = self._current
         is_same = last is not None and base == "values" and isinstance(value, dict) and value == last.document
         return self._start(run_id, attempt, name, id, last.run_id if last is not None and is_same else None)
@@ -446,6 +464,15 @@ _END_STATUSES: Final = {
 }
 
 
+def _facts_of(base: str, value: Any) -> Json:
+    """The facts beside a message, which name its run."""
+    if base == "messages" and isinstance(value, list) and len(value) > 1:
+        return mapping_of(value[1])
+    if base == "messages/metadata":
+        return mapping_of(mapping_of(next(iter(mapping_of(value).values()), None)).get("metadata"))
+    return {}
+
+
 def _begin_node(run: ServerRun, facts: Json, place: Place) -> list[Event]:
     """Begin the node that sends a message, if it is one of the graph whose path the event has."""
     task, node = text_of(facts.get("langgraph_checkpoint_ns")), text_of(facts.get("langgraph_node"))
@@ -468,7 +495,7 @@ def _peek(data: bytes) -> Json | None:
     if len(data) > 65536:
         return None
     try:
-        value = read_json(data)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        value = decode_json(data)
+    except DecodeError:
         return None
     return value if isinstance(value, dict) else None

@@ -13,10 +13,11 @@ from runstream.dialects.langgraph_messages import Place
 from runstream.dialects.langgraph_outcomes import decide, decide_at_end
 from runstream.dialects.langgraph_redaction import LANGGRAPH_RULES
 from runstream.dialects.langgraph_runs import ServerRun
-from runstream.dialects.langgraph_wire import Json, mapping_of, read_json, text_of
+from runstream.dialects.langgraph_wire import Json, mapping_of, text_of
+from runstream.errors import DecodeError
 from runstream.model.common import LastError
 from runstream.model.events import Event, Reject
-from runstream.model.jsontext import MAX_NESTING, nesting_depth
+from runstream.model.jsontext import MAX_NESTING, decode_json, nesting_depth
 from runstream.model.raw import Answer, ConnectionEvent, RawEvent, RawItem, Request, ResponseHead
 
 __all__ = ["LangGraphBase"]
@@ -159,8 +160,8 @@ class LangGraphBase(BaseDialect):
             if self._continues is None and item.continues is not None:
                 self._continues = item.continues
             try:
-                body = mapping_of(read_json(item.body)) if item.body else {}
-            except (msgspec.MsgspecError, ValueError, RecursionError):
+                body = mapping_of(decode_json(item.body)) if item.body else {}
+            except DecodeError:
                 body = {}
             return self._note_request(body)
         if isinstance(item, ResponseHead):
@@ -181,10 +182,10 @@ class LangGraphBase(BaseDialect):
 
     def _decode_answer(self, item: Answer) -> Sequence[Event | Reject]:
         try:
-            value = read_json(item.data) if item.data else None
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            value = decode_json(item.data) if item.data else None
+        except DecodeError as error:
             raw = RawEvent(data=item.data, at=item.at, line=item.line)
-            return (Reject(raw, f"An answer that is not JSON: {error or 'nested too deeply'}"),)
+            return (Reject(raw, f"An answer: {error.reason}"),)
         return self._read_answer(value, item.status)
 
     def _read_answer(self, value: Any, status: int) -> list[Event]:
@@ -230,6 +231,6 @@ class LangGraphBase(BaseDialect):
         if not data.strip():
             return None
         try:
-            return read_json(data)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            return Reject(raw, f"Not JSON: {error or 'nested too deeply'}", object_ids=None)
+            return decode_json(data)
+        except DecodeError as error:
+            return Reject(raw, error.reason, object_ids=None)

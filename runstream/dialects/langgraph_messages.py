@@ -93,7 +93,7 @@ class LoggedMessage(Struct):
         usage: Its tokens; see :func:`~runstream.dialects.langgraph_wire.usage_of`.
         is_created: True once a text of it was received.
         is_finished: True once the model said why it stopped.
-        is_unclear: True if some of its texts can't be told apart from those of another message.
+        is_unclear: True if some of its texts may be those of another message.
         is_open: True until its end.
     """
 

@@ -206,8 +206,7 @@ def _decide_success(
 ) -> Outcome | None:
     if answers.state is None:
         return _decide_by_thread(answers.thread, interrupts, names)
-    owner = mapping_of(answers.state.get("metadata")).get("run_id")
-    if not answers.state or (isinstance(owner, str) and owner != run_id):
+    if not answers.state or _is_of_later(answers, run_id):
         if interrupts.waits:
             return Outcome("requires_action")
         return Outcome("completed") if visible else Outcome(None, reason=_OVERWRITTEN)
@@ -221,6 +220,16 @@ def _decide_success(
         interrupts.nodes = nodes
         return Outcome("requires_action", nodes=nodes)
     return Outcome("completed")
+
+
+def _is_of_later(answers: Answers, run_id: str) -> bool:
+    """True if a later run has written the state. One that asks again writes none: its state is older than itself."""
+    state, run = mapping_of(answers.state), mapping_of(answers.run)
+    owner = mapping_of(state.get("metadata")).get("run_id")
+    if not isinstance(owner, str) or owner == run_id:
+        return False
+    written, created = text_of(state.get("created_at")), text_of(run.get("created_at"))
+    return written is None or created is None or written >= created
 
 
 def _decide_by_thread(thread: Json | None, interrupts: Interrupts, names: Json) -> Outcome | None:

@@ -1,8 +1,7 @@
 """The dialect of the LangGraph server's thread protocol: the events of all runs of a thread in, events out.
 
 The stream outlives its runs. The beginning of a run names it, no other event does, except for the interrupts and the
-end. Of two messages that are open in one namespace the fragments can't be told apart: their texts are those of the
-next state.
+end. No fragment names its message: while two are open in one namespace, their texts are those of the next state.
 """
 
 from __future__ import annotations
@@ -47,6 +46,7 @@ __all__ = ["LangGraphThreadDialect"]
 
 _NO_RUN: Final = "Of a run that began before this stream, which does not name it"
 _MIXED: Final = "Two messages are open in this namespace, and no state says which one this text belongs to"
+_MAX_SEEN: Final = 8192
 _METHODS: Final = frozenset(
     {"lifecycle", "messages", "values", "updates", "tools", "input.requested", "custom", "tasks", "checkpoints"}
 )
@@ -107,15 +107,16 @@ class LangGraphThreadDialect(LangGraphBase):
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    __slots__ = ("_cursor", "_expected", "_held", "_held_end", "_link", "_open")
+    __slots__ = ("_cursor", "_expected", "_link", "_open", "_pending_end", "_pending_run", "_seen")
 
     def __init__(self, **options: Any) -> None:
         self._open: dict[tuple[str, ...], list[_OpenMessage]] = {}
         self._cursor: str | None = None
         self._expected: str | None = None  # the run that the server has started by command
-        self._link: bool | None = None  # the next run continues the last one, or does not; `None` if nobody said
-        self._held: tuple[str, str] | None = None  # a run that may continue the last one
-        self._held_end: tuple[str, Outcome] | None = None  # the end of a run that the server may contradict
+        self._link: bool | None = None  # the next run continues the last one, or does not; `None` if this is unknown
+        self._pending_run: tuple[str, str] | None = None  # a run that may continue the last one
+        self._pending_end: tuple[str, Outcome] | None = None  # the end of a run that the server may contradict
+        self._seen: dict[str, None] = {}  # the identities of the last events
         super().__init__(**options)
         if self._current is not None:
             for message in self._current.log.messages.values():
@@ -130,14 +131,14 @@ class LangGraphThreadDialect(LangGraphBase):
 
     @property
     def expects_idle(self) -> bool:
-        """True while the end of a run is held back."""
-        return self._held_end is not None
+        """True while the end of a run is kept back."""
+        return self._pending_end is not None
 
     def decode(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
         """Decode one item. Never raises on input."""
         if type(item) is not RawEvent:
             if isinstance(item, Idle):
-                return self._end_held()
+                return self._end_pending()
             return self._decode_other(item)
         try:
             fragment = _decode_fragment(item.data)
@@ -156,16 +157,28 @@ class LangGraphThreadDialect(LangGraphBase):
             return self._decode_any(item)
         if fragment.seq is not None:
             self._cursor = str(fragment.seq)
+        if fragment.event_id is not None and self._is_repeated(fragment.event_id):
+            return ()
         return TextAppend(message.id, "text", part, text, fragment.event_id, message.run_id, "messages")
 
     def end(self, clean: bool) -> Sequence[Event]:
-        """The end of a run that was held back; an open run whose stream ends has an unknown outcome."""
+        """The end of a run that was kept back; an open run whose stream ends has an unknown outcome."""
         self._dump = None
-        events = [*self._release(None, None, None), *self._end_held()]
+        self._pending_run = None  # whether it continues the last one is unknown
+        events = self._end_pending()
         run = self._current
         if not clean or run is None or not run.is_open or run.waits:
             return events
         return [*events, *self._settle(run, Place(None, run.run_id, "end"))]
+
+    def _is_repeated(self, id: str) -> bool:
+        """True if this event was decoded before: it would be one of the message that is open now."""
+        if id in self._seen:
+            return True
+        self._seen[id] = None
+        if len(self._seen) > _MAX_SEEN:
+            del self._seen[next(iter(self._seen))]
+        return False
 
     def cursor(self) -> str | None:
         """The number of the last event; a server continues after it."""
@@ -197,22 +210,22 @@ class LangGraphThreadDialect(LangGraphBase):
         found = mapping_of(value)
         if found.get("type") in ("success", "error") and "id" in found:
             return self._decode_reply(found, None)  # to a command
-        self._held_end = None if self._asked(found) else self._held_end
+        self._pending_end = None if self._asked(found) else self._pending_end
         return super()._read_answer(value, status)
 
     def _asked(self, value: Json) -> bool:
-        """True if an answer settles the end that is held back."""
-        if self._held_end is None:
+        """True if an answer settles the end that is kept back."""
+        if self._pending_end is None:
             return False
         body = mapping_of(mapping_of(value.get("run")).get("body")) or value
         id = text_of(value.get("run_id")) or text_of(body.get("run_id"))
-        return id in (None, self._held_end[0]) and ("run" in value or body.get("status") != "success")
+        return id in (None, self._pending_end[0]) and ("run" in value or body.get("status") != "success")
 
-    def _end_held(self) -> list[Event]:
-        """Report the end of a run that nobody has contradicted."""
-        if self._held_end is None:
+    def _end_pending(self) -> list[Event]:
+        """Report the end of a run that was not contradicted."""
+        if self._pending_end is None:
             return []
-        (id, outcome), self._held_end = self._held_end, None
+        (id, outcome), self._pending_end = self._pending_end, None
         run = self._runs.get(id)
         return run.end(outcome, Place(None, run.run_id, "lifecycle")) if run is not None else []
 
@@ -235,6 +248,8 @@ class LangGraphThreadDialect(LangGraphBase):
         if seq is not None:
             self._cursor = str(seq)
         id = text_of(value.get("event_id")) or None
+        if id is not None and self._is_repeated(id):
+            return ()
         names = params.get("namespace")
         path = tuple(map(str, names)) if isinstance(names, list) else ()
         data = params.get("data")
@@ -253,8 +268,8 @@ class LangGraphThreadDialect(LangGraphBase):
         handler = _HANDLERS.get(method)
         if handler is None:
             return [*begun, UnknownEvent(raw.data, id, run_id=run.run_id, name=method)]
-        if method == "input.requested" and self._held_end is not None and self._held_end[0] == run.id:
-            self._held_end = None
+        if method == "input.requested" and self._pending_end is not None and self._pending_end[0] == run.id:
+            self._pending_end = None
         events = handler(self, run, data, place)
         if isinstance(events, str):
             return [*begun, Reject(raw, events, object_ids=None)]
@@ -277,7 +292,7 @@ class LangGraphThreadDialect(LangGraphBase):
         self._expected = id
         if id in self._runs:
             return []
-        events = [*self._end_held(), *self._release(None, None, None)]
+        events = [*self._end_pending(), *self._release(None, None, None)]
         run = self._begin_run(id)
         self._link = None
         return [*events, run.show("queued", Place(None, run.run_id, "run.start"), created=run.run_id == run.id)]
@@ -286,7 +301,7 @@ class LangGraphThreadDialect(LangGraphBase):
 
     def _begin(self, run_id: str, id: str | None) -> list[Event]:
         """Begin a run. While the last one waits, the next state says whether this one continues it."""
-        events = self._end_held() if self._held_end is not None and self._held_end[0] != run_id else []
+        events = self._end_pending() if self._pending_end is not None and self._pending_end[0] != run_id else []
         self._expected = None
         known = self._runs.get(run_id)
         last = self._current
@@ -296,7 +311,7 @@ class LangGraphThreadDialect(LangGraphBase):
                 [*events, known.show("in_progress", Place(id, known.run_id, "lifecycle"))] if known.is_open else events
             )
         if last is not None and last.waits and self._link is None and self._continues is None:
-            self._held = (run_id, "lifecycle")
+            self._pending_run = (run_id, "lifecycle")
             return events
         link, self._link = self._link, None
         return [*events, *self._start(run_id, last.run_id if link and last is not None and last.waits else None, id)]
@@ -307,10 +322,10 @@ class LangGraphThreadDialect(LangGraphBase):
         return [run.show("in_progress", Place(id, run.run_id, "lifecycle"), created=run.run_id == run.id)]
 
     def _release(self, method: str | None, path: Any, data: Any, id: str | None = None) -> list[Event]:
-        """Begin a run that was held back: it continues the last one if it begins with the same state."""
-        if self._held is None:
+        """Begin a run that was kept back: it continues the last one if it begins with the same state."""
+        if self._pending_run is None:
             return []
-        (run_id, _), self._held = self._held, None
+        (run_id, _), self._pending_run = self._pending_run, None
         last = self._current
         is_same = last is not None and method == "values" and not path and data is not None and data == last.document
         return self._start(run_id, last.run_id if last is not None and is_same else None, id)
@@ -325,11 +340,11 @@ class LangGraphThreadDialect(LangGraphBase):
             return [*events, *run.end_node("|".join(place.path), status, place)] if status is not None else []
         match event:
             case "completed":
-                self._held_end = (run.id, Outcome("requires_action" if run.interrupts.waits else "completed"))
+                self._pending_end = (run.id, Outcome("requires_action" if run.interrupts.waits else "completed"))
             case "interrupted" if run.interrupts.waits:
                 return run.end(Outcome("requires_action"), place)
             case "interrupted":  # cancelled, unless a question follows
-                self._held_end = (run.id, Outcome("cancelled", LastError(code="interrupted")))
+                self._pending_end = (run.id, Outcome("cancelled", LastError(code="interrupted")))
             case "failed":
                 return run.end(Outcome("failed", LastError(message=text_of(mapping_of(data).get("error")))), place)
         return []

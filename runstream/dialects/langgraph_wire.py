@@ -14,7 +14,6 @@ import msgspec
 from msgspec import Meta, Struct
 
 from runstream.model.common import CompletionTokensDetails, PromptTokensDetails, Usage
-from runstream.model.surrogates import decode_odd, is_odd, replace_surrogates
 
 __all__ = [
     "ATTEMPT",
@@ -34,7 +33,6 @@ __all__ = [
     "mapping_of",
     "mappings_of",
     "messages_in",
-    "read_json",
     "role_of",
     "split_name",
     "text_of",
@@ -89,21 +87,6 @@ decode_text_chunk: Final = msgspec.json.Decoder(tuple[TextChunk, _Skipped]).deco
 
 
 # values
-
-
-def read_json(data: bytes) -> Any:
-    """Parse JSON; U+FFFD replaces lone surrogates, and bytes that are not UTF-8.
-
-    Raises:
-        ValueError, msgspec.MsgspecError: The text is not JSON.
-        RecursionError: It is nested too deeply.
-    """
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeError):
-        if not is_odd(data):
-            raise
-        return replace_surrogates(decode_odd(data))
 
 
 def text_of(value: object) -> str | None:
