@@ -16,7 +16,7 @@ from runstream.cli.exit_codes import Tally, UsageError
 from runstream.cli.lines import View
 from runstream.cli.screen import make_view
 from runstream.cli.signal_text import format_run_end
-from runstream.cli.stdio import Output, Rejects, clip, complain, escape, escape_json, report_orphans
+from runstream.cli.stdio import Output, Rejects, clip, complain, escape, escape_json, report_dialect, report_orphans
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 from runstream.model.limits import Limits
@@ -143,6 +143,7 @@ def _feed(
             # Also after a failure: the runs that are left open are reported.
             with lock:
                 intake.end("the recording ended")
+        report_dialect(files.source_name(path), dialect, intake.dialect)
     return rejects
 
 

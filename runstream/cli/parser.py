@@ -222,7 +222,10 @@ def build_parser() -> argparse.ArgumentParser:
         )
     for name in ("watch", "record", "replay", "fold", "serve"):
         subparsers[name].add_argument(
-            "--dialect", type=_dialect, metavar="NAME", help="the protocol of the events (default: assistants)"
+            "--dialect",
+            type=_dialect,
+            metavar="NAME",
+            help="the protocol of the events (default: auto, by the first event)",
         )
     subparsers["demo"].add_argument(
         "--pace",

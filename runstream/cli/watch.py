@@ -14,7 +14,7 @@ from runstream.cli.exit_codes import Tally, UsageError
 from runstream.cli.lines import View
 from runstream.cli.screen import make_view
 from runstream.cli.serve import PageContext, page_context
-from runstream.cli.stdio import Rejects, clip, complain, escape
+from runstream.cli.stdio import Rejects, clip, complain, escape, report_dialect
 from runstream.core.state import RunState
 from runstream.engine.watchdogs import Watchdogs
 from runstream.errors import IncompleteStream
@@ -90,7 +90,8 @@ async def watch_source(
     watchdogs = None if idle is None else Watchdogs(idle=idle, expiry_grace=None, end=True, close_sources=True)
     # A subscriber raises when the pipe is closed: that must end the command, not be logged. The subscriber is a plain
     # function, so that a reader that pauses (a pager) slows the sender down without a time limit.
-    stream = RunStream(source, dialect=dialect, on_subscriber_error="raise", watchdogs=watchdogs)
+    stream = RunStream(dialect=dialect, on_subscriber_error="raise", watchdogs=watchdogs)
+    handle = stream.attach(source)
     stream.signals.subscribe(show, on_error=_ignore_error)
     stream.rejects.subscribe(rejects.add, on_error=_ignore_error)
     if answer is not None:
@@ -105,6 +106,7 @@ async def watch_source(
     result.states = tuple(stream.latest.values())
     for reason in failures:
         complain(escape(reason))
+    report_dialect(source.name, dialect, handle.dialect)
     rejects.total()
     if unplaced := stream.stats.orphans:
         complain(f"{unplaced} event{'s' if unplaced != 1 else ''} of runs that were never seen")

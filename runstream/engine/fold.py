@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias, TypedDict
 
 import msgspec
@@ -53,6 +54,8 @@ class Folded(Struct, frozen=True, kw_only=True):
         rejects: Input that could not be used.
         orphans: Events whose run was never seen, by the id (of the run, message or step) that they wait for.
         stats: The counts.
+        dialects: The name of the dialect of each stream, by the name of the stream; of one whose dialect was not found,
+            or has no name, there is none.
     """
 
     runs: tuple[RunState, ...]
@@ -60,6 +63,7 @@ class Folded(Struct, frozen=True, kw_only=True):
     rejects: tuple[Reject, ...]
     orphans: Mapping[str, tuple[Event, ...]]
     stats: Stats
+    dialects: Mapping[str, str]
 
 
 def fold(
@@ -78,7 +82,7 @@ def fold(
     Args:
         raw_events: The stream: raw events, or JSON envelopes as bytes, text or mappings.
         limits: The bounds. All runs are kept until the end, so the bounds of finished runs are not used.
-        dialect: The dialect: the name of a registered one, a factory, or a decoder; ``"assistants"`` by default.
+        dialect: The dialect: the name of a registered one, a factory, or a decoder; ``"auto"`` by default.
         name: The source's name, for signals and rejects.
         scope: The scope of its runs.
         clock: Returns the time in Unix seconds, for raw events without a time.
@@ -113,7 +117,7 @@ def fold_sources(
         sources: The name and the raw events of each stream, and maybe its options: ``dialect``, for this stream,
             ``continues``, the id of the run that it continues, and ``answers``, as for :func:`fold`.
         limits: The bounds, as for :func:`fold`.
-        dialect: The dialect of each stream that has none of its own, by name or factory; ``"assistants"`` by default.
+        dialect: The dialect of each stream that has none of its own, by name or factory; ``"auto"`` by default.
         scope: The scope of the runs.
         clock: Returns the time in Unix seconds, for raw events without a time.
         progress: True to emit progress: texts, arguments and outputs as they grow.
@@ -143,6 +147,7 @@ def _fold(
     engine.on_reject = rejects.append
     named: Counter[str] = Counter()
     taken: set[str] = set()
+    dialects: dict[str, str] = {}
     for name, raw_events, *rest in sources:
         options: dict[str, Any] = dict(rest[0]) if rest else {}
         answers = [_make_answer(answer) for answer in options.pop("answers", ())]
@@ -159,12 +164,15 @@ def _fold(
         intake.feed_all(raw_events)
         intake.feed_all(answers)
         intake.end()
+        if intake.dialect is not None:
+            dialects[unique] = intake.dialect
     return Folded(
         runs=engine.states(),
         signals=tuple(signals),
         rejects=tuple(rejects),
         orphans=engine.orphans(),
         stats=engine.stats(),
+        dialects=MappingProxyType(dialects),
     )
 
 

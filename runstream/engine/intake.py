@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runstream.core.state import RunState
+from runstream.dialects.auto import AutoDialect
 from runstream.dialects.base import Dialect
+from runstream.engine.detection import Detection
 from runstream.engine.feed import Feeder
 from runstream.engine.outputs import Outputs
 from runstream.engine.routing import EventRouter
@@ -28,6 +31,7 @@ class Intake:
         feed: Processes one raw event, or an input that can become one, through the whole pipeline: a JSON envelope as
             bytes, text or a mapping. Input never raises; exceptions of callbacks pass through.
         feed_all: The same for an iterable of inputs, at less cost for each.
+        dialect: The name of the source's dialect; ``None`` while it is not found yet, or if it has no name.
     """
 
     def __init__(self, state: SourceState, outputs: Outputs, router: EventRouter, dialect: Dialect) -> None:
@@ -40,6 +44,13 @@ class Intake:
         self._feeder = Feeder(state, outputs, router, dialect, self._note_connection)
         self.feed, self.feed_all = self._feeder.feed, self._feeder.feed_all
         state.forget = dialect.forget
+        self.dialect: str | None = None
+        if isinstance(dialect, AutoDialect):
+            if dialect.dialect is None:
+                self._feeder.detection = Detection(dialect, self._feeder, outputs, self._note_dialect)
+            else:
+                self._note_dialect(dialect)
+                self._feeder.dialect = dialect.dialect
 
     @property
     def name(self) -> str:
@@ -106,6 +117,14 @@ class Intake:
         self._feeder.take_other(
             ConnectionEvent(connected=False, attempt=attempt, reason=reason, server_message=server_message)
         )
+
+    def _note_dialect(self, found: AutoDialect) -> None:
+        """Note the dialect that was found. Decoders beside the stream are of this dialect from now on."""
+        name = self.dialect = found.name
+        assert name is not None
+        self.state.make_decoder = partial(self.state.make_decoder, dialect=name)
+        if self._outputs.on_dialect is not None:
+            self._outputs.on_dialect(self.name, name)
 
     def _note_connection(self, item: ConnectionEvent) -> None:
         """Process a change of the connection; the dialect decodes it afterwards."""

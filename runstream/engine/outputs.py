@@ -35,6 +35,7 @@ class Outputs:
         on_event: Called with every decoded event that is no duplicate.
         event_scope: The scope of the source of the event that ``on_event`` receives.
         on_reject: Called with input that could not be used.
+        on_dialect: Called with the name of a source and that of the dialect that was found for it.
         on_open: Called when a run is seen for the first time; for watchdogs.
         on_gap: Called with the state of a run that may miss something, and the reason.
         deliver: Passes a signal on to a callback, unless an earlier process has delivered it; returns True if the
@@ -51,6 +52,7 @@ class Outputs:
         self.on_event: Callable[[Event], None] | None = None
         self.event_scope = ""
         self.on_reject: Callable[[Reject], None] | None = None
+        self.on_dialect: Callable[[str, str], None] | None = None
         self.on_open: Callable[[], None] | None = None
         self.on_gap: Callable[[RunState, str], None] | None = None
         self.deliver: Callable[[Signal, _Push], bool] | None = None

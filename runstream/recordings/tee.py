@@ -15,6 +15,7 @@ from runstream.errors import RecordingError, SourceFailed
 from runstream.logs import LOG
 from runstream.model.raw import TIMED, ConnectionEvent, RawItem
 from runstream.recordings.reader import RecordingFormat
+from runstream.recordings.redaction import Redaction
 from runstream.recordings.writer import RecordingWriter, Redact, choose_format
 from runstream.sources.adapters import Adaptable, adapt
 from runstream.sources.base import Receiver
@@ -67,6 +68,7 @@ class RecordedSource:
     Attributes:
         name: The name of the source that is recorded.
         snapshots: True if that source emits nothing but snapshots, as polling does.
+        dialect: The name of the dialect of that source, if it has one.
         path: The file.
         error: The error that stopped recording, ``None`` while everything is recorded.
     """
@@ -85,6 +87,9 @@ class RecordedSource:
         self._source = adapt(source)
         self.name = self._source.name
         self.snapshots = getattr(self._source, "snapshots", False)
+        self.dialect: str | None = getattr(self._source, "dialect", None)
+        if self.dialect is not None and isinstance(redact, Redaction):
+            redact = redact.for_dialect(self.dialect)
         self.path = path.path if isinstance(path, RecordingWriter) else os.fspath(path)
         self.error: RecordingError | None = None
         if isinstance(path, RecordingWriter):

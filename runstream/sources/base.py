@@ -78,6 +78,8 @@ class Source(Protocol):
     A source that emits nothing but whole objects, as polling does, declares it by an attribute ``snapshots = True``.
     A lost connection then loses nothing, and where a stream of the same run exists, growing text is left to the
     stream.
+
+    A source of one protocol has an attribute ``dialect``, the name of its dialect.
     """
 
     name: str

@@ -71,7 +71,8 @@ class RunStream:
         sources: The sources: see :meth:`attach`.
         limits: The bounds of the pipeline.
         dialect: The dialect of each source that has none of its own: the name of a registered one, or a factory (see
-            :func:`register_dialect`); ``"assistants"`` by default.
+            :func:`register_dialect`); ``"auto"`` by default: the first event that a registered dialect recognises
+            decides, and :attr:`SourceHandle.dialect` has its name.
         clock: Returns the time in Unix seconds, for raw events without a time of arrival.
         on_subscriber_error: ``"log"``; a function, which is called with each :class:`SubscriberFailed`, beside the
             log; or ``"raise"`` (for tests): the first exception of a subscriber ends the stream and is raised to the
@@ -200,8 +201,8 @@ class RunStream:
         Args:
             source: A :class:`~runstream.sources.base.Source`, or an iterable, async iterable or Observable of raw
                 events, JSON envelopes (bytes or text, each a whole message) or mappings.
-            dialect: Its dialect: the name of a registered one, or a factory. By default that of the source that sent
-                the run which this one continues, else that of the stream.
+            dialect: Its dialect: the name of a registered one, or a factory. By default the one that the source
+                names, else that of the source that sent the run which this one continues, else that of the stream.
             continues: The id of the run that it continues, in its scope; the run need not have been seen yet. This has
                 precedence over each link on the wire, and objects of the source that name no run belong to this run.
                 A source that a handler of ``ActionRequired`` returns continues the run of the signal.

@@ -51,6 +51,11 @@ class SourceHandle:
         return self._intake.continues
 
     @property
+    def dialect(self) -> str | None:
+        """The name of its dialect. With ``"auto"``, ``None`` until an event has decided; a factory has no name."""
+        return self._intake.dialect
+
+    @property
     def done(self) -> bool:
         """True if it has ended or was removed."""
         return self._intake.ended

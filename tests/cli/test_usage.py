@@ -100,8 +100,10 @@ def test_an_unknown_dialect(cli: Callable, args: tuple[str, ...], words_dialect:
     assert found.code == 2
     assert found.out == ""
     assert f"usage: runstream {args[0]}" in found.err
-    assert "argument --dialect: 'wo\\x1brds' is not a dialect; there is: assistants, " in found.err
-    assert "responses, words" in found.err
+    assert (
+        "argument --dialect: 'wo\\x1brds' is not a dialect; there is: assistants, auto, "
+        "langgraph, langgraph-thread, responses, words" in found.err
+    )
 
 
 def test_the_dialect_of_a_server_is_that_of_its_page(cli: Callable) -> None:

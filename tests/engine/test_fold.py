@@ -32,7 +32,7 @@ def test_what_may_go_in(item: Any) -> None:
 
 def test_text_with_a_lone_surrogate_is_read_but_for_it() -> None:
     """A string that no bytes stand for never raises."""
-    folded = fold(['{"event":"x","data":"\ud800"}'])
+    folded = fold(['{"event":"x","data":"\ud800"}'], dialect="assistants")
     assert (folded.stats.unknown, folded.rejects) == (1, ())
     assert isinstance(raw_item("\ud800"), RawEvent)
 

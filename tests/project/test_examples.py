@@ -82,11 +82,11 @@ EXPECTED = {
         "jobs: j1, j2; rejects: 1; repeated: 1",
     ],
     "15_a_dialect_by_name.py": [
-        "dialects: assistants, jobs, langgraph, langgraph-thread, responses\nanswering question-1 of job-1",
+        "dialects: assistants, auto, jobs, langgraph, langgraph-thread, responses\nanswering question-1 of job-1",
         "refused: run job-1 has ended (completed) and can't be continued",
         "run_demo_text_0001 completed\njob-1 completed\nfolded: job-1 completed",
         "'job' is not a registered dialect. Registered: "
-        "'assistants', 'jobs', 'langgraph', 'langgraph-thread', 'responses'.",
+        "'assistants', 'auto', 'jobs', 'langgraph', 'langgraph-thread', 'responses'.",
     ],
 }
 
