@@ -65,6 +65,8 @@ NAMES = {
     "runstream.sources.connection_loop": "Resume ResumeInfo",
     "runstream.sources.poll": "PollSource",
     "runstream.sources.reconnect": "Reconnect",
+    "runstream.sources.langgraph": "LangGraphSource",
+    "runstream.sources.langgraph_thread": "LangGraphThreadSource",
     "runstream.sources.sse": "SseSource",
     "runstream.sources.sse_chunks": "SseChunks",
     "runstream.sources.sse_parser": "SSEParser",
