@@ -477,7 +477,7 @@ def _begin_node(run: ServerRun, facts: Json, place: Place) -> list[Event]:
     """Begin the node that sends a message, if it is one of the graph whose path the event has."""
     task, node = text_of(facts.get("langgraph_checkpoint_ns")), text_of(facts.get("langgraph_node"))
     if task and node and place.path == tuple(task.split("|"))[:-1]:
-        return run.begin_node(task, node, place)
+        return run.begin_node(run.node_id(task.rpartition("|")[2]), node, place)
     return []
 
 

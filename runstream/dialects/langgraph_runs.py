@@ -175,11 +175,16 @@ class ServerRun(Struct):
 
     # nodes
 
+    def node_id(self, name: str) -> str:
+        """The id of the step of a node: the id of its task, which stands behind its name."""
+        id = name.rpartition(":")[2]
+        return name if id in self.log.calls else id  # a tool has its call there
+
     def begin_path(self, place: Place) -> list[Event]:
         """Begin the subgraphs of a path that are new."""
         events: list[Event] = []
         for depth in range(1, len(place.path) + 1):
-            id = "|".join(place.path[:depth])
+            id = self.node_id(place.path[depth - 1])
             known = self.nodes.get(id)
             if known is None or not known.is_subgraph:
                 node = Node(place.path[depth - 1].partition(":")[0], place.path[: depth - 1], True)
@@ -280,14 +285,13 @@ class ServerRun(Struct):
         id, name = text_of(value.get("id")), text_of(value.get("name"))
         if id is None or name is None:
             return []
-        step_id = "|".join((*place.path, f"{name}:{id}"))
         if "result" not in value and "error" not in value and "interrupts" not in value:
-            return self.begin_node(step_id, name, place)
+            return self.begin_node(id, name, place)
         if interrupts := value.get("interrupts"):
             self.interrupts.add(interrupts, self.tool_names())
             return []
         status = StepStatus.COMPLETED if value.get("error") is None else StepStatus.FAILED
-        return [*self.add_messages(messages_in(value.get("result")), place), *self.end_node(step_id, status, place)]
+        return [*self.add_messages(messages_in(value.get("result")), place), *self.end_node(id, status, place)]
 
     def add_checkpoint(self, value: Json, place: Place) -> list[Event]:
         """Decode a checkpoint: its interrupts, and its state if the stream has no other."""

@@ -198,8 +198,8 @@ class LangGraphThreadDialect(LangGraphBase):
     def _note_request(self, body: Json) -> Sequence[Event]:
         params = mapping_of(body.get("params"))
         match body.get("method"):
-            case "run.start":
-                self._link = False
+            case "run.start":  # without an input the run that waits goes on
+                self._link = "input" in params and params["input"] is None
             case "input.respond":
                 self._link = True
                 responses = [params, *mappings_of(params.get("responses"))]
@@ -337,7 +337,7 @@ class LangGraphThreadDialect(LangGraphBase):
                 return run.begin_path(place)
             status = _STEP_STATUSES.get(event)
             events = run.begin_path(place) if status is not None else []
-            return [*events, *run.end_node("|".join(place.path), status, place)] if status is not None else []
+            return [*events, *run.end_node(run.node_id(place.path[-1]), status, place)] if status is not None else []
         match event:
             case "completed":
                 self._pending_end = (run.id, Outcome("requires_action" if run.interrupts.waits else "completed"))

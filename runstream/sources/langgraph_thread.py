@@ -154,7 +154,8 @@ class LangGraphThreadSource:
         """Start a run of the thread.
 
         Args:
-            params: The parameters: ``assistant_id``, ``input``, ``config``.
+            params: The parameters: ``assistant_id``, ``input``, ``config``. With the input ``None``, the run that waits
+                goes on from its breakpoint.
 
         Raises:
             SourceFailed: The server has refused it.

@@ -367,3 +367,18 @@ def test_polled_answers_alone_are_a_run() -> None:
     assert state.status == "completed"
     statuses = [key.split("/")[2] for key in keys_of(folded) if "/status/" in key]
     assert statuses[-1:] == ["in_progress"]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_redacted_recording_has_the_same_signals(name: str) -> None:
+    """Texts are blank, and keys, statuses and lengths are the same."""
+    from runstream.recordings.redaction import Redaction
+
+    redact = Redaction(dialect=dialect_of(name))
+    items = [*head_of(name), *items_of(name), *[Answer(data=data) for data in answers_of(name)]]
+    plain, blank = (fold(found, dialect=dialect_of(name)) for found in (items, [redact(item) for item in items]))
+    assert keys_of(blank) == keys_of(plain)
+    assert [len(state.text) for state in blank.runs] == [len(state.text) for state in plain.runs]
+    assert [state.status for state in blank.runs] == [state.status for state in plain.runs]
+    texts = "".join(state.text for state in blank.runs)
+    assert not texts.strip("x")
