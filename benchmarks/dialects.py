@@ -15,6 +15,7 @@ from core import bare_decode
 from pairing import Ratio, Row, ratio_of, seconds, table
 
 from runstream import Engine, RawEvent
+from runstream.dialects.langgraph_wire import decode_text_chunk
 from runstream.dialects.responses_wire import decode_fragment
 
 __all__ = ["dialect_rows"]
@@ -59,6 +60,38 @@ def assistants() -> tuple[list[RawEvent], list[RawEvent]]:
     ]
 
 
+@cache
+def langgraph() -> tuple[list[RawEvent], list[RawEvent]]:
+    """The beginning of a run of a LangGraph server, and chunks of one message: each with the kilobyte beside it."""
+    node = "agent:6e902f88-caee-1b93-6d08-bfa6fd5158f7"
+    facts = {
+        **dict.fromkeys(("created_by", "graph_id", "langgraph_plan", "langgraph_host", "ls_integration"), "system"),
+        **dict.fromkeys(("run_id", "thread_id", "assistant_id", "langgraph_request_id"), _LANGGRAPH_RUN),
+        "langgraph_step": 1,
+        "langgraph_node": "agent",
+        "langgraph_triggers": ["branch:to:agent"],
+        "langgraph_path": ["__pregel_pull", "agent"],
+        "langgraph_checkpoint_ns": node,
+        "checkpoint_ns": node,
+        "lc_versions": {"langchain-core": "1.8.3"},
+    }
+    chunk = {
+        "content": "word ",
+        "additional_kwargs": {},
+        "response_metadata": {},
+        "type": "AIMessageChunk",
+        "name": None,
+    }
+    chunk |= {"id": _LANGGRAPH_MESSAGE, "tool_calls": [], "invalid_tool_calls": [], "usage_metadata": None}
+    data = msgspec.json.encode([{**chunk, "tool_call_chunks": [], "chunk_position": None}, facts])
+    start = [RawEvent("metadata", msgspec.json.encode({"run_id": _LANGGRAPH_RUN, "attempt": 1}), at=1.0)]
+    return start, [RawEvent("messages", data, f"{n}-0", at=1.0) for n in range(1, FRAGMENTS + 1)]
+
+
+_LANGGRAPH_RUN = "01a22220-aae2-716e-8d5d-d319283fc3e5"
+_LANGGRAPH_MESSAGE = "lc_run--01a22220-ae9e-70bc-bbb6-0b921fca18a1"
+
+
 def fold(raws: Callable[[], tuple[list[RawEvent], list[RawEvent]]], dialect: str) -> Engine:
     """An engine that was fed with the fragments, all of whose signals are taken."""
     start, fragments = raws()
@@ -76,14 +109,19 @@ def bare(raws: Callable[[], tuple[list[RawEvent], list[RawEvent]]], decode: Call
         decode(raw.data)
 
 
-def beyond(rounds: int) -> tuple[Ratio, Ratio, Ratio]:
-    """A fragment of a response beyond its bare decoding, against one of the Assistants wire beyond its own; and each
+def beyond(
+    rounds: int,
+    raws: Callable[[], tuple[list[RawEvent], list[RawEvent]]] = responses,
+    dialect: str = "responses",
+    decode: Callable[[bytes], Any] = decode_fragment,
+) -> tuple[Ratio, Ratio, Ratio]:
+    """A fragment of a dialect beyond its bare decoding, against one of the Assistants wire beyond its own; and each
     against its bare decoding.
     """
     ratios, ours, theirs = [], [], []
     for _ in range(rounds):
-        new = seconds(lambda: fold(responses, "responses"))
-        floor = seconds(lambda: bare(responses, decode_fragment))
+        new = seconds(lambda: fold(raws, dialect))
+        floor = seconds(lambda: bare(raws, decode))
         known = seconds(lambda: fold(assistants, "assistants"))
         known_floor = seconds(lambda: bare(assistants, bare_decode))
         ratios.append((new - floor) / (known - known_floor))
@@ -94,10 +132,11 @@ def beyond(rounds: int) -> tuple[Ratio, Ratio, Ratio]:
 
 def dialect_rows(rounds: int) -> list[Row]:
     """The rows of the table."""
-    for raws, dialect in ((responses, "responses"), (assistants, "assistants")):
+    for raws, dialect in ((responses, "responses"), (assistants, "assistants"), (langgraph, "langgraph")):
         (state,) = fold(raws, dialect).states()
         assert state.text == "word " * FRAGMENTS
     ratio, ours, theirs = beyond(rounds)
+    of_chunk, chunk, _ = beyond(rounds, langgraph, "langgraph", decode_text_chunk)
     return [
         Row(
             "a Responses text delta beyond bare decoding, against an Assistants delta with an id beyond its own",
@@ -106,6 +145,8 @@ def dialect_rows(rounds: int) -> list[Row]:
         ),
         Row("a Responses text delta with its number, against bare typed decode", "", ours),
         Row("an Assistants text delta with an id, against bare typed decode", "", theirs),
+        Row("a LangGraph chunk of text with its id beyond bare decoding, against that", "≤ 1.3", of_chunk),
+        Row("a LangGraph chunk of text with its id, against bare typed decode", "", chunk),
     ]
 
 

@@ -50,7 +50,7 @@ from runstream.model.raw import RawEvent, RawItem, ResponseHead
 __all__ = ["LangGraphDialect"]
 
 _NO_RUN: Final = "No event, no header and no application names the run of this stream"
-_MAX_SEEN: Final = 4096
+_MAX_SEEN: Final = 8192
 _MAX_GUESSES: Final = 64  # open messages whose whole text is kept
 
 
@@ -65,14 +65,15 @@ class LangGraphDialect(LangGraphBase):
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    __slots__ = ("_is_started", "_last_id", "_pending_run", "_repeats", "_seen", "_shown", "_texts")
+    __slots__ = ("_is_started", "_last_id", "_pending_run", "_repeats", "_seen", "_seen_before", "_shown", "_texts")
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._texts: dict[str, LoggedMessage] = {}  # the open messages that have a text
         self._shown: dict[str, list[str]] = {}  # the whole texts of open messages, in the mode that sends them
         self._pending_run: tuple[str, int, str] | None = None  # a run that may continue the last one: id, attempt, name
-        self._seen: dict[str, int] = {}  # the identities of events that are no mere text, with a hash of each
+        self._seen: dict[str, int] = {}  # the identities of the last events, with a hash of each
+        self._seen_before: dict[str, int] = {}  # those before them
         self._is_started = False
         self._last_id: str | None = None
         self._repeats = 0
@@ -106,12 +107,20 @@ class LangGraphDialect(LangGraphBase):
                 return self._decode_any(item)
             message = self._texts.get(chunk.id)
             if message is not None and message.is_open and chunk.content:
-                id = None
-                if item.id is not None:
-                    id = self._identify(item.id)
-                    if self._seen.get(id) == hash(item.data):  # type: ignore[arg-type]
+                text = chunk.content
+                id = self._identify(item.id) if item.id is not None else None
+                if id is not None:
+                    seen = self._seen
+                    known = seen.get(id) or self._seen_before.get(id)
+                    if known is not None and (known == hash(text) or known == hash(item.data)):
                         return ()
-                return TextAppend(chunk.id, "text", message.part, chunk.content, id, message.run_id, item.event or "")
+                    if not id.isdigit():
+                        # Times of milliseconds prove nothing about what is missing: this memory of them is enough.
+                        seen[id] = hash(text)
+                        if len(seen) > _MAX_SEEN:
+                            self._seen, self._seen_before = {}, seen
+                        id = None
+                return TextAppend(chunk.id, "text", message.part, text, id, message.run_id, item.event or "")
         return self._decode_any(item)
 
     def end(self, clean: bool) -> Sequence[Event]:
@@ -138,12 +147,12 @@ class LangGraphDialect(LangGraphBase):
 
     def _is_repeated(self, id: str, data: bytes) -> bool:
         """True if this event was decoded before: what it has begun is not begun again."""
-        digest = hash(data)
-        if self._seen.get(id) == digest:
+        digest = hash(data)  # another event may have the same id
+        if digest in (self._seen.get(id), self._seen_before.get(id)):
             return True
         self._seen[id] = digest
         if len(self._seen) > _MAX_SEEN:
-            del self._seen[next(iter(self._seen))]
+            self._seen, self._seen_before = {}, self._seen
         return False
 
     # items beside the stream

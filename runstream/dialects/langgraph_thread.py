@@ -107,7 +107,7 @@ class LangGraphThreadDialect(LangGraphBase):
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    __slots__ = ("_cursor", "_expected", "_link", "_open", "_pending_end", "_pending_run", "_seen")
+    __slots__ = ("_cursor", "_expected", "_link", "_open", "_pending_end", "_pending_run", "_seen", "_seen_before")
 
     def __init__(self, **options: Any) -> None:
         self._open: dict[tuple[str, ...], list[_OpenMessage]] = {}
@@ -116,7 +116,8 @@ class LangGraphThreadDialect(LangGraphBase):
         self._link: bool | None = None  # the next run continues the last one, or does not; `None` if this is unknown
         self._pending_run: tuple[str, str] | None = None  # a run that may continue the last one
         self._pending_end: tuple[str, Outcome] | None = None  # the end of a run that the server may contradict
-        self._seen: dict[str, None] = {}  # the identities of the last events
+        self._seen: set[str] = set()  # the identities of the last events
+        self._seen_before: set[str] = set()  # those before them
         super().__init__(**options)
         if self._current is not None:
             for message in self._current.log.messages.values():
@@ -173,11 +174,11 @@ class LangGraphThreadDialect(LangGraphBase):
 
     def _is_repeated(self, id: str) -> bool:
         """True if this event was decoded before: it would be one of the message that is open now."""
-        if id in self._seen:
+        if id in self._seen or id in self._seen_before:
             return True
-        self._seen[id] = None
+        self._seen.add(id)
         if len(self._seen) > _MAX_SEEN:
-            del self._seen[next(iter(self._seen))]
+            self._seen, self._seen_before = set(), self._seen
         return False
 
     def cursor(self) -> str | None:
