@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
+from uuid import uuid4
 
 import msgspec
 
@@ -130,6 +131,8 @@ class LangGraphDialect(LangGraphBase):
         run = self._current
         if run is None or not run.is_open or run.waits:
             return ()
+        if run.is_local and clean and run.is_visible and run.error is None:
+            run.answers.run = {"status": "success"}  # the graph has returned
         if not clean and run.error is None and not run.interrupts.waits and run.answers.run is None:
             return ()  # cut off: the engine knows why
         return self._settle(run, Place(None, run.run_id, "end"))
@@ -190,6 +193,7 @@ class LangGraphDialect(LangGraphBase):
         if isinstance(value, Reject):
             return value
         name = raw.event
+        is_local = name is None
         if name is None:
             if not isinstance(value, dict):
                 return Reject(raw, "Expected the name of an event beside its data")
@@ -208,7 +212,10 @@ class LangGraphDialect(LangGraphBase):
             return self._decode_metadata(mapping_of(value), name, id, raw)
         facts = _facts_of(base, value)
         begun = self._release(base, value, id) if self._pending_run is not None and self._is_next(facts) else []
-        run = self._run_of(facts)
+        run = self._run_of(facts, is_local=is_local)
+        if run is None and is_local and base in _HANDLERS:
+            run = self._begin_run(f"run-{uuid4().hex}")  # a graph in this process, whose runs have no id
+            run.is_local = True
         if run is None:
             if base in ("error", "end"):
                 return [*begun, *self._decode_stray(base, value, name, id)]
@@ -238,14 +245,14 @@ class LangGraphDialect(LangGraphBase):
         id = text_of(facts.get("run_id"))
         return id is None or id not in self._runs
 
-    def _run_of(self, facts: Json) -> ServerRun | None:
+    def _run_of(self, facts: Json, *, is_local: bool) -> ServerRun | None:
         """The run of an event. Only chunks and the metadata of messages name it."""
         id = text_of(facts.get("run_id"))
         run = self._runs.get(id) if id is not None else self._current
         if id is not None and run is None:
             run = self._begin_run(id)
             run.log.is_joined = True
-        if run is None and self._continues is not None:
+        if run is None and self._continues is not None and not is_local:
             run = self._begin_run(self._continues)
         if run is not None and facts:
             run.thread_id = text_of(facts.get("thread_id")) or run.thread_id

@@ -76,6 +76,7 @@ class ServerRun(Struct):
         old: The ids of the messages that the thread had before.
         is_visible: True if the stream would show an interrupt.
         has_values: True if the stream has the state itself, and not only checkpoints of it.
+        is_local: True for a graph in this process.
         document: The state that was received last.
     """
 
@@ -97,6 +98,7 @@ class ServerRun(Struct):
     old: set[str] = field(default_factory=set)
     is_visible: bool = False
     has_values: bool = False
+    is_local: bool = False
     document: Any = None
 
     @property
