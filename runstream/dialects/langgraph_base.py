@@ -17,6 +17,7 @@ from runstream.dialects.langgraph_wire import Json, mapping_of, text_of
 from runstream.errors import DecodeError
 from runstream.model.common import LastError
 from runstream.model.events import Event, Reject
+from runstream.model.frozen import thaw
 from runstream.model.jsontext import MAX_NESTING, decode_json, nesting_depth
 from runstream.model.raw import Answer, ConnectionEvent, RawEvent, RawItem, Request, ResponseHead
 
@@ -104,7 +105,7 @@ class LangGraphBase(BaseDialect):
             runs = [run.for_memory() for run in self._runs.values() if run.is_open]
             current = self._current.id if self._current is not None else None
             memory = _Memory(runs, self._aliases, current)
-            self._dump = msgspec.msgpack.encode(memory) if runs or self._aliases else b""
+            self._dump = msgspec.msgpack.encode(memory, enc_hook=thaw) if runs or self._aliases else b""
         return self._dump or None
 
     def forget(self, run_id: str) -> None:

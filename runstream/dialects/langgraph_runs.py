@@ -113,7 +113,7 @@ class ServerRun(Struct):
 
     def for_memory(self) -> ServerRun:
         """The run as a later decoder needs it: without what is as long as the thread."""
-        return structs.replace(self, old=set(), document=None)
+        return structs.replace(self, old=set(), document=None, answers=Answers())
 
     # the run itself
 
