@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from runstream.core.run_record import RunRecord
 from runstream.engine.source_state import SourceState
@@ -14,6 +15,8 @@ from runstream.model.limits import Limits
 from runstream.model.run import Run
 
 __all__ = ["RunBounds", "size_of"]
+
+_TEXTLESS: Final = frozenset({type(None), int, float, bool})
 
 
 class RunBounds:
@@ -71,15 +74,18 @@ class RunBounds:
 
 def size_of(value: Any) -> int:
     """The number of characters in the texts of a wire object."""
+    kind = type(value)
+    if kind is str:
+        return len(value)
+    if kind in _TEXTLESS:
+        return 0
+    if isinstance(value, Struct):
+        wire = getattr(value, "_wire", None)
+        return size_of(wire) if wire is not None else sum([size_of(each) for each in astuple(value) if each is not None])
+    if isinstance(value, tuple | list):
+        return sum([size_of(each) for each in value])
     if isinstance(value, str):
         return len(value)
     if isinstance(value, Mapping):
         return sum(map(size_of, value.values()))
-    if isinstance(value, tuple | list):
-        return sum(map(size_of, value))
-    if isinstance(value, Struct):
-        wire = getattr(value, "_wire", None)
-        if wire is not None:
-            return size_of(wire)
-        return sum([size_of(getattr(value, name)) for name in value.__struct_fields__])
     return 0
