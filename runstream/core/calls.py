@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct, structs
 
-from runstream.core.call_names import base_of
+from runstream.core.call_names import NO_NAMES, base_of
 from runstream.core.object_list import ObjectState
 from runstream.core.tally import NO_TALLY, Tally
 from runstream.model.common import Timestamp
@@ -418,7 +418,7 @@ def name_step_calls(calls: Calls, item: ObjectState, ids: Iterable[str] | None =
     if ids is not None:
         missing = Counter([escape_id(id) for id in ids])
     else:
-        if item.parts is None and not item.calls and type(item.full.step_details) is MessageCreationDetails:  # type: ignore[union-attr]
+        if item.parts is None and item.calls is NO_NAMES and type(item.full.step_details) is MessageCreationDetails:  # type: ignore[union-attr]
             return calls, item
         missing = Counter([escape_id(id) for _, id in _ids(item) if id])
         for base in missing:
@@ -448,7 +448,7 @@ def _name_of_step(calls: Calls, base: str, item: ObjectState) -> tuple[Calls, st
 
 def end_step(calls: Calls, item: ObjectState) -> Calls:
     """Note that a step has ended: a request that follows is for one of its calls only if it is equal."""
-    if not len(item.calls) or all(each.step_id != item.id for each in calls.open):
+    if not calls.open or item.calls is NO_NAMES or all(each.step_id != item.id for each in calls.open):
         return calls
     full: Any = item.full
     signatures = {known.name: _signature(call) for known, call in zip(step_calls(item), full.tool_calls, strict=False)}

@@ -89,7 +89,7 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
     if after is before:
         return []
     position = after._touched
-    if before is None or position == -1:
+    if position == -1 or before is None:
         return _run_signals(before, after, at)
     if position == -2:
         return [progress_signal(after, before._length, at)] if progress else []

@@ -32,8 +32,8 @@ class TextBuffer:
         self.last = head
 
     def equals(self, text: str) -> bool:
-        """True if the whole text is this one. The tail stays as it is."""
-        return self.length == len(text) and self._head + self.tail.getvalue() == text
+        """True if the whole text is this one."""
+        return self.length == len(text) and self.read() == text
 
     def read(self) -> str:
         """The whole text. It is joined once and then kept."""
