@@ -80,12 +80,13 @@ class Feeder:
                     source.last_id = item.id
             if gaps.unconfirmed:
                 gaps.confirm(event, at)
-            if outputs.on_event is not None:
+            on_event = outputs.on_event
+            if on_event is not None:
                 outputs.event_scope = source.scope.name
-                outputs.on_event(event)
+                on_event(event)
             record = record_of(event.object_id)
             if record is not None and record.source is source:
-                if event.id is None and not record.unidentified:
+                if not record.unidentified and event.id is None:
                     source.mark_unidentified(record)
                 if append_text(outputs, record, event, at):
                     continue
