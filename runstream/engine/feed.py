@@ -43,6 +43,11 @@ class Feeder:
         self._router = router
         self._dialect = dialect
         self._notify = notify
+        # Found once: each would be found again for each raw event that arrives alone.
+        self._decode = dialect.decode
+        self._record_of: Callable[[str], Any] = source.objects.get
+        self._sequence = source.gaps.sequence
+        self._add_id = source.add_id
 
     def feed(self, item: RawInput) -> None:
         """Take one raw event, or an input that can become one."""
@@ -51,10 +56,8 @@ class Feeder:
     def feed_all(self, items: Iterable[RawInput]) -> None:
         """Take several, at less cost for each."""
         source, outputs = self._source, self._outputs
-        decode = self._dialect.decode
-        record_of: Callable[[str], Any] = source.objects.get
-        gaps, clock = source.gaps, outputs.clock
-        sequence, add_id = gaps.sequence, source.add_id
+        decode, record_of = self._decode, self._record_of
+        gaps, sequence, add_id = source.gaps, self._sequence, self._add_id
         for item in items:
             if type(item) is not RawEvent:
                 item = raw_item(item)  # noqa: PLW2901 - the input itself is not needed any more
@@ -63,7 +66,7 @@ class Feeder:
                     continue
             at = item.at
             if at is None:
-                at = clock()
+                at = outputs.clock()
             if item.last_id is not None:
                 source.last_id = item.last_id
             event = decode(item)
