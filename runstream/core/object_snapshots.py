@@ -51,7 +51,7 @@ def apply_object(
         objects = state._all_objects()  # else the growing text is replaced anyway
     head = state._head
     if current is None:
-        item = ObjectState(new.id, is_message, new)
+        item = ObjectState(new.id, is_message, new, path=event.path)
         if not is_message:
             head, item = _name_calls(head, item, ended=ended)
         objects, position = objects.append(item), objects.count
@@ -61,6 +61,8 @@ def apply_object(
         if current.is_message is not is_message:
             return state, Outcome.KIND_CONFLICT
         item = _replace(current, event, restart, whole, ended=ended)
+        if event.path and current.full is None:
+            item = structs.replace(item, path=event.path)  # it was known by fragments alone, which name no path
         if item is current:
             late = current.is_terminal and current.full is not None and new.status != current.full.status
             return state, Outcome.LATE if late else _SAME
