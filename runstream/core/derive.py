@@ -7,10 +7,12 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import structs
 
-from runstream.core.calls import NO_CALLS, Calls, awaited_names, step_calls
+from runstream.core.action_requests import awaited_names
+from runstream.core.calls import NO_CALLS, Calls
 from runstream.core.growing_texts import SIGNALS
 from runstream.core.object_list import ObjectState
 from runstream.core.state import RunState, get_view
+from runstream.core.step_calls import step_calls
 from runstream.core.text_changes import compare_texts, ends_unchanged, text_growth
 from runstream.core.texts import (
     TextsOf,

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from runstream.core.calls import end_step, name_step_calls
 from runstream.core.merge import is_indexed, make_node, normalize_field
 from runstream.core.object_deltas import parts_of
 from runstream.core.object_list import ObjectState
 from runstream.core.run_snapshots import Outcome, merge_snapshot
 from runstream.core.state import RunHead, RunState, update_head
+from runstream.core.step_calls import end_step, name_step_calls
 from runstream.core.streamed_texts import add_outputs, has_content, is_whole, keep_texts
 from runstream.core.text import Text, TextBuffer
 from runstream.core.text_changes import count_replaced, ends_unchanged

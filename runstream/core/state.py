@@ -10,13 +10,15 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from runstream.core.action_requests import awaited_names
 from runstream.core.activities import NO_ACTIVITIES, Activities, ActivityState
 from runstream.core.call_names import NO_NAMES
-from runstream.core.calls import NO_CALLS, Calls, add_step, awaited_names, step_calls
+from runstream.core.calls import NO_CALLS, Calls
 from runstream.core.documents import NO_DOCUMENTS, Documents
 from runstream.core.merge import to_builtins
 from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
 from runstream.core.pieces import NO_PIECES, Pieces
+from runstream.core.step_calls import add_step, step_calls
 from runstream.core.text import Text, TextBuffer
 from runstream.model.common import Usage
 from runstream.model.fragments import Target
