@@ -247,7 +247,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.stream.handler_options",
     ),
     # The proxies of the system are the standard library's, which reads them with its own client.
-    frozenset({"asyncio", "http", "email"}): ("runstream.sources.sse",),
+    frozenset({"asyncio", "http", "email"}): ("runstream.sources.ag_ui", "runstream.sources.sse"),
     frozenset({"asyncio", "http", "email", "websockets"}): (
         "runstream.recordings.server",
         "runstream.sources.websocket",
