@@ -141,12 +141,15 @@ from runstream.sinks.page.feed import PageFeed as PageFeed
 from runstream.sinks.page.server import PageServer as PageServer
 from runstream.sinks.page.server import serve_page as serve_page
 from runstream.sinks.terminal.live_view import LiveView as LiveView
+from runstream.sources.ag_ui import AgUiSource as AgUiSource
 from runstream.sources.base import Receiver as Receiver
 from runstream.sources.base import Source as Source
 from runstream.sources.connection_loop import Resume as Resume
 from runstream.sources.connection_loop import ResumeInfo as ResumeInfo
 from runstream.sources.poll import PollSource as PollSource
 from runstream.sources.reconnect import Reconnect as Reconnect
+from runstream.sources.responses import ResponsesSource as ResponsesSource
+from runstream.sources.responses_websocket import ResponsesWebSocket as ResponsesWebSocket
 from runstream.sources.sse import SseSource as SseSource
 from runstream.sources.sse_chunks import SseChunks as SseChunks
 from runstream.sources.sse_parser import SSEParser as SSEParser

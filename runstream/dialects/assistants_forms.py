@@ -113,7 +113,7 @@ def names_event(name: str | None, data: bytes) -> bool:
         return _is_name(named)
     kind = found.get("object")
     if isinstance(kind, str):
-        return kind in EVENT_TYPES and "id" in found
+        return (kind in EVENT_TYPES and "id" in found) or kind == "error"
     if isinstance(found.get("type"), str):
         return False
     status = found.get("status")

@@ -6,7 +6,7 @@ becomes rejects that name the dialects.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -186,6 +186,11 @@ class AutoDialect(BaseDialect):
         return getattr(self.dialect, "expects_idle", False)
 
     @property
+    def violations(self) -> Mapping[str, int]:
+        """The counts of the decoder."""
+        return {} if self.dialect is None else getattr(self.dialect, "violations", {})
+
+    @property
     def redaction(self) -> RedactionRules:  # type: ignore[override] # those of the decoder
         """The rules of the decoder; those of no dialect until there is one."""
         return BaseDialect.redaction if self.dialect is None else self.dialect.redaction
@@ -199,9 +204,11 @@ class AutoDialect(BaseDialect):
         if self.dialect is not None:
             self.dialect.forget(run_id)
 
-    def cursor(self) -> str | None:
+    def cursor(self, run_id: str | None = None) -> str | None:
         """The place of the decoder."""
-        return self.dialect.cursor() if self.dialect is not None else None
+        if self.dialect is None:
+            return None
+        return self.dialect.cursor() if run_id is None else self.dialect.cursor(run_id)
 
     def dump(self) -> bytes | None:
         """The name of the dialect and the memory of its decoder; ``None`` if that has none: the next event decides."""

@@ -181,7 +181,7 @@ class LangGraphThreadDialect(LangGraphBase):
             self._seen, self._seen_before = set(), self._seen
         return False
 
-    def cursor(self) -> str | None:
+    def cursor(self, run_id: str | None = None) -> str | None:
         """The number of the last event; a server continues after it."""
         return self._cursor
 

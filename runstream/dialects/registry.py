@@ -132,6 +132,14 @@ def _make_langgraph_thread(
     return LangGraphThreadDialect(continues=continues, memory=memory, find_run=find_run, **_bounds(limits))
 
 
+def _make_ag_ui(
+    continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None
+) -> Dialect:
+    from runstream.dialects.ag_ui import AgUiDialect  # loaded when it is used
+
+    return AgUiDialect(continues=continues, memory=memory, find_run=find_run, **_bounds(limits))
+
+
 def _is_responses(raw: RawEvent) -> bool:
     from runstream.dialects.responses import ResponsesDialect  # loaded when no other dialect is known to be the one
 
@@ -148,6 +156,12 @@ def _is_langgraph_thread(raw: RawEvent) -> bool:
     from runstream.dialects.langgraph_thread import LangGraphThreadDialect  # as above
 
     return LangGraphThreadDialect.recognises(raw)
+
+
+def _is_ag_ui(raw: RawEvent) -> bool:
+    from runstream.dialects.ag_ui import AgUiDialect  # likewise
+
+    return AgUiDialect.recognises(raw)
 
 
 def _make_auto(continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None) -> Dialect:
@@ -194,6 +208,7 @@ _BUILT_IN: Final = {
         _make_langgraph_thread, _ALL_KEYWORDS, _is_langgraph_thread, "langgraph-thread"
     ),
     "langgraph": ResolvedFactory(_make_langgraph, _ALL_KEYWORDS, _is_langgraph, "langgraph"),
+    "ag-ui": ResolvedFactory(_make_ag_ui, _ALL_KEYWORDS, _is_ag_ui, "ag-ui"),
     "responses": ResolvedFactory(_make_responses, _ALL_KEYWORDS, _is_responses, "responses"),
     COMMON_DIALECT: ResolvedFactory(_make_assistants, ("limits",), AssistantsDialect.recognises, COMMON_DIALECT),
 }

@@ -186,6 +186,7 @@ class Engine(Outputs):
             open_runs=self.registry.open,
             finished_runs=self.registry.finished,
             evicted_runs=self.registry.evicted,
+            violations=self._violations_with(*self.dialects.values()),
         )
 
     def apply_snapshots(self, source: SourceState, items: Iterable[RawInput], dialect: Dialect) -> None:

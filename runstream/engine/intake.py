@@ -44,6 +44,7 @@ class Intake:
         self._feeder = Feeder(state, outputs, router, dialect, self._note_connection)
         self.feed, self.feed_all = self._feeder.feed, self._feeder.feed_all
         state.forget = dialect.forget
+        outputs.dialects[id(dialect)] = dialect
         self.dialect: str | None = None
         if isinstance(dialect, AutoDialect):
             if dialect.dialect is None:
@@ -94,6 +95,19 @@ class Intake:
     def make_decoder(self) -> Dialect:
         """A new decoder of the source's dialect, for items whose events do not enter the engine."""
         return self.state.make_decoder(continues=self.continues)
+
+    @property
+    def expects_idle(self) -> bool:
+        """True while the dialect waits for a further event or for a silence of the source."""
+        return getattr(self._dialect, "expects_idle", False) is True
+
+    def cursor(self, run_id: str | None = None) -> str | None:
+        """The place from which the dialect asks the server to go on; ``None`` if it has none.
+
+        Args:
+            run_id: The run that is to go on; ``None`` for the last event of the source.
+        """
+        return self._dialect.cursor() if run_id is None else self._dialect.cursor(run_id)
 
     def resume_from(self) -> str | None:
         """The last event id, for a source that asks its server to continue there."""
@@ -164,4 +178,5 @@ class Intake:
             return
         if events := self._dialect.end(clean):
             self._feeder.route(events, None, self._outputs.clock())
+        self._outputs.end_dialect(self._dialect)
         self.state.end(reason, last_id, attempts, server_message)

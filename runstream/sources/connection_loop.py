@@ -194,6 +194,8 @@ async def call_hook(name: str, hook: Callable[..., Any] | None, *args: Any, retr
             raise
         # Not this task was cancelled, but something that the function awaited.
         raise ConnectFailed(f"{name} raised {type(error).__name__}", retry=retry) from error
+    except ConnectFailed:
+        raise  # of a source of the library, in its words
     except Exception as error:
         # The exception's message may contain secrets; the exception itself is kept as the cause.
         raise ConnectFailed(f"{name} raised {type(error).__name__}", retry=retry) from error

@@ -296,6 +296,10 @@ class _Session:
         """A new decoder of the source's dialect."""
         return self.receiver.decoder()
 
+    def cursor(self, run_id: str | None = None) -> str | None:
+        """The place from which the server goes on."""
+        return self.receiver.cursor(run_id)
+
     @property
     def live(self) -> bool:
         """True: the server closes a quiet stream, and the next run of the thread may begin at any time."""
