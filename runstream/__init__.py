@@ -66,6 +66,8 @@ NAMES = {
     "runstream.sources.connection_loop": "Resume ResumeInfo",
     "runstream.sources.poll": "PollSource",
     "runstream.sources.reconnect": "Reconnect",
+    "runstream.sources.langgraph": "LangGraphSource",
+    "runstream.sources.langgraph_thread": "LangGraphThreadSource",
     "runstream.sources.responses": "ResponsesSource",
     "runstream.sources.responses_websocket": "ResponsesWebSocket",
     "runstream.sources.sse": "SseSource",

@@ -210,6 +210,16 @@ def build_parser() -> argparse.ArgumentParser:
         dest="continues",
         help="each FILE but the first continues the run of those before it that waits for action",
     )
+    for name in ("replay", "fold"):
+        subparsers[name].add_argument(
+            "--answer",
+            action="append",
+            default=[],
+            dest="answers",
+            metavar="FILE.json",
+            help="what the server says about the run of a FILE when it is asked after the stream; the first answer is "
+            "for the first FILE, and so on",
+        )
     for name in ("watch", "record", "replay", "fold", "serve"):
         subparsers[name].add_argument(
             "--dialect",

@@ -96,10 +96,12 @@ EXPECTED = {
         "It rains in Ghent.\nresp_1 completed: resp_1 and resp_2, 50 tokens",
     ],
     "15_a_dialect_by_name.py": [
-        "dialects: ag-ui, assistants, auto, jobs, responses\nanswering question-1 of job-1",
+        "dialects: ag-ui, assistants, auto, jobs, langgraph, langgraph-thread, responses\n"
+        "answering question-1 of job-1",
         "refused: run job-1 has ended (completed) and can't be continued",
         "run_demo_text_0001 completed\njob-1 completed\nfolded: job-1 completed",
-        "'job' is not a registered dialect. Registered: 'ag-ui', 'assistants', 'auto', 'jobs', 'responses'.",
+        "'job' is not a registered dialect. Registered: "
+        "'ag-ui', 'assistants', 'auto', 'jobs', 'langgraph', 'langgraph-thread', 'responses'.",
     ],
 }
 

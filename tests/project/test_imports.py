@@ -22,7 +22,7 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "logs": frozenset(),
     "model": frozenset({"errors"}),
     "core": frozenset({"model"}),
-    "dialects": frozenset({"model"}),
+    "dialects": frozenset({"errors", "model"}),
     "store": frozenset({"core", "errors", "model"}),
     "engine": frozenset({"core", "dialects", "errors", "model", "store"}),
     "sources": frozenset({"dialects", "errors", "model"}),
