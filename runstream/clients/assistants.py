@@ -21,7 +21,6 @@ from runstream.stream.run_stream import RunStream
 
 __all__ = ["AssistantsClient"]
 
-_BETA: Final = {"OpenAI-Beta": "assistants=v2"}
 _PAGE: Final = 100  # objects of a page, the most that servers send
 _MAX_PAGES: Final = 20
 
@@ -36,7 +35,7 @@ class AssistantsClient(BaseClient):
             run = await stream.result()
 
     A stream of this API can't be resumed: after a loss the run is polled until it has ended or waits. Outputs are
-    submitted once. If the response is lost, the run is fetched, and they are sent again only if it still waits for them.
+    submitted once. If the response is lost, the run is fetched, and they are sent again only if it waits still.
 
     For Azure, the version is part of the URL, and the body has ``agent_id``::
 
@@ -58,6 +57,7 @@ class AssistantsClient(BaseClient):
     """
 
     dialect: ClassVar[str] = "assistants"
+    protocol_headers: ClassVar[Mapping[str, str]] = {"OpenAI-Beta": "assistants=v2"}
 
     def __init__(
         self,
@@ -67,8 +67,7 @@ class AssistantsClient(BaseClient):
         poll_interval: float = 1.0,
         **options: Unpack[ClientOptions],
     ) -> None:
-        headers = {**_BETA, **(options.pop("headers", None) or {})}
-        super().__init__(base_url, headers=headers, **options)
+        super().__init__(base_url, **options)
         self._strict = strict
         self._poll_interval = poll_interval
 

@@ -115,6 +115,8 @@ class BaseClient(ABC):
 
     dialect: ClassVar[str]
     """The name of the protocol's dialect."""
+    protocol_headers: ClassVar[Mapping[str, str]] = {}
+    """Headers that the protocol demands in each request."""
 
     def __init__(
         self,
@@ -147,7 +149,13 @@ class BaseClient(ABC):
             on_error=on_tool_error,
             store=store if isinstance(store, CallStore) else None,
         )
-        self._api = Api(base_url, headers=headers, auth=api_key, retry=reconnect, options=self._http)
+        self._api = Api(
+            base_url,
+            headers={**self.protocol_headers, **(headers or {})},
+            auth=api_key,
+            retry=reconnect,
+            options=self._http,
+        )
         self._sessions: dict[Session, None] = {}
 
     async def __aenter__(self) -> Self:
