@@ -51,17 +51,32 @@ class DecodeError(RunstreamError, ValueError):
 class SourceFailed(RunstreamError):
     """A source failed for good: it does not reconnect.
 
+    Args:
+        reason: The cause in the library's words.
+        message: The message of a structured error of the server; the text of the exception has it behind the cause.
+
     Attributes:
-        reason: The cause, in words of this library, without credentials.
+        reason: The cause, in words of this library, without credentials; with the message of a structured error of the
+            server ("Out of quota"), in which whatever this side had sent is masked.
+        summary: The cause without that message, for logs and signals.
         attempts: Number of connection attempts.
         status: The HTTP status of a refusal by the server, ``None`` if there was none.
         server_message: The server's words about it, "" if there are none. They are no part of the exception's message,
             which may be logged.
     """
 
-    def __init__(self, reason: str, *, attempts: int = 1, status: int | None = None, server_message: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(
+        self,
+        reason: str,
+        *,
+        message: str = "",
+        attempts: int = 1,
+        status: int | None = None,
+        server_message: str = "",
+    ) -> None:
+        self.reason = f"{reason}: {message}" if message else reason
+        super().__init__(self.reason)
+        self.summary = reason
         self.server_message = server_message
         self.attempts = attempts
         self.status = status
@@ -196,7 +211,8 @@ class IncompleteStream(RunstreamError):
     (:class:`ServerError`). The text names all of them, with the code of the server's error and without its message.
 
     Attributes:
-        reason: The cause of the end, in words of this library.
+        reason: The cause of the end, in words of this library; with the message of a structured error of the server
+            that the failure of the source has, masked.
         states: The last known states (:class:`~runstream.core.state.RunState`) of the runs that had not ended.
         server_message: The last words of the server about an error, "" if there are none. They are no part of the
             exception's message, which may be logged.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from runstream.logs import LOG
+from runstream.logs import LOG, standard_writer
 from runstream.model.escaping import escape_unprintable
 from runstream.model.progress_signals import PROGRESS
 from runstream.model.run import RunKey
@@ -158,9 +157,10 @@ def log_signals(
     Args:
         signals: A :class:`~runstream.RunStream`, or any Observable of signals. Without ``progress``, a stream does not
             build the signals of growing text for this.
-        logger: A structlog logger, or an object with its methods; structlog's ``"runstream"`` by default. Or a
-            ``logging.Logger``: then the message is the event with the fields as ``name=value``, and each field is an
-            attribute of the record too, for formatters that write JSON.
+        logger: A structlog logger, or an object with its methods; by default structlog's ``"runstream"`` where
+            structlog is configured, else the standard library's. Or a ``logging.Logger``: then the message is the event
+            with the fields as ``name=value``, and each field is an attribute of the record too, for formatters that
+            write JSON.
         progress: True to log the growth of texts, arguments and outputs: the number of characters, not the characters.
         include_text: True if message text, reasoning and the server's messages about errors may be logged.
         include_arguments: True if the arguments and outputs of tool calls may be logged.
@@ -197,50 +197,13 @@ def log_signals(
 
 def _writer(logger: Any) -> Write:
     if isinstance(logger, logging.Logger | logging.LoggerAdapter):
-        return _standard(logger)
+        return standard_writer(logger)
     log = logger if logger is not None else LOG
 
     def write(level: str, event: str, fields: dict[str, Any]) -> None:
         getattr(log, level)(event, **fields)
 
     return write
-
-
-def _standard(logger: logging.Logger | logging.LoggerAdapter[Any]) -> Write:
-    """Write to a logger of the standard library, which has no fields."""
-    levels = logging.getLevelNamesMapping()
-
-    def write(level: str, event: str, fields: dict[str, Any]) -> None:
-        number = levels[level.upper()]
-        if not logger.isEnabledFor(number):
-            return
-        extra = {"event": event, **fields}
-        if isinstance(logger, logging.LoggerAdapter):
-            # An adapter by itself replaces the given fields with its own.
-            message, kwargs = logger.process("%s%s", {"extra": extra})
-            kwargs["extra"] = {**extra, **(kwargs.get("extra") or {})}
-            logger.logger.log(number, message, event, _Pairs(fields), **kwargs)
-        else:
-            logger.log(number, "%s%s", event, _Pairs(fields), extra=extra)
-
-    return write
-
-
-class _Pairs:
-    """Fields as ``name=value``; the text is built when a handler needs it."""
-
-    def __init__(self, fields: dict[str, Any]) -> None:
-        self._fields = fields
-
-    def __str__(self) -> str:
-        return "".join(f" {name}={_value(value)}" for name, value in self._fields.items() if value is not None)
-
-
-def _value(value: Any) -> str:
-    """A value as text, quoted where its end would not be clear."""
-    if not isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    return json.dumps(value, ensure_ascii=False) if not value or set(' "=') & set(value) else value
 
 
 def log_record(signal: Signal, *, include_text: bool = False, include_arguments: bool = False) -> Record:

@@ -17,11 +17,13 @@ from msgspec.structs import replace
 from runstream.model.validation import check_counts, check_seconds
 from runstream.sources.base import Receiver
 from runstream.sources.connection_loop import Disconnect, ResumeHook, ResumeInfo, call_hook, run_connections
-from runstream.sources.credentials import Credentials, merge_headers, redact_url, request_secrets, resolve_headers
+from runstream.sources.content_coding import ACCEPTED
+from runstream.sources.credentials import Credentials, merge_headers, redact_url, resolve_headers
 from runstream.sources.http_client import HttpClient, client_library
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.request_items import request_item, response_item
+from runstream.sources.sent_values import NOTHING_SENT, SentValues
 from runstream.sources.sse_connection import NO_CONTENT, open_stream, read_stream
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
 
@@ -32,7 +34,7 @@ __all__ = ["SseSource"]
 
 _HEADERS: Final = {
     "Accept": "text/event-stream",
-    "Accept-Encoding": "gzip, deflate",
+    "Accept-Encoding": ACCEPTED,
     "Cache-Control": "no-store",
     "User-Agent": "runstream",
 }
@@ -83,7 +85,8 @@ class SseSource:
             ``max_retry_after``.
         max_message_bytes: A larger event is rejected and not kept in memory; later events are read.
         open_timeout: Limit for connecting, and for sending each part of the request (seconds).
-        read_timeout: Longest time without any data: response, event or comment (seconds), ``None`` for any time.
+        read_timeout: Longest time for the whole head of a response, and then without any data, event or comment
+            (seconds); ``None`` for any time.
             Time in which a subscriber blocks the source does not count.
 
     Raises:
@@ -179,7 +182,7 @@ class _Session:
         self._restored_id = None if self._is_post else receiver.last_id
         self._last_id = self._restored_id or source._last_id or ""
         self._was_posted = False  # whether the POST may have reached its server
-        self._secrets: set[str] = set()
+        self._sent = NOTHING_SENT
         self._content: bytes | None = None  # of the last request
 
     async def open(self, info: ResumeInfo) -> Response:
@@ -203,10 +206,12 @@ class _Session:
         if method == "GET":
             headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
         own_headers = {name: value for name, value in headers.items() if _HEADERS.get(name) != value}
-        self._secrets = request_secrets([source._url, url], own_headers)
         content = self._content = source._content if method == "POST" else None
+        urls = [source._url, url, *self._client.proxy_urls()]
+        # A server may also repeat the body of an earlier request.
+        self._sent = SentValues(urls=urls, headers=own_headers, content=source._content)
         try:
-            response = await open_stream(self._client, method, url, headers, content, self._secrets)
+            response = await open_stream(self._client, method, url, headers, content, self._sent)
         except ConnectFailed as error:
             if method == "GET":
                 # A GET without a response proves no more of the server than a connection that was not made.
@@ -214,7 +219,8 @@ class _Session:
             elif error.retry and error.reached and error.status not in _NOT_PROCESSED:
                 self._was_posted = True
                 if source._resume is None:
-                    error.retry, error.reason = False, f"{error.reason}; {_SENT_ONCE}"
+                    error.retry = error.retry_if_opened = False
+                    error.reason = f"{error.reason}; {_SENT_ONCE}"
             raise
         self._was_posted = self._was_posted or method == "POST"
         return response
@@ -233,7 +239,7 @@ class _Session:
                 reason="the server has nothing more to send (HTTP 204)", normal=True, final=True, status=204
             )
         if self._content is not None:
-            self._receiver.feed(request_item(self._content, self._receiver.continues, self._secrets))
+            self._receiver.feed(request_item(self._content, self._receiver.continues, self._sent.credentials()))
         if (head := response_item(response.status_code, response.headers)) is not None:
             self._receiver.feed(head)
         parser = SSEParser(max_event_bytes=source._max_bytes)
@@ -247,6 +253,7 @@ class _Session:
                 age=None if once else age,  # a POST that is sent once can't be replaced
                 read_timeout=source._read_timeout,
                 ends_with_done=self._is_post,
+                sent=self._sent,
             )
         finally:
             self._last_id = parser.last_id

@@ -6,6 +6,7 @@ of each text, the objects that are partial. All of these are written.
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -184,6 +185,8 @@ def decode_state(data: bytes) -> RunState:
             kind: type[Message] | type[RunStep] = Message if item.is_message else RunStep
             full = None if bytes(item.full) == b"null" else _read_wire(kind, bytes(item.full))
             parts = None if item.parts is None else _read_node(item.parts)
+            if parts is not None and type(parts) is not dict:
+                raise ValueError("parts that are no object")
             names = CallNames(item.calls) if item.calls else NO_NAMES
             state = ObjectState(item.id, item.is_message, full, parts, item.partial, names, item.replaced, item.places)
             objects = objects.append(state)
@@ -206,7 +209,17 @@ def decode_state(data: bytes) -> RunState:
             _read_pieces(found),
             found.custom,
         )
-    except (msgspec.MsgspecError, UnicodeError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+    except (
+        msgspec.MsgspecError,
+        UnicodeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         # Without the error's message, which may quote the text.
         raise StoreError(f"the stored bytes are no run state ({type(error).__name__})") from None
     return RunState(head, objects, _touched=-1, _event=found.event)
@@ -319,8 +332,12 @@ def _read_node(value: list[Any]) -> Any:
     kind = value[0]
     if kind == "t":
         _, text, emitted, prior = value
+        if type(text) is not str or type(emitted) is not int or emitted < 0 or type(prior) not in (str, NoneType):
+            raise ValueError("an invalid text")
         return Text(TextBuffer(text), len(text), emitted, None if prior is None else _emitted_text(prior))
     if kind == "i":
+        if any(type(index) is not int for index, _ in value[1]):
+            raise ValueError("an invalid index")
         return {index: _read_node(item) for index, item in value[1]}
     if kind == "d":
         return {name: _read_node(item) for name, item in value[1].items()}

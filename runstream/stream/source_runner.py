@@ -292,7 +292,7 @@ class SourceRunner:
             "source_failed",
             source=handle.name,
             scope=handle.scope,
-            reason=failure.reason,
+            reason=failure.summary,
             attempts=failure.attempts,
             error=type(error).__name__,
             where=location_of(error.__traceback__),
@@ -300,7 +300,7 @@ class SourceRunner:
         if handle._removed is not None:
             self._finish(handle, handle._removed)  # a failure while closing is no failure of its runs
         else:
-            self._finish(handle, failure.reason, failure)
+            self._finish(handle, failure.summary, failure)
 
     def _finish(self, handle: SourceHandle, reason: str, failure: SourceFailed | None = None) -> None:
         intake = handle._intake
@@ -313,7 +313,7 @@ class SourceRunner:
             self._remember(handle, open_runs, failure)
         try:
             if failure is not None:
-                self.queue.run(intake.failed, failure.reason, failure.attempts, None, failure.server_message)
+                self.queue.run(intake.failed, failure.summary, failure.attempts, None, failure.server_message)
             clean = failure is None and handle._removed is None
             attempts, said = (failure.attempts, failure.server_message) if failure is not None else (0, "")
             self.queue.run(self._end_intake, intake, reason, attempts, clean, said)

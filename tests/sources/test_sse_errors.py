@@ -65,7 +65,9 @@ async def test_another_media_type_is_refused(kind: str | None, body: bytes, said
         failed = await failure(peer.url)
     shown = kind.partition(";")[0] if kind else "no content type"
     shown = "another content type" if " " in shown and kind else shown
-    assert failed.reason == f"{peer.url} answered with {shown} where text/event-stream is needed"
+    assert failed.summary == f"{peer.url} answered with {shown} where text/event-stream is needed"
+    is_structured = kind == "application/json"
+    assert failed.reason == (f"{failed.summary}: {said}" if is_structured else failed.summary)
     assert failed.server_message == said
     assert len(peer.requests) == 1
 
