@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Final, Unpack
 
 import msgspec
 
 from runstream.clients.answers import Approve, CallAnswer, Decline
-from runstream.clients.base import BaseClient, ClientOptions
+from runstream.clients.base import BaseClient
+from runstream.clients.options import ClientOptions
 from runstream.clients.run_sources import RecoveringSource
 from runstream.clients.tools import Tool
 from runstream.core.state import RunState
@@ -104,7 +106,7 @@ class AssistantsClient(BaseClient):
     def _follow(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> Source:
         self._path(run_id, state, place)  # an unknown place is reported now
         return PollSource(
-            lambda: self._fetch(run_id, state, place),
+            partial(self._fetch, run_id, state, place),
             interval=self._poll_interval,
             max_interval=max(self._poll_interval, 10.0),
             stop_on_action=True,

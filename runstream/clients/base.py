@@ -5,21 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from runstream.clients.answers import Approve, ApproveFunction, CallAnswer, Decline
 from runstream.clients.api import Api
 from runstream.clients.outputs import ToolErrorPolicy, failure_output
 from runstream.clients.run_sources import AnswerAfter, TimeLimit
-from runstream.clients.session import Session, UnansweredFunction
+from runstream.clients.session import Session, Sessions, UnansweredFunction
 from runstream.clients.tool_runner import CONCURRENCY, ToolRunner
 from runstream.clients.tools import Tool, ToolLike, tools_by_name
 from runstream.core.state import RunState
 from runstream.engine.fold import fold
-from runstream.engine.watchdogs import Watchdogs
 from runstream.errors import RequestFailed
 from runstream.logs import LOG
-from runstream.model.limits import Limits
 from runstream.model.raw import Answer
 from runstream.model.run import Run
 from runstream.model.signal_base import AwaitedCall
@@ -33,51 +31,11 @@ from runstream.store.memory import MemoryStore
 from runstream.stream.run_stream import RunStream
 
 if TYPE_CHECKING:
-    import ssl as ssl_module
+    pass
 
-    from httpx2 import AsyncClient
-
-    from runstream.errors import SubscriberFailed
-    from runstream.stream.channel import OnSubscriberError
-
-__all__ = ["BaseClient", "ClientOptions"]
+__all__ = ["BaseClient"]
 
 _HTTP: Final = ("client", "ssl", "proxy", "open_timeout", "read_timeout")
-_MAX_ENDED: Final = 1_000  # streams that have ended while a run waited, for a later answer
-
-
-class ClientOptions(TypedDict, total=False):
-    """The options that all clients have.
-
-    The first are those of :class:`BaseClient`, then those of its requests (see :class:`~runstream.SseSource`), then
-    those of its streams (see :class:`~runstream.RunStream`).
-    """
-
-    api_key: Credentials | None
-    headers: Mapping[str, str] | None
-    tools: Iterable[ToolLike]
-    approve: ApproveFunction | None
-    on_tool_error: ToolErrorPolicy
-    on_unanswered: UnansweredFunction | None
-    tool_timeout: float | None
-    tool_concurrency: int
-    store: StateStore | None
-    reconnect: Reconnect | None
-    # of requests
-    client: AsyncClient | None
-    ssl: ssl_module.SSLContext | None
-    proxy: str | Literal[True] | None
-    open_timeout: float
-    read_timeout: float | None
-    # of streams
-    limits: Limits | None
-    watchdogs: Watchdogs | None
-    clock: Callable[[], float]
-    on_subscriber_error: OnSubscriberError | Callable[[SubscriberFailed], object]
-    wait_timeout: float
-    close_timeout: float
-    buffer: int
-    max_connections: int
 
 
 class BaseClient(ABC):
@@ -156,7 +114,7 @@ class BaseClient(ABC):
             retry=reconnect,
             options=self._http,
         )
-        self._sessions: dict[Session, None] = {}
+        self._sessions = Sessions(store)
 
     async def __aenter__(self) -> Self:
         return self
@@ -230,7 +188,7 @@ class BaseClient(ABC):
             LookupError: The place of the run is not known.
             UnsupportedRequest: The protocol has no way to do it.
         """
-        state = self._known(run_id)
+        state = self._sessions.state(run_id)
         return self._open(
             lambda session: AnswerAfter(self._follow(run_id, state, place), run_id, session),
             tools_by_name(tools),
@@ -251,7 +209,7 @@ class BaseClient(ABC):
             LookupError: The place of the run is not known.
             UnsupportedRequest: The protocol has no way to do it.
         """
-        return self._read(run_id, await self._fetch(run_id, self._known(run_id), place))
+        return self._read(run_id, await self._fetch(run_id, self._sessions.state(run_id), place))
 
     async def cancel(self, run_id: str, **place: Any) -> Run | None:
         """Ask the server to cancel a run. Its stream reports the end as the server reports it.
@@ -270,8 +228,8 @@ class BaseClient(ABC):
             RequestFailed: The server refused it, as it does for a run that has ended.
             LookupError: The place of the run is not known.
         """
-        session = self._session_of(run_id)
-        answer = await self._cancel(run_id, self._known(run_id), place)
+        session = self._sessions.find(run_id)
+        answer = await self._cancel(run_id, self._sessions.state(run_id), place)
         if answer is None:
             if session is None:
                 raise LookupError(
@@ -280,7 +238,7 @@ class BaseClient(ABC):
             session.detach("the run was cancelled here")
             return None
         if session is not None and session.waits(("", run_id)):
-            session.attach(self._follow(run_id, self._known(run_id), place), continues=run_id)
+            session.attach(self._follow(run_id, self._sessions.state(run_id), place), continues=run_id)
         return self._read(run_id, answer)
 
     def answer(self, run_id: str, answers: Mapping[str, Any]) -> RunStream:
@@ -298,7 +256,7 @@ class BaseClient(ABC):
             LookupError: The run does not wait here, or not for such a call.
             TypeError: An output can't be encoded.
         """
-        session = self._session_of(run_id)
+        session = self._sessions.find(run_id)
         if session is None:
             return self._answer_ended(run_id, answers)
         source = session.add_answers(("", run_id), answers)
@@ -438,39 +396,18 @@ class BaseClient(ABC):
         if timeout is not None:
             source = TimeLimit(source, timeout, session, self._stop)
         session.attach(source, continues=None if state is None else state.run_id)
-        self._sessions[session] = None
-        self._drop_ended()
+        self._sessions.add(session)
         return stream
 
     async def _stop(self, run_id: str) -> None:
         """Cancel a run whose time has passed; if the server refuses it, the connection is closed."""
-        session = self._session_of(run_id)
+        session = self._sessions.find(run_id)
         try:
             await self.cancel(run_id)
         except (RequestFailed, LookupError) as error:
             LOG.warning("run_not_cancelled", run_id=run_id, error=type(error).__name__)
             if session is not None:
                 session.detach("its time limit has passed")
-
-    def _drop_ended(self) -> None:
-        """Drop the sessions of streams that have ended, but for the latest with a run that waits."""
-        ended = [session for session in self._sessions if session.ended]
-        waiting = [session for session in ended if session.is_waiting]
-        for session in {*ended} - {*waiting[-_MAX_ENDED:]}:
-            del self._sessions[session]
-
-    def _session_of(self, run_id: str) -> Session | None:
-        """The session whose stream has a run and is open."""
-        return next((one for one in self._sessions if not one.ended and run_id in one.stream.latest), None)
-
-    def _known(self, run_id: str) -> RunState | None:
-        """The state of a run: of an open stream, of one that has ended, or of the store."""
-        for session in self._sessions:
-            if (state := session.stream.latest.get(run_id)) is not None:
-                return state
-        if self._store is not None and (stored := self._store.get("", run_id)) is not None:
-            return stored.state
-        return None
 
     def _read(self, run_id: str, objects: Sequence[bytes]) -> Run:
         states = fold([Answer(data=data) for data in objects], dialect=self.dialect).runs
@@ -480,24 +417,13 @@ class BaseClient(ABC):
         return found[0]
 
     def _decide(self, run_id: str, call_ids: Sequence[str], answer: CallAnswer) -> RunStream:
-        session = self._session_of(run_id) or self._ended_session(run_id)
+        session = self._sessions.find(run_id) or self._sessions.find_waiting(run_id)
         chosen = call_ids or session.decisions(("", run_id))
         return self.answer(run_id, dict.fromkeys(chosen, answer))
 
-    def _ended_session(self, run_id: str) -> Session:
-        """The session of a run that waited when its stream ended.
-
-        Raises:
-            LookupError: There is none.
-        """
-        for session in self._sessions:
-            if session.waits(("", run_id)):
-                return session
-        raise LookupError(f"run {run_id} does not wait for an answer here")
-
     def _answer_ended(self, run_id: str, answers: Mapping[str, Any]) -> RunStream:
         """Answer a run whose stream has ended: a new stream follows."""
-        ended = self._ended_session(run_id)
+        ended = self._sessions.find_waiting(run_id)
         state = ended.stream.latest[run_id]
         source = ended.add_answers(("", run_id), answers)
         if source is None:

@@ -24,10 +24,11 @@ from runstream.model.signals import (
     RunIncomplete,
 )
 from runstream.sources.base import Source
+from runstream.store.base import StateStore
 from runstream.stream.run_stream import RunStream
 from runstream.stream.source_handle import SourceHandle
 
-__all__ = ["Session", "Submit", "UnansweredFunction"]
+__all__ = ["Session", "Sessions", "Submit", "UnansweredFunction"]
 
 Submit: TypeAlias = Callable[[RunState, list[tuple[AwaitedCall, CallAnswer]]], Source]
 """Makes the source that submits all answers of a run, and reads what the server sends then."""
@@ -35,6 +36,7 @@ Submit: TypeAlias = Callable[[RunState, list[tuple[AwaitedCall, CallAnswer]]], S
 UnansweredFunction: TypeAlias = Callable[[ActionRequired, tuple[AwaitedCall, ...]], object | Awaitable[object]]
 """Called with the calls of a request that no tool and no approval has answered; sync or async."""
 
+_MAX_ENDED: Final = 1_000  # streams that have ended while a run waited, for a later answer
 _EXECUTED: Final = frozenset({"function", "custom"})
 _DECIDED: Final = frozenset({"approval", "interrupt"})
 _ENDS: Final = (RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete)
@@ -227,3 +229,46 @@ class Session:
 
 def _output_of(call: AwaitedCall, value: Any) -> Output:
     return Output(encode_output(value) if call.kind in _EXECUTED else value)
+
+
+class Sessions:
+    """The sessions of a client: of open streams, and of those that have ended while a run waited.
+
+    Args:
+        store: The store of the client's streams, if there is one.
+    """
+
+    def __init__(self, store: StateStore | None) -> None:
+        self._store = store
+        self._sessions: dict[Session, None] = {}
+
+    def add(self, session: Session) -> None:
+        """Add a session; ended ones are dropped, but for the latest with a run that waits."""
+        ended = [one for one in self._sessions if one.ended]
+        waiting = [one for one in ended if one.is_waiting]
+        for one in {*ended} - {*waiting[-_MAX_ENDED:]}:
+            del self._sessions[one]
+        self._sessions[session] = None
+
+    def find(self, run_id: str) -> Session | None:
+        """The session whose stream has a run and is open."""
+        return next((one for one in self._sessions if not one.ended and run_id in one.stream.latest), None)
+
+    def find_waiting(self, run_id: str) -> Session:
+        """The session of a run that waits, also if its stream has ended.
+
+        Raises:
+            LookupError: There is none.
+        """
+        for session in self._sessions:
+            if session.waits(("", run_id)):
+                return session
+        raise LookupError(f"run {run_id} does not wait for an answer here; rejoin() follows a run of another process")
+
+    def state(self, run_id: str) -> RunState | None:
+        """The state of a run: of a stream, or of the store; ``None`` if it is not known."""
+        for session in reversed(self._sessions):
+            if (state := session.stream.latest.get(run_id)) is not None:
+                return state
+        stored = self._store.get("", run_id) if self._store is not None else None
+        return None if stored is None else stored.state
