@@ -12,7 +12,7 @@ from runstream.clients.answers import Approve, CallAnswer, Decline
 from runstream.clients.base import BaseClient
 from runstream.clients.options import ClientOptions
 from runstream.clients.run_sources import RecoveringSource
-from runstream.clients.tools import Tool
+from runstream.clients.tools import LocalTool
 from runstream.core.state import RunState
 from runstream.errors import RequestFailed
 from runstream.model.signal_base import AwaitedCall
@@ -73,7 +73,7 @@ class AssistantsClient(BaseClient):
         self._strict = strict
         self._poll_interval = poll_interval
 
-    def _start(self, body: dict[str, Any], tools: Sequence[Tool], stream: RunStream) -> Source:
+    def _start(self, body: dict[str, Any], tools: Sequence[LocalTool], stream: RunStream) -> Source:
         thread_id = body.pop("thread_id", None)
         path = "/threads/runs" if thread_id is None else f"/threads/{self._api.segment(thread_id)}/runs"
         if tools:
@@ -86,7 +86,7 @@ class AssistantsClient(BaseClient):
         return RecoveringSource(lambda: self._post(path, body), poll, reconnect=self._reconnect, name="run")
 
     def _submit(
-        self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], tools: Sequence[Tool]
+        self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], tools: Sequence[LocalTool]
     ) -> Source:
         path = self._path(state.run_id, state, {})
         asked = {call.id for call, _ in answers}
@@ -166,7 +166,7 @@ class AssistantsClient(BaseClient):
                 break
         return found
 
-    def _tool_json(self, tool: Tool) -> dict[str, Any]:
+    def _tool_json(self, tool: LocalTool) -> dict[str, Any]:
         function: dict[str, Any] = {"name": tool.name, "parameters": tool.parameters}
         if tool.description:
             function["description"] = tool.description

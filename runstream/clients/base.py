@@ -13,7 +13,7 @@ from runstream.clients.outputs import ToolErrorPolicy, failure_output
 from runstream.clients.run_sources import AnswerAfter, TimeLimit
 from runstream.clients.session import Session, Sessions, UnansweredFunction
 from runstream.clients.tool_runner import CONCURRENCY, ToolRunner
-from runstream.clients.tools import Tool, ToolLike, tools_by_name
+from runstream.clients.tools import LocalTool, ToolLike, tools_by_name
 from runstream.core.state import RunState
 from runstream.engine.fold import fold
 from runstream.errors import RequestFailed
@@ -141,7 +141,7 @@ class BaseClient(ABC):
         """Start a run.
 
         The request is sent when the stream is first read. The calls of the run are answered by tools and by
-        ``approve``; the stream ends when the run has ended, or waits for an answer that nobody has given.
+        ``approve``; the stream ends when the run has ended, or waits for an answer that is missing.
 
         Args:
             body: The body of the request, as the protocol has it.
@@ -299,7 +299,7 @@ class BaseClient(ABC):
     # What a protocol defines.
 
     @abstractmethod
-    def _start(self, body: dict[str, Any], tools: Sequence[Tool], stream: RunStream) -> Source:
+    def _start(self, body: dict[str, Any], tools: Sequence[LocalTool], stream: RunStream) -> Source:
         """The source that starts a run.
 
         Args:
@@ -313,7 +313,7 @@ class BaseClient(ABC):
 
     @abstractmethod
     def _submit(
-        self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], tools: Sequence[Tool]
+        self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], tools: Sequence[LocalTool]
     ) -> Source:
         """The source that submits the answers to all calls of a run, and reads what follows.
 
@@ -369,7 +369,7 @@ class BaseClient(ABC):
     def _open(
         self,
         make_source: Callable[[Session], Source],
-        tools: Mapping[str, Tool],
+        tools: Mapping[str, LocalTool],
         approve: ApproveFunction | None,
         timeout: float | None,
         state: RunState | None,

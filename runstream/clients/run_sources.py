@@ -83,7 +83,7 @@ class RecoveringSource:
         """True if the server says that it does not have the answers.
 
         Raises:
-            SourceFailed: The answers can't be sent, or nobody can say whether they were.
+            SourceFailed: The answers can't be sent, or it is unknown whether they were.
         """
         if self._waits is None:
             raise failure

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from runstream.clients.answers import Approve, ApproveFunction, CallAnswer, Decline, Output, WaitingRun
 from runstream.clients.outputs import encode_output
 from runstream.clients.tool_runner import ToolRunner
-from runstream.clients.tools import Tool, ToolContext
+from runstream.clients.tools import LocalTool, ToolContext
 from runstream.core.state import RunState
 from runstream.logs import LOG
 from runstream.model.run import RunKey
@@ -60,7 +60,7 @@ class Session:
         stream: RunStream,
         submit: Submit,
         *,
-        tools: Mapping[str, Tool],
+        tools: Mapping[str, LocalTool],
         runner: ToolRunner,
         approve: ApproveFunction | None,
         on_unanswered: UnansweredFunction | None,

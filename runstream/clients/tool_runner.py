@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from runstream.clients.outputs import FailureKind, ToolErrorPolicy, ToolFailed, encode_output, failure_output
-from runstream.clients.tools import Tool, ToolArgumentsError, ToolContext
+from runstream.clients.tools import LocalTool, ToolArgumentsError, ToolContext
 from runstream.logs import LOG
 from runstream.model.run import RunKey
 from runstream.model.signal_base import AwaitedCall
@@ -59,7 +59,7 @@ class ToolRunner:
         """The number of calls that are being executed, or wait for a place."""
         return sum(not task.done() for tasks in self._tasks.values() for task in tasks.values())
 
-    async def run(self, run: RunKey, tool: Tool, call: AwaitedCall, context: ToolContext) -> str:
+    async def run(self, run: RunKey, tool: LocalTool, call: AwaitedCall, context: ToolContext) -> str:
         """The output of a call: of this execution, or of an earlier one under its key.
 
         Args:
@@ -108,7 +108,7 @@ class ToolRunner:
                 task.cancel()
         self._tasks.clear()
 
-    async def _execute(self, run: RunKey, tool: Tool, call: AwaitedCall, context: ToolContext) -> str:
+    async def _execute(self, run: RunKey, tool: LocalTool, call: AwaitedCall, context: ToolContext) -> str:
         async with self._slots:
             try:
                 output = encode_result(await self._call(tool, call, context))
@@ -123,7 +123,7 @@ class ToolRunner:
             self._store.put_output(*run, call.key, output)
         return output
 
-    async def _call(self, tool: Tool, call: AwaitedCall, context: ToolContext) -> Any:
+    async def _call(self, tool: LocalTool, call: AwaitedCall, context: ToolContext) -> Any:
         try:
             arguments = tool.bind(tool.decode(call.arguments, text=call.kind == "custom"), context)
         except ToolArgumentsError as error:
@@ -188,7 +188,7 @@ async def _in_thread(fn: Callable[[], Any]) -> Any:
             outcome = (future.set_exception, error if is_own else RuntimeError(f"it raised {_class(error)}"))
         try:
             loop.call_soon_threadsafe(finish, *outcome)
-        except RuntimeError:  # the loop was closed meanwhile: nobody waits
+        except RuntimeError:  # the loop was closed meanwhile: no caller waits
             return
 
     threading.Thread(target=work, name="runstream-tool", daemon=True).start()

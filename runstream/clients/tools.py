@@ -15,7 +15,7 @@ from runstream.clients.schemas import arguments_schema, strict_schema
 from runstream.errors import RunstreamError
 from runstream.model.run import Run
 
-__all__ = ["Tool", "ToolArgumentsError", "ToolContext", "ToolLike", "tool", "tools_by_name"]
+__all__ = ["LocalTool", "ToolArgumentsError", "ToolContext", "ToolLike", "tool", "tools_by_name"]
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _POSITIONAL: Final = inspect.Parameter.POSITIONAL_ONLY
@@ -44,7 +44,7 @@ class ToolArgumentsError(RunstreamError, ValueError):
     """The arguments of a call do not fit the tool; the message says where. It is sent to the model as the output."""
 
 
-class Tool:
+class LocalTool:
     """A function that a model may call.
 
     Made by :func:`tool`; clients make one of each plain function. Calling it calls the function.
@@ -134,7 +134,7 @@ class Tool:
         return self.fn(*args, **kwargs)
 
     def __repr__(self) -> str:
-        return f"Tool({self.name!r})"
+        return f"LocalTool({self.name!r})"
 
     @property
     def is_async(self) -> bool:
@@ -178,12 +178,12 @@ class Tool:
         return msgspec.json.encode(value)
 
 
-ToolLike: TypeAlias = Tool | Callable[..., object]
-"""A :class:`Tool`, or a function that a client makes one of."""
+ToolLike: TypeAlias = LocalTool | Callable[..., object]
+"""A :class:`LocalTool`, or a function that a client makes one of."""
 
 
 @overload
-def tool(fn: Callable[..., object], /) -> Tool: ...
+def tool(fn: Callable[..., object], /) -> LocalTool: ...
 @overload
 def tool(
     *,
@@ -192,7 +192,7 @@ def tool(
     parameters: Mapping[str, Any] | None = None,
     kind: Literal["function", "custom"] = "function",
     timeout: float | None = None,
-) -> Callable[[Callable[..., object]], Tool]: ...
+) -> Callable[[Callable[..., object]], LocalTool]: ...
 def tool(
     fn: Callable[..., object] | None = None,
     /,
@@ -202,7 +202,7 @@ def tool(
     parameters: Mapping[str, Any] | None = None,
     kind: Literal["function", "custom"] = "function",
     timeout: float | None = None,
-) -> Tool | Callable[[Callable[..., object]], Tool]:
+) -> LocalTool | Callable[[Callable[..., object]], LocalTool]:
     """Make a tool of a function, sync or async; a decorator with or without arguments.
 
     ::
@@ -235,22 +235,24 @@ def tool(
         ValueError: The name or the time-out is outside its range.
     """
 
-    def make(function: Callable[..., object]) -> Tool:
-        return Tool(function, name=name, description=description, parameters=parameters, kind=kind, timeout=timeout)
+    def make(function: Callable[..., object]) -> LocalTool:
+        return LocalTool(
+            function, name=name, description=description, parameters=parameters, kind=kind, timeout=timeout
+        )
 
     return make if fn is None else make(fn)
 
 
-def tools_by_name(tools: Iterable[ToolLike]) -> dict[str, Tool]:
+def tools_by_name(tools: Iterable[ToolLike]) -> dict[str, LocalTool]:
     """Tools by their names.
 
     Raises:
         ValueError: Two tools have one name.
         TypeError: See :func:`tool`.
     """
-    found: dict[str, Tool] = {}
+    found: dict[str, LocalTool] = {}
     for one in tools:
-        made = one if isinstance(one, Tool) else Tool(one)
+        made = one if isinstance(one, LocalTool) else LocalTool(one)
         if found.setdefault(made.name, made).fn is not made.fn:
             raise ValueError(f"two tools have the name {made.name}")
     return found

@@ -111,7 +111,7 @@ async def serve_script(model: Model, *, host: str = "127.0.0.1", port: int = 0) 
             async with client.run(model="any", input="How is the weather?") as stream:
                 run = await stream.result()
 
-    It speaks the Assistants API and the Responses API, over HTTP, server-sent events and WebSocket.
+    It serves the Assistants API and the Responses API, over HTTP, server-sent events and WebSocket.
 
     Args:
         model: The turns of each run, or a function that returns the next one.

@@ -12,7 +12,7 @@ import pytest
 
 from runstream.clients.outputs import ToolFailed
 from runstream.clients.tool_runner import ToolRunner
-from runstream.clients.tools import Tool, ToolContext
+from runstream.clients.tools import LocalTool, ToolContext
 from runstream.model.run import Run, RunKey, RunStatus
 from runstream.model.signal_base import AwaitedCall
 from runstream.model.tool_calls import FunctionCall, FunctionToolCall
@@ -38,7 +38,7 @@ async def execute(
 ) -> str:
     """The output of one call."""
     waiting = waiting or call()
-    return await runner.run(RUN, Tool(fn, name="tool", **options), waiting, context(waiting))
+    return await runner.run(RUN, LocalTool(fn, name="tool", **options), waiting, context(waiting))
 
 
 async def test_a_call_is_executed_once() -> None:
@@ -199,7 +199,7 @@ async def test_calls_end_with_their_run() -> None:
     waiting = call(arguments='{"key": "a"}')
     first = asyncio.create_task(execute(runner, wait, waiting))
     other = call(arguments='{"key": "b"}', run="run_2")
-    second = asyncio.create_task(runner.run(("", "run_2"), Tool(wait, name="tool"), other, context(other)))
+    second = asyncio.create_task(runner.run(("", "run_2"), LocalTool(wait, name="tool"), other, context(other)))
     await asyncio.sleep(0.01)
     runner.cancel(RUN)
     with pytest.raises(asyncio.CancelledError):

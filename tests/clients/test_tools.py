@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runstream.clients.tools import Tool, ToolArgumentsError, ToolContext, tool, tools_by_name
+from runstream.clients.tools import LocalTool, ToolArgumentsError, ToolContext, tool, tools_by_name
 
 
 class Unit(Enum):
@@ -45,7 +45,7 @@ def forecast(
 
 def test_the_schema_of_a_signature() -> None:
     """Types, defaults and descriptions are in the schema; the context is not."""
-    made = Tool(forecast)
+    made = LocalTool(forecast)
     assert (made.name, made.description) == ("forecast", "The forecast for a city.")
     properties = made.parameters["properties"]
     assert list(properties) == ["city", "days", "unit", "at"]
@@ -59,7 +59,7 @@ def test_the_schema_of_a_signature() -> None:
 
 def test_the_strict_schema() -> None:
     """Strict servers demand every property, and closed objects; null stands for the default."""
-    strict = Tool(forecast).strict_parameters
+    strict = LocalTool(forecast).strict_parameters
     assert strict is not None
     assert strict["required"] == ["city", "days", "unit", "at"]
     assert strict["properties"]["days"]["anyOf"] == [{"type": "integer"}, {"type": "null"}]
@@ -69,7 +69,7 @@ def test_the_strict_schema() -> None:
 
 def test_values_are_converted() -> None:
     """Each argument has the type of its parameter; null and absence are the default where null is no value."""
-    decoded = Tool(forecast).decode('{"city": "Oslo", "days": null, "unit": "K", "at": {"lat": 1, "lon": 2}}')
+    decoded = LocalTool(forecast).decode('{"city": "Oslo", "days": null, "unit": "K", "at": {"lat": 1, "lon": 2}}')
     assert decoded == {"city": "Oslo", "unit": Unit.KELVIN, "at": Place(1.0, 2.0)}
 
 
@@ -78,7 +78,7 @@ def test_null_is_a_value_where_the_type_has_it() -> None:
 
     def note(text: str | None = "none") -> None: ...
 
-    assert Tool(note).decode('{"text": null}') == {"text": None}
+    assert LocalTool(note).decode('{"text": null}') == {"text": None}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_null_is_a_value_where_the_type_has_it() -> None:
 def test_wrong_arguments(arguments: str, words: str) -> None:
     """The error says where the arguments are wrong, for the model."""
     with pytest.raises(ToolArgumentsError, match=words):
-        Tool(forecast).decode(arguments)
+        LocalTool(forecast).decode(arguments)
 
 
 @pytest.mark.parametrize("arguments", [None, "", "  ", "{}"])
@@ -106,14 +106,14 @@ def test_no_arguments(arguments: str | None) -> None:
     def now() -> str:
         return "noon"
 
-    assert Tool(now).decode(arguments) == {}
+    assert LocalTool(now).decode(arguments) == {}
 
 
 @given(st.text() | st.none(), st.booleans())
 def test_decode_raises_nothing_else(arguments: str | None, text: bool) -> None:
     """Whatever a model sends, it is arguments or an error for the model."""
     try:
-        found = Tool(forecast).decode(arguments, text=text)
+        found = LocalTool(forecast).decode(arguments, text=text)
     except ToolArgumentsError:
         return
     assert "city" in found
@@ -123,7 +123,7 @@ def test_decode_raises_nothing_else(arguments: str | None, text: bool) -> None:
 def test_decoded_values_can_be_passed(values: dict[str, object]) -> None:
     """Decoded arguments always fit the signature."""
     try:
-        found = Tool(forecast).decode(msgspec.json.encode(values).decode())
+        found = LocalTool(forecast).decode(msgspec.json.encode(values).decode())
     except ToolArgumentsError:
         assert not isinstance(values.get("city"), str) or isinstance(values.get("days"), str)
         return
@@ -139,9 +139,9 @@ def test_a_custom_tool_takes_text() -> None:
 
     assert run_sql.decode("select 1", text=True) == {"statement": "select 1"}
     with pytest.raises(ToolArgumentsError, match="plain text"):
-        Tool(forecast).decode("select 1", text=True)
+        LocalTool(forecast).decode("select 1", text=True)
     with pytest.raises(TypeError, match="one parameter"):
-        Tool(forecast, kind="custom")
+        LocalTool(forecast, kind="custom")
 
 
 def test_a_schema_of_the_application() -> None:
@@ -163,8 +163,8 @@ def test_the_context_is_passed_if_it_is_asked_for() -> None:
     def pay(cents: int, call: ToolContext) -> None: ...
 
     context = object()
-    assert Tool(pay).bind({"cents": 1}, context) == {"cents": 1, "call": context}  # type: ignore[arg-type]
-    assert "call" not in Tool(pay).parameters["properties"]
+    assert LocalTool(pay).bind({"cents": 1}, context) == {"cents": 1, "call": context}  # type: ignore[arg-type]
+    assert "call" not in LocalTool(pay).parameters["properties"]
 
 
 class Meter:
@@ -181,12 +181,12 @@ class Meter:
 
 def test_methods_partials_and_callable_objects() -> None:
     """Anything that can be called by name is a tool."""
-    read = Tool(Meter().read)
+    read = LocalTool(Meter().read)
     assert read.name == "read"
     assert read.is_async
     assert read.parameters["properties"]["number"] == {"type": "integer", "minimum": 1, "description": "Its number."}
-    assert Tool(Meter()).name == "Meter"
-    partial = Tool(functools.partial(forecast, days=3), name="three_days")
+    assert LocalTool(Meter()).name == "Meter"
+    partial = LocalTool(functools.partial(forecast, days=3), name="three_days")
     assert partial.decode('{"city": "Oslo"}') == {"city": "Oslo"}
     assert partial.parameters["properties"]["days"]["default"] == 3
 
@@ -202,7 +202,7 @@ def test_no_strict_form(hint: Any) -> None:
     def keep(value: Any) -> None: ...
 
     keep.__annotations__["value"] = hint
-    made = Tool(keep)
+    made = LocalTool(keep)
     assert made.strict_parameters is None
     assert "value" in made.parameters["properties"]
 
@@ -216,29 +216,29 @@ def test_a_class_with_defaults_has_no_strict_form() -> None:
     def scale(options: Options) -> None: ...
 
     scale.__annotations__["options"] = Options
-    assert Tool(scale).strict_parameters is None
+    assert LocalTool(scale).strict_parameters is None
 
 
 def test_what_can_not_be_a_tool() -> None:
     """The error names the tool and the remedy."""
     with pytest.raises(TypeError, match="parameters="):
-        Tool(lambda *args: None, name="rest")
+        LocalTool(lambda *args: None, name="rest")
     with pytest.raises(ValueError, match="pass name="):
-        Tool(lambda: None)
+        LocalTool(lambda: None)
     with pytest.raises(TypeError, match="a tool is a function"):
-        Tool("date")  # type: ignore[arg-type]
+        LocalTool("date")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="timeout"):
-        Tool(forecast, timeout=0)
+        LocalTool(forecast, timeout=0)
 
     def when(at: Missing) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
     with pytest.raises(TypeError, match="top of a module"):
-        Tool(when)
+        LocalTool(when)
 
     def call(fn: Meter) -> None: ...
 
     with pytest.raises(TypeError, match="tool call"):
-        Tool(call)
+        LocalTool(call)
 
 
 def test_names_are_unique() -> None:
@@ -253,7 +253,7 @@ def test_dates_and_literals() -> None:
 
     def book(day: date, seat: Literal["aisle", "window"] = "aisle") -> None: ...
 
-    made = Tool(book)
+    made = LocalTool(book)
     assert made.decode('{"day": "2026-03-01"}') == {"day": date(2026, 3, 1)}
     with pytest.raises(ToolArgumentsError, match="seat"):
         made.decode('{"day": "2026-03-01", "seat": "roof"}')
