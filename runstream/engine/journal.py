@@ -370,8 +370,7 @@ class Journal:
         try:
             return call()
         except BaseException as error:
-            # Also the result of a cancelled future, and a generator's exit: they are the store's, not the source's.
-            if isinstance(error, KeyboardInterrupt | SystemExit):
+            if not _is_of_store(error):
                 raise
             failure = error if isinstance(error, StoreError) else None
             if failure is None:
@@ -394,7 +393,18 @@ def _read_store(call: Callable[[], T]) -> T:
     """
     try:
         return call()
-    except (Exception, KeyboardInterrupt, SystemExit):
+    except Exception:
         raise
     except BaseException as error:
+        if not _is_of_store(error):
+            raise
         raise StoreError(f"{type(error).__name__} in the state store") from error
+
+
+def _is_of_store(error: BaseException) -> bool:
+    """Return whether an exception is the failure of a call to the store; others, such as KeyboardInterrupt, pass it.
+
+    The call is synchronous, so the result of a cancelled future and the exit of a generator are the store's too, not
+    the source's. The first is known by name: this module does without asyncio.
+    """
+    return isinstance(error, Exception | GeneratorExit) or type(error).__name__ == "CancelledError"

@@ -255,7 +255,7 @@ class SqliteStore:
             execute("INSERT OR IGNORE INTO delivered VALUES (?, ?, ?)", (scope, run_id, key))
 
     def _read_run(self, row: tuple[Any, ...]) -> StoredRun:
-        # The columns of SQLite have no types that hold: a damaged file may have anything anywhere.
+        # The columns of SQLite have no binding types: a damaged file may have anything anywhere.
         stored = msgspec.convert(dict(zip(_RUN_NAMES, row, strict=True)), _Row)
         keys = self._db.execute(
             "SELECT key FROM delivered WHERE scope = ? AND run_id = ?", (stored.scope, stored.run_id)
