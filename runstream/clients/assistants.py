@@ -12,6 +12,7 @@ from runstream.clients.answers import Approve, CallAnswer, Decline
 from runstream.clients.base import BaseClient
 from runstream.clients.options import ClientOptions
 from runstream.clients.run_sources import RecoveringSource
+from runstream.clients.session import Session
 from runstream.clients.tools import LocalTool
 from runstream.core.state import RunState
 from runstream.errors import RequestFailed
@@ -19,7 +20,6 @@ from runstream.model.signal_base import AwaitedCall
 from runstream.sources.base import Source
 from runstream.sources.poll import PollSource
 from runstream.sources.sse import SseSource
-from runstream.stream.run_stream import RunStream
 
 __all__ = ["AssistantsClient"]
 
@@ -73,21 +73,19 @@ class AssistantsClient(BaseClient):
         self._strict = strict
         self._poll_interval = poll_interval
 
-    def _start(self, body: dict[str, Any], tools: Sequence[LocalTool], stream: RunStream) -> Source:
+    def _start(self, body: dict[str, Any], tools: Sequence[LocalTool], session: Session) -> Source:
         thread_id = body.pop("thread_id", None)
         path = "/threads/runs" if thread_id is None else f"/threads/{self._api.segment(thread_id)}/runs"
         if tools:
             body["tools"] = [*body.get("tools", ()), *(self._tool_json(tool) for tool in tools)]
 
         def poll() -> Source | None:
-            live = [state for state in stream.latest.values() if not state.is_terminal]
+            live = [state for state in session.stream.latest.values() if not state.is_terminal]
             return self._follow(live[0].run_id, live[0], {}) if live else None
 
         return RecoveringSource(lambda: self._post(path, body), poll, reconnect=self._reconnect, name="run")
 
-    def _submit(
-        self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], tools: Sequence[LocalTool]
-    ) -> Source:
+    def _submit(self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], session: Session) -> Source:
         path = self._path(state.run_id, state, {})
         asked = {call.id for call, _ in answers}
 

@@ -159,9 +159,7 @@ class BaseClient(ABC):
         """
         own = tools_by_name(tools)
         request = {**(body or {}), **fields}
-        return self._open(
-            lambda session: self._start(request, [*own.values()], session.stream), own, approve, timeout, None
-        )
+        return self._open(lambda session: self._start(request, [*own.values()], session), own, approve, timeout, None)
 
     def rejoin(
         self,
@@ -299,28 +297,26 @@ class BaseClient(ABC):
     # What a protocol defines.
 
     @abstractmethod
-    def _start(self, body: dict[str, Any], tools: Sequence[LocalTool], stream: RunStream) -> Source:
+    def _start(self, body: dict[str, Any], tools: Sequence[LocalTool], session: Session) -> Source:
         """The source that starts a run.
 
         Args:
             body: The body of the request.
-            tools: The tools that become part of the request.
-            stream: The stream of the run.
+            tools: The tools that were passed with the request.
+            session: The session of the run; its ``request`` may be set for later requests.
 
         Raises:
             ValueError: A field is missing.
         """
 
     @abstractmethod
-    def _submit(
-        self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], tools: Sequence[LocalTool]
-    ) -> Source:
+    def _submit(self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], session: Session) -> Source:
         """The source that submits the answers to all calls of a run, and reads what follows.
 
         Args:
             state: The state of the run.
             answers: The calls with their answers, in the order of the request.
-            tools: The tools of the run.
+            session: The session of the run.
         """
 
     @abstractmethod
@@ -380,11 +376,10 @@ class BaseClient(ABC):
             store = MemoryStore()
             store.put([StoredRun(scope=state.scope, run_id=state.run_id, state=state)])
         stream = RunStream(dialect=self.dialect, store=store, fetch_run=self._repair(), **self._stream_options)
-        every = {**self._tools, **tools}
         session = Session(
             stream,
-            lambda waiting, answers: self._submit(waiting, answers, [*every.values()]),
-            tools=every,
+            self._submit,
+            tools={**self._tools, **tools},
             runner=self._runner,
             approve=approve if approve is not None else self._approve,
             on_unanswered=self._on_unanswered,

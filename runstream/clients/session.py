@@ -30,8 +30,8 @@ from runstream.stream.source_handle import SourceHandle
 
 __all__ = ["Session", "Sessions", "Submit", "UnansweredFunction"]
 
-Submit: TypeAlias = Callable[[RunState, list[tuple[AwaitedCall, CallAnswer]]], Source]
-"""Makes the source that submits all answers of a run, and reads what the server sends then."""
+Submit: TypeAlias = Callable[[RunState, list[tuple[AwaitedCall, CallAnswer]], "Session"], Source]
+"""Makes the source that submits all answers of a run of the session, and reads what the server sends then."""
 
 UnansweredFunction: TypeAlias = Callable[[ActionRequired, tuple[AwaitedCall, ...]], object | Awaitable[object]]
 """Called with the calls of a request that no tool and no approval has answered; sync or async."""
@@ -53,6 +53,11 @@ class Session:
         approve: Decides about approvals and interrupts; ``None``: they wait for the application.
         on_unanswered: See :data:`UnansweredFunction`.
         concurrency: How many runs are answered at a time.
+
+    Attributes:
+        ended: True if the stream has ended.
+        request: The body of the first request, for servers that need it again.
+        history: The items so far, for servers without memory.
     """
 
     def __init__(
@@ -70,6 +75,8 @@ class Session:
         self.tools = tools
         self.approve = approve
         self.ended = False
+        self.request: dict[str, Any] = {}
+        self.history: list[Any] = []
         self._submit = submit
         self._runner = runner
         self._on_unanswered = on_unanswered
@@ -214,7 +221,7 @@ class Session:
         state = self.stream.latest.get((run[0], run[1]) if run[0] else run[1])
         if state is None or (answers := waiting.take()) is None:
             return None
-        return self._submit(state, answers)
+        return self._submit(state, answers, self)
 
     def _end_stream(self, error: Exception | None = None) -> None:
         self.ended = True
