@@ -40,14 +40,15 @@ NAMES = {
         "ErrorObject Message MessageStatus RequiredAction Run RunStatus RunStep StepStatus Thread Tool ToolCall Usage"
     ),
     "runstream.model.events": (
-        "CustomEvent DoneEvent EmptyEvent ErrorEvent Event MessageDeltaEvent MessageEvent Origin Reject RunDetached "
-        "RunEvent StepDeltaEvent StepEvent Target TextAppend ThreadEvent UnknownEvent"
+        "ActivityEvent CustomEvent DocumentPatch DocumentSnapshot DoneEvent EmptyEvent ErrorEvent Event "
+        "MessageDeltaEvent MessageEvent Origin Reject RunDetached RunEvent StepDeltaEvent StepEvent Target TextAppend "
+        "ThreadEvent UnknownEvent"
     ),
     "runstream.model.limits": "Limits Stats",
     "runstream.model.raw": "Answer ConnectionEvent Idle Malformed Oversized RawEvent RawItem Request ResponseHead",
     "runstream.model.signals": (
-        "SIGNAL_TYPES ActionRequired ArgumentsDelta AwaitedCall CustomReceived MessageCompleted "
-        "MessageCreated MessageIncomplete ProgressSignal ReasoningDelta RefusalDelta RunCancelled "
+        "SIGNAL_TYPES ActionRequired ActivityChanged ArgumentsDelta AwaitedCall CustomReceived DocumentChanged "
+        "MessageCompleted MessageCreated MessageIncomplete ProgressSignal ReasoningDelta RefusalDelta RunCancelled "
         "RunCompleted RunCreated RunExpired RunFailed RunIncomplete RunInterrupted RunPaused RunSignal "
         "RunStalled RunStatusChanged Signal SourceConnected SourceDisconnected SourceEnded SourceError "
         "SourceResumed SourceSignal StepCancelled StepCompleted StepCreated StepExpired StepFailed TextDelta "

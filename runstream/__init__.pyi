@@ -62,7 +62,10 @@ from runstream.model import Thread as Thread
 from runstream.model import Tool as Tool
 from runstream.model import ToolCall as ToolCall
 from runstream.model import Usage as Usage
+from runstream.model.events import ActivityEvent as ActivityEvent
 from runstream.model.events import CustomEvent as CustomEvent
+from runstream.model.events import DocumentPatch as DocumentPatch
+from runstream.model.events import DocumentSnapshot as DocumentSnapshot
 from runstream.model.events import DoneEvent as DoneEvent
 from runstream.model.events import EmptyEvent as EmptyEvent
 from runstream.model.events import ErrorEvent as ErrorEvent
@@ -92,9 +95,11 @@ from runstream.model.raw import Request as Request
 from runstream.model.raw import ResponseHead as ResponseHead
 from runstream.model.signals import SIGNAL_TYPES as SIGNAL_TYPES
 from runstream.model.signals import ActionRequired as ActionRequired
+from runstream.model.signals import ActivityChanged as ActivityChanged
 from runstream.model.signals import ArgumentsDelta as ArgumentsDelta
 from runstream.model.signals import AwaitedCall as AwaitedCall
 from runstream.model.signals import CustomReceived as CustomReceived
+from runstream.model.signals import DocumentChanged as DocumentChanged
 from runstream.model.signals import MessageCompleted as MessageCompleted
 from runstream.model.signals import MessageCreated as MessageCreated
 from runstream.model.signals import MessageIncomplete as MessageIncomplete

@@ -36,7 +36,7 @@ class Dialect(Protocol):
                 not need it passes it to :meth:`BaseDialect.decode`.
         """
 
-    def end(self, clean: bool) -> Sequence[Event]:
+    def end(self, clean: bool) -> Sequence[Event | Reject]:
         """The last events, when the source ends; before its open runs are paused or interrupted.
 
         Args:
@@ -89,7 +89,7 @@ class BaseDialect:
             return Reject(RawEvent(item.event, line=item.line), item.reason, object_ids=None)
         return ()
 
-    def end(self, clean: bool) -> Sequence[Event]:
+    def end(self, clean: bool) -> Sequence[Event | Reject]:
         """No last events."""
         return ()
 

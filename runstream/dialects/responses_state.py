@@ -1,17 +1,17 @@
-"""The responses of one source: items, numbers, identities, and the memory with which a later decoder continues."""
+"""The responses of one source: their items, numbers and identities."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Final
 
-import msgspec
-
-from runstream.dialects.responses_wire import Fragment, Json, awaited_call, text_of
+from runstream.dialects.responses_action import awaited_call
+from runstream.dialects.responses_run import tools_of
+from runstream.dialects.responses_wire import Fragment, Json, text_of
 from runstream.model.events import Target
+from runstream.model.frozen import ABSENT_LIST
+from runstream.model.tools import Tool
 
-__all__ = ["Item", "Response", "dump_responses", "load_responses"]
-
+__all__ = ["Item", "Response"]
 
 _MAX_EARLIER: Final = 4
 """The number of responses of a lane that are kept after their end."""
@@ -29,9 +29,26 @@ class Item:
         announced: True if an event announced it, with its id.
         closed: True once the item was sent whole.
         output: The output of its call, if another item has it.
+        count: The number of its partial images, or of its pieces of audio.
+        grown: The pieces of JSON text from which its arguments grow, where the wire has them as an object, by the
+            identities of their events.
+        quoted: True while the last piece is within a string.
     """
 
-    __slots__ = ("announced", "closed", "id", "index", "kind", "output", "part", "seen", "value")
+    __slots__ = (
+        "announced",
+        "closed",
+        "count",
+        "grown",
+        "id",
+        "index",
+        "kind",
+        "output",
+        "part",
+        "quoted",
+        "seen",
+        "value",
+    )
 
     def __init__(self, id: str, index: int | None, value: Json) -> None:
         self.id = id
@@ -43,6 +60,9 @@ class Item:
         self.announced = False
         self.closed = False
         self.output: str | None = None
+        self.count = 0
+        self.grown: dict[str | int, str] = {}
+        self.quoted = False
 
     @property
     def type(self) -> str:
@@ -67,13 +87,20 @@ class Response:
             not the one with its index.
         error: An error that names no response, and that may be its end.
         is_open: True until its end.
+        steered: True once the server has accepted that another response takes its place.
+        deferred: Its final status, until it is certain that no other response takes its place; ``None`` for none.
+        audio: The item that stands for its audio, of which events name no item.
+        tools: Its tools, read once.
         earlier: The responses before it in its lane, the latest first: a server may repeat their last events.
     """
 
     __slots__ = (
         "_snapshots",
+        "_tools",
+        "audio",
         "by_id",
         "by_index",
+        "deferred",
         "earlier",
         "error",
         "has_stable_ids",
@@ -84,6 +111,8 @@ class Response:
         "number",
         "prefix",
         "run_id",
+        "steered",
+        "tools",
         "value",
     )
 
@@ -100,12 +129,20 @@ class Response:
         self.has_stable_ids = False
         self.error: Json | None = None
         self.is_open = True
+        self.steered = False
+        self.deferred: str | None = None
+        self.audio: Item | None = None
+        self.tools: tuple[Tool, ...] = ABSENT_LIST
+        self._tools: object = None  # as the wire has them
         self.earlier: tuple[Response, ...] = ()
         self._snapshots = 0
 
     def show(self, id: str | None, value: Json) -> None:
         """Note a snapshot of the response, and the id that it has."""
         self.value = value
+        tools = value.get("tools")
+        if tools and tools != self._tools:
+            self._tools, self.tools = tools, tools_of(tools)
         if id is not None:
             self.ids.add(id)
             self._snapshots += 1
@@ -206,52 +243,3 @@ class Response:
         if at_index is None or at_index.type != type:
             return None
         return at_index if call_id is None or at_index.value.get("call_id") is None else None
-
-
-_Item: TypeAlias = tuple[str, int | None, dict[str, Any], list[tuple[Target, int]], bool, str | None]
-_Lane: TypeAlias = tuple[str | None, str, str, dict[str, Any], list[_Item], bool, dict[str, Any] | None]
-_Memory: Any = tuple[list[_Lane], dict[str, str]]
-_decode_memory: Final = msgspec.msgpack.Decoder(_Memory).decode
-
-
-def dump_responses(lanes: Iterable[tuple[str | None, Response]], runs: Mapping[str, str]) -> bytes:
-    """The memory of a decoder; empty if there is nothing to remember.
-
-    Args:
-        lanes: The latest response of each lane; only open ones are remembered.
-        runs: The runs of responses that continue a run, by the id of the response.
-    """
-    found = [
-        (
-            lane,
-            each.id,
-            each.run_id,
-            each.value,
-            [(item.id, item.index, item.value, sorted(item.seen), item.closed, item.output) for item in each.items],
-            each.number > 0,
-            each.error,
-        )
-        for lane, each in lanes
-        if each.is_open
-    ]
-    return msgspec.msgpack.encode((found, runs)) if found or runs else b""
-
-
-def load_responses(memory: bytes) -> tuple[list[tuple[str | None, Response]], dict[str, str]]:
-    """The open responses in a memory, each with its lane, and the runs; none if the memory has another form."""
-    try:
-        lanes, runs = _decode_memory(memory)
-    except msgspec.MsgspecError:
-        return [], {}
-    found = []
-    for lane, id, run_id, value, items, has_numbers, error in lanes:
-        response = Response(id, run_id, value)
-        response.number = 1 if has_numbers else -1
-        response.error = error
-        for item_id, index, shown, seen, closed, output in items:
-            item = response.add(item_id, index, shown)
-            item.seen.update(seen)
-            item.closed = closed
-            item.output = output
-        found.append((lane, response))
-    return found, runs
