@@ -17,6 +17,7 @@ NAMES = {
     "runstream.clients.base": "BaseClient",
     "runstream.clients.options": "ClientOptions",
     "runstream.clients.outputs": "FailureKind ToolError ToolErrorPolicy ToolFailed",
+    "runstream.clients.responses": "ResponsesClient",
     "runstream.clients.session": "UnansweredFunction",
     "runstream.clients.tools": "LocalTool ToolArgumentsError ToolContext ToolLike tool",
     "runstream.core.derive": "derive",

@@ -11,6 +11,7 @@ from runstream.clients.outputs import FailureKind as FailureKind
 from runstream.clients.outputs import ToolError as ToolError
 from runstream.clients.outputs import ToolErrorPolicy as ToolErrorPolicy
 from runstream.clients.outputs import ToolFailed as ToolFailed
+from runstream.clients.responses import ResponsesClient as ResponsesClient
 from runstream.clients.session import UnansweredFunction as UnansweredFunction
 from runstream.clients.tools import LocalTool as LocalTool
 from runstream.clients.tools import ToolArgumentsError as ToolArgumentsError

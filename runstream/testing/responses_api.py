@@ -124,7 +124,7 @@ class ResponsesApi:
             return error_reply(400, message, code="previous_response_not_found")
         items = body.get("input")
         items = items if isinstance(items, list) else []
-        answers = dict(_answers(items))
+        answers = dict(_answers(_after_model(items)))
         if parent is not None and (missing := [one for one in parent.script.asked if one not in answers]):
             return error_reply(400, f"No tool output found for function call {missing[0]}.")
         number = parent.number + 1 if parent is not None else _turns_in(items)
@@ -229,11 +229,21 @@ def _turns_in(items: Iterable[Any]) -> int:
     """The number of turns of the model in a history: groups of its items."""
     turns, was_model = 0, False
     for item in items:
-        kind = item.get("type", "message") if isinstance(item, dict) else ""
-        is_model = kind in _MODEL_ITEMS and (kind != "message" or item.get("role") == "assistant")
+        is_model = _is_model(item)
         turns += is_model and not was_model
         was_model = is_model
     return turns
+
+
+def _after_model(items: list[Any]) -> list[Any]:
+    """The items after the last one of the model: what the client adds to a history."""
+    last = max((place for place, item in enumerate(items) if _is_model(item)), default=-1)
+    return items[last + 1 :]
+
+
+def _is_model(item: Any) -> bool:
+    kind = item.get("type", "message") if isinstance(item, dict) else ""
+    return kind in _MODEL_ITEMS and (kind != "message" or item.get("role") == "assistant")
 
 
 async def _blocks(events: AsyncIterator[Json]) -> AsyncIterator[bytes]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from runstream.stream.run_stream import RunStream
+from runstream.testing.server import ScriptedServer
 from runstream.testing.turns import ScriptedCall, Turn
 
-__all__ = ["PARALLEL", "get_weather", "multiply"]
+__all__ = ["PARALLEL", "answered", "get_weather", "multiply", "only_run"]
 
 
 async def get_weather(city: str) -> str:
@@ -26,3 +30,15 @@ PARALLEL = Turn(
     ],
 )
 """A turn with three calls, two of them of one tool."""
+
+
+def answered(server: ScriptedServer) -> list[Any]:
+    """The answers that the server accepted; each call has exactly one."""
+    assert all(len(answers) == 1 for answers in server.outputs.values())
+    return [answers[0] for answers in server.outputs.values()]
+
+
+def only_run(stream: RunStream) -> str:
+    """The id of the only run of a stream."""
+    (state,) = stream.latest.values()
+    return state.run_id

@@ -17,10 +17,9 @@ from runstream.model.run import RunStatus
 from runstream.model.signals import ActionRequired, RunInterrupted
 from runstream.sources.reconnect import Reconnect
 from runstream.store.memory import MemoryStore
-from runstream.stream.run_stream import RunStream
 from runstream.testing.server import ScriptedServer, serve_script
 from runstream.testing.turns import ScriptedCall, Turn
-from tests.clients.support import PARALLEL, get_weather, multiply
+from tests.clients.support import PARALLEL, answered, get_weather, multiply, only_run
 
 QUICK = Reconnect(initial=0.01, maximum=0.02, max_attempts=3)
 
@@ -36,18 +35,6 @@ async def served(turns: Sequence[Turn | str], **options: Any) -> AsyncIterator[t
 def client_of(server: ScriptedServer, tool: Callable[..., object], store: MemoryStore) -> AssistantsClient:
     """A client with one tool and a store."""
     return AssistantsClient(server.url, tools=[tool], store=store, poll_interval=0.02, reconnect=QUICK)
-
-
-def answered(server: ScriptedServer) -> list[Any]:
-    """The answers that the server accepted; each call has exactly one."""
-    assert all(len(answers) == 1 for answers in server.outputs.values())
-    return [answers[0] for answers in server.outputs.values()]
-
-
-def only_run(stream: RunStream) -> str:
-    """The id of the only run of a stream."""
-    (state,) = stream.latest.values()
-    return state.run_id
 
 
 async def test_parallel_calls_are_answered() -> None:

@@ -30,7 +30,7 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "rx": frozenset({"core", "dialects", "engine", "model"}),
     "stream": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store"}),
     "sinks": frozenset({"core", "logs", "model", "recordings", "stream"}),
-    "clients": frozenset({"core", "engine", "errors", "logs", "model", "sources", "store", "stream"}),
+    "clients": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store", "stream"}),
     "testing": frozenset({"model"}),
     "cli": frozenset({"core", "dialects", "engine", "errors", "model", "recordings", "sinks", "sources", "stream"}),
     "__main__": frozenset({"cli"}),
