@@ -50,7 +50,7 @@ async def test_parallel_calls_are_answered() -> None:
 @pytest.mark.parametrize("body", [{"store": False}, {}], ids=["not stored", "history"])
 async def test_servers_without_memory(body: dict[str, Any]) -> None:
     """Each request has the items of the run so far."""
-    turns = [PARALLEL, Turn(text="And", calls={"multiply": {"a": 2, "b": 2}}), "It is sunny."]
+    turns: list[Turn | str] = [PARALLEL, Turn(text="And", calls={"multiply": {"a": 2, "b": 2}}), "It is sunny."]
     async with served(turns, history=not body) as (client, server):
         async with client.run(body, model="small", input="Hello") as stream:
             run = await stream.result()

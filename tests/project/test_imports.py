@@ -32,7 +32,7 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "sinks": frozenset({"core", "logs", "model", "recordings", "stream"}),
     "clients": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store", "stream"}),
     "testing": frozenset({"model"}),
-    "cli": frozenset({"core", "dialects", "engine", "errors", "model", "recordings", "sinks", "sources", "stream"}),
+    "cli": frozenset({"clients", "core", "dialects", "engine", "errors", "model", "recordings", "sinks", "sources", "stream"}),
     "__main__": frozenset({"cli"}),
 }
 """The folders and modules at the top, and of which others each may import. A later one never imports an earlier one
@@ -274,7 +274,11 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.stream.run_view",
         "runstream.engine.watchdogs",
     ),
-    frozenset({"asyncio", "reactivex", "http", "email"}): ("runstream.clients.assistants", "runstream.clients.base"),
+    frozenset({"asyncio", "reactivex", "http", "email"}): (
+        "runstream.clients.assistants",
+        "runstream.clients.base",
+        "runstream.clients.responses",
+    ),
     frozenset({"asyncio", "reactivex", "http"}): ("runstream.sinks.page.asgi",),
     frozenset({"asyncio", "reactivex", "http", "email", "websockets"}): ("runstream.sinks.page.server",),
 }
