@@ -6,6 +6,7 @@ deltas go to :func:`apply_delta`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from msgspec import structs
@@ -91,7 +92,10 @@ def apply_delta(
         return started, _CHANGED
     objects = state._all_objects()
     position = objects.find(event.data.id)
-    current = objects[position] if position >= 0 else ObjectState(event.data.id, is_message, None, None, True)
+    if position >= 0:
+        current = objects[position]
+    else:
+        current = ObjectState(event.data.id, is_message, None, None, True, path=event.path)
     if current.is_message is not is_message:
         return state, Outcome.KIND_CONFLICT
     if current.is_terminal:
@@ -279,7 +283,7 @@ def _start_growing(
         run.thread_id,
         head.scope,
         target,
-        SIGNALS[target],
+        SIGNALS[target] if not item.path else partial(SIGNALS[target], path=item.path),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from runstream.core.call_names import NO_NAMES, CallNames
 from runstream.core.text import Text
@@ -40,6 +40,7 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
         calls: The names of a step's calls in keys (:mod:`runstream.core.calls`), in the order in which they were seen.
         replaced: The number of times that a text of the message was replaced, from the beginning of the run.
         places: Where the indices on the wire are not the keys of the items (:mod:`runstream.core.placement`).
+        path: The path of the subagent or subgraph that it belongs to.
         view: The object as readers see it, built when it is read and then kept; no part of the value.
     """
 
@@ -51,11 +52,14 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
     calls: CallNames = NO_NAMES
     replaced: int = 0
     places: tuple[tuple[int, int], ...] = ()
+    path: tuple[str, ...] = ()
     view: Any = None
 
     def change(self, full: Message | RunStep | None, parts: dict[Any, Any] | None, *, partial: bool) -> ObjectState:
         """The object with other content."""
-        return ObjectState(self.id, self.is_message, full, parts, partial, self.calls, self.replaced, self.places)
+        return ObjectState(
+            self.id, self.is_message, full, parts, partial, self.calls, self.replaced, self.places, self.path
+        )
 
     @property
     def is_terminal(self) -> bool:
@@ -80,9 +84,7 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
             selected = {**built, **lists}
             if any(self.calls.count(base) > 1 for base in _bases(lists.get("tool_calls"))):
                 return self  # which of its calls has which name depends on all of them
-        return ObjectState(
-            self.id, self.is_message, self.full, {name: selected}, self.partial, self.calls, self.replaced
-        )
+        return structs.replace(self, parts={name: selected}, places=(), view=None)
 
     def text(self) -> str:
         """The text so far, of all text parts of a message; empty for steps."""

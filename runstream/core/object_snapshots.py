@@ -49,7 +49,7 @@ def apply_object(
         objects = state._all_objects()  # else the growing text is replaced anyway
     head = state._head
     if position < 0:
-        item = ObjectState(new.id, is_message, new)
+        item = ObjectState(new.id, is_message, new, path=event.path)
         if not is_message:
             head, item = _name_calls(head, item)
         objects, position = objects.append(item), len(objects)
@@ -58,6 +58,8 @@ def apply_object(
         if current.is_message is not is_message:
             return state, Outcome.KIND_CONFLICT
         item = _replace(current, event, restart, whole)
+        if event.path and current.full is None:
+            item = structs.replace(item, path=event.path)  # it was known by fragments alone, which name no path
         if item is current:
             late = current.is_terminal and current.full is not None and new.status != current.full.status
             return state, Outcome.LATE if late else _SAME

@@ -46,6 +46,7 @@ class Outcome(enum.Enum):
         REFUSED: An index is out of bounds.
         UNPLACED: An index is no number.
         KIND_CONFLICT: A message and a step have the same id.
+        INVALID: A document or an activity can't be changed in this way.
     """
 
     CHANGED = "changed"
@@ -56,6 +57,7 @@ class Outcome(enum.Enum):
     REFUSED = "refused"
     UNPLACED = "unplaced"
     KIND_CONFLICT = "kind_conflict"
+    INVALID = "invalid"
 
 
 # A lookup of a member in its class costs more than most operations here.
@@ -236,6 +238,8 @@ def reduce_run(
         head.first_text,
         pieces,
         head.custom,
+        head.documents,
+        head.activities,
     )
     return head, outcome
 

@@ -18,10 +18,13 @@ from runstream.core.run_snapshots import Outcome
 from runstream.core.state import RunState
 from runstream.engine.gap_tracker import report_gap
 from runstream.engine.outputs import Outputs
-from runstream.engine.run_bounds import RunBounds
+from runstream.engine.run_bounds import VALUES, RunBounds, value_size
 from runstream.engine.source_state import SourceState
 from runstream.model.events import (
+    ActivityEvent,
     CustomEvent,
+    DocumentPatch,
+    DocumentSnapshot,
     DoneEvent,
     EmptyEvent,
     ErrorEvent,
@@ -110,6 +113,9 @@ class EventRouter:
                 EmptyEvent: self._skip,
                 ThreadEvent: self._skip,
                 CustomEvent: self._custom,
+                DocumentSnapshot: self._value,
+                DocumentPatch: self._value,
+                ActivityEvent: self._value,
                 UnknownEvent: self._unknown,
                 RunDetached: self._detach,
                 Reject: self._reject,
@@ -144,7 +150,36 @@ class EventRouter:
         self._commit(record, before, after, _CHANGED, event, at)
         head = after._head
         common = (head.run.id, head.run.thread_id, head.scope, at)
-        self._outputs.publish(CustomReceived(*common, event.name, freeze(event.data), head.custom))
+        self._outputs.publish(CustomReceived(*common, event.name, freeze(event.data), head.custom, path=event.path))
+
+    def _value(self, source: SourceState, event: DocumentSnapshot | DocumentPatch | ActivityEvent, at: float) -> None:
+        """Handle a change of a document or an activity of a run."""
+        scope = source.scope
+        run_id = event.run_id or source.continues
+        record = source.run_of_thread(None) if run_id is None else scope.runs.get(run_id) or self._find(scope, run_id)
+        if record is None:
+            if run_id is None:
+                self._outputs.counts.unattached += 1
+            else:
+                self._buffer(source, run_id, event, at)
+            return
+        if record.source is not source:
+            source.claim(record)
+            if record.source is not source:  # a snapshot from a poll may be older than the stream
+                self._outputs.counts.stale += 1
+                return
+        record.touched = True
+        if event.id is None and not record.unidentified:
+            source.mark_unidentified(record)
+        before = record.state
+        change = self._bounds.change_value(record, source, event)
+        if change is None:
+            return
+        after, error = change
+        if self._commit(record, before, after, _SAME if after is before else _CHANGED, event, at):
+            record.add_size(VALUES, value_size(after) - value_size(before))
+        if error is not None:
+            source.refuse_event(event, self._bounds.describe(error))
 
     def _detach(self, source: SourceState, event: RunDetached, at: float) -> None:
         """Handle the end of a run in its source. A run that another source sends now is that source's."""

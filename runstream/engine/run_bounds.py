@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
+from runstream.core.json_patch import PatchError, PatchProblem
+from runstream.core.reduce import apply_activity, apply_document
 from runstream.core.run_record import RunRecord
+from runstream.core.state import RunState
 from runstream.engine.source_state import SourceState
-from runstream.model.events import Event
+from runstream.model.events import ActivityEvent, Event
 from runstream.model.limits import Limits
 from runstream.model.run import Run
 
-__all__ = ["RunBounds", "size_of"]
+__all__ = ["VALUES", "RunBounds", "size_of", "value_size"]
+
+VALUES: Final = "$runstream.values"
+"""The name under which a run counts the size of its documents and activities, beside the ids of its objects."""
+
+_BOUNDS: Final = {PatchProblem.TOO_LARGE: "max_run_size", PatchProblem.TOO_MANY: "max_operations"}
 
 
 class RunBounds:
@@ -45,6 +53,38 @@ class RunBounds:
         # It replaces what was streamed once it has ended.
         return self._admit(record, source, event, size - known if event.data.is_terminal else max(size - known, 0))
 
+    def change_value(
+        self, record: RunRecord, source: SourceState, event: Any
+    ) -> tuple[RunState, PatchError | None] | None:
+        """Apply a change of a document or an activity, within the bounds.
+
+        Returns:
+            The state after it, and the reason if it can't be applied; ``None`` if the run has no room for another
+            document or activity, and the event was rejected.
+        """
+        limits, state = self._limits, record.state
+        documents, activities = state._head.documents, state._head.activities
+        if isinstance(event, ActivityEvent):
+            known = activities.find(event.activity_id)
+            is_new, size = known is None, known.content.size if known is not None else 0
+        else:
+            is_new, size = event.path not in documents.values, documents.size_of(event.path)
+        count = len(state._objects) + len(documents.values) + activities.count
+        if is_new and count >= limits.max_run_objects:
+            reason = f"More than {count} messages, steps, documents and activities in one run (max_run_objects)"
+            source.refuse_event(event, reason)
+            return None
+        record.note_growth()
+        room = max(limits.max_run_size - record.size + size, 0)
+        apply: Any = apply_activity if isinstance(event, ActivityEvent) else apply_document
+        return apply(state, event, room, limits.max_operations)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def describe(error: PatchError) -> str:
+        """The reason of a reject, with the name of the bound where there is one."""
+        bound = _BOUNDS.get(error.problem)
+        return f"{error} ({bound})" if bound is not None else str(error)
+
     def _admit(self, record: RunRecord, source: SourceState, event: Any, added: int) -> int | None:
         limits, id = self._limits, event.data.id
         objects = record.state._objects
@@ -67,6 +107,12 @@ class RunBounds:
             record.is_bounded = True
             source.reject_event(event, reason)  # which marks the open objects of the run, once
         return False
+
+
+def value_size(state: RunState) -> int:
+    """The size of the documents and activities of a run (bytes of JSON)."""
+    head = state._head
+    return head.documents.size + head.activities.size
 
 
 def size_of(value: Any) -> int:

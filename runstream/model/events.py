@@ -13,7 +13,7 @@ from msgspec import Struct, field, structs
 from runstream.model.common import ErrorObject
 from runstream.model.deltas import MessageDelta, RunStepDelta
 from runstream.model.fragments import MESSAGE_TARGETS, Target, make_delta, read_fragment
-from runstream.model.frozen import freeze
+from runstream.model.frozen import freeze, unfreeze
 from runstream.model.lenient import Issue
 from runstream.model.message import Message, Thread
 from runstream.model.raw import RawEvent
@@ -375,9 +375,20 @@ def content_of(event: Event | Reject) -> tuple[Any, ...]:
         event = narrow(event) or event
     if isinstance(event, TextAppend):
         return event.object_id, event.target, event.index, event.text
-    if isinstance(event, ActivityEvent):
-        return type(event), event.data, event.activity_id, event.kind, event.operations, event.replace
+    if isinstance(event, DocumentSnapshot | DocumentPatch | ActivityEvent):
+        return type(event), _value_content(event)
     return type(event), event.raw if isinstance(event, Reject) else event.data
+
+
+def _value_content(event: DocumentSnapshot | DocumentPatch | ActivityEvent) -> bytes | str:
+    """The content as JSON text: that of a large value is made, and compared, much faster than the value itself."""
+    content: tuple[Any, ...] = (event.data, event.path)
+    if isinstance(event, ActivityEvent):
+        content += (event.activity_id, event.kind, event.operations, event.replace)
+    try:
+        return msgspec.json.encode(content, enc_hook=unfreeze)
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
+        return repr(content)
 
 
 Event: TypeAlias = (

@@ -280,13 +280,15 @@ class DocumentChanged(RunSignal, frozen=True, gc=False, tag="document.changed"):
 
     ``version`` is the number of the change among those of the documents of its run, from 1. ``value`` is the new
     document (read-only JSON; unchanged parts are shared with the versions before), ``operations`` the patch that made
-    it (RFC 6902), ``None`` after a snapshot. ``partial`` is true if an earlier patch could not be applied, and no
-    snapshot has followed. ``path`` is the path of the document; empty for that of the run.
+    it (RFC 6902), ``None`` after a snapshot. ``size`` is the size of the document (bytes of JSON, roughly).
+    ``partial`` is true if an earlier patch could not be applied, and no snapshot has followed. ``path`` is the path of
+    the document; empty for that of the run.
     """
 
     version: int
     value: Any
     operations: Any = None
+    size: int = 0
     partial: bool = False
 
     @property
@@ -299,7 +301,8 @@ class ActivityChanged(RunSignal, frozen=True, gc=False, tag="activity.changed"):
 
     ``version`` is the number of the change among those of its activity, from 1. ``kind`` is the kind of the content,
     ``value`` the new content (read-only JSON), ``operations`` the patch that made it (RFC 6902), ``None`` if the whole
-    content was sent. ``partial`` is true if an earlier patch could not be applied, and no whole content has followed.
+    content was sent. ``size`` is the size of the content (bytes of JSON, roughly). ``partial`` is true if an earlier
+    patch could not be applied, and no whole content has followed.
     """
 
     activity_id: str
@@ -307,6 +310,7 @@ class ActivityChanged(RunSignal, frozen=True, gc=False, tag="activity.changed"):
     version: int
     value: Any
     operations: Any = None
+    size: int = 0
     partial: bool = False
 
     @property

@@ -14,8 +14,10 @@ from runstream.model.run import RunKey
 from runstream.model.signals import (
     SIGNAL_TYPES,
     ActionRequired,
+    ActivityChanged,
     ArgumentsDelta,
     CustomReceived,
+    DocumentChanged,
     MessageCompleted,
     MessageCreated,
     MessageIncomplete,
@@ -113,6 +115,8 @@ _OWN_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     ReasoningDelta: ("step_id", "kind", "part", "offset", "characters", "text"),
     ToolCallOutputDelta: ("call_id", "offset", "characters", "output"),
     ToolCallResult: ("call_id", "tool", "characters", "output"),
+    DocumentChanged: ("version", "operations", "size", "partial"),
+    ActivityChanged: ("activity_id", "kind", "version", "operations", "size", "partial"),
     CustomReceived: ("name", "n"),
     SourceError: ("error_type", *_ERROR),
 }
@@ -120,7 +124,7 @@ _OWN_FIELDS: Final[dict[type, tuple[str, ...]]] = {
 
 _FIELDS: Final[dict[type, tuple[str, ...]]] = {
     kind: (
-        ("key", "run_id", "thread_id", "assistant_id", "scope", *_OWN_FIELDS.get(kind, ()))
+        ("key", "run_id", "thread_id", "assistant_id", "scope", "path", *_OWN_FIELDS.get(kind, ()))
         if issubclass(kind, RunSignal)
         else ("key", "source", "reason", "attempt", "scope", "server_message", *_OWN_FIELDS.get(kind, ()))
     )
@@ -209,9 +213,10 @@ def _writer(logger: Any) -> Write:
 def log_record(signal: Signal, *, include_text: bool = False, include_arguments: bool = False) -> Record:
     """The record of a signal: level, event name (the signal's type) and fields.
 
-    The names of the fields are stable. Every run signal has ``run_id``, ``thread_id``, ``scope`` and ``key``, and
-    ``assistant_id`` where it is known to the signal; times are in seconds. Control characters in strings are escaped,
-    because not every renderer does that.
+    The names of the fields are stable. Every run signal has ``run_id``, ``thread_id``, ``scope`` and ``key``,
+    ``assistant_id`` where it is known to the signal, and ``path`` where it is about a subagent or subgraph; times are
+    in seconds. Of documents and activities the fields have names and sizes, never values. Control characters in strings
+    are escaped, because not every renderer does that.
 
     Args:
         signal: The signal.

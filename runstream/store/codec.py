@@ -6,12 +6,14 @@ of each text, the objects that are partial. All of these are written.
 
 from __future__ import annotations
 
+import sys
 from types import NoneType
 from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct, structs
 
+from runstream.core.activities import NO_ACTIVITIES, Activities, ActivityState
 from runstream.core.call_names import NO_NAMES, CallNames
 from runstream.core.calls import (
     NO_CALLS,
@@ -24,6 +26,8 @@ from runstream.core.calls import (
     name_step_calls,
     request_pairs,
 )
+from runstream.core.documents import NO_DOCUMENTS, Documents
+from runstream.core.json_patch import JsonValue, make_value
 from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
 from runstream.core.pieces import NO_PIECES, Pieces
 from runstream.core.state import RunHead, RunState, build_objects
@@ -42,7 +46,7 @@ __all__ = ["StateEncoder", "decode_state", "encode_state"]
 
 W = TypeVar("W", bound=WireStruct)
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 
 
 class _Object(Struct, array_like=True):
@@ -51,9 +55,10 @@ class _Object(Struct, array_like=True):
     partial: bool
     full: msgspec.Raw  # null if no full object was sent
     parts: Any  # a node; null if the full object is complete
-    calls: tuple[str, ...] = ()  # this field and the next since version 2
+    calls: tuple[str, ...] = ()  # this field and the next two since version 2
     replaced: int = 0
     places: tuple[tuple[int, int], ...] = ()
+    path: tuple[str, ...] = ()  # since version 3
 
 
 class _Calls(Struct, omit_defaults=True):
@@ -71,10 +76,29 @@ class _Calls(Struct, omit_defaults=True):
     results: list[str] = []
 
 
+class _Document(Struct, array_like=True):
+    """One document of a run."""
+
+    path: tuple[str, ...]
+    partial: bool
+    value: msgspec.Raw
+
+
+class _Activity(Struct, array_like=True):
+    """The stored form of :class:`ActivityState`."""
+
+    id: str
+    kind: str
+    version: int
+    path: tuple[str, ...]
+    partial: bool
+    value: msgspec.Raw
+
+
 class _State(Struct, omit_defaults=True):
     """The stored form. Its field names are the file format: ``since`` stands for the field ``status_since`` of
     :class:`RunHead`. Version 1 has ``asked`` (the sorted ids of each request) and ``calls_done`` (ids of calls) in
-    place of ``calls``.
+    place of ``calls``. The fields from ``documents`` on are there since version 3.
     """
 
     version: int
@@ -99,6 +123,10 @@ class _State(Struct, omit_defaults=True):
     piece_usage: dict[str, Any] | None = None
     piece_counted: bool = False
     pieces_uncounted: tuple[str, ...] = ()
+    documents: list[_Document] = []
+    missing: list[tuple[str, ...]] = []  # the paths of documents that could never be read
+    document_version: int = 0
+    activities: list[_Activity] = []
 
 
 class _Version(Struct):
@@ -169,6 +197,16 @@ def _to_bytes(state: RunState, objects: list[Any]) -> bytes:
             piece_usage=None if head.pieces.usage is None else head.pieces.usage.to_dict(),
             piece_counted=head.pieces.counted,
             pieces_uncounted=head.pieces.uncounted,
+            documents=[
+                _Document(path, path in head.documents.partial, _raw(value))
+                for path, value in head.documents.values.items()
+            ],
+            missing=[*(head.documents.partial - head.documents.values.keys())],
+            document_version=head.documents.version,
+            activities=[
+                _Activity(item.id, item.kind, item.version, item.path, item.partial, _raw(item.content))
+                for item in (head.activities if head.activities.count else ())
+            ],
         )
     )
 
@@ -195,7 +233,9 @@ def decode_state(data: bytes) -> RunState:
             if parts is not None and type(parts) is not dict:
                 raise ValueError("parts that are no object")
             names = CallNames(item.calls) if item.calls else NO_NAMES
-            state = ObjectState(item.id, item.is_message, full, parts, item.partial, names, item.replaced, item.places)
+            state = ObjectState(
+                item.id, item.is_message, full, parts, item.partial, names, item.replaced, item.places, item.path
+            )
             objects = objects.append(state)
         run = _read_wire(Run, bytes(found.run))
         if version == 1:
@@ -215,6 +255,8 @@ def decode_state(data: bytes) -> RunState:
             found.first_text,
             _read_pieces(found),
             found.custom,
+            _read_documents(found),
+            _read_activities(found),
         )
     except (
         msgspec.MsgspecError,
@@ -235,7 +277,8 @@ def decode_state(data: bytes) -> RunState:
 def _stored_object(item: ObjectState) -> _Object:
     full = msgspec.Raw(b"null" if item.full is None else _encode(item.full.to_dict()))
     parts = None if item.parts is None else _write_node(item.parts)
-    return _Object(item.id, item.is_message, item.partial, full, parts, tuple(item.calls), item.replaced, item.places)
+    calls = tuple(item.calls)
+    return _Object(item.id, item.is_message, item.partial, full, parts, calls, item.replaced, item.places, item.path)
 
 
 def _stored_calls(calls: Calls) -> _Calls | None:
@@ -272,6 +315,32 @@ def _read_calls(stored: _Calls | None) -> Calls:
         stored.open,
         Tally(stored.results),
     )
+
+
+def _raw(content: JsonValue) -> msgspec.Raw:
+    return msgspec.Raw(content.encode())
+
+
+def _read_value(data: msgspec.Raw) -> JsonValue:
+    return make_value(msgspec.json.decode(data), max_size=sys.maxsize)
+
+
+def _read_documents(found: _State) -> Documents:
+    if not (found.documents or found.missing):
+        return NO_DOCUMENTS
+    values = {item.path: _read_value(item.value) for item in found.documents}
+    partial = frozenset([*[item.path for item in found.documents if item.partial], *found.missing])
+    return Documents(values, partial, found.document_version, sum([value.size for value in values.values()]))
+
+
+def _read_activities(found: _State) -> Activities:
+    activities = NO_ACTIVITIES
+    for item in found.activities:
+        content = _read_value(item.value)
+        activities = activities.with_activity(
+            ActivityState(item.id, item.kind, content, item.version, item.path, item.partial)
+        )
+    return activities
 
 
 def _read_pieces(found: _State) -> Pieces:

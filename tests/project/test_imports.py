@@ -32,7 +32,9 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "sinks": frozenset({"core", "logs", "model", "recordings", "stream"}),
     "clients": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store", "stream"}),
     "testing": frozenset({"model"}),
-    "cli": frozenset({"clients", "core", "dialects", "engine", "errors", "model", "recordings", "sinks", "sources", "stream"}),
+    "cli": frozenset(
+        {"clients", "core", "dialects", "engine", "errors", "model", "recordings", "sinks", "sources", "stream"}
+    ),
     "__main__": frozenset({"cli"}),
 }
 """The folders and modules at the top, and of which others each may import. A later one never imports an earlier one
