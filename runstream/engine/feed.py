@@ -11,7 +11,7 @@ from runstream.engine.outputs import Outputs
 from runstream.engine.routing import EventRouter
 from runstream.engine.source_state import SourceState
 from runstream.model.events import Event, Origin, Reject, RunEvent, TextAppend
-from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem, Request
+from runstream.model.raw import Answer, ConnectionEvent, Malformed, Oversized, RawEvent, RawItem, Request
 from runstream.model.raw_input import RawInput, raw_item
 
 __all__ = ["Feeder"]
@@ -137,6 +137,14 @@ class Feeder:
         if type(item) is Request:
             self._source.requested(item)
         decoded = self._dialect.decode(item)
+        if type(item) is Answer:
+            with self._router.fetching(self._source):
+                self._route_other(item, decoded)
+        else:
+            self._route_other(item, decoded)
+
+    def _route_other(self, item: RawItem, decoded: Event | Reject | Sequence[Event | Reject]) -> None:
+        """Route the events of an item that is no raw event."""
         if isinstance(decoded, Reject):
             self.route(decoded, None, 0.0)  # it needs no time
         elif not isinstance(decoded, _SEQUENCES) or decoded:
