@@ -12,12 +12,7 @@ from runstream.testing import ScriptedCall, Turn, serve_script
 
 
 async def get_weather(city: str, days: int = 1) -> dict[str, object]:
-    """The forecast for a city.
-
-    Args:
-        city: The name of the city.
-        days: The number of days.
-    """
+    """The forecast for a city."""
     print(f"  the tool is called for {city}")
     return {"city": city, "days": days, "sky": "sunny"}
 
@@ -27,18 +22,18 @@ def show(signal: TextDelta) -> None:
 
 
 async def ask_responses(url: str) -> None:
-    async with ResponsesClient(url, api_key="key", tools=[get_weather]) as client:
-        async with client.run(model="small", input="How is the weather in Oslo and Rome?") as stream:
-            stream.on(TextDelta, show)
-            run = await stream.result()
+    client = ResponsesClient(url, api_key="key", tools=[get_weather])
+    async with client, client.run(model="small", input="How is the weather in Oslo and Rome?") as stream:
+        stream.on(TextDelta, show)
+        run = await stream.result()
     print(f"\n  {run.id} {run.status}, {run.usage.total_tokens if run.usage else 0} tokens")
 
 
 async def ask_assistants(url: str) -> None:
-    async with AssistantsClient(url, api_key="key", tools=[get_weather]) as client:
-        async with client.run(assistant_id="asst_1", thread_id="thread_1") as stream:
-            stream.on(TextDelta, show)
-            run = await stream.result()
+    client = AssistantsClient(url, api_key="key", tools=[get_weather])
+    async with client, client.run(assistant_id="asst_1", thread_id="thread_1") as stream:
+        stream.on(TextDelta, show)
+        run = await stream.result()
     print(f"\n  {run.id} {run.status}, {run.usage.total_tokens if run.usage else 0} tokens")
 
 
