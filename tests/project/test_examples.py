@@ -16,6 +16,12 @@ pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 EXPECTED = {
+    "20_client.py": ["  the tool is called for Rome\n", "resp_1 completed, 30 tokens", "run_1 completed, 15 tokens"],
+    "21_approve.py": [
+        "resp_1 wants read_file {'path': 'notes.txt'}\nby a function: completed",
+        "the stream ended; resp_3 waits for action\nby a person: completed",
+        "received [True, False]",
+    ],
     "01_watch.py": [
         "run_demo_text_0001 is in_progress",
         "the book need not.\n",
