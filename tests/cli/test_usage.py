@@ -101,7 +101,8 @@ def test_an_unknown_dialect(cli: Callable, args: tuple[str, ...], words_dialect:
     assert found.out == ""
     assert f"usage: runstream {args[0]}" in found.err
     assert (
-        "argument --dialect: 'wo\\x1brds' is not a dialect; there is: assistants, auto, responses, words" in found.err
+        "argument --dialect: 'wo\\x1brds' is not a dialect; there is: ag-ui, assistants, auto, "
+        "langgraph, langgraph-thread, responses, words" in found.err
     )
 
 
