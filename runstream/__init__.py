@@ -61,6 +61,7 @@ NAMES = {
     "runstream.sinks.page.feed": "PageFeed",
     "runstream.sinks.page.server": "PageServer serve_page",
     "runstream.sinks.terminal.live_view": "LiveView",
+    "runstream.sources.ag_ui": "AgUiSource",
     "runstream.sources.base": "Receiver Source",
     "runstream.sources.connection_loop": "Resume ResumeInfo",
     "runstream.sources.poll": "PollSource",

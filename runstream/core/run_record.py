@@ -25,6 +25,8 @@ class RunRecord:
         touched: True if a snapshot, message or step of the run arrived since the watchdog's last check.
         unidentified: True if a fragment of the run had no id, or if ids of its fragments were forgotten when
             an object was reset. The known ids then prove nothing about the events between them.
+        unnumbered: True if a snapshot of the run, or of a message or step of it, had no id. Consecutive ids then prove
+            nothing about events without one between them; a repeated id proves as much as before.
         replaying: True while its source sends the run from its beginning again.
         replayed_by: The name of the source that began the run again last, and the number of its connection.
         places: The places of its sources in its requests for action.
@@ -63,6 +65,7 @@ class RunRecord:
         "unidentified",
     )
 
+    unnumbered = False
     replaying = False
     replayed_by: tuple[str, int] | None = None
     places: RequestPlaces = NO_PLACES

@@ -6,7 +6,7 @@ becomes rejects that name the dialects.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -184,6 +184,11 @@ class AutoDialect(BaseDialect):
     def expects_idle(self) -> bool:
         """What the decoder says."""
         return getattr(self.dialect, "expects_idle", False)
+
+    @property
+    def violations(self) -> Mapping[str, int]:
+        """The counts of the decoder."""
+        return {} if self.dialect is None else getattr(self.dialect, "violations", {})
 
     @property
     def redaction(self) -> RedactionRules:  # type: ignore[override] # those of the decoder

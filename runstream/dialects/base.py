@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
 from runstream.dialects.redaction_rules import NO_RULES, RedactionRules
@@ -52,7 +52,7 @@ class Dialect(Protocol):
                 not need it passes it to :meth:`BaseDialect.decode`.
         """
 
-    def end(self, clean: bool) -> Sequence[Event]:
+    def end(self, clean: bool) -> Sequence[Event | Reject]:
         """The last events, when the source ends; before its open runs are paused or interrupted.
 
         Args:
@@ -95,6 +95,11 @@ class BaseDialect:
 
     redaction: ClassVar[RedactionRules] = NO_RULES
 
+    @property
+    def violations(self) -> Mapping[str, int]:
+        """The number of violations of each rule of the protocol, by its name; for :attr:`Stats.violations`."""
+        return {}
+
     def __init__(self) -> None:
         self.connection = 0
 
@@ -119,7 +124,7 @@ class BaseDialect:
             return Reject(RawEvent(item.event, line=item.line), item.reason, object_ids=None)
         return ()
 
-    def end(self, clean: bool) -> Sequence[Event]:
+    def end(self, clean: bool) -> Sequence[Event | Reject]:
         """No last events."""
         return ()
 

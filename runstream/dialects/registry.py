@@ -116,10 +116,24 @@ def _make_responses(
     return ResponsesDialect(continues=continues, memory=memory, find_run=find_run, **_bounds(limits))
 
 
+def _make_ag_ui(
+    continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None
+) -> Dialect:
+    from runstream.dialects.ag_ui import AgUiDialect  # loaded when it is used
+
+    return AgUiDialect(continues=continues, memory=memory, find_run=find_run, **_bounds(limits))
+
+
 def _is_responses(raw: RawEvent) -> bool:
     from runstream.dialects.responses import ResponsesDialect  # loaded when no other dialect is known to be the one
 
     return ResponsesDialect.recognises(raw)
+
+
+def _is_ag_ui(raw: RawEvent) -> bool:
+    from runstream.dialects.ag_ui import AgUiDialect  # likewise
+
+    return AgUiDialect.recognises(raw)
 
 
 def _make_auto(continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None) -> Dialect:
@@ -162,6 +176,7 @@ _ALL_KEYWORDS: Final = (*_PUBLIC_KEYWORDS, "limits")
 # In the order in which they are asked: the most exact one first, and last the one that takes errors in any form.
 _BUILT_IN: Final = {
     DEFAULT_DIALECT: ResolvedFactory(_make_auto, _ALL_KEYWORDS, None, DEFAULT_DIALECT),
+    "ag-ui": ResolvedFactory(_make_ag_ui, _ALL_KEYWORDS, _is_ag_ui, "ag-ui"),
     "responses": ResolvedFactory(_make_responses, _ALL_KEYWORDS, _is_responses, "responses"),
     COMMON_DIALECT: ResolvedFactory(_make_assistants, ("limits",), AssistantsDialect.recognises, COMMON_DIALECT),
 }

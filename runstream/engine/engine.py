@@ -186,6 +186,7 @@ class Engine(Outputs):
             open_runs=self.registry.open,
             finished_runs=self.registry.finished,
             evicted_runs=self.registry.evicted,
+            violations=self._violations_with(*self.dialects.values()),
         )
 
     def apply_snapshots(self, source: SourceState, items: Iterable[RawInput], dialect: Dialect) -> None:
@@ -197,17 +198,11 @@ class Engine(Outputs):
             dialect: Their decoder, which may be another one than the source's.
         """
         feed_all = Feeder(source, self, self.router, dialect).feed_all
-        gaps = source.gaps
-        unconfirmed, gaps.unconfirmed = gaps.unconfirmed, {}
-        fetched, self.router.fetched = self.router.fetched, True
-        try:
+        with self.router.fetching(source):
             if self.journal is not None and isinstance(source, RecoveringState):
                 self.journal.run(source, feed_all, items)
             else:
                 feed_all(items)
-        finally:
-            gaps.unconfirmed = unconfirmed
-            self.router.fetched = fetched
 
     def expire(self, record: RunRecord, reason: str) -> None:
         """Interrupt a run after a limit of a watchdog. It has no source until its next event, which resumes it."""

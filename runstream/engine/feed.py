@@ -12,7 +12,7 @@ from runstream.engine.outputs import Outputs
 from runstream.engine.routing import EventRouter
 from runstream.engine.source_state import SourceState
 from runstream.model.events import Event, Origin, Reject, RunEvent, TextAppend
-from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem, Request
+from runstream.model.raw import Answer, ConnectionEvent, Malformed, Oversized, RawEvent, RawItem, Request
 from runstream.model.raw_input import RawInput, raw_item
 
 __all__ = ["Feeder"]
@@ -152,6 +152,13 @@ class Feeder:
     def decode_other(self, item: RawItem) -> None:
         """Decode an item that is no raw event, and route its events."""
         decoded = self.dialect.decode(item)
+        if type(item) is Answer:
+            with self._router.fetching(self._source):
+                self._route_other(item, decoded)
+        else:
+            self._route_other(item, decoded)
+
+    def _route_other(self, item: RawItem, decoded: Event | Reject | Sequence[Event | Reject]) -> None:
         if isinstance(decoded, Reject):
             self.route(decoded, None, 0.0)  # it needs no time
         elif not isinstance(decoded, _SEQUENCES) or decoded:

@@ -44,6 +44,7 @@ class Intake:
         self._feeder = Feeder(state, outputs, router, dialect, self._note_connection)
         self.feed, self.feed_all = self._feeder.feed, self._feeder.feed_all
         state.forget = dialect.forget
+        outputs.dialects[id(dialect)] = dialect
         self.dialect: str | None = None
         if isinstance(dialect, AutoDialect):
             if dialect.dialect is None:
@@ -95,11 +96,6 @@ class Intake:
         """A new decoder of the source's dialect, for items whose events do not enter the engine."""
         return self.state.make_decoder(continues=self.continues)
 
-    @property
-    def expects_idle(self) -> bool:
-        """True while the dialect waits for a further event or for a silence of the source."""
-        return getattr(self._dialect, "expects_idle", False)
-
     def cursor(self, run_id: str | None = None) -> str | None:
         """The place from which the dialect asks the server to go on; ``None`` if it has none.
 
@@ -120,6 +116,11 @@ class Intake:
     def live(self) -> bool:
         """True if an open run of this source does not wait for action."""
         return self.state.live
+
+    @property
+    def expects_idle(self) -> bool:
+        """True while a silence of the source would settle an event that its dialect keeps back."""
+        return getattr(self._dialect, "expects_idle", False) is True
 
     def connected(self, attempt: int = 0) -> None:
         """Note that the source is connected; from the second time on, this is another connection."""
@@ -177,4 +178,5 @@ class Intake:
             return
         if events := self._dialect.end(clean):
             self._feeder.route(events, None, self._outputs.clock())
+        self._outputs.end_dialect(self._dialect)
         self.state.end(reason, last_id, attempts, server_message)

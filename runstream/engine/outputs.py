@@ -10,6 +10,7 @@ import msgspec
 from runstream.core.derive import derive
 from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
+from runstream.dialects.base import Dialect
 from runstream.model.base import to_wire
 from runstream.model.events import Event, Reject
 from runstream.model.limits import Stats
@@ -44,6 +45,7 @@ class Outputs:
         watched: True if ``on_state`` or ``on_change`` is set.
         events: The number of events.
         signals: The number of signals.
+        dialects: The decoders of the sources that have not ended, by their identity.
         progress_count: The number of events that caused one signal of progress each. The hot path counts both as one.
     """
 
@@ -61,12 +63,26 @@ class Outputs:
         self.events = 0
         self.signals = 0
         self.progress_count = 0
+        self.dialects: dict[int, Dialect] = {}
         self._progress = progress
         self._on_signal: _Push | None = None
         self._on_progress: _Push | None = None
         self._on_state: Callable[[RunState], None] | None = None
         self._on_change: Callable[[RunState | None, RunState, float], None] | None = None
         self._stopped = False
+
+    def end_dialect(self, dialect: Dialect) -> None:
+        """Note that the source of a decoder has ended: the counts of the decoder are final."""
+        if self.dialects.pop(id(dialect), None) is not None:
+            self.counts.violations = self._violations_with(dialect)
+
+    def _violations_with(self, *dialects: Dialect) -> dict[str, int]:
+        """The violations in ended sources, and those that these decoders have counted."""
+        found = dict(self.counts.violations)
+        for dialect in dialects:
+            for rule, count in getattr(dialect, "violations", {}).items():
+                found[rule] = found.get(rule, 0) + count
+        return found
 
     def stop_signals(self) -> None:
         """Emit no further signal, progress included: the store has failed, and no restart could know of it."""

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
@@ -128,6 +128,11 @@ class RecordedSource:
     def __repr__(self) -> str:
         return f"RecordedSource({self.name!r}, {self.path!r})"
 
+    @property
+    def sent(self) -> Any:
+        """What the source has sent to its server, for masking; ``None`` if it does not report it."""
+        return getattr(self._source, "sent", None)
+
     def _on_error(self, error: RecordingError) -> bool:
         """Keep the error of the recording, and return whether it ends the source."""
         if self.error is None:
@@ -192,7 +197,7 @@ class TeeReceiver:
     @property
     def expects_idle(self) -> bool:
         """True while the dialect waits for a silence, from the stream's receiver."""
-        return getattr(self._receiver, "expects_idle", False)
+        return bool(getattr(self._receiver, "expects_idle", False))
 
     def cursor(self, run_id: str | None = None) -> str | None:
         """The place of the dialect, from the stream's receiver."""

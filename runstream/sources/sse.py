@@ -101,6 +101,10 @@ class SseSource:
     sends_last_id: ClassVar[bool] = True
     """False for a protocol whose place is sent in the URL."""
 
+    ends_with_response: ClassVar[bool] = False
+    """True for a protocol whose runs end with the response: its end is the end of the source, also while a run is open.
+    """
+
     def __init__(
         self,
         url: str,
@@ -132,6 +136,7 @@ class SseSource:
         check_counts(max_message_bytes=max_message_bytes)
         client_library(client)
         self.name = name or redact_url(url)
+        self.sent = NOTHING_SENT
         self._url = url
         self._method = method
         body = msgspec.json.encode(json) if json is not None else content
@@ -190,7 +195,6 @@ class _Session:
         self._restored_id = None if self._is_post else receiver.last_id
         self._last_id = self._restored_id or source._last_id or ""
         self._was_posted = False  # whether the POST may have reached its server
-        self._sent = NOTHING_SENT
         self._content: bytes | None = None  # of the last request
 
     async def open(self, info: ResumeInfo) -> Response:
@@ -219,9 +223,9 @@ class _Session:
         content = self._content = source._content if method == "POST" else None
         urls = [source._url, url, *self._client.proxy_urls()]
         # A server may also repeat the body of an earlier request.
-        self._sent = SentValues(urls=urls, headers=own_headers, content=source._content)
+        source.sent = SentValues(urls=urls, headers=own_headers, content=source._content)
         try:
-            response = await open_stream(self._client, method, url, headers, content, self._sent)
+            response = await open_stream(self._client, method, url, headers, content, source.sent)
         except ConnectFailed as error:
             if method == "GET":
                 # A GET without a response proves no more of the server than a connection that was not made.
@@ -249,7 +253,7 @@ class _Session:
                 reason="the server has nothing more to send (HTTP 204)", normal=True, final=True, status=204
             )
         if self._content is not None:
-            self._receiver.feed(request_item(self._content, self._receiver.continues, self._sent.credentials()))
+            self._receiver.feed(request_item(self._content, self._receiver.continues, source.sent.credentials()))
         if (head := response_item(response.status_code, response.headers)) is not None:
             self._receiver.feed(head)
         parser = SSEParser(max_event_bytes=source._max_bytes)
@@ -263,11 +267,13 @@ class _Session:
                 age=None if once else age,  # a POST that is sent once can't be replaced
                 read_timeout=source._read_timeout,
                 ends_with_done=self._is_post,
-                sent=self._sent,
+                sent=source.sent,
                 grace=source._grace,
             )
         finally:
             self._last_id = parser.last_id
+        if once and end.normal and source.ends_with_response:
+            return replace(end, complete=True)
         if once:
             return replace(end, final=True, reason=f"{end.reason}; {_SENT_ONCE}")
         return end

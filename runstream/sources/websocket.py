@@ -80,6 +80,7 @@ class WebSocketSource:
             waits for it; ``None``: never.
 
     Attributes:
+        sent: What the present connection has sent, which is masked where the server repeats it.
         pauses: The number of times that reading paused for one of these reasons.
 
     Raises:
@@ -123,7 +124,7 @@ class WebSocketSource:
             max_unsent_bytes=max_unsent_bytes,
         )
         self.pauses = 0
-        self._sent = NOTHING_SENT
+        self.sent = NOTHING_SENT
         self.name = name or redact_url(url)
         self._url = url
         self._headers = dict(headers or {})
@@ -169,7 +170,7 @@ class WebSocketSource:
 
     async def _read(self, socket: BatchConnection, receiver: Receiver, age: float | None) -> Disconnect:
         try:
-            end = await read_socket(socket, receiver, age=age, sent=self._sent, grace=self._grace, **self._pings)
+            end = await read_socket(socket, receiver, age=age, sent=self.sent, grace=self._grace, **self._pings)
         finally:
             self.pauses += socket.pauses
         reason = end.reason.replace("max_message_bytes", f"max_message_bytes ({self._max_bytes})")
@@ -197,13 +198,13 @@ class WebSocketSource:
         messages = tuple(messages)
         proxy = self._options["proxy"]
         proxies = getproxies().values() if proxy is True else [proxy] if proxy else []
-        self._sent = SentValues(
+        self.sent = SentValues(
             urls=[self._url, url, *proxies],
             headers=headers,
             secrets=self._options["subprotocols"] or (),
             messages=messages,
         )
-        socket = await open_socket(url, headers, self._options, self._sent, self._make_connection)
+        socket = await open_socket(url, headers, self._options, self.sent, self._make_connection)
         try:
             async with asyncio.timeout(self._open_timeout):
                 for message in messages:

@@ -116,7 +116,7 @@ class RunStream:
     ) -> None:
         self._engine = engine = Engine(limits=limits, clock=clock, progress=False, store=store)
         self._close_timeout = close_timeout
-        self._failures = Failures(self._source_of)
+        self._failures = Failures(self._source_of, self._redactor_of)
         self._reports = _error_reports(on_subscriber_error, self._on_first_error, self._failures)
         self._closing: asyncio.Event | None = None
         check_durations(wait_timeout=wait_timeout, close_timeout=close_timeout)
@@ -330,8 +330,8 @@ class RunStream:
                 the function may return, such as a source that submits the failure as the output. If it returns, the
                 failure counts as processed: :meth:`results` does not raise it.
             filters: Only signals of runs that match :class:`Filters`: ``run_id``, ``scope``, ``thread_id``,
-                ``assistant_id``, ``metadata``. Subscriptions by id, each to its run, cost the same whatever their
-                number; with id and scope a subscription ends with the run.
+                ``assistant_id``, ``metadata``, ``path``. Subscriptions by id, each to its run, cost the same whatever
+                their number; with id and scope a subscription ends with the run.
 
         Returns:
             A disposable that ends the subscription at once; of an object: of all its methods.
@@ -591,6 +591,9 @@ class RunStream:
     def _source_of(self, scope: str, run_id: str) -> str | None:
         record = self._engine.registry.record(scope, run_id)
         return record.source.name if record is not None and record.source is not None else None
+
+    def _redactor_of(self, scope: str, source: str) -> Callable[[str], str] | None:
+        return self._runner.redactor_of(scope, source)
 
     def _on_end(self) -> None:
         self._supervisor.stop()

@@ -65,6 +65,7 @@ class SourceRunner:
         self.queue = FeedQueue()
         gate.on_block = self.queue.interrupt
         self.handles: dict[SourceHandle, None] = {}
+        self._by_name: dict[tuple[str, str], SourceHandle] = {}
         self.started = False
         self.ended = False
         self.on_reading: Callable[[SourceHandle], None] | None = None
@@ -149,6 +150,7 @@ class SourceRunner:
         receiver = SourceReceiver(intake, self.queue, self._gate)
         handle = SourceHandle(source, intake, receiver, self.remove, self.is_waiting)
         self.handles[handle] = None
+        self._by_name[scope, handle.name] = handle
         if self.started:
             self._read(handle)
         return handle
@@ -175,6 +177,16 @@ class SourceRunner:
     def is_waiting(self, handle: SourceHandle) -> bool:
         """True if this source waits for the end of another one."""
         return handle in self._waiting
+
+    def redactor_of(self, scope: str, name: str) -> Callable[[str], str] | None:
+        """Return the function that masks in a text what a source has sent; ``None`` for a source that sends nothing.
+
+        It is that of the present connection, and stays valid after a later one.
+        """
+        handle = self._by_name.get((scope, name))
+        sent = getattr(handle._source, "sent", None) if handle is not None else None
+        redact: Callable[[str], str] | None = getattr(sent, "redact", None)
+        return redact if callable(redact) else None
 
     def remove_source(self, source: SourceState, reason: str) -> None:
         """Stop the source that has this state in the engine."""
@@ -325,6 +337,7 @@ class SourceRunner:
         finally:
             # Only now: the sources that handlers have attached meanwhile keep the stream open.
             self.handles.pop(handle, None)
+            self._by_name.pop((handle.scope, handle.name), None)
             self.check_end()
 
     @staticmethod

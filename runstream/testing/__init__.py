@@ -1,12 +1,12 @@
 """Tools for tests of applications: scripted runs, as a server would stream them, with the expected final states.
 
-``script`` and ``events_of`` build a run in a few lines; ``scripts``, ``conversations`` and ``texts`` are Hypothesis
-strategies (they need the ``hypothesis`` package).
+``script`` and ``events_of`` build a run in a few lines; ``scripts``, ``conversations``, ``texts``, ``json_values`` and
+``value_events`` are Hypothesis strategies (they need the ``hypothesis`` package).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runstream.testing.conversation import Conversation, events_of
 from runstream.testing.script import OpenCalls, OpenMessage, Script
@@ -24,9 +24,11 @@ __all__ = [
     "WireEvent",
     "conversations",
     "events_of",
+    "json_values",
     "script",
     "scripts",
     "texts",
+    "value_events",
 ]
 
 script = Script
@@ -65,3 +67,21 @@ def conversations(*, max_runs: int = 3, max_acts: int = 4) -> SearchStrategy[Con
     from runstream.testing import strategies
 
     return strategies.conversations(max_runs=max_runs, max_acts=max_acts)
+
+
+def json_values() -> SearchStrategy[Any]:
+    """Any JSON value, small."""
+    from runstream.testing import value_strategies
+
+    return value_strategies.json_values()
+
+
+def value_events(run_id: str = "run_1") -> SearchStrategy[list[Any]]:
+    """Canonical events of documents and activities, with ids, as a dialect makes them; some of the patches fail.
+
+    Args:
+        run_id: The id of their run.
+    """
+    from runstream.testing import value_strategies
+
+    return value_strategies.value_events(run_id)

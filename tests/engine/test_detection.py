@@ -59,7 +59,7 @@ def test_each_stream_has_a_dialect_of_its_own() -> None:
     assert found.dialects == {"a": "assistants", "b": "responses"}
     (reject,) = found.rejects
     assert reject.source == "c"
-    assert "No dialect recognises it ('assistants', " in reject.reason
+    assert "No dialect recognises it ('ag-ui', 'assistants', " in reject.reason
 
 
 @settings(deadline=None)

@@ -30,7 +30,7 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "rx": frozenset({"core", "dialects", "engine", "model"}),
     "stream": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store"}),
     "sinks": frozenset({"core", "logs", "model", "recordings", "stream"}),
-    "testing": frozenset({"model"}),
+    "testing": frozenset({"core", "model"}),
     "cli": frozenset({"core", "dialects", "engine", "errors", "model", "recordings", "sinks", "sources", "stream"}),
     "__main__": frozenset({"cli"}),
 }
@@ -247,7 +247,11 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.stream.handler_options",
     ),
     # The proxies of the system are the standard library's, which reads them with its own client.
-    frozenset({"asyncio", "http", "email"}): ("runstream.sources.responses", "runstream.sources.sse"),
+    frozenset({"asyncio", "http", "email"}): (
+        "runstream.sources.ag_ui",
+        "runstream.sources.responses",
+        "runstream.sources.sse",
+    ),
     frozenset({"asyncio", "http", "email", "websockets"}): (
         "runstream.recordings.server",
         "runstream.sources.responses_websocket",
