@@ -161,6 +161,11 @@ class SseSource:
     def __repr__(self) -> str:
         return f"SseSource({self.name!r})"
 
+    @property
+    def _can_resume(self) -> bool:
+        """True if ``resume`` may know how to continue before anything was received."""
+        return self._resume is not None
+
     async def run(self, receiver: Receiver) -> None:
         """Read until there is no more; see :class:`~runstream.sources.base.Source`.
 
@@ -232,7 +237,7 @@ class _Session:
                 error.reached = error.status is not None
             elif error.retry and error.reached and error.status not in _NOT_PROCESSED:
                 self._was_posted = True
-                if source._resume is None:
+                if not source._can_resume:
                     error.retry = error.retry_if_opened = False
                     error.reason = f"{error.reason}; {_SENT_ONCE}"
             raise
