@@ -104,6 +104,7 @@ class ResponsesSource(SseSource):
 
     dialect: ClassVar[str] = "responses"
     sends_last_id: ClassVar[bool] = False
+    _sent_once: ClassVar[str] = _UNKNOWN
 
     def __init__(
         self,

@@ -98,6 +98,7 @@ class SseSource:
         TypeError: ``json`` can't be encoded, or ``client`` is no client.
     """
 
+    _sent_once: ClassVar[str] = _SENT_ONCE
     sends_last_id: ClassVar[bool] = True
     """False for a protocol whose place is sent in the URL."""
 
@@ -239,7 +240,7 @@ class _Session:
                 self._was_posted = True
                 if not source._can_resume:
                     error.retry = error.retry_if_opened = False
-                    error.reason = f"{error.reason}; {_SENT_ONCE}"
+                    error.reason = f"{error.reason}; {source._sent_once}"
             raise
         self._was_posted = self._was_posted or method == "POST"
         return response

@@ -191,7 +191,7 @@ async def test_a_refused_request(server: Server, kind: str) -> None:
         error, signals = await read(source)
     assert isinstance(error, IncompleteStream)
     (failed,) = [signal for signal in signals if signal.type == "source.error"]
-    assert ("The storm broke it." if wrong else "not found") in failed.server_message
+    assert ("broke it." if wrong else "not found") in failed.server_message
     assert not [kind for kind in types(signals) if kind.startswith("run.")]
 
 
