@@ -61,6 +61,38 @@ def assistants() -> tuple[list[RawEvent], list[RawEvent]]:
 
 
 @cache
+def langgraph() -> tuple[list[RawEvent], list[RawEvent]]:
+    """The beginning of a run of a LangGraph server, and chunks of one message: each with the kilobyte beside it."""
+    node = "agent:6e902f88-caee-1b93-6d08-bfa6fd5158f7"
+    facts = {
+        **dict.fromkeys(("created_by", "graph_id", "langgraph_plan", "langgraph_host", "ls_integration"), "system"),
+        **dict.fromkeys(("run_id", "thread_id", "assistant_id", "langgraph_request_id"), _LANGGRAPH_RUN),
+        "langgraph_step": 1,
+        "langgraph_node": "agent",
+        "langgraph_triggers": ["branch:to:agent"],
+        "langgraph_path": ["__pregel_pull", "agent"],
+        "langgraph_checkpoint_ns": node,
+        "checkpoint_ns": node,
+        "lc_versions": {"langchain-core": "1.8.3"},
+    }
+    chunk = {
+        "content": "word ",
+        "additional_kwargs": {},
+        "response_metadata": {},
+        "type": "AIMessageChunk",
+        "name": None,
+    }
+    chunk |= {"id": _LANGGRAPH_MESSAGE, "tool_calls": [], "invalid_tool_calls": [], "usage_metadata": None}
+    data = msgspec.json.encode([{**chunk, "tool_call_chunks": [], "chunk_position": None}, facts])
+    start = [RawEvent("metadata", msgspec.json.encode({"run_id": _LANGGRAPH_RUN, "attempt": 1}), at=1.0)]
+    return start, [RawEvent("messages", data, f"{n}-0", at=1.0) for n in range(1, FRAGMENTS + 1)]
+
+
+_LANGGRAPH_RUN = "01a22220-aae2-716e-8d5d-d319283fc3e5"
+_LANGGRAPH_MESSAGE = "lc_run--01a22220-ae9e-70bc-bbb6-0b921fca18a1"
+
+
+@cache
 def ag_ui(history: int = 0) -> tuple[list[RawEvent], list[RawEvent]]:
     """The beginning of a run of the AG-UI wire, and its fragments, which have no number.
 

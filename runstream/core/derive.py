@@ -7,10 +7,12 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import structs
 
-from runstream.core.calls import NO_CALLS, Calls, awaited_names, step_calls
+from runstream.core.action_requests import awaited_names
+from runstream.core.calls import NO_CALLS, Calls
 from runstream.core.growing_texts import SIGNALS
 from runstream.core.object_list import ObjectState
 from runstream.core.state import RunState, get_view
+from runstream.core.step_calls import step_calls
 from runstream.core.text_changes import compare_texts, ends_unchanged, text_growth
 from runstream.core.texts import (
     TextsOf,
@@ -93,7 +95,7 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
     if after is before:
         return []
     position = after._touched
-    if before is None or position == -1:
+    if position == -1 or before is None:
         return _run_signals(before, after, at)
     if position == -2:
         return [progress_signal(after, before._length, at)] if progress else []

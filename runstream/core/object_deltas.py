@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from runstream.core.calls import StepCall, name_step_calls, step_call
 from runstream.core.growing_texts import CALL_TARGETS, SIGNALS, fit_calls, is_text_of, last_target, path_of
 from runstream.core.merge import (
     IndexOutOfBounds,
@@ -26,6 +25,7 @@ from runstream.core.object_list import ObjectState
 from runstream.core.placement import Placed, place_calls, place_parts
 from runstream.core.run_snapshots import Outcome
 from runstream.core.state import GrowingText, RunHead, RunState, update_head
+from runstream.core.step_calls import StepCall, name_step_calls, step_call
 from runstream.core.text import Text, append_text
 from runstream.core.text_changes import count_replaced, get_path
 from runstream.model.deltas import MessageDelta, RunStepDelta, TextPartDelta

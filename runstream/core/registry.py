@@ -245,12 +245,14 @@ class RunRegistry:
             state: Its first state.
             source: The state of the source that sent it.
         """
-        record = scope.runs[state.run_id] = RunRecord(state, source, self._order, self._limits.max_run_size)
+        run = state._head.run
+        record = scope.runs[run.id] = RunRecord(state, source, self._order, self._limits.max_run_size)
         self._order += 1
         self.open += 1
         for piece in state.pieces:
             scope.add_piece(record, piece)
-        scope.waiting.update(record)
+        if run.requires_action:
+            scope.waiting.update(record)
         return record
 
     def restore(self, state: RunState, at: float) -> RunRecord:
@@ -295,10 +297,10 @@ class RunRegistry:
             record: The run.
             at: The time now (Unix seconds).
         """
-        state = record.state
+        head = record.state._head
         self.open -= 1
         self._released.pop(record, None)
-        self._finished[state.scope, state.run_id] = (record, at)
+        self._finished[head.scope, head.run.id] = (record, at)
         self.evict_finished(at)
 
     def evict_finished(self, at: float) -> None:

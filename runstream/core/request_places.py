@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeAlias
 
-from runstream.core.calls import is_request
+from runstream.core.action_requests import is_request
 from runstream.core.pieces import PieceAge
 from runstream.core.run_snapshots import Outcome
 from runstream.core.state import RunState

@@ -11,19 +11,12 @@ from typing import Any, Final, TypeVar
 from msgspec import structs
 from msgspec.structs import astuple
 
-from runstream.core.calls import (
-    NO_CALLS,
-    RequestKind,
-    accept_request,
-    classify_request,
-    close_calls,
-    is_request,
-    request_pairs,
-    step_calls,
-)
+from runstream.core.action_requests import RequestKind, accept_request, classify_request, is_request, request_pairs
+from runstream.core.calls import NO_CALLS, close_calls
 from runstream.core.pieces import NO_PIECES, REPEATED, PieceAge, add_usage
 from runstream.core.state import RunHead, RunState, get_view
 from runstream.core.status import Transition, classify_transition
+from runstream.core.step_calls import step_calls
 from runstream.model.base import WireStruct
 from runstream.model.events import Origin, RunEvent
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP

@@ -10,12 +10,15 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from runstream.core.action_requests import awaited_names
 from runstream.core.activities import NO_ACTIVITIES, Activities, ActivityState
-from runstream.core.calls import NO_CALLS, Calls, add_step, awaited_names, step_calls
+from runstream.core.call_names import NO_NAMES
+from runstream.core.calls import NO_CALLS, Calls
 from runstream.core.documents import NO_DOCUMENTS, Documents
 from runstream.core.merge import to_builtins
 from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
 from runstream.core.pieces import NO_PIECES, Pieces
+from runstream.core.step_calls import add_step, step_calls
 from runstream.core.text import Text, TextBuffer
 from runstream.model.common import Usage
 from runstream.model.fragments import Target
@@ -441,7 +444,7 @@ def update_head(head: RunHead, item: ObjectState, at: float, indices: tuple[int,
         changed = item if indices is None else item.select(indices)
         if head.first_text is None and not empty and changed.text():
             return head.with_first_text(at)
-    elif indices is None and item.calls and isinstance(item.full, RunStep):
+    elif indices is None and item.calls is not NO_NAMES and isinstance(item.full, RunStep):
         calls = add_step(head.calls, item, head.run.status)
         if calls is not head.calls:
             return structs.replace(head, calls=calls)

@@ -1,4 +1,4 @@
-"""The request of an AG-UI run (``RunAgentInput``): its body enters, what the decoder needs of it leaves."""
+"""The request of an AG-UI run (RunAgentInput): its body enters, what the decoder needs of it leaves."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_request(request: Request) -> Input | None:
 
 
 def input_of(value: Json) -> Input:
-    """What a ``RunAgentInput`` says.
+    """What the input of a run says.
 
     Args:
         value: The object.

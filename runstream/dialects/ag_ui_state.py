@@ -92,7 +92,7 @@ class Finish(Struct):
 
 
 class Input(Struct):
-    """What the application sent to begin a run (``RunAgentInput``), as far as it is needed.
+    """What the application sent to begin a run (RunAgentInput), as far as it is needed.
 
     Attributes:
         run_id: Its ``runId``.

@@ -137,28 +137,29 @@ class AssistantsDialect(BaseDialect):
                         return TextAppend(frame.object_id, "text", frame.index, text, raw.id, None, _MESSAGE_DELTA)
                 except UNREADABLE:
                     pass
+        read = FRAGMENTS.get(name)
+        if read is None:
+            return self._decode_any(raw)
         if frames.known and size <= self._fragment_bytes:
             frame = frames.find(data)
             if frame is not None and (text := frame.read(name, data, size)):
                 return TextAppend(frame.object_id, "text", frame.index, text, raw.id, None, _MESSAGE_DELTA)
         # Most longer envelopes contain no fragment; the decoder would refuse them.
         if size <= (self._delta_bytes if name is None else self._fragment_bytes):
-            read = FRAGMENTS.get(name)
-            if read is not None:
-                try:
-                    fragment = read(data)
-                except UNREADABLE:
-                    return self._decode_any(raw)
-                if name is None:
-                    enveloped, fragment = fragment.id, fragment.data
-                    if enveloped is not None:
-                        return self._append(fragment, self._identify(enveloped))
-                if type(fragment) is not TextFragment:
-                    return self._append(fragment, raw.id)
-                id, part = fragment.id, fragment.delta.content[0]
-                index = part.index
-                frames.learn(name, data, id, index)
-                return TextAppend(id, "text", index, part.text.value, raw.id, None, _MESSAGE_DELTA)
+            try:
+                fragment = read(data)
+            except UNREADABLE:
+                return self._decode_any(raw)
+            if name is None:
+                enveloped, fragment = fragment.id, fragment.data
+                if enveloped is not None:
+                    return self._append(fragment, self._identify(enveloped))
+            if type(fragment) is not TextFragment:
+                return self._append(fragment, raw.id)
+            id, part = fragment.id, fragment.delta.content[0]
+            index = part.index
+            frames.learn(name, data, id, index)
+            return TextAppend(id, "text", index, part.text.value, raw.id, None, _MESSAGE_DELTA)
         return self._decode_any(raw)
 
     def _decode_other(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:

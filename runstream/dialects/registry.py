@@ -116,6 +116,22 @@ def _make_responses(
     return ResponsesDialect(continues=continues, memory=memory, find_run=find_run, **_bounds(limits))
 
 
+def _make_langgraph(
+    continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None
+) -> Dialect:
+    from runstream.dialects.langgraph import LangGraphDialect  # loaded when it is used
+
+    return LangGraphDialect(continues=continues, memory=memory, find_run=find_run, **_bounds(limits))
+
+
+def _make_langgraph_thread(
+    continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None
+) -> Dialect:
+    from runstream.dialects.langgraph_thread import LangGraphThreadDialect  # loaded when it is used
+
+    return LangGraphThreadDialect(continues=continues, memory=memory, find_run=find_run, **_bounds(limits))
+
+
 def _make_ag_ui(
     continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None
 ) -> Dialect:
@@ -128,6 +144,18 @@ def _is_responses(raw: RawEvent) -> bool:
     from runstream.dialects.responses import ResponsesDialect  # loaded when no other dialect is known to be the one
 
     return ResponsesDialect.recognises(raw)
+
+
+def _is_langgraph(raw: RawEvent) -> bool:
+    from runstream.dialects.langgraph import LangGraphDialect  # as above
+
+    return LangGraphDialect.recognises(raw)
+
+
+def _is_langgraph_thread(raw: RawEvent) -> bool:
+    from runstream.dialects.langgraph_thread import LangGraphThreadDialect  # as above
+
+    return LangGraphThreadDialect.recognises(raw)
 
 
 def _is_ag_ui(raw: RawEvent) -> bool:
@@ -176,6 +204,10 @@ _ALL_KEYWORDS: Final = (*_PUBLIC_KEYWORDS, "limits")
 # In the order in which they are asked: the most exact one first, and last the one that takes errors in any form.
 _BUILT_IN: Final = {
     DEFAULT_DIALECT: ResolvedFactory(_make_auto, _ALL_KEYWORDS, None, DEFAULT_DIALECT),
+    "langgraph-thread": ResolvedFactory(
+        _make_langgraph_thread, _ALL_KEYWORDS, _is_langgraph_thread, "langgraph-thread"
+    ),
+    "langgraph": ResolvedFactory(_make_langgraph, _ALL_KEYWORDS, _is_langgraph, "langgraph"),
     "ag-ui": ResolvedFactory(_make_ag_ui, _ALL_KEYWORDS, _is_ag_ui, "ag-ui"),
     "responses": ResolvedFactory(_make_responses, _ALL_KEYWORDS, _is_responses, "responses"),
     COMMON_DIALECT: ResolvedFactory(_make_assistants, ("limits",), AssistantsDialect.recognises, COMMON_DIALECT),

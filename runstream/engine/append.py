@@ -51,23 +51,11 @@ def append_text(outputs: Outputs, record: RunRecord, event: TextAppend, at: floa
         outputs.events += 1
     else:
         outputs.progress_count += 1
+        # A variable: a method call would look an attribute that is no method up in full each time.
+        make = growing.signal
+        run_id, thread_id, scope = growing.run_id, growing.thread_id, growing.scope
         if growing.part >= 0:
-            on_progress(
-                growing.signal(
-                    growing.run_id, growing.thread_id, growing.scope, at, growing.object_id, growing.part, offset, text
-                )
-            )
+            on_progress(make(run_id, thread_id, scope, at, growing.object_id, growing.part, offset, text))
         else:
-            on_progress(
-                growing.signal(
-                    growing.run_id,
-                    growing.thread_id,
-                    growing.scope,
-                    at,
-                    growing.call_id,
-                    offset,
-                    text,
-                    growing.call_key,
-                )
-            )
+            on_progress(make(run_id, thread_id, scope, at, growing.call_id, offset, text, growing.call_key))
     return True

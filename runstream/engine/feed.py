@@ -49,6 +49,10 @@ class Feeder:
         self.dialect = dialect
         self.detection: Detection | None = None
         self._notify = notify
+        # Found once: each would be found again for each raw event that arrives alone.
+        self._record_of: Callable[[str], Any] = source.objects.get
+        self._sequence = source.gaps.sequence
+        self._add_id = source.add_id
 
     def feed(self, item: RawInput) -> None:
         """Take one raw event, or an input that can become one."""
@@ -59,10 +63,8 @@ class Feeder:
         if self.detection is not None:
             items = self.detection.take(items)
         source, outputs = self._source, self._outputs
-        decode = self.dialect.decode
-        record_of: Callable[[str], Any] = source.objects.get
-        gaps, clock = source.gaps, outputs.clock
-        sequence, add_id = gaps.sequence, source.add_id
+        decode, record_of = self.dialect.decode, self._record_of
+        gaps, sequence, add_id = source.gaps, self._sequence, self._add_id
         for item in items:
             if type(item) is not RawEvent:
                 item = raw_item(item)  # noqa: PLW2901 - the input itself is not needed any more
@@ -71,7 +73,7 @@ class Feeder:
                     continue
             at = item.at
             if at is None:
-                at = clock()
+                at = outputs.clock()
             if item.last_id is not None:
                 source.last_id = item.last_id
             event = decode(item)
@@ -88,12 +90,13 @@ class Feeder:
                     source.last_id = item.id
             if gaps.unconfirmed:
                 gaps.confirm(event, at)
-            if outputs.on_event is not None:
+            on_event = outputs.on_event
+            if on_event is not None:
                 outputs.event_scope = source.scope.name
-                outputs.on_event(event)
+                on_event(event)
             record = record_of(event.object_id)
             if record is not None and record.source is source:
-                if event.id is None and not record.unidentified:
+                if not record.unidentified and event.id is None:
                     source.mark_unidentified(record)
                 if append_text(outputs, record, event, at):
                     continue
@@ -159,6 +162,7 @@ class Feeder:
             self._route_other(item, decoded)
 
     def _route_other(self, item: RawItem, decoded: Event | Reject | Sequence[Event | Reject]) -> None:
+        """Route the events of an item that is no raw event."""
         if isinstance(decoded, Reject):
             self.route(decoded, None, 0.0)  # it needs no time
         elif not isinstance(decoded, _SEQUENCES) or decoded:

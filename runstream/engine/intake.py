@@ -96,6 +96,11 @@ class Intake:
         """A new decoder of the source's dialect, for items whose events do not enter the engine."""
         return self.state.make_decoder(continues=self.continues)
 
+    @property
+    def expects_idle(self) -> bool:
+        """True while the dialect waits for a further event or for a silence of the source."""
+        return getattr(self._dialect, "expects_idle", False) is True
+
     def cursor(self, run_id: str | None = None) -> str | None:
         """The place from which the dialect asks the server to go on; ``None`` if it has none.
 
@@ -116,11 +121,6 @@ class Intake:
     def live(self) -> bool:
         """True if an open run of this source does not wait for action."""
         return self.state.live
-
-    @property
-    def expects_idle(self) -> bool:
-        """True while a silence of the source would settle an event that its dialect keeps back."""
-        return getattr(self._dialect, "expects_idle", False) is True
 
     def connected(self, attempt: int = 0) -> None:
         """Note that the source is connected; from the second time on, this is another connection."""

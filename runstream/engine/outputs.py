@@ -164,9 +164,10 @@ class Outputs:
         if self._on_signal is None:
             return
         for signal in derive(before, after, at, progress=self._progress):
-            if self.deliver is None:
+            push = self._on_signal  # the callback before may have replaced it
+            if self.deliver is None and push is not None:
                 self.signals += 1
-                self._on_signal(signal)
+                push(signal)
             else:
                 self.publish(signal)
 

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from msgspec import structs
 
-from runstream.core.calls import is_request, request_pairs
+from runstream.core.action_requests import is_request, request_pairs
 from runstream.core.object_deltas import apply_delta
 from runstream.core.object_snapshots import apply_object
 from runstream.core.pieces import PieceAge
@@ -58,6 +58,7 @@ _CHANGED: Final = Outcome.CHANGED
 _SAME: Final = Outcome.SAME
 _QUEUED: Final = RunStatus.QUEUED
 _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
+_NO_PIECE: Final = PieceAge.UNKNOWN
 _NEW_PIECE: Final = PieceAge.NEW
 _EARLIER_PIECE: Final = PieceAge.EARLIER
 
@@ -218,7 +219,8 @@ class EventRouter:
     def _run(self, source: SourceState, event: RunEvent, at: float) -> None:
         """Handle a snapshot of a run."""
         outputs, registry = self._outputs, self._registry
-        self._count_issues(event)
+        if event.origin is not None and event.origin.issues:
+            self._count_issues(event)
         scope, id = source.scope, event.data.id
         record = scope.find(id) or self._find(scope, id)
         if record is not None:
@@ -226,22 +228,23 @@ class EventRouter:
                 event = _with_run(event, record)
             if record.source is not source:
                 source.claim(record)
-            if not self._bounds.admits_run(record, source, event, event.data):
+            before = record.state
+            if not self._bounds.admits_run(record, source, event, event.data, before):
                 return
             self._note_identity(record, source, event)
             record.touched = True
-            before = record.state
-            age = before._head.pieces.classify(event.piece)
-            repeats = event.created and age is not _NEW_PIECE and (before.round or before.status is not _QUEUED)
-            if repeats or (age is _EARLIER_PIECE and not before.is_terminal):
+            head = before._head
+            age = _NO_PIECE if event.piece is None else head.pieces.classify(event.piece)
+            repeats = event.created and age is not _NEW_PIECE and (head.calls.round or head.run.status is not _QUEUED)
+            if repeats or (age is _EARLIER_PIECE and not head.run.status.is_terminal):
                 record.replaying = True
                 record.saved = None  # the flag must reach the store, though the state is the same
                 if event.created:
                     record.replayed_by = (source.name, source.connection)
-            place = self._get_place(record, source)
-            further = is_further(place, before)
+            place = self._get_place(record, source) if record.places else None
+            further = place is not None and is_further(place, before)
             after, outcome = apply_run(before, event, at, record.replaying, further=further)
-            if after.round and not (self.fetched or source.snapshots):
+            if after._head.calls.round and not (self.fetched or source.snapshots):
                 connection = source.connection
                 place = advance(
                     place, event.data, before, after, outcome, begins=event.created, connection=connection, age=age
@@ -303,7 +306,8 @@ class EventRouter:
 
     def _object(self, source: SourceState, event: MessageEvent | StepEvent, at: float) -> None:
         """Handle a full message or step."""
-        self._count_issues(event)
+        if event.origin is not None and event.origin.issues:
+            self._count_issues(event)
         scope, data = source.scope, event.data
         run_id = event.run_id or data.run_id
         record = scope.find(run_id) if run_id is not None else source.find_unnamed(data)
@@ -324,26 +328,27 @@ class EventRouter:
         if run_id is not None and run_id != record.run.id:
             event = _with_run(event, record)
             data = event.data
+        ended = data.is_terminal
         if record.source is not source:
             source.claim(record)
-            if record.source is not source and not data.is_terminal:
+            if record.source is not source and not ended:
                 # A snapshot of an object that a stream sends: which of its fragments it contains is unknown.
                 self._outputs.counts.stale += 1
                 return
-        size = self._bounds.admit_object(record, source, event)
+        before = record.state
+        size = self._bounds.admit_object(record, source, event, before, ended=ended)
         if size is None:
             return
         self._note_identity(record, source, event)
         record.touched = True
-        added = source.add_object(record, data.id, ended=data.is_terminal)
-        before = record.state
+        added = source.add_object(record, data.id, ended=ended)
         reset = event.created and source.resets(event)
         after, outcome = apply_object(before, event, at, reset)
-        if after is not before and type(data) is RunStep and data.is_terminal and before.round:
+        if ended and after is not before and before._head.calls.round and type(data) is RunStep:
             self._end_step(record, source, before, after, data.id)
         if self._commit(record, before, after, outcome, event, at):
             record.add_size(data.id, size)
-        if data.is_terminal:
+        if ended:
             source.object_ended(data.id)
         if added:
             self.flush_pending(scope, data.id)
@@ -376,7 +381,8 @@ class EventRouter:
         source.gaps.continued(id)
         if event.id is None and not record.unidentified:
             source.mark_unidentified(record)
-        self._count_issues(event)
+        if event.origin is not None and event.origin.issues:
+            self._count_issues(event)
         before = record.state
         after, outcome = apply_delta(before, event, at, self._limits.max_index)
         if self._commit(record, before, after, outcome, event, at):
@@ -493,14 +499,14 @@ class EventRouter:
 
     def _finish(self, record: RunRecord) -> None:
         """Note that a run has ended."""
-        record.source.release(record)
-        record.source.object_ended(record.state.run_id)
+        source, run_id = record.source, record.run.id
+        source.release(record)
+        source.object_ended(run_id)
         # By this process's clock: the times of recordings would evict old runs at once, or never.
         self._registry.finish(record, self._outputs.clock())
 
-    def _count_issues(self, event: Event) -> None:
-        if event.origin is not None and event.origin.issues:
-            self._outputs.counts.mistyped += len(event.origin.issues)
+    def _count_issues(self, event: Any) -> None:
+        self._outputs.counts.mistyped += len(event.origin.issues)
 
 
 _Named = TypeVar("_Named", RunEvent, MessageEvent | StepEvent)

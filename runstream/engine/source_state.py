@@ -183,8 +183,9 @@ class SourceState:
         if record.expired_reason is not None:
             record.expired_reason = None
         self._registry.reclaim(record)
-        if not record.state.is_terminal:
-            self.open[record.state.run_id] = record
+        run = record.run
+        if not run.status.is_terminal:
+            self.open[run.id] = record
 
     def find_object(self, id: str) -> RunRecord | None:
         """The run of a message or step that this source sends; ``None`` if it is unknown.
@@ -250,7 +251,7 @@ class SourceState:
 
     def release(self, record: RunRecord) -> None:
         """Remove a run that has ended."""
-        self.ended_runs += self.open.pop(record.state.run_id, None) is not None
+        self.ended_runs += self.open.pop(record.run.id, None) is not None
 
     def object_ended(self, id: str) -> None:
         """Note that a run, message or step has ended: its event ids may be forgotten."""

@@ -40,8 +40,8 @@ def raw_item(item: object) -> RawItem:
     A mapping is an envelope (``event``, ``data``, optionally ``id``), a bare object as a poll returns it, or a block of
     an event stream as its clients return it: ``data`` is then bytes or JSON text. A number under ``at`` is the time of
     arrival (Unix seconds). An event object of a client library (see :func:`dump_fields`), an object with the attributes
-    ``event`` and ``data``, a dataclass, and a tuple that begins with the name and the data of an event are converted to
-    a mapping.
+    ``event`` and ``data``, a dataclass, and a tuple that begins with the name and the data of an event (maybe after a
+    path) are converted to a mapping.
     """
     if isinstance(item, _ITEMS):
         return item
@@ -67,6 +67,9 @@ def raw_item(item: object) -> RawItem:
         return _from_mapping(_dataclass_fields(item))
     if isinstance(item, tuple) and len(item) >= 2 and isinstance(item[0], str):
         return _from_mapping({"event": item[0], "data": item[1]})
+    if isinstance(item, tuple) and len(item) == 3 and isinstance(item[0], tuple) and isinstance(item[1], str):
+        # The path of a subgraph, the name and the data, as graphs in this process yield them.
+        return _from_mapping({"event": "|".join((item[1], *map(str, item[0]))), "data": item[2]})
     return Malformed(line=0, reason=f"a {type(item).__name__} is no raw event", data=b"")
 
 

@@ -33,6 +33,7 @@ __all__ = ["Redaction"]
 T = TypeVar("T", bound=RawItem)
 
 _WORD: Final = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
+_NAME: Final = re.compile(r"[A-Za-z0-9_.:/|-]{1,400}")  # of an event, with what it is about behind it
 _USER: Final = re.compile(r"(?<=//)[^/@?#]*(?=@)")
 _ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -202,6 +203,10 @@ class Redaction:
         rules = self._rules
         if key in rules.values:
             return self._blank_value(value)
+        if key in rules.id_lists and isinstance(value, list):
+            return [
+                item if isinstance(item, str) and _WORD.fullmatch(item) else self._blank_all(item) for item in value
+            ]
         if key in rules.containers or parent in rules.open_containers:
             return self._redact(value, key)
         if isinstance(value, dict):
@@ -238,7 +243,7 @@ class Redaction:
         return self._fill * len(text)
 
     def _blank_name(self, name: str | None) -> str | None:
-        return name if name is None or _WORD.fullmatch(name) else self._blank_text(name)
+        return name if name is None or _NAME.fullmatch(name) else self._blank_text(name)
 
     def _is_structure(self, parent: str, key: str, value: str) -> bool:
         rules = self._rules

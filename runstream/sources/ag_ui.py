@@ -22,7 +22,7 @@ PROTOCOL_VERSION: Final = "1.0"
 
 
 def make_run_input(values: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The input of a run (``RunAgentInput``), with the fields that servers of any release require.
+    """The input of a run (RunAgentInput), with the fields that servers of any release require.
 
     ``protocolVersion`` is always present: some servers send the cancelled outcome, and the calls that wait, only to a
     client that declares it. A thread and a run without an id get one.
@@ -63,7 +63,7 @@ class AgUiSource(SseSource):
 
     Args:
         url: The URL. Its credentials and query values appear in no message and no log.
-        input: Fields of the run's input (``RunAgentInput``), in camelCase, such as ``messages``, ``tools``, ``state``
+        input: Fields of the run's input (RunAgentInput), in camelCase, such as ``messages``, ``tools``, ``state``
             and ``resume``; see :func:`make_run_input` for those that are added.
         name: The source's name; the URL without secrets by default.
         headers: Headers of the request.

@@ -31,7 +31,7 @@ from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
 if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response
 
-__all__ = ["SseSource"]
+__all__ = ["SseSession", "SseSource"]
 
 _HEADERS: Final = {
     "Accept": "text/event-stream",
@@ -99,12 +99,11 @@ class SseSource:
     """
 
     _sent_once: ClassVar[str] = _SENT_ONCE
-    sends_last_id: ClassVar[bool] = True
-    """False for a protocol whose place is sent in the URL."""
-
     ends_with_response: ClassVar[bool] = False
     """True for a protocol whose runs end with the response: its end is the end of the source, also while a run is open.
     """
+    sends_last_id: ClassVar[bool] = True
+    """False for a protocol whose place is sent in the URL."""
 
     def __init__(
         self,
@@ -159,6 +158,11 @@ class SseSource:
             "read_timeout": read_timeout,
         }
 
+    @property
+    def session_type(self) -> type[SseSession]:
+        """The class of one run of the source."""
+        return SseSession
+
     def __repr__(self) -> str:
         return f"SseSource({self.name!r})"
 
@@ -174,7 +178,7 @@ class SseSource:
             SourceFailed: The source failed for good.
         """
         client = HttpClient(**self._options)
-        session = _Session(self, receiver, client)
+        session = self.session_type(self, receiver, client)
         try:
             await run_connections(
                 receiver,
@@ -189,7 +193,7 @@ class SseSource:
             await client.close()
 
 
-class _Session:
+class SseSession:
     """One run of a source, with the state that it keeps from one request to the next."""
 
     def __init__(self, source: SseSource, receiver: Receiver, client: HttpClient) -> None:

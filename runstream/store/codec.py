@@ -13,24 +13,16 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Struct, structs
 
+from runstream.core.action_requests import RequestKind, accept_request, is_request, request_pairs
 from runstream.core.activities import NO_ACTIVITIES, Activities, ActivityState
 from runstream.core.call_names import NO_NAMES, CallNames
-from runstream.core.calls import (
-    NO_CALLS,
-    Calls,
-    OpenCall,
-    RequestKind,
-    accept_request,
-    add_whole,
-    is_request,
-    name_step_calls,
-    request_pairs,
-)
+from runstream.core.calls import NO_CALLS, Calls, OpenCall, add_whole
 from runstream.core.documents import NO_DOCUMENTS, Documents
 from runstream.core.json_patch import JsonValue, make_value
 from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
 from runstream.core.pieces import NO_PIECES, Pieces
 from runstream.core.state import RunHead, RunState, build_objects
+from runstream.core.step_calls import name_step_calls
 from runstream.core.tally import Tally
 from runstream.core.text import Text, TextBuffer
 from runstream.errors import StoreError

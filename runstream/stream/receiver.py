@@ -211,6 +211,11 @@ class SourceReceiver:
         """Return a new decoder of the source's dialect."""
         return self._intake.make_decoder()
 
+    @property
+    def expects_idle(self) -> bool:
+        """True while the dialect waits for a further event or for a silence of the source."""
+        return self._intake.expects_idle
+
     def cursor(self, run_id: str | None = None) -> str | None:
         """The place from which the dialect asks the server to go on."""
         return self._intake.cursor(run_id)
@@ -219,11 +224,6 @@ class SourceReceiver:
     def live(self) -> bool:
         """True if a run of this source has not ended and does not wait for action."""
         return self._intake.live
-
-    @property
-    def expects_idle(self) -> bool:
-        """True while a silence of the source would settle an event that its dialect keeps back."""
-        return self._intake.expects_idle
 
     @property
     def continues(self) -> str | None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from runstream.core.calls import step_calls
 from runstream.core.derive import awaited_calls
 from runstream.core.reduce import apply, reduce
 from runstream.core.run_snapshots import Outcome
 from runstream.core.state import RunState, stepless_calls
+from runstream.core.step_calls import step_calls
 from runstream.model.raw import RawEvent
 from runstream.model.signals import ActionRequired, ToolCallCompleted
 from tests.core.support import RUN, at, decoded, ev, keys, signals_of, state_of

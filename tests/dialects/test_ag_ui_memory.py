@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runstream.dialects.ag_ui import AgUiDialect
@@ -245,6 +245,7 @@ EVENTS = [
 ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(EVENTS), max_size=30))
 def test_any_order_of_events_folds(items: list[Any]) -> None:
     """Nothing raises, no key comes twice, and no text of a fragment is lost before the end of its run."""
@@ -255,6 +256,7 @@ def test_any_order_of_events_folds(items: list[Any]) -> None:
     assert [signal.key for signal in again.signals] == keys
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(EVENTS[2:18]), max_size=30))
 def test_no_text_is_lost_in_a_run(items: list[Any]) -> None:
     """In any order within one run, each fragment of a message is in its text."""

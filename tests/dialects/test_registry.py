@@ -63,7 +63,7 @@ def find_none(id: str) -> str | None:
 
 
 def test_the_assistants_wire_has_a_name() -> None:
-    assert dialect_names() == ("ag-ui", "assistants", "auto", "responses")
+    assert dialect_names() == ("ag-ui", "assistants", "auto", "langgraph", "langgraph-thread", "responses")
     assert type(find_dialect("assistants")()) is AssistantsDialect
     assert type(make_dialect(None)) is AutoDialect
 
@@ -137,7 +137,15 @@ def test_what_is_found_is_found_again() -> None:
 
 
 def test_registered_names_are_listed_and_found(words_dialect: str) -> None:
-    assert runstream.dialect_names() == ("ag-ui", "assistants", "auto", "responses", "words")
+    assert runstream.dialect_names() == (
+        "ag-ui",
+        "assistants",
+        "auto",
+        "langgraph",
+        "langgraph-thread",
+        "responses",
+        "words",
+    )
     assert type(make_dialect("words")) is WordsDialect
 
 
@@ -151,7 +159,8 @@ def test_a_later_registration_replaces_an_earlier_one(words_dialect: str) -> Non
 
 def test_an_unknown_name_is_answered_with_those_that_are_known(words_dialect: str) -> None:
     expected = (
-        "'assistant' is not a registered dialect. Registered: 'ag-ui', 'assistants', 'auto', 'responses', 'words'. "
+        "'assistant' is not a registered dialect. Registered: "
+        "'ag-ui', 'assistants', 'auto', 'langgraph', 'langgraph-thread', 'responses', 'words'. "
         "runstream.register_dialect(name, factory) adds another one"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
@@ -163,7 +172,7 @@ def test_names_that_are_refused(name: str, words_dialect: str) -> None:
     """The library's own are the library's."""
     with pytest.raises(ValueError, match=r"of the library|not empty"):
         register_dialect(name, WordsDialect)
-    assert dialect_names() == ("ag-ui", "assistants", "auto", "responses", "words")
+    assert dialect_names() == ("ag-ui", "assistants", "auto", "langgraph", "langgraph-thread", "responses", "words")
 
 
 @pytest.mark.parametrize(
@@ -183,11 +192,11 @@ def test_what_is_no_factory_is_refused_at_once(name: Any, factory: Any, words: s
     """And not when the first source comes."""
     with pytest.raises(TypeError, match=words):
         register_dialect(name, factory)
-    assert dialect_names() == ("ag-ui", "assistants", "auto", "responses", "words")
+    assert dialect_names() == ("ag-ui", "assistants", "auto", "langgraph", "langgraph-thread", "responses", "words")
     if name == "mine" and not isinstance(factory, str):
         with pytest.raises(TypeError, match=words):
             find_dialect(factory)
 
 
 def test_the_tests_leave_nothing_registered() -> None:
-    assert set(registry._registered) == {"ag-ui", "assistants", "auto", "responses"}
+    assert set(registry._registered) == {"ag-ui", "assistants", "auto", "langgraph", "langgraph-thread", "responses"}
