@@ -101,6 +101,10 @@ EXPECTED = {
         'function get_weather({"city": "Ghent"}), executed once as resp_1/call/call_1',
         "It rains in Ghent.\nresp_1 completed: resp_1 and resp_2, 50 tokens",
     ],
+    "22_responses_socket.py": [
+        "> When is high tide?\n> Hello.\n> 09:00",
+        "resp_1 completed: High tide is at nine. (resp_1 and resp_2)\nresp_3 completed: Hello too. (resp_3)",
+    ],
     "15_a_dialect_by_name.py": [
         "dialects: ag-ui, assistants, auto, jobs, langgraph, langgraph-thread, responses\n"
         "answering question-1 of job-1",
