@@ -63,9 +63,9 @@ class RunRecord:
         "source",
         "touched",
         "unidentified",
+        "unnumbered",
     )
 
-    unnumbered = False
     replaying = False
     replayed_by: tuple[str, int] | None = None
     places: RequestPlaces = NO_PLACES
@@ -93,6 +93,7 @@ class RunRecord:
         self.room = bound + self.length
         self.touched = False
         self.unidentified = False
+        self.unnumbered = False
         self._objects: list[str] | None = None
 
     @property
