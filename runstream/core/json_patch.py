@@ -40,7 +40,7 @@ MAX_SIZE: Final = 64 * 2**20
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
 _BAD_ESCAPE: Final = re.compile(r"~(?![01])")
 _MAX_KNOWN: Final = 256  # containers whose size is remembered
-_NAME_BYTES: Final = 4  # quotes, colon and comma of a member
+_LONG_TEXT: Final = 1024
 
 
 class PatchProblem(enum.Enum):
@@ -81,9 +81,7 @@ class Sizes:
         self._known: dict[int, tuple[Any, int]] = {}
 
     def of(self, value: Any) -> int:
-        """The size of a value (bytes of JSON; of a text its characters and two quotes)."""
-        if type(value) is str:
-            return len(value) + 2
+        """The size of a value (bytes of JSON)."""
         known = self._known.get(id(value))
         if known is not None:
             return known[1]
@@ -92,8 +90,8 @@ class Sizes:
         return size
 
     def note(self, value: Any, size: int) -> None:
-        """Note the size of a value, if it is a container."""
-        if isinstance(value, dict | list | FrozenMap | FrozenList):
+        """Note the size of a value, if it is a container or a long text."""
+        if isinstance(value, dict | list | FrozenMap | FrozenList) or (type(value) is str and size > _LONG_TEXT):
             if len(self._known) >= _MAX_KNOWN:
                 del self._known[next(iter(self._known))]
             self._known[id(value)] = (value, size)
@@ -290,7 +288,7 @@ class _Patch:
         def change(node: Any, key: str) -> tuple[Any, int]:
             count = length_of(node)
             if count is not None:
-                return insert_item(node, count if key == "-" else _index(key, count + 1), value), size + 1
+                return insert_item(node, count if key == "-" else _index(key, count + 1), value), size + (count > 0)
             if not isinstance(node, dict | WideMap):
                 raise _Failure(PatchProblem.NO_PLACE)
             return self._put(node, key, value, size, compare=compare)
@@ -328,7 +326,7 @@ class _Patch:
         """
         old = find_member(node, name)
         if old is MISSING:
-            return set_member(node, name, value), size + len(name) + _NAME_BYTES
+            return set_member(node, name, value), size + _name_size(name, len(node) > 0)
         if old is value or (compare and is_equal(old, value)):
             return node, 0
         return set_member(node, name, value), size - self._sizes.of(old)
@@ -338,8 +336,8 @@ class _Patch:
             old = _child(node, key)
             removed = self._sizes.of(old) if size is None else size
             if length_of(node) is None:
-                return remove_member(node, key), -removed - len(key) - _NAME_BYTES
-            return remove_item(node, int(key)), -removed - 1
+                return remove_member(node, key), -removed - _name_size(key, len(node) > 1)
+            return remove_item(node, int(key)), -removed - (len(node) > 1)
 
         if keys:
             self._change(keys, change)
@@ -356,6 +354,11 @@ class _Patch:
         size = self._sizes.of(moved)
         self._remove(origin, size=size)
         self._add(keys, moved, size, depth)
+
+
+def _name_size(name: str, comma: bool) -> int:
+    """The size of the name of a member with its colon, and a comma if there are other members."""
+    return len(encode(name)) + 1 + comma
 
 
 def _keys(pointer: Any) -> list[str]:

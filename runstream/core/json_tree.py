@@ -213,8 +213,6 @@ def measure(value: Any) -> tuple[Any, int, int]:
         ValueError: A part of it has no JSON form.
     """
     value = unwrap(value)
-    if type(value) is str and value.isascii():
-        return value, len(value) + 2, 0
     try:
         data = encode(value)
     except _FAILURES:

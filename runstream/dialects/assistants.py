@@ -13,7 +13,7 @@ from typing import Any, Final, Union, get_type_hints
 
 import msgspec
 
-from runstream.dialects.assistants_forms import SplitPairs, is_error, payload_of, read_error, unwrap
+from runstream.dialects.assistants_forms import SplitPairs, is_error, names_event, payload_of, read_error, unwrap
 from runstream.dialects.assistants_redaction import ASSISTANTS_RULES
 from runstream.dialects.assistants_wire import EVENT_TYPES, FRAGMENT_LEVELS, FRAGMENTS, TextFragment, name_object
 from runstream.dialects.base import BaseDialect
@@ -114,6 +114,11 @@ class AssistantsDialect(BaseDialect):
         self._cursor: str | None = None
         self._pairs = SplitPairs()
         self._frames = TextFrames("value")
+
+    @classmethod
+    def recognises(cls, raw: RawEvent) -> bool:
+        """True for an event, an envelope or a bare object of this wire, and for an error without a name."""
+        return names_event(raw.event, raw.data)
 
     def decode(self, raw: RawItem) -> Event | Reject | Sequence[Event | Reject]:
         """Decode a raw event into one event or a reject, an answer into one event for each of its objects."""
@@ -231,7 +236,7 @@ class AssistantsDialect(BaseDialect):
             return self._decode_lenient(raw, error, usual)
         return kind(value, raw.id, Origin(data, False, self.connection))  # type: ignore[no-any-return]
 
-    def cursor(self) -> str | None:
+    def cursor(self, run_id: str | None = None) -> str | None:
         """The last id of an envelope: relays resume from it, as servers do from the id of a block."""
         return self._cursor
 

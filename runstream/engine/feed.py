@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from runstream.dialects.base import Dialect
 from runstream.engine.append import append_text
+from runstream.engine.detection import Detection
 from runstream.engine.outputs import Outputs
 from runstream.engine.routing import EventRouter
 from runstream.engine.source_state import SourceState
@@ -28,6 +29,10 @@ class Feeder:
         router: Its router.
         dialect: The decoder of the source.
         notify: Called with changes of the connection, before the dialect decodes them.
+
+    Attributes:
+        dialect: The decoder of the source.
+        detection: Finds the dialect of the source; ``None`` once it is known.
     """
 
     def __init__(
@@ -41,10 +46,10 @@ class Feeder:
         self._source = source
         self._outputs = outputs
         self._router = router
-        self._dialect = dialect
+        self.dialect = dialect
+        self.detection: Detection | None = None
         self._notify = notify
         # Found once: each would be found again for each raw event that arrives alone.
-        self._decode = dialect.decode
         self._record_of: Callable[[str], Any] = source.objects.get
         self._sequence = source.gaps.sequence
         self._add_id = source.add_id
@@ -55,8 +60,10 @@ class Feeder:
 
     def feed_all(self, items: Iterable[RawInput]) -> None:
         """Take several, at less cost for each."""
+        if self.detection is not None:
+            items = self.detection.take(items)
         source, outputs = self._source, self._outputs
-        decode, record_of = self._decode, self._record_of
+        decode, record_of = self.dialect.decode, self._record_of
         gaps, sequence, add_id = source.gaps, self._sequence, self._add_id
         for item in items:
             if type(item) is not RawEvent:
@@ -130,7 +137,7 @@ class Feeder:
         """Note the place from which the server can go on: the id of the raw event, or the dialect's own cursor. The
         identity of an event may be made by the dialect, and is no place.
         """
-        place = id if id is not None else self._dialect.cursor()
+        place = id if id is not None else self.dialect.cursor()
         if place is not None:
             self._source.last_id = place
 
@@ -140,7 +147,14 @@ class Feeder:
             self._notify(item)
         if type(item) is Request:
             self._source.requested(item)
-        decoded = self._dialect.decode(item)
+        if self.detection is not None:
+            self.detection.keep(item)
+        else:
+            self.decode_other(item)
+
+    def decode_other(self, item: RawItem) -> None:
+        """Decode an item that is no raw event, and route its events."""
+        decoded = self.dialect.decode(item)
         if type(item) is Answer:
             with self._router.fetching(self._source):
                 self._route_other(item, decoded)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
@@ -23,6 +22,7 @@ from runstream.engine.gap_tracker import report_gap
 from runstream.engine.outputs import Outputs
 from runstream.engine.run_bounds import VALUES, RunBounds, value_size
 from runstream.engine.source_state import SourceState
+from runstream.model.common import error_summary
 from runstream.model.events import (
     ActivityEvent,
     CustomEvent,
@@ -54,7 +54,6 @@ __all__ = ["EventRouter", "Handler", "HandlerTable"]
 
 Handler = Callable[[SourceState, Any, float], None]
 
-_CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # an error code, and not a sentence
 _CHANGED: Final = Outcome.CHANGED
 _SAME: Final = Outcome.SAME
 _QUEUED: Final = RunStatus.QUEUED
@@ -158,6 +157,9 @@ class EventRouter:
         if record is None:
             self._buffer(source, run_id, event, at)
             return
+        if record.run.is_terminal:
+            self._outputs.counts.late += 1  # a replay
+            return
         if record.source is not source:
             source.claim(record)
         record.touched = True
@@ -211,10 +213,8 @@ class EventRouter:
 
     def _error(self, source: SourceState, event: ErrorEvent, at: float) -> None:
         error = event.data
-        reason = "the server sent an error"
-        if error.code and _CODE.fullmatch(error.code):
-            reason += f" ({error.code})"
-        source.publish_error(reason, error=error, server_message=error.message or "")
+        message = error.message or ""
+        source.publish_error(message or error_summary(error), error=error, server_message=message)
 
     def _run(self, source: SourceState, event: RunEvent, at: float) -> None:
         """Handle a snapshot of a run."""

@@ -102,6 +102,8 @@ class Stats(Struct, kw_only=True):
         loop_stalls: Blockings of the event loop for longer than a second.
         open_sources: Sources being read.
         waiting_sources: Sources that wait until another one ends (``max_connections``).
+        violations: The violations of the rules of a protocol that its dialect has counted, by the name of the rule; of
+            all sources. They end no run.
     """
 
     events: int = 0
@@ -130,3 +132,4 @@ class Stats(Struct, kw_only=True):
     loop_stalls: int = 0
     open_sources: int = 0
     waiting_sources: int = 0
+    violations: dict[str, int] = {}

@@ -280,7 +280,7 @@ class DocumentChanged(RunSignal, frozen=True, gc=False, tag="document.changed"):
 
     ``version`` is the number of the change among those of the documents of its run, from 1. ``value`` is the new
     document (read-only JSON; unchanged parts are shared with the versions before), ``operations`` the patch that made
-    it (RFC 6902), ``None`` after a snapshot. ``size`` is the size of the document (bytes of JSON, roughly).
+    it (RFC 6902), ``None`` after a snapshot. ``size`` is the size of the document (bytes of JSON).
     ``partial`` is true if an earlier patch could not be applied, and no snapshot has followed. ``path`` is the path of
     the document; empty for that of the run.
     """
@@ -301,7 +301,7 @@ class ActivityChanged(RunSignal, frozen=True, gc=False, tag="activity.changed"):
 
     ``version`` is the number of the change among those of its activity, from 1. ``kind`` is the kind of the content,
     ``value`` the new content (read-only JSON), ``operations`` the patch that made it (RFC 6902), ``None`` if the whole
-    content was sent. ``size`` is the size of the content (bytes of JSON, roughly). ``partial`` is true if an earlier
+    content was sent. ``size`` is the size of the content (bytes of JSON). ``partial`` is true if an earlier
     patch could not be applied, and no whole content has followed.
     """
 
@@ -351,7 +351,10 @@ class SourceEnded(SourceSignal, frozen=True, gc=False, tag="source.ended"):
 
 
 class SourceError(SourceSignal, frozen=True, gc=False, tag="source.error"):
-    """A source failed, or the server sent an ``error`` event; ``error`` is then that error."""
+    """A source failed, or the server sent an ``error`` event; ``error`` is then that error.
+
+    With ``error``, ``reason`` is the server's message, if it sent one; else it has words of this library alone.
+    """
 
     error: ErrorObject | None = None
 

@@ -261,7 +261,7 @@ def pipeline(
     When the source completes, the runs that are still open emit ``run.paused`` or ``run.interrupted`` first.
 
     Args:
-        dialect: The dialect: the name of a registered one (``"assistants"`` by default), or a factory, which is
+        dialect: The dialect: the name of a registered one (``"auto"`` by default), or a factory, which is
             called for each subscription.
         limits: The bounds.
         clock: Returns the time (Unix seconds), for raw events without one.

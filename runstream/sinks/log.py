@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from runstream.logs import LOG, standard_writer
+from runstream.model.common import error_summary
 from runstream.model.escaping import escape_unprintable
 from runstream.model.progress_signals import PROGRESS
 from runstream.model.run import RunKey
@@ -225,6 +226,8 @@ def log_record(signal: Signal, *, include_text: bool = False, include_arguments:
     """
     found = facts(signal)
     private = _PRIVATE[include_text, include_arguments]
+    if isinstance(signal, SourceError) and signal.error is not None and not include_text:
+        found["reason"] = error_summary(signal.error)  # the signal's reason is the server's message
     fields = {name: _plain(found[name]) for name in _FIELDS[type(signal)] if name in found and name not in private}
     return LEVELS.get(type(signal), "info"), signal.type, fields
 

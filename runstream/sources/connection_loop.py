@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 from runstream.errors import SourceFailed
+from runstream.model.raw import Idle
 from runstream.sources.base import Receiver
 from runstream.sources.credentials import await_result
 from runstream.sources.http_errors import ConnectFailed
@@ -61,6 +63,7 @@ class Disconnect(Struct, frozen=True, kw_only=True):
         reason: The reason, in words of this library, without credentials.
         message: The message of a structured error of the server, for an exception's text: masked; "" for none.
         normal: True if the server closed it because it was done.
+        complete: True if a normal end is the end of the source, also while a run is live.
         planned: True if the client closed it as planned.
         final: True if connecting again would end in the same way.
         received: Number of messages received.
@@ -72,6 +75,7 @@ class Disconnect(Struct, frozen=True, kw_only=True):
     reason: str
     message: str = ""
     normal: bool = False
+    complete: bool = False
     planned: bool = False
     final: bool = False
     received: int = 0
@@ -142,7 +146,9 @@ async def run_connections(
                 await close(connection)
                 raise
             end = await read(connection, policy.age() if policy is not None else None)
-            if end.normal and not receiver.live:
+            if end.normal and getattr(receiver, "expects_idle", False):
+                receiver.feed(Idle(at=time.time()))  # nothing follows here: what the dialect keeps back is certain
+            if end.normal and (end.complete or not receiver.live):
                 return
             if end.final:
                 raise _failure(end, attempt)
@@ -188,6 +194,8 @@ async def call_hook(name: str, hook: Callable[..., Any] | None, *args: Any, retr
             raise
         # Not this task was cancelled, but something that the function awaited.
         raise ConnectFailed(f"{name} raised {type(error).__name__}", retry=retry) from error
+    except ConnectFailed:
+        raise  # of a source of the library, in its words
     except Exception as error:
         # The exception's message may contain secrets; the exception itself is kept as the cause.
         raise ConnectFailed(f"{name} raised {type(error).__name__}", retry=retry) from error

@@ -16,6 +16,7 @@ from runstream.sources.base import Receiver
 from runstream.sources.connection_loop import Disconnect
 from runstream.sources.content_coding import ACCEPTED, BrokenCoding, ContentDecoder, content_codings, unknown_codings
 from runstream.sources.credentials import redact_url
+from runstream.sources.grace import GraceTimer
 from runstream.sources.http_client import HttpClient
 from runstream.sources.http_errors import MAX_BODY, ConnectFailed, http_error, read_error
 from runstream.sources.sent_values import SentValues
@@ -25,7 +26,7 @@ from runstream.sources.stray_text import no_stream_reason
 if TYPE_CHECKING:
     from httpx2 import Response
 
-__all__ = ["NO_CONTENT", "open_stream", "read_stream"]
+__all__ = ["NO_CONTENT", "add_sent", "iterate_body", "open_stream", "read_body", "read_stream"]
 
 NO_CONTENT: Final = 204
 _MEDIA_TYPE: Final = "text/event-stream"
@@ -63,7 +64,7 @@ async def open_stream(
     for followed in range(_MAX_REDIRECTS + 1):
         response = await client.send(method, url, headers, content)
         status = response.status_code
-        _add_sent(sent, response)
+        add_sent(sent, response)
         target = _redirect_target(url, status, method, response.headers.get("Location"))
         if target is None or followed == _MAX_REDIRECTS:
             break
@@ -79,7 +80,7 @@ async def open_stream(
     is_stream = kind.partition(";")[0].strip().lower() == _MEDIA_TYPE
     if 200 <= status < 300 and is_stream and not unknown_codings(content_codings(coding)):
         return response
-    body = await _read_body(response)
+    body = await read_body(response)
     if not 200 <= status < 300:
         phrase = response.reason_phrase
         raise http_error(url, status, phrase=phrase, headers=response.headers, body=body, sent=sent, now=time.time())
@@ -101,7 +102,7 @@ async def open_stream(
     raise ConnectFailed(reason, message=error.message_for(sent), server_message=sent.redact(error.text), status=status)
 
 
-def _add_sent(sent: SentValues, response: Response) -> None:
+def add_sent(sent: SentValues, response: Response) -> None:
     """Add what a given client has sent of its own: its headers, cookies, credentials and parameters."""
     with suppress(RuntimeError):  # a transport of the application's own may make a response without a request
         request = response.request
@@ -129,11 +130,11 @@ def _redirect_target(url: str, status: int, method: str, location: str | None) -
     return target
 
 
-async def _read_body(response: Response) -> bytes:
+async def read_body(response: Response) -> bytes:
     """Return the beginning of an error's body, as far as it arrives soon. The response is closed."""
     body = bytearray()
     with suppress(Exception):  # without the body, the status is reported alone
-        async with asyncio.timeout(_BODY_TIMEOUT), aclosing(_iterate_body(response)) as chunks:
+        async with asyncio.timeout(_BODY_TIMEOUT), aclosing(iterate_body(response)) as chunks:
             async for chunk in chunks:
                 body += chunk
                 if len(body) > MAX_BODY:
@@ -142,7 +143,7 @@ async def _read_body(response: Response) -> bytes:
     return bytes(body)
 
 
-async def _iterate_body(response: Response) -> AsyncGenerator[bytes, None]:
+async def iterate_body(response: Response) -> AsyncGenerator[bytes, None]:
     """Yield the bytes of a body, its content coding undone; nothing of a body in an unknown one.
 
     Not left to the client: it skips codings that it does not know, and reads only the first member of gzip.
@@ -174,6 +175,7 @@ async def read_stream(
     read_timeout: float | None,
     ends_with_done: bool,
     sent: SentValues,
+    grace: float | None = None,
 ) -> Disconnect:
     """Feed every event to the receiver until the response ends, and return why it ended. The response is closed.
 
@@ -186,6 +188,7 @@ async def read_stream(
         read_timeout: The read timeout of the request (seconds).
         ends_with_done: True if ``[DONE]`` with no run live is the end, even if the server does not close the response.
         sent: What this side has sent; the server may repeat it.
+        grace: The grace time (seconds).
     """
     last: ParsedItem | None = None
     received = events = 0
@@ -195,31 +198,34 @@ async def read_stream(
         return Disconnect(reason=reason, received=received, base=base, **more)
 
     deadline = None if age is None else asyncio.get_running_loop().time() + age
-    async with aclosing(_iterate_body(response)) as chunks:
+    async with aclosing(iterate_body(response)) as chunks:
         try:
-            while True:
-                try:
-                    chunk = await _next_chunk(chunks, deadline)
-                except TimeoutError:
-                    return disconnect("the connection reached its age limit", planned=True)
-                except http.ReadTimeout:
-                    # Where no run is live there may be nothing to send: a quiet stream does not count as an attempt.
-                    return disconnect(f"nothing came for {read_timeout:g} seconds", planned=not receiver.live)
-                except (http.DecodingError, BrokenCoding):
-                    return disconnect("the server broke its compression")
-                except http.TransportError:
-                    return disconnect("the connection broke off")
-                if chunk is None:
-                    break
-                parser.at = time.time()
-                items = parser.feed(chunk)
-                if items:
-                    received += len(items)
-                    events += sum(type(item) is not Malformed for item in items)
-                    last = items[-1]
-                    await receiver.feed_all(items)
-                    if ends_with_done and _is_done(last) and not receiver.live:
-                        return disconnect("the server said that it is done", normal=True)
+            with GraceTimer(receiver, grace) as timer:
+                while True:
+                    try:
+                        chunk = await _next_chunk(chunks, deadline)
+                    except TimeoutError:
+                        return disconnect("the connection reached its age limit", planned=True)
+                    except http.ReadTimeout:
+                        # Where no run is live there may be nothing to send: silence does not count as an attempt.
+                        return disconnect(f"nothing came for {read_timeout:g} seconds", planned=not receiver.live)
+                    except (http.DecodingError, BrokenCoding):
+                        return disconnect("the server broke its compression")
+                    except http.TransportError:
+                        return disconnect("the connection broke off")
+                    if chunk is None:
+                        break
+                    parser.at = time.time()
+                    items = parser.feed(chunk)
+                    if items:
+                        timer.stop()
+                        received += len(items)
+                        events += sum(type(item) is not Malformed for item in items)
+                        last = items[-1]
+                        await receiver.feed_all(items)
+                        if ends_with_done and _is_done(last) and not receiver.live:
+                            return disconnect("the server said that it is done", normal=True)
+                        timer.start()
         finally:
             await response.aclose()
     items = parser.close()

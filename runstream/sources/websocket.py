@@ -27,6 +27,7 @@ from runstream.sources.connection_loop import (
     run_connections,
 )
 from runstream.sources.credentials import Credentials, merge_headers, redact_url, resolve_headers
+from runstream.sources.grace import GRACE
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.sent_values import NOTHING_SENT, SentValues
@@ -75,8 +76,11 @@ class WebSocketSource:
             the socket inflate to, may exceed it.
         max_unsent_bytes: Number of bytes, most of them pongs, that wait for a server that does not read, at which
             reading pauses. After ``ping_timeout`` such a connection is lost.
+        grace: After this time without a message (seconds) an :class:`~runstream.Idle` is delivered, if the dialect
+            waits for it; ``None``: never.
 
     Attributes:
+        sent: What the present connection has sent, which is masked where the server repeats it.
         pauses: The number of times that reading paused for one of these reasons.
 
     Raises:
@@ -104,12 +108,14 @@ class WebSocketSource:
         max_queue: int = 16,
         max_queue_bytes: int = 16 * 2**20,
         max_unsent_bytes: int = 64 * 2**10,
+        grace: float | None = GRACE,
     ) -> None:
         check_seconds(
             open_timeout=open_timeout,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             close_timeout=close_timeout,
+            grace=grace,
         )
         check_counts(
             max_message_bytes=max_message_bytes,
@@ -118,7 +124,7 @@ class WebSocketSource:
             max_unsent_bytes=max_unsent_bytes,
         )
         self.pauses = 0
-        self._sent = NOTHING_SENT
+        self.sent = NOTHING_SENT
         self.name = name or redact_url(url)
         self._url = url
         self._headers = dict(headers or {})
@@ -128,6 +134,7 @@ class WebSocketSource:
         self._reconnect = reconnect
         self._max_bytes = max_message_bytes
         self._open_timeout = open_timeout
+        self._grace = grace
         self._pings = {"ping_interval": ping_interval, "ping_timeout": ping_timeout}
         self._options: dict[str, Any] = {
             "subprotocols": subprotocols,
@@ -163,7 +170,7 @@ class WebSocketSource:
 
     async def _read(self, socket: BatchConnection, receiver: Receiver, age: float | None) -> Disconnect:
         try:
-            end = await read_socket(socket, receiver, age=age, sent=self._sent, **self._pings)
+            end = await read_socket(socket, receiver, age=age, sent=self.sent, grace=self._grace, **self._pings)
         finally:
             self.pauses += socket.pauses
         reason = end.reason.replace("max_message_bytes", f"max_message_bytes ({self._max_bytes})")
@@ -191,13 +198,13 @@ class WebSocketSource:
         messages = tuple(messages)
         proxy = self._options["proxy"]
         proxies = getproxies().values() if proxy is True else [proxy] if proxy else []
-        self._sent = SentValues(
+        self.sent = SentValues(
             urls=[self._url, url, *proxies],
             headers=headers,
             secrets=self._options["subprotocols"] or (),
             messages=messages,
         )
-        socket = await open_socket(url, headers, self._options, self._sent, self._make_connection)
+        socket = await open_socket(url, headers, self._options, self.sent, self._make_connection)
         try:
             async with asyncio.timeout(self._open_timeout):
                 for message in messages:

@@ -18,6 +18,7 @@ from runstream.model.raw import RawEvent
 from runstream.sources.base import Receiver
 from runstream.sources.connection_loop import Disconnect
 from runstream.sources.credentials import INVALID_URL, redact_url
+from runstream.sources.grace import GraceTimer
 from runstream.sources.http_errors import ConnectFailed, http_error, system_message
 from runstream.sources.sent_values import SentValues
 from runstream.sources.websocket_batches import BatchConnection
@@ -133,6 +134,7 @@ async def read_socket(
     ping_interval: float | None,
     ping_timeout: float | None,
     sent: SentValues,
+    grace: float | None = None,
 ) -> Disconnect:
     """Feed every message to the receiver until the connection ends, and return why it ended. The socket is closed.
 
@@ -143,6 +145,7 @@ async def read_socket(
         ping_interval: Time between pings (seconds).
         ping_timeout: Longest time without any data, not even a pong, while the reader waits (seconds).
         sent: What this side has sent; the server may repeat it.
+        grace: The grace time (seconds).
     """
     status = _Status()
     timers = []
@@ -152,17 +155,20 @@ async def read_socket(
         timers.append(asyncio.create_task(_ping(socket, status, ping_interval, ping_timeout)))
     receive, feed_all, clock = socket.receive, receiver.feed_all, time.time
     try:
-        while True:
-            status.waiting = True
-            try:
-                # No other task runs while messages are queued; the receiver yields to the loop.
-                messages = await receive()
-            except ConnectionClosed as closed:
-                return _disconnect(closed, status, ping_timeout, sent)
-            status.waiting = False
-            status.received += len(messages)
-            at = clock()
-            await feed_all([RawEvent(None, message, None, None, at) for message in messages])
+        with GraceTimer(receiver, grace) as silence:
+            while True:
+                status.waiting = True
+                try:
+                    # No other task runs while messages are queued; the receiver yields to the loop.
+                    messages = await receive()
+                except ConnectionClosed as closed:
+                    return _disconnect(closed, status, ping_timeout, sent)
+                silence.stop()
+                status.waiting = False
+                status.received += len(messages)
+                at = clock()
+                await feed_all([RawEvent(None, message, None, None, at) for message in messages])
+                silence.start()
     finally:
         for timer in timers:
             timer.cancel()

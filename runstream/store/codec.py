@@ -27,6 +27,7 @@ from runstream.core.tally import Tally
 from runstream.core.text import Text, TextBuffer
 from runstream.errors import StoreError
 from runstream.model.base import WireStruct, decoder
+from runstream.model.common import Usage
 from runstream.model.keys import escape_id
 from runstream.model.lenient import read
 from runstream.model.message import Message
@@ -112,6 +113,9 @@ class _State(Struct, omit_defaults=True):
     piece_rounds: int = 0
     piece_statuses: tuple[str, ...] = ()
     custom: int = 0
+    piece_usage: dict[str, Any] | None = None
+    piece_counted: bool = False
+    pieces_uncounted: tuple[str, ...] = ()
     documents: list[_Document] = []
     missing: list[tuple[str, ...]] = []  # the paths of documents that could never be read
     document_version: int = 0
@@ -183,6 +187,9 @@ def _to_bytes(state: RunState, objects: list[Any]) -> bytes:
             piece_rounds=head.pieces.rounds,
             piece_statuses=tuple([status.value for status in head.pieces.statuses]),
             custom=head.custom,
+            piece_usage=None if head.pieces.usage is None else head.pieces.usage.to_dict(),
+            piece_counted=head.pieces.counted,
+            pieces_uncounted=head.pieces.uncounted,
             documents=[
                 _Document(path, path in head.documents.partial, _raw(value))
                 for path, value in head.documents.values.items()
@@ -344,7 +351,9 @@ def _read_pieces(found: _State) -> Pieces:
     if not found.pieces:
         return NO_PIECES
     statuses = tuple([RunStatus(status) for status in found.piece_statuses])
-    return Pieces(Tally(found.pieces), found.piece_rounds, statuses)
+    usage = None if found.piece_usage is None else read(Usage, found.piece_usage, [])
+    ids, uncounted = Tally(found.pieces), found.pieces_uncounted
+    return Pieces(ids, found.piece_rounds, statuses, usage, found.piece_counted, uncounted)
 
 
 def _calls_of_version_1(found: _State, run: Run, objects: Objects) -> tuple[Calls, Objects]:

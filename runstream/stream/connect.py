@@ -65,6 +65,7 @@ class ConnectOptions(TypedDict, total=False):
     reconnect: Reconnect | None
     max_message_bytes: int
     open_timeout: float
+    grace: float | None
     # of WebSocketSource
     subprotocols: Sequence[str] | None
     first_messages: FirstMessages

@@ -12,6 +12,7 @@ from runstream.model.message import MessageStatus
 from runstream.model.signals import CustomReceived, RunSignal
 from runstream.model.step import LabelDetails, RunStep, StepStatus, SubagentDetails
 from runstream.model.tool_calls import GenericToolCall
+from runstream.sinks.log import log_record
 from runstream.store.codec import decode_state, encode_state
 from tests.support.canonical import append, calls_step, message, play, reasoning_step, run
 
@@ -145,3 +146,11 @@ def test_an_engine_without_progress_has_paths_too() -> None:
     engine = Engine(clock=lambda: 1.0, progress=False)
     _, signals = play([*START, at(message("msg_1")), append("msg_1", "text", "a"), at(ended("msg_1"))], engine)
     assert paths(signals)[3:] == [("message.created", HELPER), ("message.completed", HELPER)]
+
+
+def test_a_record_of_a_log_has_the_path() -> None:
+    """Only where there is one, so that records of other runs stay as they were."""
+    _, signals = play([*START, message("msg_1"), at(message("msg_2", status=MessageStatus.COMPLETED))])
+    fields = [log_record(signal)[2] for signal in signals]
+    assert "path" not in fields[3]
+    assert fields[-1]["path"] == [*HELPER]

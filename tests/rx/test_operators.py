@@ -91,7 +91,7 @@ def test_a_dialect_by_name_or_factory(dialect: Any, words_dialect: str) -> None:
 @pytest.mark.parametrize("make", [decoded, lambda name: pipeline(dialect=name), lambda name: states(dialect=name)])
 def test_an_unknown_dialect_is_refused_at_once(make: Any) -> None:
     """When the operator is made, not when it is subscribed."""
-    with pytest.raises(ValueError, match=r"'none' is not a registered dialect\. Registered: 'assistants'"):
+    with pytest.raises(ValueError, match=r"'none' is not a registered dialect\. Registered: 'ag-ui', 'assistants'"):
         make("none")
 
 

@@ -224,7 +224,10 @@ def _output(call: ToolCall) -> str | None:
 
 def _block(id: str, parts: _Parts, max_text: int) -> ContentBlock:
     facts, text = parts
-    shown, skipped = last_part(text, max_text)
+    if facts["kind"] in ("document", "activity"):
+        shown, skipped = _cut(text, max_text) or "", 0  # of JSON, the beginning says more
+    else:
+        shown, skipped = last_part(text, max_text)
     clean = {name: value if name == "output" else _fact(value) for name, value in facts.items()}
     return ContentBlock(id, clean, shown, skipped)
 
