@@ -67,7 +67,7 @@ def end_response(response: Response, status: str, name: str, id: str | None, lin
                 events += close_item(response, item, value, name, id)
     events += end_items(response, status, name, id)
     for field in _ASIDE:
-        if (is_first or id is not None) and (found := response.value.get(field)):
+        if not response.is_again and (is_first or id is not None) and (found := response.value.get(field)):
             events.append(CustomEvent(freeze(found), id, run_id=response.run_id, name=field))
     action = None
     if status == "completed":
