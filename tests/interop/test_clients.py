@@ -15,7 +15,7 @@ from runstream.clients.langgraph import LangGraphClient
 from runstream.clients.responses import ResponsesClient
 from runstream.core.state import RunState
 from runstream.errors import UnsupportedRequest
-from runstream.model.signals import RunInterrupted
+from runstream.model.signals import RunCreated, RunInterrupted
 from tests.interop.environments import APPS, interop_command, interop_python
 from tests.interop.servers import run_server
 
@@ -112,7 +112,7 @@ async def test_the_older_interrupt(graph: str) -> None:
 async def test_a_run_that_is_left(pydantic: str) -> None:
     """There is no request to cancel it: the connection is closed, and the run is cut off with that reason."""
     async with AgUiClient(pydantic) as client, client.run(threadId="left", messages=said("gate")) as stream:
-        created = await stream.when("run.created")
+        created = await stream.when(RunCreated)
         assert await client.cancel(created.run_id) is None
         interrupted = await stream.when(RunInterrupted)
     assert "cancelled here" in interrupted.reason
@@ -137,7 +137,7 @@ async def test_a_graph_is_cancelled(langgraph: str) -> None:
     """The server is asked, and the run ends as it says."""
     input = {"messages": [{"role": "user", "content": "Take your time."}]}
     async with LangGraphClient(langgraph) as client, client.run(assistant_id="slow", input=input) as stream:
-        created = await stream.when("run.created")
+        created = await stream.when(RunCreated)
         await asyncio.sleep(1.0)
         await client.cancel(created.run_id)
         assert (await stream.result()).status == "cancelled"
@@ -148,7 +148,7 @@ async def test_another_client_rejoins_a_graph(langgraph: str) -> None:
     input = {"messages": [{"role": "user", "content": "Take your time."}]}
     async with LangGraphClient(langgraph) as first:
         async with first.run(assistant_id="slow", input=input) as stream:
-            created = await stream.when("run.created")
+            created = await stream.when(RunCreated)
             state = stream.latest[created.run_id]
         second = LangGraphClient(langgraph)
         async with second, second.rejoin(created.run_id, thread_id=state.run.thread_id) as stream:
