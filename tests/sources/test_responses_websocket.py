@@ -128,6 +128,7 @@ async def test_any_websocket_that_stays_open_does_not_block_the_result() -> None
         source = WebSocketSource(url, first_messages=json.dumps(body(1)), proxy=None)
         async with RunStream(source, dialect="responses") as stream:
             run = await asyncio.wait_for(stream.result(), 10.0)
+            assert await asyncio.wait_for(stream.result(run.id), 10.0) == run
     assert run.status == "completed"
 
 
