@@ -146,6 +146,8 @@ from runstream.sources.base import Receiver as Receiver
 from runstream.sources.base import Source as Source
 from runstream.sources.connection_loop import Resume as Resume
 from runstream.sources.connection_loop import ResumeInfo as ResumeInfo
+from runstream.sources.langgraph import LangGraphSource as LangGraphSource
+from runstream.sources.langgraph_thread import LangGraphThreadSource as LangGraphThreadSource
 from runstream.sources.poll import PollSource as PollSource
 from runstream.sources.reconnect import Reconnect as Reconnect
 from runstream.sources.responses import ResponsesSource as ResponsesSource

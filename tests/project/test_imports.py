@@ -249,11 +249,13 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
     # The proxies of the system are the standard library's, which reads them with its own client.
     frozenset({"asyncio", "http", "email"}): (
         "runstream.sources.ag_ui",
+        "runstream.sources.langgraph",
         "runstream.sources.responses",
         "runstream.sources.sse",
     ),
     frozenset({"asyncio", "http", "email", "websockets"}): (
         "runstream.recordings.server",
+        "runstream.sources.langgraph_thread",
         "runstream.sources.responses_websocket",
         "runstream.sources.websocket",
     ),
