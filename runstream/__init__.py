@@ -12,6 +12,14 @@ from runstream.model.exports import export
 __version__ = "0.1.0"
 
 NAMES = {
+    "runstream.clients.answers": "Approve ApproveFunction CallAnswer Decline Output",
+    "runstream.clients.assistants": "AssistantsClient",
+    "runstream.clients.base": "BaseClient",
+    "runstream.clients.options": "ClientOptions",
+    "runstream.clients.outputs": "FailureKind ToolError ToolErrorPolicy ToolFailed",
+    "runstream.clients.responses": "ResponsesClient",
+    "runstream.clients.session": "UnansweredFunction",
+    "runstream.clients.tools": "LocalTool ToolArgumentsError ToolContext ToolLike tool",
     "runstream.core.derive": "derive",
     "runstream.core.reduce": "reduce",
     "runstream.core.run_filter": "Filters",
@@ -26,8 +34,8 @@ NAMES = {
     "runstream.engine.intake": "Intake",
     "runstream.engine.watchdogs": "Watchdogs",
     "runstream.errors": (
-        "DecodeError IncompleteStream RecordingError RunstreamError ServerError SeveralRuns SlowConsumer SourceFailed "
-        "StoreError SubscriberFailed SubscribersFailed"
+        "DecodeError IncompleteStream RecordingError RequestFailed RunstreamError ServerError SeveralRuns SlowConsumer "
+        "SourceFailed StoreError SubscriberFailed SubscribersFailed UnsupportedRequest"
     ),
     "runstream.model": (
         "ErrorObject Message MessageStatus RequiredAction Run RunStatus RunStep StepStatus Thread Tool ToolCall Usage"
@@ -75,6 +83,7 @@ NAMES = {
     "runstream.sources.sse_parser": "SSEParser",
     "runstream.sources.websocket": "WebSocketSource",
     "runstream.store.base": "StateStore StoredRun StoredSource",
+    "runstream.store.calls": "CallStore",
     "runstream.store.codec": "decode_state encode_state",
     "runstream.store.memory": "MemoryStore",
     "runstream.store.sqlite": "SqliteStore",

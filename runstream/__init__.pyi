@@ -1,4 +1,23 @@
 # Written by docs/make_stubs.py from the table NAMES in __init__.py: change that, then run it.
+from runstream.clients.answers import Approve as Approve
+from runstream.clients.answers import ApproveFunction as ApproveFunction
+from runstream.clients.answers import CallAnswer as CallAnswer
+from runstream.clients.answers import Decline as Decline
+from runstream.clients.answers import Output as Output
+from runstream.clients.assistants import AssistantsClient as AssistantsClient
+from runstream.clients.base import BaseClient as BaseClient
+from runstream.clients.options import ClientOptions as ClientOptions
+from runstream.clients.outputs import FailureKind as FailureKind
+from runstream.clients.outputs import ToolError as ToolError
+from runstream.clients.outputs import ToolErrorPolicy as ToolErrorPolicy
+from runstream.clients.outputs import ToolFailed as ToolFailed
+from runstream.clients.responses import ResponsesClient as ResponsesClient
+from runstream.clients.session import UnansweredFunction as UnansweredFunction
+from runstream.clients.tools import LocalTool as LocalTool
+from runstream.clients.tools import ToolArgumentsError as ToolArgumentsError
+from runstream.clients.tools import ToolContext as ToolContext
+from runstream.clients.tools import ToolLike as ToolLike
+from runstream.clients.tools import tool as tool
 from runstream.core.derive import derive as derive
 from runstream.core.reduce import reduce as reduce
 from runstream.core.run_filter import Filters as Filters
@@ -22,6 +41,7 @@ from runstream.engine.watchdogs import Watchdogs as Watchdogs
 from runstream.errors import DecodeError as DecodeError
 from runstream.errors import IncompleteStream as IncompleteStream
 from runstream.errors import RecordingError as RecordingError
+from runstream.errors import RequestFailed as RequestFailed
 from runstream.errors import RunstreamError as RunstreamError
 from runstream.errors import ServerError as ServerError
 from runstream.errors import SeveralRuns as SeveralRuns
@@ -30,6 +50,7 @@ from runstream.errors import SourceFailed as SourceFailed
 from runstream.errors import StoreError as StoreError
 from runstream.errors import SubscriberFailed as SubscriberFailed
 from runstream.errors import SubscribersFailed as SubscribersFailed
+from runstream.errors import UnsupportedRequest as UnsupportedRequest
 from runstream.model import ErrorObject as ErrorObject
 from runstream.model import Message as Message
 from runstream.model import MessageStatus as MessageStatus
@@ -159,6 +180,7 @@ from runstream.sources.websocket import WebSocketSource as WebSocketSource
 from runstream.store.base import StateStore as StateStore
 from runstream.store.base import StoredRun as StoredRun
 from runstream.store.base import StoredSource as StoredSource
+from runstream.store.calls import CallStore as CallStore
 from runstream.store.codec import decode_state as decode_state
 from runstream.store.codec import encode_state as encode_state
 from runstream.store.memory import MemoryStore as MemoryStore

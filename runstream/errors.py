@@ -12,6 +12,7 @@ __all__ = [
     "DecodeError",
     "IncompleteStream",
     "RecordingError",
+    "RequestFailed",
     "RunstreamError",
     "ServerError",
     "SeveralRuns",
@@ -20,6 +21,7 @@ __all__ = [
     "StoreError",
     "SubscriberFailed",
     "SubscribersFailed",
+    "UnsupportedRequest",
 ]
 
 _CODE: Final = re.compile(r"[\w.:-]{1,64}", re.ASCII)
@@ -78,6 +80,34 @@ class SourceFailed(RunstreamError):
         self.server_message = server_message
         self.attempts = attempts
         self.status = status
+
+
+class RequestFailed(RunstreamError):
+    """A server refused a request of a client, or the request could not be sent.
+
+    Attributes:
+        reason: The cause, in words of this library, without credentials.
+        message: The message of the server's structured error, without anything that the request had sent; "" for none.
+        status: The HTTP status, ``None`` if there was no response.
+        reached: True if the server may have processed the request.
+        server_message: The server's words about it, "" if there are none.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        status: int | None = None,
+        message: str = "",
+        reached: bool = False,
+        server_message: str = "",
+    ) -> None:
+        super().__init__(f"{reason}: {message}" if message else reason)
+        self.reason = reason
+        self.message = message
+        self.status = status
+        self.reached = reached
+        self.server_message = server_message
 
 
 class RecordingError(RunstreamError):
@@ -232,3 +262,7 @@ class StoreError(RunstreamError):
     The message contains the remedy. A stream whose store fails while it runs ends with this error: signals that could
     not be stored are not delivered either.
     """
+
+
+class UnsupportedRequest(RunstreamError):
+    """The protocol of a client has no such request, or this run can't have it; the message says what to do instead."""

@@ -104,6 +104,7 @@ class ResponsesSource(SseSource):
 
     dialect: ClassVar[str] = "responses"
     sends_last_id: ClassVar[bool] = False
+    _sent_once: ClassVar[str] = _UNKNOWN
 
     def __init__(
         self,
@@ -182,6 +183,10 @@ class ResponsesSource(SseSource):
 
     # the stream
 
+    @property
+    def _can_resume(self) -> bool:
+        return self.response_id is not None
+
     def _note(self, snapshot: _Snapshot) -> None:
         """Note the first snapshot of the response."""
         self._was_seen = True
@@ -221,7 +226,9 @@ class ResponsesSource(SseSource):
             return False
         if self._was_seen and self._receiver is not None and not self._receiver.live:
             return False
-        return failure.status is None or (400 <= failure.status < 500 and failure.status not in (401, 403, *_GONE))
+        status = failure.status
+        # A 2xx: a server without such streams answers with the object.
+        return status is None or status < 300 or (400 <= status < 500 and status not in (401, 403, *_GONE))
 
     async def _run_polls(self, receiver: Receiver, failure: SourceFailed) -> None:
         client = HttpClient(**self._options)

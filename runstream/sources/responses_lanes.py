@@ -101,7 +101,7 @@ class Lane:
         await self._room.wait()
 
     def leave(self) -> None:
-        """Note that nobody reads it any more."""
+        """Note that it is not read any more."""
         self.has_ended = True
         self._items = []
         self._room.set()

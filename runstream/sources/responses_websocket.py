@@ -306,7 +306,7 @@ class SocketResponse:
         return f"SocketResponse({self.name!r})"
 
     async def send(self, message: Mapping[str, Any]) -> None:
-        """Send a further message about the response in progress, such as ``response.steer``.
+        """Send a further message about the response in progress, such as one that steers it.
 
         Args:
             message: The message; the ``stream_id`` of the response is added if it has one.

@@ -98,6 +98,7 @@ class SseSource:
         TypeError: ``json`` can't be encoded, or ``client`` is no client.
     """
 
+    _sent_once: ClassVar[str] = _SENT_ONCE
     ends_with_response: ClassVar[bool] = False
     """True for a protocol whose runs end with the response: its end is the end of the source, also while a run is open.
     """
@@ -164,6 +165,11 @@ class SseSource:
 
     def __repr__(self) -> str:
         return f"SseSource({self.name!r})"
+
+    @property
+    def _can_resume(self) -> bool:
+        """True if ``resume`` may know how to continue before anything was received."""
+        return self._resume is not None
 
     async def run(self, receiver: Receiver) -> None:
         """Read until there is no more; see :class:`~runstream.sources.base.Source`.
@@ -236,9 +242,9 @@ class SseSession:
                 error.reached = error.status is not None
             elif error.retry and error.reached and error.status not in _NOT_PROCESSED:
                 self._was_posted = True
-                if source._resume is None:
+                if not source._can_resume:
                     error.retry = error.retry_if_opened = False
-                    error.reason = f"{error.reason}; {_SENT_ONCE}"
+                    error.reason = f"{error.reason}; {source._sent_once}"
             raise
         self._was_posted = self._was_posted or method == "POST"
         return response

@@ -24,7 +24,7 @@ __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "SqliteStore"]
 APPLICATION_ID: Final = 0x52554E53
 """SQLite's ``application_id``, which marks a file as a store: "RUNS"."""
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """SQLite's ``user_version``."""
 
 _SCHEMA: Final = """
@@ -46,6 +46,10 @@ CREATE TABLE sources (
     scope TEXT NOT NULL, name TEXT NOT NULL, last_id TEXT, counts TEXT NOT NULL, at REAL NOT NULL, memory BLOB,
     PRIMARY KEY (scope, name)
 ) WITHOUT ROWID;
+CREATE TABLE outputs (
+    scope TEXT NOT NULL, run_id TEXT NOT NULL, call_key TEXT NOT NULL, output TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (scope, run_id, call_key)
+) WITHOUT ROWID;
 """
 
 # The statement that makes each version from the version before. A new column has the default of `StoredRun`.
@@ -53,6 +57,10 @@ _MIGRATIONS: Final = {
     2: "ALTER TABLE runs ADD COLUMN unidentified INTEGER NOT NULL DEFAULT 1",
     3: "ALTER TABLE runs ADD COLUMN places TEXT NOT NULL DEFAULT '{}'",
     4: "ALTER TABLE sources ADD COLUMN memory BLOB",
+    5: (
+        "CREATE TABLE outputs (scope TEXT NOT NULL, run_id TEXT NOT NULL, call_key TEXT NOT NULL, "
+        "output TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (scope, run_id, call_key)) WITHOUT ROWID"
+    ),
 }
 
 _RUN_COLUMNS: Final = (
@@ -254,6 +262,25 @@ class SqliteStore:
             execute(_INSERT_RUN, (scope, run_id, self._clock()))
             execute("INSERT OR IGNORE INTO delivered VALUES (?, ?, ?)", (scope, run_id, key))
 
+    def get_output(self, scope: str, run_id: str, call_key: str) -> str | None:
+        """The output of a call; ``None`` if it is not stored."""
+        with self._translate_errors("read"):
+            row = self._db.execute(
+                "SELECT output FROM outputs WHERE scope = ? AND run_id = ? AND call_key = ?", (scope, run_id, call_key)
+            ).fetchone()
+            return None if row is None else msgspec.convert(row[0], str)
+
+    def put_output(self, scope: str, run_id: str, call_key: str, output: str) -> None:
+        """Store the output of a call, in one transaction."""
+        with self._translate_errors("written"), _transaction(self._db) as execute:
+            values = (scope, run_id, call_key, output, self._clock())
+            execute("INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?, ?)", values)
+
+    def forget_outputs(self, scope: str, run_id: str) -> None:
+        """Remove the outputs of a run."""
+        with self._translate_errors("written"), _transaction(self._db) as execute:
+            execute("DELETE FROM outputs WHERE scope = ? AND run_id = ?", (scope, run_id))
+
     def _read_run(self, row: tuple[Any, ...]) -> StoredRun:
         # The columns of SQLite have no binding types: a damaged file may have anything anywhere.
         stored = msgspec.convert(dict(zip(_RUN_NAMES, row, strict=True)), _Row)
@@ -287,6 +314,7 @@ class SqliteStore:
                 execute("DELETE FROM runs WHERE number = ?", (number,))
                 execute("DELETE FROM delivered WHERE scope = ? AND run_id = ?", (scope, run_id))
             execute("DELETE FROM sources WHERE at < ?", (old,))
+            execute("DELETE FROM outputs WHERE at < ?", (old,))
 
     @contextmanager
     def _translate_errors(self, action: str) -> Iterator[None]:

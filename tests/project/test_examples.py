@@ -16,6 +16,12 @@ pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 EXPECTED = {
+    "20_client.py": ["  the tool is called for Rome\n", "resp_1 completed, 30 tokens", "run_1 completed, 15 tokens"],
+    "21_approve.py": [
+        "resp_1 wants read_file {'path': 'notes.txt'}\nby a function: completed",
+        "the stream ended; resp_3 waits for action\nby a person: completed",
+        "received [True, False]",
+    ],
     "01_watch.py": [
         "run_demo_text_0001 is in_progress",
         "the book need not.\n",
@@ -98,6 +104,10 @@ EXPECTED = {
     "17_responses.py": [
         'function get_weather({"city": "Ghent"}), executed once as resp_1/call/call_1',
         "It rains in Ghent.\nresp_1 completed: resp_1 and resp_2, 50 tokens",
+    ],
+    "22_responses_socket.py": [
+        "> When is high tide?\n> Hello.\n> 09:00",
+        "resp_1 completed: High tide is at nine. (resp_1 and resp_2)\nresp_3 completed: Hello too. (resp_3)",
     ],
     "15_a_dialect_by_name.py": [
         "dialects: ag-ui, assistants, auto, jobs, langgraph, langgraph-thread, responses\n"

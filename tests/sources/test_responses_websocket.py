@@ -299,7 +299,7 @@ async def test_a_refused_request_changes_no_run_and_says_so() -> None:
     assert said.server_message == "Not here."
 
 
-async def test_a_lost_socket_interrupts_its_runs_and_the_next_request_opens_another() -> None:
+async def test_a_lost_socket_interrupts_its_runs() -> None:
     async def handler(peer: Peer, socket: ServerConnection, message: dict[str, Any]) -> None:
         if message["input"] == "last":
             await echo(peer, socket, message)

@@ -22,6 +22,7 @@ from runstream.core.state import RunState
 from runstream.engine.fold import fold
 from runstream.errors import StoreError
 from runstream.store.base import StateStore, StoredRun, StoredSource
+from runstream.store.calls import CallStore
 from runstream.store.codec import decode_state, encode_state
 from runstream.store.memory import MemoryStore
 from runstream.store.sqlite import SCHEMA_VERSION, SqliteStore
@@ -250,6 +251,32 @@ def test_a_file_of_a_newer_release(tmp_path: Path) -> None:
         SqliteStore(path)
 
 
+def test_outputs_of_calls(make: Make) -> None:
+    """They are stored by run and key, replaced, removed with their run, and dropped when they are old."""
+    clock = Clock()
+    store = make(max_finished_age=100.0, clock=clock)
+    assert isinstance(store, CallStore)
+    for key, output in (("a", "1"), ("b", "2"), ("a", "3")):
+        store.put_output("", "run_1", key, output)
+    store.put_output("other", "run_1", "a", "4")
+    assert [store.get_output("", "run_1", key) for key in "abc"] == ["3", "2", None]
+    store.forget_outputs("", "run_1")
+    assert store.get_output("", "run_1", "a") is None
+    assert store.get_output("other", "run_1", "a") == "4"
+
+
+def test_outputs_outlast_the_process(tmp_path: Path) -> None:
+    """A file has them when it is opened again, until they are old."""
+    clock, path = Clock(), tmp_path / "runs.db"
+    with SqliteStore(path, clock=clock) as store:
+        store.put_output("", "run_1", "a", "1")
+    with SqliteStore(path, clock=clock) as store:
+        assert store.get_output("", "run_1", "a") == "1"
+    clock.now += 1e9
+    with SqliteStore(path, clock=clock) as store:
+        assert store.get_output("", "run_1", "a") is None
+
+
 def test_a_file_of_an_older_release(tmp_path: Path) -> None:
     """It is brought up to this one: what it has stays, and what it does not say is what is safe."""
     path = tmp_path / "runs.db"
@@ -259,6 +286,7 @@ def test_a_file_of_an_older_release(tmp_path: Path) -> None:
         db.execute("ALTER TABLE runs DROP COLUMN unidentified")
         db.execute("ALTER TABLE runs DROP COLUMN places")
         db.execute("ALTER TABLE sources DROP COLUMN memory")
+        db.execute("DROP TABLE outputs")
         db.execute("PRAGMA user_version = 1")
         db.commit()
     with SqliteStore(path) as store:
