@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, ClassVar, Final, Unpack
 
 import msgspec
@@ -20,8 +19,7 @@ from runstream.errors import RequestFailed
 from runstream.model.raw import RawEvent, RawItem
 from runstream.model.signal_base import AwaitedCall
 from runstream.sources.base import Receiver, Source
-from runstream.sources.poll import PollSource
-from runstream.sources.sse import SseSource
+from runstream.sources.responses import ResponsesSource
 
 __all__ = ["ResponsesClient"]
 
@@ -51,8 +49,9 @@ class ResponsesClient(BaseClient):
     ``previous_response_id``; with ``store=False`` in the body, or ``history=True``, it has the items of the run so far
     instead, as servers without memory need it.
 
-    After a loss the response is polled, if the server stores it. Answers are sent again where the response to them was
-    lost: this API can't say whether it has processed them, so a server may begin a second response of the run.
+    After a loss the stream of a background response is resumed; any other stored response is polled. Answers are sent
+    again where the response to them was lost: this API can't say whether it has processed them, so a server may begin
+    a second response of the run.
 
     Args:
         base_url: The URL before ``/responses``.
@@ -90,7 +89,7 @@ class ResponsesClient(BaseClient):
 
         def poll() -> Source | None:
             live = [state for state in session.stream.latest.values() if not state.is_terminal]
-            return self._poll(live[0].run_id, _response_id(live[0].run_id, live[0])) if live else None
+            return self._join(_response_id(live[0].run_id, live[0]), live[0].run_id) if live else None
 
         return RecoveringSource(
             lambda: self._post(session.request, session), poll, reconnect=self._reconnect, name="run"
@@ -113,12 +112,12 @@ class ResponsesClient(BaseClient):
         def poll() -> Source | None:
             latest = session.stream.latest[state.run_id]
             followed = _response_id(state.run_id, latest)
-            return self._poll(state.run_id, followed) if followed != response_id else None
+            return self._join(followed, state.run_id) if followed != response_id else None
 
         return RecoveringSource(post, poll, waits=waits, reconnect=self._reconnect, name=f"answer {state.run_id}")
 
     def _follow(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> Source:
-        return self._poll(run_id, _response_id(run_id, state))
+        return self._join(_response_id(run_id, state), run_id)
 
     async def _fetch(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes]:
         return await self._get(_response_id(run_id, state))
@@ -133,15 +132,21 @@ class ResponsesClient(BaseClient):
             raise RequestFailed(f"the server has no response {response_id}", status=404, reached=True)
         return [answer.body]
 
-    def _poll(self, run_id: str, response_id: str) -> Source:
-        return PollSource(
-            partial(self._get, response_id),
-            interval=self._poll_interval,
-            max_interval=max(self._poll_interval, 10.0),
-            stop_on_action=True,
-            reconnect=self._reconnect,
-            name=f"poll {run_id}",
+    def _join(self, response_id: str, run_id: str) -> Source:
+        """Read the further course of a response: its stream, if the server continues it, else by polling."""
+        return ResponsesSource(
+            self._api.base_url, response_id=response_id, name=f"join {run_id}", **self._source_options()
         )
+
+    def _source_options(self) -> dict[str, Any]:
+        return {
+            "poll": True,
+            "poll_interval": self._poll_interval,
+            "headers": self._api.headers,
+            "auth": self._api.auth,
+            "reconnect": self._reconnect,
+            **self._http,
+        }
 
     async def _get(self, response_id: str) -> list[bytes]:
         answer = await self._api.get(f"/responses/{self._api.segment(response_id)}")
@@ -150,15 +155,7 @@ class ResponsesClient(BaseClient):
         return [answer.body]
 
     def _post(self, body: Mapping[str, Any], session: Session) -> Source:
-        source = SseSource(
-            self._api.url("/responses"),
-            method="POST",
-            json={**body, "stream": True},
-            headers=self._api.headers,
-            auth=self._api.auth,
-            reconnect=self._reconnect,
-            **self._http,
-        )
+        source = ResponsesSource(self._api.base_url, body, **self._source_options())
         return HistorySource(source, session.history) if self._sends_history(body) else source
 
     def _sends_history(self, body: Mapping[str, Any]) -> bool:

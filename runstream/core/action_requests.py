@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 from msgspec import structs
@@ -13,6 +14,7 @@ from runstream.core.call_identity import base_of_call, digest_base, parse_json, 
 from runstream.core.call_names import base_of
 from runstream.core.calls import MAX_ENDED, Calls, OpenCall, add_whole, without
 from runstream.model.common import Timestamp
+from runstream.model.keys import digest
 from runstream.model.run import Run, RunStatus
 from runstream.model.tool_calls import ToolCall
 
@@ -28,8 +30,8 @@ __all__ = [
 _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
 _INTERRUPT: Final = "interrupt"  # a kind of action (:class:`runstream.model.actions.ActionCall`)
 
-# Returns the arguments of a step's call so far, by the id of the step and the name of the call; ``None`` if unknown.
-ArgumentsOf: TypeAlias = Callable[[str, str], str | None]
+# Returns the arguments of a step's calls so far, by their names; the argument is the id of the step.
+ArgumentsOf: TypeAlias = Callable[[str], Mapping[str, str | None]]
 
 
 class RequestKind(enum.Enum):
@@ -114,18 +116,21 @@ def accept_request(
     requested: tuple[ToolCall, ...] = action.tool_calls
     known = dict(zip(calls.pairs, calls.names, strict=True)) if kind is not RequestKind.NEW else {}
     names = []
-    in_steps: dict[str, list[OpenCall]] = {}
+    in_steps: dict[str, _StepCalls] = {}
+    arguments_of = cache(arguments_of)
     for each in calls.open:
         if each.step_id:
-            in_steps.setdefault(base_of(each.name), []).append(each)
-    matched: list[OpenCall] = []
+            base = base_of(each.name)
+            if base not in in_steps:
+                in_steps[base] = _StepCalls(arguments_of)
+            in_steps[base].add(each)
     for call, pair in zip(requested, pairs, strict=False):
         name = known.get(pair)
         if name is None:
-            calls, name = _name_requested(calls, call, pair, arguments_of, in_steps, matched)
+            calls, name = _name_requested(calls, call, pair, in_steps)
         names.append(name)
-    if matched:
-        calls = structs.replace(calls, open=without(calls.open, matched))
+    if taken := [each for found in in_steps.values() for each in found.taken]:
+        calls = structs.replace(calls, open=without(calls.open, taken))
     if kind is RequestKind.SAME:
         return structs.replace(calls, pairs=pairs[: len(names)], names=tuple(names)) if names else calls
     if any(call.id for call in requested):
@@ -170,41 +175,91 @@ def awaited_names(calls: Calls, run: Run) -> tuple[str, ...]:
     return tuple([base_of_call(call) for call in pending])
 
 
-def _name_requested(
-    calls: Calls,
-    call: ToolCall,
-    pair: str,
-    arguments_of: ArgumentsOf,
-    in_steps: dict[str, list[OpenCall]],
-    matched: list[OpenCall],
-) -> tuple[Calls, str]:
+def _name_requested(calls: Calls, call: ToolCall, pair: str, in_steps: dict[str, _StepCalls]) -> tuple[Calls, str]:
     """Name a requested call: as its step did, or anew.
 
     Args:
         calls: The calls of the run.
         call: The call.
         pair: Its identity.
-        arguments_of: Finds the arguments of calls in steps.
-        in_steps: The open calls of steps, by their encoded ids; the call of a step that is found is removed.
-        matched: The calls that were found.
+        in_steps: The open calls of steps, by their encoded ids; the call that is found is removed.
     """
     base, signature = pair.split("/")[:2]
     if call.type == _INTERRUPT:
         return calls.number(base)  # it asks about a call, maybe under the id of the call, and is not that call
-    found = in_steps.get(base, [])
-    # The end of a step may arrive before the request for its call, as from another source.
-    ended = [each for each in found if each.signature == signature]
-    found = [each for each in found if not each.signature] or ended[:1]
-    if found:
-        # Of several steps the one with these arguments; else the last one: the end of the earlier ones was missed.
-        chosen = found[-1]
-        if len(found) > 1 and call.arguments is not None:
-            texts = [arguments_of(each.step_id, each.name) for each in found]
-            wanted = parse_json(call.arguments)
-            fitting = [each for each, text in zip(found, texts, strict=True) if text and parse_json(text) == wanted]
-            growing = [each for each, text in zip(found, texts, strict=True) if call.arguments.startswith(text or "")]
-            chosen = (fitting or growing or found[-1:])[0]
-        in_steps[base].remove(chosen)
-        matched.append(chosen)
-        return calls, chosen.name
+    found = in_steps[base].take(call.arguments, signature) if base in in_steps else None
+    if found is not None:
+        return calls, found.name
     return calls.number(base, "", signature) if call.id else calls.number(base)
+
+
+class _StepCalls:
+    """The open calls of one id in steps. A request takes each of them once, in time linear in their number.
+
+    Args:
+        arguments_of: Finds the arguments of calls in steps.
+
+    Attributes:
+        taken: The calls that were taken.
+    """
+
+    def __init__(self, arguments_of: ArgumentsOf) -> None:
+        self.taken: list[OpenCall] = []
+        self._arguments_of = arguments_of
+        self._open: dict[str, OpenCall] = {}  # of steps that have not ended; by name, in order
+        self._ended: dict[str, deque[OpenCall]] = {}  # of ended steps, by signature
+        # Names by the digest of the arguments and by their text; built when a choice depends on the arguments.
+        self._by_value: dict[str, deque[str]] = {}
+        self._by_text: dict[str, deque[str]] = {}
+        self._places: dict[str, int] = {}
+
+    def add(self, call: OpenCall) -> None:
+        """Add a call of a step."""
+        if call.signature:
+            self._ended.setdefault(call.signature, deque()).append(call)
+        else:
+            self._open[call.name] = call
+
+    def take(self, arguments: str | None, signature: str) -> OpenCall | None:
+        """Remove and return the call that a request means; ``None`` if there is none.
+
+        Args:
+            arguments: The arguments in the request.
+            signature: The signature of the requested call.
+        """
+        found = None
+        if self._open:
+            # Of several steps the one with these arguments; else the last one: the end of the earlier ones was missed.
+            name = self._find(arguments) if arguments is not None and len(self._open) > 1 else None
+            found = self._open.pop(name) if name is not None else self._open.popitem()[1]
+        elif ended := self._ended.get(signature):
+            # The end of a step may arrive before the request for its call, as from another source.
+            found = ended.popleft()
+        if found is not None:
+            self.taken.append(found)
+        return found
+
+    def _find(self, arguments: str) -> str | None:
+        """The name of the first call with these arguments, else of the first one whose arguments may become these."""
+        if not self._places:
+            self._read_arguments()
+        name = self._first(self._by_value.get(digest(parse_json(arguments))))
+        if name is not None:
+            return name
+        lengths = {len(text) for text in self._by_text if len(text) <= len(arguments)}
+        growing = [self._first(self._by_text.get(arguments[:length])) for length in lengths]
+        return min(filter(None, growing), key=self._places.__getitem__, default=None)
+
+    def _first(self, names: deque[str] | None) -> str | None:
+        """The first of these names that was not taken."""
+        while names and names[0] not in self._open:
+            names.popleft()
+        return names[0] if names else None
+
+    def _read_arguments(self) -> None:
+        for place, (name, call) in enumerate(self._open.items()):
+            text = self._arguments_of(call.step_id).get(name) or ""
+            self._places[name] = place
+            self._by_text.setdefault(text, deque()).append(name)
+            if text:
+                self._by_value.setdefault(digest(parse_json(text)), deque()).append(name)

@@ -7,6 +7,7 @@ two places, in a step and in a request for action, in either order; both places 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final
 
@@ -15,7 +16,7 @@ from msgspec import Struct, structs
 from runstream.core.tally import NO_TALLY, Tally
 from runstream.model.common import Timestamp
 
-__all__ = ["MAX_ENDED", "NO_CALLS", "Calls", "OpenCall", "add_whole", "close_calls", "without"]
+__all__ = ["MAX_ENDED", "NO_CALLS", "Calls", "OpenCall", "add_whole", "close_calls", "is_of_step", "without"]
 
 MAX_ENDED: Final = 64
 """The number of calls of ended steps that no request named; likewise of requested calls of earlier rounds that are in
@@ -36,6 +37,11 @@ class OpenCall(Struct, frozen=True, gc=False, array_like=True):
     signature: str
 
 
+def is_of_step(call: OpenCall) -> bool:
+    """True if a call was seen in a step."""
+    return bool(call.step_id)
+
+
 class Calls(Struct, frozen=True, gc=False, eq=False):
     """The calls and requests of a run. All numbers count from the beginning of the run.
 
@@ -48,7 +54,7 @@ class Calls(Struct, frozen=True, gc=False, eq=False):
         counts: The ids of all calls, once for each call of the id; likewise the digests of requests.
         asked: The identities of all requested calls.
         whole: The names of the calls whose arguments are complete.
-        open: The calls that were seen in one place only, in order.
+        open: The calls that were seen in one place only, in order: those of requests, then those of steps.
         results: The names of the calls whose output is complete.
     """
 
@@ -79,7 +85,12 @@ class Calls(Struct, frozen=True, gc=False, eq=False):
         counts = self.counts.add(base)
         k = counts.count(base)
         name = base if k == 1 else f"{base}~{k}"
-        opened = (*self.open, OpenCall(name, step_id, signature)) if step_id or signature else self.open
+        opened = self.open
+        if step_id:
+            opened = (*opened, OpenCall(name, step_id, signature))
+        elif signature:
+            end = bisect_left(opened, True, key=is_of_step)
+            opened = (*opened[:end], OpenCall(name, step_id, signature), *opened[end:])
         return structs.replace(self, counts=counts, open=opened), name
 
 

@@ -298,8 +298,8 @@ def _repeated_parts(delta: dict[str, Any], parts: dict[Any, Any]) -> list[int]:
     return found
 
 
-def _new_ids(delta: dict[str, Any], parts: dict[Any, Any]) -> list[str]:
-    """The ids in a delta of a step of calls whose ids were unknown.
+def _new_ids(delta: dict[str, Any], parts: dict[Any, Any]) -> dict[int, str]:
+    """The ids in a delta of a step of calls whose ids were unknown, by their indices.
 
     Args:
         delta: The delta.
@@ -315,7 +315,7 @@ def _new_ids(delta: dict[str, Any], parts: dict[Any, Any]) -> list[str]:
             before = known.get(index) if isinstance(known, dict) else None
             if not (isinstance(before, dict) and before.get("id")):
                 found.setdefault(index, id)
-    return list(found.values())
+    return found
 
 
 def _changed_indices(delta: dict[str, Any], name: str) -> tuple[int, ...]:

@@ -82,9 +82,17 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
         else:
             lists = {key: _select(built[key], indices) for key in _LISTS if isinstance(built.get(key), dict)}
             selected = {**built, **lists}
-            if any(self.calls.count(base) > 1 for base in _bases(lists.get("tool_calls"))):
+            if not all(self._is_named(index, call) for index, call in (lists.get("tool_calls") or {}).items()):
                 return self  # which of its calls has which name depends on all of them
         return structs.replace(self, parts={name: selected}, places=(), view=None)
+
+    def _is_named(self, index: int, call: Any) -> bool:
+        """True if a call has no id, or if its name is known without the other calls of its id."""
+        id = call.get("id") if isinstance(call, dict) else None
+        if not isinstance(id, str):
+            return True
+        base = escape_id(id)
+        return self.calls.at(index, base) is not None or self.calls.count(base) <= 1
 
     def text(self) -> str:
         """The text so far, of all text parts of a message; empty for steps."""
@@ -99,12 +107,6 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
 
 def _select(items: dict[Any, Any], indices: Iterable[int]) -> dict[Any, Any]:
     return {index: items[index] for index in indices if index in items}
-
-
-def _bases(calls: Any) -> list[str]:
-    """The encoded ids of calls."""
-    ids = [call.get("id") for call in (calls or {}).values() if isinstance(call, dict)]
-    return [escape_id(id) for id in ids if isinstance(id, str)]
 
 
 class Objects:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from runstream.core.request_places import NO_PLACES, RequestPlaces
 from runstream.core.state import GrowingText, RunState
 from runstream.model.run import Run
 
 __all__ = ["RunRecord"]
+
+_NO_SIZES: Final[dict[str, int]] = {}  # of all runs without messages and steps; never changed
 
 
 class RunRecord:
@@ -63,9 +65,9 @@ class RunRecord:
         "source",
         "touched",
         "unidentified",
+        "unnumbered",
     )
 
-    unnumbered = False
     replaying = False
     replayed_by: tuple[str, int] | None = None
     places: RequestPlaces = NO_PLACES
@@ -88,11 +90,12 @@ class RunRecord:
         self.order = order
         self.bound = bound
         self.size = 0
-        self.sizes: dict[str, int] = {}
+        self.sizes: dict[str, int] = _NO_SIZES
         self.base = self.length
-        self.room = bound + self.length
+        self.room = bound + self.length if self.length else bound  # most begin without a text: they share this number
         self.touched = False
         self.unidentified = False
+        self.unnumbered = False
         self._objects: list[str] | None = None
 
     @property
@@ -148,18 +151,21 @@ class RunRecord:
             id: Its id.
             added: The characters that it gained; less than 0 if it lost some.
         """
-        self.size += added
         self.room -= added
-        self.sizes[id] = self.sizes.get(id, 0) + added
+        self._count_size(id, added)
 
     def note_growth(self) -> None:
         """Count the text that was appended since the last change of the state."""
         grown = self.length - self.base
         if grown > 0 and self.growing is not None:
-            id = self.growing.object_id
-            self.size += grown
-            self.sizes[id] = self.sizes.get(id, 0) + grown
+            self._count_size(self.growing.object_id, grown)
             self.base = self.length
+
+    def _count_size(self, id: str, added: int) -> None:
+        self.size += added
+        if self.sizes is _NO_SIZES:
+            self.sizes = {}
+        self.sizes[id] = self.sizes.get(id, 0) + added
 
     def build_state(self) -> RunState:
         """The state with the text at its present length; it is the latest state from now on."""

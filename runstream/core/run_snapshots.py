@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from functools import partial
 from itertools import compress
 from operator import is_not
@@ -134,7 +135,7 @@ def reduce_run(
     if state is None:
         first = NO_CALLS
         if is_request(new):
-            first = accept_request(NO_CALLS, new, request_pairs(new), RequestKind.NEW, lambda step_id, name: None)
+            first = accept_request(NO_CALLS, new, request_pairs(new), RequestKind.NEW, lambda step_id: {})
         head = RunHead(new, scope, first, _FIRST_STATUSES.get(new.status) or (new.status,), at, at)
         if event.piece is not None:
             pieces = NO_PIECES.add(event.piece, 0).add_status(new.status)
@@ -252,13 +253,10 @@ def _fill_missing(current: Run, new: Run) -> Run:
     return current.replace(**missing) if missing else current
 
 
-def _step_arguments(state: RunState, step_id: str, name: str) -> str | None:
-    """The arguments of a step's call so far; ``None`` if they are unknown, or may miss something."""
+def _step_arguments(state: RunState, step_id: str) -> Mapping[str, str | None]:
+    """The arguments of a step's calls so far, by their names; empty if they are unknown, or may miss something."""
     item = state._find(step_id)
     if item is None or item.partial:
-        return None
-    step = get_view(item)
-    for call, known in zip(step.tool_calls, step_calls(item), strict=False):
-        if known.name == name:
-            return call.arguments  # type: ignore[no-any-return]
-    return None
+        return {}
+    calls = zip(step_calls(item), get_view(item).tool_calls, strict=False)
+    return {known.name: call.arguments for known, call in calls}

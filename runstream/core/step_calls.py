@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from runstream.core.call_identity import base_of_call, signature_of
+from runstream.core.call_identity import signature_of
 from runstream.core.call_names import NO_NAMES, base_of
 from runstream.core.calls import MAX_ENDED, Calls, OpenCall, add_whole, without
 from runstream.core.object_list import ObjectState
@@ -41,11 +41,15 @@ class StepCall(Struct, frozen=True, gc=False):
 def step_calls(item: ObjectState) -> list[StepCall]:
     """The calls of a step as far as they are known, in order."""
     found = []
-    seen: Counter[str] = Counter()
+    names: dict[str, Iterator[str]] = {}  # by id; of calls with one id they are used in the order of the calls
+    has_keys = item.parts is not None and "step_details" in item.parts
     for index, id in _ids(item):
         base = escape_id(id)
-        name = item.calls.name(base, seen[base]) if id else None
-        seen[base] += 1
+        name = item.calls.at(index, base) if id and has_keys else None
+        if name is None and id:
+            if base not in names:
+                names[base] = iter(item.calls.of_id(base))
+            name = next(names[base], None)
         found.append(StepCall(index, id, name) if name is not None else _unnamed(item, index, id))
     return found
 
@@ -55,55 +59,67 @@ def _unnamed(item: ObjectState, index: int, id: str) -> StepCall:
 
 
 def step_call(item: ObjectState, index: int, id: str) -> StepCall:
-    """One of :func:`step_calls`, by its index and its id."""
-    base = escape_id(id)
-    if id and item.calls.count(base) == 1 and (name := item.calls.name(base, 0)) is not None:
+    """One of :func:`step_calls` of a step that deltas build, by its index and its id."""
+    name = item.calls.at(index, escape_id(id)) if id else None
+    if name is not None:
         return StepCall(index, id, name)
     if not id:
         return _unnamed(item, index, id)
     return next(call for call in step_calls(item) if call.index == index)
 
 
-def name_step_calls(calls: Calls, item: ObjectState, ids: Iterable[str] | None = None) -> tuple[Calls, ObjectState]:
+def name_step_calls(calls: Calls, item: ObjectState, ids: Mapping[int, str] | None = None) -> tuple[Calls, ObjectState]:
     """Name the calls of a step that have no name yet: as their request did, or anew.
 
     Args:
         calls: The calls of the run.
         item: The step.
-        ids: The ids of its calls that have no name; ``None`` if they are unknown.
+        ids: The ids of its calls that have no name, by their indices; ``None`` if they are unknown.
 
     Returns:
         The calls of the run and the step; the same objects if there is nothing new.
     """
     if ids is not None:
-        missing = Counter([escape_id(id) for id in ids])
+        new = [(index, escape_id(id)) for index, id in ids.items()]
     else:
         if item.parts is None and item.calls is NO_NAMES and type(item.full.step_details) is MessageCreationDetails:  # type: ignore[union-attr]
             return calls, item
-        missing = Counter([escape_id(id) for _, id in _ids(item) if id])
-        for base in missing:
-            missing[base] -= item.calls.count(base)
-    names = item.calls
-    for base, count in missing.items():
-        for _ in range(count):
-            calls, name = _name_of_step(calls, base, item)
-            names = names.add(name)
-    if names is item.calls:
+        seen: Counter[str] = Counter()
+        new = []
+        for index, id in _ids(item):
+            base = escape_id(id)
+            seen[base] += 1
+            if id and seen[base] > item.calls.count(base):
+                new.append((index, base))
+    if not new:
         return calls, item
+    wire = item.full.tool_calls if ids is None and item.parts is None and isinstance(item.full, RunStep) else None
+    names = item.calls
+    for index, base in new:
+        signature = signature_of(wire[index]) if wire is not None and base in calls.counts else ""
+        calls, name = _name_of_step(calls, base, item.id, signature)
+        names = names.add(name, index)
     return calls, structs.replace(item, calls=names, view=None)
 
 
-def _name_of_step(calls: Calls, base: str, item: ObjectState) -> tuple[Calls, str]:
+def _name_of_step(calls: Calls, base: str, step_id: str, signature: str) -> tuple[Calls, str]:
+    """Name a call of a step: as its request did, or anew. Of several requested calls with its id it is the one with
+    its signature, else the first one.
+    """
     if base not in calls.counts:
-        return calls.number(base, item.id)
-    found = [each for each in calls.open if not each.step_id and _is_of(each, base)]
-    if found:
-        chosen = found[0]
-        if len(found) > 1 and isinstance(item.full, RunStep):
-            signatures = {signature_of(call) for call in item.full.tool_calls if base_of_call(call) == base}
-            chosen = next((each for each in found if each.signature in signatures), chosen)
-        return structs.replace(calls, open=tuple([each for each in calls.open if each is not chosen])), chosen.name
-    return calls.number(base, item.id)
+        return calls.number(base, step_id)
+    opened, chosen = calls.open, -1
+    for place, each in enumerate(opened):
+        if each.step_id:
+            break  # the requested calls come first
+        if base_of(each.name) == base:
+            chosen = place if chosen < 0 else chosen
+            if not signature or each.signature == signature:
+                chosen = place
+                break
+    if chosen < 0:
+        return calls.number(base, step_id)
+    return structs.replace(calls, open=(*opened[:chosen], *opened[chosen + 1 :])), opened[chosen].name
 
 
 def end_step(calls: Calls, item: ObjectState) -> Calls:
@@ -177,7 +193,3 @@ def _ids(item: ObjectState) -> list[tuple[int, str]]:
     if isinstance(item.full, RunStep):
         return [(index, call.id) for index, call in enumerate(item.full.tool_calls)]
     return []
-
-
-def _is_of(call: OpenCall, base: str) -> bool:
-    return base_of(call.name) == base

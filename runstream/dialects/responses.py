@@ -399,14 +399,15 @@ class ResponsesDialect(BaseDialect):
         return () if is_early and len(deferred.raws) < _MAX_DEFERRED else self._release(lane, None)
 
     def _release(self, lane: str | None, run_id: str | None) -> list[Event | Reject]:
-        """The events that were deferred. None of them has an identity: they belong to several raw events."""
+        """The events that were deferred. All have the identity of the last one, since they are decoded as one."""
         deferred = self._deferred.pop(lane)
         self._links.bind(deferred.id, run_id)
         events: list[Event | Reject] = []
         for raw in deferred.raws:
             decoded: Any = self.decode(raw)
             events += decoded if isinstance(decoded, list | tuple) else [decoded]
-        return [event if isinstance(event, Reject) else structs.replace(event, id=None) for event in events]
+        id = events[-1].id if events else None
+        return [event if isinstance(event, Reject) else structs.replace(event, id=id) for event in events]
 
     # errors
 

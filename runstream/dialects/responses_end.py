@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from runstream.dialects.responses_action import action_of
+from runstream.dialects.responses_action import ANSWERED, action_of
 from runstream.dialects.responses_items import close_item, end_items
 from runstream.dialects.responses_links import Links
 from runstream.dialects.responses_run import incomplete_reason, run_of
@@ -63,11 +63,13 @@ def end_response(response: Response, status: str, name: str, id: str | None, lin
             if item is None:
                 item = response.add(text_of(value.get("id")), None, value)
             if not item.closed:
+                if status != "completed" and item.type in ANSWERED:
+                    value = {**value, "status": "incomplete"}  # noqa: PLW2901 - it is not to be executed
                 events += close_item(response, item, value, name, id)
     response.is_open = False  # only now: a call that no item answers is not closed before it is known how it ends
     events += end_items(response, status, name, id)
     for field in _ASIDE:
-        if (is_first or id is not None) and (found := response.value.get(field)):
+        if not response.is_again and (is_first or id is not None) and (found := response.value.get(field)):
             events.append(CustomEvent(freeze(found), id, run_id=response.run_id, name=field))
     action = None
     if status == "completed":

@@ -95,7 +95,7 @@ class Links:
         """
         if self._find_run is None or self._continues is not None or self.asked.get(lane):
             return True
-        id = response.get("id")
+        id = text_of(response.get("id"))
         if id in self.runs or id in self._bound or response.get("previous_response_id") is not None:
             return True
         servers = [tool for tool in list_of(response.get("tools")) if tool.get("type") == "mcp"]

@@ -82,7 +82,8 @@ class Response:
             not the one with its index.
         error: An error that names no response, and that may be its end.
         is_open: True until its end.
-        has_ended: True once it has ended, also if the server then begins it again.
+        has_ended: True once it has ended.
+        is_again: True if it had ended before the server began it again.
         repeats: True if its last event has a number that was received before.
         steered: True once the server has accepted that another response takes its place.
         deferred: Its final status, until it is certain that no other response takes its place; ``None`` for none.
@@ -104,6 +105,7 @@ class Response:
         "has_stable_ids",
         "id",
         "ids",
+        "is_again",
         "is_open",
         "items",
         "number",
@@ -130,6 +132,7 @@ class Response:
         self.is_open = True
         self.repeats = False
         self.has_ended = False
+        self.is_again = False
         self.steered = False
         self.deferred: str | None = None
         self.audio: Item | None = None
@@ -172,7 +175,8 @@ class Response:
     def follow(self, last: Response) -> None:
         """Note the response before it in its lane, which may be the same one, sent again from its beginning."""
         known = last.earlier if last.id == self.id else (last, *last.earlier)
-        self.has_ended = any(each.has_ended for each in (last, *last.earlier) if each.id == self.id)
+        again = [each for each in (last, *last.earlier) if each.id == self.id]
+        self.is_again = any(each.has_ended or each.is_again for each in again)
         self.earlier = tuple(each for each in known if each.id != self.id)[:_MAX_EARLIER]
         last.earlier = ()
 

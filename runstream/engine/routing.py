@@ -157,9 +157,6 @@ class EventRouter:
         if record is None:
             self._buffer(source, run_id, event, at)
             return
-        if record.run.is_terminal:
-            self._outputs.counts.late += 1  # a replay
-            return
         if record.source is not source:
             source.claim(record)
         record.touched = True

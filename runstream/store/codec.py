@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 from runstream.core.action_requests import RequestKind, accept_request, is_request, request_pairs
 from runstream.core.activities import NO_ACTIVITIES, Activities, ActivityState
 from runstream.core.call_names import NO_NAMES, CallNames
-from runstream.core.calls import NO_CALLS, Calls, OpenCall, add_whole
+from runstream.core.calls import NO_CALLS, Calls, OpenCall, add_whole, is_of_step
 from runstream.core.documents import NO_DOCUMENTS, Documents
 from runstream.core.json_patch import JsonValue, make_value
 from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
@@ -50,7 +50,8 @@ class _Object(Struct, array_like=True):
     calls: tuple[str, ...] = ()  # this field and the next two since version 2
     replaced: int = 0
     places: tuple[tuple[int, int], ...] = ()
-    path: tuple[str, ...] = ()  # since version 3
+    path: tuple[str, ...] = ()  # this field and the next since version 3
+    indices: tuple[int, ...] = ()
 
 
 class _Calls(Struct, omit_defaults=True):
@@ -224,7 +225,7 @@ def decode_state(data: bytes) -> RunState:
             parts = None if item.parts is None else _read_node(item.parts)
             if parts is not None and type(parts) is not dict:
                 raise ValueError("parts that are no object")
-            names = CallNames(item.calls) if item.calls else NO_NAMES
+            names = CallNames(item.calls, item.indices) if item.calls else NO_NAMES
             state = ObjectState(
                 item.id, item.is_message, full, parts, item.partial, names, item.replaced, item.places, item.path
             )
@@ -270,7 +271,18 @@ def _stored_object(item: ObjectState) -> _Object:
     full = msgspec.Raw(b"null" if item.full is None else _encode(item.full.to_dict()))
     parts = None if item.parts is None else _write_node(item.parts)
     calls = tuple(item.calls)
-    return _Object(item.id, item.is_message, item.partial, full, parts, calls, item.replaced, item.places, item.path)
+    return _Object(
+        item.id,
+        item.is_message,
+        item.partial,
+        full,
+        parts,
+        calls,
+        item.replaced,
+        item.places,
+        item.path,
+        item.calls.indices,
+    )
 
 
 def _stored_calls(calls: Calls) -> _Calls | None:
@@ -304,7 +316,7 @@ def _read_calls(stored: _Calls | None) -> Calls:
         Tally(stored.counts),
         Tally(stored.asked),
         Tally(stored.whole),
-        stored.open,
+        tuple(sorted(stored.open, key=is_of_step)),
         Tally(stored.results),
     )
 
@@ -353,7 +365,7 @@ def _calls_of_version_1(found: _State, run: Run, objects: Objects) -> tuple[Call
             objects = objects.set(position, named)
     if is_request(run):
         calls = structs.replace(calls, round=len(found.asked) - 1)
-        calls = accept_request(calls, run, request_pairs(run), RequestKind.NEW, lambda step_id, name: None)
+        calls = accept_request(calls, run, request_pairs(run), RequestKind.NEW, lambda step_id: {})
     elif found.asked:
         request = ",".join([_escaped(id) for id in found.asked[-1]])
         calls = structs.replace(calls, round=len(found.asked), request=request)

@@ -428,3 +428,23 @@ def test_a_field_of_the_end_is_one_fact(numbered: bool, calls: bool) -> None:
     for again in ([*raws, *raws], [*raws, *raws, *raws[1:]]):
         assert [signal.key for signal in fold(again, dialect="responses").signals] == [s.key for s in once.signals]
     assert len([signal for signal in once.signals if isinstance(signal, CustomReceived)]) == 1
+
+
+@pytest.mark.parametrize("ending", ["incomplete", "failed"])
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_call_that_only_the_output_of_a_failed_response_has(ending: str, announced: bool) -> None:
+    """It is not to be executed, whatever its own status says: its end in the stream was lost."""
+    call = {
+        "id": "fc_1",
+        "type": "function_call",
+        "call_id": "c",
+        "name": "f",
+        "arguments": "{}",
+        "status": "completed",
+    }
+    script = ResponseScript().begin()
+    if announced:
+        script.send("output_item.added", output_index=0, item={**call, "arguments": "", "status": "in_progress"})
+    folded = read(script.end(ending, output=[call]))
+    assert [step.status.value for step in folded.runs[0].steps if step.status is not None] == ["failed"]
+    assert not [signal for signal in folded.signals if signal.key.endswith("call/c/completed")]

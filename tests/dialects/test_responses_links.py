@@ -340,3 +340,11 @@ def test_an_output_of_an_earlier_response() -> None:
         decoded = alone.decode(raw)
         events += decoded if isinstance(decoded, list | tuple) else [decoded]
     assert [event.name for event in events if isinstance(event, CustomEvent)] == ["function_call_output"]
+
+
+@pytest.mark.parametrize("id", [None, 5, [], {}])
+def test_a_response_without_a_readable_id(id: Any) -> None:
+    """Its beginning raises nothing, and its run has an id that a replay makes again."""
+    snapshot = {"id": id, "object": "response", "status": "in_progress", "tools": [{"type": "mcp"}]}
+    event = RawEvent(data=json.dumps({"type": "response.created", "response": snapshot}).encode())
+    assert [run[:2] for run in runs(read(event, event))] == [("response", "in_progress")]

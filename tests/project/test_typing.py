@@ -92,13 +92,17 @@ GIVEN: Final = frozenset({"Any", "AsyncIterator", "asyncio", "contextlib", "ops"
 """Names that each page has without an import of its own."""
 
 
+OTHERS: Final = "def __getattr__(self, name: str) -> Any: ..."
+"""The members of a class of which a page shows one method."""
+
+
 def python_blocks(page: Path) -> list[str]:
-    """The blocks of a page; the beginnings of a dialect's methods, which stand indented, as methods that go on."""
+    """The blocks of a page; the beginnings of methods, which stand indented, as methods of a class that go on."""
     found = []
     for block in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
         is_method = re.match(r"    (async )?def ", block)
         found.append(
-            f"class Part(BaseDialect):\n{block}        raise NotImplementedError\n"
+            f"class Part(BaseDialect):\n    {OTHERS}\n{block}        raise NotImplementedError\n"
             if is_method
             else textwrap.dedent(block)
         )
