@@ -35,8 +35,8 @@ class AgUiClient(BaseClient):
         async with client.run(threadId="t1", messages=[{"id": "u1", "role": "user", "content": "Where?"}]) as stream:
             run = await stream.result()
 
-    The body is a ``RunAgentInput``. All tools are offered in each request. A server has no memory of a thread: the
-    request that answers a run has the messages, calls and outputs so far, and the state of the run.
+    The body is the input of a run (RunAgentInput). All tools are offered in each request. A server has no memory of a
+    thread: the request that answers a run has the messages, calls and outputs so far, and the state of the run.
 
     An approval answers an interrupt with ``{"approved": true}``, a refusal with ``{"approved": false}`` and its reason;
     ``Approve(value)`` and an output answer it with that value.
