@@ -12,9 +12,11 @@ from runstream.model.exports import export
 __version__ = "0.1.0"
 
 NAMES = {
+    "runstream.clients.ag_ui": "AgUiClient",
     "runstream.clients.answers": "Approve ApproveFunction CallAnswer Decline Output",
     "runstream.clients.assistants": "AssistantsClient",
     "runstream.clients.base": "BaseClient",
+    "runstream.clients.langgraph": "LangGraphClient",
     "runstream.clients.options": "ClientOptions",
     "runstream.clients.outputs": "FailureKind ToolError ToolErrorPolicy ToolFailed",
     "runstream.clients.responses": "ResponsesClient",

@@ -316,7 +316,10 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", metavar="URL", help="the base URL of the API, https:// or http://")
     parser.add_argument(
-        "--dialect", required=True, choices=("assistants", "responses"), help="the protocol of the server"
+        "--dialect",
+        required=True,
+        choices=("ag-ui", "assistants", "langgraph", "responses"),
+        help="the protocol of the server",
     )
     parser.add_argument(
         "--body", metavar="JSON", help="the body of the request, as the protocol has it; @FILE reads a file"

@@ -28,7 +28,9 @@ from runstream.model.signal_base import AwaitedCall
 __all__ = ["CLIENTS", "load_tool", "run"]
 
 CLIENTS: Final = {
+    "ag-ui": ("runstream.clients.ag_ui", "AgUiClient"),
     "assistants": ("runstream.clients.assistants", "AssistantsClient"),
+    "langgraph": ("runstream.clients.langgraph", "LangGraphClient"),
     "responses": ("runstream.clients.responses", "ResponsesClient"),
 }
 """The module and the name of the client of each protocol."""

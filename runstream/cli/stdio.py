@@ -108,7 +108,7 @@ def report_dialect(source: str, requested: str | None, found: str | None) -> Non
         found: The dialect that was found.
     """
     if requested in (None, "auto") and found not in (None, "assistants"):
-        complain(f"{clip(source)}: the dialect is {clip(found or '')} (--dialect names another one)")
+        complain(f"{clip(source, 200)}: the dialect is {clip(found or '')} (--dialect names another one)")
 
 
 class Rejects:

@@ -58,6 +58,7 @@ class Session:
         ended: True if the stream has ended.
         request: The body of the first request, for servers that need it again.
         history: The items so far, for servers without memory.
+        outputs: The outputs that were submitted, by the ids of their calls, for servers without memory.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Session:
         self.ended = False
         self.request: dict[str, Any] = {}
         self.history: list[Any] = []
+        self.outputs: dict[str, str] = {}
         self._submit = submit
         self._runner = runner
         self._on_unanswered = on_unanswered

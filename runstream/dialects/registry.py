@@ -276,7 +276,8 @@ def find_dialect(dialect: DialectLike) -> ResolvedFactory:
     if not callable(dialect):
         kind = type(dialect).__name__
         raise TypeError(f"a dialect is a name or a function that makes a decoder for each source, not {kind}")
-    return ResolvedFactory(dialect, _keywords_of(dialect), getattr(dialect, "recognises", None))
+    made = getattr(dialect, "func", dialect)  # of a partial call
+    return ResolvedFactory(dialect, _keywords_of(dialect), getattr(made, "recognises", None))
 
 
 def make_dialect(

@@ -144,7 +144,8 @@ def show_item(
 def end_items(response: Response, status: str, name: str, id: str | None) -> list[Event]:
     """The ends of the items that were left open, as they are when their response ends.
 
-    A call whose end was lost stays open: its arguments may be cut.
+    A call that the application may answer stays open: its arguments may be cut. So do steps of a response that has not
+    completed: whether their ends were lost, or never sent, is unknown.
 
     Args:
         response: The response, which has ended.
@@ -164,10 +165,9 @@ def end_items(response: Response, status: str, name: str, id: str | None) -> lis
             content = None if item.seen else item.value.get("content")  # fragments have brought all of it
             message = message_of({**item.value, "content": content}, item.id, response.run_id, ending)
             events.append(MessageEvent(message, id, run_id=response.run_id, name=name))
-        elif item.type not in ANSWERED:
+        elif item.type not in ANSWERED and status == "completed":
             item.closed = True
-            known = item.value.get("status")
-            ending = "completed" if status == "completed" and known != "failed" else "incomplete"
+            ending = "incomplete" if item.value.get("status") == "failed" else "completed"
             grown = _GROWING.get(item.type, ()) if item.seen else ()
             value = {key: field for key, field in item.value.items() if key not in grown}
             events += show_item(response, item, {**value, "status": ending}, name, id)

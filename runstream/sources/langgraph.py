@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["LangGraphSource", "answer_body"]
 
 _MODES: Final = ("messages-tuple", "updates", "values", "custom")
-# The fields of a request that hold for a further run of the thread too.
+# The fields of a request that a further run of the thread has too.
 _KEPT: Final = (
     *("assistant_id", "stream_mode", "stream_subgraphs", "stream_resumable", "on_disconnect", "config", "context"),
     *("metadata", "interrupt_before", "interrupt_after", "durability", "multitask_strategy"),

@@ -168,6 +168,7 @@ class LaneRouter:
         self.names_lanes = True
         self.unplaced = 0
         self.task: asyncio.Task[None] | None = None
+        self._refused: set[str | None] = set()  # lanes whose last request was refused
 
     live = True
 
@@ -198,10 +199,17 @@ class LaneRouter:
                 kind = ""  # it concerns the connection
             elif kind == "response.created":
                 self.names_lanes = False
+        if kind in _ENDS and stream_id in self._refused and (lane is None or not lane.has_begun):
+            self._refused.discard(stream_id)
+            lane = None  # the end of the request that an error has refused, and not of the next one
         if lane is None:
             self.unplaced += 1
             return None
         lane.push(item, kind)
+        if kind == "response.created":
+            self._refused.discard(stream_id)
+        elif kind == "error" and lane.has_ended:
+            self._refused.add(stream_id)
         if lane.has_ended:
             self.lanes.pop(lane.stream_id, None)
         return lane

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -89,6 +90,13 @@ def test_a_registered_dialect_is_asked_before_those_of_the_library(words_dialect
         """One that takes all that its base takes."""
 
     register_dialect("mine", Mine)
+    dialect = auto()
+    dialect.decode(RUN)
+    assert dialect.name == "mine"
+
+
+def test_a_dialect_with_bound_arguments_takes_part(words_dialect: str) -> None:
+    register_dialect("mine", partial(AssistantsDialect, max_nesting=9))
     dialect = auto()
     dialect.decode(RUN)
     assert dialect.name == "mine"

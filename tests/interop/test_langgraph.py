@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import subprocess
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -316,3 +318,48 @@ async def test_header_values_do_not_reach_a_recording(server: Server, tmp_path: 
     (state,) = stream.latest.values()
     again = runstream.fold(runstream.read_recording(path), dialect="langgraph")
     assert [each.status for each in again.runs] == [state.status] == ["completed"]
+
+
+IN_PROCESS = """
+import asyncio, sys
+import graphs, runstream
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
+
+async def main():
+    modes = ["messages", "updates", "values", "custom"]
+    config = {"configurable": {"thread_id": "t"}}
+    options = {"stream_mode": modes, "subgraphs": True}
+    graphs.approval.checkpointer = InMemorySaver()
+    value = {"messages": [{"role": "user", "content": "Boats at Elm?"}]}
+    for graph in (graphs.nested, graphs.approval):
+        source = graph.astream(value, config, **options)
+        async with runstream.RunStream(source, dialect="langgraph") as stream:
+            stream.on(runstream.ActionRequired, lambda signal: graph.astream(Command(resume="yes"), config, **options))
+            async for _ in stream:
+                pass
+        (state,) = stream.latest.values()
+        print(state.status.value, state.text, [call.output for call in state.tool_calls], len(state.pieces))
+        assert not stream.stats.rejected
+
+asyncio.run(main())
+"""
+
+
+def test_a_graph_in_the_same_process_is_a_source() -> None:
+    """What it yields is read as it is, with subgraphs, messages as objects and an interrupt that is answered."""
+    python = interop_python("langgraph", "msgspec", "reactivex")
+    root = Path(__file__).resolve().parents[2]
+    paths = f"{root}{os.pathsep}{APPS / 'langgraph_app'}"
+    found = subprocess.run(
+        [python, "-c", IN_PROCESS],
+        env={**os.environ, **OFFLINE, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert found.stdout.splitlines() == [
+        f"completed {TEXT} ['high water at Elm: 08:10', '3 boats at Elm'] 1",
+        "completed I can book it.Booked. See you on Sunday. ['Heron is booked'] 2",
+    ]

@@ -87,6 +87,10 @@ EXPECTED = {
         "j1 completed: Room 7.",
         "jobs: j1, j2; rejects: 1; repeated: 1",
     ],
+    "19_langgraph.py": [
+        "I can book it. [2 messages]\n\n? book: Book this boat? yes\nSee you on Sunday. [4 messages]",
+        "run-1 completed\nruns of the server: run-1, run-2; tokens: 48",
+    ],
     "18_ag_ui.py": [
         "(Winter hours.) ",
         "[state {'visits': ['hours']}]",

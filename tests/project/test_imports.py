@@ -284,8 +284,10 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.engine.watchdogs",
     ),
     frozenset({"asyncio", "reactivex", "http", "email"}): (
+        "runstream.clients.ag_ui",
         "runstream.clients.assistants",
         "runstream.clients.base",
+        "runstream.clients.langgraph",
         "runstream.clients.responses",
     ),
     frozenset({"asyncio", "reactivex", "http"}): ("runstream.sinks.page.asgi",),

@@ -128,6 +128,7 @@ async def test_any_websocket_that_stays_open_does_not_block_the_result() -> None
         source = WebSocketSource(url, first_messages=json.dumps(body(1)), proxy=None)
         async with RunStream(source, dialect="responses") as stream:
             run = await asyncio.wait_for(stream.result(), 10.0)
+            assert await asyncio.wait_for(stream.result(run.id), 10.0) == run
     assert run.status == "completed"
 
 
@@ -297,6 +298,24 @@ async def test_a_refused_request_changes_no_run_and_says_so() -> None:
         assert stream.latest["resp_0"].status == "requires_action"
     (said,) = [signal for signal in signals if signal.type == "source.error"]
     assert said.server_message == "Not here."
+
+
+async def test_the_end_of_a_refused_request_is_not_that_of_the_next_one() -> None:
+    """Some servers send a failed response after the error."""
+
+    async def handler(peer: Peer, socket: ServerConnection, message: dict[str, Any]) -> None:
+        if message["input"] == 1:
+            await socket.send(json.dumps({"type": "error", "error": {"code": "bad", "message": "No."}}))
+            await eventually(lambda: len(peer.messages) == 2)
+            failed = {"id": "resp_1", "object": "response", "status": "failed", "output": []}
+            await socket.send(json.dumps({"type": "response.failed", "response": failed}))
+        else:
+            await asyncio.sleep(0.05)
+            await echo(peer, socket, message)
+
+    async with serving(handler) as peer, socket_of(peer) as socket:
+        texts, _ = await texts_of(socket.response(body(1)), socket.response(body(2)))
+    assert texts == {"resp_2": "Hello"}
 
 
 async def test_a_lost_socket_interrupts_its_runs() -> None:
