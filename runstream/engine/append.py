@@ -53,9 +53,20 @@ def append_text(outputs: Outputs, record: RunRecord, event: TextAppend, at: floa
         outputs.progress_count += 1
         # A variable: a method call would look an attribute that is no method up in full each time.
         make = growing.signal
-        run_id, thread_id, scope = growing.run_id, growing.thread_id, growing.scope
         if growing.part >= 0:
-            on_progress(make(run_id, thread_id, scope, at, growing.object_id, growing.part, offset, text))
+            signal = make(
+                growing.run_id, growing.thread_id, growing.scope, at, growing.object_id, growing.part, offset, text
+            )
         else:
-            on_progress(make(run_id, thread_id, scope, at, growing.call_id, offset, text, growing.call_key))
+            signal = make(
+                growing.run_id,
+                growing.thread_id,
+                growing.scope,
+                at,
+                growing.call_id,
+                offset,
+                text,
+                growing.call_key,
+            )
+        on_progress(signal)
     return True
