@@ -35,14 +35,16 @@ async def main(url: str) -> None:
         async for _ in stream:
             pass
         (state,) = stream.latest.values()
-        print(f"runs of the server: {', '.join(state.pieces)}; tokens: {state.usage.total_tokens}")
+        print(
+            f"runs of the server: {', '.join(state.pieces)}; tokens: {state.usage.total_tokens if state.usage else 0}"
+        )
 
 
 # The scripted server: two runs of one thread.
 
 HUMAN = {"type": "human", "id": "h1", "content": "Book the Heron"}
-PROPOSAL = {"type": "ai", "id": "a1", "content": "I can book it.", "tool_calls": []}
-PROPOSAL["tool_calls"] = [{"id": "call_1", "name": "book", "args": {"boat": "Heron"}}]
+CALL = {"id": "call_1", "name": "book", "args": {"boat": "Heron"}}
+PROPOSAL = {"type": "ai", "id": "a1", "content": "I can book it.", "tool_calls": [CALL]}
 RESULT = {"type": "tool", "id": "t1", "tool_call_id": "call_1", "name": "book", "content": "Heron is booked"}
 DONE = {"type": "ai", "id": "a2", "content": "See you on Sunday."}
 QUESTION = {"id": "ask-1", "value": {"question": "Book this boat?", "tool_call_id": "call_1"}}
@@ -53,7 +55,7 @@ def chunks(run: str, id: str, text: str) -> list[tuple[str, Any]]:
     words = [f"{word} " for word in text.split()]
     words[-1] = words[-1].rstrip()
     usage = {"input_tokens": 20, "output_tokens": len(words), "total_tokens": 20 + len(words)}
-    parts = [{"content": word} for word in words]
+    parts: list[dict[str, Any]] = [{"content": word} for word in words]
     parts.append({"content": "", "usage_metadata": usage, "chunk_position": "last"})
     facts = {"run_id": run, "thread_id": "thread-1", "langgraph_node": "agent"}
     return [("messages", [{"type": "AIMessageChunk", "id": id, **part}, facts]) for part in parts]
@@ -75,6 +77,10 @@ STREAMS = {
 }
 
 
+started: list[str] = []
+"""The runs that were started."""
+
+
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer one request."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -83,15 +89,15 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     body = json.loads(await reader.readexactly(length)) if length else {}
     if method == "POST":
         run = "run-2" if "command" in body else "run-1"
-        serve.run = run
+        started.append(run)
         lines = [f"event: {name}\r\ndata: {json.dumps(data)}\r\n\r\n" for name, data in STREAMS[run]]
         kind, place, payload = "text/event-stream", f"/threads/thread-1/runs/{run}", "".join(lines)
     else:
-        waits = serve.run == "run-1"
-        found: dict[str, Any] = {"run_id": serve.run, "thread_id": "thread-1", "status": "success"}
+        waits = started[-1] == "run-1"
+        found: dict[str, Any] = {"run_id": started[-1], "thread_id": "thread-1", "status": "success"}
         if path.endswith("/state"):
             tasks = [{"name": "ask", "interrupts": [QUESTION]}] if waits else []
-            found = {"tasks": tasks, "next": ["ask"] if waits else [], "metadata": {"run_id": serve.run}}
+            found = {"tasks": tasks, "next": ["ask"] if waits else [], "metadata": {"run_id": started[-1]}}
         elif path == "/threads/thread-1":
             found = {"thread_id": "thread-1", "status": "interrupted" if waits else "idle"}
         kind, place, payload = "application/json", path, json.dumps(found)
@@ -100,9 +106,6 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.write("\r\n".join(["HTTP/1.1 200 OK", *lines, "", ""]).encode() + data)
     await writer.drain()
     writer.close()
-
-
-serve.run = ""  # type: ignore[attr-defined]
 
 
 async def demo() -> None:

@@ -6,6 +6,7 @@ deltas go to :func:`apply_delta`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -319,10 +320,12 @@ def _new_ids(delta: dict[str, Any], parts: dict[Any, Any]) -> dict[int, str]:
 
 
 def _changed_indices(delta: dict[str, Any], name: str) -> tuple[int, ...]:
-    """The indices of the content parts or calls that a delta changes."""
+    """The indices of the content parts or calls that a delta changes. A list that is neither may have any indices."""
     value = delta.get(name)
     lists = [value] if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
-    found = [
-        index_of(part, position) for parts in lists if isinstance(parts, list) for position, part in enumerate(parts)
-    ]
-    return tuple(dict.fromkeys(found))
+    found: dict[int, None] = {}
+    for parts in lists:
+        for position, part in enumerate(parts if isinstance(parts, list) else ()):
+            with suppress(UnreadableIndex):
+                found[index_of(part, position)] = None
+    return tuple(found)

@@ -190,7 +190,7 @@ class SSEParser:
                         break
             lineno, last_id = self._lineno, self.last_id or None
         self._lineno = lineno
-        if out:
+        if not self._stray.has_fields and any(type(item) is RawEvent for item in out):
             self._stray.has_fields = True
         if rest:
             self._buffer(rest)
@@ -323,6 +323,7 @@ class SSEParser:
             self.last_id = self._id
         name = self._name or None
         if self._size > self._limit:
+            self._stray.has_fields = True
             out.append(Oversized(line=self._start, size=self._size, limit=self._limit, event=name))
         elif self._data or (self._lenient and name and not self._has_stray):
             data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)

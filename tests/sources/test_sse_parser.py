@@ -660,3 +660,15 @@ def test_text_that_is_no_event_stream_is_kept_in_part() -> None:
     """A body of any size takes 16 KiB."""
     ((_, _, data),) = strict(b"{" + b"x" * 100_000 + b"\n" + b"y\n" * 100_000)
     assert len(data) == 16 * 1024
+
+
+def test_a_block_over_the_limit_is_a_field_in_any_pieces() -> None:
+    """Text without fields before it is no sign that the body is no event stream, wherever a chunk ends."""
+    body = b"\xe2\x80\xa8event: }\nData: x\n\nevent: aaaaaaaaaaaaaaaa\n\n"
+
+    def parse(*chunks: bytes) -> list[object]:
+        parser = SSEParser(max_event_bytes=12)
+        return [type(item) for chunk in chunks for item in parser.feed(chunk)] + [type(item) for item in parser.close()]
+
+    assert parse(body) == [Oversized]
+    assert all(parse(body[:place], body[place:]) == [Oversized] for place in range(len(body)))
