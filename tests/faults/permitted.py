@@ -183,10 +183,20 @@ class Permitted:
             return cut or lost or self.lossy or self._repeated_without_ids() or self._case.has(*LOSES_DATA)
         if not (cut or lost):
             return False
+        if self._has_unreadable_start(state.run_id):
+            # Its messages wait for their run; a fragment that is unreadable meanwhile is a reject, and marks none.
+            return True
         # The text so far is one that the clean stream had at some time.
         return all(
             any(theirs.startswith(text) for theirs in self._expected.texts.get((id, place), ("",)))
             for place, text in texts_of(state, id).items()
+        )
+
+    def _has_unreadable_start(self, run_id: str) -> bool:
+        """Whether the start of a run of AG-UI, whose messages name no run, was unreadable."""
+        return self._case.protocol == "ag-ui" and any(
+            b'"RUN_STARTED"' in (data := getattr(reject.raw, "data", b"")) and run_id.encode() in data
+            for reject in self._observed.rejects
         )
 
     def _duplicated_without_ids(self) -> bool:
