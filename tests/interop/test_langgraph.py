@@ -246,9 +246,11 @@ async def test_a_run_that_the_server_tries_again(server: Server) -> None:
 async def test_a_run_that_is_cut_and_joined_again(server: Server) -> None:
     """A proxy cuts the stream in the middle; it goes on behind the cut."""
     cuts = 0
+    relays: list[asyncio.Task[None]] = []
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal cuts
+        relays.append(asyncio.current_task())  # type: ignore[arg-type]
         upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", server.port)
 
         async def forward() -> None:
@@ -258,17 +260,21 @@ async def test_a_run_that_is_cut_and_joined_again(server: Server) -> None:
 
         task = asyncio.create_task(forward())
         size = 0
-        while data := await upstream_reader.read(2048):
-            size += len(data)
-            if size > 9000 and cuts < 2:
-                cuts += 1
-                writer.transport.abort()
-                break
-            writer.write(data)
-            await writer.drain()
-        task.cancel()
-        upstream.close()
-        writer.close()
+        try:
+            while data := await upstream_reader.read(2048):
+                size += len(data)
+                if size > 9000 and cuts < 2:
+                    cuts += 1
+                    break
+                writer.write(data)
+                await writer.drain()
+            else:
+                writer.close()
+                await writer.wait_closed()
+        finally:
+            task.cancel()
+            writer.transport.abort()
+            upstream.transport.abort()
 
     proxy = await asyncio.start_server(relay, "127.0.0.1", 0)
     port = proxy.sockets[0].getsockname()[1]
@@ -278,6 +284,9 @@ async def test_a_run_that_is_cut_and_joined_again(server: Server) -> None:
         async with asyncio.timeout(30), RunStream(source) as stream:
             signals = [signal async for signal in stream]
         (state,) = stream.latest.values()
+        for each in relays:
+            each.cancel()
+        await asyncio.gather(*relays, return_exceptions=True)
     assert cuts
     assert any(isinstance(signal, SourceResumed) for signal in signals)
     assert (state.status, state.text) == ("completed", TEXT)
