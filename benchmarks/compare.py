@@ -20,6 +20,7 @@ from doors import door_rows, live_rows
 from pairing import Row, table
 from peers import peer_rows
 from recorded import recorded_rows
+from responses import response_rows
 from scale import import_rows, memory_rows, open_rows
 
 BEGIN, END = "<!-- compare: begin -->", "<!-- compare: end -->"
@@ -38,6 +39,7 @@ def main() -> None:
     rows: list[Row] = []
     for part in (
         peer_rows,
+        response_rows,
         recorded_rows,
         pipeline_rows,
         dialect_rows,

@@ -27,7 +27,7 @@ from runstream.dialects.assistants_wire import EVENT_TYPES
 from runstream.model.base import WireStruct, decoder
 from runstream.sources.sse_parser import SSEParser
 
-__all__ = ["peer_rows"]
+__all__ = ["chunks", "offline_api", "peer_rows"]
 
 CHUNK = 65_536
 # A short answer costs its ten snapshots above all.
@@ -95,6 +95,15 @@ def _http() -> Any:
     return importlib.import_module(next(kind.__module__.split(".")[0] for kind in kinds if "httpx" in kind.__module__))
 
 
+def offline_api(body: bytes) -> openai.OpenAI:
+    """The package's client, whose transport answers each request with this event stream."""
+    http = _http()
+    headers = {"content-type": "text/event-stream"}
+    transport = http.MockTransport(lambda request: http.Response(200, headers=headers, content=body))
+    client = openai.DefaultHttpxClient(transport=transport)
+    return openai.OpenAI(api_key="none", base_url="http://offline.invalid/v1", http_client=client)
+
+
 class _Handler(openai.AssistantEventHandler):
     def __init__(self) -> None:
         super().__init__()
@@ -123,13 +132,9 @@ class _AsyncHandler(openai.AsyncAssistantEventHandler):
 
 def openai_sync(body: bytes) -> Outcome:
     """The package's own handler, as its documentation has it. No network: the transport answers by itself."""
-    http = _http()
-    headers = {"content-type": "text/event-stream"}
-    transport = http.MockTransport(lambda request: http.Response(200, headers=headers, content=body))
-    client = openai.DefaultHttpxClient(transport=transport)
     handler = _Handler()
     with (
-        openai.OpenAI(api_key="none", base_url="http://offline.invalid/v1", http_client=client) as api,
+        offline_api(body) as api,
         api.beta.threads.runs.stream(thread_id="t", assistant_id="a", event_handler=handler) as stream,
     ):
         stream.until_done()

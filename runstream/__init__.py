@@ -12,6 +12,16 @@ from runstream.model.exports import export
 __version__ = "0.1.0"
 
 NAMES = {
+    "runstream.clients.ag_ui": "AgUiClient",
+    "runstream.clients.answers": "Approve ApproveFunction CallAnswer Decline Output",
+    "runstream.clients.assistants": "AssistantsClient",
+    "runstream.clients.base": "BaseClient",
+    "runstream.clients.langgraph": "LangGraphClient",
+    "runstream.clients.options": "ClientOptions",
+    "runstream.clients.outputs": "FailureKind ToolError ToolErrorPolicy ToolFailed",
+    "runstream.clients.responses": "ResponsesClient",
+    "runstream.clients.session": "UnansweredFunction",
+    "runstream.clients.tools": "LocalTool ToolArgumentsError ToolContext ToolLike tool",
     "runstream.core.derive": "derive",
     "runstream.core.reduce": "reduce",
     "runstream.core.run_filter": "Filters",
@@ -26,21 +36,22 @@ NAMES = {
     "runstream.engine.intake": "Intake",
     "runstream.engine.watchdogs": "Watchdogs",
     "runstream.errors": (
-        "DecodeError IncompleteStream RecordingError RunstreamError ServerError SeveralRuns SlowConsumer SourceFailed "
-        "StoreError SubscriberFailed SubscribersFailed"
+        "DecodeError IncompleteStream RecordingError RequestFailed RunstreamError ServerError SeveralRuns SlowConsumer "
+        "SourceFailed StoreError SubscriberFailed SubscribersFailed UnsupportedRequest"
     ),
     "runstream.model": (
         "ErrorObject Message MessageStatus RequiredAction Run RunStatus RunStep StepStatus Thread Tool ToolCall Usage"
     ),
     "runstream.model.events": (
-        "CustomEvent DoneEvent EmptyEvent ErrorEvent Event MessageDeltaEvent MessageEvent Origin Reject RunDetached "
-        "RunEvent StepDeltaEvent StepEvent Target TextAppend ThreadEvent UnknownEvent"
+        "ActivityEvent CustomEvent DocumentPatch DocumentSnapshot DoneEvent EmptyEvent ErrorEvent Event "
+        "MessageDeltaEvent MessageEvent Origin Reject RunDetached RunEvent StepDeltaEvent StepEvent Target TextAppend "
+        "ThreadEvent UnknownEvent"
     ),
     "runstream.model.limits": "Limits Stats",
     "runstream.model.raw": "Answer ConnectionEvent Idle Malformed Oversized RawEvent RawItem Request ResponseHead",
     "runstream.model.signals": (
-        "SIGNAL_TYPES ActionRequired ArgumentsDelta AwaitedCall CustomReceived MessageCompleted "
-        "MessageCreated MessageIncomplete ProgressSignal ReasoningDelta RefusalDelta RunCancelled "
+        "SIGNAL_TYPES ActionRequired ActivityChanged ArgumentsDelta AwaitedCall CustomReceived DocumentChanged "
+        "MessageCompleted MessageCreated MessageIncomplete ProgressSignal ReasoningDelta RefusalDelta RunCancelled "
         "RunCompleted RunCreated RunExpired RunFailed RunIncomplete RunInterrupted RunPaused RunSignal "
         "RunStalled RunStatusChanged Signal SourceConnected SourceDisconnected SourceEnded SourceError "
         "SourceResumed SourceSignal StepCancelled StepCompleted StepCreated StepExpired StepFailed TextDelta "
@@ -60,15 +71,21 @@ NAMES = {
     "runstream.sinks.page.feed": "PageFeed",
     "runstream.sinks.page.server": "PageServer serve_page",
     "runstream.sinks.terminal.live_view": "LiveView",
+    "runstream.sources.ag_ui": "AgUiSource",
     "runstream.sources.base": "Receiver Source",
     "runstream.sources.connection_loop": "Resume ResumeInfo",
     "runstream.sources.poll": "PollSource",
     "runstream.sources.reconnect": "Reconnect",
+    "runstream.sources.langgraph": "LangGraphSource",
+    "runstream.sources.langgraph_thread": "LangGraphThreadSource",
+    "runstream.sources.responses": "ResponsesSource",
+    "runstream.sources.responses_websocket": "ResponsesWebSocket",
     "runstream.sources.sse": "SseSource",
     "runstream.sources.sse_chunks": "SseChunks",
     "runstream.sources.sse_parser": "SSEParser",
     "runstream.sources.websocket": "WebSocketSource",
     "runstream.store.base": "StateStore StoredRun StoredSource",
+    "runstream.store.calls": "CallStore",
     "runstream.store.codec": "decode_state encode_state",
     "runstream.store.memory": "MemoryStore",
     "runstream.store.sqlite": "SqliteStore",

@@ -12,6 +12,7 @@ __all__ = [
     "DecodeError",
     "IncompleteStream",
     "RecordingError",
+    "RequestFailed",
     "RunstreamError",
     "ServerError",
     "SeveralRuns",
@@ -20,6 +21,7 @@ __all__ = [
     "StoreError",
     "SubscriberFailed",
     "SubscribersFailed",
+    "UnsupportedRequest",
 ]
 
 _CODE: Final = re.compile(r"[\w.:-]{1,64}", re.ASCII)
@@ -49,20 +51,63 @@ class DecodeError(RunstreamError, ValueError):
 class SourceFailed(RunstreamError):
     """A source failed for good: it does not reconnect.
 
+    Args:
+        reason: The cause in the library's words.
+        message: The message of a structured error of the server; the text of the exception has it behind the cause.
+
     Attributes:
-        reason: The cause, in words of this library, without credentials.
+        reason: The cause, in words of this library, without credentials; with the message of a structured error of the
+            server ("Out of quota"), in which whatever this side had sent is masked.
+        summary: The cause without that message, for logs and signals.
         attempts: Number of connection attempts.
         status: The HTTP status of a refusal by the server, ``None`` if there was none.
         server_message: The server's words about it, "" if there are none. They are no part of the exception's message,
             which may be logged.
     """
 
-    def __init__(self, reason: str, *, attempts: int = 1, status: int | None = None, server_message: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(
+        self,
+        reason: str,
+        *,
+        message: str = "",
+        attempts: int = 1,
+        status: int | None = None,
+        server_message: str = "",
+    ) -> None:
+        self.reason = f"{reason}: {message}" if message else reason
+        super().__init__(self.reason)
+        self.summary = reason
         self.server_message = server_message
         self.attempts = attempts
         self.status = status
+
+
+class RequestFailed(RunstreamError):
+    """A server refused a request of a client, or the request could not be sent.
+
+    Attributes:
+        reason: The cause, in words of this library, without credentials.
+        message: The message of the server's structured error, without anything that the request had sent; "" for none.
+        status: The HTTP status, ``None`` if there was no response.
+        reached: True if the server may have processed the request.
+        server_message: The server's words about it, "" if there are none.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        status: int | None = None,
+        message: str = "",
+        reached: bool = False,
+        server_message: str = "",
+    ) -> None:
+        super().__init__(f"{reason}: {message}" if message else reason)
+        self.reason = reason
+        self.message = message
+        self.status = status
+        self.reached = reached
+        self.server_message = server_message
 
 
 class RecordingError(RunstreamError):
@@ -89,24 +134,25 @@ class RecordingError(RunstreamError):
 class ServerError(RunstreamError):
     """The server sent an ``error`` event: the cause of an :class:`IncompleteStream`, if nothing else is known.
 
-    Its text has the code alone. The server's message is data: it is in ``error`` and in the ``repr``.
+    Its text has the code and the message.
 
     Attributes:
-        error: The error (:class:`~runstream.ErrorObject`) as received.
+        error: The error (:class:`~runstream.ErrorObject`) as received: data, which may quote anything.
         code: Its code, else its type; ``None`` if it has neither, or not a short name.
+        message: Its message on one line of at most 200 characters, "" for none. Whatever the source had sent is masked
+            in it.
     """
 
-    def __init__(self, error: Any) -> None:
+    def __init__(self, error: Any, message: str = "") -> None:
         name = error.code or error.type or ""
         self.error = error
+        self.message = message
         self.code: str | None = name if _CODE.fullmatch(name) else None
-        super().__init__(f"the server sent an error: {self.code or 'without a code'}")
+        said = f"the server sent an error: {self.code or 'without a code'}"
+        super().__init__(f"{said} ({message})" if message else said)
 
-    def __repr__(self) -> str:
-        return f"ServerError(code={self.code!r}, message={self.error.message!r})"
-
-    def __reduce__(self) -> tuple[type[ServerError], tuple[Any]]:
-        return (type(self), (self.error,))
+    def __reduce__(self) -> tuple[type[ServerError], tuple[Any, str]]:
+        return (type(self), (self.error, self.message))
 
 
 class SubscriberFailed(RunstreamError):
@@ -163,13 +209,14 @@ class IncompleteStream(RunstreamError):
 
     Its ``__cause__`` is the first of these that is known: the exception of the handler on whose answer a run waits
     (:class:`SubscriberFailed`), the failure of the source (:class:`SourceFailed`), the server's last error
-    (:class:`ServerError`). The text names all of them, with the code of the server's error and without its message.
+    (:class:`ServerError`). The text names all of them, with the code and the message of the server's error.
 
     Attributes:
-        reason: The cause of the end, in words of this library.
+        reason: The cause of the end, in words of this library; with the message of a structured error of the server
+            that the failure of the source has, masked.
         states: The last known states (:class:`~runstream.core.state.RunState`) of the runs that had not ended.
-        server_message: The last words of the server about an error, "" if there are none. They are no part of the
-            exception's message, which may be logged.
+        server_message: The last words of the server about an error as received, "" if there are none: data, which may
+            quote anything.
         source_failure: The failure of their source, if it failed.
         server_error: The last error that their server sent inside the stream, if it sent one.
         failures: The failures of handlers on whose answers the runs wait.
@@ -215,3 +262,7 @@ class StoreError(RunstreamError):
     The message contains the remedy. A stream whose store fails while it runs ends with this error: signals that could
     not be stored are not delivered either.
     """
+
+
+class UnsupportedRequest(RunstreamError):
+    """The protocol of a client has no such request, or this run can't have it; the message says what to do instead."""

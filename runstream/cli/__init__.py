@@ -16,6 +16,7 @@ __all__ = ["main"]
 
 _MODULES: Final = {
     "demo": "demo",
+    "run": "run",
     "watch": "watch",
     "record": "record",
     "replay": "offline",

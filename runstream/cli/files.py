@@ -11,10 +11,12 @@ from typing import Final, cast
 
 from runstream.cli.exit_codes import UsageError
 from runstream.cli.stdio import escape
-from runstream.model.raw import RawItem
+from runstream.errors import DecodeError
+from runstream.model.jsontext import decode_json
+from runstream.model.raw import Answer, RawItem
 from runstream.recordings.reader import UnknownRecordingFormat, read_recording
 
-__all__ = ["GAP", "check", "read", "source_name"]
+__all__ = ["GAP", "check", "read", "read_answers", "source_name"]
 
 GAP: Final = 0.03
 """Seconds between two events of a recording without times of arrival."""
@@ -62,6 +64,35 @@ def read(path: str) -> Iterator[RawItem]:
         yield from read_recording(path)
     except (OSError, UnknownRecordingFormat) as error:
         raise _unreadable(path, error) from error
+
+
+def read_answers(paths: Sequence[str], recordings: Sequence[str]) -> list[Answer]:
+    """Read the answers of a server, one for each of the first recordings.
+
+    Args:
+        paths: The files of the answers, each with one JSON object.
+        recordings: The files of the recordings.
+
+    Raises:
+        UsageError: A file can't be read or is no JSON object, or there are more answers than recordings.
+    """
+    if len(paths) > len(recordings):
+        raise UsageError(f"--answer: {len(paths)} answers for {len(recordings)} recordings; give one for each at most")
+    answers = []
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        try:
+            is_object = isinstance(decode_json(data), dict)
+        except DecodeError:
+            is_object = False
+        if not is_object:
+            raise UsageError(f"--answer: {escape(path)} is no JSON object")
+        answers.append(Answer(data=data))
+    return answers
 
 
 def _unreadable(path: str, error: OSError | ValueError) -> UsageError:

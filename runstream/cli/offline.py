@@ -16,11 +16,11 @@ from runstream.cli.exit_codes import Tally, UsageError
 from runstream.cli.lines import View
 from runstream.cli.screen import make_view
 from runstream.cli.signal_text import format_run_end
-from runstream.cli.stdio import Output, Rejects, clip, complain, escape, escape_json, report_orphans
+from runstream.cli.stdio import Output, Rejects, clip, complain, escape, escape_json, report_dialect, report_orphans
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 from runstream.model.limits import Limits
-from runstream.model.raw import ConnectionEvent, RawEvent
+from runstream.model.raw import Answer, ConnectionEvent, RawEvent
 from runstream.model.signals import Signal
 from runstream.recordings.pacing import Pace
 from runstream.sinks.terminal.open_runs import total_duration
@@ -35,6 +35,7 @@ _NO_LOCK: Final = nullcontext()
 def replay(args: argparse.Namespace) -> int:
     """Show the signals of recordings."""
     files.check(args.files)
+    answers = files.read_answers(args.answers, args.files)
     view = make_view(json=args.json, plain=args.plain)
     tally = Tally()
     clock = _Clock()
@@ -48,7 +49,7 @@ def replay(args: argparse.Namespace) -> int:
     try:
         with view.reading(engine) as lock:
             pace = Pace(args.speed, gap=files.GAP)
-            rejects = _feed(engine, args.files, clock, args.dialect, view=view, lock=lock, pace=pace)
+            rejects = _feed(engine, args.files, clock, args.dialect, answers, view=view, lock=lock, pace=pace)
     finally:
         view.close()
     rejects.total()
@@ -61,12 +62,13 @@ def replay(args: argparse.Namespace) -> int:
 def fold(args: argparse.Namespace) -> int:
     """Show the runs of recordings as they are at the end."""
     files.check(args.files)
+    answers = files.read_answers(args.answers, args.files)
     output = Output(json=args.json)
     tally = Tally()
     clock = _Clock()
     engine = Engine(limits=_KEEP_ALL, clock=clock.now, progress=False)
     engine.on_signal = tally.add
-    rejects = _feed(engine, args.files, clock, args.dialect, continues=args.continues)
+    rejects = _feed(engine, args.files, clock, args.dialect, answers, continues=args.continues)
     show: Callable[[Output, RunState], None] = _show_json if args.json else _show_plain
     states = engine.states()
     for state in states:
@@ -95,6 +97,7 @@ def _feed(
     paths: Sequence[str],
     clock: _Clock,
     dialect: str | None,
+    answers: Sequence[Answer],
     *,
     continues: bool = False,
     view: View | None = None,
@@ -108,6 +111,7 @@ def _feed(
         paths: The files.
         clock: Set to the time of each event.
         dialect: The dialect of the files.
+        answers: The answers for the first files, in order.
         continues: True if each file but the first continues the run that waits for action.
         view: Where the signals are shown.
         lock: A context for each event.
@@ -132,10 +136,14 @@ def _feed(
                         view.times = item.at is not None
                 with lock:
                     intake.feed(item)
+            if number < len(answers):
+                with lock:
+                    intake.feed(answers[number])
         finally:
             # Also after a failure: the runs that are left open are reported.
             with lock:
                 intake.end("the recording ended")
+        report_dialect(files.source_name(path), dialect, intake.dialect)
     return rejects
 
 

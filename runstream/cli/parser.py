@@ -57,6 +57,17 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "exit codes:\n  0    every run ended as the script has it\n  1    something did not\n"
         "  2    usage\n  130  ended by Ctrl-C      141  the reader of the output has gone away",
     ),
+    "run": (
+        "start a run, execute its tools, and show what happens",
+        "Start a run on a server, answer its calls with functions of your own, and show every signal until\n"
+        "the run has ended. URL is the base URL of the API (https://host/v1). Needs the extra: pip install\n"
+        "'runstream[http]'. A run whose calls are not all answered is left waiting (exit code 3).",
+        "examples:\n"
+        "  runstream run --dialect responses https://host/v1 --key-env API_KEY \\\n"
+        '    --body \'{"model": "small", "input": "How is the weather in Oslo?"}\' --tools tools.py:get_weather\n'
+        "  runstream run --dialect assistants https://host/v1 --key-env API_KEY --body @request.json --approve ask\n\n"
+        + EXIT_CODES,
+    ),
     "watch": (
         "show the signals of a live stream",
         "Connect to a stream of run events, and show every signal until the server closes it: server-sent\n"
@@ -197,7 +208,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.set_defaults(parser=command)
     for name in ("replay", "fold", "serve"):
         subparsers[name].add_argument("files", nargs="+", metavar="FILE", help="a recording, or - for standard input")
-    for name in ("demo", "watch", "replay"):
+    for name in ("demo", "run", "watch", "replay"):
         form = subparsers[name].add_mutually_exclusive_group()
         form.add_argument("--json", action="store_true", help="one signal a line, as JSON")
         form.add_argument(
@@ -210,9 +221,22 @@ def build_parser() -> argparse.ArgumentParser:
         dest="continues",
         help="each FILE but the first continues the run of those before it that waits for action",
     )
+    for name in ("replay", "fold"):
+        subparsers[name].add_argument(
+            "--answer",
+            action="append",
+            default=[],
+            dest="answers",
+            metavar="FILE.json",
+            help="what the server says about the run of a FILE when it is asked after the stream; the first answer is "
+            "for the first FILE, and so on",
+        )
     for name in ("watch", "record", "replay", "fold", "serve"):
         subparsers[name].add_argument(
-            "--dialect", type=_dialect, metavar="NAME", help="the protocol of the events (default: assistants)"
+            "--dialect",
+            type=_dialect,
+            metavar="NAME",
+            help="the protocol of the events (default: auto, by the first event)",
         )
     subparsers["demo"].add_argument(
         "--pace",
@@ -221,8 +245,10 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="N times as fast; 0 as fast as it goes (default: 1, about 12 s)",
     )
+    _add_run_arguments(subparsers["run"])
     for name in ("watch", "record"):
         subparsers[name].add_argument("url", metavar="URL", help="wss://, https://, ws:// or http://")
+    for name in ("run", "watch", "record"):
         subparsers[name].add_argument(
             "-H",
             "--header",
@@ -230,8 +256,9 @@ def build_parser() -> argparse.ArgumentParser:
             type=_header,
             default=[],
             metavar="'NAME: VALUE'",
-            help="a header for the opening request; may be given several times",
+            help="a header for each request; may be given several times",
         )
+    for name in ("watch", "record"):
         subparsers[name].add_argument(
             "-d",
             "--data",
@@ -284,3 +311,33 @@ def build_parser() -> argparse.ArgumentParser:
             help="where browsers reach the page through a proxy; may be given several times",
         )
     return parser
+
+
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("url", metavar="URL", help="the base URL of the API, https:// or http://")
+    parser.add_argument(
+        "--dialect",
+        required=True,
+        choices=("ag-ui", "assistants", "langgraph", "responses"),
+        help="the protocol of the server",
+    )
+    parser.add_argument(
+        "--body", metavar="JSON", help="the body of the request, as the protocol has it; @FILE reads a file"
+    )
+    parser.add_argument(
+        "--tools",
+        action="append",
+        default=[],
+        metavar="MODULE:FUNCTION",
+        help="a function that the model may call, of a module or of a file (tools.py:get_weather); repeatable",
+    )
+    parser.add_argument(
+        "--approve",
+        choices=("ask", "all", "none"),
+        default="ask",
+        help="calls that wait for an approval: ask at the terminal, approve all, or leave them (default: ask)",
+    )
+    parser.add_argument("--key-env", metavar="NAME", help="the environment variable that has the API key")
+    parser.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="cancel the run after so long (default: never)"
+    )

@@ -11,7 +11,7 @@ from runstream.cli import files
 from runstream.cli.exit_codes import ExitCode, UsageError
 from runstream.cli.stdio import Output, complain, escape
 from runstream.errors import IncompleteStream
-from runstream.model.raw import RawItem
+from runstream.model.raw import Answer, RawItem, Request
 from runstream.recordings.server import serve_recording
 from runstream.sinks.page.origins import is_loopback
 from runstream.sinks.page.server import PageServer, serve_page
@@ -27,6 +27,9 @@ def serve(args: argparse.Namespace) -> int:
     """Play recordings to every client that connects."""
     files.check(args.files)
     items = [item for path in args.files for item in files.read(path)]
+    if items and all(isinstance(item, Answer | Request) for item in items):
+        names = ", ".join(escape(files.source_name(path)) for path in args.files)
+        raise UsageError(f"{names}: objects that were fetched, and no events; an event stream is .sse or .jsonl")
     try:
         asyncio.run(_serve(args, items))
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -11,7 +11,9 @@ from runstream.model.base import to_wire
 from runstream.model.run import Run
 from runstream.model.signals import (
     ActionRequired,
+    ActivityChanged,
     CustomReceived,
+    DocumentChanged,
     MessageCompleted,
     MessageCreated,
     MessageIncomplete,
@@ -78,6 +80,13 @@ def format_signal(signal: Signal, *, duration: float | None = None, without: str
         found = {**found, "duration": duration}
     if without is not None and found.get("reason") == without:
         found = {**found, "reason": "", "server_message": ""}
+    path = found.get("path")
+    of_path = f"[{' › '.join(clip(name, 40) for name in path[-4:])}]" if path else ""
+    return f"{of_path} {_own(signal, found)}".strip()
+
+
+def _own(signal: Signal, found: Facts) -> str:
+    """The facts that depend on the type, in words."""
     match signal:
         case RunCreated():
             return _join(_text(found, "model", 60), _text(found, "thread_id", 60), _text(found, "assistant_id", 60))
@@ -107,6 +116,10 @@ def format_signal(signal: Signal, *, duration: float | None = None, without: str
         case ToolCallResult():
             size = _count(found["characters"], "character")
             return f"{clip(found['tool'] or '?', 40)} gave {size}: {clip(found['output'], 60)}"
+        case DocumentChanged(operations=operations):
+            return _change(found, operations)
+        case ActivityChanged(operations=operations):
+            return _join(_text(found, "kind", 60), _text(found, "activity_id", 60), _change(found, operations))
         case CustomReceived(value=value):
             shown = value if isinstance(value, str) else msgspec.json.encode(to_wire(value)).decode()
             return _join(clip(found["name"], 60), clip(shown, 120))
@@ -156,6 +169,20 @@ def _action(found: Facts) -> str:
     return head + ", ".join(
         _call(*call) if kind != "action" or what == "function" else f"{clip(what, 40)}: {_call(*call)}"
         for *call, what in calls
+    )
+
+
+def _change(found: Facts, operations: Any) -> str:
+    """A change of a document or an activity: the operations of its patch, its size."""
+    shown = None
+    if operations is not None:
+        shown = ", ".join(clip(f"{each.get('op')} {each.get('path')}", 60) for each in operations[:3])
+        shown += ", …" if len(operations) > 3 else ""
+    return _join(
+        f"version {found['version']}",
+        shown if operations is not None else "whole value",
+        _count(found["size"], "byte"),
+        "partial" if found["partial"] else None,
     )
 
 

@@ -15,7 +15,7 @@ from runstream.model.escaping import escape_control as escape
 if TYPE_CHECKING:
     from runstream.model.events import Event, Reject
 
-__all__ = ["Output", "Rejects", "clip", "complain", "escape", "escape_json", "report_orphans"]
+__all__ = ["Output", "Rejects", "clip", "complain", "escape", "escape_json", "report_dialect", "report_orphans"]
 
 # JSON has escaped C0 already.
 _JSON_CONTROL: Final = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -97,6 +97,18 @@ class Output:
     def flush(self) -> None:
         """Flush buffered output."""
         self._stream.flush()
+
+
+def report_dialect(source: str, requested: str | None, found: str | None) -> None:
+    """Report the dialect that was found for a source, unless it is ``assistants``.
+
+    Args:
+        source: The name of the source.
+        requested: The dialect of the command line.
+        found: The dialect that was found.
+    """
+    if requested in (None, "auto") and found not in (None, "assistants"):
+        complain(f"{clip(source, 200)}: the dialect is {clip(found or '')} (--dialect names another one)")
 
 
 class Rejects:

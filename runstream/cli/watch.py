@@ -14,7 +14,7 @@ from runstream.cli.exit_codes import Tally, UsageError
 from runstream.cli.lines import View
 from runstream.cli.screen import make_view
 from runstream.cli.serve import PageContext, page_context
-from runstream.cli.stdio import Rejects, clip, complain, escape
+from runstream.cli.stdio import Rejects, clip, complain, escape, report_dialect
 from runstream.core.state import RunState
 from runstream.engine.watchdogs import Watchdogs
 from runstream.errors import IncompleteStream
@@ -25,7 +25,7 @@ from runstream.sources.sse import SseSource
 from runstream.sources.websocket import WebSocketSource
 from runstream.stream.run_stream import RunStream
 
-__all__ = ["WatchResult", "live_source", "watch", "watch_source"]
+__all__ = ["WatchResult", "live_source", "read_body", "watch", "watch_source", "watch_stream"]
 
 Answer = Callable[[ActionRequired], Source | None]
 
@@ -77,6 +77,35 @@ async def watch_source(
         idle: Seconds without an event after which a run is interrupted, and its source ended; ``None``: never.
         dialect: The dialect of the source, and of those that continue its runs; ``None`` for the default one.
     """
+    watchdogs = None if idle is None else Watchdogs(idle=idle, expiry_grace=None, end=True, close_sources=True)
+    # A subscriber raises when the pipe is closed: that must end the command, not be logged. The subscriber is a plain
+    # function, so that a reader that pauses (a pager) slows the sender down without a time limit.
+    stream = RunStream(dialect=dialect, on_subscriber_error="raise", watchdogs=watchdogs)
+    handle = stream.attach(source)
+    if answer is not None:
+        stream.on(ActionRequired, answer)
+    return await watch_stream(
+        stream, view, quiet=quiet, page=page, report=lambda: report_dialect(source.name, dialect, handle.dialect)
+    )
+
+
+async def watch_stream(
+    stream: RunStream,
+    view: View,
+    *,
+    quiet: bool,
+    page: PageContext | None = None,
+    report: Callable[[], None] | None = None,
+) -> WatchResult:
+    """Show every signal of a stream until it ends.
+
+    Args:
+        stream: The stream, not yet started. Its errors of subscribers are raised.
+        view: Where to show it.
+        quiet: True to leave out the closing count.
+        page: A context that shows the stream in browsers too.
+        report: Called at the end, to report further facts on standard error.
+    """
     result, rejects = WatchResult(), Rejects()
     failures: dict[str, None] = {}  # the reasons of sources that failed; each is reported once, on standard error
     view.reasons = False
@@ -87,14 +116,8 @@ async def watch_source(
             failures[": ".join(filter(None, (signal.reason, signal.server_message)))] = None
         view.show(signal)
 
-    watchdogs = None if idle is None else Watchdogs(idle=idle, expiry_grace=None, end=True, close_sources=True)
-    # A subscriber raises when the pipe is closed: that must end the command, not be logged. The subscriber is a plain
-    # function, so that a reader that pauses (a pager) slows the sender down without a time limit.
-    stream = RunStream(source, dialect=dialect, on_subscriber_error="raise", watchdogs=watchdogs)
     stream.signals.subscribe(show, on_error=_ignore_error)
     stream.rejects.subscribe(rejects.add, on_error=_ignore_error)
-    if answer is not None:
-        stream.on(ActionRequired, answer)
     try:
         # The page is the outermost context: it stays after the terminal has shown the end.
         async with stream, page(stream) if page is not None else nullcontext(), view.watching(stream):
@@ -105,6 +128,8 @@ async def watch_source(
     result.states = tuple(stream.latest.values())
     for reason in failures:
         complain(escape(reason))
+    if report is not None:
+        report()
     rejects.total()
     if unplaced := stream.stats.orphans:
         complain(f"{unplaced} event{'s' if unplaced != 1 else ''} of runs that were never seen")
@@ -133,13 +158,17 @@ def live_source(args: argparse.Namespace) -> Source:
         if args.data is None:
             return SseSource(args.url, headers=headers, reconnect=None)
         headers = merge_headers({"Content-Type": "application/json"}, headers)
-        return SseSource(args.url, method="POST", content=_body(args.data), headers=headers, reconnect=None)
+        return SseSource(args.url, method="POST", content=read_body(args.data), headers=headers, reconnect=None)
     except ImportError as error:
         raise UsageError(f"{error}, or pipe it in: curl -sN URL | runstream replay -") from error
 
 
-def _body(data: str) -> bytes:
-    """The body of ``--data``: its text, or the content of the file after ``@``, as with curl."""
+def read_body(data: str) -> bytes:
+    """The body of an option: its text, or the content of the file after ``@``, as with curl.
+
+    Raises:
+        UsageError: The file can't be read.
+    """
     if not data.startswith("@"):
         return data.encode()
     try:

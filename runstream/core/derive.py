@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
-from runstream.core.calls import NO_CALLS, Calls, awaited_names, step_calls
+from msgspec import structs
+
+from runstream.core.action_requests import awaited_names
+from runstream.core.calls import NO_CALLS, Calls
 from runstream.core.growing_texts import SIGNALS
 from runstream.core.object_list import ObjectState
 from runstream.core.state import RunState, get_view
+from runstream.core.step_calls import step_calls
 from runstream.core.text_changes import compare_texts, ends_unchanged, text_growth
 from runstream.core.texts import (
     TextsOf,
@@ -24,8 +28,10 @@ from runstream.model.message import MessageStatus
 from runstream.model.run import RunStatus
 from runstream.model.signals import (
     ActionRequired,
+    ActivityChanged,
     ArgumentsDelta,
     AwaitedCall,
+    DocumentChanged,
     MessageCompleted,
     MessageCreated,
     MessageIncomplete,
@@ -89,13 +95,23 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
     if after is before:
         return []
     position = after._touched
-    if before is None or position == -1:
+    if position == -1 or before is None:
         return _run_signals(before, after, at)
     if position == -2:
         return [progress_signal(after, before._length, at)] if progress else []
     run = after._head.run
     common = (run.id, run.thread_id, after._head.scope, at)
+    if position < -2:
+        return _document_signals(before, after, common) if position == -3 else _activity_signals(before, after, common)
     new = after._objects[position]
+    signals = _object_signals(before, after, position, new, common, progress)
+    return [structs.replace(signal, path=new.path) for signal in signals] if new.path else signals
+
+
+def _object_signals(
+    before: RunState, after: RunState, position: int, new: ObjectState, common: _Common, progress: bool
+) -> list[Signal]:
+    """The signals of a change of a message or step."""
     if after._growing is not None and before._growing is None and _is_first_fragment(before, after, position):
         growing = after._growing
         fragment = growing.buffer.last
@@ -115,6 +131,28 @@ def derive(before: RunState | None, after: RunState, at: float, *, progress: boo
     if new.is_message:
         return _message_signals(old, new, common, progress)
     return _step_signals(old, new, common, progress, after._head.calls, before._head.calls)
+
+
+def _document_signals(before: RunState, after: RunState, common: _Common) -> list[Signal]:
+    documents = after._head.documents
+    version, path = documents.version, documents.path
+    if version == before._head.documents.version:
+        return []  # a change that could not be applied
+    value, partial = documents.get(path), path in documents.partial
+    operations, size = documents.operations, documents.size_of(path)
+    return [DocumentChanged(*common, version, value, operations, size, partial, path=path)]
+
+
+def _activity_signals(before: RunState, after: RunState, common: _Common) -> list[Signal]:
+    activities = after._head.activities
+    id = activities.changed
+    new, old = activities.find(id), before._head.activities.find(id)
+    if new is None or (old is not None and old.version == new.version):
+        return []
+    operations, size = activities.operations, new.content.size
+    return [
+        ActivityChanged(*common, id, new.kind, new.version, new.value, operations, size, new.partial, path=new.path)
+    ]
 
 
 def progress_signal(after: RunState, offset: int, at: float) -> Signal:

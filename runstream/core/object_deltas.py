@@ -6,11 +6,12 @@ deltas go to :func:`apply_delta`.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from msgspec import structs
 
-from runstream.core.calls import StepCall, name_step_calls, step_call
 from runstream.core.growing_texts import CALL_TARGETS, SIGNALS, fit_calls, is_text_of, last_target, path_of
 from runstream.core.merge import (
     IndexOutOfBounds,
@@ -25,6 +26,7 @@ from runstream.core.object_list import ObjectState
 from runstream.core.placement import Placed, place_calls, place_parts
 from runstream.core.run_snapshots import Outcome
 from runstream.core.state import GrowingText, RunHead, RunState, update_head
+from runstream.core.step_calls import StepCall, name_step_calls, step_call
 from runstream.core.text import Text, append_text
 from runstream.core.text_changes import count_replaced, get_path
 from runstream.model.deltas import MessageDelta, RunStepDelta, TextPartDelta
@@ -91,7 +93,10 @@ def apply_delta(
         return started, _CHANGED
     objects = state._all_objects()
     position = objects.find(event.data.id)
-    current = objects[position] if position >= 0 else ObjectState(event.data.id, is_message, None, None, True)
+    if position >= 0:
+        current = objects[position]
+    else:
+        current = ObjectState(event.data.id, is_message, None, None, True, path=event.path)
     if current.is_message is not is_message:
         return state, Outcome.KIND_CONFLICT
     if current.is_terminal:
@@ -279,7 +284,7 @@ def _start_growing(
         run.thread_id,
         head.scope,
         target,
-        SIGNALS[target],
+        SIGNALS[target] if not item.path else partial(SIGNALS[target], path=item.path),
     )
 
 
@@ -294,8 +299,8 @@ def _repeated_parts(delta: dict[str, Any], parts: dict[Any, Any]) -> list[int]:
     return found
 
 
-def _new_ids(delta: dict[str, Any], parts: dict[Any, Any]) -> list[str]:
-    """The ids in a delta of a step of calls whose ids were unknown.
+def _new_ids(delta: dict[str, Any], parts: dict[Any, Any]) -> dict[int, str]:
+    """The ids in a delta of a step of calls whose ids were unknown, by their indices.
 
     Args:
         delta: The delta.
@@ -311,14 +316,16 @@ def _new_ids(delta: dict[str, Any], parts: dict[Any, Any]) -> list[str]:
             before = known.get(index) if isinstance(known, dict) else None
             if not (isinstance(before, dict) and before.get("id")):
                 found.setdefault(index, id)
-    return list(found.values())
+    return found
 
 
 def _changed_indices(delta: dict[str, Any], name: str) -> tuple[int, ...]:
-    """The indices of the content parts or calls that a delta changes."""
+    """The indices of the content parts or calls that a delta changes. A list that is neither may have any indices."""
     value = delta.get(name)
     lists = [value] if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
-    found = [
-        index_of(part, position) for parts in lists if isinstance(parts, list) for position, part in enumerate(parts)
-    ]
-    return tuple(dict.fromkeys(found))
+    found: dict[int, None] = {}
+    for parts in lists:
+        for position, part in enumerate(parts if isinstance(parts, list) else ()):
+            with suppress(UnreadableIndex):
+                found[index_of(part, position)] = None
+    return tuple(found)

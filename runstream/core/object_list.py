@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from runstream.core.call_names import NO_NAMES, CallNames
 from runstream.core.text import Text
@@ -40,6 +40,7 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
         calls: The names of a step's calls in keys (:mod:`runstream.core.calls`), in the order in which they were seen.
         replaced: The number of times that a text of the message was replaced, from the beginning of the run.
         places: Where the indices on the wire are not the keys of the items (:mod:`runstream.core.placement`).
+        path: The path of the subagent or subgraph that it belongs to.
         view: The object as readers see it, built when it is read and then kept; no part of the value.
     """
 
@@ -51,11 +52,14 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
     calls: CallNames = NO_NAMES
     replaced: int = 0
     places: tuple[tuple[int, int], ...] = ()
+    path: tuple[str, ...] = ()
     view: Any = None
 
     def change(self, full: Message | RunStep | None, parts: dict[Any, Any] | None, *, partial: bool) -> ObjectState:
         """The object with other content."""
-        return ObjectState(self.id, self.is_message, full, parts, partial, self.calls, self.replaced, self.places)
+        return ObjectState(
+            self.id, self.is_message, full, parts, partial, self.calls, self.replaced, self.places, self.path
+        )
 
     @property
     def is_terminal(self) -> bool:
@@ -78,11 +82,17 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
         else:
             lists = {key: _select(built[key], indices) for key in _LISTS if isinstance(built.get(key), dict)}
             selected = {**built, **lists}
-            if any(self.calls.count(base) > 1 for base in _bases(lists.get("tool_calls"))):
+            if not all(self._is_named(index, call) for index, call in (lists.get("tool_calls") or {}).items()):
                 return self  # which of its calls has which name depends on all of them
-        return ObjectState(
-            self.id, self.is_message, self.full, {name: selected}, self.partial, self.calls, self.replaced
-        )
+        return structs.replace(self, parts={name: selected}, places=(), view=None)
+
+    def _is_named(self, index: int, call: Any) -> bool:
+        """True if a call has no id, or if its name is known without the other calls of its id."""
+        id = call.get("id") if isinstance(call, dict) else None
+        if not isinstance(id, str):
+            return True
+        base = escape_id(id)
+        return self.calls.at(index, base) is not None or self.calls.count(base) <= 1
 
     def text(self) -> str:
         """The text so far, of all text parts of a message; empty for steps."""
@@ -97,12 +107,6 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
 
 def _select(items: dict[Any, Any], indices: Iterable[int]) -> dict[Any, Any]:
     return {index: items[index] for index in indices if index in items}
-
-
-def _bases(calls: Any) -> list[str]:
-    """The encoded ids of calls."""
-    ids = [call.get("id") for call in (calls or {}).values() if isinstance(call, dict)]
-    return [escape_id(id) for id in ids if isinstance(id, str)]
 
 
 class Objects:

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from runstream.core.calls import end_step, name_step_calls
 from runstream.core.merge import is_indexed, make_node, normalize_field
 from runstream.core.object_deltas import parts_of
 from runstream.core.object_list import ObjectState
 from runstream.core.run_snapshots import Outcome, merge_snapshot
 from runstream.core.state import RunHead, RunState, update_head
+from runstream.core.step_calls import end_step, name_step_calls
 from runstream.core.streamed_texts import add_outputs, has_content, is_whole, keep_texts
 from runstream.core.text import Text, TextBuffer
 from runstream.core.text_changes import count_replaced, ends_unchanged
@@ -43,26 +43,31 @@ def apply_object(
     is_message = type(new) is Message
     objects = state._objects
     position = objects.find(new.id)
+    current = objects[position] if position >= 0 else None
     growing = state._growing
-    whole = position >= 0 and new.is_terminal and is_whole(objects[position], new)
+    ended = new.is_terminal
+    whole = ended and current is not None and is_whole(current, new)
     if growing is not None and not (growing.position == position and whole):
         objects = state._all_objects()  # else the growing text is replaced anyway
     head = state._head
-    if position < 0:
-        item = ObjectState(new.id, is_message, new)
+    if current is None:
+        item = ObjectState(new.id, is_message, new, path=event.path)
         if not is_message:
-            head, item = _name_calls(head, item)
-        objects, position = objects.append(item), len(objects)
+            head, item = _name_calls(head, item, ended=ended)
+        objects, position = objects.append(item), objects.count
     else:
-        current = objects[position]
+        if objects is not state._objects:
+            current = objects[position]
         if current.is_message is not is_message:
             return state, Outcome.KIND_CONFLICT
-        item = _replace(current, event, restart, whole)
+        item = _replace(current, event, restart, whole, ended=ended)
+        if event.path and current.full is None:
+            item = structs.replace(item, path=event.path)  # it was known by fragments alone, which name no path
         if item is current:
             late = current.is_terminal and current.full is not None and new.status != current.full.status
             return state, Outcome.LATE if late else _SAME
         if not is_message:
-            head, item = _name_calls(head, item)
+            head, item = _name_calls(head, item, ended=item.is_terminal)
         elif _has_text(current) and not ends_unchanged(state, position, item):
             known = state._all_objects()[position]
             if replaced := count_replaced(known, item):
@@ -72,10 +77,10 @@ def apply_object(
     return RunState(head, objects, None, 0, position, event.event), _CHANGED
 
 
-def _name_calls(head: RunHead, item: ObjectState) -> tuple[RunHead, ObjectState]:
+def _name_calls(head: RunHead, item: ObjectState, *, ended: bool) -> tuple[RunHead, ObjectState]:
     """Name the calls of a step that have no name yet; note the end of a step."""
     calls, item = name_step_calls(head.calls, item)
-    if item.is_terminal:
+    if ended:
         calls = end_step(calls, item)
     return (head if calls is head.calls else structs.replace(head, calls=calls)), item
 
@@ -85,7 +90,9 @@ def _has_text(item: ObjectState) -> bool:
     return item.parts is not None or (isinstance(item.full, Message) and bool(item.full.content))
 
 
-def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: bool, whole: bool) -> ObjectState:
+def _replace(
+    current: ObjectState, event: MessageEvent | StepEvent, restart: bool, whole: bool, *, ended: bool
+) -> ObjectState:
     """Compute an object after a full object; ``current`` itself if there is no news.
 
     Args:
@@ -93,18 +100,20 @@ def _replace(current: ObjectState, event: MessageEvent | StepEvent, restart: boo
         event: The event with the full object.
         restart: True if a ``created`` starts the accumulation of its object again.
         whole: True if the full object has ended and leaves out nothing.
+        ended: True if the full object has ended.
     """
     new: Any = event.data
     known: Any = current.full
     full = merge_snapshot(known, new, event.origin) if known is not None else new
-    if current.is_terminal and not current.is_message and full.status == new.status and full is not new:
+    was_ended = current.is_terminal
+    if was_ended and not current.is_message and full.status == new.status and full is not new:
         full = add_outputs(full, new)
     if full is known and not restart:
         return current
-    if current.is_terminal:
+    if was_ended:
         return current if full is known else current.change(full, current.parts, partial=current.partial)
     parts, partial = current.parts, current.partial
-    if new.is_terminal:
+    if ended:
         name = "content" if current.is_message else "step_details"
         kept = full if whole else keep_texts(full, parts if parts is not None else parts_of(current, name), name)
         parts, partial = None, partial and kept is not full

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import structs
 
 from runstream.core.object_list import ObjectState
-from runstream.core.state import RunState, build_objects, get_view
+from runstream.core.state import RunHead, RunState, build_objects, get_view
 from runstream.core.text import Text
 from runstream.model.tool_calls import parse_arguments
 
@@ -34,11 +34,32 @@ def mark_partial(state: RunState) -> RunState:
         is_whole = waits and not item.is_message and not (_is_behind(item.parts) or _lacks_arguments(item, requested))
         if not (item.partial or item.is_terminal or is_whole):
             objects = objects.set(position, item.change(item.full, item.parts, partial=True))
-    if objects is whole:
+    head = state._head if waits else _mark_values(state._head)
+    if objects is whole and head is state._head:
         return state
     return structs.replace(
-        state, _objects=objects, _growing=None, _length=0, _touched=-1, _event=state.changed_by, _cached_objects=None
+        state,
+        _head=head,
+        _objects=objects,
+        _growing=None,
+        _length=0,
+        _touched=-1,
+        _event=state.changed_by,
+        _cached_objects=None,
     )
+
+
+def _mark_values(head: RunHead) -> RunHead:
+    """Mark the documents and activities: a change of each may be missing."""
+    documents, activities = head.documents, head.activities
+    if not documents.partial.issuperset(documents.values):
+        documents = structs.replace(documents, partial=documents.partial.union(documents.values))
+    for activity in activities if activities.count else ():
+        if not activity.partial:
+            activities = activities.with_activity(structs.replace(activity, partial=True))
+    if documents is head.documents and activities is head.activities:
+        return head
+    return structs.replace(head, documents=documents, activities=activities)
 
 
 def _lacks_arguments(item: ObjectState, requested: dict[str, str | None]) -> bool:

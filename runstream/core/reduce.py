@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from runstream.core.activities import change_activity
+from runstream.core.documents import change_document
+from runstream.core.json_patch import MAX_OPERATIONS, MAX_SIZE, PatchError
 from runstream.core.object_deltas import append, append_fragment, apply_delta
 from runstream.core.object_snapshots import apply_object
 from runstream.core.run_snapshots import Outcome, reduce_run
 from runstream.core.state import RunState
 from runstream.model.events import (
+    ActivityEvent,
     CustomEvent,
+    DocumentPatch,
+    DocumentSnapshot,
     Event,
     MessageDeltaEvent,
     MessageEvent,
@@ -22,7 +28,7 @@ from runstream.model.events import (
     TextAppend,
 )
 
-__all__ = ["Outcome", "append", "apply", "apply_run", "count_custom", "reduce"]
+__all__ = ["Outcome", "append", "apply", "apply_activity", "apply_document", "apply_run", "count_custom", "reduce"]
 
 
 def reduce(
@@ -85,7 +91,50 @@ def apply(
         return apply_object(state, event, at, restart)
     if isinstance(event, CustomEvent):
         return count_custom(state, event), Outcome.CHANGED
-    return state, Outcome.SAME
+    if isinstance(event, DocumentSnapshot | DocumentPatch):
+        after, error = apply_document(state, event)
+    elif isinstance(event, ActivityEvent):
+        after, error = apply_activity(state, event)
+    else:
+        return state, Outcome.SAME
+    if error is not None:
+        return after, Outcome.INVALID
+    return after, Outcome.SAME if after is state else Outcome.CHANGED
+
+
+def apply_document(
+    state: RunState,
+    event: DocumentSnapshot | DocumentPatch,
+    max_size: int = MAX_SIZE,
+    max_operations: int = MAX_OPERATIONS,
+) -> tuple[RunState, PatchError | None]:
+    """Apply a snapshot or a patch of a document; see :func:`~runstream.core.documents.change_document`.
+
+    Returns:
+        The state, which is the same object if nothing changed, and the reason if the event can't be applied.
+    """
+    head = state._head
+    documents, error = change_document(head.documents, event, max_size=max_size, max_operations=max_operations)
+    if documents is head.documents:
+        return state, error
+    head = structs.replace(head, documents=documents)
+    return RunState(head, state._objects, state._growing, state._length, -3, event.event), error
+
+
+def apply_activity(
+    state: RunState, event: ActivityEvent, max_size: int = MAX_SIZE, max_operations: int = MAX_OPERATIONS
+) -> tuple[RunState, PatchError | None]:
+    """Apply the content or a patch of an activity; see :func:`~runstream.core.activities.change_activity`.
+
+    Returns:
+        The state, which is the same object if nothing changed, and the reason if the event can't be applied.
+    """
+    head = state._head
+    activities, error = change_activity(head.activities, event, max_size=max_size, max_operations=max_operations)
+    if activities is head.activities:
+        return state, error
+    head = structs.replace(head, activities=activities)
+    return RunState(head, state._objects, state._growing, state._length, -4, event.event), error
 
 
 def count_custom(state: RunState, event: CustomEvent) -> RunState:

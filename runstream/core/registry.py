@@ -34,10 +34,11 @@ class Scope:
         runs: The records by run id.
         objects: The owners of each id of a message or step: the record of its run, or the records of several runs.
         orphans: The events whose run was not seen yet.
+        pieces: The records by the ids of their pieces, but for those that are ids of runs.
         waiting: The runs that wait for action.
     """
 
-    __slots__ = ("_tombstones", "name", "objects", "orphans", "runs", "sources", "waiting")
+    __slots__ = ("_tombstones", "name", "objects", "orphans", "pieces", "runs", "sources", "waiting")
 
     def __init__(self, name: str, pending: PendingOrder, tombstones: Tombstones) -> None:
         self.name = name
@@ -45,6 +46,7 @@ class Scope:
         self.runs: dict[str, RunRecord] = {}
         self.objects: dict[str, RunRecord | dict[RunRecord, None]] = {}
         self.orphans = Orphans(pending)
+        self.pieces: dict[str, RunRecord] = {}
         self.waiting = WaitingRuns()
         self._tombstones = tombstones
 
@@ -55,6 +57,28 @@ class Scope:
     def is_tombstoned(self, id: str) -> bool:
         """True if a run, message or step is done."""
         return (self.name, id) in self._tombstones
+
+    def find(self, id: str | None) -> RunRecord | None:
+        """The run with this id, or with a piece of this id; ``None`` if there is none.
+
+        A source that does not know the link of a piece to its run takes the piece for a run of its own.
+        """
+        if id is None:
+            return None
+        record = self.runs.get(id)
+        return record if record is not None else self.pieces.get(id)
+
+    def add_piece(self, record: RunRecord, piece: str) -> None:
+        """Note that a run has a piece of this id. One that is a run here, or a piece of another run, stays that."""
+        if piece not in self.runs:
+            self.pieces.setdefault(piece, record)
+
+    def remove_pieces(self, record: RunRecord) -> None:
+        """Remove the pieces of a run; tombstones remain."""
+        for piece in record.state.pieces:
+            if self.pieces.get(piece) is record:
+                del self.pieces[piece]
+                self.add_tombstone(piece)
 
     def add_object(self, record: RunRecord, id: str) -> bool:
         """Note that a run has a message or step of this id. Servers may use an id again in another run.
@@ -221,10 +245,14 @@ class RunRegistry:
             state: Its first state.
             source: The state of the source that sent it.
         """
-        record = scope.runs[state.run_id] = RunRecord(state, source, self._order, self._limits.max_run_size)
+        run = state._head.run
+        record = scope.runs[run.id] = RunRecord(state, source, self._order, self._limits.max_run_size)
         self._order += 1
         self.open += 1
-        scope.waiting.update(record)
+        for piece in state.pieces:
+            scope.add_piece(record, piece)
+        if run.requires_action:
+            scope.waiting.update(record)
         return record
 
     def restore(self, state: RunState, at: float) -> RunRecord:
@@ -269,10 +297,10 @@ class RunRegistry:
             record: The run.
             at: The time now (Unix seconds).
         """
-        state = record.state
+        head = record.state._head
         self.open -= 1
         self._released.pop(record, None)
-        self._finished[state.scope, state.run_id] = (record, at)
+        self._finished[head.scope, head.run.id] = (record, at)
         self.evict_finished(at)
 
     def evict_finished(self, at: float) -> None:
@@ -298,6 +326,7 @@ class RunRegistry:
         del scope.runs[state.run_id]
         scope.waiting.remove(record)
         scope.add_tombstone(state.run_id)
+        scope.remove_pieces(record)
         scope.remove_objects(record)
         self.evicted += 1
         for source in (record.source, *record.former_sources):

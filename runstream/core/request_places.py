@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeAlias
 
-from runstream.core.calls import is_request
+from runstream.core.action_requests import is_request
 from runstream.core.pieces import PieceAge
 from runstream.core.run_snapshots import Outcome
 from runstream.core.state import RunState
@@ -138,10 +138,11 @@ def advance(
     if place.requests < rounds:
         return place._replace(went_on=_YES)
     start = after._head.calls.started_at if age is PieceAge.UNKNOWN else None
-    if start is None or run.started_at is None:
+    if start is None or (run.started_at is None and not stale):
         return place if stale else place._replace(went_on=_YES)
-    if run.started_at < start:
-        return place
+    if run.started_at is None or run.started_at < start:
+        # It is older than the last request: the source sends the run again, and may repeat each request.
+        return place._replace(requests=0, went_on=_YES)
     if run.started_at > start:
         return place._replace(went_on=_YES)
     if run.status is RunStatus.QUEUED:

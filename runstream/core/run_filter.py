@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from runstream.model.run import Run
@@ -19,6 +19,8 @@ class Filters(TypedDict, total=False):
         thread_id: The id of its thread.
         assistant_id: The id of its assistant.
         metadata: Entries that its metadata must contain; it may contain others too.
+        path: The path of a signal; ``()`` selects what is about the run itself, and nothing of its subagents and
+            subgraphs. States have no path, and meet it.
     """
 
     run_id: str | None
@@ -26,6 +28,7 @@ class Filters(TypedDict, total=False):
     thread_id: str | None
     assistant_id: str | None
     metadata: Mapping[str, str] | None
+    path: Sequence[str] | None
 
 
 class RunMatcher:
@@ -40,6 +43,7 @@ class RunMatcher:
         run_id: The only run, if the filters select one.
         scope: The only scope, if the filters select one.
         needs_run: True if the filters need the run itself. The id and the scope are in each state and signal of a run.
+        path: The only path, if the filters select one.
 
     Raises:
         TypeError: A filter is unknown.
@@ -54,6 +58,8 @@ class RunMatcher:
         self.scope = filters.get("scope")
         self._thread_id = filters.get("thread_id")
         self._assistant_id = filters.get("assistant_id")
+        path = filters.get("path")
+        self.path = None if path is None else tuple(path)
         self._metadata = tuple((filters.get("metadata") or {}).items())
         self.needs_run = bool(self._metadata) or self._thread_id is not None or self._assistant_id is not None
 
@@ -65,7 +71,15 @@ class RunMatcher:
             return False
         return all(run.metadata.get(key) == value for key, value in self._metadata)
 
+    def matches_path(self, item: Any) -> bool:
+        """True if the path of a signal meets the filter for it; always True for a state."""
+        return self.path is None or getattr(item, "path", self.path) == self.path
+
     def __call__(self, item: Any) -> bool:
+        """True if a state or signal meets the filters; always False for a source's signal."""
+        return self.matches_path(item) and self.matches_run_of(item)
+
+    def matches_run_of(self, item: Any) -> bool:
         """True if the run of a state or signal meets the filters; always False for a source's signal."""
         run_id = getattr(item, "run_id", None)
         if run_id is None or (self.run_id is not None and run_id != self.run_id):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from runstream.core.request_places import NO_PLACES, RequestPlaces
 from runstream.core.state import GrowingText, RunState
 from runstream.model.run import Run
 
 __all__ = ["RunRecord"]
+
+_NO_SIZES: Final[dict[str, int]] = {}  # of all runs without messages and steps; never changed
 
 
 class RunRecord:
@@ -25,6 +27,8 @@ class RunRecord:
         touched: True if a snapshot, message or step of the run arrived since the watchdog's last check.
         unidentified: True if a fragment of the run had no id, or if ids of its fragments were forgotten when
             an object was reset. The known ids then prove nothing about the events between them.
+        unnumbered: True if a snapshot of the run, or of a message or step of it, had no id. Consecutive ids then prove
+            nothing about events without one between them; a repeated id proves as much as before.
         replaying: True while its source sends the run from its beginning again.
         replayed_by: The name of the source that began the run again last, and the number of its connection.
         places: The places of its sources in its requests for action.
@@ -61,6 +65,7 @@ class RunRecord:
         "source",
         "touched",
         "unidentified",
+        "unnumbered",
     )
 
     replaying = False
@@ -85,11 +90,12 @@ class RunRecord:
         self.order = order
         self.bound = bound
         self.size = 0
-        self.sizes: dict[str, int] = {}
+        self.sizes: dict[str, int] = _NO_SIZES
         self.base = self.length
-        self.room = bound + self.length
+        self.room = bound + self.length if self.length else bound  # most begin without a text: they share this number
         self.touched = False
         self.unidentified = False
+        self.unnumbered = False
         self._objects: list[str] | None = None
 
     @property
@@ -145,18 +151,21 @@ class RunRecord:
             id: Its id.
             added: The characters that it gained; less than 0 if it lost some.
         """
-        self.size += added
         self.room -= added
-        self.sizes[id] = self.sizes.get(id, 0) + added
+        self._count_size(id, added)
 
     def note_growth(self) -> None:
         """Count the text that was appended since the last change of the state."""
         grown = self.length - self.base
         if grown > 0 and self.growing is not None:
-            id = self.growing.object_id
-            self.size += grown
-            self.sizes[id] = self.sizes.get(id, 0) + grown
+            self._count_size(self.growing.object_id, grown)
             self.base = self.length
+
+    def _count_size(self, id: str, added: int) -> None:
+        self.size += added
+        if self.sizes is _NO_SIZES:
+            self.sizes = {}
+        self.sizes[id] = self.sizes.get(id, 0) + added
 
     def build_state(self) -> RunState:
         """The state with the text at its present length; it is the latest state from now on."""

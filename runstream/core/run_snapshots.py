@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from functools import partial
 from itertools import compress
 from operator import is_not
@@ -11,19 +12,12 @@ from typing import Any, Final, TypeVar
 from msgspec import structs
 from msgspec.structs import astuple
 
-from runstream.core.calls import (
-    NO_CALLS,
-    RequestKind,
-    accept_request,
-    classify_request,
-    close_calls,
-    is_request,
-    request_pairs,
-    step_calls,
-)
-from runstream.core.pieces import NO_PIECES, REPEATED, PieceAge
+from runstream.core.action_requests import RequestKind, accept_request, classify_request, is_request, request_pairs
+from runstream.core.calls import NO_CALLS, close_calls
+from runstream.core.pieces import NO_PIECES, REPEATED, PieceAge, add_usage
 from runstream.core.state import RunHead, RunState, get_view
 from runstream.core.status import Transition, classify_transition
+from runstream.core.step_calls import step_calls
 from runstream.model.base import WireStruct
 from runstream.model.events import Origin, RunEvent
 from runstream.model.frozen import ABSENT_LIST, ABSENT_MAP
@@ -46,6 +40,7 @@ class Outcome(enum.Enum):
         REFUSED: An index is out of bounds.
         UNPLACED: An index is no number.
         KIND_CONFLICT: A message and a step have the same id.
+        INVALID: A document or an activity can't be changed in this way.
     """
 
     CHANGED = "changed"
@@ -56,6 +51,7 @@ class Outcome(enum.Enum):
     REFUSED = "refused"
     UNPLACED = "unplaced"
     KIND_CONFLICT = "kind_conflict"
+    INVALID = "invalid"
 
 
 # A lookup of a member in its class costs more than most operations here.
@@ -70,9 +66,10 @@ _STALE: Final = Transition.STALE
 _LEGAL: Final = Transition.LEGAL
 _UNKNOWN: Final = PieceAge.UNKNOWN
 _NEW: Final = PieceAge.NEW
-# The end of an earlier piece is not the end of the run.
+# The end of an earlier piece is not the end of the run; and each piece has tokens of its own.
 _OF_THE_END: Final = (
     "required_action",
+    "usage",
     "last_error",
     "incomplete_details",
     "cancelled_at",
@@ -138,16 +135,20 @@ def reduce_run(
     if state is None:
         first = NO_CALLS
         if is_request(new):
-            first = accept_request(NO_CALLS, new, request_pairs(new), RequestKind.NEW, lambda step_id, name: None)
+            first = accept_request(NO_CALLS, new, request_pairs(new), RequestKind.NEW, lambda step_id: {})
         head = RunHead(new, scope, first, _FIRST_STATUSES.get(new.status) or (new.status,), at, at)
         if event.piece is not None:
-            head = structs.replace(head, pieces=NO_PIECES.add(event.piece, 0).add_status(new.status))
+            pieces = NO_PIECES.add(event.piece, 0).add_status(new.status)
+            head = structs.replace(head, pieces=pieces if new.usage is None else pieces.add_counted())
         return head, _CHANGED
     head = state._head
     current = head.run
     before = current.status
     pieces = head.pieces
     age = _UNKNOWN if event.piece is None else pieces.classify(event.piece)
+    earlier = pieces.usage if age is PieceAge.LAST else current.usage if age is _NEW else None
+    if earlier is not None and new.usage is not None:
+        new = new.replace(usage=add_usage(earlier, new.usage))  # each piece counts its own tokens
     if before.is_terminal:
         if age is _NEW:
             return head, Outcome.LATE
@@ -157,6 +158,9 @@ def reduce_run(
         return structs.replace(head, run=filled), _CHANGED
     if age is PieceAge.EARLIER:
         filled = _fill_missing(current, new)
+        if new.usage is not None and (late := pieces.add_late_usage(event.piece, new.usage)) is not pieces:  # type: ignore[arg-type]
+            filled = filled.replace(usage=add_usage(current.usage, new.usage))
+            head = structs.replace(head, pieces=late)
         return (head if filled is current else structs.replace(head, run=filled)), Outcome.STALE
     action = new.required_action
     new = merge_snapshot(current, new, event.origin)
@@ -165,7 +169,7 @@ def reduce_run(
     if age is _NEW:
         if new.required_action is not action:
             new = new.replace(required_action=action)  # the request of an earlier piece is over
-        pieces = pieces.add(event.piece, calls.round)  # type: ignore[arg-type]
+        pieces = pieces.add(event.piece, calls.round, earlier)  # type: ignore[arg-type]
         calls = close_calls(calls)
     requests = now is _REQUIRES_ACTION and new.required_action is not None
     first_request = requests and age is not _UNKNOWN and calls.round == pieces.rounds  # in its piece
@@ -200,6 +204,8 @@ def reduce_run(
         statuses = (*statuses, now)
     if age is not _UNKNOWN:
         pieces = pieces.add_status(now)
+        if event.data.usage is not None:
+            pieces = pieces.add_counted()
     status_since, queued, running, waiting = head.status_since, head.queued, head.running, head.waiting
     outcome = _CHANGED
     if now != before:
@@ -226,6 +232,8 @@ def reduce_run(
         head.first_text,
         pieces,
         head.custom,
+        head.documents,
+        head.activities,
     )
     return head, outcome
 
@@ -245,13 +253,10 @@ def _fill_missing(current: Run, new: Run) -> Run:
     return current.replace(**missing) if missing else current
 
 
-def _step_arguments(state: RunState, step_id: str, name: str) -> str | None:
-    """The arguments of a step's call so far; ``None`` if they are unknown, or may miss something."""
+def _step_arguments(state: RunState, step_id: str) -> Mapping[str, str | None]:
+    """The arguments of a step's calls so far, by their names; empty if they are unknown, or may miss something."""
     item = state._find(step_id)
     if item is None or item.partial:
-        return None
-    step = get_view(item)
-    for call, known in zip(step.tool_calls, step_calls(item), strict=False):
-        if known.name == name:
-            return call.arguments  # type: ignore[no-any-return]
-    return None
+        return {}
+    calls = zip(step_calls(item), get_view(item).tool_calls, strict=False)
+    return {known.name: call.arguments for known, call in calls}

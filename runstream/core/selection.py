@@ -52,6 +52,8 @@ SignalName: TypeAlias = Literal[
     "tool_call.completed",
     "tool_call.output",
     "tool_call.result",
+    "document.changed",
+    "activity.changed",
     "custom",
     "source.connected",
     "source.disconnected",

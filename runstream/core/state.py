@@ -5,18 +5,24 @@ States are frozen: a state never changes, whatever events follow.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, structs
 
-from runstream.core.calls import NO_CALLS, Calls, add_step, awaited_names, step_calls
+from runstream.core.action_requests import awaited_names
+from runstream.core.activities import NO_ACTIVITIES, Activities, ActivityState
+from runstream.core.call_names import NO_NAMES
+from runstream.core.calls import NO_CALLS, Calls
+from runstream.core.documents import NO_DOCUMENTS, Documents
 from runstream.core.merge import to_builtins
 from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
 from runstream.core.pieces import NO_PIECES, Pieces
+from runstream.core.step_calls import add_step, step_calls
 from runstream.core.text import Text, TextBuffer
 from runstream.model.common import Usage
 from runstream.model.fragments import Target
+from runstream.model.frozen import thaw
 from runstream.model.lenient import read
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
@@ -96,6 +102,8 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
         queued: See :class:`Timings`, as the next three.
         pieces: Its pieces.
         custom: The number of custom events so far, for their keys.
+        documents: Its documents.
+        activities: Its activities.
     """
 
     run: Run
@@ -110,6 +118,8 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
     first_text: float | None = None
     pieces: Pieces = NO_PIECES
     custom: int = 0
+    documents: Documents = NO_DOCUMENTS
+    activities: Activities = NO_ACTIVITIES
 
     def with_first_text(self, at: float) -> RunHead:
         """A head with the time of the first text.
@@ -130,6 +140,8 @@ class RunHead(Struct, frozen=True, gc=False, eq=False):
             at - self.first_seen,
             self.pieces,
             self.custom,
+            self.documents,
+            self.activities,
         )
 
 
@@ -140,7 +152,8 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     _objects: Objects = NO_OBJECTS
     _growing: GrowingText | None = None
     _length: int = 0
-    # The last change: -2 for the growing text, -1 for the run, else the position of an object; and its event.
+    # The last change: -2 for the growing text, -1 for the run, -3 for a document, -4 for an activity, else the position
+    # of an object; and its event.
     _touched: int = -2
     _event: str = ""
     _cached_objects: Objects | None = None
@@ -216,13 +229,82 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
 
     @property
     def text(self) -> str:
-        """The text of all messages so far, joined in order."""
-        return "".join([item.text() for item in self._all_objects() if item.is_message])
+        """The text of the messages so far, joined in order, without those of subagents and subgraphs."""
+        return self.text_at(())
 
     @property
     def reasoning(self) -> str:
-        """The reasoning of all steps so far, joined in order; of a step without reasoning its summary."""
-        return "".join([step.reasoning for step in self.steps])
+        """The reasoning of the steps so far, joined in order, without those of subagents and subgraphs; of a step
+        without reasoning its summary.
+        """
+        return "".join(
+            [get_view(item).reasoning for item in self._all_objects() if not item.is_message and not item.path]
+        )
+
+    def text_at(self, path: Sequence[str]) -> str:
+        """The text of the messages of a subagent or subgraph so far, joined in order.
+
+        Args:
+            path: Its path; empty for the run itself.
+        """
+        path = tuple(path)
+        return "".join([item.text() for item in self._all_objects() if item.is_message and item.path == path])
+
+    def path_of(self, id: str) -> tuple[str, ...]:
+        """The path of a message or step, or of an activity: the names of the subagents or subgraphs that lead to it,
+        the outermost first. It is empty for the run itself, and for an unknown id.
+        """
+        position = self._objects.find(id)
+        if position >= 0:
+            return self._objects[position].path
+        activity = self._head.activities.find(id)
+        return activity.path if activity is not None else ()
+
+    @property
+    def paths(self) -> tuple[tuple[str, ...], ...]:
+        """The paths of its subagents and subgraphs, in order of first appearance: of messages and steps, then of
+        documents, then of activities.
+        """
+        found = [item.path for item in self._objects]
+        found += self._head.documents.values
+        found += [activity.path for activity in self._head.activities]
+        return tuple([path for path in dict.fromkeys(found) if path])
+
+    @property
+    def document(self) -> Any:
+        """The document of the run, as read-only JSON: the state that its agent shares with the application.
+
+        ``None`` if there is none so far, or if it is a null; ``document_version`` is 0 only if there is none. A later
+        version shares the parts that did not change.
+        """
+        return self._head.documents.get(())
+
+    @property
+    def document_version(self) -> int:
+        """The number of changes of the documents so far: the version of the last one."""
+        return self._head.documents.version
+
+    @property
+    def document_partial(self) -> bool:
+        """True if the document of the run misses a change, because a patch or snapshot could not be applied. The next
+        snapshot heals it.
+        """
+        return () in self._head.documents.partial
+
+    @property
+    def documents(self) -> Mapping[tuple[str, ...], Any]:
+        """All documents by path, as read-only JSON; that of the run has the empty path."""
+        documents = self._head.documents
+        return {path: documents.get(path) for path in documents.values}
+
+    @property
+    def activities(self) -> tuple[ActivityState, ...]:
+        """The activities, in order of first appearance: what an application shows beside messages, such as a plan."""
+        return tuple(self._head.activities)
+
+    def activity(self, id: str) -> ActivityState | None:
+        """The activity with this id; ``None`` if there is none."""
+        return self._head.activities.find(id)
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -261,12 +343,27 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         return get_view(found) if found is not None and not found.is_message else None
 
     def to_dict(self) -> dict[str, Any]:
-        """A dict ``{"run": ..., "steps": [...], "messages": [...]}``, with each object as on the wire."""
-        return {
+        """A dict ``{"run": ..., "steps": [...], "messages": [...]}``, with each object as on the wire.
+
+        A run with a document has it as ``"document"``, with activities ``"activities": [...]``, with messages or steps
+        of subagents or subgraphs their paths as ``"paths": {id: [...]}``.
+        """
+        out: dict[str, Any] = {
             "run": self.run.to_dict(),
             "steps": [step.to_dict() for step in self.steps],
             "messages": [message.to_dict() for message in self.messages],
         }
+        head = self._head
+        if () in head.documents.values:
+            out["document"] = thaw(self.document)
+        if head.activities.count:
+            out["activities"] = [activity.to_dict() for activity in head.activities]
+        if paths := {item.id: [*item.path] for item in self._objects if item.path}:
+            out["paths"] = paths
+        return out
+
+    def _paths(self) -> dict[str, tuple[str, ...]]:
+        return {item.id: item.path for item in self._objects if item.path}
 
     def _find(self, id: str) -> ObjectState | None:
         objects = self._all_objects()
@@ -293,6 +390,9 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
             and self._head.pieces.ids == other._head.pieces.ids
             and self.steps == other.steps
             and self.messages == other.messages
+            and self._paths() == other._paths()
+            and self._head.documents.equals(other._head.documents)
+            and self.activities == other.activities
         )
 
     def __hash__(self) -> int:
@@ -344,7 +444,7 @@ def update_head(head: RunHead, item: ObjectState, at: float, indices: tuple[int,
         changed = item if indices is None else item.select(indices)
         if head.first_text is None and not empty and changed.text():
             return head.with_first_text(at)
-    elif indices is None and item.calls and isinstance(item.full, RunStep):
+    elif indices is None and item.calls is not NO_NAMES and isinstance(item.full, RunStep):
         calls = add_step(head.calls, item, head.run.status)
         if calls is not head.calls:
             return structs.replace(head, calls=calls)

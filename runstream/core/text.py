@@ -27,19 +27,19 @@ class TextBuffer:
 
     def __init__(self, head: str = "") -> None:
         self._head = head
-        self.tail = StringIO(newline="")  # "" as newline: no translation of line ends
+        self.tail = StringIO(newline="\n")  # no translation of line ends, and no search for them, as "" would begin
         self.length = len(head)
         self.last = head
 
     def equals(self, text: str) -> bool:
-        """True if the whole text is this one. The tail stays as it is."""
-        return self.length == len(text) and self._head + self.tail.getvalue() == text
+        """True if the whole text is this one."""
+        return self.length == len(text) and self.read() == text
 
     def read(self) -> str:
         """The whole text. It is joined once and then kept."""
         if self.length != len(self._head):
             self._head += self.tail.getvalue()
-            self.tail = StringIO(newline="")
+            self.tail = StringIO(newline="\n")
         return self._head
 
 

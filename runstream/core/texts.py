@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from runstream.core.calls import StepCall, step_calls
 from runstream.core.object_list import ObjectState
+from runstream.core.step_calls import StepCall, step_calls
 from runstream.core.text import Text
 from runstream.core.text_changes import get_path
 from runstream.model.message import Message, RefusalPart

@@ -13,7 +13,7 @@ from typing import Any, Final, Union, get_type_hints
 
 import msgspec
 
-from runstream.dialects.assistants_forms import SplitPairs, is_error, payload_of, read_error, unwrap
+from runstream.dialects.assistants_forms import SplitPairs, is_error, names_event, payload_of, read_error, unwrap
 from runstream.dialects.assistants_redaction import ASSISTANTS_RULES
 from runstream.dialects.assistants_wire import EVENT_TYPES, FRAGMENT_LEVELS, FRAGMENTS, TextFragment, name_object
 from runstream.dialects.base import BaseDialect
@@ -115,6 +115,11 @@ class AssistantsDialect(BaseDialect):
         self._pairs = SplitPairs()
         self._frames = TextFrames("value")
 
+    @classmethod
+    def recognises(cls, raw: RawEvent) -> bool:
+        """True for an event, an envelope or a bare object of this wire, and for an error without a name."""
+        return names_event(raw.event, raw.data)
+
     def decode(self, raw: RawItem) -> Event | Reject | Sequence[Event | Reject]:
         """Decode a raw event into one event or a reject, an answer into one event for each of its objects."""
         if type(raw) is not RawEvent:
@@ -132,28 +137,29 @@ class AssistantsDialect(BaseDialect):
                         return TextAppend(frame.object_id, "text", frame.index, text, raw.id, None, _MESSAGE_DELTA)
                 except UNREADABLE:
                     pass
+        read = FRAGMENTS.get(name)
+        if read is None:
+            return self._decode_any(raw)
         if frames.known and size <= self._fragment_bytes:
             frame = frames.find(data)
             if frame is not None and (text := frame.read(name, data, size)):
                 return TextAppend(frame.object_id, "text", frame.index, text, raw.id, None, _MESSAGE_DELTA)
         # Most longer envelopes contain no fragment; the decoder would refuse them.
         if size <= (self._delta_bytes if name is None else self._fragment_bytes):
-            read = FRAGMENTS.get(name)
-            if read is not None:
-                try:
-                    fragment = read(data)
-                except UNREADABLE:
-                    return self._decode_any(raw)
-                if name is None:
-                    enveloped, fragment = fragment.id, fragment.data
-                    if enveloped is not None:
-                        return self._append(fragment, self._identify(enveloped))
-                if type(fragment) is not TextFragment:
-                    return self._append(fragment, raw.id)
-                id, part = fragment.id, fragment.delta.content[0]
-                index = part.index
-                frames.learn(name, data, id, index)
-                return TextAppend(id, "text", index, part.text.value, raw.id, None, _MESSAGE_DELTA)
+            try:
+                fragment = read(data)
+            except UNREADABLE:
+                return self._decode_any(raw)
+            if name is None:
+                enveloped, fragment = fragment.id, fragment.data
+                if enveloped is not None:
+                    return self._append(fragment, self._identify(enveloped))
+            if type(fragment) is not TextFragment:
+                return self._append(fragment, raw.id)
+            id, part = fragment.id, fragment.delta.content[0]
+            index = part.index
+            frames.learn(name, data, id, index)
+            return TextAppend(id, "text", index, part.text.value, raw.id, None, _MESSAGE_DELTA)
         return self._decode_any(raw)
 
     def _decode_other(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
@@ -230,7 +236,7 @@ class AssistantsDialect(BaseDialect):
             return self._decode_lenient(raw, error, usual)
         return kind(value, raw.id, Origin(data, False, self.connection))  # type: ignore[no-any-return]
 
-    def cursor(self) -> str | None:
+    def cursor(self, run_id: str | None = None) -> str | None:
         """The last id of an envelope: relays resume from it, as servers do from the id of a block."""
         return self._cursor
 

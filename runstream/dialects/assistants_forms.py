@@ -15,15 +15,17 @@ from runstream.dialects.assistants_wire import EVENT_TYPES
 from runstream.model.base import Wire
 from runstream.model.common import ErrorObject
 from runstream.model.events import Target, TextAppend
-from runstream.model.jsontext import nesting_depth
+from runstream.model.jsontext import MAX_NESTING, nesting_depth
 from runstream.model.lenient import Issue, read
+from runstream.model.run import RunStatus
 from runstream.model.surrogates import decode_odd, is_odd, join_pairs
 
-__all__ = ["SplitPairs", "is_error", "payload_of", "read_error", "unwrap"]
+__all__ = ["SplitPairs", "is_error", "names_event", "payload_of", "read_error", "unwrap"]
 
 _DEFAULT_NAMES: Final = ("message", "")  # the name of an event without one (WHATWG)
 _MAX_WRAPS: Final = 4
 _MAX_OPEN: Final = 64
+_STATUSES: Final = frozenset(RunStatus)
 _GROWING: Final = frozenset({"value", "arguments", "input", "logs", "refusal", "text", "content"})
 
 
@@ -85,6 +87,41 @@ def _parse(text: str, max_nesting: int) -> Any:
         return decode_odd(data) if is_odd(data) else msgspec.json.decode(data)
     except (ValueError, msgspec.DecodeError, RecursionError):
         return text
+
+
+def names_event(name: str | None, data: bytes) -> bool:
+    """True if a message is one of this wire: by the name beside it, by the name in its envelope, or as a bare object.
+
+    A run that is polled may have no kind: then its id and its status name it. An error without a name is one too.
+
+    Args:
+        name: The name of the event beside the message; ``None`` if there is none.
+        data: The message (bytes of JSON).
+    """
+    if name not in (None, *_DEFAULT_NAMES):
+        return _is_name(name)
+    if nesting_depth(data, MAX_NESTING) > MAX_NESTING:
+        return False
+    try:
+        found = decode_odd(data) if is_odd(data) else msgspec.json.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    name, found = unwrap(name, found, MAX_NESTING)
+    if not isinstance(found, dict):
+        return name is not None and _is_name(name)
+    if isinstance(named := found.get("event", name), str):
+        return _is_name(named)
+    kind = found.get("object")
+    if isinstance(kind, str):
+        return (kind in EVENT_TYPES and "id" in found) or kind == "error"
+    if isinstance(found.get("type"), str):
+        return False
+    status = found.get("status")
+    return is_error(found) or (isinstance(found.get("id"), str) and isinstance(status, str) and status in _STATUSES)
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and (name in EVENT_TYPES or name.startswith("thread."))
 
 
 # -- errors --------------------------------------------------------------------------------------------

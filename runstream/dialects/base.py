@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
 from runstream.dialects.redaction_rules import NO_RULES, RedactionRules
@@ -25,6 +25,22 @@ class Dialect(Protocol):
 
     connection: int
 
+    @classmethod
+    def recognises(cls, raw: RawEvent) -> bool:
+        """True if a raw event is certainly one of this wire, so that ``"auto"`` may decode its source with it.
+
+        Never raises. Its work is bounded: it reads the JSON of the event once at most. It is called with the first
+        raw events of a source until one dialect recognises one, and with the data of an :class:`~runstream.Answer`.
+        A dialect without this method, or whose factory is a function without this attribute, is never taken.
+        """
+
+    @property
+    def expects_idle(self) -> bool:
+        """True while a silence of its source would settle an event that the dialect keeps back.
+
+        The source then delivers one :class:`~runstream.Idle` after its grace time.
+        """
+
     def decode(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
         """Decode one item. Never raises on input.
 
@@ -36,7 +52,7 @@ class Dialect(Protocol):
                 not need it passes it to :meth:`BaseDialect.decode`.
         """
 
-    def end(self, clean: bool) -> Sequence[Event]:
+    def end(self, clean: bool) -> Sequence[Event | Reject]:
         """The last events, when the source ends; before its open runs are paused or interrupted.
 
         Args:
@@ -46,8 +62,12 @@ class Dialect(Protocol):
     def forget(self, run_id: str) -> None:
         """Note that a run was evicted: nothing of it needs to be remembered."""
 
-    def cursor(self) -> str | None:
-        """The place from which a server is asked to go on, if it is another one than the transport's last event id."""
+    def cursor(self, run_id: str | None = None) -> str | None:
+        """The place from which a server is asked to go on, if it is another one than the transport's last event id.
+
+        Args:
+            run_id: The run that is to go on; ``None`` for the last event of the source.
+        """
 
     def dump(self) -> bytes | None:
         """The memory that a later decoder of this source needs to go on (``memory`` of the factory); ``None`` for none.
@@ -75,8 +95,23 @@ class BaseDialect:
 
     redaction: ClassVar[RedactionRules] = NO_RULES
 
+    @property
+    def violations(self) -> Mapping[str, int]:
+        """The number of violations of each rule of the protocol, by its name; for :attr:`Stats.violations`."""
+        return {}
+
     def __init__(self) -> None:
         self.connection = 0
+
+    @classmethod
+    def recognises(cls, raw: RawEvent) -> bool:
+        """Nothing is certainly of this wire."""
+        return False
+
+    @property
+    def expects_idle(self) -> bool:
+        """No event is kept back."""
+        return False
 
     def decode(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
         """A reject for an item that could not become a raw event; nothing for every other one.
@@ -89,14 +124,14 @@ class BaseDialect:
             return Reject(RawEvent(item.event, line=item.line), item.reason, object_ids=None)
         return ()
 
-    def end(self, clean: bool) -> Sequence[Event]:
+    def end(self, clean: bool) -> Sequence[Event | Reject]:
         """No last events."""
         return ()
 
     def forget(self, run_id: str) -> None:
         """Nothing is remembered of runs."""
 
-    def cursor(self) -> str | None:
+    def cursor(self, run_id: str | None = None) -> str | None:
         """The last event id of the transport is the place."""
         return None
 

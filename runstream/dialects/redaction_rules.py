@@ -26,6 +26,7 @@ class RedactionRules(Struct, frozen=True, kw_only=True):
             (metadata, parameters, documents) every text is blanked.
         open_containers: The keys of objects in which each object is a container, whatever its key.
         ids: The keys of identities, types and states: their texts are kept at the top and in containers.
+        id_lists: The keys of lists of identities: their texts are kept if they are words.
         words: The keys whose texts are words of a vocabulary, with the keys of the containers in which they are kept
             (``""`` is the top); ``None`` for all. A text with a space or with more than 100 characters is blanked.
         counts: The keys of texts that are kept if they are a JSON object of whole numbers, each after the key of the
@@ -42,6 +43,7 @@ class RedactionRules(Struct, frozen=True, kw_only=True):
     containers: frozenset[str] = frozenset()
     open_containers: frozenset[str] = frozenset()
     ids: frozenset[str] = frozenset({"id"})
+    id_lists: frozenset[str] = frozenset()
     words: Mapping[str, frozenset[str] | None] = MappingProxyType({"event": None, "type": None})
     counts: frozenset[tuple[str, str]] = frozenset()
     values: frozenset[str] = frozenset({"arguments", "output"})

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
 from runstream.dialects.assistants import AssistantsDialect
-from runstream.dialects.base import Dialect
+from runstream.dialects.auto import AutoDialect, Choice
+from runstream.dialects.base import BaseDialect, Dialect
 from runstream.model.limits import Limits
+from runstream.model.raw import RawEvent
 
 __all__ = [
+    "COMMON_DIALECT",
     "DEFAULT_DIALECT",
     "DialectFactory",
     "DialectLike",
@@ -18,6 +21,7 @@ __all__ = [
     "dialect_names",
     "find_dialect",
     "make_dialect",
+    "recognise_dialect",
     "register_dialect",
     "resolve_dialect",
 ]
@@ -25,8 +29,11 @@ __all__ = [
 FindRun: TypeAlias = Callable[[str], str | None]
 """Returns the id of the run that waits for action and that an id names; see :class:`DialectFactory`."""
 
-DEFAULT_DIALECT: Final = "assistants"
-"""The dialect of a source for which none is named."""
+DEFAULT_DIALECT: Final = "auto"
+"""The dialect of a source for which none is named: the first event that a dialect recognises decides."""
+
+COMMON_DIALECT: Final = "assistants"
+"""The dialect that needs no mention where it was found."""
 
 
 class DialectFactory(Protocol):
@@ -62,13 +69,27 @@ class ResolvedFactory:
     Args:
         factory: The wrapped factory.
         keywords: The keyword arguments that it takes, of ``continues``, ``memory``, ``find_run`` and ``limits``.
+        recognises: The :meth:`Dialect.recognises` of its dialect; ``None`` if it has none.
+        name: The name under which it is registered; ``None`` if it is not.
+
+    Attributes:
+        recognises: Returns True for a raw event that is certainly one of its wire.
+        name: The name under which it is registered; ``None`` if it is not.
     """
 
-    __slots__ = ("_factory", "_keywords")
+    __slots__ = ("_factory", "_keywords", "name", "recognises")
 
-    def __init__(self, factory: Callable[..., Dialect], keywords: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        factory: Callable[..., Dialect],
+        keywords: tuple[str, ...],
+        recognises: Callable[[RawEvent], bool] | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.name = name
         self._factory = factory
         self._keywords = keywords
+        self.recognises: Callable[[RawEvent], bool] = recognises or BaseDialect.recognises
 
     def __call__(
         self,
@@ -84,9 +105,7 @@ class ResolvedFactory:
 
 
 def _make_assistants(limits: Limits | None) -> Dialect:
-    if limits is None:
-        return AssistantsDialect()
-    return AssistantsDialect(max_message_bytes=limits.max_message_bytes, max_nesting=limits.max_nesting)
+    return AssistantsDialect(**_bounds(limits))
 
 
 def _make_responses(
@@ -94,16 +113,104 @@ def _make_responses(
 ) -> Dialect:
     from runstream.dialects.responses import ResponsesDialect  # loaded when it is used
 
-    bounds = (
-        {} if limits is None else {"max_message_bytes": limits.max_message_bytes, "max_nesting": limits.max_nesting}
-    )
-    return ResponsesDialect(continues=continues, memory=memory, find_run=find_run, **bounds)
+    return ResponsesDialect(continues=continues, memory=memory, find_run=find_run, **_bounds(limits))
 
 
+def _make_langgraph(
+    continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None
+) -> Dialect:
+    from runstream.dialects.langgraph import LangGraphDialect  # loaded when it is used
+
+    return LangGraphDialect(continues=continues, memory=memory, find_run=find_run, **_bounds(limits))
+
+
+def _make_langgraph_thread(
+    continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None
+) -> Dialect:
+    from runstream.dialects.langgraph_thread import LangGraphThreadDialect  # loaded when it is used
+
+    return LangGraphThreadDialect(continues=continues, memory=memory, find_run=find_run, **_bounds(limits))
+
+
+def _make_ag_ui(
+    continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None
+) -> Dialect:
+    from runstream.dialects.ag_ui import AgUiDialect  # loaded when it is used
+
+    return AgUiDialect(continues=continues, memory=memory, find_run=find_run, **_bounds(limits))
+
+
+def _is_responses(raw: RawEvent) -> bool:
+    from runstream.dialects.responses import ResponsesDialect  # loaded when no other dialect is known to be the one
+
+    return ResponsesDialect.recognises(raw)
+
+
+def _is_langgraph(raw: RawEvent) -> bool:
+    from runstream.dialects.langgraph import LangGraphDialect  # as above
+
+    return LangGraphDialect.recognises(raw)
+
+
+def _is_langgraph_thread(raw: RawEvent) -> bool:
+    from runstream.dialects.langgraph_thread import LangGraphThreadDialect  # as above
+
+    return LangGraphThreadDialect.recognises(raw)
+
+
+def _is_ag_ui(raw: RawEvent) -> bool:
+    from runstream.dialects.ag_ui import AgUiDialect  # likewise
+
+    return AgUiDialect.recognises(raw)
+
+
+def _make_auto(continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None) -> Dialect:
+    def make(name: str, memory: bytes | None) -> Dialect:
+        return _registered[name](continues=continues, memory=memory, find_run=find_run, limits=limits)
+
+    return AutoDialect(Choice(recognise_dialect, make, _choices), memory, **_bounds(limits))
+
+
+def _bounds(limits: Limits | None) -> dict[str, int]:
+    """The bounds of a message, as arguments of a dialect."""
+    if limits is None:
+        return {}
+    return {"max_message_bytes": limits.max_message_bytes, "max_nesting": limits.max_nesting}
+
+
+def _choices() -> tuple[str, ...]:
+    """The names of the dialects among which ``"auto"`` chooses."""
+    return tuple(name for name in dialect_names() if name != DEFAULT_DIALECT)
+
+
+def recognise_dialect(raw: RawEvent) -> str | None:
+    """The name of the dialect that recognises a raw event: of the registered ones first, then of the library's."""
+    for name, factory in _registered.items():
+        if name not in _BUILT_IN and factory.recognises(raw):
+            return name
+    # No other wire has these names, so that no other dialect needs to be loaded.
+    if (raw.event or "").startswith(_ASSISTANTS_NAME) or raw.data.startswith(_ASSISTANTS_ENVELOPE):
+        return COMMON_DIALECT
+    for name, factory in _BUILT_IN.items():
+        if factory.recognises(raw):
+            return name
+    return None
+
+
+_ASSISTANTS_NAME: Final = "thread."
+_ASSISTANTS_ENVELOPE: Final = b'{"event":"thread.'
 _PUBLIC_KEYWORDS: Final = ("continues", "memory", "find_run")
+_ALL_KEYWORDS: Final = (*_PUBLIC_KEYWORDS, "limits")
+# In the order in which they are asked: the most exact one first, and last the one that takes errors in any form.
 _BUILT_IN: Final = {
-    DEFAULT_DIALECT: ResolvedFactory(_make_assistants, ("limits",)),
-    "responses": ResolvedFactory(_make_responses, ("continues", "memory", "find_run", "limits")),
+    DEFAULT_DIALECT: ResolvedFactory(_make_auto, _ALL_KEYWORDS, None, DEFAULT_DIALECT),
+    "langgraph-thread": ResolvedFactory(
+        _make_langgraph_thread, _ALL_KEYWORDS, _is_langgraph_thread, "langgraph-thread"
+    ),
+    "langgraph": ResolvedFactory(_make_langgraph, _ALL_KEYWORDS, _is_langgraph, "langgraph"),
+    "ag-ui": ResolvedFactory(_make_ag_ui, _ALL_KEYWORDS, _is_ag_ui, "ag-ui"),
+    "responses": ResolvedFactory(_make_responses, _ALL_KEYWORDS, _is_responses, "responses"),
+    COMMON_DIALECT: ResolvedFactory(_make_assistants, ("limits",), AssistantsDialect.recognises, COMMON_DIALECT),
 }
 _registered: dict[str, ResolvedFactory] = dict(_BUILT_IN)
 
@@ -136,7 +243,8 @@ def register_dialect(name: str, factory: DialectFactory | Callable[[], Dialect])
         raise ValueError(f"{name!r} is a dialect of the library: register yours under another name")
     if isinstance(factory, str):
         raise TypeError("register_dialect() takes a factory, not the name of another dialect")
-    _registered[name] = find_dialect(factory)
+    found = find_dialect(factory)
+    _registered[name] = ResolvedFactory(found._factory, found._keywords, found.recognises, name)
 
 
 def dialect_names() -> tuple[str, ...]:
@@ -168,11 +276,12 @@ def find_dialect(dialect: DialectLike) -> ResolvedFactory:
     if not callable(dialect):
         kind = type(dialect).__name__
         raise TypeError(f"a dialect is a name or a function that makes a decoder for each source, not {kind}")
-    return ResolvedFactory(dialect, _keywords_of(dialect))
+    made = getattr(dialect, "func", dialect)  # of a partial call
+    return ResolvedFactory(dialect, _keywords_of(dialect), getattr(made, "recognises", None))
 
 
 def make_dialect(
-    dialect: DialectLike | Dialect | None,
+    dialect: DialectLike | Dialect | None = None,
     *,
     continues: str | None = None,
     memory: bytes | None = None,

@@ -1,8 +1,8 @@
 """The Responses dialect: raw events of OpenAI's Responses wire in, canonical events out.
 
 A response is a piece of a run. A run begins with a response; it has a further response if the first one waited for the
-application: the second one names it in ``previous_response_id``, or the application has said which run its source
-continues. An item of a response is a message or a step.
+application, or was steered (:mod:`runstream.dialects.responses_links`). An item of a response is a message or a step
+(:mod:`runstream.dialects.responses_items`).
 
 Servers differ in which key of an item is reliable, so an item is found by its announced id, else by its index, else it
 is the only open one (:meth:`~runstream.dialects.responses_state.Response.find`).
@@ -14,20 +14,30 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct, structs
 
 from runstream.dialects.base import BaseDialect
-from runstream.dialects.responses_items import close_item, decode_item, decode_part, show_item
-from runstream.dialects.responses_state import Response, dump_responses, load_responses
+from runstream.dialects.responses_aside import (
+    AGENT_ITEM,
+    REFUSALS,
+    decode_output,
+    decode_private,
+    decode_steering,
+)
+from runstream.dialects.responses_end import end_response, end_steering, run_event, settle
+from runstream.dialects.responses_items import CONTENT, decode_item, decode_part
+from runstream.dialects.responses_links import Links
+from runstream.dialects.responses_memory import dump_memory, load_memory
+from runstream.dialects.responses_run import error_of
+from runstream.dialects.responses_state import Response
 from runstream.dialects.responses_wire import (
-    ANSWERED,
-    TARGETS,
+    AGENT_EVENT,
+    Fragment,
     Json,
-    action_of,
-    awaited_call,
     decode_fragment,
-    error_of,
-    message_of,
-    run_of,
+    is_of_wire,
+    map_of,
+    read_event,
     text_of,
 )
 from runstream.model.events import (
@@ -35,34 +45,35 @@ from runstream.model.events import (
     EmptyEvent,
     ErrorEvent,
     Event,
-    MessageEvent,
     Reject,
-    RunEvent,
     TextAppend,
     UnknownEvent,
 )
-from runstream.model.jsontext import MAX_NESTING, nesting_depth
-from runstream.model.raw import Answer, Idle, RawEvent, RawItem
-from runstream.model.surrogates import decode_odd, is_odd, replace_surrogates
+from runstream.model.jsontext import MAX_NESTING
+from runstream.model.raw import Answer, Idle, RawEvent, RawItem, Request
 
 __all__ = ["ResponsesDialect"]
 
-_ENDS: Final = {"completed": "completed", "incomplete": "incomplete", "failed": "failed", "cancelled": "cancelled"}
+_ENDS: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
 _SNAPSHOTS: Final = frozenset({"created", "queued", "in_progress", "completed", "incomplete", "failed"})
-_MAX_RUNS: Final = 256
-"""The number of responses whose run is remembered, of each source."""
-# Errors that concern a request or the connection, and never an open response (WebSocket mode).
-_REFUSALS: Final = frozenset(
-    {
-        "previous_response_not_found",
-        "invalid_stream_id",
-        "websocket_stream_limit_reached",
-        "websocket_connection_limit_reached",
-        "response_not_found",
-        "response_not_active",
-        "response_already_completed",
-    }
-)
+_ITEM_EVENTS: Final = frozenset({"output_item.added", "output_item.done"})
+_MAX_DEFERRED: Final = 64
+"""The number of events that are deferred while the run of a response is uncertain."""
+_NO_RESPONSE: Final = "No response is open, and none has its item"
+
+Decoded = Event | Reject | Sequence[Event | Reject]
+
+
+class _Deferred(Struct):
+    """A response whose run is uncertain so far.
+
+    Attributes:
+        id: Its id.
+        raws: Its raw events.
+    """
+
+    id: str
+    raws: list[RawEvent]
 
 
 class ResponsesDialect(BaseDialect):
@@ -71,21 +82,20 @@ class ResponsesDialect(BaseDialect):
     Args:
         continues: The id of the run that the first response of the source continues.
         memory: The :meth:`dump` of an earlier decoder of this source.
-        find_run: Returns the id of the run that waits for an answer to a response, by the id of this response.
+        find_run: Returns the id of the run that waits for action, by the id of its last response or of an awaited call.
         max_message_bytes: Larger messages become rejects (bytes).
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
     __slots__ = (
-        "_continues",
         "_cursor",
+        "_deferred",
         "_dump",
-        "_find_run",
+        "_growing",
         "_lanes",
+        "_links",
         "_max_bytes",
         "_max_nesting",
-        "_runs",
-        "_steered",
     )
 
     def __init__(
@@ -98,130 +108,181 @@ class ResponsesDialect(BaseDialect):
         max_nesting: int = MAX_NESTING,
     ) -> None:
         super().__init__()
-        self._continues = continues
-        self._find_run = find_run
         self._max_bytes = max_message_bytes
         self._max_nesting = max_nesting
+        self._links = Links(continues, find_run)
         self._lanes: dict[str | None, Response] = {}  # the latest response of each lane
-        self._runs: dict[str, str] = {}  # the run of each response
-        self._steered: dict[str, str] = {}  # the run of each response that a successor will follow unasked
+        self._deferred: dict[str | None, _Deferred] = {}
+        self._growing: Any = None  # the text that grew last, with all that its next fragment needs
         self._dump: bytes | None = None  # the memory, until it changes
         self._cursor: str | None = None  # the identity of the last event
         if memory is not None:
-            lanes, self._runs = load_responses(memory)
-            for lane, response in lanes:
-                self._lanes[lane] = response
-                self._runs[response.id] = response.run_id
+            self._lanes.update(load_memory(memory, self._links))
 
-    def decode(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
+    @classmethod
+    def recognises(cls, raw: RawEvent) -> bool:
+        """True for an event by its name, an error with its type, and a response as an object."""
+        return is_of_wire(raw)
+
+    def decode(self, item: RawItem) -> Decoded:
         """Decode one item. Never raises on input."""
         if type(item) is not RawEvent:
             return self._decode_other(item)
-        data = item.data
         try:
-            fragment = decode_fragment(data)
+            fragment = decode_fragment(item.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return self._decode_any(item)
+        if self._growing is not None:
+            # The text that grew last, which no other event has followed.
+            kind, item_id, index, lane, response, object_id, target, run_id, prefix, name = self._growing
+            number = fragment.sequence_number
+            if (
+                type(fragment) is kind
+                and fragment.item_id == item_id
+                and fragment.index == index
+                and fragment.stream_id == lane
+                and number is not None
+                and number > response.number
+                and (text := fragment.delta)
+            ):
+                response.number = number
+                id: str | None = f"{prefix}{number}"
+                self._cursor = id
+                return TextAppend(object_id, target, index, text, id, run_id, name)
+        return self._decode_fragment(item, fragment)
+
+    def _decode_fragment(self, raw: RawEvent, fragment: Fragment) -> Decoded:
+        """Decode a fragment of another text than the one that grew last, or one without a new number."""
         response = self._lanes.get(fragment.stream_id)
-        if response is None:
-            return self._decode_any(item)
-        found = response.by_id.get(fragment.item_id)
-        if found is None or response.error is not None:
-            return self._decode_any(item)
-        kind, index = type(fragment), fragment.index
-        if found.kind is not kind or found.part != index:
-            found.kind, found.part = kind, index
-            response.has_stable_ids = response.has_stable_ids or found.announced
-            if (fragment.target, index) not in found.seen:
-                found.seen.add((fragment.target, index))
-                self._dump = None
-        number = fragment.sequence_number
-        if number is not None and number > response.number:
-            response.number = number
-            id: str | None = f"{response.prefix}{number}"
-        else:
-            id = response.identify(number)
-        self._cursor = id
+        found = response.by_id.get(fragment.item_id) if response is not None and fragment.item_id is not None else None
+        if response is None or found is None or response.error is not None:
+            return self._decode_any(raw)
+        kind, index, target = type(fragment), fragment.index, fragment.target
+        response.has_stable_ids = response.has_stable_ids or found.announced
+        if (target, index) not in found.seen:
+            found.seen.add((target, index))
+            self._dump = None
+        id = self._cursor = response.identify(fragment.sequence_number)
         if not fragment.delta:
             return EmptyEvent(id=id, run_id=response.run_id, name=fragment.name)
-        return TextAppend(found.id, fragment.target, index, fragment.delta, id, response.run_id, fragment.name)
+        place = (found.id, target, response.run_id, response.prefix, fragment.name)
+        self._growing = (kind, fragment.item_id, index, fragment.stream_id, response, *place)
+        return TextAppend(found.id, target, index, fragment.delta, id, response.run_id, fragment.name)
 
-    def end(self, clean: bool) -> Sequence[Event]:
-        """The end of each open response whose last event was an error."""
-        responses = [each for last in self._lanes.values() for each in (*reversed(last.earlier), last)]
-        return [event for response in responses for event in self._settle(response)]
+    def end(self, clean: bool) -> Sequence[Event | Reject]:
+        """The ends of responses whose last event was an error, or that were steered without a successor."""
+        self._dump = None
+        events = [event for lane in list(self._deferred) for event in self._release(lane, None)]
+        for response in self._known():
+            events += settle(response, self._links)
+            if clean:
+                events += end_steering(response, self._links)
+        return events
 
-    def cursor(self) -> str | None:
-        """The response and the number of the last event: ``resp_1/12``. A server continues after it."""
-        return self._cursor
+    def cursor(self, run_id: str | None = None) -> str | None:
+        """The response and the number of the last event, of the source or of the open response of a run: ``resp_1/12``.
+        A server continues after it.
+        """
+        if run_id is None:
+            return self._cursor
+        for last in self._lanes.values():
+            for each in (last, *last.earlier):
+                if each.run_id == run_id and each.is_open and each.number > 0:
+                    return f"{each.prefix}{each.number}"
+        return None
+
+    @property
+    def expects_idle(self) -> bool:
+        """True while an event is deferred that only a later one, or silence, makes certain."""
+        return bool(self._deferred) or any(response.error is not None for response in self._lanes.values())
 
     def dump(self) -> bytes | None:
-        """The open responses with their items, so that fragments after a restart find them, and the runs of responses
-        that continue one, so that a server which sends all again continues them too.
+        """The responses of which more may follow, with their items, so that fragments after a restart find them; and
+        the runs of responses that continue one, so that a server which sends all again continues them too.
         """
         if self._dump is None:
-            continuing = {response: run for response, run in self._runs.items() if response != run}
-            self._dump = dump_responses(self._lanes.items(), continuing)
+            self._dump = dump_memory(self._lanes.items(), self._links)
         return self._dump or None
 
     def forget(self, run_id: str) -> None:
         """Forget the responses of a run."""
         self._dump = None
-        self._runs = {response: run for response, run in self._runs.items() if run != run_id}
+        self._growing = None
+        self._links.forget(run_id)
         self._lanes = {lane: response for lane, response in self._lanes.items() if response.run_id != run_id}
-        self._steered = {response: run for response, run in self._steered.items() if run != run_id}
 
     # items beside the stream
 
-    def _decode_other(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
+    def _decode_other(self, item: RawItem) -> Decoded:
+        self._growing = None
         if isinstance(item, Answer):
             return self._decode_any(RawEvent(data=item.data, at=item.at)) if item.status < 300 else ()
+        if isinstance(item, Request):
+            if self._links.ask(item):
+                self._dump = None
+            return ()
         if isinstance(item, Idle):
-            return self.end(clean=False)
+            self._dump = None
+            events = [event for lane in list(self._deferred) for event in self._release(lane, None)]
+            return events + [event for response in self._known() for event in settle(response, self._links)]
         return super().decode(item)
+
+    def _known(self) -> list[Response]:
+        """The responses of all lanes, the oldest of each lane first."""
+        return [each for last in self._lanes.values() for each in (*reversed(last.earlier), last)]
 
     # events
 
-    def _decode_any(self, raw: RawEvent) -> Event | Reject | Sequence[Event | Reject]:
-        data = raw.data
-        if data.strip() in (b"[DONE]", b'"[DONE]"'):
-            return DoneEvent(id=raw.id, name="[DONE]")
-        if len(data) > self._max_bytes:
-            return Reject(raw, f"Message of {len(data)} bytes; at most {self._max_bytes} are read (max_message_bytes)")
-        if nesting_depth(data, self._max_nesting) > self._max_nesting:
-            return Reject(raw, f"Nested more than {self._max_nesting} levels deep (max_nesting)")
-        try:
-            value = _read_json(data)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            return Reject(raw, f"Not JSON: {error or 'nested too deeply'}", object_ids=None)
-        if isinstance(value, dict) and "type" not in value and isinstance(value.get("event"), str) and "data" in value:
-            value = value["data"]  # an envelope, as relays and recordings put around a block of an event stream
-            if value == "[DONE]":
-                return DoneEvent(id=raw.id, name="[DONE]")
-        if not isinstance(value, dict):
-            return Reject(raw, "Expected an object with `type`")
+    def _decode_any(self, raw: RawEvent) -> Decoded:
+        self._growing = None
+        value = read_event(raw, self._max_bytes, self._max_nesting)
+        if isinstance(value, DoneEvent | Reject):
+            return value
         name = value.get("type")
         if not isinstance(name, str):
             if value.get("object") == "response":
                 return self._decode_snapshot(value, None, "response", None)
-            if "error" in value:
-                name = "error"
-            else:
+            if "error" not in value:
                 return Reject(raw, "Neither a `type` nor an `object` says what this is")
+            name = "error"
+        if name == AGENT_EVENT and isinstance(inner := value.get("data"), dict):
+            self._links.is_one_run = True
+            value, name = inner, text_of(inner.get("type")) or ""
+        elif name == AGENT_ITEM and (events := decode_output(value, self._lanes.get(None))):
+            self._dump = None
+            return events
+        return self._decode_event(raw, value, name)
+
+    def _decode_event(self, raw: RawEvent, value: Json, name: str) -> Decoded:
         lane = text_of(value.get("stream_id"))
-        number = value.get("sequence_number")
+        if self._deferred and lane in self._deferred:
+            return self._decode_deferred(raw, value, name, lane)
         kind = name.removeprefix("response.")
+        number = value.get("sequence_number")
         if kind in _SNAPSHOTS and isinstance(snapshot := value.get("response"), dict):
+            if kind == "created" and not self._links.is_certain(snapshot, lane) and (id := text_of(snapshot.get("id"))):
+                self._deferred[lane] = _Deferred(id, [raw])
+                return ()
             return self._decode_snapshot(snapshot, lane, name, number)
         response = self._lanes.get(lane)
         if name == "error":
-            return self._decode_error(value, response, raw)
+            return self._decode_error(value, response, raw, lane)
         if kind in _SNAPSHOTS:
             return Reject(raw, "Expected an object in `response`", object_ids=None)
+        if kind.startswith(("steer.", "inject.")):
+            self._dump = None
+            id = raw.id
+            if response is not None:
+                id = self._cursor = response.identify(number)
+            return decode_steering(value, name, id, response, self._known(), self._links)
         if response is None:
-            if kind in _ITEM_EVENTS or kind.rpartition(".")[0] in TARGETS:
+            if kind in _ITEM_EVENTS or kind.rpartition(".")[0] in CONTENT:
                 return Reject(raw, _NO_RESPONSE, object_ids=())
-            return () if name == "keepalive" else UnknownEvent(data, raw.id, name=name)
+            return () if name == "keepalive" else UnknownEvent(raw.data, raw.id, name=name)
+        return self._decode_item(raw, value, name, kind, response)
+
+    def _decode_item(self, raw: RawEvent, value: Json, name: str, kind: str, response: Response) -> Decoded:
+        """Decode an event of an item, or one that concerns no part of the response."""
         item = value.get("item") if kind in _ITEM_EVENTS else None
         index = value.get("output_index")
         index = index if type(index) is int else None
@@ -230,10 +291,11 @@ class ResponsesDialect(BaseDialect):
         else:
             item_id = text_of(value.get("item_id")) or text_of(value.get("id")) or None
         response = response.with_item(item_id)
-        is_repeated = response.is_repeated(number)
+        number = value.get("sequence_number")
+        is_repeated = response.repeats = response.is_repeated(number)
         self._dump = None
         id = self._cursor = response.identify(number)
-        if isinstance(item, dict) or kind.rpartition(".")[0] in TARGETS:
+        if isinstance(item, dict) or kind.rpartition(".")[0] in CONTENT:
             is_unknown = item_id not in response.by_id if item_id else response.find(None, index) is None
             if (
                 is_unknown
@@ -249,19 +311,21 @@ class ResponsesDialect(BaseDialect):
         else:
             events = decode_part(response, value, kind, name, id)
         if events is None:
-            return UnknownEvent(data, id, run_id=response.run_id, name=name)
+            return decode_private(raw, value, name, id, response)
         if response.error is not None and name != "keepalive":
             # The response goes on, so the error was not its end.
             events.insert(0, ErrorEvent(error_of(response.error), id, run_id=response.run_id, name="error"))
             response.error = None
         return events or EmptyEvent(id=id, run_id=response.run_id, name=name)
 
+    # responses
+
     def _decode_snapshot(self, value: Json, lane: str | None, name: str, number: object) -> Sequence[Event | Reject]:
         """Decode an event with the whole response, or a response that was polled."""
         self._dump = None
         kind = name.removeprefix("response.")
         response = self._lanes.get(lane)
-        is_known = False
+        is_known = begins = False
         events: list[Event] = []
         id = text_of(value.get("id"))
         if response is not None and kind != "created":
@@ -270,13 +334,14 @@ class ResponsesDialect(BaseDialect):
             id not in response.ids if kind == "created" else id is not None and response.is_other(id, value)
         )
         if response is None or kind == "created" or is_other:
-            if response is not None and is_other and id not in self._runs:
-                events += self._settle(response)  # else the server sends known responses again, this one too
+            if response is not None and is_other and id not in self._links.runs:
+                events += settle(response, self._links)  # else the server sends known responses again, this one too
             id = id or (response.id if response is not None else "response")
-            is_known = id in self._runs
+            is_known = id in self._links.runs
             response = self._begin(value, lane, id)
+            begins = True
         elif kind != "failed":
-            events += self._settle(response)
+            events += settle(response, self._links)
         response.show(id, value)
         identity = self._cursor = response.identify(number)
         status = text_of(value.get("status"))
@@ -284,123 +349,76 @@ class ResponsesDialect(BaseDialect):
             status = kind  # some servers leave the status of an earlier snapshot in it
         if not response.is_open and status not in _ENDS:
             return [*events, EmptyEvent(id=identity, run_id=response.run_id, name=name)]  # repeated after the end
-        if status in _ENDS and (kind != "created" or status != "queued"):
-            return [*events, *self._end_response(response, status, name, identity)]
-        run = run_of(value, response.run_id, "queued" if status == "queued" else "in_progress")
+        if status is not None and status in _ENDS and (kind != "created" or status != "queued"):
+            if begins and value.get("output"):
+                # The piece begins before its items: else these are taken for items of the piece before.
+                events.append(run_event(response, "in_progress", name, identity, created=not is_known))
+            return [*events, *end_response(response, status, name, identity, self._links)]
         # The source begins the run, or a known response again; a further response continues its run.
         created = kind == "created" and (is_known or response.run_id == response.id)
-        return [*events, self._run_event(response, run, name, identity, created=created)]
+        status = "queued" if status == "queued" else "in_progress"
+        return [*events, run_event(response, status, name, identity, created=created)]
 
     def _begin(self, value: Json, lane: str | None, id: str) -> Response:
-        """Begin a response, and find its run: by the word of the application, by its link, else it is a new one."""
-        run_id = self._runs.get(id)
-        previous = text_of(value.get("previous_response_id"))
-        if run_id is None and self._continues is not None:
-            run_id, self._continues = self._continues, None
-        if run_id is None and previous is not None:
-            if previous in self._steered:
-                run_id = self._steered.pop(previous)
-            else:
-                run_id = self._find_run(previous) if self._find_run is not None else None
-                known = self._lanes.get(lane)
-                if run_id is None and known is not None and previous in known.ids and known.has_lost_request:
-                    run_id = known.run_id
-        if run_id is None:
-            run_id = id
-        self._runs[id] = run_id
-        if len(self._runs) > _MAX_RUNS:
-            del self._runs[next(iter(self._runs))]
+        """Begin a response."""
         last = self._lanes.get(lane)
+        is_named = last is not None and value.get("previous_response_id") in last.ids
+        lost = last.run_id if last is not None and is_named and last.has_lost_request else None
+        run_id = self._links.begin(id, value, lane, lost)
+        for each in self._known():
+            if each.deferred is not None and value.get("previous_response_id") in each.ids:
+                each.deferred = None  # this response takes its place
         response = self._lanes[lane] = Response(id, run_id, value)
         if last is not None:
             response.follow(last)
         return response
 
-    def _run_event(self, response: Response, run: Any, name: str, id: str | None, *, created: bool = False) -> RunEvent:
-        return RunEvent(run, id, run_id=response.run_id, created=created, name=name, piece=response.id)
+    # responses whose run is uncertain
 
-    def _end_response(self, response: Response, status: str, name: str, id: str | None) -> list[Event]:
-        """End a response: the items that the stream left out or open, then the run."""
-        response.is_open = False
-        response.error = None
-        events: list[Event] = []
-        output = response.value.get("output")
-        for position, value in enumerate(output if isinstance(output, list) else ()):
-            if isinstance(value, dict):
-                item = response.match(value, position)
-                if item is None:
-                    item = response.add(text_of(value.get("id")), None, value)
-                if not item.closed:
-                    events += close_item(response, item, value, name, id)
-        is_waiting = False
-        for item in response.items:
-            if not item.closed and item.type == "message":
-                ending = "completed" if status == "completed" else "incomplete"
-                item.closed = True
-                message = message_of({"role": item.value.get("role")}, item.id, response.run_id, ending)
-                events.append(MessageEvent(message, id, run_id=response.run_id, name=name))
-            elif not item.closed and awaited_call(item.value, response.value) is not None:
-                is_waiting = True  # for a call that was announced and whose end was lost: it is not offered
-            elif item.closed and item.output is None and item.type in ANSWERED:
-                value = item.value if status == "completed" else {**item.value, "status": "incomplete"}
-                events += show_item(response, item, value, name, id)
-        action = None
-        if status == "completed":
-            answered = {item.value.get("call_id") for item in response.items if item.type.endswith("_output")}
-            awaited = [
-                call
-                for item in response.items
-                if item.closed
-                and item.value.get("call_id") not in answered
-                and (call := awaited_call(item.value, response.value)) is not None
-            ]
-            if awaited or is_waiting:
-                status, action = "requires_action", action_of(awaited)
-        if status == "incomplete" and _reason(response.value) == "steered":
-            status = "in_progress"
-            self._steered[response.id] = response.run_id  # a successor follows, and names this response
-        run = run_of(response.value, response.run_id, status, action)
-        events.append(self._run_event(response, run, name, id))
-        return events
+    def _decode_deferred(self, raw: RawEvent, value: Json, name: str, lane: str | None) -> Decoded:
+        """Defer an event, until one shows which run its response continues, or that it continues none."""
+        deferred = self._deferred[lane]
+        if name == "response.created" and map_of(value.get("response")).get("id") == deferred.id:
+            deferred.raws.clear()  # the server sends the response again
+            deferred.raws.append(raw)
+            return ()
+        deferred.raws.append(raw)
+        item = map_of(value.get("item"))
+        if request_id := text_of(item.get("approval_request_id")):
+            return self._release(lane, self._links.waiting(request_id))
+        kind = name.removeprefix("response.")
+        is_early = (
+            kind in ("in_progress", "queued")
+            or name == "keepalive"
+            or "mcp_list_tools"
+            in (
+                kind.partition(".")[0],
+                item.get("type"),
+            )
+        )
+        return () if is_early and len(deferred.raws) < _MAX_DEFERRED else self._release(lane, None)
+
+    def _release(self, lane: str | None, run_id: str | None) -> list[Event | Reject]:
+        """The events that were deferred. All have the identity of the last one, since they are decoded as one."""
+        deferred = self._deferred.pop(lane)
+        self._links.bind(deferred.id, run_id)
+        events: list[Event | Reject] = []
+        for raw in deferred.raws:
+            decoded: Any = self.decode(raw)
+            events += decoded if isinstance(decoded, list | tuple) else [decoded]
+        id = events[-1].id if events else None
+        return [event if isinstance(event, Reject) else structs.replace(event, id=id) for event in events]
 
     # errors
 
-    def _decode_error(self, value: Json, response: Response | None, raw: RawEvent) -> Event | Sequence[Event]:
+    def _decode_error(
+        self, value: Json, response: Response | None, raw: RawEvent, lane: str | None
+    ) -> Event | Sequence[Event]:
         error = error_of(value)
-        if response is None or not response.is_open or error.code in _REFUSALS:
-            return ErrorEvent(error, raw.id, name="error")
+        if response is None or not response.is_open or error.code in REFUSALS:
+            run_id = self._links.refused(lane) if error.code != "websocket_connection_limit_reached" else None
+            return ErrorEvent(error, raw.id, run_id=run_id, name="error")
         self._dump = None
         response.error = value  # the end may follow, with the same cause
         id = self._cursor = response.identify(value.get("sequence_number"))
         return EmptyEvent(id=id, run_id=response.run_id, name="error")
-
-    def _settle(self, response: Response) -> list[Event]:
-        """The end of a response by an error, if no further event of the response has followed it."""
-        if response.error is None:
-            return []
-        response.value = {**response.value, "error": response.error}
-        return self._end_response(response, "failed", "error", None)
-
-
-_NO_RESPONSE: Final = "No response is open, and none has its item"
-_ITEM_EVENTS: Final = frozenset({"output_item.added", "output_item.done"})
-
-
-def _read_json(data: bytes) -> Any:
-    """Parse JSON; U+FFFD replaces lone surrogates, and bytes that are not UTF-8.
-
-    Raises:
-        ValueError, msgspec.MsgspecError: The text is not JSON.
-        RecursionError: It is nested too deeply.
-    """
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeError):
-        if not is_odd(data):
-            raise
-        return replace_surrogates(decode_odd(data))
-
-
-def _reason(response: Json) -> str | None:
-    details = response.get("incomplete_details")
-    return text_of(details.get("reason")) if isinstance(details, dict) else None

@@ -1,17 +1,17 @@
-"""The responses of one source: items, numbers, identities, and the memory with which a later decoder continues."""
+"""The responses of one source: their items, numbers and identities."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Final
 
-import msgspec
-
-from runstream.dialects.responses_wire import Fragment, Json, awaited_call, text_of
+from runstream.dialects.responses_action import awaited_call
+from runstream.dialects.responses_run import tools_of
+from runstream.dialects.responses_wire import Json, text_of
 from runstream.model.events import Target
+from runstream.model.frozen import ABSENT_LIST
+from runstream.model.tools import Tool
 
-__all__ = ["Item", "Response", "dump_responses", "load_responses"]
-
+__all__ = ["Item", "Response"]
 
 _MAX_EARLIER: Final = 4
 """The number of responses of a lane that are kept after their end."""
@@ -25,24 +25,39 @@ class Item:
         index: Its index in the output; ``None`` if it is unknown.
         value: The item as it was sent last.
         seen: The texts of which a fragment was received, by target and index.
-        kind: The class of its last fragment; its index is ``part``.
         announced: True if an event announced it, with its id.
         closed: True once the item was sent whole.
         output: The output of its call, if another item has it.
+        count: The number of its partial images, or of its pieces of audio.
+        grown: The pieces of JSON text from which its arguments grow, where the wire has them as an object, by the
+            identities of their events.
+        quoted: True while the last piece is within a string.
     """
 
-    __slots__ = ("announced", "closed", "id", "index", "kind", "output", "part", "seen", "value")
+    __slots__ = (
+        "announced",
+        "closed",
+        "count",
+        "grown",
+        "id",
+        "index",
+        "output",
+        "quoted",
+        "seen",
+        "value",
+    )
 
     def __init__(self, id: str, index: int | None, value: Json) -> None:
         self.id = id
         self.index = index
         self.value = value
         self.seen: set[tuple[Target, int]] = set()
-        self.kind: type[Fragment] | None = None
-        self.part = 0
         self.announced = False
         self.closed = False
         self.output: str | None = None
+        self.count = 0
+        self.grown: dict[str | int, str] = {}
+        self.quoted = False
 
     @property
     def type(self) -> str:
@@ -67,23 +82,38 @@ class Response:
             not the one with its index.
         error: An error that names no response, and that may be its end.
         is_open: True until its end.
+        has_ended: True once it has ended.
+        is_again: True if it had ended before the server began it again.
+        repeats: True if its last event has a number that was received before.
+        steered: True once the server has accepted that another response takes its place.
+        deferred: Its final status, until it is certain that no other response takes its place; ``None`` for none.
+        audio: The item that stands for its audio, of which events name no item.
+        tools: Its tools, read once.
         earlier: The responses before it in its lane, the latest first: a server may repeat their last events.
     """
 
     __slots__ = (
         "_snapshots",
+        "_tools",
+        "audio",
         "by_id",
         "by_index",
+        "deferred",
         "earlier",
         "error",
+        "has_ended",
         "has_stable_ids",
         "id",
         "ids",
+        "is_again",
         "is_open",
         "items",
         "number",
         "prefix",
+        "repeats",
         "run_id",
+        "steered",
+        "tools",
         "value",
     )
 
@@ -100,12 +130,23 @@ class Response:
         self.has_stable_ids = False
         self.error: Json | None = None
         self.is_open = True
+        self.repeats = False
+        self.has_ended = False
+        self.is_again = False
+        self.steered = False
+        self.deferred: str | None = None
+        self.audio: Item | None = None
+        self.tools: tuple[Tool, ...] = ABSENT_LIST
+        self._tools: object = None  # as the wire has them
         self.earlier: tuple[Response, ...] = ()
         self._snapshots = 0
 
     def show(self, id: str | None, value: Json) -> None:
         """Note a snapshot of the response, and the id that it has."""
         self.value = value
+        tools = value.get("tools")
+        if tools and tools != self._tools:
+            self._tools, self.tools = tools, tools_of(tools)
         if id is not None:
             self.ids.add(id)
             self._snapshots += 1
@@ -134,6 +175,8 @@ class Response:
     def follow(self, last: Response) -> None:
         """Note the response before it in its lane, which may be the same one, sent again from its beginning."""
         known = last.earlier if last.id == self.id else (last, *last.earlier)
+        again = [each for each in (last, *last.earlier) if each.id == self.id]
+        self.is_again = any(each.has_ended or each.is_again for each in again)
         self.earlier = tuple(each for each in known if each.id != self.id)[:_MAX_EARLIER]
         last.earlier = ()
 
@@ -153,8 +196,14 @@ class Response:
         """True if an event with this number, or a larger one, was received."""
         return type(number) is int and 0 < self.number >= number
 
-    def find(self, id: str | None, index: int | None) -> Item | None:
-        """The item with this id, else the one with this index, else the only open one."""
+    def find(self, id: str | None, index: int | None, type: str | None = None) -> Item | None:
+        """The item with this id, else the one with this index, else the only open one.
+
+        Args:
+            id: The id.
+            index: The index.
+            type: The type of the item; ``None`` if it is unknown. By index no message is taken for a call.
+        """
         item = self.by_id.get(id) if id is not None else None
         if item is not None:
             self.has_stable_ids = self.has_stable_ids or item.announced
@@ -163,10 +212,10 @@ class Response:
             return None  # the event that announced it was lost
         if index is not None:
             item = self.by_index.get(index)
-        if item is None and index is None:
+        else:
             items = [each for each in self.items if not each.closed]
             item = items[0] if len(items) == 1 else None
-        return item
+        return None if item is None or (type is not None and _class_of(type) != _class_of(item.type)) else item
 
     def add(self, id: str | None, index: int | None, value: Json) -> Item:
         """Add an item; one without an id gets an id that a replay makes again."""
@@ -202,56 +251,15 @@ class Response:
             for item in self.items:
                 if item.value.get("call_id") == call_id and item.type == type:
                     return item
-        at_index = self.by_index.get(position)
-        if at_index is None or at_index.type != type:
-            return None
-        return at_index if call_id is None or at_index.value.get("call_id") is None else None
+        known = self.by_index.get(position)
+        open_ones = [item for item in self.items if not item.closed and item.type == type]
+        # One that was closed is repeated at its place; those that were not are closed in their order.
+        for item in (known, *open_ones) if known is not None and known.closed else open_ones:
+            if item.type == type and (call_id is None or item.value.get("call_id") is None):
+                return item
+        return None
 
 
-_Item: TypeAlias = tuple[str, int | None, dict[str, Any], list[tuple[Target, int]], bool, str | None]
-_Lane: TypeAlias = tuple[str | None, str, str, dict[str, Any], list[_Item], bool, dict[str, Any] | None]
-_Memory: Any = tuple[list[_Lane], dict[str, str]]
-_decode_memory: Final = msgspec.msgpack.Decoder(_Memory).decode
-
-
-def dump_responses(lanes: Iterable[tuple[str | None, Response]], runs: Mapping[str, str]) -> bytes:
-    """The memory of a decoder; empty if there is nothing to remember.
-
-    Args:
-        lanes: The latest response of each lane; only open ones are remembered.
-        runs: The runs of responses that continue a run, by the id of the response.
-    """
-    found = [
-        (
-            lane,
-            each.id,
-            each.run_id,
-            each.value,
-            [(item.id, item.index, item.value, sorted(item.seen), item.closed, item.output) for item in each.items],
-            each.number > 0,
-            each.error,
-        )
-        for lane, each in lanes
-        if each.is_open
-    ]
-    return msgspec.msgpack.encode((found, runs)) if found or runs else b""
-
-
-def load_responses(memory: bytes) -> tuple[list[tuple[str | None, Response]], dict[str, str]]:
-    """The open responses in a memory, each with its lane, and the runs; none if the memory has another form."""
-    try:
-        lanes, runs = _decode_memory(memory)
-    except msgspec.MsgspecError:
-        return [], {}
-    found = []
-    for lane, id, run_id, value, items, has_numbers, error in lanes:
-        response = Response(id, run_id, value)
-        response.number = 1 if has_numbers else -1
-        response.error = error
-        for item_id, index, shown, seen, closed, output in items:
-            item = response.add(item_id, index, shown)
-            item.seen.update(seen)
-            item.closed = closed
-            item.output = output
-        found.append((lane, response))
-    return found, runs
+def _class_of(type: str) -> str:
+    """The class of the object that stands for an item: a message, a reasoning, or a call."""
+    return type if type in ("message", "reasoning") else "call"

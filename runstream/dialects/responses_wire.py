@@ -1,4 +1,4 @@
-"""The Responses wire: the names of its events, slim decoders of its fragments, and its objects as canonical objects.
+"""The Responses wire: the names of its events, slim decoders of its fragments, and readers of its values.
 
 The objects of the wire enter as parsed JSON. Every function reads what it can: a value of an unexpected type is absent.
 """
@@ -11,56 +11,31 @@ from typing import Any, ClassVar, Final, TypeAlias, Union, cast
 import msgspec
 from msgspec import Struct, field
 
-from runstream.model.actions import ActionCall, CallsAction
-from runstream.model.common import CompletionTokensDetails, ErrorObject, LastError, PromptTokensDetails, Usage
-from runstream.model.events import Target
-from runstream.model.frozen import ABSENT_LIST, freeze
-from runstream.model.message import (
-    Annotation,
-    ContentPart,
-    FileCitation,
-    FileCitationAnnotation,
-    Message,
-    MessageStatus,
-    RefusalPart,
-    TextContent,
-    TextPart,
-    UrlCitation,
-    UrlCitationAnnotation,
-)
-from runstream.model.run import IncompleteDetails, Run, RunStatus
-from runstream.model.step import ReasoningDetails, ReasoningPart, RunStep, StepStatus, ToolCallsDetails
-from runstream.model.tool_calls import (
-    CodeInterpreterCall,
-    CodeInterpreterToolCall,
-    FunctionCall,
-    FunctionToolCall,
-    GenericToolCall,
-    LogsOutput,
-    McpToolCall,
-    ToolCall,
-)
+from runstream.model.events import DoneEvent, Reject, Target
+from runstream.model.jsontext import dump_json, nesting_depth
+from runstream.model.raw import RawEvent
+from runstream.model.surrogates import decode_odd, is_odd, replace_surrogates
 
 __all__ = [
-    "ANSWERED",
-    "RESPONSE_ID",
+    "AGENT_EVENT",
+    "RUNNING",
     "TARGETS",
+    "WHOLE_TEXTS",
     "Fragment",
     "Json",
-    "action_of",
-    "awaited_call",
     "decode_fragment",
-    "error_of",
-    "message_of",
-    "run_of",
-    "step_of",
+    "dump_text",
+    "flag_of",
+    "integer_of",
+    "is_of_wire",
+    "list_of",
+    "map_of",
+    "number_of",
+    "read_event",
     "text_of",
 ]
 
 Json: TypeAlias = Mapping[str, Any]
-
-RESPONSE_ID: Final = "runstream.response_id"
-"""The key in the metadata of a run under which the id of its latest response stands."""
 
 # fragments
 
@@ -76,6 +51,20 @@ TARGETS: Final[Mapping[str, Target]] = {
     "code_interpreter_call_code": "code",
 }
 """The text that grows, by the middle of the name of its events: ``response.{middle}.delta`` and ``.done``."""
+
+WHOLE_TEXTS: Final[Mapping[str, str]] = {
+    "refusal": "refusal",
+    "function_call_arguments": "arguments",
+    "custom_tool_call_input": "input",
+    "mcp_call_arguments": "arguments",
+    "code_interpreter_call_code": "code",
+}
+"""The key of the whole text in an event that ends with ``.done``, by the middle of its name; ``text`` for others."""
+
+RUNNING: Final = frozenset(
+    {"in_progress", "searching", "interpreting", "generating", "calling", "compacting", "completed", "failed"}
+)
+"""The statuses of an item that are also the last part of the name of an event."""
 
 
 class Fragment(Struct, frozen=True, gc=False, tag_field="type"):
@@ -121,246 +110,128 @@ def text_of(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _integer(value: object) -> int | None:
+def integer_of(value: object) -> int | None:
+    """The value if it is a whole number; the whole part of a time with fractions."""
     if isinstance(value, float) and abs(value) < 2.0**53:
-        return int(value)  # times with fractions
+        return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _number(value: object) -> float | None:
+def number_of(value: object) -> float | None:
+    """The value as a float, if it is a number."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _mapping(value: object) -> Json:
+def flag_of(value: object) -> bool | None:
+    """The value if it is true or false."""
+    return value if isinstance(value, bool) else None
+
+
+def map_of(value: object) -> Json:
+    """The value if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
-def _mappings(value: object) -> list[Json]:
+def list_of(value: object) -> list[Json]:
+    """The objects in a value that is a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-# the response
+def dump_text(value: object) -> str | None:
+    """The value as a text: a text as it is, an object or list as JSON; ``None`` for a null."""
+    if value is None or isinstance(value, str):
+        return value
+    return dump_json(value)
 
 
-def run_of(response: Json, run_id: str, status: str, action: CallsAction | None = None) -> Run:
-    """The run that a response shows.
+# input
 
-    Args:
-        response: The response object.
-        run_id: The id of the run.
-        status: The status of the run.
-        action: The action that it waits for.
-    """
-    metadata = {key: value for key, value in _mapping(response.get("metadata")).items() if isinstance(value, str)}
-    if (id := text_of(response.get("id"))) is not None:
-        metadata[RESPONSE_ID] = id
-    reason = text_of(_mapping(response.get("incomplete_details")).get("reason"))
-    created_at, ended_at = _integer(response.get("created_at")), _integer(response.get("completed_at"))
-    error = error_of(response.get("error"))
-    return Run(
-        id=run_id,
-        status=RunStatus(status),
-        object=text_of(response.get("object")),
-        created_at=created_at,
-        completed_at=ended_at if status == "completed" else None,
-        thread_id=text_of(_mapping(response.get("conversation")).get("id")),
-        required_action=action,
-        last_error=LastError(code=error.code or error.type, message=error.message) if status == "failed" else None,
-        incomplete_details=IncompleteDetails(reason=reason) if reason is not None and status == "incomplete" else None,
-        model=text_of(response.get("model")),
-        instructions=text_of(response.get("instructions")),
-        metadata=freeze(metadata),
-        usage=_usage_of(response.get("usage")),
-        temperature=_number(response.get("temperature")),
-        top_p=_number(response.get("top_p")),
-        max_completion_tokens=_integer(response.get("max_output_tokens")),
-        parallel_tool_calls=value if isinstance(value := response.get("parallel_tool_calls"), bool) else None,
-        reasoning_effort=text_of(_mapping(response.get("reasoning")).get("effort")),
-    )
+_DONE: Final = (b"[DONE]", b'"[DONE]"')
 
 
-def _usage_of(value: object) -> Usage | None:
-    usage = _mapping(value)
-    if not usage:
-        return None
-    cached = _integer(_mapping(usage.get("input_tokens_details")).get("cached_tokens"))
-    reasoning = _integer(_mapping(usage.get("output_tokens_details")).get("reasoning_tokens"))
-    return Usage(
-        prompt_tokens=_integer(usage.get("input_tokens")),
-        completion_tokens=_integer(usage.get("output_tokens")),
-        total_tokens=_integer(usage.get("total_tokens")),
-        prompt_tokens_details=None if cached is None else PromptTokensDetails(cached_tokens=cached),
-        completion_tokens_details=None if reasoning is None else CompletionTokensDetails(reasoning_tokens=reasoning),
-    )
-
-
-def error_of(value: object) -> ErrorObject:
-    """The error in an ``error`` event or a response: flat, or nested under ``error``; a text is its message."""
-    if isinstance(value, str):
-        return ErrorObject(message=value)
-    error = _mapping(value)
-    if isinstance(inner := error.get("error"), dict | str):
-        return error_of(inner)
-    code = error.get("code")
-    kind = text_of(error.get("type"))
-    return ErrorObject(
-        type=None if kind == "error" else kind,
-        code=str(code) if isinstance(code, int) else text_of(code),
-        message=text_of(error.get("message")),
-        param=text_of(error.get("param")),
-    )
-
-
-# items
-
-
-def message_of(item: Json, id: str, run_id: str, status: str) -> Message:
-    """The message that an item shows. Content that is absent or empty is absent: it erases nothing.
+def read_event(raw: RawEvent, max_bytes: int, max_nesting: int) -> Json | DoneEvent | Reject:
+    """The JSON object of a raw event.
 
     Args:
-        item: The output item.
-        id: The id of the message.
-        run_id: The id of its run.
-        status: The status of the message.
+        raw: The raw event.
+        max_bytes: Larger ones become rejects (bytes).
+        max_nesting: More deeply nested ones become rejects (levels).
     """
-    return Message(
-        id=id,
-        run_id=run_id,
-        role=text_of(item.get("role")) or "assistant",
-        status=MessageStatus(status),
-        content=tuple(map(_part_of, _mappings(item.get("content")))) or ABSENT_LIST,
-    )
+    data = raw.data
+    if data.strip() in _DONE:
+        return DoneEvent(id=raw.id, name="[DONE]")
+    if len(data) > max_bytes:
+        return Reject(raw, f"Message of {len(data)} bytes; at most {max_bytes} are read (max_message_bytes)")
+    if nesting_depth(data, max_nesting) > max_nesting:
+        return Reject(raw, f"Nested more than {max_nesting} levels deep (max_nesting)")
+    try:
+        value = _read_json(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        return Reject(raw, f"Not JSON: {error or 'nested too deeply'}", object_ids=None)
+    if isinstance(value, dict) and "type" not in value and isinstance(value.get("event"), str) and "data" in value:
+        value = value["data"]  # an envelope, as relays and recordings put around a block of an event stream
+        if value == "[DONE]":
+            return DoneEvent(id=raw.id, name="[DONE]")
+    if not isinstance(value, dict):
+        return Reject(raw, "Expected an object with `type`")
+    return value
 
 
-def _part_of(part: Json) -> ContentPart:
-    if part.get("type") == "refusal":
-        return RefusalPart(refusal=text_of(part.get("refusal")))
-    annotations = tuple(
-        annotation for found in _mappings(part.get("annotations")) if (annotation := _annotation_of(found)) is not None
-    )
-    return TextPart(text=TextContent(value=text_of(part.get("text")) or "", annotations=annotations))
+def _read_json(data: bytes) -> Any:
+    """Parse JSON; U+FFFD replaces lone surrogates, and bytes that are not UTF-8.
 
-
-def _annotation_of(value: Json) -> Annotation | None:
-    start, end = _integer(value.get("start_index")), _integer(value.get("end_index"))
-    if value.get("type") == "url_citation":
-        citation = UrlCitation(url=text_of(value.get("url")), title=text_of(value.get("title")))
-        return UrlCitationAnnotation(start_index=start, end_index=end, url_citation=citation)
-    if value.get("type") in ("file_citation", "container_file_citation"):
-        file = FileCitation(file_id=text_of(value.get("file_id")))
-        return FileCitationAnnotation(start_index=start, end_index=end, file_citation=file)
-    return None
-
-
-def step_of(item: Json, id: str, run_id: str, status: str, output: str | None = None) -> RunStep:
-    """The step that an item shows: a reasoning, or a call.
-
-    Args:
-        item: The output item.
-        id: The id of the step.
-        run_id: The id of its run.
-        status: The status of the step.
-        output: The output of its call, if another item has it.
+    Raises:
+        ValueError, msgspec.MsgspecError: The text is not JSON.
+        RecursionError: It is nested too deeply.
     """
-    details: Any
-    if item.get("type") == "reasoning":
-        details = ReasoningDetails(
-            summary=tuple(map(_reasoning_part, _mappings(item.get("summary")))) or ABSENT_LIST,
-            content=tuple(map(_reasoning_part, _mappings(item.get("content")))) or ABSENT_LIST,
-        )
-    else:
-        details = ToolCallsDetails(tool_calls=(_call_of(item, id, output),))
-    return RunStep(id=id, run_id=run_id, type=details.type, status=StepStatus(status), step_details=details)
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeError):
+        if not is_odd(data):
+            raise
+        return replace_surrogates(decode_odd(data))
 
 
-def _reasoning_part(part: Json) -> ReasoningPart:
-    return ReasoningPart(text=text_of(part.get("text")))
+# recognition
+
+AGENT_EVENT: Final = "raw_response_event"
+"""The name under which an agent in the same process (OpenAI Agents SDK) passes an event of its model on."""
+
+_PREFIX: Final = "response."
 
 
-def _call_of(item: Json, step_id: str, output: str | None) -> ToolCall:
-    kind = text_of(item.get("type")) or ""
-    id = text_of(item.get("call_id")) or text_of(item.get("id")) or step_id
-    name = text_of(item.get("name"))
-    output = output if output is not None else text_of(item.get("output"))
-    arguments = text_of(item.get("arguments"))
-    match kind:
-        case "function_call":
-            return FunctionToolCall(id=id, function=FunctionCall(name=name, arguments=arguments or None, output=output))
-        case "mcp_call":
-            label = text_of(item.get("server_label"))
-            return McpToolCall(id=id, name=name, arguments=arguments or None, server_label=label, output=output)
-        case "code_interpreter_call":
-            logs = [
-                text for found in _mappings(item.get("outputs")) if (text := text_of(found.get("logs"))) is not None
-            ]
-            outputs = tuple(LogsOutput(logs=text) for text in logs) or ABSENT_LIST
-            code = CodeInterpreterCall(input=text_of(item.get("code")) or None, outputs=outputs)
-            return CodeInterpreterToolCall(id=id, code_interpreter=code)
-    arguments = arguments or text_of(item.get("input")) or _structured_arguments(item)
-    return GenericToolCall(
-        id=id,
-        type=kind.removesuffix("_call") or "unknown",
-        name=name,
-        arguments=arguments or None,
-        output=output,
-        status=text_of(item.get("status")),
-    )
+class _Header(Struct):
+    """The fields of a message that say whether it is one of this wire."""
+
+    type: Any = None
+    object: Any = None
+    event: Any = None
+    id: Any = None
+    code: Any = msgspec.UNSET
+    message: Any = msgspec.UNSET
+    error: Any = msgspec.UNSET
+
+    @property
+    def has_error(self) -> bool:
+        return any(value is not msgspec.UNSET for value in (self.code, self.message, self.error))
 
 
-def _structured_arguments(item: Json) -> str | None:
-    """The arguments of a call that has them as an object under a name of its own."""
-    for name in ("arguments", "action", "actions", "operation", "queries"):
-        if isinstance(value := item.get(name), dict | list):
-            return msgspec.json.encode(value).decode()
-    return None
+_decode_header: Final = msgspec.json.Decoder(_Header).decode
 
 
-# what waits
-
-_KINDS: Final[Mapping[str, str]] = {
-    "function_call": "function",
-    "custom_tool_call": "custom",
-    "mcp_approval_request": "approval",
-    "local_shell_call": "shell",
-    "shell_call": "shell",
-    "apply_patch_call": "patch",
-    "computer_call": "computer",
-    "tool_search_call": "tool_search",
-}
-
-
-ANSWERED: Final = frozenset(_KINDS) | {"program"}
-"""The types of calls that are answered by another item: of the same response, or of the next request."""
-
-
-def awaited_call(item: Json, response: Json) -> ActionCall | None:
-    """The call that the application owes an answer to; ``None`` if the server runs it.
-
-    Args:
-        item: The output item.
-        response: Its response, with the tools that were offered.
-    """
-    type = text_of(item.get("type")) or ""
-    kind = _KINDS.get(type)
-    id = text_of(item.get("call_id")) or text_of(item.get("id"))
-    if kind is None or id is None or item.get("status") == "incomplete":
-        return None
-    name = text_of(item.get("name"))
-    if type == "custom_tool_call" and isinstance(tools := response.get("tools"), list) and tools:
-        offered = {tool.get("name") for tool in _mappings(tools) if tool.get("type") == "custom"}
-        if name not in offered:
-            return None  # a tool of the server, shown as a custom call
-    if type == "tool_search_call" and item.get("execution") != "client":
-        return None
-    if type == "shell_call" and _mapping(item.get("environment")).get("type") in _CONTAINERS:
-        return None
-    arguments = text_of(item.get("arguments")) or text_of(item.get("input")) or _structured_arguments(item)
-    return ActionCall(id=id, kind=kind, name=name, arguments=arguments)
-
-
-_CONTAINERS: Final = frozenset({"container_reference", "container_auto", "container"})
-
-
-def action_of(calls: list[ActionCall]) -> CallsAction:
-    """The action that requests an answer to these calls."""
-    return CallsAction(calls=tuple(calls))
+def is_of_wire(raw: RawEvent) -> bool:
+    """True if a raw event is certainly one of this wire: by its name, as an error with a type, or as a response."""
+    if raw.event is not None and raw.event.startswith(_PREFIX):
+        return True
+    try:
+        header = _decode_header(raw.data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
+    kind = header.type
+    if isinstance(kind, str):
+        if kind == "error":
+            return header.has_error
+        return kind.startswith(_PREFIX) or kind in ("keepalive", AGENT_EVENT)
+    if isinstance(header.object, str):
+        return header.object == "response" and isinstance(header.id, str)
+    return isinstance(header.event, str) and header.event.startswith(_PREFIX)

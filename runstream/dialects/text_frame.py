@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -84,8 +85,7 @@ class TextFrames:
         self.known = False
         self._previous: TextFrame | None = None
         self._key = f'"{key}"'.encode()
-        # Possessive: backtracking would take a hundred bytes for each byte of the text.
-        self._field = re.compile(re.escape(self._key) + rb'[ \t\n\r]*:[ \t\n\r]*("(?:[^"\\]++|\\.)*+")')
+        self._field = _field_pattern(self._key)
         self._frames: dict[bytes, TextFrame] = {}  # by the id of the object, the oldest first
         self._places: tuple[slice, ...] = ()  # of the ids in the messages
         self._counts: dict[tuple[str, int], int] = {}  # decoded fragments of each text, the oldest text first
@@ -135,6 +135,12 @@ class TextFrames:
             place = slice(start, start + len(id))
             if place not in places:
                 self._places = (place, *places)[:_MAX_PLACES]
+
+
+@cache
+def _field_pattern(key: bytes) -> re.Pattern[bytes]:
+    # Possessive: backtracking would take a hundred bytes for each byte of the text.
+    return re.compile(re.escape(key) + rb'[ \t\n\r]*:[ \t\n\r]*("(?:[^"\\]++|\\.)*+")')
 
 
 def split_frame(data: bytes, key: bytes, field: re.Pattern[bytes]) -> tuple[bytes, bytes] | None:

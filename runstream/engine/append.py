@@ -51,23 +51,22 @@ def append_text(outputs: Outputs, record: RunRecord, event: TextAppend, at: floa
         outputs.events += 1
     else:
         outputs.progress_count += 1
+        # A variable: a method call would look an attribute that is no method up in full each time.
+        make = growing.signal
         if growing.part >= 0:
-            on_progress(
-                growing.signal(
-                    growing.run_id, growing.thread_id, growing.scope, at, growing.object_id, growing.part, offset, text
-                )
+            signal = make(
+                growing.run_id, growing.thread_id, growing.scope, at, growing.object_id, growing.part, offset, text
             )
         else:
-            on_progress(
-                growing.signal(
-                    growing.run_id,
-                    growing.thread_id,
-                    growing.scope,
-                    at,
-                    growing.call_id,
-                    offset,
-                    text,
-                    growing.call_key,
-                )
+            signal = make(
+                growing.run_id,
+                growing.thread_id,
+                growing.scope,
+                at,
+                growing.call_id,
+                offset,
+                text,
+                growing.call_key,
             )
+        on_progress(signal)
     return True

@@ -16,7 +16,7 @@ from runstream.core.registry import RunRegistry
 from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
-from runstream.dialects.registry import DialectLike, resolve_dialect
+from runstream.dialects.registry import DEFAULT_DIALECT, DialectLike, make_dialect, resolve_dialect
 from runstream.engine.feed import Feeder
 from runstream.engine.intake import Intake
 from runstream.engine.journal import Journal
@@ -81,7 +81,7 @@ class Engine(Outputs):
             name: The source's name, for signals and rejects.
             scope: The scope of its runs. Runs are identified by scope and id.
             dialect: The decoder of the source: the name of a registered dialect, a factory, or a decoder for this
-                source alone; ``"assistants"`` by default.
+                source alone; ``"auto"`` by default.
             continues: The id of the run that the source continues, if the application knows it. Objects of the source
                 that name no run belong to this run. A run that was not seen yet is permitted.
 
@@ -93,7 +93,8 @@ class Engine(Outputs):
             raise ValueError(reason)
         limits = self.limits
         stored = self.journal.source(scope, name) if self.journal is not None else None
-        make = partial(resolve_dialect(dialect), find_run=partial(self.waiting_run, scope=scope), limits=limits)
+        factory = resolve_dialect(dialect)
+        make = partial(make_dialect, dialect=factory, find_run=partial(self.waiting_run, scope=scope), limits=limits)
         decoder = make(continues=continues, memory=stored.memory if stored is not None else None)
         scope_runs = self.registry.scope(scope)
         scope_runs.sources += 1
@@ -101,11 +102,15 @@ class Engine(Outputs):
             state = SourceState(name, scope_runs, self, self.registry, limits.dedupe_window)
             state.continues = continues
             state.make_decoder = make
-            return Intake(state, self, self.router, decoder)
-        recovering = RecoveringState(name, scope_runs, self, self.registry, limits, self.journal, stored)
-        recovering.continues = continues
-        recovering.make_decoder = make
-        return RecoveringIntake(recovering, self, self.router, decoder, self.journal)
+            intake = Intake(state, self, self.router, decoder)
+        else:
+            recovering = RecoveringState(name, scope_runs, self, self.registry, limits, self.journal, stored)
+            recovering.continues = continues
+            recovering.make_decoder = make
+            intake = RecoveringIntake(recovering, self, self.router, decoder, self.journal)
+        if factory.name != DEFAULT_DIALECT:  # else it is found later
+            intake.dialect = factory.name
+        return intake
 
     def states(self) -> tuple[RunState, ...]:
         """The states of all runs that are kept, in order of first appearance."""
@@ -181,6 +186,7 @@ class Engine(Outputs):
             open_runs=self.registry.open,
             finished_runs=self.registry.finished,
             evicted_runs=self.registry.evicted,
+            violations=self._violations_with(*self.dialects.values()),
         )
 
     def apply_snapshots(self, source: SourceState, items: Iterable[RawInput], dialect: Dialect) -> None:
@@ -192,17 +198,11 @@ class Engine(Outputs):
             dialect: Their decoder, which may be another one than the source's.
         """
         feed_all = Feeder(source, self, self.router, dialect).feed_all
-        gaps = source.gaps
-        unconfirmed, gaps.unconfirmed = gaps.unconfirmed, {}
-        fetched, self.router.fetched = self.router.fetched, True
-        try:
+        with self.router.fetching(source):
             if self.journal is not None and isinstance(source, RecoveringState):
                 self.journal.run(source, feed_all, items)
             else:
                 feed_all(items)
-        finally:
-            gaps.unconfirmed = unconfirmed
-            self.router.fetched = fetched
 
     def expire(self, record: RunRecord, reason: str) -> None:
         """Interrupt a run after a limit of a watchdog. It has no source until its next event, which resumes it."""

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from runstream.dialects.base import Dialect
 from runstream.engine.append import append_text
+from runstream.engine.detection import Detection
 from runstream.engine.outputs import Outputs
 from runstream.engine.routing import EventRouter
 from runstream.engine.source_state import SourceState
 from runstream.model.events import Event, Origin, Reject, RunEvent, TextAppend
-from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent, RawItem, Request
+from runstream.model.raw import Answer, ConnectionEvent, Malformed, Oversized, RawEvent, RawItem, Request
 from runstream.model.raw_input import RawInput, raw_item
 
 __all__ = ["Feeder"]
@@ -28,6 +29,10 @@ class Feeder:
         router: Its router.
         dialect: The decoder of the source.
         notify: Called with changes of the connection, before the dialect decodes them.
+
+    Attributes:
+        dialect: The decoder of the source.
+        detection: Finds the dialect of the source; ``None`` once it is known.
     """
 
     def __init__(
@@ -41,8 +46,13 @@ class Feeder:
         self._source = source
         self._outputs = outputs
         self._router = router
-        self._dialect = dialect
+        self.dialect = dialect
+        self.detection: Detection | None = None
         self._notify = notify
+        # Found once: each would be found again for each raw event that arrives alone.
+        self._record_of: Callable[[str], Any] = source.objects.get
+        self._sequence = source.gaps.sequence
+        self._add_id = source.add_id
 
     def feed(self, item: RawInput) -> None:
         """Take one raw event, or an input that can become one."""
@@ -50,11 +60,11 @@ class Feeder:
 
     def feed_all(self, items: Iterable[RawInput]) -> None:
         """Take several, at less cost for each."""
+        if self.detection is not None:
+            items = self.detection.take(items)
         source, outputs = self._source, self._outputs
-        decode = self._dialect.decode
-        record_of: Callable[[str], Any] = source.objects.get
-        gaps, clock = source.gaps, outputs.clock
-        sequence, add_id = gaps.sequence, source.add_id
+        decode, record_of = self.dialect.decode, self._record_of
+        gaps, sequence, add_id = source.gaps, self._sequence, self._add_id
         for item in items:
             if type(item) is not RawEvent:
                 item = raw_item(item)  # noqa: PLW2901 - the input itself is not needed any more
@@ -63,7 +73,7 @@ class Feeder:
                     continue
             at = item.at
             if at is None:
-                at = clock()
+                at = outputs.clock()
             if item.last_id is not None:
                 source.last_id = item.last_id
             event = decode(item)
@@ -80,12 +90,13 @@ class Feeder:
                     source.last_id = item.id
             if gaps.unconfirmed:
                 gaps.confirm(event, at)
-            if outputs.on_event is not None:
+            on_event = outputs.on_event
+            if on_event is not None:
                 outputs.event_scope = source.scope.name
-                outputs.on_event(event)
+                on_event(event)
             record = record_of(event.object_id)
             if record is not None and record.source is source:
-                if event.id is None and not record.unidentified:
+                if not record.unidentified and event.id is None:
                     source.mark_unidentified(record)
                 if append_text(outputs, record, event, at):
                     continue
@@ -126,7 +137,7 @@ class Feeder:
         """Note the place from which the server can go on: the id of the raw event, or the dialect's own cursor. The
         identity of an event may be made by the dialect, and is no place.
         """
-        place = id if id is not None else self._dialect.cursor()
+        place = id if id is not None else self.dialect.cursor()
         if place is not None:
             self._source.last_id = place
 
@@ -136,7 +147,22 @@ class Feeder:
             self._notify(item)
         if type(item) is Request:
             self._source.requested(item)
-        decoded = self._dialect.decode(item)
+        if self.detection is not None:
+            self.detection.keep(item)
+        else:
+            self.decode_other(item)
+
+    def decode_other(self, item: RawItem) -> None:
+        """Decode an item that is no raw event, and route its events."""
+        decoded = self.dialect.decode(item)
+        if type(item) is Answer:
+            with self._router.fetching(self._source):
+                self._route_other(item, decoded)
+        else:
+            self._route_other(item, decoded)
+
+    def _route_other(self, item: RawItem, decoded: Event | Reject | Sequence[Event | Reject]) -> None:
+        """Route the events of an item that is no raw event."""
         if isinstance(decoded, Reject):
             self.route(decoded, None, 0.0)  # it needs no time
         elif not isinstance(decoded, _SEQUENCES) or decoded:

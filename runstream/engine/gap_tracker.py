@@ -6,7 +6,7 @@ their beginning. The callback ``on_gap`` can fetch the run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from runstream.core.dedupe import Sighting
@@ -38,6 +38,7 @@ class GapTracker:
         outputs: The outputs of the engine.
         objects: The runs of the messages and steps of the source, by id; the source changes this mapping.
         open_runs: The open runs of the source, by id; the source changes this mapping.
+        find_run: Finds a run of the scope by its id, or by that of a piece.
 
     Attributes:
         unconfirmed: The runs that were open at the last reconnect and had no event since, by id. While there are any,
@@ -45,15 +46,23 @@ class GapTracker:
         sequence: The sequence of its ids.
     """
 
-    __slots__ = ("_objects", "_open", "_outputs", "_polled", "sequence", "unconfirmed")
+    __slots__ = ("_beginnings", "_find_run", "_objects", "_open", "_outputs", "sequence", "unconfirmed")
 
-    def __init__(self, outputs: Outputs, objects: dict[str, RunRecord], open_runs: dict[str, RunRecord]) -> None:
+    def __init__(
+        self,
+        outputs: Outputs,
+        objects: dict[str, RunRecord],
+        open_runs: dict[str, RunRecord],
+        find_run: Callable[[str], RunRecord | None],
+    ) -> None:
         self.unconfirmed: dict[str, RunRecord] = {}
         self._outputs = outputs
         self._objects = objects
         self._open = open_runs
+        self._find_run = find_run
         self.sequence = SequenceTracker()
-        self._polled: set[str] = set()  # open messages and steps that are known from snapshots alone
+        # Open messages and steps that a `created` begins again: from snapshots, or from a source that has ended.
+        self._beginnings: set[str] = set()
 
     def reconnected(self) -> None:
         """Note another connection of the source: events that were sent in between may be lost."""
@@ -79,8 +88,14 @@ class GapTracker:
         if self.unconfirmed and sighting is Sighting.DUPLICATE and isinstance(event, RunEvent) and event.created:
             self.unconfirmed.pop(event.data.id, None)  # the server sends it from its beginning
         if status is SequenceStatus.RESUMED:
-            # The ids prove nothing about runs some of whose fragments have no id.
-            self.unconfirmed = {id: record for id, record in self.unconfirmed.items() if record.unidentified}
+            # The ids prove nothing about runs some of whose fragments have no id; the next number proves nothing either
+            # about a run some of whose snapshots have none: what was lost may have had none.
+            repeats = sighting is Sighting.DUPLICATE
+            self.unconfirmed = {
+                id: record
+                for id, record in self.unconfirmed.items()
+                if record.unidentified or (record.unnumbered and not repeats)
+            }
         elif status is SequenceStatus.GAP:
             self.unconfirmed = {}
             at = self._outputs.clock()
@@ -102,41 +117,47 @@ class GapTracker:
         if not (isinstance(event, RunEvent) and event.created):
             report_gap(self._outputs, record, "it reconnected", at)
 
-    def claimed(self, record: RunRecord, *, from_snapshots: bool) -> None:
+    def claimed(self, record: RunRecord, *, begins: bool) -> None:
         """Note that this source, which sends fragments, continues a run of another source.
 
         Args:
             record: The run.
-            from_snapshots: True if the other source sends snapshots alone, as polling does.
+            begins: True if a `created` of an open object begins it again, unless fragments precede it: this source has
+                not sent the run before, and the other one has ended, or sends snapshots alone, as polling does.
         """
-        if from_snapshots:
-            # A `created` of such an object begins it: it repeats no fragment.
-            self._polled.update(item.id for item in record.state._objects if not item.is_terminal)
+        if begins:
+            record.state = record.state  # with the text that the hot path has appended
+            record.growing = None  # so that its next fragment leaves the hot path, and is seen by `continued`
+            self._beginnings.update(item.id for item in record.state._objects if not item.is_terminal)
         report_gap(self._outputs, record, "another source went on", self._outputs.clock(), fetch=False)
 
     def begins(self, id: str) -> bool:
-        """True, once, if a message or step is known from snapshots alone."""
-        if id not in self._polled:
+        """True, once, if a ``created`` begins a message or step again, though this source has one connection."""
+        if id not in self._beginnings:
             return False
-        self._polled.discard(id)
+        self._beginnings.discard(id)
         return True
+
+    def continued(self, id: str) -> None:
+        """Note a fragment of a message or step: a ``created`` behind it begins nothing."""
+        self._beginnings.discard(id)
 
     def ended(self, id: str) -> None:
         """Note that a message or step has ended."""
-        self._polled.discard(id)
+        self._beginnings.discard(id)
 
     def _record_of(self, event: Event) -> RunRecord | None:
         if isinstance(event, TextAppend):
             if event.run_id is not None:
-                return self.unconfirmed.get(event.run_id)
+                return self._find_run(event.run_id)
             return self._objects.get(event.object_id)
         data: Any = event.data
         if isinstance(event, RunEvent):
-            return self.unconfirmed.get(data.id)
+            return self._find_run(data.id)
         if not isinstance(event, OBJECT_EVENTS):
             return None
         run_id = event.run_id or getattr(data, "run_id", None)
-        return self.unconfirmed.get(run_id) if run_id is not None else self._objects.get(data.id)
+        return self._find_run(run_id) if run_id is not None else self._objects.get(data.id)
 
 
 def in_order(records: Iterable[RunRecord]) -> list[RunRecord]:

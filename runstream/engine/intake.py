@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runstream.core.state import RunState
+from runstream.dialects.auto import AutoDialect
 from runstream.dialects.base import Dialect
+from runstream.engine.detection import Detection
 from runstream.engine.feed import Feeder
 from runstream.engine.outputs import Outputs
 from runstream.engine.routing import EventRouter
@@ -28,6 +31,7 @@ class Intake:
         feed: Processes one raw event, or an input that can become one, through the whole pipeline: a JSON envelope as
             bytes, text or a mapping. Input never raises; exceptions of callbacks pass through.
         feed_all: The same for an iterable of inputs, at less cost for each.
+        dialect: The name of the source's dialect; ``None`` while it is not found yet, or if it has no name.
     """
 
     def __init__(self, state: SourceState, outputs: Outputs, router: EventRouter, dialect: Dialect) -> None:
@@ -40,6 +44,14 @@ class Intake:
         self._feeder = Feeder(state, outputs, router, dialect, self._note_connection)
         self.feed, self.feed_all = self._feeder.feed, self._feeder.feed_all
         state.forget = dialect.forget
+        outputs.dialects[id(dialect)] = dialect
+        self.dialect: str | None = None
+        if isinstance(dialect, AutoDialect):
+            if dialect.dialect is None:
+                self._feeder.detection = Detection(dialect, self._feeder, outputs, self._note_dialect)
+            else:
+                self._note_dialect(dialect)
+                self._feeder.dialect = dialect.dialect
 
     @property
     def name(self) -> str:
@@ -84,6 +96,19 @@ class Intake:
         """A new decoder of the source's dialect, for items whose events do not enter the engine."""
         return self.state.make_decoder(continues=self.continues)
 
+    @property
+    def expects_idle(self) -> bool:
+        """True while the dialect waits for a further event or for a silence of the source."""
+        return getattr(self._dialect, "expects_idle", False) is True
+
+    def cursor(self, run_id: str | None = None) -> str | None:
+        """The place from which the dialect asks the server to go on; ``None`` if it has none.
+
+        Args:
+            run_id: The run that is to go on; ``None`` for the last event of the source.
+        """
+        return self._dialect.cursor() if run_id is None else self._dialect.cursor(run_id)
+
     def resume_from(self) -> str | None:
         """The last event id, for a source that asks its server to continue there."""
         return self.state.last_id
@@ -106,6 +131,14 @@ class Intake:
         self._feeder.take_other(
             ConnectionEvent(connected=False, attempt=attempt, reason=reason, server_message=server_message)
         )
+
+    def _note_dialect(self, found: AutoDialect) -> None:
+        """Note the dialect that was found. Decoders beside the stream are of this dialect from now on."""
+        name = self.dialect = found.name
+        assert name is not None
+        self.state.make_decoder = partial(self.state.make_decoder, dialect=name)
+        if self._outputs.on_dialect is not None:
+            self._outputs.on_dialect(self.name, name)
 
     def _note_connection(self, item: ConnectionEvent) -> None:
         """Process a change of the connection; the dialect decodes it afterwards."""
@@ -145,4 +178,5 @@ class Intake:
             return
         if events := self._dialect.end(clean):
             self._feeder.route(events, None, self._outputs.clock())
+        self._outputs.end_dialect(self._dialect)
         self.state.end(reason, last_id, attempts, server_message)

@@ -280,7 +280,7 @@ class Journal:
 
     def source(self, scope: str, name: str) -> StoredSource | None:
         """The stored place of a source."""
-        return self._store.get_source(scope, name)
+        return _read_store(lambda: self._store.get_source(scope, name))
 
     def restore(
         self, scope: str | None = None, source: str | None = None, *, ended_since: float | None = None
@@ -294,7 +294,7 @@ class Journal:
             ended_since: Unix seconds; runs that ended later are read too.
         """
         found = []
-        for stored in self._store.runs(scope, source, ended_since=ended_since):
+        for stored in _read_store(lambda: list(self._store.runs(scope, source, ended_since=ended_since))):
             record = self._registry.record(stored.scope, stored.run_id)
             if record is None:
                 record = self._add(stored)
@@ -310,7 +310,7 @@ class Journal:
 
     def read(self, scope: str, run_id: str) -> RunRecord | None:
         """Read a run that is not in the registry; ``None`` if the store has none."""
-        stored = self._store.get(scope, run_id)
+        stored = _read_store(lambda: self._store.get(scope, run_id))
         return None if stored is None else self._add(stored)
 
     def touch(self, record: RunRecord, source: str, *, exact: bool, whole: bool) -> None:
@@ -369,9 +369,11 @@ class Journal:
             return default
         try:
             return call()
-        except Exception as error:
-            failure = error
-            if not isinstance(failure, StoreError):
+        except BaseException as error:
+            if not _is_of_store(error):
+                raise
+            failure = error if isinstance(error, StoreError) else None
+            if failure is None:
                 failure = StoreError(f"{type(error).__name__} in the state store")
                 failure.__cause__ = error
             self._failed = True
@@ -380,3 +382,29 @@ class Journal:
                 raise failure from failure.__cause__
             self.on_failure(failure)
             return default
+
+
+def _read_store(call: Callable[[], T]) -> T:
+    """Call the store; the exit of a generator or the result of a cancelled future is a failure of the store.
+
+    Raises:
+        StoreError: Such an exit.
+        Exception: The exception that the store raised.
+    """
+    try:
+        return call()
+    except Exception:
+        raise
+    except BaseException as error:
+        if not _is_of_store(error):
+            raise
+        raise StoreError(f"{type(error).__name__} in the state store") from error
+
+
+def _is_of_store(error: BaseException) -> bool:
+    """Return whether an exception is the failure of a call to the store; others, such as KeyboardInterrupt, pass it.
+
+    The call is synchronous, so the result of a cancelled future and the exit of a generator are the store's too, not
+    the source's. The first is known by name: this module does without asyncio.
+    """
+    return isinstance(error, Exception | GeneratorExit) or type(error).__name__ == "CancelledError"

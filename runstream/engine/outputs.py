@@ -10,6 +10,7 @@ import msgspec
 from runstream.core.derive import derive
 from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
+from runstream.dialects.base import Dialect
 from runstream.model.base import to_wire
 from runstream.model.events import Event, Reject
 from runstream.model.limits import Stats
@@ -35,6 +36,7 @@ class Outputs:
         on_event: Called with every decoded event that is no duplicate.
         event_scope: The scope of the source of the event that ``on_event`` receives.
         on_reject: Called with input that could not be used.
+        on_dialect: Called with the name of a source and that of the dialect that was found for it.
         on_open: Called when a run is seen for the first time; for watchdogs.
         on_gap: Called with the state of a run that may miss something, and the reason.
         deliver: Passes a signal on to a callback, unless an earlier process has delivered it; returns True if the
@@ -43,6 +45,7 @@ class Outputs:
         watched: True if ``on_state`` or ``on_change`` is set.
         events: The number of events.
         signals: The number of signals.
+        dialects: The decoders of the sources that have not ended, by their identity.
         progress_count: The number of events that caused one signal of progress each. The hot path counts both as one.
     """
 
@@ -51,6 +54,7 @@ class Outputs:
         self.on_event: Callable[[Event], None] | None = None
         self.event_scope = ""
         self.on_reject: Callable[[Reject], None] | None = None
+        self.on_dialect: Callable[[str, str], None] | None = None
         self.on_open: Callable[[], None] | None = None
         self.on_gap: Callable[[RunState, str], None] | None = None
         self.deliver: Callable[[Signal, _Push], bool] | None = None
@@ -59,12 +63,26 @@ class Outputs:
         self.events = 0
         self.signals = 0
         self.progress_count = 0
+        self.dialects: dict[int, Dialect] = {}
         self._progress = progress
         self._on_signal: _Push | None = None
         self._on_progress: _Push | None = None
         self._on_state: Callable[[RunState], None] | None = None
         self._on_change: Callable[[RunState | None, RunState, float], None] | None = None
         self._stopped = False
+
+    def end_dialect(self, dialect: Dialect) -> None:
+        """Note that the source of a decoder has ended: the counts of the decoder are final."""
+        if self.dialects.pop(id(dialect), None) is not None:
+            self.counts.violations = self._violations_with(dialect)
+
+    def _violations_with(self, *dialects: Dialect) -> dict[str, int]:
+        """The violations in ended sources, and those that these decoders have counted."""
+        found = dict(self.counts.violations)
+        for dialect in dialects:
+            for rule, count in getattr(dialect, "violations", {}).items():
+                found[rule] = found.get(rule, 0) + count
+        return found
 
     def stop_signals(self) -> None:
         """Emit no further signal, progress included: the store has failed, and no restart could know of it."""
@@ -146,9 +164,10 @@ class Outputs:
         if self._on_signal is None:
             return
         for signal in derive(before, after, at, progress=self._progress):
-            if self.deliver is None:
+            push = self._on_signal  # the callback before may have replaced it
+            if self.deliver is None and push is not None:
                 self.signals += 1
-                self._on_signal(signal)
+                push(signal)
             else:
                 self.publish(signal)
 

@@ -117,6 +117,16 @@ class RecoveringState(SourceState):
         otherwise the next process would accept the next id as a proof.
         """
         super().mark_unidentified(record)
+        self._keep(record)
+
+    def mark_unnumbered(self, record: RunRecord) -> None:
+        """Note that between two consecutive ids of this source there may be events of a run without one. The store
+        must contain this too.
+        """
+        super().mark_unnumbered(record)
+        self._keep(record)
+
+    def _keep(self, record: RunRecord) -> None:
         if self.last_id is not None:  # else there is no id to continue from
             self._journal.keep(record)
 

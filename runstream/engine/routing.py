@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
 
-from runstream.core.calls import is_request, request_pairs
+from msgspec import structs
+
+from runstream.core.action_requests import is_request, request_pairs
 from runstream.core.object_deltas import apply_delta
 from runstream.core.object_snapshots import apply_object
 from runstream.core.pieces import PieceAge
@@ -18,10 +20,14 @@ from runstream.core.run_snapshots import Outcome
 from runstream.core.state import RunState
 from runstream.engine.gap_tracker import report_gap
 from runstream.engine.outputs import Outputs
-from runstream.engine.run_bounds import RunBounds
+from runstream.engine.run_bounds import VALUES, RunBounds, value_size
 from runstream.engine.source_state import SourceState
+from runstream.model.common import error_summary
 from runstream.model.events import (
+    ActivityEvent,
     CustomEvent,
+    DocumentPatch,
+    DocumentSnapshot,
     DoneEvent,
     EmptyEvent,
     ErrorEvent,
@@ -48,11 +54,11 @@ __all__ = ["EventRouter", "Handler", "HandlerTable"]
 
 Handler = Callable[[SourceState, Any, float], None]
 
-_CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # an error code, and not a sentence
 _CHANGED: Final = Outcome.CHANGED
 _SAME: Final = Outcome.SAME
 _QUEUED: Final = RunStatus.QUEUED
 _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
+_NO_PIECE: Final = PieceAge.UNKNOWN
 _NEW_PIECE: Final = PieceAge.NEW
 _EARLIER_PIECE: Final = PieceAge.EARLIER
 
@@ -81,7 +87,7 @@ class EventRouter:
 
     Attributes:
         table: The handlers by the class of the event.
-        fetched: True while snapshots of runs are fed that were fetched beside their source.
+        fetched: True while objects are fed that were fetched beside their source.
     """
 
     def __init__(
@@ -110,18 +116,33 @@ class EventRouter:
                 EmptyEvent: self._skip,
                 ThreadEvent: self._skip,
                 CustomEvent: self._custom,
+                DocumentSnapshot: self._value,
+                DocumentPatch: self._value,
+                ActivityEvent: self._value,
                 UnknownEvent: self._unknown,
                 RunDetached: self._detach,
                 Reject: self._reject,
             }
         )
 
+    @contextmanager
+    def fetching(self, source: SourceState) -> Iterator[None]:
+        """While objects are fed that were fetched beside a source: they prove nothing about the source's connection."""
+        gaps, fetched = source.gaps, self.fetched
+        unconfirmed, gaps.unconfirmed = gaps.unconfirmed, {}
+        self.fetched = True
+        try:
+            yield
+        finally:
+            gaps.unconfirmed = unconfirmed
+            self.fetched = fetched
+
     def _skip(self, source: SourceState, event: Event, at: float) -> None:
         """Events that change no run."""
 
     def _unknown(self, source: SourceState, event: UnknownEvent, at: float) -> None:
         self._outputs.counts.unknown += 1
-        record = source.scope.runs.get(event.run_id) if event.run_id is not None else None
+        record = source.scope.find(event.run_id)
         if record is not None:
             record.touched = True
 
@@ -132,7 +153,7 @@ class EventRouter:
         if run_id is None:
             self._outputs.counts.unattached += 1
             return
-        record = scope.runs.get(run_id) or self._find(scope, run_id)
+        record = scope.find(run_id) or self._find(scope, run_id)
         if record is None:
             self._buffer(source, run_id, event, at)
             return
@@ -144,11 +165,40 @@ class EventRouter:
         self._commit(record, before, after, _CHANGED, event, at)
         head = after._head
         common = (head.run.id, head.run.thread_id, head.scope, at)
-        self._outputs.publish(CustomReceived(*common, event.name, freeze(event.data), head.custom))
+        self._outputs.publish(CustomReceived(*common, event.name, freeze(event.data), head.custom, path=event.path))
+
+    def _value(self, source: SourceState, event: DocumentSnapshot | DocumentPatch | ActivityEvent, at: float) -> None:
+        """Handle a change of a document or an activity of a run."""
+        scope = source.scope
+        run_id = event.run_id or source.continues
+        record = source.run_of_thread(None) if run_id is None else scope.find(run_id) or self._find(scope, run_id)
+        if record is None:
+            if run_id is None:
+                self._outputs.counts.unattached += 1
+            else:
+                self._buffer(source, run_id, event, at)
+            return
+        if record.source is not source:
+            source.claim(record)
+            if record.source is not source:  # a snapshot from a poll may be older than the stream
+                self._outputs.counts.stale += 1
+                return
+        record.touched = True
+        if event.id is None and not record.unidentified:
+            source.mark_unidentified(record)
+        before = record.state
+        change = self._bounds.change_value(record, source, event)
+        if change is None:
+            return
+        after, error = change
+        if self._commit(record, before, after, _SAME if after is before else _CHANGED, event, at):
+            record.add_size(VALUES, value_size(after) - value_size(before))
+        if error is not None:
+            source.refuse_event(event, self._bounds.describe(error))
 
     def _detach(self, source: SourceState, event: RunDetached, at: float) -> None:
         """Handle the end of a run in its source. A run that another source sends now is that source's."""
-        record = source.scope.runs.get(event.run_id) if event.run_id is not None else None
+        record = source.scope.find(event.run_id)
         if record is None:
             self._outputs.counts.unattached += 1
         elif record.source is source and not record.run.is_terminal:
@@ -160,41 +210,47 @@ class EventRouter:
 
     def _error(self, source: SourceState, event: ErrorEvent, at: float) -> None:
         error = event.data
-        reason = "the server sent an error"
-        if error.code and _CODE.fullmatch(error.code):
-            reason += f" ({error.code})"
-        source.publish_error(reason, error=error, server_message=error.message or "")
+        message = error.message or ""
+        source.publish_error(message or error_summary(error), error=error, server_message=message)
 
     def _run(self, source: SourceState, event: RunEvent, at: float) -> None:
         """Handle a snapshot of a run."""
         outputs, registry = self._outputs, self._registry
-        self._count_issues(event)
+        if event.origin is not None and event.origin.issues:
+            self._count_issues(event)
         scope, id = source.scope, event.data.id
-        record = scope.runs.get(id) or self._find(scope, id)
+        record = scope.find(id) or self._find(scope, id)
         if record is not None:
+            if record.run.id != id:
+                event = _with_run(event, record)
             if record.source is not source:
                 source.claim(record)
-            if not self._bounds.admits_run(record, source, event, event.data):
-                return
-            record.touched = True
             before = record.state
-            age = before._head.pieces.classify(event.piece)
-            repeats = event.created and age is not _NEW_PIECE and (before.round or before.status is not _QUEUED)
-            if repeats or (age is _EARLIER_PIECE and not before.is_terminal):
+            if not self._bounds.admits_run(record, source, event, event.data, before):
+                return
+            self._note_identity(record, source, event)
+            record.touched = True
+            head = before._head
+            age = _NO_PIECE if event.piece is None else head.pieces.classify(event.piece)
+            repeats = event.created and age is not _NEW_PIECE and (head.calls.round or head.run.status is not _QUEUED)
+            if repeats or (age is _EARLIER_PIECE and not head.run.status.is_terminal):
                 record.replaying = True
                 record.saved = None  # the flag must reach the store, though the state is the same
                 if event.created:
                     record.replayed_by = (source.name, source.connection)
-            place = self._get_place(record, source)
-            further = is_further(place, before)
+            place = self._get_place(record, source) if record.places else None
+            further = place is not None and is_further(place, before)
             after, outcome = apply_run(before, event, at, record.replaying, further=further)
-            if after.round and not (self.fetched or source.snapshots):
+            if after._head.calls.round and not (self.fetched or source.snapshots):
                 connection = source.connection
                 place = advance(
                     place, event.data, before, after, outcome, begins=event.created, connection=connection, age=age
                 )
                 self._set_place(record, source, place)
             changed = self._commit(record, before, after, outcome, event, at)
+            if age is _NEW_PIECE and (piece := event.piece) is not None and after._head.pieces.ids.last == piece:
+                scope.add_piece(record, piece)
+                self.flush_pending(scope, piece)
             if (
                 age is not _EARLIER_PIECE
                 and record.replaying
@@ -212,6 +268,7 @@ class EventRouter:
         state, _ = apply_run(None, event, at, False, scope.name)
         record = registry.add(scope, state, source)
         source.claim(record)
+        self._note_identity(record, source, event)
         if state.round and not (self.fetched or source.snapshots):
             place = advance(None, event.data, None, state, _CHANGED, begins=False, connection=source.connection)
             self._set_place(record, source, place)
@@ -224,7 +281,7 @@ class EventRouter:
 
     def skip_run(self, source: SourceState, event: RunEvent) -> None:
         """Note a snapshot that is skipped as a duplicate: in a later connection it shows how far its source is."""
-        record = source.scope.runs.get(event.data.id)
+        record = source.scope.find(event.data.id)
         if record is None or record.run.is_terminal or not source.connection or source.snapshots or self.fetched:
             return
         state, connection = record.state, source.connection
@@ -246,17 +303,18 @@ class EventRouter:
 
     def _object(self, source: SourceState, event: MessageEvent | StepEvent, at: float) -> None:
         """Handle a full message or step."""
-        self._count_issues(event)
+        if event.origin is not None and event.origin.issues:
+            self._count_issues(event)
         scope, data = source.scope, event.data
         run_id = event.run_id or data.run_id
-        record = scope.runs.get(run_id) if run_id is not None else source.find_unnamed(data)
+        record = scope.find(run_id) if run_id is not None else source.find_unnamed(data)
         if record is None:
             if run_id is None and type(data) is Message and data.role == "user":
                 self._outputs.counts.unattached += 1  # what a user says, relayed: it is of no run
                 return
             if run_id is None and source.continues is not None:
                 run_id = source.continues
-                record = scope.runs.get(run_id)
+                record = scope.find(run_id)
             if record is None:
                 record = self._find(scope, run_id)
             if record is None and run_id is None and getattr(data, "role", None) != "user":
@@ -264,25 +322,30 @@ class EventRouter:
         if record is None:
             self._buffer(source, run_id or data.id, event, at)
             return
+        if run_id is not None and run_id != record.run.id:
+            event = _with_run(event, record)
+            data = event.data
+        ended = data.is_terminal
         if record.source is not source:
             source.claim(record)
-            if record.source is not source and not data.is_terminal:
+            if record.source is not source and not ended:
                 # A snapshot of an object that a stream sends: which of its fragments it contains is unknown.
                 self._outputs.counts.stale += 1
                 return
-        size = self._bounds.admit_object(record, source, event)
+        before = record.state
+        size = self._bounds.admit_object(record, source, event, before, ended=ended)
         if size is None:
             return
+        self._note_identity(record, source, event)
         record.touched = True
-        added = source.add_object(record, data.id, ended=data.is_terminal)
-        before = record.state
+        added = source.add_object(record, data.id, ended=ended)
         reset = event.created and source.resets(event)
         after, outcome = apply_object(before, event, at, reset)
-        if after is not before and type(data) is RunStep and data.is_terminal and before.round:
+        if ended and after is not before and before._head.calls.round and type(data) is RunStep:
             self._end_step(record, source, before, after, data.id)
         if self._commit(record, before, after, outcome, event, at):
             record.add_size(data.id, size)
-        if data.is_terminal:
+        if ended:
             source.object_ended(data.id)
         if added:
             self.flush_pending(scope, data.id)
@@ -300,7 +363,7 @@ class EventRouter:
         scope, id, run_id = source.scope, event.data.id, event.run_id
         record = source.objects.get(id)
         if record is None or (run_id is not None and run_id != record.run.id):
-            known = source.find_object(id) if run_id is None else scope.runs.get(run_id)
+            known = source.find_object(id) if run_id is None else scope.find(run_id)
             record = known or self._find(scope, run_id)
             if record is None:
                 self._buffer(source, run_id or id, event, at)
@@ -312,13 +375,20 @@ class EventRouter:
             source.add_object(record, id)
         if record.source is not source:
             source.claim(record)
+        source.gaps.continued(id)
         if event.id is None and not record.unidentified:
             source.mark_unidentified(record)
-        self._count_issues(event)
+        if event.origin is not None and event.origin.issues:
+            self._count_issues(event)
         before = record.state
         after, outcome = apply_delta(before, event, at, self._limits.max_index)
         if self._commit(record, before, after, outcome, event, at):
             record.add_size(id, size)
+
+    def _note_identity(self, record: RunRecord, source: SourceState, event: Event) -> None:
+        """Note that a source sent a snapshot without an id. One that was fetched beside a stream is no part of it."""
+        if event.id is None and not (record.unnumbered or self.fetched or source.snapshots):
+            source.mark_unnumbered(record)
 
     def _end_step(
         self, record: RunRecord, source: SourceState, before: RunState, after: RunState, step_id: str
@@ -426,11 +496,22 @@ class EventRouter:
 
     def _finish(self, record: RunRecord) -> None:
         """Note that a run has ended."""
-        record.source.release(record)
-        record.source.object_ended(record.state.run_id)
+        source, run_id = record.source, record.run.id
+        source.release(record)
+        source.object_ended(run_id)
         # By this process's clock: the times of recordings would evict old runs at once, or never.
         self._registry.finish(record, self._outputs.clock())
 
-    def _count_issues(self, event: Event) -> None:
-        if event.origin is not None and event.origin.issues:
-            self._outputs.counts.mistyped += len(event.origin.issues)
+    def _count_issues(self, event: Any) -> None:
+        self._outputs.counts.mistyped += len(event.origin.issues)
+
+
+_Named = TypeVar("_Named", RunEvent, MessageEvent | StepEvent)
+
+
+def _with_run(event: _Named, record: RunRecord) -> _Named:
+    """An event that names its run by a piece, with the id of the run."""
+    id = record.run.id
+    data: Any = event.data
+    named = data.replace(id=id) if isinstance(event, RunEvent) else data.replace(run_id=id)
+    return structs.replace(event, data=named, run_id=id)

@@ -74,7 +74,7 @@ class SourceState:
         self.open: dict[str, RunRecord] = {}
         self.objects: dict[str, RunRecord] = {}
         self.ended_runs = 0
-        self.gaps = GapTracker(outputs, self.objects, self.open)
+        self.gaps = GapTracker(outputs, self.objects, self.open, scope.find)
         self.signal_counts: dict[str, int] = {}
         self.forget: Callable[[str], None] = _ignore
         self.make_decoder: Callable[..., Dialect] = make_dialect
@@ -134,8 +134,8 @@ class SourceState:
         return record is not None and (record.unidentified or id in record.state.partial)
 
     def resets(self, event: MessageEvent | StepEvent) -> bool:
-        """True if a ``created`` starts its object again: once in each later connection, or if the object was known
-        from snapshots alone.
+        """True if a ``created`` starts its object again: once in each later connection; in the first one if the object
+        was known from snapshots alone, or from a source that has ended.
         """
         id = event.data.id
         if self.connection == 0:
@@ -155,6 +155,10 @@ class SourceState:
         """Note that the ids of this source prove nothing about a run any more."""
         record.unidentified = True
 
+    def mark_unnumbered(self, record: RunRecord) -> None:
+        """Note that between two consecutive ids of this source there may be events of a run without one."""
+        record.unnumbered = True
+
     # runs
 
     def claim(self, record: RunRecord) -> None:
@@ -165,11 +169,12 @@ class SourceState:
                 return
             previous.open.pop(record.state.run_id, None)
             self._continued.add(previous)
+            has_sent = self in record.former_sources
             record.former_sources = tuple(
                 [each for each in (*record.former_sources, previous) if each is not self and not each.ended]
             )
             if not self.snapshots:
-                self.gaps.claimed(record, from_snapshots=previous.snapshots)
+                self.gaps.claimed(record, begins=(previous.snapshots or previous.ended) and not has_sent)
         self._claimed = True
         if previous is not self:
             for id in record.objects:
@@ -178,8 +183,9 @@ class SourceState:
         if record.expired_reason is not None:
             record.expired_reason = None
         self._registry.reclaim(record)
-        if not record.state.is_terminal:
-            self.open[record.state.run_id] = record
+        run = record.run
+        if not run.status.is_terminal:
+            self.open[run.id] = record
 
     def find_object(self, id: str) -> RunRecord | None:
         """The run of a message or step that this source sends; ``None`` if it is unknown.
@@ -245,7 +251,7 @@ class SourceState:
 
     def release(self, record: RunRecord) -> None:
         """Remove a run that has ended."""
-        self.ended_runs += self.open.pop(record.state.run_id, None) is not None
+        self.ended_runs += self.open.pop(record.run.id, None) is not None
 
     def object_ended(self, id: str) -> None:
         """Note that a run, message or step has ended: its event ids may be forgotten."""
@@ -289,8 +295,8 @@ class SourceState:
         ids = reject.object_ids
         if ids == ():
             return
-        find, runs = self.find_object, self.scope.runs
-        known = {record: None for id in ids or () if (record := find(id) or runs.get(id)) is not None}
+        find, find_run = self.find_object, self.scope.find
+        known = {record: None for id in ids or () if (record := find(id) or find_run(id)) is not None}
         for record in known or self.open_records():
             report_gap(self._outputs, record, "an event could not be used", self._outputs.clock())
 
@@ -310,7 +316,7 @@ class SourceState:
         run_id = request.continues
         if run_id is None or self.continues is not None:
             return
-        record = self.scope.runs.get(run_id)
+        record = self.scope.find(run_id)
         if record is None or not record.run.is_terminal:
             self.continues = run_id
 

@@ -95,7 +95,7 @@ def stored_run(record: RunRecord) -> StoredRun:
         paused=record.paused,
         interrupted=record.interrupted,
         stalled=record.stalled,
-        unidentified=record.unidentified,
+        unidentified=record.unidentified or record.unnumbered,
     )
 
 

@@ -31,8 +31,8 @@ NAMES = {
     ),
     "runstream.model.run": "IncompleteDetails Run RunStatus",
     "runstream.model.step": (
-        "ActivitiesDetails Activity MessageCreation MessageCreationDetails ReasoningDetails ReasoningPart RunStep "
-        "StepDetails StepStatus ToolCallsDetails UnknownDetails"
+        "ActivitiesDetails Activity LabelDetails MessageCreation MessageCreationDetails ReasoningDetails "
+        "ReasoningPart RunStep StepDetails StepStatus SubagentDetails ToolCallsDetails UnknownDetails"
     ),
     "runstream.model.tool_calls": (
         "CodeInterpreterCall CodeInterpreterToolCall CodeOutput ConnectedAgentCall ConnectedAgentToolCall "

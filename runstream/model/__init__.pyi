@@ -71,6 +71,7 @@ from runstream.model.run import Run as Run
 from runstream.model.run import RunStatus as RunStatus
 from runstream.model.step import ActivitiesDetails as ActivitiesDetails
 from runstream.model.step import Activity as Activity
+from runstream.model.step import LabelDetails as LabelDetails
 from runstream.model.step import MessageCreation as MessageCreation
 from runstream.model.step import MessageCreationDetails as MessageCreationDetails
 from runstream.model.step import ReasoningDetails as ReasoningDetails
@@ -78,6 +79,7 @@ from runstream.model.step import ReasoningPart as ReasoningPart
 from runstream.model.step import RunStep as RunStep
 from runstream.model.step import StepDetails as StepDetails
 from runstream.model.step import StepStatus as StepStatus
+from runstream.model.step import SubagentDetails as SubagentDetails
 from runstream.model.step import ToolCallsDetails as ToolCallsDetails
 from runstream.model.step import UnknownDetails as UnknownDetails
 from runstream.model.tool_calls import CodeInterpreterCall as CodeInterpreterCall

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
@@ -23,7 +24,10 @@ __all__ = [
     "Tagged",
     "Timestamp",
     "Usage",
+    "error_summary",
 ]
+
+_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # an error code, and not a sentence
 
 # Whole Unix seconds. The bound leaves milliseconds to the lenient reader, which divides them.
 Timestamp = Annotated[int, Meta(lt=MILLISECONDS)]
@@ -191,3 +195,9 @@ class ErrorObject(WireStruct, frozen=True, kw_only=True):
         """The error object itself: the inner object of ``{"error": {...}}``, else ``data``."""
         inner = data.get("error")
         return inner if isinstance(inner, dict | FrozenMap) else data
+
+
+def error_summary(error: ErrorObject) -> str:
+    """Return what a log may contain of a server's error: words of the library, and the code if it is a short name."""
+    code = f" ({error.code})" if error.code and _CODE.fullmatch(error.code) else ""
+    return f"the server sent an error{code}"

@@ -8,12 +8,12 @@ from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from runstream.model.common import ErrorObject
 from runstream.model.deltas import MessageDelta, RunStepDelta
 from runstream.model.fragments import MESSAGE_TARGETS, Target, make_delta, read_fragment
-from runstream.model.frozen import freeze
+from runstream.model.frozen import freeze, unfreeze
 from runstream.model.lenient import Issue
 from runstream.model.message import Message, Thread
 from runstream.model.raw import RawEvent
@@ -21,7 +21,10 @@ from runstream.model.run import Run
 from runstream.model.step import RunStep
 
 __all__ = [
+    "ActivityEvent",
     "CustomEvent",
+    "DocumentPatch",
+    "DocumentSnapshot",
     "DoneEvent",
     "EmptyEvent",
     "ErrorEvent",
@@ -73,12 +76,14 @@ if TYPE_CHECKING:
     _NoOrigin = Origin
     _NoText = str
     _NoBool = bool
+    _NoPath = tuple[str, ...]
+    _NoValue = Any
 else:
 
     class _NoOrigin:
         """A type that no decoder builds: a value on the wire under such a name never enters an event."""
 
-    _NoText = _NoBool = _NoOrigin
+    _NoText = _NoBool = _NoPath = _NoValue = _NoOrigin
 
 
 @cache
@@ -100,6 +105,8 @@ class EventBase(Struct, frozen=True, gc=False, tag_field="event"):
         run_id: The id of the run, if the dialect knows it. It has precedence over every other link to a run.
         created: True if the event announces that its object was created.
         name: The name of the event on the wire, for events that a dialect translates.
+        path: The names of the subagents or subgraphs that lead to the event's origin within the run, the outermost
+            first; empty for the run itself.
     """
 
     data: Any = None
@@ -108,6 +115,7 @@ class EventBase(Struct, frozen=True, gc=False, tag_field="event"):
     run_id: _NoText | None = field(default=None, name="$runstream.run_id")
     created: _NoBool = field(default=False, name="$runstream.created")
     name: _NoText = field(default="", name="$runstream.name")
+    path: _NoPath = field(default=(), name="$runstream.path")
 
     @property
     def event(self) -> str:
@@ -190,6 +198,78 @@ class CustomEvent(EventBase, frozen=True, gc=False):
     """
 
     data: Any = None
+
+
+class DocumentSnapshot(EventBase, frozen=True, gc=False):
+    """The whole document of a run: the state that its agent shares with the application.
+
+    Attributes:
+        data: The document: any JSON value, ``None`` for a null. It is read-only from then on: the sender must not
+            change it.
+        path: The path of the subagent or subgraph whose document it is; empty for the document of the run.
+    """
+
+    data: Any = None
+
+    def __post_init__(self) -> None:
+        structs.force_setattr(self, "data", freeze(self.data))
+
+    @property
+    def value(self) -> Any:
+        """The document (read-only)."""
+        return self.data
+
+
+class DocumentPatch(EventBase, frozen=True, gc=False):
+    """A change of the document of a run: operations of a JSON Patch (RFC 6902). All of them are done, or none.
+
+    The first patch of a run without a document changes the empty object ``{}``.
+
+    Attributes:
+        data: The operations, as decoded from JSON (read-only from then on). Operations that are malformed, or that
+            can't be done, are no exception: the event becomes a reject.
+        path: The path of the subagent or subgraph whose document it is; empty for the document of the run.
+    """
+
+    data: Any = ()
+
+    def __post_init__(self) -> None:
+        structs.force_setattr(self, "data", freeze(self.data))
+
+    @property
+    def operations(self) -> Any:
+        """The operations (read-only)."""
+        return self.data
+
+
+class ActivityEvent(EventBase, frozen=True, gc=False):
+    """The content of an activity of a run, or a change of it: what an application shows beside messages (a plan, a
+    search, the progress of a tool), under an id of its own.
+
+    Attributes:
+        data: The content: any JSON value. With ``operations`` it is not used.
+        activity_id: The id of the activity, unique in its run.
+        kind: The kind of its content, such as ``"PLAN"``; "" keeps the known one.
+        operations: The operations of a JSON Patch (RFC 6902) that change the known content; ``None`` if the event has
+            the whole content.
+        replace: False to keep the content of an activity that is known; the event then only creates one.
+    """
+
+    data: Any = None
+    activity_id: _NoText = field(default="", name="$runstream.activity_id")
+    kind: _NoText = field(default="", name="$runstream.kind")
+    operations: _NoValue | None = field(default=None, name="$runstream.operations")
+    replace: _NoBool = field(default=True, name="$runstream.replace")
+
+    def __post_init__(self) -> None:
+        structs.force_setattr(self, "data", freeze(self.data))
+        if self.operations is not None:
+            structs.force_setattr(self, "operations", freeze(self.operations))
+
+    @property
+    def value(self) -> Any:
+        """The content (read-only)."""
+        return self.data
 
 
 class RunDetached(EventBase, frozen=True, gc=False):
@@ -295,7 +375,20 @@ def content_of(event: Event | Reject) -> tuple[Any, ...]:
         event = narrow(event) or event
     if isinstance(event, TextAppend):
         return event.object_id, event.target, event.index, event.text
+    if isinstance(event, DocumentSnapshot | DocumentPatch | ActivityEvent):
+        return type(event), _value_content(event)
     return type(event), event.raw if isinstance(event, Reject) else event.data
+
+
+def _value_content(event: DocumentSnapshot | DocumentPatch | ActivityEvent) -> bytes | str:
+    """The content as JSON text: that of a large value is made, and compared, much faster than the value itself."""
+    content: tuple[Any, ...] = (event.data, event.path)
+    if isinstance(event, ActivityEvent):
+        content += (event.activity_id, event.kind, event.operations, event.replace)
+    try:
+        return msgspec.json.encode(content, enc_hook=unfreeze)
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
+        return repr(content)
 
 
 Event: TypeAlias = (
@@ -308,6 +401,9 @@ Event: TypeAlias = (
     | MessageDeltaEvent
     | ErrorEvent
     | CustomEvent
+    | DocumentSnapshot
+    | DocumentPatch
+    | ActivityEvent
     | RunDetached
     | DoneEvent
     | EmptyEvent

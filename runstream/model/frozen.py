@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar, cast, overload
 
-__all__ = ["ABSENT_LIST", "ABSENT_MAP", "FrozenList", "FrozenMap", "StringMap", "freeze", "thaw"]
+__all__ = ["ABSENT_LIST", "ABSENT_MAP", "FrozenList", "FrozenMap", "StringMap", "freeze", "thaw", "unfreeze"]
 
 T = TypeVar("T")
 
@@ -43,6 +43,17 @@ def thaw(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: thaw(item) for key, item in value.items()}
     return value
+
+
+def unfreeze(value: Any) -> Any:
+    """The mapping or list behind a read-only view (O(1)), not to be changed: an ``enc_hook`` of msgspec.
+
+    Raises:
+        TypeError: The value is no such view.
+    """
+    if isinstance(value, _Frozen):
+        return value._data
+    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def _hashable(value: Any) -> Any:

@@ -41,6 +41,10 @@ _MAX_DIGITS = 18  # of an index
 # The closing quote is optional: an unfinished string then ends the search instead of restarting it.
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+_SAME_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_FIRST_PART = 4096  # bytes
+_LONG = 65_536  # bytes
+_BLOCK = 64  # brackets; a block that can't reach the limit is counted and not read bracket by bracket
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -61,20 +65,44 @@ def format_path(path: Path) -> str:
 def nesting_depth(data: bytes, limit: int = MAX_NESTING) -> int:
     """The nesting depth (levels) of brackets outside strings.
 
-    A result above ``limit`` is exact; another one may be too large.
+    A result above ``limit`` says only that the limit is exceeded: the text behind that bracket is not read. Another
+    result may be too large.
     """
+    # A long text that is too deep at its beginning is not even counted.
+    if len(data) > _LONG and (depth := _depth_of_brackets(data[:_FIRST_PART], limit)) > limit:
+        return depth
     # Deleting a byte is twice as fast as counting it.
     opened = 2 * len(data) - len(data.replace(b"{", b"")) - len(data.replace(b"[", b""))
     if opened <= limit:
         return opened
+    # The beginning first: a text that is too deep there is not read to its end.
+    size = _FIRST_PART
+    while size < len(data):
+        if (depth := _depth_of_brackets(data[:size], limit)) > limit:
+            return depth
+        size *= 8
+    return _depth_of_brackets(data, limit)
+
+
+def _depth_of_brackets(data: bytes, limit: int) -> int:
+    brackets = _STRINGS.sub(b"", data).translate(_SAME_BRACKETS, _NO_BRACKETS)
     depth = deepest = 0
-    for bracket in _STRINGS.sub(b"", data).translate(None, _NO_BRACKETS):
-        if bracket in b"{[":
-            depth += 1
-            if depth > deepest:
-                deepest = depth
-        else:
-            depth -= 1
+    for start in range(0, len(brackets), _BLOCK):
+        block = brackets[start : start + _BLOCK]
+        opened = block.count(b"[")
+        if depth + opened <= limit:
+            deepest = max(deepest, depth + opened)
+            depth += 2 * opened - len(block)
+            continue
+        for bracket in block:
+            if bracket == 0x5B:
+                depth += 1
+                if depth > deepest:
+                    deepest = depth
+                    if depth > limit:
+                        return depth
+            else:
+                depth -= 1
     return deepest
 
 

@@ -20,9 +20,10 @@ class Limits(Struct, frozen=True, kw_only=True):
             none, the events of the new run are rejects.
         max_finished_runs: Number of ended runs kept for late events and late subscribers; the oldest is evicted first.
         max_finished_age: Time for which an ended run is kept (seconds, from the arrival of its end).
-        max_run_objects: Number of messages and steps of one run; further ones are rejects.
-        max_run_size: Size of the messages and steps of one run (characters of fragments, bytes of full objects); events
-            that would exceed it are rejects. The end of the run is not.
+        max_run_objects: Number of messages, steps, documents and activities of one run; further ones are rejects.
+        max_run_size: Size of the messages, steps, documents and activities of one run (characters of fragments, bytes
+            of full objects and of JSON values); events that would exceed it are rejects. The end of the run is not.
+        max_operations: Number of operations of one patch of a document or an activity; a patch with more is a reject.
         max_statuses: Number of statuses of one run in a round; a further one that is unknown is a reject.
         max_orphans: Number of events kept, over all scopes, for runs not seen yet; the oldest becomes a reject.
         max_orphan_bytes: Size of these events (bytes).
@@ -42,6 +43,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_finished_age: float = 3600.0
     max_run_objects: int = 10_000
     max_run_size: int = 64 * 2**20
+    max_operations: int = 10_000
     max_statuses: int = 64
     max_orphans: int = 10_000
     max_orphan_bytes: int = 64 * 2**20
@@ -58,6 +60,7 @@ class Limits(Struct, frozen=True, kw_only=True):
             max_finished_runs=self.max_finished_runs,
             max_run_objects=self.max_run_objects,
             max_run_size=self.max_run_size,
+            max_operations=self.max_operations,
             max_statuses=self.max_statuses,
             max_orphans=self.max_orphans,
             max_orphan_bytes=self.max_orphan_bytes,
@@ -81,8 +84,8 @@ class Stats(Struct, kw_only=True):
         surprising: Legal but unexpected changes of status.
         late: Events of runs, messages or steps that had ended; they changed nothing.
         orphans: Events kept for runs not seen yet.
-        unattached: Messages of users and custom events that belong to no run, and events of the end of a run in its
-            source whose run is unknown; they changed nothing.
+        unattached: Messages of users, custom events, documents and activities that belong to no run, and events of the
+            end of a run in its source whose run is unknown; they changed nothing.
         open_runs: Runs that have not ended.
         finished_runs: Ended runs still kept.
         evicted_runs: Evicted runs: ended ones, and interrupted ones if ``max_open_runs`` was reached.
@@ -99,6 +102,8 @@ class Stats(Struct, kw_only=True):
         loop_stalls: Blockings of the event loop for longer than a second.
         open_sources: Sources being read.
         waiting_sources: Sources that wait until another one ends (``max_connections``).
+        violations: The violations of the rules of a protocol that its dialect has counted, by the name of the rule; of
+            all sources. They end no run.
     """
 
     events: int = 0
@@ -127,3 +132,4 @@ class Stats(Struct, kw_only=True):
     loop_stalls: int = 0
     open_sources: int = 0
     waiting_sources: int = 0
+    violations: dict[str, int] = {}

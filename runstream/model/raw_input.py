@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -28,6 +30,7 @@ __all__ = ["RawInput", "dump_fields", "raw_item"]
 RawInput: TypeAlias = RawItem | bytes | str | Mapping[str, Any]
 
 # A union would be created again for each item.
+_JSON: Final = (str, int, float, bool, dict)
 _ITEMS: Final = (RawEvent, Oversized, Malformed, ConnectionEvent, Request, ResponseHead, Answer, Idle)
 
 
@@ -37,7 +40,8 @@ def raw_item(item: object) -> RawItem:
     A mapping is an envelope (``event``, ``data``, optionally ``id``), a bare object as a poll returns it, or a block of
     an event stream as its clients return it: ``data`` is then bytes or JSON text. A number under ``at`` is the time of
     arrival (Unix seconds). An event object of a client library (see :func:`dump_fields`), an object with the attributes
-    ``event`` and ``data``, and a tuple that begins with the name and the data of an event are converted to a mapping.
+    ``event`` and ``data``, a dataclass, and a tuple that begins with the name and the data of an event (maybe after a
+    path) are converted to a mapping.
     """
     if isinstance(item, _ITEMS):
         return item
@@ -59,8 +63,13 @@ def raw_item(item: object) -> RawItem:
         return _from_mapping(fields)
     if hasattr(item, "event") and hasattr(item, "data"):  # an event of a client of event streams
         return _from_mapping({"event": item.event, "data": item.data, "id": getattr(item, "id", None)})
+    if dataclasses.is_dataclass(item) and not isinstance(item, type):
+        return _from_mapping(_dataclass_fields(item))
     if isinstance(item, tuple) and len(item) >= 2 and isinstance(item[0], str):
         return _from_mapping({"event": item[0], "data": item[1]})
+    if isinstance(item, tuple) and len(item) == 3 and isinstance(item[0], tuple) and isinstance(item[1], str):
+        # The path of a subgraph, the name and the data, as graphs in this process yield them.
+        return _from_mapping({"event": "|".join((item[1], *map(str, item[0]))), "data": item[2]})
     return Malformed(line=0, reason=f"a {type(item).__name__} is no raw event", data=b"")
 
 
@@ -71,14 +80,38 @@ def dump_fields(value: Any) -> Any:
     """
     if callable(dump := getattr(value, "model_dump", None)):
         try:
-            # Pydantic: fields that were not sent are omitted, and an unknown status causes no warning.
-            return dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
+            # Pydantic: fields that were not sent are omitted, and an unknown status causes no warning. A constant that
+            # is the default of its field, as the name of an event may be, was not set, but is sent.
+            kind: Any = type(value)
+            unset = not _has_constants(kind)
+            return dump(mode="json", by_alias=True, exclude_unset=unset, warnings=False)
         except TypeError:
             return dump()
     for name in ("to_dict", "as_dict"):
         if callable(method := getattr(value, name, None)):
             return method()
     return value
+
+
+@cache
+def _has_constants(kind: type) -> bool:
+    """True if a class of Pydantic has fields whose default is a text."""
+    fields = getattr(kind, "model_fields", None)
+    return isinstance(fields, dict) and any(isinstance(getattr(each, "default", None), str) for each in fields.values())
+
+
+def _dataclass_fields(value: Any, depth: int = 1) -> dict[str, Any]:
+    """The fields of a dataclass that have a JSON form. Of one in another one these are its own fields, and no more: it
+    may lead to the whole application (its agents, tools and functions).
+    """
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(value):
+        inner = getattr(value, field.name, None)
+        if isinstance(inner, _JSON) or hasattr(inner, "model_dump"):
+            found[field.name] = inner
+        elif depth and dataclasses.is_dataclass(inner) and not isinstance(inner, type):
+            found[field.name] = _dataclass_fields(inner, depth - 1)
+    return found
 
 
 def _utf8(text: str) -> bytes:

@@ -40,6 +40,8 @@ class BaseSignal(Struct, frozen=True, gc=False, tag_field="type"):
         out: dict[str, Any] = {"type": self.type}
         for name in self.__struct_fields__:
             out[name] = _to_json(getattr(self, name))
+            if name == "scope" and "path" in self.__struct_fields__:
+                out["path"] = None  # its place in the text; the field stands behind all others
             if name == "thread_id" or (name == "source" and "run_id" not in self.__struct_fields__):
                 out["key"] = self.key
         return out
@@ -49,7 +51,13 @@ class BaseSignal(Struct, frozen=True, gc=False, tag_field="type"):
         return msgspec.json.encode(self.to_dict()).decode()
 
 
-class RunSignal(BaseSignal, frozen=True, gc=False):
+class _OfPath(BaseSignal, frozen=True, gc=False, kw_only=True):
+    """The field that each signal of a run has behind its own fields, by keyword alone."""
+
+    path: tuple[str, ...] = ()
+
+
+class RunSignal(_OfPath, frozen=True, gc=False):
     """Base of the signals of a run.
 
     Attributes:
@@ -57,6 +65,8 @@ class RunSignal(BaseSignal, frozen=True, gc=False):
         thread_id: The id of its thread, ``None`` if unknown.
         scope: The scope of the source; "" by default.
         at: Time of observation (Unix seconds).
+        path: The names of the subagents or subgraphs, within the run, that the signal is about, the outermost first;
+            empty for the run itself.
     """
 
     run_id: str

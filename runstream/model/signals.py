@@ -25,9 +25,11 @@ from runstream.model.tool_calls import ToolCall
 __all__ = [
     "SIGNAL_TYPES",
     "ActionRequired",
+    "ActivityChanged",
     "ArgumentsDelta",
     "AwaitedCall",
     "CustomReceived",
+    "DocumentChanged",
     "MessageCompleted",
     "MessageCreated",
     "MessageIncomplete",
@@ -273,6 +275,49 @@ class ToolCallResult(RunSignal, frozen=True, gc=False, tag="tool_call.result"):
         return f"{self.call_key}/result"
 
 
+class DocumentChanged(RunSignal, frozen=True, gc=False, tag="document.changed"):
+    """The document of a run has another value: the state that its agent shares with the application.
+
+    ``version`` is the number of the change among those of the documents of its run, from 1. ``value`` is the new
+    document (read-only JSON; unchanged parts are shared with the versions before), ``operations`` the patch that made
+    it (RFC 6902), ``None`` after a snapshot. ``size`` is the size of the document (bytes of JSON).
+    ``partial`` is true if an earlier patch could not be applied, and no snapshot has followed. ``path`` is the path of
+    the document; empty for that of the run.
+    """
+
+    version: int
+    value: Any
+    operations: Any = None
+    size: int = 0
+    partial: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_key}/document/{self.version}"
+
+
+class ActivityChanged(RunSignal, frozen=True, gc=False, tag="activity.changed"):
+    """An activity of a run has another content: what an application shows beside messages, such as a plan.
+
+    ``version`` is the number of the change among those of its activity, from 1. ``kind`` is the kind of the content,
+    ``value`` the new content (read-only JSON), ``operations`` the patch that made it (RFC 6902), ``None`` if the whole
+    content was sent. ``size`` is the size of the content (bytes of JSON). ``partial`` is true if an earlier
+    patch could not be applied, and no whole content has followed.
+    """
+
+    activity_id: str
+    kind: str
+    version: int
+    value: Any
+    operations: Any = None
+    size: int = 0
+    partial: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_key}/activity/{escape_id(self.activity_id)}/{self.version}"
+
+
 class CustomReceived(RunSignal, frozen=True, gc=False, tag="custom"):
     """The application on the server, or a server's extension of the protocol, sent a value for a run.
 
@@ -306,7 +351,10 @@ class SourceEnded(SourceSignal, frozen=True, gc=False, tag="source.ended"):
 
 
 class SourceError(SourceSignal, frozen=True, gc=False, tag="source.error"):
-    """A source failed, or the server sent an ``error`` event; ``error`` is then that error."""
+    """A source failed, or the server sent an ``error`` event; ``error`` is then that error.
+
+    With ``error``, ``reason`` is the server's message, if it sent one; else it has words of this library alone.
+    """
 
     error: ErrorObject | None = None
 
@@ -339,6 +387,8 @@ Signal: TypeAlias = (
     | ToolCallCompleted
     | ToolCallOutputDelta
     | ToolCallResult
+    | DocumentChanged
+    | ActivityChanged
     | CustomReceived
     | SourceConnected
     | SourceDisconnected

@@ -13,6 +13,7 @@ from runstream.model.tool_calls import ToolCall
 __all__ = [
     "ActivitiesDetails",
     "Activity",
+    "LabelDetails",
     "MessageCreation",
     "MessageCreationDetails",
     "ReasoningDetails",
@@ -20,6 +21,7 @@ __all__ = [
     "RunStep",
     "StepDetails",
     "StepStatus",
+    "SubagentDetails",
     "ToolCallsDetails",
     "UnknownDetails",
 ]
@@ -96,12 +98,31 @@ def _join(parts: tuple[ReasoningPart, ...]) -> str:
     return "".join([part.text or "" for part in parts])
 
 
+class LabelDetails(Tagged, frozen=True, kw_only=True, tag="label"):
+    """The step is a label that the server gives to a stretch of its run: a phase, or the node of a graph."""
+
+    name: str | None = None
+
+
+class SubagentDetails(Tagged, frozen=True, kw_only=True, tag="subagent"):
+    """The step is the work of a subagent or subgraph. What it sends has a ``path``."""
+
+    name: str | None = None
+    description: str | None = None
+
+
 class UnknownDetails(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
     """Any other step details, as received."""
 
 
 StepDetails: TypeAlias = (
-    MessageCreationDetails | ToolCallsDetails | ActivitiesDetails | ReasoningDetails | UnknownDetails
+    MessageCreationDetails
+    | ToolCallsDetails
+    | ActivitiesDetails
+    | ReasoningDetails
+    | LabelDetails
+    | SubagentDetails
+    | UnknownDetails
 )
 
 
@@ -153,6 +174,12 @@ class RunStep(WireStruct, frozen=True, kw_only=True):
         if isinstance(details, MessageCreationDetails) and details.message_creation is not None:
             return details.message_creation.message_id
         return None
+
+    @property
+    def name(self) -> str | None:
+        """The name of a label or of a subagent; ``None`` for steps of another type."""
+        details = self.step_details
+        return details.name if isinstance(details, LabelDetails | SubagentDetails) else None
 
     @property
     def reasoning(self) -> str:

@@ -10,6 +10,7 @@ from runstream.errors import DecodeError
 from runstream.model.base import Unknown, WireStruct
 from runstream.model.common import Index, JsonText, Number, Tagged
 from runstream.model.frozen import ABSENT_LIST, FrozenList, FrozenMap, freeze, thaw
+from runstream.model.growing_json import parse_growing
 from runstream.model.jsontext import decode_json, dump_json
 from runstream.model.tools import RankingOptions
 
@@ -79,6 +80,11 @@ class FunctionToolCall(Tagged, frozen=True, kw_only=True, tag="function"):
     def output(self) -> str | None:
         """The output that the application submitted; ``None`` so far."""
         return self.function.output
+
+    @property
+    def partial(self) -> Any:
+        """The arguments as far as they have arrived, as JSON builtins; ``None`` if there is no value yet."""
+        return parse_growing(self.function.arguments)
 
 
 class LogsOutput(Tagged, frozen=True, kw_only=True, tag="logs"):
@@ -192,6 +198,11 @@ class McpToolCall(Tagged, frozen=True, kw_only=True, tag="mcp"):
     server_label: str | None = None
     output: JsonText | None = None
 
+    @property
+    def partial(self) -> Any:
+        """The arguments as far as they have arrived, as JSON builtins; ``None`` if there is no value yet."""
+        return parse_growing(self.arguments)
+
 
 class ConnectedAgentCall(WireStruct, frozen=True, kw_only=True):
     """The call of another agent; the child run has its own run id and thread id."""
@@ -253,6 +264,11 @@ class GenericToolCall(Tagged, frozen=True, kw_only=True, tag="generic"):
     def __post_init__(self) -> None:
         if type(self.data) in (dict, list):
             structs.force_setattr(self, "data", freeze(thaw(self.data)))
+
+    @property
+    def partial(self) -> Any:
+        """The arguments as far as they have arrived, as JSON builtins; ``None`` if there is no value yet."""
+        return parse_growing(self.arguments)
 
     def __repr__(self) -> str:
         return f"GenericToolCall(id={self.id!r}, type={self.type!r}, name={self.name!r}, status={self.status!r})"

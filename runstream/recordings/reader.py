@@ -1,6 +1,7 @@
 """The reader of recordings: a path, bytes or a binary file (``.sse`` or ``.jsonl``) in, raw events out, one at a time.
 
-It streams: it keeps no more than one piece of the file and one event in memory.
+It streams: it keeps no more than one piece of the file and one event in memory. A JSON document of several lines, or a
+list, is read at once (:mod:`runstream.recordings.document`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import msgspec
 
 from runstream.model.raw import Oversized, RawEvent, RawItem
 from runstream.model.validation import check_counts
+from runstream.recordings.document import read_document
 from runstream.recordings.jsonl import decode_line
 from runstream.recordings.sse_format import COMMENT_PREFIXES, decode_comment
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
@@ -46,6 +48,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 _SUFFIXES: Final[dict[str, RecordingFormat]] = {".sse": "sse", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _SSE_START: Final = re.compile(rb"(?:event|data|id|retry)?:|\.\.\.")
 _SSE_START_BYTES: Final = len(b"retry:")
+_Format: TypeAlias = RecordingFormat | Literal["json"]
 _ADVICE: Final = 'save it as an event stream (.sse) or with one {"event": ..., "data": ...} a line (.jsonl)'
 
 
@@ -80,7 +83,8 @@ def read_recording(
     The items that `RecordingWriter` wrote come out unchanged; docs/recordings.md has the format. In files of other
     origin, an event stream is read leniently (see `SSEParser`), and a JSON line becomes one `RawEvent` without a name,
     with the line as its data: the dialect decodes the envelope. Only its ``at`` (arrival, Unix seconds) is read here,
-    if it is a number. A byte order mark, CRLF and blank lines do no harm in either format.
+    if it is a number. A byte order mark, CRLF and blank lines do no harm in either format. A JSON document of several
+    lines, or a list, contains objects that were fetched: each becomes an `Answer`, and a request before it a `Request`.
 
     Args:
         source: A path, ``"-"`` for standard input, the bytes themselves, or a file open in binary mode.
@@ -93,11 +97,10 @@ def read_recording(
 
     Yields:
         `RawEvent` with the line number it starts at, `Oversized`, `Malformed`, or `ConnectionEvent` for a connection
-        that was made or lost.
+        that was made or lost; of a JSON document `Request` and `Answer`.
 
     Raises:
-        UnknownRecordingFormat: At the first item, if the format is neither given nor recognised, or if a JSON
-            document spans several lines.
+        UnknownRecordingFormat: At the first item, if the format is neither given nor recognised.
         ValueError: If ``max_event_bytes`` is less than 1.
         TypeError: If the file is open in text mode.
         OSError: If it can't be opened or read.
@@ -111,7 +114,7 @@ def read_recording(
 
 
 def _read(source: RecordingInput, known: RecordingFormat | None, name: str, limit: int) -> Iterator[RawItem]:
-    detected: RecordingFormat | None = known
+    detected: _Format | None = known
     with _open(source) as file:
         pieces = _read_pieces(file)
         if known is None:
@@ -119,8 +122,10 @@ def _read(source: RecordingInput, known: RecordingFormat | None, name: str, limi
             pieces = chain((head,), pieces)
         if detected == "sse":
             yield from _read_sse(pieces, limit)
+        elif detected == "json":
+            yield from _read_json(pieces, limit, name)
         else:
-            yield from _read_jsonl(pieces, limit, None if known else name)
+            yield from _read_jsonl(pieces, limit)
 
 
 def input_name(recording: object, default: str) -> str:
@@ -153,21 +158,24 @@ def _read_pieces(file: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def _detect_format(pieces: Iterator[bytes], name: str) -> tuple[bytes, RecordingFormat]:
+def _detect_format(pieces: Iterator[bytes], name: str) -> tuple[bytes, _Format]:
     """Return the bytes read so far, and the format, detected by the first characters of the first line."""
     head = b""
     start = b""
     for piece in pieces:
         head += piece
         start = head.removeprefix(_BOM).lstrip()
-        if len(start) >= _SSE_START_BYTES or b"\n" in start:
+        if b"\n" in start or (len(start) >= _SSE_START_BYTES and not start.startswith(b"{")):
             break
+        if len(start) > _MAX_BLANK_BYTES:
+            break  # the line of an object is long: no document has such a first line
         if not start and len(head) > _MAX_BLANK_BYTES:
             raise UnknownRecordingFormat(name, "nothing but blank lines at its start")
     if start.startswith(b"["):
-        raise UnknownRecordingFormat(name, "starts with a JSON array, not with events")
+        return head, "json"
     if start.startswith(b"{"):
-        return head, "jsonl"
+        line, ended, _ = start.partition(b"\n")
+        return head, "json" if ended and _is_incomplete(line.strip()) else "jsonl"
     if not start or _SSE_START.match(start):
         return head, "sse"
     raise UnknownRecordingFormat(name, "not recognised by its first line")
@@ -196,18 +204,31 @@ def _read_sse(pieces: Iterator[bytes], limit: int) -> Iterator[RawItem]:
                 yield extra
 
 
-def _read_jsonl(pieces: Iterator[bytes], limit: int, guessed: str | None) -> Iterator[RawItem]:
-    """Read JSON lines; ``guessed`` is the input's name if the format was detected by the first character alone."""
+def _read_json(pieces: Iterator[bytes], limit: int, name: str) -> Iterator[RawItem]:
+    """Read a whole JSON document."""
+    data = bytearray()
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size <= limit:
+            data += piece
+    if size > limit:
+        yield Oversized(line=1, size=size, limit=limit)
+        return
+    found = read_document(bytes(data).removeprefix(_BOM))
+    if found is None:
+        raise UnknownRecordingFormat(
+            name, "starts with a JSON document over several lines that is incomplete, or no object or list of objects"
+        )
+    yield from found
+
+
+def _read_jsonl(pieces: Iterator[bytes], limit: int) -> Iterator[RawItem]:
     for number, line, size in _split_lines(pieces, limit):
         if size > limit:
             yield Oversized(line=number, size=size, limit=limit)
         elif data := (line.removeprefix(_BOM) if number == 1 else line).strip():
-            if guessed and _is_incomplete(data):
-                raise UnknownRecordingFormat(guessed, "starts with a JSON document over several lines")
             yield decode_line(data, number)
-        else:
-            continue
-        guessed = None
 
 
 def _split_lines(pieces: Iterator[bytes], limit: int) -> Iterator[tuple[int, bytes, int]]:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from runstream.dialects.registry import DEFAULT_DIALECT, DialectLike, find_dialect
+from runstream.dialects.registry import DEFAULT_DIALECT, DialectLike, find_dialect, recognise_dialect
 from runstream.errors import DecodeError
 from runstream.model.jsontext import MAX_NESTING, decode_json, dump_json, nesting_depth
 from runstream.model.raw import (
@@ -33,6 +33,7 @@ __all__ = ["Redaction"]
 T = TypeVar("T", bound=RawItem)
 
 _WORD: Final = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
+_NAME: Final = re.compile(r"[A-Za-z0-9_.:/|-]{1,400}")  # of an event, with what it is about behind it
 _USER: Final = re.compile(r"(?<=//)[^/@?#]*(?=@)")
 _ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -58,7 +59,9 @@ class Redaction:
         blank: Keys whose texts are blanked though they would be kept by default: ``{"name", "model"}``.
         fill: One printable ASCII character.
         dialect: The dialect of the source, by name or factory: its :class:`RedactionRules` are used. Of a dialect
-            without rules, only the name of an event and the ``id`` at the top of its data are kept.
+            without rules, only the name of an event and the ``id`` at the top of its data are kept. ``"auto"``, the
+            default, finds the dialect of each item. An item that none recognises has the rules of the item before it.
+            A request that comes first has the rules of no dialect, unless its source names its dialect.
 
     Raises:
         ValueError: ``fill`` is no such character, or the dialect is not registered.
@@ -78,10 +81,30 @@ class Redaction:
         self._keep = frozenset(keep)
         self._blank = frozenset(blank)
         self._fill = fill
+        self._is_auto = dialect == DEFAULT_DIALECT
+        self._name: str | None = None  # of the dialect that was found last
         self._rules = find_dialect(dialect)().redaction
+
+    def for_dialect(self, dialect: DialectLike) -> Redaction:
+        """This redaction with the rules of a dialect, if its own dialect is ``"auto"``; else this redaction.
+
+        Args:
+            dialect: The dialect, by name or factory.
+
+        Raises:
+            ValueError: The dialect is not registered.
+        """
+        if not self._is_auto:
+            return self
+        return Redaction(keep=self._keep, blank=self._blank, fill=self._fill, dialect=dialect)
 
     def __call__(self, item: T) -> T:
         """Return the item with its texts blanked."""
+        if self._is_auto and isinstance(item, RawEvent | Answer):
+            raw = item if isinstance(item, RawEvent) else RawEvent(data=item.data)
+            name = recognise_dialect(raw)
+            if name is not None and name != self._name:
+                self._name, self._rules = name, find_dialect(name)().redaction
         return self._redact_item(item)  # type: ignore[return-value]
 
     def _redact_item(self, item: RawItem) -> RawItem:
@@ -180,6 +203,10 @@ class Redaction:
         rules = self._rules
         if key in rules.values:
             return self._blank_value(value)
+        if key in rules.id_lists and isinstance(value, list):
+            return [
+                item if isinstance(item, str) and _WORD.fullmatch(item) else self._blank_all(item) for item in value
+            ]
         if key in rules.containers or parent in rules.open_containers:
             return self._redact(value, key)
         if isinstance(value, dict):
@@ -216,7 +243,7 @@ class Redaction:
         return self._fill * len(text)
 
     def _blank_name(self, name: str | None) -> str | None:
-        return name if name is None or _WORD.fullmatch(name) else self._blank_text(name)
+        return name if name is None or _NAME.fullmatch(name) else self._blank_text(name)
 
     def _is_structure(self, parent: str, key: str, value: str) -> bool:
         rules = self._rules

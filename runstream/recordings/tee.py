@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
@@ -15,6 +15,7 @@ from runstream.errors import RecordingError, SourceFailed
 from runstream.logs import LOG
 from runstream.model.raw import TIMED, ConnectionEvent, RawItem
 from runstream.recordings.reader import RecordingFormat
+from runstream.recordings.redaction import Redaction
 from runstream.recordings.writer import RecordingWriter, Redact, choose_format
 from runstream.sources.adapters import Adaptable, adapt
 from runstream.sources.base import Receiver
@@ -67,6 +68,7 @@ class RecordedSource:
     Attributes:
         name: The name of the source that is recorded.
         snapshots: True if that source emits nothing but snapshots, as polling does.
+        dialect: The name of the dialect of that source, if it has one.
         path: The file.
         error: The error that stopped recording, ``None`` while everything is recorded.
     """
@@ -85,6 +87,9 @@ class RecordedSource:
         self._source = adapt(source)
         self.name = self._source.name
         self.snapshots = getattr(self._source, "snapshots", False)
+        self.dialect: str | None = getattr(self._source, "dialect", None)
+        if self.dialect is not None and isinstance(redact, Redaction):
+            redact = redact.for_dialect(self.dialect)
         self.path = path.path if isinstance(path, RecordingWriter) else os.fspath(path)
         self.error: RecordingError | None = None
         if isinstance(path, RecordingWriter):
@@ -122,6 +127,11 @@ class RecordedSource:
 
     def __repr__(self) -> str:
         return f"RecordedSource({self.name!r}, {self.path!r})"
+
+    @property
+    def sent(self) -> Any:
+        """What the source has sent to its server, for masking; ``None`` if it does not report it."""
+        return getattr(self._source, "sent", None)
 
     def _on_error(self, error: RecordingError) -> bool:
         """Keep the error of the recording, and return whether it ends the source."""
@@ -183,6 +193,15 @@ class TeeReceiver:
     def decoder(self) -> Dialect:
         """Return a new decoder of the source's dialect, from the stream's receiver."""
         return self._receiver.decoder()
+
+    @property
+    def expects_idle(self) -> bool:
+        """True while the dialect waits for a silence, from the stream's receiver."""
+        return bool(getattr(self._receiver, "expects_idle", False))
+
+    def cursor(self, run_id: str | None = None) -> str | None:
+        """The place of the dialect, from the stream's receiver."""
+        return self._receiver.cursor(run_id)
 
     @property
     def live(self) -> bool:

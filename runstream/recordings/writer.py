@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import TracebackType
@@ -39,7 +40,7 @@ class RecordingWriter:
             writer.write_all(raw_events)
 
     Args:
-        path: The file, ``.jsonl``, ``.ndjson`` or ``.sse``.
+        path: The file, ``.jsonl``, ``.ndjson`` or ``.sse``; only its owner can read it (mode 0600).
         format: The format, for a path with another suffix.
         overwrite: True to replace a file that exists.
         redact: A :class:`Redaction`, which is applied to each item before it is written; or a function, which is
@@ -71,7 +72,7 @@ class RecordingWriter:
         self._encode: Callable[[RawItem, float | None], bytes] = BlockEncoder().encode if is_sse else _encode_line
         self._redact = redact
         try:
-            self._file = io.FileIO(self.path, "w" if overwrite else "x")
+            self._file = io.FileIO(self.path, "w" if overwrite else "x", opener=_open_private)
         except FileExistsError as error:
             raise RecordingError(self.path, "exists already, and is not overwritten", error.errno) from error
         except OSError as error:
@@ -168,6 +169,18 @@ class RecordingWriter:
 
     def _error(self, problem: str, error: OSError) -> RecordingError:
         return RecordingError(self.path, f"{problem} ({error_message(error)})", error.errno)
+
+
+def _open_private(path: str, flags: int) -> int:
+    """Open a file that only its owner can read and write: a recording has texts and the arguments of tools.
+
+    A file that exists and is overwritten gets this mode too, unless it is a device or a pipe, or another user's.
+    """
+    file = os.open(path, flags, 0o600)
+    with suppress(OSError):
+        if stat.S_ISREG(os.fstat(file).st_mode):
+            os.chmod(file if os.chmod in os.supports_fd else path, 0o600)
+    return file
 
 
 def _encode_line(item: RawItem, at: float | None) -> bytes:

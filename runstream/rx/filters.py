@@ -80,7 +80,8 @@ def where(*, known: Mapping[Any, RunState] | None = None, **filters: Unpack[Filt
     Args:
         known: A mapping with the known runs, by (scope, run id) or, in scope "", by run id, such as
             ``stream.latest``. Without it each subscription remembers the results of 100,000 runs at most.
-        filters: See :class:`Filters`: ``run_id``, ``scope``, ``thread_id``, ``assistant_id``, ``metadata``.
+        filters: See :class:`Filters`: ``run_id``, ``scope``, ``thread_id``, ``assistant_id``, ``metadata``,
+            ``path``.
 
     Raises:
         TypeError: A filter is unknown.
@@ -123,9 +124,9 @@ class _CachedMatch:
             return False
         results, key = self._results, (item.scope, run_id)
         if getattr(item, "run", None) is None:
-            return results.get(key, False)
-        result = results[key] = self._match(item)
+            return results.get(key, False) and self._match.matches_path(item)
+        result = results[key] = self._match.matches_run_of(item)
         results.move_to_end(key)
         if len(results) > _MAX_CACHED:
             results.popitem(last=False)
-        return result
+        return result and self._match.matches_path(item)

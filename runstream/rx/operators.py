@@ -100,7 +100,12 @@ class _Decode(_Stage):
             # Counted as by a source: from the second connection on, events may be repeated.
             self._dialect.connection += raw.connected and self._connected
             self._connected = self._connected or raw.connected
-        decoded = self._dialect.decode(raw)
+        self._emit_all(self._dialect.decode(raw))
+
+    def on_end(self) -> None:
+        self._emit_all(self._dialect.end(True))
+
+    def _emit_all(self, decoded: Any) -> None:
         for event in decoded if isinstance(decoded, list | tuple) else (decoded,):
             if isinstance(event, Reject):
                 self._reject(event)
@@ -261,7 +266,7 @@ def pipeline(
     When the source completes, the runs that are still open emit ``run.paused`` or ``run.interrupted`` first.
 
     Args:
-        dialect: The dialect: the name of a registered one (``"assistants"`` by default), or a factory, which is
+        dialect: The dialect: the name of a registered one (``"auto"`` by default), or a factory, which is
             called for each subscription.
         limits: The bounds.
         clock: Returns the time (Unix seconds), for raw events without one.

@@ -12,8 +12,10 @@ from runstream.model.message import Message
 from runstream.model.run import Run
 from runstream.model.signals import (
     ActionRequired,
+    ActivityChanged,
     ArgumentsDelta,
     CustomReceived,
+    DocumentChanged,
     MessageCompleted,
     MessageCreated,
     MessageIncomplete,
@@ -53,10 +55,12 @@ Facts: TypeAlias = dict[str, Any]
 def facts(signal: Signal) -> Facts:
     """The facts of a signal.
 
-    Every run signal has ``key``, ``run_id``, ``thread_id`` and ``scope``, and ``assistant_id`` where the signal has an
-    object that names it; a source's signal has ``key``, ``source``, ``reason``, ``attempt`` and ``scope``, and
-    ``server_message`` where the server said something. The rest depends on the type. Token counts, an error and the
-    reason of an incomplete end are present only where the server sent them. Times are in seconds, sizes in characters.
+    Every run signal has ``key``, ``run_id``, ``thread_id`` and ``scope``, ``path`` where it is about a subagent or
+    subgraph, and ``assistant_id`` where the signal has an object that names it; a source's signal has ``key``,
+    ``source``, ``reason``, ``attempt`` and ``scope``, and ``server_message`` where the server said something. The rest
+    depends on the type. Token counts, an error and the reason of an incomplete end are present only where the server
+    sent them. Times are in seconds, sizes of texts in characters, those of documents and activities in bytes of JSON;
+    ``operations`` is the number of operations of a patch, ``None`` for a whole value.
     """
     found: Facts = {"key": signal.key}
     if isinstance(signal, RunSignal):
@@ -69,6 +73,8 @@ def facts(signal: Signal) -> Facts:
         found["reason"] = signal.reason
         found["attempt"] = signal.attempt
     found["scope"] = signal.scope
+    if isinstance(signal, RunSignal) and signal.path:
+        found["path"] = [*signal.path]
     if not isinstance(signal, RunSignal) and signal.server_message:
         found["server_message"] = signal.server_message
     found.update(_own(signal))
@@ -138,6 +144,13 @@ def _own(signal: Signal) -> Facts:
             return {"call_id": id, "tool": call.name, "arguments": call.arguments}
         case ToolCallResult(call_id=id, call=call, output=output):
             return {"call_id": id, "tool": call.name, "characters": len(output), "output": output}
+        case DocumentChanged(version=version, operations=operations, size=size, partial=partial):
+            count = len(operations) if operations is not None else None
+            return {"version": version, "operations": count, "size": size, "partial": partial}
+        case ActivityChanged(activity_id=id, kind=kind, operations=operations, size=size, partial=partial):
+            count = len(operations) if operations is not None else None
+            found = {"activity_id": id, "kind": kind, "version": signal.version}
+            return {**found, "operations": count, "size": size, "partial": partial}
         case CustomReceived(name=name, value=value, n=n):
             return {"name": name, "n": n, "value": value}
         case SourceError(error=error) if error is not None:

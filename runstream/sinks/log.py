@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from runstream.logs import LOG
+from runstream.logs import LOG, standard_writer
+from runstream.model.common import error_summary
 from runstream.model.escaping import escape_unprintable
 from runstream.model.progress_signals import PROGRESS
 from runstream.model.run import RunKey
 from runstream.model.signals import (
     SIGNAL_TYPES,
     ActionRequired,
+    ActivityChanged,
     ArgumentsDelta,
     CustomReceived,
+    DocumentChanged,
     MessageCompleted,
     MessageCreated,
     MessageIncomplete,
@@ -114,6 +116,8 @@ _OWN_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     ReasoningDelta: ("step_id", "kind", "part", "offset", "characters", "text"),
     ToolCallOutputDelta: ("call_id", "offset", "characters", "output"),
     ToolCallResult: ("call_id", "tool", "characters", "output"),
+    DocumentChanged: ("version", "operations", "size", "partial"),
+    ActivityChanged: ("activity_id", "kind", "version", "operations", "size", "partial"),
     CustomReceived: ("name", "n"),
     SourceError: ("error_type", *_ERROR),
 }
@@ -121,7 +125,7 @@ _OWN_FIELDS: Final[dict[type, tuple[str, ...]]] = {
 
 _FIELDS: Final[dict[type, tuple[str, ...]]] = {
     kind: (
-        ("key", "run_id", "thread_id", "assistant_id", "scope", *_OWN_FIELDS.get(kind, ()))
+        ("key", "run_id", "thread_id", "assistant_id", "scope", "path", *_OWN_FIELDS.get(kind, ()))
         if issubclass(kind, RunSignal)
         else ("key", "source", "reason", "attempt", "scope", "server_message", *_OWN_FIELDS.get(kind, ()))
     )
@@ -158,9 +162,10 @@ def log_signals(
     Args:
         signals: A :class:`~runstream.RunStream`, or any Observable of signals. Without ``progress``, a stream does not
             build the signals of growing text for this.
-        logger: A structlog logger, or an object with its methods; structlog's ``"runstream"`` by default. Or a
-            ``logging.Logger``: then the message is the event with the fields as ``name=value``, and each field is an
-            attribute of the record too, for formatters that write JSON.
+        logger: A structlog logger, or an object with its methods; by default structlog's ``"runstream"`` where
+            structlog is configured, else the standard library's. Or a ``logging.Logger``: then the message is the event
+            with the fields as ``name=value``, and each field is an attribute of the record too, for formatters that
+            write JSON.
         progress: True to log the growth of texts, arguments and outputs: the number of characters, not the characters.
         include_text: True if message text, reasoning and the server's messages about errors may be logged.
         include_arguments: True if the arguments and outputs of tool calls may be logged.
@@ -197,7 +202,7 @@ def log_signals(
 
 def _writer(logger: Any) -> Write:
     if isinstance(logger, logging.Logger | logging.LoggerAdapter):
-        return _standard(logger)
+        return standard_writer(logger)
     log = logger if logger is not None else LOG
 
     def write(level: str, event: str, fields: dict[str, Any]) -> None:
@@ -206,49 +211,13 @@ def _writer(logger: Any) -> Write:
     return write
 
 
-def _standard(logger: logging.Logger | logging.LoggerAdapter[Any]) -> Write:
-    """Write to a logger of the standard library, which has no fields."""
-    levels = logging.getLevelNamesMapping()
-
-    def write(level: str, event: str, fields: dict[str, Any]) -> None:
-        number = levels[level.upper()]
-        if not logger.isEnabledFor(number):
-            return
-        extra = {"event": event, **fields}
-        if isinstance(logger, logging.LoggerAdapter):
-            # An adapter by itself replaces the given fields with its own.
-            message, kwargs = logger.process("%s%s", {"extra": extra})
-            kwargs["extra"] = {**extra, **(kwargs.get("extra") or {})}
-            logger.logger.log(number, message, event, _Pairs(fields), **kwargs)
-        else:
-            logger.log(number, "%s%s", event, _Pairs(fields), extra=extra)
-
-    return write
-
-
-class _Pairs:
-    """Fields as ``name=value``; the text is built when a handler needs it."""
-
-    def __init__(self, fields: dict[str, Any]) -> None:
-        self._fields = fields
-
-    def __str__(self) -> str:
-        return "".join(f" {name}={_value(value)}" for name, value in self._fields.items() if value is not None)
-
-
-def _value(value: Any) -> str:
-    """A value as text, quoted where its end would not be clear."""
-    if not isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    return json.dumps(value, ensure_ascii=False) if not value or set(' "=') & set(value) else value
-
-
 def log_record(signal: Signal, *, include_text: bool = False, include_arguments: bool = False) -> Record:
     """The record of a signal: level, event name (the signal's type) and fields.
 
-    The names of the fields are stable. Every run signal has ``run_id``, ``thread_id``, ``scope`` and ``key``, and
-    ``assistant_id`` where it is known to the signal; times are in seconds. Control characters in strings are escaped,
-    because not every renderer does that.
+    The names of the fields are stable. Every run signal has ``run_id``, ``thread_id``, ``scope`` and ``key``,
+    ``assistant_id`` where it is known to the signal, and ``path`` where it is about a subagent or subgraph; times are
+    in seconds. Of documents and activities the fields have names and sizes, never values. Control characters in strings
+    are escaped, because not every renderer does that.
 
     Args:
         signal: The signal.
@@ -257,6 +226,8 @@ def log_record(signal: Signal, *, include_text: bool = False, include_arguments:
     """
     found = facts(signal)
     private = _PRIVATE[include_text, include_arguments]
+    if isinstance(signal, SourceError) and signal.error is not None and not include_text:
+        found["reason"] = error_summary(signal.error)  # the signal's reason is the server's message
     fields = {name: _plain(found[name]) for name in _FIELDS[type(signal)] if name in found and name not in private}
     return LEVELS.get(type(signal), "info"), signal.type, fields
 

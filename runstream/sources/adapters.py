@@ -15,7 +15,9 @@ from reactivex import abc
 
 from runstream.model.raw import ConnectionEvent, RawEvent, RawItem
 from runstream.model.raw_input import RawInput, raw_item
+from runstream.model.validation import check_seconds
 from runstream.sources.base import Receiver, Source
+from runstream.sources.grace import GRACE, GraceTimer
 
 __all__ = [
     "Adaptable",
@@ -112,20 +114,29 @@ class AsyncIterableSource:
     Args:
         items: Raw events, JSON envelopes as bytes or text, or mappings.
         name: The source's name.
+        grace: After this silence (seconds) an :class:`~runstream.Idle` is delivered, if the dialect waits for it;
+            ``None``: never.
     """
 
-    def __init__(self, items: AsyncIterable[RawInput], name: str = "async iterable") -> None:
+    def __init__(
+        self, items: AsyncIterable[RawInput], name: str = "async iterable", *, grace: float | None = GRACE
+    ) -> None:
+        check_seconds(grace=grace)
         self.name = name
         self._items = items
+        self._grace = grace
 
     async def run(self, receiver: Receiver) -> None:
         """Feed the receiver until there is no more."""
         feeder = ItemFeeder(receiver)
         iterator = aiter(self._items)
         try:
-            async for item in iterator:
-                feeder.feed(raw_item(item))
-                await receiver.ready()
+            with GraceTimer(receiver, self._grace) as timer:
+                async for item in iterator:
+                    timer.stop()
+                    feeder.feed(raw_item(item))
+                    await receiver.ready()
+                    timer.start()
         finally:
             if inspect.isasyncgen(iterator):
                 await iterator.aclose()
@@ -140,11 +151,17 @@ class ObservableSource:
     Args:
         observable: Emits raw events, JSON envelopes as bytes or text, or mappings.
         name: The source's name.
+        grace: After this silence (seconds) an :class:`~runstream.Idle` is delivered, if the dialect waits for it;
+            ``None``: never.
     """
 
-    def __init__(self, observable: abc.ObservableBase[Any], name: str = "observable") -> None:
+    def __init__(
+        self, observable: abc.ObservableBase[Any], name: str = "observable", *, grace: float | None = GRACE
+    ) -> None:
+        check_seconds(grace=grace)
         self.name = name
         self._observable = observable
+        self._grace = grace
 
     async def run(self, receiver: Receiver) -> None:
         """Feed the receiver until the Observable ends.
@@ -152,10 +169,11 @@ class ObservableSource:
         Raises:
             Exception: The Observable's own error.
         """
-        bridge = _LoopBridge(receiver)
+        bridge = _LoopBridge(receiver, self._grace)
         subscription = self._observable.subscribe(bridge.on_next, bridge.on_error, bridge.on_completed)
         try:
-            await bridge.run()
+            with bridge.timer:
+                await bridge.run()
         finally:
             bridge.close()
             subscription.dispose()
@@ -164,7 +182,8 @@ class ObservableSource:
 class _LoopBridge:
     """Transfers the items of an Observable from any thread to the event loop."""
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, grace: float | None) -> None:
+        self.timer = GraceTimer(receiver, grace)
         self._receiver = receiver
         self._feeder = ItemFeeder(receiver)
         self._loop = asyncio.get_running_loop()
@@ -187,7 +206,12 @@ class _LoopBridge:
                 self._queue.append(item)
                 self._notify()
                 return
+        self._feed(item)
+
+    def _feed(self, item: object) -> None:
+        self.timer.stop()
         self._feeder.feed(raw_item(item))
+        self.timer.start()
 
     def on_error(self, error: Exception) -> None:
         self._error = error
@@ -211,7 +235,7 @@ class _LoopBridge:
                 with self._room:
                     item = self._queue.popleft()
                     self._room.notify()
-                self._feeder.feed(raw_item(item))
+                self._feed(item)
                 await self._receiver.ready()
             if self._ended and not self._queue:
                 if self._error is not None:

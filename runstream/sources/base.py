@@ -49,6 +49,20 @@ class Receiver(Protocol):
         """Return a new decoder of the source's dialect, for a source that must understand what it received."""
 
     @property
+    def expects_idle(self) -> bool:
+        """True while the dialect keeps an event back until a further one, or until a silence of the source.
+
+        The source then feeds one :class:`~runstream.Idle` after its grace time.
+        """
+
+    def cursor(self, run_id: str | None = None) -> str | None:
+        """The place from which the dialect asks its server to go on; ``None`` if it has none.
+
+        Args:
+            run_id: The run that is to go on; ``None`` for the last event of the source.
+        """
+
+    @property
     def live(self) -> bool:
         """True if a run of this source has not ended and does not wait for action.
 
@@ -78,6 +92,8 @@ class Source(Protocol):
     A source that emits nothing but whole objects, as polling does, declares it by an attribute ``snapshots = True``.
     A lost connection then loses nothing, and where a stream of the same run exists, growing text is left to the
     stream.
+
+    A source of one protocol has an attribute ``dialect``, the name of its dialect.
     """
 
     name: str

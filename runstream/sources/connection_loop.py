@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 from runstream.errors import SourceFailed
+from runstream.model.raw import Idle
 from runstream.sources.base import Receiver
 from runstream.sources.credentials import await_result
 from runstream.sources.http_errors import ConnectFailed
@@ -59,7 +61,9 @@ class Disconnect(Struct, frozen=True, kw_only=True):
 
     Attributes:
         reason: The reason, in words of this library, without credentials.
+        message: The message of a structured error of the server, for an exception's text: masked; "" for none.
         normal: True if the server closed it because it was done.
+        complete: True if a normal end is the end of the source, also while a run is live.
         planned: True if the client closed it as planned.
         final: True if connecting again would end in the same way.
         received: Number of messages received.
@@ -69,7 +73,9 @@ class Disconnect(Struct, frozen=True, kw_only=True):
     """
 
     reason: str
+    message: str = ""
     normal: bool = False
+    complete: bool = False
     planned: bool = False
     final: bool = False
     received: int = 0
@@ -118,13 +124,19 @@ async def run_connections(
             renewed = renewed or renew
             # Only a response distinguishes a server that is available again later from one that never existed.
             reached = reached or error.reached
-            retry = error.retry and reached
+            retry = reached and (error.retry or (opened and error.retry_if_opened))
             if not (renew or retry):
                 reason = f"{error.reason} (credentials were asked for again)" if renewed else error.reason
-                said = error.server_message
-                failed = SourceFailed(reason, attempts=max(attempt, 1), status=error.status, server_message=said)
-                raise failed from error.__cause__
-            end = Disconnect(reason=error.reason, status=error.status, server_message=error.server_message)
+                raise SourceFailed(
+                    reason,
+                    message=error.message,
+                    server_message=error.server_message,
+                    attempts=max(attempt, 1),
+                    status=error.status,
+                ) from error.__cause__
+            end = Disconnect(
+                reason=error.reason, message=error.message, server_message=error.server_message, status=error.status
+            )
             wait = error.wait
         else:
             opened = reached = True
@@ -134,7 +146,9 @@ async def run_connections(
                 await close(connection)
                 raise
             end = await read(connection, policy.age() if policy is not None else None)
-            if end.normal and not receiver.live:
+            if end.normal and getattr(receiver, "expects_idle", False):
+                receiver.feed(Idle(at=time.time()))  # nothing follows here: what the dialect keeps back is certain
+            if end.normal and (end.complete or not receiver.live):
                 return
             if end.final:
                 raise _failure(end, attempt)
@@ -153,7 +167,9 @@ async def run_connections(
 
 
 def _failure(end: Disconnect, attempts: int) -> SourceFailed:
-    return SourceFailed(end.reason, attempts=attempts, status=end.status, server_message=end.server_message)
+    return SourceFailed(
+        end.reason, message=end.message, server_message=end.server_message, attempts=attempts, status=end.status
+    )
 
 
 async def call_hook(name: str, hook: Callable[..., Any] | None, *args: Any, retry: bool = False) -> Any:
@@ -172,6 +188,14 @@ async def call_hook(name: str, hook: Callable[..., Any] | None, *args: Any, retr
         return None
     try:
         return await await_result(hook(*args))
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Not this task was cancelled, but something that the function awaited.
+        raise ConnectFailed(f"{name} raised {type(error).__name__}", retry=retry) from error
+    except ConnectFailed:
+        raise  # of a source of the library, in its words
     except Exception as error:
         # The exception's message may contain secrets; the exception itself is kept as the cause.
         raise ConnectFailed(f"{name} raised {type(error).__name__}", retry=retry) from error

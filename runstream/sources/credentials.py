@@ -17,7 +17,6 @@ __all__ = [
     "merge_headers",
     "redact_text",
     "redact_url",
-    "request_secrets",
     "resolve_headers",
     "url_secrets",
 ]
@@ -95,12 +94,6 @@ def url_secrets(url: str) -> tuple[str, ...]:
         found.add(value if equals else name)
     found |= {unquote(value) for value in found} | {unquote_plus(value) for value in found}
     return tuple(value for value in found if value)
-
-
-def request_secrets(urls: Iterable[str], headers: Mapping[str, str]) -> set[str]:
-    """Return the parts of a request that must not be shown, though the server may repeat them."""
-    secrets = {secret for value in headers.values() for secret in (value, *value.split()[1:])}
-    return secrets.union(*(url_secrets(url) for url in urls))
 
 
 def redact_text(text: str, secrets: Iterable[str] = (), limit: int = 200) -> str:

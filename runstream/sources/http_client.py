@@ -5,12 +5,13 @@ The client library is optional (extra ``http``), so it is imported when the firs
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import importlib
 import ssl as ssl_module
 from collections.abc import Iterator, Mapping
 from functools import cache
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
@@ -49,7 +50,8 @@ class HttpClient:
         ssl: TLS settings; the system's trust store by default.
         proxy: A proxy's URL, ``None`` for none, ``True`` for the system's.
         open_timeout: Limit for connecting, and for sending each part of the request (seconds).
-        read_timeout: Longest time without any data (seconds), ``None`` for any time.
+        read_timeout: Longest time for the whole head of a response, and then without any data (seconds); ``None`` for
+            any time.
 
     Raises:
         ImportError: There is no client library.
@@ -70,6 +72,8 @@ class HttpClient:
         self._ssl = ssl
         self._proxy = proxy
         self._timeout = {"connect": open_timeout, "read": read_timeout, "write": open_timeout, "pool": open_timeout}
+        self._head_timeout = read_timeout
+        self._open_timeout = open_timeout
         self._transports: dict[str | None, Any] = {}
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Response:
@@ -81,17 +85,26 @@ class HttpClient:
         check_url(url)
         address, basic = _split_credentials(url)
         http = self.http
+        head = _HeadTimeout(self._head_timeout, self._open_timeout, has_body=content is not None)
         try:
             # As UTF-8, as WHATWG defines for an event id; the client would accept ASCII alone.
             sent = [(name.encode(), value.encode()) for name, value in merge_headers(basic, headers).items()]
             if self._client is not None:
                 timeout = http.Timeout(**self._timeout)
-                request = self._client.build_request(method, address, headers=sent, content=content, timeout=timeout)
-                return await self._client.send(request, stream=True, follow_redirects=False)
-            extensions = {"timeout": self._timeout}
+                request = self._client.build_request(
+                    method, address, headers=sent, content=content, timeout=timeout, extensions={"trace": head.trace}
+                )
+                async with head:
+                    return await self._client.send(request, stream=True, follow_redirects=False)
+            extensions = {"timeout": self._timeout, "trace": head.trace}
             request = http.Request(method, address, headers=sent, content=content, extensions=extensions)
-            response: Response = await self._transport(address).handle_async_request(request)
+            async with head:
+                response: Response = await self._transport(address).handle_async_request(request)
+                response.request = request
             return response
+        except TimeoutError:
+            shown = redact_url(url)
+            raise ConnectFailed(f"{shown} did not answer: it took too long", retry=True, reached=True) from None
         except http.TransportError as error:
             raise self._connect_failed(url, error) from None
         except (http.InvalidURL, UnicodeError):  # its message repeats the URL, or a header
@@ -101,6 +114,12 @@ class HttpClient:
             raise ConnectFailed(
                 f"Could not connect to {redact_url(url)}: {type(error).__name__} in the options"
             ) from error
+
+    def proxy_urls(self) -> list[str]:
+        """The URLs of the proxies to which a request may go, with their credentials."""
+        if self._client is not None:
+            return []
+        return list(getproxies().values()) if self._proxy is True else [self._proxy] if self._proxy else []
 
     async def close(self) -> None:
         """Close the connections that it opened."""
@@ -134,6 +153,41 @@ class HttpClient:
             reason = f"Could not connect to {shown}: {_error_kind(error, http)}"
             return ConnectFailed(reason, retry=not final and not isinstance(error, http.UnsupportedProtocol))
         return ConnectFailed(f"{shown} did not answer: {_error_kind(error, http)}", retry=True, reached=True)
+
+
+class _HeadTimeout:
+    """The time-out of a response's head as a whole; the time-outs of the client are those of each read.
+
+    Args:
+        limit: The time for the head (seconds), ``None`` for any time.
+        open_timeout: The time for what comes before it, of a client that reports no progress (seconds).
+        has_body: True if the request has a body: it may take any time to send it.
+    """
+
+    def __init__(self, limit: float | None, open_timeout: float, *, has_body: bool) -> None:
+        self._limit = limit
+        # For a client whose transport calls no `trace`.
+        self._timeout = asyncio.timeout(None if limit is None or has_body else limit + open_timeout)
+        self._has_ended = False
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._has_ended = True
+        await self._timeout.__aexit__(kind, error, traceback)
+
+    async def trace(self, event: str, info: Any) -> None:
+        """Note the progress of a request: the client calls it with the name of each step."""
+        if self._has_ended or self._timeout.expired():  # the body is traced too, and the end of a cancelled request
+            return
+        if event.endswith("receive_response_headers.started"):
+            if self._limit is not None:
+                self._timeout.reschedule(asyncio.get_running_loop().time() + self._limit)
+        else:
+            self._timeout.reschedule(None)
 
 
 def _error_kind(error: Exception, http: ModuleType) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import ssl as ssl_module
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -17,22 +17,25 @@ from msgspec.structs import replace
 from runstream.model.validation import check_counts, check_seconds
 from runstream.sources.base import Receiver
 from runstream.sources.connection_loop import Disconnect, ResumeHook, ResumeInfo, call_hook, run_connections
-from runstream.sources.credentials import Credentials, merge_headers, redact_url, request_secrets, resolve_headers
+from runstream.sources.content_coding import ACCEPTED
+from runstream.sources.credentials import Credentials, merge_headers, redact_url, resolve_headers
+from runstream.sources.grace import GRACE
 from runstream.sources.http_client import HttpClient, client_library
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.request_items import request_item, response_item
+from runstream.sources.sent_values import NOTHING_SENT, SentValues
 from runstream.sources.sse_connection import NO_CONTENT, open_stream, read_stream
 from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response
 
-__all__ = ["SseSource"]
+__all__ = ["SseSession", "SseSource"]
 
 _HEADERS: Final = {
     "Accept": "text/event-stream",
-    "Accept-Encoding": "gzip, deflate",
+    "Accept-Encoding": ACCEPTED,
     "Cache-Control": "no-store",
     "User-Agent": "runstream",
 }
@@ -83,14 +86,24 @@ class SseSource:
             ``max_retry_after``.
         max_message_bytes: A larger event is rejected and not kept in memory; later events are read.
         open_timeout: Limit for connecting, and for sending each part of the request (seconds).
-        read_timeout: Longest time without any data: response, event or comment (seconds), ``None`` for any time.
+        read_timeout: Longest time for the whole head of a response, and then without any data, event or comment
+            (seconds); ``None`` for any time.
             Time in which a subscriber blocks the source does not count.
+        grace: After this time without an event (seconds) an :class:`~runstream.Idle` is delivered, if the dialect
+            waits for it; ``None``: never.
 
     Raises:
         ImportError: The extra is not installed and no ``client`` given.
         ValueError: A method other than these, a body of a GET, two bodies, or a value outside its range.
         TypeError: ``json`` can't be encoded, or ``client`` is no client.
     """
+
+    _sent_once: ClassVar[str] = _SENT_ONCE
+    ends_with_response: ClassVar[bool] = False
+    """True for a protocol whose runs end with the response: its end is the end of the source, also while a run is open.
+    """
+    sends_last_id: ClassVar[bool] = True
+    """False for a protocol whose place is sent in the URL."""
 
     def __init__(
         self,
@@ -111,6 +124,7 @@ class SseSource:
         max_message_bytes: int = MAX_EVENT_BYTES,
         open_timeout: float = 10.0,
         read_timeout: float | None = 300.0,
+        grace: float | None = GRACE,
     ) -> None:
         if method not in ("GET", "POST"):
             raise ValueError("method must be 'GET' or 'POST'")
@@ -118,10 +132,11 @@ class SseSource:
             raise ValueError("a GET has no body: give method='POST'")
         if json is not None and content is not None:
             raise ValueError("give json or content, not both")
-        check_seconds(open_timeout=open_timeout, read_timeout=read_timeout)
+        check_seconds(open_timeout=open_timeout, read_timeout=read_timeout, grace=grace)
         check_counts(max_message_bytes=max_message_bytes)
         client_library(client)
         self.name = name or redact_url(url)
+        self.sent = NOTHING_SENT
         self._url = url
         self._method = method
         body = msgspec.json.encode(json) if json is not None else content
@@ -134,6 +149,7 @@ class SseSource:
         self._reconnect = reconnect
         self._max_bytes = max_message_bytes
         self._read_timeout = read_timeout
+        self._grace = grace
         self._options: dict[str, Any] = {
             "client": client,
             "ssl": ssl,
@@ -142,8 +158,18 @@ class SseSource:
             "read_timeout": read_timeout,
         }
 
+    @property
+    def session_type(self) -> type[SseSession]:
+        """The class of one run of the source."""
+        return SseSession
+
     def __repr__(self) -> str:
         return f"SseSource({self.name!r})"
+
+    @property
+    def _can_resume(self) -> bool:
+        """True if ``resume`` may know how to continue before anything was received."""
+        return self._resume is not None
 
     async def run(self, receiver: Receiver) -> None:
         """Read until there is no more; see :class:`~runstream.sources.base.Source`.
@@ -152,7 +178,7 @@ class SseSource:
             SourceFailed: The source failed for good.
         """
         client = HttpClient(**self._options)
-        session = _Session(self, receiver, client)
+        session = self.session_type(self, receiver, client)
         try:
             await run_connections(
                 receiver,
@@ -167,7 +193,7 @@ class SseSource:
             await client.close()
 
 
-class _Session:
+class SseSession:
     """One run of a source, with the state that it keeps from one request to the next."""
 
     def __init__(self, source: SseSource, receiver: Receiver, client: HttpClient) -> None:
@@ -179,7 +205,6 @@ class _Session:
         self._restored_id = None if self._is_post else receiver.last_id
         self._last_id = self._restored_id or source._last_id or ""
         self._was_posted = False  # whether the POST may have reached its server
-        self._secrets: set[str] = set()
         self._content: bytes | None = None  # of the last request
 
     async def open(self, info: ResumeInfo) -> Response:
@@ -198,23 +223,28 @@ class _Session:
             (resume.method, resume.url or source._url) if resume is not None else (source._method, source._url)
         )
         secret = await call_hook("auth", resolve_headers, source._auth, retry=True)
-        last_id = {"Last-Event-ID": self._last_id} if _HEADER_VALUE.fullmatch(self._last_id.encode()) else None
+        # A dialect may have another place than the transport's id, such as the id in the envelopes of a relay.
+        place = (self._last_id or info.last_id or "") if source.sends_last_id else ""
+        last_id = {"Last-Event-ID": place} if _HEADER_VALUE.fullmatch(place.encode()) else None
         headers = merge_headers(source._headers, last_id, resume.headers if resume is not None else None, secret)
         if method == "GET":
             headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
         own_headers = {name: value for name, value in headers.items() if _HEADERS.get(name) != value}
-        self._secrets = request_secrets([source._url, url], own_headers)
         content = self._content = source._content if method == "POST" else None
+        urls = [source._url, url, *self._client.proxy_urls()]
+        # A server may also repeat the body of an earlier request.
+        source.sent = SentValues(urls=urls, headers=own_headers, content=source._content)
         try:
-            response = await open_stream(self._client, method, url, headers, content, self._secrets)
+            response = await open_stream(self._client, method, url, headers, content, source.sent)
         except ConnectFailed as error:
             if method == "GET":
                 # A GET without a response proves no more of the server than a connection that was not made.
                 error.reached = error.status is not None
             elif error.retry and error.reached and error.status not in _NOT_PROCESSED:
                 self._was_posted = True
-                if source._resume is None:
-                    error.retry, error.reason = False, f"{error.reason}; {_SENT_ONCE}"
+                if not source._can_resume:
+                    error.retry = error.retry_if_opened = False
+                    error.reason = f"{error.reason}; {source._sent_once}"
             raise
         self._was_posted = self._was_posted or method == "POST"
         return response
@@ -233,7 +263,7 @@ class _Session:
                 reason="the server has nothing more to send (HTTP 204)", normal=True, final=True, status=204
             )
         if self._content is not None:
-            self._receiver.feed(request_item(self._content, self._receiver.continues, self._secrets))
+            self._receiver.feed(request_item(self._content, self._receiver.continues, source.sent.credentials()))
         if (head := response_item(response.status_code, response.headers)) is not None:
             self._receiver.feed(head)
         parser = SSEParser(max_event_bytes=source._max_bytes)
@@ -247,9 +277,13 @@ class _Session:
                 age=None if once else age,  # a POST that is sent once can't be replaced
                 read_timeout=source._read_timeout,
                 ends_with_done=self._is_post,
+                sent=source.sent,
+                grace=source._grace,
             )
         finally:
             self._last_id = parser.last_id
+        if once and end.normal and source.ends_with_response:
+            return replace(end, complete=True)
         if once:
             return replace(end, final=True, reason=f"{end.reason}; {_SENT_ONCE}")
         return end

@@ -7,9 +7,14 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from typing import TypeAlias
 
+from runstream.errors import SourceFailed
+from runstream.model.raw import Malformed
 from runstream.model.validation import check_counts
 from runstream.sources.base import Receiver
-from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
+from runstream.sources.http_errors import read_error
+from runstream.sources.sent_values import NOTHING_SENT
+from runstream.sources.sse_parser import MAX_EVENT_BYTES, ParsedItem, SSEParser
+from runstream.sources.stray_text import no_stream_reason
 
 __all__ = ["Chunks", "SseChunks"]
 
@@ -57,9 +62,12 @@ class SseChunks:
 
         Raises:
             TypeError: A chunk is not of bytes.
+            SourceFailed: The chunks are no event stream: a body of JSON, such as an error, or other text.
             Exception: The iterable's own error.
         """
         receiver.connected()
+        events = 0
+        last: ParsedItem | None = None
         parser = SSEParser(max_event_bytes=self._max_bytes)
         chunks = _iterate(self._chunks)
         try:
@@ -67,10 +75,24 @@ class SseChunks:
                 if not isinstance(chunk, bytes | bytearray | memoryview):
                     raise TypeError(f"a chunk of an event stream is bytes, not {type(chunk).__name__}")
                 parser.at = time.time()
-                await receiver.feed_all(parser.feed(bytes(chunk)))
+                items = parser.feed(bytes(chunk))
+                if items:
+                    last = items[-1]
+                    events += sum(type(item) is not Malformed for item in items)
+                    await receiver.feed_all(items)
         finally:
             await chunks.aclose()
-        await receiver.feed_all(parser.close())
+        items = parser.close()
+        await receiver.feed_all(items)
+        last = items[-1] if items else last
+        if isinstance(last, Malformed) and not events:
+            error = read_error(last.data)
+            code = error.code_for(NOTHING_SENT)
+            raise SourceFailed(
+                no_stream_reason(last) + (f" ({code})" if code else ""),
+                message=error.message_for(NOTHING_SENT),
+                server_message=NOTHING_SENT.redact(error.text),
+            )
 
 
 async def _iterate(chunks: Chunks) -> AsyncGenerator[Chunk, None]:

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from runstream.model.raw import Malformed, Oversized, RawEvent
 from runstream.model.validation import check_counts
+from runstream.sources.stray_text import StrayText
 
 __all__ = ["MAX_EVENT_BYTES", "ParsedItem", "SSEParser"]
 
@@ -34,7 +35,10 @@ class SSEParser:
 
     Strict mode is WHATWG HTML 9.2.6, "Interpreting an event stream". Data stay bytes; names and ids are
     decoded as UTF-8, with U+FFFD for invalid bytes. An empty event name or id counts as none on the `RawEvent`.
-    A ``retry`` of more than 18 digits is ignored.
+    A ``retry`` of more than 18 digits is ignored. Unknown fields are ignored, as it defines, with two exceptions, which
+    are `Malformed` (:mod:`runstream.sources.stray_text`): between two blocks, a line that begins with a bracket is JSON
+    without its ``data:``, with the lines behind it up to the next one that is blank or a field; and a whole stream
+    without any field or comment is no event stream. At most 16 KiB of each are kept.
 
     Lenient mode is for recordings that were saved and edited by hand:
 
@@ -82,6 +86,7 @@ class SSEParser:
         self._partial = bytearray()  # the line that has not ended yet
         self._skipped_size = 0  # length of that line once it is too long to be buffered
         self._lineno = 0
+        self._stray = StrayText()
         self._reset()
 
     def _reset(self) -> None:
@@ -115,7 +120,7 @@ class SSEParser:
 
         out: list[ParsedItem] = []
         position = 0
-        while self._start or self._partial:  # finish the block that an earlier chunk began
+        while self._start or self._partial or self._stray:  # finish the block that an earlier chunk began
             end = chunk.find(b"\n", position)
             if end < 0:
                 self._buffer(chunk[position:])
@@ -140,10 +145,15 @@ class SSEParser:
                 self._complete_line(b"", out)
             self._dispatch(out)
             return out
-        if self._partial and not self._partial.startswith(b":"):
-            self._count_field(self._skipped_size or len(self._partial), self._lineno + 1)
+        rest = b"" if self._partial.startswith(b":") else bytes(self._partial)
+        may_be_stray = rest and not (self._start or self._skipped_size or _BOM.startswith(rest))
+        if may_be_stray and self._stray.is_stray(rest, _FIELDS):
+            self._report(self._stray.add(rest, self._lineno + 1), out)
+        elif rest:
+            self._count_field(self._skipped_size or len(rest), self._lineno + 1)
         self._partial.clear()
         self._skipped_size = 0
+        self._report(self._stray.take(at_end=True), out)
         self.discarded += self._size
         if self._size > self._limit:
             self._dispatch(out)
@@ -180,6 +190,8 @@ class SSEParser:
                         break
             lineno, last_id = self._lineno, self.last_id or None
         self._lineno = lineno
+        if not self._stray.has_fields and any(type(item) is RawEvent for item in out):
+            self._stray.has_fields = True
         if rest:
             self._buffer(rest)
 
@@ -214,9 +226,12 @@ class SSEParser:
         """
         self._lineno += 1
         if not line:
+            if self._stray:
+                self._report(self._stray.take(), out)
             self._dispatch(out)
             return
         if line.startswith(b":"):
+            self._stray.has_fields = True
             if self._on_comment is not None:
                 self._on_comment(self._lineno, line)
             return
@@ -225,6 +240,10 @@ class SSEParser:
             self._count_field(length, self._lineno)
             return
         field, colon, value = line.partition(b":")
+        if field in _FIELDS:
+            self._stray.has_fields = True
+            if self._stray:
+                self._report(self._stray.take(), out)
         if value.startswith(b" "):
             value = value[1:]
         if field == b"data":
@@ -252,6 +271,13 @@ class SSEParser:
                 self.retry = int(value)
         elif self._lenient:
             self._process_stray(line, field, colon, out)
+        elif not self._start:
+            self._report(self._stray.add(line, self._lineno), out)
+
+    @staticmethod
+    def _report(item: Malformed | None, out: list[ParsedItem]) -> None:
+        if item is not None:
+            out.append(item)
 
     def _process_stray(self, line: bytes, field: bytes, colon: bytes, out: list[ParsedItem]) -> None:
         text = line.strip()
@@ -297,6 +323,7 @@ class SSEParser:
             self.last_id = self._id
         name = self._name or None
         if self._size > self._limit:
+            self._stray.has_fields = True
             out.append(Oversized(line=self._start, size=self._size, limit=self._limit, event=name))
         elif self._data or (self._lenient and name and not self._has_stray):
             data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)

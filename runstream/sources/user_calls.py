@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from runstream.errors import SourceFailed
-from runstream.sources.http_errors import RETRIED, ConnectFailed, requested_wait
+from runstream.sources.http_errors import ConnectFailed, is_lost, requested_wait
 
 __all__ = ["UserCallback", "classify_error"]
 
@@ -111,9 +111,9 @@ def classify_error(caller: str, error: BaseException) -> ConnectFailed:
     """Classify an exception of a client: the reason, and whether to try again.
 
     The exception's message is not used, because it may contain secrets: only its class, and the HTTP status in an
-    attribute of it or of its response (``status_code``, ``status``, ``code``). 408, 425, 429 and 5xx are tried again,
-    other statuses are not. An exception without a status counts as a network error and is tried again, unless it is
-    a mistake in the program, such as a ``TypeError``.
+    attribute of it or of its response (``status_code``, ``status``, ``code``). 408, 425, 429, 5xx and the other
+    statuses of gateways are tried again, others are not. An exception without a status counts as a network error and is
+    tried again, unless it is a mistake in the program, such as a ``TypeError``.
 
     Args:
         caller: The caller's name, for the reason.
@@ -128,7 +128,7 @@ def classify_error(caller: str, error: BaseException) -> ConnectFailed:
             server_message=error.server_message,
         )
     if isinstance(error, SourceFailed):
-        return ConnectFailed(error.reason, server_message=error.server_message)
+        return ConnectFailed(error.summary, server_message=error.server_message)
     kind = type(error).__name__
     response = getattr(error, "response", None)
     status = _find_status(error) or _find_status(response)
@@ -142,12 +142,12 @@ def classify_error(caller: str, error: BaseException) -> ConnectFailed:
 
 
 def _is_retried(status: int | None) -> bool:
-    return status is not None and (status in RETRIED or status >= 500)
+    return status is not None and is_lost(status)
 
 
 def _find_status(owner: Any) -> int | None:
     for name in ("status_code", "status", "code"):
         value = getattr(owner, name, None)
-        if isinstance(value, int) and not isinstance(value, bool) and 300 <= value < 600:
+        if isinstance(value, int) and not isinstance(value, bool) and 300 <= value < 1000:
             return int(value)
     return None

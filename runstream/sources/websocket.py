@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, TypeAlias
+from urllib.request import getproxies
 
 from msgspec.structs import replace
 from websockets.exceptions import ConnectionClosed
@@ -24,9 +26,11 @@ from runstream.sources.connection_loop import (
     call_hook,
     run_connections,
 )
-from runstream.sources.credentials import Credentials, merge_headers, redact_url, request_secrets, resolve_headers
+from runstream.sources.credentials import Credentials, merge_headers, redact_url, resolve_headers
+from runstream.sources.grace import GRACE
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.reconnect import Reconnect
+from runstream.sources.sent_values import NOTHING_SENT, SentValues
 from runstream.sources.websocket_batches import BatchConnection
 from runstream.sources.websocket_connection import close_socket, open_socket, read_socket
 
@@ -68,6 +72,16 @@ class WebSocketSource:
         close_timeout: Limit for closing (seconds).
         max_queue: Number of frames queued between socket and pipeline at which reading pauses; the frames of one read
             of the socket (256 KiB at most) may exceed it.
+        max_queue_bytes: Size of these frames, inflated, at which reading pauses (bytes). One message, and what 4 KiB of
+            the socket inflate to, may exceed it.
+        max_unsent_bytes: Number of bytes, most of them pongs, that wait for a server that does not read, at which
+            reading pauses. After ``ping_timeout`` such a connection is lost.
+        grace: After this time without a message (seconds) an :class:`~runstream.Idle` is delivered, if the dialect
+            waits for it; ``None``: never.
+
+    Attributes:
+        sent: What the present connection has sent, which is masked where the server repeats it.
+        pauses: The number of times that reading paused for one of these reasons.
 
     Raises:
         ValueError: A time that is not above 0, or a number less than 1.
@@ -92,14 +106,25 @@ class WebSocketSource:
         ping_timeout: float | None = 20.0,
         close_timeout: float = 2.0,
         max_queue: int = 16,
+        max_queue_bytes: int = 16 * 2**20,
+        max_unsent_bytes: int = 64 * 2**10,
+        grace: float | None = GRACE,
     ) -> None:
         check_seconds(
             open_timeout=open_timeout,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             close_timeout=close_timeout,
+            grace=grace,
         )
-        check_counts(max_message_bytes=max_message_bytes, max_queue=max_queue)
+        check_counts(
+            max_message_bytes=max_message_bytes,
+            max_queue=max_queue,
+            max_queue_bytes=max_queue_bytes,
+            max_unsent_bytes=max_unsent_bytes,
+        )
+        self.pauses = 0
+        self.sent = NOTHING_SENT
         self.name = name or redact_url(url)
         self._url = url
         self._headers = dict(headers or {})
@@ -109,16 +134,18 @@ class WebSocketSource:
         self._reconnect = reconnect
         self._max_bytes = max_message_bytes
         self._open_timeout = open_timeout
+        self._grace = grace
         self._pings = {"ping_interval": ping_interval, "ping_timeout": ping_timeout}
-        self._secrets: set[str] = set()
         self._options: dict[str, Any] = {
             "subprotocols": subprotocols,
             "proxy": proxy,
             "max_size": max_message_bytes,
             "max_queue": max_queue,
+            "write_limit": max_unsent_bytes,
             "open_timeout": open_timeout,
             "close_timeout": close_timeout,
         }
+        self._make_connection = partial(BatchConnection, max_queue_bytes=max_queue_bytes)
         if ssl is not None:
             self._options["ssl"] = ssl
 
@@ -142,7 +169,10 @@ class WebSocketSource:
         )
 
     async def _read(self, socket: BatchConnection, receiver: Receiver, age: float | None) -> Disconnect:
-        end = await read_socket(socket, receiver, age=age, secrets=self._secrets, **self._pings)
+        try:
+            end = await read_socket(socket, receiver, age=age, sent=self.sent, grace=self._grace, **self._pings)
+        finally:
+            self.pauses += socket.pauses
         reason = end.reason.replace("max_message_bytes", f"max_message_bytes ({self._max_bytes})")
         return replace(end, reason=reason) if end.final else end
 
@@ -165,8 +195,16 @@ class WebSocketSource:
         if isinstance(messages, str | bytes):
             messages = (messages,)
         headers = merge_headers(self._headers, resume.headers, secret)
-        self._secrets = request_secrets([url], headers)
-        socket = await open_socket(url, headers, self._options, self._secrets)
+        messages = tuple(messages)
+        proxy = self._options["proxy"]
+        proxies = getproxies().values() if proxy is True else [proxy] if proxy else []
+        self.sent = SentValues(
+            urls=[self._url, url, *proxies],
+            headers=headers,
+            secrets=self._options["subprotocols"] or (),
+            messages=messages,
+        )
+        socket = await open_socket(url, headers, self._options, self.sent, self._make_connection)
         try:
             async with asyncio.timeout(self._open_timeout):
                 for message in messages:

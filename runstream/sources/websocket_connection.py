@@ -7,7 +7,7 @@ import inspect
 import logging
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, cast
 
@@ -17,8 +17,10 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from runstream.model.raw import RawEvent
 from runstream.sources.base import Receiver
 from runstream.sources.connection_loop import Disconnect
-from runstream.sources.credentials import INVALID_URL, redact_text, redact_url
+from runstream.sources.credentials import INVALID_URL, redact_url
+from runstream.sources.grace import GraceTimer
 from runstream.sources.http_errors import ConnectFailed, http_error, system_message
+from runstream.sources.sent_values import SentValues
 from runstream.sources.websocket_batches import BatchConnection
 
 __all__ = ["close_socket", "open_socket", "read_socket"]
@@ -52,7 +54,11 @@ _log: Final = _QuietLogger(logging.getLogger("websockets.client"), {})
 
 
 async def open_socket(
-    url: str, headers: Mapping[str, str], options: Mapping[str, Any], secrets: Iterable[str]
+    url: str,
+    headers: Mapping[str, str],
+    options: Mapping[str, Any],
+    sent: SentValues,
+    make_connection: Callable[..., BatchConnection] = BatchConnection,
 ) -> BatchConnection:
     """Open a connection.
 
@@ -60,7 +66,8 @@ async def open_socket(
         url: The URL.
         headers: The headers of the handshake.
         options: Options of ``websockets``.
-        secrets: Values that must not be shown, though the server may repeat them.
+        sent: What this side sends; the server may repeat it.
+        make_connection: Makes the connection.
 
     Raises:
         ConnectFailed: There is no connection.
@@ -78,7 +85,7 @@ async def open_socket(
             ping_interval=None,
             ping_timeout=None,
             logger=_log,
-            create_connection=BatchConnection,
+            create_connection=cast(Any, make_connection),
             **options,
         )
         return cast(BatchConnection, socket)
@@ -90,7 +97,7 @@ async def open_socket(
             phrase=response.reason_phrase,
             headers=response.headers,
             body=bytes(response.body or b""),
-            secrets=secrets,
+            sent=sent,
             now=time.time(),
         ) from None
     except InvalidURI:
@@ -126,7 +133,8 @@ async def read_socket(
     age: float | None,
     ping_interval: float | None,
     ping_timeout: float | None,
-    secrets: Iterable[str],
+    sent: SentValues,
+    grace: float | None = None,
 ) -> Disconnect:
     """Feed every message to the receiver until the connection ends, and return why it ended. The socket is closed.
 
@@ -136,7 +144,8 @@ async def read_socket(
         age: The time after which to close it (seconds); messages that arrive until it is closed are fed too.
         ping_interval: Time between pings (seconds).
         ping_timeout: Longest time without any data, not even a pong, while the reader waits (seconds).
-        secrets: Values that must not be shown, though the server may repeat them.
+        sent: What this side has sent; the server may repeat it.
+        grace: The grace time (seconds).
     """
     status = _Status()
     timers = []
@@ -146,17 +155,20 @@ async def read_socket(
         timers.append(asyncio.create_task(_ping(socket, status, ping_interval, ping_timeout)))
     receive, feed_all, clock = socket.receive, receiver.feed_all, time.time
     try:
-        while True:
-            status.waiting = True
-            try:
-                # No other task runs while messages are queued; the receiver yields to the loop.
-                messages = await receive()
-            except ConnectionClosed as closed:
-                return _disconnect(closed, status, ping_timeout, secrets)
-            status.waiting = False
-            status.received += len(messages)
-            at = clock()
-            await feed_all([RawEvent(None, message, None, None, at) for message in messages])
+        with GraceTimer(receiver, grace) as silence:
+            while True:
+                status.waiting = True
+                try:
+                    # No other task runs while messages are queued; the receiver yields to the loop.
+                    messages = await receive()
+                except ConnectionClosed as closed:
+                    return _disconnect(closed, status, ping_timeout, sent)
+                silence.stop()
+                status.waiting = False
+                status.received += len(messages)
+                at = clock()
+                await feed_all([RawEvent(None, message, None, None, at) for message in messages])
+                silence.start()
     finally:
         for timer in timers:
             timer.cancel()
@@ -194,18 +206,30 @@ async def _ping(socket: BatchConnection, status: _Status, interval: float, pong_
         while True:
             await asyncio.sleep(interval)
             before = status.received
-            pong = asyncio.ensure_future(await socket.ping())
             if pong_timeout is None:
+                await socket.ping()
                 continue
-            while not (await asyncio.wait({pong}, timeout=pong_timeout))[0]:
-                if status.waiting and status.received == before:
-                    status.is_silent = True
-                    await socket.close(_NO_PONG, "no pong")
-                    return
-                before = status.received
+            # A ping can't be sent while the peer does not read; that is no answer either.
+            pong = asyncio.create_task(_await_pong(socket))
+            try:
+                while not (await asyncio.wait({pong}, timeout=pong_timeout))[0]:
+                    if status.waiting and status.received == before:
+                        status.is_silent = True
+                        pong.cancel()
+                        await asyncio.wait({pong})  # a ping that waits for the peer would block the close frame
+                        await socket.close(_NO_PONG, "no pong")
+                        return
+                    before = status.received
+            finally:
+                pong.cancel()
 
 
-def _disconnect(closed: ConnectionClosed, status: _Status, timeout: float | None, secrets: Iterable[str]) -> Disconnect:
+async def _await_pong(socket: BatchConnection) -> None:
+    with suppress(ConnectionClosed):
+        await asyncio.shield(await socket.ping())
+
+
+def _disconnect(closed: ConnectionClosed, status: _Status, timeout: float | None, sent: SentValues) -> Disconnect:
     received = status.received
     if status.is_aged:
         return Disconnect(reason="the connection reached its age limit", planned=True, received=received)
@@ -220,8 +244,9 @@ def _disconnect(closed: ConnectionClosed, status: _Status, timeout: float | None
         return Disconnect(reason="the connection broke off", received=received)
     code = closed.rcvd.code
     return Disconnect(
+        # The close reason may quote anything: it is data, and no part of the reason.
         reason=f"the server closed the connection with code {code}",
-        server_message=redact_text(closed.rcvd.reason, secrets),
+        server_message=sent.redact(closed.rcvd.reason),
         normal=code in _NORMAL,
         # After messages it is a loss like others: a token that expired, a proxy that restarted.
         final=code in _REJECTED and not received,

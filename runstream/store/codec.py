@@ -6,30 +6,28 @@ of each text, the objects that are partial. All of these are written.
 
 from __future__ import annotations
 
+import sys
+from types import NoneType
 from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct, structs
 
+from runstream.core.action_requests import RequestKind, accept_request, is_request, request_pairs
+from runstream.core.activities import NO_ACTIVITIES, Activities, ActivityState
 from runstream.core.call_names import NO_NAMES, CallNames
-from runstream.core.calls import (
-    NO_CALLS,
-    Calls,
-    OpenCall,
-    RequestKind,
-    accept_request,
-    add_whole,
-    is_request,
-    name_step_calls,
-    request_pairs,
-)
+from runstream.core.calls import NO_CALLS, Calls, OpenCall, add_whole, is_of_step
+from runstream.core.documents import NO_DOCUMENTS, Documents
+from runstream.core.json_patch import JsonValue, make_value
 from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
 from runstream.core.pieces import NO_PIECES, Pieces
 from runstream.core.state import RunHead, RunState, build_objects
+from runstream.core.step_calls import name_step_calls
 from runstream.core.tally import Tally
 from runstream.core.text import Text, TextBuffer
 from runstream.errors import StoreError
 from runstream.model.base import WireStruct, decoder
+from runstream.model.common import Usage
 from runstream.model.keys import escape_id
 from runstream.model.lenient import read
 from runstream.model.message import Message
@@ -40,7 +38,7 @@ __all__ = ["StateEncoder", "decode_state", "encode_state"]
 
 W = TypeVar("W", bound=WireStruct)
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 
 
 class _Object(Struct, array_like=True):
@@ -49,9 +47,11 @@ class _Object(Struct, array_like=True):
     partial: bool
     full: msgspec.Raw  # null if no full object was sent
     parts: Any  # a node; null if the full object is complete
-    calls: tuple[str, ...] = ()  # this field and the next since version 2
+    calls: tuple[str, ...] = ()  # this field and the next two since version 2
     replaced: int = 0
     places: tuple[tuple[int, int], ...] = ()
+    path: tuple[str, ...] = ()  # this field and the next since version 3
+    indices: tuple[int, ...] = ()
 
 
 class _Calls(Struct, omit_defaults=True):
@@ -69,10 +69,29 @@ class _Calls(Struct, omit_defaults=True):
     results: list[str] = []
 
 
+class _Document(Struct, array_like=True):
+    """One document of a run."""
+
+    path: tuple[str, ...]
+    partial: bool
+    value: msgspec.Raw
+
+
+class _Activity(Struct, array_like=True):
+    """The stored form of :class:`ActivityState`."""
+
+    id: str
+    kind: str
+    version: int
+    path: tuple[str, ...]
+    partial: bool
+    value: msgspec.Raw
+
+
 class _State(Struct, omit_defaults=True):
     """The stored form. Its field names are the file format: ``since`` stands for the field ``status_since`` of
     :class:`RunHead`. Version 1 has ``asked`` (the sorted ids of each request) and ``calls_done`` (ids of calls) in
-    place of ``calls``.
+    place of ``calls``. The fields from ``documents`` on are there since version 3.
     """
 
     version: int
@@ -94,6 +113,13 @@ class _State(Struct, omit_defaults=True):
     piece_rounds: int = 0
     piece_statuses: tuple[str, ...] = ()
     custom: int = 0
+    piece_usage: dict[str, Any] | None = None
+    piece_counted: bool = False
+    pieces_uncounted: tuple[str, ...] = ()
+    documents: list[_Document] = []
+    missing: list[tuple[str, ...]] = []  # the paths of documents that could never be read
+    document_version: int = 0
+    activities: list[_Activity] = []
 
 
 class _Version(Struct):
@@ -161,6 +187,19 @@ def _to_bytes(state: RunState, objects: list[Any]) -> bytes:
             piece_rounds=head.pieces.rounds,
             piece_statuses=tuple([status.value for status in head.pieces.statuses]),
             custom=head.custom,
+            piece_usage=None if head.pieces.usage is None else head.pieces.usage.to_dict(),
+            piece_counted=head.pieces.counted,
+            pieces_uncounted=head.pieces.uncounted,
+            documents=[
+                _Document(path, path in head.documents.partial, _raw(value))
+                for path, value in head.documents.values.items()
+            ],
+            missing=[*(head.documents.partial - head.documents.values.keys())],
+            document_version=head.documents.version,
+            activities=[
+                _Activity(item.id, item.kind, item.version, item.path, item.partial, _raw(item.content))
+                for item in (head.activities if head.activities.count else ())
+            ],
         )
     )
 
@@ -184,8 +223,12 @@ def decode_state(data: bytes) -> RunState:
             kind: type[Message] | type[RunStep] = Message if item.is_message else RunStep
             full = None if bytes(item.full) == b"null" else _read_wire(kind, bytes(item.full))
             parts = None if item.parts is None else _read_node(item.parts)
-            names = CallNames(item.calls) if item.calls else NO_NAMES
-            state = ObjectState(item.id, item.is_message, full, parts, item.partial, names, item.replaced, item.places)
+            if parts is not None and type(parts) is not dict:
+                raise ValueError("parts that are no object")
+            names = CallNames(item.calls, item.indices) if item.calls else NO_NAMES
+            state = ObjectState(
+                item.id, item.is_message, full, parts, item.partial, names, item.replaced, item.places, item.path
+            )
             objects = objects.append(state)
         run = _read_wire(Run, bytes(found.run))
         if version == 1:
@@ -205,8 +248,20 @@ def decode_state(data: bytes) -> RunState:
             found.first_text,
             _read_pieces(found),
             found.custom,
+            _read_documents(found),
+            _read_activities(found),
         )
-    except (msgspec.MsgspecError, UnicodeError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+    except (
+        msgspec.MsgspecError,
+        UnicodeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         # Without the error's message, which may quote the text.
         raise StoreError(f"the stored bytes are no run state ({type(error).__name__})") from None
     return RunState(head, objects, _touched=-1, _event=found.event)
@@ -215,7 +270,19 @@ def decode_state(data: bytes) -> RunState:
 def _stored_object(item: ObjectState) -> _Object:
     full = msgspec.Raw(b"null" if item.full is None else _encode(item.full.to_dict()))
     parts = None if item.parts is None else _write_node(item.parts)
-    return _Object(item.id, item.is_message, item.partial, full, parts, tuple(item.calls), item.replaced, item.places)
+    calls = tuple(item.calls)
+    return _Object(
+        item.id,
+        item.is_message,
+        item.partial,
+        full,
+        parts,
+        calls,
+        item.replaced,
+        item.places,
+        item.path,
+        item.calls.indices,
+    )
 
 
 def _stored_calls(calls: Calls) -> _Calls | None:
@@ -249,16 +316,44 @@ def _read_calls(stored: _Calls | None) -> Calls:
         Tally(stored.counts),
         Tally(stored.asked),
         Tally(stored.whole),
-        stored.open,
+        tuple(sorted(stored.open, key=is_of_step)),
         Tally(stored.results),
     )
+
+
+def _raw(content: JsonValue) -> msgspec.Raw:
+    return msgspec.Raw(content.encode())
+
+
+def _read_value(data: msgspec.Raw) -> JsonValue:
+    return make_value(msgspec.json.decode(data), max_size=sys.maxsize)
+
+
+def _read_documents(found: _State) -> Documents:
+    if not (found.documents or found.missing):
+        return NO_DOCUMENTS
+    values = {item.path: _read_value(item.value) for item in found.documents}
+    partial = frozenset([*[item.path for item in found.documents if item.partial], *found.missing])
+    return Documents(values, partial, found.document_version, sum([value.size for value in values.values()]))
+
+
+def _read_activities(found: _State) -> Activities:
+    activities = NO_ACTIVITIES
+    for item in found.activities:
+        content = _read_value(item.value)
+        activities = activities.with_activity(
+            ActivityState(item.id, item.kind, content, item.version, item.path, item.partial)
+        )
+    return activities
 
 
 def _read_pieces(found: _State) -> Pieces:
     if not found.pieces:
         return NO_PIECES
     statuses = tuple([RunStatus(status) for status in found.piece_statuses])
-    return Pieces(Tally(found.pieces), found.piece_rounds, statuses)
+    usage = None if found.piece_usage is None else read(Usage, found.piece_usage, [])
+    ids, uncounted = Tally(found.pieces), found.pieces_uncounted
+    return Pieces(ids, found.piece_rounds, statuses, usage, found.piece_counted, uncounted)
 
 
 def _calls_of_version_1(found: _State, run: Run, objects: Objects) -> tuple[Calls, Objects]:
@@ -270,7 +365,7 @@ def _calls_of_version_1(found: _State, run: Run, objects: Objects) -> tuple[Call
             objects = objects.set(position, named)
     if is_request(run):
         calls = structs.replace(calls, round=len(found.asked) - 1)
-        calls = accept_request(calls, run, request_pairs(run), RequestKind.NEW, lambda step_id, name: None)
+        calls = accept_request(calls, run, request_pairs(run), RequestKind.NEW, lambda step_id: {})
     elif found.asked:
         request = ",".join([_escaped(id) for id in found.asked[-1]])
         calls = structs.replace(calls, round=len(found.asked), request=request)
@@ -319,8 +414,12 @@ def _read_node(value: list[Any]) -> Any:
     kind = value[0]
     if kind == "t":
         _, text, emitted, prior = value
+        if type(text) is not str or type(emitted) is not int or emitted < 0 or type(prior) not in (str, NoneType):
+            raise ValueError("an invalid text")
         return Text(TextBuffer(text), len(text), emitted, None if prior is None else _emitted_text(prior))
     if kind == "i":
+        if any(type(index) is not int for index, _ in value[1]):
+            raise ValueError("an invalid index")
         return {index: _read_node(item) for index, item in value[1]}
     if kind == "d":
         return {name: _read_node(item) for name, item in value[1].items()}

@@ -49,6 +49,7 @@ class MemoryStore:
         self._runs: dict[tuple[str, str], StoredRun] = {}
         self._ended: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._sources: OrderedDict[tuple[str, str], tuple[StoredSource, float]] = OrderedDict()
+        self._outputs: dict[tuple[str, str], dict[str, str]] = {}
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -94,12 +95,25 @@ class MemoryStore:
         if key not in stored.delivered:
             self._runs[scope, run_id] = structs.replace(stored, delivered=(*stored.delivered, key))
 
+    def get_output(self, scope: str, run_id: str, call_key: str) -> str | None:
+        """The output of a call; ``None`` if it is not stored."""
+        return self._outputs.get((scope, run_id), {}).get(call_key)
+
+    def put_output(self, scope: str, run_id: str, call_key: str, output: str) -> None:
+        """Store the output of a call."""
+        self._outputs.setdefault((scope, run_id), {})[call_key] = output
+
+    def forget_outputs(self, scope: str, run_id: str) -> None:
+        """Remove the outputs of a run."""
+        self._outputs.pop((scope, run_id), None)
+
     def _evict(self, now: float) -> None:
         while self._ended:
             key, since = next(iter(self._ended.items()))
             if len(self._ended) <= self._max_runs and now - since <= self._max_age:
                 break
             del self._ended[key], self._runs[key]
+            self._outputs.pop(key, None)
         while self._sources:
             key, (_, since) = next(iter(self._sources.items()))
             if now - since <= self._max_age:

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -17,13 +17,14 @@ from runstream.errors import StoreError
 from runstream.model.validation import check_counts, check_durations
 from runstream.store.base import StoredRun, StoredSource
 from runstream.store.codec import StateEncoder, decode_state
+from runstream.store.file_lock import FileLock
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "SqliteStore"]
 
 APPLICATION_ID: Final = 0x52554E53
 """SQLite's ``application_id``, which marks a file as a store: "RUNS"."""
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """SQLite's ``user_version``."""
 
 _SCHEMA: Final = """
@@ -45,6 +46,10 @@ CREATE TABLE sources (
     scope TEXT NOT NULL, name TEXT NOT NULL, last_id TEXT, counts TEXT NOT NULL, at REAL NOT NULL, memory BLOB,
     PRIMARY KEY (scope, name)
 ) WITHOUT ROWID;
+CREATE TABLE outputs (
+    scope TEXT NOT NULL, run_id TEXT NOT NULL, call_key TEXT NOT NULL, output TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (scope, run_id, call_key)
+) WITHOUT ROWID;
 """
 
 # The statement that makes each version from the version before. A new column has the default of `StoredRun`.
@@ -52,11 +57,18 @@ _MIGRATIONS: Final = {
     2: "ALTER TABLE runs ADD COLUMN unidentified INTEGER NOT NULL DEFAULT 1",
     3: "ALTER TABLE runs ADD COLUMN places TEXT NOT NULL DEFAULT '{}'",
     4: "ALTER TABLE sources ADD COLUMN memory BLOB",
+    5: (
+        "CREATE TABLE outputs (scope TEXT NOT NULL, run_id TEXT NOT NULL, call_key TEXT NOT NULL, "
+        "output TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (scope, run_id, call_key)) WITHOUT ROWID"
+    ),
 }
 
 _RUN_COLUMNS: Final = (
     "number, scope, run_id, source, replaying, paused, interrupted, stalled, unidentified, places, state"
 )
+# What reading a value of an unexpected type or shape may raise.
+_DATA_ERRORS: Final = (msgspec.MsgspecError, ValueError, TypeError, LookupError, OverflowError, RecursionError)
+_RUN_NAMES: Final = _RUN_COLUMNS.split(", ")
 _PUT_RUN: Final = """
 INSERT INTO runs
     (scope, run_id, source, ended, at, replaying, paused, interrupted, stalled, unidentified, places, state)
@@ -75,6 +87,22 @@ _SWEEP_EVERY: Final = 256  # calls of `put`
 _MAX_TIMEOUT: Final = 2**31 // 1000 - 1  # seconds; SQLite counts milliseconds, and an overflow would mean no wait
 
 
+class _Row(msgspec.Struct):
+    """A row of the table ``runs``."""
+
+    number: int
+    scope: str
+    run_id: str
+    source: str
+    replaying: int
+    paused: int
+    interrupted: int
+    stalled: int
+    unidentified: int
+    places: str
+    state: bytes | None
+
+
 class SqliteStore:
     """Keeps states in a SQLite file, so that a restarted process resumes where the last one stopped.
 
@@ -86,19 +114,22 @@ class SqliteStore:
 
     Each put is one transaction (journal mode WAL, ``synchronous=NORMAL``): stored data survives any end of the
     process. After a loss of power the file is still valid, but the last puts may be missing unless ``full_sync`` is
-    set. The file contains message texts and tool arguments; a new file is readable by its owner alone.
+    set. The file contains message texts and tool arguments; a new file is readable by its owner alone. One process
+    uses it at a time: a file with ``-lock`` behind its name, which stays, is locked until the store is closed or the
+    process ends.
 
     Args:
         path: The file; it is created if it does not exist. Its directory must exist.
         max_finished_runs: The number of ended runs that are kept; the run that ended first is removed first.
         max_finished_age: The seconds that an ended run, and the place of a silent source, is kept.
         full_sync: True if each put waits for the disk.
-        timeout: The seconds to wait while another process writes to the file.
+        timeout: The seconds to wait while another process has the file.
         clock: Returns the time in Unix seconds.
 
     Raises:
         ValueError: A bound is less than 0.
-        StoreError: The file can't be opened, is no store, is damaged, or was written by a newer release.
+        StoreError: The file can't be opened, is used by another process or store, is no store, is damaged, or was
+            written by a newer release.
     """
 
     def __init__(
@@ -120,10 +151,23 @@ class SqliteStore:
         self._puts = 0
         self._encode = StateEncoder()
         self._closed = False
+        self._lock: FileLock | None = None
         with self._translate_errors("opened"):
-            if self.path != ":memory:":
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=min(timeout, _MAX_TIMEOUT))
+            if not _is_temporary(self.path):
+                self._lock = FileLock(f"{os.path.realpath(self.path)}-lock")
+                if not self._lock.acquire(timeout):
+                    raise StoreError(
+                        f"{self.path} is in use by {self._lock.owner() or 'another process'}: one process uses a store "
+                        "at a time; end that process, or give another path"
+                    )
+        try:
+            with self._translate_errors("opened"):
+                if self._lock is not None:
+                    _create_private(self.path)
+                self._db = sqlite3.connect(self.path, isolation_level=None, timeout=min(timeout, _MAX_TIMEOUT))
+        except BaseException:
+            self._release_lock()
+            raise
         try:
             with self._translate_errors("opened"):
                 _prepare_schema(self._db, self.path, synchronous="FULL" if full_sync else "NORMAL")
@@ -147,6 +191,11 @@ class SqliteStore:
         """Close the file. Further calls of ``close`` do nothing; a closed store serves no stream."""
         self._closed = True
         self._db.close()
+        self._release_lock()
+
+    def _release_lock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
 
     def get(self, scope: str, run_id: str) -> StoredRun | None:
         """The run with this id; ``None`` if it is not stored."""
@@ -179,8 +228,9 @@ class SqliteStore:
             ).fetchone()
             if row is None:
                 return None
-            counts = msgspec.json.decode(row[1], type=dict[str, int])
-            return StoredSource(scope=scope, name=name, last_id=row[0], counts=counts, memory=row[2])
+            last_id, text, memory = msgspec.convert(row, tuple[str | None, str, bytes | None])
+            counts = msgspec.json.decode(text, type=dict[str, int])
+            return StoredSource(scope=scope, name=name, last_id=last_id, counts=counts, memory=memory)
 
     def put(self, runs: Sequence[StoredRun], source: StoredSource | None = None) -> None:
         """Store runs and the place of their source, in one transaction."""
@@ -212,21 +262,43 @@ class SqliteStore:
             execute(_INSERT_RUN, (scope, run_id, self._clock()))
             execute("INSERT OR IGNORE INTO delivered VALUES (?, ?, ?)", (scope, run_id, key))
 
+    def get_output(self, scope: str, run_id: str, call_key: str) -> str | None:
+        """The output of a call; ``None`` if it is not stored."""
+        with self._translate_errors("read"):
+            row = self._db.execute(
+                "SELECT output FROM outputs WHERE scope = ? AND run_id = ? AND call_key = ?", (scope, run_id, call_key)
+            ).fetchone()
+            return None if row is None else msgspec.convert(row[0], str)
+
+    def put_output(self, scope: str, run_id: str, call_key: str, output: str) -> None:
+        """Store the output of a call, in one transaction."""
+        with self._translate_errors("written"), _transaction(self._db) as execute:
+            values = (scope, run_id, call_key, output, self._clock())
+            execute("INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?, ?)", values)
+
+    def forget_outputs(self, scope: str, run_id: str) -> None:
+        """Remove the outputs of a run."""
+        with self._translate_errors("written"), _transaction(self._db) as execute:
+            execute("DELETE FROM outputs WHERE scope = ? AND run_id = ?", (scope, run_id))
+
     def _read_run(self, row: tuple[Any, ...]) -> StoredRun:
-        _, scope, run_id, source, replaying, paused, interrupted, stalled, unidentified, places, state = row
-        keys = self._db.execute("SELECT key FROM delivered WHERE scope = ? AND run_id = ?", (scope, run_id))
+        # The columns of SQLite have no binding types: a damaged file may have anything anywhere.
+        stored = msgspec.convert(dict(zip(_RUN_NAMES, row, strict=True)), _Row)
+        keys = self._db.execute(
+            "SELECT key FROM delivered WHERE scope = ? AND run_id = ?", (stored.scope, stored.run_id)
+        )
         return StoredRun(
-            scope=scope,
-            run_id=run_id,
-            state=None if state is None else decode_state(state),
-            delivered=tuple([key for (key,) in keys.fetchall()]),
-            source=source,
-            replaying=bool(replaying),
-            places=msgspec.json.decode(places, type=dict[str, RequestPlace]),
-            paused=paused,
-            interrupted=interrupted,
-            stalled=stalled,
-            unidentified=bool(unidentified),
+            scope=stored.scope,
+            run_id=stored.run_id,
+            state=None if stored.state is None else decode_state(stored.state),
+            delivered=msgspec.convert(tuple([key for (key,) in keys.fetchall()]), tuple[str, ...]),
+            source=stored.source,
+            replaying=bool(stored.replaying),
+            places=msgspec.json.decode(stored.places, type=dict[str, RequestPlace]),
+            paused=stored.paused,
+            interrupted=stored.interrupted,
+            stalled=stored.stalled,
+            unidentified=bool(stored.unidentified),
         )
 
     def _sweep(self) -> None:
@@ -242,6 +314,7 @@ class SqliteStore:
                 execute("DELETE FROM runs WHERE number = ?", (number,))
                 execute("DELETE FROM delivered WHERE scope = ? AND run_id = ?", (scope, run_id))
             execute("DELETE FROM sources WHERE at < ?", (old,))
+            execute("DELETE FROM outputs WHERE at < ?", (old,))
 
     @contextmanager
     def _translate_errors(self, action: str) -> Iterator[None]:
@@ -258,7 +331,11 @@ class SqliteStore:
             raise StoreError(f"{self.path}: {error}") from None
         except sqlite3.Error as error:
             raise StoreError(_explain_error(self.path, action, error, closed=self._closed)) from error
-        except msgspec.MsgspecError as error:
+        except _DATA_ERRORS as error:
+            if action == "written":
+                raise StoreError(f"{self.path} can't be written: {type(error).__name__} in the data") from error
+            if "\0" in self.path:
+                raise StoreError("the path has a null character: give another path") from error
             raise StoreError(f"{self.path} is damaged: move it away to start with an empty store") from error
         except OSError as error:
             raise StoreError(
@@ -290,6 +367,11 @@ def _prepare_schema(db: sqlite3.Connection, path: str, *, synchronous: str) -> N
             f"{path} has schema version {version}, of a newer release of runstream (this one knows up to "
             f"{SCHEMA_VERSION}): update runstream, or give another path"
         )
+    if owner and version < 1:
+        raise StoreError(
+            f"{path} has schema version {version}, which no release of runstream has written: it is damaged, or a copy "
+            "that lost its version; move it away to start with an empty store"
+        )
     execute("PRAGMA journal_mode = WAL").fetchone()
     execute(f"PRAGMA synchronous = {synchronous}")
     if not owner:
@@ -306,6 +388,19 @@ def _prepare_schema(db: sqlite3.Connection, path: str, *, synchronous: str) -> N
             for later in range(version + 1, SCHEMA_VERSION + 1):
                 execute(_MIGRATIONS[later])
                 execute(f"PRAGMA user_version = {later}")
+
+
+def _is_temporary(path: str) -> bool:
+    return path in ("", ":memory:")
+
+
+def _create_private(path: str) -> None:
+    """Create a file that only its owner can read, unless it exists.
+
+    A file that exists is not opened here: to close it would release the locks that this process has on it.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 @contextmanager

@@ -51,7 +51,8 @@ class ConnectOptions(TypedDict, total=False):
     """The options of :func:`connect`: those of the source for the URL, and those of the stream.
 
     A ``ws`` URL takes no ``method``, ``json``, ``content``, ``last_event_id``, ``client`` and ``read_timeout``; an
-    ``http`` URL takes no ``subprotocols``, ``first_messages``, ``ping_interval``, ``ping_timeout`` and ``max_queue``.
+    ``http`` URL takes no ``subprotocols``, ``first_messages``, ``ping_interval``, ``ping_timeout``, ``max_queue``,
+    ``max_queue_bytes`` and ``max_unsent_bytes``.
     """
 
     # of both sources
@@ -64,12 +65,15 @@ class ConnectOptions(TypedDict, total=False):
     reconnect: Reconnect | None
     max_message_bytes: int
     open_timeout: float
+    grace: float | None
     # of WebSocketSource
     subprotocols: Sequence[str] | None
     first_messages: FirstMessages
     ping_interval: float | None
     ping_timeout: float | None
     max_queue: int
+    max_queue_bytes: int
+    max_unsent_bytes: int
     # of SseSource
     method: Literal["GET", "POST"]
     json: Any

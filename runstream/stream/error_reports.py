@@ -16,8 +16,9 @@ from runstream.stream.failures import Failures
 __all__ = ["SLOW_SECONDS", "SUBSCRIBER_ERRORS", "ErrorReports", "caller_location", "location_of", "run_id_of"]
 
 
-SUBSCRIBER_ERRORS: Final = (Exception, asyncio.CancelledError)
-"""The exceptions of a subscriber that are caught. The result of a cancelled future must not cancel the source."""
+SUBSCRIBER_ERRORS: Final = (Exception, asyncio.CancelledError, GeneratorExit)
+"""The exceptions of a subscriber that are caught. The result of a cancelled future must not cancel the source, and the
+exit of a generator that a subscriber closes must not end it. ``KeyboardInterrupt`` and ``SystemExit`` pass through."""
 
 SLOW_SECONDS: Final = 1.0
 """A subscriber that blocks the loop for longer than this is logged."""
@@ -80,7 +81,7 @@ class ErrorReports:
         self._add(failure, handled=handled)
         error = failure.error
         if self.mode == "raise" and not handled:
-            if not isinstance(error, Exception):  # CancelledError, which would cancel the awaiting task
+            if not isinstance(error, Exception):  # CancelledError or GeneratorExit, which would end the task
                 name = f"{type(error).__name__} in {failure.subscriber}"
                 error = RuntimeError(name).with_traceback(error.__traceback__)
             self._raise(error)

@@ -13,7 +13,7 @@ from runstream.dialects.base import Dialect
 from runstream.engine.intake import Intake
 from runstream.model.raw import Idle, RawItem, Request, ResponseHead
 from runstream.stream.buffers import Gate
-from runstream.stream.run_progress import RunProgress
+from runstream.stream.run_progress import RunProgress, SeenMessages
 
 __all__ = ["FeedQueue", "SourceReceiver"]
 
@@ -105,7 +105,8 @@ class SourceReceiver:
         self.fed = False
         self.closed = False
         self._intake = intake
-        self._progress: RunProgress | None = None
+        self._progress = RunProgress(intake.state)
+        self._seen: SeenMessages | None = None  # receives the messages of connections after the first one
         self._feed = intake.feed
         self._feed_all = intake.feed_all
         self._queue = queue
@@ -119,6 +120,8 @@ class SourceReceiver:
             return  # a source that feeds after its end
         if not self.fed:
             self.fed = type(item) not in _BESIDE
+        if self._seen is not None:
+            self._seen.add((item,))
         queue = self._queue
         if queue.busy:
             queue.run(self._feed, item)
@@ -148,6 +151,8 @@ class SourceReceiver:
             self.fed = True
             batch = list(items[at : at + (1 if self._full else max(1, _MAX_BATCH - self._batched))])
             queue.run_batch(self._feed_all, batch)
+            if self._seen is not None:
+                self._seen.add(batch)
             at += len(batch)
             self._batched += len(batch)
             if self._batched >= _MAX_BATCH or self._full:
@@ -179,6 +184,8 @@ class SourceReceiver:
         """The items of one batch. After an interruption none is made: it would be made too early."""
         queue, full = self._queue, self._full
         for item in chain((first,), rest):
+            if self._seen is not None:
+                self._seen.add((item,))
             yield item
             self._batched += 1
             if queue.interrupted or full or self._batched >= _MAX_BATCH:
@@ -193,6 +200,7 @@ class SourceReceiver:
 
     def connected(self, attempt: int = 0) -> None:
         """Report that the source is connected."""
+        self._seen = self._progress.begin()
         self._queue.run(self._intake.connected, attempt)
 
     def disconnected(self, reason: str, attempt: int = 0, server_message: str = "") -> None:
@@ -202,6 +210,15 @@ class SourceReceiver:
     def decoder(self) -> Dialect:
         """Return a new decoder of the source's dialect."""
         return self._intake.make_decoder()
+
+    @property
+    def expects_idle(self) -> bool:
+        """True while the dialect waits for a further event or for a silence of the source."""
+        return self._intake.expects_idle
+
+    def cursor(self, run_id: str | None = None) -> str | None:
+        """The place from which the dialect asks the server to go on."""
+        return self._intake.cursor(run_id)
 
     @property
     def live(self) -> bool:
@@ -216,8 +233,6 @@ class SourceReceiver:
     @property
     def progress(self) -> int:
         """A number that has grown if the state of a run of this source has advanced since the last call."""
-        if self._progress is None:
-            self._progress = RunProgress(self._intake.state)
         return self._progress.count()
 
     @property

@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from operator import gt
 from typing import Any, Final
 
 from runstream.core.state import RunState
 from runstream.core.text import Text
 from runstream.engine.source_state import SourceState
+from runstream.model.raw import RawItem
 
-__all__ = ["RunProgress", "extent_of"]
+__all__ = ["RunProgress", "SeenMessages", "extent_of"]
 
 _STATUSES: Final = 64  # more than a round has
+_MAX_SEEN: Final = 8192  # messages of one generation
+
+Extent = tuple[int, ...]
 
 
 class RunProgress:
-    """Counts how often the runs of one source have advanced.
+    """Counts the connections of one source by which its runs have advanced.
 
     A server that sends the same part of a run again and again, cut at whatever places, changes the state without
     advancing it: a message is begun again and grows to a length that it had before. Therefore the extent of each run is
-    compared with the largest one so far.
+    compared with the largest one so far, and that of a run that begins with the largest of the runs before it. A text
+    to which the same fragments without identity are appended again does grow; so a connection must have brought a
+    message, too, that no connection before it has.
 
     Args:
         source: The source's state in the engine.
     """
 
     def __init__(self, source: SourceState) -> None:
+        self.seen: SeenMessages | None = None
         self._source = source
         self._ended = 0
-        self._extents: dict[str, tuple[int, ...]] = {}
+        self._extents: dict[str, Extent] = {}
+        self._furthest: Extent = ()
         self._count = 0
+
+    def begin(self) -> SeenMessages | None:
+        """Note that a connection begins, and return what is to receive its messages; the first one needs nothing."""
+        if self._count or self.seen is not None:
+            self.seen = self.seen or SeenMessages()
+            self.seen.begin()
+        return self.seen
 
     def count(self) -> int:
         """Return a number that has grown if a run has begun, advanced or ended since the last call.
@@ -38,18 +55,58 @@ class RunProgress:
         source = self._source
         advanced = source.ended_runs > self._ended
         self._ended = source.ended_runs
-        extents: dict[str, tuple[int, ...]] = {}
+        extents: dict[str, Extent] = {}
+        furthest = self._furthest
         for record in source.open_records():
-            extent, known = extent_of(record.state), self._extents.get(record.state.run_id)
-            if known is not None:
-                advanced = advanced or any(new > old for new, old in zip(extent, known, strict=True))
-                extent = tuple(map(max, extent, known))
-            else:
-                advanced = True
-            extents[record.state.run_id] = extent
+            run_id, extent = record.state.run_id, extent_of(record.state)
+            known = self._extents.get(run_id, furthest)
+            advanced = advanced or _exceeds(extent, known)
+            extents[run_id] = _larger(extent, self._extents.get(run_id, ()))
+            self._furthest = _larger(self._furthest, extent)
         self._extents = extents
-        self._count += advanced
+        self._count += advanced and (self.seen is None or self.seen.has_new)
         return self._count
+
+
+class SeenMessages:
+    """The messages of the latest connections of a source, by hash: two generations of at most 8,192.
+
+    Attributes:
+        has_new: True if the present connection has brought a message that no connection before it has.
+    """
+
+    __slots__ = ("_before", "_now", "_older", "has_new")
+
+    def __init__(self) -> None:
+        self.has_new = False
+        self._older: set[int] = set()
+        self._before: set[int] = set()
+        self._now: set[int] = set()
+
+    def begin(self) -> None:
+        """Note that a connection begins."""
+        self.has_new = False
+        self._before |= self._now
+        self._now = set()
+        if len(self._before) >= _MAX_SEEN:
+            self._older, self._before = self._before, set()
+
+    def add(self, items: Iterable[RawItem]) -> None:
+        """Add messages of the present connection. A message that an identity distinguishes is another one."""
+        for item in items:
+            key = hash((getattr(item, "event", None), getattr(item, "data", None), getattr(item, "id", None)))
+            if key not in self._before and key not in self._older:
+                self.has_new = True
+            if len(self._now) < _MAX_SEEN:
+                self._now.add(key)
+
+
+def _exceeds(extent: Extent, known: Extent) -> bool:
+    return not known or any(map(gt, extent, known))
+
+
+def _larger(one: Extent, other: Extent) -> Extent:
+    return tuple(map(max, one, other)) if other and one else one or other
 
 
 def extent_of(state: RunState) -> tuple[int, ...]:

@@ -71,7 +71,8 @@ class RunStream:
         sources: The sources: see :meth:`attach`.
         limits: The bounds of the pipeline.
         dialect: The dialect of each source that has none of its own: the name of a registered one, or a factory (see
-            :func:`register_dialect`); ``"assistants"`` by default.
+            :func:`register_dialect`); ``"auto"`` by default: the first event that a registered dialect recognises
+            decides, and :attr:`SourceHandle.dialect` has its name.
         clock: Returns the time in Unix seconds, for raw events without a time of arrival.
         on_subscriber_error: ``"log"``; a function, which is called with each :class:`SubscriberFailed`, beside the
             log; or ``"raise"`` (for tests): the first exception of a subscriber ends the stream and is raised to the
@@ -115,7 +116,7 @@ class RunStream:
     ) -> None:
         self._engine = engine = Engine(limits=limits, clock=clock, progress=False, store=store)
         self._close_timeout = close_timeout
-        self._failures = Failures(self._source_of)
+        self._failures = Failures(self._source_of, self._redactor_of)
         self._reports = _error_reports(on_subscriber_error, self._on_first_error, self._failures)
         self._closing: asyncio.Event | None = None
         check_durations(wait_timeout=wait_timeout, close_timeout=close_timeout)
@@ -200,8 +201,8 @@ class RunStream:
         Args:
             source: A :class:`~runstream.sources.base.Source`, or an iterable, async iterable or Observable of raw
                 events, JSON envelopes (bytes or text, each a whole message) or mappings.
-            dialect: Its dialect: the name of a registered one, or a factory. By default that of the source that sent
-                the run which this one continues, else that of the stream.
+            dialect: Its dialect: the name of a registered one, or a factory. By default the one that the source
+                names, else that of the source that sent the run which this one continues, else that of the stream.
             continues: The id of the run that it continues, in its scope; the run need not have been seen yet. This has
                 precedence over each link on the wire, and objects of the source that name no run belong to this run.
                 A source that a handler of ``ActionRequired`` returns continues the run of the signal.
@@ -329,8 +330,8 @@ class RunStream:
                 the function may return, such as a source that submits the failure as the output. If it returns, the
                 failure counts as processed: :meth:`results` does not raise it.
             filters: Only signals of runs that match :class:`Filters`: ``run_id``, ``scope``, ``thread_id``,
-                ``assistant_id``, ``metadata``. Subscriptions by id, each to its run, cost the same whatever their
-                number; with id and scope a subscription ends with the run.
+                ``assistant_id``, ``metadata``, ``path``. Subscriptions by id, each to its run, cost the same whatever
+                their number; with id and scope a subscription ends with the run.
 
         Returns:
             A disposable that ends the subscription at once; of an object: of all its methods.
@@ -590,6 +591,9 @@ class RunStream:
     def _source_of(self, scope: str, run_id: str) -> str | None:
         record = self._engine.registry.record(scope, run_id)
         return record.source.name if record is not None and record.source is not None else None
+
+    def _redactor_of(self, scope: str, source: str) -> Callable[[str], str] | None:
+        return self._runner.redactor_of(scope, source)
 
     def _on_end(self) -> None:
         self._supervisor.stop()

@@ -51,6 +51,11 @@ class SourceHandle:
         return self._intake.continues
 
     @property
+    def dialect(self) -> str | None:
+        """The name of its dialect. With ``"auto"``, ``None`` until an event has decided; a factory has no name."""
+        return self._intake.dialect
+
+    @property
     def done(self) -> bool:
         """True if it has ended or was removed."""
         return self._intake.ended
@@ -65,9 +70,13 @@ class SourceHandle:
         """True if it waits for the end of another source, because the number of sources read at once is limited."""
         return self._is_waiting(self)
 
-    def remove(self) -> None:
-        """Stop reading it. Its open runs are interrupted (or paused). Without effect when it is done."""
-        self._remove(self, "the source was removed")
+    def remove(self, reason: str = "the source was removed") -> None:
+        """Stop reading it. Its open runs are interrupted (or paused). Without effect when it is done.
+
+        Args:
+            reason: The reason in the signals.
+        """
+        self._remove(self, reason)
 
     def __repr__(self) -> str:
         return f"SourceHandle({self.name!r}, scope={self.scope!r}, done={self.done})"

@@ -9,7 +9,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from runstream.core.state import RunState
-from runstream.dialects.registry import DialectLike, ResolvedFactory, find_dialect
+from runstream.dialects.registry import COMMON_DIALECT, DialectLike, ResolvedFactory, find_dialect
 from runstream.engine.engine import Engine
 from runstream.engine.intake import Intake
 from runstream.engine.source_state import SourceState
@@ -65,11 +65,13 @@ class SourceRunner:
         self.queue = FeedQueue()
         gate.on_block = self.queue.interrupt
         self.handles: dict[SourceHandle, None] = {}
+        self._by_name: dict[tuple[str, str], SourceHandle] = {}
         self.started = False
         self.ended = False
         self.on_reading: Callable[[SourceHandle], None] | None = None
         self.on_reading_ended: Callable[[SourceHandle], None] | None = None
         self._engine = engine
+        engine.on_dialect = _log_dialect
         self._gate = gate
         self._dialect = find_dialect(dialect) if dialect is not None else None
         # Of the sources with a dialect of their own. A state exists as long as a run that its source sent last.
@@ -96,7 +98,8 @@ class SourceRunner:
             source: The source.
             scope: The scope of its runs.
             name: Its name.
-            dialect: Its dialect; ``None`` for that of the run that it continues, else of the stream.
+            dialect: Its dialect; ``None`` for the source's own, else that of the run that it continues, else that of
+                the stream.
             continues: The id of the run that it continues.
 
         Raises:
@@ -109,7 +112,7 @@ class SourceRunner:
         # All checks come before the name is used: a source that is refused takes no number.
         if continues is not None and (reason := self._engine.ended_reason(continues, scope)) is not None:
             raise ValueError(reason)
-        factory = find_dialect(dialect) if dialect is not None else self._dialect_of(continues, scope)
+        factory = find_dialect(dialect) if dialect is not None else self._dialect_of(source, continues, scope)
         return self._attach(source, scope, name, factory, continues)
 
     def attach_answer(self, source: Source, run_id: str, scope: str) -> SourceHandle:
@@ -123,15 +126,18 @@ class SourceRunner:
         reason = self._engine.ended_reason(run_id, scope)
         if reason is None:
             return self.attach(source, scope, source.name, continues=run_id)
-        handle = self.attach(source, scope, source.name, self._dialect_of(run_id, scope))
+        handle = self.attach(source, scope, source.name, self._dialect_of(source, run_id, scope))
         self.queue.run(handle._intake.failed, reason)
         return handle
 
-    def _dialect_of(self, run_id: str | None, scope: str) -> ResolvedFactory | None:
-        """The dialect of the source that sent a run last, else that of the stream."""
+    def _dialect_of(self, source: Source, run_id: str | None, scope: str) -> ResolvedFactory | None:
+        """The source's own dialect, else that of the source that sent its run last, else that of the stream."""
+        own: DialectLike | None = getattr(source, "dialect", None)
+        if own is not None:
+            return find_dialect(own)
         record = self._engine.registry.record(scope, run_id) if run_id is not None else None
-        source = record.last_source if record is not None else None
-        return self._dialect if source is None else self._dialects.get(source, self._dialect)
+        last = record.last_source if record is not None else None
+        return self._dialect if last is None else self._dialects.get(last, self._dialect)
 
     def _attach(
         self, source: Source, scope: str, name: str, factory: ResolvedFactory | None, continues: str | None
@@ -144,6 +150,7 @@ class SourceRunner:
         receiver = SourceReceiver(intake, self.queue, self._gate)
         handle = SourceHandle(source, intake, receiver, self.remove, self.is_waiting)
         self.handles[handle] = None
+        self._by_name[scope, handle.name] = handle
         if self.started:
             self._read(handle)
         return handle
@@ -170,6 +177,16 @@ class SourceRunner:
     def is_waiting(self, handle: SourceHandle) -> bool:
         """True if this source waits for the end of another one."""
         return handle in self._waiting
+
+    def redactor_of(self, scope: str, name: str) -> Callable[[str], str] | None:
+        """Return the function that masks in a text what a source has sent; ``None`` for a source that sends nothing.
+
+        It is that of the present connection, and stays valid after a later one.
+        """
+        handle = self._by_name.get((scope, name))
+        sent = getattr(handle._source, "sent", None) if handle is not None else None
+        redact: Callable[[str], str] | None = getattr(sent, "redact", None)
+        return redact if callable(redact) else None
 
     def remove_source(self, source: SourceState, reason: str) -> None:
         """Stop the source that has this state in the engine."""
@@ -292,7 +309,7 @@ class SourceRunner:
             "source_failed",
             source=handle.name,
             scope=handle.scope,
-            reason=failure.reason,
+            reason=failure.summary,
             attempts=failure.attempts,
             error=type(error).__name__,
             where=location_of(error.__traceback__),
@@ -300,7 +317,7 @@ class SourceRunner:
         if handle._removed is not None:
             self._finish(handle, handle._removed)  # a failure while closing is no failure of its runs
         else:
-            self._finish(handle, failure.reason, failure)
+            self._finish(handle, failure.summary, failure)
 
     def _finish(self, handle: SourceHandle, reason: str, failure: SourceFailed | None = None) -> None:
         intake = handle._intake
@@ -313,13 +330,14 @@ class SourceRunner:
             self._remember(handle, open_runs, failure)
         try:
             if failure is not None:
-                self.queue.run(intake.failed, failure.reason, failure.attempts, None, failure.server_message)
+                self.queue.run(intake.failed, failure.summary, failure.attempts, None, failure.server_message)
             clean = failure is None and handle._removed is None
             attempts, said = (failure.attempts, failure.server_message) if failure is not None else (0, "")
             self.queue.run(self._end_intake, intake, reason, attempts, clean, said)
         finally:
             # Only now: the sources that handlers have attached meanwhile keep the stream open.
             self.handles.pop(handle, None)
+            self._by_name.pop((handle.scope, handle.name), None)
             self.check_end()
 
     @staticmethod
@@ -349,6 +367,11 @@ class SourceRunner:
         while len(self._names) > _MAX_NAMES:
             self._names.popitem(last=False)
         return unique
+
+
+def _log_dialect(source: str, dialect: str) -> None:
+    if dialect != COMMON_DIALECT:
+        LOG.debug("dialect_found", source=source, dialect=dialect)
 
 
 async def _run(source: Source, receiver: SourceReceiver) -> None:

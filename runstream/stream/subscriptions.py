@@ -103,7 +103,8 @@ class Subscriptions:
         worker = self._worker(handler, options, awaiting=not is_async)
         call: Callable[[Any], None] = worker.put if is_async else handler.call
         # A filter by id alone, or by id and scope, is applied by the channel itself.
-        needs_match = match.needs_run or (match.run_id is None and match.scope is not None)
+        of_scope = match.run_id is None and match.scope is not None
+        needs_match = match.needs_run or of_scope or match.path is not None
 
         def on_next(signal: Any) -> None:
             if type(signal) in kinds and (not needs_match or match(signal)):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from reactivex import abc
 from reactivex.scheduler.eventloop import AsyncIOScheduler
@@ -172,8 +174,13 @@ class SilenceTimeout:
             self._schedule()
 
 
+# The time at which a stall of each loop was last logged: several streams of one loop see the same one.
+_LOGGED: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, float]] = WeakKeyDictionary()
+
+
 class LoopMonitor:
-    """Detects that the event loop was blocked: then nothing is read, and no ping is answered.
+    """Detects that the event loop was blocked: then nothing is read, and no ping is answered. Of the monitors of one
+    loop, one logs it.
 
     It schedules a callback twice within the threshold, and measures how late it is called. The callback that blocked
     the loop is not known: a slow subscriber is also logged, by its name (``slow_subscriber``); asyncio's debug mode
@@ -210,5 +217,7 @@ class LoopMonitor:
         late = loop.time() - due
         if late > self._threshold:
             self.count += 1
-            LOG.warning("loop_stalled", seconds=round(late, 3))
+            if loop.time() - _LOGGED.get(loop, -math.inf) > self._interval:
+                LOG.warning("loop_stalled", seconds=round(late, 3))
+            _LOGGED[loop] = loop.time()
         self._schedule(loop)

@@ -1,15 +1,18 @@
 """Tools for tests of applications: scripted runs, as a server would stream them, with the expected final states.
 
-``script`` and ``events_of`` build a run in a few lines; ``scripts``, ``conversations`` and ``texts`` are Hypothesis
-strategies (they need the ``hypothesis`` package).
+``script`` and ``events_of`` build a run in a few lines. ``serve_script`` is a server of the Assistants API and the
+Responses API with a scripted model (it needs the extra ``testing``). ``scripts``, ``conversations``, ``texts``,
+``json_values`` and ``value_events`` are Hypothesis strategies (they need the ``hypothesis`` package).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runstream.testing.conversation import Conversation, events_of
 from runstream.testing.script import OpenCalls, OpenMessage, Script
+from runstream.testing.server import ScriptedApi, ScriptedServer, serve_script
+from runstream.testing.turns import Model, ScriptedCall, ScriptedRequest, Turn
 from runstream.testing.wire import Json, WireEvent
 
 if TYPE_CHECKING:
@@ -18,15 +21,24 @@ if TYPE_CHECKING:
 __all__ = [
     "Conversation",
     "Json",
+    "Model",
     "OpenCalls",
     "OpenMessage",
     "Script",
+    "ScriptedApi",
+    "ScriptedCall",
+    "ScriptedRequest",
+    "ScriptedServer",
+    "Turn",
     "WireEvent",
     "conversations",
     "events_of",
+    "json_values",
     "script",
     "scripts",
+    "serve_script",
     "texts",
+    "value_events",
 ]
 
 script = Script
@@ -65,3 +77,21 @@ def conversations(*, max_runs: int = 3, max_acts: int = 4) -> SearchStrategy[Con
     from runstream.testing import strategies
 
     return strategies.conversations(max_runs=max_runs, max_acts=max_acts)
+
+
+def json_values() -> SearchStrategy[Any]:
+    """Any JSON value, small."""
+    from runstream.testing import value_strategies
+
+    return value_strategies.json_values()
+
+
+def value_events(run_id: str = "run_1") -> SearchStrategy[list[Any]]:
+    """Canonical events of documents and activities, with ids, as a dialect makes them; some of the patches fail.
+
+    Args:
+        run_id: The id of their run.
+    """
+    from runstream.testing import value_strategies
+
+    return value_strategies.value_events(run_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,3 +152,15 @@ def test_what_can_not_be_continued(
     assert (found.code, found.out) == (2, "")
     assert reason.replace("{1}", one) in found.err.replace(two, "2.sse")
     assert "try: runstream fold --help" in found.err
+
+
+def test_the_dialect_is_found_and_reported(cli: Any, recording: Any, tmp_path: Path) -> None:
+    """Not where it is the usual one, and not where the command line names it."""
+    response = {"id": "resp_1", "object": "response", "status": "completed", "output": []}
+    path = tmp_path / "talk.jsonl"
+    path.write_text(json.dumps({"type": "response.completed", "response": response}) + "\n")
+    found = cli("fold", str(path))
+    assert found.out == "resp_1  completed\n"
+    assert "talk.jsonl: the dialect is responses" in found.err
+    assert "dialect" not in cli("fold", "--dialect", "responses", str(path)).err
+    assert "dialect" not in cli("fold", recording(ended("a"))).err

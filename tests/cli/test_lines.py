@@ -10,7 +10,7 @@ from runstream.cli.signal_text import format_signal
 from runstream.cli.stdio import Output
 from runstream.model.actions import ActionCall, CallsAction
 from runstream.model.common import ErrorObject
-from runstream.model.events import CustomEvent, ErrorEvent
+from runstream.model.events import ActivityEvent, CustomEvent, DocumentPatch, DocumentSnapshot, ErrorEvent
 from runstream.model.message import MessageStatus
 from runstream.model.signals import Signal
 from tests.support.canonical import append, calls_step, generic, message, play, reasoning_step, run
@@ -94,3 +94,22 @@ def test_a_custom_event_and_the_servers_words() -> None:
     assert lines[1] == "custom progress · half"
     assert "overloaded: busy" in lines[2]
     assert "\x1b" not in "".join(lines)
+
+
+def test_a_document_an_activity_and_a_path() -> None:
+    """Versions, operations and sizes, safe to print; the path stands before them."""
+    operations = [{"op": "add", "path": f"/k\x1b{n}", "value": "SECRET"} for n in range(5)]
+    events = [
+        run("in_progress"),
+        DocumentSnapshot({"a": 1}, run_id="run_1"),
+        DocumentPatch(operations, run_id="run_1"),
+        ActivityEvent(1, run_id="run_1", activity_id="p1", kind="PLAN", path=("helper", "search\x1b")),
+    ]
+    lines = shown(events)[2:]
+    assert lines[0] == "document.changed version 1 · whole value · 7 bytes"
+    assert lines[1].startswith("document.changed version 2 · add /k")
+    assert ", … · " in lines[1]
+    assert lines[2].startswith("activity.changed [helper › search")
+    assert lines[2].endswith("] PLAN · p1 · version 1 · whole value · 1 byte")
+    assert "\x1b" not in "".join(lines)
+    assert "SECRET" not in "".join(lines)

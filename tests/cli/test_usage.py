@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import runstream
 from tests.cli.support import ended, run_cli
 
 COMMANDS = ("demo", "watch", "record", "replay", "fold", "serve")
@@ -100,7 +101,9 @@ def test_an_unknown_dialect(cli: Callable, args: tuple[str, ...], words_dialect:
     assert found.code == 2
     assert found.out == ""
     assert f"usage: runstream {args[0]}" in found.err
-    assert "argument --dialect: 'wo\\x1brds' is not a dialect; there is: assistants, responses, words" in found.err
+    names = ", ".join(runstream.dialect_names())
+    assert f"argument --dialect: 'wo\\x1brds' is not a dialect; there is: {names}" in found.err
+    assert "assistants, auto" in names
 
 
 def test_the_dialect_of_a_server_is_that_of_its_page(cli: Callable) -> None:
@@ -159,7 +162,7 @@ def test_not_allowed(cli: Callable, recording: Callable) -> None:
         ("notes.txt", b"Dear diary,\n"),
         ("list.json", b"[1, 2]\n"),
         ("page.html", b"<html></html>"),
-        ("object.json", b'{\n  "id": "run_1"\n}\n'),
+        ("object.json", b'{\n  "id": "run_1",\n'),
         ("image", b"\x89PNG\r\n\x1a\n\0\0\0"),
     ],
 )
@@ -174,6 +177,15 @@ def test_unknown_format(cli: Callable, tmp_path: Path, command: str, name: str, 
     assert name in found.err
     assert ".sse" in found.err
     assert ".jsonl" in found.err
+
+
+def test_serve_needs_events(cli: Callable, tmp_path: Path) -> None:
+    """An object that was fetched is no stream that could be played."""
+    path = tmp_path / "object.json"
+    path.write_bytes(b'{\n  "id": "run_1",\n  "status": "completed"\n}\n')
+    found = cli("serve", str(path))
+    assert (found.code, found.out) == (2, "")
+    assert "object.json: objects that were fetched, and no events" in found.err
 
 
 def test_unknown_format_on_standard_input() -> None:

@@ -7,11 +7,12 @@ fragments; :func:`from_fragments` reads the fragments alone.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Reading", "events_of", "from_fragments", "read_file"]
+__all__ = ["Reading", "add_up", "events_of", "from_fragments", "read_exchanges", "read_file"]
 
 Json = dict[str, Any]
 _WAITING = {
@@ -24,6 +25,16 @@ _WAITING = {
     "computer_call",
     "tool_search_call",
 }
+_CALLS = {
+    *_WAITING,
+    "mcp_call",
+    "web_search_call",
+    "file_search_call",
+    "code_interpreter_call",
+    "image_generation_call",
+}
+_CALLS |= {"program"}
+_FIELDS = ("arguments", "input", "action", "actions", "operation", "code")
 
 
 @dataclass
@@ -36,9 +47,16 @@ class Reading:
     reasoning: str = ""
     summary: str = ""
     refusal: str = ""
-    calls: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)  # name and arguments by id
+    calls: dict[str, tuple[str | None, Any]] = field(default_factory=dict)  # name and arguments by id
+    outputs: dict[str, Any] = field(default_factory=dict)  # of calls that have one, by id
     pending: set[str] = field(default_factory=set)
-    tokens: int | None = None
+    usage: dict[str, int] = field(default_factory=dict)
+    annotations: list[str] = field(default_factory=list)  # their types
+    continues: str | None = None  # the response that it names
+
+    @property
+    def tokens(self) -> int | None:
+        return self.usage.get("total_tokens")
 
 
 def events_of(path: Path) -> list[Json]:
@@ -62,12 +80,34 @@ def read_file(path: Path) -> list[Reading]:
     return [*readings, _read(part)] if part else readings
 
 
+def read_exchanges(path: Path) -> dict[str, Reading]:
+    """The last reading of each polled response of a file, by its id."""
+    readings = {}
+    for exchange in json.loads(path.read_text(encoding="utf-8")):
+        body = exchange["body"]
+        event = {"type": f"response.{body['status']}", "response": body}
+        reading = readings[body["id"]] = _read([event])
+        if reading.status not in ("completed", "incomplete", "failed", "requires_action"):
+            reading.status = body["status"]
+    return readings
+
+
+def add_up(readings: list[Reading]) -> dict[str, int]:
+    """The tokens of several responses."""
+    found: Counter[str] = Counter()
+    for reading in readings:
+        for name, count in reading.usage.items():
+            found[name] += count
+    return dict(found)
+
+
 def _read(events: list[Json]) -> Reading:
     reading = Reading()
     snapshots = [event["response"] for event in events if isinstance(event.get("response"), dict)]
     last = snapshots[-1] if snapshots else {}
     # Ids may change from snapshot to snapshot: the first one is the response's.
     reading.id = snapshots[0].get("id", "") if snapshots else ""
+    reading.continues = last.get("previous_response_id")
     names = [event.get("type", "error") for event in events]
     done = [event["item"] for event in events if event.get("type") == "response.output_item.done"]
     final = last.get("output") or []
@@ -76,16 +116,7 @@ def _read(events: list[Json]) -> Reading:
     items = [*_left_open(events, items), *items]
     answered = {item.get("call_id") for item in items if item["type"].endswith("_output")}
     for item in items:
-        if item["type"] == "message":
-            for part in item.get("content") or []:
-                reading.text += part.get("text") or ""
-                reading.refusal += part.get("refusal") or ""
-        elif item["type"] == "reasoning":
-            reading.reasoning += "".join(part.get("text") or "" for part in item.get("content") or [])
-            reading.summary += "".join(part.get("text") or "" for part in item.get("summary") or [])
-        elif item["type"].endswith("_call"):
-            arguments = item.get("arguments", item.get("input"))
-            reading.calls[_name(item)] = (item.get("name"), arguments if isinstance(arguments, str) else None)
+        _add_item(reading, item)
     for name, status in (("completed", "completed"), ("incomplete", "incomplete"), ("failed", "failed")):
         if f"response.{name}" in names:
             reading.status = status
@@ -95,9 +126,35 @@ def _read(events: list[Json]) -> Reading:
         reading.pending = {_name(item) for item in items if _waits(item, last) and item.get("call_id") not in answered}
         if reading.pending:
             reading.status = "requires_action"
-    usage = last.get("usage")
-    reading.tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
+    reading.usage = _usage(last.get("usage"))
     return reading
+
+
+def _usage(usage: Any) -> dict[str, int]:
+    if not isinstance(usage, dict):
+        return {}
+    found = {name: usage.get(name) for name in ("input_tokens", "output_tokens", "total_tokens")}
+    found["cached_tokens"] = (usage.get("input_tokens_details") or {}).get("cached_tokens")
+    found["reasoning_tokens"] = (usage.get("output_tokens_details") or {}).get("reasoning_tokens")
+    return {name: count for name, count in found.items() if count is not None}
+
+
+def _add_item(reading: Reading, item: Json) -> None:
+    if item["type"] == "message":
+        for part in item.get("content") or []:
+            reading.text += part.get("text") or ""
+            reading.refusal += part.get("refusal") or ""
+            reading.annotations += [note["type"] for note in part.get("annotations") or []]
+    elif item["type"] == "reasoning":
+        reading.reasoning += "".join(part.get("text") or "" for part in item.get("content") or [])
+        reading.summary += "".join(part.get("text") or "" for part in item.get("summary") or [])
+    elif item["type"].endswith("_output"):
+        reading.outputs[_name(item)] = item.get("output", item.get("result", item.get("tools")))
+    elif item["type"] in _CALLS:
+        arguments = next((item[name] for name in _FIELDS if item.get(name)), None)
+        reading.calls[_name(item)] = (item.get("name"), arguments)
+        if item.get("output") or item.get("result"):
+            reading.outputs[_name(item)] = item.get("output") or item.get("result")
 
 
 def _left_open(events: list[Json], items: list[Json]) -> list[Json]:
@@ -142,7 +199,10 @@ def _waits(item: Json, response: Json) -> bool:
 
 
 def from_fragments(events: list[Json]) -> Reading:
-    """The text, reasoning and refusal that the fragments alone say, in order of their items."""
+    """The text, reasoning, refusal and arguments that the fragments alone say, in order of their items.
+
+    Arguments stand under the id of their item.
+    """
     reading = Reading()
     for event in events:
         fragment = event.get("delta")
@@ -155,4 +215,13 @@ def from_fragments(events: list[Json]) -> Reading:
                 reading.summary += fragment
             case "refusal.delta":
                 reading.refusal += fragment
+            case (
+                "function_call_arguments.delta"
+                | "custom_tool_call_input.delta"
+                | "mcp_call_arguments.delta"
+                | "code_interpreter_call_code.delta"
+            ):
+                id = str(event.get("item_id"))
+                name, known = reading.calls.get(id, (None, ""))
+                reading.calls[id] = (name, known + fragment)
     return reading

@@ -126,7 +126,7 @@ def test_a_snapshot_of_the_wrong_shape_is_grown_from_nothing() -> None:
 @pytest.mark.parametrize("kind", [[], {}, 7, None])
 def test_a_frame_whose_object_is_no_name_is_a_reject(kind: Any) -> None:
     """A frame without an event's name, and with anything under `object`, is refused in words."""
-    folded = fold([{"object": kind, "id": "run_1"}])
+    folded = fold([{"object": kind, "id": "run_1"}], dialect="assistants")
     assert [reject.reason for reject in folded.rejects] == ["Neither an `event` nor an `object` says what this is"]
 
 

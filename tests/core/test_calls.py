@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from runstream.core.calls import step_calls
 from runstream.core.derive import awaited_calls
 from runstream.core.reduce import apply, reduce
 from runstream.core.run_snapshots import Outcome
 from runstream.core.state import RunState, stepless_calls
+from runstream.core.step_calls import step_calls
 from runstream.model.raw import RawEvent
 from runstream.model.signals import ActionRequired, ToolCallCompleted
+from runstream.store.codec import decode_state, encode_state
 from tests.core.support import RUN, at, decoded, ev, keys, signals_of, state_of
 from tests.support.wire import (
     Json,
@@ -116,6 +117,17 @@ def test_growing_calls_of_one_id() -> None:
         "run_1/call/c/completed",
         "run_1/call/c~2/completed",
     ]
+
+
+def test_a_call_of_a_repeated_id_keeps_its_name() -> None:
+    """Its name stays with its index once a call with a smaller index has come, in a store, and in the whole step."""
+    story = [*STARTED, step("step_1"), grows("step_1", function_call_delta(5, "[5]", id="c", name="f"))]
+    story += [grows("step_1", function_call_delta(2, "[2]", id="c", name="f"))]
+    state = state_of(story)
+    assert names(state, "step_1") == ["c~2", "c"]
+    assert names(decode_state(encode_state(state)), "step_1") == ["c~2", "c"]
+    ended = step("step_1", call("c", "[2]"), call("c", "[5]"), status="completed")
+    assert names(state_of([*story, ended]), "step_1") == ["c~2", "c"]
 
 
 def test_ids_are_encoded() -> None:

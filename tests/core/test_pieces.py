@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runstream.core.pieces import NO_PIECES, PieceAge
 from runstream.core.reduce import apply
 from runstream.core.run_snapshots import Outcome
 from runstream.core.state import RunState
 from runstream.model.events import RunEvent
+from runstream.store.codec import decode_state, encode_state
 from tests.core.support import RUN, asking, at, decoded
 
 
@@ -154,3 +157,45 @@ def test_a_replay_repeats_the_statuses_of_the_last_piece_alone() -> None:
     assert (after.status, outcome) == ("in_progress", Outcome.CHANGED)
     waits, _ = play(piece("b", "", calls=("call_1",)), state=after)
     assert apply(waits, piece("b", "in_progress"), replaying=True) == (waits, Outcome.STALE)
+
+
+# tokens
+
+
+def tokens(count: int) -> dict[str, Any]:
+    """The usage of a piece."""
+    return {"prompt_tokens": count, "total_tokens": count + 1, "prompt_tokens_details": {"cached_tokens": count}}
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.integers(1, 100)), min_size=1, max_size=5).flatmap(
+        lambda counts: st.tuples(st.just(counts), st.lists(st.integers(0, len(counts) - 1), max_size=12))
+    )
+)
+def test_tokens_are_the_sum_of_the_pieces(case: tuple[list[int | None], list[int]]) -> None:
+    """Each piece counts once, however often its snapshots come again, and also if its tokens arrive late."""
+    counts, again = case
+    names = [f"p{number}" for number in range(len(counts))]
+    events = [piece(name, "in_progress") for name in names]  # the first snapshots have none
+    ends = [
+        piece(name, "in_progress", **({} if count is None else {"usage": tokens(count)}))
+        for name, count in zip(names, counts, strict=True)
+    ]
+    late = {number for number in again if number % 2}
+    sent = [
+        event
+        for number, pair in enumerate(zip(events, ends, strict=True))
+        for event in (pair[:1] if number in late else pair)
+    ]
+    state, _ = play(*sent, *[ends[number] for number in again])
+    state = decode_state(encode_state(state))
+    state, _ = play(*[ends[number] for number in again], state=state)
+    known = [count for count in counts if count is not None]
+    if not known:
+        assert state.usage is None
+        return
+    assert state.usage is not None
+    assert (state.usage.prompt_tokens, state.usage.total_tokens) == (sum(known), sum(known) + len(known))
+    assert state.usage.prompt_tokens_details is not None
+    assert state.usage.prompt_tokens_details.cached_tokens == sum(known)
+    assert state.usage.completion_tokens is None

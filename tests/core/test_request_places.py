@@ -70,6 +70,24 @@ def test_the_first_requests_of_a_replay_are_old() -> None:
     assert replay(*once, at("in_progress"), asks(), state=state, place=place)[0] == 3
 
 
+def test_an_older_snapshot_shows_a_replay() -> None:
+    """A source that sends what is older than the last request begins again: what follows may be a repetition."""
+    first = [at("queued"), at("in_progress", 110), asks(110), at("queued", 110)]
+    assert replay(*first, *first)[0] == 1
+    second = [at("in_progress", 120), asks(120), at("queued", 120)]
+    assert replay(*first, *second, *first, *second)[0] == 2
+    assert replay(*first[1:], *second, *first[1:], *second)[0] == 2
+    assert replay(*first, *second, *first, *second, at("in_progress", 130), asks(130))[0] == 3
+
+
+def test_a_replay_of_rounds_that_started_in_one_second() -> None:
+    """The requests of the replay are counted, where times do not differ."""
+    first = [at("queued"), at("in_progress", 110), asks(110), at("queued", 110)]
+    others = [at("in_progress", 120), asks(120), at("queued", 120)] * 2
+    assert replay(*first, *others)[0] == 3
+    assert replay(*first, *others, *first, *others)[0] == 3
+
+
 def test_an_unknown_place() -> None:
     """A source that joins late shows that the run went on only by a change."""
     state = state_of([at("in_progress"), asks()])

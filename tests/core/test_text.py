@@ -19,7 +19,7 @@ def append_fragment(pieces: Iterable[str], text: Text | None = None) -> Text:
 
 def test_appending_gives_the_text() -> None:
     """The pieces come out one after the other, whatever they are made of."""
-    pieces = ["Hello", "", " there", "\r\n", "\n", "\U0001f642", "\x00", "é"]
+    pieces = ["Hello", "", " there", "\r\n", "\n", "\r", "\na\r", "\U0001f642", "\x00", "é"]
     text = append_fragment(pieces)
     assert str(text) == "".join(pieces)
     assert text.length == len("".join(pieces))

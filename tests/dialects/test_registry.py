@@ -11,6 +11,7 @@ import pytest
 import runstream
 from runstream.dialects import registry
 from runstream.dialects.assistants import AssistantsDialect
+from runstream.dialects.auto import AutoDialect
 from runstream.dialects.base import Dialect
 from runstream.dialects.registry import (
     DialectFactory,
@@ -62,9 +63,9 @@ def find_none(id: str) -> str | None:
 
 
 def test_the_assistants_wire_has_a_name() -> None:
-    assert dialect_names() == ("assistants", "responses")
+    assert dialect_names() == ("ag-ui", "assistants", "auto", "langgraph", "langgraph-thread", "responses")
     assert type(find_dialect("assistants")()) is AssistantsDialect
-    assert type(make_dialect(None)) is AssistantsDialect
+    assert type(make_dialect(None)) is AutoDialect
 
 
 def test_each_source_has_a_decoder_of_its_own() -> None:
@@ -136,7 +137,15 @@ def test_what_is_found_is_found_again() -> None:
 
 
 def test_registered_names_are_listed_and_found(words_dialect: str) -> None:
-    assert runstream.dialect_names() == ("assistants", "responses", "words")
+    assert runstream.dialect_names() == (
+        "ag-ui",
+        "assistants",
+        "auto",
+        "langgraph",
+        "langgraph-thread",
+        "responses",
+        "words",
+    )
     assert type(make_dialect("words")) is WordsDialect
 
 
@@ -150,19 +159,20 @@ def test_a_later_registration_replaces_an_earlier_one(words_dialect: str) -> Non
 
 def test_an_unknown_name_is_answered_with_those_that_are_known(words_dialect: str) -> None:
     expected = (
-        "'assistant' is not a registered dialect. Registered: 'assistants', 'responses', 'words'. "
+        "'assistant' is not a registered dialect. Registered: "
+        "'ag-ui', 'assistants', 'auto', 'langgraph', 'langgraph-thread', 'responses', 'words'. "
         "runstream.register_dialect(name, factory) adds another one"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
         find_dialect("assistant")
 
 
-@pytest.mark.parametrize("name", ["assistants", ""])
+@pytest.mark.parametrize("name", ["assistants", "auto", ""])
 def test_names_that_are_refused(name: str, words_dialect: str) -> None:
     """The library's own are the library's."""
     with pytest.raises(ValueError, match=r"of the library|not empty"):
         register_dialect(name, WordsDialect)
-    assert dialect_names() == ("assistants", "responses", "words")
+    assert dialect_names() == ("ag-ui", "assistants", "auto", "langgraph", "langgraph-thread", "responses", "words")
 
 
 @pytest.mark.parametrize(
@@ -182,11 +192,11 @@ def test_what_is_no_factory_is_refused_at_once(name: Any, factory: Any, words: s
     """And not when the first source comes."""
     with pytest.raises(TypeError, match=words):
         register_dialect(name, factory)
-    assert dialect_names() == ("assistants", "responses", "words")
+    assert dialect_names() == ("ag-ui", "assistants", "auto", "langgraph", "langgraph-thread", "responses", "words")
     if name == "mine" and not isinstance(factory, str):
         with pytest.raises(TypeError, match=words):
             find_dialect(factory)
 
 
 def test_the_tests_leave_nothing_registered() -> None:
-    assert set(registry._registered) == {"assistants", "responses"}
+    assert set(registry._registered) == {"ag-ui", "assistants", "auto", "langgraph", "langgraph-thread", "responses"}

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstream.dialects.responses import ResponsesDialect
-from runstream.dialects.responses_wire import RESPONSE_ID
+from runstream.dialects.responses_run import RESPONSE_ID
 from runstream.engine.fold import Folded, fold, fold_sources
 from runstream.model.raw import Answer, Idle, RawEvent
 from runstream.model.signals import (
     ActionRequired,
+    CustomReceived,
     ReasoningDelta,
     RunCompleted,
     RunFailed,
@@ -356,7 +357,8 @@ def test_what_is_no_event() -> None:
     bad = [b"{", b"[]", b'{"x": 1}', b"[" * 500 + b"]" * 500]
     folded = fold([*script.raws(), RawEvent(data=b"[DONE]"), *bad], dialect="responses")
     assert folded.runs[0].status == "completed"
-    assert (len(folded.rejects), folded.stats.unknown) == (4, 1)
+    assert (len(folded.rejects), folded.stats.unknown) == (4, 0)
+    assert [signal.name for signal in folded.signals if isinstance(signal, CustomReceived)] == ["response.metadata"]
 
 
 def test_events_in_envelopes() -> None:

@@ -299,3 +299,20 @@ def test_a_connection_that_is_lost_changes_nothing(seed: int, share: float, back
     assert facts(signals) == facts(clean.signals)
     assert [state.to_dict() for state in engine.states()] == [state.to_dict() for state in clean.runs]
     assert not [signal for signal in signals if isinstance(signal, TextReplaced)]
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "incomplete"])
+@pytest.mark.parametrize("kind", ["function_call", "custom_tool_call"])
+def test_a_call_whose_end_was_lost_ends_as_if_it_came(kind: str, status: str) -> None:
+    """The final response shows the call too: the facts are those of the stream without the loss."""
+    item = {"id": "item_1", "type": kind, "call_id": "call_1", "name": "look", "arguments": "{}", "input": "x"}
+    done = {**item, "status": "completed"}
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "response": {"id": "resp_1", "status": "in_progress", "output": []}},
+        {"type": "response.output_item.added", "output_index": 0, "item": {**item, "status": "in_progress"}},
+        {"type": "response.output_item.done", "output_index": 0, "item": done},
+        {"type": f"response.{status}", "response": {"id": "resp_1", "status": status, "output": [done]}},
+    ]
+    whole, lossy = (read(*(json.dumps(event).encode() for event in part)) for part in (events, events[:1] + events[3:]))
+    assert set(facts(lossy.signals)) == set(facts(whole.signals))
+    assert any(key.endswith("/call/call_1/completed") for key in keys(lossy)) == (status == "completed")

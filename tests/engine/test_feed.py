@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from runstream.core.run_record import RunRecord
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine.engine import Engine
+from runstream.engine.fold import fold
 from runstream.model.events import Event, Reject, RunEvent, TextAppend
 from runstream.model.limits import Limits
 from runstream.model.raw import RawEvent
 from runstream.model.signals import ArgumentsDelta, TextDelta
-from runstream.testing import Conversation, conversations, script
+from runstream.testing import Conversation, Script, conversations, script
 
 some = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -510,3 +511,20 @@ def test_a_large_snapshot_is_not_kept() -> None:
     first, second = dialect.decode(created), dialect.decode(queued)
     assert second.data == first.data  # type: ignore[union-attr]
     assert second.data is not first.data  # type: ignore[union-attr]
+
+
+def test_an_unknown_list_of_a_delta_may_have_any_indices() -> None:
+    """A list beside the calls is kept as it is: its indices need not be numbers, and the calls grow."""
+    script = Script("run_1")
+    step = script.open_calls()
+    step.open(0, "function", name="f")
+    details = {
+        "type": "tool_calls",
+        "tool_calls": [{"index": 0, "type": "function", "function": {"arguments": "{"}}],
+        "x_tool_calls": [{"index": {"a": 1}}, {"index": "b"}],
+    }
+    delta = {"id": step.step_id, "object": "thread.run.step.delta", "delta": {"step_details": details}}
+    raw = RawEvent("thread.run.step.delta", msgspec.json.encode(delta))
+    found = fold([*script.raw_events(), raw])
+    assert not found.rejects
+    assert found.runs[0].tool_calls[0].arguments == "{"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine.engine import Engine
 from runstream.engine.intake import Intake
-from runstream.model.raw import Oversized, RawEvent
+from runstream.model.raw import Answer, Oversized, RawEvent
+from runstream.model.signals import Signal, TextDelta
 from runstream.testing import Script
 from tests.core.support import RUN, asking, at, ev
 from tests.support.wire import function_call_delta, step_delta, step_object, tool_calls
@@ -115,3 +117,106 @@ def test_a_run_that_waits_when_its_source_ends_unconfirmed() -> None:
             intake.connected()
         intake.end()
         assert engine.states()[0].partial == ({"step_1"} if again else set())
+
+
+def with_ids(raws: list[RawEvent], missing: set[int]) -> list[RawEvent]:
+    """The events with ids that count, but for those at some places, which have none."""
+    found, count = [], 0
+    for place, raw in enumerate(raws):
+        count += place not in missing
+        found.append(structs.replace(raw, id=None if place in missing else str(count)))
+    return found
+
+
+@pytest.mark.parametrize("name", ["thread.run.created", "thread.message.created", None])
+def test_the_next_id_proves_nothing_beside_snapshots_without_one(name: str | None) -> None:
+    """A server that leaves out the id of one event may do so again: what was lost between two ids had none."""
+    raws = Script("run_1").open_message().write("one ").write("two ").write("three ").write("four ").script.raw_events()
+    early = {place for place, raw in enumerate(raws) if raw.event == name}
+    lost = len(raws) - 2
+    told = with_ids(raws, early | ({lost} if name else set()))
+    engine = Engine(clock=lambda: 1.0)
+    intake = engine.intake("source")
+    intake.connected()
+    intake.feed_all(told[:lost])
+    intake.disconnected("lost")
+    intake.connected()
+    intake.feed_all(told[lost + 1 if name else lost :])
+    (state,) = engine.states()
+    assert state.text == ("one two four " if name else "one two three four ")
+    assert bool(state.partial) is (name is not None)
+
+
+@pytest.mark.parametrize("how", ["fetched", "answer", "polled"])
+def test_what_is_fetched_has_no_id_and_takes_no_proof_away(how: str) -> None:
+    """The ids of the stream stand for the stream alone."""
+    raws = Script("run_1").open_message().write("one ").write("two ").write("three ").write("four ").script.raw_events()
+    told = with_ids(raws, set())
+    run = next(raw for raw in raws if raw.event == "thread.run.in_progress")
+    engine = Engine(clock=lambda: 1.0)
+    intake = engine.intake("source")
+    intake.connected()
+    intake.feed_all(told[:-2])
+    intake.disconnected("lost")
+    if how == "fetched":
+        engine.apply_snapshots(intake.state, [run], AssistantsDialect())
+    elif how == "answer":
+        intake.feed(Answer(data=run.data))
+    else:
+        poll = engine.intake("poll")
+        poll.snapshots = True
+        poll.feed(run)
+    intake.connected()
+    intake.feed_all(told[-2:])
+    (state,) = engine.states()
+    assert (state.text, state.partial) == ("one two three four ", frozenset())
+
+
+@pytest.mark.parametrize("ids", [False, True])
+def test_a_second_source_sends_all_again_from_the_start(ids: bool) -> None:
+    """Once the first one has ended, a `created` of the second one begins its object again; nothing counts twice."""
+    raws = Script("run_1").open_message().write("one ").write("two ").write("three ").script.raw_events(ids=ids)
+    engine = Engine(clock=lambda: 1.0)
+    signals: list[Signal] = []
+    engine.on_signal = signals.append
+    first = engine.intake("first")
+    first.feed_all(raws[:-1])
+    first.end()
+    second = engine.intake("second")
+    second.feed_all(raws)
+    (state,) = engine.states()
+    assert (state.text, state.partial) == ("one two three ", frozenset())
+    assert "".join(signal.delta for signal in signals if isinstance(signal, TextDelta)) == state.text
+
+
+def test_a_second_source_beside_a_live_one_begins_nothing_again() -> None:
+    """The first one goes on with its fragments: what is open stays, and is marked."""
+    raws = Script("run_1").open_message().write("one ").write("two ").script.raw_events()
+    engine = Engine(clock=lambda: 1.0)
+    engine.intake("first").feed_all(raws[:-1])
+    engine.intake("second").feed_all(raws[:-2])
+    (state,) = engine.states()
+    assert state.text == "one "
+    assert state.partial
+
+
+@pytest.mark.parametrize(("polled", "again"), [(False, False), (True, False), (False, True)])
+def test_a_created_behind_fragments_of_its_source_begins_nothing(polled: bool, again: bool) -> None:
+    """A source that goes on in the middle, or has sent the object before: the `created` is late, and erases nothing."""
+    raws = Script("run_1").open_message().write("one ").write("two ").write("three ").script.raw_events()
+    created = next(raw for raw in raws if raw.event == "thread.message.created")
+    engine = Engine(clock=lambda: 1.0)
+    second = engine.intake("second")
+    if again:
+        second.feed_all(raws[:-2])
+    first = engine.intake("first")
+    first.snapshots = polled
+    first.feed_all(raws[: -3 if polled else -2])
+    if not polled:
+        first.end()
+    second.feed_all(raws[-1:])
+    (before,) = engine.states()
+    second.feed(created)
+    (state,) = engine.states()
+    assert state.text == before.text
+    assert state.partial

@@ -69,6 +69,29 @@ def fragments_of_calls(n: int) -> list[RawEvent]:
     return [STEP, *named, *texts, *texts, *texts]
 
 
+def calls_with_one_id(n: int) -> list[RawEvent]:
+    """Calls of one step that have one id, their fragments in turn, and a request for all of them."""
+    named = [call_delta(index, "[", id="call", name="f") for index in range(n // 3)]
+    texts = [call_delta(index, f"{index}]") for index in range(n // 3)]
+    action = required_action(*[function_call("call", "f", f"[{index}]") for index in range(n // 3)])
+    return [STEP, *named, *texts, at("requires_action", required_action=action)]
+
+
+def requested_with_one_id(n: int) -> list[RawEvent]:
+    """A request for calls that have one id; then their step, call by call."""
+    action = required_action(*[function_call("call", "f", f"[{index}]") for index in range(n // 2)])
+    deltas = [call_delta(index, f"[{index}]", id="call", name="f") for index in range(n // 2)]
+    return [at("requires_action", required_action=action), STEP, *deltas]
+
+
+def steps_with_one_id(n: int) -> list[RawEvent]:
+    """A step that completes with calls that have one id, before and after a request for them."""
+    calls = [function_call("call", "f", f"[{index}]") for index in range(n // 2)]
+    whole = step_object("step", RUN, tool_calls(*calls), status="completed")
+    action = required_action(*calls)
+    return [ev("run.step.completed", whole), at("requires_action", required_action=action)]
+
+
 def steps(n: int) -> list[RawEvent]:
     """Steps of one call each, none of which ends."""
     found = []
@@ -129,7 +152,19 @@ def work(events: list[RawEvent]) -> int:
     return count
 
 
-KINDS = [parts, annotations, calls, fragments_of_calls, steps, messages, statuses, rounds]
+KINDS = [
+    parts,
+    annotations,
+    calls,
+    fragments_of_calls,
+    calls_with_one_id,
+    requested_with_one_id,
+    steps_with_one_id,
+    steps,
+    messages,
+    statuses,
+    rounds,
+]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

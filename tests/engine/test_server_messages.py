@@ -1,4 +1,4 @@
-"""A server's words stand in a field of their own; the reason has words and codes of the library alone."""
+"""A server's words stand in a field of their own; the reason of an error event is its message."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from runstream.model.common import ErrorObject
 from runstream.model.events import ErrorEvent
 from runstream.model.raw import ConnectionEvent
 from runstream.model.signals import RunInterrupted, SourceDisconnected, SourceEnded, SourceError
+from runstream.sinks.log import log_record
 from runstream.store.memory import MemoryStore
 from runstream.testing import Script
 from tests.support.canonical import play, run
@@ -20,19 +21,31 @@ SAID = "The model of alice is overloaded"
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"),
+    ("error", "summary"),
     [
         (ErrorObject(message=SAID, code="server_error"), "the server sent an error (server_error)"),
         (ErrorObject(message=SAID), "the server sent an error"),
         (ErrorObject(message=SAID, code="alice, please wait"), "the server sent an error"),
     ],
 )
-def test_an_error_event(error: ErrorObject, reason: str) -> None:
-    """A code is named if it is one; the message is not."""
+def test_an_error_event(error: ErrorObject, summary: str) -> None:
+    """Its message is the reason; a log has the code, if it is one, in place of the message."""
     _, signals = play([run("queued"), ErrorEvent(error)])
     found = signals[-1]
     assert isinstance(found, SourceError)
-    assert (found.reason, found.server_message, found.error) == (reason, SAID, error)
+    assert (found.reason, found.server_message, found.error) == (SAID, SAID, error)
+    fields = log_record(found)[2]
+    assert (fields["reason"], "server_message" in fields) == (summary, False)
+    assert SAID not in str(fields)
+    assert log_record(found, include_text=True)[2]["reason"] == SAID
+
+
+@pytest.mark.parametrize("data", [{"error": SAID}, {"detail": SAID}, {"error": {"message": SAID}}, {"message": SAID}])
+def test_the_forms_of_an_error(data: dict[str, Any]) -> None:
+    """Nested, flat, or as text alone: of each form, the message is the reason."""
+    folded = fold(Script().start().emit("error", data).raw_events())
+    (found,) = [signal for signal in folded.signals if isinstance(signal, SourceError)]
+    assert (found.reason, found.server_message) == (SAID, SAID)
 
 
 def test_an_error_without_a_message() -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "can_resume",
     "connection_plans",
     "generate",
+    "has_fault",
     "has_timeouts",
 ]
 
@@ -47,7 +48,11 @@ LOSSES: Final = {
 }
 REFUSALS: Final = {
     **{f"http-{status}": _NETWORK for status in (401, 403, 404, 429, 500, 503, 204)},
+    **{f"http-{status}": _NETWORK for status in (502, 520, 522, 530)},  # of gateways and content networks
     "html": _NETWORK,  # 200, but a page
+    "error": ("sse", "post"),  # 200 and an event stream, but a JSON error without a field
+    "coding": ("sse", "post"),  # a content coding that was not asked for
+    "head": _NETWORK,  # a response head that never ends, a line at a time
     "slam": _NETWORK,  # closed before the answer
     "hush": _NETWORK,  # no answer at all
     "noise": _NETWORK,  # an answer that is not HTTP
@@ -59,6 +64,7 @@ CONTENT: Final = {
     "corrupt": _ALL,  # an event that can't be decoded any more
     "twice": _EVENTS,  # one event or several, repeated at once
     "again": _EVENTS,  # repetition from an earlier point, in the same connection
+    "form": _EVENTS,  # an event in another form with the same meaning
     "reorder": _EVENTS,  # interleaved runs, in another order on each connection that replays everything
 }
 LOSES_DATA: Final = ("reset", "kill", "cut")
@@ -66,9 +72,11 @@ LOSES_DATA: Final = ("reset", "kill", "cut")
 FAULTS: Final = {**LOSSES, **REFUSALS, **CONTENT}
 SOURCES: Final = ("ws", "sse", "post", "poll", "file")
 PAIRS: Final = tuple(
-    (source, protocol) for protocol in PROTOCOLS for source in SOURCES if (source, protocol) != ("poll", "responses")
+    (source, protocol) for protocol in PROTOCOLS for source in SOURCES if source != "poll" or protocol == "assistants"
 )
 """Each source with each protocol that it reads: a poll is answered with objects of the Assistants wire."""
+_REPEATED: Final = ("twice", "again")
+"""On a wire without identities, a repetition within a connection is new content."""
 _SERVERS: Final = ("resume", "resume", "replay", "replay", "back", "onward", "fetched")
 
 
@@ -89,7 +97,8 @@ class Case(Struct, frozen=True, kw_only=True):
         source: ``ws``, ``sse``, ``post`` (an event stream as the answer to a POST), ``poll`` or ``file``.
         streams: The names of the event streams (see :func:`tests.faults.streams.load`).
         ids: The events with an id: ``all``, ``some``, ``none``; ``count``: all, and the ids are consecutive numbers.
-            Events of the Responses wire keep their numbers (``all``), or have none (``none``).
+            Events of the Responses wire keep their numbers (``all``), or have none (``none``); those of the AG-UI
+            wire have none.
         server: The start of a new connection: ``resume`` (after the last id that the client sent), ``replay`` (the
             first event), ``back`` (some events before the loss), ``onward`` (some events after the loss, with a gap);
             ``fetched``: as ``onward``, but the client fetches the run and receives its final state.
@@ -147,11 +156,13 @@ class Case(Struct, frozen=True, kw_only=True):
 
 def has_timeouts(case: Case) -> bool:
     """Whether the case needs timeouts. They are then so short that one may expire without a fault."""
-    return case.has("hush", "stall")
+    return case.has("hush", "stall", "head")
 
 
 def can_resume(case: Case) -> bool:
-    """Whether the client can resume: after a POST, by a GET."""
+    """Whether the client can resume: after a POST, by a GET. The AG-UI protocol has no resumption."""
+    if case.protocol == "ag-ui" and case.source == "post":
+        return False
     return case.source != "post" or case.seed % 2 == 0
 
 
@@ -197,33 +208,46 @@ def generate(
         faults: The kinds of faults; each case has at least one of them. By default all kinds, one after the other.
         protocol: The protocol of the streams.
     """
-    mine = [name for name, sources in FAULTS.items() if source in sources]
+    mine = [name for name, sources in FAULTS.items() if source in sources and has_fault(name, protocol)]
     wanted = list(faults) if faults is not None else mine
     recordings = [name for name in stream_names(protocol) if source != "poll" or snapshots((name,))]
     responses = protocol == "responses"
     found = []
     for number in range(count):
         first = wanted[number % len(wanted)]
-        rng = random.Random(f"{seed}/{source}/{first}/{number}" + ("/responses" if responses else ""))
+        rng = random.Random(f"{seed}/{source}/{first}/{number}" + _SUFFIXES[protocol])
         chosen = [first, *(rng.choice(mine) for _ in range(rng.choice((0, 0, 1, 1, 2))))]
         rng.shuffle(chosen)
         several = "reorder" in chosen or rng.random() < 0.3
         number_of = rng.randint(2, 3) if several and source != "poll" else 1
-        streams = [_stream_name(rng, recordings, "talk" if responses else "made") for _ in range(number_of)]
+        streams = [_stream_name(rng, recordings, _MADE[protocol]) for _ in range(number_of)]
         ids = "none" if source == "poll" else rng.choice(("all", "count", "some", "none", "none"))
         if responses:
             ids = "all" if ids in ("all", "count") else "none"
+        server = _server(rng, source, ids, fetched=not responses)
+        if protocol == "ag-ui":  # nothing on this wire names the place of an event
+            ids, server = "none", "once" if source == "file" else "replay"
         found.append(
             Case(
                 source=source,
                 streams=tuple(disjoint(streams)),
                 ids=ids,
-                server=_server(rng, source, ids, fetched=not responses),
+                server=server,
                 faults=tuple(Fault(name, _place(rng)) for name in chosen),
                 seed=rng.randrange(10**6),
             )
         )
     return found
+
+
+_SUFFIXES: Final = {"assistants": "", "responses": "/responses", "ag-ui": "/ag-ui"}
+_MADE: Final = {"assistants": "made", "responses": "talk", "ag-ui": "thread"}
+"""The random runs of each protocol."""
+
+
+def has_fault(name: str, protocol: str) -> bool:
+    """Whether a kind of fault exists for a protocol."""
+    return protocol != "ag-ui" or name not in _REPEATED
 
 
 def _place(rng: random.Random) -> int:

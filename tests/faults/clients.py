@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from runstream.core.state import RunState
 from runstream.recordings.source import RecordingSource
+from runstream.sources.ag_ui import AgUiSource
 from runstream.sources.base import Source
 from runstream.sources.connection_loop import Resume, ResumeInfo
 from runstream.sources.poll import PollSource
@@ -25,7 +26,7 @@ from tests.faults.cases import Case, ConnectionPlan, can_resume, connection_plan
 from tests.faults.content import MAX_BYTES, MAX_FRAME, Item, block, connection_items, inside_a_character
 from tests.faults.expected import expected_of
 from tests.faults.process import Endpoint, Slot
-from tests.faults.streams import snapshots
+from tests.faults.streams import snapshots, tool_names
 
 __all__ = ["MAX_ATTEMPTS", "Answered", "fetch", "make_source", "repair_of", "write_recording"]
 
@@ -74,7 +75,7 @@ def _websocket(case: Case, endpoint: Endpoint) -> Source:
         resume=_resume_after,
         reconnect=_reconnect(case),
         max_message_bytes=MAX_FRAME,
-        open_timeout=_SHORT * 6 if case.has("hush") else _LONG,
+        open_timeout=_SHORT * 6 if case.has("hush", "head") else _LONG,
         ping_interval=_SHORT if case.has("stall") else None,
         ping_timeout=_SHORT if case.has("stall") else None,
         close_timeout=_SHORT * 2 if case.has("stall") else 1.0,
@@ -84,6 +85,18 @@ def _websocket(case: Case, endpoint: Endpoint) -> Source:
 def _sse(case: Case, endpoint: Endpoint) -> Source:
     tokens = count(1)
     posts = case.source == "post"
+    if case.protocol == "ag-ui" and posts:
+        return AgUiSource(
+            endpoint.url("http"),
+            {"tools": [{"name": name} for name in tool_names(case.streams)]},
+            name="source",
+            proxy=None,
+            auth=lambda: f"token-{next(tokens)}",
+            reconnect=_reconnect(case),
+            max_message_bytes=MAX_BYTES,
+            open_timeout=_LONG,
+            read_timeout=_SHORT * 6 if has_timeouts(case) else _LONG,
+        )
     resume: Callable[[ResumeInfo], Resume] | None = (lambda info: Resume()) if can_resume(case) and posts else None
     if case.protocol == "responses" and (can_resume(case) or not posts):
         resume = _resume_after  # its place is in the data, which the transport does not read
@@ -97,7 +110,7 @@ def _sse(case: Case, endpoint: Endpoint) -> Source:
         auth=lambda: f"token-{next(tokens)}",
         reconnect=_reconnect(case),
         max_message_bytes=MAX_BYTES,
-        open_timeout=_LONG,
+        open_timeout=_SHORT * 6 if case.has("head") else _LONG,
         read_timeout=_SHORT * 6 if has_timeouts(case) else _LONG,
     )
 

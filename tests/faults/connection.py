@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import random
 import signal
@@ -29,12 +30,14 @@ from tests.faults.content import (
     junk,
     pieces,
 )
+from tests.faults.junk import JSON_ERRORS, RETRY_AFTER
 from tests.faults.process import Slot
 from tests.faults.streams import poll_body, snapshots
 
 __all__ = ["Connection"]
 
 _STALL_TIMEOUT: Final = 20.0  # seconds after which even a stalled connection is closed
+_BETWEEN_LINES: Final = 0.05  # seconds between the lines of a head that never ends
 _CLOSE_TIMEOUT: Final = 1.0  # seconds for the peer to close the connection too
 # Refusals which mean that the server did not execute the request.
 _NOT_EXECUTED: Final = ("http-401", "http-429")
@@ -69,6 +72,7 @@ class Connection:
         self._chunked = self._rng.random() < 0.5
         self._style = {"binary": self._rng.random() < 0.2, "split": self._rng.random() < 0.2}
         self._newline = self._rng.choice((b"\n", b"\n", b"\r\n", b"\r"))
+        self._is_compressed = case.source in {"sse", "post"} and case.rng("compression", self._number).random() < 0.2
 
     async def serve(self) -> None:
         """Read the request, answer it, and end the connection, as the case demands."""
@@ -97,6 +101,14 @@ class Connection:
         kind, _, detail = fault.name.partition("-")
         if kind == "hush":
             await self._reader.read(1)  # until the client closes
+        elif kind == "head":
+            await self._send_endless_head()
+        elif kind == "error":
+            body = self._rng.choice(JSON_ERRORS)
+            self._writer.write(answer(200, body, {"Content-Type": "text/event-stream"}))
+        elif kind == "coding":
+            headers = {"Content-Type": "text/event-stream", "Content-Encoding": self._rng.choice(("br", "zstd", "x"))}
+            self._writer.write(answer(200, b"data: compressed\n\n", headers))
         elif kind == "noise":
             self._writer.write(b"\x00\x01 no HTTP at all\r\n\r\n")
         elif kind == "html":
@@ -104,11 +116,20 @@ class Connection:
         elif kind == "http":
             headers = {"Content-Type": "application/json"}
             if detail in {"429", "503"}:
-                headers["Retry-After"] = self._rng.choice(("0", "1", "Sun, 06 Nov 1994 08:49:37 GMT", "soon"))
+                headers["Retry-After"] = self._rng.choice(RETRY_AFTER)
             self._writer.write(answer(int(detail), b'{"error":{"message":"not now"}}', headers))
         with suppress(OSError):
             await self._writer.drain()
         self._writer.close()
+
+    async def _send_endless_head(self) -> None:
+        """Send one line after the other until the client closes, or the time of a stalled connection is over."""
+        self._writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+        with suppress(OSError):
+            for number in range(int(_STALL_TIMEOUT / _BETWEEN_LINES)):
+                self._writer.write(b"X-Line-%d: more\r\n" % number)
+                await self._writer.drain()
+                await asyncio.sleep(_BETWEEN_LINES)
 
     def _accept(self) -> None:
         if b"upgrade: websocket" in self._head.lower():
@@ -120,6 +141,8 @@ class Connection:
             self._flush()
         else:
             framing = b"Transfer-Encoding: chunked" if self._chunked else b"Connection: close"
+            if self._is_compressed:
+                framing += b"\r\nContent-Encoding: gzip"
             self._writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + framing + b"\r\n\r\n")
 
     async def _listen(self) -> None:
@@ -247,6 +270,8 @@ class Connection:
         if self._protocol is not None:
             return frame(item, **self._style)
         data = block(item, newline=self._newline)
+        if self._is_compressed:
+            data = gzip.compress(data)  # each block is a member of its own (RFC 1952, section 2.2)
         return chunk(data) if self._chunked else data
 
     async def _write(self, data: bytes) -> None:

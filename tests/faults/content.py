@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
@@ -13,7 +15,7 @@ from websockets.frames import Frame, Opcode
 from runstream.model.raw import RawEvent
 from runstream.recordings.server import encode_frames
 from tests.faults.cases import Case, ConnectionPlan, Fault
-from tests.faults.junk import JUNK, MAX_BYTES, MAX_FRAME, RESPONSES_JUNK
+from tests.faults.junk import AG_UI_JUNK, JUNK, MAX_BYTES, MAX_FRAME, RESPONSES_JUNK
 from tests.faults.streams import StreamEvent, interleaved, shuffled
 
 __all__ = [
@@ -28,10 +30,14 @@ __all__ = [
     "event_id",
     "event_order",
     "frame",
+    "in_other_form",
     "inside_a_character",
     "junk",
     "pieces",
 ]
+
+
+_INDEX = re.compile(r'"index": ?([0-9]+)')
 
 
 class Item(NamedTuple):
@@ -64,8 +70,10 @@ class Item(NamedTuple):
 
 
 def event_id(case: Case, event: StreamEvent) -> str | None:
-    """The id with which an event is sent, if any. The Responses wire has the identity in the data."""
-    if case.protocol == "responses":
+    """The id with which an event is sent, if any. The Responses wire has the identity in the data, the AG-UI
+    wire has none.
+    """
+    if case.protocol != "assistants":
         return None
     if case.ids == "count":
         return str(event.number)
@@ -77,7 +85,7 @@ def event_order(case: Case, connection: int) -> list[StreamEvent]:
     if not case.has("reorder"):
         return interleaved(case.streams, None)
     seed = f"{case}/{connection if case.server == 'replay' else 0}"
-    if case.protocol == "responses" and case.source != "ws":  # only a socket has lanes
+    if case.protocol == "ag-ui" or (case.protocol == "responses" and case.source != "ws"):  # only a socket has lanes
         return shuffled(case.streams, seed)
     return interleaved(case.streams, seed)
 
@@ -96,8 +104,8 @@ def connection_items(case: Case, connection: int, plan: ConnectionPlan, start: i
     """
     rng = case.rng("connection_items", connection)
     order = event_order(case, connection)
-    if case.protocol == "responses":
-        lanes = case.has("reorder") and case.source == "ws" and len(case.streams) > 1
+    if case.protocol != "assistants":
+        lanes = case.protocol == "responses" and case.has("reorder") and case.source == "ws" and len(case.streams) > 1
         everything = [response_item(case, event, place, lanes=lanes) for place, event in enumerate(order)]
     else:
         everything = [
@@ -108,7 +116,7 @@ def connection_items(case: Case, connection: int, plan: ConnectionPlan, start: i
     stop = len(rest) if plan.loss is None else _share(plan.loss, len(rest))
     items = rest[:stop]
     for fault in plan.content:
-        items = _changed(items, fault, rng, case.protocol)
+        items = _changed(items, fault, rng, case)
     return items, rest[stop] if stop < len(rest) else None
 
 
@@ -119,7 +127,7 @@ def _share(fault: Fault, length: int) -> int:
 def response_item(case: Case, event: StreamEvent, place: int, *, lanes: bool) -> Item:
     """An event of the Responses wire: with its number or without, and with its lane if several streams take turns."""
     data = event.data
-    if (case.ids not in {"all", "count"} or lanes) and data != b"[DONE]":
+    if case.protocol == "responses" and (case.ids not in {"all", "count"} or lanes) and data != b"[DONE]":
         data = _rewritten(data, numbered=case.ids in {"all", "count"}, lane=f"lane{event.track}" if lanes else None)
     return Item(event.name or None, data, None, event.number, place, bare=True)
 
@@ -134,16 +142,18 @@ def _rewritten(data: bytes, *, numbered: bool, lane: str | None) -> bytes:
     return msgspec.json.encode(event)
 
 
-def _changed(items: list[Item], fault: Fault, rng: random.Random, protocol: str) -> list[Item]:
+def _changed(items: list[Item], fault: Fault, rng: random.Random, case: Case) -> list[Item]:
     kind, _, detail = fault.name.partition("-")
     place = _share(fault, len(items))
     before, after = items[:place], items[place:]
     if kind == "junk":
-        return [*before, *(junk(detail, rng, protocol) for _ in range(rng.randint(1, 3))), *after]
+        return [*before, *(junk(detail, rng, case.protocol) for _ in range(rng.randint(1, 3))), *after]
     if kind == "again":
         return [*before, *before[-rng.randint(2, 30) :], *after]
     if kind == "twice":
         return [*before, *after[: rng.randint(1, 3)], *after]
+    if kind == "form" and after and after[0].number >= 0:
+        return [*before, in_other_form(after[0], rng, case), *after[1:]]
     if kind == "corrupt" and after and after[0].number >= 0:
         return [*before, corrupt(after[0], rng), *after[1:]]
     return items
@@ -151,9 +161,29 @@ def _changed(items: list[Item], fault: Fault, rng: random.Random, protocol: str)
 
 def junk(kind: str, rng: random.Random, protocol: str = "assistants") -> Item:
     """Random data of one kind that are not an event of any run of the case."""
-    if protocol == "responses":
-        return Item(None, rng.choice(RESPONSES_JUNK[kind]), bare=True)
+    if protocol != "assistants":
+        return Item(None, rng.choice((AG_UI_JUNK if protocol == "ag-ui" else RESPONSES_JUNK)[kind]), bare=True)
     return Item(*rng.choice(JUNK[kind]))
+
+
+def in_other_form(item: Item, rng: random.Random, case: Case) -> Item:
+    """The same event in a form that some servers send: indented, with escapes, encoded twice, or in an envelope."""
+    try:
+        value = json.loads(item.data)
+    except ValueError:
+        return item  # `[DONE]`
+    forms = [json.dumps(value, ensure_ascii=False), json.dumps(value)]
+    if case.source != "file":  # a line of a file is one message
+        forms.append(json.dumps(value, indent=2, ensure_ascii=False))
+    if case.protocol == "assistants":
+        forms += [json.dumps(item.data.decode()), _INDEX.sub(r'"index":"\1"', item.data.decode())]
+        if item.name is not None and not item.bare:
+            envelope = {"event": item.name, "data": value}
+            inner = {**envelope, "id": item.id} if item.id is not None else envelope
+            data = json.dumps(rng.choice((inner, json.dumps(inner)))).encode()
+            if rng.random() < 0.3:
+                return item._replace(name="message", data=data)
+    return item._replace(data=rng.choice(forms).encode())
 
 
 def corrupt(item: Item, rng: random.Random) -> Item:
@@ -213,7 +243,7 @@ def inside_a_character(data: bytes) -> int:
 
 def answer(status: int, body: bytes, headers: dict[str, str]) -> bytes:
     """A complete HTTP answer, after which the connection is closed."""
-    phrase = HTTPStatus(status).phrase
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Any"
     lines = [f"HTTP/1.1 {status} {phrase}", "Connection: close"]
     if status != HTTPStatus.NO_CONTENT:
         lines.append(f"Content-Length: {len(body)}")

@@ -18,6 +18,7 @@ from runstream.model.message import RefusalPart, TextPart
 from runstream.model.raw import RawEvent
 from runstream.model.signals import (
     ArgumentsDelta,
+    CustomReceived,
     ReasoningDelta,
     RefusalDelta,
     RunInterrupted,
@@ -29,6 +30,7 @@ from runstream.model.signals import (
     ToolCallOutputDelta,
 )
 from tests.faults.content import Item
+from tests.faults.junk import PRIVATE_NAMES
 from tests.faults.streams import interleaved, poll_raws, protocol_of
 
 __all__ = ["PROGRESS", "Expected", "detail", "expected_of", "facts_by_key", "objects_by_id", "texts_of"]
@@ -85,7 +87,7 @@ def expected_of(streams: tuple[str, ...], source: str) -> Expected:
     events = interleaved(streams, None)
     raws = [RawEvent(item.name, item.data) for item in events]
     if source == "ws":
-        bare = protocol_of(streams) == "responses"
+        bare = protocol_of(streams) != "assistants"
         raws = [RawEvent(data=Item(item.name, item.data, None, item.number, bare=bare).envelope()) for item in events]
     if source == "poll":
         return _polled(streams)
@@ -133,6 +135,8 @@ def _expected(folded: Folded, events: list[list[RawEvent]], protocol: str) -> Ex
             error = -1
     number = len(events)
     intake.end()
+    if protocol == "ag-ui":
+        terminal = _ends([raw for raws in events for raw in raws])
     return Expected(
         {state.run_id: state for state in folded.runs},
         {state.run_id: facts_by_key(folded.signals, state.run_id) for state in folded.runs},
@@ -147,6 +151,19 @@ def _expected(folded: Folded, events: list[list[RawEvent]], protocol: str) -> Ex
         any(raw.data == b"[DONE]" for raws in events[:-1] for raw in raws),
         any(raw.data == b"[DONE]" for raws in events for raw in raws),
     )
+
+
+def _ends(raws: list[RawEvent]) -> dict[str, set[int]]:
+    """The numbers of the events with the end of each run (AG-UI wire): a later event has made the end certain."""
+    found: dict[str, set[int]] = {}
+    run_id = ""
+    for number, raw in enumerate(raws):
+        event = msgspec.json.decode(raw.data)
+        if event["type"] == "RUN_STARTED":
+            run_id = event["runId"]
+        elif event["type"] in {"RUN_FINISHED", "RUN_ERROR"}:
+            found.setdefault(run_id, set()).add(number)
+    return found
 
 
 def _announced(events: list[list[RawEvent]]) -> tuple[dict[str, frozenset[int]], dict[str, frozenset[int]]]:
@@ -213,13 +230,17 @@ def facts_by_key(signals: Iterable[Signal], run_id: str) -> dict[str, Any]:
     return {
         signal.key: detail(signal)
         for signal in signals
-        if isinstance(signal, RunSignal) and signal.run_id == run_id and not isinstance(signal, _FREE)
+        if isinstance(signal, RunSignal)
+        and signal.run_id == run_id
+        and not isinstance(signal, _FREE)
+        and not (isinstance(signal, CustomReceived) and signal.name in PRIVATE_NAMES)
     }
 
 
 def detail(signal: Signal) -> dict[str, Any]:
     """The fields of a signal, without those that depend on the time of observation."""
-    return {name: value for name, value in signal.to_dict().items() if name not in {"at", "duration"}}
+    free = {"at", "duration", "partial"}  # a document may miss a change, as a message may miss text
+    return {name: value for name, value in signal.to_dict().items() if name not in free}
 
 
 def objects_by_id(state: RunState) -> dict[str, Any]:

@@ -4,14 +4,39 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["JUNK", "MAX_BYTES", "MAX_FRAME", "RESPONSES_JUNK"]
+__all__ = [
+    "AG_UI_JUNK",
+    "JSON_ERRORS",
+    "JUNK",
+    "MAX_BYTES",
+    "MAX_FRAME",
+    "PRIVATE_NAMES",
+    "RESPONSES_JUNK",
+    "RETRY_AFTER",
+]
 
 MAX_BYTES: Final = 64 * 1024
 """The pipeline's limit for one message (bytes)."""
 MAX_FRAME: Final = 96 * 1024
 """The limit of a WebSocket source for one message (bytes)."""
 
+RETRY_AFTER: Final = ("0", "1", "9" * 4_000, "0.5", "1, 2", "Sun, 06 Nov 1994 08:49:37 GMT", "soon", "-1", "1e9")
+"""Values of a header that a client obeys within its own limit, or ignores."""
+JSON_ERRORS: Final = (
+    b'{"error":{"message":"not now","code":"overloaded"}}',
+    b'{"error": "not now"}\n',
+    b'{\n  "detail": [\n    {"msg": "not now"}\n  ]\n}\n',
+    b'[{"message": "not now"}]',
+)
+"""Bodies of errors with the status and the type of an event stream."""
+
 _NOBODY = b'{"id":"msg_nobody","delta":{"content":[{"index":0,"type":"text","text":{"value":"?"}}]}}'
+_CALLS = (
+    b'{"id":"step_nobody","delta":{"step_details":{"type":"tool_calls","tool_calls":['
+    b'{"index":%s,"id":"call_a","type":"function","function":{"name":"a","arguments":{"x":1}}},'
+    b'{"index":%s,"id":"call_b","type":"function","function":{"name":"b","arguments":""}}]}}}'
+)
+"""Calls of one event, which share an index, or have one that is text, none, or no number."""
 JUNK: Final[dict[str, tuple[tuple[str | None, bytes], ...]]] = {
     "json": (
         (None, b""),
@@ -53,11 +78,20 @@ JUNK: Final[dict[str, tuple[tuple[str | None, bytes], ...]]] = {
         ("", b"{}"),
         ("ping", b"null"),
         ("error", b'{"error":{"message":"not now","type":"server_error","code":null,"param":null}}'),
+        ("error", b'"quota exceeded"'),
+        ("error", b'{"detail":"quota exceeded"}'),
+        ("error", b'{"error":"invalid_token","error_description":"\\ud83d"}'),
+        (None, b'{"error":"quota exceeded"}'),
+        ("message", b'{"event":"ping","data":null}'),
         ("done", b"[DONE]"),
         ("x.y", b'{"a":1e999,"b":"\\ud800"}'),
     ),
     "orphan": (
         ("thread.message.delta", _NOBODY),
+        ("thread.message.delta", _NOBODY.replace(b"?", b"\\ud83d")),
+        ("thread.run.step.delta", _CALLS % (b"0", b"0")),
+        ("thread.run.step.delta", _CALLS % (b'"1"', b"null")),
+        ("thread.run.step.delta", _CALLS % (b'"one"', b"0.5")),
         (
             "thread.run.step.completed",
             b'{"id":"step_nobody","object":"thread.run.step","run_id":"run_nobody","status":"completed"}',
@@ -66,6 +100,9 @@ JUNK: Final[dict[str, tuple[tuple[str | None, bytes], ...]]] = {
     "giant": ((None, b'"' + b"x" * MAX_FRAME + b'"'),),
 }
 """Names and data of the Assistants wire. An event without a name is a complete message."""
+
+PRIVATE_NAMES: Final = frozenset({"response.metadata", "codex.rate_limits", "acme:trace"})
+"""The names of junk that an open response receives as a custom event."""
 
 # An item event names no response: one of an unknown item belongs to the open response, so none of these has an item
 # event without a lane of its own.
@@ -126,3 +163,59 @@ RESPONSES_JUNK: Final[dict[str, tuple[bytes, ...]]] = {
     "giant": (b'"' + b"x" * MAX_FRAME + b'"',),
 }
 """Complete messages of the Responses wire."""
+
+# Content of an unknown message opens it, and a value of the application is a fact: none of these is such an event.
+AG_UI_JUNK: Final[dict[str, tuple[bytes, ...]]] = {
+    "json": (
+        b"",
+        b"{",
+        b"nonsense",
+        b'{"type":"RUN_STARTED","runId":',
+        b"[DONE",
+        b'{"type":"TEXT_MESSAGE_CONTENT","messageId":"msg","delta":"?"} {}',
+    ),
+    "types": (
+        b"5",
+        b"null",
+        b'["RUN_STARTED"]',
+        b'{"type":5}',
+        b'{"type":null,"runId":"run_junk"}',
+        b'{"type":"TEXT_MESSAGE_START","messageId":5}',
+        b'{"type":"TEXT_MESSAGE_CONTENT","messageId":[],"delta":7}',
+        b'{"type":"TOOL_CALL_START","toolCallId":{}}',
+        b'{"type":"STEP_STARTED"}',
+        b'{"type":"STATE_SNAPSHOT"}',
+        b'{"type":"MESSAGES_SNAPSHOT","messages":"none"}',
+    ),
+    "bytes": (
+        b"\xff\xfe\x00\x01",
+        b'{"type":"RUN_STARTED","runId":\xc3}',
+        b'{"type":"SOMETHING","value":"\xed\xa0\x80"}',
+        bytes(range(256)),
+    ),
+    "deep": (
+        b"[" * 5000 + b"]" * 5000,
+        b'{"type":"CUSTOM","name":"deep","value":' + b'{"a":' * 400 + b"1" + b"}" * 401,
+        b'{"type":"RAW","event":' + b'{"a":' * 8000,
+    ),
+    "large": (
+        b'{"type":"RAW","event":"' + b"x" * MAX_BYTES + b'"}',
+        b" " * (MAX_BYTES + 1),
+    ),
+    "names": (
+        b'{"type":"HEARTBEAT"}',
+        b'{"type":"USAGE_METADATA","tokens":3}',
+        b'{"type":"TEXT_MESSAGE_DELTA","messageId":"msg_junk","delta":"?"}',
+        b'{"type":"x.y","a":1e999,"b":"\\ud800"}',
+        b'{"type":""}',
+        b"[DONE]",
+        b'{"type":"REASONING_START","messageId":"junk"}',
+    ),
+    "orphan": (
+        b'{"type":"TEXT_MESSAGE_END","messageId":"msg_nobody"}',
+        b'{"type":"TOOL_CALL_END","toolCallId":"call_nobody"}',
+        b'{"type":"STEP_FINISHED","stepName":"nobody"}',
+    ),
+    "giant": (b'"' + b"x" * MAX_FRAME + b'"',),
+}
+"""Complete messages of the AG-UI wire."""

@@ -17,6 +17,7 @@ from runstream.model.raw import RawEvent
 from runstream.recordings.reader import read_recording
 from runstream.testing import Script
 from tests.conformance.recorded import PAIRS, RECORDINGS
+from tests.support.ag_ui_runs import ag_ui_runs
 from tests.support.talks import talk
 
 __all__ = [
@@ -32,14 +33,21 @@ __all__ = [
     "shuffled",
     "snapshots",
     "stream_names",
+    "tool_names",
 ]
 
-PROTOCOLS: Final = ("assistants", "responses")
-_IDS = re.compile(rb'"(?:id|run_id|message_id|previous_response_id)" ?: ?"([^"]*)"')
+PROTOCOLS: Final = ("assistants", "responses", "ag-ui")
+_IDS = re.compile(
+    rb'"(?:id|run_id|message_id|previous_response_id|runId|messageId|toolCallId|subagentRunId)" ?: ?"([^"]*)"'
+)
+_TOOLS: Final = re.compile(rb'"toolCallName": ?"([^"]*)"')
 _RESPONSES: Final = RECORDINGS / "responses"
+_AG_UI: Final = RECORDINGS / "agui"
 _LONGEST: Final = 32 * 1024  # bytes of an event; a larger one could exceed the limits of the harness
 _NOT_COMPARABLE: Final = frozenset({"open_responses_server_function_call.sse"})
 """Its ids change within items that no event announces: after a loss, nothing tells which fragments belong together."""
+_NOT_CERTAIN: Final = frozenset({"ag-ui/tanstack_tool.sse"})
+"""It says that it has finished before it goes on: a cut in between can't be distinguished from its end."""
 _LINKED: Final = tuple(
     (f"{server}_function_1_call.sse", f"{server}_function_2_answer.sse") for server in ("fastresponses", "ogx")
 )
@@ -67,16 +75,21 @@ class StreamEvent(NamedTuple):
 
 def protocol_of(streams: tuple[str, ...]) -> str:
     """The protocol of streams, by their names: the name of its dialect."""
+    if streams[0].startswith(("thread/", "ag-ui/")):
+        return "ag-ui"
     return "responses" if streams[0].startswith(("talk/", "responses/")) else "assistants"
 
 
 def stream_names(protocol: str = "assistants") -> list[str]:
-    """The existing recordings: ``demo/NAME``, ``shared/NAME``; ``responses/NAME`` of the Responses wire.
+    """The existing recordings: ``demo/NAME``, ``shared/NAME``; ``responses/NAME`` of the Responses wire, ``ag-ui/NAME``
+    of the AG-UI wire.
 
     Two streams of one run are joined by ``+``.
     """
     if protocol == "responses":
         return list(_response_names())
+    if protocol == "ag-ui":
+        return list(_ag_ui_names())
     bundled = [name for name in demo.recordings() if not name.startswith("function_call_2")]
     shared = sorted(path.name for path in RECORDINGS.glob("*.sse"))
     found = [f"demo/{name}" for name in bundled] + [f"shared/{name}" for name in shared]
@@ -90,7 +103,8 @@ def load(name: str) -> tuple[StreamEvent, ...]:
     """The events of a stream.
 
     Args:
-        name: One of :func:`stream_names`, or a random run: ``made/SEED``, ``talk/SEED`` of the Responses wire.
+        name: One of :func:`stream_names`, or a random run: ``made/SEED``, ``talk/SEED`` of the Responses wire,
+            ``thread/SEED`` of the AG-UI wire.
 
     Raises:
         FileNotFoundError: The recording does not exist.
@@ -100,6 +114,10 @@ def load(name: str) -> tuple[StreamEvent, ...]:
         return _identified([RawEvent(event.get("type"), _encoded(event)) for event in talk(int(rest))])
     if kind == "responses":
         return _identified([raw for part in name.split("+") for raw in _recorded(part)])
+    if kind == "thread":
+        return tuple(StreamEvent("", _encoded(event), "") for event in ag_ui_runs(int(rest)))
+    if kind == "ag-ui":
+        return tuple(StreamEvent("", raw.data, "") for raw in _recorded(name))
     if kind == "made":
         raws: list[RawEvent] = _made_up(int(rest)).raw_events()
     else:
@@ -109,8 +127,8 @@ def load(name: str) -> tuple[StreamEvent, ...]:
 
 def _recorded(name: str) -> list[RawEvent]:
     kind, _, file = name.partition("/")
-    if kind == "responses":
-        body = (_RESPONSES / file).read_bytes()
+    if kind in {"responses", "ag-ui"}:
+        body = ((_AG_UI if kind == "ag-ui" else _RESPONSES) / file).read_bytes()
         return [raw for raw in read_recording(body, format="sse") if isinstance(raw, RawEvent) and raw.data]
     body = demo.load(file) if kind == "demo" else (RECORDINGS / file).read_bytes()
     return [raw for raw in read_recording(body, format="sse") if isinstance(raw, RawEvent) and raw.event is not None]
@@ -134,6 +152,20 @@ def _response_names() -> tuple[str, ...]:
     return (*found, *(name for name in joined if name.partition("+")[0] in found))
 
 
+@lru_cache(maxsize=1)
+def _ag_ui_names() -> tuple[str, ...]:
+    """The recordings of the AG-UI wire whose events are not too long, and that begin with the start of a run."""
+    names = sorted(f"ag-ui/{path.name}" for path in _AG_UI.glob("*.sse"))
+    streams = {name: _recorded(name) for name in names}
+    return tuple(
+        name
+        for name, raws in streams.items()
+        if name not in _NOT_CERTAIN
+        and b'"RUN_STARTED"' in raws[0].data
+        and max(len(raw.data) for raw in raws) < _LONGEST
+    )
+
+
 def _encoded(event: dict[str, Any]) -> bytes:
     return msgspec.json.encode(event) if event else b"[DONE]"
 
@@ -155,6 +187,13 @@ def is_numbered(name: str) -> bool:
     """True if each event of a stream of the Responses wire has a number of its own; the end mark has none."""
     ids = [event.id for event in load(name) if event.data != b"[DONE]"]
     return "" not in ids and len(set(ids)) == len(ids)
+
+
+@lru_cache(maxsize=4096)
+def tool_names(streams: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of the tools that streams of the AG-UI wire call."""
+    found = {name for stream in streams for event in load(stream) for name in _TOOLS.findall(event.data)}
+    return tuple(sorted(name.decode() for name in found))
 
 
 @lru_cache(maxsize=4096)

@@ -6,12 +6,14 @@ from itertools import pairwise
 
 import pytest
 
+from runstream.dialects.ag_ui_wire import EVENT_TYPES
 from runstream.dialects.registry import find_dialect
 from runstream.dialects.responses_wire import TARGETS
 from runstream.model.raw import RawEvent
-from tests.faults.cases import FAULTS, PAIRS, Case, connection_plans, generate
+from tests.faults.cases import FAULTS, PAIRS, Case, connection_plans, generate, has_fault
 from tests.faults.content import connection_items
 from tests.faults.streams import PROTOCOLS, disjoint, is_numbered, load, stream_names
+from tests.support.ag_ui_runs import ag_ui_runs
 from tests.support.talks import talk
 
 
@@ -32,7 +34,7 @@ def test_a_seed_gives_the_same_cases_and_every_fault(source: str, protocol: str)
     cases = generate(source, 100, 3, protocol=protocol)
     assert cases == generate(source, 100, 3, protocol=protocol)
     assert cases != generate(source, 100, 4, protocol=protocol)
-    mine = {name for name, sources in FAULTS.items() if source in sources}
+    mine = {name for name, sources in FAULTS.items() if source in sources and has_fault(name, protocol)}
     assert {fault.name for case in cases for fault in case.faults} == mine
     assert all(1 <= len(case.faults) <= 3 for case in cases)
 
@@ -47,6 +49,26 @@ def test_every_stream_has_events() -> None:
     assert all(load(name) for protocol in PROTOCOLS for name in stream_names(protocol))
     assert load("made/1") != load("made/2")
     assert load("talk/1") != load("talk/2")
+    assert load("thread/1") != load("thread/2")
+
+
+def test_random_threads_have_all_that_they_promise() -> None:
+    """Every end, one to three runs, and each family of events."""
+    threads = [ag_ui_runs(seed) for seed in range(200)]
+    names = {event["type"] for events in threads for event in events}
+    assert names == EVENT_TYPES - {name for name in EVENT_TYPES if name.startswith("THINKING")} - {
+        "MESSAGES_SNAPSHOT",
+        "RAW",
+        "REASONING_ENCRYPTED_VALUE",
+        "REASONING_END",
+        "REASONING_MESSAGE_CHUNK",
+        "REASONING_START",
+        "SUBAGENT_ERROR",
+        "TOOL_CALL_CHUNK",
+    }
+    assert {sum(event["type"] == "RUN_STARTED" for event in events) for events in threads} == {1, 2, 3}
+    outcomes = {(events[-1].get("outcome") or {}).get("type") for events in threads}
+    assert outcomes == {None, "success", "cancelled", "interrupt"}
 
 
 def test_random_responses_have_all_that_they_promise() -> None:

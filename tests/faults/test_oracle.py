@@ -29,12 +29,16 @@ from tests.faults.runner import Observation
 from tests.faults.streams import StreamEvent, interleaved
 
 CASE = Case.parse("ws;demo/text.sse;none;replay;drop@500;1")
-CASES = [CASE, Case.parse("ws;talk/67;none;replay;drop@500;1")]
+CASES = [
+    CASE,
+    Case.parse("ws;talk/67;none;replay;drop@500;1"),
+    Case.parse("ws;thread/222;none;replay;drop@500;1"),
+]
 
 
 def frames_of(case: Case, events: list[StreamEvent]) -> list[bytes]:
     """The messages of a WebSocket with these events."""
-    bare = case.protocol == "responses"
+    bare = case.protocol != "assistants"
     return [Item(event.name, event.data, None, event.number, bare=bare).envelope() for event in events]
 
 

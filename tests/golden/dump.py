@@ -100,7 +100,13 @@ def plain(value: Any, *, inner: bool = False) -> Any:
 
 def signal_form(signal: Any) -> dict[str, Any]:
     """A signal with its class, its type, its key and all its fields."""
-    return {"class": type(signal).__name__, "type": signal.type, "key": signal.key, **plain(signal)}
+    found = {"class": type(signal).__name__, "type": signal.type, "key": signal.key, **plain(signal)}
+    if not found.get("path", True):
+        # The path came later than these dumps: an empty one is left out.
+        del found["path"]
+        wire = {name: value for name, value in signal.to_dict().items() if name != "path"}
+        found["$wire"] = digest(plain(wire))
+    return found
 
 
 def state_form(state: runstream.RunState) -> dict[str, Any]:

@@ -151,13 +151,18 @@ def _remove(chance: random.Random, inner: Any, key: Any) -> None:
     del inner[key]
 
 
+def _odd_value(chance: random.Random) -> Any:
+    """A copy of an odd value: it may be damaged further, which no other case may see."""
+    return json.loads(json.dumps(chance.choice(_ODD_VALUES)))
+
+
 def _replace(chance: random.Random, inner: Any, key: Any) -> None:
-    inner[key] = json.loads(json.dumps(chance.choice(_ODD_VALUES)))
+    inner[key] = _odd_value(chance)
 
 
 def _add(chance: random.Random, inner: Any, key: Any) -> None:
     if isinstance(inner, dict):
-        inner[f"x_{key}"] = chance.choice(_ODD_VALUES)
+        inner[f"x_{key}"] = _odd_value(chance)
     else:
         inner.append(inner[key])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import OrderedDict
 from types import MappingProxyType
 from typing import Any
@@ -35,7 +36,7 @@ def test_nesting_is_never_underestimated(value: Any, levels: int) -> None:
         value = [value, "[{"]
     text = json.dumps(value).encode()
     counted, real = nesting_depth(text), depth(value)
-    assert counted >= real
+    assert counted >= min(real, MAX_NESTING + 1)
     assert (counted > MAX_NESTING) == (real > MAX_NESTING) or counted == real
 
 
@@ -43,6 +44,36 @@ def test_nesting_is_never_underestimated(value: Any, levels: int) -> None:
 def test_any_bytes_have_a_nesting(data: bytes) -> None:
     """Counting needs no valid JSON."""
     assert 0 <= nesting_depth(data) <= len(data)
+
+
+@given(st.text(alphabet="{}[]", max_size=400), st.integers(1, 40))
+def test_the_limit_is_exceeded_exactly_where_it_is(text: str, limit: int) -> None:
+    """Blocks that are only counted give the verdict of a count bracket by bracket."""
+    depth = deepest = 0
+    for bracket in text:
+        depth += 1 if bracket in "{[" else -1
+        deepest = max(deepest, depth)
+    found = nesting_depth(text.encode(), limit)
+    assert (found > limit) == (deepest > limit)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"[" * 8_000_000, b'{"a":' * 2_000_000, b'["x",' * 2_000_000, b"[" * 129 + b"[]," * 2_000_000],
+    ids=["lists", "objects", "strings", "behind the limit"],
+)
+def test_nesting_is_refused_at_the_limit(data: bytes) -> None:
+    """The text behind the limit is not read bracket by bracket: it costs a small multiple of a copy."""
+    started = time.perf_counter()
+    assert nesting_depth(data) == MAX_NESTING + 1
+    assert time.perf_counter() - started < 0.5
+
+
+def test_a_wide_text_is_counted_in_blocks() -> None:
+    """Many brackets of small depth are no deep nesting, and do not hold the loop."""
+    started = time.perf_counter()
+    assert nesting_depth(b"[" + b"[],{}," * 2_000_000 + b"0]") <= MAX_NESTING
+    assert time.perf_counter() - started < 1.0
 
 
 def test_counting_is_quick() -> None:

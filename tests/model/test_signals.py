@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from runstream.model import signals
 from runstream.model.common import ErrorObject
+from runstream.model.frozen import FrozenMap
 from runstream.model.keys import call_key
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
@@ -56,6 +57,8 @@ TABLE: dict[str, tuple[tuple[Any, ...], str]] = {
     "tool_call.completed": (("call_1", CALL, "run_1/call/call_1"), "run_1/call/call_1/completed"),
     "tool_call.output": (("call_1", 7, "42", "run_1/call/call_1~2"), "run_1/call/call_1~2/output/7"),
     "tool_call.result": (("call_1", CALL, "42", "run_1/call/call_1"), "run_1/call/call_1/result"),
+    "document.changed": ((3, FrozenMap({"a": 1}), None, 7, False), "run_1/document/3"),
+    "activity.changed": (("plan/1", "PLAN", 2, FrozenMap({"a": 1}), None, 7, False), "run_1/activity/plan%2F1/2"),
     "custom": (("progress", 0.5, 3), "run_1/custom/3"),
     **{
         f"source.{what}": ((), f"file.sse/{what}/2")

@@ -11,7 +11,9 @@ from runstream.model import (
     ConnectedAgentToolCall,
     FileSearchToolCall,
     FrozenMap,
+    FunctionCall,
     FunctionToolCall,
+    GenericToolCall,
     ImageOutput,
     LogsOutput,
     McpToolCall,
@@ -201,3 +203,15 @@ def test_parsed_arguments_are_read_only() -> None:
     assert isinstance(value, FrozenMap)
     with pytest.raises(AttributeError):
         value["a"]["b"].append(1)
+
+
+def test_arguments_as_far_as_they_have_arrived() -> None:
+    """A live UI shows the values of a growing call."""
+    text = '{"city": "Os'
+    calls: list[Any] = [
+        FunctionToolCall(id="call_1", function=FunctionCall(name="weather", arguments=text)),
+        McpToolCall(id="call_2", name="weather", arguments=text),
+        GenericToolCall(id="call_3", type="custom", arguments=text),
+    ]
+    assert [call.partial for call in calls] == [{"city": "Os"}] * 3
+    assert FunctionToolCall(id="call_4", function=FunctionCall()).partial is None

@@ -90,3 +90,12 @@ def test_rows_say_whether_the_aim_is_reached(monkeypatch: pytest.MonkeyPatch) ->
     assert pairing.table([pairing.Row("x", "≤ 2.5", ratio, "y")]).splitlines()[-1] == (
         "| x | ≤ 2.5 | 2.00 | 1.00-4.00 | yes | y |"
     )
+
+
+@pytest.mark.slow
+def test_the_responses_wire_is_compared_with_the_package() -> None:
+    """Status, text and number of fragments are equal in all contenders; no figure is asserted."""
+    pytest.importorskip("azure.ai.agents", reason="the extra bench is not installed")
+    shown = run("responses.py", "1")
+    for words in (200, 1000):
+        assert f"| openai's Responses stream: CPU time, times that of runstream; SSE, {words} deltas | ≥ 80 |" in shown

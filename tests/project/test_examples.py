@@ -16,6 +16,12 @@ pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 EXPECTED = {
+    "20_client.py": ["  the tool is called for Rome\n", "resp_1 completed, 30 tokens", "run_1 completed, 15 tokens"],
+    "21_approve.py": [
+        "resp_1 wants read_file {'path': 'notes.txt'}\nby a function: completed",
+        "the stream ended; resp_3 waits for action\nby a person: completed",
+        "received [True, False]",
+    ],
     "01_watch.py": [
         "run_demo_text_0001 is in_progress",
         "the book need not.\n",
@@ -81,11 +87,35 @@ EXPECTED = {
         "j1 completed: Room 7.",
         "jobs: j1, j2; rejects: 1; repeated: 1",
     ],
+    "19_langgraph.py": [
+        "I can book it. [2 messages]\n\n? book: Book this boat? yes\nSee you on Sunday. [4 messages]",
+        "run-1 completed\nruns of the server: run-1, run-2; tokens: 48",
+    ],
+    "18_ag_ui.py": [
+        "(Winter hours.) ",
+        "[state {'visits': ['hours']}]",
+        "We close at five.\n[completed]",
+        '> show_on_map {"place": "the old mill"}\n< the old mill is shown\nThere it is.\n[completed]',
+        "? Book a table for 2? yes",
+        "< table 7\nTable 7 is yours.\n[completed]",
+        "[failed: The kitchen is on fire]",
+        "The soup of the day is\n[no end: ",
+    ],
+    "17_responses.py": [
+        'function get_weather({"city": "Ghent"}), executed once as resp_1/call/call_1',
+        "It rains in Ghent.\nresp_1 completed: resp_1 and resp_2, 50 tokens",
+    ],
+    "22_responses_socket.py": [
+        "> When is high tide?\n> Hello.\n> 09:00",
+        "resp_1 completed: High tide is at nine. (resp_1 and resp_2)\nresp_3 completed: Hello too. (resp_3)",
+    ],
     "15_a_dialect_by_name.py": [
-        "dialects: assistants, jobs, responses\nanswering question-1 of job-1",
+        "dialects: ag-ui, assistants, auto, jobs, langgraph, langgraph-thread, responses\n"
+        "answering question-1 of job-1",
         "refused: run job-1 has ended (completed) and can't be continued",
         "run_demo_text_0001 completed\njob-1 completed\nfolded: job-1 completed",
-        "'job' is not a registered dialect. Registered: 'assistants', 'jobs', 'responses'.",
+        "'job' is not a registered dialect. Registered: "
+        "'ag-ui', 'assistants', 'auto', 'jobs', 'langgraph', 'langgraph-thread', 'responses'.",
     ],
 }
 

@@ -18,8 +18,9 @@ BLOCKS = re.findall(r"<!-- (\S+) -->\n\n```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_there_are_examples() -> None:
-    """An async one and a callback one come first, the Rx one after them."""
+    """A run with a tool comes first, then an async one and a callback one, and the Rx one after them."""
     assert [name for name, _ in BLOCKS] == [
+        "examples/20_client.py",
         "examples/01_watch.py",
         "examples/02_callbacks.py",
         "examples/04_plain_rx.py",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from runstream.core.reduce import reduce
@@ -22,6 +22,7 @@ from runstream.model.limits import Limits
 from runstream.model.raw import RawEvent
 from runstream.model.signals import ProgressSignal, Signal, SourceSignal, TextDelta, TextReplaced
 from tests.properties.strategies import Line, is_run, lines, raws, tales
+from tests.support.wire import function_call, required_action, run_object
 
 pytestmark = pytest.mark.slow
 
@@ -146,9 +147,21 @@ def test_run_events_without_identity_twice(told: list[Line], data: st.DataObject
     assert told_twice(twice.signals) == []
 
 
-@given(lines(max_runs=2), st.data(), st.booleans(), st.booleans())
+_RUN = run_object("run_1", created_at=1)
+_ASKS = required_action(function_call("call_1", "look_up", "{}"))
+QUEUED_AGAIN: list[Line] = [
+    ("thread.run.queued", _RUN),
+    ("thread.run.in_progress", {**_RUN, "status": "in_progress", "started_at": 2}),
+    ("thread.run.requires_action", {**_RUN, "status": "requires_action", "started_at": 2, "required_action": _ASKS}),
+    ("thread.run.queued", {**_RUN, "started_at": 2}),
+]
+"""A run without `created` whose request was answered."""
+
+
+@given(lines(max_runs=2), st.integers(0, 999), st.booleans(), st.booleans())
+@example(told=QUEUED_AGAIN, place=4, ids=False, dated=True)
 @some
-def test_a_replay_from_the_start(told: list[Line], data: st.DataObject, ids: bool, dated: bool) -> None:
+def test_a_replay_from_the_start(told: list[Line], place: int, ids: bool, dated: bool) -> None:
     """Promise 5: told again from the start at any moment, with ids or (snapshots of runs) without, by servers that
     date their starts or not: no run changes, no signal is repeated, and then the rest counts as ever.
     """
@@ -156,7 +169,7 @@ def test_a_replay_from_the_start(told: list[Line], data: st.DataObject, ids: boo
         told = [(name, {key: item for key, item in body.items() if key != "started_at"}) for name, body in told]
         told = [line for line in told if line[1]["id"] not in _without_created(told)]
     stream = [raw for raw in raws(told, ids=ids) if b"generating" not in raw.data]
-    cut = data.draw(st.integers(0, len(stream)))
+    cut = place % (len(stream) + 1)
     engine, intake, signals = running()
     intake.feed_all(stream[:cut])
     before, so_far = engine.states(), len(signals)

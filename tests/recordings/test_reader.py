@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import tracemalloc
 from itertools import islice
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runstream.model.raw import ConnectionEvent, Malformed, Oversized, RawEvent
+from runstream.model.raw import Answer, ConnectionEvent, Malformed, Oversized, RawEvent, Request
 from runstream.recordings.reader import UnknownRecordingFormat, read_recording
 from runstream.sources.sse_parser import SSEParser
 
@@ -112,10 +113,11 @@ def test_json_lines_are_recognised(before: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"[\n {}\n]", "a JSON array"),
-        (b'  [{"event": "a"}]', "a JSON array"),
-        (b'{\n  "event": "a"\n}', "several lines"),
-        (b'{"event": "a",\n "data": {}}', "several lines"),
+        (b"[1, 2]", "list of objects"),
+        (b'[{"event": "a"}, 1]', "list of objects"),
+        (b'[{"event": "a"}', "incomplete"),
+        (b'{\n  "event": "a"\n', "several lines"),
+        (b'{"event": "a",\n "data": {}', "several lines"),
         (b'\n\n{"data": {\n', "several lines"),
         (b"GIF89a\x01", "not recognised"),
         (b"hello", "not recognised"),
@@ -351,11 +353,32 @@ def test_strict_reading_differs_only_where_the_recording_was_edited(path: Path) 
 
 
 @needs_recordings
-@pytest.mark.parametrize("path", sorted(RECORDINGS.glob("*.json")), ids=lambda path: path.stem)
-def test_polled_exchanges_are_not_recordings(path: Path) -> None:
-    """A list of polled exchanges is refused with a message; a single object on one line is one event."""
-    if path.read_bytes().lstrip().startswith(b"["):
-        with pytest.raises(UnknownRecordingFormat, match=re.escape(path.name)):
-            list(read_recording(path))
-    else:
-        assert len(list(read_recording(path))) == 1
+@pytest.mark.parametrize("path", sorted(RECORDINGS.glob("**/*.json")), ids=lambda path: path.stem)
+def test_polled_exchanges(path: Path) -> None:
+    """Each exchange is the request, if it has a body, and its answer."""
+    found = json.loads(path.read_bytes())
+    exchanges = found if isinstance(found, list) else [{"body": found}]
+    items = list(read_recording(path))
+    if not isinstance(found, list) and isinstance(items[0], RawEvent):
+        assert len(items) == 1  # an object on one line
+        return
+    answers = [item for item in items if isinstance(item, Answer)]
+    assert [json.loads(item.data) for item in answers] == [exchange["body"] for exchange in exchanges]
+    assert [item.status for item in answers] == [exchange.get("status", 200) for exchange in exchanges]
+    posts = [each for each in exchanges if each.get("method") == "POST"]
+    asked = [each["request_body"] for each in posts if isinstance(each.get("request_body"), dict)]
+    assert [json.loads(item.body) for item in items if isinstance(item, Request)] == asked
+
+
+def test_a_document_of_objects() -> None:
+    """Objects in a list, or one over several lines, are answers; a line feed within the document does no harm."""
+    assert list(read_recording(b' [{"id": 1},\n {"id": 2}]')) == [Answer(data=b'{"id": 1}'), Answer(data=b'{"id": 2}')]
+    assert list(read_recording(b'{\n "id": 1\n}')) == [Answer(data=b'{\n "id": 1\n}')]
+    assert list(read_recording(b"[]")) == []
+
+
+def test_a_document_has_a_limit() -> None:
+    """A larger document is dropped, with its size."""
+    (item,) = read_recording(b'[{"id": "' + b"x" * 2000 + b'"}]', max_event_bytes=1000)
+    assert isinstance(item, Oversized)
+    assert (item.size, item.limit) == (2012, 1000)

@@ -238,6 +238,24 @@ def test_redact_that_raises(tmp_path: Path) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX has these modes")
+@pytest.mark.parametrize("suffix", [".jsonl", ".sse"])
+def test_only_its_owner_can_read_a_recording(tmp_path: Path, suffix: str) -> None:
+    """Whatever the umask is, also where an older file is overwritten."""
+    path = tmp_path / f"run{suffix}"
+    before = os.umask(0)
+    try:
+        with RecordingWriter(path):
+            pass
+        assert path.stat().st_mode & 0o777 == 0o600
+        path.chmod(0o644)
+        with RecordingWriter(path, overwrite=True):
+            pass
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_redacted_recording_has_no_words_of_the_server(tmp_path: Path) -> None:
     """What a server said about a lost connection is kept only where nothing is redacted."""
     lost = ConnectionEvent(connected=False, reason="HTTP 429", server_message="The key of alice is used up")

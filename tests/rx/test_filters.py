@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 import reactivex as rx
 
 from runstream import Filters, RunCompleted, RunStream, SourceEnded, TextDelta, fold, only, pipeline, states, where
+from runstream.model.raw import RawEvent
 from runstream.testing import Conversation, script
+from tests.support.canonical import ListDialect, append, message, play
+from tests.support.canonical import run as run_event
 
 
 def conversation() -> Conversation:
@@ -123,3 +127,44 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     heard = [created[0], created[1], created[0], created[2], *texts]
     got = collect(rx.from_iterable(heard).pipe(where(assistant_id="a"), only(TextDelta)))
     assert {one.run_id for one in got} == {"run_0", "run_2"}
+
+
+HELPER = ("helper",)
+OF_PATHS = [
+    run_event("in_progress"),
+    message("msg_1"),
+    append("msg_1", "text", "out"),
+    msgspec.structs.replace(message("msg_2"), path=HELPER),
+    append("msg_2", "text", "in"),
+    append("msg_2", "text", "ner"),
+    run_event("completed"),
+]
+
+
+@pytest.mark.parametrize("assistant", [None, "asst_1"])
+def test_where_by_path(assistant: str | None) -> None:
+    """Signals of the run itself, or of one subagent; also where the run must be remembered. States always pass."""
+    events = [*OF_PATHS]
+    events[0] = run_event("in_progress", assistant_id="asst_1")
+    engine, found = play(events)
+    signals = rx.from_iterable(found)
+    texts = {
+        path: [one.delta for one in collect(signals.pipe(where(path=path, assistant_id=assistant), only(TextDelta)))]
+        for path in ((), HELPER, ("other",))
+    }
+    assert texts == {(): ["out"], HELPER: ["in", "ner"], ("other",): []}
+    assert collect(rx.from_iterable(engine.states()).pipe(where(path=HELPER))) == [*engine.states()]
+
+
+async def test_handlers_by_path() -> None:
+    """A subscription of a stream takes the filter too, also beside the id of a run."""
+    stream = RunStream()
+    got: dict[str, list[str]] = {"own": [], "helper": [], "all": []}
+    stream.on(TextDelta, lambda signal: got["own"].append(signal.delta), path=())
+    stream.on(TextDelta, lambda signal: got["helper"].append(signal.delta), path=["helper"], run_id="run_1")
+    stream.on(TextDelta, lambda signal: got["all"].append(signal.delta))
+    raws = [RawEvent(data=str(place).encode()) for place in range(len(OF_PATHS))]
+    stream.attach(raws, dialect=lambda **options: ListDialect(OF_PATHS))
+    async with stream:
+        await stream.results()
+    assert {name: "".join(texts) for name, texts in got.items()} == {"own": "out", "helper": "inner", "all": "outinner"}

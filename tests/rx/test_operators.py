@@ -91,7 +91,7 @@ def test_a_dialect_by_name_or_factory(dialect: Any, words_dialect: str) -> None:
 @pytest.mark.parametrize("make", [decoded, lambda name: pipeline(dialect=name), lambda name: states(dialect=name)])
 def test_an_unknown_dialect_is_refused_at_once(make: Any) -> None:
     """When the operator is made, not when it is subscribed."""
-    with pytest.raises(ValueError, match=r"'none' is not a registered dialect\. Registered: 'assistants'"):
+    with pytest.raises(ValueError, match=r"'none' is not a registered dialect\. Registered: 'ag-ui', 'assistants'"):
         make("none")
 
 
@@ -183,3 +183,15 @@ def test_connections_in_a_stream_of_raw_events_are_counted() -> None:
     event = RawEvent("thread.run.queued", msgspec.json.encode(run))
     found = collect(rx.from_iterable([made, event, lost, made, event]).pipe(decoded()))
     assert [event.origin.connection for event in found] == [0, 1]
+
+
+def test_decoded_finds_the_dialect_and_rejects_what_none_recognises() -> None:
+    rejects: list[Any] = []
+    found: list[Any] = []
+    items = [b'{"event":"thread.run.created","data":{"id":"run_1","object":"thread.run","status":"queued"}}']
+    rx.from_iterable(items).pipe(decoded(on_reject=rejects.append)).subscribe(found.append)
+    assert ([type(event).__name__ for event in found], rejects) == (["_ThreadRunCreated"], [])
+    rx.from_iterable([b'{"hello":1}']).pipe(decoded(on_reject=rejects.append)).subscribe(found.append)
+    (reject,) = rejects
+    assert "'assistants'" in reject.reason
+    assert len(found) == 1

@@ -21,14 +21,17 @@ from runstream import demo
 from runstream.engine.fold import fold
 from runstream.errors import SubscribersFailed
 from runstream.model.common import ErrorObject
+from runstream.model.frozen import FrozenList
 from runstream.model.message import Message
 from runstream.model.progress_signals import PROGRESS
 from runstream.model.run import Run, RunStatus
 from runstream.model.signals import (
     SIGNAL_TYPES,
     ActionRequired,
+    ActivityChanged,
     ArgumentsDelta,
     CustomReceived,
+    DocumentChanged,
     MessageIncomplete,
     ReasoningDelta,
     RefusalDelta,
@@ -137,6 +140,12 @@ def made(kind: Any) -> Signal:
         "name": "progress",
         "value": {"SAID": "ARGUED"},
         "server_message": "BLAMED",
+        "path": (),
+        "version": 2,
+        "operations": FrozenList([{"op": "add", "path": "/SAID", "value": "ARGUED"}]),
+        "size": 17,
+        "partial": True,
+        "activity_id": "plan_1",
     }
     values["action"] = values["run"].required_action
     signal: Signal = kind(**{name: values[name] for name in kind.__struct_fields__})
@@ -270,6 +279,11 @@ def test_the_fields_of_an_ending() -> None:
         (ToolCallResult, {"call_id": "call_1", "tool": "get_time", "characters": 6}),
         (RefusalDelta, {"message_id": "msg_1", "part": 0, "offset": 4, "characters": 4}),
         (ReasoningDelta, {"step_id": "step_1", "kind": "summary", "part": 0, "offset": 4, "characters": 4}),
+        (DocumentChanged, {"version": 2, "operations": 1, "size": 17, "partial": True}),
+        (
+            ActivityChanged,
+            {"activity_id": "plan_1", "kind": "summary", "version": 2, "operations": 1, "size": 17, "partial": True},
+        ),
         (CustomReceived, {"name": "progress", "n": 1}),
         (SourceDisconnected, {"reason": "the connection broke off", "attempt": 2}),
         (SourceError, {"error_type": "server_error", "error_code": "rate_limit"}),
@@ -485,11 +499,11 @@ def test_bound_fields_are_kept() -> None:
 
 
 def test_nothing_is_configured(capsys: pytest.CaptureFixture[str]) -> None:
-    """A library leaves the application's logging alone; structlog's own default prints."""
+    """A library leaves the application's logging alone, and its standard output: the lines go to standard logging."""
     root = logging.getLogger()
     before = (list(root.handlers), root.level)
     emit(said())
-    assert "run.failed" in capsys.readouterr().out
+    assert capsys.readouterr().out == ""
     assert not structlog.is_configured()
     assert (list(root.handlers), root.level) == before
     assert logging.getLogger("runstream").level == logging.NOTSET

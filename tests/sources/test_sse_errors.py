@@ -28,7 +28,8 @@ async def test_a_refusal_is_final_and_says_what_the_server_said(status: int, met
         failed = await failure(f"{peer.url}/runs?key=abcdef", method=method)
     assert failed.reason.startswith(f"{peer.url}/runs?key=*** refused the connection with HTTP {status} ")
     assert failed.server_message == "No run of this name"
-    assert failed.server_message not in failed.reason
+    assert failed.server_message not in failed.summary
+    assert failed.reason == f"{failed.summary}: No run of this name"
     assert (failed.attempts, len(peer.requests)) == (1, 1)
 
 
@@ -65,7 +66,9 @@ async def test_another_media_type_is_refused(kind: str | None, body: bytes, said
         failed = await failure(peer.url)
     shown = kind.partition(";")[0] if kind else "no content type"
     shown = "another content type" if " " in shown and kind else shown
-    assert failed.reason == f"{peer.url} answered with {shown} where text/event-stream is needed"
+    assert failed.summary == f"{peer.url} answered with {shown} where text/event-stream is needed"
+    is_structured = kind == "application/json"
+    assert failed.reason == (f"{failed.summary}: {said}" if is_structured else failed.summary)
     assert failed.server_message == said
     assert len(peer.requests) == 1
 

@@ -547,8 +547,9 @@ def test_strict_agrees_with_the_reference(chunks: list[bytes]) -> None:
     """Strict mode gives what a plain, line by line reading of the standard gives."""
     parser = SSEParser()
     items = [item for chunk in chunks for item in parser.feed(chunk)]
-    assert (items, parser.last_id, parser.retry) == reference(b"".join(chunks))
-    assert parser.close() == []
+    items += parser.close()
+    events = [item for item in items if not isinstance(item, Malformed)]
+    assert (events, parser.last_id, parser.retry) == reference(b"".join(chunks))
 
 
 WELL_FORMED = st.builds(
@@ -587,3 +588,87 @@ def test_lenient_loses_no_data(stream: bytes) -> None:
     # an event whose data are empty has one empty data line, or is a bare name
     kept = [line for item in items if isinstance(item, RawEvent) for line in item.data.split(b"\n")]
     assert [line for line in kept if line] == [line for line in data if line]
+
+
+# Text that is no event stream
+
+ERROR = b'{"error": {"message": "Rate limit reached"}}'
+PRETTY = b'{\n  "error": {\n    "message": "No"\n  }\n}'
+
+
+def strict(stream: bytes, size: int = 1_000) -> list[tuple[str, int, bytes]]:
+    """What strict reading rejects: reason, line and text."""
+    parser = SSEParser()
+    items = [item for at in range(0, len(stream), size) for item in parser.feed(stream[at : at + size])]
+    items += parser.close()
+    return [(item.reason, item.line, item.data) for item in items if isinstance(item, Malformed)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000])
+@pytest.mark.parametrize(
+    ("stream", "line", "data"),
+    [
+        (ERROR, 1, ERROR),
+        (ERROR + b"\n\n", 1, ERROR),
+        (PRETTY, 1, PRETTY),
+        (PRETTY.replace(b"\n", b"\r\n"), 1, PRETTY),
+        (b"[1]", 1, b"[1]"),
+        (b"\xef\xbb\xbf" + ERROR, 1, ERROR),
+        (b"data: 1\n\n" + ERROR, 3, ERROR),
+        (b": hello\n\n" + ERROR + b"\n", 3, ERROR),
+        (ERROR + b"\ndata: 1\n\n", 1, ERROR),
+        (b"Bad gateway\n" + ERROR, 2, ERROR),
+    ],
+)
+def test_json_without_data_is_reported(stream: bytes, line: int, data: bytes, size: int) -> None:
+    """A body of JSON is no event, and not lost in silence: at the beginning, between events and at the end."""
+    assert strict(stream, size) == [("JSON without 'data:'", line, data)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000])
+def test_lines_of_json_are_reported_one_by_one(size: int) -> None:
+    assert [data for _, _, data in strict(b'{"a": 1}\n{"b": 2}\n', size)] == [b'{"a": 1}', b'{"b": 2}']
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000])
+@pytest.mark.parametrize("stream", [b"Internal error", b"<html>\n<p>No</p>\n</html>\n", b"a\n\nb\n"])
+def test_a_body_without_any_field_is_reported(stream: bytes, size: int) -> None:
+    """Once, with its beginning."""
+    assert strict(stream, size) == [("no event stream", 1, stream.strip().replace(b"\n\n", b"\n"))]
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"",
+        b"\n\n",
+        b"\xef\xbb",
+        b": hello",
+        b"data",
+        b"dat",
+        b"id: 1\nx: y\n\n",
+        b"x: y\ndata: 1\n\n",
+        b"data: 1\n{}\n\n",
+    ],
+)
+def test_what_whatwg_ignores_is_ignored(stream: bytes) -> None:
+    """Unknown fields of an event stream, and the beginning of a field at its end."""
+    assert strict(stream) == []
+
+
+def test_text_that_is_no_event_stream_is_kept_in_part() -> None:
+    """A body of any size takes 16 KiB."""
+    ((_, _, data),) = strict(b"{" + b"x" * 100_000 + b"\n" + b"y\n" * 100_000)
+    assert len(data) == 16 * 1024
+
+
+def test_a_block_over_the_limit_is_a_field_in_any_pieces() -> None:
+    """Text without fields before it is no sign that the body is no event stream, wherever a chunk ends."""
+    body = b"\xe2\x80\xa8event: }\nData: x\n\nevent: aaaaaaaaaaaaaaaa\n\n"
+
+    def parse(*chunks: bytes) -> list[object]:
+        parser = SSEParser(max_event_bytes=12)
+        return [type(item) for chunk in chunks for item in parser.feed(chunk)] + [type(item) for item in parser.close()]
+
+    assert parse(body) == [Oversized]
+    assert all(parse(body[:place], body[place:]) == [Oversized] for place in range(len(body)))

@@ -15,6 +15,7 @@ from websockets.frames import Frame, Opcode
 from runstream import RunStream, Signal, WebSocketSource
 from runstream.model.raw import RawItem
 from runstream.sources.adapters import IterableSource
+from runstream.sources.sent_values import NOTHING_SENT
 from runstream.sources.websocket_batches import BatchConnection
 from runstream.sources.websocket_connection import close_socket, open_socket
 from runstream.testing import Conversation, script
@@ -56,7 +57,7 @@ def writing(*pieces: bytes, stays: bool = False) -> Told:
 @asynccontextmanager
 async def connected(told: Told, **options: Any) -> AsyncIterator[BatchConnection]:
     async with asyncio.timeout(20), raw_peer(told) as url:
-        socket = await open_socket(url, {}, {"proxy": None, "close_timeout": 0.5, **options}, ())
+        socket = await open_socket(url, {}, {"proxy": None, "close_timeout": 0.5, **options}, NOTHING_SENT)
         try:
             yield socket
         finally:
@@ -212,7 +213,7 @@ async def test_compressed_messages_come_in_whole() -> None:
         await connection.send(["frag", "ment", "ed"])
 
     async with asyncio.timeout(20), serving(handler, compression="deflate") as peer:
-        socket = await open_socket(peer.url, {}, {"proxy": None}, ())
+        socket = await open_socket(peer.url, {}, {"proxy": None}, NOTHING_SENT)
         batches, closed = await everything(socket)
     assert socket.response is not None
     assert "permessage-deflate" in socket.response.headers["Sec-WebSocket-Extensions"]

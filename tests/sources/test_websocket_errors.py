@@ -20,7 +20,8 @@ async def test_a_refusal_is_final_and_says_what_the_server_said(status: int) -> 
         failed = await failure(f"{peer.url}/runs?key=abcdef")
     assert failed.reason.startswith(f"{peer.url}/runs?key=*** refused the connection with HTTP {status} ")
     assert failed.server_message == "No run of this name"
-    assert failed.server_message not in failed.reason
+    assert failed.server_message not in failed.summary
+    assert failed.reason == f"{failed.summary}: No run of this name"
     assert (failed.attempts, len(peer.requests)) == (1, 1)
 
 

@@ -70,7 +70,7 @@ async def test_any_other_close_is_a_loss(code: int, live: bool) -> None:
 async def test_a_server_that_wants_nothing_of_what_we_send_is_not_asked_again(code: int) -> None:
     async with serving(saying(code=code, reason="no such run")) as peer:
         failed = await failure(peer.url, FakeReceiver(live=True))
-    assert failed.reason == f"the server closed the connection with code {code}"
+    assert str(failed) == failed.reason == f"the server closed the connection with code {code}"
     assert failed.server_message == "no such run"
     assert len(peer.requests) == 1
 

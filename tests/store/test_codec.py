@@ -172,8 +172,8 @@ def test_every_shortened_or_altered_state_is_an_error_or_a_state() -> None:
 def test_a_newer_version_says_what_to_do() -> None:
     """Going back a release does not misread what the newer one wrote."""
     found = msgspec.json.decode(encode_state(state_of([at("queued")])))
-    with pytest.raises(StoreError, match=r"version 3.*update runstream"):
-        decode_state(msgspec.json.encode({**found, "version": 3}))
+    with pytest.raises(StoreError, match=r"version 4.*update runstream"):
+        decode_state(msgspec.json.encode({**found, "version": 4}))
 
 
 def of_version_1(state: RunState, asked: list[list[str]], calls_done: list[str]) -> bytes:

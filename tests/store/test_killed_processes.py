@@ -1,4 +1,5 @@
-"""A consumer that is killed and started again, against a server in another process: nothing lost, one at most twice.
+"""A consumer that is killed and started again, against a server in another process: nothing is lost, and at most what
+was in delivery comes twice.
 
 RUNSTREAM_KILLS=10 kills ten times as many.
 """
@@ -51,7 +52,9 @@ def test_killed_at_random(dialect: str, server: str, door: str, tmp_path: Path) 
         missing = Counter(facts(clean.signals)) - Counter(delivered)
         assert not missing, f"seed {seed}"
         repeated = Counter(delivered) - Counter(facts(clean.signals))
-        assert repeated.total() <= killed, f"seed {seed}: {repeated}"
+        # A coroutine handler is called for several runs at once: each of these calls may be repeated.
+        in_delivery = len(clean.runs) if door == "coroutine" else 1
+        assert repeated.total() <= killed * in_delivery, f"seed {seed}: {repeated}"
         with SqliteStore(path) as store:
             for state in clean.runs:
                 kept = store.get("", state.run_id)

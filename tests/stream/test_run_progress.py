@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -71,6 +72,49 @@ async def test_a_websocket_with_half_a_run_is_given_up() -> None:
         with pytest.raises(IncompleteStream):
             await stream.result()
     assert len(peer.requests) <= 4 + 4
+
+
+@pytest.mark.parametrize("cuts", [(6,), (4, 5, 6), (7, 3, 9, 5)])
+async def test_fragments_without_ids_sent_again_are_given_up(cuts: tuple[int, ...]) -> None:
+    """A server resumes after the last id, and sends the fragments behind it again: their text grows, for nothing."""
+    events = raws()
+    sent = blocks(events, ids=False)
+    first = next(number for number, raw in enumerate(events) if raw.event == "thread.message.delta")
+    beginning = "".join(blocks(events, ids=True)[:first])
+
+    async def respond(exchange: Exchange, number: int) -> None:
+        rest = "".join(sent[first : first + cuts[number % len(cuts)]])
+        await exchange.send(rest if exchange.request.header("last-event-id") else beginning + rest)
+
+    async with (
+        http_serving(respond) as peer,
+        asyncio.timeout(20),
+        RunStream(SseSource(peer.url, reconnect=FAST, proxy=None)) as stream,
+    ):
+        with pytest.raises(IncompleteStream):
+            await stream.result()
+    assert len(peer.requests) <= 4 + 2 + len(cuts)
+    waits = [later - earlier for earlier, later in pairwise(peer.times[-4:])]
+    assert waits[-1] >= 0.008  # the delays have grown
+
+
+@pytest.mark.parametrize("cuts", [(5,), (4, 5, 8, 6)])
+async def test_another_half_a_run_each_time_is_given_up(cuts: tuple[int, ...]) -> None:
+    """Each request begins a run of its own, which the server never continues."""
+
+    async def respond(exchange: Exchange, number: int) -> None:
+        one = script(f"run_{number}").start().say("Slow is smooth.", pieces=list("Slow is smooth.")).end("completed")
+        events = list(Conversation([one]).raw_events())
+        await exchange.send("".join(blocks(events, ids=False)[: cuts[number % len(cuts)]]))
+
+    async with (
+        http_serving(respond) as peer,
+        asyncio.timeout(20),
+        RunStream(SseSource(peer.url, reconnect=FAST, proxy=None)) as stream,
+    ):
+        with pytest.raises(IncompleteStream):
+            await stream.results()
+    assert len(peer.requests) <= 4 + 1 + len(cuts)
 
 
 @pytest.mark.parametrize("ids", [True, False])

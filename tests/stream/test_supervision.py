@@ -316,3 +316,17 @@ async def test_a_loop_that_stands_still_is_logged_and_counted(monkeypatch: pytes
     (entry,) = [entry for entry in logs if entry["event"] == "loop_stalled"]
     assert entry["log_level"] == "warning"
     assert entry["seconds"] > 1.0
+
+
+async def test_streams_of_one_loop_log_a_stall_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each counts it, and one logs it."""
+    loop = asyncio.get_running_loop()
+    clock = loop.time
+    with capture_logs() as logs:
+        async with RunStream(Silent(working())) as first, RunStream(Silent(working())) as second:
+            first.start()
+            second.start()
+            await asyncio.sleep(0.01)
+            monkeypatch.setattr(loop, "time", lambda: clock() + 1.7)
+            await eventually(lambda: first.stats.loop_stalls == second.stats.loop_stalls == 1, within=25)
+    assert [entry["event"] for entry in logs].count("loop_stalled") == 1

@@ -28,6 +28,11 @@ Answer = tuple[int, dict[str, str], bytes]
 EVENT_STREAM = "text/event-stream"
 
 
+def phrase_of(status: int) -> str:
+    """The usual phrase, and any for a status that is none of HTTP's."""
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else "Any"
+
+
 class HttpRequest(Struct, frozen=True, kw_only=True):
     """What came. Names of headers are in lower case; of repeated ones all values are there, in order."""
 
@@ -62,7 +67,7 @@ class Exchange:
     ) -> None:
         """Send the head. With the framing ``close`` only the connection's end says where the body ends."""
         self._framing = framing
-        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "Connection: close"]
+        lines = [f"HTTP/1.1 {status} {phrase_of(status)}", "Connection: close"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         if content_type is not None:
             lines.append(f"Content-Type: {content_type}")
@@ -86,7 +91,7 @@ class Exchange:
 
     async def answer(self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
         """Send a whole response that is no stream."""
-        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "Connection: close"]
+        lines = [f"HTTP/1.1 {status} {phrase_of(status)}", "Connection: close"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         if status != HTTPStatus.NO_CONTENT:
             lines.append(f"Content-Length: {len(body)}")

@@ -44,6 +44,8 @@ class FakeReceiver:
         self.continues: str | None = None
         self.gate = asyncio.Event()
         self.gate.set()
+        self.expects_idle = False
+        self.place: str | None = None
         self._on_feed = on_feed
 
     @property
@@ -60,6 +62,9 @@ class FakeReceiver:
     def connections(self) -> int:
         """How many times the source was connected."""
         return sum(what == "connected" for what, _ in self.log)
+
+    def cursor(self, run_id: str | None = None) -> str | None:
+        return self.place
 
     def decoder(self) -> Dialect:
         return make_dialect(None)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from runstream.testing import conversations, events_of, texts
+from runstream.testing import conversations, events_of, json_values, texts, value_events
 
 
 @given(texts(5))
@@ -30,9 +30,11 @@ def test_without_hypothesis_the_strategies_say_what_is_missing(monkeypatch: pyte
 
     import runstream.testing as package
 
-    monkeypatch.delattr(package, "strategies", raising=False)
-    monkeypatch.delitem(sys.modules, "runstream.testing.strategies", raising=False)
+    for module in ("strategies", "value_strategies"):
+        monkeypatch.delattr(package, module, raising=False)
+        monkeypatch.delitem(sys.modules, f"runstream.testing.{module}", raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
     assert events_of("Hello")
-    with pytest.raises(ImportError, match="pip install hypothesis"):
-        conversations()
+    for strategy in (conversations, json_values, value_events):
+        with pytest.raises(ImportError, match="pip install hypothesis"):
+            strategy()

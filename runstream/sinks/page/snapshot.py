@@ -216,7 +216,7 @@ class PageSnapshot(RunTable[ShownRun]):
         """Store the last signal of a source."""
         if signal.source in self.sources or len(self.sources) < MAX_SOURCES:
             condition = signal.type.removeprefix("source.")
-            reason = ": ".join(filter(None, (signal.reason, signal.server_message)))
+            reason = ": ".join(filter(None, dict.fromkeys((signal.reason, signal.server_message))))
             self.sources[signal.source] = f"{condition} ({reason})" if reason else condition
         self.touch()
 

@@ -8,11 +8,13 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
+from runstream.core.activities import ActivityState
 from runstream.core.state import RunState, call_names, stepless_calls
 from runstream.model.message import Message
 from runstream.model.run import Run, RunStatus
 from runstream.model.step import ReasoningDetails, RunStep
 from runstream.model.tool_calls import CodeInterpreterToolCall, LogsOutput, ToolCall
+from runstream.sinks.excerpt import excerpt
 
 __all__ = ["ContentBlock", "Fact", "RunContent", "content_of", "last_part"]
 
@@ -22,7 +24,10 @@ MAX_FACT: Final = 500
 """Characters of a fact (an id, a name, the message of an error); longer ones are cut, with an ellipsis."""
 
 MAX_OUTPUT: Final = 2_000
-"""Characters of a tool's output; a longer one is cut, with an ellipsis."""
+"""Characters of a tool's output, or of the JSON of a document or activity; a longer one is cut, with an ellipsis."""
+
+MAX_VALUES: Final = 8
+"""Documents of a run that are shown, the first ones, and activities, the last ones."""
 
 _TONES: Final[dict[RunStatus, str]] = {
     RunStatus.COMPLETED: "good",
@@ -35,7 +40,7 @@ _TONES: Final[dict[RunStatus, str]] = {
 
 
 class ContentBlock(Struct, frozen=True):
-    """A text of a run: a message, a refusal, a reasoning, or a tool call with its arguments.
+    """A text of a run: a message, a refusal, a reasoning, a tool call with its arguments, a document, an activity.
 
     Attributes:
         id: Its id within the run.
@@ -55,7 +60,7 @@ class RunContent(Struct, frozen=True):
 
     Attributes:
         facts: Names and short values.
-        blocks: The texts, in reading order.
+        blocks: The documents and activities, then the texts in reading order.
     """
 
     facts: dict[str, Fact]
@@ -73,7 +78,9 @@ def content_of(state: RunState, *, max_text: int, max_blocks: int, **more: Fact)
     """
     run = state.run
     # A run of many hours has thousands of texts; only those that are shown are built.
+    values = list(_values(state))
     texts = list(_texts(state))
+    room = max(1, max_blocks - len(values))
     facts: dict[str, Fact] = {
         "run": run.id,
         "scope": state.scope,
@@ -88,12 +95,12 @@ def content_of(state: RunState, *, max_text: int, max_blocks: int, **more: Fact)
         "total_tokens": run.usage.total_tokens if run.usage is not None else None,
         "prompt_tokens": run.usage.prompt_tokens if run.usage is not None else None,
         "completion_tokens": run.usage.completion_tokens if run.usage is not None else None,
-        "left_out": max(0, len(texts) - max_blocks),
+        "left_out": max(0, len(texts) - room),
         **more,
     }
     return RunContent(
         {name: _fact(value) for name, value in facts.items()},
-        tuple(_block(id, build(), max_text) for id, build in _distinct(texts[-max_blocks:])),
+        tuple(_block(id, build(), max_text) for id, build in _distinct([*values, *texts[-room:]])),
     )
 
 
@@ -114,32 +121,70 @@ _Parts: TypeAlias = tuple[dict[str, Any], str]
 _Builder: TypeAlias = tuple[str, Callable[[], _Parts]]
 
 
+def _values(state: RunState) -> Iterator[_Builder]:
+    """The documents and the last activities."""
+    for path in [*state._head.documents.values][:MAX_VALUES]:
+        yield f"document {' '.join(path)}".strip(), partial(_document, state, path)
+    for activity in state.activities[-MAX_VALUES:]:
+        yield f"activity {activity.id}", partial(_activity, activity)
+
+
+def _document(state: RunState, path: tuple[str, ...]) -> _Parts:
+    documents = state._head.documents
+    facts = {
+        "kind": "document",
+        "path": _path(path),
+        "bytes": documents.size_of(path),
+        "partial": path in documents.partial,
+    }
+    return facts, excerpt(documents.get(path), MAX_OUTPUT)
+
+
+def _activity(activity: ActivityState) -> _Parts:
+    facts = {
+        "kind": "activity",
+        "name": activity.kind,
+        "path": _path(activity.path),
+        "version": activity.version,
+        "bytes": activity.content.size,
+        "partial": activity.partial,
+    }
+    return facts, excerpt(activity.value, MAX_OUTPUT)
+
+
+def _path(path: tuple[str, ...]) -> str | None:
+    """A path in words; ``None`` for the run itself."""
+    return " › ".join(path) or None
+
+
 def _texts(state: RunState) -> Iterator[_Builder]:
     """The texts in the order of the steps that made them; texts without a step come last."""
     messages = {message.id: message for message in state.messages}
     for step in state.steps:
         message = messages.pop(step.message_id, None) if step.message_id is not None else None
+        path = state.path_of(step.id)
         if message is not None:
-            yield from _of_message(message)
+            yield from _of_message(message, state.path_of(message.id))
         if isinstance(step.step_details, ReasoningDetails):
-            yield f"reasoning {step.id}", partial(_reasoning, step.step_details)
+            yield f"reasoning {step.id}", partial(_reasoning, step.step_details, path)
         for call, name in zip(step.tool_calls, call_names(state, step.id), strict=False):
-            yield f"call {name}", partial(_call, call, step)
+            yield f"call {name}", partial(_call, call, step, path)
     for rest in messages.values():
-        yield from _of_message(rest)
+        yield from _of_message(rest, state.path_of(rest.id))
     for call, name in stepless_calls(state):
-        yield f"call {name}", partial(_call, call, None)
+        yield f"call {name}", partial(_call, call, None, ())
 
 
-def _of_message(message: Message) -> Iterator[_Builder]:
-    yield f"message {message.id}", partial(_message, message)
+def _of_message(message: Message, path: tuple[str, ...]) -> Iterator[_Builder]:
+    yield f"message {message.id}", partial(_message, message, path)
     if message.refusal:
-        yield f"refusal {message.id}", partial(_refusal, message)
+        yield f"refusal {message.id}", partial(_refusal, message, path)
 
 
-def _message(message: Message) -> _Parts:
+def _message(message: Message, path: tuple[str, ...]) -> _Parts:
     facts = {
         "kind": "message",
+        "path": _path(path),
         "role": message.role,
         "status": message.status.value if message.status is not None else None,
         "citations": len(message.annotations),
@@ -148,19 +193,20 @@ def _message(message: Message) -> _Parts:
     return facts, message.text
 
 
-def _refusal(message: Message) -> _Parts:
-    return {"kind": "refusal"}, message.refusal
+def _refusal(message: Message, path: tuple[str, ...]) -> _Parts:
+    return {"kind": "refusal", "path": _path(path)}, message.refusal
 
 
-def _reasoning(details: ReasoningDetails) -> _Parts:
+def _reasoning(details: ReasoningDetails, path: tuple[str, ...]) -> _Parts:
     whole = any(part.text for part in details.content)
-    return {"kind": "reasoning", "summary": not whole}, details.text
+    return {"kind": "reasoning", "path": _path(path), "summary": not whole}, details.text
 
 
-def _call(call: ToolCall, step: RunStep | None) -> _Parts:
+def _call(call: ToolCall, step: RunStep | None, path: tuple[str, ...]) -> _Parts:
     output = _output(call)
     facts = {
         "kind": "call",
+        "path": _path(path),
         "name": call.name or call.type,
         "status": step.status.value if step is not None and step.status is not None else None,
         "output": _cut(output, MAX_OUTPUT),
@@ -178,7 +224,10 @@ def _output(call: ToolCall) -> str | None:
 
 def _block(id: str, parts: _Parts, max_text: int) -> ContentBlock:
     facts, text = parts
-    shown, skipped = last_part(text, max_text)
+    if facts["kind"] in ("document", "activity"):
+        shown, skipped = _cut(text, max_text) or "", 0  # of JSON, the beginning says more
+    else:
+        shown, skipped = last_part(text, max_text)
     clean = {name: value if name == "output" else _fact(value) for name, value in facts.items()}
     return ContentBlock(id, clean, shown, skipped)
 
@@ -205,7 +254,9 @@ def _step(state: RunState) -> str | None:
     if step.message_id is not None or step.type == "message_creation":
         return "writes a message"
     names = [call.name or call.type for call in step.tool_calls]
-    return f"calls {', '.join(names)}" if names else step.type
+    if names:
+        return f"calls {', '.join(names)}"
+    return f"{step.type} {step.name}" if step.name else step.type
 
 
 def _error(run: Run) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from rich.text import Text
@@ -41,6 +41,7 @@ _SHORT: Final = 12  # columns of a short name
 _LABEL: Final = 15  # columns of the longest status, requires_action
 _MAX_DETAILS: Final = 8
 _CALLS: Final = 3
+_NAMES: Final = 5  # names in a document
 
 
 def duration(seconds: float) -> str:
@@ -173,6 +174,8 @@ class Screen:
         if not open or state.run.requires_action:
             growing.clear()
         lines = [self._call(call, width, growing=id(call) in growing) for call in calls]
+        if count - len(lines) > 2:
+            lines = [*self._values(state, width), *lines][: count - 1]
         room = max(1, count - len(lines)) if open else count
         style = ""
         text = tail(_text(state), width - 2, room + 2) if _text(state) else []
@@ -193,6 +196,29 @@ class Screen:
         shown = tail_of_line(arguments, room) if growing else fit(on_one_line(arguments), room)
         arrow = "↳ " if self._unicode else "> "
         return self._line(Text.assemble((f"  {arrow}", "dim"), (name, "bold"), "  ", (shown, "dim")))
+
+    def _values(self, state: RunState, width: int) -> list[Text]:
+        """The document and the last activity of a run: names and sizes."""
+        lines = []
+        documents, activities = state._head.documents, state._head.activities
+        if () in documents.values:
+            value, size = state.document, documents.size_of(())
+            names = ", ".join(on_one_line(name) for name in [*value][:_NAMES]) if isinstance(value, Mapping) else ""
+            mark = ", a change is missing" if state.document_partial else ""
+            shown = f"version {documents.version}, {size:,} bytes{mark}{': ' if names else ''}{names}"
+            lines.append(self._named("document", shown, width))
+        activity = activities.find(activities.changed) if activities.count else None
+        if activity is not None:
+            mark = ", a change is missing" if activity.partial else ""
+            shown = f"version {activity.version}, {activity.content.size:,} bytes{mark}"
+            lines.append(self._named(on_one_line(activity.kind) or "activity", shown, width))
+        return lines
+
+    def _named(self, name: str, shown: str, width: int) -> Text:
+        name = fit(name, 30)
+        sign = "▪ " if self._unicode else "# "
+        shown = fit(shown, max(1, width - columns(name) - 4))
+        return self._line(Text.assemble((f"  {sign}", "dim"), (name, "bold"), "  ", (shown, "dim")))
 
     def _reason(self, state: RunState, width: int) -> list[Text]:
         """The server's reason why a run did not complete."""
@@ -215,8 +241,11 @@ class Screen:
         step = steps[-1]
         names = ", ".join(dict.fromkeys(on_one_line(_words(call.name) or "?") for call in step.tool_calls))
         kind = "message" if step.type == "message_creation" else on_one_line(_words(step.type) or "?")
+        if label := on_one_line(_words(step.name)):
+            kind = f"{kind} {label}"
         done = (" ✓" if self._unicode else " +") if step.is_terminal else ""
-        return f"step {len(steps)}: {names or kind}{done}"
+        place = [*map(on_one_line, state.path_of(step.id)), names or kind]
+        return f"step {len(steps)}: {(' › ' if self._unicode else ' > ').join(place)}{done}"
 
     def _rest(self, runs: OpenRuns, shown: Sequence[Row], width: int) -> Text:
         """The number of runs that are not shown, by status."""
@@ -239,9 +268,12 @@ class Screen:
 
 
 def _text(state: RunState) -> str:
-    """The text of the last message, or its refusal."""
+    """The text of the last message, or its refusal: of the run itself, where it has one."""
     messages = state.messages
-    return (messages[-1].text or messages[-1].refusal) if messages else ""
+    if not messages:
+        return ""
+    last = next((message for message in reversed(messages) if not state.path_of(message.id)), messages[-1])
+    return last.text or last.refusal
 
 
 def _words(value: object) -> str:

@@ -7,12 +7,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from runstream import fold
+from runstream.model.events import ActivityEvent, DocumentPatch, DocumentSnapshot, StepEvent
 from runstream.model.raw import RawEvent
+from runstream.model.step import LabelDetails, RunStep, StepStatus
 from runstream.sinks.page.views import MAX_FACT, MAX_OUTPUT, RunContent, content_of, last_part
 from runstream.testing import Script, script
 from tests.sinks.page.support import said
+from tests.support.canonical import append, message, play, run
 
 
 def view(items: list[RawEvent], *, max_text: int = 1000, max_blocks: int = 50, **more: Any) -> RunContent:
@@ -144,3 +148,48 @@ def test_a_window_moves_seldom(size: int, length: int) -> None:
     """A text that grows by a character at a time is sent whole once per half window, no oftener."""
     starts = {last_part("x" * count, size)[1] for count in range(length)}
     assert len(starts) <= length / max(1, size // 2) + 1
+
+
+def shown_of(*events: Any, **options: Any) -> RunContent:
+    """The content for a run with these canonical events."""
+    engine, _ = play([run("in_progress"), *events])
+    return content_of(engine.states()[0], max_text=1000, max_blocks=options.get("max_blocks", 50))
+
+
+def test_a_document_and_activities_are_blocks_before_the_texts() -> None:
+    """Each with its size, its version, its mark, and the beginning of its JSON."""
+    document = DocumentSnapshot({"todo": ["milk"], "n": None, "ok": True}, run_id="run_1")
+    failed = DocumentPatch([{"op": "remove", "path": "/x"}], run_id="run_1")
+    plan = ActivityEvent({"steps": 2.5}, run_id="run_1", activity_id="p1", kind="PLAN", path=("helper", "search"))
+    first, second, text = shown_of(message(), append("msg_1", "text", "Hi"), document, failed, plan).blocks
+    assert (first.id, first.text) == ("document", '{"todo": ["milk"], "n": null, "ok": true}')
+    assert {"kind": "document", "path": None, "bytes": 36, "partial": True}.items() <= first.facts.items()
+    assert (second.id, second.text) == ("activity p1", '{"steps": 2.5}')
+    assert {"name": "PLAN", "path": "helper › search", "version": 1, "partial": False}.items() <= second.facts.items()
+    assert text.text == "Hi"
+
+
+def test_a_large_document_is_cut() -> None:
+    """The page receives its beginning alone, however large it is."""
+    (block,) = shown_of(DocumentSnapshot({f"key {n}": "x" * 50 for n in range(10_000)}, run_id="run_1")).blocks
+    assert (len(block.text), block.skipped) == (1000, 0)
+    assert block.text.startswith('{"key 0": "xxx')
+    assert block.text.endswith("…")
+
+
+def test_values_leave_room_for_texts() -> None:
+    """A run with many activities still shows its last text."""
+    plans = [ActivityEvent(n, run_id="run_1", activity_id=f"p{n}", kind="PLAN") for n in range(100)]
+    blocks = shown_of(*plans, message(), append("msg_1", "text", "Hi"), max_blocks=4).blocks
+    assert blocks[-1].text == "Hi"
+    assert len(blocks) == 9
+
+
+def test_a_message_of_a_subagent_names_its_path() -> None:
+    """And the present step its label."""
+    label = RunStep(id="s1", type="label", status=StepStatus.IN_PROGRESS, step_details=LabelDetails(name="search"))
+    found = shown_of(
+        structs.replace(message(), path=("helper",)), append("msg_1", "text", "in"), StepEvent(label, run_id="run_1")
+    )
+    assert found.blocks[0].facts["path"] == "helper"
+    assert found.facts["step"] == "label search"

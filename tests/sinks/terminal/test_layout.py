@@ -6,21 +6,25 @@ import io
 import random
 
 import pytest
+from msgspec import structs
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from runstream import demo
 from runstream.engine.engine import Engine
+from runstream.model.events import ActivityEvent, DocumentSnapshot, StepEvent
 from runstream.model.limits import Stats
 from runstream.model.raw import RawEvent
 from runstream.model.signals import SourceDisconnected
+from runstream.model.step import LabelDetails, RunStep, StepStatus
 from runstream.recordings.reader import read_recording
 from runstream.sinks.terminal.layout import Screen, duration
 from runstream.sinks.terminal.open_runs import OpenRuns
 from runstream.testing import script
 from runstream.testing.script import Script
 from tests.conformance.mutations import mutated
+from tests.support.canonical import ListDialect, append, message, run
 from tests.support.emulator import CONTROL, EVIL
 
 WIDTHS = (40, 60, 80, 100, 200)
@@ -248,3 +252,37 @@ def test_a_run_that_waits_for_an_approval() -> None:
     step.open(0, "mcp", name="delete")
     told.require(step)
     assert any("waits for 1 answer" in line for line in Shown(told).frame())
+
+
+def feed_values(shown: Shown, *events: object) -> None:
+    """Feed canonical events to the engine of a screen."""
+    intake = shown.engine.intake("values", dialect=ListDialect(events))
+    intake.feed_all([RawEvent(data=str(place).encode()) for place in range(len(events))])
+
+
+def test_a_document_and_an_activity_have_a_line_each() -> None:
+    """Names and sizes, and no value."""
+    shown = Shown()
+    document = DocumentSnapshot({"todo": ["SECRET"], "ow\x1bner": 1}, run_id="run_1")
+    plan = ActivityEvent({"steps": ["SECRET"]}, run_id="run_1", activity_id="p1", kind="PLAN")
+    failed = ActivityEvent(run_id="run_1", activity_id="p1", operations=[{"op": "no"}])
+    feed_values(shown, run("in_progress"), document, plan, failed)
+    lines = shown.frame()
+    assert lines[1].startswith("  ▪ document  version 1, ")
+    assert "todo, ow" in lines[1]
+    assert lines[2].startswith("  ▪ PLAN  version 1, ")
+    assert lines[2].endswith("bytes, a change is missing")
+    assert "SECRET" not in "\n".join(lines)
+    assert Shown(unicode=False).frame()
+
+
+def test_a_step_of_a_subagent_has_its_path_and_its_name() -> None:
+    """The text is that of the run itself."""
+    shown = Shown()
+    label = RunStep(id="s1", type="label", status=StepStatus.IN_PROGRESS, step_details=LabelDetails(name="search"))
+    inner = structs.replace(message("msg_2"), path=("helper",))
+    events = [run("in_progress"), message(), append("msg_1", "text", "outer"), inner, append("msg_2", "text", "inner")]
+    feed_values(shown, *events, StepEvent(label, run_id="run_1", path=("helper", "deep")))
+    lines = shown.frame(width=120)
+    assert lines[0].endswith("step 1: helper › deep › label search")
+    assert lines[1].strip() == "│ outer"

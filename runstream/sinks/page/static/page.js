@@ -129,7 +129,7 @@
     scrollSoon(run);
   }
 
-  // Blocks: messages, refusals, reasoning, tool calls
+  // Blocks: documents, activities, messages, refusals, reasoning, tool calls
 
   function makeBlock(run) {
     const element = make("div", "block", run.box);
@@ -151,9 +151,17 @@
     }
     block.skipped = change.skipped ?? block.skipped;
     const { kind, role, name, status, citations, images, output, output_size: size, summary } = block.facts;
+    const { path, bytes, version, partial } = block.facts;
     block.element.className = `block ${kind}`;
-    const names = { call: name, refusal: "refuses", reasoning: summary ? "reasoning, summary" : "reasoning" };
+    const names = {
+      call: name, refusal: "refuses", reasoning: summary ? "reasoning, summary" : "reasoning",
+      document: "document", activity: name || "activity",
+    };
     const parts = [names[kind] ?? role ?? "message"];
+    if (path) parts.unshift(path);
+    if (version > 1) parts.push(`version ${version}`);
+    if (bytes != null) parts.push(`${bytes} ${bytes === 1 ? "byte" : "bytes"}`);
+    if (partial) parts.push("a change is missing");
     if (status && status !== "completed") parts.push(status.replaceAll("_", " "));
     if (citations) parts.push(`${citations} ${citations === 1 ? "citation" : "citations"}`);
     if (size != null) parts.push(`result of ${size} ${size === 1 ? "character" : "characters"}`);

@@ -1,0 +1,155 @@
+"""`run`: starts a run by a client, executes its tools, and shows its signals as they happen."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from runstream.cli.exit_codes import UsageError
+from runstream.cli.lines import View
+from runstream.cli.screen import make_view
+from runstream.cli.stdio import clip, escape
+from runstream.cli.watch import WatchResult, read_body, watch_stream
+from runstream.clients.answers import Approve, ApproveFunction, CallAnswer, Decline
+from runstream.clients.base import BaseClient
+from runstream.clients.tools import LocalTool
+from runstream.model.run import Run
+from runstream.model.signal_base import AwaitedCall
+
+__all__ = ["CLIENTS", "load_tool", "run"]
+
+CLIENTS: Final = {
+    "ag-ui": ("runstream.clients.ag_ui", "AgUiClient"),
+    "assistants": ("runstream.clients.assistants", "AssistantsClient"),
+    "langgraph": ("runstream.clients.langgraph", "LangGraphClient"),
+    "responses": ("runstream.clients.responses", "ResponsesClient"),
+}
+"""The module and the name of the client of each protocol."""
+
+_MAX_SHOWN: Final = 2_000  # characters of the arguments that a question shows
+
+
+def run(args: argparse.Namespace) -> int:
+    """Start a run and show its signals; the exit code is that of `watch`."""
+    tools = [load_tool(text) for text in args.tools]
+    body = _body_of(args)
+    view = make_view(json=args.json, plain=args.plain)
+    try:
+        client = _client(args, tools)
+    except ImportError as error:
+        raise UsageError(str(error)) from error
+    except ValueError as error:
+        raise UsageError(escape(str(error))) from error
+    result = asyncio.run(_run(client, body, args, view))
+    return result.tally.code(result.states)
+
+
+async def _run(client: BaseClient, body: dict[str, Any], args: argparse.Namespace, view: View) -> WatchResult:
+    async with client:
+        stream = client.run(body, approve=_APPROVE[args.approve], timeout=args.timeout)
+        return await watch_stream(stream, view, quiet=args.json)
+
+
+def _client(args: argparse.Namespace, tools: list[LocalTool]) -> BaseClient:
+    module, name = CLIENTS[args.dialect]
+    made: BaseClient = getattr(importlib.import_module(module), name)(
+        args.url,
+        api_key=_key(args.key_env),
+        headers=dict(args.header),
+        tools=tools,
+        on_subscriber_error="raise",  # as in `watch`: a closed pipe ends the command
+    )
+    return made
+
+
+def _key(name: str | None) -> str | None:
+    if name is None:
+        return None
+    value = os.environ.get(name)
+    if not value:
+        raise UsageError(f"--key-env: the environment variable {clip(escape(name))} is not set")
+    return value
+
+
+def _body_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The body of ``--body``.
+
+    Raises:
+        UsageError: It is no JSON object.
+    """
+    if args.body is None:
+        return {}
+    try:
+        return msgspec.json.decode(read_body(args.body), type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise UsageError(f"--body is no JSON object: {escape(str(error))}") from error
+
+
+def load_tool(text: str) -> LocalTool:
+    """The tool of ``module:function`` or ``file.py:function``.
+
+    Raises:
+        UsageError: There is no such function, or it can't be a tool.
+    """
+    place, colon, name = text.rpartition(":")
+    if not colon or not place or not name:
+        raise UsageError(f"--tools: {clip(escape(text))} is not module:function or file.py:function")
+    try:
+        module = _load_file(place) if place.endswith(".py") else _load_module(place)
+        found = getattr(module, name)
+    except FileNotFoundError as error:
+        raise UsageError(f"--tools: there is no file {clip(escape(place))}") from error
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"--tools: {clip(escape(text))} can't be loaded: {clip(escape(str(error)), 200)}") from error
+    try:
+        return found if isinstance(found, LocalTool) else LocalTool(found)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"--tools: {clip(escape(str(error)), 200)}") from error
+
+
+def _load_module(name: str) -> Any:
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)  # as `python -m` has it
+    return importlib.import_module(name)
+
+
+def _load_file(path: str) -> Any:
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError("it is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # so that annotations of its functions are found
+    spec.loader.exec_module(module)
+    return module
+
+
+async def _ask(call: AwaitedCall, run: Run) -> CallAnswer | None:
+    """Ask at the terminal about one call. Without a terminal, the run waits."""
+    if not sys.stdin.isatty():
+        return None
+    shown = clip(escape(call.arguments or ""), _MAX_SHOWN)
+    question = f"\n{run.id} wants to call {escape(call.name or call.kind)} with {shown}\napprove? [y/N] "
+
+    def ask() -> str:
+        sys.stderr.write(question)
+        sys.stderr.flush()
+        return sys.stdin.readline()
+
+    reply = (await asyncio.to_thread(ask)).strip().lower()
+    return Approve() if reply in ("y", "yes") else Decline("declined by the user")
+
+
+def _approve_all(call: AwaitedCall, run: Run) -> CallAnswer:
+    return Approve()
+
+
+_APPROVE: Final[Mapping[str, ApproveFunction | None]] = {"ask": _ask, "all": _approve_all, "none": None}

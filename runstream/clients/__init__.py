@@ -1,0 +1,1 @@
+"""Clients: they start runs, answer their calls, cancel and rejoin them."""

@@ -1,0 +1,426 @@
+"""The face that all clients have: a run is started, answered, cancelled and rejoined."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+
+from runstream.clients.answers import Approve, ApproveFunction, CallAnswer, Decline
+from runstream.clients.api import Api
+from runstream.clients.outputs import ToolErrorPolicy, failure_output
+from runstream.clients.run_sources import AnswerAfter, TimeLimit
+from runstream.clients.session import Session, Sessions, UnansweredFunction
+from runstream.clients.tool_runner import CONCURRENCY, ToolRunner
+from runstream.clients.tools import LocalTool, ToolLike, tools_by_name
+from runstream.core.state import RunState
+from runstream.engine.fold import fold
+from runstream.errors import RequestFailed
+from runstream.logs import LOG
+from runstream.model.raw import Answer
+from runstream.model.run import Run
+from runstream.model.signal_base import AwaitedCall
+from runstream.model.validation import check_seconds
+from runstream.sources.base import Source
+from runstream.sources.credentials import Credentials
+from runstream.sources.reconnect import Reconnect
+from runstream.store.base import StateStore, StoredRun
+from runstream.store.calls import CallStore
+from runstream.store.memory import MemoryStore
+from runstream.stream.run_stream import RunStream
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["BaseClient"]
+
+_HTTP: Final = ("client", "ssl", "proxy", "open_timeout", "read_timeout")
+
+
+class BaseClient(ABC):
+    """A client of one protocol.
+
+    ::
+
+        client = ResponsesClient("https://api.example/v1", api_key=key, tools=[get_weather])
+        async with client.run(model="small", input="How is the weather in Oslo?") as stream:
+            run = await stream.result()
+
+    A client may be used for any number of runs, at the same time too. Request bodies are the protocol's own.
+
+    Args:
+        base_url: The URL before the protocol's paths; a query in it is part of each request.
+        api_key: The credentials: a bearer token or headers, or a function (sync or async) that returns them.
+        headers: Headers of each request.
+        tools: The tools of all runs.
+        approve: Decides about calls that wait for an approval, and answers interrupts; ``None``: they wait for
+            :meth:`approve`, :meth:`decline` or :meth:`answer`.
+        on_tool_error: The output for a call whose tool failed; see :data:`~runstream.ToolErrorPolicy`.
+        on_unanswered: Called with the calls of a run that no tool and no approval has answered; sync or async.
+        tool_timeout: The longest time of one call (seconds) of a tool that has none of its own.
+        tool_concurrency: How many calls are executed at a time, over all runs of the client.
+        store: Stores states, places and outputs, so that a restarted process continues; see
+            :class:`~runstream.RunStream`. Outputs are stored if it is a :class:`~runstream.CallStore` too.
+        reconnect: When a lost connection is made again; ``None``: never.
+        options: Options of the requests and of the streams; see :class:`ClientOptions`.
+
+    Raises:
+        ImportError: The extra ``http`` is not installed, and no ``client`` was passed.
+        TypeError: An unknown option, or a tool that can't be one.
+        ValueError: A value outside its range, or two tools with one name.
+    """
+
+    dialect: ClassVar[str]
+    """The name of the protocol's dialect."""
+    protocol_headers: ClassVar[Mapping[str, str]] = {}
+    """Headers that the protocol demands in each request."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: Credentials | None = None,
+        headers: Mapping[str, str] | None = None,
+        tools: Iterable[ToolLike] = (),
+        approve: ApproveFunction | None = None,
+        on_tool_error: ToolErrorPolicy = failure_output,
+        on_unanswered: UnansweredFunction | None = None,
+        tool_timeout: float | None = None,
+        tool_concurrency: int = CONCURRENCY,
+        store: StateStore | None = None,
+        reconnect: Reconnect | None = Reconnect(),  # noqa: B008 - frozen
+        **options: Any,
+    ) -> None:
+        stream: dict[str, Any] = {**options}
+        self._http: dict[str, Any] = {name: stream.pop(name) for name in _HTTP if name in stream}
+        self._stream_options = stream
+        self._tools = tools_by_name(tools)
+        self._approve = approve
+        self._on_unanswered = on_unanswered
+        self._concurrency = tool_concurrency
+        self._store = store
+        self._reconnect = reconnect
+        self._runner = ToolRunner(
+            concurrency=tool_concurrency,
+            timeout=tool_timeout,
+            on_error=on_tool_error,
+            store=store if isinstance(store, CallStore) else None,
+        )
+        self._api = Api(
+            base_url,
+            headers={**self.protocol_headers, **(headers or {})},
+            auth=api_key,
+            retry=reconnect,
+            options=self._http,
+        )
+        self._sessions = Sessions(store)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Cancel the tools that are running, and close the connections of requests. It closes no stream."""
+        self._runner.close()
+        await self._api.close()
+
+    def run(
+        self,
+        body: Mapping[str, Any] | None = None,
+        *,
+        tools: Iterable[ToolLike] = (),
+        approve: ApproveFunction | None = None,
+        timeout: float | None = None,
+        **fields: Any,
+    ) -> RunStream:
+        """Start a run.
+
+        The request is sent when the stream is first read. The calls of the run are answered by tools and by
+        ``approve``; the stream ends when the run has ended, or waits for an answer that is missing.
+
+        Args:
+            body: The body of the request, as the protocol has it.
+            tools: Tools of this run, in addition to those of the client; they are part of the request.
+            approve: Decides about approvals and interrupts of this run, in place of that of the client.
+            timeout: The longest time until the end of the run (seconds), waiting included. Then :meth:`cancel` is
+                called.
+            fields: Fields of the body.
+
+        Returns:
+            The stream of the run, not yet started.
+
+        Raises:
+            ValueError: A field of the body that the client needs is missing, or the time-out is outside its range.
+        """
+        own = tools_by_name(tools)
+        request = {**(body or {}), **fields}
+        return self._open(lambda session: self._start(request, [*own.values()], session), own, approve, timeout, None)
+
+    def rejoin(
+        self,
+        run_id: str,
+        *,
+        tools: Iterable[ToolLike] = (),
+        approve: ApproveFunction | None = None,
+        timeout: float | None = None,
+        **place: Any,
+    ) -> RunStream:
+        """Follow a run that goes on without a stream here: after a restart, or in another process.
+
+        Args:
+            run_id: The id of the run.
+            tools: See :meth:`run`.
+            approve: See :meth:`run`.
+            timeout: See :meth:`run`.
+            place: Where the run is, if this client has not seen it; see the client.
+
+        Returns:
+            A new stream, not yet started. It begins with the state of the run, if the client or its store has it.
+
+        Raises:
+            LookupError: The place of the run is not known.
+            UnsupportedRequest: The protocol has no way to do it.
+        """
+        state = self._sessions.state(run_id)
+        return self._open(
+            lambda session: AnswerAfter(self._follow(run_id, state, place), run_id, session),
+            tools_by_name(tools),
+            approve,
+            timeout,
+            state,
+        )
+
+    async def fetch(self, run_id: str, **place: Any) -> Run:
+        """The run as it is on the server.
+
+        Args:
+            run_id: The id of the run.
+            place: See :meth:`rejoin`.
+
+        Raises:
+            RequestFailed: The server refused the request, or has no such run.
+            LookupError: The place of the run is not known.
+            UnsupportedRequest: The protocol has no way to do it.
+        """
+        return self._read(run_id, await self._fetch(run_id, self._sessions.state(run_id), place))
+
+    async def cancel(self, run_id: str, **place: Any) -> Run | None:
+        """Ask the server to cancel a run. Its stream reports the end as the server reports it.
+
+        Where the protocol can't cancel, the connection is closed: the run is then cut off, as
+        :class:`~runstream.RunInterrupted` says.
+
+        Args:
+            run_id: The id of the run.
+            place: See :meth:`rejoin`.
+
+        Returns:
+            The run as the server reports it; ``None`` if the protocol has no answer.
+
+        Raises:
+            RequestFailed: The server refused it, as it does for a run that has ended.
+            LookupError: The place of the run is not known.
+        """
+        session = self._sessions.find(run_id)
+        answer = await self._cancel(run_id, self._sessions.state(run_id), place)
+        if answer is None:
+            if session is None:
+                raise LookupError(
+                    f"run {run_id} has no open stream here, and {type(self).__name__} can't cancel another"
+                )
+            session.detach("the run was cancelled here")
+            return None
+        if session is not None and session.waits(("", run_id)):
+            session.attach(self._follow(run_id, self._sessions.state(run_id), place), continues=run_id)
+        return self._read(run_id, answer)
+
+    def answer(self, run_id: str, answers: Mapping[str, Any]) -> RunStream:
+        """Answer calls of a run that waits. All answers are submitted as soon as none is missing.
+
+        Args:
+            run_id: The id of the run.
+            answers: By the ids (or keys) of the calls: the output, as text or a value that is encoded as JSON; or an
+                :data:`~runstream.CallAnswer`.
+
+        Returns:
+            The stream of the run: the open one, or a new one if it has ended.
+
+        Raises:
+            LookupError: The run does not wait here, or not for such a call.
+            TypeError: An output can't be encoded.
+        """
+        session = self._sessions.find(run_id)
+        if session is None:
+            return self._answer_ended(run_id, answers)
+        source = session.add_answers(("", run_id), answers)
+        if source is not None:
+            session.attach(source, continues=run_id)
+        return session.stream
+
+    def approve(self, run_id: str, *call_ids: str, value: Any = None) -> RunStream:
+        """Approve calls of a run that waits, or answer its interrupts.
+
+        Args:
+            run_id: The id of the run.
+            call_ids: The calls; by default all approvals and interrupts that it waits for.
+            value: See :class:`~runstream.Approve`.
+
+        Returns:
+            See :meth:`answer`.
+
+        Raises:
+            LookupError: See :meth:`answer`.
+        """
+        return self._decide(run_id, call_ids, Approve(value))
+
+    def decline(self, run_id: str, *call_ids: str, reason: str = "") -> RunStream:
+        """Decline calls of a run that waits, or answer its interrupts with "no".
+
+        Args:
+            run_id: The id of the run.
+            call_ids: See :meth:`approve`.
+            reason: Why, for the model.
+
+        Returns:
+            See :meth:`answer`.
+
+        Raises:
+            LookupError: See :meth:`answer`.
+        """
+        return self._decide(run_id, call_ids, Decline(reason))
+
+    # What a protocol defines.
+
+    @abstractmethod
+    def _start(self, body: dict[str, Any], tools: Sequence[LocalTool], session: Session) -> Source:
+        """The source that starts a run.
+
+        Args:
+            body: The body of the request.
+            tools: The tools that were passed with the request.
+            session: The session of the run; its ``request`` may be set for later requests.
+
+        Raises:
+            ValueError: A field is missing.
+        """
+
+    @abstractmethod
+    def _submit(self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], session: Session) -> Source:
+        """The source that submits the answers to all calls of a run, and reads what follows.
+
+        Args:
+            state: The state of the run.
+            answers: The calls with their answers, in the order of the request.
+            session: The session of the run.
+        """
+
+    @abstractmethod
+    def _follow(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> Source:
+        """The source that reads the further course of a run, until it has ended or waits.
+
+        Args:
+            run_id: The id of the run.
+            state: Its state, if it is known here.
+            place: Where it is, as the application said.
+
+        Raises:
+            LookupError: The place of the run is not known.
+            UnsupportedRequest: The protocol has no way to do it.
+        """
+
+    @abstractmethod
+    async def _fetch(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes]:
+        """The objects of a run as they are on the server: JSON of the run, then of its parts.
+
+        Raises:
+            RequestFailed: The server refused the request, or has no such run.
+            LookupError: The place of the run is not known.
+            UnsupportedRequest: The protocol has no way to do it.
+        """
+
+    async def _cancel(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes] | None:
+        """Ask the server to cancel a run; ``None`` if the protocol has no such request.
+
+        Raises:
+            RequestFailed: The server refused it.
+            LookupError: The place of the run is not known.
+        """
+        return None
+
+    def _repair(self) -> Any:
+        """``fetch_run`` of the streams; ``None`` if the protocol has no way to fetch a run."""
+
+        async def fetch_run(state: RunState) -> list[bytes]:
+            return await self._fetch(state.run_id, state, {})
+
+        return fetch_run
+
+    # Streams and their sessions.
+
+    def _open(
+        self,
+        make_source: Callable[[Session], Source],
+        tools: Mapping[str, LocalTool],
+        approve: ApproveFunction | None,
+        timeout: float | None,
+        state: RunState | None,
+    ) -> RunStream:
+        check_seconds(timeout=timeout)
+        store = self._store
+        if store is None and state is not None:
+            store = MemoryStore()
+            store.put([StoredRun(scope=state.scope, run_id=state.run_id, state=state)])
+        stream = RunStream(dialect=self.dialect, store=store, fetch_run=self._repair(), **self._stream_options)
+        session = Session(
+            stream,
+            self._submit,
+            tools={**self._tools, **tools},
+            runner=self._runner,
+            approve=approve if approve is not None else self._approve,
+            on_unanswered=self._on_unanswered,
+            concurrency=self._concurrency,
+        )
+        source = make_source(session)
+        if state is not None:
+            stream.restore(state.run_id)
+        if timeout is not None:
+            source = TimeLimit(source, timeout, session, self._stop)
+        session.attach(source, continues=None if state is None else state.run_id)
+        self._sessions.add(session)
+        return stream
+
+    async def _stop(self, run_id: str) -> None:
+        """Cancel a run whose time has passed; if the server refuses it, the connection is closed."""
+        session = self._sessions.find(run_id)
+        try:
+            await self.cancel(run_id)
+        except (RequestFailed, LookupError) as error:
+            LOG.warning("run_not_cancelled", run_id=run_id, error=type(error).__name__)
+            if session is not None:
+                session.detach("its time limit has passed")
+
+    def _read(self, run_id: str, objects: Sequence[bytes]) -> Run:
+        states = fold([Answer(data=data) for data in objects], dialect=self.dialect).runs
+        found = [state.run for state in states if state.run_id == run_id] or [state.run for state in states]
+        if not found:
+            raise RequestFailed(f"the answer about run {run_id} contains no run", reached=True)
+        return found[0]
+
+    def _decide(self, run_id: str, call_ids: Sequence[str], answer: CallAnswer) -> RunStream:
+        session = self._sessions.find(run_id) or self._sessions.find_waiting(run_id)
+        chosen = call_ids or session.decisions(("", run_id))
+        return self.answer(run_id, dict.fromkeys(chosen, answer))
+
+    def _answer_ended(self, run_id: str, answers: Mapping[str, Any]) -> RunStream:
+        """Answer a run whose stream has ended: a new stream follows."""
+        ended = self._sessions.find_waiting(run_id)
+        state = ended.stream.latest[run_id]
+        source = ended.add_answers(("", run_id), answers)
+        if source is None:
+            return ended.stream
+        return self._open(lambda session: source, ended.tools, ended.approve, None, state)

@@ -1,0 +1,143 @@
+"""The client of LangGraph servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Unpack
+
+from runstream.clients.answers import Approve, CallAnswer, Decline
+from runstream.clients.api import Api
+from runstream.clients.base import BaseClient
+from runstream.clients.options import ClientOptions
+from runstream.clients.session import Session
+from runstream.clients.tools import LocalTool
+from runstream.core.state import RunState
+from runstream.errors import RequestFailed, SourceFailed
+from runstream.model.signal_base import AwaitedCall
+from runstream.sources.base import Receiver, Source
+from runstream.sources.langgraph import LangGraphSource
+
+__all__ = ["LangGraphClient"]
+
+
+class LangGraphClient(BaseClient):
+    """Starts runs of a LangGraph server, answers their interrupts, cancels and rejoins them; needs the extra ``http``.
+
+    ::
+
+        client = LangGraphClient("https://agent.example")
+        async with client.run(assistant_id="agent", input={"messages": [...]}) as stream:
+            run = await stream.result()
+
+    ``thread_id`` is part of the path; without it a thread is created. The other fields are the body. Tools of a graph
+    run on the server, so the client executes none; an interrupt is answered by ``approve``, or by hand.
+
+    An approval answers an interrupt with true, a refusal with false; ``Approve(value)`` and an output answer it with
+    that value, as the graph expects it.
+
+    Args:
+        base_url: The URL of the server.
+        options: See :class:`ClientOptions`.
+
+    Raises:
+        ImportError: See :class:`BaseClient`.
+        TypeError: See :class:`BaseClient`.
+        ValueError: See :class:`BaseClient`.
+    """
+
+    dialect: ClassVar[str] = "langgraph"
+
+    def __init__(self, base_url: str, **options: Unpack[ClientOptions]) -> None:
+        super().__init__(base_url, **options)
+
+    def _start(self, body: dict[str, Any], tools: Sequence[LocalTool], session: Session) -> Source:
+        if "assistant_id" not in body:
+            raise ValueError("a run needs its assistant: run(assistant_id=...)")
+        thread_id = body.pop("thread_id", None)
+        session.request = body
+        if thread_id is not None:
+            return self._source(thread_id, json=body)
+        return NewThread(self._api, lambda made: self._source(made, json=body))
+
+    def _submit(self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], session: Session) -> Source:
+        assistant = session.request.get("assistant_id") or state.run.assistant_id
+        first = self._source(state.run.thread_id, json={**session.request, "assistant_id": assistant})
+        return first.answer({call.id: _value(answer) for call, answer in answers})
+
+    def _follow(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> Source:
+        thread_id, latest = self._place(run_id, state, place)
+        return self._source(thread_id, run_id=latest)
+
+    async def _fetch(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes]:
+        thread_id, latest = self._place(run_id, state, place)
+        thread = f"/threads/{self._api.segment(thread_id)}"
+        objects = []
+        for path in (f"{thread}/runs/{self._api.segment(latest)}", f"{thread}/state"):
+            answer = await self._api.get(path)
+            if answer.status == 404:
+                raise RequestFailed(f"the server has no run {run_id}", status=404, reached=True)
+            objects.append(answer.body)
+        return objects
+
+    async def _cancel(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes] | None:
+        thread_id, latest = self._place(run_id, state, place)
+        path = f"/threads/{self._api.segment(thread_id)}/runs/{self._api.segment(latest)}"
+        answer = await self._api.post(f"{path}/cancel")
+        if answer.status == 404:
+            raise RequestFailed(f"the server has no run {run_id}", status=404, reached=True)
+        return [(await self._api.get(path)).body]
+
+    def _place(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> tuple[str, str]:
+        """The thread of a run, and the id of its latest part on the server."""
+        thread_id = place.get("thread_id") or (state.run.thread_id if state is not None else None)
+        if not thread_id:
+            raise LookupError(f"the thread of run {run_id} is not known here; pass thread_id=")
+        return str(thread_id), state.pieces[-1] if state is not None and state.pieces else run_id
+
+    def _source(self, thread_id: str | None, **options: Any) -> LangGraphSource:
+        return LangGraphSource(
+            self._api.base_url,
+            thread_id=thread_id,
+            headers=self._api.headers,
+            auth=self._api.auth,
+            reconnect=self._reconnect,
+            **options,
+            **self._http,
+        )
+
+
+class NewThread:
+    """A source that creates a thread first.
+
+    Args:
+        api: Sends the request.
+        make_source: Makes the source of a thread.
+    """
+
+    def __init__(self, api: Api, make_source: Any) -> None:
+        self.name = "run"
+        self.dialect = LangGraphClient.dialect
+        self._api = api
+        self._make_source = make_source
+
+    async def run(self, receiver: Receiver) -> None:
+        """Feed the receiver until there is no more; see :class:`~runstream.sources.base.Source`.
+
+        Raises:
+            SourceFailed: The thread or the run was refused, or the source failed for good.
+        """
+        try:
+            thread = (await self._api.post("/threads")).json()
+        except RequestFailed as error:
+            message = error.server_message
+            raise SourceFailed(error.reason, status=error.status, server_message=message) from error
+        thread_id = thread.get("thread_id") if isinstance(thread, dict) else None
+        if not isinstance(thread_id, str):
+            raise SourceFailed("the server created a thread without an id")
+        await self._make_source(thread_id).run(receiver)
+
+
+def _value(answer: CallAnswer) -> Any:
+    if isinstance(answer, Approve):
+        return True if answer.value is None else answer.value
+    return False if isinstance(answer, Decline) else answer.value

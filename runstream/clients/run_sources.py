@@ -1,0 +1,156 @@
+"""The sources that clients attach: a request with its recovery, a run that is rejoined, and a limit of time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from runstream.clients.session import Session
+from runstream.errors import RequestFailed, SourceFailed
+from runstream.model.signals import ActionRequired
+from runstream.sources.base import Receiver, Source
+from runstream.sources.reconnect import Reconnect
+
+__all__ = ["AnswerAfter", "RecoveringSource", "TimeLimit", "Waits"]
+
+Waits: TypeAlias = Callable[[], Awaitable[bool]]
+"""Asks the server whether the run waits still for what the request sends. Raises :class:`RequestFailed`."""
+
+
+class RecoveringSource:
+    """Sends a request once, reads its stream to the end, and follows the run by polling where the stream was lost.
+
+    A request that sends answers is sent again if the server reports that the run waits for them still. A request that
+    starts a run is not: a second run would begin.
+
+    Args:
+        request: Makes the source that sends the request and reads its stream.
+        poll: Makes the source that polls the run; returns ``None`` if the run is not known.
+        waits: See :data:`Waits`; ``None`` for a request that starts a run.
+        reconnect: When the answers are sent again; ``None``: never.
+        name: The source's name.
+    """
+
+    def __init__(
+        self,
+        request: Callable[[], Source],
+        poll: Callable[[], Source | None],
+        *,
+        waits: Waits | None = None,
+        reconnect: Reconnect | None,
+        name: str,
+    ) -> None:
+        self.name = name
+        self._request = request
+        self._poll = poll
+        self._waits = waits
+        self._reconnect = reconnect
+
+    def __repr__(self) -> str:
+        return f"RecoveringSource({self.name!r})"
+
+    async def run(self, receiver: Receiver) -> None:
+        """Feed the receiver until there is no more; see :class:`~runstream.sources.base.Source`.
+
+        Raises:
+            SourceFailed: The request was refused, or the run can't be followed.
+        """
+        attempt = 0
+        while True:
+            failure: SourceFailed | None = None
+            try:
+                await self._request().run(receiver)
+            except SourceFailed as error:
+                failure = error
+            if failure is None and not receiver.live:
+                return
+            if not receiver.live and failure is not None:
+                attempt += 1
+                if await self._is_sent_again(failure, attempt):
+                    receiver.disconnected(failure.reason, attempt, failure.server_message)
+                    await self._pause(attempt)
+                    continue
+            source = self._poll()
+            if source is None:
+                if failure is not None:
+                    raise failure
+                return
+            await source.run(receiver)
+            return
+
+    async def _is_sent_again(self, failure: SourceFailed, attempt: int) -> bool:
+        """True if the server says that it does not have the answers.
+
+        Raises:
+            SourceFailed: The answers can't be sent, or it is unknown whether they were.
+        """
+        if self._waits is None:
+            raise failure
+        try:
+            waits = await self._waits()
+        except RequestFailed as error:
+            raise failure from error
+        if not waits:
+            return False
+        refused = failure.status is not None and 400 <= failure.status < 500
+        if refused or self._reconnect is None or self._reconnect.is_exhausted(attempt):
+            raise failure
+        return True
+
+    async def _pause(self, attempt: int) -> None:
+        assert self._reconnect is not None
+        await asyncio.sleep(self._reconnect.delay(attempt))
+
+
+class AnswerAfter:
+    """Follows a run, and answers its calls if it waits then; for a run that a new stream begins with.
+
+    Args:
+        source: Follows the run.
+        run_id: The id of the run.
+        session: Answers the calls. It has answered those of a request that came while the run was followed.
+    """
+
+    def __init__(self, source: Source, run_id: str, session: Session) -> None:
+        self.name = source.name
+        self._source = source
+        self._run_id = run_id
+        self._session = session
+
+    async def run(self, receiver: Receiver) -> None:
+        """Feed the receiver until there is no more; see :class:`~runstream.sources.base.Source`."""
+        await self._source.run(receiver)
+        state = self._session.stream.latest.get(self._run_id)
+        if state is None or not state.run.requires_action or self._session.waits(("", self._run_id)):
+            return
+        # The request was delivered before, by an earlier stream: it is not delivered again.
+        signal = await self._session.stream.when(ActionRequired, run_id=self._run_id)
+        answers = await self._session.answer(signal)
+        if answers is not None:
+            await answers.run(receiver)
+
+
+class TimeLimit:
+    """A source with a limit of time, which begins with its reading and ends with the run and not with the source.
+
+    Args:
+        source: The source.
+        seconds: The limit.
+        session: Its session.
+        stop: Called with the id of the run when the time has passed.
+    """
+
+    def __init__(
+        self, source: Source, seconds: float, session: Session, stop: Callable[[str], Awaitable[None]]
+    ) -> None:
+        self.name = source.name
+        self._source = source
+        self._seconds = seconds
+        self._session = session
+        self._stop = stop
+
+    async def run(self, receiver: Receiver) -> None:
+        """Feed the receiver until there is no more; see :class:`~runstream.sources.base.Source`."""
+        self._session.start_timer(self._seconds, self._stop)
+        await self._source.run(receiver)

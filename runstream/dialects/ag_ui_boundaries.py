@@ -1,0 +1,406 @@
+"""The boundaries of AG-UI runs: their starts and ends enter, the events of runs that begin, wait and end leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import structs
+
+from runstream.dialects.ag_ui_events import HANDLERS, close_lane
+from runstream.dialects.ag_ui_objects import Frame, close_objects, result_event, run_event
+from runstream.dialects.ag_ui_request import input_of
+from runstream.dialects.ag_ui_rules import Violations
+from runstream.dialects.ag_ui_runs import Runs
+from runstream.dialects.ag_ui_state import Finish, Growing, Input, Piece
+from runstream.dialects.ag_ui_waiting import find_action, outcome_of
+from runstream.dialects.ag_ui_wire import (
+    RUN_ID,
+    Json,
+    error_of,
+    field_of,
+    objects_of,
+    text_of,
+    time_of,
+    usage_of,
+)
+from runstream.dialects.base import BaseDialect
+from runstream.dialects.redaction_rules import split_words
+from runstream.model.common import ErrorObject, LastError
+from runstream.model.events import (
+    DocumentSnapshot,
+    EmptyEvent,
+    ErrorEvent,
+    Event,
+    Reject,
+    UnknownEvent,
+)
+from runstream.model.frozen import freeze
+from runstream.model.jsontext import MAX_NESTING
+from runstream.model.raw import RawEvent
+from runstream.model.run import Run, RunStatus
+
+__all__ = ["MAX_EARLY", "TRAILING", "Boundaries", "as_list"]
+
+# After RUN_FINISHED these leave open whether the run goes on.
+TRAILING: Final = split_words(
+    """
+    RAW CUSTOM STATE_SNAPSHOT STATE_DELTA MESSAGES_SNAPSHOT ACTIVITY_SNAPSHOT ACTIVITY_DELTA STEP_FINISHED
+    TEXT_MESSAGE_END TOOL_CALL_END REASONING_END REASONING_MESSAGE_END REASONING_ENCRYPTED_VALUE SUBAGENT_FINISHED
+    THINKING_END THINKING_TEXT_MESSAGE_END
+    """
+)
+MAX_EARLY: Final = 64
+_MAX_EARLY_BYTES: Final = 256 * 1024
+
+
+class Boundaries(BaseDialect):
+    """The part of the AG-UI dialect that begins and ends runs; see :class:`~runstream.dialects.ag_ui.AgUiDialect`.
+
+    Args:
+        continues: The id of the run that the first run of the source continues.
+        memory: The :meth:`dump` of an earlier decoder of this source.
+        find_run: Returns the id of the run that waits for an answer to an interrupt or a call, by its id.
+        max_message_bytes: Larger messages become rejects (bytes).
+        max_nesting: More deeply nested messages become rejects (levels).
+
+    Attributes:
+        rule_violations: The violations of the protocol's rules, by rule and with their places.
+    """
+
+    __slots__ = (
+        "_dump",
+        "_early",
+        "_max_bytes",
+        "_max_nesting",
+        "_piece",
+        "_request",
+        "_runs",
+        "_stale",
+        "_start",
+        "rule_violations",
+    )
+
+    def __init__(
+        self,
+        *,
+        continues: str | None = None,
+        memory: bytes | None = None,
+        find_run: Callable[[str], str | None] | None = None,
+        max_message_bytes: int = 16 * 2**20,
+        max_nesting: int = MAX_NESTING,
+    ) -> None:
+        super().__init__()
+        self._max_bytes = max_message_bytes
+        self._max_nesting = max_nesting
+        self._runs = Runs(continues, find_run)
+        self._piece: Piece | None = self._runs.load(memory) if memory is not None else None  # of the latest event
+        self._request: Input | None = None  # the latest one, until its run starts
+        self._early: list[RawEvent] = []  # events whose run is not known yet
+        self._stale = 0  # the number of these that an earlier connection has sent
+        self._start: tuple[Json, Frame] | None = None  # a start whose run is not decided yet
+        self._dump: bytes | None = None  # the memory, until it changes
+        self.rule_violations = Violations()
+
+    def _note(self, piece: Piece | None, frame: Frame) -> Callable[[str, str], None]:
+        """The function that counts a violation in an event."""
+        run_id = piece.id if piece is not None else None
+
+        def note(rule: str, object_id: str) -> None:
+            self.rule_violations.add(rule, frame.name, run_id, frame.line, object_id)
+
+        return note
+
+    @staticmethod
+    def _identify(piece: Piece | None, id: str | None) -> str | None:
+        """The identity of an event: the id of its block, which counts within its run."""
+        return id if id is None or piece is None else f"{piece.id}/{id}"
+
+    def _go_on(self, piece: Piece, frame: Frame) -> list[Event]:
+        """Note that an event of a run follows its end."""
+        if piece.phase == "running":
+            return []
+        note = self._note(piece, frame)
+        if piece.phase == "finishing":
+            note("event_after_end", "")
+            if frame.name in TRAILING:
+                if piece.finish is not None:
+                    piece.finish.followed = True
+                return []
+            piece.phase, piece.finish, piece.interrupts = "running", None, []
+            return []
+        note("event_after_end", "")
+        if piece.phase == "waiting" and frame.name not in TRAILING:
+            piece.phase, piece.finish, piece.interrupts = "running", None, []
+            return [run_event(piece, self._run_of(piece, "in_progress"), frame)]
+        if piece.phase == "ended" and piece.is_complete and not piece.contradicted and frame.name not in TRAILING:
+            return self._contradict(piece, frame)
+        return []
+
+    def _contradict(self, piece: Piece, frame: Frame, error: ErrorObject | None = None) -> list[Event]:
+        """The report of an event that contradicts an end which was certain."""
+        piece.contradicted = True
+        error = error or ErrorObject(code="event_after_end")
+        return [ErrorEvent(error, frame.id, run_id=piece.run_id, name=frame.name)]
+
+    def _decode_start(self, value: Json, frame: Frame) -> Sequence[Event | Reject] | Event:
+        piece = self._piece
+        if self._stale:
+            self._early, self._stale = self._early[self._stale :], 0  # this connection sends the run from its beginning
+        note = self._note(piece, frame)
+        wire_id = text_of(field_of(value, "runId")) or None
+        if wire_id is None:
+            note("field_value", "runId")
+        if piece is not None and piece.phase != "ended" and not self._runs.is_replayed(wire_id):
+            same = wire_id is None or wire_id == piece.id
+            # Some servers send the start twice, under two ids.
+            doubled = piece.phase == "running" and not piece.began and self._request is None
+            if same or (doubled and text_of(field_of(value, "threadId")) in (None, piece.thread_id)):
+                if piece.phase == "running":
+                    note("run_started_once", "")
+                identified = structs.replace(frame, id=self._identify(piece, frame.id))
+                events = self._go_on(piece, identified)
+                return events or EmptyEvent(id=identified.id, run_id=piece.run_id, name=frame.name)
+        events = []
+        if piece is not None and piece.phase == "finishing":
+            events = self._settle(piece, frame)
+        elif piece is not None and piece.phase == "running" and not self._runs.is_replayed(wire_id):
+            note("run_started_once", "")
+        request = self._request
+        if request is None and isinstance(echo := value.get("input"), dict):
+            request = self._request = input_of(echo)
+        thread_id = text_of(field_of(value, "threadId"))
+        if request is None and not self._early and self._runs.may_continue(wire_id, thread_id):
+            self._start = value, frame
+            return events or EmptyEvent(id=self._identify(None, frame.id), name=frame.name)
+        ids = [id for raw in self._early if (id := _call_id(raw)) is not None]
+        return [*events, *self._begin(value, frame, ids), *self._flush()]
+
+    def _begin_deferred(self, call_id: str | None) -> list[Event | Reject]:
+        """Begin the run whose start was deferred.
+
+        Args:
+            call_id: The id of a call that its first event names; the run that waits with this call goes on.
+        """
+        start, self._start = self._start, None
+        if start is None:
+            return []
+        return [*self._begin(*start, [call_id] if call_id is not None else []), *self._flush()]
+
+    def _begin(self, value: Json, frame: Frame, call_ids: list[str]) -> list[Event]:
+        """Begin a piece, and find its run.
+
+        Args:
+            value: Its RUN_STARTED.
+            frame: The frame of that event.
+            call_ids: Ids of calls that its first events name.
+        """
+        self._dump = None
+        request, self._request = self._request, None
+        wire_id = text_of(field_of(value, "runId")) or None
+        thread_id = text_of(field_of(value, "threadId"))
+        if request is not None:
+            if wire_id is not None and request.run_id not in (None, wire_id):
+                self._note(self._piece, frame)("run_id", request.run_id or "")
+            wire_id, thread_id = wire_id or request.run_id, thread_id or request.thread_id
+        piece = self._piece = self._runs.begin(wire_id, thread_id, request, call_ids)
+        piece.created_at = time_of(value.get("timestamp"))
+        frame = structs.replace(frame, id=self._identify(piece, frame.id))
+        events: list[Event] = [run_event(piece, self._run_of(piece, "in_progress"), frame, created=piece.is_first)]
+        if request is not None and request.has_state:
+            events.append(DocumentSnapshot(request.state, frame.id, run_id=piece.run_id, name=frame.name))
+        for call_id, output in request.results if request is not None and not piece.is_first else ():
+            call = piece.calls.get(call_id)
+            if call is None:
+                call = piece.calls[call_id] = Growing(f"call/{call_id}", call_id)
+            if not call.answered:
+                events.append(result_event(piece, call, output, frame))
+        return events
+
+    def _defer_early(self, raw: RawEvent, frame: Frame) -> Sequence[Event | Reject]:
+        """Keep an event that precedes the start of its run."""
+        if not self._early:
+            self._note(None, frame)("first_event", "")
+        self._early.append(raw)
+        if len(self._early) <= MAX_EARLY and sum(len(each.data) for each in self._early) <= _MAX_EARLY_BYTES:
+            return ()
+        return self._begin_unseen(None)
+
+    def _begin_unseen(self, wire_id: str | None) -> list[Event | Reject]:
+        """Begin a run whose start was not received: under the id of the request, else under one of its first event."""
+        if wire_id is None and (self._request is None or self._request.run_id is None):
+            found = next((id for raw in self._early if (id := _any_id(raw)) is not None), None)
+            if found is None:
+                early, self._early = self._early, []
+                return [Reject(raw, "Its run was not seen", object_ids=()) for raw in early]
+            wire_id = f"run/{found}"
+        call_ids = [id for raw in self._early if (id := _call_id(raw)) is not None]
+        return [*self._begin({"runId": wire_id}, Frame("RUN_STARTED"), call_ids), *self._flush()]
+
+    def _flush(self) -> list[Event | Reject]:
+        """The events that preceded the start of their run, or the decision about it."""
+        early, self._early, self._stale = self._early, [], 0
+        return [event for raw in early for event in as_list(self._decode_any(structs.replace(raw, id=None)))]
+
+    def _decode_finish(self, value: Json, frame: Frame) -> Sequence[Event | Reject] | Event:
+        wire_id = text_of(field_of(value, "runId"))
+        events: list[Event | Reject] = []
+        if self._piece is None and (self._early or wire_id is not None):
+            if not self._early:
+                self._note(None, frame)("first_event", "")
+                events += self._begin({**value, "timestamp": None}, frame, [])
+            else:
+                events += self._begin_unseen(wire_id)
+        piece = self._runs.find_open(wire_id) or self._piece
+        if piece is None:
+            self._note(None, frame)("first_event", "")
+            return UnknownEvent(msgspec.json.encode(value), frame.id, name=frame.name)
+        self._piece = piece
+        frame = structs.replace(frame, id=self._identify(piece, frame.id))
+        note = self._note(piece, frame)
+        if piece.phase == "ended":
+            note("one_terminal_event", "")
+            return [*events, EmptyEvent(id=frame.id, run_id=piece.run_id, name=frame.name)]
+        if wire_id is not None and wire_id != piece.id:
+            note("run_id", wire_id)
+            if piece.is_finished:  # the end of a run whose start was not received
+                return [*events, EmptyEvent(id=frame.id, run_id=piece.run_id, name=frame.name)]
+        piece.is_finished = piece.is_finished or wire_id == piece.id
+        if piece.phase == "finishing":
+            note("one_terminal_event", "")
+        for id in _open_ids(piece):
+            note("closed_at_finish", id)
+        outcome = value.get("outcome")
+        if outcome is not None and not _is_known(outcome):
+            note("known_outcome", "")
+        piece.usage += [dict(entry) for entry in objects_of(value.get("usage"))]
+        for owner in list(piece.lanes):
+            close_lane(piece, owner)
+        piece.phase, piece.finish = "finishing", Finish(dict(value))
+        return [*events, EmptyEvent(id=frame.id, run_id=piece.run_id, name=frame.name)]
+
+    def _settle(self, piece: Piece, frame: Frame) -> list[Event]:
+        """The end of a run that is certain now: it is complete or cancelled, or waits for the application.
+
+        Args:
+            piece: The run of the wire.
+            frame: The event that makes it certain.
+        """
+        value = piece.finish.value if piece.finish is not None else {}
+        frame = Frame("RUN_FINISHED", frame.id, frame.line)
+        action = find_action(piece, value)
+        cancelled = outcome_of(value) == "cancelled"
+        events: list[Event] = []
+        if value.get("result") is not None:
+            events += HANDLERS["CUSTOM"](piece, {"name": "result", "value": value["result"]}, frame, _ignore) or []
+        events += close_objects(piece, "cancelled" if cancelled else "completed", frame, waits=action is not None)
+        status = "requires_action" if action is not None else "cancelled" if cancelled else "completed"
+        run = self._run_of(piece, status)
+        if action is not None:
+            piece.phase, piece.awaited = "waiting", [call.id for call in action.calls]
+            run = run.replace(required_action=action)
+        else:
+            ended_at = time_of(value.get("timestamp"))
+            run = run.replace(**{"cancelled_at" if cancelled else "completed_at": ended_at})
+            piece.is_complete = not cancelled
+            self._runs.end(piece)
+        return [*events, run_event(piece, run, frame)]
+
+    def _decode_error(self, value: Json, frame: Frame) -> Sequence[Event | Reject] | Event:
+        error = error_of(value)
+        wire_id = text_of(field_of(value, "runId"))
+        request = self._request
+        piece = self._runs.find_open(wire_id) or self._piece
+        events: list[Event | Reject] = []
+        if self._early and piece is None:
+            events += self._begin_unseen(wire_id)
+            piece, request = self._piece, None
+        if request is not None or piece is None:  # it failed before it began
+            self._request = None
+            continues = self._runs.continued(request) is not None
+            wire_id = wire_id or (request.run_id if request is not None else None)
+            if continues or wire_id is None:
+                return [*events, ErrorEvent(error, frame.id, run_id=self._runs.continued(request), name=frame.name)]
+            if piece is not None and piece.phase == "finishing":
+                events += self._settle(piece, frame)
+            thread_id = text_of(field_of(value, "threadId")) or (request.thread_id if request is not None else None)
+            piece = self._runs.begin(wire_id, thread_id, request, [])
+        self._piece = piece
+        frame = structs.replace(frame, id=self._identify(piece, frame.id))
+        note = self._note(piece, frame)
+        if value.get("message") is None:
+            note("field_value", "message")
+        if piece.phase == "ended":
+            note("one_terminal_event", "")
+            if piece.is_complete:
+                return [*events, *self._contradict(piece, frame, error)]
+            return [*events, EmptyEvent(id=frame.id, run_id=piece.run_id, name=frame.name)]
+        piece.usage += [dict(entry) for entry in objects_of(value.get("usage"))]
+        events += close_objects(piece, "failed", frame)
+        run = self._run_of(piece, "failed")
+        run = run.replace(
+            last_error=LastError(code=error.code, message=error.message), failed_at=time_of(value.get("timestamp"))
+        )
+        self._runs.end(piece)
+        return [*events, run_event(piece, run, frame, created=not piece.began and piece.created_at is None)]
+
+    def _run_of(self, piece: Piece, status: str) -> Run:
+        """A snapshot of the run of a piece."""
+        return Run(
+            id=piece.run_id,
+            status=RunStatus(status),
+            created_at=piece.created_at if piece.is_first else None,
+            thread_id=piece.thread_id,
+            metadata=freeze({RUN_ID: piece.id}),
+            usage=usage_of(piece.usage),
+        )
+
+    def _decode_any(self, raw: RawEvent) -> Event | Reject | Sequence[Event | Reject]:
+        """Decode an event of any kind; the dialect defines it."""
+        raise NotImplementedError
+
+
+def _ignore(rule: str, object_id: str) -> None:
+    """For events that are made here."""
+
+
+def _call_id(raw: RawEvent) -> str | None:
+    """The id of the call that an event names."""
+    try:
+        value: Any = msgspec.json.decode(raw.data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    return text_of(field_of(value, "toolCallId")) if isinstance(value, dict) else None
+
+
+def _any_id(raw: RawEvent) -> str | None:
+    """The id of an object that an event opens or continues."""
+    value: Any = msgspec.json.decode(raw.data)
+    if str(value.get("type")).endswith(("END", "FINISHED", "REASONING_START")):
+        return None
+    names = ("messageId", "toolCallId", "subagentRunId", "stepName")
+    return next((id for name in names if (id := text_of(field_of(value, name)))), None)
+
+
+def _is_known(outcome: Any) -> bool:
+    kind = outcome.get("type") if isinstance(outcome, dict) else None
+    return kind in ("success", "cancelled") or (kind == "interrupt" and bool(objects_of(outcome.get("interrupts"))))
+
+
+def _open_ids(piece: Piece) -> list[str]:
+    """The ids of what is open, except for what chunks have opened."""
+    lanes = set(piece.lanes.values())
+    tables = (("text", piece.messages), ("arguments", piece.calls), ("reasoning", piece.reasoning))
+    found = [
+        id
+        for target, table in tables
+        for id, each in table.items()
+        if each.is_open and (target, id) not in lanes and (each.piece == piece.id)
+    ]
+    found += [key.partition("\n")[2] for key in piece.labels]
+    return found + [id for id in piece.subagents if id not in piece.closed_subagents]
+
+
+def as_list(decoded: Event | Reject | Sequence[Event | Reject]) -> Sequence[Event | Reject]:
+    return decoded if isinstance(decoded, list | tuple) else [decoded]  # type: ignore[list-item]

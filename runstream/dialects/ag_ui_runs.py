@@ -1,0 +1,169 @@
+"""The runs of one AG-UI source: which run a run of the wire continues, and what is remembered of earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from runstream.dialects.ag_ui_state import Input, Memory, Piece, dump_memory, load_memory
+
+__all__ = ["Runs"]
+
+_MAX_RUNS: Final = 256
+_MAX_OPEN: Final = 64
+_MAX_MESSAGES: Final = 4096
+
+
+class Runs:
+    """The runs of one source.
+
+    Args:
+        continues: The id of the run that the first run of the source continues, as the application said.
+        find_run: Returns the run that waits for an answer to an id.
+
+    Attributes:
+        message_ids: The ids of the messages of runs that have ended.
+    """
+
+    def __init__(self, continues: str | None, find_run: Callable[[str], str | None] | None) -> None:
+        self._continues = continues
+        self._find_run = find_run
+        self._open: dict[str, Piece] = {}  # the pieces that have not ended, by their ids
+        self._runs: dict[str, str] = {}  # the run of each piece
+        self._replayed: set[str] = set()  # the pieces that a later connection may send again
+        self.message_ids: dict[str, None] = {}
+
+    def load(self, memory: bytes) -> Piece | None:
+        """Load a memory; returns the piece of the latest event."""
+        found = load_memory(memory)
+        if found is None:
+            return None
+        self._open = {piece.id: piece for piece in found.pieces}
+        self._runs = found.runs
+        self._replayed = set(found.runs)
+        return self._open.get(found.current or "")
+
+    def dump(self, current: Piece | None) -> bytes:
+        """The memory of a decoder.
+
+        Args:
+            current: The piece of the latest event.
+        """
+        return dump_memory(Memory(list(self._open.values()), current.id if current is not None else None, self._runs))
+
+    def forget(self, run_id: str) -> None:
+        """Forget a run."""
+        self._open = {id: piece for id, piece in self._open.items() if piece.run_id != run_id}
+        self._runs = {id: run for id, run in self._runs.items() if run != run_id}
+
+    def reconnect(self) -> None:
+        """Note another connection, which may send all again."""
+        self._replayed = set(self._runs)
+
+    def is_replayed(self, wire_id: str | None) -> bool:
+        """True if a start of this id is that of a run which an earlier connection has sent."""
+        return wire_id in self._replayed
+
+    def open(self) -> list[Piece]:
+        """The pieces that have not ended."""
+        return list(self._open.values())
+
+    def find_open(self, wire_id: str | None) -> Piece | None:
+        """The piece with this id, if it has not ended."""
+        return self._open.get(wire_id) if wire_id is not None else None
+
+    def may_continue(self, wire_id: str | None, thread_id: str | None) -> bool:
+        """True if a run of this thread waits in this source, and only the next events show whether it goes on."""
+        if self._continues is not None or self.is_replayed(wire_id):
+            return False
+        return self._waiting_on(thread_id) is not None
+
+    def _waiting_on(self, thread_id: str | None) -> Piece | None:
+        """The latest piece of a thread that waits."""
+        if thread_id is None:
+            return None
+        waiting = (piece for piece in reversed(self._open.values()) if piece.phase == "waiting")
+        return next((piece for piece in waiting if piece.thread_id == thread_id), None)
+
+    def _find(self, id: str) -> str | None:
+        """The run that waits for an answer to a call or interrupt, or that has this call without a result."""
+        if self._find_run is not None and (found := self._find_run(id)) is not None:
+            return found
+        for piece in reversed(self._open.values()):
+            if piece.phase == "waiting" and (
+                id in piece.awaited or ((call := piece.calls.get(id)) is not None and not call.answered)
+            ):
+                return piece.run_id
+        return None
+
+    def continued(self, request: Input | None) -> str | None:
+        """The run that a request continues; ``None`` if it begins one."""
+        if self._continues is not None:
+            return self._continues
+        if request is None:
+            return None
+        if request.continues is not None:
+            return request.continues
+        for id in request.answers:
+            if (found := self._find(id)) is not None:
+                return found
+        waiting = self._waiting_on(request.thread_id) if request.resumes else None
+        return waiting.run_id if waiting is not None else None
+
+    def begin(self, wire_id: str | None, thread_id: str | None, request: Input | None, call_ids: list[str]) -> Piece:
+        """Begin a piece.
+
+        Args:
+            wire_id: Its id; ``None`` if it has none.
+            thread_id: Its thread.
+            request: What the application sent to begin it.
+            call_ids: Ids of calls that its first events name.
+        """
+        id = wire_id or f"{thread_id or 'thread'}/run/{len(self._runs) + 1}"
+        if id in self._replayed:
+            self._replayed.discard(id)
+            known, before = self._runs[id], self._open.pop(id, None)
+            again = Piece(id, known, thread_id, request=request, is_first=known == id)
+            # A run that has ended takes no further value.
+            again.known = None
+            if before is not None and before.known is not None:
+                again.known = [*before.values, *before.known]
+            return self._add(again)
+        if id in self._runs:  # the server uses an id again
+            number = 2
+            while f"{id}~{number}" in self._runs:
+                number += 1
+            id = f"{id}~{number}"
+        run_id = self.continued(request)
+        self._continues = None
+        if run_id is None:
+            run_id = next((found for call_id in call_ids if (found := self._find(call_id)) is not None), id)
+        piece = Piece(id, run_id, thread_id, request=request, is_first=run_id == id)
+        for earlier in [each for each in self._open.values() if each.run_id == run_id]:
+            # What a later piece repeats of it is known.
+            piece.calls.update(earlier.calls)
+            piece.messages.update(earlier.messages)
+            piece.reasoning.update(earlier.reasoning)
+            piece.subagents.update(earlier.subagents)
+            piece.closed_subagents.update(earlier.closed_subagents)
+            if earlier.phase == "waiting":
+                del self._open[earlier.id]
+        return self._add(piece)
+
+    def _add(self, piece: Piece) -> Piece:
+        self._open[piece.id] = piece
+        self._runs[piece.id] = piece.run_id
+        if len(self._runs) > _MAX_RUNS:
+            del self._runs[next(iter(self._runs))]
+        if len(self._open) > _MAX_OPEN:
+            del self._open[next(iter(self._open))]
+        return piece
+
+    def end(self, piece: Piece) -> None:
+        """Note that a piece has ended, and its run with it."""
+        piece.phase = "ended"
+        self._open.pop(piece.id, None)
+        for id in (*piece.messages, *piece.reasoning):
+            self.message_ids[id] = None
+        while len(self.message_ids) > _MAX_MESSAGES:
+            del self.message_ids[next(iter(self.message_ids))]

@@ -1,0 +1,237 @@
+"""The runs of one AG-UI source as far as its decoder must know them, and the memory of a later decoder."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Struct, field
+
+from runstream.model.events import Target
+
+__all__ = ["Finish", "Growing", "Input", "Memory", "Piece", "dump_memory", "load_memory"]
+
+Path: TypeAlias = tuple[str, ...]
+
+_MAX_STRIPPED: Final = 32
+_MAX_VALUES: Final = 1024
+_NEAR: Final = 16  # values within which a repetition is searched
+
+
+class Growing(Struct, eq=False):
+    """A message, a reasoning message or a call whose text grows.
+
+    Attributes:
+        id: The id of its message or step.
+        wire_id: Its id on the wire.
+        path: The path of its subagent.
+        owner: The id of its subagent's run; ``None`` for the run itself.
+        role: The role of a message.
+        is_open: True until its end.
+        is_closed: True once its message or step was sent as ended: it takes no further text.
+        size: The length of its text (characters).
+        first: The first fragment.
+        last: The last fragment.
+        whole: The text of a message that only a snapshot of the messages had, before its end.
+        name: The name of a call.
+        arguments: The fragments of the arguments of a call.
+        answered: True once a call has a result.
+        is_damaged: True if input that could not be read may have been of a call.
+        repeats: True while a call is announced again: what is said of it then is known.
+        piece: The id of the piece that announced a call last.
+    """
+
+    id: str
+    wire_id: str
+    path: Path = ()
+    owner: str | None = None
+    role: str = "assistant"
+    is_open: bool = True
+    is_closed: bool = False
+    size: int = 0
+    first: str = ""
+    last: str = ""
+    whole: str = ""
+    name: str | None = None
+    arguments: list[str] = field(default_factory=list)
+    answered: bool = False
+    is_damaged: bool = False
+    repeats: bool = False
+    piece: str = ""
+
+    def take(self, fragment: str) -> None:
+        """Note a fragment of a text."""
+        if not self.size:
+            self.first = fragment
+        self.last = fragment
+        self.size += len(fragment)
+
+    def has_text(self, text: str) -> bool:
+        """True if a text is the one that was streamed, as far as its length and both ends show. Servers strip it."""
+        text = text.strip()
+        return (
+            self.size > 0
+            and len(text) <= self.size <= len(text) + _MAX_STRIPPED
+            and text.startswith(self.first.strip())
+            and text.endswith(self.last.strip())
+        )
+
+
+class Finish(Struct):
+    """A RUN_FINISHED that the next event may contradict.
+
+    Attributes:
+        value: The event.
+        id: Its identity.
+        followed: True if events came after it that leave the end open, such as a snapshot of the state.
+    """
+
+    value: dict[str, Any]
+    id: str | None = None
+    followed: bool = False
+
+
+class Input(Struct):
+    """What the application sent to begin a run (RunAgentInput), as far as it is needed.
+
+    Attributes:
+        run_id: Its ``runId``.
+        thread_id: Its ``threadId``.
+        continues: The id of the run that the application continues with it.
+        tools: The names of the tools that the application offers.
+        history: The ids of its messages.
+        state: Its state.
+        has_state: True if it has one.
+        answers: The ids of the interrupts and calls that it answers.
+        results: The results of calls at the end of its messages: the id of the call and its output.
+        resumes: True if it answers something without an id.
+    """
+
+    run_id: str | None = None
+    thread_id: str | None = None
+    continues: str | None = None
+    tools: list[str] = field(default_factory=list)
+    history: set[str] = field(default_factory=set)
+    state: Any = None
+    has_state: bool = False
+    answers: list[str] = field(default_factory=list)
+    results: list[tuple[str, str]] = field(default_factory=list)
+    resumes: bool = False
+
+
+class Piece(Struct, eq=False):
+    """A run of the wire: a piece of the run that the application sees.
+
+    Attributes:
+        id: Its ``runId``.
+        run_id: The id of the run that it is a piece of.
+        thread_id: Its ``threadId``.
+        phase: ``running``; ``finishing`` after RUN_FINISHED until that is certain; ``waiting`` for the application;
+            ``ended``.
+        request: What the application sent to begin it; ``None`` if that is unknown.
+        messages: Its messages, by their ids on the wire; of several under one id the latest.
+        reasoning: Its reasoning messages, likewise.
+        calls: The calls of the run, likewise, also those of earlier pieces.
+        lanes: What chunks have opened, by the owner.
+        labels: The steps that are open, by owner and name.
+        counts: The number of objects of a name, for the ids of steps.
+        subagents: The path of each subagent.
+        closed_subagents: The subagents that have ended.
+        interrupts: The values of ``on_interrupt`` events since its start.
+        awaited: The ids of the calls and interrupts that it waits for.
+        finish: The RUN_FINISHED that is not certain yet.
+        usage: The entries of ``usage`` so far.
+        created_at: The time of its start (Unix seconds).
+        is_first: True if it began its run.
+        began: True once an event other than its start was received.
+        is_finished: True once a RUN_FINISHED with its id was received.
+        values: The digests of the values that it has sent (custom values, states, activities), in order.
+        known: Those of an earlier connection, which are not sent again; ``None`` if all are known.
+        is_complete: True if its end was a success.
+        contradicted: True once an event after its end was reported.
+    """
+
+    id: str
+    run_id: str
+    thread_id: str | None = None
+    phase: str = "running"
+    request: Input | None = None
+    messages: dict[str, Growing] = field(default_factory=dict)
+    reasoning: dict[str, Growing] = field(default_factory=dict)
+    calls: dict[str, Growing] = field(default_factory=dict)
+    lanes: dict[str | None, tuple[Target, str]] = field(default_factory=dict)
+    labels: dict[str, list[str]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    subagents: dict[str, Path] = field(default_factory=dict)
+    closed_subagents: set[str] = field(default_factory=set)
+    interrupts: list[Any] = field(default_factory=list)
+    awaited: list[str] = field(default_factory=list)
+    finish: Finish | None = None
+    usage: list[dict[str, Any]] = field(default_factory=list)
+    created_at: int | None = None
+    is_first: bool = True
+    began: bool = False
+    is_finished: bool = False
+    values: list[int] = field(default_factory=list)
+    known: list[int] | None = field(default_factory=list)
+    is_complete: bool = False
+    contradicted: bool = False
+
+    def table(self, target: Target) -> dict[str, Growing]:
+        """The objects whose text of this kind grows, by their ids on the wire."""
+        return self.messages if target == "text" else self.calls if target == "arguments" else self.reasoning
+
+    def repeats_value(self, digest: int) -> bool:
+        """Note a value; True if an earlier connection has sent it at this place. Values have no identity.
+
+        Args:
+            digest: Its digest.
+        """
+        if len(self.values) < _MAX_VALUES:
+            self.values.append(digest)
+        if self.known is None:
+            return True
+        near = self.known[:_NEAR]
+        if digest not in near:
+            return False
+        del self.known[: near.index(digest) + 1]
+        return True
+
+    def count(self, name: str) -> int:
+        """Count one more object of a name."""
+        found = self.counts[name] = self.counts.get(name, 0) + 1
+        return found
+
+    def unanswered(self) -> list[Growing]:
+        """The calls that this piece announced and that have no result, in order."""
+        return [call for call in self.calls.values() if not call.answered and call.piece == self.id]
+
+
+class Memory(Struct, array_like=True):
+    """What a later decoder of the source must know.
+
+    Attributes:
+        pieces: The pieces that have not ended.
+        current: The id of the piece of the latest event.
+        runs: The run of each piece, by its ``runId``.
+    """
+
+    pieces: list[Piece]
+    current: str | None
+    runs: dict[str, str]
+
+
+_decode_memory: Final = msgspec.msgpack.Decoder(Memory).decode
+
+
+def dump_memory(memory: Memory) -> bytes:
+    """The memory of a decoder; empty if there is nothing to remember."""
+    return msgspec.msgpack.encode(memory) if memory.pieces or memory.runs else b""
+
+
+def load_memory(memory: bytes) -> Memory | None:
+    """A memory; ``None`` if it has another form."""
+    try:
+        return _decode_memory(memory)
+    except msgspec.MsgspecError:
+        return None

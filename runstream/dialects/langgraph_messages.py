@@ -1,0 +1,439 @@
+"""The messages and calls of one run of the LangGraph server: chunks, texts so far, and whole messages in, events out.
+
+The same message arrives in several modes, and again in the state of the parent graph: its id makes it one. A message
+begins with its first text, so a message that only calls tools is no message. A tool's message is the result of its
+call.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from msgspec import Struct, field
+
+from runstream.dialects.langgraph_wire import (
+    Content,
+    Json,
+    add_usage,
+    content_of,
+    integer_of,
+    json_text,
+    make_message_id,
+    mapping_of,
+    mappings_of,
+    role_of,
+    text_of,
+    usage_of,
+)
+from runstream.model.common import Usage
+from runstream.model.events import Event, MessageEvent, StepEvent, Target, TextAppend
+from runstream.model.frozen import ABSENT_LIST
+from runstream.model.message import Message, MessageStatus, TextContent, TextPart
+from runstream.model.step import ReasoningDetails, ReasoningPart, RunStep, StepStatus, ToolCallsDetails
+from runstream.model.tool_calls import FunctionCall, FunctionToolCall
+
+__all__ = ["Call", "LoggedMessage", "MessageLog", "Place"]
+
+_MAX_KEPT: Final = 4096  # messages or calls that have ended, of one run
+
+
+class Place(NamedTuple):
+    """What all events of one raw event have in common.
+
+    Attributes:
+        id: The identity of the raw event.
+        run_id: The id of the run.
+        name: The name of the event.
+        path: The path of the subgraph.
+    """
+
+    id: str | None
+    run_id: str
+    name: str
+    path: tuple[str, ...] = ()
+
+
+class Call(Struct):
+    """A tool call of a message.
+
+    Attributes:
+        id: The id of the call.
+        step_id: The id of its step.
+        message_id: The id of its message.
+        name: The name of the tool.
+        arguments: The arguments, if they were received whole.
+        is_streamed: True if a fragment of the arguments was received.
+        is_open: True until its result.
+        path: The path of the subgraph.
+    """
+
+    id: str
+    step_id: str
+    message_id: str | None
+    name: str | None
+    path: tuple[str, ...] = ()
+    arguments: str | None = None
+    is_streamed: bool = False
+    is_open: bool = True
+
+
+class LoggedMessage(Struct):
+    """A message of the model.
+
+    Attributes:
+        id: Its id.
+        run_id: The id of its run.
+        path: The path of the subgraph.
+        part: The index of the text part that grows; -1 before the first one.
+        parts: The index of each text part, by the index of its block (-1 for a text without one).
+        reasoning: The same for the parts of the reasoning.
+        has_reasoning: True once some reasoning of it was received.
+        calls: The ids of its calls, by the index of their fragments.
+        last_call: The id of the call whose arguments grow.
+        usage: Its tokens; see :func:`~runstream.dialects.langgraph_wire.usage_of`.
+        is_created: True once a text of it was received.
+        is_finished: True once the model said why it stopped.
+        is_unclear: True if some of its texts may be those of another message.
+        is_open: True until its end.
+    """
+
+    id: str
+    run_id: str
+    path: tuple[str, ...] = ()
+    part: int = -1
+    parts: dict[int, int] = field(default_factory=dict)
+    reasoning: dict[int, int] = field(default_factory=dict)
+    has_reasoning: bool = False
+    calls: dict[int, str] = field(default_factory=dict)
+    last_call: str | None = None
+    usage: tuple[int, ...] | None = None
+    is_created: bool = False
+    is_finished: bool = False
+    is_unclear: bool = False
+    is_open: bool = True
+
+
+class MessageLog(Struct):
+    """The messages and calls of one run of the server.
+
+    Attributes:
+        messages: The messages, by id.
+        calls: The calls, by id; the latest of each id.
+        model: The name of the model that answered last.
+        is_joined: True if the beginning of what is open was not received. A text is then no beginning of its message.
+    """
+
+    messages: dict[str, LoggedMessage] = field(default_factory=dict)
+    calls: dict[str, Call] = field(default_factory=dict)
+    model: str | None = None
+    is_joined: bool = False
+
+    def usage(self) -> Usage | None:
+        """The tokens of all messages."""
+        return add_usage([each.usage for each in self.messages.values() if each.usage is not None])
+
+    def is_known(self, id: str) -> bool:
+        """True if a message has this id."""
+        return id in self.messages
+
+    def open_message(self, id: str, place: Place) -> LoggedMessage:
+        """The message with this id; a new one if it is unknown."""
+        message = self.messages.get(id)
+        if message is None:
+            message = self.messages[id] = LoggedMessage(id, place.run_id, place.path)
+            if len(self.messages) > _MAX_KEPT:
+                oldest = next(iter(self.messages.values()))
+                if not oldest.is_open:
+                    del self.messages[oldest.id]
+        return message
+
+    # fragments
+
+    def add_chunk(self, value: Json, place: Place) -> list[Event]:
+        """Decode a chunk of a message."""
+        message = self.open_message(text_of(value.get("id")) or make_message_id(value), place)
+        self.note_facts(message, value, add=True)
+        if not message.is_open:
+            return []
+        content = content_of(value)
+        events = self.add_content(message, content, place)
+        for fragment in mappings_of(value.get("tool_call_chunks")):
+            index, id = integer_of(fragment.get("index")), text_of(fragment.get("id")) or None
+            call = self.find_call(message, index, id)
+            name = text_of(fragment.get("name"))
+            if call is None:
+                call = self._begin_call(message, id or f"{message.id}:{index or 0}", name, index)
+                events.append(self.show_call(call, place, created=True))
+            events += self.add_arguments(call, text_of(fragment.get("args")) or "", place)
+        if value.get("chunk_position") == "last":
+            events += self.close(message, place)
+        return events
+
+    def add_content(self, message: LoggedMessage, content: Content, place: Place) -> list[Event]:
+        """Append the texts of a chunk."""
+        events: list[Event] = []
+        for index, text in content.summaries:
+            events += self._add_reasoning(message, "summary", index or 0, text, place)
+        for index, text in content.reasoning:
+            part = message.reasoning.setdefault(-1 if index is None else index, len(message.reasoning))
+            events += self._add_reasoning(message, "reasoning", part, text, place)
+        for index, text in content.texts:
+            events += self.add_text(message, index, text, place)
+        return events
+
+    def add_text(self, message: LoggedMessage, index: int | None, text: str, place: Place) -> list[Event]:
+        """Append a fragment of the text of a block; of the block that grows if it has no index."""
+        if index is None:
+            part = max(message.part, 0)
+            if not message.parts:
+                message.parts[-1] = 0
+        else:
+            part = message.parts.setdefault(index, len(message.parts))
+        if not text:
+            return []
+        message.part = part
+        events: list[Event] = []
+        if not message.is_created:
+            message.is_created = True
+            if not self.is_joined:
+                events.append(self._show(message, "in_progress", (), place, created=True))
+        return [*events, TextAppend(message.id, "text", part, text, place.id, message.run_id, place.name)]
+
+    def _add_reasoning(self, message: LoggedMessage, target: Target, part: int, text: str, place: Place) -> list[Event]:
+        if not text:
+            return []
+        events: list[Event] = []
+        if not message.has_reasoning:
+            message.has_reasoning = True
+            events.append(self._show_reasoning(message, StepStatus.IN_PROGRESS, (), (), place, created=True))
+        return [*events, TextAppend(_reasoning_id(message), target, part, text, place.id, message.run_id, place.name)]
+
+    def grow_reasoning(self, message: LoggedMessage, text: str, place: Place) -> list[Event]:
+        """Append what the whole reasoning so far has more than before."""
+        known = message.reasoning.get(-1, 0)
+        message.reasoning[-1] = len(text)  # in this mode the length, since the reasoning has one part
+        return self._add_reasoning(message, "reasoning", 0, text[known:], place)
+
+    def add_arguments(self, call: Call, text: str, place: Place) -> list[Event]:
+        """Append a fragment of the arguments of a call."""
+        if not text or not call.is_open:
+            return []
+        call.is_streamed = True
+        return [TextAppend(call.step_id, "arguments", 0, text, place.id, place.run_id, place.name)]
+
+    def find_call(self, message: LoggedMessage, index: int | None, id: str | None) -> Call | None:
+        """The call of a fragment, by its id, else by its index, else the last one; ``None`` if it is new."""
+        if id is not None:
+            known = self.calls.get(id)
+            is_same = known is not None and known.message_id in (message.id, None)
+            if is_same and index is not None:
+                message.calls[index] = id
+            return known if is_same else None
+        found = message.calls.get(index) if index is not None else message.last_call
+        return self.calls.get(found) if found is not None else None
+
+    def begin_call(
+        self, message: LoggedMessage, id: str, name: str | None, index: int | None, place: Place
+    ) -> list[Event]:
+        """Announce a call of a message, if it is new."""
+        if self.find_call(message, index, id) is not None:
+            return []
+        return [self.show_call(self._begin_call(message, id, name, index), place, created=True)]
+
+    def _begin_call(self, message: LoggedMessage, id: str, name: str | None, index: int | None) -> Call:
+        # Some models begin to number their calls again in each message.
+        step_id = id if id not in self.calls else f"{message.id}/{id}"
+        call = self.calls[id] = Call(id, step_id, message.id, name, message.path)
+        message.calls[len(message.calls) if index is None else index] = id
+        message.last_call = id
+        if len(self.calls) > _MAX_KEPT:
+            del self.calls[next(iter(self.calls))]
+        return call
+
+    # whole messages
+
+    def add_message(self, value: Json, place: Place) -> list[Event]:
+        """Decode a whole message of any role. Messages of users and of the system are none of the run's."""
+        match role_of(value):
+            case "tool":
+                return self.add_result(value, place)
+            case "assistant":
+                return self._add_answer(value, place)
+        return []
+
+    def _add_answer(self, value: Json, place: Place) -> list[Event]:
+        id = text_of(value.get("id")) or None
+        made = make_message_id(value)
+        if id is not None and id not in self.messages and made in self.messages:
+            self.messages[id] = self.messages[made]  # received without its id before
+        message = self.open_message(id or made, place)
+        self.note_facts(message, value, add=False)
+        if not message.is_open:
+            return []
+        content = content_of(value)
+        events: list[Event] = []
+        if content.reasoning or content.summaries:
+            texts = [text for _, text in content.reasoning], [text for _, text in content.summaries]
+            is_new, message.has_reasoning = not message.has_reasoning, True
+            events.append(self._show_reasoning(message, StepStatus.COMPLETED, *texts, place, created=is_new))
+        for call in mappings_of(value.get("tool_calls")) or content.calls:
+            events += self.add_call(message, call, place)
+        for call in mappings_of(value.get("invalid_tool_calls")):
+            events += self.add_call(message, call, place)
+        return events + self.close(message, place, [text for _, text in content.texts])
+
+    def add_call(self, message: LoggedMessage, value: Json, place: Place) -> list[Event]:
+        """Show a call that is whole. Arguments that were streamed stay as they were."""
+        id = text_of(value.get("id")) or None
+        if id is None:
+            return []
+        call = self.find_call(message, None, id)
+        is_new = call is None
+        if call is None:
+            call = self._begin_call(message, id, text_of(value.get("name")), None)
+        if not call.is_streamed and call.arguments is None and value.get("args") is not None:
+            call.arguments = json_text(value["args"])
+            return [self.show_call(call, place, created=is_new)]
+        return [self.show_call(call, place, created=True)] if is_new else []
+
+    def add_result(self, value: Json, place: Place) -> list[Event]:
+        """Decode the message of a tool: the result of its call."""
+        id = text_of(value.get("tool_call_id")) or None
+        if id is None:
+            return []
+        content = value.get("content")
+        texts = [text for _, text in content_of(value).texts] if isinstance(content, list) else []
+        output = "".join(texts) if texts else "" if content is None else json_text(content)
+        return self.end_call(id, text_of(value.get("name")), output, failed=value.get("status") == "error", place=place)
+
+    def end_call(self, id: str, name: str | None, output: str, *, failed: bool, place: Place) -> list[Event]:
+        """Show the result of a call. One that is unknown, such as a call of an earlier run of the thread, is new."""
+        call = self.calls.get(id)
+        is_new = call is None
+        if call is None:
+            call = self.calls[id] = Call(id, id, None, name, place.path)
+        if not call.is_open:
+            return []
+        call.is_open = False
+        call.name = call.name or name
+        status = StepStatus.FAILED if failed else StepStatus.COMPLETED
+        return [self.show_call(call, place, status=status, output=output, created=is_new)]
+
+    # ends
+
+    def close(
+        self, message: LoggedMessage, place: Place, texts: list[str] | None = None, *, failed: bool = False
+    ) -> list[Event]:
+        """End a message.
+
+        Args:
+            message: The message.
+            place: The place of the events.
+            texts: Its texts, if they were received whole.
+            failed: True if it ends before its end.
+        """
+        return self._end(message, place, texts, "incomplete" if failed else "completed")
+
+    def close_all(self, place: Place, status: StepStatus | None) -> list[Event]:
+        """End what is open when the run has ended, or waits.
+
+        Args:
+            place: The place of the events.
+            status: The status of the calls without a result; ``None`` to leave them open.
+        """
+        events: list[Event] = []
+        for message in self.messages.values():
+            if message.is_open:
+                whole = (message.is_finished or status is StepStatus.COMPLETED) and not message.is_unclear
+                events += self._end(message, place, None, "completed" if whole else "incomplete")
+        for call in self.calls.values() if status is not None else ():
+            if call.is_open:
+                call.is_open = False
+                events.append(self.show_call(call, place, status=status or StepStatus.COMPLETED))
+        return events
+
+    def _end(self, message: LoggedMessage, place: Place, texts: list[str] | None, status: str) -> list[Event]:
+        message.is_open = self.is_joined = False
+        events: list[Event] = []
+        if message.has_reasoning:
+            ended = StepStatus.COMPLETED if status == "completed" else StepStatus.CANCELLED
+            events.append(self._show_reasoning(message, ended, (), (), place))
+        texts = [text for text in texts or () if text]
+        if message.is_created or texts:
+            is_new, message.is_created = not message.is_created, True
+            events.append(self._show(message, status, texts, place, created=is_new))
+        return events
+
+    def note_facts(self, message: LoggedMessage, value: Json, *, add: bool = False) -> None:
+        """Note the tokens and the model; the tokens of chunks are added up."""
+        usage = usage_of(value)
+        if usage is not None:
+            known = message.usage if add else None
+            message.usage = usage if known is None else tuple(map(sum, zip(known, usage, strict=True)))
+        facts = mapping_of(value.get("response_metadata"))
+        if facts:
+            message.is_finished = message.is_finished or any(facts.get(key) for key in _REASONS)
+            self.model = text_of(facts.get("model_name")) or text_of(facts.get("model")) or self.model
+
+    # canonical objects
+
+    def _show(
+        self, message: LoggedMessage, status: str, texts: Any, place: Place, *, created: bool = False
+    ) -> MessageEvent:
+        data = Message(
+            id=message.id,
+            run_id=message.run_id,
+            role="assistant",
+            status=MessageStatus(status),
+            content=tuple([TextPart(text=TextContent(value=text)) for text in texts]) or ABSENT_LIST,
+        )
+        return MessageEvent(data, place.id, run_id=message.run_id, created=created, name=place.name, path=message.path)
+
+    def show_text(self, message: LoggedMessage, texts: list[str], place: Place) -> MessageEvent:
+        """The event with the whole text of an open message."""
+        is_new, message.is_created = not message.is_created, True
+        return self._show(message, "in_progress", texts, place, created=is_new)
+
+    def _show_reasoning(
+        self,
+        message: LoggedMessage,
+        status: StepStatus,
+        texts: Any,
+        summaries: Any,
+        place: Place,
+        *,
+        created: bool = False,
+    ) -> StepEvent:
+        details = ReasoningDetails(
+            content=tuple([ReasoningPart(text=text) for text in texts]) or ABSENT_LIST,
+            summary=tuple([ReasoningPart(text=text) for text in summaries]) or ABSENT_LIST,
+        )
+        return _step(_reasoning_id(message), details, status, message.run_id, message.path, place, created)
+
+    def show_call(
+        self,
+        call: Call,
+        place: Place,
+        *,
+        status: StepStatus = StepStatus.IN_PROGRESS,
+        output: str | None = None,
+        created: bool = False,
+    ) -> StepEvent:
+        """The event with a call as it is known."""
+        function = FunctionCall(name=call.name, arguments=call.arguments, output=output)
+        details = ToolCallsDetails(tool_calls=(FunctionToolCall(id=call.id, function=function),))
+        return _step(call.step_id, details, status, place.run_id, call.path, place, created)
+
+
+_REASONS: Final = ("finish_reason", "stop_reason", "done_reason", "status")
+
+
+def _reasoning_id(message: LoggedMessage) -> str:
+    return f"{message.id}:reasoning"
+
+
+def _step(
+    id: str, details: Any, status: StepStatus, run_id: str, path: tuple[str, ...], place: Place, created: bool
+) -> StepEvent:
+    step = RunStep(id=id, run_id=run_id, type=details.type, status=status, step_details=details)
+    return StepEvent(step, place.id, run_id=run_id, created=created, name=place.name, path=path)

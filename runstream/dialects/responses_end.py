@@ -1,0 +1,102 @@
+"""The ends of responses: what they say of the run, once it is certain."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from runstream.dialects.responses_action import ANSWERED, action_of
+from runstream.dialects.responses_items import close_item, end_items
+from runstream.dialects.responses_links import Links
+from runstream.dialects.responses_run import incomplete_reason, run_of
+from runstream.dialects.responses_state import Response
+from runstream.dialects.responses_wire import text_of
+from runstream.model.actions import CallsAction
+from runstream.model.events import CustomEvent, Event, RunEvent
+from runstream.model.frozen import freeze
+
+__all__ = ["end_response", "end_steering", "run_event", "settle"]
+
+# Fields of a response that an application may act on, and that a run has no field for.
+_ASIDE: Final = ("moderation", "content_filters")
+
+
+def run_event(
+    response: Response,
+    status: str,
+    name: str,
+    id: str | None,
+    *,
+    action: CallsAction | None = None,
+    created: bool = False,
+) -> RunEvent:
+    """The event with the run as a response shows it.
+
+    Args:
+        response: The response.
+        status: The status of the run.
+        name: The name of the event.
+        id: The identity of the event.
+        action: The action that the run waits for.
+        created: True if the source begins the run.
+    """
+    run = run_of(response.value, response.run_id, status, action, response.tools)
+    return RunEvent(run, id, run_id=response.run_id, created=created, name=name, piece=response.id)
+
+
+def end_response(response: Response, status: str, name: str, id: str | None, links: Links) -> list[Event]:
+    """End a response: the items that the stream left out or open, then the run.
+
+    Args:
+        response: The response.
+        status: Its status.
+        name: The name of the event.
+        id: The identity of the event.
+        links: The links of the source; receives that of a steered response to its successor.
+    """
+    is_first, response.has_ended = not response.has_ended, True
+    response.error = None
+    events: list[Event] = []
+    output = response.value.get("output")
+    for position, value in enumerate(output if isinstance(output, list) else ()):
+        if isinstance(value, dict):
+            item = response.match(value, position)
+            if item is None:
+                item = response.add(text_of(value.get("id")), None, value)
+            if not item.closed:
+                if status != "completed" and item.type in ANSWERED:
+                    value = {**value, "status": "incomplete"}  # noqa: PLW2901 - it is not to be executed
+                events += close_item(response, item, value, name, id)
+    response.is_open = False  # only now: a call that no item answers is not closed before it is known how it ends
+    events += end_items(response, status, name, id)
+    for field in _ASIDE:
+        if not response.is_again and (is_first or id is not None) and (found := response.value.get(field)):
+            events.append(CustomEvent(freeze(found), id, run_id=response.run_id, name=field))
+    action = None
+    if status == "completed":
+        action = action_of(((item.value, item.closed) for item in response.items), response.value)
+    is_steered = response.steered or (status == "incomplete" and incomplete_reason(response.value) == "steered")
+    if action is not None:
+        status = "requires_action"
+    elif is_steered and status in ("completed", "incomplete"):
+        # A successor follows, and names this response.
+        response.deferred, status = status, "in_progress"
+        links.steered[response.id] = response.run_id
+    events.append(run_event(response, status, name, id, action=action))
+    return events
+
+
+def end_steering(response: Response, links: Links) -> list[Event]:
+    """The end of a response that was deferred, since no other response takes its place."""
+    if response.deferred is None:
+        return []
+    status, response.deferred = response.deferred, None
+    links.steered.pop(response.id, None)
+    return [run_event(response, status, f"response.{status}", None)]
+
+
+def settle(response: Response, links: Links) -> list[Event]:
+    """The end of a response by an error, if no further event of the response has followed it."""
+    if response.error is None:
+        return []
+    response.value = {**response.value, "error": response.error}
+    return end_response(response, "failed", "error", None, links)

@@ -1,0 +1,175 @@
+"""The client of the Responses API against a scripted server, over real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from runstream.clients.answers import Approve, Decline
+from runstream.clients.responses import ResponsesClient
+from runstream.clients.tools import tool
+from runstream.errors import IncompleteStream, RequestFailed
+from runstream.model.run import RunStatus
+from runstream.model.signals import RunInterrupted
+from runstream.sources.reconnect import Reconnect
+from runstream.testing.server import ScriptedServer, serve_script
+from runstream.testing.turns import Model, ScriptedRequest, Turn
+from tests.clients.support import PARALLEL, answered, get_weather, multiply, only_run
+
+QUICK = Reconnect(initial=0.01, maximum=0.02, max_attempts=3)
+
+
+@asynccontextmanager
+async def served(model: Model, **options: Any) -> AsyncIterator[tuple[ResponsesClient, ScriptedServer]]:
+    """A client of a scripted server."""
+    made = {"tools": [get_weather, multiply], "poll_interval": 0.02, "reconnect": QUICK, **options}
+    async with serve_script(model) as server, ResponsesClient(server.url, api_key="key", **made) as client:
+        yield client, server
+
+
+async def test_parallel_calls_are_answered() -> None:
+    """Three calls, one second response with all outputs, one run."""
+    async with served([PARALLEL, "It is sunny."]) as (client, server):
+        async with client.run(model="small", input="Hello", instructions="Be brief.") as stream:
+            run = await stream.result()
+        assert (run.status, run.id) == (RunStatus.COMPLETED, "resp_1")
+        assert stream.latest[run.id].text == "Let me see.It is sunny."
+        assert answered(server) == ["sunny in Oslo", "sunny in Rome", "42"]
+        first, second = (request.body for request in server.requests)
+        assert second["previous_response_id"] == "resp_1"
+        assert (second["model"], second["instructions"]) == ("small", "Be brief.")
+        assert [one["name"] for one in first["tools"]] == ["get_weather", "multiply"]
+        assert second["tools"] == first["tools"]
+        assert run.usage is not None
+        assert run.usage.total_tokens == 30
+
+
+@pytest.mark.parametrize("body", [{"store": False}, {}], ids=["not stored", "history"])
+async def test_servers_without_memory(body: dict[str, Any]) -> None:
+    """Each request has the items of the run so far."""
+    turns: list[Turn | str] = [PARALLEL, Turn(text="And", calls={"multiply": {"a": 2, "b": 2}}), "It is sunny."]
+    async with served(turns, history=not body) as (client, server):
+        async with client.run(body, model="small", input="Hello") as stream:
+            run = await stream.result()
+        assert run.status == RunStatus.COMPLETED
+        assert answered(server) == ["sunny in Oslo", "sunny in Rome", "42", "4"]
+        assert all("previous_response_id" not in request.body for request in server.requests)
+        kinds = [item.get("type", item.get("role")) for item in server.requests[-1].body["input"]]
+        calls = ["function_call"] * 3 + ["function_call_output"] * 3
+        assert kinds == ["user", "message", *calls, "message", "function_call", "function_call_output"]
+
+
+async def test_answers_whose_response_is_lost() -> None:
+    """They are sent again; the run is one run, and no tool is executed twice."""
+    lost: list[int] = []
+    executed: list[str] = []
+
+    def model(request: ScriptedRequest) -> Turn:
+        if not request.turn:
+            return Turn(calls={"note": {"text": "x"}})
+        lost.append(1)
+        return Turn(text="Done.", lose=len(lost) == 1)
+
+    def note(text: str) -> str:
+        executed.append(text)
+        return text
+
+    async with served(model, tools=[note]) as (client, _):
+        async with client.run(model="small", input="Hello") as stream:
+            run = await stream.result()
+        assert run.status == RunStatus.COMPLETED
+        assert stream.latest[run.id].text == "Done."
+        assert (executed, len(lost)) == (["x"], 2)
+
+
+async def test_a_foreground_response_that_is_cut() -> None:
+    """The server cancels it when the connection breaks; the poll says so, and the text so far stays."""
+    async with served([Turn(text="A long text. " * 9, cut_after=9, pause=0.01)]) as (client, _):
+        async with client.run(model="small", input="Hello") as stream:
+            run = await stream.result()
+        assert run.status == RunStatus.CANCELLED
+        assert stream.latest[run.id].text.startswith("A long")
+
+
+async def test_a_background_response_that_is_cut() -> None:
+    """It goes on, and its text is whole."""
+    text = "A long text. " * 9
+    async with served([Turn(text=text, cut_after=9, pause=0.002)]) as (client, _):
+        async with client.run(model="small", input="Hello", background=True) as stream:
+            run = await stream.result()
+        assert run.status == RunStatus.COMPLETED
+        assert stream.latest[run.id].text == text
+
+
+@pytest.mark.parametrize("decision", [Approve(), Decline("too dangerous")])
+async def test_approvals(decision: Approve | Decline) -> None:
+    """The decision and its reason are in the item that answers the request."""
+    async with served([Turn(approvals={"delete_file": {"path": "/x"}}), "Done."]) as (client, server):
+        async with client.run(model="small", input="Hello", approve=lambda call, run: decision) as stream:
+            assert (await stream.result()).status == RunStatus.COMPLETED
+        (item,) = server.requests[1].body["input"]
+        assert item["approve"] == isinstance(decision, Approve)
+        assert item.get("reason") == (None if isinstance(decision, Approve) else "too dangerous")
+
+
+async def test_a_custom_tool() -> None:
+    """It is sent as such, and its definition has no schema."""
+
+    @tool(kind="custom", description="Runs SQL.")
+    def run_sql(statement: str) -> str:
+        return statement
+
+    async with served(["Done."], tools=[run_sql]) as (client, server):
+        async with client.run(model="small", input="Hello") as stream:
+            await stream.result()
+        assert server.requests[0].body["tools"] == [{"type": "custom", "name": "run_sql", "description": "Runs SQL."}]
+
+
+async def test_a_refused_request() -> None:
+    """The reason of the server is in the exception."""
+    async with served([Turn(refuse=400)]) as (client, _), client.run(model="small", input="Hello") as stream:
+        with pytest.raises(IncompleteStream, match="HTTP 400"):
+            await stream.result()
+
+
+async def test_cancel_in_the_foreground() -> None:
+    """There is no request for it: the connection is closed, and the run is cut off with that reason."""
+    async with served([Turn(text="A long text. " * 50, pause=0.02)]) as (client, server):
+        async with client.run(model="small", input="Hello") as stream:
+            await stream.when("message.text")
+            assert await client.cancel(only_run(stream)) is None
+            interrupted = await stream.when(RunInterrupted)
+            assert "cancelled here" in interrupted.reason
+        assert len(server.requests) == 1
+
+
+async def test_cancel_in_the_background() -> None:
+    """The server is asked, and its answer is the run."""
+    body = {"model": "small", "input": "Hello", "background": True}
+    turns = [Turn(text="A long text. " * 50, pause=0.02)]
+    async with served(turns) as (client, _), client.run(body) as stream:
+        await stream.when("message.text")
+        run = await client.cancel(only_run(stream))
+        assert run is not None
+        assert run.status == RunStatus.CANCELLED
+        assert (await stream.result()).status == RunStatus.CANCELLED
+
+
+async def test_fetch_and_rejoin() -> None:
+    """A run is known by the id of its first response; another client follows it."""
+    async with served([PARALLEL, "It is sunny."], tools=()) as (first, server):
+        async with first.run(model="small", input="Hello") as stream:
+            with pytest.raises(IncompleteStream):
+                await stream.result()
+        assert (await first.fetch("resp_1")).status == RunStatus.REQUIRES_ACTION
+        with pytest.raises(RequestFailed, match="no response resp_9"):
+            await first.fetch("resp_9")
+        second = ResponsesClient(server.url, tools=[get_weather, multiply], poll_interval=0.02)
+        async with second, second.rejoin("resp_1") as stream:
+            run = await stream.result()
+        assert (run.id, run.status) == ("resp_1", RunStatus.COMPLETED)
+        assert stream.latest[run.id].text == "Let me see.It is sunny."
+        assert answered(server) == ["sunny in Oslo", "sunny in Rome", "42"]

@@ -1,0 +1,1 @@
+"""Checks against servers and clients that others wrote, run on loopback with scripted models."""
