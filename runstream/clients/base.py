@@ -24,6 +24,7 @@ from runstream.model.signal_base import AwaitedCall
 from runstream.model.validation import check_seconds
 from runstream.sources.base import Source
 from runstream.sources.credentials import Credentials
+from runstream.sources.http_client import client_library
 from runstream.sources.reconnect import Reconnect
 from runstream.store.base import StateStore, StoredRun
 from runstream.store.calls import CallStore
@@ -94,6 +95,7 @@ class BaseClient(ABC):
     ) -> None:
         stream: dict[str, Any] = {**options}
         self._http: dict[str, Any] = {name: stream.pop(name) for name in _HTTP if name in stream}
+        client_library(self._http.get("client"))  # a missing library is reported now, not when a run starts
         self._stream_options = stream
         self._tools = tools_by_name(tools)
         self._approve = approve

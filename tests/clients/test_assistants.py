@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -350,3 +351,10 @@ async def test_a_closed_stream_cancels_its_tools() -> None:
             await started.wait()
         interrupted.cancel()
     await asyncio.wait_for(cancelled.wait(), 5)
+
+
+def test_a_missing_library_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client can't be made, and the message names the extra."""
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    with pytest.raises(ImportError, match=r"runstream\[http\]"):
+        AssistantsClient("http://127.0.0.1:9/v1")
