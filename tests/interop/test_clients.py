@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -125,7 +126,7 @@ async def test_a_graph_asks(langgraph: str, thread: bool) -> None:
     async with LangGraphClient(langgraph, approve=lambda call, run: Approve("yes")) as client:
         body: dict[str, Any] = {}
         if thread:
-            body["thread_id"] = (await client._api.post("/threads")).json()["thread_id"]
+            body["thread_id"] = json.loads(await client._api.post("threads"))["thread_id"]
         async with client.run(body, assistant_id="approval", input=input) as stream:
             run = await stream.result()
         assert run.status == "completed"
