@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Final
 
-__all__ = ["EXIT_CODES", "build_parser", "parse"]
+__all__ = ["CLIENTS", "EXIT_CODES", "build_parser", "parse"]
+
+CLIENTS: Final = {
+    "ag-ui": ("runstream.clients.ag_ui", "AgUiClient"),
+    "assistants": ("runstream.clients.assistants", "AssistantsClient"),
+    "langgraph": ("runstream.clients.langgraph", "LangGraphClient"),
+    "responses": ("runstream.clients.responses", "ResponsesClient"),
+}
+"""The module and the name of the client of each protocol that `run` serves; it is loaded when it is used."""
 
 EXIT_CODES: Final = """\
 exit codes (of several that apply, the first in this list):
@@ -318,7 +326,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dialect",
         required=True,
-        choices=("ag-ui", "assistants", "langgraph", "responses"),
+        choices=tuple(CLIENTS),
         help="the protocol of the server",
     )
     parser.add_argument(

@@ -16,6 +16,7 @@ import msgspec
 
 from runstream.cli.exit_codes import UsageError
 from runstream.cli.lines import View
+from runstream.cli.parser import CLIENTS
 from runstream.cli.screen import make_view
 from runstream.cli.stdio import clip, escape
 from runstream.cli.watch import WatchResult, read_body, watch_stream
@@ -25,15 +26,7 @@ from runstream.clients.tools import LocalTool
 from runstream.model.run import Run
 from runstream.model.signal_base import AwaitedCall
 
-__all__ = ["CLIENTS", "load_tool", "run"]
-
-CLIENTS: Final = {
-    "ag-ui": ("runstream.clients.ag_ui", "AgUiClient"),
-    "assistants": ("runstream.clients.assistants", "AssistantsClient"),
-    "langgraph": ("runstream.clients.langgraph", "LangGraphClient"),
-    "responses": ("runstream.clients.responses", "ResponsesClient"),
-}
-"""The module and the name of the client of each protocol."""
+__all__ = ["load_tool", "run"]
 
 _MAX_SHOWN: Final = 2_000  # characters of the arguments that a question shows
 

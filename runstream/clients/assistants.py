@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Unpack
 import msgspec
 
 from runstream.clients.answers import Approve, CallAnswer, Decline
+from runstream.clients.api import read_json
 from runstream.clients.base import BaseClient
 from runstream.clients.options import ClientOptions
 from runstream.clients.run_sources import RecoveringSource
@@ -20,6 +21,7 @@ from runstream.model.signal_base import AwaitedCall
 from runstream.sources.base import Source
 from runstream.sources.poll import PollSource
 from runstream.sources.sse import SseSource
+from runstream.sources.urls import join_url
 
 __all__ = ["AssistantsClient"]
 
@@ -75,13 +77,13 @@ class AssistantsClient(BaseClient):
 
     def _start(self, body: dict[str, Any], tools: Sequence[LocalTool], session: Session) -> Source:
         thread_id = body.pop("thread_id", None)
-        path = "/threads/runs" if thread_id is None else f"/threads/{self._api.segment(thread_id)}/runs"
+        path = ("threads", "runs") if thread_id is None else ("threads", thread_id, "runs")
         if tools:
             body["tools"] = [*body.get("tools", ()), *(self._tool_json(tool) for tool in tools)]
 
         def poll() -> Source | None:
-            live = [state for state in session.stream.latest.values() if not state.is_terminal]
-            return self._follow(live[0].run_id, live[0], {}) if live else None
+            state = session.open_state()
+            return None if state is None else self._follow(state.run_id, state, {})
 
         return RecoveringSource(lambda: self._post(path, body), poll, reconnect=self._reconnect, name="run")
 
@@ -90,11 +92,11 @@ class AssistantsClient(BaseClient):
         asked = {call.id for call, _ in answers}
 
         async def waits() -> bool:
-            run = self._read(state.run_id, [(await self._get(path)).body])
+            run = self._read(state.run_id, [await self._api.get(*path, missing="such run")])
             return run.requires_action and {call.id for call in run.pending_tool_calls} == asked
 
         return RecoveringSource(
-            lambda: self._post(f"{path}/submit_tool_outputs", _submission(answers)),
+            lambda: self._post((*path, "submit_tool_outputs"), _submission(answers)),
             lambda: self._follow(state.run_id, state, {}),
             waits=waits,
             reconnect=self._reconnect,
@@ -114,27 +116,25 @@ class AssistantsClient(BaseClient):
 
     async def _fetch(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes]:
         path = self._path(run_id, state, place)
-        run = (await self._get(path)).body
-        thread = path.partition("/runs/")[0]
-        steps = await self._pages(f"{path}/steps")
-        messages = await self._pages(f"{thread}/messages", run_id=run_id)
+        run = await self._api.get(*path, missing="such run")
+        steps = await self._pages(*path, "steps")
+        messages = await self._pages(*path[:2], "messages", run_id=run_id)
         return [run, *steps, *messages]
 
     async def _cancel(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes] | None:
-        answer = await self._api.post(f"{self._path(run_id, state, place)}/cancel")
-        if answer.status == 404:
-            raise RequestFailed(f"the server has no run {run_id}", status=404, reached=True)
-        return [answer.body]
+        path = self._path(run_id, state, place)
+        return [await self._api.post(*path, "cancel", missing=f"run {run_id}")]
 
-    def _path(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> str:
+    def _path(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> tuple[str, ...]:
+        """The segments of the path of a run."""
         thread_id = place.get("thread_id") or (state.run.thread_id if state is not None else None)
         if not thread_id:
             raise LookupError(f"the thread of run {run_id} is not known here; pass thread_id=")
-        return f"/threads/{self._api.segment(thread_id)}/runs/{self._api.segment(run_id)}"
+        return ("threads", thread_id, "runs", run_id)
 
-    def _post(self, path: str, body: Mapping[str, Any]) -> SseSource:
+    def _post(self, path: Sequence[str], body: Mapping[str, Any]) -> SseSource:
         return SseSource(
-            self._api.url(path),
+            join_url(self._api.base_url, *path),
             method="POST",
             json={**body, "stream": True},
             headers=self._api.headers,
@@ -143,20 +143,18 @@ class AssistantsClient(BaseClient):
             **self._http,
         )
 
-    async def _get(self, path: str) -> Any:
-        answer = await self._api.get(path)
-        if answer.status == 404:
-            raise RequestFailed("the server has no such run", status=404, reached=True)
-        return answer
-
-    async def _pages(self, path: str, **query: Any) -> list[bytes]:
+    async def _pages(self, *path: str, **query: Any) -> list[bytes]:
         """The objects of a list, the oldest first; none if the server has no such list."""
         found: list[bytes] = []
         after: str | None = None
         for _ in range(_MAX_PAGES):
-            answer = await self._api.get(path, **query, limit=_PAGE, order="asc", after=after)
-            page = answer.json()
-            if answer.status == 404 or not isinstance(page, dict) or not isinstance(page.get("data"), list):
+            try:
+                page = read_json(await self._api.get(*path, **query, limit=_PAGE, order="asc", after=after))
+            except RequestFailed as error:
+                if error.status != 404:
+                    raise
+                break
+            if not isinstance(page, dict) or not isinstance(page.get("data"), list):
                 break
             found += [msgspec.json.encode(item) for item in page["data"]]
             after = page.get("last_id")

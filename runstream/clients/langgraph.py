@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Unpack
 
 from runstream.clients.answers import Approve, CallAnswer, Decline
-from runstream.clients.api import Api
+from runstream.clients.api import Api, read_json
 from runstream.clients.base import BaseClient
 from runstream.clients.options import ClientOptions
 from runstream.clients.session import Session
@@ -70,22 +70,14 @@ class LangGraphClient(BaseClient):
 
     async def _fetch(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes]:
         thread_id, latest = self._place(run_id, state, place)
-        thread = f"/threads/{self._api.segment(thread_id)}"
-        objects = []
-        for path in (f"{thread}/runs/{self._api.segment(latest)}", f"{thread}/state"):
-            answer = await self._api.get(path)
-            if answer.status == 404:
-                raise RequestFailed(f"the server has no run {run_id}", status=404, reached=True)
-            objects.append(answer.body)
-        return objects
+        run = await self._api.get("threads", thread_id, "runs", latest, missing=f"run {run_id}")
+        return [run, await self._api.get("threads", thread_id, "state", missing=f"run {run_id}")]
 
     async def _cancel(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes] | None:
         thread_id, latest = self._place(run_id, state, place)
-        path = f"/threads/{self._api.segment(thread_id)}/runs/{self._api.segment(latest)}"
-        answer = await self._api.post(f"{path}/cancel")
-        if answer.status == 404:
-            raise RequestFailed(f"the server has no run {run_id}", status=404, reached=True)
-        return [(await self._api.get(path)).body]
+        path = ("threads", thread_id, "runs", latest)
+        await self._api.post(*path, "cancel", missing=f"run {run_id}")
+        return [await self._api.get(*path, missing=f"run {run_id}")]
 
     def _place(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> tuple[str, str]:
         """The thread of a run, and the id of its latest part on the server."""
@@ -127,7 +119,7 @@ class NewThread:
             SourceFailed: The thread or the run was refused, or the source failed for good.
         """
         try:
-            thread = (await self._api.post("/threads")).json()
+            thread = read_json(await self._api.post("threads"))
         except RequestFailed as error:
             message = error.server_message
             raise SourceFailed(error.reason, status=error.status, server_message=message) from error

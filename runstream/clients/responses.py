@@ -15,7 +15,6 @@ from runstream.clients.session import Session
 from runstream.clients.tools import LocalTool
 from runstream.core.state import RunState
 from runstream.dialects.responses_run import RESPONSE_ID
-from runstream.errors import RequestFailed
 from runstream.model.raw import RawEvent, RawItem
 from runstream.model.signal_base import AwaitedCall
 from runstream.sources.base import Receiver, Source
@@ -88,8 +87,8 @@ class ResponsesClient(BaseClient):
         session.history = [{"role": "user", "content": asked}] if isinstance(asked, str) else list(asked)
 
         def poll() -> Source | None:
-            live = [state for state in session.stream.latest.values() if not state.is_terminal]
-            return self._join(_response_id(live[0].run_id, live[0]), live[0].run_id) if live else None
+            state = session.open_state()
+            return None if state is None else self._join(_response_id(state.run_id, state), state.run_id)
 
         return RecoveringSource(
             lambda: self._post(session.request, session), poll, reconnect=self._reconnect, name="run"
@@ -120,17 +119,15 @@ class ResponsesClient(BaseClient):
         return self._join(_response_id(run_id, state), run_id)
 
     async def _fetch(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes]:
-        return await self._get(_response_id(run_id, state))
+        response_id = _response_id(run_id, state)
+        return [await self._api.get("responses", response_id, missing=f"response {response_id}")]
 
     async def _cancel(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes] | None:
         response_id = _response_id(run_id, state)
         session = self._sessions.find(run_id)
         if session is not None and not session.request.get("background"):
             return None  # the response is cancelled when its connection is closed
-        answer = await self._api.post(f"/responses/{self._api.segment(response_id)}/cancel")
-        if answer.status == 404:
-            raise RequestFailed(f"the server has no response {response_id}", status=404, reached=True)
-        return [answer.body]
+        return [await self._api.post("responses", response_id, "cancel", missing=f"response {response_id}")]
 
     def _join(self, response_id: str, run_id: str) -> Source:
         """Read the further course of a response: its stream, if the server continues it, else by polling."""
@@ -147,12 +144,6 @@ class ResponsesClient(BaseClient):
             "reconnect": self._reconnect,
             **self._http,
         }
-
-    async def _get(self, response_id: str) -> list[bytes]:
-        answer = await self._api.get(f"/responses/{self._api.segment(response_id)}")
-        if answer.status == 404:
-            raise RequestFailed(f"the server has no response {response_id}", status=404, reached=True)
-        return [answer.body]
 
     def _post(self, body: Mapping[str, Any], session: Session) -> Source:
         source = ResponsesSource(self._api.base_url, body, **self._source_options())

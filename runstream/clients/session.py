@@ -99,6 +99,10 @@ class Session:
         """True if a run of this stream waits for an answer."""
         return run in self._waiting
 
+    def open_state(self) -> RunState | None:
+        """The state of the first run of the stream that has not ended; ``None`` if there is none."""
+        return next((state for state in self.stream.latest.values() if not state.is_terminal), None)
+
     def decisions(self, run: RunKey) -> list[str]:
         """The keys of the calls of a run that wait for an approval, or are interrupts."""
         waiting = self._waiting.get(run)

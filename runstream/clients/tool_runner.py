@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 from runstream.clients.outputs import FailureKind, ToolErrorPolicy, ToolFailed, encode_output, failure_output
@@ -15,6 +14,7 @@ from runstream.logs import LOG
 from runstream.model.run import RunKey
 from runstream.model.signal_base import AwaitedCall
 from runstream.model.validation import check_counts
+from runstream.sources.user_calls import call_in_thread
 from runstream.store.calls import CallStore
 
 __all__ = ["CONCURRENCY", "ToolRunner"]
@@ -131,7 +131,8 @@ class ToolRunner:
         seconds = tool.timeout if tool.timeout is not None else self._timeout
         try:
             async with asyncio.timeout(seconds) as limit:
-                result: Any = tool(**arguments) if tool.is_async else await _in_thread(lambda: tool(**arguments))
+                call_tool = partial(tool, **arguments)
+                result: Any = call_tool() if tool.is_async else await call_in_thread(call_tool, name="runstream tool")
                 return await result if inspect.isawaitable(result) else result
         except TimeoutError as error:
             raise _Failure("timeout" if limit.expired() else "exception", error) from error
@@ -164,35 +165,6 @@ def encode_result(value: Any) -> str:
     except Exception as error:
         # A property or hook of the application's own objects may raise anything.
         raise _Failure("result", error) from error
-
-
-async def _in_thread(fn: Callable[[], Any]) -> Any:
-    """Call a function in a daemon thread of its own, in the context of the caller.
-
-    A pool would wait, at the exit of the process, for a function that never returns.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-    context = contextvars.copy_context()
-
-    def finish(set_result: Callable[[Any], None], value: Any) -> None:
-        if not future.done():
-            set_result(value)
-
-    def work() -> None:
-        try:
-            outcome = (future.set_result, context.run(fn))
-        except BaseException as error:
-            # A future can't carry StopIteration, and an exit in a thread is no exit of the program.
-            is_own = isinstance(error, Exception) and not isinstance(error, StopIteration)
-            outcome = (future.set_exception, error if is_own else RuntimeError(f"it raised {_class(error)}"))
-        try:
-            loop.call_soon_threadsafe(finish, *outcome)
-        except RuntimeError:  # the loop was closed meanwhile: no caller waits
-            return
-
-    threading.Thread(target=work, name="runstream-tool", daemon=True).start()
-    return await future
 
 
 def _class(error: BaseException) -> str:

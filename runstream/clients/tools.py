@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from runstream.clients.docstrings import read_docstring
 from runstream.clients.schemas import arguments_schema, strict_schema
 from runstream.errors import RunstreamError
+from runstream.model.callables import is_coroutine_function
 from runstream.model.run import Run
 
 __all__ = ["LocalTool", "ToolArgumentsError", "ToolContext", "ToolLike", "tool", "tools_by_name"]
@@ -139,7 +140,7 @@ class LocalTool:
     @property
     def is_async(self) -> bool:
         """True if calling the function makes a coroutine."""
-        return inspect.iscoroutinefunction(self.fn) or inspect.iscoroutinefunction(getattr(self.fn, "__call__", None))  # noqa: B004
+        return is_coroutine_function(self.fn)
 
     def decode(self, arguments: str | None, *, text: bool = False) -> dict[str, Any]:
         """The keyword arguments of a call, converted to the types of the parameters.

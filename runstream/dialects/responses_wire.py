@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Final, TypeAlias, Union, cast
 import msgspec
 from msgspec import Struct, field
 
+from runstream.dialects.json_message import read_message
 from runstream.model.events import DoneEvent, Reject, Target
-from runstream.model.jsontext import dump_json, nesting_depth
+from runstream.model.jsontext import dump_json
 from runstream.model.raw import RawEvent
-from runstream.model.surrogates import decode_odd, is_odd, replace_surrogates
 
 __all__ = [
     "AGENT_EVENT",
@@ -157,17 +157,11 @@ def read_event(raw: RawEvent, max_bytes: int, max_nesting: int) -> Json | DoneEv
         max_bytes: Larger ones become rejects (bytes).
         max_nesting: More deeply nested ones become rejects (levels).
     """
-    data = raw.data
-    if data.strip() in _DONE:
+    if raw.data.strip() in _DONE:
         return DoneEvent(id=raw.id, name="[DONE]")
-    if len(data) > max_bytes:
-        return Reject(raw, f"Message of {len(data)} bytes; at most {max_bytes} are read (max_message_bytes)")
-    if nesting_depth(data, max_nesting) > max_nesting:
-        return Reject(raw, f"Nested more than {max_nesting} levels deep (max_nesting)")
-    try:
-        value = _read_json(data)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        return Reject(raw, f"Not JSON: {error or 'nested too deeply'}", object_ids=None)
+    value = read_message(raw, max_bytes, max_nesting)
+    if isinstance(value, Reject):
+        return value
     if isinstance(value, dict) and "type" not in value and isinstance(value.get("event"), str) and "data" in value:
         value = value["data"]  # an envelope, as relays and recordings put around a block of an event stream
         if value == "[DONE]":
@@ -175,21 +169,6 @@ def read_event(raw: RawEvent, max_bytes: int, max_nesting: int) -> Json | DoneEv
     if not isinstance(value, dict):
         return Reject(raw, "Expected an object with `type`")
     return value
-
-
-def _read_json(data: bytes) -> Any:
-    """Parse JSON; U+FFFD replaces lone surrogates, and bytes that are not UTF-8.
-
-    Raises:
-        ValueError, msgspec.MsgspecError: The text is not JSON.
-        RecursionError: It is nested too deeply.
-    """
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeError):
-        if not is_odd(data):
-            raise
-        return replace_surrogates(decode_odd(data))
 
 
 # recognition

@@ -1,4 +1,4 @@
-"""One object of a server, fetched with a GET: a URL in, the bytes of its JSON out."""
+"""One object of a server: a request in, the bytes of the JSON that answers it out."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from runstream.sources.sse_connection import add_sent, iterate_body, read_body
 if TYPE_CHECKING:
     from httpx2 import Response
 
-__all__ = ["Fetched", "fetch_object"]
+__all__ = ["MAX_OBJECT", "Fetched", "fetch_object", "request_object"]
+
+MAX_OBJECT: Final = 64 * 2**20
+"""The largest object that is read where no other limit is set (bytes)."""
 
 _NO_BODY: Final = frozenset({204, 304})
 
 
 class Fetched:
-    """The answer to a GET, in a form that :class:`~runstream.PollSource` reads.
+    """The answer to a request, in a form that :class:`~runstream.PollSource` reads.
 
     Attributes:
         status_code: The HTTP status, a 2xx.
@@ -52,7 +55,34 @@ async def fetch_object(
     Raises:
         ConnectFailed: The server refused the request, its connection broke off, or its answer is too large.
     """
-    response = await client.send("GET", url, headers, None)
+    return await request_object(client, "GET", url, headers, None, sent, max_bytes=max_bytes)
+
+
+async def request_object(
+    client: HttpClient,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    content: bytes | None,
+    sent: SentValues,
+    *,
+    max_bytes: int,
+) -> Fetched:
+    """Send a request that one object answers.
+
+    Args:
+        client: Sends the request.
+        method: Its method.
+        url: The URL. No redirect is followed.
+        headers: The headers of the request.
+        content: The body of the request.
+        sent: What this side sends; the server may repeat it.
+        max_bytes: A larger answer is not read to its end (bytes).
+
+    Raises:
+        ConnectFailed: The server refused the request, its connection broke off, or its answer is too large.
+    """
+    response = await client.send(method, url, headers, content)
     add_sent(sent, response)
     status = response.status_code
     if not 200 <= status < 300:

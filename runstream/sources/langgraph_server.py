@@ -13,8 +13,10 @@ import msgspec
 from runstream.model.raw import Answer
 from runstream.sources.connection_loop import call_hook
 from runstream.sources.credentials import Credentials, merge_headers, resolve_headers
+from runstream.sources.fetch import MAX_OBJECT, request_object
 from runstream.sources.http_client import HttpClient
 from runstream.sources.http_errors import ConnectFailed
+from runstream.sources.sent_values import SentValues
 
 __all__ = ["LangGraphServer", "Reply"]
 
@@ -51,28 +53,30 @@ class LangGraphServer:
     async def request(self, method: str, path: str, value: Any = None) -> Reply:
         """Send a request and read its response.
 
+        Returns:
+            The HTTP status, and the body; ``None`` for a body that is not JSON, or that of an error.
+
         Raises:
             ConnectFailed: There is no response.
         """
         secret = await call_hook("auth", resolve_headers, self._auth, retry=True)
         content = msgspec.json.encode(value) if value is not None else None
         kind = {"Content-Type": "application/json"} if content is not None else None
-        client = HttpClient(**self._options)
+        url, client = f"{self._url}{path}", HttpClient(**self._options)
+        headers = merge_headers(_HEADERS, kind, self._headers, secret)
+        sent = SentValues(urls=[url, *client.proxy_urls()], headers=headers, content=content)
         try:
-            headers = merge_headers(_HEADERS, kind, self._headers, secret)
-            response = await client.send(method, f"{self._url}{path}", headers, content)
-            try:
-                body = await response.aread()
-            except client.http.TransportError:
-                raise ConnectFailed("the response broke off", retry=True, reached=True) from None
-            finally:
-                await response.aclose()
-            try:
-                return response.status_code, msgspec.json.decode(body) if body else None
-            except (msgspec.MsgspecError, UnicodeError, RecursionError):
-                return response.status_code, None
+            reply = await request_object(client, method, url, headers, content, sent, max_bytes=MAX_OBJECT)
+        except ConnectFailed as error:
+            if error.status is None:
+                raise
+            return error.status, None
         finally:
             await client.close()
+        try:
+            return reply.status_code, msgspec.json.decode(reply.content) if reply.content else None
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return reply.status_code, None
 
     async def ask(self, thread_id: str, run_id: str) -> tuple[Answer | None, bool]:
         """Ask about a run: the run itself, then the state and the thread that say more.

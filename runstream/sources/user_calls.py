@@ -11,9 +11,10 @@ from contextlib import suppress
 from typing import Any, Final
 
 from runstream.errors import SourceFailed
+from runstream.model.callables import is_coroutine_function
 from runstream.sources.http_errors import ConnectFailed, is_lost, requested_wait
 
-__all__ = ["UserCallback", "classify_error"]
+__all__ = ["UserCallback", "call_in_thread", "classify_error"]
 
 # Mistakes in the program. Any other exception of a client names its status, or has its cause in the network.
 _MISTAKES: Final = (TypeError, AttributeError, NameError, LookupError, AssertionError, NotImplementedError, ImportError)
@@ -34,7 +35,7 @@ class UserCallback:
     def __init__(self, fn: Callable[..., Any], name: str) -> None:
         self._fn = fn
         self._name = name
-        self._is_async = inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+        self._is_async = is_coroutine_function(fn)
         self._unfinished: asyncio.Future[Any] | None = None
 
     async def __call__(self, *args: Any, within: float | None = None) -> Any:
@@ -53,7 +54,7 @@ class UserCallback:
             return await _wait(asyncio.ensure_future(self._fn(*args)), within, cancel=True)
         call = self._unfinished
         if call is None or call.done():
-            call = self._start_thread(*args)
+            call = call_in_thread(self._fn, *args, name=f"runstream {self._name}")
         self._unfinished = call
         result = await _wait(call, within, cancel=False)
         self._unfinished = None
@@ -61,36 +62,47 @@ class UserCallback:
             result = await _wait(asyncio.ensure_future(result), within, cancel=True)
         return result
 
-    def _start_thread(self, *args: Any) -> asyncio.Future[Any]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        context = contextvars.copy_context()
 
-        def finish(value: Any, error: Exception | None) -> None:
-            if not future.done():
-                if error is None:
-                    future.set_result(value)
-                else:
-                    future.set_exception(error)
-                    future.exception()  # after a time-out no caller retrieves it
+def call_in_thread(fn: Callable[..., Any], *args: Any, name: str) -> asyncio.Future[Any]:
+    """Call a plain function in a daemon thread of its own, in the context of the caller.
 
-        def call() -> None:
-            value: Any = None
-            error: Exception | None = None
-            try:
-                value = context.run(self._fn, *args)
-            except Exception as raised:
-                error = raised
-            except BaseException as raised:  # SystemExit and the like: they mean this thread, not the loop
-                error = RuntimeError(f"the function raised {type(raised).__name__}")
-                error.__cause__ = raised
-            if isinstance(error, StopIteration):  # a future can't store it
-                error = RuntimeError("the function raised StopIteration")
-            with suppress(RuntimeError):  # the loop is closed: no caller waits
-                loop.call_soon_threadsafe(finish, value, error)
+    Args:
+        fn: The function.
+        args: Its arguments.
+        name: The name of the thread.
 
-        threading.Thread(target=call, name=f"runstream {self._name}", daemon=True).start()
-        return future
+    Returns:
+        The future of its result. An exit of the program that the function raises is a ``RuntimeError`` there.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def finish(value: Any, error: Exception | None) -> None:
+        if not future.done():
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+                future.exception()  # after a time-out no caller retrieves it
+
+    def call() -> None:
+        value: Any = None
+        error: Exception | None = None
+        try:
+            value = context.run(fn, *args)
+        except Exception as raised:
+            error = raised
+        except BaseException as raised:  # SystemExit and the like: they mean this thread, not the loop
+            error = RuntimeError(f"the function raised {type(raised).__name__}")
+            error.__cause__ = raised
+        if isinstance(error, StopIteration):  # a future can't store it
+            error = RuntimeError("the function raised StopIteration")
+        with suppress(RuntimeError):  # the loop is closed: no caller waits
+            loop.call_soon_threadsafe(finish, value, error)
+
+    threading.Thread(target=call, name=name, daemon=True).start()
+    return future
 
 
 async def _wait(call: asyncio.Future[Any], within: float | None, *, cancel: bool) -> Any:

@@ -27,6 +27,13 @@ APPLICATION_ID: Final = 0x52554E53
 SCHEMA_VERSION: Final = 5
 """SQLite's ``user_version``."""
 
+_OUTPUTS: Final = """
+CREATE TABLE outputs (
+    scope TEXT NOT NULL, run_id TEXT NOT NULL, call_key TEXT NOT NULL, output TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (scope, run_id, call_key)
+) WITHOUT ROWID
+"""
+
 _SCHEMA: Final = """
 CREATE TABLE runs (
     number INTEGER PRIMARY KEY,
@@ -46,10 +53,6 @@ CREATE TABLE sources (
     scope TEXT NOT NULL, name TEXT NOT NULL, last_id TEXT, counts TEXT NOT NULL, at REAL NOT NULL, memory BLOB,
     PRIMARY KEY (scope, name)
 ) WITHOUT ROWID;
-CREATE TABLE outputs (
-    scope TEXT NOT NULL, run_id TEXT NOT NULL, call_key TEXT NOT NULL, output TEXT NOT NULL, at REAL NOT NULL,
-    PRIMARY KEY (scope, run_id, call_key)
-) WITHOUT ROWID;
 """
 
 # The statement that makes each version from the version before. A new column has the default of `StoredRun`.
@@ -57,10 +60,7 @@ _MIGRATIONS: Final = {
     2: "ALTER TABLE runs ADD COLUMN unidentified INTEGER NOT NULL DEFAULT 1",
     3: "ALTER TABLE runs ADD COLUMN places TEXT NOT NULL DEFAULT '{}'",
     4: "ALTER TABLE sources ADD COLUMN memory BLOB",
-    5: (
-        "CREATE TABLE outputs (scope TEXT NOT NULL, run_id TEXT NOT NULL, call_key TEXT NOT NULL, "
-        "output TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (scope, run_id, call_key)) WITHOUT ROWID"
-    ),
+    5: _OUTPUTS,
 }
 
 _RUN_COLUMNS: Final = (
@@ -378,7 +378,7 @@ def _prepare_schema(db: sqlite3.Connection, path: str, *, synchronous: str) -> N
         with _transaction(db):
             # Checked again under the lock: another process may have been faster.
             if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
+                for statement in filter(str.strip, [*_SCHEMA.split(";"), _OUTPUTS]):
                     execute(statement)
                 execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
                 execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -13,7 +13,7 @@ from runstream.stream.handler_options import HandlerOptions, Retry
 from runstream.stream.subscriber_set import name_of, no_op
 from runstream.stream.worker import Worker
 
-__all__ = ["Handler", "is_coroutine_function"]
+__all__ = ["Handler"]
 
 
 class Handler:
@@ -197,8 +197,3 @@ def _raise_if_cancelled(error: BaseException) -> None:
     task = asyncio.current_task()
     if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
         raise error
-
-
-def is_coroutine_function(fn: object) -> bool:
-    """True if calling it makes a coroutine: also for a partial, or an object with such a ``__call__``."""
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004

@@ -15,6 +15,7 @@ from runstream.core.run_filter import RunMatcher
 from runstream.core.selection import PROGRESS
 from runstream.errors import SlowConsumer, SubscriberFailed
 from runstream.logs import LOG
+from runstream.model.callables import is_coroutine_function
 from runstream.model.raw import RawEvent
 from runstream.model.run import RunKey
 from runstream.model.signals import ActionRequired
@@ -26,7 +27,7 @@ from runstream.stream.channel import Channel
 from runstream.stream.consumers import KeepAlive, StreamIterator
 from runstream.stream.error_reports import ErrorReports, caller_location
 from runstream.stream.handler_options import CONCURRENCY, HandlerOptions
-from runstream.stream.handlers import Handler, is_coroutine_function
+from runstream.stream.handlers import Handler
 from runstream.stream.persistence import AckTracker, PendingAcks
 from runstream.stream.run_buffer import RunBuffer, run_of
 from runstream.stream.source_runner import SourceRunner

@@ -219,12 +219,15 @@ async def test_cancel_a_run_that_streams() -> None:
 
 
 async def test_cancel_a_run_that_waits() -> None:
-    """No stream is open then; the client follows the run to its end."""
-    started = asyncio.Event()
+    """No stream is open then; the client follows the run to its end, and the tool of the run is cancelled with it."""
+    started, stopped = asyncio.Event(), asyncio.Event()
 
     async def slow() -> str:
         started.set()
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
         return ""
 
     async with served([Turn(calls={"slow": {}})], tools=[slow]) as (client, server):
@@ -234,6 +237,7 @@ async def test_cancel_a_run_that_waits() -> None:
             run_id = only_run(stream)
             await client.cancel(run_id)
             assert (await stream.result()).status == RunStatus.CANCELLED
+            await asyncio.wait_for(stopped.wait(), 20)
         assert server.outputs == {}
 
 

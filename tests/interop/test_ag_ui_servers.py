@@ -15,6 +15,7 @@ from runstream.model.frozen import thaw
 from runstream.model.signals import ActionRequired, RunInterrupted, TextDelta
 from runstream.sources.ag_ui import AgUiSource
 from runstream.stream.run_stream import RunStream
+from tests.interop.agents import langgraph_over_ag_ui, pydantic_agent
 from tests.interop.environments import APPS, interop_python
 from tests.interop.node_apps import node_command
 from tests.interop.servers import run_server
@@ -31,16 +32,14 @@ MAP = {
 @pytest.fixture(scope="module")
 def pydantic() -> Iterator[str]:
     """The URL of an agent of Pydantic AI."""
-    python = interop_python("pydantic_ai", "ag_ui", "starlette", "uvicorn")
-    with run_server([python, APPS / "ag_ui_agent.py", "{port}"]) as server:
+    with pydantic_agent() as server:
         yield f"{server.url}/"
 
 
 @pytest.fixture(scope="module")
 def langgraph() -> Iterator[str]:
     """The URL of a graph of LangGraph."""
-    python = interop_python("ag_ui_langgraph", "langgraph", "fastapi", "uvicorn")
-    with run_server([python, APPS / "ag_ui_graph.py", "{port}"], ready="/docs") as server:
+    with langgraph_over_ag_ui() as server:
         yield server.url
 
 

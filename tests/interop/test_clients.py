@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,12 +16,9 @@ from runstream.clients.responses import ResponsesClient
 from runstream.core.state import RunState
 from runstream.errors import UnsupportedRequest
 from runstream.model.signals import RunCreated, RunInterrupted
-from tests.interop.environments import APPS, interop_command, interop_python
-from tests.interop.servers import run_server
+from tests.interop.agents import fastresponses_server, langgraph_over_ag_ui, langgraph_server, pydantic_agent
 
 pytestmark = pytest.mark.slow
-
-OFFLINE = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGGRAPH_NO_VERSION_CHECK": "true", "LANGSMITH_TRACING": "false"}
 
 
 def show_map(zoom: float) -> str:
@@ -37,27 +34,21 @@ def said(text: str) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def pydantic() -> Iterator[str]:
     """The URL of an agent of Pydantic AI."""
-    python = interop_python("pydantic_ai", "ag_ui", "starlette", "uvicorn")
-    with run_server([python, APPS / "ag_ui_agent.py", "{port}"]) as server:
+    with pydantic_agent() as server:
         yield f"{server.url}/"
 
 
 @pytest.fixture(scope="module")
 def graph() -> Iterator[str]:
     """The URL of a graph of LangGraph behind AG-UI."""
-    python = interop_python("ag_ui_langgraph", "langgraph", "fastapi", "uvicorn")
-    with run_server([python, APPS / "ag_ui_graph.py", "{port}"], ready="/docs") as server:
+    with langgraph_over_ag_ui() as server:
         yield server.url
 
 
 @pytest.fixture(scope="module")
 def langgraph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a LangGraph server."""
-    interop_python("langgraph_api", "langgraph_cli")
-    folder = tmp_path_factory.mktemp("langgraph") / "app"
-    shutil.copytree(APPS / "langgraph_app", folder)  # it writes a folder of its own beside the graphs
-    arguments = [interop_command("langgraph"), "dev", "--no-browser", "--no-reload", "--host", "127.0.0.1"]
-    with run_server([*arguments, "--port", "{port}"], ready="/ok", cwd=folder, environ=OFFLINE, timeout=120) as server:
+    with langgraph_server(tmp_path_factory.mktemp("langgraph") / "app") as server:
         yield server.url
 
 
@@ -125,7 +116,7 @@ async def test_a_graph_asks(langgraph: str, thread: bool) -> None:
     async with LangGraphClient(langgraph, approve=lambda call, run: Approve("yes")) as client:
         body: dict[str, Any] = {}
         if thread:
-            body["thread_id"] = (await client._api.post("/threads")).json()["thread_id"]
+            body["thread_id"] = json.loads(await client._api.post("threads"))["thread_id"]
         async with client.run(body, assistant_id="approval", input=input) as stream:
             run = await stream.result()
         assert run.status == "completed"
@@ -164,9 +155,7 @@ def look(pier: str) -> str:
 @pytest.fixture(scope="module")
 def fastresponses() -> Iterator[str]:
     """The base URL of a fastresponses server."""
-    interop_python("fastresponses")
-    command = [interop_command("fastresponses"), "serve", f"{APPS / 'responses_agent.py'}:agent"]
-    with run_server([*command, "--host", "127.0.0.1", "--port", "{port}"], ready="/docs") as server:
+    with fastresponses_server() as server:
         yield f"{server.url}/v1"
 
 

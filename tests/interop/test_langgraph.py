@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
@@ -17,26 +16,19 @@ import pytest
 from runstream import ActionRequired, RunCreated, RunState, RunStream, Signal, SourceResumed
 from runstream.sources.langgraph import LangGraphSource
 from runstream.sources.langgraph_thread import LangGraphThreadSource
-from tests.interop.environments import APPS, interop_command, interop_python
-from tests.interop.servers import Server, run_server
+from tests.interop.agents import OFFLINE, langgraph_server
+from tests.interop.environments import APPS, interop_python
+from tests.interop.servers import Server
 
 TEXT = "The ferry leaves at nine, ha ha, and comes back at noon."
 ANSWER = "High water is at 08:10, and three boats are free."
-OFFLINE = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGGRAPH_NO_VERSION_CHECK": "true", "LANGSMITH_TRACING": "false"}
 Answers = Callable[[ActionRequired], dict[str, Any] | None]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server; runs of more than three seconds reach its limit."""
-    interop_python("langgraph_api", "langgraph_cli")
-    command = interop_command("langgraph")
-    folder = tmp_path_factory.mktemp("langgraph") / "app"
-    shutil.copytree(APPS / "langgraph_app", folder)  # it writes a folder of its own beside the graphs
-    arguments = [command, "dev", "--no-browser", "--no-reload", "--host", "127.0.0.1", "--port", "{port}"]
-    with run_server(
-        arguments, ready="/ok", cwd=folder, environ={**OFFLINE, "BG_JOB_TIMEOUT_SECS": "3"}, timeout=120
-    ) as found:
+    with langgraph_server(tmp_path_factory.mktemp("langgraph") / "app", BG_JOB_TIMEOUT_SECS="3") as found:
         yield found
 
 

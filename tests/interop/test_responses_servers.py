@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from runstream import ActionRequired, IncompleteStream, Reconnect, ResponsesSource, ResponsesWebSocket, RunStream
-from tests.interop.environments import APPS, interop_command, interop_node
+from tests.interop.agents import fastresponses_server
+from tests.interop.environments import interop_node
 from tests.interop.servers import Server, run_server
 
 FAST = Reconnect(initial=0.01, maximum=0.1, max_attempts=8)
@@ -51,8 +52,7 @@ FIXTURES: list[dict[str, Any]] = [
 @pytest.fixture(scope="module")
 def fastresponses() -> Iterator[Server]:
     """A server with a scripted agent."""
-    command = [interop_command("fastresponses"), "serve", f"{APPS / 'responses_agent.py'}:agent"]
-    with run_server([*command, "--host", "127.0.0.1", "--port", "{port}"]) as server:
+    with fastresponses_server() as server:
         yield server
 
 

@@ -155,17 +155,19 @@ def test_ended_runs_are_forgotten_by_count(make: Make) -> None:
 
 
 def test_what_is_old_is_forgotten(make: Make) -> None:
-    """Ended runs and places of sources by age, at the latest when the store is opened again."""
+    """Ended runs with their outputs, and places of sources, by age; at the latest when the store is opened again."""
     clock = Clock()
     store = make(max_finished_age=60.0, clock=clock)
     store.put([run("old", ends="completed"), run("open")], StoredSource(scope="", name="old", last_id="1"))
     store.deliver("", "old", "key")
+    store.put_output("", "old", "call", "1")
     clock.now += 61
     if isinstance(store, SqliteStore):
         store.close()
         store = make(max_finished_age=60.0, clock=clock)
     store.put([run("new", ends="completed")], StoredSource(scope="", name="new", last_id="1"))
     assert store.get("", "old") is None
+    assert store.get_output("", "old", "call") is None
     assert {found.run_id for found in store.runs(ended_since=0.0)} == {"open", "new"}
     assert store.get_source("", "old") is None
     assert store.get_source("", "new") is not None
@@ -252,9 +254,8 @@ def test_a_file_of_a_newer_release(tmp_path: Path) -> None:
 
 
 def test_outputs_of_calls(make: Make) -> None:
-    """They are stored by run and key, replaced, removed with their run, and dropped when they are old."""
-    clock = Clock()
-    store = make(max_finished_age=100.0, clock=clock)
+    """They are stored by run and key, and replaced; those of a run are removed together."""
+    store = make()
     assert isinstance(store, CallStore)
     for key, output in (("a", "1"), ("b", "2"), ("a", "3")):
         store.put_output("", "run_1", key, output)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
@@ -19,7 +20,7 @@ from runstream.sources.websocket import WebSocketSource
 from runstream.stream.run_progress import RunProgress
 from runstream.stream.run_stream import RunStream
 from runstream.testing import Conversation, script
-from tests.support.http_peer import Exchange, block, http_serving
+from tests.support.http_peer import Exchange, HttpPeer, Respond, block, http_serving
 from tests.support.peers import serving
 
 FAST = Reconnect(initial=0.001, maximum=0.01, jitter=0.0, max_attempts=4)
@@ -37,6 +38,17 @@ def blocks(events: list[RawEvent], *, ids: bool) -> list[str]:
     ]
 
 
+@asynccontextmanager
+async def reading(respond: Respond) -> AsyncIterator[tuple[HttpPeer, RunStream]]:
+    """A server that answers with the function, and a stream that reads it and reconnects."""
+    async with (
+        http_serving(respond) as peer,
+        asyncio.timeout(25),
+        RunStream(SseSource(peer.url, reconnect=FAST, proxy=None)) as stream,
+    ):
+        yield peer, stream
+
+
 @pytest.mark.parametrize("ids", [True, False])
 @pytest.mark.parametrize("cuts", [(5,), (4, 5), (7, 3, 5), (9, 8, 7, 6)])
 async def test_half_a_run_cut_at_changing_places_is_given_up(cuts: tuple[int, ...], ids: bool) -> None:
@@ -46,11 +58,7 @@ async def test_half_a_run_cut_at_changing_places_is_given_up(cuts: tuple[int, ..
     async def respond(exchange: Exchange, number: int) -> None:
         await exchange.send("".join(sent[: cuts[number % len(cuts)]]))
 
-    async with (
-        http_serving(respond) as peer,
-        asyncio.timeout(20),
-        RunStream(SseSource(peer.url, reconnect=FAST, proxy=None)) as stream,
-    ):
+    async with reading(respond) as (peer, stream):
         with pytest.raises(IncompleteStream):
             await stream.result()
     assert len(peer.requests) <= 4 + 1 + len(cuts)
@@ -86,11 +94,7 @@ async def test_fragments_without_ids_sent_again_are_given_up(cuts: tuple[int, ..
         rest = "".join(sent[first : first + cuts[number % len(cuts)]])
         await exchange.send(rest if exchange.request.header("last-event-id") else beginning + rest)
 
-    async with (
-        http_serving(respond) as peer,
-        asyncio.timeout(20),
-        RunStream(SseSource(peer.url, reconnect=FAST, proxy=None)) as stream,
-    ):
+    async with reading(respond) as (peer, stream):
         with pytest.raises(IncompleteStream):
             await stream.result()
     assert len(peer.requests) <= 4 + 2 + len(cuts)
@@ -107,11 +111,7 @@ async def test_another_half_a_run_each_time_is_given_up(cuts: tuple[int, ...]) -
         events = list(Conversation([one]).raw_events())
         await exchange.send("".join(blocks(events, ids=False)[: cuts[number % len(cuts)]]))
 
-    async with (
-        http_serving(respond) as peer,
-        asyncio.timeout(20),
-        RunStream(SseSource(peer.url, reconnect=FAST, proxy=None)) as stream,
-    ):
+    async with reading(respond) as (peer, stream):
         with pytest.raises(IncompleteStream):
             await stream.results()
     assert len(peer.requests) <= 4 + 1 + len(cuts)
@@ -126,11 +126,7 @@ async def test_a_run_that_advances_is_read_to_its_end(ids: bool) -> None:
     async def respond(exchange: Exchange, number: int) -> None:
         await exchange.send("".join(sent[: 3 + number]))
 
-    async with (
-        http_serving(respond) as peer,
-        asyncio.timeout(25),
-        RunStream(SseSource(peer.url, reconnect=FAST, proxy=None)) as stream,
-    ):
+    async with reading(respond) as (peer, stream):
         runs = await stream.results()
     assert all(run.status == "completed" for run in runs)
     assert len(peer.requests) > 6
