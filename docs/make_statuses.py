@@ -27,7 +27,8 @@ A snapshot of a run (a `thread.run.*` event, or a polled Run) is judged before i
    Servers that send no `started_at` give no such evidence: there it counts.
 5. After a repeated `thread.run.created` the source is telling the run from its start again. Where no `started_at` shows
    the age, its `queued` and `in_progress` are old until it says something newer or comes to the calls that were asked
-   for last; a status that the table does not know is old too, for a run that waits or was queued again.
+   for last; a status that the table does not know is old too, for a run that waits, was queued again or is being
+   cancelled.
 6. Statuses that the table does not know may come and go.
 
 """
