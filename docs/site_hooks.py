@@ -38,7 +38,8 @@ PARTS: Final = (
     Part(
         "stream",
         "Streams",
-        "Connect, subscribe, wait for a result. Programs: [in an application](../apps.md), [quickstart](../quickstart.md).",
+        "Connect, subscribe, wait for a result. Programs: [in an application](../apps.md), "
+        "[quickstart](../quickstart.md).",
         ("runstream.stream",),
     ),
     Part(
@@ -99,7 +100,12 @@ PARTS: Final = (
         ("runstream.store",),
     ),
     Part("rx", "Rx operators", "The stages of the pipeline as RxPY operators.", ("runstream.rx",)),
-    Part("errors", "Exceptions", "Every exception of the library. What to do: [failures](../failures.md).", ("runstream.errors",)),
+    Part(
+        "errors",
+        "Exceptions",
+        "Every exception of the library. What to do: [failures](../failures.md).",
+        ("runstream.errors",),
+    ),
     Part(
         "testing",
         "Testing",
@@ -170,7 +176,9 @@ def reference() -> dict[str, str]:
         lines += [f"::: {path}\n" for path in sorted(paths, key=lambda path: (path.rpartition(".")[2].lower(), path))]
         pages[f"reference/{part.file}.md"] = "\n".join(lines)
         index.append(f"## [{part.title}]({part.file}.md)\n")
-        index.append(" · ".join(f"[`{path.rpartition('.')[2]}`][{path}]" for path in sorted(paths, key=str.lower)) + "\n")
+        index.append(
+            " · ".join(f"[`{path.rpartition('.')[2]}`][{path}]" for path in sorted(paths, key=str.lower)) + "\n"
+        )
     return {"reference/index.md": "\n".join(index), **pages}
 
 
@@ -195,6 +203,8 @@ def made_pages() -> dict[str, str]:
         **reference(),
         **examples(),
         "changelog.md": changelog,
+        "contributing.md": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
+        "security.md": (ROOT / "SECURITY.md").read_text(encoding="utf-8"),
         "license.md": f"# Licence\n\n```text\n{licence}```\n",
     }
 
@@ -202,12 +212,19 @@ def made_pages() -> dict[str, str]:
 MOVED: Final[Mapping[str, str]] = {
     "../README.md": "index.md",
     "../CHANGELOG.md": "changelog.md",
+    "../CONTRIBUTING.md": "contributing.md",
+    "../SECURITY.md": "security.md",
     "../LICENSE": "license.md",
+    "../tests/faults/README.md": "contributing.md",
+    "../tests/interop/README.md": "contributing.md",
     "../examples": "examples/index.md",
     "../examples/README.md": "examples/index.md",
     "api.md": "reference/index.md",
 }
 """Links of the pages as they stand in a clone, and where they lead in the site."""
+
+TOP: Final = frozenset({"changelog.md", "contributing.md", "security.md"})
+"""Pages that stand at the top of a clone."""
 
 _LINK: Final = re.compile(r"\]\((?!https?://|#)([^)#\s]+)(#[^)\s]*)?\)")
 
@@ -220,7 +237,7 @@ def site_link(link: str, anchor: str, page: str) -> str:
         anchor: ``#`` and the name of a heading, or "".
         page: The path of the page in the site.
     """
-    if page == "changelog.md":
+    if page in TOP:
         link = link.removeprefix("docs/") if link.startswith("docs/") else f"../{link}"
     if page == "examples/index.md":
         return re.sub(r"\.py$", ".md", link) + anchor if "/" not in link else link + anchor
@@ -229,6 +246,18 @@ def site_link(link: str, anchor: str, page: str) -> str:
     if match := re.fullmatch(r"\.\./examples/(\w+)\.py", link):
         return f"examples/{match[1]}.md{anchor}"
     return link + anchor
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Adds the made pages to the navigation."""
+    entries = {
+        "Examples": ["examples/index.md", *[path for path in sorted(examples()) if path != "examples/index.md"]],
+        "API reference": ["reference/index.md", *[{part.title: f"reference/{part.file}.md"} for part in PARTS]],
+    }
+    for entry in config.nav or []:
+        for title in entries.keys() & entry.keys():
+            entry[title] = entries[title]
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

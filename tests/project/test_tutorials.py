@@ -1,4 +1,4 @@
-"""The programs of the tutorials run as printed, in their order, and print what the page says."""
+"""The programs of the home page and of the tutorials run as printed, in their order, and print what the page says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-PAGES: Final = sorted((ROOT / "docs").glob("tutorial-*.md"))
+PAGES: Final = [ROOT / "docs" / "index.md", *sorted((ROOT / "docs").glob("tutorial-*.md"))]
 BLOCK: Final = re.compile(r'^```(?:python|text) title="([^"]+)"\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 
 
@@ -41,9 +41,9 @@ def prints(expected: str, printed: str) -> bool:
 
 
 def test_the_pages_have_programs() -> None:
-    """Five pages are found, each with a program whose output is printed."""
-    assert len(PAGES) >= 5
-    for path in PAGES:
+    """Five tutorials are found, each with a program whose output is printed."""
+    assert len(PAGES) >= 6
+    for path in PAGES[1:]:
         assert any(program.output for program in programs(path.read_text(encoding="utf-8"))), path.name
 
 
@@ -53,7 +53,9 @@ def test_the_programs_run_as_printed(path: Path, tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "PYTEST_ADDOPTS": ""}
     for program in programs(path.read_text(encoding="utf-8")):
         (tmp_path / program.name).write_text(program.source, encoding="utf-8")
-        tests = ["-W", "ignore", "-m", "pytest", "-q", "-p", "no:cacheprovider"] if program.name.startswith("test_") else []
+        tests = (
+            ["-W", "ignore", "-m", "pytest", "-q", "-p", "no:cacheprovider"] if program.name.startswith("test_") else []
+        )
         done = subprocess.run(
             [sys.executable, *tests, program.name],
             cwd=tmp_path,
