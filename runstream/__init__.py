@@ -71,6 +71,7 @@ NAMES = {
     "runstream.sinks.page.feed": "PageFeed",
     "runstream.sinks.page.server": "PageServer serve_page",
     "runstream.sinks.terminal.live_view": "LiveView",
+    "runstream.sinks.tracing": "RunTracer",
     "runstream.sources.ag_ui": "AgUiSource",
     "runstream.sources.base": "Receiver Source",
     "runstream.sources.connection_loop": "Resume ResumeInfo",

@@ -164,6 +164,7 @@ from runstream.sinks.page.feed import PageFeed as PageFeed
 from runstream.sinks.page.server import PageServer as PageServer
 from runstream.sinks.page.server import serve_page as serve_page
 from runstream.sinks.terminal.live_view import LiveView as LiveView
+from runstream.sinks.tracing import RunTracer as RunTracer
 from runstream.sources.ag_ui import AgUiSource as AgUiSource
 from runstream.sources.base import Receiver as Receiver
 from runstream.sources.base import Source as Source
