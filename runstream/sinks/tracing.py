@@ -95,7 +95,7 @@ class RunTracer:
     Args:
         tracer_provider: Where spans go; by default the global provider.
         meter_provider: Where metrics go; by default the global provider.
-        provider: The attribute ``gen_ai.provider.name``, such as ``"openai"``; "" leaves it out.
+        provider: The value of the attribute for the provider, such as ``"openai"``; "" leaves it out.
         contexts: The trace contexts of runs: values of the header ``traceparent``, by the beginning of the keys of the
             run. It may be a mapping that several processes share. By default the latest ``max_runs`` of this process.
         parent: The context that the spans of runs have as their parent; by default the one that is current when a run

@@ -233,6 +233,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.model",
         "runstream.model.raw",
         "runstream.sinks.log",
+        "runstream.sinks.tracing",
         "runstream.sources.base",
         "runstream.sources.reconnect",
         "runstream.recordings.reader",
