@@ -67,6 +67,7 @@ NAMES = {
     "runstream.rx.filters": "only where",
     "runstream.rx.operators": "Change decoded deduped derived pipeline reduced states",
     "runstream.sinks.log": "log_record log_signals",
+    "runstream.sinks.notebook": "NotebookView",
     "runstream.sinks.page.asgi": "PageApp",
     "runstream.sinks.page.feed": "PageFeed",
     "runstream.sinks.page.server": "PageServer serve_page",

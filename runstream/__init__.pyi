@@ -159,6 +159,7 @@ from runstream.rx.operators import reduced as reduced
 from runstream.rx.operators import states as states
 from runstream.sinks.log import log_record as log_record
 from runstream.sinks.log import log_signals as log_signals
+from runstream.sinks.notebook import NotebookView as NotebookView
 from runstream.sinks.page.asgi import PageApp as PageApp
 from runstream.sinks.page.feed import PageFeed as PageFeed
 from runstream.sinks.page.server import PageServer as PageServer

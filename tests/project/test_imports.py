@@ -31,7 +31,7 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "stream": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store"}),
     "sinks": frozenset({"core", "logs", "model", "recordings", "stream"}),
     "clients": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store", "stream"}),
-    "testing": frozenset({"core", "model"}),
+    "testing": frozenset({"core", "model", "recordings", "sources"}),
     "cli": frozenset(
         {"clients", "core", "dialects", "engine", "errors", "model", "recordings", "sinks", "sources", "stream"}
     ),
@@ -248,6 +248,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
     ),
     frozenset({"sqlite3"}): ("runstream.store.sqlite",),
     frozenset({"asyncio"}): (
+        "runstream.sinks.notebook",
         "runstream.sources.connection_loop",
         "runstream.sources.poll",
         "runstream.stream.source_handle",
