@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runstream.core.status import TRANSITIONS, Transition
-from runstream.model.run import RunStatus
+from runstream.core.status import TRANSITIONS
 
 HERE = Path(__file__).parent
 HEAD = """\
@@ -34,16 +33,8 @@ A snapshot of a run (a `thread.run.*` event, or a polled Run) is judged before i
 """
 
 
-def diagram() -> str:
-    """The changes that are expected (solid) or legal (dotted), as a Mermaid state diagram."""
-    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> queued"]
-    for (held, new), transition in TRANSITIONS.items():
-        if held != new and transition is not Transition.STALE:
-            note = "" if transition is Transition.EXPECTED else " : legal, surprising"
-            lines.append(f"    {held.value} --> {new.value}{note}")
-    ends = [status for status in RunStatus if status.is_terminal]
-    lines += [f"    {status.value} --> [*]" for status in ends]
-    return "\n".join([*lines, "```"])
+DIAGRAM = """\
+![the statuses and the changes between them; dotted: legal, but a sign of a missing event](statuses.svg)"""
 
 
 def table() -> str:
@@ -60,7 +51,7 @@ def table() -> str:
 
 def page() -> str:
     """The whole page."""
-    return f"{HEAD}{table()}\n\n{diagram()}\n"
+    return f"{HEAD}{table()}\n\n{DIAGRAM}\n"
 
 
 if __name__ == "__main__":

@@ -159,11 +159,13 @@ from runstream.rx.operators import reduced as reduced
 from runstream.rx.operators import states as states
 from runstream.sinks.log import log_record as log_record
 from runstream.sinks.log import log_signals as log_signals
+from runstream.sinks.notebook import NotebookView as NotebookView
 from runstream.sinks.page.asgi import PageApp as PageApp
 from runstream.sinks.page.feed import PageFeed as PageFeed
 from runstream.sinks.page.server import PageServer as PageServer
 from runstream.sinks.page.server import serve_page as serve_page
 from runstream.sinks.terminal.live_view import LiveView as LiveView
+from runstream.sinks.tracing import RunTracer as RunTracer
 from runstream.sources.ag_ui import AgUiSource as AgUiSource
 from runstream.sources.base import Receiver as Receiver
 from runstream.sources.base import Source as Source

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runstream.testing.cassettes import Cassette, CassetteMode
 from runstream.testing.conversation import Conversation, events_of
 from runstream.testing.script import OpenCalls, OpenMessage, Script
 from runstream.testing.server import ScriptedApi, ScriptedServer, serve_script
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 __all__ = [
+    "Cassette",
+    "CassetteMode",
     "Conversation",
     "Json",
     "Model",

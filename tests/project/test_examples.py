@@ -109,6 +109,12 @@ EXPECTED = {
         "> When is high tide?\n> Hello.\n> 09:00",
         "resp_1 completed: High tide is at nine. (resp_1 and resp_2)\nresp_3 completed: Hello too. (resp_3)",
     ],
+    "30_traces.py": [
+        "invoke_agent",
+        "step tool_calls, a child of invoke_agent",
+        "execute_tool get_weather, a child of invoke_agent",
+        "query the weather, a child of execute_tool get_weather",
+    ],
     "15_a_dialect_by_name.py": [
         "dialects: ag-ui, assistants, auto, jobs, langgraph, langgraph-thread, responses\n"
         "answering question-1 of job-1",

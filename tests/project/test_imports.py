@@ -31,7 +31,7 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "stream": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store"}),
     "sinks": frozenset({"core", "logs", "model", "recordings", "stream"}),
     "clients": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store", "stream"}),
-    "testing": frozenset({"core", "model"}),
+    "testing": frozenset({"core", "model", "recordings", "sources"}),
     "cli": frozenset(
         {"clients", "core", "dialects", "engine", "errors", "model", "recordings", "sinks", "sources", "stream"}
     ),
@@ -233,6 +233,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.model",
         "runstream.model.raw",
         "runstream.sinks.log",
+        "runstream.sinks.tracing",
         "runstream.sources.base",
         "runstream.sources.reconnect",
         "runstream.recordings.reader",
@@ -247,6 +248,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
     ),
     frozenset({"sqlite3"}): ("runstream.store.sqlite",),
     frozenset({"asyncio"}): (
+        "runstream.sinks.notebook",
         "runstream.sources.connection_loop",
         "runstream.sources.poll",
         "runstream.stream.source_handle",
