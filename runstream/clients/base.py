@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
+from runstream.clients.answer_schemas import check_answer
 from runstream.clients.answers import Approve, ApproveFunction, CallAnswer, Decline
 from runstream.clients.api import Api
 from runstream.clients.outputs import ToolErrorPolicy, failure_output
@@ -30,9 +31,6 @@ from runstream.store.base import StateStore, StoredRun
 from runstream.store.calls import CallStore
 from runstream.store.memory import MemoryStore
 from runstream.stream.run_stream import RunStream
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["BaseClient"]
 
@@ -254,6 +252,7 @@ class BaseClient(ABC):
 
         Raises:
             LookupError: The run does not wait here, or not for such a call.
+            AnswerNotValid: An answer does not fit the schema of its interrupt; nothing was noted or sent.
             TypeError: An output can't be encoded.
         """
         session = self._sessions.find(run_id)
@@ -277,6 +276,7 @@ class BaseClient(ABC):
 
         Raises:
             LookupError: See :meth:`answer`.
+            AnswerNotValid: See :meth:`answer`.
         """
         return self._decide(run_id, call_ids, Approve(value))
 
@@ -293,6 +293,7 @@ class BaseClient(ABC):
 
         Raises:
             LookupError: See :meth:`answer`.
+            AnswerNotValid: See :meth:`answer`.
         """
         return self._decide(run_id, call_ids, Decline(reason))
 
@@ -345,6 +346,12 @@ class BaseClient(ABC):
             UnsupportedRequest: The protocol has no way to do it.
         """
 
+    def _interrupt_value(self, answer: CallAnswer) -> Any:
+        """The value that answers an interrupt, as it is sent: by default true for "yes", and false for "no"."""
+        if isinstance(answer, Approve):
+            return True if answer.value is None else answer.value
+        return False if isinstance(answer, Decline) else answer.value
+
     async def _cancel(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes] | None:
         """Ask the server to cancel a run; ``None`` if the protocol has no such request.
 
@@ -364,6 +371,10 @@ class BaseClient(ABC):
 
     # Streams and their sessions.
 
+    def _check(self, call: AwaitedCall, answer: CallAnswer) -> None:
+        if call.kind == "interrupt":
+            check_answer(call, self._interrupt_value(answer))
+
     def _open(
         self,
         make_source: Callable[[Session], Source],
@@ -381,6 +392,7 @@ class BaseClient(ABC):
         session = Session(
             stream,
             self._submit,
+            check=self._check,
             tools={**self._tools, **tools},
             runner=self._runner,
             approve=approve if approve is not None else self._approve,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from runstream.testing.asgi import ConnectionCut, HttpRequest, Reply, error_reply
 from runstream.testing.script import Script
-from runstream.testing.turns import Model, ScriptedRequest, Turn, calls_of, turn_of
+from runstream.testing.turns import Model, ScriptedRequest, Turn, calls_of, pieces_of, turn_of
 from runstream.testing.wire import Json, WireEvent
 
 __all__ = ["AssistantsApi"]
@@ -89,7 +89,7 @@ class AssistantsApi:
 
     def _create(self, thread_id: str, body: Json, path: str) -> Reply:
         asked = ScriptedRequest(path, body, 0, {})
-        turn = turn_of(self._model, asked)
+        turn = turn_of(self._model, asked, has_questions=False)
         if turn.refuse is not None:
             return error_reply(turn.refuse, "The request was refused.")
         fields: Json = {name: body[name] for name in ("model", "instructions", "tools", "metadata") if name in body}
@@ -113,7 +113,7 @@ class AssistantsApi:
             return error_reply(400, f'Runs in status "{status}" do not accept tool outputs.')
         if answers.keys() != (asked := set(run.asked)):
             return error_reply(400, f"Expected tool outputs for call_ids {sorted(asked)}, got {sorted(answers)}")
-        turn = turn_of(self._model, ScriptedRequest(path, body, run.turns, answers))
+        turn = turn_of(self._model, ScriptedRequest(path, body, run.turns, answers), has_questions=False)
         if turn.refuse is not None:
             return error_reply(turn.refuse, "The request was refused.")
         for call_id, answer in answers.items():
@@ -180,6 +180,8 @@ class _ScriptedRun:
                 sent += 1
                 await asyncio.sleep(turn.pause)
             else:
+                if turn.cut_after == sent:
+                    raise ConnectionCut
                 return
         finally:
             if not self._cancelled:
@@ -206,8 +208,8 @@ def _play(script: Script, turn: Turn) -> list[str]:
         step.open(index, "function" if index < len(functions) else "mcp", name=call.name)
         if call.id is not None:
             step.calls[index]["id"] = call.id
-        for place in range(0, len(call.text), 8):
-            step.grow(index, call.text[place : place + 8])
+        for piece in pieces_of(call.text):
+            step.grow(index, piece)
     script.require(step)
     return [call["id"] for call in step.calls]
 
