@@ -97,9 +97,7 @@ class LangGraphClient(BaseClient):
             raise LookupError(f"the thread of run {run_id} is not known here; pass thread_id=")
         return str(thread_id), state.pieces[-1] if state is not None and state.pieces else run_id
 
-    def _recovering(
-        self, thread_id: str, request: Callable[[], Source], known: Sequence[str], *, name: str
-    ) -> Source:
+    def _recovering(self, thread_id: str, request: Callable[[], Source], known: Sequence[str], *, name: str) -> Source:
         """A source whose request is sent again if the server has not processed it.
 
         Args:

@@ -91,6 +91,8 @@ class Session:
         self._waiting: dict[RunKey, WaitingRun] = {}
         self._handles: list[SourceHandle] = []
         self._timer: asyncio.Task[None] | None = None
+        # At once, and before the application's handlers: a plain function among them may answer immediately.
+        stream.on(ActionRequired, self._note)
         stream.on(ActionRequired, self._on_action, concurrency=concurrency)
         stream.on(_ENDS, self._end)
         # Of the Observables it is the one with the fewest items; only its end is of interest.
@@ -173,8 +175,11 @@ class Session:
             waiting.add(call, answer)
         return self._take(run, waiting)
 
+    def _note(self, signal: ActionRequired) -> None:
+        self._waiting.setdefault((signal.scope, signal.run_id), WaitingRun(signal)).update(signal)
+
     async def _on_action(self, signal: ActionRequired) -> None:
-        source = await self.answer(signal)
+        source = await self._answer_noted(signal)
         if source is not None:
             self.attach(source, continues=signal.run_id)
 
@@ -185,9 +190,14 @@ class Session:
             ToolFailed: A tool failed, and the policy gives no output for it.
             AnswerNotValid: ``approve`` has answered an interrupt by a value that does not fit its schema.
         """
+        self._note(signal)
+        return await self._answer_noted(signal)
+
+    async def _answer_noted(self, signal: ActionRequired) -> Source | None:
         run = (signal.scope, signal.run_id)
-        waiting = self._waiting.setdefault(run, WaitingRun(signal))
-        waiting.update(signal)
+        waiting = self._waiting.get(run)
+        if waiting is None:
+            return None  # the run has ended meanwhile
         results = await asyncio.gather(
             *(self._answer_call(waiting, call) for call in waiting.open), return_exceptions=True
         )

@@ -211,6 +211,7 @@ assert not loaded, loaded
 HEAVY = {"asyncio", "reactivex", "websockets", "structlog", "rich", "httpx", "httpx2", "http", "email", "sqlite3"}
 LOADS: dict[frozenset[str], tuple[str, ...]] = {
     frozenset(): (
+        "runstream.clients.answer_schemas",
         "runstream.clients.answers",
         "runstream.clients.outputs",
         "runstream.clients.tools",
@@ -287,6 +288,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.clients.ag_ui",
         "runstream.clients.assistants",
         "runstream.clients.base",
+        "runstream.clients.blocking",
         "runstream.clients.langgraph",
         "runstream.clients.responses",
     ),
