@@ -16,7 +16,6 @@ from runstream.cli.stdio import clip, complain
 from runstream.cli.watch import watch_stream
 from runstream.clients.answers import Approve, CallAnswer
 from runstream.clients.base import BaseClient
-from runstream.errors import RequestFailed
 from runstream.model.run import Run
 from runstream.model.signal_base import AwaitedCall
 from runstream.testing.server import ScriptedServer, serve_script
@@ -58,7 +57,7 @@ _CUT: Final = Scene(
     body={"responses": {"background": True}},
 )
 _FAILED: Final = Scene(name="fail", about="a run that fails", outcome="failed")
-_SCENES: Final = {name: (_TOOLS, _CUT, _FAILED) for name in CLIENTS} | {
+_SCENES: Final = dict.fromkeys(CLIENTS, (_TOOLS, _CUT, _FAILED)) | {
     "ag-ui": (_TOOLS, _FAILED)  # a run of AG-UI ends with its connection
 }
 
@@ -92,18 +91,19 @@ def demo_client(args: argparse.Namespace) -> int:
 async def _demo(args: argparse.Namespace) -> int:
     pause = _PAUSE / args.pace if args.pace else 0.0
     failures = 0
-    async with serve_script(lambda request: _turn(request, pause), tools=_FUNCTIONS) as server:
-        async with _client(args.dialect, server) as client:
-            for scene in _SCENES[args.dialect]:
-                if not args.json:
-                    complain(f"{args.dialect}: {scene.about}")
-                stream = client.run({**_body(args.dialect, scene), **scene.body.get(args.dialect, {})})
-                view = make_view(json=args.json, plain=args.plain)
-                result = await watch_stream(stream, view, quiet=True)
-                found = [state.status.value for state in result.states]
-                if found != [scene.outcome]:
-                    failures += 1
-                    complain(f"{scene.name}: {clip(', '.join(found)) or 'no run'}, and not {scene.outcome}")
+    async with (
+        serve_script(lambda request: _turn(request, pause), tools=_FUNCTIONS) as server,
+        _client(args.dialect, server) as client,
+    ):
+        for scene in _SCENES[args.dialect]:
+            if not args.json:
+                complain(f"{args.dialect}: {scene.about}")
+            stream = client.run({**_body(args.dialect, scene), **scene.body.get(args.dialect, {})})
+            result = await watch_stream(stream, make_view(json=args.json, plain=args.plain), quiet=True)
+            found = [state.status.value for state in result.states]
+            if found != [scene.outcome]:
+                failures += 1
+                complain(f"{scene.name}: {clip(', '.join(found)) or 'no run'}, and not {scene.outcome}")
     return ExitCode.NOT_COMPLETED if failures else ExitCode.COMPLETED
 
 
@@ -148,7 +148,9 @@ def _turn(request: ScriptedRequest, pause: float) -> Turn:
         if f"Please {_FAILED.name}:" in asked:
             return Turn(text="One moment", status="failed", code="rate_limit_exceeded", pause=pause)
         if f"Please {_CUT.name}:" in asked:
-            return Turn(text="The text is about a museum that prints books as they once were.", cut_after=9, pause=pause)
+            return Turn(
+                text="The text is about a museum that prints books as they once were.", cut_after=9, pause=pause
+            )
         calls = [
             ScriptedCall("count_words", {"text": _TEXT}, "call_words"),
             ScriptedCall("price", {"words": len(_TEXT.split())}, "call_price"),

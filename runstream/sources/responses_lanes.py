@@ -45,6 +45,7 @@ class _ErrorBody(msgspec.Struct):
 class _Error(msgspec.Struct):
     error: _ErrorBody | None = None
     code: Any = None
+    status: Any = None
 
 
 _decode_frame: Final = msgspec.json.Decoder(_Frame).decode
@@ -64,6 +65,8 @@ class Lane:
         has_begun: True once a response of it was created.
         has_ended: True once its last message has arrived.
         may_end: True after an error that may be its last message.
+        refused: The HTTP status of the error that refused the request; ``None`` if it was accepted, 0 if the error has
+            none.
         is_left: True once its messages are not read any more; they are dropped until its end.
         lost: How the connection ended, if it ended before the response.
     """
@@ -73,6 +76,7 @@ class Lane:
         self.has_begun = False
         self.has_ended = False
         self.may_end = False
+        self.refused: int | None = None
         self.is_left = False
         self.lost: Disconnect | None = None
         self._max_bytes = max_bytes
@@ -139,6 +143,8 @@ class Lane:
             self._steers = max(0, self._steers - 1)
             self.has_ended = self.has_ended or (self._is_between and not self._steers)
         if kind == "error":
+            if not self.has_begun:
+                self.refused = _status(item.data)
             # It refused a request. Of a response that is not read any more, it is taken for the end.
             self.has_ended = self.has_ended or not self.has_begun or self._is_between or self.is_left
             self.may_end = True
@@ -236,6 +242,14 @@ def _reason(data: bytes) -> Any:
     except _UNREADABLE:
         return None
     return response.incomplete_details.reason if response is not None and response.incomplete_details else None
+
+
+def _status(data: bytes) -> int:
+    try:
+        status = _decode_error(data).status
+    except _UNREADABLE:
+        return 0
+    return status if isinstance(status, int) else 0
 
 
 def _code(data: bytes) -> Any:

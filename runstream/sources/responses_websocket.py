@@ -307,6 +307,8 @@ class SocketResponse:
     Attributes:
         name: Its name.
         dialect: The dialect of its events.
+        refused: The HTTP status of the error that refused the request; ``None`` if it was accepted, 0 if the error has
+            none.
     """
 
     dialect: ClassVar[str] = "responses"
@@ -317,6 +319,7 @@ class SocketResponse:
         self._body = {key: value for key, value in body.items() if key not in _NOT_SENT}
         msgspec.json.encode(self._body)  # raises here what can't be sent
         self._place: tuple[LaneRouter, Lane] | None = None
+        self.refused: int | None = None
 
     def __repr__(self) -> str:
         return f"SocketResponse({self.name!r})"
@@ -356,6 +359,7 @@ class SocketResponse:
                     await receiver.feed_all(items)
                     timer.start()
         finally:
+            self.refused = lane.refused
             socket._release(router, lane)
         if lane.lost is not None:
             raise SourceFailed(f"{lane.lost.reason}; {_NO_REPLAY}", server_message=lane.lost.server_message)

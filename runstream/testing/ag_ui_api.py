@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct, field
 
 from runstream.testing.asgi import ConnectionCut, HttpRequest, Reply, error_reply
+from runstream.testing.faults import refusal_of
 from runstream.testing.server_tools import ServerTools
 from runstream.testing.turns import Model, ScriptedCall, ScriptedRequest, Turn, calls_of, pieces_of, turn_of
 from runstream.testing.wire import Json
@@ -78,8 +79,8 @@ class AgUiApi:
             return error_reply(400, "The thread has no open interrupt.")
         number = thread.turns if known else 0
         turn = turn_of(self._model, ScriptedRequest(request.path, body, number, known))
-        if turn.refuse is not None:
-            return error_reply(turn.refuse, "The request was refused.")
+        if (refusal := refusal_of(turn)) is not None:
+            return refusal
         for id, answer in known.items():
             self.outputs.setdefault(id, []).append(answer)
         events = [event async for event in self._results(thread, known)]

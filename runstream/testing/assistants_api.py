@@ -9,6 +9,7 @@ from copy import deepcopy
 from typing import Any, Final
 
 from runstream.testing.asgi import ConnectionCut, HttpRequest, Reply, error_reply
+from runstream.testing.faults import refusal_of
 from runstream.testing.script import Script
 from runstream.testing.turns import Model, ScriptedRequest, Turn, calls_of, pieces_of, turn_of
 from runstream.testing.wire import Json, WireEvent
@@ -90,8 +91,8 @@ class AssistantsApi:
     def _create(self, thread_id: str, body: Json, path: str) -> Reply:
         asked = ScriptedRequest(path, body, 0, {})
         turn = turn_of(self._model, asked, has_questions=False)
-        if turn.refuse is not None:
-            return error_reply(turn.refuse, "The request was refused.")
+        if (refusal := refusal_of(turn)) is not None:
+            return refusal
         fields: Json = {name: body[name] for name in ("model", "instructions", "tools", "metadata") if name in body}
         fields["assistant_id"] = body.get("assistant_id") or body.get("agent_id") or "asst_1"
         run = _ScriptedRun(Script(f"run_{len(self._runs) + 1}", thread_id=thread_id, **fields))
@@ -114,8 +115,8 @@ class AssistantsApi:
         if answers.keys() != (asked := set(run.asked)):
             return error_reply(400, f"Expected tool outputs for call_ids {sorted(asked)}, got {sorted(answers)}")
         turn = turn_of(self._model, ScriptedRequest(path, body, run.turns, answers), has_questions=False)
-        if turn.refuse is not None:
-            return error_reply(turn.refuse, "The request was refused.")
+        if (refusal := refusal_of(turn)) is not None:
+            return refusal
         for call_id, answer in answers.items():
             self.outputs.setdefault(call_id, []).append(answer)
         run.script.answer(*(str(answers[call_id]) for call_id in run.asked))

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from runstream.testing.asgi import ConnectionCut, HttpRequest, Reply, error_reply
+from runstream.testing.asgi import ConnectionCut, HttpRequest, Reply
+from runstream.testing.faults import refusal_of
 from runstream.testing.langgraph_run import ScriptedGraphRun, ScriptedThread
 from runstream.testing.server_tools import ServerTools
 from runstream.testing.turns import Model
@@ -79,8 +80,8 @@ class LangGraphApi:
         thread = self._thread(thread_id)
         run = ScriptedGraphRun(thread, body, f"run_{thread.id}_{len(thread.runs) + 1}", self._tools)
         turn = run.begin(self._model, path)
-        if turn.refuse is not None:
-            return error_reply(turn.refuse, "The request was refused.")
+        if (refusal := refusal_of(turn)) is not None:
+            return refusal
         for id, answer in run.answers.items():
             self.outputs.setdefault(id, []).append(answer)
         thread.runs.append(run)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from runstream.testing.asgi import ConnectionCut, HttpRequest, Receive, Reply, Send, error_reply
+from runstream.testing.faults import refusal_of
 from runstream.testing.playback import Playback
 from runstream.testing.response_script import ResponseScript
 from runstream.testing.turns import Model, ScriptedRequest, Turn, turn_of
@@ -108,14 +109,15 @@ class ResponsesApi:
             body = {key: value for key, value in request.items() if key != "type"}
             try:
                 made = self._create(body, "/responses")
-            except ValueError as error:
-                made = error_reply(400, str(error))
-            if isinstance(made, Reply):
-                await emit({"type": "error", "status": made.status, **made.value})
-                continue
-            try:
+                if isinstance(made, Reply):
+                    await emit({"type": "error", "status": made.status, **made.value})
+                    continue
+                if made.turn.lose:
+                    raise ConnectionCut
                 async for event in made.read(cancel=True):
                     await emit(event)
+            except ValueError as error:
+                await emit({"type": "error", "status": 400, **error_reply(400, str(error)).value})
             except ConnectionCut:
                 with suppress(Exception):
                     await send({"type": "websocket.close", "code": 1011})
@@ -134,8 +136,8 @@ class ResponsesApi:
             return error_reply(400, f"No tool output found for function call {missing[0]}.")
         number = parent.number + 1 if parent is not None else _turns_in(items)
         turn = turn_of(self._model, ScriptedRequest(path, body, number, answers), has_questions=False)
-        if turn.refuse is not None:
-            return error_reply(turn.refuse, "The request was refused.")
+        if (refusal := refusal_of(turn)) is not None:
+            return refusal
         for call_id, answer in answers.items():
             self.outputs.setdefault(call_id, []).append(answer)
         response_id = f"resp_{len(self._responses) + 1}"

@@ -69,6 +69,7 @@ class Turn(Struct, frozen=True, kw_only=True):
         cut_after: The number of events after which the connection breaks off; the run goes on, except in AG-UI, where
             a run ends with its connection.
         refuse: The HTTP status with which the request is refused, and nothing happens; ``None``: it is accepted.
+        drop: True if the connection breaks off before the request is processed, and nothing happens.
         lose: True if the request is processed, and the connection breaks off before the response.
     """
 
@@ -82,6 +83,7 @@ class Turn(Struct, frozen=True, kw_only=True):
     pause: float = 0.0
     cut_after: int | None = None
     refuse: int | None = None
+    drop: bool = False
     lose: bool = False
 
     @property

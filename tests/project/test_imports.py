@@ -33,7 +33,19 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "clients": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store", "stream"}),
     "testing": frozenset({"core", "model"}),
     "cli": frozenset(
-        {"clients", "core", "dialects", "engine", "errors", "model", "recordings", "sinks", "sources", "stream", "testing"}
+        {
+            "clients",
+            "core",
+            "dialects",
+            "engine",
+            "errors",
+            "model",
+            "recordings",
+            "sinks",
+            "sources",
+            "stream",
+            "testing",
+        }
     ),
     "__main__": frozenset({"cli"}),
 }
