@@ -28,6 +28,8 @@ class KillableProxy:
         self._port = 0
         self._restart: asyncio.Task[None] | None = None
         self.kills = 0
+        self._trap: tuple[bytes, float] | None = None
+        self._sprung: float | None = None  # the request was forwarded; the answer kills
 
     def url(self, upstream: str) -> str:
         """A URL of the server as that of the proxy."""
@@ -48,6 +50,10 @@ class KillableProxy:
             writer.transport.abort()
         self._restart = asyncio.create_task(self._listen_later(down))
 
+    def kill_after_request(self, words: str, down: float = 0.05) -> None:
+        """Kill it once the server answers the next request whose bytes contain some words."""
+        self._trap = (words.encode(), down)
+
     async def close(self) -> None:
         """Close everything."""
         if self._restart is not None:
@@ -67,8 +73,8 @@ class KillableProxy:
         self._writers |= {writer, there_writer}
         try:
             tasks = [
-                asyncio.create_task(_copy(reader, there_writer)),
-                asyncio.create_task(_copy(there_reader, writer)),
+                asyncio.create_task(self._copy(reader, there_writer, is_request=True)),
+                asyncio.create_task(self._copy(there_reader, writer, is_request=False)),
             ]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
@@ -79,12 +85,17 @@ class KillableProxy:
                 self._writers.discard(each)
                 each.transport.abort() if self._listener is None else each.close()
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_request: bool) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if self._sprung is not None and not is_request:
+                    down, self._sprung = self._sprung, None
+                    self.kill(down)
+                    return
+                if is_request and self._trap is not None and self._trap[0] in data:
+                    self._sprung, self._trap = self._trap[1], None
+                writer.write(data)
+                await writer.drain()
 
 
 @asynccontextmanager
