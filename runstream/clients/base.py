@@ -184,6 +184,7 @@ class BaseClient(ABC):
 
         Raises:
             LookupError: The place of the run is not known.
+            ValueError: The run has ended, as the client or its store knows.
             UnsupportedRequest: The protocol has no way to do it.
         """
         state = self._sessions.state(run_id)

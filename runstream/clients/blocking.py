@@ -90,6 +90,7 @@ class BlockingClient:
 
         Raises:
             LookupError: The place of the run is not known.
+            ValueError: The run has ended, as the client or its store knows.
             UnsupportedRequest: The protocol has no way to do it.
             RuntimeError: See :meth:`run`.
         """

@@ -77,6 +77,13 @@ class BlockingStream:
             if not self._is_shared:
                 self._loop.close()
 
+    def start(self) -> None:
+        """Begin to read: :meth:`RunStream.start`.
+
+        Of several streams of a :class:`BlockingClient`, those that have begun go on while any of them is waited for.
+        """
+        self._loop.call(self.stream.start)
+
     def __iter__(self) -> Generator[Signal]:
         return self.each(self.stream)
 
