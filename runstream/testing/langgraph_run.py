@@ -200,7 +200,7 @@ class ScriptedGraphRun:
                 if turn.cut_after is not None:
                     self._playback.cuts.add(len(self._playback.events) + turn.cut_after)
                 calls: list[ScriptedCall] = []
-                async for event in self._speak(turn, calls):
+                async for event in self._answer(turn, calls):
                     yield event
                     await asyncio.sleep(turn.pause)
                 if not calls or thread.interrupts:
@@ -224,7 +224,7 @@ class ScriptedGraphRun:
         yield "values", {"messages": list(thread.messages), "__interrupt__": waiting}
         self.status = "success"
 
-    async def _speak(self, turn: Turn, calls: list[ScriptedCall]) -> AsyncIterator[Event]:
+    async def _answer(self, turn: Turn, calls: list[ScriptedCall]) -> AsyncIterator[Event]:
         """The events of one message of the model. Its calls are appended; approvals and questions become interrupts."""
         thread = self._thread
         number = len(thread.messages)

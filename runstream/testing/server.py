@@ -134,8 +134,8 @@ async def serve_script(
             async with client.run(model="any", input="How is the weather?") as stream:
                 run = await stream.result()
 
-    It serves the Assistants API and the Responses API at ``server.url``, over HTTP, server-sent events and WebSocket,
-    AG-UI at ``server.ag_ui_url``, and LangGraph at ``server.langgraph_url``.
+    It serves the Assistants API and the Responses API at :attr:`ScriptedServer.url`, over HTTP, server-sent events and
+    WebSocket, AG-UI at :attr:`ScriptedServer.ag_ui_url`, and LangGraph at :attr:`ScriptedServer.langgraph_url`.
 
     Args:
         model: The turns of each run, or a function that returns the next one.
