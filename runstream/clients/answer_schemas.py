@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -68,7 +69,7 @@ def check_answer(call: AwaitedCall, value: Any) -> None:
         kind.check_schema(schema)
         # The empty registry: by default another document, which the server names, would be fetched.
         error = best_match(kind(schema, registry=Registry()).iter_errors(sent))
-    except (SchemaError, Unresolvable, RecursionError) as failure:
+    except (SchemaError, Unresolvable, RecursionError, re.error) as failure:
         LOG.info("answer_not_checked", key=call.key, reason=f"the schema can't be used: {type(failure).__name__}")
         return
     if error is not None:

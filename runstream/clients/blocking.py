@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from runstream.clients.answers import ApproveFunction
 from runstream.clients.base import BaseClient
@@ -44,7 +44,8 @@ class BlockingClient:
     def __init__(self, client: BaseClient) -> None:
         self.client = client
         self._loop = BlockingLoop("BlockingClient")
-        self._streams: WeakKeyDictionary[RunStream, BlockingStream] = WeakKeyDictionary()
+        # By the id of the stream, which cannot be that of another one while the BlockingStream has it.
+        self._streams: WeakValueDictionary[int, BlockingStream] = WeakValueDictionary()
 
     def __enter__(self) -> BlockingClient:
         self._loop.open()
@@ -154,7 +155,7 @@ class BlockingClient:
     def _stream(self, make: Callable[[], RunStream]) -> BlockingStream:
         """The stream that a method of the client returns: the same object for the same stream."""
         stream = self._loop.call(make)
-        found = self._streams.get(stream)
+        found = self._streams.get(id(stream))
         if found is None:
-            found = self._streams[stream] = BlockingStream(stream, loop=self._loop)
+            found = self._streams[id(stream)] = BlockingStream(stream, loop=self._loop)
         return found

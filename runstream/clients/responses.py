@@ -226,6 +226,12 @@ class HistorySource:
         self._source = source
         self._history = history
 
+    @property
+    def refused(self) -> int | None:
+        """The HTTP status of the message that refused the request over a WebSocket; ``None`` if it was accepted."""
+        found: int | None = getattr(self._source, "refused", None)
+        return found
+
     async def run(self, receiver: Receiver) -> None:
         """Feed the receiver until there is no more; see :class:`~runstream.sources.base.Source`."""
         await self._source.run(ItemReceiver(receiver, self._history))

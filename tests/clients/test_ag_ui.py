@@ -60,7 +60,7 @@ async def test_parallel_calls_are_answered() -> None:
 )
 async def test_approvals(decision: Approve | Decline, payload: Any, output: str) -> None:
     """The interrupt is answered, and the server executes its tool or not."""
-    turns = [Turn(approvals={"book": {"seat": "1a"}}), "Done."]
+    turns: list[Turn | str] = [Turn(approvals={"book": {"seat": "1a"}}), "Done."]
     async with served(turns, approve=lambda call, run: decision) as (client, server):
         async with client.run(messages=[MESSAGE]) as stream:
             run = await stream.result()
@@ -71,7 +71,10 @@ async def test_approvals(decision: Approve | Decline, payload: Any, output: str)
 
 async def test_an_answer_is_checked_before_it_is_sent() -> None:
     """By hand: nothing is noted, and a value that fits is accepted later."""
-    turns = [Turn(questions=[Question("Name?", {"type": "string"}, "a"), Question("Age?", id="b")]), "Done."]
+    turns: list[Turn | str] = [
+        Turn(questions=[Question("Name?", {"type": "string"}, "a"), Question("Age?", id="b")]),
+        "Done.",
+    ]
     async with served(turns) as (client, server):
         async with client.run(messages=[MESSAGE]) as stream:
             with pytest.raises(IncompleteStream, match="waits for action"):
@@ -90,7 +93,7 @@ async def test_an_answer_is_checked_before_it_is_sent() -> None:
 async def test_a_decision_that_does_not_fit() -> None:
     """By `approve`: the run waits on, the application learns why, and may answer by hand."""
     unanswered: list[str] = []
-    turns = [Turn(questions=[Question("Name?", {"type": "string"}, "a")]), "Done."]
+    turns: list[Turn | str] = [Turn(questions=[Question("Name?", {"type": "string"}, "a")]), "Done."]
     options: dict[str, Any] = {
         "approve": lambda call, run: Output(5),
         "on_unanswered": lambda signal, calls: unanswered.extend(call.id for call in calls),

@@ -65,8 +65,14 @@ def test_an_answer_that_can_not_be_encoded() -> None:
 
 @pytest.mark.parametrize(
     "schema",
-    [{"type": 5}, {"$ref": "http://127.0.0.1:9/schema.json"}, {"$ref": "#"}, {"pattern": "("}],
-    ids=["not a schema", "another document", "endless", "no pattern"],
+    [
+        {"type": 5},
+        {"$ref": "http://127.0.0.1:9/schema.json"},
+        {"$ref": "#"},
+        {"pattern": "("},
+        {"$schema": "http://json-schema.org/draft-04/schema#", "pattern": "("},
+    ],
+    ids=["not a schema", "another document", "endless", "no pattern", "no pattern of draft 4"],
 )
 def test_schemas_that_can_not_be_used(schema: Any) -> None:
     """The answer is not checked, and the log says so. Nothing is fetched."""

@@ -63,7 +63,10 @@ async def test_a_declined_call() -> None:
 
 async def test_questions_are_answered_together() -> None:
     """By hand, in a stream of its own; a schema is that of the interrupt."""
-    turns = [Turn(questions=[Question("Name?", {"type": "string"}, "a"), Question("Age?", id="b")]), "Done."]
+    turns: list[Turn | str] = [
+        Turn(questions=[Question("Name?", {"type": "string"}, "a"), Question("Age?", id="b")]),
+        "Done.",
+    ]
     async with served(turns) as (client, server):
         async with client.run(assistant_id="agent", input=INPUT) as stream:
             with pytest.raises(IncompleteStream, match="waits for action"):

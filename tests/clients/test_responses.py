@@ -250,7 +250,8 @@ async def test_a_run_of_a_socket_is_cancelled(others: bool) -> None:
         assert [await task for task in beside] == ["other " * 30] * others
 
 
-async def test_a_socket_that_refuses() -> None:
+@pytest.mark.parametrize("body", [{}, {"store": False}], ids=["stored", "not stored"])
+async def test_a_socket_that_refuses(body: dict[str, Any]) -> None:
     """For now: the request is sent again; for good: the reason of the server is in the exception."""
     refusals = [429, 503]
 
@@ -260,9 +261,9 @@ async def test_a_socket_that_refuses() -> None:
         return Turn(refuse=refusals.pop()) if refusals else Turn(text="It is sunny.")
 
     async with served(model, websocket=True) as (client, server):
-        async with client.run(model="small", input="Hello") as stream:
+        async with client.run(body, model="small", input="Hello") as stream:
             assert (await stream.result()).status == RunStatus.COMPLETED
-        assert len(answered(server)) == 3
+        assert (len(answered(server)), refusals) == (3, [])
     async with served([Turn(refuse=400)], websocket=True) as (client, _), client.run(model="m", input="x") as stream:
         with pytest.raises(IncompleteStream, match="The request was refused"):
             await stream.result()
