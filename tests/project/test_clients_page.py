@@ -14,7 +14,7 @@ import pytest
 import runstream
 import runstream.testing
 from runstream.errors import IncompleteStream
-from runstream.testing import ScriptedCall, ScriptedServer, Turn, serve_script
+from runstream.testing import Model, ScriptedCall, ScriptedServer, Turn, serve_script
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "clients.md"
 BLOCKS = re.findall(
@@ -23,7 +23,7 @@ BLOCKS = re.findall(
 PROGRAMS = {name: code for name, code in BLOCKS if name}
 PARALLEL = Turn(calls=[ScriptedCall("get_weather", {"city": city}) for city in ("Oslo", "Rome")])
 SCRIPTS: dict[str, tuple[Sequence[Turn | str], str]] = {
-    "responses": ([PARALLEL, "It is sunny."], "completed It is sunny.\n"),
+    "responses": ([PARALLEL, Turn(lose=True), "It is sunny."], "completed It is sunny.\n"),  # an answer is lost
     "assistants": ([PARALLEL, Turn(text="It is sunny.", cut_after=4)], "completed It is sunny.\n"),
     "ag-ui": ([PARALLEL, "It is sunny."], "completed It is sunny.\n"),
     "langgraph": (
@@ -88,7 +88,9 @@ async def test_a_program_runs_as_printed(name: str, capsys: pytest.CaptureFixtur
     """It prints the end of its run."""
     turns, printed = SCRIPTS[name]
     main = main_of(name)
-    async with serve_script(turns) as server:
+    requests = iter(turns)
+    model: Model = (lambda request: next(requests)) if name == "responses" else turns
+    async with serve_script(model) as server:
         values = {"url": url_of(name, server), "key": "key", "path": str(tmp_path / "runs.db")}
         if name == "rejoin":
             await _leave_waiting(server.url)
