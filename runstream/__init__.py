@@ -13,9 +13,11 @@ __version__ = "0.2.0"
 
 NAMES = {
     "runstream.clients.ag_ui": "AgUiClient",
+    "runstream.clients.answer_schemas": "AnswerNotValid",
     "runstream.clients.answers": "Approve ApproveFunction CallAnswer Decline Output",
     "runstream.clients.assistants": "AssistantsClient",
     "runstream.clients.base": "BaseClient",
+    "runstream.clients.blocking": "BlockingClient",
     "runstream.clients.langgraph": "LangGraphClient",
     "runstream.clients.options": "ClientOptions",
     "runstream.clients.outputs": "FailureKind ToolError ToolErrorPolicy ToolFailed",

@@ -1,5 +1,6 @@
 # Written by docs/make_stubs.py from the table NAMES in __init__.py: change that, then run it.
 from runstream.clients.ag_ui import AgUiClient as AgUiClient
+from runstream.clients.answer_schemas import AnswerNotValid as AnswerNotValid
 from runstream.clients.answers import Approve as Approve
 from runstream.clients.answers import ApproveFunction as ApproveFunction
 from runstream.clients.answers import CallAnswer as CallAnswer
@@ -7,6 +8,7 @@ from runstream.clients.answers import Decline as Decline
 from runstream.clients.answers import Output as Output
 from runstream.clients.assistants import AssistantsClient as AssistantsClient
 from runstream.clients.base import BaseClient as BaseClient
+from runstream.clients.blocking import BlockingClient as BlockingClient
 from runstream.clients.langgraph import LangGraphClient as LangGraphClient
 from runstream.clients.options import ClientOptions as ClientOptions
 from runstream.clients.outputs import FailureKind as FailureKind

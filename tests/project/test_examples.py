@@ -22,6 +22,22 @@ EXPECTED = {
         "the stream ended; resp_3 waits for action\nby a person: completed",
         "received [True, False]",
     ],
+    "23_first_run.py": ["completed It is sunny in Oslo.\n"],
+    "24_ag_ui_client.py": [
+        "  the mill is on the map\n  the quay is on the map\n  book_table {'seats': 2} is approved\n",
+        "  not sent: $.name 7 is not of type 'string'\ncompleted: Let me see. See you tonight.",
+    ],
+    "25_langgraph_client.py": [
+        "  high water at Elm at nine\n  high water at Oak at nine\n  the graph asks about book: yes\n  Heron is booked",
+        "(the connection broke off)",
+        "completed: Let me look. See you on Sunday.\non the server: completed",
+    ],
+    "26_blocking_client.py": [
+        "run_1 waits for action\ncompleted: 42 euros.\non the server: completed",
+    ],
+    "27_websocket_client.py": [
+        "Elm: High water is at nine.\nOak: High water is at ten.\nthe run was cancelled here\nrequests over HTTP: []",
+    ],
     "01_watch.py": [
         "run_demo_text_0001 is in_progress",
         "the book need not.\n",

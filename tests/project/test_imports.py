@@ -33,7 +33,19 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "clients": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store", "stream"}),
     "testing": frozenset({"core", "model", "recordings", "sources"}),
     "cli": frozenset(
-        {"clients", "core", "dialects", "engine", "errors", "model", "recordings", "sinks", "sources", "stream"}
+        {
+            "clients",
+            "core",
+            "dialects",
+            "engine",
+            "errors",
+            "model",
+            "recordings",
+            "sinks",
+            "sources",
+            "stream",
+            "testing",
+        }
     ),
     "__main__": frozenset({"cli"}),
 }
@@ -211,6 +223,7 @@ assert not loaded, loaded
 HEAVY = {"asyncio", "reactivex", "websockets", "structlog", "rich", "httpx", "httpx2", "http", "email", "sqlite3"}
 LOADS: dict[frozenset[str], tuple[str, ...]] = {
     frozenset(): (
+        "runstream.clients.answer_schemas",
         "runstream.clients.answers",
         "runstream.clients.outputs",
         "runstream.clients.tools",
@@ -289,6 +302,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.clients.ag_ui",
         "runstream.clients.assistants",
         "runstream.clients.base",
+        "runstream.clients.blocking",
         "runstream.clients.langgraph",
         "runstream.clients.responses",
     ),
