@@ -149,7 +149,8 @@ def run(name: str) -> str:
         [sys.executable, "-W", "error", str(EXAMPLES / name)], capture_output=True, text=True, timeout=60, check=False
     )
     assert found.returncode == 0, found.stderr
-    assert found.stderr == ""
+    # A machine that does other things at the same time may stop the loop for a second; the log then says so.
+    assert [line for line in found.stderr.splitlines() if not line.startswith("loop_stalled ")] == []
     return found.stdout
 
 
