@@ -241,6 +241,15 @@ class BaseClient(ABC):
             session.attach(self._follow(run_id, self._sessions.state(run_id), place), continues=run_id)
         return self._read(run_id, answer)
 
+    def submitted(self, run_id: str) -> Mapping[str, CallAnswer]:
+        """The answers to calls of a run that this client has submitted, by the keys of the calls: those of tools, of
+        ``approve`` and of the application. Not all protocols report them.
+
+        Args:
+            run_id: The id of the run.
+        """
+        return self._sessions.submitted(run_id)
+
     def answer(self, run_id: str, answers: Mapping[str, Any]) -> RunStream:
         """Answer calls of a run that waits. All answers are submitted as soon as none is missing.
 
@@ -425,4 +434,9 @@ class BaseClient(ABC):
         source = ended.add_answers(("", run_id), answers)
         if source is None:
             return ended.stream
-        return self._open(lambda session: source, ended.tools, ended.approve, None, state)
+
+        def continue_session(session: Session) -> Source:
+            session.submitted = ended.submitted
+            return source
+
+        return self._open(continue_session, ended.tools, ended.approve, None, state)
