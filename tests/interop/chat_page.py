@@ -1,4 +1,4 @@
-"""A page with `useChat`, bundled by esbuild, and the endpoint behind it: a Responses run with a call and an approval."""
+"""A page with `useChat`, bundled by esbuild, before our endpoint: a Responses run with a call and an approval."""
 
 from __future__ import annotations
 
