@@ -29,8 +29,8 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "recordings": frozenset({"dialects", "errors", "logs", "model", "sources"}),
     "rx": frozenset({"core", "dialects", "engine", "model"}),
     "stream": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store"}),
-    "sinks": frozenset({"core", "logs", "model", "recordings", "stream"}),
     "clients": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store", "stream"}),
+    "sinks": frozenset({"clients", "core", "errors", "logs", "model", "recordings", "stream"}),
     "testing": frozenset({"core", "model"}),
     "cli": frozenset(
         {"clients", "core", "dialects", "engine", "errors", "model", "recordings", "sinks", "sources", "stream"}
@@ -244,6 +244,10 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.store.codec",
         "runstream.store.memory",
         "runstream.core.run_filter",
+        "runstream.core.state_snapshot",
+        "runstream.sinks.ui_message_stream.chat",
+        "runstream.sinks.ui_message_stream.chunks",
+        "runstream.sinks.ui_message_stream.encoder",
     ),
     frozenset({"sqlite3"}): ("runstream.store.sqlite",),
     frozenset({"asyncio"}): (
@@ -289,6 +293,8 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.clients.base",
         "runstream.clients.langgraph",
         "runstream.clients.responses",
+        "runstream.sinks.ui_message_stream.asgi",
+        "runstream.sinks.ui_message_stream.chats",
     ),
     frozenset({"asyncio", "reactivex", "http"}): ("runstream.sinks.page.asgi",),
     frozenset({"asyncio", "reactivex", "http", "email", "websockets"}): ("runstream.sinks.page.server",),
