@@ -18,7 +18,7 @@ from tests.support.web_server import serving_app
 
 __all__ = ["TURNS", "Page", "bundle", "serving_page"]
 
-TURNS = [
+TURNS: list[Turn | str] = [
     Turn(
         reasoning="First I look which notes there are.",
         text="Let me look at your notes.",
@@ -61,7 +61,7 @@ class Page(NamedTuple):
 
 
 @asynccontextmanager
-async def serving_page(turns: list[Any] | None = None, **options: Any) -> AsyncIterator[Page]:
+async def serving_page(turns: list[Turn | str] | None = None, **options: Any) -> AsyncIterator[Page]:
     """Serve the page and its endpoint.
 
     Args:

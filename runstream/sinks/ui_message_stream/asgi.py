@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, MutableMapping
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
-from typing import Any, Final, TypeAlias
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 
 from runstream.clients.base import BaseClient
 from runstream.logs import LOG
 from runstream.model.validation import check_counts, check_seconds
+from runstream.sinks.asgi import (
+    BodyTooLarge,
+    ClientLeft,
+    Receive,
+    Scope,
+    Send,
+    get_path,
+    read_body,
+    respond,
+    run_lifespan,
+    stream_response,
+)
 from runstream.sinks.ui_message_stream.chat import UiChatError, read_chat
 from runstream.sinks.ui_message_stream.chats import OnDisconnect, UiChatHandler, UiChats
 from runstream.sinks.ui_message_stream.chunks import HEADERS
@@ -23,11 +37,6 @@ from runstream.sinks.ui_message_stream.tool_parts import SdkVersion
 
 __all__ = ["UiMessageApp"]
 
-_Message: TypeAlias = MutableMapping[str, Any]
-_Receive: TypeAlias = Callable[[], Awaitable[_Message]]
-_Send: TypeAlias = Callable[[_Message], Awaitable[None]]
-
-_DISCONNECTED: Final = "http.disconnect"
 _HEARTBEAT: Final = b": keep-alive\n\n"
 
 
@@ -38,7 +47,9 @@ class UiMessageApp:
         async def handle(chat: UiChat) -> RunStream:
             return client.run(model="small", input=chat.text)
 
-        app.mount("/api/chat", UiMessageApp(handle, client=client))      # FastAPI, Starlette
+        chat = UiMessageApp(handle, client=client)
+        app.add_route("/api/chat", chat)      # FastAPI, Starlette
+        app.mount("/api/chat", chat)
 
     A run of any protocol is shown as one assistant message. Calls that wait for the user, approvals and interrupts, end
     the response; the next request of the chat brings the answers, and its response continues the message. The answers
@@ -66,6 +77,7 @@ class UiMessageApp:
         max_parts: A chat whose messages have more parts is refused.
         max_chats: How many runs may be sent at a time; and how many chats may wait: of more the oldest is forgotten.
         heartbeat: Seconds of silence after which a comment is sent.
+        send_timeout: Seconds after which a browser that reads nothing is dropped, where the server reports it.
         settle_time: How long signals may follow the end of a run (seconds), if its stream goes on.
 
     Raises:
@@ -89,10 +101,11 @@ class UiMessageApp:
         max_parts: int = 20_000,
         max_chats: int = 10_000,
         heartbeat: float = 15.0,
+        send_timeout: float = 10.0,
         settle_time: float = 1.0,
     ) -> None:
         check_counts(max_body_bytes=max_body_bytes, max_messages=max_messages, max_parts=max_parts, max_chats=max_chats)
-        check_seconds(heartbeat=heartbeat, settle_time=settle_time)
+        check_seconds(heartbeat=heartbeat, send_timeout=send_timeout, settle_time=settle_time)
         if on_disconnect not in ("cancel", "continue"):
             raise ValueError("on_disconnect is 'cancel' or 'continue'")
         options: dict[str, Any] = {
@@ -107,6 +120,8 @@ class UiMessageApp:
         self._max_messages = max_messages
         self._max_parts = max_parts
         self._heartbeat = heartbeat
+        self._send_timeout = send_timeout
+        self._closing = asyncio.Event()
         self._chats = UiChats(
             handler,
             client=client,
@@ -118,10 +133,11 @@ class UiMessageApp:
         )
 
     async def aclose(self) -> None:
-        """End the runs that the handler has started, also those that go on without a browser."""
-        await self._chats.close()
+        """End all responses, and the runs that the handler has started, also those that go on without a browser."""
+        self._shut_down()
+        await self._chats.wait_closed()
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request."""
         if scope["type"] == "http":
             await self._http(scope, receive, send)
@@ -129,11 +145,17 @@ class UiMessageApp:
             await receive()
             await send({"type": "websocket.close", "code": 1008})  # before the accept: HTTP 403
         elif scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
+            await run_lifespan(receive, send, self._shut_down)
 
-    async def _http(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
+    def _shut_down(self) -> None:
+        self._closing.set()
+        self._chats.cancel()
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             events = await self._open(scope, receive)
+        except ClientLeft:
+            return
         except UiChatError as error:
             await _refuse(send, error)
             return
@@ -141,121 +163,80 @@ class UiMessageApp:
             LOG.error("ui_chat_handler_failed", error=type(error).__name__)
             await _refuse(send, UiChatError("the request failed", status=500, code="internal_error"))
             return
-        if events is not None:
-            await _send_events(events, receive, send, self._heartbeat)
-        elif scope["method"] == "GET":
-            await send({"type": "http.response.start", "status": 204, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
+        if events is None:
+            await respond(send, HTTPStatus.NO_CONTENT)
+            return
+        await stream_response(
+            receive,
+            send,
+            _with_heartbeats(events, self._heartbeat),
+            headers=HEADERS,
+            send_timeout=self._send_timeout,
+            closing=self._closing,
+        )
 
-    async def _open(self, scope: MutableMapping[str, Any], receive: _Receive) -> AsyncGenerator[bytes, None] | None:
-        """The events of a response; ``None`` if there are none, or if the browser has left.
+    async def _open(self, scope: Scope, receive: Receive) -> AsyncGenerator[bytes, None] | None:
+        """The events of a response; ``None`` if there is none to resume.
 
         Raises:
+            ClientLeft: The browser has left before the end of its request.
             UiChatError: The request is refused.
         """
-        path = _path(scope).strip("/")
-        if path.endswith("/stream"):
+        if (chat_id := _resumed(scope)) is not None:
             if scope["method"] != "GET":
                 raise UiChatError("a response is resumed by GET", status=405, code="method_not_allowed")
-            return await self._chats.resume(path.removesuffix("/stream"))
-        if path:
-            raise UiChatError("there is nothing here", status=404, code="not_found")
+            return await self._chats.resume(chat_id)
         if scope["method"] != "POST":
             raise UiChatError("a chat is sent by POST", status=405, code="method_not_allowed")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             # Another site can send a form or plain text without the permission of this one; JSON it can't.
             raise UiChatError("the content type is application/json", status=415, code="unsupported_media_type")
-        body = await _read_body(receive, self._max_body_bytes)
-        if body is None:
-            return None
+        try:
+            body = await read_body(receive, self._max_body_bytes)
+        except BodyTooLarge:
+            message = f"the body is longer than {self._max_body_bytes} bytes"
+            raise UiChatError(message, status=413, code="body_too_large") from None
         chat = read_chat(body, max_messages=self._max_messages, max_parts=self._max_parts, headers=headers)
         return await self._chats.open(chat)
 
-    async def _lifespan(self, receive: _Receive, send: _Send) -> None:
-        while True:
-            kind = (await receive())["type"]
-            if kind == "lifespan.shutdown":
-                await self.aclose()
-            await send({"type": f"{kind}.complete"})
-            if kind == "lifespan.shutdown":
-                return
+
+def _resumed(scope: Scope) -> str | None:
+    """The id of the chat whose response is to be resumed, by the end of the path; ``None`` for another request."""
+    raw: bytes | None = scope.get("raw_path")  # where an id may contain an encoded slash
+    path = raw.decode("latin-1").partition("?")[0] if raw else get_path(scope)
+    chat_id, _, last = path.rpartition("/")
+    if last != "stream":
+        return None
+    chat_id = chat_id.rpartition("/")[2]
+    return unquote(chat_id) if raw else chat_id
 
 
-def _path(scope: MutableMapping[str, Any]) -> str:
-    """The path below the mount point of the application."""
-    path, root = str(scope["path"]), str(scope.get("root_path", ""))
-    # Servers and frameworks differ in whether the path contains the root.
-    return path[len(root) :] if root and (path == root or path.startswith(f"{root}/")) else path
-
-
-async def _read_body(receive: _Receive, limit: int) -> bytes | None:
-    """The body of a request; ``None`` if the client leaves before its end.
-
-    Raises:
-        UiChatError: It is longer than the limit (bytes).
-    """
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == _DISCONNECTED:
-            return None
-        part = message.get("body", b"")
-        size += len(part)
-        if size > limit:
-            raise UiChatError(f"the body is longer than {limit} bytes", status=413, code="body_too_large")
-        parts.append(part)
-        if not message.get("more_body"):
-            return b"".join(parts)
-
-
-async def _refuse(send: _Send, error: UiChatError) -> None:
+async def _refuse(send: Send, error: UiChatError) -> None:
     """Send the reason of a refusal as JSON."""
     body = msgspec.json.encode({"error": {"type": "invalid_request_error", "code": error.code, "message": str(error)}})
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await respond(send, HTTPStatus(error.status), body, "application/json")
 
 
-async def _send_events(events: AsyncGenerator[bytes, None], receive: _Receive, send: _Send, heartbeat: float) -> None:
-    """Send an event stream, until it ends or the client leaves."""
-    left = asyncio.ensure_future(_wait_until_left(receive))
-    sending = asyncio.ensure_future(_send_all(events, send, heartbeat))
-    try:
-        await asyncio.wait({left, sending}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        left.cancel()
-        sending.cancel()
-        _, result = await asyncio.gather(left, sending, return_exceptions=True)
-    if isinstance(result, Exception) and not isinstance(result, OSError):  # ASGI 2.4: the client has left
-        raise result
-
-
-async def _send_all(events: AsyncGenerator[bytes, None], send: _Send, heartbeat: float) -> None:
-    headers = [(name.encode(), value.encode()) for name, value in HEADERS]
+async def _with_heartbeats(events: AsyncGenerator[bytes, None], seconds: float) -> AsyncGenerator[bytes, None]:
+    """Events, and a comment after each silence."""
     async with aclosing(events):
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
         following: asyncio.Task[bytes] | None = None
         try:
             while True:
                 if following is None:
                     following = asyncio.ensure_future(anext(events))
-                done, _ = await asyncio.wait({following}, timeout=heartbeat)
-                block = _HEARTBEAT
-                if done:
-                    try:
-                        block, following = following.result(), None
-                    except StopAsyncIteration:
-                        break
-                await send({"type": "http.response.body", "body": block, "more_body": True})
+                done, _ = await asyncio.wait({following}, timeout=seconds)
+                if not done:
+                    yield _HEARTBEAT
+                    continue
+                try:
+                    event = following.result()
+                except StopAsyncIteration:
+                    return
+                following = None
+                yield event
         finally:
             if following is not None and not following.done():
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def _wait_until_left(receive: _Receive) -> None:
-    while (await receive())["type"] != _DISCONNECTED:
-        pass

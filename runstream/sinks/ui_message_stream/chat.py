@@ -15,8 +15,8 @@ from runstream.sinks.ui_message_stream.posted import is_tool
 
 __all__ = ["UiChat", "UiChatError", "decision_of", "read_chat"]
 
-_ROLES: Final = frozenset({"system", "user", "assistant"})
-_TRIGGERS: Final = frozenset({"submit-message", "regenerate-message"})
+_ROLES: Final = ("system", "user", "assistant")
+_TRIGGERS: Final = ("submit-message", "regenerate-message")
 _OWN: Final = frozenset({"id", "messages", "trigger", "messageId"})
 _MAX_ID: Final = 512  # characters
 
@@ -110,7 +110,7 @@ def read_chat(body: bytes, *, max_messages: int, max_parts: int, headers: Mappin
         )
     trigger = value.get("trigger", "submit-message")
     if trigger not in _TRIGGERS:
-        raise UiChatError(f"`trigger` is one of {', '.join(sorted(_TRIGGERS))}.", status=400, code="invalid_trigger")
+        raise UiChatError(f"`trigger` is one of {', '.join(_TRIGGERS)}.", status=400, code="invalid_trigger")
     message_id = value.get("messageId")
     if message_id is not None and not isinstance(message_id, str):
         raise UiChatError("`messageId` is text.", status=400, code="invalid_message_id")
@@ -139,7 +139,7 @@ def _read_messages(value: Any, max_messages: int, max_parts: int) -> tuple[Froze
         where = f"`messages[{place}]`"
         if not isinstance(message, dict) or message.get("role") not in _ROLES:
             raise UiChatError(
-                f"{where} is an object whose `role` is one of {sorted(_ROLES)}.", status=400, code="invalid_message"
+                f"{where} is an object whose `role` is one of {', '.join(_ROLES)}.", status=400, code="invalid_message"
             )
         if not isinstance(message.get("id", ""), str):
             raise UiChatError(f"{where}.id is text.", status=400, code="invalid_message")

@@ -158,12 +158,14 @@ class UiChats:
             return None
         return await self._join(active, UiMessageEncoder(message_id=active.message_id, **self._options))
 
-    async def close(self) -> None:
+    def cancel(self) -> None:
         """End all runs that this endpoint has started."""
-        tasks = [*self._tasks]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def wait_closed(self) -> None:
+        """Wait until all runs have ended."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _start(self, chat: UiChat, waiting: _Waiting | None) -> RunStream | RunView:
         if self._client is not None and waiting is not None and chat.answers:

@@ -372,7 +372,7 @@ class ToolParts:
         part.dynamic = type == "dynamic-tool"
         part.name = posted.get("toolName", "") if part.dynamic else type.partition("-")[2]
         part.server = posted.get("providerExecuted") is True
-        state = posted.get("state")
+        state = str(posted.get("state"))
         part.stage = _POSTED.get(state, _Stage.WHOLE)
         if part.id in self._declined or (part.server and state in _OUTPUTS):
             part.stage = _Stage.ENDED

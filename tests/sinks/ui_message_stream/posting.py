@@ -67,10 +67,26 @@ class Answer:
         async with asyncio.timeout(_PATIENCE), self.changed:
             await self.changed.wait_for(lambda: text.encode() in self.body)
 
+    async def until_end(self) -> None:
+        """Wait for the end of the body.
+
+        Raises:
+            TimeoutError: It does not come.
+        """
+        async with asyncio.timeout(_PATIENCE), self.changed:
+            await self.changed.wait_for(lambda: self.ended)
+
 
 @asynccontextmanager
 async def requesting(
-    app: AsgiApp, method: str, path: str, body: bytes = b"", *, headers: dict[str, str] | None = None, root: str = ""
+    app: AsgiApp,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    *,
+    headers: dict[str, str] | None = None,
+    root: str = "",
+    raw_path: bytes | None = None,
 ) -> AsyncIterator[Answer]:
     """A request while its response comes in; the browser leaves at the end."""
     answer = Answer()
@@ -89,6 +105,7 @@ async def requesting(
         "method": method,
         "path": path,
         "root_path": root,
+        "raw_path": raw_path,
         "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
     }
     task = asyncio.ensure_future(app(scope, receive, answer.send))
@@ -148,7 +165,7 @@ class Chat:
         """Post the chat, and read the whole response into the message."""
         body = {"id": self.id, "messages": self.messages, "trigger": "submit-message", **fields}
         async with requesting(self.app, "POST", "/", json.dumps(body).encode(), headers=JSON) as answer:
-            await answer.until("[DONE]")
+            await answer.until_end()
         self.read(answer)
         return answer
 

@@ -56,8 +56,8 @@ def joined(raws: list[Any], place: int, **options: Any) -> tuple[list[dict[str, 
     intake.feed_all(raws[place:])
     intake.end()
     for signal in signals:
-        state = engine.state(signal.run_id, "") if hasattr(signal, "run_id") else None
-        chunks += encoder.encode(signal, state)
+        run_id = getattr(signal, "run_id", None)
+        chunks += encoder.encode(signal, engine.state(run_id, "") if run_id is not None else None)
     return chunks + encoder.finish(engine.states()), fold(raws)
 
 

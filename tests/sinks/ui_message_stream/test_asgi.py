@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 from structlog.testing import capture_logs
@@ -93,7 +94,8 @@ async def test_an_async_handler_and_its_request() -> None:
         await answer.until("[DONE]")
     (chat,) = seen
     assert (chat.id, chat.text, chat.trigger, chat.message_id) == ("chat-1", "Hello.", "regenerate-message", "m9")
-    assert (chat.body, chat.headers["x-user"], chat.message) == ({"model": "small"}, "7", None)
+    assert (dict(chat.body), chat.headers["x-user"]) == ({"model": "small"}, "7")
+    assert chat.message is None
 
 
 # Answers
@@ -249,6 +251,30 @@ async def test_silence_is_filled() -> None:
     await app.aclose()
 
 
+@pytest.mark.parametrize("id", ["chat-1", "a/b c", "stream"])
+async def test_any_id_is_found_again(id: str) -> None:
+    """The id is a part of the path, encoded."""
+    async with served(Turn(text="one two three", pause=0.05)) as at:
+        async with requesting(at.app, "POST", "/api/chat", body_of(id=id), headers=JSON) as first:
+            await first.until("one")
+            path = f"/api/chat/{quote(id, safe='')}/stream"
+            async with requesting(at.app, "GET", unquote(path), raw_path=path.encode()) as second:
+                await second.until("one")
+        assert second.status == 200
+
+
+async def test_an_endpoint_that_closes_ends_its_responses() -> None:
+    """The body has its end, so that a server need not wait for the run."""
+    async with (
+        served(Turn(text="word " * 500, pause=0.01)) as at,
+        requesting(at.app, "POST", "/", body_of(), headers=JSON) as answer,
+    ):
+        await answer.until("word")
+        await at.app.aclose()
+        await answer.until_end()
+        assert b"[DONE]" not in answer.body
+
+
 # Refusals
 
 
@@ -285,7 +311,7 @@ async def test_a_body_that_is_refused(status: int, code: str, body: bytes) -> No
     [
         ("PUT", "/", JSON, 405, "method_not_allowed"),
         ("POST", "/chat-1/stream", JSON, 405, "method_not_allowed"),
-        ("POST", "/other", JSON, 404, "not_found"),
+        ("GET", "/", {}, 405, "method_not_allowed"),
         ("POST", "/", {"content-type": "text/plain"}, 415, "unsupported_media_type"),
         ("POST", "/", {}, 415, "unsupported_media_type"),
     ],

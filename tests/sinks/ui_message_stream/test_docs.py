@@ -38,7 +38,7 @@ async def test_the_server_runs_as_printed(monkeypatch: pytest.MonkeyPatch) -> No
         )
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            await names["app"]({**scope, "path": "/api/chat/", "query_string": b""}, receive, send)
+            await names["app"]({**scope, "path": "/api/chat", "query_string": b""}, receive, send)
 
         chat = Chat(app)
         chat.say("Tidy up my notes.")
