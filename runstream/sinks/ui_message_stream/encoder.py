@@ -140,6 +140,8 @@ class UiMessageEncoder:
         self._error_text = error_text
         self._max_data = max_data
         self._runs: dict[str, RunFacts] = {}  # by run key, in order of their last fact
+        self._open_runs: set[str] = set()
+        self._waiting_runs: set[str] = set()
         self._hidden: set[tuple[str, str]] = set()  # messages of other roles
         self._open_steps: dict[str, dict[str, None]] = {}  # steps with calls, by run key
         self._started = self._finished = self._is_snapshot = False
@@ -152,12 +154,12 @@ class UiMessageEncoder:
     @property
     def is_waiting(self) -> bool:
         """True if a run waits for an action, as far as it was encoded."""
-        return any(run.waiting for run in self._runs.values())
+        return bool(self._waiting_runs)
 
     @property
     def has_ended(self) -> bool:
         """True if there was a run, and all runs have ended."""
-        return bool(self._runs) and all(isinstance(run.end, RUN_ENDS) for run in self._runs.values())
+        return bool(self._runs) and not self._open_runs
 
     @property
     def is_finished(self) -> bool:
@@ -367,10 +369,8 @@ class UiMessageEncoder:
             case RunCreated(run=run):
                 yield run_metadata(signal.run_id, run)
             case RunStatusChanged():
-                if facts.waiting:
-                    yield from self._answers(signal.run_id, [call.key for call in facts.waiting])
-                    self._tools.has_output = True  # what follows is the next step, also where no output was reported
-                facts.waiting, facts.end = (), None
+                yield from self._go_on(signal, facts)
+                facts.end = None
                 yield run_metadata(signal.run_id, None, signal.after.value)
             case ActionRequired(calls=calls, run=run):
                 facts.waiting, facts.end = calls, None
@@ -381,10 +381,24 @@ class UiMessageEncoder:
             case RunInterrupted():
                 facts.end = signal
             case RunCompleted() | RunFailed() | RunCancelled() | RunExpired() | RunIncomplete():
-                facts.waiting, facts.end = (), signal
+                yield from self._go_on(signal, facts)
+                facts.end = signal
                 self._open_steps.pop(signal.run_key, None)
                 facts.usage = signal.run.usage
                 yield run_metadata(signal.run_id, signal.run)
+        self._open_runs -= {signal.run_key}
+        self._waiting_runs -= {signal.run_key}
+        if not isinstance(facts.end, RUN_ENDS):
+            self._open_runs.add(signal.run_key)
+        if facts.waiting:
+            self._waiting_runs.add(signal.run_key)
+
+    def _go_on(self, signal: RunSignal, facts: RunFacts) -> Iterator[UiMessageChunk]:
+        """The chunks of a run that waits no longer: of the answers that the application has submitted."""
+        if facts.waiting:
+            yield from self._answers(signal.run_id, [call.key for call in facts.waiting])
+            self._tools.has_output = True  # what follows is the next step, also where no output was reported
+        facts.waiting = ()
 
 
 _BOUNDARY: Final[tuple[UiMessageChunk, ...]] = ({"type": "finish-step"}, {"type": "start-step"})

@@ -62,6 +62,7 @@ class ToolPart:
     """
 
     __slots__ = (
+        "_output_length",
         "_output_sent",
         "asked",
         "decided",
@@ -85,8 +86,8 @@ class ToolPart:
         self.decided = False  # it is a question, which has no output of its own
         self.look_ups = 0
         self.pending: list[str] = []  # arguments that came before the name
-        self.output: list[str] = []  # an output that grows
-        self._output_sent = 0
+        self.output: list[str] = []  # the pieces of an output that grows
+        self._output_length = self._output_sent = 0  # characters
 
     def flags(self) -> UiMessageChunk:
         """The optional fields that are true; version 5 needs ``dynamic`` in each chunk of a dynamic tool."""
@@ -98,12 +99,17 @@ class ToolPart:
         Args:
             all: False to send it only if it has doubled, so that the whole costs no more than its length.
         """
-        length = sum(map(len, self.output))
+        length = self._output_length
         if not length or length == self._output_sent or (not all and length < 2 * self._output_sent):
             return []
         text = "".join(self.output)
         self.output, self._output_sent = [text], length
         return [{"type": "tool-output-available", **self._place(), "output": text, "preliminary": True}]
+
+    def add_output(self, text: str) -> None:
+        """Note a piece of an output that grows."""
+        self.output.append(text)
+        self._output_length += len(text)
 
     def available(self, value: Any) -> UiMessageChunk:
         """The chunk with the whole input."""
@@ -249,7 +255,7 @@ class ToolParts:
             yield from self.complete(key, call)
         if part.stage is _Stage.WHOLE:
             yield from part.preliminary(all=False)
-            part.output.append(text)
+            part.add_output(text)
 
     def result(self, key: str, call: ToolCall, output: str) -> Iterator[UiMessageChunk]:
         """The chunks of the output of a call."""
