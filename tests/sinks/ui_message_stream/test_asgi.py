@@ -121,6 +121,31 @@ async def test_an_approval(approved: bool) -> None:
         assert answer.chunks[-1] == {"type": "finish", "finishReason": "stop"}
 
 
+async def test_an_approval_in_version_5() -> None:
+    """It is a part with data, and its answer an output with `approved`."""
+    async with served(Turn(approvals={"erase": {"file": "a"}}), "Done.", sdk=5) as at:
+        chat = Chat(at.app)
+        chat.say("Erase it.")
+        answer = await chat.send()
+        (asked,) = only(answer.chunks, "data-approval")
+        id = asked["data"]["toolCallId"]
+        chat.put_out(id, {"approved": False, "reason": "no"})
+        await chat.send()
+        assert at.server.outputs == {id: [False]}
+        assert texts(chat.message) == ["Done."]
+
+
+async def test_a_decision_of_the_application() -> None:
+    """The user is not asked; a denial is shown as one."""
+    turns = [Turn(approvals={"erase": {}}), "As you like."]
+    async with serve_script(turns) as server, ResponsesClient(server.url, approve=lambda *_: Decline("no")) as client:
+        chat = Chat(UiMessageApp(lambda _: client.run(model="m", input="x"), client=client))
+        chat.say("Erase it.")
+        answer = await chat.send()
+        assert [part["state"] for part in chat.message["parts"] if "toolCallId" in part] == ["output-denied"]
+        assert answer.chunks[-1] == {"type": "finish", "finishReason": "stop"}
+
+
 async def test_an_output_of_the_browser() -> None:
     """A call that no tool of the server answers is left to the browser, beside one that it does."""
     calls = [ScriptedCall("locate", {}, "call_a"), ScriptedCall("get_weather", {"city": "Rome"}, "call_b")]
