@@ -17,7 +17,7 @@ from tests.interop.environments import NODE_VARIABLE  # noqa: E402
 from tests.support.browser import browsing, chromium  # noqa: E402
 
 
-async def take(*, width: int = 760, height: int = 620) -> bytes:
+async def take(*, width: int = 760, height: int = 540) -> bytes:
     """A picture of the page, in PNG."""
     async with serving_page() as page, browsing() as browser:
         tab = await browser.tab()

@@ -93,12 +93,3 @@ async def test_a_reload_resumes() -> None:
         assert await tab.text("article.assistant .text") == [words]
         assert await tab.text("footer") == ["completed"]
         assert [request.method for request in page.server.requests].count("POST") == 1
-
-
-async def test_a_server_that_stops_does_not_wait_for_browsers() -> None:
-    """uvicorn stops within its time-out, although a response is being sent."""
-    async with asyncio.timeout(60):
-        async with opened(turns=[Turn(text="word " * 5000, pause=0.01)]) as (tab, _):
-            await ask(tab, "Count.")
-            await tab.until("document.querySelector('article.assistant .text')?.textContent.includes('word')")
-            await tab.go("about:blank")
