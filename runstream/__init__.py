@@ -71,6 +71,8 @@ NAMES = {
     "runstream.sinks.page.asgi": "PageApp",
     "runstream.sinks.page.feed": "PageFeed",
     "runstream.sinks.page.server": "PageServer serve_page",
+    "runstream.sinks.sse.asgi": "SseApp",
+    "runstream.sinks.sse.relay": "SseContent SseRelay",
     "runstream.sinks.terminal.live_view": "LiveView",
     "runstream.sinks.ui_message_stream.asgi": "UiMessageApp",
     "runstream.sinks.ui_message_stream.chat": "UiChat UiChatError",
