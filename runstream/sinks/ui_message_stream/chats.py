@@ -55,8 +55,9 @@ class _Active:
     """The stream of a chat that is being sent, to any number of browsers.
 
     Attributes:
-        done: True at its end.
+        owned: True if the handler has made the stream for this chat: then it is closed at its end.
         readers: The number of browsers.
+        task: Reads a stream of its own to its end.
     """
 
     def __init__(self, chat: UiChat, stream: RunStream | RunView, message_id: str) -> None:
@@ -64,7 +65,6 @@ class _Active:
         self.stream = stream
         self.message_id = message_id
         self.owned = isinstance(stream, RunStream) and not stream.is_started
-        self.done = False
         self.readers = 0
         self.task: asyncio.Task[None] | None = None
 
@@ -139,12 +139,16 @@ class UiChats:
         stream = await self._start(chat, waiting)
         shown = chat.message
         message_id = str(shown["id"]) if shown is not None and shown.get("id") else f"msg_{uuid.uuid4().hex}"
+        self._active.pop(chat.id, None)
         active = self._active[chat.id] = _Active(chat, stream, message_id)
+        if len(self._active) > self._max_chats:
+            del self._active[next(iter(self._active))]  # it goes on, and is not resumed
         encoder = UiMessageEncoder(message_id=message_id, message=shown, **self._options)
         events = await self._join(active, encoder)  # before the stream is read
-        task = active.task = asyncio.create_task(self._keep(active))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if active.owned:
+            task = active.task = asyncio.create_task(self._keep(active))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return events
 
     async def resume(self, chat_id: str) -> AsyncGenerator[bytes, None] | None:
@@ -154,7 +158,7 @@ class UiChats:
             chat_id: The id of the chat.
         """
         active = self._active.get(chat_id)
-        if active is None or active.done:
+        if active is None:
             return None
         return await self._join(active, UiMessageEncoder(message_id=active.message_id, **self._options))
 
@@ -178,24 +182,20 @@ class UiChats:
         return await found if inspect.isawaitable(found) else found
 
     async def _keep(self, active: _Active) -> None:
-        """Read a stream to its end, with or without a browser."""
-        stream = active.stream
+        """Read a stream of its own to its end, with or without a browser."""
+        stream: Any = active.stream
         try:
-            if isinstance(stream, RunView):
-                async for _ in stream.iter("states"):
-                    pass
-            elif active.owned:
-                async with stream:
-                    await _wait_for_end(stream)
-            else:
+            async with stream:
                 await _wait_for_end(stream)
         except Exception as error:
             LOG.error("ui_message_stream_failed", error=type(error).__name__)
         finally:
             self._note_waiting(active, active.states())
-            active.done = True
-            if self._active.get(active.chat.id) is active:
-                del self._active[active.chat.id]
+            self._forget(active)
+
+    def _forget(self, active: _Active) -> None:
+        if self._active.get(active.chat.id) is active:
+            del self._active[active.chat.id]
 
     async def _join(self, active: _Active, encoder: UiMessageEncoder) -> AsyncGenerator[bytes, None]:
         """The events for one more browser, which joins now."""
@@ -216,6 +216,9 @@ class UiChats:
                         item: Any = await anext(signals)
                 except (StopAsyncIteration, TimeoutError):
                     break
+                except Exception as error:  # the stream has failed, or this browser is too slow for it
+                    LOG.error("ui_message_stream_failed", error=type(error).__name__)
+                    break
                 state = item.state if isinstance(item, StateSnapshot) else active.state_of(item)
                 if chunks := encoder.encode(item, state):
                     yield _block(chunks)
@@ -225,17 +228,20 @@ class UiChats:
         finally:
             active.readers -= 1
             await signals.aclose()
-            if self._on_disconnect == "cancel" and not active.readers and not encoder.is_finished:
+            is_left = not encoder.is_finished and not active.readers and self._on_disconnect == "cancel"
+            if not active.owned and (encoder.is_finished or is_left):
+                self._forget(active)
+            elif is_left:
                 await self._cancel(active)
 
     async def _cancel(self, active: _Active) -> None:
         """Cancel the runs of a browser that has left."""
-        for state in active.states() if self._client is not None and active.owned else ():
-            if not state.is_terminal:
+        for state in active.states():
+            if self._client is not None and not state.is_terminal:
                 with suppress(RequestFailed, LookupError, TimeoutError):
                     async with asyncio.timeout(_CANCEL_TIMEOUT):
-                        await self._client.cancel(state.run_id)  # type: ignore[union-attr]
-        if active.task is not None and active.owned:
+                        await self._client.cancel(state.run_id)
+        if active.task is not None:
             active.task.cancel()
 
     def _note_waiting(self, active: _Active, states: Iterable[RunState]) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from runstream.clients.answers import CallAnswer
-from runstream.core.state import RunState, call_names
+from runstream.core.state import RunState
 from runstream.core.state_snapshot import StateSnapshot
-from runstream.model.keys import call_key, escape_id, run_key
+from runstream.model.keys import run_key
 from runstream.model.signals import (
     ActionRequired,
     ActivityChanged,
@@ -67,6 +67,7 @@ from runstream.sinks.ui_message_stream.outcome import (
 from runstream.sinks.ui_message_stream.posted import PostedMessage
 from runstream.sinks.ui_message_stream.sources import FileUrl, file_chunks, no_url, source_chunks
 from runstream.sinks.ui_message_stream.text_parts import PartKey, TextKind, TextParts
+from runstream.sinks.ui_message_stream.tool_calls import keyed_calls
 from runstream.sinks.ui_message_stream.tool_parts import SdkVersion, ToolParts
 
 __all__ = ["Submitted", "UiMessageEncoder", "no_answer"]
@@ -286,7 +287,7 @@ class UiMessageEncoder:
         key = run_key(state.scope, state.run_id)
         for step_id in self._open_steps.get(key, ()):
             step = state.step(step_id)
-            for name, call in _keyed_calls(state.scope, state.run_id, step, state) if step is not None else ():
+            for name, call in keyed_calls(state.scope, state.run_id, step, state) if step is not None else ():
                 yield from self._before_call(name)
                 yield from self._tools.begin(name, call)
 
@@ -334,7 +335,7 @@ class UiMessageEncoder:
         yield from step_chunk(signal, step)
         if step.type == "tool_calls" or step.tool_calls:
             self._open_steps.setdefault(signal.run_key, {})[step.id] = None
-            for key, call in _keyed_calls(signal.scope, signal.run_id, step, state):
+            for key, call in keyed_calls(signal.scope, signal.run_id, step, state):
                 yield from self._before_call(key)
                 yield from self._tools.begin(key, call)
 
@@ -344,7 +345,7 @@ class UiMessageEncoder:
         yield from self._texts.end(signal.run_key, step.id)
         yield from step_chunk(signal, step)
         error = None if isinstance(signal, StepCompleted) else self._error_text(signal)
-        for key, call in _keyed_calls(signal.scope, signal.run_id, step, state):
+        for key, call in keyed_calls(signal.scope, signal.run_id, step, state):
             yield from self._before_call(key)
             yield from self._tools.end_by_step(key, call, error)
 
@@ -355,7 +356,7 @@ class UiMessageEncoder:
         for step_id in reversed(self._open_steps.get(signal.run_key, {})):
             step = state.step(step_id)
             if step is not None:
-                for found, call in _keyed_calls(signal.scope, signal.run_id, step, state):
+                for found, call in keyed_calls(signal.scope, signal.run_id, step, state):
                     if found == key:
                         return call
         return None
@@ -402,12 +403,3 @@ class UiMessageEncoder:
 
 
 _BOUNDARY: Final[tuple[UiMessageChunk, ...]] = ({"type": "finish-step"}, {"type": "start-step"})
-
-
-def _keyed_calls(scope: str, run_id: str, step: RunStep, state: RunState | None) -> Iterator[tuple[str, ToolCall]]:
-    """The calls of a step with their keys."""
-    names = call_names(state, step.id) if state is not None else []
-    for index, call in enumerate(step.tool_calls):
-        name = names[index] if index < len(names) else escape_id(call.id)
-        if name:
-            yield call_key(scope, run_id, name), call

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import unquote
 
+from runstream.core.state import RunState, call_names
+from runstream.model.keys import call_key, escape_id
 from runstream.model.signals import AwaitedCall
+from runstream.model.step import RunStep
 from runstream.model.tool_calls import (
     CodeInterpreterToolCall,
     ConnectedAgentToolCall,
@@ -26,6 +30,7 @@ __all__ = [
     "input_error",
     "input_of",
     "is_run_by_server",
+    "keyed_calls",
     "output_of",
     "output_value",
     "tool_call_id",
@@ -45,6 +50,22 @@ def tool_call_id(call_key: str) -> str:
     """
     base, mark, number = call_key.rpartition("/")[2].partition("~")
     return f"{unquote(base)}{mark}{number}"
+
+
+def keyed_calls(scope: str, run_id: str, step: RunStep, state: RunState | None) -> Iterator[tuple[str, ToolCall]]:
+    """The calls of a step with their keys; a call without an id has none.
+
+    Args:
+        scope: The scope of its run.
+        run_id: The id of its run.
+        step: The step.
+        state: The state of the run, which numbers calls with equal ids.
+    """
+    names = call_names(state, step.id) if state is not None else []
+    for index, call in enumerate(step.tool_calls):
+        name = names[index] if index < len(names) else escape_id(call.id)
+        if name:
+            yield call_key(scope, run_id, name), call
 
 
 def is_run_by_server(call: ToolCall) -> bool:

@@ -382,4 +382,4 @@ class ToolParts:
         part.stage = _POSTED.get(state, _Stage.WHOLE)
         if part.id in self._declined or (part.server and state in _OUTPUTS):
             part.stage = _Stage.ENDED
-        part.asked = isinstance(posted.get("approval"), dict)
+        part.asked = isinstance(posted.get("approval"), Mapping)

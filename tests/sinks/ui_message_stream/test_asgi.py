@@ -219,6 +219,52 @@ async def test_a_response_that_ends_at_an_action() -> None:
         await app.aclose()
 
 
+async def test_partial_answers_are_kept() -> None:
+    """Nothing is submitted before the last answer; what was decided is not asked for again."""
+    async with served(Turn(approvals={"erase": {}, "move": {}}), "Done.") as at:
+        chat = Chat(at.app)
+        chat.say("Go on.")
+        await chat.send()
+        first, second = (part["toolCallId"] for part in chat.message["parts"] if "toolCallId" in part)
+        chat.decide(first, approved=True)
+        answer = await chat.send()
+        assert at.server.outputs == {}
+        assert not only(answer.chunks, "tool-approval-request")
+        assert answer.chunks[-1] == {"type": "finish", "finishReason": "tool-calls"}
+        assert [chat.tool(id)["state"] for id in (first, second)] == ["approval-responded", "approval-requested"]
+        chat.decide(second, approved=True)
+        await chat.send()
+        assert at.server.outputs == {first: [True], second: [True]}
+        assert texts(chat.message) == ["Done."]
+
+
+async def test_a_stream_of_the_application_is_only_followed() -> None:
+    """It goes on when a browser leaves, and is not closed; nothing of the chat stays behind."""
+    run = script("run_1").say("So.")
+    going = asyncio.Event()
+
+    async def items() -> AsyncIterator[Any]:
+        for item in run.raw_events():
+            yield item
+        await going.wait()
+        for item in run.end().raw_events()[-2:]:
+            yield item
+
+    async with RunStream(items()) as stream:
+        stream.start()
+        app = UiMessageApp(lambda chat: stream.run("run_1"))
+        async with requesting(app, "POST", "/", body_of(), headers=JSON) as left:
+            await left.until("So.")
+        assert app._chats._active == {}
+        async with requesting(app, "POST", "/", body_of(), headers=JSON) as answer:
+            await answer.until("So.")
+            going.set()
+            await answer.until_end()
+        assert answer.chunks[-1] == {"type": "finish", "finishReason": "stop"}
+        assert app._chats._active == {}
+        assert (await stream.result()).status == "completed"
+
+
 # Browsers that leave, and late ones
 
 
