@@ -14,7 +14,7 @@ from runstream import ResponsesClient, RunStream, UiChat, UiMessageApp
 from runstream.testing import ScriptedServer, Turn, serve_script
 from tests.interop.environments import APPS
 from tests.interop.node_apps import node_command
-from tests.support.web_server import serving_app
+from tests.sinks.sse.support import serving
 
 __all__ = ["TURNS", "Page", "bundle", "serving_page"]
 
@@ -88,5 +88,5 @@ async def serving_page(turns: list[Turn | str] | None = None, **options: Any) ->
             await send({"type": "http.response.start", **start})
             await send({"type": "http.response.body", "body": body})
 
-        async with serving_app(app) as url:
+        async with serving(app, lifespan="on", timeout_graceful_shutdown=1) as (url, _):
             yield Page(url, server, endpoint)

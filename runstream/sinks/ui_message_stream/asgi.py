@@ -58,6 +58,9 @@ class UiMessageApp:
     ``GET …/{id}/stream`` sends the response that a chat is receiving to one more browser, or to the same one after a
     reload (``resume``); its status is 204 if there is none.
 
+    A server that stops must not wait for responses: give it a time-out (uvicorn: ``timeout_graceful_shutdown``), or
+    call :meth:`aclose` before.
+
     What a chat waits for is kept in this process. The application in which it is mounted decides who may use it.
 
     Args:
@@ -166,7 +169,7 @@ class UiMessageApp:
         if events is None:
             await respond(send, HTTPStatus.NO_CONTENT)
             return
-        await stream_response(
+        end = await stream_response(
             receive,
             send,
             _with_heartbeats(events, self._heartbeat),
@@ -174,6 +177,8 @@ class UiMessageApp:
             send_timeout=self._send_timeout,
             closing=self._closing,
         )
+        if end == "slow":
+            LOG.warning("ui_message_client_dropped", reason=f"it read nothing for {self._send_timeout:g} s")
 
     async def _open(self, scope: Scope, receive: Receive) -> AsyncGenerator[bytes, None] | None:
         """The events of a response; ``None`` if there is none to resume.

@@ -137,7 +137,7 @@ async def test_an_approval_in_version_5() -> None:
 
 async def test_a_decision_of_the_application() -> None:
     """The user is not asked; a denial is shown as one."""
-    turns = [Turn(approvals={"erase": {}}), "As you like."]
+    turns: list[Turn | str] = [Turn(approvals={"erase": {}}), "As you like."]
     async with serve_script(turns) as server, ResponsesClient(server.url, approve=lambda *_: Decline("no")) as client:
         chat = Chat(UiMessageApp(lambda _: client.run(model="m", input="x"), client=client))
         chat.say("Erase it.")

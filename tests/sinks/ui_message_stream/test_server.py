@@ -9,11 +9,13 @@ from typing import Any
 import httpx2
 import pytest
 
+pytest.importorskip("uvicorn")
+
 from runstream.clients.responses import ResponsesClient
 from runstream.sinks.ui_message_stream.asgi import UiMessageApp
 from runstream.testing import Turn, serve_script
+from tests.sinks.sse.support import serving
 from tests.sinks.ui_message_stream.posting import JSON, body_of
-from tests.support.web_server import serving_app
 
 
 @pytest.mark.parametrize("on_disconnect", ["cancel", "continue"])
@@ -24,7 +26,7 @@ async def test_uvicorn_stops(on_disconnect: Any) -> None:
         app = UiMessageApp(
             lambda chat: client.run(model="m", input=chat.text), client=client, on_disconnect=on_disconnect
         )
-        async with serving_app(app) as url:
+        async with serving(app, lifespan="on", timeout_graceful_shutdown=1) as (url, _):
             request = http.build_request("POST", url, content=body_of(), headers=JSON)
             response = await http.send(request, stream=True)
             assert response.headers["x-vercel-ai-ui-message-stream"] == "v1"
