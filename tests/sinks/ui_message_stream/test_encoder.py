@@ -293,6 +293,20 @@ def test_a_declined_call_is_denied(sdk: Any) -> None:
         assert [part["state"] for part in parts if "toolCallId" in part] == ["output-denied"]
 
 
+def test_a_snapshot_has_no_decisions() -> None:
+    """A browser that comes back sees the output of an approved call, and no state of the approval."""
+    raws = [*asking().raws(), *answered()]
+    chunks, _ = joined(raws, len(raws))
+    (part,) = [part for part in read_chunks(chunks)["parts"] if "toolCallId" in part]
+    assert part["state"] == "output-available"
+    assert "approval" not in part
+
+
+def test_blank_arguments_are_an_empty_object() -> None:
+    chunks = encoded(Script("run_1").use("web_search", "search", " ").end().raw_events())
+    assert only(chunks, "tool-input-available")[0]["input"] == {}
+
+
 # The end
 
 
@@ -328,6 +342,23 @@ def test_endings(ending: str, fields: Any, last: list[Any]) -> None:
     chunks = encoded(Script("run_1").say("So").end(ending, **fields).raw_events())
     assert chunks[-len(last) :] == last
     assert chunks[-len(last) - 1] == {"type": "finish-step"}
+    read_chunks(chunks)
+
+
+@pytest.mark.parametrize(
+    ("endings", "last"),
+    [
+        (("completed", "failed"), "error"),
+        (("failed", "completed"), "error"),
+        (("cancelled", "completed"), None),
+        (("incomplete", "completed"), "length"),
+    ],
+)
+def test_several_runs_have_one_end(endings: tuple[str, str], last: str | None) -> None:
+    """The last run without success decides, else one that is incomplete."""
+    raws = [event for n, ending in enumerate(endings) for event in Script(f"run_{n}").end(ending).raw_events()]
+    chunks = encoded(raws)
+    assert chunks[-1].get("finishReason") == last
     read_chunks(chunks)
 
 
