@@ -241,15 +241,6 @@ class BaseClient(ABC):
             session.attach(self._follow(run_id, self._sessions.state(run_id), place), continues=run_id)
         return self._read(run_id, answer)
 
-    def submitted(self, run_id: str) -> Mapping[str, CallAnswer]:
-        """The answers to calls of a run that this client has submitted, by the keys of the calls: those of tools, of
-        ``approve`` and of the application. Not all protocols report them.
-
-        Args:
-            run_id: The id of the run.
-        """
-        return self._sessions.submitted(run_id)
-
     def answer(self, run_id: str, answers: Mapping[str, Any]) -> RunStream:
         """Answer calls of a run that waits. All answers are submitted as soon as none is missing.
 
@@ -272,6 +263,17 @@ class BaseClient(ABC):
         if source is not None:
             session.attach(source, continues=run_id)
         return session.stream
+
+    def submitted(self, run_id: str) -> Mapping[str, CallAnswer]:
+        """The answers that were submitted for a run: outputs and decisions. Some protocols do not repeat them.
+
+        Args:
+            run_id: The id of the run.
+
+        Returns:
+            The answers by the keys of the calls; those of other runs of the same stream may be among them.
+        """
+        return self._sessions.submitted(run_id)
 
     def approve(self, run_id: str, *call_ids: str, value: Any = None) -> RunStream:
         """Approve calls of a run that waits, or answer its interrupts.
@@ -434,9 +436,4 @@ class BaseClient(ABC):
         source = ended.add_answers(("", run_id), answers)
         if source is None:
             return ended.stream
-
-        def continue_session(session: Session) -> Source:
-            session.submitted = ended.submitted
-            return source
-
-        return self._open(continue_session, ended.tools, ended.approve, None, state)
+        return self._open(lambda session: source, ended.tools, ended.approve, None, state)

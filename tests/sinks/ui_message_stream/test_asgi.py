@@ -121,6 +121,23 @@ async def test_an_approval(approved: bool) -> None:
         assert answer.chunks[-1] == {"type": "finish", "finishReason": "stop"}
 
 
+async def test_two_approvals_one_after_the_other() -> None:
+    """Each response ends with a request; all of it is one message."""
+    turns = [Turn(approvals={"erase": {}}), Turn(text="And this?", approvals={"move": {}}), "Done."]
+    async with served(*turns) as at:
+        chat = Chat(at.app)
+        chat.say("Go on.")
+        await chat.send()
+        for number in (1, 2):
+            (part,) = [part for part in chat.message["parts"] if part.get("state") == "approval-requested"]
+            chat.decide(part["toolCallId"], approved=True)
+            answer = await chat.send()
+            assert len(at.server.outputs) == number
+        assert answer.chunks[-1] == {"type": "finish", "finishReason": "stop"}
+        assert texts(chat.message) == ["And this?", "Done."]
+        assert [message["role"] for message in chat.messages] == ["user", "assistant"]
+
+
 async def test_an_approval_in_version_5() -> None:
     """It is a part with data, and its answer an output with `approved`."""
     async with served(Turn(approvals={"erase": {"file": "a"}}), "Done.", sdk=5) as at:
