@@ -27,6 +27,7 @@ from runstream.core.reduce import reduce as reduce
 from runstream.core.run_filter import Filters as Filters
 from runstream.core.state import RunState as RunState
 from runstream.core.state import Timings as Timings
+from runstream.core.state_snapshot import StateSnapshot as StateSnapshot
 from runstream.dialects.assistants import AssistantsDialect as AssistantsDialect
 from runstream.dialects.assistants_wire import EVENT_TYPES as EVENT_TYPES
 from runstream.dialects.base import BaseDialect as BaseDialect
@@ -166,8 +167,17 @@ from runstream.sinks.page.asgi import PageApp as PageApp
 from runstream.sinks.page.feed import PageFeed as PageFeed
 from runstream.sinks.page.server import PageServer as PageServer
 from runstream.sinks.page.server import serve_page as serve_page
+from runstream.sinks.sse.asgi import SseApp as SseApp
+from runstream.sinks.sse.relay import SseContent as SseContent
+from runstream.sinks.sse.relay import SseRelay as SseRelay
 from runstream.sinks.terminal.live_view import LiveView as LiveView
 from runstream.sinks.tracing import RunTracer as RunTracer
+from runstream.sinks.ui_message_stream.asgi import UiMessageApp as UiMessageApp
+from runstream.sinks.ui_message_stream.chat import UiChat as UiChat
+from runstream.sinks.ui_message_stream.chat import UiChatError as UiChatError
+from runstream.sinks.ui_message_stream.chats import UiChatHandler as UiChatHandler
+from runstream.sinks.ui_message_stream.chunks import UiMessageChunk as UiMessageChunk
+from runstream.sinks.ui_message_stream.encoder import UiMessageEncoder as UiMessageEncoder
 from runstream.sources.ag_ui import AgUiSource as AgUiSource
 from runstream.sources.base import Receiver as Receiver
 from runstream.sources.base import Source as Source

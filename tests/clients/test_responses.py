@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runstream.clients.answers import Approve, Decline
+from runstream.clients.answers import Approve, Decline, Output
 from runstream.clients.responses import ResponsesClient
 from runstream.clients.tools import tool
 from runstream.errors import IncompleteStream, RequestFailed
@@ -48,6 +48,23 @@ async def test_parallel_calls_are_answered() -> None:
         assert second["tools"] == first["tools"]
         assert run.usage is not None
         assert run.usage.total_tokens == 30
+
+
+async def test_submitted_answers_are_known() -> None:
+    """Those of tools, then those of the application, in the stream that follows too; of no other run."""
+    turns: list[Turn | str] = [PARALLEL, Turn(approvals={"erase": {}}), "Done."]
+    async with served(turns) as (client, _):
+        async with client.run(model="small", input="Hello") as stream:
+            with pytest.raises(IncompleteStream):
+                await stream.result()
+        outputs = [Output("sunny in Oslo"), Output("sunny in Rome"), Output("42")]
+        assert [*client.submitted("resp_1").values()] == outputs
+        async with client.approve("resp_1") as stream:
+            await stream.result("resp_1")
+        submitted = client.submitted("resp_1")
+        assert [*submitted.values()] == [*outputs, Approve()]
+        assert all(key.startswith("resp_1/call/") for key in submitted)
+        assert client.submitted("resp_9") == {}
 
 
 @pytest.mark.parametrize("body", [{"store": False}, {}], ids=["not stored", "history"])

@@ -16,6 +16,10 @@ pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 EXPECTED = {
+    "28_use_chat.py": [
+        'Let me look.\n< list_notes: ["boat.txt", "plan.txt"]\nShall I delete both?\n[tool-calls]\n',
+        '? delete_notes {"names": ["boat.txt", "plan.txt"]}: yes\nBoth notes are deleted.\n[stop]\n',
+    ],
     "20_client.py": ["  the tool is called for Rome\n", "resp_1 completed, 30 tokens", "run_1 completed, 15 tokens"],
     "21_approve.py": [
         "resp_1 wants read_file {'path': 'notes.txt'}\nby a function: completed",

@@ -29,9 +29,9 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "recordings": frozenset({"dialects", "errors", "logs", "model", "sources"}),
     "rx": frozenset({"core", "dialects", "engine", "model"}),
     "stream": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store"}),
-    "sinks": frozenset({"core", "logs", "model", "recordings", "stream"}),
     "clients": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store", "stream"}),
     "testing": frozenset({"core", "model", "recordings", "sources"}),
+    "sinks": frozenset({"clients", "core", "errors", "logs", "model", "recordings", "stream"}),
     "cli": frozenset(
         {
             "clients",
@@ -258,6 +258,10 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.store.codec",
         "runstream.store.memory",
         "runstream.core.run_filter",
+        "runstream.core.state_snapshot",
+        "runstream.sinks.ui_message_stream.chat",
+        "runstream.sinks.ui_message_stream.chunks",
+        "runstream.sinks.ui_message_stream.encoder",
     ),
     frozenset({"sqlite3"}): ("runstream.store.sqlite",),
     frozenset({"asyncio"}): (
@@ -305,6 +309,8 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.clients.blocking",
         "runstream.clients.langgraph",
         "runstream.clients.responses",
+        "runstream.sinks.ui_message_stream.asgi",
+        "runstream.sinks.ui_message_stream.chats",
     ),
     frozenset({"asyncio", "reactivex", "http"}): ("runstream.sinks.page.asgi",),
     frozenset({"asyncio", "reactivex", "http", "email", "websockets"}): ("runstream.sinks.page.server",),

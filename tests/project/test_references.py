@@ -43,11 +43,14 @@ FOREIGN: Final = {
     "aiohttp",
     "args.command",
     "args.parser",
+    "processUIMessageStream",
     "rate_limit_exceeded",
     "requests",
     "response.content.iter_any",
     "stats.waiting_sources",
     "stream.latest",
+    "uiMessageChunkSchema",
+    "useChat",
     "with_raw_response",
 }
 """Names of other libraries and of the environment, and expressions with a variable."""
