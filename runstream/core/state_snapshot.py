@@ -56,7 +56,7 @@ class StateSnapshot(Struct, frozen=True, gc=False):
 
     @property
     def type(self) -> str:
-        """Its name beside those of signals: ``state.snapshot``."""
+        """Its name beside those of signals: ``"state.snapshot"``."""
         return "state.snapshot"
 
     @property

@@ -76,7 +76,11 @@ EXPECTED = {
         "4 runs · 3 completed · 1 failed",
     ],
     "09_live_page.py": ["open http://127.0.0.1:", "run_demo_call_0001 completed", "run_demo_failed_0001 failed"],
-    "10_relay_asgi.py": ["GET /runs/ 200", "run_demo_text_0001 completed", "both have it: Pack for a rainy weekend"],
+    "10_relay_asgi.py": [
+        "run_demo_text_0001 completed, cut after 40 events, 2 connections",
+        "both have it: Pack for a rainy weekend",
+        "one more request: 204",
+    ],
     "11_resume_after_a_cut.py": [
         "[source.disconnected]",
         "[connecting again after event 19]",

@@ -233,6 +233,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.core.reduce",
         "runstream.model.signals",
         "runstream.core.state",
+        "runstream.core.state_snapshot",
         "runstream.dialects.assistants",
         "runstream.dialects.assistants_wire",
         "runstream.dialects.base",
@@ -295,6 +296,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.rx.operators",
         "runstream.sinks.terminal.live_view",
         "runstream.sinks.page.feed",
+        "runstream.sinks.sse.relay",
         "runstream.recordings.tee",
         "runstream.recordings.source",
         "runstream.stream.handler_methods",
@@ -312,7 +314,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.sinks.ui_message_stream.asgi",
         "runstream.sinks.ui_message_stream.chats",
     ),
-    frozenset({"asyncio", "reactivex", "http"}): ("runstream.sinks.page.asgi",),
+    frozenset({"asyncio", "reactivex", "http"}): ("runstream.sinks.page.asgi", "runstream.sinks.sse.asgi"),
     frozenset({"asyncio", "reactivex", "http", "email", "websockets"}): ("runstream.sinks.page.server",),
 }
 

@@ -28,8 +28,8 @@ class SseApp:
     """An ASGI application (ASGI 3) that serves the events of an :class:`SseRelay`.
 
     ``GET /runs/{id}/events`` has the events of one run (of a scope with ``?scope=``), ``GET /events`` those of all. The
-    last id of a client stands in ``Last-Event-ID``, as ``EventSource`` sends it when it reconnects, or in the parameter
-    ``last_event_id``, for a first request. After the end the response is 204, so that ``EventSource`` stops.
+    last id of a client stands in ``Last-Event-ID``, as EventSource sends it when it reconnects, or in the parameter
+    ``last_event_id``, for a first request. After the end the response is 204, so that EventSource stops.
 
     It needs no framework, and can be mounted in any::
 

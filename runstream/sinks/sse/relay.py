@@ -25,7 +25,7 @@ _NEVER: Final = 86_400.0  # seconds
 
 
 class SseRelay:
-    """Relays runs to browsers as server-sent events (HTML standard, section 9.2), for ``EventSource`` and others.
+    """Relays runs to browsers as server-sent events (HTML standard, section 9.2), for EventSource and others.
 
     It follows the stream at the cost of a few operations a signal, and keeps the last signals in one bounded log for
     all clients. A client receives first an event ``snapshot``, then each signal as an event without a name, whose id is
