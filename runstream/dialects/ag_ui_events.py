@@ -134,8 +134,11 @@ def _open(piece: Piece, target: Target, id: str, value: Json, frame: Frame, note
         owner_of(value),
         role=role if role in _ROLES else "assistant",
         name=text_of(field_of(value, "toolCallName")) if target == "arguments" else None,
+        is_damaged=piece.has_lost_beginning and not frame.name.endswith("START"),
         piece=piece.id,
     )
+    if found.is_damaged:
+        piece.has_lost_beginning = False
     if target == "text":
         return found, [message_event(piece, found, "in_progress", frame, created=True)]
     if target == "arguments":

@@ -105,12 +105,12 @@ def _decode_assistant(
             added = _add(piece, piece.messages, id, id, text, message)
             matched.add(added.id)
             events.append(message_event(piece, added, "completed", frame, text, created=True))
-    elif not found.size and text:
+    elif text and (not found.size or (found.is_damaged and not found.is_closed and len(text) > found.size)):
         if found.is_open:
             found.whole = text  # its text may follow
         else:
+            found.size, found.is_damaged, found.is_closed = 0, False, True
             found.take(text)
-            found.is_closed = True
             events.append(message_event(piece, found, "completed", frame, text))
     for value in objects_of(field_of(message, "toolCalls")):
         call_id = text_of(value.get("id"))

@@ -36,7 +36,8 @@ def outcome_of(finish: Json) -> str:
 def find_action(piece: Piece, finish: Json) -> CallsAction | None:
     """The action that a run requires after RUN_FINISHED; ``None`` if the run is over.
 
-    A call whose arguments may miss something is not requested, but the run waits for it.
+    A call whose arguments may miss something is not requested, but the run waits for it. The same is true of a question
+    that could not be read, unless the server says that the run is a success.
 
     Args:
         piece: The run of the wire.
@@ -72,7 +73,7 @@ def find_action(piece: Piece, finish: Json) -> CallsAction | None:
         and call.wire_id not in questioned
         and (offered is None or call.name in offered)
     ]
-    if not asking and not own:
+    if not asking and not own and (not piece.has_lost_question or outcome is not None):
         return None
     return _action([_confirmation(call) for call in asking if is_whole(call)], own)
 
