@@ -54,6 +54,7 @@ class Expected(Struct, frozen=True):
         rejects: Number of events that are rejects even without a fault.
         terminal: By run id, the numbers of the events that end the run.
         announced: By id of a call, the numbers of the events that show its item (Responses wire).
+        asked: By run id, the numbers of the events that are a question beside a plain end (AG-UI wire).
         begun: By id of a response, the numbers of the events that show it before its end.
         errors: The numbers of the events with an error that may be the end of its run, before the run's own end.
         held: The ids of the runs whose end only the end of the source proves: an error that nothing follows.
@@ -72,6 +73,7 @@ class Expected(Struct, frozen=True):
     terminal: dict[str, frozenset[int]]
     announced: dict[str, frozenset[int]]
     begun: dict[str, frozenset[int]]
+    asked: dict[str, frozenset[int]]
     errors: frozenset[int]
     held: frozenset[str]
     whole: dict[str, frozenset[int]]
@@ -143,6 +145,7 @@ def _expected(folded: Folded, events: list[list[RawEvent]], protocol: str) -> Ex
         len(folded.rejects),
         {id: frozenset(numbers) for id, numbers in terminal.items()},
         *(_announced(events) if protocol == "responses" else ({}, {})),
+        _asked([raw for raws in events for raw in raws]) if protocol == "ag-ui" else {},
         frozenset(errors),
         frozenset(held),
         {id: frozenset(numbers) for id, numbers in whole.items()},
@@ -164,6 +167,19 @@ def _ends(raws: list[RawEvent]) -> dict[str, set[int]]:
         elif event["type"] in {"RUN_FINISHED", "RUN_ERROR"}:
             found.setdefault(run_id, set()).add(number)
     return found
+
+
+def _asked(raws: list[RawEvent]) -> dict[str, frozenset[int]]:
+    """The numbers of the questions of each run (AG-UI wire)."""
+    found: dict[str, set[int]] = {}
+    run_id = ""
+    for number, raw in enumerate(raws):
+        event = msgspec.json.decode(raw.data)
+        if event["type"] == "RUN_STARTED":
+            run_id = event["runId"]
+        elif event["type"] == "CUSTOM" and event.get("name") == "on_interrupt":
+            found.setdefault(run_id, set()).add(number)
+    return {id: frozenset(numbers) for id, numbers in found.items()}
 
 
 def _announced(events: list[list[RawEvent]]) -> tuple[dict[str, frozenset[int]], dict[str, frozenset[int]]]:

@@ -191,8 +191,14 @@ def is_numbered(name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def tool_names(streams: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of the tools that streams of the AG-UI wire call."""
-    found = {name for stream in streams for event in load(stream) for name in _TOOLS.findall(event.data)}
+    """The names of the tools that an application would offer to the servers of streams of the AG-UI wire.
+
+    A server that asks by ``on_interrupt`` has the tool itself: else the call would be requested beside the question.
+    """
+    offering = [
+        load(stream) for stream in streams if not any(b'"on_interrupt"' in event.data for event in load(stream))
+    ]
+    found = {name for events in offering for event in events for name in _TOOLS.findall(event.data)}
     return tuple(sorted(name.decode() for name in found))
 
 
