@@ -131,6 +131,7 @@ def _decode_assistant(
             piece=piece.id,
         )
         piece.calls[call_id] = call
+        piece.has_lost_call = False
         events.append(call_event(piece, call, "in_progress", frame, arguments=arguments or None, created=True))
     return events
 

@@ -158,6 +158,7 @@ class Piece(Struct, eq=False):
         contradicted: True once an event after its end was reported.
         has_lost_beginning: True if an event that could not be read may have been the first of a message or call.
         has_lost_question: True if it may have been a question to the application.
+        has_lost_call: True if it began a call of which no further event was received.
     """
 
     id: str
@@ -187,6 +188,7 @@ class Piece(Struct, eq=False):
     contradicted: bool = False
     has_lost_beginning: bool = False
     has_lost_question: bool = False
+    has_lost_call: bool = False
 
     def table(self, target: Target) -> dict[str, Growing]:
         """The objects whose text of this kind grows, by their ids on the wire."""
@@ -223,8 +225,11 @@ class Piece(Struct, eq=False):
             for found in table.values():
                 if not (found.is_closed or found.answered):
                     found.is_damaged = True
-        if name is None or name.endswith(("_CHUNK", "_CONTENT", "_ARGS")):
+        if name is None or name.endswith(("_START", "_CHUNK", "_CONTENT", "_ARGS")):
             self.has_lost_beginning = True
+        grows = any(target == "arguments" for target, _ in self.lanes.values())
+        if name == "TOOL_CALL_START" or (name == "TOOL_CALL_CHUNK" and not grows):
+            self.has_lost_call = True
 
     def unanswered(self) -> list[Growing]:
         """The calls that this piece announced and that have no result, in order."""

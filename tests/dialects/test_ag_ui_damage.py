@@ -14,7 +14,7 @@ from runstream.dialects.ag_ui_damage import may_ask, visible_type
 from runstream.engine.engine import Engine
 from runstream.engine.fold import Folded, fold
 from runstream.model.raw import Malformed, Oversized, RawEvent
-from tests.dialects.agui import args, call, content, event, finished, flat, started, text
+from tests.dialects.agui import args, call, content, event, finished, flat, request, result, started, text
 
 _ASKED = event("CUSTOM", name="on_interrupt", value="Buy it?")
 _ERROR = event("RUN_ERROR", message="no")
@@ -221,6 +221,32 @@ def test_a_call_whose_first_chunk_is_unreadable() -> None:
     state = run_of(started(), broken(chunks[0]), chunks[1:], finished())
     assert state.status == "requires_action"
     assert state.run.pending_tool_calls == ()
+
+
+@pytest.mark.parametrize("tools", [None, ["map"]])
+@pytest.mark.parametrize("arguments", ["", '{"a": 1}'])
+@pytest.mark.parametrize("shown", [None, 30])
+def test_a_call_whose_start_is_unreadable(shown: int | None, arguments: str, tools: list[str] | None) -> None:
+    """Its name is unknown, so it may be one of an offered tool: the run waits, and the call is not requested."""
+    first = [request(tools=[{"name": name} for name in tools])] if tools is not None else []
+    start, *rest = call("map", arguments)
+    rest = rest if arguments else rest[-1:]
+    state = run_of(first, started(), broken(start, shown=shown), rest, finished())
+    assert state.status == "requires_action"
+    assert state.run.pending_tool_calls == ()
+    assert run_of(first, started(), broken(start), rest, result("x"), finished()).status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("tools", "status"), [(None, "requires_action"), (["map"], "requires_action"), ([], "completed")]
+)
+def test_a_call_that_is_unreadable_as_a_whole(tools: list[str] | None, status: str) -> None:
+    """Only an application that offers no tool is certainly not asked."""
+    first = [request(tools=[{"name": name} for name in tools])] if tools is not None else []
+    chunk = broken(event("TOOL_CALL_CHUNK", toolCallId="c1", toolCallName="map", delta="{}"))
+    assert run_of(first, started(), chunk, finished()).status == status
+    assert run_of(first, started(), chunk, result("x"), finished()).status == "completed"
+    assert run_of(first, started(), chunk, finished(outcome={"type": "success"})).status == "completed"
 
 
 @pytest.mark.parametrize("lost", range(3))
