@@ -15,12 +15,13 @@ from websockets.frames import Frame, Opcode
 from runstream.model.raw import RawEvent
 from runstream.recordings.server import encode_frames
 from tests.faults.cases import Case, ConnectionPlan, Fault
-from tests.faults.junk import AG_UI_JUNK, JUNK, MAX_BYTES, MAX_FRAME, RESPONSES_JUNK
+from tests.faults.junk import BARE_JUNK, JUNK, LANGGRAPH_JUNK, MAX_BYTES, MAX_FRAME
 from tests.faults.streams import StreamEvent, interleaved, shuffled
 
 __all__ = [
     "MAX_BYTES",
     "MAX_FRAME",
+    "NAMED",
     "Item",
     "answer",
     "block",
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 
+NAMED = frozenset({"assistants", "langgraph"})
+"""The protocols whose events have their names beside the data. Those of the others are complete messages."""
 _INDEX = re.compile(r'"index": ?([0-9]+)')
 
 
@@ -70,10 +73,11 @@ class Item(NamedTuple):
 
 
 def event_id(case: Case, event: StreamEvent) -> str | None:
-    """The id with which an event is sent, if any. The Responses wire has the identity in the data, the AG-UI
-    wire has none.
+    """The id with which an event is sent, if any.
+
+    The Responses wire and the LangGraph server's thread protocol have it in the data, the AG-UI wire has none.
     """
-    if case.protocol != "assistants":
+    if case.protocol not in NAMED:
         return None
     if case.ids == "count":
         return str(event.number)
@@ -104,7 +108,7 @@ def connection_items(case: Case, connection: int, plan: ConnectionPlan, start: i
     """
     rng = case.rng("connection_items", connection)
     order = event_order(case, connection)
-    if case.protocol != "assistants":
+    if case.protocol not in NAMED:
         lanes = case.protocol == "responses" and case.has("reorder") and case.source == "ws" and len(case.streams) > 1
         everything = [response_item(case, event, place, lanes=lanes) for place, event in enumerate(order)]
     else:
@@ -161,9 +165,9 @@ def _changed(items: list[Item], fault: Fault, rng: random.Random, case: Case) ->
 
 def junk(kind: str, rng: random.Random, protocol: str = "assistants") -> Item:
     """Random data of one kind that are not an event of any run of the case."""
-    if protocol != "assistants":
-        return Item(None, rng.choice((AG_UI_JUNK if protocol == "ag-ui" else RESPONSES_JUNK)[kind]), bare=True)
-    return Item(*rng.choice(JUNK[kind]))
+    if protocol not in NAMED:
+        return Item(None, rng.choice(BARE_JUNK[protocol][kind]), bare=True)
+    return Item(*rng.choice((JUNK if protocol == "assistants" else LANGGRAPH_JUNK)[kind]))
 
 
 def in_other_form(item: Item, rng: random.Random, case: Case) -> Item:

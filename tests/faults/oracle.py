@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import unquote
 
 from runstream.core.state import RunState
 from runstream.dialects.ag_ui_damage import visible_type
@@ -22,7 +24,7 @@ from runstream.model.signals import (
 )
 from tests.faults.cases import LOSES_DATA, Case, has_timeouts
 from tests.faults.expected import PROGRESS, Expected, expected_of, facts_by_key, objects_by_id, texts_of
-from tests.faults.permitted import Permitted
+from tests.faults.permitted import Permitted, is_nameless
 from tests.faults.runner import Observation
 
 __all__ = ["KINDS", "Verdict", "judge", "screen_differences", "screen_texts"]
@@ -120,7 +122,7 @@ def _check_run(state: RunState, observed: Observation, expected: Expected, case:
             return []  # a response continues one of which nothing was received
         if protocol == "ag-ui" and not state.is_terminal and state.run_id.startswith("run_"):
             return []  # of the run that the request asked for, nothing but junk was received
-        if corrupt and state.run_id.startswith(("run/", "run_")):
+        if corrupt and state.run_id.startswith(("run/", "run_", "run-")):
             return []  # the start of a run was unreadable, so that it has a made-up id, or that of the request
         return [f"run {state.run_id} is not in the stream"]
     if state.status == "completed" and (lossy or corrupt) and _has_lost_call(state, whole, observed, expected):
@@ -147,8 +149,15 @@ def _check_run(state: RunState, observed: Observation, expected: Expected, case:
     if lossy or corrupt or unreadable:
         # A lost required action is not counted, so the round of a later status is lower.
         known |= {f"{key[:-1]}{lower}" for key in known if "/status/" in key for lower in range(int(key[-1]))}
-        if state.status == "failed":  # the end of its response ends a message whose own end was lost
+        if state.is_terminal and state.status != "completed":  # this end ends a message whose own end was lost
             known |= {f"{key.removesuffix('/completed')}/incomplete" for key in known if "/message/" in key}
+        known |= _reduced_requests(known, facts_by_key(observed.signals, state.run_id))
+    if protocol == "langgraph" and (lossy or corrupt):
+        facts = facts_by_key(observed.signals, state.run_id)
+        known |= {key for key in facts if re.search("/(step|call)/", key) and is_nameless(unquote(key.split("/")[2]))}
+    if protocol.startswith("langgraph") and (lossy or corrupt):  # likewise a call
+        known |= {f"{key.removesuffix('/completed')}/cancelled" for key in known if "/step/" in key}
+    if protocol == "langgraph" and case.source == "file" and case.has("cut"):
         known |= _reduced_requests(known, facts_by_key(observed.signals, state.run_id))
     if corrupt and protocol == "ag-ui":
         known |= set(facts_by_key(observed.signals, state.run_id))  # `check` judges the objects
@@ -204,9 +213,9 @@ def _order_differences(observed: Observation, expected: Expected) -> list[str]:
     """
     problems = []
     for state in observed.states:
-        keys = list(facts_by_key(observed.signals, state.run_id))
-        known = expected.facts.get(state.run_id)
-        if known is not None and keys != [key for key in known if key in set(keys)]:
+        known = expected.facts.get(state.run_id, {})
+        keys = [key for key in facts_by_key(observed.signals, state.run_id) if key in known]
+        if keys != [key for key in known if key in set(keys)]:
             problems.append(f"{state.run_id}: the facts came in another order: {keys}")
     return problems
 
@@ -228,7 +237,8 @@ def _differences(state: RunState, whole: RunState, observed: Observation, expect
     for key, said in expected.facts[state.run_id].items():
         if key not in facts:
             found.append((_object_of(key), f"no fact {key}"))
-        elif facts[key] != said:
+        elif facts[key] != said and facts[key] != {**said, "thread_id": said["thread_id"] or facts[key]["thread_id"]}:
+            # The thread of a run may be known earlier than in the clean stream, from an answer of its server.
             found.append((_object_of(key), f"fact {key}"))
     return found
 
