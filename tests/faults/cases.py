@@ -65,6 +65,7 @@ CONTENT: Final = {
     "twice": _EVENTS,  # one event or several, repeated at once
     "again": _EVENTS,  # repetition from an earlier point, in the same connection
     "form": _EVENTS,  # an event in another form with the same meaning
+    "indices": _EVENTS,  # the indices of calls are texts, or absent, or one for all
     "reorder": _EVENTS,  # interleaved runs, in another order on each connection that replays everything
 }
 LOSES_DATA: Final = ("reset", "kill", "cut")
@@ -80,6 +81,8 @@ PAIRS: Final = tuple(
     (source, protocol) for protocol in PROTOCOLS for source in SOURCES if (source, protocol) not in _WITHOUT
 )
 """Each source with each protocol that it reads."""
+_OF_ALL: Final = ("reorder", "indices")
+"""Faults of all connections."""
 _REPEATED: Final = ("twice", "again")
 """On a wire without identities, or whose ids are not unique, a repetition within a connection is new content."""
 _SERVERS: Final = ("resume", "resume", "replay", "replay", "back", "onward", "fetched")
@@ -195,7 +198,7 @@ def connection_plans(case: Case) -> list[ConnectionPlan]:
         elif fault.name in LOSSES:
             found.append(ConnectionPlan(None, tuple(content), fault))
             content = []
-        elif fault.name != "reorder":
+        elif fault.name not in _OF_ALL:
             content.append(fault)
     if content:
         found.append(ConnectionPlan(None, tuple(content), None))
@@ -265,6 +268,8 @@ _MADE: Final = {
 
 def has_fault(name: str, protocol: str) -> bool:
     """Whether a kind of fault exists for a protocol."""
+    if name == "indices":
+        return protocol == "assistants"  # the only wire with indices of calls
     if name == "reorder" and protocol.startswith("langgraph"):
         return False  # one run
     return protocol not in ("ag-ui", "langgraph") or name not in _REPEATED

@@ -116,6 +116,9 @@ def connection_items(case: Case, connection: int, plan: ConnectionPlan, start: i
             Item(event.name, event.data, event_id(case, event), event.number, place)
             for place, event in enumerate(order)
         ]
+        if case.has("indices"):
+            style = case.rng("indices").choice(("text", "none", "shared"))
+            everything = [item._replace(data=_with_indices(item.data, style)) for item in everything]
     rest = everything[start:]
     stop = len(rest) if plan.loss is None else _share(plan.loss, len(rest))
     items = rest[:stop]
@@ -143,6 +146,28 @@ def _rewritten(data: bytes, *, numbered: bool, lane: str | None) -> bytes:
         event.pop("sequence_number", None)
     if lane is not None:
         event["stream_id"] = lane
+    return msgspec.json.encode(event)
+
+
+@lru_cache(maxsize=8192)
+def _with_indices(data: bytes, style: str) -> bytes:
+    """The data of an event with other indices of calls, as some servers have them.
+
+    Args:
+        data: The data.
+        style: The indices are the same as ``text``, or there are ``none``, or one is ``shared`` by all calls: a
+            fragment without an id is then one of the latest call.
+    """
+    if b'"tool_calls"' not in data or b"step.delta" not in data:
+        return data
+    event = msgspec.json.decode(data)
+    for call in event["delta"]["step_details"].get("tool_calls") or ():
+        if style == "text":
+            call["index"] = str(call["index"])
+        elif style == "none":
+            call.pop("index", None)
+        else:
+            call["index"] = 0
     return msgspec.json.encode(event)
 
 
