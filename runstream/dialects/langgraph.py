@@ -226,7 +226,7 @@ class LangGraphDialect(LangGraphBase):
         facts = _facts_of(base, value)
         begun = self._release(base, value, id) if self._pending_run is not None and self._is_next(facts) else []
         run = self._run_of(facts, is_local=is_local)
-        begins = run is None and is_local and base in _HANDLERS
+        begins, continues = run is None and is_local and base in _HANDLERS, self._continues
         if begins:
             run = self._begin_run(f"run-{uuid4().hex}")  # a graph in this process, whose runs have no id
             run.is_local = True
@@ -245,7 +245,8 @@ class LangGraphDialect(LangGraphBase):
             events = handler(self, run, value, place)
             if begins and not events:  # an event with nothing begins no run
                 del self._runs[run.id]
-                self._current, begun = None, []
+                self._aliases.pop(run.id, None)
+                self._current, self._continues, begun = None, continues, []
             if events is None:
                 return [*begun, Reject(raw, "Not the form that an event of this name has", object_ids=None)]
             if path and events:
