@@ -51,7 +51,7 @@ def apply_object(
         objects = state._all_objects()  # else the growing text is replaced anyway
     head = state._head
     if current is None:
-        item = ObjectState(new.id, is_message, new, path=event.path)
+        item = ObjectState(new.id, is_message, new, partial=event.partial, path=event.path)
         if not is_message:
             head, item = _name_calls(head, item, ended=ended)
         objects, position = objects.append(item), objects.count

@@ -312,7 +312,7 @@ class ResponsesDialect(BaseDialect):
             events = decode_part(response, value, kind, name, id)
         if events is None:
             return decode_private(raw, value, name, id, response)
-        if response.error is not None and name != "keepalive":
+        if response.error is not None and name != "keepalive" and not is_repeated:
             # The response goes on, so the error was not its end.
             events.insert(0, ErrorEvent(error_of(response.error), id, run_id=response.run_id, name="error"))
             response.error = None
@@ -340,8 +340,8 @@ class ResponsesDialect(BaseDialect):
             is_known = id in self._links.runs
             response = self._begin(value, lane, id)
             begins = True
-        elif kind != "failed":
-            events += settle(response, self._links)
+        elif kind not in ("failed", "in_progress", "queued"):
+            events += settle(response, self._links)  # one that has not ended is the beginning, repeated
         response.show(id, value)
         identity = self._cursor = response.identify(number)
         status = text_of(value.get("status"))
@@ -414,11 +414,14 @@ class ResponsesDialect(BaseDialect):
     def _decode_error(
         self, value: Json, response: Response | None, raw: RawEvent, lane: str | None
     ) -> Event | Sequence[Event]:
-        error = error_of(value)
+        error, number = error_of(value), value.get("sequence_number")
+        if response is not None and value == response.last_error and response.is_repeated(number):
+            self._cursor = response.identify(number)
+            return EmptyEvent(id=self._cursor, run_id=response.run_id, name="error")
         if response is None or not response.is_open or error.code in REFUSALS:
             run_id = self._links.refused(lane) if error.code != "websocket_connection_limit_reached" else None
             return ErrorEvent(error, raw.id, run_id=run_id, name="error")
         self._dump = None
-        response.error = value  # the end may follow, with the same cause
-        id = self._cursor = response.identify(value.get("sequence_number"))
+        response.error = response.last_error = value  # the end may follow, with the same cause
+        id = self._cursor = response.identify(number)
         return EmptyEvent(id=id, run_id=response.run_id, name="error")

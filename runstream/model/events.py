@@ -149,9 +149,14 @@ class RunEvent(EventBase, frozen=True, gc=False):
 
 
 class StepEvent(EventBase, frozen=True, gc=False):
-    """A snapshot of a run step."""
+    """A snapshot of a run step.
+
+    Attributes:
+        partial: True if a part of the step that precedes its first event may be missing.
+    """
 
     data: RunStep
+    partial: _NoBool = field(default=False, name="$runstream.partial")
 
 
 class StepDeltaEvent(EventBase, frozen=True, gc=False):
@@ -161,9 +166,14 @@ class StepDeltaEvent(EventBase, frozen=True, gc=False):
 
 
 class MessageEvent(EventBase, frozen=True, gc=False):
-    """A snapshot of a message."""
+    """A snapshot of a message.
+
+    Attributes:
+        partial: True if a part of the message that precedes its first event may be missing.
+    """
 
     data: Message
+    partial: _NoBool = field(default=False, name="$runstream.partial")
 
 
 class MessageDeltaEvent(EventBase, frozen=True, gc=False):
