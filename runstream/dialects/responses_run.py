@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from msgspec import ValidationError, convert
+
 from runstream.dialects.responses_wire import Json, flag_of, integer_of, list_of, map_of, number_of, text_of
 from runstream.model.actions import CallsAction
+from runstream.model.base import decode_hook
 from runstream.model.common import CompletionTokensDetails, ErrorObject, LastError, PromptTokensDetails, Usage
 from runstream.model.frozen import ABSENT_LIST, freeze
 from runstream.model.lenient import read
@@ -13,6 +16,7 @@ from runstream.model.run import IncompleteDetails, Run, RunStatus
 from runstream.model.tools import (
     CodeInterpreterTool,
     FileSearchTool,
+    FunctionDefinition,
     FunctionTool,
     JsonObjectFormat,
     JsonSchemaFormat,
@@ -144,7 +148,10 @@ def _tool_of(tool: Json) -> Tool:
     match tool.get("type"):
         case "function":
             type = fields.pop("type")
-            found = read(FunctionTool, {"type": type, "function": fields}, [])
+            try:
+                return FunctionTool(function=convert(fields, FunctionDefinition, dec_hook=decode_hook))
+            except ValidationError:  # unknown fields, or values of other types
+                found = read(FunctionTool, {"type": type, "function": fields}, [])
         case "code_interpreter":
             found = read(CodeInterpreterTool, fields, [])
         case "file_search":

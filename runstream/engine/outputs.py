@@ -150,11 +150,35 @@ class Outputs:
         elif self.deliver(signal, self._on_signal):
             self.signals += 1
 
+    def show_event(self, event: Event, scope: str) -> None:
+        """Pass an event to ``on_event``, if that is set.
+
+        Args:
+            event: The event.
+            scope: The scope of its source.
+        """
+        if self.on_event is not None:
+            self.event_scope = scope
+            self.on_event(event)
+
     def publish_state(self, before: RunState | None, after: RunState, at: float) -> None:
         """Pass a change of a state to ``on_state`` and ``on_change``."""
         if self._on_state is not None:
             self._on_state(after)
         if self._on_change is not None:
+            self._on_change(before, after, at)
+
+    def publish_growth(self, before: RunState | None, after: RunState, at: float) -> None:
+        """Pass a state whose text has grown to ``on_state`` and ``on_change``.
+
+        Args:
+            before: The state before; ``None`` if ``on_change`` was not set then.
+            after: The state after.
+            at: The time of the change (Unix seconds).
+        """
+        if self._on_state is not None:
+            self._on_state(after)
+        if before is not None and self._on_change is not None:
             self._on_change(before, after, at)
 
     def publish_change(self, before: RunState | None, after: RunState, at: float) -> None:

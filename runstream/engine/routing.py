@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from msgspec import structs
 
 from runstream.core.action_requests import is_request, request_pairs
-from runstream.core.object_deltas import apply_delta
+from runstream.core.object_deltas import apply_delta, start_text
 from runstream.core.object_snapshots import apply_object
 from runstream.core.pieces import PieceAge
 from runstream.core.reduce import apply_run, count_custom
@@ -34,6 +34,7 @@ from runstream.model.events import (
     Event,
     MessageDeltaEvent,
     MessageEvent,
+    Origin,
     Reject,
     RunDetached,
     RunEvent,
@@ -52,7 +53,7 @@ from runstream.model.step import RunStep
 
 __all__ = ["EventRouter", "Handler", "HandlerTable"]
 
-Handler = Callable[[SourceState, Any, float], None]
+Handler = Callable[["EventRouter", SourceState, Any, float], None]
 
 _CHANGED: Final = Outcome.CHANGED
 _SAME: Final = Outcome.SAME
@@ -77,7 +78,7 @@ class HandlerTable(dict[type, Handler]):
 class EventRouter:
     """The handlers of one engine.
 
-    A handler takes the state of the source, the event, and the time of its arrival (Unix seconds).
+    A handler takes its router, the state of the source, the event, and the time of its arrival (Unix seconds).
 
     Args:
         outputs: The outputs of the engine.
@@ -86,9 +87,11 @@ class EventRouter:
         find: Reads a run that is not in the registry from the store, by scope and id; ``None`` without a store.
 
     Attributes:
-        table: The handlers by the class of the event.
+        table: The handlers of all routers, by the class of the event.
         fetched: True while objects are fed that were fetched beside their source.
     """
+
+    table: ClassVar[HandlerTable]
 
     def __init__(
         self,
@@ -103,28 +106,6 @@ class EventRouter:
         self._bounds = RunBounds(limits)
         self.find = find
         self.fetched = False
-        self.table = HandlerTable(
-            {
-                RunEvent: self._run,
-                MessageEvent: self._object,
-                StepEvent: self._object,
-                TextAppend: self._append,
-                MessageDeltaEvent: self.delta,
-                StepDeltaEvent: self.delta,
-                ErrorEvent: self._error,
-                DoneEvent: self._skip,
-                EmptyEvent: self._skip,
-                ThreadEvent: self._skip,
-                CustomEvent: self._custom,
-                DocumentSnapshot: self._value,
-                DocumentPatch: self._value,
-                ActivityEvent: self._value,
-                UnknownEvent: self._unknown,
-                RunDetached: self._detach,
-                Reject: self._reject,
-            }
-        )
-
     @contextmanager
     def fetching(self, source: SourceState) -> Iterator[None]:
         """While objects are fed that were fetched beside a source: they prove nothing about the source's connection."""
@@ -358,6 +339,46 @@ class EventRouter:
     def _append(self, source: SourceState, event: TextAppend, at: float) -> None:
         self.delta(source, event.widen(), at)
 
+    def fragment(self, source: SourceState, event: TextAppend, at: float, origin: Origin | None) -> None:
+        """Handle a fragment of another text than the one that grows, or of one that it can't be appended to.
+
+        Args:
+            source: The state of the source.
+            event: The fragment.
+            at: The time of its arrival (Unix seconds).
+            origin: The origin of its event, if it has one.
+        """
+        if event.target != "text" or not self._start_text(source, event, at):
+            self.delta(source, event.widen(origin), at)
+
+    def _start_text(self, source: SourceState, event: TextAppend, at: float) -> bool:
+        """Begin the text of an empty message of this source's runs, as nearly each message begins.
+
+        Returns:
+            False if the fragment is another one; nothing was done then.
+        """
+        id, text = event.object_id, event.text
+        record = source.objects.get(id)
+        if (
+            record is None
+            or record.source is not source
+            or (event.run_id is not None and event.run_id != record.run.id)
+        ):
+            return False
+        record.note_growth()
+        if record.size + len(text) > self._limits.max_run_size:
+            return False
+        before = record.state
+        after = start_text(before, id, event.index, text, event.name, at, self._limits.max_index)
+        if after is None:
+            return False
+        source.gaps.continued(id)
+        if event.id is None and not record.unidentified:
+            source.mark_unidentified(record)
+        self._commit(record, before, after, _CHANGED, event, at)
+        record.add_size(id, len(text))
+        return True
+
     def delta(self, source: SourceState, event: MessageDeltaEvent | StepDeltaEvent, at: float) -> None:
         """Handle a fragment of a message or step."""
         scope, id, run_id = source.scope, event.data.id, event.run_id
@@ -483,7 +504,7 @@ class EventRouter:
         if scope.orphans:
             reconnected: dict[RunRecord, float] = {}
             for event, source, at in scope.orphans.pop(id):
-                self.table[type(event)](source, event, at)
+                self.table[type(event)](self, source, event, at)
                 id_of_object = getattr(event.data, "id", None)
                 if (
                     source.connection
@@ -515,3 +536,27 @@ def _with_run(event: _Named, record: RunRecord) -> _Named:
     data: Any = event.data
     named = data.replace(id=id) if isinstance(event, RunEvent) else data.replace(run_id=id)
     return structs.replace(event, data=named, run_id=id)
+
+
+# One table for all engines: the class of an event is looked up in its bases once.
+EventRouter.table = HandlerTable(
+    {
+        RunEvent: EventRouter._run,
+        MessageEvent: EventRouter._object,
+        StepEvent: EventRouter._object,
+        TextAppend: EventRouter._append,
+        MessageDeltaEvent: EventRouter.delta,
+        StepDeltaEvent: EventRouter.delta,
+        ErrorEvent: EventRouter._error,
+        DoneEvent: EventRouter._skip,
+        EmptyEvent: EventRouter._skip,
+        ThreadEvent: EventRouter._skip,
+        CustomEvent: EventRouter._custom,
+        DocumentSnapshot: EventRouter._value,
+        DocumentPatch: EventRouter._value,
+        ActivityEvent: EventRouter._value,
+        UnknownEvent: EventRouter._unknown,
+        RunDetached: EventRouter._detach,
+        Reject: EventRouter._reject,
+    }
+)
