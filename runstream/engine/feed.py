@@ -151,23 +151,41 @@ class Feeder:
             id: The id of the raw event; ``None`` if there is none.
             at: The time of its arrival (Unix seconds).
         """
-        source, outputs = self._source, self._outputs
-        events: Any = decoded if isinstance(decoded, _SEQUENCES) else (decoded,)
+        if isinstance(decoded, _SEQUENCES):
+            self._route_all(decoded, id, at)
+            return
+        event: Any = decoded
+        source, outputs, router = self._source, self._outputs, self._router
+        outputs.events += 1
+        if event.id is not None:
+            if source.is_duplicate(event):
+                if isinstance(event, RunEvent):
+                    router.skip_run(source, event)
+                return
+            self._advance(id)
+        if source.gaps.unconfirmed:
+            source.gaps.confirm(event, at)
+        if outputs.on_event is not None and type(event) is not Reject:
+            outputs.show_event(event, source.scope.name)
+        router.table[type(event)](router, source, event, at)
+
+    def _route_all(self, events: Sequence[Any], id: str | None, at: float) -> None:
+        """:meth:`route` for several events, or none."""
+        source, outputs, router = self._source, self._outputs, self._router
         outputs.events += len(events)
         if events and events[0].id is not None:
             if source.is_duplicate(*events):
                 for event in events:
                     if isinstance(event, RunEvent):
-                        self._router.skip_run(source, event)
+                        router.skip_run(source, event)
                 return
             self._advance(id)
-        router, handlers = self._router, self._router.table
         for event in events:
             if source.gaps.unconfirmed:
                 source.gaps.confirm(event, at)
             if outputs.on_event is not None and type(event) is not Reject:
                 outputs.show_event(event, source.scope.name)
-            handlers[type(event)](router, source, event, at)
+            router.table[type(event)](router, source, event, at)
 
     def _advance(self, id: str | None) -> None:
         """Note the place from which the server can go on: the id of the raw event, or the dialect's own cursor. The

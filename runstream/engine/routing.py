@@ -200,10 +200,12 @@ class EventRouter:
         if event.origin is not None and event.origin.issues:
             self._count_issues(event)
         scope, id = source.scope, event.data.id
-        record = scope.find(id) or self._find(scope, id)
-        if record is not None:
-            if record.run.id != id:
+        record = scope.runs.get(id)
+        if record is None:
+            record = scope.find(id) or self._find(scope, id)
+            if record is not None and record.run.id != id:
                 event = _with_run(event, record)
+        if record is not None:
             if record.source is not source:
                 source.claim(record)
             before = record.state
@@ -288,24 +290,18 @@ class EventRouter:
             self._count_issues(event)
         scope, data = source.scope, event.data
         run_id = event.run_id or data.run_id
-        record = scope.find(run_id) if run_id is not None else source.find_unnamed(data)
+        record = scope.runs.get(run_id) if run_id is not None else None
         if record is None:
-            if run_id is None and type(data) is Message and data.role == "user":
-                self._outputs.counts.unattached += 1  # what a user says, relayed: it is of no run
-                return
-            if run_id is None and source.continues is not None:
-                run_id = source.continues
-                record = scope.find(run_id)
+            record, run_id = self._find_run_of(source, data, run_id)
             if record is None:
-                record = self._find(scope, run_id)
-            if record is None and run_id is None and getattr(data, "role", None) != "user":
-                record = source.run_of_thread(data.thread_id)
-        if record is None:
-            self._buffer(source, run_id or data.id, event, at)
-            return
-        if run_id is not None and run_id != record.run.id:
-            event = _with_run(event, record)
-            data = event.data
+                if run_id is None and type(data) is Message and data.role == "user":
+                    self._outputs.counts.unattached += 1  # what a user says, relayed: it is of no run
+                else:
+                    self._buffer(source, run_id or data.id, event, at)
+                return
+            if run_id is not None and run_id != record.run.id:
+                event = _with_run(event, record)
+                data = event.data
         ended = data.is_terminal
         if record.source is not source:
             source.claim(record)
@@ -335,6 +331,34 @@ class EventRouter:
             message_id = data.message_id
             if message_id is not None and source.add_object(record, message_id, ended=True):
                 self.flush_pending(scope, message_id)
+
+    def _find_run_of(
+        self, source: SourceState, data: Message | RunStep, run_id: str | None
+    ) -> tuple[RunRecord | None, str | None]:
+        """Find the run of a full message or step that names none, a piece of one, or one that is not in memory.
+
+        Args:
+            source: The state of the source.
+            data: The object.
+            run_id: The id that it names.
+
+        Returns:
+            The run, or ``None`` if it is unknown; and the id of the run that the object belongs to, as it or the
+            application says, or ``None``.
+        """
+        scope = source.scope
+        record = scope.find(run_id) if run_id is not None else source.find_unnamed(data)
+        of_user = type(data) is Message and data.role == "user"
+        if record is not None or (run_id is None and of_user):
+            return record, run_id
+        if run_id is None and source.continues is not None:
+            run_id = source.continues
+            record = scope.find(run_id)
+        if record is None:
+            record = self._find(scope, run_id)
+        if record is None and run_id is None:
+            record = source.run_of_thread(data.thread_id)
+        return record, run_id
 
     def _append(self, source: SourceState, event: TextAppend, at: float) -> None:
         self.delta(source, event.widen(), at)

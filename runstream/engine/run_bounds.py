@@ -60,6 +60,9 @@ class RunBounds:
         added = size - record.sizes.get(event.data.id, 0)
         if added < 0 and not ended:
             added = 0  # it replaces what was streamed only once it has ended
+        limits = self._limits
+        if before._objects.count < limits.max_run_objects and record.size + added <= limits.max_run_size:
+            return added  # as nearly always
         return self._admit(record, source, event, added, before)
 
     def change_value(

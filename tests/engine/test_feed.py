@@ -445,8 +445,7 @@ def test_the_short_cuts_of_snapshots_change_nothing(
     with pytest.MonkeyPatch.context() as patch:
         for module in ("core.object_deltas", "engine.routing"):
             patch.setattr(f"runstream.{module}.start_text", lambda *args: None)
-        for module in ("derive", "object_snapshots"):
-            patch.setattr(f"runstream.core.{module}.ends_unchanged", lambda *args: False)
+        patch.setattr("runstream.core.object_snapshots.ends_unchanged", lambda *args: False)
         patch.setattr("runstream.core.object_snapshots.is_whole", lambda item, new: False)
         patch.setattr("runstream.dialects.assistants._SNAPSHOT_HEADS", {})
         long = Seen(AssistantsDialect()).feed(raws).summary()
