@@ -106,6 +106,7 @@ class EventRouter:
         self._bounds = RunBounds(limits)
         self.find = find
         self.fetched = False
+
     @contextmanager
     def fetching(self, source: SourceState) -> Iterator[None]:
         """While objects are fed that were fetched beside a source: they prove nothing about the source's connection."""

@@ -146,10 +146,6 @@ def size_of(value: Any) -> int:
 
 def _size_of_all(values: Iterable[Any]) -> int:
     size = 0
-    for value in values:
-        kind = type(value)
-        if kind is str:
-            size += len(value)
-        elif kind not in _TEXTLESS:  # most fields of a wire object are absent
-            size += size_of(value)
+    for value in filter(None, values):  # most fields of a wire object are absent, and what is empty has no size
+        size += len(value) if type(value) is str else size_of(value)
     return size

@@ -34,7 +34,7 @@ def decode_hook(kind: type, value: Any) -> Any:
         # The metadata may contain the usage (open-assistant-api): such an object is left to the lenient reader.
         if value == {}:
             return StringMap(value)
-        if isinstance(value, dict) and "usage" not in value and all([type(item) is str for item in value.values()]):
+        if isinstance(value, dict) and "usage" not in value and all(type(item) is str for item in value.values()):
             return StringMap(value)
         raise TypeError("Expected an object of strings")
     if kind is FrozenMap and isinstance(value, dict):
