@@ -131,7 +131,7 @@ def test_consecutive_fragments_are_stored_as_blocks(form: str) -> None:
         assert source.see(fragment(FORMS[form](n))) is Sighting.NEW
     assert len(source.dedupe) == 1000
     assert len(source.dedupe._seen) < 25
-    assert sum(len(key.hashes) for key in source.dedupe._seen if isinstance(key, IdBlock)) > 990
+    assert sum(len(key) for key in source.dedupe._seen if isinstance(key, IdBlock)) > 990
 
 
 def test_nothing_is_left_of_what_is_forgotten() -> None:
