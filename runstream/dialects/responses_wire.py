@@ -124,6 +124,8 @@ def text_of(value: object) -> str | None:
 
 def integer_of(value: object) -> int | None:
     """The value if it is a whole number; the whole part of a time with fractions."""
+    if type(value) is int or value is None:
+        return value
     if isinstance(value, float) and abs(value) < 2.0**53:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
