@@ -66,7 +66,7 @@ class Feeder:
         if self.detection is not None:
             items = self.detection.take(items)
         source, outputs = self._source, self._outputs
-        decode, cursor, record_of = self.dialect.decode, self.dialect.cursor, self._record_of
+        decode, record_of = self.dialect.decode, self._record_of
         gaps, sequence, add_id = source.gaps, self._sequence, self._add_id
         for item in items:
             if type(item) is not RawEvent:
@@ -89,47 +89,55 @@ class Feeder:
                     continue
                 if item.id is not None:
                     source.last_id = item.id
-                elif (place := cursor()) is not None:
+                elif (place := self.dialect.cursor()) is not None:
                     source.last_id = place
             if gaps.unconfirmed:
                 gaps.confirm(event, at)
-            if outputs.on_event is not None:
-                outputs.show_event(event, source.scope.name)
+            if outputs.watched and outputs._on_event is not None:
+                outputs.event_scope = source.scope.name
+                outputs._on_event(event)
             record = record_of(event.object_id)
             if record is None or record.source is not source:
                 self._route_fragment(item, event, at)
                 continue
             if event.id is None and not record.unidentified:
                 source.mark_unidentified(record)
-            growing, offset = record.growing, record.length
+            growing = record.growing
+            if growing is None:
+                self._route_fragment(item, event, at)
+                continue
+            buffer, offset = growing.buffer, record.length
             if (
-                growing is None
-                or growing.object_id != event.object_id
+                growing.object_id != event.object_id
                 or growing.index != event.index
                 or growing.target != event.target
                 or (event.run_id is not None and event.run_id != growing.run_id)
-                or growing.buffer.length != offset  # not the newest state of this text: the reducer forks it
+                or buffer.length != offset  # not the newest state of this text: the reducer forks it
                 or offset > record.room
             ):
                 self._route_fragment(item, event, at)
                 continue
-            buffer, text = growing.buffer, event.text
-            before = record.state if outputs._on_change is not None else None
+            before = record.state if outputs.watched and outputs.takes_states else None
+            text = event.text
             buffer.tail.write(text)
             buffer.last = text
             record.length = buffer.length = offset + len(text)
-            if outputs.watched:
-                outputs.publish_growth(before, record.build_state(), at)  # callbacks may feed more, or set callbacks
+            if before is not None:
+                after, on_change = record.build_state(), outputs._on_change
+                if outputs._on_state is not None:
+                    outputs._on_state(after)  # which may feed more of the text, or set the callbacks
+                if on_change is not None and outputs._on_change is not None:
+                    outputs._on_change(before, after, at)
             on_progress = outputs._on_progress
             if on_progress is None:
                 outputs.events += 1
                 continue
             outputs.progress_count += 1
-            # A variable: a method call would look an attribute that is no method up in full each time.
-            make = growing.signal
-            if growing.part >= 0:
-                object_id, part = growing.object_id, growing.part
-                signal = make(growing.run_id, growing.thread_id, growing.scope, at, object_id, part, offset, text)
+            # Variables: a method call would look an attribute that is no method up in full each time.
+            make, part = growing.signal, growing.part
+            if part >= 0:
+                id = event.object_id
+                signal = make(growing.run_id, growing.thread_id, growing.scope, at, id, part, offset, text)
             else:
                 id, key = growing.call_id, growing.call_key
                 signal = make(growing.run_id, growing.thread_id, growing.scope, at, id, offset, text, key)
@@ -165,7 +173,7 @@ class Feeder:
             self._advance(id)
         if source.gaps.unconfirmed:
             source.gaps.confirm(event, at)
-        if outputs.on_event is not None and type(event) is not Reject:
+        if outputs.watched and type(event) is not Reject:
             outputs.show_event(event, source.scope.name)
         router.table[type(event)](router, source, event, at)
 
@@ -183,7 +191,7 @@ class Feeder:
         for event in events:
             if source.gaps.unconfirmed:
                 source.gaps.confirm(event, at)
-            if outputs.on_event is not None and type(event) is not Reject:
+            if outputs.watched and type(event) is not Reject:
                 outputs.show_event(event, source.scope.name)
             router.table[type(event)](router, source, event, at)
 
