@@ -99,7 +99,7 @@ class _Frozen:
         return (type(self), (self._data,))
 
 
-# Of the slot itself: `object.__setattr__` would look its name up each time.
+# That of the slot itself: the one of `object` would look its name up each time.
 _set_data: Final[Callable[[Any, Any], None]] = _Frozen.__dict__["_data"].__set__
 
 
