@@ -13,7 +13,7 @@ from runstream.core.growing_texts import SIGNALS
 from runstream.core.object_list import ObjectState
 from runstream.core.state import RunState, get_view
 from runstream.core.step_calls import step_calls
-from runstream.core.text_changes import compare_texts, ends_unchanged, text_growth
+from runstream.core.text_changes import compare_texts, text_growth
 from runstream.core.texts import (
     TextsOf,
     argument_texts,
@@ -116,7 +116,7 @@ def _object_signals(
         growing = after._growing
         fragment = growing.buffer.last
         return [TextDelta(*common, new.id, growing.part, 0, fragment)] if progress else []
-    if after._growing is None and before._growing is not None and ends_unchanged(before, position, new):
+    if after._indices == () and new.parts is None:  # a full message that repeats the text that grew
         known: Any = before._objects[position].full
         full: Any = new.full
         if full.is_terminal and known is not None and not known.is_terminal:

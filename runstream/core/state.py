@@ -157,7 +157,8 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     _touched: int = -2
     _event: str = ""
     _cached_objects: Objects | None = None
-    # The content parts or calls that the last change of an object concerns, by their indices; `None` for all.
+    # The content parts or calls that the last change of an object concerns, by their indices: none if a full message
+    # repeats the text that grew; `None` for all.
     _indices: tuple[int, ...] | None = None
 
     @property

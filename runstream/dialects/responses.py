@@ -32,6 +32,7 @@ from runstream.dialects.responses_run import error_of
 from runstream.dialects.responses_state import Response
 from runstream.dialects.responses_wire import (
     AGENT_EVENT,
+    OTHER_NAMES,
     Fragment,
     Json,
     decode_fragment,
@@ -128,19 +129,22 @@ class ResponsesDialect(BaseDialect):
         """Decode one item. Never raises on input."""
         if type(item) is not RawEvent:
             return self._decode_other(item)
+        growing = self._growing
+        if growing is None and item.event in OTHER_NAMES:
+            return self._decode_any(item)
         try:
             fragment = decode_fragment(item.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return self._decode_any(item)
-        if self._growing is not None:
+        if growing is not None:
             # The text that grew last, which no other event has followed.
-            kind, item_id, index, lane, response, object_id, target, run_id, prefix, name = self._growing
+            kind, item_id, index, lane, response, object_id, target, run_id, prefix, name = growing
             number = fragment.sequence_number
             if (
                 type(fragment) is kind
                 and fragment.item_id == item_id
                 and fragment.index == index
-                and fragment.stream_id == lane
+                and (fragment.stream_id is lane or fragment.stream_id == lane)
                 and number is not None
                 and number > response.number
                 and (text := fragment.delta)
