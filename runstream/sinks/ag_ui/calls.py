@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
 
 from runstream.core.call_identity import base_of_call
-from runstream.core.state import RunState, call_names
+from runstream.core.state import RunState, call_names, is_whole_call
 from runstream.model.frozen import thaw
 from runstream.model.keys import call_key
 from runstream.model.signal_base import AwaitedCall
@@ -26,6 +26,8 @@ _ANSWERED_LATER: Final = frozenset(
     {"function", "custom", "shell", "patch", "apply_patch", "computer", "tool_search", "local_shell", "", *HIDDEN_KINDS}
 )
 """Kinds of calls that may be answered by the application, after their step has ended."""
+_NAMED: Final = frozenset({"function", "custom"})
+"""Kinds of calls that have a name, which may follow later; others have that of their kind where they have none."""
 _FAILURES: Final = {
     StepStatus.FAILED: "The call failed.",
     StepStatus.CANCELLED: "The call was cancelled.",
@@ -105,7 +107,8 @@ class Calls:
         record = self._record(signal.call_id, signal.call_key, signal.path)
         if record.output is not None:
             return
-        if signal.call.name is not None and not record.is_sent:
+        self._name(record, signal.call)
+        if record.name is not None and not record.is_sent:
             self.complete(signal.call, signal.call_key, signal.path)
         self._answer(record, signal.output)
 
@@ -142,7 +145,7 @@ class Calls:
                 self._answer(record, _NOT_WHOLE)
 
     def add_state(self, step: RunStep, state: RunState, path: tuple[str, ...]) -> list[CallRecord]:
-        """The records of the calls of a step of a state; they count as sent."""
+        """The records of the calls of a step of a state that are shown."""
         found = []
         for call, key in _keys(step, state.scope, state):
             record = self._record(call.id, key, path)
@@ -150,14 +153,30 @@ class Calls:
             record.append(call.arguments or "")
             if record.kind in HIDDEN_KINDS or record.name is None:
                 continue
-            record.is_sent = True
             record.output = call.output
-            name = key.rpartition("/call/")[2]
-            record.is_whole = record.output is not None or name in state._head.calls.whole
-            if record.output is None:
-                self._unanswered[record.id] = record
+            if record.output is None and step.is_terminal and record.kind not in _ANSWERED_LATER:
+                record.output = _output_of(call)
+            record.is_whole = record.output is not None or is_whole_call(state, key)
             found.append(record)
         return found
+
+    def keep(self, records: Iterable[CallRecord]) -> list[dict[str, Any]]:
+        """The messages of records, for a snapshot: they count as sent."""
+        messages = []
+        for record in records:
+            record.is_sent = True
+            messages += record.to_messages()
+        return messages
+
+    def send(self, records: Iterable[CallRecord]) -> None:
+        """Send records as if they were new."""
+        for record in records:
+            output, record.output = record.output, None
+            self._open(record)
+            if record.is_whole:
+                self._lanes.close_call(record)
+            if output is not None:
+                self._answer(record, output)
 
     def _record(self, call_id: str, key: str, path: tuple[str, ...]) -> CallRecord:
         found = self._transcript.calls.get(key)
@@ -168,7 +187,7 @@ class Calls:
     def _name(self, record: CallRecord, call: ToolCall) -> None:
         if record.name is None:
             record.kind = call.type
-            record.name = call.name
+            record.name = call.name or (call.type if call.type not in _NAMED else None)
 
     def _open(self, record: CallRecord) -> None:
         """Open a call that has a name, once, with the arguments that were kept back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from runstream.core.state import RunState, build_objects, get_view, stepless_calls
@@ -31,7 +32,7 @@ from runstream.sinks.ag_ui.calls import Calls
 from runstream.sinks.ag_ui.events import AgUiEvent, error_code
 from runstream.sinks.ag_ui.lanes import Lanes
 from runstream.sinks.ag_ui.texts import Texts
-from runstream.sinks.ag_ui.transcript import CallRecord, TextRecord, Transcript
+from runstream.sinks.ag_ui.transcript import Transcript
 
 __all__ = ["Content"]
 
@@ -106,58 +107,71 @@ class Content:
         self._lanes.close_all(suspended)
 
     def add_state(self, state: RunState) -> None:
-        """Append a snapshot of the messages of a state; what is open in it is opened again."""
-        opened: list[Callable[[], None]] = []
-        reasoning: list[dict[str, Any]] = []
+        """Append the content of a state: a snapshot of the messages, then all that does not belong into it.
+
+        The snapshot has the messages up to the first that is open, since what follows it could not be in its place.
+        From there on all is sent as if it were new.
+        """
+        rest: list[Callable[[], Any]] = []
+        messages: list[dict[str, Any]] = []
         for item in build_objects(state):
             value, path = get_view(item), item.path
             if isinstance(value, Message):
-                for text in self._texts.add_state(value, path):
-                    if not value.is_terminal:
-                        opened.append(lambda text=text: self._texts.open(text))
+                texts = self._texts.add_state(value, path)
+                if value.is_terminal and not rest:
+                    messages += self._texts.keep(texts)
+                elif texts:
+                    rest.append(partial(self._texts.send, texts, is_terminal=value.is_terminal))
             elif isinstance(value, RunStep):
-                self._add_step_of(state, value, path, opened, reasoning)
+                messages += self._add_step(state, value, path, rest)
         for call, name in stepless_calls(state):
             key = call_key(state.scope, state.run_id, name)
-            step = RunStep(id="", run_id=state.run_id)
-            opened.append(lambda call=call, key=key, step=step: self._calls.complete(call, key, ()) and None)
-        messages = [*self._transcript.messages(), *reasoning]
-        self._out.append({"type": "MESSAGES_SNAPSHOT", "messages": messages})
-        for open_again in opened:
-            open_again()
+            rest.append(partial(self._calls.complete, call, key, ()))
+        self._out.append({"type": "MESSAGES_SNAPSHOT", "messages": self._transcript.messages_with(messages)})
+        for send in rest:
+            send()
 
-    def _add_step_of(
-        self,
-        state: RunState,
-        step: RunStep,
-        path: tuple[str, ...],
-        opened: list[Callable[[], None]],
-        reasoning: list[dict[str, Any]],
-    ) -> None:
+    def _add_step(
+        self, state: RunState, step: RunStep, path: tuple[str, ...], rest: list[Callable[[], Any]]
+    ) -> list[dict[str, Any]]:
+        """The messages of a step for the snapshot; what can't be in it is appended to the rest."""
         details = step.step_details
         if step.type == "label":
             if not step.is_terminal:
-                opened.append(lambda: self._open_step(step, path))
+                rest.append(partial(self._open_step, step, path))
         elif isinstance(details, SubagentDetails):
             self._lanes.open_subagent(path, step.id, details.name, details.description)
             if step.is_terminal:
                 self._lanes.close_subagent(path, step.id)
         elif isinstance(details, ReasoningDetails):
-            tag = self._lanes.tag(path)
-            for kind, parts in (("reasoning", details.content), ("summary", details.summary)):
-                for number, part in enumerate(parts):
-                    if not part.text:
-                        continue
-                    id = self._reasoning_message(step.id, kind, number)
-                    self._lengths[id] = len(part.text)
-                    message = {"id": id, "role": "reasoning", "content": part.text}
-                    reasoning.append(message if tag is None else {**message, "subagentRunId": tag})
-                    if not step.is_terminal:
-                        opened.append(lambda id=id: self._lanes.reason(step.id, id, tag, ""))
-        else:
-            for call in self._calls.add_state(step, state, path):
-                if not call.is_whole:
-                    opened.append(lambda call=call: self._lanes.open_call(call))
+            return self._add_reasoning(step, details, path, rest)
+        elif step.tool_calls:
+            calls = self._calls.add_state(step, state, path)
+            if not rest and all(call.output is not None for call in calls):
+                return self._calls.keep(calls)
+            rest.append(partial(self._calls.send, calls))
+        return []
+
+    def _add_reasoning(
+        self, step: RunStep, details: ReasoningDetails, path: tuple[str, ...], rest: list[Callable[[], Any]]
+    ) -> list[dict[str, Any]]:
+        tag = self._lanes.tag(path)
+        texts = {
+            self._reasoning_message(step.id, kind, number): part.text
+            for kind, parts in (("reasoning", details.content), ("summary", details.summary))
+            for number, part in enumerate(parts)
+            if part.text
+        }
+        self._lengths |= {id: len(text) for id, text in texts.items()}
+        if step.is_terminal and not rest:
+            found = [{"id": id, "role": "reasoning", "content": text} for id, text in texts.items()]
+            return found if tag is None else [{**message, "subagentRunId": tag} for message in found]
+        if not step.is_terminal:
+            rest.append(partial(self._lanes.open_span, step.id, tag))
+        rest += [partial(self._lanes.reason, step.id, id, tag, text) for id, text in texts.items()]
+        if step.is_terminal:
+            rest.append(partial(self._lanes.close_span, step.id))
+        return []
 
     # signals
 

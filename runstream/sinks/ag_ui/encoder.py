@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from runstream.core.derive import action_required
 from runstream.core.state import RunState
 from runstream.model.frozen import thaw
 from runstream.model.run import Run, RunStatus
@@ -80,8 +81,9 @@ class AgUiEncoder:
         show_raw: True to send ``RAW`` events of an AG-UI server, which may contain requests to a model.
 
     Attributes:
+        has_ended: True if the run has ended. Some servers send its messages after it, so signals are still encoded.
         waiting: What the front end has to answer, after :meth:`finish`; ``None`` if the run does not wait.
-        is_finished: True if the stream is complete: no event follows.
+        is_finished: True after :meth:`finish`: no event follows.
     """
 
     def __init__(
@@ -96,7 +98,7 @@ class AgUiEncoder:
         show_errors: bool = False,
         show_raw: bool = False,
     ) -> None:
-        self.is_finished = False
+        self.has_ended = self.is_finished = False
         self.waiting: Waiting | None = None
         self._ids = {"threadId": thread_id, "runId": run_id}
         self._key: tuple[str, str] | None = ("", run) if isinstance(run, str) else run
@@ -141,7 +143,9 @@ class AgUiEncoder:
             raise RuntimeError("a snapshot is the beginning of a stream: use a new encoder")
         self._key = (state.scope, state.run_id)
         self._start(state.first_seen)
-        self._run = state.run
+        self._run, self.has_ended = state.run, state.is_terminal
+        if state.run.requires_action and state.run.required_action is not None:
+            self._action = action_required(state, state.first_seen)
         self._content.add_state(state)
         self._values.add_state(state)
         return self._take()
@@ -170,9 +174,9 @@ class AgUiEncoder:
         return self._take()
 
     def finish(self, *, answered: Iterable[str] = (), code: str = "interrupted") -> list[AgUiEvent]:
-        """The end of the stream, when no signal follows; nothing if the run has ended before.
+        """The end of the stream, when no signal follows.
 
-        A run that waits ends as such. Any other run was cut off: its end is an error.
+        It is the end of the run, or what the run waits for. Any other run was cut off: its end is an error.
 
         Args:
             answered: The keys of calls whose answers are known: the front end is not asked again.
@@ -181,10 +185,17 @@ class AgUiEncoder:
         if self.is_finished:
             return []
         self._start()
+        run = self._run
         if self._action is not None:
             self._wait(self._action, frozenset(answered))
+        elif run is None or not run.is_terminal:
+            self._error(code, run)
+        elif run.is_complete:
+            self._finish({"type": "success"}, "")
+        elif run.is_cancelled and self._modern:
+            self._finish({"type": "cancelled"}, _MESSAGES["cancelled"])
         else:
-            self._error(code, self._run)
+            self._error(run.status.value, run)
         return self._take()
 
     # the course of the run
@@ -217,13 +228,7 @@ class AgUiEncoder:
         self._run, self._action = signal.run, None
 
     def _on_end(self, signal: Any) -> None:
-        self._run, status = signal.run, signal.run.status
-        if status == RunStatus.COMPLETED:
-            self._finish({"type": "success"}, "")
-        elif status == RunStatus.CANCELLED and self._modern:
-            self._finish({"type": "cancelled"}, _MESSAGES["cancelled"])
-        else:
-            self._error(status.value, signal.run)
+        self._run, self._action, self.has_ended = signal.run, None, True
 
     # the end of the stream
 

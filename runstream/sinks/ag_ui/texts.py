@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 from runstream.core.state import RunState
 from runstream.model.message import Message, RefusalPart, TextPart
@@ -98,7 +99,7 @@ class Texts:
             self._out.append({"type": "MESSAGES_SNAPSHOT", "messages": self._transcript.messages()})
 
     def add_state(self, message: Message, path: tuple[str, ...]) -> list[TextRecord]:
-        """The records of a message of a state; those with text count as sent."""
+        """The records of a message of a state, and of its refusal, if they have text."""
         record = self.create(message, path)
         if record is None:
             return []
@@ -111,10 +112,26 @@ class Texts:
                 refusal = self._record(message.id + REFUSAL, path)
                 refusal.append(part, content.refusal)
                 found.append(refusal)
-        for each in found:
-            each.is_sent = True
-            self._unopened.pop(each.id, None)
+        if message.is_terminal:
+            self._unopened.pop(record.id, None)
         return list(dict.fromkeys(found))
+
+    def keep(self, records: Iterable[TextRecord]) -> list[dict[str, Any]]:
+        """The messages of records, for a snapshot: they count as sent."""
+        messages = []
+        for record in records:
+            record.is_sent = True
+            self._unopened.pop(record.id, None)
+            messages += record.to_messages()
+        return messages
+
+    def send(self, records: Iterable[TextRecord], *, is_terminal: bool) -> None:
+        """Send records as if they were new."""
+        for record in records:
+            self.open(record)
+            self._lanes.write(record, record.text)
+            if is_terminal:
+                self._lanes.close_text(record)
 
     def open(self, record: TextRecord) -> None:
         """Open a message; those before it that have no text so far are opened too, so that the order is kept."""

@@ -185,13 +185,18 @@ class Transcript:
 
     def messages(self) -> list[dict[str, Any]]:
         """All messages, those that were not sent so far left out."""
+        return self.messages_with(
+            [message for record in self._order if record.is_sent for message in record.to_messages()]
+        )
+
+    def messages_with(self, messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The messages of the front end, and others: those of the same id are replaced."""
         found = list(self._earlier)
         places = {message.get("id"): place for place, message in enumerate(found)}
-        for record in self._order:
-            for message in record.to_messages() if record.is_sent else ():
-                place = places.get(message["id"])
-                if place is None:
-                    found.append(message)
-                else:
-                    found[place] = {**found[place], **message}
+        for message in messages:
+            place = places.get(message["id"])
+            if place is None:
+                found.append(message)
+            else:
+                found[place] = {**found[place], **message}
         return found
