@@ -105,8 +105,9 @@ def test_a_late_front_end_knows_the_same(name: str, share: float) -> None:
     for encoded in encode(items, dialect=dialect, join_after=int(len(items) * share)):
         expected, found = knowledge(encoded.state), knowledge(read_back(encoded.events))
         outputs, read = expected.pop("outputs"), found.pop("outputs")
-        assert expected.pop("calls").items() <= found.pop("calls").items()
-        for field in ("labels", *((REPLACED[name],) if name in REPLACED else ())):  # labels that have ended are gone
+        if REPLACED.get(name) != "calls":
+            assert expected["calls"].items() <= found["calls"].items()
+        for field in ("labels", "calls", *((REPLACED[name],) if name in REPLACED else ())):  # labels that have ended are gone
             expected.pop(field, None)
             found.pop(field, None)
         assert found == expected
