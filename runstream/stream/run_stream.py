@@ -171,6 +171,11 @@ class RunStream:
         return LatestStates(self._engine)
 
     @property
+    def is_started(self) -> bool:
+        """True if reading has started (:meth:`start`)."""
+        return self._runner.started
+
+    @property
     def stats(self) -> Stats:
         """Counts of everything that has happened so far."""
         return structs.replace(

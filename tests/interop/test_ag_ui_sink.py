@@ -55,7 +55,9 @@ def examples(strategy: SearchStrategy[Any], number: int) -> list[Any]:
     """Examples of a strategy, the same in each run."""
     found: list[Any] = []
 
-    @settings(max_examples=number, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=number, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    )
     @given(strategy)
     def collect(example: Any) -> None:
         found.append(example)

@@ -181,7 +181,7 @@ class Calls:
     def _record(self, call_id: str, key: str, path: tuple[str, ...]) -> CallRecord:
         found = self._transcript.calls.get(key)
         if found is None:
-            found = self._transcript.add_call(key, CallRecord(tool_call_id(call_id, key), self._lanes.tag(path)))
+            found = self._transcript.make_call(key, tool_call_id(call_id, key), self._lanes.tag(path))
         return found
 
     def _name(self, record: CallRecord, call: ToolCall) -> None:
@@ -200,7 +200,9 @@ class Calls:
 
     def _answer(self, record: CallRecord, output: str) -> None:
         self._unanswered.pop(record.id, None)
-        if record.kind not in HIDDEN_KINDS:
+        if self._transcript.is_answered(record.id):
+            record.output = output  # the front end has added it
+        elif record.kind not in HIDDEN_KINDS:
             self._lanes.answer(record, output)
 
 

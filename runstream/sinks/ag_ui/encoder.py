@@ -7,16 +7,13 @@ from typing import Any, Final
 
 from runstream.core.derive import action_required
 from runstream.core.state import RunState
-from runstream.model.frozen import thaw
 from runstream.model.run import Run, RunStatus
 from runstream.model.signal_base import BaseSignal, RunSignal
 from runstream.model.signals import (
     ActionRequired,
-    ActivityChanged,
-    CustomReceived,
-    DocumentChanged,
     RunCancelled,
     RunCompleted,
+    RunCreated,
     RunExpired,
     RunFailed,
     RunIncomplete,
@@ -26,7 +23,7 @@ from runstream.model.signals import (
 from runstream.sinks.ag_ui.content import Content
 from runstream.sinks.ag_ui.events import AgUiEvent, error_code, usage_entry
 from runstream.sinks.ag_ui.values import Values
-from runstream.sinks.ag_ui.waiting import Waiting, interrupt_value
+from runstream.sinks.ag_ui.waiting import AgUiWaiting, interrupt_value
 
 __all__ = ["PROTOCOL_VERSION", "AgUiEncoder", "speaks_1_0"]
 
@@ -99,7 +96,7 @@ class AgUiEncoder:
         show_raw: bool = False,
     ) -> None:
         self.has_ended = self.is_finished = False
-        self.waiting: Waiting | None = None
+        self.waiting: AgUiWaiting | None = None
         self._ids = {"threadId": thread_id, "runId": run_id}
         self._key: tuple[str, str] | None = ("", run) if isinstance(run, str) else run
         self._tools = frozenset(tools)
@@ -121,6 +118,11 @@ class AgUiEncoder:
     def action(self) -> ActionRequired | None:
         """The request that the run waits for; ``None`` if it does not wait."""
         return self._action
+
+    @property
+    def has_begun(self) -> bool:
+        """True after the first signal of the run, or its snapshot."""
+        return self._run is not None
 
     def start(self) -> list[AgUiEvent]:
         """The start of the stream; nothing if it was started before. The other methods start it too."""
@@ -166,6 +168,8 @@ class AgUiEncoder:
         if key != self._key:
             return []
         self._start(signal.at)
+        if self._run is None and isinstance(signal, RunCreated):
+            self._run = signal.run
         handler = _HANDLERS.get(type(signal))
         if handler is not None:
             handler(self, signal)
@@ -240,7 +244,7 @@ class AgUiEncoder:
 
     def _wait(self, signal: ActionRequired, answered: frozenset[str]) -> None:
         """Finish a run that waits for the front end."""
-        self.waiting = waiting = Waiting.of(signal, self._tools, answered)
+        self.waiting = waiting = AgUiWaiting.of(signal, self._tools, answered)
         pending = [self._content.announce(call) for call in waiting.calls]
         self._content.answer_partial()
         interrupts = waiting.interrupts(self._content.sent_calls()) if waiting.questions or not pending else []

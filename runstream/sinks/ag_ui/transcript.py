@@ -88,6 +88,7 @@ class CallRecord:
         is_sent: True if it was opened once.
         is_open: True if it takes arguments.
         is_whole: True if its arguments are complete.
+        is_earlier: True if the front end has it from an earlier run.
         output: Its result, ``None`` so far.
         lookups: How often its name was looked up.
     """
@@ -95,6 +96,7 @@ class CallRecord:
     __slots__ = (
         "_arguments",
         "id",
+        "is_earlier",
         "is_open",
         "is_sent",
         "is_whole",
@@ -112,7 +114,7 @@ class CallRecord:
         self.name: str | None = None
         self.kind = ""
         self.length = self.lookups = 0
-        self.is_sent = self.is_open = self.is_whole = False
+        self.is_sent = self.is_open = self.is_whole = self.is_earlier = False
         self.output: str | None = None
         self._arguments: list[str] = []
 
@@ -136,7 +138,11 @@ class CallRecord:
         """The messages of a snapshot: that of the call, and that of its result."""
         function = {"name": self.name or self.kind, "arguments": self.arguments}
         found: list[dict[str, Any]] = [
-            {"id": self.id, "role": "assistant", "toolCalls": [{"id": self.id, "type": "function", "function": function}]}
+            {
+                "id": self.id,
+                "role": "assistant",
+                "toolCalls": [{"id": self.id, "type": "function", "function": function}],
+            }
         ]
         if self.output is not None:
             found.append({"id": result_id(self.id), "role": "tool", "toolCallId": self.id, "content": self.output})
@@ -163,6 +169,11 @@ class Transcript:
             for message in self._earlier
             if message.get("role") == "assistant" and isinstance(message.get("content"), str)
         }
+        calls = [call for message in self._earlier for call in message.get("toolCalls") or () if isinstance(call, dict)]
+        self._calls_before = {call.get("id"): call for call in calls}
+        self._answered_before = {
+            message.get("toolCallId") for message in self._earlier if message.get("role") == "tool"
+        }
         self._order: list[TextRecord | CallRecord] = []
         self.texts: dict[str, TextRecord] = {}
         self.calls: dict[str, CallRecord] = {}
@@ -182,6 +193,26 @@ class Transcript:
         self.calls[key] = record
         self._order.append(record)
         return record
+
+    def make_call(self, key: str, id: str, tag: str | None) -> CallRecord:
+        """Add a call of this run, or one of an earlier run that goes on.
+
+        Args:
+            key: Its key.
+            id: Its id on the wire.
+            tag: The id of the subagent's run.
+        """
+        record = self.add_call(key, CallRecord(id, tag))
+        if (known := self._calls_before.get(id)) is not None:
+            function = known.get("function")
+            name = function.get("name") if isinstance(function, dict) else None
+            record.name = name if isinstance(name, str) else None
+            record.is_sent = record.is_whole = record.is_earlier = True
+        return record
+
+    def is_answered(self, id: str) -> bool:
+        """True if the front end has sent the result of a call itself."""
+        return id in self._answered_before
 
     def messages(self) -> list[dict[str, Any]]:
         """All messages, those that were not sent so far left out."""

@@ -17,7 +17,7 @@ from runstream.model.signal_base import AwaitedCall
 from runstream.model.signals import ActionRequired
 from runstream.sinks.ag_ui.events import AgUiEvent
 
-__all__ = ["HIDDEN_KINDS", "Waiting", "interrupt_id", "interrupt_value", "tool_call_id"]
+__all__ = ["HIDDEN_KINDS", "AgUiWaiting", "interrupt_id", "interrupt_value", "tool_call_id"]
 
 HIDDEN_KINDS: Final = frozenset({"approval", "interrupt"})
 """Kinds of calls that are questions to the user: interrupts on the wire, and no tool calls."""
@@ -32,7 +32,7 @@ _DECISION: Final[Mapping[str, Any]] = {
 _MAX_SHOWN: Final = 200  # characters of arguments in a message
 
 
-class Waiting(Struct, frozen=True):
+class AgUiWaiting(Struct, frozen=True):
     """What a front end has to answer.
 
     Attributes:
@@ -46,7 +46,7 @@ class Waiting(Struct, frozen=True):
     request: str
 
     @classmethod
-    def of(cls, signal: ActionRequired, tools: Collection[str], answered: Collection[str] = ()) -> Waiting:
+    def of(cls, signal: ActionRequired, tools: Collection[str], answered: Collection[str] = ()) -> AgUiWaiting:
         """What a request waits for.
 
         Args:

@@ -17,8 +17,6 @@ from tests.sinks.ag_ui.test_recordings import STATUSES
 from tests.support.canonical import play, run
 
 
-
-
 @settings(deadline=None)
 @given(conversations(), st.integers(0, 99))
 def test_a_reader_knows_the_same(conversation: Conversation, seed: int) -> None:

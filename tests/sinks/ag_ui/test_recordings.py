@@ -65,7 +65,9 @@ def test_offered_calls_are_left_to_the_front_end(name: str) -> None:
         tools = {call.name for call in waiting if call.kind in ("function", "custom") and call.name}
         if not tools:
             continue
-        for each in encode(items, dialect=dialect, make=lambda tools=tools: AgUiEncoder("thread-1", "run-1", tools=tools)):
+        for each in encode(
+            items, dialect=dialect, make=lambda tools=tools: AgUiEncoder("thread-1", "run-1", tools=tools)
+        ):
             if each.state.run_id != encoded.state.run_id:
                 continue
             assert each.encoder.waiting is not None
@@ -85,7 +87,9 @@ def test_older_peers_get_what_they_understand(name: str) -> None:
     for encoded, modern in zip(old, recorded_runs(name), strict=True):
         names = {event["type"] for event in encoded.events}
         assert not {name for name in names if name.startswith("SUBAGENT")}
-        assert not any({"subagentRunId", "outcome", "usage", "protocolVersion"} & event.keys() for event in encoded.events)
+        assert not any(
+            {"subagentRunId", "outcome", "usage", "protocolVersion"} & event.keys() for event in encoded.events
+        )
         end, end_then = encoded.events[-1], modern.events[-1]
         if encoded.state.status == "cancelled":
             assert (end["type"], end["code"]) == ("RUN_ERROR", "cancelled")
@@ -107,7 +111,11 @@ def test_a_late_front_end_knows_the_same(name: str, share: float) -> None:
         outputs, read = expected.pop("outputs"), found.pop("outputs")
         if REPLACED.get(name) != "calls":
             assert expected["calls"].items() <= found["calls"].items()
-        for field in ("labels", "calls", *((REPLACED[name],) if name in REPLACED else ())):  # labels that have ended are gone
+        for field in (
+            "labels",
+            "calls",
+            *((REPLACED[name],) if name in REPLACED else ()),
+        ):  # labels that have ended are gone
             expected.pop(field, None)
             found.pop(field, None)
         assert found == expected
