@@ -264,6 +264,17 @@ class BaseClient(ABC):
             session.attach(source, continues=run_id)
         return session.stream
 
+    def submitted(self, run_id: str) -> Mapping[str, CallAnswer]:
+        """The answers that were submitted for a run: outputs and decisions. Some protocols do not repeat them.
+
+        Args:
+            run_id: The id of the run.
+
+        Returns:
+            The answers by the keys of the calls; those of other runs of the same stream may be among them.
+        """
+        return self._sessions.submitted(run_id)
+
     def approve(self, run_id: str, *call_ids: str, value: Any = None) -> RunStream:
         """Approve calls of a run that waits, or answer its interrupts.
 

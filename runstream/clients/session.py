@@ -59,6 +59,7 @@ class Session:
         request: The body of the first request, for servers that need it again.
         history: The items so far, for servers without memory.
         outputs: The outputs that were submitted, by the ids of their calls, for servers without memory.
+        submitted: The answers that were submitted, by the keys of their calls.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Session:
         self.request: dict[str, Any] = {}
         self.history: list[Any] = []
         self.outputs: dict[str, str] = {}
+        self.submitted: dict[str, CallAnswer] = {}
         self._submit = submit
         self._runner = runner
         self._on_unanswered = on_unanswered
@@ -227,6 +229,7 @@ class Session:
         state = self.stream.latest.get((run[0], run[1]) if run[0] else run[1])
         if state is None or (answers := waiting.take()) is None:
             return None
+        self.submitted |= {call.key: answer for call, answer in answers}
         return self._submit(state, answers, self)
 
     def _end_stream(self, error: Exception | None = None) -> None:
@@ -277,6 +280,14 @@ class Sessions:
             if session.waits(("", run_id)):
                 return session
         raise LookupError(f"run {run_id} does not wait for an answer here; rejoin() follows a run of another process")
+
+    def submitted(self, run_id: str) -> dict[str, CallAnswer]:
+        """The answers that were submitted for a run, by the keys of their calls."""
+        found: dict[str, CallAnswer] = {}
+        for session in self._sessions:
+            if run_id in session.stream.latest:
+                found |= session.submitted
+        return found
 
     def state(self, run_id: str) -> RunState | None:
         """The state of a run: of a stream, or of the store; ``None`` if it is not known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -11,7 +12,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
 from runstream.core.derive import awaited_calls
@@ -55,9 +56,10 @@ def examples(strategy: SearchStrategy[Any], number: int) -> list[Any]:
     """Examples of a strategy, the same in each run."""
     found: list[Any] = []
 
-    @settings(
-        max_examples=number, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+    checks, phases = list(HealthCheck), [Phase.generate]
+    options = {"database": None, "deadline": None, "suppress_health_check": checks, "phases": phases}
+
+    @settings(max_examples=number, derandomize=True, **options)
     @given(strategy)
     def collect(example: Any) -> None:
         found.append(example)
@@ -70,12 +72,12 @@ def examples(strategy: SearchStrategy[Any], number: int) -> list[Any]:
 def generated() -> list[Encoded]:
     """The streams of generated runs: whole ones, rough ones, and some that are joined late."""
     found = []
-    for conversation in examples(conversations(max_runs=2), 120):
+    for conversation in examples(conversations(max_runs=2), 60):
         found += encode(conversation.raw_events(interleaved=True))
-    for number, lines in enumerate(examples(tales(), 120)):
+    for number, lines in enumerate(examples(tales(), 80)):
         items = raws(lines)
         found += encode(items, join_after=len(items) // 2 if number % 2 else None)
-    for events in examples(value_events(), 60):
+    for events in examples(value_events(), 30):
         engine, signals = play([run("queued"), run("in_progress"), *events])
         encoder = AgUiEncoder("thread-1", "run-1")
         sent = [event for signal in signals for event in encoder.encode(signal)]
@@ -92,6 +94,11 @@ def all_streams() -> Iterator[tuple[str, str, int, Encoded]]:
         yield "generated", "whole", number, encoded
 
 
+def json_lines(text: str) -> list[Any]:
+    """The values of lines of JSON, which may contain other line separators."""
+    return [json.loads(line) for line in text.split("\n") if line]
+
+
 @cache
 def official() -> dict[tuple[str, str, int], dict[str, Any]]:
     """What the official client makes of each stream."""
@@ -104,7 +111,24 @@ def official() -> dict[tuple[str, str, int], dict[str, Any]]:
         paths.append(str(path))
         keys.append((name, kind, number))
     done = subprocess.run([*command, *paths], capture_output=True, text=True, timeout=550, check=True)
-    return dict(zip(keys, map(json.loads, done.stdout.splitlines()), strict=True))
+    return dict(zip(keys, json_lines(done.stdout), strict=True))
+
+
+def test_an_older_client_reads_what_it_gets() -> None:
+    """The release before 1.0, which declares no version: it accepts all streams for such a peer."""
+    folder = Path(mkdtemp(prefix="ag-ui-old-"))
+    command = node_command("ag_ui_client.mjs", folder, "ag-ui-client-0-0-57")
+    old = [(name, encoded) for name, kind, _, encoded in all_streams() if kind == "old"]
+    paths = [folder / f"{number}.sse" for number in range(len(old))]
+    for path, (_, encoded) in zip(paths, old, strict=True):
+        path.write_bytes(b"".join(map(sse_block, encoded.events)))
+    environ = {**os.environ, "AG_UI_CLIENT": "ag-ui-client-0-0-57"}
+    done = subprocess.run(
+        [*command, *map(str, paths)], capture_output=True, text=True, timeout=550, check=True, env=environ
+    )
+    for (name, encoded), found in zip(old, json_lines(done.stdout), strict=True):
+        assert "threw" not in found or encoded.events[-1]["type"] == "RUN_ERROR", (name, found["threw"])
+        _compare(encoded, found, "old")
 
 
 @pytest.mark.parametrize("name", RECORDED)

@@ -112,6 +112,12 @@ class Calls:
             self.complete(signal.call, signal.call_key, signal.path)
         self._answer(record, signal.output)
 
+    def answer_awaited(self, call: AwaitedCall, output: str) -> None:
+        """Send the result of a call that has waited, if it was not sent."""
+        record = self.complete(call.call, call.key, ())
+        if record.output is None:
+            self._answer(record, output)
+
     def end_step(self, step: RunStep, scope: str, path: tuple[str, ...], state: RunState | None) -> None:
         """Answer the calls of a step that has ended, if no one else will answer them."""
         failure = _FAILURES.get(step.status) if step.status is not None else None

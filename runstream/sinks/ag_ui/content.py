@@ -81,6 +81,10 @@ class Content:
         """Send a call that waits for the front end, if it was not sent; return its id."""
         return self._calls.announce(call)
 
+    def answer(self, call: AwaitedCall, output: str) -> None:
+        """Send the result of a call, if it was not sent."""
+        self._calls.answer_awaited(call, output)
+
     def sent_calls(self) -> dict[str, str]:
         """The ids of the calls that were sent, by their keys."""
         return self._calls.sent()

@@ -8,7 +8,7 @@ from typing import Any, Final
 from runstream.core.derive import action_required
 from runstream.core.state import RunState
 from runstream.model.run import Run, RunStatus
-from runstream.model.signal_base import BaseSignal, RunSignal
+from runstream.model.signal_base import AwaitedCall, BaseSignal, RunSignal
 from runstream.model.signals import (
     ActionRequired,
     RunCancelled,
@@ -175,6 +175,19 @@ class AgUiEncoder:
             handler(self, signal)
         elif not self._content.add(signal, state):
             self._values.add(signal)
+        return self._take()
+
+    def answer(self, call: AwaitedCall, output: str) -> list[AgUiEvent]:
+        """The result of a call that the application has answered: some protocols have no signal of it.
+
+        Nothing if the front end has the result.
+
+        Args:
+            call: The call, as a request for action had it.
+            output: Its output.
+        """
+        if not self.is_finished:
+            self._content.answer(call, output)
         return self._take()
 
     def finish(self, *, answered: Iterable[str] = (), code: str = "interrupted") -> list[AgUiEvent]:

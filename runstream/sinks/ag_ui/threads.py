@@ -15,8 +15,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from runstream.clients.answers import CallAnswer
+from runstream.clients.answers import CallAnswer, Output
 from runstream.clients.base import BaseClient
+from runstream.clients.outputs import encode_output
 from runstream.errors import RequestFailed
 from runstream.logs import LOG
 from runstream.model.signals import ActionRequired
@@ -223,6 +224,16 @@ class AgUiThreads:
         await reader.put(events)
         await reader.end()
 
+    def _results(self, encoder: AgUiEncoder, asked: ActionRequired) -> list[AgUiEvent]:
+        """The results of the calls of a request that tools on the server have answered."""
+        found = self._client.submitted(asked.run_id) if self._client is not None else {}
+        answers = [(call, answer.value) for call in asked.calls if isinstance(answer := found.get(call.key), Output)]
+        return [
+            event
+            for call, value in answers
+            for event in encoder.answer(call, value if isinstance(value, str) else encode_output(value))
+        ]
+
     async def _events(self, stream: RunStream | RunView, encoder: AgUiEncoder) -> AsyncIterator[list[AgUiEvent]]:
         """The events of a run, as long as its signals are worth waiting for."""
         signals = stream.iter(replay=True) if _is_started(stream) else stream.iter()
@@ -237,8 +248,11 @@ class AgUiThreads:
                     if encoder.run_key in (None, (item.scope, item.run_id)) and not encoder.has_begun:
                         yield encoder.snapshot(item.state)
                     continue
-                state = _state_of(stream, item)
-                if events := encoder.encode(item, state):
+                asked = encoder.action
+                events = encoder.encode(item, _state_of(stream, item))
+                if asked is not None and encoder.action is not asked:
+                    yield self._results(encoder, asked)
+                if events:
                     yield events
         finally:
             await signals.aclose()
