@@ -26,6 +26,7 @@ NAMES = {
     "runstream.core.reduce": "reduce",
     "runstream.core.run_filter": "Filters",
     "runstream.core.state": "RunState Timings",
+    "runstream.core.state_snapshot": "StateSnapshot",
     "runstream.dialects.assistants": "AssistantsDialect",
     "runstream.dialects.assistants_wire": "EVENT_TYPES",
     "runstream.dialects.base": "BaseDialect Dialect",

@@ -25,6 +25,7 @@ from runstream.core.reduce import reduce as reduce
 from runstream.core.run_filter import Filters as Filters
 from runstream.core.state import RunState as RunState
 from runstream.core.state import Timings as Timings
+from runstream.core.state_snapshot import StateSnapshot as StateSnapshot
 from runstream.dialects.assistants import AssistantsDialect as AssistantsDialect
 from runstream.dialects.assistants_wire import EVENT_TYPES as EVENT_TYPES
 from runstream.dialects.base import BaseDialect as BaseDialect

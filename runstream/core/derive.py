@@ -61,7 +61,15 @@ from runstream.model.tool_calls import parse_arguments
 # The first fields of each run signal: run id, thread id, scope, time.
 _Common: TypeAlias = tuple[str, str | None, str, float]
 
-__all__ = ["action_required", "awaited_calls", "derive", "progress_signal", "run_duration"]
+__all__ = [
+    "action_required",
+    "awaited_calls",
+    "derive",
+    "message_signals",
+    "progress_signal",
+    "run_duration",
+    "step_signals",
+]
 
 _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
 _ENDED: dict[str, Any] = {
@@ -129,8 +137,8 @@ def _object_signals(
         if selected is not new:
             old, new = old.select(indices), selected
     if new.is_message:
-        return _message_signals(old, new, common, progress)
-    return _step_signals(old, new, common, progress, after._head.calls, before._head.calls)
+        return message_signals(old, new, common, progress)
+    return step_signals(old, new, common, progress, after._head.calls, before._head.calls)
 
 
 def _document_signals(before: RunState, after: RunState, common: _Common) -> list[Signal]:
@@ -245,7 +253,8 @@ def _run_signals(before: RunState | None, after: RunState, at: float) -> list[Si
     return signals
 
 
-def _message_signals(old: ObjectState | None, new: ObjectState, common: _Common, progress: bool) -> list[Signal]:
+def message_signals(old: ObjectState | None, new: ObjectState, common: _Common, progress: bool) -> list[Signal]:
+    """The signals of a change of a message; the arguments are those of :func:`step_signals`."""
     full: Any = new.full
     known: Any = old.full if old is not None else None
     signals: list[Signal] = []
@@ -318,9 +327,19 @@ def _growth_signals(
             yield make(*common, new.id, index, *change)
 
 
-def _step_signals(
+def step_signals(
     old: ObjectState | None, new: ObjectState, common: _Common, progress: bool, calls: Calls, known_calls: Calls
 ) -> list[Signal]:
+    """The signals of a change of a step, without its path.
+
+    Args:
+        old: The step before; ``None`` if it was unknown.
+        new: The step after.
+        common: The first fields of each signal.
+        progress: True to emit progress.
+        calls: The calls of the run after the change.
+        known_calls: Those before it.
+    """
     full: Any = new.full
     known: Any = old.full if old is not None else None
     signals: list[Signal] = []

@@ -16,6 +16,7 @@ from reactivex.disposable import Disposable
 from runstream.core.run_filter import Filters, RunMatcher
 from runstream.core.selection import Selector, SignalName, SignalTuple, signal_classes
 from runstream.core.state import RunState
+from runstream.core.state_snapshot import StateSnapshot
 from runstream.dialects.registry import DialectLike
 from runstream.engine.engine import Engine
 from runstream.engine.watchdogs import Watchdogs
@@ -38,6 +39,7 @@ from runstream.stream.handler_methods import subscribe_methods
 from runstream.stream.handler_options import HandlerOptions, Retry
 from runstream.stream.persistence import StreamPersistence
 from runstream.stream.repairs import Repair, Repairs
+from runstream.stream.replay import Replay
 from runstream.stream.results import StreamResults
 from runstream.stream.run_view import LatestStates, RunView
 from runstream.stream.source_handle import SourceHandle
@@ -133,6 +135,9 @@ class RunStream:
         self._persistence = (
             StreamPersistence(engine, journal, self._results, self._end_with) if journal is not None else None
         )
+        replay = Replay(engine, self._results)
+        if self._persistence is not None:
+            self._persistence.on_restored, self._persistence.on_repeat = replay.restored, replay.repeat
         self._subscriptions = Subscriptions(
             self._channels.all,
             gate,
@@ -140,6 +145,7 @@ class RunStream:
             self._reports,
             size=buffer,
             max_runs=engine.limits.max_open_runs + engine.limits.max_finished_runs,
+            replay=replay,
             pending_acks=self._persistence.pending_acks if self._persistence is not None else None,
         )
         for source in sources:
@@ -376,23 +382,32 @@ class RunStream:
         )
 
     @overload
-    def iter(self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None) -> StreamIterator[Signal]: ...
+    def iter(
+        self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None, replay: Literal[False] = False
+    ) -> StreamIterator[Signal]: ...
+    @overload
+    def iter(
+        self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None, replay: Literal[True]
+    ) -> StreamIterator[StateSnapshot | Signal]: ...
     @overload
     def iter(self, kind: Literal["runs"], *, policy: Policy | None = None) -> StreamIterator[RunState]: ...
     @overload
     def iter(self, kind: Literal["events"], *, policy: Policy | None = None) -> StreamIterator[Event]: ...
-    def iter(self, kind: str = "signals", *, policy: Policy | None = None) -> StreamIterator[Any]:
+    def iter(self, kind: str = "signals", *, policy: Policy | None = None, replay: bool = False) -> StreamIterator[Any]:
         """An asynchronous iterator over one channel, subscribed from this call on; its first step starts reading.
 
         Args:
             kind: ``"signals"``, ``"runs"`` or ``"events"``.
             policy: ``"wait"`` (the default for signals and events), ``"error"``, or for runs ``"latest"`` (their
                 default: the latest of several states of one run that wait).
+            replay: True for signals that begin with the state: first a :class:`StateSnapshot` of each run in memory,
+                then each signal from there on, without a gap or an overlap. A run that begins later has no snapshot:
+                its signals are whole. With a store, one that is read later has its snapshot before its first signal.
 
         Raises:
-            ValueError: An unknown channel or policy.
+            ValueError: An unknown channel or policy, or ``replay`` for another channel than signals.
         """
-        return self._subscriptions.iterator(kind, policy, self.start)
+        return self._subscriptions.iterator(kind, policy, self.start, replay=replay)
 
     def __aiter__(self) -> StreamIterator[Signal]:
         return self.iter()

@@ -11,6 +11,7 @@ from reactivex.disposable import Disposable
 
 from runstream.core.selection import Selector, SignalName, SignalTuple
 from runstream.core.state import RunState
+from runstream.core.state_snapshot import StateSnapshot
 from runstream.engine.engine import Engine
 from runstream.errors import SubscriberFailed
 from runstream.model.events import Event
@@ -200,23 +201,32 @@ class RunView:
         )
 
     @overload
-    def iter(self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None) -> StreamIterator[Signal]: ...
+    def iter(
+        self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None, replay: Literal[False] = False
+    ) -> StreamIterator[Signal]: ...
+    @overload
+    def iter(
+        self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None, replay: Literal[True]
+    ) -> StreamIterator[StateSnapshot | Signal]: ...
     @overload
     def iter(self, kind: Literal["states"], *, policy: Policy | None = None) -> StreamIterator[RunState]: ...
-    def iter(self, kind: str = "signals", *, policy: Policy | None = None) -> StreamIterator[Any]:
+    def iter(self, kind: str = "signals", *, policy: Policy | None = None, replay: bool = False) -> StreamIterator[Any]:
         """An asynchronous iterator over its signals or states, subscribed from this call on.
 
         Args:
             kind: ``"signals"``, or ``"states"``: at once if there is one, and the latest of several that wait.
             policy: As for :meth:`RunStream.iter`.
+            replay: True for signals that begin with the state: if the run was seen, a :class:`StateSnapshot` comes
+                first, then each signal from there on, without a gap or an overlap. After the end of the run the
+                snapshot is all.
 
         Raises:
-            ValueError: Another kind, or an unknown policy.
+            ValueError: Another kind, an unknown policy, or ``replay`` for states.
         """
         if kind not in ("signals", "states"):
             raise ValueError(f"{kind!r} of a run can not be iterated; there are 'signals' and 'states'")
         channel = "runs" if kind == "states" else kind
-        return self._iterator(channel, policy, self._start, (self.scope, self.run_id))
+        return self._iterator(channel, policy, self._start, (self.scope, self.run_id), replay=replay)
 
     def __aiter__(self) -> StreamIterator[Signal]:
         return self.iter()
