@@ -276,7 +276,7 @@ class Sessions:
         Raises:
             LookupError: There is none.
         """
-        for session in self._sessions:
+        for session in reversed(self._sessions):  # an earlier one may have known an earlier request of the run
             if session.waits(("", run_id)):
                 return session
         raise LookupError(f"run {run_id} does not wait for an answer here; rejoin() follows a run of another process")

@@ -226,17 +226,16 @@ async def test_a_handler_may_refuse() -> None:
 
 
 def endless() -> tuple[RunStream, asyncio.Event]:
-    """A stream whose run begins, and an event that lets it end."""
+    """A stream that stops in the middle of its text, and an event that lets it go on."""
     going = asyncio.Event()
 
     async def items() -> AsyncIterator[RawEvent]:
-        first, *rest = [*events_of("It is sunny in Oslo.")]
-        yield first
-        for item in rest[:-2]:
+        has_text = False
+        for item in events_of("It is sunny in Oslo."):
             yield item
-        await going.wait()
-        for item in rest[-2:]:
-            yield item
+            if not has_text and item.event == "thread.message.delta":
+                has_text = True
+                await going.wait()
 
     return RunStream(items()), going
 
@@ -285,12 +284,14 @@ async def test_one_run_of_a_shared_stream() -> None:
     stream, going = endless()
     async with stream:
         app = AgUiApp(lambda request: stream.run("run_1"))
-        stream.start()
-        await asyncio.sleep(0)
-        going.set()
-        events = await post(app, run_input())
-        assert text(events) == "It is sunny in Oslo."
-        assert events[-1]["type"] == "RUN_FINISHED"
+        async with posting(app, run_input()) as made:
+            await made.until("TEXT_MESSAGE_CONTENT")
+            going.set()
+            assert (await made.events())[-1]["type"] == "RUN_FINISHED"
+        late = await post(app, run_input("run-2"))  # after its end
+        (snapshot,) = [event for event in late if event["type"] == "MESSAGES_SNAPSHOT"]
+        assert [message["content"] for message in snapshot["messages"]] == ["Hello", "It is sunny in Oslo."]
+        assert late[-1]["type"] == "RUN_FINISHED"
 
 
 async def test_lifespan_is_confirmed() -> None:
