@@ -29,8 +29,8 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "recordings": frozenset({"dialects", "errors", "logs", "model", "sources"}),
     "rx": frozenset({"core", "dialects", "engine", "model"}),
     "stream": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store"}),
-    "sinks": frozenset({"core", "logs", "model", "recordings", "stream"}),
     "clients": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store", "stream"}),
+    "sinks": frozenset({"clients", "core", "errors", "logs", "model", "recordings", "stream"}),
     "testing": frozenset({"core", "model"}),
     "cli": frozenset(
         {"clients", "core", "dialects", "engine", "errors", "model", "recordings", "sinks", "sources", "stream"}
@@ -232,6 +232,10 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.engine.intake",
         "runstream.model",
         "runstream.model.raw",
+        "runstream.sinks.ag_ui.encoder",
+        "runstream.sinks.ag_ui.events",
+        "runstream.sinks.ag_ui.run_input",
+        "runstream.sinks.ag_ui.waiting",
         "runstream.sinks.log",
         "runstream.sources.base",
         "runstream.sources.reconnect",
@@ -284,6 +288,8 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.engine.watchdogs",
     ),
     frozenset({"asyncio", "reactivex", "http", "email"}): (
+        "runstream.sinks.ag_ui.asgi",
+        "runstream.sinks.ag_ui.threads",
         "runstream.clients.ag_ui",
         "runstream.clients.assistants",
         "runstream.clients.base",

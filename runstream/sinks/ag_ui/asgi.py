@@ -25,7 +25,7 @@ _Send: TypeAlias = Callable[[_Message], Awaitable[None]]
 _HEADERS: Final = (
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),  # nginx would hold the events back
+    (b"x-accel-buffering", b"no"),  # else nginx delays the events
 )
 _HEARTBEAT: Final = b": keep-alive\n\n"
 _DISCONNECTED: Final = "http.disconnect"
@@ -192,7 +192,7 @@ async def _send_all(blocks: AsyncGenerator[bytes, None], send: _Send, heartbeat:
         try:
             while True:
                 if following is None:
-                    following = asyncio.ensure_future(anext(blocks))  # type: ignore[arg-type]
+                    following = asyncio.ensure_future(anext(blocks))
                 done, _ = await asyncio.wait({following}, timeout=heartbeat)
                 block = _HEARTBEAT
                 if done:

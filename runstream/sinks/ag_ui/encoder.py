@@ -25,7 +25,7 @@ from runstream.sinks.ag_ui.events import AgUiEvent, error_code, usage_entry
 from runstream.sinks.ag_ui.values import Values
 from runstream.sinks.ag_ui.waiting import AgUiWaiting, interrupt_value
 
-__all__ = ["PROTOCOL_VERSION", "AgUiEncoder", "speaks_1_0"]
+__all__ = ["PROTOCOL_VERSION", "AgUiEncoder", "supports_1_0"]
 
 PROTOCOL_VERSION: Final = "1.0"
 
@@ -39,7 +39,7 @@ _MESSAGES: Final[Mapping[str, str]] = {
 """The messages of errors, by code: the server's own words may contain what users should not see."""
 
 
-def speaks_1_0(version: str | None) -> bool:
+def supports_1_0(version: str | None) -> bool:
     """True if a ``protocolVersion`` is 1.0 or later; false if it is absent.
 
     Args:
@@ -100,7 +100,7 @@ class AgUiEncoder:
         self._ids = {"threadId": thread_id, "runId": run_id}
         self._key: tuple[str, str] | None = ("", run) if isinstance(run, str) else run
         self._tools = frozenset(tools)
-        self._modern = speaks_1_0(version)
+        self._modern = supports_1_0(version)
         self._show_errors = show_errors
         self._out: list[AgUiEvent] = []
         self._content = Content(self._out, messages, modern=self._modern)

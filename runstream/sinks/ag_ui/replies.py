@@ -22,7 +22,8 @@ def read_replies(input: AgUiInput, signal: ActionRequired | None) -> dict[str, C
     """The answers in an input, by the keys of the calls.
 
     A call is answered by a message of the role ``tool``, or by an entry of ``resume``. A front end before 1.0 answers
-    in ``forwardedProps.command.resume``: with one value for all questions, or one for each by the ids of interrupts.
+    by the field ``resume`` of ``command`` in its forwarded properties: with one value for all questions, or one for
+    each by the ids of interrupts.
 
     Args:
         input: The input.

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from runstream.sinks.ag_ui.encoder import speaks_1_0
+from runstream.sinks.ag_ui.encoder import supports_1_0
 
 __all__ = ["AgUiInput", "AgUiInputError", "AgUiResume", "AgUiTool", "read_input", "text_of"]
 
@@ -49,7 +49,7 @@ class AgUiInput(Struct, frozen=True, kw_only=True, rename="camel"):
         thread_id: The id of the thread.
         run_id: The id of the run, which the stream repeats.
         messages: The whole history, as JSON objects with ``id`` and ``role``.
-        protocol_version: The version that the front end speaks; ``None`` before 1.0.
+        protocol_version: The version of the protocol of the front end; ``None`` before 1.0.
         parent_run_id: The id of the run that has started this one.
         state: The document as the front end has it: any JSON value.
         tools: The tools that the front end offers.
@@ -83,9 +83,9 @@ class AgUiInput(Struct, frozen=True, kw_only=True, rename="camel"):
         return tuple(tool.name for tool in self.tools or ())
 
     @property
-    def speaks_1_0(self) -> bool:
-        """True if the front end speaks AG-UI 1.0 or later."""
-        return speaks_1_0(self.protocol_version)
+    def supports_1_0(self) -> bool:
+        """True if the front end supports AG-UI 1.0."""
+        return supports_1_0(self.protocol_version)
 
 
 class AgUiInputError(ValueError):

@@ -42,8 +42,8 @@ class AgUiRequest(Struct, frozen=True, kw_only=True):
         input: What it sent.
         waiting: What the run of this thread waits for; ``None`` if none waits. A new message of the user, without an
             answer, may come while a run waits.
-        answers: The answers to all calls of ``waiting``, by the keys of the calls: as ``client.answer`` takes them.
-            Empty if the request answers nothing.
+        answers: The answers to all calls of ``waiting``, by the keys of the calls: as :meth:`BaseClient.answer` takes
+            them. Empty if the request answers nothing.
     """
 
     input: AgUiInput
