@@ -77,6 +77,8 @@ NAMES = {
     "runstream.sinks.page.asgi": "PageApp",
     "runstream.sinks.page.feed": "PageFeed",
     "runstream.sinks.page.server": "PageServer serve_page",
+    "runstream.sinks.sse.asgi": "SseApp",
+    "runstream.sinks.sse.relay": "SseContent SseRelay",
     "runstream.sinks.terminal.live_view": "LiveView",
     "runstream.sources.ag_ui": "AgUiSource",
     "runstream.sources.base": "Receiver Source",

@@ -174,6 +174,9 @@ from runstream.sinks.page.asgi import PageApp as PageApp
 from runstream.sinks.page.feed import PageFeed as PageFeed
 from runstream.sinks.page.server import PageServer as PageServer
 from runstream.sinks.page.server import serve_page as serve_page
+from runstream.sinks.sse.asgi import SseApp as SseApp
+from runstream.sinks.sse.relay import SseContent as SseContent
+from runstream.sinks.sse.relay import SseRelay as SseRelay
 from runstream.sinks.terminal.live_view import LiveView as LiveView
 from runstream.sources.ag_ui import AgUiSource as AgUiSource
 from runstream.sources.base import Receiver as Receiver

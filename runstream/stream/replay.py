@@ -1,21 +1,24 @@
-"""Iterators that begin with the state: snapshots of runs for new ones, and what only those need later."""
+"""Subscribers that begin with the state: snapshots of runs for new ones, and what only those need later."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from runstream.core.state import RunState
 from runstream.core.state_snapshot import StateSnapshot
 from runstream.engine.engine import Engine
 from runstream.model.run import RunKey
-from runstream.stream.buffers import Buffer
 from runstream.stream.results import StreamResults
 
 __all__ = ["Replay"]
 
 
+Put: TypeAlias = Callable[[Any], object]
+
+
 class Replay:
-    """The iterators of a stream that begin with snapshots.
+    """The subscribers of a stream that begin with snapshots.
 
     Args:
         engine: The engine, for the states.
@@ -25,19 +28,27 @@ class Replay:
     def __init__(self, engine: Engine, results: StreamResults) -> None:
         self._engine = engine
         self._results = results
-        self._buffers: dict[Buffer[Any], RunKey | None] = {}
+        self._puts: dict[Put, RunKey | None] = {}
 
-    def add(self, buffer: Buffer[Any], run: RunKey | None) -> list[StateSnapshot]:
-        """Add an iterator, between two calls into the engine: then each fact is in the state or follows.
+    def add(self, put: Put, run: RunKey | None) -> list[StateSnapshot]:
+        """Add a subscriber, between two calls into the engine: then each fact is in the state or follows.
 
         Args:
-            buffer: Its buffer.
+            put: Called with later snapshots, and with signals that no other subscriber receives. It raises nothing.
             run: The only run that it is about; ``None`` for all.
 
         Returns:
             The snapshots of the runs that are known, in order of appearance.
         """
-        self._buffers[buffer] = run
+        self._puts[put] = run
+        return self.snapshots(run)
+
+    def snapshots(self, run: RunKey | None) -> list[StateSnapshot]:
+        """The snapshots of the runs that are known, in order of appearance.
+
+        Args:
+            run: The only run; ``None`` for all.
+        """
         if run is None:
             states = self._engine.states()
         else:
@@ -45,24 +56,24 @@ class Replay:
             states = () if state is None else (state,)
         return [self._snapshot(state) for state in states]
 
-    def remove(self, buffer: Buffer[Any]) -> None:
-        """Remove an iterator."""
-        self._buffers.pop(buffer, None)
+    def remove(self, put: Put) -> None:
+        """Remove a subscriber."""
+        self._puts.pop(put, None)
 
     def restored(self, state: RunState) -> None:
-        """Pass on a run that was read from the store: its signals continue a state that nobody has seen."""
-        if self._buffers:
+        """Pass on a run that was read from the store: its signals continue a state that no subscriber has seen."""
+        if self._puts:
             snapshot = self._snapshot(state)
-            for buffer, run in tuple(self._buffers.items()):
+            for put, run in tuple(self._puts.items()):
                 if run is None or run == (state.scope, state.run_id):
-                    buffer.put(snapshot)
+                    put(snapshot)
 
     def repeat(self, signal: Any) -> None:
         """Pass on a signal that an earlier process delivered: the state that was read does not contain it."""
         run = (signal.scope, getattr(signal, "run_id", None))
-        for buffer, only in tuple(self._buffers.items()):
+        for put, only in tuple(self._puts.items()):
             if only is None or only == run:
-                buffer.put(signal)
+                put(signal)
 
     def _snapshot(self, state: RunState) -> StateSnapshot:
         return StateSnapshot(state, self._results.facts_of(state), self._engine.clock())

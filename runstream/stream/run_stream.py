@@ -44,6 +44,7 @@ from runstream.stream.results import StreamResults
 from runstream.stream.run_view import LatestStates, RunView
 from runstream.stream.source_handle import SourceHandle
 from runstream.stream.source_runner import SourceRunner
+from runstream.stream.subscriber_set import no_op
 from runstream.stream.subscriptions import Subscriptions
 from runstream.stream.supervision import Supervisor
 
@@ -135,7 +136,7 @@ class RunStream:
         self._persistence = (
             StreamPersistence(engine, journal, self._results, self._end_with) if journal is not None else None
         )
-        replay = Replay(engine, self._results)
+        self._replay = replay = Replay(engine, self._results)
         if self._persistence is not None:
             self._persistence.on_restored, self._persistence.on_repeat = replay.restored, replay.repeat
         self._subscriptions = Subscriptions(
@@ -379,6 +380,7 @@ class RunStream:
             on=self.on,
             result=self.result,
             when=self.when,
+            snapshots=self._replay.snapshots,
         )
 
     @overload
@@ -411,6 +413,24 @@ class RunStream:
 
     def __aiter__(self) -> StreamIterator[Signal]:
         return self.iter()
+
+    def follow(
+        self, on_item: Callable[[StateSnapshot | Signal], object], on_end: Callable[[], object] = no_op
+    ) -> Disposable:
+        """Call a plain function with what ``iter(replay=True)`` gives, as it happens; for sinks of many clients.
+
+        Args:
+            on_item: Called with the snapshot of each run in memory, then with all that follows. It must not raise.
+            on_end: Called at the end of the stream.
+        """
+        return self._subscriptions.follow(on_item, on_end)
+
+    def snapshots(self) -> tuple[StateSnapshot, ...]:
+        """The snapshots of all runs in memory, as ``iter(replay=True)`` begins with them, in order of appearance.
+
+        Between two signals, as in any task, the signals that follow continue them. In a callback they may be ahead.
+        """
+        return tuple(self._replay.snapshots(None))
 
     def start(self) -> None:
         """Start reading; only the first call has an effect. Must be called in a running event loop.

@@ -89,7 +89,18 @@ class RunView:
         scope: Its scope.
     """
 
-    __slots__ = ("_channels", "_iterator", "_on", "_result", "_start", "_state", "_when", "run_id", "scope")
+    __slots__ = (
+        "_channels",
+        "_iterator",
+        "_on",
+        "_result",
+        "_snapshots",
+        "_start",
+        "_state",
+        "_when",
+        "run_id",
+        "scope",
+    )
 
     def __init__(
         self,
@@ -103,6 +114,7 @@ class RunView:
         on: Callable[..., Disposable],
         result: Callable[..., Coroutine[Any, Any, Run]],
         when: Callable[..., Coroutine[Any, Any, Any]],
+        snapshots: Callable[[RunKey], list[StateSnapshot]],
     ) -> None:
         self.run_id = run_id
         self.scope = scope
@@ -113,11 +125,16 @@ class RunView:
         self._on = on
         self._result = result
         self._when = when
+        self._snapshots = snapshots
 
     @property
     def state(self) -> RunState | None:
         """Its latest state; ``None`` if it was not seen yet, or is forgotten."""
         return self._state(self.run_id, self.scope)
+
+    def snapshot(self) -> StateSnapshot | None:
+        """Its snapshot, as ``iter(replay=True)`` begins with it; ``None`` if it was not seen yet, or is forgotten."""
+        return next(iter(self._snapshots((self.scope, self.run_id))), None)
 
     @property
     def states(self) -> Observable[RunState]:

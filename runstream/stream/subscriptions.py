@@ -193,7 +193,7 @@ class Subscriptions:
             if buffer.closed:
                 return  # the iterator was disposed before
             if replay:
-                first.extend(self._replay.add(buffer, run))
+                first.extend(self._replay.add(buffer.put, run))
             subscription = self._channels[channel].subscribe(
                 Subscriber(on_next, buffer.finish, buffer.finish, name=name, run_id=run_id, scope=scope)
             )
@@ -208,10 +208,33 @@ class Subscriptions:
 
         def dispose() -> None:
             subscription.dispose()
-            self._replay.remove(buffer)
+            self._replay.remove(buffer.put)
             self._forget_buffer(buffer)
 
         return StreamIterator(buffer, start, dispose, keep_alive, self._reports.note_raised, first)
+
+    def follow(self, on_item: Callable[[Any], object], on_end: Callable[[], object]) -> Disposable:
+        """Subscribe a sink to snapshots and signals of all runs; it raises nothing.
+
+        Args:
+            on_item: Called with the snapshots of the runs that are known, then with all that follows.
+            on_end: Called at the end of the stream.
+        """
+        subscription = Disposable()
+
+        def subscribe() -> None:
+            nonlocal subscription
+            for snapshot in self._replay.add(on_item, None):
+                on_item(snapshot)
+            subscription = self._channels["signals"].subscribe(Subscriber(on_item, on_end, lambda _: on_end()))
+
+        self._runner.queue.run(subscribe)
+
+        def dispose() -> None:
+            subscription.dispose()
+            self._replay.remove(on_item)
+
+        return Disposable(dispose)
 
     def tasks(self) -> list[asyncio.Task[None]]:
         """The tasks of all handlers."""
