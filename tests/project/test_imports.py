@@ -278,6 +278,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.clients.session",
         "runstream.rx.filters",
         "runstream.rx.operators",
+        "runstream.sinks.ag_ui.threads",
         "runstream.sinks.terminal.live_view",
         "runstream.sinks.page.feed",
         "runstream.recordings.tee",
@@ -287,9 +288,8 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.stream.run_view",
         "runstream.engine.watchdogs",
     ),
+    frozenset({"asyncio", "reactivex", "http"}): ("runstream.sinks.ag_ui.asgi",),
     frozenset({"asyncio", "reactivex", "http", "email"}): (
-        "runstream.sinks.ag_ui.asgi",
-        "runstream.sinks.ag_ui.threads",
         "runstream.clients.ag_ui",
         "runstream.clients.assistants",
         "runstream.clients.base",

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
-from contextlib import aclosing
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from runstream.clients.base import BaseClient
 from runstream.logs import LOG
 from runstream.model.validation import check_counts, check_seconds
 from runstream.sinks.ag_ui.run_input import AgUiInputError, read_input
 from runstream.sinks.ag_ui.threads import AgUiHandler, AgUiThreads, OnDisconnect
+from runstream.sinks.asgi import (
+    BodyTooLarge,
+    ClientLeft,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    respond,
+    run_lifespan,
+    stream_response,
+)
+
+if TYPE_CHECKING:
+    from runstream.clients.base import BaseClient
 
 __all__ = ["AgUiApp"]
 
-_Message: TypeAlias = MutableMapping[str, Any]
-_Receive: TypeAlias = Callable[[], Awaitable[_Message]]
-_Send: TypeAlias = Callable[[_Message], Awaitable[None]]
-
 _HEADERS: Final = (
-    (b"content-type", b"text/event-stream"),
-    (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),  # else nginx delays the events
+    ("Content-Type", "text/event-stream"),
+    ("Cache-Control", "no-store"),
+    ("X-Accel-Buffering", "no"),  # else nginx delays the events
 )
-_HEARTBEAT: Final = b": keep-alive\n\n"
-_DISCONNECTED: Final = "http.disconnect"
 
 
 class AgUiApp:
@@ -63,6 +68,7 @@ class AgUiApp:
         max_body_bytes: A longer request is refused.
         max_threads: How many threads may wait; of more the oldest is forgotten.
         heartbeat: Seconds of silence after which a comment is sent.
+        send_timeout: Seconds after which a front end that reads nothing is dropped, where the server reports it.
         settle_time: How long signals may follow the end of a run (seconds), if its stream goes on.
 
     Raises:
@@ -81,20 +87,23 @@ class AgUiApp:
         max_body_bytes: int = 4 * 2**20,
         max_threads: int = 10_000,
         heartbeat: float = 15.0,
+        send_timeout: float = 10.0,
         settle_time: float = 1.0,
     ) -> None:
         check_counts(max_body_bytes=max_body_bytes, max_threads=max_threads)
-        check_seconds(heartbeat=heartbeat, settle_time=settle_time)
+        check_seconds(heartbeat=heartbeat, send_timeout=send_timeout, settle_time=settle_time)
         if on_disconnect not in ("cancel", "continue"):
             raise ValueError("on_disconnect is 'cancel' or 'continue'")
         self._max_body_bytes = max_body_bytes
-        self._heartbeat = heartbeat
+        self._send_timeout = send_timeout
+        self._closing = asyncio.Event()
         self._threads = AgUiThreads(
             handler,
             client=client,
             on_disconnect=on_disconnect,
             finish_at_action=finish_at_action,
             settle_time=settle_time,
+            heartbeat=heartbeat,
             max_threads=max_threads,
             encoder_options={"show_errors": show_errors, "show_raw": show_raw},
         )
@@ -103,7 +112,7 @@ class AgUiApp:
         """End the runs that go on without a front end."""
         await self._threads.close()
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request."""
         if scope["type"] == "http":
             await self._http(scope, receive, send)
@@ -111,103 +120,35 @@ class AgUiApp:
             await receive()
             await send({"type": "websocket.close", "code": 1008})  # before the accept: HTTP 403
         elif scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
+            await run_lifespan(receive, send, self._closing.set)
+            await self.aclose()
 
-    async def _http(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope["method"] != "POST":
                 raise AgUiInputError("the endpoint takes POST alone", status=405, code="method_not_allowed")
-            body = await _read_body(receive, self._max_body_bytes)
-            if body is None:
-                return  # the client has left
-            blocks = await self._threads.open(read_input(body))
+            chunks = await self._threads.open(read_input(await read_body(receive, self._max_body_bytes)))
+        except ClientLeft:
+            return
+        except BodyTooLarge:
+            message = f"the body is longer than {self._max_body_bytes} bytes"
+            await _refuse(send, AgUiInputError(message, status=413, code="body_too_large"))
         except AgUiInputError as error:
             await _refuse(send, error)
-            return
         except Exception as error:
             LOG.error("ag_ui_handler_failed", error=type(error).__name__)
             await _refuse(send, AgUiInputError("the request failed", status=500, code="internal_error"))
-            return
-        await _send_blocks(blocks, receive, send, self._heartbeat)
-
-    async def _lifespan(self, receive: _Receive, send: _Send) -> None:
-        while True:
-            kind = (await receive())["type"]
-            if kind == "lifespan.shutdown":
-                await self.aclose()
-            await send({"type": f"{kind}.complete"})
-            if kind == "lifespan.shutdown":
-                return
+        else:
+            end = await stream_response(
+                receive, send, chunks, headers=_HEADERS, send_timeout=self._send_timeout, closing=self._closing
+            )
+            if end == "slow":
+                LOG.warning("ag_ui_client_dropped", reason=f"it read nothing for {self._send_timeout:g} s")
 
 
-async def _read_body(receive: _Receive, limit: int) -> bytes | None:
-    """The body of a request; ``None`` if the client leaves before its end.
-
-    Raises:
-        AgUiInputError: It is longer than the limit (bytes).
-    """
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == _DISCONNECTED:
-            return None
-        part = message.get("body", b"")
-        size += len(part)
-        if size > limit:
-            raise AgUiInputError(f"the body is longer than {limit} bytes", status=413, code="body_too_large")
-        parts.append(part)
-        if not message.get("more_body"):
-            return b"".join(parts)
-
-
-async def _refuse(send: _Send, error: AgUiInputError) -> None:
+async def _refuse(send: Send, error: AgUiInputError) -> None:
     """Send the reason of a refusal as JSON."""
-    body = msgspec.json.encode({"error": {"type": "invalid_request_error", "code": error.code, "message": str(error)}})
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if error.status == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers.append((b"allow", b"POST"))
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _send_blocks(blocks: AsyncGenerator[bytes, None], receive: _Receive, send: _Send, heartbeat: float) -> None:
-    """Send an event stream, until it ends or the client leaves."""
-    left = asyncio.ensure_future(_wait_until_left(receive))
-    sending = asyncio.ensure_future(_send_all(blocks, send, heartbeat))
-    try:
-        await asyncio.wait({left, sending}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        left.cancel()
-        sending.cancel()
-        _, result = await asyncio.gather(left, sending, return_exceptions=True)
-    if isinstance(result, Exception) and not isinstance(result, OSError):  # ASGI 2.4: the client has left
-        raise result
-
-
-async def _send_all(blocks: AsyncGenerator[bytes, None], send: _Send, heartbeat: float) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
-    async with aclosing(blocks):
-        following: asyncio.Task[bytes] | None = None
-        try:
-            while True:
-                if following is None:
-                    following = asyncio.ensure_future(anext(blocks))
-                done, _ = await asyncio.wait({following}, timeout=heartbeat)
-                block = _HEARTBEAT
-                if done:
-                    try:
-                        block, following = following.result(), None
-                    except StopAsyncIteration:
-                        break
-                await send({"type": "http.response.body", "body": block, "more_body": True})
-        finally:
-            if following is not None and not following.done():
-                following.cancel()
-                await asyncio.gather(following, return_exceptions=True)
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def _wait_until_left(receive: _Receive) -> None:
-    while (await receive())["type"] != _DISCONNECTED:
-        pass
+    kind = "invalid_request_error" if error.status < 500 else "server_error"
+    body = msgspec.json.encode({"error": {"type": kind, "code": error.code, "message": str(error)}})
+    headers = [("Allow", "POST")] if error.status == HTTPStatus.METHOD_NOT_ALLOWED else []
+    await respond(send, HTTPStatus(error.status), body, "application/json", headers=headers)

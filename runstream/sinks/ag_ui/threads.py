@@ -11,12 +11,11 @@ import inspect
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
 from runstream.clients.answers import CallAnswer, Output
-from runstream.clients.base import BaseClient
 from runstream.clients.outputs import encode_output
 from runstream.errors import RequestFailed
 from runstream.logs import LOG
@@ -28,10 +27,14 @@ from runstream.sinks.ag_ui.run_input import AgUiInput, AgUiInputError
 from runstream.stream.run_stream import RunStream
 from runstream.stream.run_view import RunView
 
+if TYPE_CHECKING:
+    from runstream.clients.base import BaseClient
+
 __all__ = ["AgUiHandler", "AgUiRequest", "AgUiThreads", "OnDisconnect"]
 
 OnDisconnect: TypeAlias = Literal["cancel", "continue"]
 _BUFFER: Final = 64  # blocks that wait for a slow front end; then its run waits
+_COMMENT: Final = b": keep-alive\n\n"
 _CANCEL_TIMEOUT: Final = 5.0  # seconds
 
 
@@ -75,6 +78,7 @@ class AgUiThreads:
         on_disconnect: What happens to the run of a front end that leaves.
         finish_at_action: True to end the stream as soon as the run waits.
         settle_time: How long signals may follow the end of a run (seconds).
+        heartbeat: Seconds of silence after which a comment is sent.
         max_threads: How many threads may wait; the oldest is forgotten.
         encoder_options: Options of each encoder.
     """
@@ -87,6 +91,7 @@ class AgUiThreads:
         on_disconnect: OnDisconnect,
         finish_at_action: bool,
         settle_time: float,
+        heartbeat: float,
         max_threads: int,
         encoder_options: Mapping[str, Any],
     ) -> None:
@@ -95,6 +100,7 @@ class AgUiThreads:
         self._on_disconnect = on_disconnect
         self._finish_at_action = finish_at_action
         self._settle_time = settle_time
+        self._heartbeat = heartbeat
         self._max_threads = max_threads
         self._options = dict(encoder_options)
         self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
@@ -183,7 +189,7 @@ class AgUiThreads:
 
         task.add_done_callback(end)
         try:
-            while (block := await reader.queue.get()) is not None:
+            while (block := await reader.next(self._heartbeat)) is not None:
                 yield block
         finally:
             if not task.done():
@@ -268,6 +274,14 @@ class _Reader:
     def __init__(self, queue: asyncio.Queue[bytes | None]) -> None:
         self.queue = queue
         self._is_detached = False
+
+    async def next(self, heartbeat: float) -> bytes | None:
+        """The next piece; after so many seconds (``heartbeat``) of silence a comment; ``None`` at the end."""
+        try:
+            async with asyncio.timeout(heartbeat):
+                return await self.queue.get()
+        except TimeoutError:
+            return _COMMENT
 
     async def put(self, events: list[AgUiEvent]) -> None:
         """Add the events of one moment as one piece; wait while the front end is behind."""
