@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -135,14 +136,16 @@ class Texts:
 
     def open(self, record: TextRecord) -> None:
         """Open a message; those before it that have no text so far are opened too, so that the order is kept."""
-        if not record.is_open:
-            while self._unopened:
-                first = next(iter(self._unopened.values()))
-                if record.id not in self._unopened:
-                    break
-                del self._unopened[first.id]
-                self._open(first)
-            self._open(record)
+        if record.is_open:
+            return
+        if record.id in self._unopened:
+            before = itertools.takewhile(lambda each: each is not record, self._unopened.values())
+            # A refusal needs no message with text beside it.
+            for each in [each for each in before if each.id + REFUSAL != record.id]:
+                del self._unopened[each.id]
+                self._open(each)
+            del self._unopened[record.id]
+        self._open(record)
 
     def _open(self, record: TextRecord) -> None:
         metadata = {"metadata": {"refusal": True}} if record.id.endswith(REFUSAL) else {}
