@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
-from runstream.clients.answers import Approve, Decline
+from runstream.clients.answers import Approve, Decline, Output
 from runstream.clients.responses import ResponsesClient
 from runstream.clients.tools import tool
 from runstream.errors import IncompleteStream, RequestFailed
 from runstream.model.run import RunStatus
-from runstream.model.signals import RunInterrupted
+from runstream.model.signals import ActionRequired, RunInterrupted
 from runstream.sources.reconnect import Reconnect
 from runstream.testing.server import ScriptedServer, serve_script
 from runstream.testing.turns import Model, ScriptedRequest, Turn
@@ -173,3 +173,22 @@ async def test_fetch_and_rejoin() -> None:
         assert (run.id, run.status) == ("resp_1", RunStatus.COMPLETED)
         assert stream.latest[run.id].text == "Let me see.It is sunny."
         assert answered(server) == ["sunny in Oslo", "sunny in Rome", "42"]
+
+
+async def test_each_round_is_answered_after_its_stream() -> None:
+    """Two rounds, each answered when the stream has ended; the answers that were submitted are known."""
+    first = Turn(calls={"book": {"boat": "Heron"}})
+    second = Turn(approvals={"pay": {"sum": 3}})
+    async with served([first, second, "Done."], tools=[]) as (client, server):
+        async with client.run(model="small", input="Hello") as stream:
+            call = (await stream.when(ActionRequired)).calls[0]
+            with suppress(IncompleteStream):
+                await stream.result()
+        async with client.answer("resp_1", {call.id: "booked"}) as answered:
+            requests = [signal async for signal in answered if isinstance(signal, ActionRequired)]
+        asked = requests[-1].calls[0]
+        async with client.approve("resp_1") as approved:
+            assert (await approved.result("resp_1")).status == RunStatus.COMPLETED
+        assert server.outputs == {call.id: ["booked"], asked.id: [True]}
+        assert client.submitted("resp_1") == {call.key: Output("booked"), asked.key: Approve()}
+        assert client.submitted("resp_9") == {}
