@@ -307,3 +307,48 @@ async def test_lifespan_is_confirmed() -> None:
 
     await AgUiApp(lambda request: RunStream())({"type": "lifespan"}, receive, send)
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def waiting(items: list[RawEvent]) -> AsyncIterator[RawEvent]:
+    """Items of a source that stays open."""
+    for item in items:
+        yield item
+    await asyncio.Event().wait()
+
+
+async def test_a_run_of_an_open_stream_ends_where_it_waits() -> None:
+    """With `finish_at_action`: nothing on the server answers."""
+    async with RunStream(waiting(events_of(calls={"weather": {"city": "Oslo"}}))) as stream:
+        stream.start()
+        app = AgUiApp(lambda request: stream.run("run_1"), finish_at_action=True)
+        events = await post(app, run_input(tools=[{"name": "weather"}]))
+    assert len(events[-1]["outcome"]["pendingToolCallIds"]) == 1
+
+
+async def test_a_run_of_an_open_stream_ends_with_the_run() -> None:
+    """After the time in which its last messages may come."""
+    async with RunStream(waiting(events_of("It is sunny."))) as stream:
+        stream.start()
+        events = await post(AgUiApp(lambda request: stream, settle_time=0.05), run_input())
+    assert events[-1]["outcome"] == {"type": "success"}
+
+
+async def test_a_stream_that_fails_is_an_error() -> None:
+    """The exception stays here."""
+
+    class Failing(RunStream):
+        def iter(self, *args: Any, **options: Any) -> Any:
+            raise RuntimeError("secret")
+
+    events = await post(AgUiApp(lambda request: Failing(events_of("x"))), run_input())
+    assert (events[-1]["type"], events[-1]["code"]) == ("RUN_ERROR", "internal_error")
+
+
+async def test_threads_that_wait_are_bounded() -> None:
+    """The oldest is forgotten."""
+    async with serving(lambda request: APPROVAL, max_threads=1) as (app, _):
+        first = await post(app, run_input())
+        await post(app, run_input(threadId="thread-2"))
+        entry = {"interruptId": first[-1]["outcome"]["interrupts"][0]["id"], "payload": {"approved": True}}
+        async with posting(app, run_input("run-2", resume=[entry])) as made:
+            assert json.loads(await made.body())["error"]["code"] == "not_waiting"
