@@ -177,6 +177,7 @@ class AgUiThreads:
         reader = _Reader(asyncio.Queue(_BUFFER))
         ids = (input.thread_id, input.run_id)
         is_first = ids not in self._following
+        is_own = isinstance(stream, RunStream) and not stream.is_started
         if is_first:
             self._following[ids] = stream
         task = asyncio.create_task(self._read(input, stream, encoder, reader))
@@ -193,14 +194,24 @@ class AgUiThreads:
                 yield block
         finally:
             if not task.done():
-                await self._leave(task, encoder, reader, is_first=is_first)
+                await self._leave(task, encoder, reader, is_first=is_first, is_own=is_own)
 
-    async def _leave(self, task: asyncio.Task[None], encoder: AgUiEncoder, reader: _Reader, *, is_first: bool) -> None:
-        """Handle a front end that has left."""
+    async def _leave(
+        self, task: asyncio.Task[None], encoder: AgUiEncoder, reader: _Reader, *, is_first: bool, is_own: bool
+    ) -> None:
+        """Handle a front end that has left.
+
+        Args:
+            task: Reads the run.
+            encoder: Its encoder.
+            reader: The blocks for the front end.
+            is_first: False for one that has joined another.
+            is_own: True if the stream was started for it; another one goes on.
+        """
         reader.detach()
         if self._on_disconnect == "continue" and is_first:
             return
-        if self._client is not None and encoder.run_key is not None and is_first and not encoder.has_ended:
+        if self._client is not None and encoder.run_key is not None and is_own and not encoder.has_ended:
             with suppress(RequestFailed, LookupError, TimeoutError):
                 async with asyncio.timeout(_CANCEL_TIMEOUT):
                     await self._client.cancel(encoder.run_key[1])
