@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from runstream import AgUiApp, AgUiRequest, ResponsesClient, RunStream
 from runstream.testing import Turn, serve_script
 from tests.interop.environments import APPS, interop_node
@@ -99,7 +101,7 @@ async def serve_ag_ui_page(script: bytes, *, pause: float = 0.0) -> AsyncIterato
         script: The bundle of the page.
         pause: The time between two events of the model (seconds).
     """
-    turns = [Turn(**{**{n: getattr(t, n) for n in t.__struct_fields__}, "pause": pause}) for t in FERRY_TURNS]
+    turns = [structs.replace(turn, pause=pause) for turn in FERRY_TURNS]
     async with (
         serve_script(turns) as model,
         ResponsesClient(model.url, tools=[find_ferries], proxy=None) as client,

@@ -356,10 +356,13 @@ async def test_threads_that_wait_are_bounded() -> None:
 
 async def test_a_run_that_is_only_followed_is_not_cancelled() -> None:
     """The front end that leaves has not started its stream."""
-    async with serve_script([Turn(text="It is sunny in Oslo.", pause=0.02)]) as server:
-        async with ResponsesClient(server.url) as client, client.run(model="small", input="Hello") as stream:
-            stream.start()
-            app = AgUiApp(lambda request: stream, client=client)
-            async with posting(app, run_input()) as made:
-                await made.until("TEXT_MESSAGE_CONTENT")
-            assert (await stream.result()).status == "completed"
+    async with (
+        serve_script([Turn(text="It is sunny in Oslo.", pause=0.02)]) as server,
+        ResponsesClient(server.url) as client,
+        client.run(model="small", input="Hello") as stream,
+    ):
+        stream.start()
+        app = AgUiApp(lambda request: stream, client=client)
+        async with posting(app, run_input()) as made:
+            await made.until("TEXT_MESSAGE_CONTENT")
+        assert (await stream.result()).status == "completed"
