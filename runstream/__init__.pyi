@@ -160,6 +160,16 @@ from runstream.rx.operators import derived as derived
 from runstream.rx.operators import pipeline as pipeline
 from runstream.rx.operators import reduced as reduced
 from runstream.rx.operators import states as states
+from runstream.sinks.ag_ui.asgi import AgUiApp as AgUiApp
+from runstream.sinks.ag_ui.encoder import AgUiEncoder as AgUiEncoder
+from runstream.sinks.ag_ui.events import AgUiEvent as AgUiEvent
+from runstream.sinks.ag_ui.run_input import AgUiInput as AgUiInput
+from runstream.sinks.ag_ui.run_input import AgUiInputError as AgUiInputError
+from runstream.sinks.ag_ui.run_input import AgUiResume as AgUiResume
+from runstream.sinks.ag_ui.run_input import AgUiTool as AgUiTool
+from runstream.sinks.ag_ui.threads import AgUiHandler as AgUiHandler
+from runstream.sinks.ag_ui.threads import AgUiRequest as AgUiRequest
+from runstream.sinks.ag_ui.waiting import AgUiWaiting as AgUiWaiting
 from runstream.sinks.log import log_record as log_record
 from runstream.sinks.log import log_signals as log_signals
 from runstream.sinks.notebook import NotebookView as NotebookView

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from runstream.clients.responses import ResponsesClient
 from runstream.clients.tools import tool
 from runstream.errors import IncompleteStream, RequestFailed
 from runstream.model.run import RunStatus
-from runstream.model.signals import RunInterrupted
+from runstream.model.signals import ActionRequired, RunInterrupted
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.responses_websocket import ResponsesWebSocket
 from runstream.testing.server import ScriptedServer, serve_script
@@ -290,3 +290,22 @@ def test_lanes_without_a_socket() -> None:
     """The message says what is missing."""
     with pytest.raises(ValueError, match="websocket=True"):
         ResponsesClient("http://127.0.0.1:9/v1", lanes=4)
+
+
+async def test_each_round_is_answered_after_its_stream() -> None:
+    """Two rounds, each answered when the stream has ended; the answers that were submitted are known."""
+    first = Turn(calls={"book": {"boat": "Heron"}})
+    second = Turn(approvals={"pay": {"sum": 3}})
+    async with served([first, second, "Done."], tools=[]) as (client, server):
+        async with client.run(model="small", input="Hello") as stream:
+            call = (await stream.when(ActionRequired)).calls[0]
+            with suppress(IncompleteStream):
+                await stream.result()
+        async with client.answer("resp_1", {call.id: "booked"}) as answered:
+            requests = [signal async for signal in answered if isinstance(signal, ActionRequired)]
+        asked = requests[-1].calls[0]
+        async with client.approve("resp_1") as approved:
+            assert (await approved.result("resp_1")).status == RunStatus.COMPLETED
+        assert server.outputs == {call.id: ["booked"], asked.id: [True]}
+        assert client.submitted("resp_1") == {call.key: Output("booked"), asked.key: Approve()}
+        assert client.submitted("resp_9") == {}

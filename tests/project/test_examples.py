@@ -54,6 +54,10 @@ EXPECTED = {
         "billing 569 tokens under run_demo_call_0001/completed",
         "run_demo_call_0001 completed",
     ],
+    "29_ag_ui_endpoint.py": [
+        "I look at the timetable. \n[Heron, Oslo to Kiel, 14:30]\nHere is her way. \n[map: Oslo, Kiel]",
+        'Approve book_seats({"ferry":"Heron","seats":2})? yes\nTwo seats are booked.\ncompleted',
+    ],
     "03_fold_a_file.py": ["after one stream: requires_action", "waits for get_forecast", "after both: completed, 569"],
     "04_plain_rx.py": [
         "{'run_demo_text_0001': 227, 'run_demo_failed_0001': 100}",
