@@ -237,7 +237,7 @@ class MessageLog(Struct):
         return self.calls.get(found) if found is not None else None
 
     def _is_unclear(self, message_id: str | None) -> bool:
-        """True if a message was open together with another one, whose calls can't be told from its own."""
+        """True if a message was open together with another one, whose calls can't be distinguished from its own."""
         message = self.messages.get(message_id or "")
         return message is not None and message.is_unclear
 
