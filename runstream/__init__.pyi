@@ -1,5 +1,6 @@
 # Written by docs/make_stubs.py from the table NAMES in __init__.py: change that, then run it.
 from runstream.clients.ag_ui import AgUiClient as AgUiClient
+from runstream.clients.answer_schemas import AnswerNotValid as AnswerNotValid
 from runstream.clients.answers import Approve as Approve
 from runstream.clients.answers import ApproveFunction as ApproveFunction
 from runstream.clients.answers import CallAnswer as CallAnswer
@@ -7,6 +8,7 @@ from runstream.clients.answers import Decline as Decline
 from runstream.clients.answers import Output as Output
 from runstream.clients.assistants import AssistantsClient as AssistantsClient
 from runstream.clients.base import BaseClient as BaseClient
+from runstream.clients.blocking import BlockingClient as BlockingClient
 from runstream.clients.langgraph import LangGraphClient as LangGraphClient
 from runstream.clients.options import ClientOptions as ClientOptions
 from runstream.clients.outputs import FailureKind as FailureKind
@@ -158,8 +160,19 @@ from runstream.rx.operators import derived as derived
 from runstream.rx.operators import pipeline as pipeline
 from runstream.rx.operators import reduced as reduced
 from runstream.rx.operators import states as states
+from runstream.sinks.ag_ui.asgi import AgUiApp as AgUiApp
+from runstream.sinks.ag_ui.encoder import AgUiEncoder as AgUiEncoder
+from runstream.sinks.ag_ui.events import AgUiEvent as AgUiEvent
+from runstream.sinks.ag_ui.run_input import AgUiInput as AgUiInput
+from runstream.sinks.ag_ui.run_input import AgUiInputError as AgUiInputError
+from runstream.sinks.ag_ui.run_input import AgUiResume as AgUiResume
+from runstream.sinks.ag_ui.run_input import AgUiTool as AgUiTool
+from runstream.sinks.ag_ui.threads import AgUiHandler as AgUiHandler
+from runstream.sinks.ag_ui.threads import AgUiRequest as AgUiRequest
+from runstream.sinks.ag_ui.waiting import AgUiWaiting as AgUiWaiting
 from runstream.sinks.log import log_record as log_record
 from runstream.sinks.log import log_signals as log_signals
+from runstream.sinks.notebook import NotebookView as NotebookView
 from runstream.sinks.page.asgi import PageApp as PageApp
 from runstream.sinks.page.feed import PageFeed as PageFeed
 from runstream.sinks.page.server import PageServer as PageServer
@@ -168,6 +181,13 @@ from runstream.sinks.sse.asgi import SseApp as SseApp
 from runstream.sinks.sse.relay import SseContent as SseContent
 from runstream.sinks.sse.relay import SseRelay as SseRelay
 from runstream.sinks.terminal.live_view import LiveView as LiveView
+from runstream.sinks.tracing import RunTracer as RunTracer
+from runstream.sinks.ui_message_stream.asgi import UiMessageApp as UiMessageApp
+from runstream.sinks.ui_message_stream.chat import UiChat as UiChat
+from runstream.sinks.ui_message_stream.chat import UiChatError as UiChatError
+from runstream.sinks.ui_message_stream.chats import UiChatHandler as UiChatHandler
+from runstream.sinks.ui_message_stream.chunks import UiMessageChunk as UiMessageChunk
+from runstream.sinks.ui_message_stream.encoder import UiMessageEncoder as UiMessageEncoder
 from runstream.sources.ag_ui import AgUiSource as AgUiSource
 from runstream.sources.base import Receiver as Receiver
 from runstream.sources.base import Source as Source

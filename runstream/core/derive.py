@@ -13,7 +13,7 @@ from runstream.core.growing_texts import SIGNALS
 from runstream.core.object_list import ObjectState
 from runstream.core.state import RunState, get_view
 from runstream.core.step_calls import step_calls
-from runstream.core.text_changes import compare_texts, ends_unchanged, text_growth
+from runstream.core.text_changes import compare_texts, text_growth
 from runstream.core.texts import (
     TextsOf,
     argument_texts,
@@ -61,7 +61,15 @@ from runstream.model.tool_calls import parse_arguments
 # The first fields of each run signal: run id, thread id, scope, time.
 _Common: TypeAlias = tuple[str, str | None, str, float]
 
-__all__ = ["awaited_calls", "derive", "message_signals", "progress_signal", "run_duration", "step_signals"]
+__all__ = [
+    "action_required",
+    "awaited_calls",
+    "derive",
+    "message_signals",
+    "progress_signal",
+    "run_duration",
+    "step_signals",
+]
 
 _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
 _ENDED: dict[str, Any] = {
@@ -116,7 +124,7 @@ def _object_signals(
         growing = after._growing
         fragment = growing.buffer.last
         return [TextDelta(*common, new.id, growing.part, 0, fragment)] if progress else []
-    if after._growing is None and before._growing is not None and ends_unchanged(before, position, new):
+    if after._indices == () and new.parts is None:  # a full message that repeats the text that grew
         known: Any = before._objects[position].full
         full: Any = new.full
         if full.is_terminal and known is not None and not known.is_terminal:
@@ -189,6 +197,20 @@ def awaited_calls(state: RunState) -> tuple[AwaitedCall, ...]:
     return tuple(calls)
 
 
+def action_required(state: RunState, at: float) -> ActionRequired:
+    """The request for action that a run waits for.
+
+    Args:
+        state: The state of a run that has a required action.
+        at: The time (Unix seconds).
+    """
+    run: Any = state.run
+    calls = awaited_calls(state)
+    return ActionRequired(
+        run.id, run.thread_id, state.scope, at, run, run.required_action, calls, state._head.calls.request
+    )
+
+
 def run_duration(state: RunState) -> float | None:
     """The seconds from a run's creation to its end; ``None`` if it has not ended.
 
@@ -223,7 +245,7 @@ def _run_signals(before: RunState | None, after: RunState, at: float) -> list[Si
             signals.append(_ENDED[status](*common, run, run_duration(after)))
     elif status is _REQUIRES_ACTION:
         if run.required_action is not None and calls.request != old_calls.request:
-            signals.append(ActionRequired(*common, run, run.required_action, awaited_calls(after), calls.request))
+            signals.append(action_required(after, at))
     elif before is None:
         signals.append(RunStatusChanged(*common, None, status, calls.round))
     elif old_calls.round != calls.round or status not in before._head.statuses:

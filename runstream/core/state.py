@@ -29,7 +29,7 @@ from runstream.model.run import Run, RunStatus
 from runstream.model.step import RunStep
 from runstream.model.tool_calls import ToolCall
 
-__all__ = ["GrowingText", "RunHead", "RunState", "Timings", "call_names", "stepless_calls"]
+__all__ = ["GrowingText", "RunHead", "RunState", "Timings", "call_names", "is_whole_call", "stepless_calls"]
 
 
 class Timings(Struct, frozen=True, kw_only=True):
@@ -157,7 +157,8 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     _touched: int = -2
     _event: str = ""
     _cached_objects: Objects | None = None
-    # The content parts or calls that the last change of an object concerns, by their indices; `None` for all.
+    # The content parts or calls that the last change of an object concerns, by their indices: none if a full message
+    # repeats the text that grew; `None` for all.
     _indices: tuple[int, ...] | None = None
 
     @property
@@ -406,6 +407,11 @@ def call_names(state: RunState, step_id: str) -> list[str]:
     """The names in keys of the calls of a step, in order."""
     item = state._find(step_id)
     return [] if item is None or item.is_message else [call.name for call in step_calls(item)]
+
+
+def is_whole_call(state: RunState, key: str) -> bool:
+    """True if the arguments of the call with this key are complete."""
+    return key.rpartition("/call/")[2] in state._head.calls.whole
 
 
 def stepless_calls(state: RunState) -> tuple[tuple[ToolCall, str], ...]:

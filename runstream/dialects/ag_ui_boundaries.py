@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import structs
 
+from runstream.dialects.ag_ui_damage import may_ask
 from runstream.dialects.ag_ui_events import HANDLERS, close_lane
 from runstream.dialects.ag_ui_objects import Frame, close_objects, result_event, run_event
 from runstream.dialects.ag_ui_request import input_of
@@ -72,6 +73,7 @@ class Boundaries(BaseDialect):
     __slots__ = (
         "_dump",
         "_early",
+        "_is_start_lost",
         "_max_bytes",
         "_max_nesting",
         "_piece",
@@ -98,6 +100,7 @@ class Boundaries(BaseDialect):
         self._piece: Piece | None = self._runs.load(memory) if memory is not None else None  # of the latest event
         self._request: Input | None = None  # the latest one, until its run starts
         self._early: list[RawEvent] = []  # events whose run is not known yet
+        self._is_start_lost = False  # True if an event that could not be read may have been the start of a run
         self._stale = 0  # the number of these that an earlier connection has sent
         self._start: tuple[Json, Frame] | None = None  # a start whose run is not decided yet
         self._dump: bytes | None = None  # the memory, until it changes
@@ -143,6 +146,58 @@ class Boundaries(BaseDialect):
         piece.contradicted = True
         error = error or ErrorObject(code="event_after_end")
         return [ErrorEvent(error, frame.id, run_id=piece.run_id, name=frame.name)]
+
+    # input that could not be read
+
+    def _note_damage(self, data: bytes, name: str | None) -> list[Event]:
+        """Note an event that could not be read. What its bytes show decides about the run; the rest is a reject.
+
+        Args:
+            data: Its bytes.
+            name: Its type, as far as it is known.
+
+        Returns:
+            The end of a run that has become certain, since another one has started.
+        """
+        piece, self._dump = self._piece, None
+        if piece is None or self._start is not None:
+            return []
+        piece.note_damage(name)
+        piece.has_lost_question = piece.has_lost_question or may_ask(data)
+        if piece.phase == "running":
+            return []
+        if name == "RUN_STARTED":
+            events = self._settle(piece, Frame(name)) if piece.phase == "finishing" else []
+            self._piece, self._is_start_lost = None, True
+            return events
+        if name is None:
+            self._is_start_lost = True
+        elif name == "RUN_ERROR" and piece.phase == "finishing":
+            piece.phase, piece.finish = "running", None
+        elif name != "RUN_FINISHED" and piece.phase == "finishing":
+            return self._go_on(piece, Frame(name))
+        return []
+
+    def _leave_run(self, value: Json, name: str) -> None:
+        """Leave the current run: the next one has begun, by an event that could not be read.
+
+        The end of the run that is left is not certain, since that event may have been an error of it.
+
+        Args:
+            value: The first event that could be read.
+            name: Its type.
+        """
+        piece = self._piece
+        if name == "RUN_STARTED":
+            self._is_start_lost = False
+        elif piece is None or name in TRAILING:
+            return
+        elif name == "RUN_FINISHED" and self._runs.find_open(text_of(field_of(value, "runId"))) is not None:
+            self._is_start_lost = False
+        else:
+            if piece.phase == "finishing":
+                piece.phase, piece.finish = "running", None
+            self._piece = None
 
     def _decode_start(self, value: Json, frame: Frame) -> Sequence[Event | Reject] | Event:
         piece = self._piece
@@ -197,6 +252,7 @@ class Boundaries(BaseDialect):
             call_ids: Ids of calls that its first events name.
         """
         self._dump = None
+        self._is_start_lost = False
         request, self._request = self._request, None
         wire_id = text_of(field_of(value, "runId")) or None
         thread_id = text_of(field_of(value, "threadId"))
@@ -223,9 +279,25 @@ class Boundaries(BaseDialect):
         if not self._early:
             self._note(None, frame)("first_event", "")
         self._early.append(raw)
+        if self._is_start_lost and (id := _any_id(raw)) is not None and (found := self._runs.find_sender(id)):
+            return self._begin_known(*found, name=frame.name)
         if len(self._early) <= MAX_EARLY and sum(len(each.data) for each in self._early) <= _MAX_EARLY_BYTES:
             return ()
         return self._begin_unseen(None)
+
+    def _begin_known(self, id: str, piece: Piece | None, *, name: str) -> Sequence[Event | Reject]:
+        """Find the run whose start could not be read by an object that this run has sent before.
+
+        Args:
+            id: The id of the piece that has sent it.
+            piece: The piece, if it is open.
+            name: The type of the event.
+        """
+        goes_on = piece is not None and (not self._runs.is_replayed(id) or name.endswith(("_CONTENT", "_ARGS")))
+        if not goes_on:
+            return self._begin_unseen(id) if self._runs.is_replayed(id) else ()
+        self._piece, self._is_start_lost = piece, False
+        return self._flush()
 
     def _begin_unseen(self, wire_id: str | None) -> list[Event | Reject]:
         """Begin a run whose start was not received: under the id of the request, else under one of its first event."""

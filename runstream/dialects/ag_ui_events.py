@@ -134,8 +134,13 @@ def _open(piece: Piece, target: Target, id: str, value: Json, frame: Frame, note
         owner_of(value),
         role=role if role in _ROLES else "assistant",
         name=text_of(field_of(value, "toolCallName")) if target == "arguments" else None,
+        is_damaged=piece.has_lost_beginning and not frame.name.endswith("START"),
         piece=piece.id,
     )
+    if found.is_damaged:
+        piece.has_lost_beginning = False
+        if target == "arguments":
+            piece.has_lost_call = False
     if target == "text":
         return found, [message_event(piece, found, "in_progress", frame, created=True)]
     if target == "arguments":
@@ -183,7 +188,11 @@ def _end(target: Target) -> Handler:
         found = piece.table(target).get(id)
         if found is None or not found.is_open:
             note(_OPEN[target], id)
-            return []
+            if found is not None or not (target == "arguments" and piece.has_lost_call):
+                return []
+            found, events = _open(piece, target, id, value, frame, note)  # its start could not be read
+            found.is_open = False
+            return events
         found.is_open = found.repeats = False
         if target == "arguments" or found.is_closed:
             return []  # further arguments may follow, and the step has its end with its result
@@ -269,6 +278,7 @@ def _result(piece: Piece, value: Json, frame: Frame, note: Note) -> list[Event] 
         if piece.is_first:
             note("result_of_known_call", id)
         found = piece.calls[id] = Growing(f"call/{id}", id, path_of(piece, value, note), piece=piece.id)
+        piece.has_lost_call = False
     if found.answered:
         note("result_once", id)
         return []

@@ -66,7 +66,17 @@ class LangGraphDialect(LangGraphBase):
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    __slots__ = ("_is_started", "_last_id", "_pending_run", "_repeats", "_seen", "_seen_before", "_shown", "_texts")
+    __slots__ = (
+        "_has_ids",
+        "_is_started",
+        "_last_id",
+        "_pending_run",
+        "_repeats",
+        "_seen",
+        "_seen_before",
+        "_shown",
+        "_texts",
+    )
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -76,6 +86,7 @@ class LangGraphDialect(LangGraphBase):
         self._seen: dict[str, int] = {}  # the identities of the last events, with a hash of each
         self._seen_before: dict[str, int] = {}  # those before them
         self._is_started = False
+        self._has_ids = False  # a server that sends ids goes on after the last one
         self._last_id: str | None = None
         self._repeats = 0
 
@@ -145,13 +156,15 @@ class LangGraphDialect(LangGraphBase):
             self._repeats += 1
             return f"{id}.{self._repeats}"
         self._last_id = id
+        self._has_ids = True
         self._repeats = 0
         return id
 
-    def _is_repeated(self, id: str, data: bytes) -> bool:
+    def _is_repeated(self, id: str, data: bytes, value: Any) -> bool:
         """True if this event was decoded before: what it has begun is not begun again."""
         digest = hash(data)  # another event may have the same id
-        if digest in (self._seen.get(id), self._seen_before.get(id)):
+        known = self._seen.get(id), self._seen_before.get(id)
+        if digest in known or (isinstance(text := _chunk_text(value), str) and hash(text) in known):
             return True
         self._seen[id] = digest
         if len(self._seen) > _MAX_SEEN:
@@ -182,7 +195,7 @@ class LangGraphDialect(LangGraphBase):
         return [run.show("queued", Place(None, run.run_id, "run"), created=run.run_id == run.id)]
 
     def _note_connection(self) -> None:
-        if self._last_id is None and self._current is not None and self.connection:
+        if not self._has_ids and self._current is not None and self.connection:
             self._current.log.is_joined = True  # the stream goes on somewhere
         self._last_id = None  # a server may repeat the last event
 
@@ -205,7 +218,7 @@ class LangGraphDialect(LangGraphBase):
                 return Reject(raw, "Expected an object with `event` and `data`")
         base, path = split_name(name)
         id = self._identify(raw.id)
-        if id is not None and self._is_repeated(id, raw.data):
+        if id is not None and self._is_repeated(id, raw.data, value):
             return ()
         self._dump = None
         if base == "metadata":
@@ -213,7 +226,8 @@ class LangGraphDialect(LangGraphBase):
         facts = _facts_of(base, value)
         begun = self._release(base, value, id) if self._pending_run is not None and self._is_next(facts) else []
         run = self._run_of(facts, is_local=is_local)
-        if run is None and is_local and base in _HANDLERS:
+        begins, continues = run is None and is_local and base in _HANDLERS, self._continues
+        if begins:
             run = self._begin_run(f"run-{uuid4().hex}")  # a graph in this process, whose runs have no id
             run.is_local = True
         if run is None:
@@ -229,6 +243,10 @@ class LangGraphDialect(LangGraphBase):
         if handler is not None:
             run.is_visible = run.is_visible or base in _VISIBLE
             events = handler(self, run, value, place)
+            if begins and not events:  # an event with nothing begins no run
+                del self._runs[run.id]
+                self._aliases.pop(run.id, None)
+                self._current, self._continues, begun = None, continues, []
             if events is None:
                 return [*begun, Reject(raw, "Not the form that an event of this name has", object_ids=None)]
             if path and events:
@@ -286,6 +304,7 @@ class LangGraphDialect(LangGraphBase):
 
     def _start(self, run_id: str, attempt: int, name: str, id: str | None, continues: str | None) -> list[Event]:
         run = self._begin_run(run_id, continues)
+        run.log.is_joined = False  # the stream begins with it
         place = Place(id, run.run_id, name)
         if not run.is_open:
             return [EmptyEvent(id=id, run_id=run.run_id, name=name)]
@@ -478,6 +497,11 @@ _END_STATUSES: Final = {
     "cancelled": "cancelled",
     "timeout": "expired",
 }
+
+
+def _chunk_text(value: Any) -> Any:
+    """The text of a chunk, of which the short way notes only that."""
+    return value[0].get("content") if isinstance(value, list) and value and isinstance(value[0], dict) else None
 
 
 def _facts_of(base: str, value: Any) -> Json:

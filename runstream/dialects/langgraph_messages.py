@@ -121,12 +121,14 @@ class MessageLog(Struct):
         calls: The calls, by id; the latest of each id.
         model: The name of the model that answered last.
         is_joined: True if the beginning of what is open was not received. A text is then no beginning of its message.
+        has_lost_beginning: True if an event that could not be read may have been the beginning of a message.
     """
 
     messages: dict[str, LoggedMessage] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
     model: str | None = None
     is_joined: bool = False
+    has_lost_beginning: bool = False
 
     def usage(self) -> Usage | None:
         """The tokens of all messages."""
@@ -225,12 +227,19 @@ class MessageLog(Struct):
         """The call of a fragment, by its id, else by its index, else the last one; ``None`` if it is new."""
         if id is not None:
             known = self.calls.get(id)
-            is_same = known is not None and known.message_id in (message.id, None)
+            is_same = known is not None and (
+                known.message_id in (message.id, None) or self._is_unclear(known.message_id)
+            )
             if is_same and index is not None:
                 message.calls[index] = id
             return known if is_same else None
         found = message.calls.get(index) if index is not None else message.last_call
         return self.calls.get(found) if found is not None else None
+
+    def _is_unclear(self, message_id: str | None) -> bool:
+        """True if a message was open together with another one, whose calls can't be distinguished from its own."""
+        message = self.messages.get(message_id or "")
+        return message is not None and message.is_unclear
 
     def begin_call(
         self, message: LoggedMessage, id: str, name: str | None, index: int | None, place: Place
@@ -387,7 +396,20 @@ class MessageLog(Struct):
             status=MessageStatus(status),
             content=tuple([TextPart(text=TextContent(value=text)) for text in texts]) or ABSENT_LIST,
         )
-        return MessageEvent(data, place.id, run_id=message.run_id, created=created, name=place.name, path=message.path)
+        return MessageEvent(
+            data,
+            place.id,
+            run_id=message.run_id,
+            created=created,
+            name=place.name,
+            path=message.path,
+            partial=created and self._take_lost_beginning(),
+        )
+
+    def _take_lost_beginning(self) -> bool:
+        """True if the first object that begins now may lack its beginning."""
+        is_lost, self.has_lost_beginning = self.has_lost_beginning, False
+        return is_lost
 
     def show_text(self, message: LoggedMessage, texts: list[str], place: Place) -> MessageEvent:
         """The event with the whole text of an open message."""
@@ -408,7 +430,8 @@ class MessageLog(Struct):
             content=tuple([ReasoningPart(text=text) for text in texts]) or ABSENT_LIST,
             summary=tuple([ReasoningPart(text=text) for text in summaries]) or ABSENT_LIST,
         )
-        return _step(_reasoning_id(message), details, status, message.run_id, message.path, place, created)
+        partial = created and (self.is_joined or self._take_lost_beginning())
+        return _step(_reasoning_id(message), details, status, message.run_id, message.path, place, created, partial)
 
     def show_call(
         self,
@@ -433,7 +456,14 @@ def _reasoning_id(message: LoggedMessage) -> str:
 
 
 def _step(
-    id: str, details: Any, status: StepStatus, run_id: str, path: tuple[str, ...], place: Place, created: bool
+    id: str,
+    details: Any,
+    status: StepStatus,
+    run_id: str,
+    path: tuple[str, ...],
+    place: Place,
+    created: bool,
+    partial: bool = False,
 ) -> StepEvent:
     step = RunStep(id=id, run_id=run_id, type=details.type, status=status, step_details=details)
-    return StepEvent(step, place.id, run_id=run_id, created=created, name=place.name, path=path)
+    return StepEvent(step, place.id, run_id=run_id, created=created, name=place.name, path=path, partial=partial)

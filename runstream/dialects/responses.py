@@ -32,6 +32,7 @@ from runstream.dialects.responses_run import error_of
 from runstream.dialects.responses_state import Response
 from runstream.dialects.responses_wire import (
     AGENT_EVENT,
+    OTHER_NAMES,
     Fragment,
     Json,
     decode_fragment,
@@ -128,19 +129,22 @@ class ResponsesDialect(BaseDialect):
         """Decode one item. Never raises on input."""
         if type(item) is not RawEvent:
             return self._decode_other(item)
+        growing = self._growing
+        if growing is None and item.event in OTHER_NAMES:
+            return self._decode_any(item)
         try:
             fragment = decode_fragment(item.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return self._decode_any(item)
-        if self._growing is not None:
+        if growing is not None:
             # The text that grew last, which no other event has followed.
-            kind, item_id, index, lane, response, object_id, target, run_id, prefix, name = self._growing
+            kind, item_id, index, lane, response, object_id, target, run_id, prefix, name = growing
             number = fragment.sequence_number
             if (
                 type(fragment) is kind
                 and fragment.item_id == item_id
                 and fragment.index == index
-                and fragment.stream_id == lane
+                and (fragment.stream_id is lane or fragment.stream_id == lane)
                 and number is not None
                 and number > response.number
                 and (text := fragment.delta)
@@ -312,7 +316,7 @@ class ResponsesDialect(BaseDialect):
             events = decode_part(response, value, kind, name, id)
         if events is None:
             return decode_private(raw, value, name, id, response)
-        if response.error is not None and name != "keepalive":
+        if response.error is not None and name != "keepalive" and not is_repeated:
             # The response goes on, so the error was not its end.
             events.insert(0, ErrorEvent(error_of(response.error), id, run_id=response.run_id, name="error"))
             response.error = None
@@ -340,8 +344,8 @@ class ResponsesDialect(BaseDialect):
             is_known = id in self._links.runs
             response = self._begin(value, lane, id)
             begins = True
-        elif kind != "failed":
-            events += settle(response, self._links)
+        elif kind not in ("failed", "in_progress", "queued"):
+            events += settle(response, self._links)  # one that has not ended is the beginning, repeated
         response.show(id, value)
         identity = self._cursor = response.identify(number)
         status = text_of(value.get("status"))
@@ -414,11 +418,14 @@ class ResponsesDialect(BaseDialect):
     def _decode_error(
         self, value: Json, response: Response | None, raw: RawEvent, lane: str | None
     ) -> Event | Sequence[Event]:
-        error = error_of(value)
+        error, number = error_of(value), value.get("sequence_number")
+        if response is not None and value == response.last_error and response.is_repeated(number):
+            self._cursor = response.identify(number)
+            return EmptyEvent(id=self._cursor, run_id=response.run_id, name="error")
         if response is None or not response.is_open or error.code in REFUSALS:
             run_id = self._links.refused(lane) if error.code != "websocket_connection_limit_reached" else None
             return ErrorEvent(error, raw.id, run_id=run_id, name="error")
         self._dump = None
-        response.error = value  # the end may follow, with the same cause
-        id = self._cursor = response.identify(value.get("sequence_number"))
+        response.error = response.last_error = value  # the end may follow, with the same cause
+        id = self._cursor = response.identify(number)
         return EmptyEvent(id=id, run_id=response.run_id, name="error")

@@ -81,6 +81,7 @@ class Response:
         has_stable_ids: True once an event named an item by its announced id: an unknown id is then another item, and
             not the one with its index.
         error: An error that names no response, and that may be its end.
+        last_error: The latest of these, also after it was no end: a server may repeat it.
         is_open: True until its end.
         has_ended: True once it has ended.
         is_again: True if it had ended before the server began it again.
@@ -108,6 +109,7 @@ class Response:
         "is_again",
         "is_open",
         "items",
+        "last_error",
         "number",
         "prefix",
         "repeats",
@@ -129,6 +131,7 @@ class Response:
         self.number = -1
         self.has_stable_ids = False
         self.error: Json | None = None
+        self.last_error: Json | None = None
         self.is_open = True
         self.repeats = False
         self.has_ended = False

@@ -18,6 +18,7 @@ from runstream.model.raw import RawEvent
 
 __all__ = [
     "AGENT_EVENT",
+    "OTHER_NAMES",
     "RUNNING",
     "TARGETS",
     "WHOLE_TEXTS",
@@ -60,6 +61,17 @@ WHOLE_TEXTS: Final[Mapping[str, str]] = {
     "code_interpreter_call_code": "code",
 }
 """The key of the whole text in an event that ends with ``.done``, by the middle of its name; ``text`` for others."""
+
+OTHER_NAMES: Final = frozenset(
+    f"response.{kind}"
+    for kind in (
+        *("created", "queued", "in_progress", "completed", "incomplete", "failed"),
+        *("output_item.added", "output_item.done", "content_part.added", "content_part.done"),
+        *("reasoning_summary_part.added", "reasoning_summary_part.done"),
+        *(f"{middle}.done" for middle in TARGETS),
+    )
+)
+"""Names of events that are no fragments: a decoder of fragments takes longest to refuse."""
 
 RUNNING: Final = frozenset(
     {"in_progress", "searching", "interpreting", "generating", "calling", "compacting", "completed", "failed"}
@@ -112,6 +124,8 @@ def text_of(value: object) -> str | None:
 
 def integer_of(value: object) -> int | None:
     """The value if it is a whole number; the whole part of a time with fractions."""
+    if type(value) is int or value is None:
+        return value
     if isinstance(value, float) and abs(value) < 2.0**53:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -178,12 +178,18 @@ class RunStream:
         return LatestStates(self._engine)
 
     @property
+    def is_started(self) -> bool:
+        """True if reading has started (:meth:`start`)."""
+        return self._runner.started
+
+    @property
     def stats(self) -> Stats:
         """Counts of everything that has happened so far."""
         return structs.replace(
             self._engine.stats(),
             failures=self._reports.count,
             conflated=self._subscriptions.conflated,
+            backlog=self._subscriptions.backlog,
             loop_stalls=self._supervisor.loop_stalls,
             open_sources=self._runner.reading,
             waiting_sources=self._runner.waiting,

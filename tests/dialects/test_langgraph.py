@@ -176,6 +176,15 @@ def test_interrupts_of_each_version(interrupt: Any, id: str) -> None:
     assert (call.id, call.kind, call.data) == (id, "interrupt", "Sure?")
 
 
+@pytest.mark.parametrize("schema", [{"type": "string"}, None])
+def test_the_schema_of_an_answer(schema: Any) -> None:
+    """It is that of the interrupt."""
+    interrupt = {"value": "Name?", "id": "abc", "response_schema": schema}
+    (state,) = folded(BEGIN, ("updates", {"__interrupt__": [interrupt]})).runs
+    (call,) = state.run.required_action.calls  # type: ignore[union-attr]
+    assert thaw(call.response_schema) == schema
+
+
 def test_interrupts_are_a_union_and_asked_once() -> None:
     """One by one, in two modes; a later state takes nothing back."""
     one, two = {"id": "1", "value": "a"}, {"id": "2", "value": "b"}
@@ -601,3 +610,66 @@ def test_run_signals_have_their_path() -> None:
     }
     assert paths == {("help:1",), ()}
     assert found.runs[0].text == "Root"
+
+
+# what could not be read, and what is sent again
+
+
+def test_a_text_whose_first_chunk_is_unreadable_is_partial() -> None:
+    """It may lack its beginning; where the node's message repeats it whole, it does not."""
+    first, second = raw(*chunk("Hi ")), raw(*chunk("you "))
+    broken = RawEvent("messages", first.data[:-5])
+    (state,) = fold([raw(*BEGIN), broken, second], dialect="langgraph").runs
+    assert (state.text, state.partial) == ("you ", {"m1"})
+    whole = raw("updates", {"agent": {"messages": [ai("Hi you ")]}})
+    (state,) = fold([raw(*BEGIN), broken, second, whole], dialect="langgraph").runs
+    assert (state.text, state.partial) == ("Hi you ", set())
+
+
+@pytest.mark.parametrize("cuts", [(0,), (3,), (5,), (3, 0), (0, 0)])
+def test_a_stream_that_is_sent_again_gives_the_facts_in_order(cuts: tuple[int, ...]) -> None:
+    """Also where a connection brought nothing, and where the chunks are those of a message that has ended."""
+    events = [BEGIN, chunk("Hi "), chunk("you "), chunk("", chunk_position="last")]
+    events += [("updates", {"agent": {"messages": [ai("Hi you ")]}}), ("values", {"messages": [ai("Hi you ")]})]
+    numbered = [raw(name, data, f"{1795868915000 + at}-0") for at, (name, data) in enumerate(events)]
+    head = ResponseHead(status=200, headers=(("content-location", f"/threads/t1/runs/{RUN}"),))
+    connected, lost = ConnectionEvent(connected=True), ConnectionEvent(connected=False)
+    items: list[Any] = []
+    for cut in cuts:
+        items += [connected, head, *numbered[:cut], lost]
+    again = fold([*items, connected, head, *numbered], dialect="langgraph")
+    once = fold([connected, head, *numbered], dialect="langgraph")
+    keys = [[signal.key for signal in each.signals if isinstance(signal, RunSignal)] for each in (again, once)]
+    assert [key for key in keys[0] if "/text/" not in key] == [key for key in keys[1] if "/text/" not in key]
+    assert again.runs[0].to_dict() == once.runs[0].to_dict()
+
+
+@pytest.mark.parametrize("name", ["values", "updates", "messages"])
+def test_a_line_with_nothing_begins_no_run(name: str) -> None:
+    """A recording may begin with lines of another form."""
+    line = RawEvent(data=json.dumps({"event": name, "data": [] if name == "updates" else "?"}).encode())
+    begin = RawEvent(data=json.dumps({"event": "metadata", "data": BEGIN[1]}).encode())
+    found = fold([line, begin], dialect="langgraph")
+    assert [state.run_id for state in found.runs if name != "values"] == ([RUN] if name != "values" else [])
+
+
+def test_a_call_of_two_open_messages_is_one_call() -> None:
+    """Where the end of a message was lost, the calls of the next one can't be told from its own: the state says so."""
+
+    def sent(method: str, data: Any, seq: int) -> RawEvent:
+        id = f"synth:{RUN}:lc||{seq}" if method == "lifecycle" else f"{seq}-0"
+        params = {"namespace": [], "timestamp": seq, "data": data}
+        return raw(method, {"type": "event", "method": method, "seq": seq, "event_id": id, "params": params})
+
+    call = {"type": "tool_call", "id": "c1", "name": "book", "args": {}}
+    messages = [{**ai("", "m2"), "tool_calls": [CALL]}, {"type": "tool", "tool_call_id": "c1", "content": "ok"}]
+    events = [
+        ("lifecycle", {"event": "running"}),
+        ("messages", {"event": "message-start", "role": "ai", "id": "m1"}),
+        ("messages", {"event": "message-start", "role": "ai", "id": "m2"}),
+        ("messages", {"event": "content-block-finish", "index": 0, "content": call}),
+        ("values", {"messages": messages}),
+        ("lifecycle", {"event": "completed"}),
+    ]
+    found = fold([sent(name, data, seq) for seq, (name, data) in enumerate(events, 1)], dialect="langgraph-thread")
+    assert [call.id for call in found.runs[0].tool_calls] == ["c1"]

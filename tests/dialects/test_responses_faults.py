@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runstream.dialects.responses import ResponsesDialect
@@ -267,6 +267,23 @@ def test_a_repeated_tail_of_ids_that_change() -> None:
     assert again.runs[0].text == "Hello"
 
 
+@pytest.mark.parametrize("numbered", [True, False])
+@pytest.mark.parametrize("text", [(), ("Hel", "lo")])
+def test_an_error_that_a_repetition_follows(text: tuple[str, ...], numbered: bool) -> None:
+    """Repeated events do not show that the error was the end of the response, nor that it was not."""
+    script = ResponseScript(numbered=numbered).begin()
+    script = script.say(*text) if text else script
+    raws = script.send("error", code="server_error", message="no").end("failed", error={"code": "late"}).raws()
+    once = fold(raws, dialect="responses")
+    for end in (len(raws) - 1, len(raws)):
+        for start in range(1, end):
+            repeated = raws[start:end]
+            if numbered or b".delta" not in b"".join(raw.data for raw in repeated):
+                again = fold([*raws[:end], *repeated, *raws[end:]], dialect="responses")
+                assert again.runs[0].to_dict() == once.runs[0].to_dict()
+                assert keys(again) == keys(once) or not numbered
+
+
 # whatever is lost and sent again
 
 
@@ -281,6 +298,7 @@ def frames(seed: int, *, numbered: bool) -> list[RawEvent]:
 
 
 @settings(deadline=None)  # folds a whole run twice
+@example(504, 1.0, 4, True)
 @given(st.integers(0, 999), st.floats(0, 1), st.integers(0, 40), st.booleans())
 def test_a_connection_that_is_lost_changes_nothing(seed: int, share: float, back: int, numbered: bool) -> None:
     """A server that goes on from an earlier event, or begins again where there are no numbers: equal facts and runs."""
