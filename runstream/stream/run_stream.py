@@ -421,8 +421,11 @@ class RunStream:
         """Call a plain function with what ``iter(replay=True)`` gives, as it happens; for sinks of many clients.
 
         Args:
-            on_item: Called with the snapshot of each run in memory, then with all that follows. It must not raise.
+            on_item: Called with the snapshot of each run in memory, then with all that follows.
             on_end: Called at the end of the stream.
+
+        Returns:
+            A disposable that ends the subscription at once.
         """
         return self._subscriptions.follow(on_item, on_end)
 

@@ -26,7 +26,7 @@ from runstream.sources.base import Source
 from runstream.stream.buffers import Buffer, Gate, LatestBuffer, QueueBuffer
 from runstream.stream.channel import Channel
 from runstream.stream.consumers import KeepAlive, StreamIterator
-from runstream.stream.error_reports import ErrorReports, caller_location
+from runstream.stream.error_reports import SUBSCRIBER_ERRORS, ErrorReports, caller_location
 from runstream.stream.handler_options import CONCURRENCY, HandlerOptions
 from runstream.stream.handlers import Handler
 from runstream.stream.persistence import AckTracker, PendingAcks
@@ -219,25 +219,36 @@ class Subscriptions:
         return StreamIterator(buffer, start, dispose, keep_alive, self._reports.note_raised, first)
 
     def follow(self, on_item: Callable[[Any], object], on_end: Callable[[], object]) -> Disposable:
-        """Subscribe a sink to snapshots and signals of all runs; it raises nothing.
+        """Subscribe a plain function to snapshots and signals of all runs.
 
         Args:
             on_item: Called with the snapshots of the runs that are known, then with all that follows.
             on_end: Called at the end of the stream.
         """
         subscription = Disposable()
+        name, disposed = name_of(on_item), False
+
+        def put(item: Any) -> None:
+            try:
+                on_item(item)
+            except SUBSCRIBER_ERRORS as error:
+                self._reports.report("signals", name, item, error)
 
         def subscribe() -> None:
             nonlocal subscription
-            for snapshot in self._replay.add(on_item, None):
-                on_item(snapshot)
+            if disposed:
+                return
+            for snapshot in self._replay.add(put, None):
+                put(snapshot)
             subscription = self._channels["signals"].subscribe(Subscriber(on_item, on_end, lambda _: on_end()))
 
         self._runner.queue.run(subscribe)
 
         def dispose() -> None:
+            nonlocal disposed
+            disposed = True
             subscription.dispose()
-            self._replay.remove(on_item)
+            self._replay.remove(put)
 
         return Disposable(dispose)
 

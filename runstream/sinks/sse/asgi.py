@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from http import HTTPStatus
 
 from runstream.logs import LOG
@@ -79,16 +80,20 @@ class SseApp:
             await respond(send, HTTPStatus.NO_CONTENT)
         elif relay.clients >= self._max_clients:
             await respond(send, HTTPStatus.SERVICE_UNAVAILABLE, b"Too many clients are connected.\n")
-        elif scope["method"] == "HEAD":
-            await respond(send, HTTPStatus.OK, headers=relay.headers.items(), head=True)
         else:
+            is_head = scope["method"] == "HEAD"
             end = await stream_response(
                 receive,
                 send,
-                relay.events(run_id, scope=of_scope, last_event_id=last),
+                _nothing() if is_head else relay.events(run_id, scope=of_scope, last_event_id=last),
                 headers=relay.headers.items(),
                 send_timeout=self._send_timeout,
                 closing=relay.closing,
             )
             if end == "slow":
                 LOG.warning("sse_client_dropped", reason=f"it read nothing for {self._send_timeout:g} s")
+
+
+async def _nothing() -> AsyncGenerator[bytes, None]:
+    return
+    yield b""
