@@ -19,6 +19,7 @@ from runstream.testing.strategies import conversations
 from tests.conformance.recorded import RECORDINGS, body_of
 from tests.properties.strategies import Line, lines, raws
 from tests.support.ag_ui_runs import ag_ui_runs
+from tests.support.graph_runs import graph_run, graph_thread
 from tests.support.talks import talk
 from tests.support.transcript import Transcript, transcript_of
 
@@ -211,6 +212,15 @@ async def test_responses(seed: int) -> None:
 async def test_ag_ui(seed: int) -> None:
     """The AG-UI wire."""
     await joined(_events(ag_ui_runs(seed)), dialect="ag-ui")
+
+
+@given(st.integers(0, 10**6))
+@some
+async def test_langgraph(seed: int) -> None:
+    """Both wires of LangGraph's servers."""
+    for dialect, found in (("langgraph", graph_run(seed)), ("langgraph-thread", graph_thread(seed))):
+        events = [RawEvent(name, json.dumps(data).encode()) for name, data in found.events]
+        await joined(events, dialect=dialect)
 
 
 @pytest.mark.parametrize("name", RECORDED)

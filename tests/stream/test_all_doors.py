@@ -285,6 +285,18 @@ async def test_one_faulty_subscriber(name: str, fault: str, monkeypatch: pytest.
 def test_every_door_is_here() -> None:
     """What a stream offers to subscribe by is among the doors."""
     doors = {name for name in dir(RunStream) if not name.startswith("_")}
-    others = {"attach", "keep_open", "latest", "orphans", "rejects", "restore", "snapshots", "start", "stats", "aclose"}
+    others = {
+        "attach",
+        "is_started",
+        "keep_open",
+        "latest",
+        "orphans",
+        "rejects",
+        "restore",
+        "snapshots",
+        "start",
+        "stats",
+        "aclose",
+    }
     waiting = {"result", "results"}
     assert doors - others - waiting == {"events", "follow", "iter", "on", "run", "runs", "signals", "when"}
