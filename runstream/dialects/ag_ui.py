@@ -113,7 +113,13 @@ class AgUiDialect(Boundaries):
             or found.is_closed
             or found.repeats
             or fragment.owner != found.owner
-            or (piece.lanes.get(found.owner) != (target, id) if fragment.is_chunk else found.owner in piece.lanes)
+            or (
+                piece.lanes.get(found.owner) != (target, id)
+                or (fragment.role is not None and fragment.role != found.role)
+                or (fragment.call_name is not None and fragment.call_name != found.name)
+                if fragment.is_chunk
+                else found.owner in piece.lanes
+            )
         ):
             return self._decode_any(item)
         delta = fragment.delta

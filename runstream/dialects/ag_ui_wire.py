@@ -72,6 +72,8 @@ class Fragment(Struct, frozen=True, gc=False, tag_field="type"):
         is_chunk: True if the event may open and close its object.
         object_id: The id of the message or call.
         owner: The id of the subagent's run.
+        role: The role that a chunk repeats.
+        call_name: The name of the call that a chunk repeats.
     """
 
     target: ClassVar[Target]
@@ -81,6 +83,8 @@ class Fragment(Struct, frozen=True, gc=False, tag_field="type"):
     delta: str
     object_id: str | None = None
     owner: str | None = field(default=None, name="subagentRunId")
+    role: str | None = None
+    call_name: str | None = field(default=None, name="toolCallName")
 
 
 def _fragment_type(name: str, target: Target, key: str) -> type[Fragment]:

@@ -207,8 +207,10 @@ def test_other_events_leave_a_lane_open(open_event: str) -> None:
 def test_a_chunk_that_contradicts_is_counted() -> None:
     """A repeated role or name has to agree."""
     items = [started(), chunk("a", "m1", role="assistant"), chunk("b", "m1", role="user")]
-    assert violations(*items) == {}  # the fast path reads neither role nor name
+    assert violations(*items) == {"chunk_agrees": 1}
     items = [started(), chunk("a", "m1", role="assistant"), chunk(None, "m1", role="user")]
+    assert violations(*items) == {"chunk_agrees": 1}
+    items = [started(), call_chunk("{", "c1", "f"), call_chunk("}", "c1", "f"), call_chunk("", "c1", "g")]
     assert violations(*items) == {"chunk_agrees": 1}
 
 
