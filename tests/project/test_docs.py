@@ -18,6 +18,12 @@ def test_the_status_page_is_the_table() -> None:
     assert (ROOT / "docs" / "statuses.md").read_text(encoding="utf-8") == page
 
 
+def test_the_page_of_the_checker_is_its_rules() -> None:
+    """docs/check.md is what its script writes from the rules of the checker."""
+    page = runpy.run_path(str(ROOT / "docs" / "make_check.py"))["page"]()
+    assert (ROOT / "docs" / "check.md").read_text(encoding="utf-8") == page
+
+
 def test_the_reference_is_the_docstrings() -> None:
     """docs/api.md is what its script writes from the docstrings of the public names."""
     page = runpy.run_path(str(ROOT / "docs" / "make_api.py"))["page"]()
