@@ -39,6 +39,7 @@ from runstream.dialects.responses_wire import (
     map_of,
     read_event,
     text_of,
+    with_agent,
 )
 from runstream.model.events import (
     DoneEvent,
@@ -155,7 +156,12 @@ class ResponsesDialect(BaseDialect):
         """Decode a fragment of another text than the one that grew last, or one without a new number."""
         response = self._lanes.get(fragment.stream_id)
         found = response.by_id.get(fragment.item_id) if response is not None and fragment.item_id is not None else None
-        if response is None or found is None or response.error is not None:
+        if (
+            response is None
+            or found is None
+            or response.error is not None
+            or response.is_repeated(fragment.sequence_number)  # it may be the event that made its item
+        ):
             return self._decode_any(raw)
         kind, index, target = type(fragment), fragment.index, fragment.target
         response.has_stable_ids = response.has_stable_ids or found.announced
@@ -307,7 +313,7 @@ class ResponsesDialect(BaseDialect):
             if is_unknown and not response.is_open:
                 return Reject(raw, _NO_RESPONSE, object_ids=())
         if isinstance(item, dict):
-            events: list[Event] | None = decode_item(response, item, index, kind, name, id)
+            events: list[Event] | None = decode_item(response, with_agent(item, value), index, kind, name, id)
         else:
             events = decode_part(response, value, kind, name, id)
         if events is None:

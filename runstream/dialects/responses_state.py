@@ -7,7 +7,7 @@ from typing import Final
 from runstream.dialects.responses_action import awaited_call
 from runstream.dialects.responses_run import tools_of
 from runstream.dialects.responses_wire import Json, text_of
-from runstream.model.events import Target
+from runstream.model.events import Event, Target
 from runstream.model.frozen import ABSENT_LIST
 from runstream.model.tools import Tool
 
@@ -32,16 +32,21 @@ class Item:
         grown: The pieces of JSON text from which its arguments grow, where the wire has them as an object, by the
             identities of their events.
         quoted: True while the last piece is within a string.
+        first: The events with which it was made, if no event announced it, and their identity: the same raw event,
+            received again, makes the same events.
+        path: The path of the subagent that produces it; empty for the agent that was asked.
     """
 
     __slots__ = (
         "announced",
         "closed",
         "count",
+        "first",
         "grown",
         "id",
         "index",
         "output",
+        "path",
         "quoted",
         "seen",
         "value",
@@ -58,6 +63,8 @@ class Item:
         self.count = 0
         self.grown: dict[str | int, str] = {}
         self.quoted = False
+        self.first: tuple[str | None, list[Event]] = (None, [])
+        self.path: tuple[str, ...] = ()
 
     @property
     def type(self) -> str:

@@ -316,3 +316,28 @@ def test_a_call_whose_end_was_lost_ends_as_if_it_came(kind: str, status: str) ->
     whole, lossy = (read(*(json.dumps(event).encode() for event in part)) for part in (events, events[:1] + events[3:]))
     assert set(facts(lossy.signals)) == set(facts(whole.signals))
     assert any(key.endswith("/call/call_1/completed") for key in keys(lossy)) == (status == "completed")
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("output_text", {"item_id": "msg_1", "output_index": 0, "content_index": 0}),
+        ("reasoning_text", {"item_id": "rs_1", "output_index": 0, "content_index": 0}),
+        ("function_call_arguments", {"item_id": "fc_1", "output_index": 0}),
+        ("shell_call_command", {"output_index": 0, "command_index": 0}),
+        ("audio.transcript", {}),
+    ],
+)
+def test_an_event_that_makes_its_item_comes_twice(name: str, fields: dict[str, Any]) -> None:
+    """A fragment before its item is no other event when it is received again: nothing of the text is doubled."""
+    script = ResponseScript().begin()
+    for delta in ("ha", "ha", "!"):
+        script.send(f"{name}.delta", delta=delta, **fields)
+    once = fold(script.raws(), dialect="responses")
+    twice = fold([raw for raw in script.raws() for _ in range(2)], dialect="responses")
+    again = fold([*script.raws(), *script.raws()], dialect="responses")
+    assert once.runs[0].messages or once.runs[0].steps
+    for repeated in (twice, again):
+        assert repeated.runs[0].to_dict() == once.runs[0].to_dict()
+        assert [signal.key for signal in repeated.signals] == [signal.key for signal in once.signals]
+    assert twice.stats.conflicts == 0
