@@ -18,12 +18,14 @@ import msgspec
 from msgspec import structs
 
 from runstream.dialects.ag_ui_boundaries import MAX_EARLY, TRAILING, Boundaries, as_list
-from runstream.dialects.ag_ui_events import CLOSES_LANE, HANDLERS, ON_INTERRUPT, close_lane, owner_of
+from runstream.dialects.ag_ui_events import HANDLERS, ON_INTERRUPT
 from runstream.dialects.ag_ui_objects import Frame
+from runstream.dialects.ag_ui_owners import owner_of
 from runstream.dialects.ag_ui_redaction import AG_UI_RULES
 from runstream.dialects.ag_ui_request import read_request
 from runstream.dialects.ag_ui_snapshot import decode_messages
 from runstream.dialects.ag_ui_state import Piece
+from runstream.dialects.ag_ui_texts import CLOSES_LANE, close_lane
 from runstream.dialects.ag_ui_waiting import find_action, outcome_of
 from runstream.dialects.ag_ui_wire import (
     EVENT_TYPES,

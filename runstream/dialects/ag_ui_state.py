@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from runstream.model.events import Target
 
-__all__ = ["Finish", "Growing", "Input", "Memory", "Piece", "dump_memory", "load_memory"]
+__all__ = ["Finish", "Growing", "Input", "Memory", "Piece", "dump_memory", "load_memory", "open_ids"]
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -235,3 +235,17 @@ def load_memory(memory: bytes) -> Memory | None:
         return _decode_memory(memory)
     except msgspec.MsgspecError:
         return None
+
+
+def open_ids(piece: Piece) -> list[str]:
+    """The ids of what is open, except for what chunks have opened."""
+    lanes = set(piece.lanes.values())
+    tables = (("text", piece.messages), ("arguments", piece.calls), ("reasoning", piece.reasoning))
+    found = [
+        id
+        for target, table in tables
+        for id, each in table.items()
+        if each.is_open and (target, id) not in lanes and (each.piece == piece.id)
+    ]
+    found += [key.partition("\n")[2] for key in piece.labels]
+    return found + [id for id in piece.subagents if id not in piece.closed_subagents]
