@@ -56,7 +56,7 @@ from runstream.model.raw import Answer, Idle, RawEvent, RawItem, Request
 __all__ = ["ResponsesDialect"]
 
 _ENDS: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
-_SNAPSHOTS: Final = frozenset({"created", "queued", "in_progress", "completed", "incomplete", "failed"})
+_SNAPSHOTS: Final = frozenset({"created", "queued", "in_progress", *_ENDS})
 _ITEM_EVENTS: Final = frozenset({"output_item.added", "output_item.done"})
 _MAX_DEFERRED: Final = 64
 """The number of events that are deferred while the run of a response is uncertain."""
@@ -346,13 +346,15 @@ class ResponsesDialect(BaseDialect):
             is_known = id in self._links.runs
             response = self._begin(value, lane, id)
             begins = True
-        elif kind != "failed":
-            events += settle(response, self._links)
         response.show(id, value)
         identity = self._cursor = response.identify(number)
         status = text_of(value.get("status"))
-        if kind in ("completed", "incomplete", "failed"):
+        if kind in _ENDS:
             status = kind  # some servers leave the status of an earlier snapshot in it
+        if response.error is not None and status != "failed":
+            # The response goes on, or ends otherwise: the error was not its end.
+            events.append(ErrorEvent(error_of(response.error), identity, run_id=response.run_id, name="error"))
+            response.error = None
         if not response.is_open and status not in _ENDS:
             return [*events, EmptyEvent(id=identity, run_id=response.run_id, name=name)]  # repeated after the end
         if status is not None and status in _ENDS and (kind != "created" or status != "queued"):

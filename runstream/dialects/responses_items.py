@@ -111,7 +111,14 @@ def answer_call(response: Response, output: Item, name: str, id: str | None) -> 
 def _call_of(response: Response, output: Item) -> Item | None:
     """The call that an item answers. A call that the server has answered may have no id."""
     call_id = output.value.get("call_id")
+    shell_id = output.value.get("id") if output.type == "local_shell_call_output" and call_id is None else None
     for call in reversed(response.items):
+        if (
+            shell_id is not None
+            and call.type == "local_shell_call"
+            and shell_id in (call.id, call.value.get("call_id"))
+        ):
+            return call
         if call is output or call.type.endswith("_output") or call.value.get("call_id") != call_id:
             continue
         is_open = call.output is None or call.output == output_of(output.value)

@@ -90,6 +90,8 @@ class Response:
         error: An error that names no response, and that may be its end.
         is_open: True until its end.
         has_ended: True once it has ended.
+        ended_as: The status of its run at its end; ``None`` before.
+        contradicted: The identity of the event that contradicted its end, in a tuple; ``None`` if there was none.
         is_again: True if it had ended before the server began it again.
         repeats: True if its last event has a number that was received before.
         steered: True once the server has accepted that another response takes its place.
@@ -105,8 +107,10 @@ class Response:
         "audio",
         "by_id",
         "by_index",
+        "contradicted",
         "deferred",
         "earlier",
+        "ended_as",
         "error",
         "has_ended",
         "has_stable_ids",
@@ -139,6 +143,8 @@ class Response:
         self.is_open = True
         self.repeats = False
         self.has_ended = False
+        self.ended_as: str | None = None
+        self.contradicted: tuple[str | None] | None = None
         self.is_again = False
         self.steered = False
         self.deferred: str | None = None
