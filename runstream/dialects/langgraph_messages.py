@@ -81,7 +81,8 @@ class MessageLog(Struct):
         if not message.is_open:
             return []
         content = content_of(value)
-        events = self.add_content(message, content, place)
+        message.mode = message.mode or ("chunks" if content.texts or content.reasoning or content.summaries else "")
+        events = self.add_content(message, content, place) if message.mode != "partial" else []
         for fragment in mappings_of(value.get("tool_call_chunks")):
             index, id = integer_of(fragment.get("index")), text_of(fragment.get("id")) or None
             call = self.find_call(message, index, id)

@@ -80,7 +80,9 @@ class Modes(LangGraphBase):
                 ended = True
             if isinstance(event, TextAppend):
                 message = run.log.messages.get(event.object_id)
-                if message is not None and event.target == "text" and set(message.parts) == {-1}:
+                if message is None or message.mode == "partial":
+                    continue  # its chunks would repeat its text
+                if event.target == "text" and set(message.parts) == {-1}:
                     self._texts[message.id] = message
             else:
                 self._forget_text(getattr(event.data, "id", None), event)
@@ -119,6 +121,9 @@ class Modes(LangGraphBase):
         content = content_of(value)
         if message.is_finished:
             return log.add_message(value, place)
+        if message.mode == "chunks":
+            return self._add_calls(run, message, value, place)  # the chunks have its text, and may be ahead of this one
+        message.mode = "partial"
         events: list[Event] = []
         texts = [text for _, text in content.texts]
         known = self._shown.get(message.id)
@@ -136,9 +141,14 @@ class Modes(LangGraphBase):
             del self._shown[next(iter(self._shown))]
         reasoning = "".join(text for _, text in content.reasoning)
         events += log.grow_reasoning(message, reasoning, place)
+        return [*events, *self._add_calls(run, message, value, place)]
+
+    def _add_calls(self, run: ServerRun, message: LoggedMessage, value: Json, place: Place) -> list[Event]:
+        """Announce the calls of a message."""
+        events: list[Event] = []
         for call in mappings_of(value.get("tool_calls")):
             if id := text_of(call.get("id")):
-                events += log.begin_call(message, id, text_of(call.get("name")), None, place)
+                events += run.log.begin_call(message, id, text_of(call.get("name")), None, place)
         return events
 
     def _on_complete(self, run: ServerRun, value: Any, place: Place) -> list[Event] | None:

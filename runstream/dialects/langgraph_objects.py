@@ -64,9 +64,13 @@ class LoggedMessage(Struct):
         last_call: The id of the call whose arguments grow.
         usage: Its tokens; see :func:`~runstream.dialects.langgraph_wire.usage_of`.
         is_created: True once a text of it was received.
+        mode: The mode that brings its text: ``chunks``, or ``partial`` with the whole text so far; "" before the first
+            text. A stream may have both.
         is_finished: True once the model said why it stopped.
         is_unclear: True if some of its texts may be those of another message.
         is_open: True until its end.
+        mode: The mode that brings its text: ``chunks``, or ``partial`` with the whole text so far; "" before the first
+            text. A stream may have both, and each text is taken from one.
     """
 
     id: str
@@ -83,3 +87,4 @@ class LoggedMessage(Struct):
     is_finished: bool = False
     is_unclear: bool = False
     is_open: bool = True
+    mode: str = ""
