@@ -34,8 +34,19 @@ ON_INTERRUPT: Final = "on_interrupt"
 
 def _span(piece: Piece, value: Json, frame: Frame, note: Note) -> list[Event]:
     """The beginning or the end of a reasoning, whose messages follow."""
+    id = text_of(field_of(value, "messageId"))
     if frame.name.startswith("THINKING"):
         note("older_type", "")
+    elif not id:
+        note("field_value", "messageId")
+    elif frame.name == "REASONING_START":
+        if id in piece.spans:
+            note("reasoning_opened_once", id)
+        piece.spans.add(id)
+    elif id in piece.spans:
+        piece.spans.discard(id)
+    else:
+        note("reasoning_open", id)
     return []
 
 
@@ -96,8 +107,9 @@ def _subagent_started(piece: Piece, value: Json, frame: Frame, note: Note) -> li
     id = text_of(field_of(value, "subagentRunId"))
     if not id:
         return None
-    if id in piece.subagents:
+    if id in piece.started:
         note("subagent_once", id)
+    piece.started.add(id)
     parent = text_of(field_of(value, "parentSubagentRunId"))
     if parent is not None and parent not in piece.subagents:
         note("subagent_known", parent)
@@ -111,9 +123,9 @@ def _subagent_ended(piece: Piece, value: Json, frame: Frame, note: Note) -> list
     id = text_of(field_of(value, "subagentRunId"))
     if not id:
         return None
-    if id not in piece.subagents:
-        note("subagent_known", id)
-        piece.subagents[id] = (id,)
+    if id not in piece.started or id in piece.closed_subagents:
+        note("subagent_open", id)
+    piece.subagents.setdefault(id, (id,))
     close_lane(piece, id)
     piece.closed_subagents.add(id)
     if frame.name == "SUBAGENT_ERROR":

@@ -39,6 +39,7 @@ class Growing(Struct, eq=False):
         is_damaged: True if input that could not be read may have been of a call.
         repeats: True while a call is announced again: what is said of it then is known.
         piece: The id of the piece that announced a call last.
+        needs_end: True from its start event to its end event, also after the result of a call; chunks need none.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Growing(Struct, eq=False):
     is_damaged: bool = False
     repeats: bool = False
     piece: str = ""
+    needs_end: bool = False
 
     def take(self, fragment: str) -> None:
         """Note a fragment of a text."""
@@ -149,6 +151,8 @@ class Piece(Struct, eq=False):
         known: Those of an earlier connection, which are not sent again; ``None`` if all are known.
         is_complete: True if its end was a success.
         contradicted: True once an event after its end was reported.
+        spans: The reasonings that are open; their messages are inside.
+        started: The subagents whose start was received.
     """
 
     id: str
@@ -176,6 +180,8 @@ class Piece(Struct, eq=False):
     known: list[int] | None = field(default_factory=list)
     is_complete: bool = False
     contradicted: bool = False
+    spans: set[str] = field(default_factory=set)
+    started: set[str] = field(default_factory=set)
 
     def table(self, target: Target) -> dict[str, Growing]:
         """The objects whose text of this kind grows, by their ids on the wire."""
@@ -245,7 +251,8 @@ def open_ids(piece: Piece) -> list[str]:
         id
         for target, table in tables
         for id, each in table.items()
-        if each.is_open and (target, id) not in lanes and (each.piece == piece.id)
+        if (each.is_open or each.needs_end) and (target, id) not in lanes and (each.piece == piece.id)
     ]
     found += [key.partition("\n")[2] for key in piece.labels]
+    found += sorted(piece.spans)
     return found + [id for id in piece.subagents if id not in piece.closed_subagents]

@@ -115,7 +115,9 @@ def begin_text(target: Target) -> Handler:
         if known is not None and known.is_open and not known.is_closed:
             note(_OPENED_ONCE[target], id)
             return []
-        return _open(piece, target, id, value, frame, note)[1]
+        found, events = _open(piece, target, id, value, frame, note)
+        found.needs_end = True
+        return events
 
     return start
 
@@ -144,10 +146,12 @@ def end_text(target: Target) -> Handler:
         if id is None:
             return None
         found = piece.table(target).get(id)
-        if found is None or not found.is_open:
+        if found is None or not (found.is_open or found.needs_end):
             note(_OPEN[target], id)
             return []
-        found.is_open = found.repeats = False
+        if (owner := owner_of(value)) is not None and owner != found.owner:
+            note("subagent_of_opener", id)
+        found.is_open = found.repeats = found.needs_end = False
         if target == "arguments" or found.is_closed:
             return []  # further arguments may follow, and the step has its end with its result
         found.is_closed = True

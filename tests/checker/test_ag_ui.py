@@ -68,7 +68,12 @@ CASES: dict[str, list[tuple[Edit, str]]] = {
     "event_after_end": [(put(14, of("CUSTOM", name="x", value=1)), "")],
     "one_terminal_event": [(put(14, of("RUN_FINISHED", threadId="t1", runId="r1")), "")],
     "known_outcome": [(change(FINISH, outcome={"type": "odd"}), "")],
-    "closed_at_finish": [(cut(MESSAGE_END), ""), (put(FINISH, STEP), "")],
+    "closed_at_finish": [
+        (cut(MESSAGE_END), ""),
+        (cut(SPAN_END), ""),
+        (cut(CALL_END), ""),  # a result ends no call
+        (put(FINISH, STEP), ""),
+    ],
     "message_opened_once": [(put(8, ag_ui_events()[MESSAGE]), "")],
     "message_open": [(put(9, of("TEXT_MESSAGE_END", messageId="m1")), "")],
     "call_opened_once": [(put(10, ag_ui_events()[CALL]), "")],
@@ -77,11 +82,15 @@ CASES: dict[str, list[tuple[Edit, str]]] = {
     "result_once": [(put(13, {**ag_ui_events()[RESULT], "messageId": "m3"}), "")],
     "result_of_known_call": [],
     "result_message": [(drop(RESULT, "messageId"), "")],
-    "reasoning_opened_once": [(put(3, ag_ui_events()[REASONING]), "")],
-    "reasoning_open": [(put(5, of("REASONING_MESSAGE_END", messageId="rs1")), "")],
+    "reasoning_opened_once": [(put(3, ag_ui_events()[REASONING]), ""), (put(2, ag_ui_events()[SPAN]), "")],
+    "reasoning_open": [
+        (put(5, of("REASONING_MESSAGE_END", messageId="rs1")), ""),
+        (put(6, ag_ui_events()[SPAN_END]), ""),
+    ],
     "step_opened_once": [(put(6, STEP, STEP, STEP_END, STEP_END), "")],
     "step_open": [(put(6, STEP_END), "")],
     "subagent_once": [(put(6, AGENT, AGENT, AGENT_END), "")],
+    "subagent_open": [(put(6, AGENT, AGENT_END, AGENT_END), ""), (put(6, AGENT_END), "")],
     "subagent_known": [(change(CALL, subagentRunId="a"), "")],
     "subagent_of_opener": [],
     "chunk_has_id": [(put(9, of("TEXT_MESSAGE_CHUNK", delta="x")), "")],
@@ -155,3 +164,16 @@ def test_subagents_and_chunks() -> None:
         of("TEXT_MESSAGE_CHUNK", messageId="m9", role="user", delta="b"),
     ]
     assert errors(check_lines(edited(ag_ui_events(), put(9, *chunks)))) == {"chunk_agrees"}
+
+
+def test_an_end_after_the_result_is_in_its_place() -> None:
+    """A call is closed by its end alone, which may come after its result."""
+    events = ag_ui_events()
+    events[CALL_END], events[RESULT] = events[RESULT], events[CALL_END]
+    assert check_lines(events).findings == ()
+
+
+def test_a_subagent_that_is_named_too_early_is_started_once() -> None:
+    """An event of a subagent before its start breaks one rule, and its start none."""
+    early = of("CUSTOM", name="x", value=1, subagentRunId="a")
+    assert errors(check_lines(edited(ag_ui_events(), put(6, early, AGENT, AGENT_END)))) == {"subagent_known"}
