@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from runstream.checker.ag_ui_fields import wrong_fields
 from runstream.checker.findings import Findings, clip_name
 from runstream.checker.protocol import Framing, Message, ProtocolChecker
-from runstream.checker.rules import CheckRule, Severity, note, rule_table
+from runstream.checker.rules import CheckRule, Severity, breaks, note, rule_table
 from runstream.checker.values import Growth, Table, as_list, as_map, as_text
 from runstream.dialects.ag_ui import AgUiDialect
 from runstream.dialects.ag_ui_rules import RULES
@@ -26,6 +27,7 @@ AG_UI_RULES: Final = rule_table(
     "ag-ui",
     (
         *(CheckRule(rule.name, rule.text, rule.place, _severity(rule.name)) for rule in RULES.values()),
+        breaks("field_form", "event", "A field has its type; required ones are present, and none is null."),
         note("null_field", "event", "A field that is absent is left out; a null breaks strict readers."),
         note("timestamp_unit", "event", "Timestamps in seconds are read as milliseconds."),
         note("waiting_calls", "run", "A run ends with calls without results, and does not name those that wait."),
@@ -71,9 +73,12 @@ class AgUiChecker(ProtocolChecker):
         value = message.value
         kind = as_text(value.get("type")) or "" if isinstance(value, dict) else ""
         self._runs += kind == "RUN_STARTED"
+        before = self._seen
         self._dialect.decode(message.raw)
         self._take()
         if isinstance(value, dict):
+            if before == self._seen:
+                self._check_fields(kind, value)
             self._check_form(value)
             self._check_run(kind, value)
             self._check_messages(kind, value)
@@ -99,6 +104,11 @@ class AgUiChecker(ProtocolChecker):
             if rule == "result_of_known_call" and self._runs <= 1 and not self._has_request:
                 rule = "earlier_call"  # a run that continues another one
             self.violate(rule, object_id=each.object_id or each.run_id)
+
+    def _check_fields(self, kind: str, value: dict[str, Any]) -> None:
+        """Check the fields of an event of which the decoder has found no fault."""
+        for name in wrong_fields(kind, value):
+            self.violate("field_form", f"{name} is {_name_of(value, name)}", value.get("messageId"))
 
     def _once(self, rule: str, detail: str = "", object_id: object = "") -> None:
         """Report a form that every event may have, at its first event."""
@@ -168,3 +178,12 @@ class AgUiChecker(ProtocolChecker):
         missing = [id for id, fragments in self._messages.items() if fragments and id not in ids]
         if missing:
             self._once("snapshot_ids", f"{len(missing)} messages", missing[0])
+
+
+def _name_of(value: dict[str, Any], name: str) -> str:
+    """The type of a field in JSON, or that it is absent."""
+    if name not in value:
+        return "absent"
+    field = value[name]
+    kinds = {bool: "a boolean", int: "a number", float: "a fraction", str: "a text", list: "a list", dict: "an object"}
+    return kinds.get(type(field), "null")

@@ -61,10 +61,33 @@ def mutations() -> dict[str, list[Event]]:
     return found
 
 
-def test_the_official_client_rejects_what_breaks_a_rule(tmp_path: Path) -> None:
+ADDED = (
+    *(("timestamp", 1.5), ("timestamp", "x"), ("timestamp", None), ("rawEvent", None), ("metadata", None)),
+    *(("metadata", []), ("own", 1), ("role", None), ("role", "odd"), ("name", None), ("parentMessageId", None)),
+    *(("parentMessageId", 5), ("outcome", None), ("result", None), ("usage", None), ("usage", {}), ("input", None)),
+)
+
+
+def wrong_fields() -> dict[str, list[Event]]:
+    """The stream with one field of one event left out, null or of another type, or with one more."""
+    found: dict[str, list[Event]] = {}
+    for at, event in enumerate(conforming()):
+        for name in event.keys() - {"type"}:
+            edits = [{**event, name: value} for value in (None, 7, {"z": 1}, [])]
+            edits.append({key: value for key, value in event.items() if key != name})
+            for number, edit in enumerate(edits):
+                found[f"{at}_{name}_{number}"] = [*conforming()[:at], edit, *conforming()[at + 1 :]]
+        for number, (name, value) in enumerate(ADDED):
+            if name not in event:
+                edit = {**event, name: value}
+                found[f"{at}_more_{number}"] = [*conforming()[:at], edit, *conforming()[at + 1 :]]
+    return found
+
+
+@pytest.mark.parametrize("streams", [mutations(), wrong_fields()], ids=["events", "fields"])
+def test_the_official_client_rejects_what_breaks_a_rule(tmp_path: Path, streams: dict[str, list[Event]]) -> None:
     """For each mutation: the client throws if, and only if, a rule that it checks is broken."""
     command = node_command("ag_ui_client.mjs", tmp_path, "@ag-ui/client")
-    streams = mutations()
     paths = [tmp_path / f"{name}.sse" for name in streams]
     for path, events in zip(paths, streams.values(), strict=True):
         path.write_text("".join(f"data: {json.dumps(event)}\n\n" for event in events), encoding="utf-8")
