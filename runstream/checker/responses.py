@@ -17,7 +17,7 @@ _REQUIRED: Final = (
     *("error", "incomplete_details", "metadata", "parallel_tool_calls", "tools"),
 )
 _OF_SOCKET: Final = ("response.steer.", "response.inject.")
-_SHELL: Final = "response.shell_call_"
+_SHELL: Final = "response.shell_call_command."
 
 
 class ResponsesChecker(ProtocolChecker):

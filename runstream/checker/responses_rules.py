@@ -117,13 +117,10 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "response.image_generation_call.partial_image": (*_ITEM, "partial_image_index", "partial_image_b64"),
     "response.compaction.compacting": _ITEM,
-    **dict.fromkeys(
-        (
-            *(f"response.shell_call_command.{step}" for step in ("added", "delta", "done")),
-            *(f"response.shell_call_output_content.{step}" for step in ("delta", "done")),
-        ),
-        ("output_index", "command_index"),
-    ),
+    "response.shell_call_command.added": ("output_index", "command_index", "command"),
+    "response.shell_call_command.delta": ("output_index", "command_index", "delta"),
+    "response.shell_call_command.done": ("output_index", "command_index", "command"),
+    **_texts((*_ITEM, "command_index"), shell_call_output_content="output"),
     "response.audio.delta": ("delta",),
     "response.audio.done": (),
     "response.audio.transcript.delta": ("delta",),

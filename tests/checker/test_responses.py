@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from runstream.checker.responses_rules import RESPONSES_RULES
+from runstream.checker.responses_rules import FIELDS, RESPONSES_RULES
 from tests.checker.streams import (
     Event,
     check_blocks,
@@ -110,7 +110,12 @@ CASES: dict[str, list[tuple[Edit, str]]] = {
     "known_type": [(put(2, {"type": "response.private"}), "")],
     "keepalive": [(put(5, {"type": "keepalive"}), "")],
     "item_id_absent": [
-        (put(10, {"type": "response.shell_call_command.delta", "output_index": 1, "command_index": 0}), "")
+        (
+            put(
+                10, {"type": "response.shell_call_command.delta", "output_index": 1, "command_index": 0, "delta": "ls"}
+            ),
+            "",
+        )
     ],
     "done_marker": [(lambda events: events.append("[DONE]"), "")],  # type: ignore[arg-type,return-value]
     "first_event": [(cut(0), "")],
@@ -191,6 +196,19 @@ def test_an_edit_breaks_its_rule_alone(rule: str) -> None:
 def test_every_rule_has_a_case() -> None:
     """A new rule needs a stream that breaks it."""
     assert set(CASES) == set(RESPONSES_RULES)
+
+
+def test_the_fields_are_those_of_the_official_package() -> None:
+    """Each type of the package is known, and a field that the checker demands is one that the package requires."""
+    responses = pytest.importorskip("openai.types.responses")
+    seen = set()
+    for event in get_args(get_args(responses.ResponseStreamEvent)[0]):
+        (kind,) = get_args(event.model_fields["type"].annotation)
+        required = {name for name, field in event.model_fields.items() if field.is_required()}
+        assert set(FIELDS[kind]) <= required | {"annotation"}, kind
+        seen.add(kind)
+    assert len(seen) > 50
+    assert all(kind.startswith(("response.steer.", "response.inject.")) for kind in set(FIELDS) - seen)
 
 
 def test_the_name_of_the_framing_is_the_type() -> None:
