@@ -16,7 +16,7 @@ COMMON_RULES: Final = rule_table(
         breaks("connection", "response", "The connection lasts until the end of the stream."),
         breaks("no_events", "stream", "A stream has events."),
         breaks("unknown_protocol", "stream", "An event shows the protocol of its stream."),
-        breaks("utf8", "framing", "An event stream is UTF-8."),
+        breaks("utf8", "framing", "A stream is UTF-8."),
         breaks("json_without_data", "framing", "JSON is behind `data:`; readers skip a line of it."),
         breaks("blank_line", "framing", "A blank line separates events; a block has one `event:`."),
         breaks("event_without_data", "framing", "An event has data; readers drop one without."),

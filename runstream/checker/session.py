@@ -49,6 +49,7 @@ _CHECKERS: Final[dict[str, type[ProtocolChecker]]] = {
     "langgraph-thread": LangGraphThreadChecker,
 }
 _MAX_KEPT: Final = 64  # events before the dialect is known
+_MAX_KEPT_BYTES: Final = 32 * 2**20
 _MAX_RUNS: Final = 100
 _MAX_INTERRUPTED: Final = 10_000
 _ANY_VALUE: Final = frozenset({"langgraph"})  # protocols whose events may have any JSON value
@@ -84,6 +85,7 @@ class CheckSession:
         self._dialect = dialect if isinstance(dialect, str) and dialect != "auto" else None
         self._protocol: ProtocolChecker | None = self._find()
         self._kept: list[tuple[Place, RawItem, Any]] = []
+        self._kept_bytes = 0
         self._unread: list[tuple[Place, str]] = []  # the rejects before the protocol is known
 
     # input
@@ -118,7 +120,8 @@ class CheckSession:
             self._intake.feed(item)
             return
         self._intake.feed(item)
-        if len(self._kept) < _MAX_KEPT:
+        self._kept_bytes += len(getattr(item, "data", b""))
+        if len(self._kept) < _MAX_KEPT and self._kept_bytes <= _MAX_KEPT_BYTES:
             self._kept.append((place, item, value))
         if (found := self._find()) is not None:
             self._protocol = found
@@ -171,6 +174,8 @@ class CheckSession:
         ):
             self._findings.add(COMMON_RULES["message_size"], f"{len(data)} bytes")
             return None
+        if self._framing != "sse" and not _is_utf8(data):  # of an event stream its grammar reports it
+            self._findings.add(COMMON_RULES["utf8"])
         if stripped.startswith(b"data:"):
             self._findings.add(COMMON_RULES["double_encoding"], "`data:` twice")
             return None
@@ -241,3 +246,11 @@ class CheckSession:
             calls=len(state.tool_calls) or sum(len(step.tool_calls) for step in state.steps),
             awaited=len(run.pending_tool_calls) if run.requires_action else 0,
         )
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

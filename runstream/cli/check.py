@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -13,7 +12,7 @@ from runstream.checker.report import CheckedRun, CheckReport, Finding, Place
 from runstream.cli import files
 from runstream.cli.exit_codes import ExitCode, UsageError
 from runstream.cli.stdio import Output, clip, complain, escape, escape_json
-from runstream.cli.watch import read_body
+from runstream.cli.watch import read_body, scheme_of
 from runstream.errors import SourceFailed
 from runstream.recordings.reader import UnknownRecordingFormat
 from runstream.sources.credentials import merge_headers
@@ -47,9 +46,7 @@ def _check_file(args: argparse.Namespace) -> CheckReport:
 
 
 def _check_live(args: argparse.Namespace) -> CheckReport:
-    scheme, headers = urlsplit(args.source).scheme, dict(args.header)
-    if scheme not in ("http", "https", "ws", "wss"):
-        raise UsageError(f"{clip(scheme, 20)}:// is no live stream; give https://, http://, wss:// or ws://")
+    scheme, headers = scheme_of(args.source), dict(args.header)
     content = read_body(args.data) if args.data is not None else None
     if content is not None and scheme in ("ws", "wss"):
         raise UsageError("--data is the body of a POST: give an http:// or https:// URL")

@@ -114,6 +114,14 @@ def test_json_that_is_none() -> None:
         assert report.rejected == 1
 
 
+def test_bytes_that_are_no_utf8_are_found_in_each_framing() -> None:
+    """Readers replace them, and what was said is lost."""
+    lines = [json.dumps(event).encode() for event in ag_ui_events()]
+    lines[7] = lines[7].replace(b"Hello", b"Hell\xff")
+    assert errors(runstream.check(b"\n".join(lines), format="jsonl")) == {"utf8"}
+    assert errors(runstream.check(b"".join(b"data: %b\n\n" % line for line in lines), format="sse")) == {"utf8"}
+
+
 def test_damage_of_the_input_itself() -> None:
     """Items that are no events give no finding of their own but for their size."""
     raws = [RawEvent(data=json.dumps(event).encode()) for event in ag_ui_events()]

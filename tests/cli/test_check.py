@@ -75,6 +75,8 @@ def test_the_report_as_json(paths: tuple[Path, Path]) -> None:
     [
         (["absent.sse"], "there is no such file"),
         (["gopher://host/"], "is no live stream"),
+        (["http://[::1/"], "can't be read"),
+        (["https:///path"], "names no host"),
         (["ws://host/", "-d", "{}"], "body of a POST"),
         (["run.sse", "-H", "A: b"], "are for a URL"),
         (["run.sse", "--timeout", "3"], "are for a URL"),
