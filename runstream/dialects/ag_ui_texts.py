@@ -107,6 +107,8 @@ def _open(piece: Piece, target: Target, id: str, value: Json, frame: Frame, note
 
 
 def begin_text(target: Target) -> Handler:
+    """The handler of the events that begin a text of a kind."""
+
     def start(piece: Piece, value: Json, frame: Frame, note: Note) -> list[Event] | None:
         id = _id_of(piece, target, value, frame, note)
         if id is None:
@@ -123,6 +125,8 @@ def begin_text(target: Target) -> Handler:
 
 
 def add_content(target: Target) -> Handler:
+    """The handler of the events with a fragment of a text of a kind."""
+
     def content(piece: Piece, value: Json, frame: Frame, note: Note) -> list[Event] | None:
         id, fragment = _id_of(piece, target, value, frame, note), value.get("delta")
         if id is None or not isinstance(fragment, str):
@@ -141,6 +145,8 @@ def add_content(target: Target) -> Handler:
 
 
 def end_text(target: Target) -> Handler:
+    """The handler of the events that end a text of a kind."""
+
     def end(piece: Piece, value: Json, frame: Frame, note: Note) -> list[Event] | None:
         id = _id_of(piece, target, value, frame, note)
         if id is None:
@@ -173,6 +179,8 @@ def _id_of(piece: Piece, target: Target, value: Json, frame: Frame, note: Note) 
 
 
 def add_chunk(target: Target) -> Handler:
+    """The handler of the chunks of a text of a kind, which begin and end it by themselves."""
+
     def chunk(piece: Piece, value: Json, frame: Frame, note: Note) -> list[Event] | None:
         owner = owner_of(value)
         lane = piece.lanes.get(owner)
