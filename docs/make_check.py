@@ -32,7 +32,7 @@ read as  resp_1  requires_action  1 message, 11 characters, 1 step, 1 call, 1 aw
 - **Broken** is a rule that the protocol demands: the exit code is 1. A **note** is a legal form that is known to break
   readers; it changes no exit code. Exit code 2 is a usage error, 5 a server that can't be reached. `--json` writes the
   report as one line.
-- The dialect is found by the first telling event; `--dialect NAME` names it. Of a
+- The dialect is found by the first event that shows it; `--dialect NAME` names it. Of a
   [dialect of your own](dialects.md) the rules of every stream are checked.
 - A URL is requested once. `-H` and `-d` are those of `watch`. `--timeout SECONDS` stops a check of a stream that does
   not end; the rules of the end of a stream are not checked then. The status and the content type of the response are
@@ -55,7 +55,7 @@ for finding in report.findings:
     print(finding.rule.severity, finding.rule.name, finding.count, finding.places[0].line)
 ```
 
-[examples/23_check_a_server.py](../examples/23_check_a_server.py) checks a server. `CHECK_RULES` has all rules:
+[examples/28_check_a_server.py](../examples/28_check_a_server.py) checks a server. `CHECK_RULES` has all rules:
 """
 TITLES = {
     "all": "Every stream",

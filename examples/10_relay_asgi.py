@@ -35,7 +35,7 @@ class App:
             await self.mine(receive, send)
 
     async def mine(self, receive: Any, send: Any) -> None:
-        """Relay by hand: the next frame is made when the last one is on its way, so a slow browser has one at most."""
+        """Relay by hand: the next frame is made when the last one was sent, so a slow browser has one at most."""
         await receive()
         await send({"type": "websocket.accept"})
         async for frame in self.feed.frames():

@@ -1,4 +1,4 @@
-"""React to streamed agent runs: any Assistants dialect in, one trustworthy Run out.
+"""React to streamed agent runs, and answer them: any protocol in, one trustworthy Run out.
 
 The public names of the library. A module is loaded when one of its names is first used, so that a program that folds
 a file loads no socket library. The whole model stands in :mod:`runstream.model`, tools for tests in
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from runstream.model.exports import export
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 NAMES = {
     "runstream.checker.check": "check",
@@ -18,9 +18,11 @@ NAMES = {
     "runstream.checker.rules": "CheckRule",
     "runstream.checker.session": "CHECK_RULES",
     "runstream.clients.ag_ui": "AgUiClient",
+    "runstream.clients.answer_schemas": "AnswerNotValid",
     "runstream.clients.answers": "Approve ApproveFunction CallAnswer Decline Output",
     "runstream.clients.assistants": "AssistantsClient",
     "runstream.clients.base": "BaseClient",
+    "runstream.clients.blocking": "BlockingClient",
     "runstream.clients.langgraph": "LangGraphClient",
     "runstream.clients.options": "ClientOptions",
     "runstream.clients.outputs": "FailureKind ToolError ToolErrorPolicy ToolFailed",
@@ -72,10 +74,12 @@ NAMES = {
     "runstream.rx.filters": "only where",
     "runstream.rx.operators": "Change decoded deduped derived pipeline reduced states",
     "runstream.sinks.log": "log_record log_signals",
+    "runstream.sinks.notebook": "NotebookView",
     "runstream.sinks.page.asgi": "PageApp",
     "runstream.sinks.page.feed": "PageFeed",
     "runstream.sinks.page.server": "PageServer serve_page",
     "runstream.sinks.terminal.live_view": "LiveView",
+    "runstream.sinks.tracing": "RunTracer",
     "runstream.sources.ag_ui": "AgUiSource",
     "runstream.sources.base": "Receiver Source",
     "runstream.sources.connection_loop": "Resume ResumeInfo",

@@ -8,6 +8,7 @@ from runstream.checker.report import Place as Place
 from runstream.checker.rules import CheckRule as CheckRule
 from runstream.checker.session import CHECK_RULES as CHECK_RULES
 from runstream.clients.ag_ui import AgUiClient as AgUiClient
+from runstream.clients.answer_schemas import AnswerNotValid as AnswerNotValid
 from runstream.clients.answers import Approve as Approve
 from runstream.clients.answers import ApproveFunction as ApproveFunction
 from runstream.clients.answers import CallAnswer as CallAnswer
@@ -15,6 +16,7 @@ from runstream.clients.answers import Decline as Decline
 from runstream.clients.answers import Output as Output
 from runstream.clients.assistants import AssistantsClient as AssistantsClient
 from runstream.clients.base import BaseClient as BaseClient
+from runstream.clients.blocking import BlockingClient as BlockingClient
 from runstream.clients.langgraph import LangGraphClient as LangGraphClient
 from runstream.clients.options import ClientOptions as ClientOptions
 from runstream.clients.outputs import FailureKind as FailureKind
@@ -167,11 +169,13 @@ from runstream.rx.operators import reduced as reduced
 from runstream.rx.operators import states as states
 from runstream.sinks.log import log_record as log_record
 from runstream.sinks.log import log_signals as log_signals
+from runstream.sinks.notebook import NotebookView as NotebookView
 from runstream.sinks.page.asgi import PageApp as PageApp
 from runstream.sinks.page.feed import PageFeed as PageFeed
 from runstream.sinks.page.server import PageServer as PageServer
 from runstream.sinks.page.server import serve_page as serve_page
 from runstream.sinks.terminal.live_view import LiveView as LiveView
+from runstream.sinks.tracing import RunTracer as RunTracer
 from runstream.sources.ag_ui import AgUiSource as AgUiSource
 from runstream.sources.base import Receiver as Receiver
 from runstream.sources.base import Source as Source

@@ -60,8 +60,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "demo": (
         "play recorded runs over a real WebSocket and show what happens",
         "Start a server on a free port of this machine, play bundled recordings through it over a\n"
-        "WebSocket, several runs interleaved, and show every signal. Ends by itself in under 20 s.",
-        "examples:\n  runstream demo\n  runstream demo --pace 3\n"
+        "WebSocket, several runs interleaved, and show every signal. Ends by itself in under 20 s.\n\n"
+        "With --dialect a client of that protocol starts runs on a scripted server of this machine: calls\n"
+        "are executed by tools, one is approved, a connection breaks off. Needs the extras: pip install\n"
+        "'runstream[http,testing]'.",
+        "examples:\n  runstream demo\n  runstream demo --pace 3\n  runstream demo --dialect responses\n"
         '  runstream demo --json | jq -r "[.type, .run_id] | @tsv"\n\n'
         "exit codes:\n  0    every run ended as the script has it\n  1    something did not\n"
         "  2    usage\n  130  ended by Ctrl-C      141  the reader of the output has gone away",
@@ -274,6 +277,11 @@ def build_parser() -> argparse.ArgumentParser:
         default=1.0,
         metavar="N",
         help="N times as fast; 0 as fast as it goes (default: 1, about 12 s)",
+    )
+    subparsers["demo"].add_argument(
+        "--dialect",
+        choices=tuple(CLIENTS),
+        help="start runs by the client of this protocol, in place of the recordings",
     )
     _add_run_arguments(subparsers["run"])
     for name in ("watch", "record"):

@@ -99,8 +99,8 @@ def classify_transition(
     if newer and current.status is not _CANCELLING:
         return _E if transition is _E else _L
     waits = current.status in (_REQUIRES_ACTION, _QUEUED)
-    if replaying and waits and not new.status.is_known:
-        return _S  # not newer, and repeated: it is from before the request
+    if replaying and (waits or current.status is _CANCELLING) and not new.status.is_known:
+        return _S  # not newer, and repeated: it is from before the request, or before the cancellation
     if started_at is None:
         if replaying and new.status in (_QUEUED, _IN_PROGRESS) and current.status.is_known:
             # No evidence of age in a replay from the beginning: it is a repetition.

@@ -117,12 +117,14 @@ def _interrupt(value: Json, piece: Piece) -> ActionCall:
     """An interrupt of an outcome. It has the name of the call that it concerns, and is not that call."""
     id = text_of(value.get("id")) or ""
     call = piece.calls.get(text_of(field_of(value, "toolCallId")) or id)
+    schema = field_of(value, "responseSchema")
     return ActionCall(
         id=id,
         kind="interrupt",
         name=call.name if call is not None else None,
         arguments=arguments_of(call) if call is not None else None,
         data=freeze({name: field for name, field in value.items() if name != "id"}),
+        response_schema=schema if isinstance(schema, dict) else None,
     )
 
 

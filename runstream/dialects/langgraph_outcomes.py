@@ -94,7 +94,13 @@ def _interrupt_of(value: Json, names: Json) -> ActionCall:
         id = "|".join(map(str, value["ns"]))  # as servers of 2025 do, which have no ids
     if id is None:
         id = f"interrupt:{binascii.crc32(msgspec.json.encode(payload)):08x}"
-    return ActionCall(id=id, kind="interrupt", name=_name_of(payload, names), data=freeze(payload))
+    return ActionCall(
+        id=id,
+        kind="interrupt",
+        name=_name_of(payload, names),
+        data=freeze(payload),
+        response_schema=mapping_of(value.get("response_schema")) or None,
+    )
 
 
 def _name_of(payload: object, names: Json) -> str | None:

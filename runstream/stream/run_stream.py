@@ -177,6 +177,7 @@ class RunStream:
             self._engine.stats(),
             failures=self._reports.count,
             conflated=self._subscriptions.conflated,
+            backlog=self._subscriptions.backlog,
             loop_stalls=self._supervisor.loop_stalls,
             open_sources=self._runner.reading,
             waiting_sources=self._runner.waiting,

@@ -90,6 +90,11 @@ class Subscriptions:
         """The number of values that were replaced by, or joined with, another one while they waited."""
         return self._conflated + sum(buffer.conflated for buffer in self._buffers)
 
+    @property
+    def backlog(self) -> int:
+        """The number of values that wait for the slowest asynchronous subscriber."""
+        return max(map(len, self._buffers), default=0)
+
     def on(
         self, kinds: frozenset[type], fn: Callable[[Any], object], match: RunMatcher, options: HandlerOptions
     ) -> Disposable:

@@ -119,6 +119,7 @@ def test_calls_that_were_left_are_stale(known: str) -> None:
         ("generating", "queued", Transition.LEGAL),
         ("queued", "generating", Transition.STALE),
         ("requires_action", "generating", Transition.STALE),
+        ("cancelling", "generating", Transition.STALE),
         ("in_progress", "generating", Transition.LEGAL),
     ],
 )

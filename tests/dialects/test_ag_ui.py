@@ -12,6 +12,7 @@ from runstream.dialects.ag_ui_wire import EVENT_TYPES, time_of
 from runstream.dialects.registry import dialect_names
 from runstream.engine.fold import fold
 from runstream.model.events import EmptyEvent, TextAppend, UnknownEvent
+from runstream.model.frozen import thaw
 from runstream.model.raw import ConnectionEvent, Idle, RawEvent
 from runstream.model.signals import CustomReceived, SourceError
 from tests.dialects.agui import (
@@ -402,6 +403,15 @@ def test_a_suspended_subagent_is_open_while_the_run_waits() -> None:
     ended = [subagent("s1"), event("SUBAGENT_FINISHED", subagentRunId="s1"), finished("r2")]
     state = run_of(*first, again, started("r2"), *ended)
     assert [(step.id, step.status) for step in state.steps] == [("subagent/s1", "completed")]
+
+
+@pytest.mark.parametrize(("schema", "expected"), [({"type": "string"}, {"type": "string"}), ("string", None)])
+def test_the_schema_of_an_answer(schema: Any, expected: Any) -> None:
+    """It is that of the call that waits; what is no schema is in the data alone."""
+    asked = {"type": "interrupt", "interrupts": [{"id": "i1", "reason": "input_required", "responseSchema": schema}]}
+    (call,) = run_of(started(), finished(outcome=asked)).run.pending_tool_calls
+    assert thaw(call.response_schema) == expected  # type: ignore[union-attr]
+    assert thaw(call.data)["responseSchema"] == schema  # type: ignore[union-attr]
 
 
 # values beside the text

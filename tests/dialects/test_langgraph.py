@@ -176,6 +176,15 @@ def test_interrupts_of_each_version(interrupt: Any, id: str) -> None:
     assert (call.id, call.kind, call.data) == (id, "interrupt", "Sure?")
 
 
+@pytest.mark.parametrize("schema", [{"type": "string"}, None])
+def test_the_schema_of_an_answer(schema: Any) -> None:
+    """It is that of the interrupt."""
+    interrupt = {"value": "Name?", "id": "abc", "response_schema": schema}
+    (state,) = folded(BEGIN, ("updates", {"__interrupt__": [interrupt]})).runs
+    (call,) = state.run.required_action.calls  # type: ignore[union-attr]
+    assert thaw(call.response_schema) == schema
+
+
 def test_interrupts_are_a_union_and_asked_once() -> None:
     """One by one, in two modes; a later state takes nothing back."""
     one, two = {"id": "1", "value": "a"}, {"id": "2", "value": "b"}

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 EXPECTED = {
-    "23_check_a_server.py": [
+    "28_check_a_server.py": [
         "message_open (event 4, msg_2)",
         "terminal_event (end of the stream, run_1)",
         "read as in_progress, interrupted, 15 characters",
@@ -27,6 +27,22 @@ EXPECTED = {
         "resp_1 wants read_file {'path': 'notes.txt'}\nby a function: completed",
         "the stream ended; resp_3 waits for action\nby a person: completed",
         "received [True, False]",
+    ],
+    "23_first_run.py": ["completed It is sunny in Oslo.\n"],
+    "24_ag_ui_client.py": [
+        "  the mill is on the map\n  the quay is on the map\n  book_table {'seats': 2} is approved\n",
+        "  not sent: $.name 7 is not of type 'string'\ncompleted: Let me see. See you tonight.",
+    ],
+    "25_langgraph_client.py": [
+        "  high water at Elm at nine\n  high water at Oak at nine\n  the graph asks about book: yes\n  Heron is booked",
+        "(the connection broke off)",
+        "completed: Let me look. See you on Sunday.\non the server: completed",
+    ],
+    "26_blocking_client.py": [
+        "run_1 waits for action\ncompleted: 42 euros.\non the server: completed",
+    ],
+    "27_websocket_client.py": [
+        "Elm: High water is at nine.\nOak: High water is at ten.\nthe run was cancelled here\nrequests over HTTP: []",
     ],
     "01_watch.py": [
         "run_demo_text_0001 is in_progress",
@@ -114,6 +130,12 @@ EXPECTED = {
     "22_responses_socket.py": [
         "> When is high tide?\n> Hello.\n> 09:00",
         "resp_1 completed: High tide is at nine. (resp_1 and resp_2)\nresp_3 completed: Hello too. (resp_3)",
+    ],
+    "30_traces.py": [
+        "invoke_agent",
+        "step tool_calls, a child of invoke_agent",
+        "execute_tool get_weather, a child of invoke_agent",
+        "query the weather, a child of execute_tool get_weather",
     ],
     "15_a_dialect_by_name.py": [
         "dialects: ag-ui, assistants, auto, jobs, langgraph, langgraph-thread, responses\n"

@@ -32,7 +32,7 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "stream": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store"}),
     "sinks": frozenset({"core", "logs", "model", "recordings", "stream"}),
     "clients": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store", "stream"}),
-    "testing": frozenset({"core", "model"}),
+    "testing": frozenset({"core", "model", "recordings", "sources"}),
     "cli": frozenset(
         {
             "checker",
@@ -46,6 +46,7 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
             "sinks",
             "sources",
             "stream",
+            "testing",
         }
     ),
     "__main__": frozenset({"cli"}),
@@ -228,6 +229,7 @@ assert not loaded, loaded
 HEAVY = {"asyncio", "reactivex", "websockets", "structlog", "rich", "httpx", "httpx2", "http", "email", "sqlite3"}
 LOADS: dict[frozenset[str], tuple[str, ...]] = {
     frozenset(): (
+        "runstream.clients.answer_schemas",
         "runstream.clients.answers",
         "runstream.clients.outputs",
         "runstream.clients.tools",
@@ -254,6 +256,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.model",
         "runstream.model.raw",
         "runstream.sinks.log",
+        "runstream.sinks.tracing",
         "runstream.sources.base",
         "runstream.sources.reconnect",
         "runstream.recordings.reader",
@@ -268,6 +271,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
     ),
     frozenset({"sqlite3"}): ("runstream.store.sqlite",),
     frozenset({"asyncio"}): (
+        "runstream.sinks.notebook",
         "runstream.sources.connection_loop",
         "runstream.sources.poll",
         "runstream.stream.source_handle",
@@ -309,6 +313,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.clients.ag_ui",
         "runstream.clients.assistants",
         "runstream.clients.base",
+        "runstream.clients.blocking",
         "runstream.clients.langgraph",
         "runstream.clients.responses",
     ),

@@ -82,13 +82,13 @@ async def test_a_server_that_reads_no_pongs_gets_no_more_of_them() -> None:
             super().data_received(data)
             sizes.append(self.transport.get_write_buffer_size())
 
-    async with asyncio.timeout(25), raw_peer(flood) as url:
+    async with asyncio.timeout(60), raw_peer(flood) as url:
         options: dict[str, Any] = {"ping_interval": 0.3, "ping_timeout": 0.5, "close_timeout": 0.2, "reconnect": None}
         source = WebSocketSource(url, proxy=None, max_unsent_bytes=10_000, **options)
         source._make_connection = partial(Watched, max_queue_bytes=MEBIBYTE)
         started = time.monotonic()
         with pytest.raises(SourceFailed):
             await source.run(FakeReceiver())
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 50  # seconds; without the bound it never ends
     assert max(sizes) < 2 * MEBIBYTE  # one read of 256 KiB of pings, each answered by six bytes
     assert source.pauses >= 1
