@@ -69,6 +69,12 @@ PARTS: Final = (
         ("runstream.clients",),
     ),
     Part(
+        "checker",
+        "The checker",
+        "Which rules of its protocol a stream breaks, and where. All rules: [check a server's streams](../check.md).",
+        ("runstream.checker",),
+    ),
+    Part(
         "sources",
         "Sources",
         "Read a stream from a server, a socket, a file or an iterable. Concepts: [sources](../sources.md), "

@@ -12,6 +12,11 @@ from runstream.model.exports import export
 __version__ = "0.2.0"
 
 NAMES = {
+    "runstream.checker.check": "check",
+    "runstream.checker.live": "check_url",
+    "runstream.checker.report": "CheckedRun CheckReport Finding Place",
+    "runstream.checker.rules": "CheckRule",
+    "runstream.checker.session": "CHECK_RULES",
     "runstream.clients.ag_ui": "AgUiClient",
     "runstream.clients.answer_schemas": "AnswerNotValid",
     "runstream.clients.answers": "Approve ApproveFunction CallAnswer Decline Output",

@@ -1,4 +1,12 @@
 # Written by docs/make_stubs.py from the table NAMES in __init__.py: change that, then run it.
+from runstream.checker.check import check as check
+from runstream.checker.live import check_url as check_url
+from runstream.checker.report import CheckedRun as CheckedRun
+from runstream.checker.report import CheckReport as CheckReport
+from runstream.checker.report import Finding as Finding
+from runstream.checker.report import Place as Place
+from runstream.checker.rules import CheckRule as CheckRule
+from runstream.checker.session import CHECK_RULES as CHECK_RULES
 from runstream.clients.ag_ui import AgUiClient as AgUiClient
 from runstream.clients.answer_schemas import AnswerNotValid as AnswerNotValid
 from runstream.clients.answers import Approve as Approve

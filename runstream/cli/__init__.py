@@ -21,6 +21,7 @@ _MODULES: Final = {
     "record": "record",
     "replay": "offline",
     "fold": "offline",
+    "check": "check",
     "serve": "serve",
 }
 """The module of each command. It is loaded when the command runs, so that help and usage errors appear at once."""

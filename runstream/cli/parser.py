@@ -44,6 +44,7 @@ examples:
   runstream replay run.sse                what happened in a recording
   runstream replay --json run.sse | jq 'select(.type == "run.failed")'
   runstream fold --json part1.sse part2.sse   the runs as they were at the end
+  runstream check run.sse                 which rules of its protocol a stream breaks
   curl -sN $URL | runstream replay -      any event stream, piped in
 
 {EXIT_CODES}"""
@@ -117,6 +118,22 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "examples:\n  runstream fold run.sse\n"
         '  runstream fold --json run.sse | jq -r "[.run.id, .run.status] | @tsv"\n'
         "  runstream fold --continue asked.sse answered.sse   where the second does not name the run\n\n" + EXIT_CODES,
+    ),
+    "check": (
+        "show which rules of its protocol a stream breaks",
+        "Read a recording or a live stream, check it against the rules of its protocol, and show the rules that it\n"
+        "breaks, where, and what a tolerant reader made of it. For people who build servers. A note is a legal form\n"
+        "that is known to break readers; it changes no exit code. The report has names, ids and sizes, and no text.\n\n"
+        "SOURCE is a recording (.sse, .jsonl, - for standard input) or a URL: https:// and http:// for server-sent\n"
+        "events (needs the extra: pip install 'runstream[http]'), wss:// and ws:// for a WebSocket.",
+        "examples:\n  runstream check run.sse\n"
+        "  runstream check --dialect responses http://127.0.0.1:8000/v1/responses -d @request.json\n"
+        '  runstream check --json run.sse | jq -r ".findings[] | [.severity, .rule, .count] | @tsv"\n'
+        "  curl -sN $URL | runstream check -\n\n"
+        "exit codes:\n  0    no rule is broken\n  1    a rule is broken\n"
+        "  2    usage: a wrong argument, a file that can't be read\n"
+        "  5    no connection: the server can't be reached\n"
+        "  130  ended by Ctrl-C      141  the reader of the output has gone away",
     ),
     "serve": (
         "serve recordings over a WebSocket",
@@ -226,6 +243,11 @@ def build_parser() -> argparse.ArgumentParser:
             "--plain", action="store_true", help="one signal a line, on a terminal too, instead of the live view"
         )
     subparsers["fold"].add_argument("--json", action="store_true", help="one run a line, as JSON")
+    subparsers["check"].add_argument("source", metavar="SOURCE", help="a recording, - for standard input, or a URL")
+    subparsers["check"].add_argument("--json", action="store_true", help="the report as one line of JSON")
+    subparsers["check"].add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="stop a check of a URL after so long (default: never)"
+    )
     subparsers["fold"].add_argument(
         "--continue",
         action="store_true",
@@ -242,7 +264,7 @@ def build_parser() -> argparse.ArgumentParser:
             help="what the server says about the run of a FILE when it is asked after the stream; the first answer is "
             "for the first FILE, and so on",
         )
-    for name in ("watch", "record", "replay", "fold", "serve"):
+    for name in ("watch", "record", "replay", "fold", "check", "serve"):
         subparsers[name].add_argument(
             "--dialect",
             type=_dialect,
@@ -264,7 +286,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run_arguments(subparsers["run"])
     for name in ("watch", "record"):
         subparsers[name].add_argument("url", metavar="URL", help="wss://, https://, ws:// or http://")
-    for name in ("run", "watch", "record"):
+    for name in ("run", "watch", "record", "check"):
         subparsers[name].add_argument(
             "-H",
             "--header",
@@ -274,7 +296,7 @@ def build_parser() -> argparse.ArgumentParser:
             metavar="'NAME: VALUE'",
             help="a header for each request; may be given several times",
         )
-    for name in ("watch", "record"):
+    for name in ("watch", "record", "check"):
         subparsers[name].add_argument(
             "-d",
             "--data",

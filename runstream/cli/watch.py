@@ -25,7 +25,7 @@ from runstream.sources.sse import SseSource
 from runstream.sources.websocket import WebSocketSource
 from runstream.stream.run_stream import RunStream
 
-__all__ = ["WatchResult", "live_source", "read_body", "watch", "watch_source", "watch_stream"]
+__all__ = ["WatchResult", "live_source", "read_body", "scheme_of", "watch", "watch_source", "watch_stream"]
 
 Answer = Callable[[ActionRequired], Source | None]
 
@@ -148,7 +148,7 @@ def live_source(args: argparse.Namespace) -> Source:
     Raises:
         UsageError: The URL names no live stream, or the body can't be read.
     """
-    scheme, headers = _scheme_of(args.url), dict(args.header)
+    scheme, headers = scheme_of(args.url), dict(args.header)
     # The exit code is that of one stream. Reconnecting is for programs that continue.
     if scheme in {"ws", "wss"}:
         if args.data is not None:
@@ -177,7 +177,7 @@ def read_body(data: str) -> bytes:
         raise UsageError(f"can't read {clip(escape(data[1:]))}: {error.strerror or type(error).__name__}") from error
 
 
-def _scheme_of(url: str) -> str:
+def scheme_of(url: str) -> str:
     """The scheme of a URL of a live stream. A message does not repeat a refused URL: URLs contain credentials."""
     try:
         parts = urlsplit(url)

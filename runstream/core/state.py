@@ -230,7 +230,9 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
 
     @property
     def text(self) -> str:
-        """The text of the messages so far, joined in order, without those of subagents and subgraphs."""
+        """What the agent said so far: the text of its messages, joined in order, without those of subagents and
+        subgraphs. Messages of users, the system, developers and tools are in :attr:`messages` alone.
+        """
         return self.text_at(())
 
     @property
@@ -243,13 +245,13 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         )
 
     def text_at(self, path: Sequence[str]) -> str:
-        """The text of the messages of a subagent or subgraph so far, joined in order.
+        """What a subagent or subgraph said so far: the text of its messages, joined in order, as :attr:`text`.
 
         Args:
             path: Its path; empty for the run itself.
         """
         path = tuple(path)
-        return "".join([item.text() for item in self._all_objects() if item.is_message and item.path == path])
+        return "".join([item.text() for item in self._all_objects() if item.is_of_agent and item.path == path])
 
     def path_of(self, id: str) -> tuple[str, ...]:
         """The path of a message or step, or of an activity: the names of the subagents or subgraphs that lead to it,

@@ -19,12 +19,14 @@ from msgspec import structs
 
 from runstream.dialects.ag_ui_boundaries import MAX_EARLY, TRAILING, Boundaries, as_list
 from runstream.dialects.ag_ui_damage import visible_type
-from runstream.dialects.ag_ui_events import CLOSES_LANE, HANDLERS, ON_INTERRUPT, close_lane, owner_of
+from runstream.dialects.ag_ui_events import HANDLERS, ON_INTERRUPT
 from runstream.dialects.ag_ui_objects import Frame
+from runstream.dialects.ag_ui_owners import owner_of
 from runstream.dialects.ag_ui_redaction import AG_UI_RULES
 from runstream.dialects.ag_ui_request import read_request
 from runstream.dialects.ag_ui_snapshot import decode_messages
 from runstream.dialects.ag_ui_state import Piece
+from runstream.dialects.ag_ui_texts import CLOSES_LANE, close_lane
 from runstream.dialects.ag_ui_waiting import find_action, outcome_of
 from runstream.dialects.ag_ui_wire import (
     EVENT_TYPES,
@@ -114,7 +116,13 @@ class AgUiDialect(Boundaries):
             or found.is_closed
             or found.repeats
             or fragment.owner != found.owner
-            or (piece.lanes.get(found.owner) != (target, id) if fragment.is_chunk else found.owner in piece.lanes)
+            or (
+                piece.lanes.get(found.owner) != (target, id)
+                or (fragment.role is not None and fragment.role != found.role)
+                or (fragment.call_name is not None and fragment.call_name != found.name)
+                if fragment.is_chunk
+                else found.owner in piece.lanes
+            )
         ):
             return self._decode_any(item)
         delta = fragment.delta

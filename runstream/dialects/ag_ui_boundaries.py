@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import structs
 
 from runstream.dialects.ag_ui_damage import may_ask
-from runstream.dialects.ag_ui_events import HANDLERS, close_lane
+from runstream.dialects.ag_ui_events import HANDLERS
 from runstream.dialects.ag_ui_objects import Frame, close_objects, result_event, run_event
 from runstream.dialects.ag_ui_request import input_of
 from runstream.dialects.ag_ui_rules import Violations
 from runstream.dialects.ag_ui_runs import Runs
-from runstream.dialects.ag_ui_state import Finish, Growing, Input, Piece
-from runstream.dialects.ag_ui_waiting import find_action, outcome_of
+from runstream.dialects.ag_ui_state import Finish, Growing, Input, Piece, open_ids
+from runstream.dialects.ag_ui_texts import close_lane
+from runstream.dialects.ag_ui_waiting import find_action, is_known_outcome, outcome_of
 from runstream.dialects.ag_ui_wire import (
     RUN_ID,
     Json,
+    any_id_of,
+    call_id_of,
     error_of,
     field_of,
     objects_of,
@@ -229,7 +232,7 @@ class Boundaries(BaseDialect):
         if request is None and not self._early and self._runs.may_continue(wire_id, thread_id):
             self._start = value, frame
             return events or EmptyEvent(id=self._identify(None, frame.id), name=frame.name)
-        ids = [id for raw in self._early if (id := _call_id(raw)) is not None]
+        ids = [id for raw in self._early if (id := call_id_of(raw)) is not None]
         return [*events, *self._begin(value, frame, ids), *self._flush()]
 
     def _begin_deferred(self, call_id: str | None) -> list[Event | Reject]:
@@ -279,7 +282,7 @@ class Boundaries(BaseDialect):
         if not self._early:
             self._note(None, frame)("first_event", "")
         self._early.append(raw)
-        if self._is_start_lost and (id := _any_id(raw)) is not None and (found := self._runs.find_sender(id)):
+        if self._is_start_lost and (id := any_id_of(raw)) is not None and (found := self._runs.find_sender(id)):
             return self._begin_known(*found, name=frame.name)
         if len(self._early) <= MAX_EARLY and sum(len(each.data) for each in self._early) <= _MAX_EARLY_BYTES:
             return ()
@@ -302,12 +305,12 @@ class Boundaries(BaseDialect):
     def _begin_unseen(self, wire_id: str | None) -> list[Event | Reject]:
         """Begin a run whose start was not received: under the id of the request, else under one of its first event."""
         if wire_id is None and (self._request is None or self._request.run_id is None):
-            found = next((id for raw in self._early if (id := _any_id(raw)) is not None), None)
+            found = next((id for raw in self._early if (id := any_id_of(raw)) is not None), None)
             if found is None:
                 early, self._early = self._early, []
                 return [Reject(raw, "Its run was not seen", object_ids=()) for raw in early]
             wire_id = f"run/{found}"
-        call_ids = [id for raw in self._early if (id := _call_id(raw)) is not None]
+        call_ids = [id for raw in self._early if (id := call_id_of(raw)) is not None]
         return [*self._begin({"runId": wire_id}, Frame("RUN_STARTED"), call_ids), *self._flush()]
 
     def _flush(self) -> list[Event | Reject]:
@@ -341,10 +344,10 @@ class Boundaries(BaseDialect):
         piece.is_finished = piece.is_finished or wire_id == piece.id
         if piece.phase == "finishing":
             note("one_terminal_event", "")
-        for id in _open_ids(piece):
+        for id in open_ids(piece):
             note("closed_at_finish", id)
         outcome = value.get("outcome")
-        if outcome is not None and not _is_known(outcome):
+        if outcome is not None and not is_known_outcome(outcome):
             note("known_outcome", "")
         piece.usage += [dict(entry) for entry in objects_of(value.get("usage"))]
         for owner in list(piece.lanes):
@@ -435,43 +438,6 @@ class Boundaries(BaseDialect):
 
 def _ignore(rule: str, object_id: str) -> None:
     """For events that are made here."""
-
-
-def _call_id(raw: RawEvent) -> str | None:
-    """The id of the call that an event names."""
-    try:
-        value: Any = msgspec.json.decode(raw.data)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
-    return text_of(field_of(value, "toolCallId")) if isinstance(value, dict) else None
-
-
-def _any_id(raw: RawEvent) -> str | None:
-    """The id of an object that an event opens or continues."""
-    value: Any = msgspec.json.decode(raw.data)
-    if str(value.get("type")).endswith(("END", "FINISHED", "REASONING_START")):
-        return None
-    names = ("messageId", "toolCallId", "subagentRunId", "stepName")
-    return next((id for name in names if (id := text_of(field_of(value, name)))), None)
-
-
-def _is_known(outcome: Any) -> bool:
-    kind = outcome.get("type") if isinstance(outcome, dict) else None
-    return kind in ("success", "cancelled") or (kind == "interrupt" and bool(objects_of(outcome.get("interrupts"))))
-
-
-def _open_ids(piece: Piece) -> list[str]:
-    """The ids of what is open, except for what chunks have opened."""
-    lanes = set(piece.lanes.values())
-    tables = (("text", piece.messages), ("arguments", piece.calls), ("reasoning", piece.reasoning))
-    found = [
-        id
-        for target, table in tables
-        for id, each in table.items()
-        if each.is_open and (target, id) not in lanes and (each.piece == piece.id)
-    ]
-    found += [key.partition("\n")[2] for key in piece.labels]
-    return found + [id for id in piece.subagents if id not in piece.closed_subagents]
 
 
 def as_list(decoded: Event | Reject | Sequence[Event | Reject]) -> Sequence[Event | Reject]:

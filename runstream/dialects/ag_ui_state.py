@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from runstream.model.events import Target
 
-__all__ = ["Finish", "Growing", "Input", "Memory", "Piece", "dump_memory", "load_memory"]
+__all__ = ["Finish", "Growing", "Input", "Memory", "Piece", "dump_memory", "load_memory", "open_ids"]
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -39,6 +39,7 @@ class Growing(Struct, eq=False):
         is_damaged: True if input that could not be read may have been of it.
         repeats: True while a call is announced again: what is said of it then is known.
         piece: The id of the piece that announced a call last.
+        needs_end: True from its start event to its end event, also after the result of a call; chunks need none.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Growing(Struct, eq=False):
     is_damaged: bool = False
     repeats: bool = False
     piece: str = ""
+    needs_end: bool = False
 
     def take(self, fragment: str) -> None:
         """Note a fragment of a text."""
@@ -159,6 +161,8 @@ class Piece(Struct, eq=False):
         has_lost_beginning: True if an event that could not be read may have been the first of a message or call.
         has_lost_question: True if it may have been a question to the application.
         has_lost_call: True if it began a call of which no further event was received.
+        spans: The reasonings that are open; their messages are inside.
+        started: The subagents whose start was received.
     """
 
     id: str
@@ -189,6 +193,8 @@ class Piece(Struct, eq=False):
     has_lost_beginning: bool = False
     has_lost_question: bool = False
     has_lost_call: bool = False
+    spans: set[str] = field(default_factory=set)
+    started: set[str] = field(default_factory=set)
 
     def table(self, target: Target) -> dict[str, Growing]:
         """The objects whose text of this kind grows, by their ids on the wire."""
@@ -264,3 +270,18 @@ def load_memory(memory: bytes) -> Memory | None:
         return _decode_memory(memory)
     except msgspec.MsgspecError:
         return None
+
+
+def open_ids(piece: Piece) -> list[str]:
+    """The ids of what is open, except for what chunks have opened."""
+    lanes = set(piece.lanes.values())
+    tables = (("text", piece.messages), ("arguments", piece.calls), ("reasoning", piece.reasoning))
+    found = [
+        id
+        for target, table in tables
+        for id, each in table.items()
+        if (each.is_open or each.needs_end) and (target, id) not in lanes and (each.piece == piece.id)
+    ]
+    found += [key.partition("\n")[2] for key in piece.labels]
+    found += sorted(piece.spans)
+    return found + [id for id in piece.subagents if id not in piece.closed_subagents]

@@ -16,7 +16,7 @@ from runstream.dialects.ag_ui_wire import Json, field_of, objects_of, text_of
 from runstream.model.actions import ActionCall, CallsAction
 from runstream.model.frozen import freeze
 
-__all__ = ["arguments_of", "find_action", "has_whole_json", "is_whole", "outcome_of"]
+__all__ = ["arguments_of", "find_action", "has_whole_json", "is_known_outcome", "is_whole", "outcome_of"]
 
 # Tools of servers that ask the application, with the place of the call in question in their arguments.
 _CONFIRMATIONS: Final = {
@@ -176,3 +176,9 @@ def _question(call: Growing) -> tuple[str | None, str | None]:
         inner = value.get(place)
         return (text_of(inner.get("id")), text_of(inner.get("name"))) if isinstance(inner, dict) else (None, None)
     return text_of(value.get("function_call_id")), text_of(value.get("function_name"))
+
+
+def is_known_outcome(outcome: Any) -> bool:
+    """True for an outcome of the protocol."""
+    kind = outcome.get("type") if isinstance(outcome, dict) else None
+    return kind in ("success", "cancelled") or (kind == "interrupt" and bool(objects_of(outcome.get("interrupts"))))

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct, field
 
 from runstream.dialects.base import BaseDialect
-from runstream.dialects.langgraph_messages import Place
+from runstream.dialects.langgraph_objects import Place
 from runstream.dialects.langgraph_outcomes import decide, decide_at_end
 from runstream.dialects.langgraph_redaction import LANGGRAPH_RULES
 from runstream.dialects.langgraph_runs import ServerRun

@@ -7,10 +7,11 @@ call.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from msgspec import Struct, field
 
+from runstream.dialects.langgraph_objects import Call, LoggedMessage, Place
 from runstream.dialects.langgraph_wire import (
     Content,
     Json,
@@ -32,85 +33,9 @@ from runstream.model.message import Message, MessageStatus, TextContent, TextPar
 from runstream.model.step import ReasoningDetails, ReasoningPart, RunStep, StepStatus, ToolCallsDetails
 from runstream.model.tool_calls import FunctionCall, FunctionToolCall
 
-__all__ = ["Call", "LoggedMessage", "MessageLog", "Place"]
+__all__ = ["MessageLog"]
 
 _MAX_KEPT: Final = 4096  # messages or calls that have ended, of one run
-
-
-class Place(NamedTuple):
-    """What all events of one raw event have in common.
-
-    Attributes:
-        id: The identity of the raw event.
-        run_id: The id of the run.
-        name: The name of the event.
-        path: The path of the subgraph.
-    """
-
-    id: str | None
-    run_id: str
-    name: str
-    path: tuple[str, ...] = ()
-
-
-class Call(Struct):
-    """A tool call of a message.
-
-    Attributes:
-        id: The id of the call.
-        step_id: The id of its step.
-        message_id: The id of its message.
-        name: The name of the tool.
-        arguments: The arguments, if they were received whole.
-        is_streamed: True if a fragment of the arguments was received.
-        is_open: True until its result.
-        path: The path of the subgraph.
-    """
-
-    id: str
-    step_id: str
-    message_id: str | None
-    name: str | None
-    path: tuple[str, ...] = ()
-    arguments: str | None = None
-    is_streamed: bool = False
-    is_open: bool = True
-
-
-class LoggedMessage(Struct):
-    """A message of the model.
-
-    Attributes:
-        id: Its id.
-        run_id: The id of its run.
-        path: The path of the subgraph.
-        part: The index of the text part that grows; -1 before the first one.
-        parts: The index of each text part, by the index of its block (-1 for a text without one).
-        reasoning: The same for the parts of the reasoning.
-        has_reasoning: True once some reasoning of it was received.
-        calls: The ids of its calls, by the index of their fragments.
-        last_call: The id of the call whose arguments grow.
-        usage: Its tokens; see :func:`~runstream.dialects.langgraph_wire.usage_of`.
-        is_created: True once a text of it was received.
-        is_finished: True once the model said why it stopped.
-        is_unclear: True if some of its texts may be those of another message.
-        is_open: True until its end.
-    """
-
-    id: str
-    run_id: str
-    path: tuple[str, ...] = ()
-    part: int = -1
-    parts: dict[int, int] = field(default_factory=dict)
-    reasoning: dict[int, int] = field(default_factory=dict)
-    has_reasoning: bool = False
-    calls: dict[int, str] = field(default_factory=dict)
-    last_call: str | None = None
-    usage: tuple[int, ...] | None = None
-    is_created: bool = False
-    is_finished: bool = False
-    is_unclear: bool = False
-    is_open: bool = True
 
 
 class MessageLog(Struct):
@@ -158,7 +83,8 @@ class MessageLog(Struct):
         if not message.is_open:
             return []
         content = content_of(value)
-        events = self.add_content(message, content, place)
+        message.mode = message.mode or ("chunks" if content.texts or content.reasoning or content.summaries else "")
+        events = self.add_content(message, content, place) if message.mode != "partial" else []
         for fragment in mappings_of(value.get("tool_call_chunks")):
             index, id = integer_of(fragment.get("index")), text_of(fragment.get("id")) or None
             call = self.find_call(message, index, id)

@@ -40,6 +40,7 @@ from runstream.dialects.responses_wire import (
     map_of,
     read_event,
     text_of,
+    with_agent,
 )
 from runstream.model.events import (
     DoneEvent,
@@ -56,7 +57,7 @@ from runstream.model.raw import Answer, Idle, RawEvent, RawItem, Request
 __all__ = ["ResponsesDialect"]
 
 _ENDS: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
-_SNAPSHOTS: Final = frozenset({"created", "queued", "in_progress", "completed", "incomplete", "failed"})
+_SNAPSHOTS: Final = frozenset({"created", "queued", "in_progress", *_ENDS})
 _ITEM_EVENTS: Final = frozenset({"output_item.added", "output_item.done"})
 _MAX_DEFERRED: Final = 64
 """The number of events that are deferred while the run of a response is uncertain."""
@@ -159,7 +160,12 @@ class ResponsesDialect(BaseDialect):
         """Decode a fragment of another text than the one that grew last, or one without a new number."""
         response = self._lanes.get(fragment.stream_id)
         found = response.by_id.get(fragment.item_id) if response is not None and fragment.item_id is not None else None
-        if response is None or found is None or response.error is not None:
+        if (
+            response is None
+            or found is None
+            or response.error is not None
+            or response.is_repeated(fragment.sequence_number)  # it may be the event that made its item
+        ):
             return self._decode_any(raw)
         kind, index, target = type(fragment), fragment.index, fragment.target
         response.has_stable_ids = response.has_stable_ids or found.announced
@@ -311,7 +317,7 @@ class ResponsesDialect(BaseDialect):
             if is_unknown and not response.is_open:
                 return Reject(raw, _NO_RESPONSE, object_ids=())
         if isinstance(item, dict):
-            events: list[Event] | None = decode_item(response, item, index, kind, name, id)
+            events: list[Event] | None = decode_item(response, with_agent(item, value), index, kind, name, id)
         else:
             events = decode_part(response, value, kind, name, id)
         if events is None:
@@ -344,13 +350,16 @@ class ResponsesDialect(BaseDialect):
             is_known = id in self._links.runs
             response = self._begin(value, lane, id)
             begins = True
-        elif kind not in ("failed", "in_progress", "queued"):
-            events += settle(response, self._links)  # one that has not ended is the beginning, repeated
         response.show(id, value)
         identity = self._cursor = response.identify(number)
         status = text_of(value.get("status"))
-        if kind in ("completed", "incomplete", "failed"):
+        if kind in _ENDS:
             status = kind  # some servers leave the status of an earlier snapshot in it
+        if response.error is not None and kind not in ("failed", "in_progress", "queued") and status != "failed":
+            # The response ends otherwise: the error was not its end. A snapshot that has not ended is the beginning,
+            # repeated.
+            events.append(ErrorEvent(error_of(response.error), identity, run_id=response.run_id, name="error"))
+            response.error = None
         if not response.is_open and status not in _ENDS:
             return [*events, EmptyEvent(id=identity, run_id=response.run_id, name=name)]  # repeated after the end
         if status is not None and status in _ENDS and (kind != "created" or status != "queued"):

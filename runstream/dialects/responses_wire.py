@@ -24,6 +24,7 @@ __all__ = [
     "WHOLE_TEXTS",
     "Fragment",
     "Json",
+    "agent_path",
     "decode_fragment",
     "dump_text",
     "flag_of",
@@ -34,6 +35,7 @@ __all__ = [
     "number_of",
     "read_event",
     "text_of",
+    "with_agent",
 ]
 
 Json: TypeAlias = Mapping[str, Any]
@@ -156,6 +158,28 @@ def dump_text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return dump_json(value)
+
+
+# agents
+
+
+def agent_path(value: Json) -> tuple[str, ...]:
+    """The path of the subagent that an event or an item belongs to; empty for the agent that was asked.
+
+    The wire has canonical names: ``/root`` for that agent, ``/root/researcher/reader`` for one below it. Any other name
+    is that of one subagent.
+    """
+    name = text_of(map_of(value.get("agent")).get("agent_name"))
+    if not name:
+        return ()
+    if not name.startswith("/"):
+        return (name,)
+    return tuple([part for part in name.split("/") if part][1:])
+
+
+def with_agent(item: Json, event: Json) -> Json:
+    """An item with the agent of its event, if only the event names it."""
+    return {**item, "agent": event["agent"]} if "agent" in event and "agent" not in item else item
 
 
 # input

@@ -208,8 +208,10 @@ def test_other_events_leave_a_lane_open(open_event: str) -> None:
 def test_a_chunk_that_contradicts_is_counted() -> None:
     """A repeated role or name has to agree."""
     items = [started(), chunk("a", "m1", role="assistant"), chunk("b", "m1", role="user")]
-    assert violations(*items) == {}  # the fast path reads neither role nor name
+    assert violations(*items) == {"chunk_agrees": 1}
     items = [started(), chunk("a", "m1", role="assistant"), chunk(None, "m1", role="user")]
+    assert violations(*items) == {"chunk_agrees": 1}
+    items = [started(), call_chunk("{", "c1", "f"), call_chunk("}", "c1", "f"), call_chunk("", "c1", "g")]
     assert violations(*items) == {"chunk_agrees": 1}
 
 
@@ -660,3 +662,14 @@ def test_junk_is_no_run() -> None:
     found = fold(flat([event("TEXT_MESSAGE_END", messageId="x"), event("STATE_SNAPSHOT", snapshot=1)]), dialect="ag-ui")
     assert not found.runs
     assert [reject.reason for reject in found.rejects] == ["Its run was not seen"] * 2
+
+
+def test_a_message_of_a_user_is_not_what_the_agent_said() -> None:
+    """A server may stream messages of any role."""
+    asked = [event("TEXT_MESSAGE_START", messageId="u1", role="user"), content("What time is it?", "u1")]
+    state = run_of(started(), asked, text("Noon.", "m1"), finished())
+    assert [(message.role, message.text) for message in state.messages] == [
+        ("user", "What time is it?"),
+        ("assistant", "Noon. "),
+    ]
+    assert state.text == "Noon. "

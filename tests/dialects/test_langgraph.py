@@ -349,6 +349,40 @@ def test_partial_messages_are_fragments() -> None:
     assert [signal.delta for signal in found.signals if signal.type == "message.text"][:2] == ["The", " ferry"]  # type: ignore[union-attr]
 
 
+def partial(text: Any, **more: Any) -> tuple[str, Any]:
+    """The text so far, as the mode `messages` sends it."""
+    return "messages/partial", [ai(text, **more)]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [chunk("He"), partial("He"), chunk("llo"), partial("Hello"), chunk("", chunk_position="last")],
+        [partial("He"), chunk("He"), partial("Hello"), chunk("llo"), chunk("", chunk_position="last")],
+        [chunk(""), partial("He"), chunk("He"), chunk("llo"), partial("Hello"), chunk("", chunk_position="last")],
+        [chunk("He"), chunk("llo"), partial("He"), partial("Hello"), ("messages/complete", [ai("Hello")])],
+    ],
+)
+def test_both_modes_of_messages_bring_a_text_once(events: list[Any]) -> None:
+    """A stream may have chunks and the text so far of one message: the text is taken from one of them."""
+    (state,) = folded(("metadata", {"run_id": RUN, "attempt": 1}), *events).runs
+    assert state.text == "Hello"
+    assert [(message.id, message.status) for message in state.messages] == [("m1", "completed")]
+
+
+def test_both_modes_of_messages_bring_a_call_once() -> None:
+    """Fragments of arguments come in chunks alone; the parsed ones of the other mode are guesses."""
+    call = {"id": "c1", "name": "f"}
+    (state,) = folded(
+        ("metadata", {"run_id": RUN, "attempt": 1}),
+        partial("", tool_calls=[{**call, "args": {}}]),
+        chunk("", tool_call_chunks=[{**call, "index": 0, "args": ""}]),
+        chunk("", tool_call_chunks=[{"index": 0, "args": '{"a":1}'}]),
+        partial("", tool_calls=[{**call, "args": {"a": 1}}]),
+    ).runs
+    assert [(each.id, each.arguments) for each in state.tool_calls] == [("c1", '{"a":1}')]
+
+
 def test_a_joined_stream_has_a_partial_text_until_the_whole_message() -> None:
     joined = [chunk("rry leaves")]
     assert folded(*joined).runs[0].partial
@@ -673,3 +707,12 @@ def test_a_call_of_two_open_messages_is_one_call() -> None:
     ]
     found = fold([sent(name, data, seq) for seq, (name, data) in enumerate(events, 1)], dialect="langgraph-thread")
     assert [call.id for call in found.runs[0].tool_calls] == ["c1"]
+
+
+def test_a_status_of_other_servers() -> None:
+    """A run that another server calls cancelled is; of an unknown status the outcome is unknown."""
+    events = (("metadata", {"run_id": RUN, "attempt": 1}), chunk("Hi"))
+    (state,) = folded(*events, answers=[said("cancelled")]).runs
+    assert (state.status, state.run.last_error and state.run.last_error.code) == ("cancelled", "cancelled")
+    assert reasons(folded(*events, answers=[said("paused")])) == ["the server gives the run a status that is unknown"]
+    assert "goes on" in reasons(folded(*events, answers=[said("running")]))[0]

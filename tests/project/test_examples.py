@@ -20,6 +20,12 @@ EXPECTED = {
         'Let me look.\n< list_notes: ["boat.txt", "plan.txt"]\nShall I delete both?\n[tool-calls]\n',
         '? delete_notes {"names": ["boat.txt", "plan.txt"]}: yes\nBoth notes are deleted.\n[stop]\n',
     ],
+    "31_check_a_server.py": [
+        "message_open (event 4, msg_2)",
+        "terminal_event (end of the stream, run_1)",
+        "read as in_progress, interrupted, 15 characters",
+        "ag-ui, 5 events: no rule is broken\n  read as completed, 15 characters",
+    ],
     "20_client.py": ["  the tool is called for Rome\n", "resp_1 completed, 30 tokens", "run_1 completed, 15 tokens"],
     "21_approve.py": [
         "resp_1 wants read_file {'path': 'notes.txt'}\nby a function: completed",

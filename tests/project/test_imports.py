@@ -27,6 +27,7 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "engine": frozenset({"core", "dialects", "errors", "model", "store"}),
     "sources": frozenset({"dialects", "errors", "model"}),
     "recordings": frozenset({"dialects", "errors", "logs", "model", "sources"}),
+    "checker": frozenset({"core", "dialects", "engine", "errors", "model", "recordings", "sources"}),
     "rx": frozenset({"core", "dialects", "engine", "model"}),
     "stream": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store"}),
     "clients": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store", "stream"}),
@@ -34,6 +35,7 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "sinks": frozenset({"clients", "core", "errors", "logs", "model", "recordings", "stream"}),
     "cli": frozenset(
         {
+            "checker",
             "clients",
             "core",
             "dialects",
@@ -62,8 +64,9 @@ IMPURE_MODULES: Final = frozenset(
 WIRE_NAMES: Final = re.compile(r"\bthread\.(?:run|message|created)\b")
 """Names of events of a wire, which only the parts of ``SPEAKERS`` may contain."""
 
-SPEAKERS: Final = ("dialects", "clients", "testing", "recordings/demo")
-"""Parts that know a wire: dialects, clients, scripted servers for tests, and the bundled recordings."""
+SPEAKERS: Final = ("dialects", "checker", "clients", "testing", "recordings/demo")
+"""Parts that know a wire: dialects, the checkers of protocols (one file each, beside the dialect, whose tolerance they
+must not share), clients, scripted servers for tests, and the bundled recordings."""
 
 
 @cache
@@ -101,10 +104,13 @@ def top(module: str) -> str:
 
 
 def test_the_table_names_everything_at_the_top() -> None:
-    """A new folder takes its place in the table; there are at most 15 beside ``__main__``."""
+    """A new folder takes its place in the table; there are at most 16 beside ``__main__``.
+
+    The checker is a folder of its own: it observes a stream beside the stages, and no stage imports it.
+    """
     found = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert found - {"__init__"} == set(LAYERS)
-    assert len(found - {"__init__", "__main__"}) <= 15
+    assert len(found - {"__init__", "__main__"}) <= 16
 
 
 def test_the_table_has_no_circle() -> None:
@@ -228,6 +234,10 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.clients.outputs",
         "runstream.clients.tools",
         "runstream.store.calls",
+        "runstream.checker.check",
+        "runstream.checker.report",
+        "runstream.checker.rules",
+        "runstream.checker.session",
         "runstream.core.derive",
         "runstream.model.limits",
         "runstream.core.reduce",
@@ -278,6 +288,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
     ),
     # The proxies of the system are the standard library's, which reads them with its own client.
     frozenset({"asyncio", "http", "email"}): (
+        "runstream.checker.live",
         "runstream.sources.ag_ui",
         "runstream.sources.langgraph",
         "runstream.sources.responses",
