@@ -36,7 +36,7 @@ NAMES = {
     "runstream.engine.intake": "Intake",
     "runstream.engine.watchdogs": "Watchdogs",
     "runstream.errors": (
-        "DecodeError IncompleteStream RecordingError RequestFailed RunstreamError ServerError SeveralRuns SlowConsumer "
+        "ClusterError DecodeError IncompleteStream RecordingError RequestFailed RunstreamError ServerError SeveralRuns SlowConsumer "
         "SourceFailed StoreError SubscriberFailed SubscribersFailed UnsupportedRequest"
     ),
     "runstream.model": (
