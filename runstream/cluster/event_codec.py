@@ -37,7 +37,7 @@ from runstream.model.raw import RawEvent
 from runstream.model.run import Run
 from runstream.model.step import RunStep
 
-__all__ = ["named_run", "read_event", "write_event"]
+__all__ = ["named_object", "named_run", "read_event", "write_event"]
 
 # The numbers are the wire form: a kind keeps its number.
 _KINDS: Final[tuple[type, ...]] = (
@@ -108,7 +108,8 @@ def write_event(event: Event | Reject, *, by_payload: bool) -> list[Any]:
                 written = [*(written or ()), [[issue.path, issue.reason] for issue in origin.issues]]
             data = msgspec.json.encode(data.to_dict())
     run = event.data.id if kind is RunEvent else event.run_id or getattr(event.data, "run_id", None)
-    out = [number, data, event.id, event.run_id, event.created, event.event, list(event.path), written, run]
+    object_id = getattr(event.data, "id", None)
+    out = [number, data, event.id, event.run_id, event.created, event.event, list(event.path), written, run, object_id]
     if isinstance(event, RunEvent):
         out.append(event.piece)
     elif isinstance(event, ActivityEvent):
@@ -121,6 +122,13 @@ def named_run(item: list[Any]) -> str | None:
     if item[0] == 0:
         return item[6]  # type: ignore[no-any-return]
     return item[8] if len(item) > 8 else None
+
+
+def named_object(item: list[Any]) -> str | None:
+    """The run, message or step that a written event is about; ``None`` if it is about none."""
+    if item[0] == 0:
+        return item[1]  # type: ignore[no-any-return]
+    return item[9] if len(item) > 9 else None
 
 
 def read_event(item: list[Any], at: float | None = None) -> Event | Reject:
@@ -156,9 +164,9 @@ def read_event(item: list[Any], at: float | None = None) -> Event | Reject:
         found = Origin(origin[0], origin[1], origin[2], tuple(issues))
     rest = {}
     if kind is RunEvent:
-        rest = {"piece": item[9]}
+        rest = {"piece": item[10]}
     elif kind is ActivityEvent:
-        rest = {"activity_id": item[9], "kind": item[10], "operations": item[11], "replace": item[12]}
+        rest = {"activity_id": item[10], "kind": item[11], "operations": item[12], "replace": item[13]}
     event: Event = kind(data, id, found, run_id, created, name, tuple(path), **rest)
     return event
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-import msgspec
+from msgspec import structs
 
-from runstream.cluster.event_codec import read_event
+from runstream.cluster.event_codec import named_object, named_run, read_event
 from runstream.cluster.packs import (
     CONFLICT,
     CONNECTION,
@@ -97,7 +97,6 @@ class Lane(SourceState):
         name: The source's name.
         scope: The scope of its runs.
         engine: The engine.
-        on_changed: Called with the lane when a run of it changes that is stored.
 
     Attributes:
         number: The number of the last item that the states contain.
@@ -107,6 +106,7 @@ class Lane(SourceState):
         has_facts: True if a fact was emitted since.
         late: The ended or detached runs, the oldest first.
         used: The number of the last use, for the choice of lanes to unload.
+        ahead: The number of the last item that the state of a run contains, where it is beyond ``number``.
     """
 
     def __init__(self, name: str, scope: Scope, engine: Engine) -> None:
@@ -123,23 +123,25 @@ class Lane(SourceState):
         self.has_facts = False
         self.late: dict[str, RunRecord] = {}
         self.used = 0
+        self.ahead: dict[RunRecord, int] = {}
         scope.sources += 1
 
     # items
 
-    def feed(self, section: Section, limit: int, skip: int = 0) -> Iterator[int]:
+    def feed(self, section: Section, limit: int) -> Iterator[int]:
         """Feed the items of a section that are new; yields after some of them, so that the caller may commit.
 
         Args:
             section: The section.
             limit: The number of items between two yields, at most.
-            skip: The number of items that are known already.
 
         Yields:
             The number of the last item.
         """
         if self.ended:
             self._reopen()
+        if self.ahead:
+            section = self._without_known(section)
         self.last_id = section.cursor
         self.snapshots = section.snapshots
         if self.continues is None and section.continues is not None:
@@ -178,6 +180,8 @@ class Lane(SourceState):
                 if bool(flags & FETCHED) is not fetched:
                     self._flush(raws, decoded, fetched=fetched)
                     fetched = not fetched
+                if not events:
+                    continue
                 found = [read_event(event, at) for event in events]
                 sighting = _SIGHTINGS[flags & (DUPLICATE | CONFLICT)]
                 if sighting is Sighting.DUPLICATE:
@@ -198,6 +202,39 @@ class Lane(SourceState):
         self._flush(raws, decoded, fetched=fetched)
         self.number = max(self.number, number)
         yield self.number
+
+    def _without_known(self, section: Section) -> Section:
+        """A section without the items that the states of some runs contain already."""
+        last = max(self.ahead.values())
+        entries: list[Any] = []
+        number = section.first - 1
+        for entry in section.entries:
+            if entry[0] == FRAGMENTS:
+                known = self._known(entry[4], entry[1]) - number
+                number += len(entry[6])
+                if known > 0:
+                    # Entries keep their number of items, so an item without a meaning replaces each known one.
+                    entries += [[EVENTS, 0.0, 0, []] for _ in entry[6][:known]]
+                    entry = [*entry[:6], *[None if each is None else each[known:] for each in entry[6:]]]  # noqa: PLW2901
+                    if not entry[6]:
+                        continue
+            else:
+                number += 1
+                if entry[0] == EVENTS and number <= max(
+                    [self._known(named_run(event), named_object(event)) for event in entry[3]], default=0
+                ):
+                    entry = [EVENTS, 0.0, 0, []]  # noqa: PLW2901
+            entries.append(entry)
+        if number >= last:
+            self.ahead.clear()
+        return structs.replace(section, entries=entries)
+
+    def _known(self, run_id: str | None, object_id: str | None) -> int:
+        """The number up to which the state of a run contains the items, by the run or an object of it."""
+        record = self.scope.find(run_id)
+        if record is None and object_id is not None:
+            record = self.objects.get(object_id) or self.scope.owner(object_id)
+        return 0 if record is None else self.ahead.get(record, 0)
 
     def _flush(self, raws: list[RawEvent], decoded: list[Any], *, fetched: bool = False) -> None:
         if not raws:
@@ -276,7 +313,6 @@ class Lane(SourceState):
         if record.source is self and previous is not self:
             if isinstance(previous, Lane):
                 previous.changed.pop(record, None)
-                previous.since = previous.since  # its own place is stored with this run
             self.note_changed(record)
             if record.state.is_terminal:
                 self.add_late(record)

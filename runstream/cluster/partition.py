@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, Final, TypeAlias
 
-import msgspec
 from msgspec import Struct, structs
 
 from runstream.cluster.event_codec import named_run, read_event, write_event
@@ -148,12 +148,12 @@ class Partition:
 
     # loading
 
-    def needs(self, pack: Pack) -> Needs:
-        """What has to be loaded before a pack can be fed."""
+    def needs(self, packs: Iterable[Pack]) -> Needs:
+        """What has to be loaded before packs can be fed, one after the other."""
         lanes: set[LaneKey] = set()
         runs: set[RunKey] = set()
         record, known = self.engine.registry.record, self._runs
-        for section in pack.sections:
+        for section in chain.from_iterable([pack.sections for pack in packs]):
             key = (section.scope, section.source)
             if key not in self.lanes:
                 if key not in self._sources:
@@ -197,7 +197,7 @@ class Partition:
                     key = (stored.scope, stored.source)
                     if key not in self.lanes and key not in self._sources:
                         more_lanes.add(key)
-        more = Needs(more_lanes, more_runs - self._runs.keys())
+        more = Needs(more_lanes - self._sources.keys(), more_runs - self._runs.keys())
         if not more:
             self._restore()
         return more
@@ -236,11 +236,12 @@ class Partition:
             record.saved = record.state
             if isinstance(lane_of, Lane):
                 lane_of.stored(record)
+                if stored.number > lane_of.number and stored.source == lane_of.name:
+                    lane_of.ahead[record] = stored.number
             else:
                 record.on_event = self._note_changed
-        # A run without a source belongs to no lane: the lane that sends it next claims it.
-        for lane in self.lanes.values():
-            lane.changed.clear()
+        for key in self._sources:
+            self.lanes[key].changed.clear()  # to claim a run as it is stored is no change
         self._sources.clear()
         self._runs.clear()
 
@@ -386,7 +387,7 @@ class Partition:
         for lane in chosen:
             for record in lane.changed:
                 state = record.state
-                data = write_stored(record_of(record, self._encode(state)))
+                data = write_stored(record_of(record, self._encode(state), lane.number))
                 messages.append(CommitMessage("state", token(state.scope, state.run_id), data, state.is_terminal))
                 lane.stored(record)
             lane.changed.clear()

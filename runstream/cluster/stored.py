@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 VERSION: Final = 1
+_LARGE: Final = 64 * 2**10  # bytes of a state from which on it is compressed
 
 T = TypeVar("T", bound=Struct)
 
@@ -38,6 +40,8 @@ class StoredRecord(Struct, array_like=True, frozen=True, kw_only=True):
         state: Its state (:func:`runstream.encode_state`).
         source: The source that sent its last event; "" if that has no more of it.
         former: The sources that sent it before.
+        number: The number of the last item of its source that the state contains. It is beyond that of the stored
+            source only where a commit was too large for one step, and its worker ended in the middle.
     """
 
     version: int = VERSION
@@ -57,6 +61,7 @@ class StoredRecord(Struct, array_like=True, frozen=True, kw_only=True):
     size: int = 0
     sizes: dict[str, int] = {}
     bounded: bool = False
+    number: int = 0
 
 
 class StoredSequence(Struct, array_like=True, frozen=True):
@@ -151,17 +156,19 @@ def read_stored(kind: type[T], data: bytes) -> T:
         raise ClusterError(f"a stored {kind.__name__} can't be read ({type(error).__name__})") from None
 
 
-def record_of(record: RunRecord, state: bytes) -> StoredRecord:
+def record_of(record: RunRecord, state: bytes, number: int) -> StoredRecord:
     """A run as it is stored.
 
     Args:
         record: The run.
         state: Its encoded state.
+        number: The number of the last item of its source.
     """
     record.note_growth()
     return StoredRecord(
         scope=record.state.scope,
-        state=state,
+        number=number,
+        state=zlib.compress(state, 1) if len(state) > _LARGE else state,
         source=record.source.name if record.source is not None else "",
         former=[source.name for source in record.former_sources],
         replaying=record.replaying,
@@ -186,8 +193,8 @@ def state_of(found: StoredRecord) -> RunState:
         ClusterError: It can't be read.
     """
     try:
-        return decode_state(found.state)
-    except StoreError as error:
+        return decode_state(found.state if found.state[:1] == b"{" else zlib.decompress(found.state))
+    except (StoreError, zlib.error) as error:
         raise ClusterError(str(error)) from None
 
 

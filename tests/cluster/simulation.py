@@ -50,7 +50,7 @@ class Simulation:
             return False
         self.position += 1
         pack = read_pack(self.packs[self.position - 1])
-        needs = self.partition.needs(pack)
+        needs = self.partition.needs([pack])
         while needs:
             needs = self.partition.load(
                 [(key, self.sources.get(token(*key))) for key in needs.lanes],

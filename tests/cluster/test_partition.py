@@ -75,7 +75,7 @@ def test_takeovers_at_any_place(seed: int) -> None:
             simulation.work(commit=chance < 0.6)
             if chance > 0.8:
                 simulation.take_over()
+    simulation.take_over()
     states = simulation.final()
     assert states == {(state.scope, state.run_id): state for folded in expected.values() for state in folded.runs}
     assert keys(simulation.facts) == keys([signal for folded in expected.values() for signal in folded.signals])
-    assert simulation.takeovers
