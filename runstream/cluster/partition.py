@@ -355,6 +355,11 @@ class Partition:
     # commits
 
     @property
+    def events(self) -> int:
+        """The number of events that were fed."""
+        return self.engine.events + self.engine.progress_count
+
+    @property
     def has_facts(self) -> bool:
         """True if facts wait for a commit."""
         return bool(self._facts)
@@ -405,8 +410,6 @@ class Partition:
         else:
             done, replay = self.done, self.done + 1
         replay = min([replay, *[lane.since for lane in self._dirty if lane.since is not None]])
-        if not self._seq:
-            self._unload_cold()
         return Commit(messages, facts, done, replay)
 
     def _choose(self, *, everything: bool) -> list[Lane]:
@@ -436,8 +439,11 @@ class Partition:
             if source is lane
         ]
 
-    def _unload_cold(self) -> None:
-        """Remove from memory the sources that were silent longest, and are stored, until few enough runs remain."""
+    def unload_cold(self) -> None:
+        """Remove from memory the sources that were silent longest, and are stored, until few enough runs remain.
+
+        To be called between packs, when all that was loaded is fed.
+        """
         registry = self.engine.registry
         if registry.open + registry.finished <= self._max_hot and len(self.lanes) <= self._max_hot:
             return

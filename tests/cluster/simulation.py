@@ -70,6 +70,8 @@ class Simulation:
             else:
                 (self.states if message.kind == "state" else self.sources)[message.token] = message.data
         self.done, self.replay = found.done, found.replay
+        if not self.partition._seq:
+            self.partition.unload_cold()
 
     def final(self) -> dict[tuple[str, str], RunState]:
         """The stored states of all runs, after all packs."""

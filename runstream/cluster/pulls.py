@@ -1,0 +1,152 @@
+"""The pinned reading of one partition: requests for packs go out, packs of the pinned worker come in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, Final
+
+import msgspec
+
+from runstream.cluster.broker import Broker
+from runstream.cluster.topology import GROUP, Topology
+
+__all__ = ["Delivered", "PinnedReader"]
+
+_AT_ONCE: Final = 64  # packs of one request
+_MAX_WAITING: Final = 128  # packs that wait for the worker, beyond which requests are for one more only
+_WRONG_PIN: Final = "423"
+
+
+class Delivered:
+    """A pack that was delivered.
+
+    Attributes:
+        seq: Its sequence in the stream.
+        number: Its number among all that the consumer has delivered.
+        data: Its content.
+        reply: The subject of its acknowledgement.
+    """
+
+    __slots__ = ("data", "number", "reply", "seq")
+
+    def __init__(self, message: Any) -> None:
+        parts = message.reply.split(".")
+        self.seq, self.number = int(parts[-4]), int(parts[-3])
+        self.data: bytes = message.data
+        self.reply: str = message.reply
+
+
+class PinnedReader:
+    """Requests packs of one partition, so long as it is open; the requests keep the pin.
+
+    Args:
+        broker: The broker.
+        topology: The names.
+        partition: The partition.
+        pin_timeout: Seconds without a request after which the pin is lost.
+
+    Attributes:
+        waiting: The packs that were delivered and not taken.
+        lost: True if the broker has given the pin to another reader.
+    """
+
+    def __init__(self, broker: Broker, topology: Topology, partition: int, pin_timeout: float) -> None:
+        self.waiting: deque[Delivered] = deque()
+        self.lost = False
+        self._broker = broker
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{topology.events}.{topology.consumer(partition)}"
+        self._unpin = f"CONSUMER.UNPIN.{topology.events}.{topology.consumer(partition)}"
+        self._expires = max(pin_timeout / 3, 0.05)
+        self._pin: str | None = None
+        self._inbox = ""
+        self._subscription: Any = None
+        self._task: asyncio.Task[None] | None = None
+        self._arrived = asyncio.Event()
+        self._open_request = 0  # packs of the last request that may still come
+        self._answered = asyncio.Event()
+
+    async def open(self) -> None:
+        """Begin to request packs."""
+        self._inbox = self._broker.new_inbox()
+        self._subscription = await self._broker.subscribe(self._inbox, self._receive)
+        self._task = asyncio.create_task(self._request())
+
+    async def close(self, *, unpin: bool = False) -> None:
+        """End the requests.
+
+        Args:
+            unpin: True to release the pin at once.
+        """
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if self._subscription is not None:
+            try:
+                await self._subscription.unsubscribe()
+                if unpin and self._pin is not None:
+                    await self._broker.api(self._unpin, {"group": GROUP})
+            except Exception:  # noqa: S110 - the connection may be lost; the pin then times out
+                pass
+            self._subscription = None
+
+    @property
+    def pinned(self) -> bool:
+        """True if packs were delivered with a pin, and it was not lost since."""
+        return self._pin is not None and not self.lost
+
+    async def wait(self, timeout: float) -> bool:
+        """Return when a pack waits, or after so many seconds; True if one does."""
+        if not self.waiting and not self.lost:
+            self._arrived.clear()
+            try:
+                await asyncio.wait_for(self._arrived.wait(), timeout)
+            except asyncio.TimeoutError:
+                return bool(self.waiting)
+        return bool(self.waiting)
+
+    def wake(self) -> None:
+        """End a :meth:`wait`."""
+        self._arrived.set()
+
+    async def _request(self) -> None:
+        """Keep one request open."""
+        while not self.lost:
+            many = len(self.waiting) < _MAX_WAITING
+            if not many:
+                await asyncio.sleep(self._expires / 2)  # the pin needs a request now and then
+            body: dict[str, Any] = {
+                "batch": _AT_ONCE if many else 1,
+                "expires": int(self._expires * 1e9),
+                "group": GROUP,
+            }
+            if self._pin is not None:
+                body["id"] = self._pin
+            self._open_request = body["batch"]
+            self._answered.clear()
+            try:
+                await self._broker.publish(self._subject, msgspec.json.encode(body), reply=self._inbox)
+                await asyncio.wait_for(self._answered.wait(), self._expires + 1)
+            except asyncio.TimeoutError:
+                continue  # the request or its end was lost
+            except Exception:
+                await asyncio.sleep(self._expires / 2)
+
+    async def _receive(self, message: Any) -> None:
+        headers = message.headers
+        status = headers.get("Status") if headers else None
+        if status is not None:
+            if status == _WRONG_PIN:
+                self.lost = True
+                self._arrived.set()
+            if status != "100":
+                self._answered.set()
+            return
+        if headers and (pin := headers.get("Nats-Pin-Id")):
+            self._pin = pin
+        self.waiting.append(Delivered(message))
+        self._arrived.set()
+        self._open_request -= 1
+        if self._open_request <= 0:
+            self._answered.set()
