@@ -22,6 +22,9 @@ _MODULES: Final = {
     "replay": "offline",
     "fold": "offline",
     "serve": "serve",
+    "ingest": "cluster",
+    "worker": "cluster",
+    "nats": "cluster",
 }
 """The module of each command. It is loaded when the command runs, so that help and usage errors appear at once."""
 

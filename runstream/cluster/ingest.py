@@ -15,9 +15,10 @@ from typing import Any, Final, Self
 from msgspec import Struct, structs
 
 from runstream.cluster.broker import Broker, Outgoing, Refused, Unanswered
+from runstream.cluster.event_codec import write_event
 from runstream.cluster.ingest_source import IngestPlace, IngestSource, read_place, write_place
 from runstream.cluster.operations import load_topology
-from runstream.cluster.packs import Section, write_pack
+from runstream.cluster.packs import EVENTS, FRAGMENTS, Section, write_pack
 from runstream.cluster.stored import StoredRecord, read_stored
 from runstream.cluster.topology import Topology, partition_of, token
 from runstream.dialects.base import Dialect
@@ -26,7 +27,7 @@ from runstream.errors import ClusterError, SourceFailed
 from runstream.logs import LOG
 from runstream.model.events import Reject, RunEvent
 from runstream.model.limits import Limits, Stats
-from runstream.model.raw import RawItem
+from runstream.model.raw import RawEvent, RawItem
 from runstream.sources.adapters import Adaptable, adapt
 from runstream.sources.base import Source
 
@@ -382,7 +383,6 @@ class Ingest:
                 for partition, data in self._write_packs([(section, number) for _, section, _, number in taken])
             ]
             places = [self._place_message(handle, place, handle._seq) for handle, _, place, _ in taken]
-            first = len(messages)
             try:
                 last = await self._broker.write([*messages, *places])
             except Unanswered:
@@ -400,7 +400,6 @@ class Ingest:
             for number, (handle, section, _, _) in enumerate(taken):
                 handle._seq = last - len(taken) + 1 + number
                 self.published += section.count if section is not None else 0
-            del first
             return
 
     def _write_packs(self, sections: Iterable[tuple[Section | None, int]]) -> list[tuple[int, bytes]]:
@@ -411,7 +410,8 @@ class Ingest:
                 by_partition.setdefault(partition, []).append(section)
         packs = []
         for partition, found in by_partition.items():
-            packs += [(partition, data) for data in _pack(found, self._packs.max_bytes)]
+            limit = self._broker.max_payload - 4096  # room for the headers
+            packs += [(partition, data) for data in _pack(found, min(self._packs.max_bytes, limit), limit)]
         return packs
 
     def _place_message(self, handle: IngestHandle, place: IngestPlace, expect: int) -> Outgoing:
@@ -534,33 +534,48 @@ class _Receiver:
         return self._source.cursor
 
 
-def _pack(sections: list[Section], max_bytes: int) -> list[bytes]:
-    """Packs of sections in order, each within a size: halved until it fits. A section is divided between entries."""
+def _pack(sections: list[Section], size: int, limit: int) -> list[bytes]:
+    """Packs of sections in order, each within a size: halved until it fits. A section is divided between items.
+
+    Args:
+        sections: The sections.
+        size: The size of a pack (bytes), at most but for one large item.
+        limit: The size that the broker accepts: a larger item becomes a reject.
+    """
     data = write_pack(sections)
-    if len(data) <= max_bytes:
+    if len(data) <= size:
         return [data]
     if len(sections) > 1:
         middle = len(sections) // 2
-        return _pack(sections[:middle], max_bytes) + _pack(sections[middle:], max_bytes)
-    section = sections[0]
-    if len(section.entries) < 2:
-        halves = _halve_fragments(section)
-        return [data] if halves is None else [each for half in halves for each in _pack([half], max_bytes)]
-    middle = len(section.entries) // 2
-    head = structs.replace(section, entries=section.entries[:middle])
-    tail = structs.replace(section, first=section.first + head.count, entries=section.entries[middle:])
-    return _pack([head], max_bytes) + _pack([tail], max_bytes)
+        return _pack(sections[:middle], size, limit) + _pack(sections[middle:], size, limit)
+    halves = _halve(sections[0])
+    if halves is not None:
+        return [each for half in halves for each in _pack([half], size, limit)]
+    if len(data) <= limit:
+        return [data]
+    (entry,) = sections[0].entries
+    at = entry[1] if entry[0] == EVENTS else entry[7][0]
+    reason = f"Its event has {len(data)} bytes, more than the broker accepts (max_payload of the server)"
+    reject = write_event(Reject(RawEvent(), reason, object_ids=None), by_payload=False)
+    return [write_pack([structs.replace(sections[0], entries=[[EVENTS, at, 0, [reject]]])])]
 
 
-def _halve_fragments(section: Section) -> tuple[Section, Section] | None:
-    """A section of one entry as two; ``None`` if it has one item."""
-    (entry,) = section.entries
-    if entry[0] != 0 or len(entry[6]) < 2:
+def _halve(section: Section) -> tuple[Section, Section] | None:
+    """A section as two; ``None`` if it has one item."""
+    entries = section.entries
+    if len(entries) > 1:
+        middle = len(entries) // 2
+        head = structs.replace(section, entries=entries[:middle])
+        return head, structs.replace(section, first=section.first + head.count, entries=entries[middle:])
+    (entry,) = entries
+    if entry[0] != FRAGMENTS or len(entry[6]) < 2:
         return None
     middle = len(entry[6]) // 2
-    head = [*entry[:6], *[None if each is None else each[:middle] for each in entry[6:]]]
-    tail = [*entry[:6], *[None if each is None else each[middle:] for each in entry[6:]]]
+    halves = [
+        [*entry[:6], *[None if each is None else each[part] for each in entry[6:]]]
+        for part in (slice(middle), slice(middle, None))
+    ]
     return (
-        structs.replace(section, entries=[head]),
-        structs.replace(section, first=section.first + middle, entries=[tail]),
+        structs.replace(section, entries=[halves[0]]),
+        structs.replace(section, first=section.first + middle, entries=[halves[1]]),
     )

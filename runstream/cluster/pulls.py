@@ -1,4 +1,4 @@
-"""The pinned reading of one partition: requests for packs go out, packs of the pinned worker come in."""
+"""The pinned reading of one partition of a stream: requests go out, messages come in, in order and without gaps."""
 
 from __future__ import annotations
 
@@ -8,29 +8,31 @@ from typing import Any, Final
 
 import msgspec
 
-from runstream.cluster.broker import Broker
-from runstream.cluster.topology import GROUP, Topology
+from runstream.cluster.broker import Broker, Message
+from runstream.cluster.topology import GROUP
 
-__all__ = ["Delivered", "PinnedReader"]
+__all__ = ["PinnedReader"]
 
-_AT_ONCE: Final = 64  # packs of one request
-_MAX_WAITING: Final = 128  # packs that wait for the worker, beyond which requests are for one more only
+_AT_ONCE: Final = 64  # messages of one request
+_MAX_WAITING: Final = 128  # messages that wait, beyond which requests are for one more only
 _WRONG_PIN: Final = "423"
 
 
-class Delivered:
-    """A pack that was delivered.
+class _Delivered:
+    """A message that was delivered.
 
     Attributes:
+        subject: Its subject.
         seq: Its sequence in the stream.
         number: Its number among all that the consumer has delivered.
         data: Its content.
         reply: The subject of its acknowledgement.
     """
 
-    __slots__ = ("data", "number", "reply", "seq")
+    __slots__ = ("data", "number", "reply", "seq", "subject")
 
     def __init__(self, message: Any) -> None:
+        self.subject: str = message.subject
         parts = message.reply.split(".")
         self.seq, self.number = int(parts[-4]), int(parts[-3])
         self.data: bytes = message.data
@@ -38,36 +40,45 @@ class Delivered:
 
 
 class PinnedReader:
-    """Requests packs of one partition, so long as it is open; the requests keep the pin.
+    """Requests the messages of one partition, so long as it is open; the requests keep the pin.
+
+    A message that the broker has delivered to another reader, or into a connection that was lost, is not delivered
+    again. So the numbers of what arrives are compared, and what lies between is read from the stream.
 
     Args:
         broker: The broker.
-        topology: The names.
-        partition: The partition.
+        stream: The stream.
+        consumer: The durable consumer of the partition.
+        subject: Its filter.
         pin_timeout: Seconds without a request after which the pin is lost.
 
     Attributes:
-        waiting: The packs that were delivered and not taken.
+        waiting: The messages that were delivered and not taken.
         lost: True if the broker has given the pin to another reader.
+        position: The sequence of the last message that was taken; messages up to it are not taken again.
     """
 
-    def __init__(self, broker: Broker, topology: Topology, partition: int, pin_timeout: float) -> None:
-        self.waiting: deque[Delivered] = deque()
+    def __init__(self, broker: Broker, stream: str, consumer: str, subject: str, pin_timeout: float) -> None:
+        self.waiting: deque[_Delivered] = deque()
         self.lost = False
+        self.position = 0
         self._broker = broker
-        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{topology.events}.{topology.consumer(partition)}"
-        self._unpin = f"CONSUMER.UNPIN.{topology.events}.{topology.consumer(partition)}"
+        self._stream, self._filter = stream, subject
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._unpin = f"CONSUMER.UNPIN.{stream}.{consumer}"
+        self._last_number = -1  # until the first message
+        self._unsettled: deque[tuple[int, str]] = deque()  # sequence and reply of what was not acknowledged
         self._expires = max(pin_timeout / 3, 0.05)
         self._pin: str | None = None
         self._inbox = ""
         self._subscription: Any = None
         self._task: asyncio.Task[None] | None = None
         self._arrived = asyncio.Event()
-        self._open_request = 0  # packs of the last request that may still come
+        self._open_request = 0  # messages of the last request that may still come
         self._answered = asyncio.Event()
 
     async def open(self) -> None:
-        """Begin to request packs."""
+        """Begin to request messages."""
         self._inbox = self._broker.new_inbox()
         self._subscription = await self._broker.subscribe(self._inbox, self._receive)
         self._task = asyncio.create_task(self._request())
@@ -93,11 +104,11 @@ class PinnedReader:
 
     @property
     def pinned(self) -> bool:
-        """True if packs were delivered with a pin, and it was not lost since."""
+        """True if messages were delivered with a pin, and it was not lost since."""
         return self._pin is not None and not self.lost
 
     async def wait(self, timeout: float) -> bool:
-        """Return when a pack waits, or after so many seconds; True if one does."""
+        """Return when a message waits, or after so many seconds; True if one does."""
         if not self.waiting and not self.lost:
             self._arrived.clear()
             try:
@@ -105,6 +116,42 @@ class PinnedReader:
             except asyncio.TimeoutError:
                 return bool(self.waiting)
         return bool(self.waiting)
+
+    async def take(self, limit: int) -> list[Message]:
+        """The next messages in order, as many as wait; maybe none.
+
+        Args:
+            limit: Their number, at most.
+        """
+        waiting, found = self.waiting, list[Message]()
+        while waiting and len(found) < limit:
+            each = waiting[0]
+            if each.number != self._last_number + 1:
+                if found:
+                    break
+                until, start = each.seq - 1, self.position + 1
+                async for message in self._broker.read(self._stream, self._filter, start, until=until, step=limit):
+                    found.append(message)
+                    self.position = message.seq
+                    if len(found) == limit:
+                        return found  # the rest at the next call
+                self._last_number = each.number - 1
+                continue
+            waiting.popleft()
+            self._last_number = each.number
+            self._unsettled.append((each.seq, each.reply))
+            if each.seq > self.position:  # else it was delivered again
+                self.position = each.seq
+                found.append(Message(each.subject, each.data, each.seq))
+        return found
+
+    async def settle(self, seq: int) -> None:
+        """Acknowledge all messages up to a sequence."""
+        reply = None
+        while self._unsettled and self._unsettled[0][0] <= seq:
+            reply = self._unsettled.popleft()[1]
+        if reply is not None:
+            await self._broker.publish(reply, b"+ACK")
 
     def wake(self) -> None:
         """End a :meth:`wait`."""
@@ -145,7 +192,7 @@ class PinnedReader:
             return
         if headers and (pin := headers.get("Nats-Pin-Id")):
             self._pin = pin
-        self.waiting.append(Delivered(message))
+        self.waiting.append(_Delivered(message))
         self._arrived.set()
         self._open_request -= 1
         if self._open_request <= 0:

@@ -7,7 +7,6 @@ import os
 import socket
 import time
 import uuid
-from collections import deque
 from collections.abc import Mapping
 
 from typing import Any, Final
@@ -20,7 +19,7 @@ from runstream.cluster.members import LifeSign, Members
 from runstream.cluster.operations import load_ended_age, load_topology
 from runstream.cluster.packs import Pack, read_pack, write_pack
 from runstream.cluster.partition import MAX_MESSAGES, Commit, Needs, Partition
-from runstream.cluster.pulls import Delivered, PinnedReader
+from runstream.cluster.pulls import PinnedReader
 from runstream.cluster.stored import PartitionPlace, read_stored, write_stored
 from runstream.cluster.topology import Topology, token
 from runstream.engine.watchdogs import Watchdogs, WatchdogTimer
@@ -188,7 +187,10 @@ class Worker:
 
     async def _serve(self, partition: int) -> None:
         """Try to get one partition, and own it until it is lost or released."""
-        reader = PinnedReader(self._broker, self.topology, partition, self._pin_timeout)
+        topology = self.topology
+        reader = PinnedReader(
+            self._broker, topology.events, topology.consumer(partition), topology.pack(partition), self._pin_timeout
+        )
         release = False
         try:
             await reader.open()
@@ -243,9 +245,6 @@ class _Owner:
         self._place = PartitionPlace()
         self._place_seq = 0
         self._partition = Partition()
-        self._unsettled: deque[tuple[int, str]] = deque()  # sequence and reply of what was not acknowledged
-        self._fed = 0  # the sequence of the last pack that was fed
-        self._last_number = 0
         self._watchdog: WatchdogTimer | None = None
         self._busy = True
 
@@ -280,7 +279,9 @@ class _Owner:
                     if self._partition.has_facts:
                         await self._commit()
                     continue
-                await self._take(self._next())
+                self._busy = True
+                messages = await self.reader.take(_PACKS_AT_ONCE)
+                await self._feed([(message.seq, read_pack(message.data)) for message in messages])
         finally:
             if self._watchdog is not None:
                 self._watchdog.stop()
@@ -313,7 +314,7 @@ class _Owner:
             progress=worker._progress,
             on_lost=self._on_lost,
         )
-        self._fed = self._place.replay - 1
+        self.reader.position = self._place.replay - 1
 
     def _on_lost(self, scope: str, source: str, count: int) -> None:
         self._worker.stats.lost_items += count
@@ -322,35 +323,6 @@ class _Owner:
     def _place_message(self) -> Outgoing:
         subject = self._topology.place(self._number)
         return Outgoing(subject, write_stored(self._place), self._place_seq, True, 0)
-
-    def _next(self) -> list[Delivered]:
-        """The packs that wait, up to a bound."""
-        waiting, found = self.reader.waiting, []
-        while waiting and len(found) < _PACKS_AT_ONCE:
-            found.append(waiting.popleft())
-        return found
-
-    async def _take(self, delivered: list[Delivered]) -> None:
-        """Feed packs, and those before them that another worker had received."""
-        self._busy = True
-        packs: list[tuple[int, Pack]] = []
-        for each in delivered:
-            if each.number != self._last_number + 1 or not self._last_number:
-                # At the beginning, and where a message was lost: what lies between is read from the stream.
-                stream, subject = self._topology.events, self._topology.pack(self._number)
-                missing: list[tuple[int, Pack]] = []
-                after = packs[-1][0] if packs else self._fed
-                async for message in self._broker.read(stream, subject, after + 1, until=each.seq - 1):
-                    missing.append((message.seq, read_pack(message.data)))
-                    if len(missing) >= _PACKS_AT_ONCE:
-                        await self._feed([*packs, *missing])
-                        packs, missing = [], []
-                packs += missing
-            self._last_number = each.number
-            self._unsettled.append((each.seq, each.reply))
-            if each.seq > (packs[-1][0] if packs else self._fed):  # else it was delivered again
-                packs.append((each.seq, read_pack(each.data)))
-        await self._feed(packs)
 
     async def _feed(self, packs: list[tuple[int, Pack]]) -> None:
         partition, stats = self._partition, self._worker.stats
@@ -361,7 +333,6 @@ class _Owner:
         for seq, pack in packs:
             for _ in partition.feed(seq, pack):
                 await self._commit()
-            self._fed = seq
             stats.packs += 1
             await asyncio.sleep(0)  # requests keep the pin meanwhile
         stats.events += partition.events - before
@@ -417,11 +388,7 @@ class _Owner:
 
     async def _settle(self) -> None:
         """Acknowledge the packs that no takeover needs."""
-        reply = None
-        while self._unsettled and self._unsettled[0][0] < self._place.replay:
-            reply = self._unsettled.popleft()[1]
-        if reply is not None:
-            await self._broker.publish(reply, b"+ACK")
+        await self.reader.settle(self._place.replay - 1)
 
 
 async def _ignoring(awaitable: Any) -> None:

@@ -1,0 +1,44 @@
+"""An ingest of the harness in a process of its own: sources in a range of numbers, some at a time, then the end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from runstream.cluster.ingest import Ingest
+from runstream.cluster.ingest_source import read_place
+from runstream.cluster.recorded import RecordedItems
+from tests.cluster.workload import source_of
+
+
+async def main(url: str, first: int, last: int, at_once: int, delay: float) -> None:
+    """Play the sources that have not ended yet.
+
+    Args:
+        url: The broker.
+        first: The first number.
+        last: The number behind the last one.
+        at_once: The sources that are read at once.
+        delay: Seconds between two items of a source.
+    """
+    async with Ingest(url) as ingest:
+        topology = ingest.topology
+        numbers = {topology.ingest(scope, name): number for number in range(first, last) for scope, name, _ in [source_of(number)]}
+        places = await ingest._broker.last_of(topology.events, numbers)
+        ended = {subject for subject, message in places.items() if read_place(message.data).ended}
+        waiting = [number for subject, number in numbers.items() if subject not in ended]
+        slots = asyncio.Semaphore(at_once)
+
+        async def play(number: int) -> None:
+            async with slots:
+                scope, name, items = source_of(number)
+                handle = ingest.attach(RecordedItems(items, name, delay=delay), scope=scope, name=name)
+                await handle.done.wait()
+
+        await asyncio.gather(*map(play, waiting))
+    print("ended", flush=True)
+
+
+if __name__ == "__main__":
+    _, url, first, last, at_once, delay = sys.argv
+    asyncio.run(main(url, int(first), int(last), int(at_once), float(delay)))
