@@ -120,8 +120,9 @@ class Broker:
         }
         try:
             # Without this limit the first connection would be tried for ever.
-            self._client = await asyncio.wait_for(nats.connect(servers, **options), self.timeout + 1)
-        except (OSError, asyncio.TimeoutError, nats.errors.Error) as error:
+            async with asyncio.timeout(self.timeout + 1):
+                self._client = await nats.connect(servers, **options)
+        except (OSError, TimeoutError, nats.errors.Error) as error:
             raise ClusterError(
                 f"no NATS server answers at {_shown(self.url)} ({type(error).__name__}): start one "
                 "(nats-server -js), or give its address"
@@ -295,8 +296,9 @@ class Broker:
             await self.publish(f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(body), reply=inbox)
             while True:
                 try:
-                    answer = await asyncio.wait_for(answers.get(), self.timeout)
-                except asyncio.TimeoutError as error:
+                    async with asyncio.timeout(self.timeout):
+                        answer = await answers.get()
+                except TimeoutError as error:
                     raise _unanswered(error) from None
                 message = _message(answer)
                 if message is None:

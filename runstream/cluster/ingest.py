@@ -163,8 +163,9 @@ class Ingest:
             self._flusher.cancel()
             await asyncio.gather(self._flusher, return_exceptions=True)
             try:
-                await asyncio.wait_for(self._flush(release=True), 10)
-            except (ClusterError, asyncio.TimeoutError):
+                async with asyncio.timeout(10):
+                    await self._flush(release=True)
+            except (ClusterError, TimeoutError):
                 LOG.warning("ingest_not_released", ingest=self.name)
         await self._broker.close()
 

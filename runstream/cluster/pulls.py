@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -70,6 +71,7 @@ class PinnedReader:
         self._unsettled: deque[tuple[int, str]] = deque()  # sequence and reply of what was not acknowledged
         self._expires = max(pin_timeout / 3, 0.05)
         self._pin: str | None = None
+        self._closed = False
         self._inbox = ""
         self._subscription: Any = None
         self._task: asyncio.Task[None] | None = None
@@ -89,6 +91,7 @@ class PinnedReader:
         Args:
             unpin: True to release the pin at once.
         """
+        self._closed = True
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -107,14 +110,19 @@ class PinnedReader:
         """True if messages were delivered with a pin, and it was not lost since."""
         return self._pin is not None and not self.lost
 
+    @property
+    def unsettled(self) -> bool:
+        """True if messages were taken that are not acknowledged."""
+        return bool(self._unsettled)
+
     async def wait(self, timeout: float) -> bool:
         """Return when a message waits, or after so many seconds; True if one does."""
         if not self.waiting and not self.lost:
             self._arrived.clear()
-            try:
-                await asyncio.wait_for(self._arrived.wait(), timeout)
-            except asyncio.TimeoutError:
-                return bool(self.waiting)
+            # Not `wait_for`: in Python 3.11 it loses a cancellation that comes together with the result.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._arrived.wait()
         return bool(self.waiting)
 
     async def take(self, limit: int) -> list[Message]:
@@ -159,7 +167,7 @@ class PinnedReader:
 
     async def _request(self) -> None:
         """Keep one request open."""
-        while not self.lost:
+        while not (self.lost or self._closed):
             many = len(self.waiting) < _MAX_WAITING
             if not many:
                 await asyncio.sleep(self._expires / 2)  # the pin needs a request now and then
@@ -174,8 +182,9 @@ class PinnedReader:
             self._answered.clear()
             try:
                 await self._broker.publish(self._subject, msgspec.json.encode(body), reply=self._inbox)
-                await asyncio.wait_for(self._answered.wait(), self._expires + 1)
-            except asyncio.TimeoutError:
+                async with asyncio.timeout(self._expires + 1):
+                    await self._answered.wait()
+            except TimeoutError:
                 continue  # the request or its end was lost
             except Exception:
                 await asyncio.sleep(self._expires / 2)

@@ -8,6 +8,7 @@ import socket
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ __all__ = ["Worker", "WorkerStats"]
 
 _PACKS_AT_ONCE: Final = 64  # packs between two commits, at most
 _IDLE_WAIT: Final = 0.25  # seconds
+_PAUSE: Final = 1.0  # seconds without a pack after which everything is stored
 _EMPTY_PACK: Final = write_pack([])
 
 
@@ -176,10 +178,9 @@ class Worker:
             await self._sleep(interval)
 
     async def _sleep(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        except asyncio.TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     async def _show_life(self, *, leaving: bool = False) -> None:
         sign = LifeSign(self.name, sorted(self._owned), leaving)
@@ -247,6 +248,7 @@ class _Owner:
         self._partition = Partition()
         self._watchdog: WatchdogTimer | None = None
         self._busy = True
+        self._last_pack = 0.0
 
     def release(self) -> None:
         """Store everything, and release the partition."""
@@ -278,8 +280,11 @@ class _Owner:
                         raise Unanswered("the connection was lost")
                     if self._partition.has_facts:
                         await self._commit()
+                    elif self.reader.unsettled and time.monotonic() - self._last_pack >= _PAUSE:
+                        await self._commit(everything=True)  # a takeover has nothing to read again
                     continue
                 self._busy = True
+                self._last_pack = time.monotonic()
                 messages = await self.reader.take(_PACKS_AT_ONCE)
                 await self._feed([(message.seq, read_pack(message.data)) for message in messages])
         finally:

@@ -22,6 +22,7 @@ from runstream.cluster.stored import PartitionPlace, StoredRecord, read_stored, 
 from runstream.cluster.topology import Topology, token
 from runstream.core.state import RunState
 from runstream.errors import ClusterError
+from runstream.store.codec import encode_state
 from tests.cluster.workload import expected, source_of
 
 
@@ -70,6 +71,8 @@ class Outcome(Struct, kw_only=True):
         unexpected: Keys that no fold has.
         different: Runs whose state is not that of the fold.
         lost: Runs without a state.
+        marked: Runs that are as in the fold, and marked as possibly incomplete: their ingest was killed, and nothing
+            proves that the server resumed without a gap.
         kills: Processes that were killed, by kind.
         takeovers: Seconds from a kill or stop of a worker until others had committed for each of its partitions.
         seconds: The time of the whole.
@@ -82,6 +85,7 @@ class Outcome(Struct, kw_only=True):
     unexpected: list[str] = []
     different: list[str] = []
     lost: list[str] = []
+    marked: int = 0
     kills: dict[str, int] = {}
     takeovers: list[float] = []
     seconds: float = 0.0
@@ -98,6 +102,7 @@ class Outcome(Struct, kw_only=True):
             f"{self.events} events, {self.facts} facts in {self.seconds:.0f} s",
             f"repeated {len(self.repeated)}, missing {len(self.missing)}, unexpected {len(self.unexpected)}, "
             f"different states {len(self.different)}, lost runs {len(self.lost)}",
+            f"runs marked partial after the kill of an ingest: {self.marked}",
             "kills: " + ", ".join(f"{count} {kind}" for kind, count in self.kills.items()),
         ]
         if takeovers:
@@ -123,6 +128,7 @@ class Harness:
         self.takeovers: list[float] = []
         self._number = 0
         self._watches: list[asyncio.Task[None]] = []
+        self.last_status: Any = None
 
     async def run(self) -> Outcome:
         started = time.monotonic()
@@ -146,6 +152,9 @@ class Harness:
                             task.cancel()
                         await self._end(self.workers)  # type: ignore[arg-type]
                         outcome = await self._compare(broker)
+            except TimeoutError:
+                print("not at its end:", self.last_status, {name: each.returncode for name, each in {**self.workers, **self.ingests}.items()})
+                raise
             finally:
                 for process in (*self.workers.values(), *self.ingests.values()):
                     if process.returncode is None:
@@ -288,7 +297,7 @@ class Harness:
 
     async def _wait_for_workers(self, broker: Broker) -> None:
         quiet = 0
-        while quiet < 5:
+        while quiet < 3:
             await asyncio.sleep(0.2)
             dead = [name for name, process in self.workers.items() if process.returncode is not None]
             assert not dead, f"workers ended by themselves: {dead}"
@@ -296,7 +305,8 @@ class Harness:
                 status = await read_status(broker, self.topology)
             except ClusterError:
                 continue
-            quiet = quiet + 1 if not any(each.unread for each in status.partitions) else 0
+            quiet = quiet + 1 if not any(each.lag for each in status.partitions) else 0
+            self.last_status = status
 
     async def _compare(self, broker: Broker) -> Outcome:
         outcome = Outcome()
@@ -320,7 +330,12 @@ class Harness:
                 if found is None:
                     outcome.lost.append(f"{scope}:{run_id}")
                 elif not _equal(found, state):
-                    outcome.different.append(f"{scope}:{run_id} ({name})")
+                    one, other = _without_marks(found), _without_marks(state)
+                    if one == other and self.kills["ingests killed"]:
+                        outcome.marked += 1
+                    else:
+                        fields = {key: (one.get(key), other.get(key)) for key in {**one, **other} if one.get(key) != other.get(key)}
+                        outcome.different.append(f"{scope}:{run_id} ({name}): {str(fields)[:300]}")
         outcome.facts = keys.total()
         outcome.repeated = [key for key, count in keys.items() if count > max(wanted[key], 1)]
         outcome.missing = sorted(wanted.keys() - keys.keys())
@@ -332,3 +347,22 @@ def _equal(found: RunState, state: RunState) -> bool:
     """True if two states are equal but for their scope."""
     head = msgspec.structs.replace(state._head, scope=found.scope)
     return bool(found == msgspec.structs.replace(state, _head=head))
+
+
+def _without_marks(state: RunState) -> dict[str, Any]:
+    """A state without its scope, and without the marks of what may be missing.
+
+    An ingest that goes on makes another connection. Where the ids of a source prove nothing, no consumer can know that
+    the server has resumed exactly: open objects are then partial, in a cluster as in one process.
+    """
+    found: dict[str, Any] = msgspec.json.decode(encode_state(state))
+    found["scope"] = ""
+    found["event"] = ""
+    for each in found["objects"]:
+        each[2] = False
+    for each in found.get("documents", ()):
+        each[1] = False
+    for each in found.get("activities", ()):
+        each[4] = False
+    found.pop("missing", None)
+    return found

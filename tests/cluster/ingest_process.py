@@ -8,7 +8,7 @@ import sys
 from runstream.cluster.ingest import Ingest
 from runstream.cluster.ingest_source import read_place
 from runstream.cluster.recorded import RecordedItems
-from tests.cluster.workload import source_of
+from tests.cluster.workload import TIME, source_of
 
 
 async def main(url: str, first: int, last: int, at_once: int, delay: float) -> None:
@@ -21,7 +21,7 @@ async def main(url: str, first: int, last: int, at_once: int, delay: float) -> N
         at_once: The sources that are read at once.
         delay: Seconds between two items of a source.
     """
-    async with Ingest(url) as ingest:
+    async with Ingest(url, clock=lambda: TIME) as ingest:
         topology = ingest.topology
         numbers = {topology.ingest(scope, name): number for number in range(first, last) for scope, name, _ in [source_of(number)]}
         places = await ingest._broker.last_of(topology.events, numbers)
