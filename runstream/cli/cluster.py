@@ -43,7 +43,10 @@ def ingest(args: argparse.Namespace) -> int:
 async def _ingest(args: argparse.Namespace, sources: list[tuple[str, Any]]) -> int:
     async with Ingest(args.nats, prefix=args.prefix, options=_options(args)) as found:
         handles = [
-            found.attach(source, name=name, scope=args.scope, dialect=args.dialect) for name, source in sources
+            found.attach(
+                source, name=name, scope=name if args.scope_by_name else args.scope, dialect=args.dialect
+            )
+            for name, source in sources
         ]
         joining = asyncio.create_task(found.join())
         stopping = asyncio.create_task(_until_signal())
@@ -172,7 +175,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 
 def _source(text: str, args: argparse.Namespace) -> Any:
     if "://" not in text:
-        return RecordedItems(list(read(text)), text)
+        return RecordedItems(list(read(text)), text, delay=args.pace)
     args.url = text
     return live_source(args)
 

@@ -88,6 +88,15 @@ def add_cluster_arguments(
         help="the name of a SOURCE, in order; the same at each start (default: the URL without its query, or the path)",
     )
     ingest.add_argument("--scope", default="", help="the scope of the runs (default: none)")
+    ingest.add_argument("--scope-by-name", action="store_true", help="the scope of a source is its name")
+    ingest.add_argument(
+        "--pace", type=seconds, default=0.0, metavar="SECONDS", help="seconds between two events of a recording"
+    )
+    subparsers["demo"].add_argument(
+        "--cluster",
+        action="store_true",
+        help=f"a cluster on this machine instead: a broker, two ingests, three workers; one of each is killed. {_EXTRA}",
+    )
     worker = subparsers["worker"]
     worker.add_argument("--name", metavar="NAME", help="its name in the status (default: host, process, random)")
     worker.add_argument(

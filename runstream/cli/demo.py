@@ -30,6 +30,10 @@ _SCENES: Final = [scene for act in recordings.SCRIPT for scene in act]
 
 def demo(args: argparse.Namespace) -> int:
     """Play the recordings; the exit code is 0 if every run ended as scripted."""
+    if args.cluster:
+        from runstream.cli.cluster_demo import cluster_demo  # only here: it needs a broker
+
+        return cluster_demo()
     result = asyncio.run(_demo(json=args.json, plain=args.plain, pace=args.pace))
     found = {state.run_id: state.status.value for state in result.states}
     failures = 0

@@ -154,7 +154,8 @@ class Worker:
         if "error" in found:
             raise ClusterError(f"the cluster {self._prefix!r} has no consumers: run runstream nats init again")
         self._pin_timeout = found["config"].get("priority_timeout", 5e9) / 1e9
-        self._members = Members(self.name, self.topology.partitions, self._pin_timeout, time.monotonic)
+        # Shorter than the time-out of the pin, so that a worker tries when the broker releases the pin.
+        self._members = Members(self.name, self.topology.partitions, 0.8 * self._pin_timeout, time.monotonic)
 
     async def _on_life_sign(self, message: Any) -> None:
         if self._members is not None:
@@ -164,11 +165,14 @@ class Worker:
         """Show signs of life, and try to own a fair share of the partitions."""
         members = self._members
         assert members is not None
-        interval = self._pin_timeout / 4
+        interval = self._pin_timeout / 8
         await _ignoring(self._show_life())
-        await self._sleep(interval)  # the signs of the others arrive
+        await self._sleep(2 * interval)  # the signs of the others arrive
+        shows = 0
         while not self._stopping.is_set() and self._failure is None:
-            await _ignoring(self._show_life())
+            shows += 1
+            if shows % 2:
+                await _ignoring(self._show_life())
             surplus = members.surplus(self._owned)
             if surplus is not None and (owner := self._owned.get(surplus)) is not None:
                 owner.release()
@@ -197,8 +201,11 @@ class Worker:
             await reader.open()
             # The pin comes with the first pack, so an idle partition needs one. Of all workers that send it, the broker
             # stores one message for each period.
-            await self._wake(partition)
-            if not await reader.wait(self._pin_timeout / 2) or self._stopping.is_set():
+            for _ in range(4):
+                await self._wake(partition)
+                if await reader.wait(self._pin_timeout / 8) or self._stopping.is_set():
+                    break
+            if not reader.waiting or self._stopping.is_set():
                 return
             owner = _Owner(self, partition, reader)
             self._owned[partition] = owner
@@ -228,7 +235,7 @@ class Worker:
                 await _ignoring(self._show_life())
 
     async def _wake(self, partition: int) -> None:
-        period = int(time.time() / (self._pin_timeout / 2))
+        period = int(time.time() / (self._pin_timeout / 8))
         headers = {"Nats-Msg-Id": f"wake-{partition}-{period}", "Nats-TTL": "60s"}
         await self._broker.request(self.topology.pack(partition), _EMPTY_PACK, headers)
 

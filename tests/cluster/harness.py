@@ -184,6 +184,14 @@ class Harness:
             "-m", "tests.cluster.ingest_process", self.server.url, str(first), str(last), str(plan.at_once), str(plan.delay)
         )
 
+    async def _start_again(self) -> None:
+        """Start the workers again that found no broker when they started, as a service manager does."""
+        for name, process in tuple(self.workers.items()):
+            if process.returncode is not None:
+                assert process.returncode == 5, f"{name} ended with {process.returncode}"
+                del self.workers[name]
+                await self._start_worker()
+
     @staticmethod
     async def _end(processes: dict[Any, asyncio.subprocess.Process]) -> None:
         """End processes as a service manager does."""
@@ -204,7 +212,8 @@ class Harness:
         faults = ["worker"] * (plan.kills - plan.kills // 3) + ["ingest"] * (plan.kills // 3)
         faults += ["stop"] * plan.stops + ["broker"] * plan.restarts
         random.shuffle(faults)
-        await asyncio.sleep(plan.pin_timeout)
+        while not (await read_status(broker, self.topology)).streams[self.topology.results][0] > plan.partitions:
+            await asyncio.sleep(0.1)  # before the first facts, nothing can be lost
         duplicating = asyncio.create_task(self._duplicate(broker))
         try:
             for fault in faults:
@@ -255,7 +264,7 @@ class Harness:
     async def _duplicate(self, broker: Broker) -> None:
         """Publish packs a second time, as a client does that did not get its answer."""
         for _ in range(self.plan.duplicates):
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.3)
             try:
                 partition = self.random.randrange(self.plan.partitions)
                 message = await broker.last(self.topology.events, self.topology.pack(partition))
@@ -263,7 +272,7 @@ class Harness:
                     await broker.write([Outgoing(message.subject, message.data)])
                     self.kills["packs duplicated"] += 1
             except ClusterError:
-                continue
+                continue  # the broker is being restarted
 
     async def _watch(self, broker: Broker, name: str) -> None:
         """Measure how long the partitions of a worker are without a commit of another one."""
@@ -291,6 +300,7 @@ class Harness:
     async def _wait_for_ingests(self) -> None:
         while any(process.returncode != 0 for process in self.ingests.values()):
             await asyncio.sleep(0.2)
+            await self._start_again()
             for number, process in self.ingests.items():
                 if process.returncode is not None and process.returncode > 0:
                     raise AssertionError(f"ingest {number} ended with {process.returncode}")
@@ -299,8 +309,7 @@ class Harness:
         quiet = 0
         while quiet < 3:
             await asyncio.sleep(0.2)
-            dead = [name for name, process in self.workers.items() if process.returncode is not None]
-            assert not dead, f"workers ended by themselves: {dead}"
+            await self._start_again()
             try:
                 status = await read_status(broker, self.topology)
             except ClusterError:

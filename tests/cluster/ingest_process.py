@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from runstream.cluster.broker import Broker
 from runstream.cluster.ingest import Ingest
 from runstream.cluster.ingest_source import read_place
+from runstream.cluster.operations import load_topology
 from runstream.cluster.recorded import RecordedItems
+from runstream.errors import ClusterError
 from tests.cluster.workload import TIME, source_of
 
 
@@ -39,6 +42,22 @@ async def main(url: str, first: int, last: int, at_once: int, delay: float) -> N
     print("ended", flush=True)
 
 
-if __name__ == "__main__":
+async def wait_for_broker(url: str) -> None:
+    """Wait as a service manager does that starts a process again: the broker may be restarting."""
+    for _ in range(100):
+        try:
+            async with Broker(url, timeout=1.0) as broker:
+                await load_topology(broker)
+                return
+        except ClusterError:
+            await asyncio.sleep(0.2)
+
+
+async def _run() -> None:
     _, url, first, last, at_once, delay = sys.argv
-    asyncio.run(main(url, int(first), int(last), int(at_once), float(delay)))
+    await wait_for_broker(url)
+    await main(url, int(first), int(last), int(at_once), float(delay))
+
+
+if __name__ == "__main__":
+    asyncio.run(_run())

