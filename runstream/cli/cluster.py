@@ -43,9 +43,7 @@ def ingest(args: argparse.Namespace) -> int:
 async def _ingest(args: argparse.Namespace, sources: list[tuple[str, Any]]) -> int:
     async with Ingest(args.nats, prefix=args.prefix, options=_options(args)) as found:
         handles = [
-            found.attach(
-                source, name=name, scope=name if args.scope_by_name else args.scope, dialect=args.dialect
-            )
+            found.attach(source, name=name, scope=name if args.scope_by_name else args.scope, dialect=args.dialect)
             for name, source in sources
         ]
         joining = asyncio.create_task(found.join())

@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -18,7 +18,7 @@ from runstream.cli.stdio import complain
 from runstream.cluster.broker import Broker
 from runstream.cluster.cluster import Cluster
 from runstream.cluster.embedded import EmbeddedBroker
-from runstream.cluster.operations import init_cluster, read_status
+from runstream.cluster.operations import ClusterStatus, init_cluster, read_status
 from runstream.cluster.topology import Topology
 from runstream.engine.fold import fold
 from runstream.errors import ClusterError
@@ -79,13 +79,13 @@ async def _demo() -> int:
                         killed = time.monotonic()
                         owned = sum(each.owner == name for each in (await read_status(broker, topology)).partitions)
                         _say(f"killed {name}, the owner of {owned} partitions")
-                        while any(each.owner == name for each in (await read_status(broker, topology)).partitions):
-                            await asyncio.sleep(0.05)
+                        await _until(
+                            broker, topology, lambda status: all(each.owner != name for each in status.partitions)
+                        )
                         _say(f"the others have its partitions after {time.monotonic() - killed:.1f} s")
                         for process in ingests:
                             await process.wait()
-                        while any(each.lag for each in (await read_status(broker, topology)).partitions):
-                            await asyncio.sleep(0.1)
+                        await _until(broker, topology, lambda status: not any(each.lag for each in status.partitions))
                         return await _compare(server.url, broker, topology, names)
             except TimeoutError:
                 complain(f"the demo did not end within {_DEADLINE:g} s")
@@ -123,7 +123,11 @@ async def _ingest(url: str, files: Sequence[Path]) -> asyncio.subprocess.Process
 
 
 async def _until_facts(broker: Broker, topology: Topology, count: int) -> None:
-    while (await read_status(broker, topology)).streams[topology.results][0] < count:
+    await _until(broker, topology, lambda status: status.streams[topology.results][0] >= count)
+
+
+async def _until(broker: Broker, topology: Topology, is_true: Callable[[ClusterStatus], bool]) -> None:
+    while not is_true(await read_status(broker, topology)):  # noqa: ASYNC110 - the broker sends no event of it
         await asyncio.sleep(0.05)
 
 
@@ -140,7 +144,7 @@ async def _compare(url: str, broker: Broker, topology: Topology, names: Sequence
         for copy in range(_COPIES):
             for name in names:
                 scope = f"{copy}-{name}"
-                items = [each for each in read_recording(recordings.load(name), format="sse")]
+                items = read_recording(recordings.load(name), format="sse")
                 folded = fold([each for each in items if isinstance(each, RawEvent)], scope=scope, name=scope)
                 wanted.update(
                     each.key

@@ -95,7 +95,7 @@ def add_cluster_arguments(
     subparsers["demo"].add_argument(
         "--cluster",
         action="store_true",
-        help=f"a cluster on this machine instead: a broker, two ingests, three workers; one of each is killed. {_EXTRA}",
+        help=f"a cluster on this machine: a broker, two ingests, three workers; one of each is killed. {_EXTRA}",
     )
     worker = subparsers["worker"]
     worker.add_argument("--name", metavar="NAME", help="its name in the status (default: host, process, random)")

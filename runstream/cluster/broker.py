@@ -170,7 +170,9 @@ class Broker:
 
     # plain messages
 
-    async def publish(self, subject: str, data: bytes, *, reply: str = "", headers: dict[str, str] | None = None) -> None:
+    async def publish(
+        self, subject: str, data: bytes, *, reply: str = "", headers: dict[str, str] | None = None
+    ) -> None:
         """Publish a plain message, without an answer."""
         try:
             await self._client.publish(subject, data, reply=reply, headers=headers)

@@ -56,8 +56,8 @@ class Cluster:
 
     Attributes:
         topology: Its names.
-        position: The sequence of the last message of :meth:`facts` that was returned in full; a later call goes on there
-            with ``start=position``.
+        position: The sequence of the last message of :meth:`facts` that was returned in full; ``start=position`` goes
+            on there.
     """
 
     def __init__(self, url: str, *, prefix: str = "runstream", options: Mapping[str, Any] | None = None) -> None:
@@ -131,8 +131,9 @@ class Cluster:
             await asyncio.sleep(_POLL)
 
     async def progress(self, run_id: str | None = None, scope: str = "") -> AsyncIterator[Signal]:
-        """The texts, arguments and outputs as they grow, from now on, at most once: a slow consumer or a lost connection
-        misses some. The offsets show what is missing, and the state has the whole text.
+        """The texts, arguments and outputs as they grow, from now on, at most once: a slow consumer misses some.
+
+        The offsets show what is missing, and the state has the whole text.
 
         Args:
             run_id: One run; all by default.
@@ -164,9 +165,10 @@ class HandlerGroup:
         group.on(RunCompleted, bill)
         await group.run()
 
-    Each fact is delivered at least once to each group. The facts of one run are processed one after another, in order; those
-    of several runs at the same time. A fact is acknowledged when its handlers have returned. Where a process ends before
-    that, another one of the group calls them again, with an equal ``key``: who must not act twice compares keys.
+    Each fact is delivered at least once to each group. The facts of one run are processed one after another, in order,
+    and those of several runs at the same time. A fact is acknowledged when its handlers have returned. Where a process
+    ends before that, another one of the group calls them again, with an equal ``key``: a handler that must not act
+    twice compares keys.
 
     Args:
         url: The broker.
@@ -247,9 +249,7 @@ class HandlerGroup:
                     await self._create_consumer(partition)
                 while not self._stopping.is_set():
                     with suppress(Unanswered):
-                        await broker.publish(
-                            subject, msgspec.json.encode(LifeSign(self._member, sorted(self._owned)))
-                        )
+                        await broker.publish(subject, msgspec.json.encode(LifeSign(self._member, sorted(self._owned))))
                     surplus = members.surplus(self._owned)
                     if surplus is not None:
                         self._released.add(surplus)
@@ -386,9 +386,7 @@ class HandlerGroup:
                 except Exception as error:
                     if attempt == self._retries:
                         self.failures += 1
-                        LOG.error(
-                            "group_handler_failed", group=self.name, key=signal.key, error=type(error).__name__
-                        )
+                        LOG.error("group_handler_failed", group=self.name, key=signal.key, error=type(error).__name__)
                     else:
                         await asyncio.sleep(delay)
                         delay *= 2

@@ -68,7 +68,8 @@ class EmbeddedBroker:
             self._directory = self._own.name
         if self._port is None:
             self._port = await _free_port()
-        self._process = subprocess.Popen(
+        self._process = await asyncio.to_thread(
+            subprocess.Popen,
             [program, "-js", "-a", "127.0.0.1", "-p", str(self._port), "-sd", self._directory],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -96,6 +96,7 @@ def write_event(event: Event | Reject, *, by_payload: bool) -> list[Any]:
         ids = None if event.object_ids is None else list(event.object_ids)
         return [number, event.reason, event.path, ids, event.raw.event, event.raw.line]
     data: Any = event.data
+    data_id = getattr(data, "id", None)
     origin: Any = event.origin
     written: list[Any] | None = None
     if origin is not None:
@@ -107,9 +108,8 @@ def write_event(event: Event | Reject, *, by_payload: bool) -> list[Any]:
             if origin is not None and origin.issues:
                 written = [*(written or ()), [[issue.path, issue.reason] for issue in origin.issues]]
             data = msgspec.json.encode(data.to_dict())
-    run = event.data.id if kind is RunEvent else event.run_id or getattr(event.data, "run_id", None)
-    object_id = getattr(event.data, "id", None)
-    out = [number, data, event.id, event.run_id, event.created, event.event, list(event.path), written, run, object_id]
+    run = data_id if kind is RunEvent else event.run_id or getattr(event.data, "run_id", None)
+    out = [number, data, event.id, event.run_id, event.created, event.event, list(event.path), written, run, data_id]
     if isinstance(event, RunEvent):
         out.append(event.piece)
     elif isinstance(event, ActivityEvent):
@@ -145,8 +145,8 @@ def read_event(item: list[Any], at: float | None = None) -> Event | Reject:
     if kind is TextAppend:
         return TextAppend(*item[1:])
     if kind is Reject:
-        _, reason, path, ids, event, line = item
-        raw = RawEvent(event, b"", None, None, at, line)
+        _, reason, path, ids, wire_name, line = item
+        raw = RawEvent(wire_name, b"", None, None, at, line)
         return Reject(raw, reason, path, object_ids=None if ids is None else tuple(ids))
     _, data, id, run_id, created, name, path, origin = item[:8]
     found: Origin | None = None
@@ -167,8 +167,8 @@ def read_event(item: list[Any], at: float | None = None) -> Event | Reject:
         rest = {"piece": item[10]}
     elif kind is ActivityEvent:
         rest = {"activity_id": item[10], "kind": item[11], "operations": item[12], "replace": item[13]}
-    event: Event = kind(data, id, found, run_id, created, name, tuple(path), **rest)
-    return event
+    found_event: Event = kind(data, id, found, run_id, created, name, tuple(path), **rest)
+    return found_event
 
 
 def _read_object(kind: type[WireStruct], data: bytes, issues: list[Issue]) -> WireStruct:

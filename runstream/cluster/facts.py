@@ -9,7 +9,6 @@ import msgspec
 
 from runstream.cluster.topology import token
 from runstream.errors import ClusterError
-from runstream.model.actions import RequiredAction
 from runstream.model.base import WireStruct
 from runstream.model.common import ErrorObject
 from runstream.model.frozen import freeze

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -88,8 +89,8 @@ class Ingest:
             ingest.attach(WebSocketSource("wss://gateway.example/runs"), name="gateway")
             await ingest.join()
 
-    A source has one ingest at a time. Where another one attaches a source of the same name and scope, this one loses it: its
-    next pack is refused, and its source stops.
+    A source has one ingest at a time. Where another one attaches a source of the same name and scope, this one loses
+    it: its next pack is refused, and its source stops.
 
     Args:
         url: The broker: ``nats://host:port``, several ones separated by commas.
@@ -187,7 +188,8 @@ class Ingest:
             scope: The scope of its runs.
             dialect: Its dialect; the source's own, else ``"auto"``.
             continues: The id of the run that it continues.
-            take: True to take the source from an ingest that has it; False to refuse (:class:`ClusterError` in the handle).
+            take: True to take the source from an ingest that has it; False to leave it there: the handle has a
+                :class:`ClusterError`.
 
         Raises:
             ValueError: This ingest has a source of this name and scope already.
@@ -219,9 +221,7 @@ class Ingest:
 
     # sources
 
-    async def _run(
-        self, handle: IngestHandle, source: Source, dialect: Any, continues: str | None, take: bool
-    ) -> None:
+    async def _run(self, handle: IngestHandle, source: Source, dialect: Any, continues: str | None, take: bool) -> None:
         try:
             entry = await self._acquire(handle, source, dialect, continues, take)
         except ClusterError as error:
@@ -238,7 +238,9 @@ class Ingest:
                 handle.done.set()
             return  # the source is not at its end: another ingest may go on
         except Exception as error:
-            failure = error if isinstance(error, SourceFailed) else SourceFailed(f"{type(error).__name__} in the source")
+            failure = (
+                error if isinstance(error, SourceFailed) else SourceFailed(f"{type(error).__name__} in the source")
+            )
             handle.error, clean = failure, False
             reason, attempts, said = failure.summary, failure.attempts, failure.server_message
             LOG.error("source_failed", source=handle.name, scope=handle.scope, reason=failure.summary)
@@ -280,7 +282,7 @@ class Ingest:
             limits=self._limits,
             counts=self.counts,
             clock=self._clock,
-            find_run=lambda id: self._find_run(handle.scope, id),
+            find_run=partial(self._find_run, handle.scope),
             on_run=self._note_run,
             on_reject=self._on_reject,
         )
@@ -355,7 +357,9 @@ class Ingest:
         self._items = 0
         if release:
             known = dict.fromkeys(handles)
-            handles += [each for each in self._handles.values() if each not in known and each._source and not each._lost]
+            handles += [
+                each for each in self._handles.values() if each not in known and each._source and not each._lost
+            ]
         for at in range(0, len(handles), _MAX_SOURCES):
             # Cut in one go: the place of a source is that behind its section.
             taken = []
@@ -377,7 +381,7 @@ class Ingest:
                     self._handles.pop((handle.scope, handle.name), None)
 
     async def _publish(self, taken: list[tuple[IngestHandle, Section | None, IngestPlace, int]]) -> None:
-        """Store sections and places in one step, however long the broker is gone; without the sources that were lost."""
+        """Store sections and places in one step, however long the broker is gone, without the lost sources."""
         while taken:
             messages = [
                 Outgoing(self.topology.pack(partition), data)

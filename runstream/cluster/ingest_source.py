@@ -169,7 +169,7 @@ class IngestSource:
         self._dialect: Dialect = self._make(continues=self.continues, memory=place.memory)
         self._dialect.connection += place.connection
         self.dialect = self._dialect
-        self.dialect_name = factory.name if factory.name != DEFAULT_DIALECT else ""
+        self.dialect_name = (factory.name or "") if factory.name != DEFAULT_DIALECT else ""
         self.detection: Detection | None = None
         if isinstance(self._dialect, AutoDialect):
             if self._dialect.dialect is None:
@@ -294,9 +294,7 @@ class IngestSource:
 
     def disconnected(self, reason: str, attempt: int = 0, server_message: str = "") -> None:
         """Note that the connection was lost."""
-        self.take_other(
-            ConnectionEvent(connected=False, attempt=attempt, reason=reason, server_message=server_message)
-        )
+        self.take_other(ConnectionEvent(connected=False, attempt=attempt, reason=reason, server_message=server_message))
 
     def _note_connection(self, item: ConnectionEvent) -> None:
         if item.connected:
@@ -307,9 +305,7 @@ class IngestSource:
                 self._sequence.reconnected()
             self._connected = True
         at = self._time(item.at)
-        self.writer.add(
-            CONNECTION, at, item.connected, item.attempt, item.reason, item.server_message, self.connection
-        )
+        self.writer.add(CONNECTION, at, item.connected, item.attempt, item.reason, item.server_message, self.connection)
 
     def failed(self, reason: str, attempt: int = 0, server_message: str = "") -> None:
         """Note that the source failed."""

@@ -420,7 +420,7 @@ class Lane(SourceState):
         Returns:
             The runs.
         """
-        runs = {**{record: None for record in self.open.values()}, **dict.fromkeys(self.late.values())}
+        runs = {**dict.fromkeys(self.open.values()), **dict.fromkeys(self.late.values())}
         if not self.ended:
             self.ended = True
             self.scope.sources -= 1

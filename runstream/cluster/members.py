@@ -1,5 +1,6 @@
-"""The workers that are alive, by their signs of life: how many partitions each may own. No leader, no agreement: the pins
-and the fence decide; this only spreads the partitions.
+"""The workers that are alive, by their signs of life: how many partitions each may own.
+
+No leader and no agreement: the pins and the fence decide, and this only spreads the partitions.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One partition of a worker: packs enter, commits leave. No I/O: the worker loads what is missing and sends commits.
 
-A commit is consistent: it has the changed runs of some sources, the number of the last item of each of these sources, and
-all facts since the last commit. Sources without facts are left out until the replay gets long.
+A commit is consistent: it has the changed runs of some sources, the number of the last item of each of these sources,
+and all facts since the last commit. Sources without facts are left out until the replay gets long.
 """
 
 from __future__ import annotations
@@ -167,9 +167,7 @@ class Partition:
                     runs.add(run)
         return Needs(lanes, runs)
 
-    def load(
-        self, lanes: Iterable[tuple[LaneKey, bytes | None]], runs: Iterable[tuple[RunKey, bytes | None]]
-    ) -> Needs:
+    def load(self, lanes: Iterable[tuple[LaneKey, bytes | None]], runs: Iterable[tuple[RunKey, bytes | None]]) -> Needs:
         """Take what was loaded, ``None`` for what does not exist.
 
         Returns:
@@ -216,13 +214,14 @@ class Partition:
             if data is None:
                 continue
             found = read_stored(StoredLane, data)
-            of_lane = {
-                run_id: record
-                for run_id in (*found.open, *found.late)
-                if (record := self.engine.registry.record(scope, run_id)) is not None
-                and (record.source is None)
-                and self._belongs(record, records.get((scope, run_id)), name)
-            }
+            of_lane: dict[str, RunRecord] = {}
+            for run_id in (*found.open, *found.late):
+                known = self.engine.registry.record(scope, run_id)
+                if known is None or known.source is not None:
+                    continue
+                loaded = records.get((scope, run_id))
+                if loaded is None or loaded[1].source in ("", name):  # else it is of another source
+                    of_lane[run_id] = known
             lane.restore(found, of_lane)
             for id, written, at in found.orphans:
                 event: Any = read_event(written, at)
@@ -230,8 +229,8 @@ class Partition:
         for (scope, _), (record, stored) in records.items():
             apply_record(record, stored)
             formers = [self.lanes.get((scope, name)) for name in stored.former]
-            known = [lane for lane in formers if lane is not None and lane is not record.source and not lane.ended]
-            record.former_sources = tuple(dict.fromkeys([*record.former_sources, *known]))
+            others = [lane for lane in formers if lane is not None and lane is not record.source and not lane.ended]
+            record.former_sources = tuple(dict.fromkeys([*record.former_sources, *others]))
             lane_of = record.last_source
             record.saved = record.state
             if isinstance(lane_of, Lane):
@@ -244,11 +243,6 @@ class Partition:
             self.lanes[key].changed.clear()  # to claim a run as it is stored is no change
         self._sources.clear()
         self._runs.clear()
-
-    @staticmethod
-    def _belongs(record: RunRecord, loaded: tuple[RunRecord, StoredRecord] | None, name: str) -> bool:
-        """True if a lane that names a run may claim it: the run names no other source."""
-        return loaded is None or loaded[1].source in ("", name)
 
     # feeding
 

@@ -101,7 +101,7 @@ class PinnedReader:
                 await self._subscription.unsubscribe()
                 if unpin and self._pin is not None:
                     await self._broker.api(self._unpin, {"group": GROUP})
-            except Exception:  # noqa: S110 - the connection may be lost; the pin then times out
+            except Exception:
                 pass
             self._subscription = None
 
@@ -115,13 +115,13 @@ class PinnedReader:
         """True if messages were taken that are not acknowledged."""
         return bool(self._unsettled)
 
-    async def wait(self, timeout: float) -> bool:
+    async def wait(self, seconds: float) -> bool:
         """Return when a message waits, or after so many seconds; True if one does."""
         if not self.waiting and not self.lost:
             self._arrived.clear()
             # Not `wait_for`: in Python 3.11 it loses a cancellation that comes together with the result.
             with suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(seconds):
                     await self._arrived.wait()
         return bool(self.waiting)
 

@@ -26,8 +26,8 @@ _POLL: Final = 0.05  # seconds between two looks for new packs
 class ClusterSource:
     """The sources of all ingests of a cluster, each as a source of its own: ``RunStream(ClusterSource(url))``.
 
-    The stream reduces them itself, so it has every text as it grows, and its signals have the keys of the facts. It needs
-    no worker. A stream that begins with ``"new"`` sees runs from the middle, as a late joiner of any source does.
+    The stream reduces them itself, so it has every text as it grows, and its signals have the keys of the facts. It
+    needs no worker. With ``"new"`` it sees runs from the middle, as a late joiner of any source does.
 
     Args:
         url: The broker: ``nats://host:port``, several ones separated by commas.

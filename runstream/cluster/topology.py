@@ -156,7 +156,10 @@ class Topology(Struct, frozen=True, kw_only=True):
             "allow_rollup_hdrs": True,
             "allow_msg_ttl": True,
             "description": f"runstream, {self.partitions} partitions",
-            "metadata": {"runstream.partitions": str(self.partitions), "runstream.ended_age": f"{retention.ended_age:g}"},
+            "metadata": {
+                "runstream.partitions": str(self.partitions),
+                "runstream.ended_age": f"{retention.ended_age:g}",
+            },
         }
         prefix = self.prefix
         return [

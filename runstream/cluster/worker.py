@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-
 from typing import Any, Final
 
 import msgspec
@@ -409,5 +408,3 @@ async def _ignoring(awaitable: Any) -> None:
         await awaitable
     except Exception as error:
         LOG.debug("request_failed", error=type(error).__name__)
-
-

@@ -95,8 +95,8 @@ class Source(Protocol):
 
     A source of one protocol has an attribute ``dialect``, the name of its dialect.
 
-    A source that brings further sources, as a gateway of many streams, has a method ``bind(attach)``: the stream calls it
-    with its :meth:`RunStream.attach`.
+    A source that brings further sources has a method ``bind(attach)``: the stream calls it with its
+    :meth:`RunStream.attach`.
     """
 
     name: str

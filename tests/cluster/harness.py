@@ -153,7 +153,11 @@ class Harness:
                         await self._end(self.workers)  # type: ignore[arg-type]
                         outcome = await self._compare(broker)
             except TimeoutError:
-                print("not at its end:", self.last_status, {name: each.returncode for name, each in {**self.workers, **self.ingests}.items()})
+                print(
+                    "not at its end:",
+                    self.last_status,
+                    {name: each.returncode for name, each in {**self.workers, **self.ingests}.items()},
+                )
                 raise
             finally:
                 for process in (*self.workers.values(), *self.ingests.values()):
@@ -168,7 +172,10 @@ class Harness:
 
     async def _start(self, *args: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            sys.executable, *args, stdout=asyncio.subprocess.DEVNULL, stderr=None if os.environ.get("HARNESS_LOG") else asyncio.subprocess.DEVNULL
+            sys.executable,
+            *args,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=None if os.environ.get("HARNESS_LOG") else asyncio.subprocess.DEVNULL,
         )
 
     async def _start_worker(self) -> None:
@@ -181,7 +188,13 @@ class Harness:
         size = -(-plan.runs // plan.ingests)
         first, last = number * size, min(plan.runs, (number + 1) * size)
         self.ingests[number] = await self._start(
-            "-m", "tests.cluster.ingest_process", self.server.url, str(first), str(last), str(plan.at_once), str(plan.delay)
+            "-m",
+            "tests.cluster.ingest_process",
+            self.server.url,
+            str(first),
+            str(last),
+            str(plan.at_once),
+            str(plan.delay),
         )
 
     async def _start_again(self) -> None:
@@ -277,7 +290,9 @@ class Harness:
     async def _watch(self, broker: Broker, name: str) -> None:
         """Measure how long the partitions of a worker are without a commit of another one."""
         try:
-            owned = [each.partition for each in (await read_status(broker, self.topology)).partitions if each.owner == name]
+            owned = [
+                each.partition for each in (await read_status(broker, self.topology)).partitions if each.owner == name
+            ]
         except ClusterError:
             return
         for partition in owned:
@@ -343,7 +358,11 @@ class Harness:
                     if one == other and self.kills["ingests killed"]:
                         outcome.marked += 1
                     else:
-                        fields = {key: (one.get(key), other.get(key)) for key in {**one, **other} if one.get(key) != other.get(key)}
+                        fields = {
+                            key: (one.get(key), other.get(key))
+                            for key in {**one, **other}
+                            if one.get(key) != other.get(key)
+                        }
                         outcome.different.append(f"{scope}:{run_id} ({name}): {str(fields)[:300]}")
         outcome.facts = keys.total()
         outcome.repeated = [key for key, count in keys.items() if count > max(wanted[key], 1)]

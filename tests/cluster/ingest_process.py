@@ -26,7 +26,11 @@ async def main(url: str, first: int, last: int, at_once: int, delay: float) -> N
     """
     async with Ingest(url, clock=lambda: TIME) as ingest:
         topology = ingest.topology
-        numbers = {topology.ingest(scope, name): number for number in range(first, last) for scope, name, _ in [source_of(number)]}
+        numbers = {
+            topology.ingest(scope, name): number
+            for number in range(first, last)
+            for scope, name, _ in [source_of(number)]
+        }
         places = await ingest._broker.last_of(topology.events, numbers)
         ended = {subject for subject, message in places.items() if read_place(message.data).ended}
         waiting = [number for subject, number in numbers.items() if subject not in ended]

@@ -1,4 +1,4 @@
-"""A cluster in one process without a broker: ingests, partitions and a storage that is a table. All choices are given."""
+"""A cluster in one process without a broker: ingests, partitions, and a storage that is a table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ class Simulation:
         self.facts: list[Signal] = []
         self.done, self.replay = 0, 1
         self.position = 0  # the sequence of the last pack that the owner has fed
-        self.options: dict[str, Any] = {"max_hot": max_hot, "checkpoint": checkpoint, "limits": LIMITS, "clock": lambda: 1e9}
+        self.options: dict[str, Any] = {
+            "max_hot": max_hot,
+            "checkpoint": checkpoint,
+            "limits": LIMITS,
+            "clock": lambda: 1e9,
+        }
         self.partition = Partition(**self.options)
         self.takeovers = 0
 
@@ -83,14 +88,23 @@ class Simulation:
 
 
 def ingest(
-    name: str, items: Iterable[RawItem], *, scope: str = "", dialect: Any = None, every: int = 20, place: bytes | None = None, **options: Any
+    name: str,
+    items: Iterable[RawItem],
+    *,
+    scope: str = "",
+    dialect: Any = None,
+    every: int = 20,
+    place: bytes | None = None,
+    **options: Any,
 ) -> list[list[Section]]:
     """The sections of a source, one for so many items, with its end."""
-    source = make_source(name, scope=scope, dialect=dialect, place=None if place is None else read_place(place), **options)
+    source = make_source(
+        name, scope=scope, dialect=dialect, place=None if place is None else read_place(place), **options
+    )
     found = []
     source.connected()
-    count, first = 0, True
-    for item in items:
+    first = True
+    for count, item in enumerate(items, 1):
         if isinstance(item, ConnectionEvent):
             if not item.connected:
                 source.disconnected(item.reason, item.attempt)
@@ -99,7 +113,6 @@ def ingest(
         else:
             source.feed(item)
         first = False
-        count += 1
         if count % every == 0 and (section := source.take_section()):
             found.append([section])
             # As if another process went on: the place has all that it needs.
@@ -110,8 +123,12 @@ def ingest(
     return found
 
 
-def make_source(name: str, *, scope: str = "", dialect: Any = None, place: IngestPlace | None = None, **options: Any) -> IngestSource:
-    return IngestSource(name, scope, dialect=dialect, place=place, limits=LIMITS, counts=Stats(), clock=lambda: 1e9, **options)
+def make_source(
+    name: str, *, scope: str = "", dialect: Any = None, place: IngestPlace | None = None, **options: Any
+) -> IngestSource:
+    return IngestSource(
+        name, scope, dialect=dialect, place=place, limits=LIMITS, counts=Stats(), clock=lambda: 1e9, **options
+    )
 
 
 def interleave(streams: Sequence[list[list[Section]]], random: random.Random) -> list[list[Section]]:

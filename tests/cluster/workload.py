@@ -40,8 +40,8 @@ def templates() -> tuple[tuple[str, tuple[RawItem, ...]], ...]:
     """Recordings of several protocols, each with at least one run; those of others only where they are."""
     found: list[tuple[str, list[RawItem]]] = []
     for act in demo.SCRIPT:
-        for scene in act:
-            found.append((scene.files[0], list(read_recording(demo.load(scene.files[0]), format="sse"))))
+        names = [scene.files[0] for scene in act]
+        found += [(name, list(read_recording(demo.load(name), format="sse"))) for name in names]
     if SHARED.exists():
         for path in sorted(SHARED.rglob("*.sse"))[::3]:  # each process reads them: a third is enough
             try:
