@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -16,7 +17,6 @@ import msgspec
 from msgspec import Struct
 
 from runstream.errors import ClusterError
-from runstream.logs import LOG
 
 __all__ = ["Broker", "Message", "Outgoing", "Refused", "Unanswered", "client_library"]
 
@@ -149,7 +149,8 @@ class Broker:
         """Close the connection."""
         client, self._client = self._client, None
         if client is not None:
-            await client.close()
+            with suppress(OSError):  # a connection that is lost already
+                await client.close()
 
     @property
     def connected(self) -> bool:
@@ -307,10 +308,8 @@ class Broker:
                     return
                 yield message
         finally:
-            try:
+            with suppress(Exception):  # a connection that is lost has no subscriptions
                 await subscription.unsubscribe()
-            except Exception:
-                LOG.debug("unsubscribe_failed")
 
 
 def _message(answer: Any) -> Message | None:

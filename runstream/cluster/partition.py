@@ -30,6 +30,7 @@ from runstream.cluster.topology import token
 from runstream.core.run_record import RunRecord
 from runstream.engine.engine import Engine
 from runstream.model.limits import Limits
+from runstream.model.progress_signals import PROGRESS
 from runstream.model.run import RunKey
 from runstream.model.signals import Signal
 from runstream.store.codec import StateEncoder
@@ -121,7 +122,7 @@ class Partition:
         limits = structs.replace(
             limits or Limits(), max_open_runs=_NO_END, max_finished_runs=_NO_END, max_finished_age=float("inf")
         )
-        self.engine = Engine(limits=limits, clock=clock, progress=False)
+        self.engine = Engine(limits=limits, clock=clock, progress=progress)
         self.engine.on_signal = self._collect
         self._progress = ProgressBuffer()
         if progress:
@@ -311,6 +312,9 @@ class Partition:
                 self._links.setdefault(other, set()).add(lane)
 
     def _collect(self, signal: Signal) -> None:
+        if type(signal) in PROGRESS:
+            self._progress.add(signal)
+            return
         run_id = getattr(signal, "run_id", None)
         lane = self._current
         if run_id is None:

@@ -55,8 +55,8 @@ class Plan(Struct, kw_only=True):
     stops: int = 3
     restarts: int = 2
     duplicates: int = 20
-    at_once: int = 100
-    delay: float = 0.02
+    at_once: int = 150
+    delay: float = 0.12
     seed: int = 1
 
 
