@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from heapq import heappop, heappush
 from itertools import chain
 from typing import Any, Final, TypeAlias
 
@@ -29,6 +30,7 @@ from runstream.cluster.stored import (
 from runstream.cluster.topology import token
 from runstream.core.run_record import RunRecord
 from runstream.engine.engine import Engine
+from runstream.engine.watchdogs import WatchdogTimer
 from runstream.model.limits import Limits
 from runstream.model.progress_signals import PROGRESS
 from runstream.model.run import RunKey
@@ -105,6 +107,7 @@ class Partition:
     Attributes:
         engine: The engine.
         lanes: The sources in memory, by scope and name.
+        watchdog: Watches the runs; set before the first pack, ``None`` for none.
     """
 
     def __init__(
@@ -146,6 +149,8 @@ class Partition:
         self._sources: dict[LaneKey, bytes | None] = {}  # loaded, and not in memory yet
         self._runs: dict[RunKey, bytes | None] = {}
         self._fed = 0
+        self.watchdog: WatchdogTimer | None = None
+        self._deadlines: list[tuple[float, LaneKey]] = []  # of lanes that are not in memory; a heap
 
     # loading
 
@@ -229,6 +234,8 @@ class Partition:
                 lane.scope.orphans.buffer(id, event, lane, at)
         for (scope, _), (record, stored) in records.items():
             apply_record(record, stored)
+            if self.watchdog is not None and stored.watch is not None:
+                self.watchdog.resume(record, stored.watch)
             formers = [self.lanes.get((scope, name)) for name in stored.former]
             others = [lane for lane in formers if lane is not None and lane is not record.source and not lane.ended]
             record.former_sources = tuple(dict.fromkeys([*record.former_sources, *others]))
@@ -390,11 +397,12 @@ class Partition:
         for lane in chosen:
             for record in lane.changed:
                 state = record.state
-                data = write_stored(record_of(record, self._encode(state), lane.number))
+                watch = None if self.watchdog is None else self.watchdog.save(record)
+                data = write_stored(record_of(record, self._encode(state), lane.number, watch))
                 messages.append(CommitMessage("state", token(state.scope, state.run_id), data, state.is_terminal))
                 lane.stored(record)
             lane.changed.clear()
-            stored = structs.replace(lane.dump(), orphans=self._orphans_of(lane))
+            stored = structs.replace(lane.dump(), orphans=self._orphans_of(lane), deadline=self._deadline_of(lane))
             messages.append(CommitMessage("source", token(lane.scope.name, lane.name), write_stored(stored)))
             lane.has_facts = False
             lane.since = None
@@ -449,12 +457,46 @@ class Partition:
         for key, lane in sorted(self.lanes.items(), key=lambda each: each[1].used):
             if lane.since is not None or lane.has_facts or lane.changed or self._orphans_of(lane):
                 continue
+            if (deadline := self._deadline_of(lane)) is not None:
+                self.add_deadline(deadline, key)
             for record in lane.unload():
                 registry.unload(record)
             registry.remove_idle_scope(lane.scope)
             del self.lanes[key]
             if registry.open + registry.finished <= target and len(self.lanes) <= target:
                 return
+
+    # watchdogs of runs that are not in memory
+
+    def _deadline_of(self, lane: Lane) -> float | None:
+        if self.watchdog is None:
+            return None
+        found = [self.watchdog.deadline(record) for record in (*lane.open.values(), *lane.late.values())]
+        return min([each for each in found if each is not None], default=None)
+
+    def add_deadline(self, deadline: float, key: LaneKey) -> None:
+        """Note when a source that is not in memory has to be loaded for the watchdogs.
+
+        Args:
+            deadline: Unix seconds.
+            key: Its scope and name.
+        """
+        if key not in self.lanes:
+            heappush(self._deadlines, (deadline, key))
+
+    def due(self, now: float, limit: int = 64) -> Needs:
+        """The sources that have to be loaded now, because a run of them may pass a limit.
+
+        Args:
+            now: Unix seconds.
+            limit: Their number, at most.
+        """
+        keys: set[LaneKey] = set()
+        while self._deadlines and self._deadlines[0][0] <= now and len(keys) < limit:
+            _, key = heappop(self._deadlines)
+            if key not in self.lanes:
+                keys.add(key)
+        return Needs(keys, set())
 
 
 def _named_runs(section: Section) -> set[str]:

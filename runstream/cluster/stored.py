@@ -11,6 +11,7 @@ from msgspec import Struct
 from runstream.core.request_places import RequestPlace
 from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
+from runstream.engine.watchdogs import SavedWatch
 from runstream.errors import ClusterError, StoreError
 from runstream.store.codec import decode_state
 
@@ -42,6 +43,7 @@ class StoredRecord(Struct, array_like=True, frozen=True, kw_only=True):
         former: The sources that sent it before.
         number: The number of the last item of its source that the state contains. It is beyond that of the stored
             source only where a commit was too large for one step, and its worker ended in the middle.
+        watch: The data of the watchdogs; ``None`` if its worker has none.
     """
 
     version: int = VERSION
@@ -62,6 +64,7 @@ class StoredRecord(Struct, array_like=True, frozen=True, kw_only=True):
     sizes: dict[str, int] = {}
     bounded: bool = False
     number: int = 0
+    watch: SavedWatch | None = None
 
 
 class StoredSequence(Struct, array_like=True, frozen=True):
@@ -83,6 +86,7 @@ class StoredLane(Struct, array_like=True, frozen=True, kw_only=True):
         version: The version of this form.
         number: The number of the last item that the stored states contain.
         orphans: Events whose run was not seen: the id that each waits for, the written event, its time.
+        deadline: The time at which one of its runs passes a limit of the watchdogs (Unix seconds); ``None`` for none.
     """
 
     version: int = VERSION
@@ -105,6 +109,7 @@ class StoredLane(Struct, array_like=True, frozen=True, kw_only=True):
     late: list[str] = []
     ended_runs: int = 0
     orphans: list[tuple[str, list[Any], float]] = []
+    deadline: float | None = None
 
 
 class PartitionPlace(Struct, array_like=True, frozen=True, kw_only=True):
@@ -156,13 +161,14 @@ def read_stored(kind: type[T], data: bytes) -> T:
         raise ClusterError(f"a stored {kind.__name__} can't be read ({type(error).__name__})") from None
 
 
-def record_of(record: RunRecord, state: bytes, number: int) -> StoredRecord:
+def record_of(record: RunRecord, state: bytes, number: int, watch: SavedWatch | None = None) -> StoredRecord:
     """A run as it is stored.
 
     Args:
         record: The run.
         state: Its encoded state.
         number: The number of the last item of its source.
+        watch: The data of the watchdogs.
     """
     record.note_growth()
     return StoredRecord(
@@ -183,6 +189,7 @@ def record_of(record: RunRecord, state: bytes, number: int) -> StoredRecord:
         size=record.size,
         sizes=record.sizes,
         bounded=record.is_bounded,
+        watch=watch,
     )
 
 

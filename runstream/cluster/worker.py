@@ -20,7 +20,7 @@ from runstream.cluster.operations import load_ended_age, load_topology
 from runstream.cluster.packs import Pack, read_pack, write_pack
 from runstream.cluster.partition import MAX_MESSAGES, Commit, Needs, Partition
 from runstream.cluster.pulls import PinnedReader
-from runstream.cluster.stored import PartitionPlace, read_stored, write_stored
+from runstream.cluster.stored import PartitionPlace, StoredLane, read_stored, write_stored
 from runstream.cluster.topology import Topology, token
 from runstream.engine.watchdogs import Watchdogs, WatchdogTimer
 from runstream.errors import ClusterError
@@ -270,8 +270,10 @@ class _Owner:
         """
         await self._claim()
         worker = self._worker
+        scanning: asyncio.Task[None] | None = None
         try:
-            self._start_watchdog()
+            if self._start_watchdog():
+                scanning = asyncio.create_task(self._scan_deadlines())
             while True:
                 if self.reader.lost:
                     raise Refused("the pin was lost")
@@ -282,6 +284,9 @@ class _Owner:
                     return True
                 if not await self.reader.wait(worker._delay if self._partition.has_facts else _IDLE_WAIT):
                     self._busy = False
+                    if needs := self._partition.due(time.time()):
+                        while needs:
+                            needs = await self._load(needs)
                     if not self._broker.connected:
                         raise Unanswered("the connection was lost")
                     if self._partition.has_facts:
@@ -296,17 +301,31 @@ class _Owner:
         finally:
             if self._watchdog is not None:
                 self._watchdog.stop()
+            if scanning is not None:
+                scanning.cancel()
+                await asyncio.gather(scanning, return_exceptions=True)
 
-    def _start_watchdog(self) -> None:
+    def _start_watchdog(self) -> bool:
         if self._worker._watchdogs is None:
-            return
+            return False
         from reactivex.scheduler.eventloop import AsyncIOScheduler
 
         scheduler = AsyncIOScheduler(asyncio.get_running_loop())
         self._watchdog = WatchdogTimer(
             self._partition.engine, self._worker._watchdogs, scheduler, blocked=lambda: self._busy
         )
+        self._partition.watchdog = self._watchdog
         self._watchdog.start()
+        return True
+
+    async def _scan_deadlines(self) -> None:
+        """Find the sources that the watchdogs have to see, though no event of them arrives here."""
+        topology, last = self._topology, self._place_seq
+        sources = topology.source(self._number, "*")
+        async for message in self._broker.read(topology.results, sources, 1, until=last):
+            found = read_stored(StoredLane, message.data)
+            if found.deadline is not None and not found.ended:
+                self._partition.add_deadline(found.deadline, (found.scope, found.name))
 
     async def _claim(self) -> None:
         """Write the place as the new owner, so that every earlier owner is refused, and read what it left."""

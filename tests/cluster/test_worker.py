@@ -182,3 +182,30 @@ async def test_a_worker_without_a_cluster_says_so(server: EmbeddedBroker) -> Non
     """A worker for a prefix that does not exist ends with what to do."""
     with pytest.raises(ClusterError, match="runstream nats init"):
         await Worker(server.url, prefix="other").run()
+
+
+async def test_a_cold_run_stalls_at_the_next_worker(server: EmbeddedBroker, broker: Broker) -> None:
+    """A run that is silent stalls once, though its worker ended, and the next one never got an event of it."""
+
+    async def endless() -> AsyncIterator[RawEvent]:
+        for item in script("run_1").start().raw_events():
+            yield item
+        await asyncio.sleep(60)
+
+    watchdogs = Watchdogs(idle=5.0, interval=0.1, expiry_grace=None)
+    async with Ingest(server.url) as ingest:
+        async with working(Worker(server.url, watchdogs=watchdogs)):
+            ingest.attach(endless(), name="s")
+            await until(lambda: ingest.published > 3)
+            await settled(broker, TOPOLOGY)
+        assert "run_1/stalled/1" not in await fact_keys(broker, TOPOLOGY)
+        async with working(Worker(server.url, watchdogs=watchdogs)) as worker:
+            await until(lambda: len(worker.stats.partitions) == 4)
+            async with asyncio.timeout(20):
+                while "run_1/stalled/1" not in await fact_keys(broker, TOPOLOGY):
+                    await asyncio.sleep(0.1)
+            await asyncio.sleep(0.5)
+        async with working(Worker(server.url, watchdogs=watchdogs)) as worker:
+            await until(lambda: len(worker.stats.partitions) == 4)
+            await asyncio.sleep(1.0)
+    assert [key for key in await fact_keys(broker, TOPOLOGY) if "stalled" in key] == ["run_1/stalled/1"]
