@@ -489,6 +489,7 @@ class _Receiver:
 
     def _after(self, count: int) -> None:
         self._fed += count
+        self._source.count(count)
         if self._source.writer.count:
             self._ingest._note(self._handle)
         self._ingest._count(count)
@@ -521,6 +522,10 @@ class _Receiver:
 
     def cursor(self, run_id: str | None = None) -> str | None:
         return self._source.dialect_cursor(run_id)
+
+    @property
+    def taken(self) -> int:
+        return self._source.taken
 
     @property
     def live(self) -> bool:

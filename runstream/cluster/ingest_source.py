@@ -57,6 +57,7 @@ class IngestPlace(Struct, array_like=True, frozen=True, kw_only=True):
         continues: The run that it continues; ``None`` if it is not known.
         open: The open runs by id: True for one that waits for action. ``None`` for too many to name.
         ended: True if it ended by itself.
+        taken: The number of raw items that it delivered, for sources that can be read again by number.
     """
 
     version: int = VERSION
@@ -71,6 +72,7 @@ class IngestPlace(Struct, array_like=True, frozen=True, kw_only=True):
     continues: str | None = None
     open: dict[str, bool] | None = {}
     ended: bool = False
+    taken: int = 0
 
 
 class _Version(Struct, array_like=True):
@@ -121,6 +123,7 @@ class IngestSource:
         dialect: The decoder; of ``"auto"`` the found one.
         detection: Finds the dialect; ``None`` once it is known.
         news: A number that grows with each item that is no repetition.
+        taken: The number of raw items that were fed, by earlier ingests too.
     """
 
     def __init__(
@@ -152,6 +155,8 @@ class IngestSource:
         self.connection = place.connection
         self.ended = False
         self.news = 0
+        self.taken = place.taken
+        self._undecided = 0  # items that wait until the dialect is known
         self._connected = place.connected
         self._counts = counts
         self._open: dict[str, bool] | None = None if place.open is None else dict(place.open)
@@ -183,6 +188,11 @@ class IngestSource:
         self.dialect_name = found.name or ""
         self._by_payload = self.dialect_name == COMMON_DIALECT
         self._make = partial(self._make, dialect=self.dialect_name)
+
+    def count(self, items: int) -> None:
+        """Count raw items that were fed."""
+        self.taken += items
+        self._undecided = self._undecided + items if self.detection is not None else 0
 
     # the receiver's side, without flow control
 
@@ -433,4 +443,5 @@ class IngestSource:
             continues=self.continues,
             open=None if opened is None or len(opened) > _MAX_OPEN else opened,
             ended=self.ended,
+            taken=self.taken - self._undecided,
         )

@@ -1,13 +1,11 @@
-"""A recording as a source that another ingest continues: its place is the number of the item."""
+"""A recording as a source that another ingest continues, by the number of items."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 
-from msgspec import structs
-
-from runstream.model.raw import ConnectionEvent, RawEvent
+from runstream.model.raw import ConnectionEvent
 from runstream.model.raw_input import RawInput, raw_item
 from runstream.sources.base import Receiver
 
@@ -34,20 +32,23 @@ class RecordedItems:
 
     async def run(self, receiver: Receiver) -> None:
         """Feed what is left of the recording."""
-        place = receiver.last_id
-        at = int(place) if place is not None and place.isdecimal() else 0
+        skip: int = getattr(receiver, "taken", 0)  # only the receiver of an ingest counts over its restarts
         receiver.connected()
-        for number, each in enumerate(self._items[at:], at + 1):
+        begun = False
+        for each in self._items:
             item = raw_item(each)
             if isinstance(item, ConnectionEvent):
+                if skip:
+                    continue
                 if not item.connected:
                     receiver.disconnected(item.reason, item.attempt, item.server_message)
-                elif number > 1:
+                elif begun:
                     receiver.connected(item.attempt)
                 continue
-            if isinstance(item, RawEvent):
-                # An id of the event stays its identity; the place is that of the recording.
-                item = structs.replace(item, last_id=str(number))
+            if skip:
+                skip -= 1
+                continue
+            begun = True
             receiver.feed(item)
             if self._delay:
                 await asyncio.sleep(self._delay)
