@@ -54,7 +54,7 @@ async def _ingest(args: argparse.Namespace, sources: list[tuple[str, Any]]) -> i
             joining.result()
         else:
             joining.cancel()
-        complain(f"{found.published} items published")
+        complain(f"{found.published} items published, {found.counts.rejected} rejected")
     failures = [handle for handle in handles if handle.error is not None]
     for handle in failures:
         complain(f"{escape(handle.name)}: {escape(str(handle.error))}")

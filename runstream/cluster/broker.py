@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from runstream.errors import ClusterError
 
-__all__ = ["Broker", "Message", "Outgoing", "Refused", "Unanswered", "client_library"]
+__all__ = ["Broker", "Message", "NoRoom", "Outgoing", "Refused", "Unanswered", "client_library"]
 
 _INSTALL: Final = "nats:// needs a client: pip install 'runstream[jetstream]'"
 MIN_VERSION: Final = (2, 12)
@@ -26,6 +26,7 @@ MIN_VERSION: Final = (2, 12)
 WRONG_SEQUENCE: Final = 10071
 _NO_MESSAGE: Final = "404"
 _BATCH_END: Final = "204"
+_HEADERS: Final = 1_024  # bytes of the headers of a message, at most
 _RESULTS_AT_ONCE: Final = 500  # subjects of one direct read; the server has a limit of 1,024
 
 
@@ -35,6 +36,10 @@ class Refused(ClusterError):
 
 class Unanswered(ClusterError):
     """The broker did not answer in time: it is unknown whether it has stored the message."""
+
+
+class NoRoom(ClusterError):
+    """The broker refused a write for a reason of its own: a stream is full, or a server is missing."""
 
 
 class Outgoing(Struct, frozen=True):
@@ -223,8 +228,15 @@ class Broker:
         Raises:
             Refused: Another process has written a subject of an ``expect``.
             Unanswered: It is unknown whether they were stored.
-            ClusterError: The broker has no room, or no such stream.
+            NoRoom: The broker has no room, or no such stream.
+            ClusterError: A message is larger than the server accepts.
         """
+        largest = max([len(message.data) for message in messages])
+        if largest > self.max_payload - _HEADERS:
+            raise ClusterError(
+                f"a message of {largest} bytes is larger than the server accepts ({self.max_payload}): raise its "
+                "max_payload, or bound the runs (Limits.max_run_size)"
+            )
         batch, last = uuid.uuid4().hex, len(messages)
         for number, message in enumerate(messages, 1):
             headers: dict[str, str] = {}
@@ -247,7 +259,7 @@ class Broker:
             return int(answer["seq"])
         if error.get("err_code") == WRONG_SEQUENCE:
             raise Refused("another process has written since")
-        raise ClusterError(f"the broker refused a write: {error.get('description')} ({error.get('err_code')})")
+        raise NoRoom(f"the broker refused a write: {error.get('description')} ({error.get('err_code')})")
 
     # reading
 

@@ -331,9 +331,7 @@ class Partition:
             self._facts.setdefault((signal.scope, run_id, False), []).append(signal)
             record = self.engine.registry.record(signal.scope, run_id)
             if record is not None:
-                owner = record.last_source
-                if not isinstance(owner, Lane):
-                    owner = lane
+                owner = self._owner_of(record)
                 if owner is not None:
                     owner.note_changed(record)
                     self._note_fact(owner)
@@ -351,9 +349,18 @@ class Partition:
         if record is not None:
             self._note_changed(record)
 
-    def _note_changed(self, record: RunRecord) -> None:
+    def _owner_of(self, record: RunRecord) -> Lane | None:
+        """The source with which a run is stored: the one that sent it last."""
         owner = record.last_source
-        lane = owner if isinstance(owner, Lane) else self._current
+        if isinstance(owner, Lane):
+            return owner
+        if self._current is not None:
+            return self._current
+        run_id = record.state.run_id  # of a run that a watchdog has ended
+        return next((lane for lane in self.lanes.values() if lane.late.get(run_id) is record), None)
+
+    def _note_changed(self, record: RunRecord) -> None:
+        lane = self._owner_of(record)
         if lane is not None:
             lane.note_changed(record)
 

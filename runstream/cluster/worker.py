@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, structs
 
-from runstream.cluster.broker import Broker, Outgoing, Refused, Unanswered
+from runstream.cluster.broker import Broker, NoRoom, Outgoing, Refused, Unanswered
 from runstream.cluster.members import LifeSign, Members
 from runstream.cluster.operations import load_ended_age, load_topology
 from runstream.cluster.packs import Pack, read_pack, write_pack
@@ -46,6 +46,7 @@ class WorkerStats(Struct, kw_only=True):
         takeovers: Partitions that it got.
         refused: Commits that were refused, because another worker had the partition.
         lost_items: Items that were removed from the broker before they were read.
+        rejected: Events that could not be used, or are beyond a bound.
         partitions: The partitions that it owns now.
         runs: The runs in its memory now.
     """
@@ -57,6 +58,7 @@ class WorkerStats(Struct, kw_only=True):
     takeovers: int = 0
     refused: int = 0
     lost_items: int = 0
+    rejected: int = 0
     partitions: tuple[int, ...] = ()
     runs: int = 0
 
@@ -215,8 +217,8 @@ class Worker:
         except Refused:
             self.stats.refused += 1
             LOG.info("partition_lost", partition=partition, worker=self.name)
-        except Unanswered as error:
-            LOG.info("partition_dropped", partition=partition, worker=self.name, reason=str(error))
+        except (Unanswered, NoRoom) as error:
+            LOG.warning("partition_dropped", partition=partition, worker=self.name, reason=str(error))
         except ClusterError as error:
             LOG.error("partition_failed", partition=partition, worker=self.name, reason=str(error))
             self._failure = error
@@ -356,7 +358,7 @@ class _Owner:
 
     async def _feed(self, packs: list[tuple[int, Pack]]) -> None:
         partition, stats = self._partition, self._worker.stats
-        before = partition.events
+        before, rejected = partition.events, partition.engine.counts.rejected
         needs = partition.needs([pack for _, pack in packs])
         while needs:
             needs = await self._load(needs)
@@ -366,6 +368,7 @@ class _Owner:
             stats.packs += 1
             await asyncio.sleep(0)  # requests keep the pin meanwhile
         stats.events += partition.events - before
+        stats.rejected += partition.engine.counts.rejected - rejected
         registry = partition.engine.registry
         stats.runs = registry.open + registry.finished
         for run, data in partition.take_progress():

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from runstream.cluster import broker as broker_module
-from runstream.cluster.broker import Broker, Outgoing, Refused, Unanswered
+from runstream.cluster.broker import Broker, NoRoom, Outgoing, Refused, Unanswered
 from runstream.cluster.embedded import EmbeddedBroker
 from runstream.cluster.operations import init_cluster, load_topology, read_status
 from runstream.cluster.topology import Retention, Topology
@@ -28,6 +28,15 @@ async def test_a_batch_is_stored_as_a_whole(broker: Broker) -> None:
     assert {subject: message.data for subject, message in found.items()} == {state: b"1", place: b"p"}
     await broker.write([Outgoing(state, b"3", None, True, 0), Outgoing(place, b"r", seq, True, 0)])
     assert [each.data async for each in broker.read(TOPOLOGY.results, state, 1, until=2**60)] == [b"3"]
+
+
+async def test_a_write_without_room_says_why(broker: Broker) -> None:
+    """A message beyond the server's bound, and a full stream, are errors that say what to do."""
+    with pytest.raises(ClusterError, match="raise its max_payload"):
+        await broker.write([Outgoing(TOPOLOGY.pack(0), b"x" * 2_000_000)])
+    await init_cluster(broker, TOPOLOGY, retention=Retention(max_bytes=10_000), pin_timeout=1.0)
+    with pytest.raises(NoRoom, match="refused a write"):
+        await broker.write([Outgoing(TOPOLOGY.pack(0), b"x" * 9_000)] * 2)
 
 
 async def test_reads_go_on_over_many_messages(broker: Broker) -> None:

@@ -209,3 +209,25 @@ async def test_a_cold_run_stalls_at_the_next_worker(server: EmbeddedBroker, brok
             await until(lambda: len(worker.stats.partitions) == 4)
             await asyncio.sleep(1.0)
     assert [key for key in await fact_keys(broker, TOPOLOGY) if "stalled" in key] == ["run_1/stalled/1"]
+
+
+async def test_an_expired_run_stays_interrupted(server: EmbeddedBroker, broker: Broker) -> None:
+    """A run that a watchdog has ended is interrupted once, also where another worker goes on."""
+
+    async def endless() -> AsyncIterator[RawEvent]:
+        for item in script("run_1").start().raw_events():
+            yield item
+        await asyncio.sleep(60)
+
+    watchdogs = Watchdogs(idle=0.5, interval=0.1, expiry_grace=None, end=True)
+    async with Ingest(server.url) as ingest:
+        ingest.attach(endless(), name="s")
+        for _ in range(2):
+            async with working(Worker(server.url, watchdogs=watchdogs)) as worker:
+                await until(lambda worker=worker: len(worker.stats.partitions) == 4)  # type: ignore[misc]
+                async with asyncio.timeout(20):
+                    while "run_1/interrupted/1" not in await fact_keys(broker, TOPOLOGY):
+                        await asyncio.sleep(0.1)
+                await asyncio.sleep(0.8)
+    found = [key for key in await fact_keys(broker, TOPOLOGY) if "interrupted" in key or "stalled" in key]
+    assert sorted(found) == ["run_1/interrupted/1", "run_1/stalled/1"]
