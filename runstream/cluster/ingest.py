@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from msgspec import Struct, structs
 
-from runstream.cluster.broker import Broker, Outgoing, Refused, Unanswered
+from runstream.cluster.broker import Broker, NoRoom, Outgoing, Refused, Unanswered
 from runstream.cluster.event_codec import write_event
 from runstream.cluster.ingest_source import IngestPlace, IngestSource, read_place, write_place
 from runstream.cluster.operations import load_topology
@@ -264,14 +264,14 @@ class Ingest:
                 claimed = structs.replace(place, owner=self.name, ended=False)
                 expect = 0 if message is None else message.seq
                 handle._seq = await self._broker.write([self._place_message(handle, claimed, expect)])
+                continues = continues if continues is not None else place.continues
+                if place.partition < 0 and continues is not None:
+                    place = structs.replace(place, partition=await self._partition_of_run(handle.scope, continues))
                 break
             except Refused:
                 continue  # a third one was faster: read its place
-            except Unanswered:
+            except (Unanswered, NoRoom):
                 await asyncio.sleep(_RETRY)
-        continues = continues if continues is not None else place.continues
-        if place.partition < 0 and continues is not None:
-            place = structs.replace(place, partition=await self._partition_of_run(handle.scope, continues))
         entry = IngestSource(
             handle.name,
             handle.scope,
@@ -398,7 +398,7 @@ class Ingest:
             except Refused:
                 taken = await self._without_lost(taken)
                 continue
-            except ClusterError as error:
+            except NoRoom as error:
                 LOG.warning("packs_refused", ingest=self.name, reason=str(error))
                 await asyncio.sleep(1.0)  # a full stream: the sources wait
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from runstream.cluster.broker import Broker
+from runstream.cluster.broker import Broker, Unanswered
 from runstream.cluster.ingest import Ingest
 from runstream.cluster.ingest_source import read_place
 from runstream.cluster.operations import load_topology
@@ -59,8 +59,13 @@ async def wait_for_broker(url: str) -> None:
 
 async def _run() -> None:
     _, url, first, last, at_once, delay = sys.argv
-    await wait_for_broker(url)
-    await main(url, int(first), int(last), int(at_once), float(delay))
+    while True:
+        await wait_for_broker(url)
+        try:
+            await main(url, int(first), int(last), int(at_once), float(delay))
+        except Unanswered:
+            continue  # the broker was lost before the first source was attached
+        return
 
 
 if __name__ == "__main__":
