@@ -99,7 +99,7 @@ def _read_call(value: Any) -> Any:
 
 
 def _read_action(value: Any) -> Any:
-    run: Any = read(Run, {"id": "", "object": "thread.run", "status": "requires_action", "required_action": value}, [])
+    run: Any = read(Run, {"id": "", "status": "requires_action", "required_action": value}, [])
     return run.required_action
 
 

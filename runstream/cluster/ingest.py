@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from msgspec import Struct, structs
 
-from runstream.cluster.broker import Broker, NoRoom, Outgoing, Refused, Unanswered
+from runstream.cluster.broker import Broker, Message, NoRoom, Outgoing, Refused, Unanswered
 from runstream.cluster.event_codec import write_event
 from runstream.cluster.ingest_source import IngestPlace, IngestSource, read_place, write_place
 from runstream.cluster.operations import load_topology
@@ -446,6 +446,12 @@ class Ingest:
                     return True
         return False
 
+    @staticmethod
+    def _is_own(taken: tuple[IngestHandle, Section | None, IngestPlace, int], message: Message) -> bool:
+        """True if a stored place is the one that this ingest has sent with this section."""
+        stored, place = read_place(message.data), taken[2]
+        return (stored.owner, stored.number, stored.taken) == (place.owner, place.number, place.taken)
+
     async def _without_lost(self, taken: list[Any]) -> list[Any]:
         """The sources that are still this ingest's; those of others stop."""
         found = await self._places(taken)
@@ -456,12 +462,16 @@ class Ingest:
             if message is not None and message.seq == handle._seq:
                 kept.append(each)
                 continue
+            if message is not None and self._is_own(each, message):
+                # A batch without an answer that was stored late: as a whole, so each of its places is there.
+                handle._seq = message.seq
+                continue
             handle._lost = True
             handle.error = ClusterError(f"another ingest has the source {handle.name!r} now")
             LOG.warning("source_taken", source=handle.name, scope=handle.scope, ingest=self.name)
             handle.remove()
             handle.done.set()
-        if len(kept) == len(taken):
+        if len(kept) == len(taken) and taken:
             raise ClusterError("the broker refuses a batch whose places are as expected")
         return kept
 

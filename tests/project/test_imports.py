@@ -224,6 +224,7 @@ assert not loaded, loaded
 HEAVY = {"asyncio", "reactivex", "websockets", "structlog", "rich", "httpx", "httpx2", "http", "email", "sqlite3"}
 LOADS: dict[frozenset[str], tuple[str, ...]] = {
     frozenset(): (
+        "runstream.cluster.topology",
         "runstream.clients.answers",
         "runstream.clients.outputs",
         "runstream.clients.tools",
@@ -260,6 +261,9 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
     ),
     frozenset({"sqlite3"}): ("runstream.store.sqlite",),
     frozenset({"asyncio"}): (
+        "runstream.cluster.broker",
+        "runstream.cluster.embedded",
+        "runstream.cluster.recorded",
         "runstream.sources.connection_loop",
         "runstream.sources.poll",
         "runstream.stream.source_handle",
@@ -280,6 +284,11 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.sources.websocket",
     ),
     frozenset({"asyncio", "reactivex"}): (
+        "runstream.cluster.cluster",
+        "runstream.cluster.ingest",
+        "runstream.cluster.operations",
+        "runstream.cluster.source",
+        "runstream.cluster.worker",
         "runstream.stream.blocking",
         "runstream.rx.conflation",
         "runstream.stream.connect",
