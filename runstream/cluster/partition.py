@@ -45,6 +45,7 @@ _STEP: Final = 128  # items between two checks of the size of a commit
 MAX_MESSAGES: Final = 1_000
 """Messages of an atomic batch, at most: a limit of the broker."""
 _DUE_MESSAGES: Final = 500  # a commit is due beyond that
+_ROOM: Final = 8  # messages of a batch that are left free
 _NO_END: Final = 2**62
 
 
@@ -82,12 +83,14 @@ class Commit(Struct, frozen=True):
         facts: The number of facts in them.
         done: The sequence of the last pack that was fed in full.
         replay: The sequence of the first pack that a takeover has to read.
+        more: True if further commits have to follow, because one step takes no more.
     """
 
     messages: list[CommitMessage]
     facts: int
     done: int
     replay: int
+    more: bool
 
 
 class Partition:
@@ -136,9 +139,8 @@ class Partition:
         self._max_hot = max_hot
         self._checkpoint = checkpoint
         self._on_lost = on_lost
-        self._facts: dict[tuple[str, str, bool], list[Signal]] = {}  # by scope, id, and whether it is a source
-        self._fact_count = 0
-        self._changed_count = 0
+        # By the lane with which they are stored; then by scope, id, and whether it is the id of a source.
+        self._facts: dict[Lane | None, dict[tuple[str, str, bool], list[Signal]]] = {}
         self._current: Lane | None = None
         self._seq = 0  # of the pack that is being fed; 0 between packs
         self._links: dict[Lane, set[Lane]] = {}
@@ -307,7 +309,7 @@ class Partition:
             changed = len(lane.changed)
         else:
             changed = sum([len(each.changed) for each in self._dirty if each.has_facts])
-        return len(self._facts) + changed >= _DUE_MESSAGES
+        return sum(map(len, self._facts.values())) + changed >= _DUE_MESSAGES
 
     def _link(self, lane: Lane, section: Section) -> None:
         """Note the sources whose runs a source of snapshots has changed: they are stored together."""
@@ -323,21 +325,19 @@ class Partition:
             self._progress.add(signal)
             return
         run_id = getattr(signal, "run_id", None)
-        lane = self._current
+        owner = self._current
         if run_id is None:
             name: Any = signal.source  # type: ignore[union-attr]
-            self._facts.setdefault((signal.scope, name, True), []).append(signal)
+            key = (signal.scope, name, True)
         else:
-            self._facts.setdefault((signal.scope, run_id, False), []).append(signal)
+            key = (signal.scope, run_id, False)
             record = self.engine.registry.record(signal.scope, run_id)
-            if record is not None:
-                owner = self._owner_of(record)
-                if owner is not None:
-                    owner.note_changed(record)
-                    self._note_fact(owner)
-        self._fact_count += 1
-        if lane is not None:
-            self._note_fact(lane)
+            if record is not None and (found := self._owner_of(record)) is not None:
+                owner = found
+                owner.note_changed(record)
+        self._facts.setdefault(owner, {}).setdefault(key, []).append(signal)
+        if owner is not None:
+            self._note_fact(owner)
 
     def _note_fact(self, lane: Lane) -> None:
         lane.has_facts = True
@@ -392,15 +392,15 @@ class Partition:
             everything: True to store all sources, not only those with facts.
         """
         checkpoint = everything or self.needs_checkpoint
-        if checkpoint:
+        chosen, more = self._choose(everything=checkpoint)
+        if checkpoint and not more:
             self._fed = 0
-        chosen = self._choose(everything=checkpoint)
-        messages = [
-            CommitMessage("fact", token(scope, id), write_facts(signals))
-            for (scope, id, _), signals in self._facts.items()
-        ]
-        facts = self._fact_count
-        self._facts, self._fact_count = {}, 0
+        messages: list[CommitMessage] = []
+        facts = 0
+        for owner in (None, *chosen):
+            for (scope, id, _), signals in self._facts.pop(owner, {}).items():
+                messages.append(CommitMessage("fact", token(scope, id), write_facts(signals)))
+                facts += len(signals)
         for lane in chosen:
             for record in lane.changed:
                 state = record.state
@@ -414,6 +414,7 @@ class Partition:
             lane.has_facts = False
             lane.since = None
             self._dirty.pop(lane, None)
+            self._outside.pop(lane, None)
             self._links.pop(lane, None)
         for lane in chosen:
             for record in lane.expendable():
@@ -423,23 +424,38 @@ class Partition:
         else:
             done, replay = self.done, self.done + 1
         replay = min([replay, *[lane.since for lane in self._dirty if lane.since is not None]])
-        return Commit(messages, facts, done, replay)
+        return Commit(messages, facts, done, replay, more)
 
-    def _choose(self, *, everything: bool) -> list[Lane]:
-        """The sources of a commit: those with facts, and all that share runs with them."""
+    def _choose(self, *, everything: bool) -> tuple[list[Lane], bool]:
+        """The sources of a commit: those with facts, as many as one step takes; and whether others remain."""
         chosen: dict[Lane, None] = {}
-        waiting = [lane for lane in self._dirty if everything or lane.has_facts] + [*self._outside]
-        self._outside.clear()
+        count = 1
+        starts = [lane for lane in self._dirty if everything or lane.has_facts] + [*self._outside]
+        for start in starts:
+            if start in chosen:
+                continue
+            group = [lane for lane in self._group(start) if lane not in chosen]
+            size = sum([len(lane.changed) + 1 + len(self._facts.get(lane, ())) for lane in group])
+            if chosen and count + size > MAX_MESSAGES - _ROOM:
+                return [*chosen], True
+            chosen.update(dict.fromkeys(group))
+            count += size
+        return [*chosen], False
+
+    def _group(self, lane: Lane) -> list[Lane]:
+        """A source and all that share runs with it: they are stored in one step."""
+        group: dict[Lane, None] = {}
+        waiting = [lane]
         while waiting:
             lane = waiting.pop()
-            if lane in chosen:
+            if lane in group:
                 continue
-            chosen[lane] = None
+            group[lane] = None
             others: set[Any] = set(self._links.get(lane, ()))
             for record in lane.changed:
                 others.update((record.source, *record.former_sources))
             waiting += [each for each in others if isinstance(each, Lane) and each.since is not None]
-        return [*chosen]
+        return [*group]
 
     def _orphans_of(self, lane: Lane) -> list[tuple[str, list[Any], float]]:
         orphans = lane.scope.orphans

@@ -390,13 +390,21 @@ class _Owner:
 
     async def _commit(self, *, everything: bool = False) -> None:
         """Store what changed, in one batch, and acknowledge what it covers."""
+        while await self._commit_once(everything=everything):
+            pass
+
+    async def _commit_once(self, *, everything: bool) -> bool:
+        """Store a part that one batch takes; True if more is left."""
         commit = self._partition.take_commit(everything=everything)
         messages = self._messages(commit)
-        # States alone may be ahead of their source: a takeover skips the items that they contain.
+        # Of one source with very many runs: its states alone may be ahead of it, and a takeover skips the items that
+        # they contain. Facts and the source itself are in the last batch.
         room = MAX_MESSAGES - 1
         while len(messages) > room:
-            count = min(room, len(messages) - room)
-            part = sorted(messages, key=lambda each: "state" not in each.subject)[:count]
+            prefix = self._topology.state(self._number, "")
+            part = [each for each in messages if each.subject.startswith(prefix)][:room]
+            if not part:
+                raise ClusterError("a commit has more facts and sources than one atomic batch takes")
             chosen = {id(each) for each in part}
             messages = [each for each in messages if id(each) not in chosen]
             self._place_seq = await self._broker.write([*part, self._place_message()])
@@ -405,6 +413,7 @@ class _Owner:
         self._worker.stats.commits += 1
         self._worker.stats.facts += commit.facts
         await self._settle()
+        return commit.more
 
     def _messages(self, commit: Commit) -> list[Outgoing]:
         topology, number = self._topology, self._number

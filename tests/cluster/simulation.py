@@ -68,15 +68,21 @@ class Simulation:
         return True
 
     def commit(self, *, everything: bool = False) -> None:
+        while self._commit_once(everything=everything):
+            pass
+
+    def _commit_once(self, *, everything: bool) -> bool:
         found = self.partition.take_commit(everything=everything)
+        assert len(found.messages) < 1_000
         for message in found.messages:
             if message.kind == "fact":
                 self.facts += read_facts(message.data)
             else:
                 (self.states if message.kind == "state" else self.sources)[message.token] = message.data
         self.done, self.replay = found.done, found.replay
-        if not self.partition._seq:
+        if not self.partition._seq and not found.more:
             self.partition.unload_cold()
+        return found.more
 
     def final(self) -> dict[tuple[str, str], RunState]:
         """The stored states of all runs, after all packs."""
