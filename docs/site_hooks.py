@@ -105,6 +105,12 @@ PARTS: Final = (
         "What a restarted process knows. Concepts: [after a restart](../store.md).",
         ("runstream.store",),
     ),
+    Part(
+        "cluster",
+        "Cluster",
+        "Ingests, workers and consumers over NATS JetStream. Concepts: [beyond one machine](../cluster.md).",
+        ("runstream.cluster",),
+    ),
     Part("rx", "Rx operators", "The stages of the pipeline as RxPY operators.", ("runstream.rx",)),
     Part(
         "errors",

@@ -29,6 +29,15 @@ NAMES = {
     "runstream.clients.responses": "ResponsesClient",
     "runstream.clients.session": "UnansweredFunction",
     "runstream.clients.tools": "LocalTool ToolArgumentsError ToolContext ToolLike tool",
+    "runstream.cluster.broker": "Broker",
+    "runstream.cluster.cluster": "Cluster HandlerGroup Start",
+    "runstream.cluster.embedded": "EmbeddedBroker",
+    "runstream.cluster.ingest": "Ingest IngestHandle IngestOptions",
+    "runstream.cluster.operations": "ClusterStatus PartitionStatus init_cluster load_topology read_status",
+    "runstream.cluster.recorded": "RecordedItems",
+    "runstream.cluster.source": "ClusterSource",
+    "runstream.cluster.topology": "Retention Topology",
+    "runstream.cluster.worker": "Worker WorkerStats",
     "runstream.core.derive": "derive",
     "runstream.core.reduce": "reduce",
     "runstream.core.run_filter": "Filters",
@@ -44,8 +53,8 @@ NAMES = {
     "runstream.engine.intake": "Intake",
     "runstream.engine.watchdogs": "Watchdogs",
     "runstream.errors": (
-        "DecodeError IncompleteStream RecordingError RequestFailed RunstreamError ServerError SeveralRuns SlowConsumer "
-        "SourceFailed StoreError SubscriberFailed SubscribersFailed UnsupportedRequest"
+        "ClusterError DecodeError IncompleteStream RecordingError RequestFailed RunstreamError ServerError SeveralRuns "
+        "SlowConsumer SourceFailed StoreError SubscriberFailed SubscribersFailed UnsupportedRequest"
     ),
     "runstream.model": (
         "ErrorObject Message MessageStatus RequiredAction Run RunStatus RunStep StepStatus Thread Tool ToolCall Usage"

@@ -23,6 +23,9 @@ _MODULES: Final = {
     "fold": "offline",
     "check": "check",
     "serve": "serve",
+    "ingest": "cluster",
+    "worker": "cluster",
+    "nats": "cluster",
 }
 """The module of each command. It is loaded when the command runs, so that help and usage errors appear at once."""
 

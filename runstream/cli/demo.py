@@ -30,7 +30,7 @@ _SCENES: Final = [scene for act in recordings.SCRIPT for scene in act]
 
 
 def demo(args: argparse.Namespace) -> int:
-    """Play the recordings, or start the runs of a protocol; the exit code is 0 if every run ended as scripted.
+    """Play the recordings, or start runs of a protocol or a cluster; the exit code is 0 if all runs ended as scripted.
 
     Raises:
         UsageError: The runs of a protocol need an extra that is not installed.
@@ -41,6 +41,10 @@ def demo(args: argparse.Namespace) -> int:
         except ImportError as error:
             raise UsageError(str(error)) from error
         return demo_client(args)
+    if args.cluster:
+        from runstream.cli.cluster_demo import cluster_demo  # only here: it needs a broker
+
+        return cluster_demo()
     result = asyncio.run(_demo(json=args.json, plain=args.plain, pace=args.pace))
     found = {state.run_id: state.status.value for state in result.states}
     failures = 0

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Final
 
+from runstream.cli.cluster_parser import CLUSTER_COMMANDS, add_cluster_arguments
+
 __all__ = ["CLIENTS", "EXIT_CODES", "build_parser", "parse"]
 
 CLIENTS: Final = {
@@ -146,6 +148,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "exit codes:\n  0    ended by Ctrl-C\n  2    usage, or a port that is taken\n"
         "  141  the reader of the output has gone away",
     ),
+    **CLUSTER_COMMANDS,
 }
 """For each command: a line for the list of commands, its description, and examples."""
 
@@ -348,6 +351,7 @@ def build_parser() -> argparse.ArgumentParser:
             metavar="https://HOST",
             help="where browsers reach the page through a proxy; may be given several times",
         )
+    add_cluster_arguments(subparsers, header=_header, dialect=_dialect, seconds=_seconds)
     return parser
 
 

@@ -149,6 +149,10 @@ def live_source(args: argparse.Namespace) -> Source:
         UsageError: The URL names no live stream, or the body can't be read.
     """
     scheme, headers = scheme_of(args.url), dict(args.header)
+    if scheme in {"nats", "tls"}:
+        from runstream.cluster.source import ClusterSource  # only here: other URLs need no broker
+
+        return ClusterSource(args.url)
     # The exit code is that of one stream. Reconnecting is for programs that continue.
     if scheme in {"ws", "wss"}:
         if args.data is not None:
@@ -184,7 +188,7 @@ def scheme_of(url: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise UsageError(f"the URL can't be read ({escape(str(error))}); {_ADVICE}") from error
-    if parts.scheme not in {"ws", "wss", "http", "https"}:
+    if parts.scheme not in {"ws", "wss", "http", "https", "nats", "tls"}:
         scheme = f"{clip(parts.scheme, 20)}:// is no live stream" if parts.scheme else "no scheme"
         raise UsageError(f"{scheme}; {_ADVICE}")
     if not host:

@@ -232,6 +232,9 @@ class RunStream:
             RuntimeError: The stream has ended. To keep it open while there is no source, use :meth:`keep_open`.
         """
         adapted = adapt(source, name)
+        bind = getattr(adapted, "bind", None)
+        if bind is not None:
+            bind(self.attach)  # a source that brings sources of its own
         return self._runner.attach(adapted, scope, name or adapted.name, dialect, continues)
 
     def restore(self, run_id: str | None = None, *, scope: str | None = None) -> tuple[RunState, ...]:

@@ -139,6 +139,11 @@ EXPECTED = {
         'function get_weather({"city": "Ghent"}), executed once as resp_1/call/call_1',
         "It rains in Ghent.\nresp_1 completed: resp_1 and resp_2, 50 tokens",
     ],
+    "32_cluster.py": [
+        "the first worker has stopped; another one goes on",
+        "billing 99 tokens under run_demo_text_0001/completed",
+        "run_demo_text_0001 is completed\nrun_demo_failed_0001 is failed",
+    ],
     "22_responses_socket.py": [
         "> When is high tide?\n> Hello.\n> 09:00",
         "resp_1 completed: High tide is at nine. (resp_1 and resp_2)\nresp_3 completed: Hello too. (resp_3)",
