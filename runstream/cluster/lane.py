@@ -386,8 +386,8 @@ class Lane(SourceState):
         self.signal_counts.update(found.counts)
         sequence, stored = self.gaps.sequence, found.sequence
         sequence.after_reconnect, sequence._prefix, sequence._last = stored.after_reconnect, stored.start, stored.last
-        sequence.streak, sequence.next = stored.streak, stored.next
-        sequence.number, sequence.prefix = stored.number, stored.prefix
+        sequence.next, sequence.number, sequence.prefix = stored.next, stored.number, stored.prefix
+        sequence._streak, sequence._begin = stored.streak, stored.number - stored.streak
         self._sightings.identified = found.identified
         for run_id in found.open:
             record = records.get(run_id)
