@@ -192,6 +192,8 @@ class Boundaries(BaseDialect):
             self._is_start_lost = False
         elif piece is None or name in TRAILING:
             return
+        elif name not in ("RUN_FINISHED", "RUN_ERROR") and _id_in(value) is None:
+            return  # it begins nothing
         elif name == "RUN_FINISHED" and self._runs.find_open(text_of(field_of(value, "runId"))) is not None:
             self._is_start_lost = False
         else:
@@ -448,7 +450,10 @@ def _call_id(raw: RawEvent) -> str | None:
 
 def _any_id(raw: RawEvent) -> str | None:
     """The id of an object that an event opens or continues."""
-    value: Any = msgspec.json.decode(raw.data)
+    return _id_in(msgspec.json.decode(raw.data))
+
+
+def _id_in(value: Json) -> str | None:
     if str(value.get("type")).endswith(("END", "FINISHED", "REASONING_START")):
         return None
     names = ("messageId", "toolCallId", "subagentRunId", "stepName")
