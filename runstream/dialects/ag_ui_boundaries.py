@@ -24,6 +24,7 @@ from runstream.dialects.ag_ui_wire import (
     call_id_of,
     error_of,
     field_of,
+    id_in,
     objects_of,
     text_of,
     time_of,
@@ -195,6 +196,8 @@ class Boundaries(BaseDialect):
             self._is_start_lost = False
         elif piece is None or name in TRAILING:
             return
+        elif name not in ("RUN_FINISHED", "RUN_ERROR") and id_in(value) is None:
+            return  # it begins nothing
         elif name == "RUN_FINISHED" and self._runs.find_open(text_of(field_of(value, "runId"))) is not None:
             self._is_start_lost = False
         else:

@@ -27,6 +27,7 @@ __all__ = [
     "decode_fragment",
     "error_of",
     "field_of",
+    "id_in",
     "json_text",
     "objects_of",
     "output_of",
@@ -227,7 +228,11 @@ def call_id_of(raw: RawEvent) -> str | None:
 
 def any_id_of(raw: RawEvent) -> str | None:
     """The id of an object that an event opens or continues; the event was read before."""
-    value: Any = msgspec.json.decode(raw.data)
+    return id_in(msgspec.json.decode(raw.data))
+
+
+def id_in(value: Json) -> str | None:
+    """The id of an object that an event opens or continues; ``None`` for an event that ends one."""
     if str(value.get("type")).endswith(("END", "FINISHED", "REASONING_START")):
         return None
     names = ("messageId", "toolCallId", "subagentRunId", "stepName")

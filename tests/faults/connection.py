@@ -220,6 +220,8 @@ class Connection:
         if server in {"onward", "fetched"}:
             return position + self._rng.choice((0, 0, 1, 2, 5, 20))
         if server == "back":
+            if self._case.protocol == "langgraph-thread":
+                position = int(last or 0)  # the place that the client names, which is never after a gap
             return max(0, position - self._rng.choice((0, 1, 2, 5, 20)))
         order = event_order(self._case, self._number)
         responses = self._case.protocol == "responses"

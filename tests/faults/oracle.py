@@ -155,8 +155,11 @@ def _check_run(state: RunState, observed: Observation, expected: Expected, case:
     if protocol == "langgraph" and (lossy or corrupt):
         facts = facts_by_key(observed.signals, state.run_id)
         known |= {key for key in facts if re.search("/(step|call)/", key) and is_nameless(unquote(key.split("/")[2]))}
-    if protocol.startswith("langgraph") and (lossy or corrupt):  # likewise a call
-        known |= {f"{key.removesuffix('/completed')}/cancelled" for key in known if "/step/" in key}
+    if protocol.startswith("langgraph") and (lossy or corrupt):
+        # The end of a run, or of an attempt, ends what is open, as the next state does: each in its own way.
+        ends = ("completed", "incomplete", "cancelled", "failed", "expired")
+        ended = {key.rpartition("/")[0] for key in known if re.search("/(step|message)/", key)}
+        known |= {f"{key}/{end}" for key in ended for end in ends}
     if protocol == "langgraph" and case.source == "file" and case.has("cut"):
         known |= _reduced_requests(known, facts_by_key(observed.signals, state.run_id))
     if corrupt and protocol == "ag-ui":
@@ -268,7 +271,7 @@ def screen_texts(signals: Iterable[Signal], *, replaced: bool, gaps: bool = Fals
     problems = []
     for signal in signals:
         if isinstance(signal, TextReplaced):
-            shown[signal.message_id, "text", signal.part] = signal.text
+            shown[_in_run(signal, signal.message_id), "text", signal.part] = signal.text
         elif isinstance(signal, PROGRESS):
             place = _place_of(signal)
             before = shown.get(place, "")
@@ -282,10 +285,16 @@ def screen_texts(signals: Iterable[Signal], *, replaced: bool, gaps: bool = Fals
 
 def _place_of(signal: Any) -> tuple[str, str, int]:
     if isinstance(signal, ReasoningDelta):
-        return signal.step_id, signal.kind, signal.part
+        return _in_run(signal, signal.step_id), signal.kind, signal.part
     if isinstance(signal, TextDelta | RefusalDelta):
-        return signal.message_id, "text" if isinstance(signal, TextDelta) else "refusal", signal.part
+        kind = "text" if isinstance(signal, TextDelta) else "refusal"
+        return _in_run(signal, signal.message_id), kind, signal.part
     return signal.call_key, signal.type, 0
+
+
+def _in_run(signal: Any, id: str) -> str:
+    """The place of an object on a screen: two runs may have objects with one id."""
+    return f"{signal.run_id}/{id}"
 
 
 def screen_differences(
@@ -310,7 +319,7 @@ def screen_differences(
         if kind == "text":
             by_message[id] = by_message.get(id, "") + text
     again = any(isinstance(signal, SourceResumed) for signal in signals)
-    written = {message.id: message for state in states for message in state.messages}
+    written = {f"{state.run_id}/{message.id}": message for state in states for message in state.messages}
     for id in by_message.keys() | written.keys():
         is_shown, message = by_message.get(id, ""), written.get(id)
         text = message.text if message is not None else ""
@@ -332,7 +341,7 @@ def _other_differences(shown: _Texts, states: Iterable[RunState], *, again: bool
             for (kind, part), text in texts_of(state, item.id).items():
                 if kind not in {"refusal", "reasoning", "summary"} or (again and item.id in state.partial):
                     continue
-                seen = shown.get((item.id, kind, part), "")
+                seen = shown.get((f"{state.run_id}/{item.id}", kind, part), "")
                 if seen != text and not (again and not item.is_terminal and seen.startswith(text)):
                     problems.append(f"{item.id}: the progress of its {kind} does not add up to it")
     return problems

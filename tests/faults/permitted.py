@@ -169,6 +169,9 @@ class Permitted:
             lost = (
                 lost or not self._expected.whole.get(id) or self._created_after_reconnect(state.run_id) or self._corrupt
             )
+        if what == "object" and self._case.server == "fetched":
+            # A snapshot of an open object is not merged into what a stream has sent of it.
+            lost = lost or not self._expected.whole.get(id)
         if what == "object":
             return [] if self._text_permitted(state, id, cut=cut, lost=lost, partial=partial) else [problem]
         if what.startswith("fact") and what.endswith("/completed") and self._duplicated_without_ids():
@@ -229,7 +232,8 @@ class Permitted:
     def _has_unreadable_start(self, run_id: str) -> bool:
         """Whether the start of a run of AG-UI, whose messages name no run, was unreadable."""
         return self._case.protocol == "ag-ui" and any(
-            b'"RUN_STARTED"' in (data := getattr(reject.raw, "data", b"")) and run_id.encode() in data
+            b'"RUN_STARTED"' in (data := getattr(reject.raw, "data", b""))
+            and (run_id.encode() in data or b'"runId"' not in data)
             for reject in self._observed.rejects
         )
 
