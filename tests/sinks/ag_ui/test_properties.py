@@ -19,8 +19,12 @@ from tests.support.canonical import play, run
 
 
 def texts_of(state: RunState) -> dict[str, str]:
-    """The texts of the agent's messages, by message."""
-    return {message.id: message.text for message in state.messages if message.text and message.role == "assistant"}
+    """The texts of the agent's messages, by message; a refusal is a message of its own to a reader."""
+    return {
+        message.id: message.text
+        for message in state.messages
+        if message.text and message.role == "assistant" and not message.id.endswith("/refusal")
+    }
 
 
 @settings(deadline=None)
