@@ -18,7 +18,9 @@ from runstream import AssistantsClient, ResponsesClient, RunStatus
 from runstream.testing import Turn, serve_script
 
 SECONDS = 0.2
-BODIES = {"assistants": {"assistant_id": "asst_1"}, "responses": {"model": "m", "input": "Hello"}}
+RESPONSE = {"model": "m", "input": "Hello"}
+BODIES = {"assistants": {"assistant_id": "asst_1"}, "responses": RESPONSE, "responses over a WebSocket": RESPONSE}
+LANES = 16  # as many responses at the same time as servers allow on one socket
 
 
 async def work() -> str:
@@ -27,18 +29,19 @@ async def work() -> str:
     return "done"
 
 
-async def by_client(kind: str, url: str, runs: int) -> float:
-    """The seconds that all runs take by a client of runstream."""
+async def by_client(kind: str, url: str, runs: int) -> tuple[float, float]:
+    """The seconds that all runs take by a client of runstream, and those of its CPU."""
     made: Any = AssistantsClient if kind == "assistants" else ResponsesClient
-    async with made(url, tools=[work]) as client:
+    options = {"websocket": True, "lanes": LANES} if "WebSocket" in kind else {}
+    async with made(url, tools=[work], **options) as client:
 
         async def one() -> None:
             async with client.run(BODIES[kind]) as stream:
                 assert (await stream.result()).status == RunStatus.COMPLETED
 
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         await asyncio.gather(*(one() for _ in range(runs)))
-        return time.perf_counter() - started
+        return time.perf_counter() - started, time.process_time() - cpu
 
 
 async def by_requests(kind: str, url: str, runs: int) -> float:
@@ -64,9 +67,12 @@ async def by_requests(kind: str, url: str, runs: int) -> float:
 async def measure(url: str, runs: int, rounds: int) -> None:
     """Print the best of some rounds for each protocol."""
     for kind in BODIES:
-        client = min([await by_client(kind, url, runs) for _ in range(rounds)])
-        requests = min([await by_requests(kind, url, runs) for _ in range(rounds)])
-        print(f"{kind}: {runs} runs in {client:.2f} s; their requests alone {requests:.2f} s; the tool {SECONDS} s")
+        client, cpu = min([await by_client(kind, url, runs) for _ in range(rounds)])
+        floor = ""
+        if "WebSocket" not in kind:
+            requests = min([await by_requests(kind, url, runs) for _ in range(rounds)])
+            floor = f"; their requests alone {requests:.2f} s"
+        print(f"{kind}: {runs} runs in {client:.2f} s ({cpu:.2f} s of CPU){floor}; the tool {SECONDS} s")
 
 
 async def serve() -> None:

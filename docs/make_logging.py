@@ -84,15 +84,15 @@ The event is the signal's type; it and the names of the fields are stable.
 
 | field | of |
 |---|---|
-| `run_id`, `thread_id`, `assistant_id` | all that is told of a run |
-| `key` | every signal; equal facts have equal keys, so a log that holds something twice can be told |
+| `run_id`, `thread_id`, `assistant_id` | all signals of a run |
+| `key` | every signal; equal facts have equal keys, so repeated lines of a log are recognised |
 | `scope` | every signal; "" by default |
 | `duration` | runs that ended (seconds from creation to end), steps that ended |
 | `prompt_tokens`, `completion_tokens`, `total_tokens` | the same, where the server says |
 | `error_code`, `incomplete_reason` | what failed, or ended incomplete |
 | `action`, `calls`, `tools` | `run.action_required`: what is asked for, how many calls, of which tools |
 | `reason`, `last_event_id`, `attempts`, `idle`, `limit` | `run.interrupted`, `run.stalled` |
-| `source`, `reason`, `attempt` | all that is told of a source |
+| `source`, `reason`, `attempt` | all signals of a source |
 | `characters`, `offset` | text that grows, if it is logged: how much, not what |
 
 ## Levels

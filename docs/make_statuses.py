@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runstream.core.status import TRANSITIONS, Transition
-from runstream.model.run import RunStatus
+from runstream.core.status import TRANSITIONS
 
 HERE = Path(__file__).parent
 HEAD = """\
@@ -18,15 +17,15 @@ A snapshot of a run (a `thread.run.*` event, or a polled Run) is judged before i
 1. **A terminal status absorbs.** The first one wins and never changes. A later snapshot with the same status may
    fill in fields that were absent (the usage that a poll brings); nothing else.
 2. **Old snapshots change nothing.** One is old if it asks for calls that the run was asked before and has left, or
-   if its `started_at` is null or smaller where the held one is larger. A field that a snapshot *lacks* says
+   if its `started_at` is null or smaller where the known one is larger. A field that a snapshot *lacks* says
    nothing; null says something. A terminal snapshot is never old: a run does not come back from its end.
 3. **Otherwise this table decides**: *expected*; *legal* but surprising, because something was missed (counted as
    `surprising`); or *stale* (counted, changes nothing). A larger `started_at` is newer, whatever the table says.
 4. `in_progress` with the same `started_at`, for a run that waits for action or was queued again after that start, is
-   the snapshot from before the request, told again: `started_at` is kept on a re-queue and grows when the run goes on.
+   the snapshot from before the request, repeated: `started_at` is kept on a re-queue and grows when the run goes on.
    Servers that send no `started_at` give no such evidence: there it counts.
-5. After a repeated `thread.run.created` the source is telling the run from its start again. Where no `started_at` shows
-   the age, its `queued` and `in_progress` are old until it says something newer or comes to the calls that were asked
+5. After a repeated `thread.run.created` the source sends the run from its start again. Where no `started_at` shows
+   the age, its `queued` and `in_progress` are old until it sends something newer or comes to the calls that were asked
    for last; a status that the table does not know is old too, for a run that waits, was queued again or is being
    cancelled.
 6. Statuses that the table does not know may come and go.
@@ -34,33 +33,25 @@ A snapshot of a run (a `thread.run.*` event, or a polled Run) is judged before i
 """
 
 
-def diagram() -> str:
-    """The changes that are expected (solid) or legal (dotted), as a Mermaid state diagram."""
-    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> queued"]
-    for (held, new), transition in TRANSITIONS.items():
-        if held != new and transition is not Transition.STALE:
-            note = "" if transition is Transition.EXPECTED else " : legal, surprising"
-            lines.append(f"    {held.value} --> {new.value}{note}")
-    ends = [status for status in RunStatus if status.is_terminal]
-    lines += [f"    {status.value} --> [*]" for status in ends]
-    return "\n".join([*lines, "```"])
+DIAGRAM = """\
+![the statuses and the changes between them; dotted: legal, but a sign of a missing event](statuses.svg)"""
 
 
 def table() -> str:
-    """The whole table: rows are what is held, columns what comes."""
+    """The whole table: rows are known statuses, columns new ones."""
     columns = list(dict.fromkeys(new for _, new in TRANSITIONS))
-    rows = list(dict.fromkeys(held for held, _ in TRANSITIONS))
-    lines = ["| held \\ comes | " + " | ".join(f"`{status.value}`" for status in columns) + " |"]
+    rows = list(dict.fromkeys(known for known, _ in TRANSITIONS))
+    lines = ["| known \\ new | " + " | ".join(f"`{status.value}`" for status in columns) + " |"]
     lines.append("|---" * (len(columns) + 1) + "|")
     lines += [
-        f"| `{held.value}` | " + " | ".join(TRANSITIONS[held, new].value for new in columns) + " |" for held in rows
+        f"| `{known.value}` | " + " | ".join(TRANSITIONS[known, new].value for new in columns) + " |" for known in rows
     ]
     return "\n".join(lines)
 
 
 def page() -> str:
     """The whole page."""
-    return f"{HEAD}{table()}\n\n{diagram()}\n"
+    return f"{HEAD}{table()}\n\n{DIAGRAM}\n"
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def picture() -> str:
     for line in screen():
         console.print(line)
     svg = console.export_svg(title="runstream demo", unique_id="runstream")
-    # Whoever looks at a picture should not load fonts from elsewhere.
+    # A picture loads no fonts from elsewhere.
     return re.sub(r"\s*@font-face \{.*?\n\s*\}\n", "\n", svg, flags=re.DOTALL)
 
 

@@ -30,7 +30,7 @@ async def submit(run_id: str, outputs: dict[str, str]) -> AsyncIterator[RawEvent
 
 
 async def answer(signal: ActionRequired) -> AsyncIterator[RawEvent]:
-    """A coroutine: it has a queue of its own and holds nobody up. What it returns is read on."""
+    """A coroutine: it has a queue of its own and blocks no other. What it returns is read on."""
     outputs = {}
     for call in signal.calls:
         print(f"calling {call.name}({call.parsed})")

@@ -25,9 +25,9 @@ def main() -> None:
     print(f"  {state.text}")
     print(f"  steps: {', '.join(f'{step.type} {step.status}' for step in state.steps)}")
 
-    told = [signal.type for signal in both.signals if signal.type.startswith("run.")]
-    print(f"signals of the run: {', '.join(told)}")
-    assert told.count("run.action_required") == told.count("run.completed") == 1
+    types = [signal.type for signal in both.signals if signal.type.startswith("run.")]
+    print(f"signals of the run: {', '.join(types)}")
+    assert types.count("run.action_required") == types.count("run.completed") == 1
 
 
 if __name__ == "__main__":

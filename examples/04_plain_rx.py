@@ -14,7 +14,7 @@ def count(sizes: dict[str, int], signal: TextDelta) -> dict[str, int]:
     return {**sizes, signal.run_id: signal.offset + len(signal.delta)}
 
 
-def tell(signal: RunCompleted | RunFailed) -> str:
+def describe(signal: RunCompleted | RunFailed) -> str:
     tokens = signal.run.usage.total_tokens if signal.run.usage else 0
     return f"{signal.run_id} {signal.run.status}, {tokens} tokens"
 
@@ -26,7 +26,7 @@ def main() -> None:
 
     # Cold, as Rx has it: each subscription has a pipeline of its own. `publish` makes it one for both.
     signals = raw_events.pipe(pipeline(), ops.publish())
-    signals.pipe(only(RunCompleted, RunFailed), ops.map(tell)).subscribe(print)
+    signals.pipe(only(RunCompleted, RunFailed), ops.map(describe)).subscribe(print)
     signals.pipe(only(TextDelta), ops.reduce(count, NOTHING)).subscribe(print)
     signals.connect()
 

@@ -22,7 +22,7 @@ from runstream import (
 
 
 async def keys(source: Source) -> Sequence[str]:
-    """Read a source until its run has ended, and give the keys of what it told of it."""
+    """Read a source until its run has ended, and return the keys of its signals."""
     found: list[str] = []
     async with RunStream(source) as stream:
         stream.signals.subscribe(lambda signal: found.append(signal.key) if isinstance(signal, RunSignal) else None)

@@ -29,7 +29,7 @@ class Client:
         return run
 
 
-def tell(signal: RunStatusChanged) -> None:
+def show(signal: RunStatusChanged) -> None:
     print(f"status: {signal.after}")
 
 
@@ -43,7 +43,7 @@ async def main() -> None:
     # A plain function that blocks is called in a thread. In earnest, leave the intervals as they are.
     source = PollSource(lambda: client.retrieve("run_1"), interval=0.01, deadline=600.0)
     async with RunStream(source) as stream:
-        stream.on(RunStatusChanged, tell)
+        stream.on(RunStatusChanged, show)
         stream.on(ActionRequired, answer)
         run = await stream.result()
     reason = run.incomplete_details.reason if run.incomplete_details else None

@@ -1,109 +1,87 @@
-"""Relay runs from an ASGI application to browsers: one stream in, any number of sockets out, none of which slows it.
+"""Relay runs from an ASGI application to browsers: one stream in, server-sent events for any number of clients out.
 
 The application is plain ASGI, so this runs without a framework and without a server: two clients stand in for browsers
-at the end. In FastAPI the same is `app.mount("/runs", PageApp(stream))`, and for a page of your own:
-
-    @app.websocket("/mine")
-    async def mine(websocket: WebSocket) -> None:
-        await websocket.accept()
-        with suppress(WebSocketDisconnect):
-            async for frame in feed.frames():
-                await websocket.send_text(frame)
+at the end. One of them loses its connection, and comes back as `EventSource` does. In FastAPI or Starlette the same is
+`app.mount("/api", SseApp(stream))`; docs/browser.md has recipes with routes of your own, and the script of a page.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import MutableMapping
 from typing import Any
 
-from runstream import PageApp, PageFeed, RunStream, demo, read_recording
-
-
-class App:
-    """An application with the page below /runs/, and a relay for pages of its own at /mine."""
-
-    def __init__(self, stream: RunStream) -> None:
-        self.feed = PageFeed(stream)
-        self.page = PageApp(self.feed)
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        # Here an application would see who it is, and who may look.
-        if scope["path"].startswith("/runs"):
-            await self.page({**scope, "root_path": "/runs"}, receive, send)
-        elif scope["type"] == "websocket" and scope["path"] == "/mine":
-            await self.mine(receive, send)
-
-    async def mine(self, receive: Any, send: Any) -> None:
-        """Relay by hand: the next frame is made when the last one is on its way, so a slow browser has one at most."""
-        await receive()
-        await send({"type": "websocket.accept"})
-        async for frame in self.feed.frames():
-            await send({"type": "websocket.send", "text": frame})
+from runstream import RunStream, SseApp, demo, read_recording
 
 
 async def main() -> None:
     async with RunStream(read_recording(demo.load("text.sse"))) as stream:
-        app = App(stream)
-        status = await get(app, "/runs/")
-        print(f"GET /runs/ {status}")
-
-        quick, slow = Client("quick"), Client("slow", pause=0.3)
-        sockets = [asyncio.create_task(quick.run(app, "/runs/socket")), asyncio.create_task(slow.run(app, "/mine"))]
+        app = SseApp(stream)
+        early = Client(app, "/runs/run_demo_text_0001/events", cut_after=40)
+        reading = asyncio.create_task(early.read())
         run = await stream.result()
-        print(f"{run.id} {run.status.value}")
-        await asyncio.gather(*sockets)
-        assert quick.text == slow.text
-        print(f"both have it: {quick.text[:38]}...")
+        await reading
+        print(f"{run.id} {run.status.value}, cut after {early.cut_after} events, {early.connections} connections")
+
+        late = Client(app, "/runs/run_demo_text_0001/events")
+        await late.read()
+        assert early.text == late.text == stream.latest[run.id].text
+        print(f"both have it: {late.text[:38]}...")
+        print(f"one more request: {await late.connect()}")
 
 
-# What follows stands in for browsers: it does what page.js does, in a few lines.
+# What follows stands in for browsers: what the script of a page does with an EventSource, in a few lines.
 
 
 class Client:
-    """Reads a socket until its run has ended, and puts the text together from its pieces."""
+    """Reads the events of a run until its end, and puts the text together."""
 
-    def __init__(self, name: str, pause: float = 0.0) -> None:
-        self.name, self.pause, self.text, self.connected = name, pause, "", False
-        self.ended = asyncio.Event()
+    def __init__(self, app: SseApp, path: str, cut_after: int = 0) -> None:
+        self.app, self.path, self.cut_after = app, path, cut_after
+        self.text, self.last_id, self.ended = "", "", False
+        self.events = self.connections = 0
 
-    async def run(self, app: App, path: str) -> None:
-        scope = {"type": "websocket", "path": path, "headers": [(b"host", b"localhost")]}
-        serving = asyncio.ensure_future(app(scope, self.receive, self.send))
-        await self.ended.wait()
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+    async def read(self) -> None:
+        while not self.ended:
+            await self.connect()
 
-    async def receive(self) -> dict[str, str]:
-        if not self.connected:
-            self.connected = True
-            return {"type": "websocket.connect"}
-        await self.ended.wait()
-        return {"type": "websocket.disconnect"}
+    async def connect(self) -> int:
+        """One connection, which may be lost; gives the status."""
+        self.connections += 1
+        self.status, self.cut = 0, asyncio.Event()
+        headers = [(b"last-event-id", self.last_id.encode())] if self.last_id else []
+        await self.app(
+            {"type": "http", "method": "GET", "path": self.path, "headers": headers}, self.receive, self.send
+        )
+        return self.status
 
-    async def send(self, message: dict[str, Any]) -> None:
-        if message["type"] != "websocket.send":
-            return
-        await asyncio.sleep(self.pause)
-        for run in json.loads(message["text"]).get("runs", []):
-            for block in run.get("blocks", []):
-                if "add" in block:
-                    self.text = self.text[: block["at"]] + block["add"]
-            if run.get("set", {}).get("ended"):
-                self.ended.set()
+    async def receive(self) -> dict[str, Any]:
+        await self.cut.wait()
+        return {"type": "http.disconnect"}
 
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        self.status = message.get("status", self.status)
+        for block in message.get("body", b"").decode().split("\n\n"):
+            fields = dict(line.split(": ", 1) for line in block.split("\n") if ": " in line)
+            if "data" in fields and not self.cut.is_set():
+                self.last_id = fields.get("id", self.last_id)
+                self.take(fields.get("event", "message"), json.loads(fields["data"]))
+                self.events += 1
+                if self.events == self.cut_after:
+                    self.cut.set()
 
-async def get(app: App, path: str) -> int:
-    statuses = []
-
-    async def send(message: dict[str, Any]) -> None:
-        statuses.append(message.get("status", 0))
-
-    async def receive() -> dict[str, str]:
-        return {"type": "http.request"}
-
-    await app({"type": "http", "method": "GET", "path": path, "headers": []}, receive, send)
-    return int(statuses[0])
+    def take(self, event: str, data: Any) -> None:
+        """The signals of a snapshot build the run from nothing; each later one continues it."""
+        if event == "snapshot":
+            self.text = ""
+            for run in data["runs"]:
+                for signal in run["signals"]:
+                    self.take("message", signal)
+        elif event == "end":
+            self.ended = True
+        elif data["type"] == "message.text":
+            self.text += data["delta"]
 
 
 if __name__ == "__main__":

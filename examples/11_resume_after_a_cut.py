@@ -1,4 +1,4 @@
-"""A connection is cut in the middle of a sentence. The source connects again, says where it was, and nobody who
+"""A connection is cut in the middle of a sentence. The source connects again, says where it was, and no subscriber who
 subscribed notices: no signal is missing, none comes twice, the text is whole.
 """
 
@@ -43,7 +43,7 @@ class Gateway:
     async def serve(self, socket: ServerConnection) -> None:
         assert socket.request is not None
         after = parse_qs(urlsplit(socket.request.path).query).get("after")
-        first = max(int(after[0]) - 2, 0) if after else 0  # what is told again is told with the same ids
+        first = max(int(after[0]) - 2, 0) if after else 0  # what is sent again has the same ids
         last = CUTS.get(self.connections, len(RECORDED))
         self.connections += 1
         for number in range(first, min(last, len(RECORDED) - 1)):  # the last one is `[DONE]`

@@ -1,4 +1,4 @@
-"""A process dies in the middle of a run. The next one goes on where it was: nothing is lost, nothing is told twice
+"""A process dies in the middle of a run. The next one goes on where it was: nothing is lost, nothing is emitted twice
 but the signal that was being delivered.
 """
 

@@ -16,13 +16,13 @@ ENDINGS = ("completed", "completed", "completed", "failed", "cancelled")
 
 
 async def gateway() -> AsyncIterator[RawEvent]:
-    """Offline: made-up runs, told all at once, as a gateway with many users would tell them."""
-    told = []
+    """Offline: made-up runs, sent all at once, as a gateway with many users would send them."""
+    runs = []
     for number in range(RUNS):
         customer = {"customer": str(number % 7)}
         run = script(f"run_{number:03}", assistant_id=f"asst_{number % 3}", metadata=customer)
-        told.append(run.say(f"Here is answer number {number}.").end(ENDINGS[number % len(ENDINGS)]))
-    for raw in Conversation(told).raw_events(interleaved=True):
+        runs.append(run.say(f"Here is answer number {number}.").end(ENDINGS[number % len(ENDINGS)]))
+    for raw in Conversation(runs).raw_events(interleaved=True):
         yield raw
 
 

@@ -1,4 +1,4 @@
-"""A protocol of your own: its dialect is registered under a name, and two sources of one stream speak two protocols.
+"""A protocol of your own: its dialect is registered under a name, and two sources of one stream use two protocols.
 
 The wire of this example has lines such as ``job-1 started``. A second stream that goes on with a job does not name it,
 so that the application says which run it continues.

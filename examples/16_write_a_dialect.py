@@ -93,7 +93,7 @@ class DeskDialect(BaseDialect):
                 waiting = Run(id=run, status=RunStatus.REQUIRES_ACTION, required_action=action)
                 return RunEvent(waiting, id, name="wait", piece=line.job)
             case "end":
-                # An error may follow the end, so it is held back until the source says what comes next.
+                # An error may follow the end, so it is delayed until the source says what comes next.
                 self.answered = line.job
                 return ()
             case "error":
@@ -104,7 +104,7 @@ class DeskDialect(BaseDialect):
         return UnknownEvent(item.data, id, run_id=run, name=line.do)
 
     def end(self, clean: bool) -> Sequence[Event]:
-        """The source has ended: what was held back is certain now, unless the stream was cut."""
+        """The source has ended: what was delayed is certain now, unless the stream was cut."""
         if self.answered is None or not clean:
             return ()
         return (

@@ -1,4 +1,4 @@
-"""Calls that need a decision: a function decides, a person does, and a run that nobody answers is left waiting."""
+"""Calls that need a decision: a function decides, a person does, and a run without an answer is left waiting."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def response(id: str, item: dict[str, Any], *deltas: str) -> Iterator[dict[str, 
 
 
 async def server(socket: ServerConnection) -> None:
-    """A server that asks for the tide before it speaks of it, and answers all else at once."""
+    """A server that asks for the tide before it mentions it, and answers all else at once."""
     async for text in socket:
         request = json.loads(text)
         print(f"> {request['input'] if isinstance(request['input'], str) else request['input'][0]['output']}")

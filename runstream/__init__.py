@@ -1,4 +1,4 @@
-"""React to streamed agent runs: any Assistants dialect in, one trustworthy Run out.
+"""React to streamed agent runs, and answer them: any protocol in, one trustworthy Run out.
 
 The public names of the library. A module is loaded when one of its names is first used, so that a program that folds
 a file loads no socket library. The whole model stands in :mod:`runstream.model`, tools for tests in
@@ -9,23 +9,40 @@ from __future__ import annotations
 
 from runstream.model.exports import export
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 NAMES = {
+    "runstream.checker.check": "check",
+    "runstream.checker.live": "check_url",
+    "runstream.checker.report": "CheckedRun CheckReport Finding Place",
+    "runstream.checker.rules": "CheckRule",
+    "runstream.checker.session": "CHECK_RULES",
     "runstream.clients.ag_ui": "AgUiClient",
+    "runstream.clients.answer_schemas": "AnswerNotValid",
     "runstream.clients.answers": "Approve ApproveFunction CallAnswer Decline Output",
     "runstream.clients.assistants": "AssistantsClient",
     "runstream.clients.base": "BaseClient",
+    "runstream.clients.blocking": "BlockingClient",
     "runstream.clients.langgraph": "LangGraphClient",
     "runstream.clients.options": "ClientOptions",
     "runstream.clients.outputs": "FailureKind ToolError ToolErrorPolicy ToolFailed",
     "runstream.clients.responses": "ResponsesClient",
     "runstream.clients.session": "UnansweredFunction",
     "runstream.clients.tools": "LocalTool ToolArgumentsError ToolContext ToolLike tool",
+    "runstream.cluster.broker": "Broker",
+    "runstream.cluster.cluster": "Cluster HandlerGroup Start",
+    "runstream.cluster.embedded": "EmbeddedBroker",
+    "runstream.cluster.ingest": "Ingest IngestHandle IngestOptions",
+    "runstream.cluster.operations": "ClusterStatus PartitionStatus init_cluster load_topology read_status",
+    "runstream.cluster.recorded": "RecordedItems",
+    "runstream.cluster.source": "ClusterSource",
+    "runstream.cluster.topology": "Retention Topology",
+    "runstream.cluster.worker": "Worker WorkerStats",
     "runstream.core.derive": "derive",
     "runstream.core.reduce": "reduce",
     "runstream.core.run_filter": "Filters",
     "runstream.core.state": "RunState Timings",
+    "runstream.core.state_snapshot": "StateSnapshot",
     "runstream.dialects.assistants": "AssistantsDialect",
     "runstream.dialects.assistants_wire": "EVENT_TYPES",
     "runstream.dialects.base": "BaseDialect Dialect",
@@ -36,8 +53,8 @@ NAMES = {
     "runstream.engine.intake": "Intake",
     "runstream.engine.watchdogs": "Watchdogs",
     "runstream.errors": (
-        "DecodeError IncompleteStream RecordingError RequestFailed RunstreamError ServerError SeveralRuns SlowConsumer "
-        "SourceFailed StoreError SubscriberFailed SubscribersFailed UnsupportedRequest"
+        "ClusterError DecodeError IncompleteStream RecordingError RequestFailed RunstreamError ServerError SeveralRuns "
+        "SlowConsumer SourceFailed StoreError SubscriberFailed SubscribersFailed UnsupportedRequest"
     ),
     "runstream.model": (
         "ErrorObject Message MessageStatus RequiredAction Run RunStatus RunStep StepStatus Thread Tool ToolCall Usage"
@@ -66,11 +83,26 @@ NAMES = {
     "runstream.rx.conflation": "conflate",
     "runstream.rx.filters": "only where",
     "runstream.rx.operators": "Change decoded deduped derived pipeline reduced states",
+    "runstream.sinks.ag_ui.asgi": "AgUiApp",
+    "runstream.sinks.ag_ui.encoder": "AgUiEncoder",
+    "runstream.sinks.ag_ui.events": "AgUiEvent",
+    "runstream.sinks.ag_ui.run_input": "AgUiInput AgUiInputError AgUiResume AgUiTool",
+    "runstream.sinks.ag_ui.threads": "AgUiHandler AgUiRequest",
+    "runstream.sinks.ag_ui.waiting": "AgUiWaiting",
     "runstream.sinks.log": "log_record log_signals",
+    "runstream.sinks.notebook": "NotebookView",
     "runstream.sinks.page.asgi": "PageApp",
     "runstream.sinks.page.feed": "PageFeed",
     "runstream.sinks.page.server": "PageServer serve_page",
+    "runstream.sinks.sse.asgi": "SseApp",
+    "runstream.sinks.sse.relay": "SseContent SseRelay",
     "runstream.sinks.terminal.live_view": "LiveView",
+    "runstream.sinks.tracing": "RunTracer",
+    "runstream.sinks.ui_message_stream.asgi": "UiMessageApp",
+    "runstream.sinks.ui_message_stream.chat": "UiChat UiChatError",
+    "runstream.sinks.ui_message_stream.chats": "UiChatHandler",
+    "runstream.sinks.ui_message_stream.chunks": "UiMessageChunk",
+    "runstream.sinks.ui_message_stream.encoder": "UiMessageEncoder",
     "runstream.sources.ag_ui": "AgUiSource",
     "runstream.sources.base": "Receiver Source",
     "runstream.sources.connection_loop": "Resume ResumeInfo",

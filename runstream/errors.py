@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "ClusterError",
     "DecodeError",
     "IncompleteStream",
     "RecordingError",
@@ -46,6 +47,10 @@ class DecodeError(RunstreamError, ValueError):
 
     def __reduce__(self) -> tuple[type[DecodeError], tuple[str, str]]:
         return (type(self), (self.path, self.reason))
+
+
+class ClusterError(RunstreamError):
+    """The broker can't be used, or has other data than expected; the message says what to do."""
 
 
 class SourceFailed(RunstreamError):

@@ -9,11 +9,16 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from runstream.dialects import registry
 from tests.support.dialects import WordsDialect
 from tests.support.guards import bounded, heeding_signals
 from tests.support.ports import free_port
+
+# No example of a property is timed: a machine that does other things at the same time would fail it.
+settings.register_profile("runstream", deadline=None)
+settings.load_profile("runstream")
 
 BOUND = 120.0
 """Seconds for one phase of a test; the slowest take a tenth of it on a machine that does nothing else."""

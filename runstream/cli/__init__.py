@@ -21,7 +21,11 @@ _MODULES: Final = {
     "record": "record",
     "replay": "offline",
     "fold": "offline",
+    "check": "check",
     "serve": "serve",
+    "ingest": "cluster",
+    "worker": "cluster",
+    "nats": "cluster",
 }
 """The module of each command. It is loaded when the command runs, so that help and usage errors appear at once."""
 

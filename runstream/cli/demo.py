@@ -1,4 +1,5 @@
-"""`demo`: bundled recordings, played over a real WebSocket on this machine and shown like any live stream."""
+"""`demo`: bundled recordings, played over a real WebSocket on this machine and shown like any live stream; or runs that
+a client starts, with ``--dialect``."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from typing import Final
 
-from runstream.cli.exit_codes import ExitCode
+from runstream.cli.exit_codes import ExitCode, UsageError
 from runstream.cli.screen import make_view
 from runstream.cli.stdio import clip, complain
 from runstream.cli.watch import WatchResult, watch_source
@@ -29,7 +30,21 @@ _SCENES: Final = [scene for act in recordings.SCRIPT for scene in act]
 
 
 def demo(args: argparse.Namespace) -> int:
-    """Play the recordings; the exit code is 0 if every run ended as scripted."""
+    """Play the recordings, or start runs of a protocol or a cluster; the exit code is 0 if all runs ended as scripted.
+
+    Raises:
+        UsageError: The runs of a protocol need an extra that is not installed.
+    """
+    if args.dialect is not None:
+        try:
+            from runstream.cli.demo_clients import demo_client
+        except ImportError as error:
+            raise UsageError(str(error)) from error
+        return demo_client(args)
+    if args.cluster:
+        from runstream.cli.cluster_demo import cluster_demo  # only here: it needs a broker
+
+        return cluster_demo()
     result = asyncio.run(_demo(json=args.json, plain=args.plain, pace=args.pace))
     found = {state.run_id: state.status.value for state in result.states}
     failures = 0

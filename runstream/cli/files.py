@@ -16,7 +16,7 @@ from runstream.model.jsontext import decode_json
 from runstream.model.raw import Answer, RawItem
 from runstream.recordings.reader import UnknownRecordingFormat, read_recording
 
-__all__ = ["GAP", "check", "read", "read_answers", "source_name"]
+__all__ = ["GAP", "check", "read", "read_answers", "source_name", "unreadable"]
 
 GAP: Final = 0.03
 """Seconds between two events of a recording without times of arrival."""
@@ -51,7 +51,7 @@ def check(paths: Sequence[str]) -> None:
                 raise UsageError(f"{escape(path)}: is a directory; name the recordings in it")
             # Anything else (a pipe, a process substitution) can be opened only once: when it is read.
         except (OSError, ValueError) as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
 
 
 def read(path: str) -> Iterator[RawItem]:
@@ -63,7 +63,7 @@ def read(path: str) -> Iterator[RawItem]:
     try:
         yield from read_recording(path)
     except (OSError, UnknownRecordingFormat) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def read_answers(paths: Sequence[str], recordings: Sequence[str]) -> list[Answer]:
@@ -84,7 +84,7 @@ def read_answers(paths: Sequence[str], recordings: Sequence[str]) -> list[Answer
             with open(path, "rb") as file:
                 data = file.read()
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
         try:
             is_object = isinstance(decode_json(data), dict)
         except DecodeError:
@@ -95,7 +95,8 @@ def read_answers(paths: Sequence[str], recordings: Sequence[str]) -> list[Answer
     return answers
 
 
-def _unreadable(path: str, error: OSError | ValueError) -> UsageError:
+def unreadable(path: str, error: OSError | ValueError) -> UsageError:
+    """The usage error for a file that can't be read."""
     name = escape(source_name(path))
     if isinstance(error, UnknownRecordingFormat):
         return UsageError(escape(str(error)))

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Final
 
+from runstream.cli.cluster_parser import CLUSTER_COMMANDS, add_cluster_arguments
+
 __all__ = ["CLIENTS", "EXIT_CODES", "build_parser", "parse"]
 
 CLIENTS: Final = {
@@ -44,6 +46,7 @@ examples:
   runstream replay run.sse                what happened in a recording
   runstream replay --json run.sse | jq 'select(.type == "run.failed")'
   runstream fold --json part1.sse part2.sse   the runs as they were at the end
+  runstream check run.sse                 which rules of its protocol a stream breaks
   curl -sN $URL | runstream replay -      any event stream, piped in
 
 {EXIT_CODES}"""
@@ -59,8 +62,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "demo": (
         "play recorded runs over a real WebSocket and show what happens",
         "Start a server on a free port of this machine, play bundled recordings through it over a\n"
-        "WebSocket, several runs interleaved, and show every signal. Ends by itself in under 20 s.",
-        "examples:\n  runstream demo\n  runstream demo --pace 3\n"
+        "WebSocket, several runs interleaved, and show every signal. Ends by itself in under 20 s.\n\n"
+        "With --dialect a client of that protocol starts runs on a scripted server of this machine: calls\n"
+        "are executed by tools, one is approved, a connection breaks off. Needs the extras: pip install\n"
+        "'runstream[http,testing]'.",
+        "examples:\n  runstream demo\n  runstream demo --pace 3\n  runstream demo --dialect responses\n"
         '  runstream demo --json | jq -r "[.type, .run_id] | @tsv"\n\n'
         "exit codes:\n  0    every run ended as the script has it\n  1    something did not\n"
         "  2    usage\n  130  ended by Ctrl-C      141  the reader of the output has gone away",
@@ -115,6 +121,22 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         '  runstream fold --json run.sse | jq -r "[.run.id, .run.status] | @tsv"\n'
         "  runstream fold --continue asked.sse answered.sse   where the second does not name the run\n\n" + EXIT_CODES,
     ),
+    "check": (
+        "show which rules of its protocol a stream breaks",
+        "Read a recording or a live stream, check it against the rules of its protocol, and show the rules that it\n"
+        "breaks, where, and what a tolerant reader made of it. For people who build servers. A note is a legal form\n"
+        "that is known to break readers; it changes no exit code. The report has names, ids and sizes, and no text.\n\n"
+        "SOURCE is a recording (.sse, .jsonl, - for standard input) or a URL: https:// and http:// for server-sent\n"
+        "events (needs the extra: pip install 'runstream[http]'), wss:// and ws:// for a WebSocket.",
+        "examples:\n  runstream check run.sse\n"
+        "  runstream check --dialect responses http://127.0.0.1:8000/v1/responses -d @request.json\n"
+        '  runstream check --json run.sse | jq -r ".findings[] | [.severity, .rule, .count] | @tsv"\n'
+        "  curl -sN $URL | runstream check -\n\n"
+        "exit codes:\n  0    no rule is broken\n  1    a rule is broken\n"
+        "  2    usage: a wrong argument, a file that can't be read\n"
+        "  5    no connection: the server can't be reached\n"
+        "  130  ended by Ctrl-C      141  the reader of the output has gone away",
+    ),
     "serve": (
         "serve recordings over a WebSocket",
         "Play recordings to every client that connects, as WebSocket messages, then close (1000).\n"
@@ -126,6 +148,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "exit codes:\n  0    ended by Ctrl-C\n  2    usage, or a port that is taken\n"
         "  141  the reader of the output has gone away",
     ),
+    **CLUSTER_COMMANDS,
 }
 """For each command: a line for the list of commands, its description, and examples."""
 
@@ -223,6 +246,11 @@ def build_parser() -> argparse.ArgumentParser:
             "--plain", action="store_true", help="one signal a line, on a terminal too, instead of the live view"
         )
     subparsers["fold"].add_argument("--json", action="store_true", help="one run a line, as JSON")
+    subparsers["check"].add_argument("source", metavar="SOURCE", help="a recording, - for standard input, or a URL")
+    subparsers["check"].add_argument("--json", action="store_true", help="the report as one line of JSON")
+    subparsers["check"].add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="stop a check of a URL after so long (default: never)"
+    )
     subparsers["fold"].add_argument(
         "--continue",
         action="store_true",
@@ -239,7 +267,7 @@ def build_parser() -> argparse.ArgumentParser:
             help="what the server says about the run of a FILE when it is asked after the stream; the first answer is "
             "for the first FILE, and so on",
         )
-    for name in ("watch", "record", "replay", "fold", "serve"):
+    for name in ("watch", "record", "replay", "fold", "check", "serve"):
         subparsers[name].add_argument(
             "--dialect",
             type=_dialect,
@@ -253,10 +281,15 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="N times as fast; 0 as fast as it goes (default: 1, about 12 s)",
     )
+    subparsers["demo"].add_argument(
+        "--dialect",
+        choices=tuple(CLIENTS),
+        help="start runs by the client of this protocol, in place of the recordings",
+    )
     _add_run_arguments(subparsers["run"])
     for name in ("watch", "record"):
         subparsers[name].add_argument("url", metavar="URL", help="wss://, https://, ws:// or http://")
-    for name in ("run", "watch", "record"):
+    for name in ("run", "watch", "record", "check"):
         subparsers[name].add_argument(
             "-H",
             "--header",
@@ -266,7 +299,7 @@ def build_parser() -> argparse.ArgumentParser:
             metavar="'NAME: VALUE'",
             help="a header for each request; may be given several times",
         )
-    for name in ("watch", "record"):
+    for name in ("watch", "record", "check"):
         subparsers[name].add_argument(
             "-d",
             "--data",
@@ -318,6 +351,7 @@ def build_parser() -> argparse.ArgumentParser:
             metavar="https://HOST",
             help="where browsers reach the page through a proxy; may be given several times",
         )
+    add_cluster_arguments(subparsers, header=_header, dialect=_dialect, seconds=_seconds)
     return parser
 
 

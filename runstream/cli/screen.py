@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from types import FrameType
 from typing import Any, Final
 
+from runstream.cli.keys import Keys
 from runstream.cli.lines import JsonView, PlainView, View
 from runstream.cli.stdio import Output, complain
 from runstream.core.state import RunState
@@ -112,21 +113,25 @@ async def _watching(view: LiveView) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:  # called by the loop, and so never during a drawing
+        keys.stop()
         view.suspend()
         loop.remove_signal_handler(_STOP)
         os.kill(os.getpid(), _STOP)
         loop.add_signal_handler(_STOP, stop)
         view.resume()
+        keys.start()
 
     async with view:
-        if not _can_stop():
-            yield
-            return
-        loop.add_signal_handler(_STOP, stop)
+        keys = Keys(view)
+        stops = _can_stop()
+        if stops:
+            loop.add_signal_handler(_STOP, stop)
         try:
             yield
         finally:
-            loop.remove_signal_handler(_STOP)
+            keys.stop()
+            if stops:
+                loop.remove_signal_handler(_STOP)
 
 
 def _suspend_on_stop(display: Display) -> Callable[[], object]:

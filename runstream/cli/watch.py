@@ -25,7 +25,7 @@ from runstream.sources.sse import SseSource
 from runstream.sources.websocket import WebSocketSource
 from runstream.stream.run_stream import RunStream
 
-__all__ = ["WatchResult", "live_source", "read_body", "watch", "watch_source", "watch_stream"]
+__all__ = ["WatchResult", "live_source", "read_body", "scheme_of", "watch", "watch_source", "watch_stream"]
 
 Answer = Callable[[ActionRequired], Source | None]
 
@@ -148,7 +148,11 @@ def live_source(args: argparse.Namespace) -> Source:
     Raises:
         UsageError: The URL names no live stream, or the body can't be read.
     """
-    scheme, headers = _scheme_of(args.url), dict(args.header)
+    scheme, headers = scheme_of(args.url), dict(args.header)
+    if scheme in {"nats", "tls"}:
+        from runstream.cluster.source import ClusterSource  # only here: other URLs need no broker
+
+        return ClusterSource(args.url)
     # The exit code is that of one stream. Reconnecting is for programs that continue.
     if scheme in {"ws", "wss"}:
         if args.data is not None:
@@ -177,14 +181,14 @@ def read_body(data: str) -> bytes:
         raise UsageError(f"can't read {clip(escape(data[1:]))}: {error.strerror or type(error).__name__}") from error
 
 
-def _scheme_of(url: str) -> str:
+def scheme_of(url: str) -> str:
     """The scheme of a URL of a live stream. A message does not repeat a refused URL: URLs contain credentials."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise UsageError(f"the URL can't be read ({escape(str(error))}); {_ADVICE}") from error
-    if parts.scheme not in {"ws", "wss", "http", "https"}:
+    if parts.scheme not in {"ws", "wss", "http", "https", "nats", "tls"}:
         scheme = f"{clip(parts.scheme, 20)}:// is no live stream" if parts.scheme else "no scheme"
         raise UsageError(f"{scheme}; {_ADVICE}")
     if not host:

@@ -68,9 +68,9 @@ class AgUiClient(BaseClient):
         outputs, resume = session.outputs, []
         for call, answer in answers:
             if call.kind == "interrupt" and call.id:
-                resume.append({"interruptId": call.id, "status": "resolved", "payload": _payload(answer)})
+                resume.append({"interruptId": call.id, "status": "resolved", "payload": self._interrupt_value(answer)})
             elif call.kind != "interrupt":
-                value = _payload(answer)
+                value = self._interrupt_value(answer)
                 outputs[call.id] = value if isinstance(value, str) else encode_output(value)
         body = {
             **session.request,
@@ -84,7 +84,10 @@ class AgUiClient(BaseClient):
         elif any(call.kind == "interrupt" for call, _ in answers):
             # The older form: the interrupt has no id, and its answer is a command of the server's framework.
             (answer,) = [answer for call, answer in answers if call.kind == "interrupt"][:1]
-            body["forwardedProps"] = {**(body.get("forwardedProps") or {}), "command": {"resume": _payload(answer)}}
+            body["forwardedProps"] = {
+                **(body.get("forwardedProps") or {}),
+                "command": {"resume": self._interrupt_value(answer)},
+            }
         return self._post(body, f"answer {state.run_id}")
 
     def _follow(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> Source:
@@ -96,6 +99,13 @@ class AgUiClient(BaseClient):
     def _repair(self) -> None:
         return None
 
+    def _interrupt_value(self, answer: CallAnswer) -> Any:
+        if isinstance(answer, Approve):
+            return {"approved": True} if answer.value is None else answer.value
+        if isinstance(answer, Decline):
+            return {"approved": False, **({"reason": answer.reason} if answer.reason else {})}
+        return answer.value
+
     def _post(self, body: Mapping[str, Any], name: str) -> Source:
         return AgUiSource(
             self._api.base_url,
@@ -106,14 +116,6 @@ class AgUiClient(BaseClient):
             reconnect=self._reconnect,
             **self._http,
         )
-
-
-def _payload(answer: CallAnswer) -> Any:
-    if isinstance(answer, Approve):
-        return {"approved": True} if answer.value is None else answer.value
-    if isinstance(answer, Decline):
-        return {"approved": False, **({"reason": answer.reason} if answer.reason else {})}
-    return answer.value
 
 
 def _tool_json(tool: LocalTool) -> dict[str, Any]:

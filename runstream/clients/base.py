@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import Any, Final, Self
 
+from runstream.clients.answer_schemas import check_answer
 from runstream.clients.answers import Approve, ApproveFunction, CallAnswer, Decline
 from runstream.clients.api import Api
+from runstream.clients.options import ClientOptions
 from runstream.clients.outputs import ToolErrorPolicy, failure_output
+from runstream.clients.protocol import ProtocolRequests
 from runstream.clients.run_sources import AnswerAfter, TimeLimit
 from runstream.clients.session import Session, Sessions, UnansweredFunction
 from runstream.clients.tool_runner import CONCURRENCY, ToolRunner
@@ -31,15 +33,12 @@ from runstream.store.calls import CallStore
 from runstream.store.memory import MemoryStore
 from runstream.stream.run_stream import RunStream
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["BaseClient"]
 
 _HTTP: Final = ("client", "ssl", "proxy", "open_timeout", "read_timeout")
 
 
-class BaseClient(ABC):
+class BaseClient(ProtocolRequests):
     """A client of one protocol.
 
     ::
@@ -72,11 +71,6 @@ class BaseClient(ABC):
         ValueError: A value outside its range, or two tools with one name.
     """
 
-    dialect: ClassVar[str]
-    """The name of the protocol's dialect."""
-    protocol_headers: ClassVar[Mapping[str, str]] = {}
-    """Headers that the protocol demands in each request."""
-
     def __init__(
         self,
         base_url: str,
@@ -93,6 +87,8 @@ class BaseClient(ABC):
         reconnect: Reconnect | None = Reconnect(),  # noqa: B008 - frozen
         **options: Any,
     ) -> None:
+        if unknown := sorted(options.keys() - ClientOptions.__annotations__.keys()):
+            raise TypeError(f"{type(self).__name__} has no option {unknown[0]!r}; ClientOptions lists all")
         stream: dict[str, Any] = {**options}
         self._http: dict[str, Any] = {name: stream.pop(name) for name in _HTTP if name in stream}
         client_library(self._http.get("client"))  # a missing library is reported now, not when a run starts
@@ -186,6 +182,7 @@ class BaseClient(ABC):
 
         Raises:
             LookupError: The place of the run is not known.
+            ValueError: The run has ended, as the client or its store knows.
             UnsupportedRequest: The protocol has no way to do it.
         """
         state = self._sessions.state(run_id)
@@ -254,6 +251,7 @@ class BaseClient(ABC):
 
         Raises:
             LookupError: The run does not wait here, or not for such a call.
+            AnswerNotValid: An answer does not fit the schema of its interrupt; nothing was noted or sent.
             TypeError: An output can't be encoded.
         """
         session = self._sessions.find(run_id)
@@ -263,6 +261,17 @@ class BaseClient(ABC):
         if source is not None:
             session.attach(source, continues=run_id)
         return session.stream
+
+    def submitted(self, run_id: str) -> Mapping[str, CallAnswer]:
+        """The answers that were submitted for a run: outputs and decisions. Some protocols do not repeat them.
+
+        Args:
+            run_id: The id of the run.
+
+        Returns:
+            The answers by the keys of the calls; those of other runs of the same stream may be among them.
+        """
+        return self._sessions.submitted(run_id)
 
     def approve(self, run_id: str, *call_ids: str, value: Any = None) -> RunStream:
         """Approve calls of a run that waits, or answer its interrupts.
@@ -277,6 +286,7 @@ class BaseClient(ABC):
 
         Raises:
             LookupError: See :meth:`answer`.
+            AnswerNotValid: See :meth:`answer`.
         """
         return self._decide(run_id, call_ids, Approve(value))
 
@@ -293,76 +303,15 @@ class BaseClient(ABC):
 
         Raises:
             LookupError: See :meth:`answer`.
+            AnswerNotValid: See :meth:`answer`.
         """
         return self._decide(run_id, call_ids, Decline(reason))
 
-    # What a protocol defines.
-
-    @abstractmethod
-    def _start(self, body: dict[str, Any], tools: Sequence[LocalTool], session: Session) -> Source:
-        """The source that starts a run.
-
-        Args:
-            body: The body of the request.
-            tools: The tools that were passed with the request.
-            session: The session of the run; its ``request`` may be set for later requests.
-
-        Raises:
-            ValueError: A field is missing.
-        """
-
-    @abstractmethod
-    def _submit(self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], session: Session) -> Source:
-        """The source that submits the answers to all calls of a run, and reads what follows.
-
-        Args:
-            state: The state of the run.
-            answers: The calls with their answers, in the order of the request.
-            session: The session of the run.
-        """
-
-    @abstractmethod
-    def _follow(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> Source:
-        """The source that reads the further course of a run, until it has ended or waits.
-
-        Args:
-            run_id: The id of the run.
-            state: Its state, if it is known here.
-            place: Where it is, as the application said.
-
-        Raises:
-            LookupError: The place of the run is not known.
-            UnsupportedRequest: The protocol has no way to do it.
-        """
-
-    @abstractmethod
-    async def _fetch(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes]:
-        """The objects of a run as they are on the server: JSON of the run, then of its parts.
-
-        Raises:
-            RequestFailed: The server refused the request, or has no such run.
-            LookupError: The place of the run is not known.
-            UnsupportedRequest: The protocol has no way to do it.
-        """
-
-    async def _cancel(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes] | None:
-        """Ask the server to cancel a run; ``None`` if the protocol has no such request.
-
-        Raises:
-            RequestFailed: The server refused it.
-            LookupError: The place of the run is not known.
-        """
-        return None
-
-    def _repair(self) -> Any:
-        """``fetch_run`` of the streams; ``None`` if the protocol has no way to fetch a run."""
-
-        async def fetch_run(state: RunState) -> list[bytes]:
-            return await self._fetch(state.run_id, state, {})
-
-        return fetch_run
-
     # Streams and their sessions.
+
+    def _check(self, call: AwaitedCall, answer: CallAnswer) -> None:
+        if call.kind == "interrupt":
+            check_answer(call, self._interrupt_value(answer))
 
     def _open(
         self,
@@ -381,6 +330,7 @@ class BaseClient(ABC):
         session = Session(
             stream,
             self._submit,
+            check=self._check,
             tools={**self._tools, **tools},
             runner=self._runner,
             approve=approve if approve is not None else self._approve,

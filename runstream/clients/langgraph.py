@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Unpack
 
-from runstream.clients.answers import Approve, CallAnswer, Decline
+from runstream.clients.answers import CallAnswer
 from runstream.clients.api import Api, read_json
 from runstream.clients.base import BaseClient
 from runstream.clients.options import ClientOptions
+from runstream.clients.run_sources import RecoveringSource
 from runstream.clients.session import Session
 from runstream.clients.tools import LocalTool
 from runstream.core.state import RunState
@@ -35,6 +36,9 @@ class LangGraphClient(BaseClient):
     An approval answers an interrupt with true, a refusal with false; ``Approve(value)`` and an output answer it with
     that value, as the graph expects it.
 
+    A lost stream is joined again. If the response to the answers is lost, the server is asked for the latest run of the
+    thread: a run that is not known here has the answers, and is joined; else they are sent again.
+
     Args:
         base_url: The URL of the server.
         options: See :class:`ClientOptions`.
@@ -56,13 +60,20 @@ class LangGraphClient(BaseClient):
         thread_id = body.pop("thread_id", None)
         session.request = body
         if thread_id is not None:
-            return self._source(thread_id, json=body)
-        return NewThread(self._api, lambda made: self._source(made, json=body))
+            return self._source(thread_id, json=body)  # of a lost request it is unknown which run of the thread it made
+        return NewThread(
+            self._api, lambda made: self._recovering(made, lambda: self._source(made, json=body), (), name="run")
+        )
 
     def _submit(self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], session: Session) -> Source:
         assistant = session.request.get("assistant_id") or state.run.assistant_id
         first = self._source(state.run.thread_id, json={**session.request, "assistant_id": assistant})
-        return first.answer({call.id: _value(answer) for call, answer in answers})
+        values = {call.id: self._interrupt_value(answer) for call, answer in answers}
+        thread_id = state.run.thread_id
+        if thread_id is None:
+            return first.answer(values)
+        name = f"answer {state.run_id}"
+        return self._recovering(thread_id, lambda: first.answer(values), state.pieces, name=name)
 
     def _follow(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> Source:
         thread_id, latest = self._place(run_id, state, place)
@@ -85,6 +96,28 @@ class LangGraphClient(BaseClient):
         if not thread_id:
             raise LookupError(f"the thread of run {run_id} is not known here; pass thread_id=")
         return str(thread_id), state.pieces[-1] if state is not None and state.pieces else run_id
+
+    def _recovering(self, thread_id: str, request: Callable[[], Source], known: Sequence[str], *, name: str) -> Source:
+        """A source whose request is sent again if the server has not processed it.
+
+        Args:
+            thread_id: The thread.
+            request: Makes the source that sends the request.
+            known: The runs of the thread that are known; the request makes another one.
+            name: The source's name.
+        """
+        made: list[str] = []
+
+        async def waits() -> bool:
+            runs = read_json(await self._api.get("threads", thread_id, "runs", missing="such thread", limit=1))
+            latest = runs[0].get("run_id") if isinstance(runs, list) and runs and isinstance(runs[0], dict) else None
+            made[:] = [latest] if isinstance(latest, str) and latest not in known else []
+            return not made
+
+        def join() -> Source | None:
+            return self._source(thread_id, run_id=made[0]) if made else None
+
+        return RecoveringSource(request, join, waits=waits, reconnect=self._reconnect, name=name)
 
     def _source(self, thread_id: str | None, **options: Any) -> LangGraphSource:
         return LangGraphSource(
@@ -127,9 +160,3 @@ class NewThread:
         if not isinstance(thread_id, str):
             raise SourceFailed("the server created a thread without an id")
         await self._make_source(thread_id).run(receiver)
-
-
-def _value(answer: CallAnswer) -> Any:
-    if isinstance(answer, Approve):
-        return True if answer.value is None else answer.value
-    return False if isinstance(answer, Decline) else answer.value

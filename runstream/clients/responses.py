@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack
 
 import msgspec
 
@@ -20,6 +20,9 @@ from runstream.model.signal_base import AwaitedCall
 from runstream.sources.base import Receiver, Source
 from runstream.sources.responses import ResponsesSource
 
+if TYPE_CHECKING:
+    from runstream.sources.responses_websocket import ResponsesWebSocket
+
 __all__ = ["ResponsesClient"]
 
 # The items that answer a call, by the kind of the call: the type, and the name of the call's id.
@@ -32,6 +35,7 @@ _ANSWERS: Final = {
     "computer": ("computer_call_output", "call_id"),
     "tool_search": ("tool_search_output", "call_id"),
 }
+_SOCKET_OPTIONS: Final = frozenset({"ssl", "proxy", "open_timeout"})
 _ITEM_DONE: Final = b"response.output_item.done"
 
 
@@ -52,8 +56,20 @@ class ResponsesClient(BaseClient):
     again where the response to them was lost: this API can't say whether it has processed them, so a server may begin
     a second response of the run.
 
+    With ``websocket`` the requests of all runs, and their answers, are sent over one WebSocket, which is replaced
+    before servers close it; with ``lanes``, several responses are in progress on it at the same time::
+
+        client = ResponsesClient("https://api.example/v1", api_key=key, websocket=True, lanes=8)
+
+    Requests for an object (:meth:`fetch`, polls after a loss) are sent over HTTP, and so are background responses,
+    which the WebSocket mode does not have. :meth:`cancel` closes the socket, unless it has other runs: then the rest of
+    the response is read and dropped.
+
     Args:
         base_url: The URL before ``/responses``.
+        websocket: True for a WebSocket of this client; or one that the caller has made and closes, with options of its
+            own.
+        lanes: How many responses are in progress on the WebSocket of this client.
         history: True if each request has the whole history.
         strict: True if tools are sent with the strict schema where they have one.
         poll_interval: The shortest time between two polls after a loss (seconds).
@@ -71,6 +87,8 @@ class ResponsesClient(BaseClient):
         self,
         base_url: str,
         *,
+        websocket: bool | ResponsesWebSocket = False,
+        lanes: int = 1,
         history: bool = False,
         strict: bool = True,
         poll_interval: float = 1.0,
@@ -80,6 +98,32 @@ class ResponsesClient(BaseClient):
         self._history = history
         self._strict = strict
         self._poll_interval = poll_interval
+        self._socket = None if websocket is True else websocket or None
+        self._owned: ResponsesWebSocket | None = None
+        if websocket is True:
+            self._socket = self._owned = self._make_socket(lanes)
+        elif lanes != 1:
+            raise ValueError("lanes are those of a WebSocket of this client: pass websocket=True")
+
+    async def aclose(self) -> None:
+        """Cancel the tools that are running, and close the connections of requests, and the WebSocket of this client:
+        responses that are in progress on it are interrupted."""
+        await super().aclose()
+        if self._owned is not None:
+            await self._owned.close()
+
+    def _make_socket(self, lanes: int) -> ResponsesWebSocket:
+        from runstream.sources.responses_websocket import ResponsesWebSocket  # only here: it loads a library
+
+        options = {name: value for name, value in self._http.items() if name in _SOCKET_OPTIONS}
+        return ResponsesWebSocket(
+            self._api.base_url,
+            lanes=lanes,
+            headers=self._api.headers,
+            auth=self._api.auth,
+            reconnect=self._reconnect,
+            **options,
+        )
 
     def _start(self, body: dict[str, Any], tools: Sequence[LocalTool], session: Session) -> Source:
         asked = body.get("input", ())
@@ -146,7 +190,11 @@ class ResponsesClient(BaseClient):
         }
 
     def _post(self, body: Mapping[str, Any], session: Session) -> Source:
-        source = ResponsesSource(self._api.base_url, body, **self._source_options())
+        source: Source
+        if self._socket is not None and not body.get("background"):
+            source = self._socket.response(body)
+        else:
+            source = ResponsesSource(self._api.base_url, body, **self._source_options())
         return HistorySource(source, session.history) if self._sends_history(body) else source
 
     def _sends_history(self, body: Mapping[str, Any]) -> bool:
@@ -177,6 +225,12 @@ class HistorySource:
         self.name = source.name
         self._source = source
         self._history = history
+
+    @property
+    def refused(self) -> int | None:
+        """The HTTP status of the message that refused the request over a WebSocket; ``None`` if it was accepted."""
+        found: int | None = getattr(self._source, "refused", None)
+        return found
 
     async def run(self, receiver: Receiver) -> None:
         """Feed the receiver until there is no more; see :class:`~runstream.sources.base.Source`."""

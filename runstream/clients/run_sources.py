@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from runstream.clients.session import Session
 from runstream.errors import RequestFailed, SourceFailed
@@ -14,6 +14,9 @@ from runstream.sources.reconnect import Reconnect
 
 __all__ = ["AnswerAfter", "RecoveringSource", "TimeLimit", "Waits"]
 
+_NOT_PROCESSED: Final = frozenset({408, 425, 429})
+"""The HTTP statuses of a request that was not processed, and may be sent again."""
+
 Waits: TypeAlias = Callable[[], Awaitable[bool]]
 """Asks the server whether the run waits still for what the request sends. Raises :class:`RequestFailed`."""
 
@@ -22,7 +25,7 @@ class RecoveringSource:
     """Sends a request once, reads its stream to the end, and follows the run by polling where the stream was lost.
 
     A request that sends answers is sent again if the server reports that the run waits for them still. A request that
-    starts a run is not: a second run would begin.
+    starts a run is not, unless the server says that it was not processed: a second run would begin.
 
     Args:
         request: Makes the source that sends the request and reads its stream.
@@ -59,24 +62,28 @@ class RecoveringSource:
         attempt = 0
         while True:
             failure: SourceFailed | None = None
+            source = self._request()
             try:
-                await self._request().run(receiver)
+                await source.run(receiver)
             except SourceFailed as error:
                 failure = error
             if failure is None and not receiver.live:
-                return
+                # Over a WebSocket a refusal is a message, and no failure of the source.
+                refused = getattr(source, "refused", None)
+                if refused is None or not (refused in _NOT_PROCESSED or (refused >= 500 and self._waits is not None)):
+                    return
+                failure = SourceFailed(f"the server refused the request (status {refused})", status=refused)
             if not receiver.live and failure is not None:
                 attempt += 1
                 if await self._is_sent_again(failure, attempt):
                     receiver.disconnected(failure.reason, attempt, failure.server_message)
                     await self._pause(attempt)
                     continue
-            source = self._poll()
-            if source is None:
-                if failure is not None:
-                    raise failure
-                return
-            await source.run(receiver)
+            followed = self._poll()
+            if followed is not None:
+                await followed.run(receiver)
+            elif failure is not None:
+                raise failure
             return
 
     async def _is_sent_again(self, failure: SourceFailed, attempt: int) -> bool:
@@ -85,15 +92,15 @@ class RecoveringSource:
         Raises:
             SourceFailed: The answers can't be sent, or it is unknown whether they were.
         """
-        if self._waits is None:
+        if self._waits is None and failure.status not in _NOT_PROCESSED:
             raise failure
         try:
-            waits = await self._waits()
+            waits = self._waits is None or await self._waits()
         except RequestFailed as error:
             raise failure from error
         if not waits:
             return False
-        refused = failure.status is not None and 400 <= failure.status < 500
+        refused = failure.status is not None and 400 <= failure.status < 500 and failure.status not in _NOT_PROCESSED
         if refused or self._reconnect is None or self._reconnect.is_exhausted(attempt):
             raise failure
         return True

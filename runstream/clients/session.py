@@ -30,6 +30,9 @@ from runstream.stream.source_handle import SourceHandle
 
 __all__ = ["Session", "Sessions", "Submit", "UnansweredFunction"]
 
+Check: TypeAlias = Callable[[AwaitedCall, CallAnswer], None]
+"""Raises :class:`AnswerNotValid` for an answer that the call does not accept."""
+
 Submit: TypeAlias = Callable[[RunState, list[tuple[AwaitedCall, CallAnswer]], "Session"], Source]
 """Makes the source that submits all answers of a run of the session, and reads what the server sends then."""
 
@@ -48,6 +51,7 @@ class Session:
     Args:
         stream: The stream, not yet started.
         submit: See :data:`Submit`.
+        check: See :data:`Check`.
         tools: The tools by their names.
         runner: Executes them.
         approve: Decides about approvals and interrupts; ``None``: they wait for the application.
@@ -59,6 +63,7 @@ class Session:
         request: The body of the first request, for servers that need it again.
         history: The items so far, for servers without memory.
         outputs: The outputs that were submitted, by the ids of their calls, for servers without memory.
+        submitted: The answers that were submitted, by the keys of their calls.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Session:
         stream: RunStream,
         submit: Submit,
         *,
+        check: Check,
         tools: Mapping[str, LocalTool],
         runner: ToolRunner,
         approve: ApproveFunction | None,
@@ -79,12 +85,16 @@ class Session:
         self.request: dict[str, Any] = {}
         self.history: list[Any] = []
         self.outputs: dict[str, str] = {}
+        self.submitted: dict[str, CallAnswer] = {}
         self._submit = submit
+        self._check = check
         self._runner = runner
         self._on_unanswered = on_unanswered
         self._waiting: dict[RunKey, WaitingRun] = {}
         self._handles: list[SourceHandle] = []
         self._timer: asyncio.Task[None] | None = None
+        # At once, and before the application's handlers: a plain function among them may answer immediately.
+        stream.on(ActionRequired, self._note)
         stream.on(ActionRequired, self._on_action, concurrency=concurrency)
         stream.on(_ENDS, self._end)
         # Of the Observables it is the one with the fewest items; only its end is of interest.
@@ -151,18 +161,27 @@ class Session:
 
         Raises:
             LookupError: The run does not wait, or not for such a call.
+            AnswerNotValid: An answer does not fit the schema of its interrupt. Then none of the answers is noted.
             TypeError: An output can't be encoded.
         """
         waiting = self._waiting.get(run)
         if waiting is None:
             raise LookupError(f"run {run[1]} does not wait for an answer")
-        for call_id, answer in answers.items():
+        found: list[tuple[AwaitedCall, CallAnswer]] = []
+        for call_id, value in answers.items():
             call = waiting.find(call_id)
-            waiting.add(call, answer if isinstance(answer, Output | Approve | Decline) else _output_of(call, answer))
+            answer = value if isinstance(value, Output | Approve | Decline) else _output_of(call, value)
+            self._check(call, answer)
+            found.append((call, answer))
+        for call, answer in found:
+            waiting.add(call, answer)
         return self._take(run, waiting)
 
+    def _note(self, signal: ActionRequired) -> None:
+        self._waiting.setdefault((signal.scope, signal.run_id), WaitingRun(signal)).update(signal)
+
     async def _on_action(self, signal: ActionRequired) -> None:
-        source = await self.answer(signal)
+        source = await self._answer_noted(signal)
         if source is not None:
             self.attach(source, continues=signal.run_id)
 
@@ -171,10 +190,16 @@ class Session:
 
         Raises:
             ToolFailed: A tool failed, and the policy gives no output for it.
+            AnswerNotValid: ``approve`` has answered an interrupt by a value that does not fit its schema.
         """
+        self._note(signal)
+        return await self._answer_noted(signal)
+
+    async def _answer_noted(self, signal: ActionRequired) -> Source | None:
         run = (signal.scope, signal.run_id)
-        waiting = self._waiting.setdefault(run, WaitingRun(signal))
-        waiting.update(signal)
+        waiting = self._waiting.get(run)
+        if waiting is None:
+            return None  # the run has ended meanwhile
         results = await asyncio.gather(
             *(self._answer_call(waiting, call) for call in waiting.open), return_exceptions=True
         )
@@ -182,11 +207,11 @@ class Session:
             return None  # the run has ended meanwhile
         if source := self._take(run, waiting):
             return source
+        if waiting.open:
+            await self._report(signal, waiting.open)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
-        if waiting.open:
-            await self._report(signal, waiting.open)
         return self._take(run, waiting)
 
     async def _answer_call(self, waiting: WaitingRun, call: AwaitedCall) -> None:
@@ -208,6 +233,7 @@ class Session:
                 return
             if not isinstance(answer, Output | Approve | Decline):
                 raise TypeError(f"approve returns Approve(), Decline() or None, not a {type(answer).__name__}")
+            self._check(call, answer)
             waiting.add(call, answer)
 
     async def _report(self, signal: ActionRequired, calls: Iterable[AwaitedCall]) -> None:
@@ -227,6 +253,7 @@ class Session:
         state = self.stream.latest.get((run[0], run[1]) if run[0] else run[1])
         if state is None or (answers := waiting.take()) is None:
             return None
+        self.submitted |= {call.key: answer for call, answer in answers}
         return self._submit(state, answers, self)
 
     def _end_stream(self, error: Exception | None = None) -> None:
@@ -273,10 +300,18 @@ class Sessions:
         Raises:
             LookupError: There is none.
         """
-        for session in self._sessions:
+        for session in reversed(self._sessions):  # an earlier one may have known an earlier request of the run
             if session.waits(("", run_id)):
                 return session
         raise LookupError(f"run {run_id} does not wait for an answer here; rejoin() follows a run of another process")
+
+    def submitted(self, run_id: str) -> dict[str, CallAnswer]:
+        """The answers that were submitted for a run, by the keys of their calls."""
+        found: dict[str, CallAnswer] = {}
+        for session in self._sessions:
+            if run_id in session.stream.latest:
+                found |= session.submitted
+        return found
 
     def state(self, run_id: str) -> RunState | None:
         """The state of a run: of a stream, or of the store; ``None`` if it is not known."""

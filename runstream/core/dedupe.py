@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 from runstream.core.id_blocks import IdBlock, IdBlocks, hash_fragment, split_id
 from runstream.core.sequence import SequenceTracker
 from runstream.core.sighting import Sighting
-from runstream.model.events import Event, TextAppend, content_of
+from runstream.model.events import Event, MessageEvent, RunEvent, StepEvent, TextAppend, content_of
 from runstream.model.limits import Stats
 
 __all__ = ["Deduper", "Sighting"]
@@ -28,6 +28,8 @@ _LONG: Final = 128
 _NEW: Final = Sighting.NEW
 _DUPLICATE: Final = Sighting.DUPLICATE
 _CONFLICT: Final = Sighting.CONFLICT
+
+_SNAPSHOTS: Final = (RunEvent, MessageEvent, StepEvent)
 
 _Key: TypeAlias = str | int | IdBlock
 
@@ -116,12 +118,11 @@ class Deduper:
         elif event.id in self._seen:
             return False
         else:
-            block.hashes.append(hash(event.text))
+            block.texts.append(event.text)
             self._size = size = self._size + 1
             if size > self._window:
                 self._evict_one()
         # Here and not in a method of the sequence: this is done for each fragment.
-        sequence.streak += 1
         sequence.number = number = number + 1
         prefix = sequence.prefix
         sequence.next = number if prefix is None else f"{prefix}{number}"
@@ -142,13 +143,20 @@ class Deduper:
             and last.target == event.target
         ):
             block = self._blocks.begin(event, prefix, number)
-        self._block, self._last = block, event  # before the insertion, which may evict it
+        self._extend(block)
+        self._last = event  # before the insertion, which may evict it
         if block is None:
             self._insert(id, hash_fragment(event), object_id)
         else:
-            block.hashes.append(hash(event.text))
+            block.texts.append(event.text)
             self._insert(block, 0, object_id)
         return True
+
+    def _extend(self, block: IdBlock | None) -> None:
+        """Extend another block from now on, or none; the last id is no fragment's."""
+        if self._block is not None:
+            self._block.close()
+        self._block, self._last = block, None
 
     def _note(
         self, id: str | int, content: int, object_id: str | None, sequence: SequenceTracker | None = None
@@ -161,16 +169,16 @@ class Deduper:
                 return _DUPLICATE
             self._seen[id] = (None, known[1])
             return _CONFLICT
-        blocks = self._blocks
-        if blocks:
+        if self._blocks.pages:
             prefix, number = split_id(id) if sequence is None else (sequence.prefix, sequence.number)
-            block = blocks.find(prefix, number)
+            block = self._blocks.find(prefix, number)
             if block is not None:
                 if block.content(number) == content:
                     return _DUPLICATE
                 block.ambiguous.add(number)
                 return _CONFLICT
-        self._block = self._last = None
+        if self._last is not None:
+            self._extend(None)
         self._insert(id, content, object_id)
         return _NEW
 
@@ -219,14 +227,14 @@ class Deduper:
     def _remove_block(self, block: IdBlock) -> None:
         self._blocks.remove(block)
         if block is self._block:
-            self._block = self._last = None
+            self._extend(None)
 
     def ended(self, object_id: str) -> None:
         """Note that a run, step or message has ended."""
         ids = self._by_object.pop(object_id, None)
         if ids is not None:
             self._expendable.extend(ids)
-            self._block = self._last = None
+            self._extend(None)
 
     def has_open(self, object_id: str) -> bool:
         """True if the object has not ended and has known ids."""
@@ -242,7 +250,7 @@ class Deduper:
         for key in self._by_object.pop(object_id, ()):
             del self._seen[key]
             if isinstance(key, IdBlock):
-                self._size -= len(key.hashes)
+                self._size -= len(key)
                 self._remove_block(key)
             else:
                 self._size -= 1
@@ -250,12 +258,16 @@ class Deduper:
 
     def _hash_content(self, event: Event) -> int:
         # The decoded content, not the bytes: an envelope may contain a time of arrival, a relay may change white space.
+        if isinstance(event, _SNAPSHOTS):
+            return hash((type(event), self._hash_data(event.data)))
         if type(event) is TextAppend:
             return hash_fragment(event)
         content = content_of(event)
         if len(content) == 4:  # a fragment
             return hash((*content[:3], hash(content[3])))
-        kind, data = content
+        return hash((content[0], self._hash_data(content[1])))
+
+    def _hash_data(self, data: Any) -> int:
         known, hashed = self._hashed
         if data is not known or data is None:  # servers repeat a snapshot under another name
             try:
@@ -263,7 +275,7 @@ class Deduper:
             except TypeError:
                 hashed = hash(repr(data))
             self._hashed = (data, hashed)
-        return hash((kind, hashed))
+        return hashed
 
 
 def _object_id(event: Event) -> str | None:

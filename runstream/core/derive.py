@@ -13,7 +13,7 @@ from runstream.core.growing_texts import SIGNALS
 from runstream.core.object_list import ObjectState
 from runstream.core.state import RunState, get_view
 from runstream.core.step_calls import step_calls
-from runstream.core.text_changes import compare_texts, ends_unchanged, text_growth
+from runstream.core.text_changes import compare_texts, text_growth
 from runstream.core.texts import (
     TextsOf,
     argument_texts,
@@ -61,7 +61,15 @@ from runstream.model.tool_calls import parse_arguments
 # The first fields of each run signal: run id, thread id, scope, time.
 _Common: TypeAlias = tuple[str, str | None, str, float]
 
-__all__ = ["awaited_calls", "derive", "progress_signal", "run_duration"]
+__all__ = [
+    "action_required",
+    "awaited_calls",
+    "derive",
+    "message_signals",
+    "progress_signal",
+    "run_duration",
+    "step_signals",
+]
 
 _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
 _ENDED: dict[str, Any] = {
@@ -116,7 +124,7 @@ def _object_signals(
         growing = after._growing
         fragment = growing.buffer.last
         return [TextDelta(*common, new.id, growing.part, 0, fragment)] if progress else []
-    if after._growing is None and before._growing is not None and ends_unchanged(before, position, new):
+    if after._indices == () and new.parts is None:  # a full message that repeats the text that grew
         known: Any = before._objects[position].full
         full: Any = new.full
         if full.is_terminal and known is not None and not known.is_terminal:
@@ -129,8 +137,8 @@ def _object_signals(
         if selected is not new:
             old, new = old.select(indices), selected
     if new.is_message:
-        return _message_signals(old, new, common, progress)
-    return _step_signals(old, new, common, progress, after._head.calls, before._head.calls)
+        return message_signals(old, new, common, progress)
+    return step_signals(old, new, common, progress, after._head.calls, before._head.calls)
 
 
 def _document_signals(before: RunState, after: RunState, common: _Common) -> list[Signal]:
@@ -189,6 +197,20 @@ def awaited_calls(state: RunState) -> tuple[AwaitedCall, ...]:
     return tuple(calls)
 
 
+def action_required(state: RunState, at: float) -> ActionRequired:
+    """The request for action that a run waits for.
+
+    Args:
+        state: The state of a run that has a required action.
+        at: The time (Unix seconds).
+    """
+    run: Any = state.run
+    calls = awaited_calls(state)
+    return ActionRequired(
+        run.id, run.thread_id, state.scope, at, run, run.required_action, calls, state._head.calls.request
+    )
+
+
 def run_duration(state: RunState) -> float | None:
     """The seconds from a run's creation to its end; ``None`` if it has not ended.
 
@@ -223,7 +245,7 @@ def _run_signals(before: RunState | None, after: RunState, at: float) -> list[Si
             signals.append(_ENDED[status](*common, run, run_duration(after)))
     elif status is _REQUIRES_ACTION:
         if run.required_action is not None and calls.request != old_calls.request:
-            signals.append(ActionRequired(*common, run, run.required_action, awaited_calls(after), calls.request))
+            signals.append(action_required(after, at))
     elif before is None:
         signals.append(RunStatusChanged(*common, None, status, calls.round))
     elif old_calls.round != calls.round or status not in before._head.statuses:
@@ -231,7 +253,8 @@ def _run_signals(before: RunState | None, after: RunState, at: float) -> list[Si
     return signals
 
 
-def _message_signals(old: ObjectState | None, new: ObjectState, common: _Common, progress: bool) -> list[Signal]:
+def message_signals(old: ObjectState | None, new: ObjectState, common: _Common, progress: bool) -> list[Signal]:
+    """The signals of a change of a message; the arguments are those of :func:`step_signals`."""
     full: Any = new.full
     known: Any = old.full if old is not None else None
     signals: list[Signal] = []
@@ -304,9 +327,19 @@ def _growth_signals(
             yield make(*common, new.id, index, *change)
 
 
-def _step_signals(
+def step_signals(
     old: ObjectState | None, new: ObjectState, common: _Common, progress: bool, calls: Calls, known_calls: Calls
 ) -> list[Signal]:
+    """The signals of a change of a step, without its path.
+
+    Args:
+        old: The step before; ``None`` if it was unknown.
+        new: The step after.
+        common: The first fields of each signal.
+        progress: True to emit progress.
+        calls: The calls of the run after the change.
+        known_calls: Those before it.
+    """
     full: Any = new.full
     known: Any = old.full if old is not None else None
     signals: list[Signal] = []

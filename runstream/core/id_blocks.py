@@ -1,6 +1,6 @@
 """Compact storage of the ids of fragments that count: the ids of consecutive fragments of one text are one block.
 
-A block costs one number a fragment, in memory and in time. Ids of any other kind are no business of this module.
+A block costs one number a fragment in memory, and little in time. Ids of any other kind are no business of this module.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class IdBlock:
         object_id: The id of the message or step of the text.
         target: The kind of the text.
         index: Its index.
-        hashes: The hash of each fragment.
+        texts: The text of each fragment, while the block may be extended; afterwards it keeps their hashes alone.
         ambiguous: The numbers of the ids that came with several contents, and prove no repetition any more.
     """
 
-    __slots__ = ("ambiguous", "end", "first", "hashes", "index", "object_id", "page", "target")
+    __slots__ = ("_hashes", "ambiguous", "end", "first", "index", "object_id", "page", "target", "texts")
 
     def __init__(self, page: tuple[str | None, int], first: int, end: int, event: TextAppend) -> None:
         self.page = page
@@ -41,14 +41,26 @@ class IdBlock:
         self.object_id = event.object_id
         self.target: Target = event.target
         self.index = event.index
-        self.hashes = array("q")
+        self.texts: list[str] = []
         self.ambiguous: set[int] = set()
+        self._hashes: array[int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts if self._hashes is None else self._hashes)
+
+    def close(self) -> None:
+        """Note that the block is not extended any more: it keeps one number a fragment from now on."""
+        if self._hashes is None:
+            self._hashes = array("q", map(hash, self.texts))
+            self.texts = []
 
     def content(self, number: int) -> int | None:
         """The hash of the content of the event with this number (:func:`hash_fragment`); ``None`` if ambiguous."""
         if number in self.ambiguous:
             return None
-        return hash((self.object_id, self.target, self.index, self.hashes[number - self.first]))
+        place = number - self.first
+        hashed = hash(self.texts[place]) if self._hashes is None else self._hashes[place]
+        return hash((self.object_id, self.target, self.index, hashed))
 
     def remove_first(self) -> bool:
         """Remove the first id.
@@ -57,21 +69,25 @@ class IdBlock:
             True if none is left.
         """
         self.ambiguous.discard(self.first)
-        del self.hashes[0]
+        if self._hashes is None:
+            del self.texts[0]
+        else:
+            del self._hashes[0]
         self.first += 1
-        return not self.hashes
+        return not len(self)
 
 
 class IdBlocks:
-    """The blocks of one source, found by id in O(1)."""
+    """The blocks of one source, found by id in O(1).
 
-    __slots__ = ("_pages",)
+    Attributes:
+        pages: The blocks by their page; empty if there are none.
+    """
+
+    __slots__ = ("pages",)
 
     def __init__(self) -> None:
-        self._pages: dict[tuple[str | None, int], list[IdBlock]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._pages)
+        self.pages: dict[tuple[str | None, int], list[IdBlock]] = {}
 
     def begin(self, event: TextAppend, prefix: str | None, number: int) -> IdBlock | None:
         """An empty block for a fragment and those that follow it.
@@ -87,7 +103,7 @@ class IdBlocks:
         if number > _MAX_NUMBER:
             return None
         page = (prefix, number // _PAGE)
-        blocks = self._pages.setdefault(page, [])
+        blocks = self.pages.setdefault(page, [])
         end = min([(number // _PAGE + 1) * _PAGE, *[block.first for block in blocks if block.first > number]])
         block = IdBlock(page, number, end, event)
         blocks.append(block)
@@ -95,21 +111,21 @@ class IdBlocks:
 
     def find(self, prefix: str | None, number: int) -> IdBlock | None:
         """The block with an id; ``None`` if there is none. The arguments are the :func:`split_id` of the id."""
-        for block in self._pages.get((prefix, number // _PAGE), ()):
-            if 0 <= number - block.first < len(block.hashes):
+        for block in self.pages.get((prefix, number // _PAGE), ()):
+            if 0 <= number - block.first < len(block):
                 return block
         return None
 
     def remove(self, block: IdBlock) -> None:
         """Remove a block."""
-        blocks = self._pages[block.page]
+        blocks = self.pages[block.page]
         blocks.remove(block)
         if not blocks:
-            del self._pages[block.page]
+            del self.pages[block.page]
 
     def clear(self) -> None:
         """Remove all blocks."""
-        self._pages.clear()
+        self.pages.clear()
 
 
 def hash_fragment(event: TextAppend) -> int:

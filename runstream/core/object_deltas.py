@@ -34,7 +34,7 @@ from runstream.model.events import MessageDeltaEvent, StepDeltaEvent
 from runstream.model.fragments import Target, read_fragment
 from runstream.model.keys import call_key
 
-__all__ = ["append", "append_fragment", "apply_delta", "parts_of"]
+__all__ = ["append", "append_fragment", "apply_delta", "parts_of", "start_text"]
 
 _CHANGED: Final = Outcome.CHANGED
 
@@ -196,10 +196,30 @@ def _append_first(state: RunState, event: MessageDeltaEvent, at: float, max_inde
     part = content[0]
     if type(part) is not TextPartDelta or part.text is None or part.text.annotations or not part.text.value:
         return None
+    return start_text(state, delta.id, part.index, part.text.value, event.event, at, max_index)
+
+
+def start_text(
+    state: RunState, id: str, index: int, fragment: str, name: str, at: float, max_index: int
+) -> RunState | None:
+    """Begin the text of a known and empty message with its first fragment.
+
+    Args:
+        state: The state before.
+        id: The id of the message.
+        index: The index of the part.
+        fragment: The fragment; not empty.
+        name: The name of its event.
+        at: The time of its arrival (Unix seconds).
+        max_index: Fragments with a larger index begin nothing.
+
+    Returns:
+        The state after it; ``None`` if there is no such message.
+    """
     objects = state._all_objects()
-    position = objects.find(delta.id)
+    position = objects.find(id)
     run = state._head.run
-    if position < 0 or not 0 <= part.index <= max_index or run.requires_action or run.status.is_terminal:
+    if position < 0 or not 0 <= index <= max_index or run.requires_action or run.status.is_terminal:
         return None
     current = objects[position]
     full: Any = current.full
@@ -207,15 +227,15 @@ def _append_first(state: RunState, event: MessageDeltaEvent, at: float, max_inde
         return None
     if full._wire is not None and full._wire.get("content") is not None:
         return None  # it arrived in another shape
-    text = append_text(None, part.text.value)
-    parts = {"content": {part.index: {"type": "text", "text": {"value": text, "annotations": {}}}}}
+    text = append_text(None, fragment)
+    parts = {"content": {index: {"type": "text", "text": {"value": text, "annotations": {}}}}}
     item = current.change(full, parts, partial=current.partial)
     head = state._head
     if head.first_text is None:
         head = head.with_first_text(at)
-    path = ("content", part.index, "text", "value")
-    growing = _start_growing(item, position, "text", part.index, path, None, event.event, text, head)
-    return RunState(head, objects.set(position, item), growing, text.length, position, event.event)
+    path = ("content", index, "text", "value")
+    growing = _start_growing(item, position, "text", index, path, None, name, text, head)
+    return RunState(head, objects.set(position, item), growing, text.length, position, name)
 
 
 def parts_of(item: ObjectState, name: str) -> dict[Any, Any]:

@@ -23,6 +23,8 @@ _WIDTH = 1 << _BITS
 _MASK = _WIDTH - 1
 # Up to this number of objects a scan is faster, and needs much less memory, than an index.
 _MAX_SCAN = 8
+# The roles of messages that are not the agent's; one without a role, or of an unknown one, is.
+_OTHER_ROLES: Final = frozenset({"user", "system", "developer", "tool"})
 # The lists in the details of a step.
 _LISTS: Final = ("tool_calls", "content", "summary")
 
@@ -65,6 +67,16 @@ class ObjectState(Struct, frozen=True, gc=False, eq=False):
     def is_terminal(self) -> bool:
         """True if it has ended."""
         return self.full is not None and self.full.is_terminal
+
+    @property
+    def is_of_agent(self) -> bool:
+        """True for a message of the agent: not one of a user, the system, a developer or a tool."""
+        if not self.is_message:
+            return False
+        role = self.full.role if isinstance(self.full, Message) else None
+        if role is None and self.parts is not None:
+            role = self.parts.get("role")
+        return not isinstance(role, str) or role not in _OTHER_ROLES
 
     def select(self, indices: Iterable[int]) -> ObjectState:
         """The object with no other content parts or calls than these, as far as deltas built them; to compare what

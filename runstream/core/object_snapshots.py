@@ -50,8 +50,9 @@ def apply_object(
     if growing is not None and not (growing.position == position and whole):
         objects = state._all_objects()  # else the growing text is replaced anyway
     head = state._head
+    indices: tuple[int, ...] | None = None
     if current is None:
-        item = ObjectState(new.id, is_message, new, path=event.path)
+        item = ObjectState(new.id, is_message, new, partial=event.partial, path=event.path)
         if not is_message:
             head, item = _name_calls(head, item, ended=ended)
         objects, position = objects.append(item), objects.count
@@ -68,13 +69,14 @@ def apply_object(
             return state, Outcome.LATE if late else _SAME
         if not is_message:
             head, item = _name_calls(head, item, ended=item.is_terminal)
-        elif _has_text(current) and not ends_unchanged(state, position, item):
-            known = state._all_objects()[position]
-            if replaced := count_replaced(known, item):
+        elif _has_text(current):
+            if ends_unchanged(state, position, item):
+                indices = ()
+            elif replaced := count_replaced(state._all_objects()[position], item):
                 item = structs.replace(item, replaced=item.replaced + replaced)
         objects = objects.set(position, item)
     head = update_head(head, item, at)
-    return RunState(head, objects, None, 0, position, event.event), _CHANGED
+    return RunState(head, objects, None, 0, position, event.event, None, indices), _CHANGED
 
 
 def _name_calls(head: RunHead, item: ObjectState, *, ended: bool) -> tuple[RunHead, ObjectState]:

@@ -73,12 +73,13 @@ class Scope:
         if piece not in self.runs:
             self.pieces.setdefault(piece, record)
 
-    def remove_pieces(self, record: RunRecord) -> None:
-        """Remove the pieces of a run; tombstones remain."""
+    def remove_pieces(self, record: RunRecord, *, tombstones: bool = True) -> None:
+        """Remove the pieces of a run; tombstones remain, unless the run is kept elsewhere."""
         for piece in record.state.pieces:
             if self.pieces.get(piece) is record:
                 del self.pieces[piece]
-                self.add_tombstone(piece)
+                if tombstones:
+                    self.add_tombstone(piece)
 
     def add_object(self, record: RunRecord, id: str) -> bool:
         """Note that a run has a message or step of this id. Servers may use an id again in another run.
@@ -100,13 +101,16 @@ class Scope:
         record.add_object(id)
         return True
 
-    def remove_objects(self, record: RunRecord) -> None:
-        """Remove the messages and steps of a run. A tombstone remains for each id that no other run has."""
+    def remove_objects(self, record: RunRecord, *, tombstones: bool = True) -> None:
+        """Remove the messages and steps of a run. A tombstone remains for each id that no other run has, unless the run
+        is kept elsewhere.
+        """
         for id in record.objects:
             owners = self.objects[id]
             if owners is record:
                 del self.objects[id]
-                self.add_tombstone(id)
+                if tombstones:
+                    self.add_tombstone(id)
             elif isinstance(owners, dict):
                 del owners[record]
                 if len(owners) == 1:
@@ -318,20 +322,28 @@ class RunRegistry:
 
     def evict(self, record: RunRecord) -> None:
         """Remove a finished or interrupted run. Tombstones remain, so that its late events are counted and skipped."""
-        state = record.state
-        scope = self.scopes[state.scope]
-        if self._finished.pop((state.scope, state.run_id), None) is None:
-            self.open -= 1
-            del self._released[record]
-        del scope.runs[state.run_id]
-        scope.waiting.remove(record)
-        scope.add_tombstone(state.run_id)
-        scope.remove_pieces(record)
-        scope.remove_objects(record)
+        scope = self.scopes[record.state.scope]
+        self._remove(scope, record, tombstones=True)
         self.evicted += 1
+        if self.on_evict is not None:
+            self.on_evict(scope.name, record.state.run_id)
+
+    def unload(self, record: RunRecord) -> None:
+        """Remove a run in any status that is kept elsewhere, and may be restored from there. No trace of it remains."""
+        self._remove(self.scopes[record.state.scope], record, tombstones=False)
+
+    def _remove(self, scope: Scope, record: RunRecord, *, tombstones: bool) -> None:
+        run_id = record.state.run_id
+        if self._finished.pop((scope.name, run_id), None) is None:
+            self.open -= 1
+            self._released.pop(record, None)
+        del scope.runs[run_id]
+        scope.waiting.remove(record)
+        if tombstones:
+            scope.add_tombstone(run_id)
+        scope.remove_pieces(record, tombstones=tombstones)
+        scope.remove_objects(record, tombstones=tombstones)
         for source in (record.source, *record.former_sources):
             if source is not None:
                 source.forget_run(record)
         self.remove_idle_scope(scope)
-        if self.on_evict is not None:
-            self.on_evict(scope.name, state.run_id)

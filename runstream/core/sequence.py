@@ -44,16 +44,16 @@ class SequenceTracker:
         next: The id that continues the sequence; ``None`` if there is none, or after a reconnect.
         number: The number at its end.
         prefix: The part before it, with the zeros of a number of fixed width; ``None`` for integers.
-        streak: The number of consecutive ids before it.
     """
 
-    __slots__ = ("_last", "_prefix", "after_reconnect", "next", "number", "prefix", "streak")
+    __slots__ = ("_begin", "_last", "_prefix", "_streak", "after_reconnect", "next", "number", "prefix")
 
     def __init__(self) -> None:
         self.after_reconnect = False
         self._prefix = ""
         self._last: int | None = None
-        self.streak = 0
+        self._streak = 0
+        self._begin = 0  # the number for which the streak is 0, while there is a next id
         self.next: str | int | None = None
         self.number = 0
         self.prefix: str | None = None
@@ -70,7 +70,7 @@ class SequenceTracker:
         numbers each connection from the start begins below it.
         """
         self._prefix, self._last = split_number(id)
-        self.streak = RESUME_STREAK if self._last is not None and self._last >= RESUME_STREAK else 0
+        self._streak = RESUME_STREAK if self._last is not None and self._last >= RESUME_STREAK else 0
         self.after_reconnect = True
         self.next = None
 
@@ -90,43 +90,49 @@ class SequenceTracker:
         self._end()
         after_reconnect, self.after_reconnect = self.after_reconnect, False
         prefix, number = split_number(id)
-        last, streak = self._last, self.streak
+        last, streak = self._last, self._streak
         comparable = number is not None and last is not None and prefix == self._prefix
         self._prefix, self._last = prefix, number
         if sighting is Sighting.DUPLICATE:
             # A repetition: the next new number must follow the largest one so far.
-            self.streak = streak if comparable else 0
+            self._streak = streak if comparable else 0
             if comparable:
                 assert number is not None
                 assert last is not None
                 self._last = max(number, last)
             return SequenceStatus.RESUMED if after_reconnect else SequenceStatus.NOTHING
         if not comparable or sighting is Sighting.CONFLICT:
-            self.streak = 0  # another sequence of numbers
+            self._streak = 0  # another sequence of numbers
             return SequenceStatus.NOTHING
         assert number is not None
         assert last is not None
         if number == last + 1:
-            self.streak = streak + 1
+            self._streak = streak + 1
             self._set_next(id)
             return SequenceStatus.RESUMED if after_reconnect and streak >= RESUME_STREAK else SequenceStatus.NOTHING
-        self.streak = 0
+        self._streak = 0
         return SequenceStatus.GAP if number > last and streak >= GAP_STREAK else SequenceStatus.NOTHING
+
+    @property
+    def streak(self) -> int:
+        """The number of consecutive ids before the next one."""
+        return self._streak if self.next is None else self.number - self._begin
 
     def advance(self) -> None:
         """Note the id ``next``. While a sequence goes on, its ids are compared, not parsed."""
-        self.streak += 1
         self.number = number = self.number + 1
         self.next = number if self.prefix is None else f"{self.prefix}{number}"
 
     def _set_next(self, id: str | int) -> None:
         self.prefix, number = split_id(id)
         self.number = number = number + 1
+        self._begin = number - self._streak
         self.next = number if self.prefix is None else f"{self.prefix}{number}"
 
     def _end(self) -> None:
         """Expect no certain id any more."""
         if self.next is not None:
+            self._streak = self.streak
             self._last = self.number - 1
             self.next = None
 

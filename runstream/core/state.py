@@ -29,7 +29,7 @@ from runstream.model.run import Run, RunStatus
 from runstream.model.step import RunStep
 from runstream.model.tool_calls import ToolCall
 
-__all__ = ["GrowingText", "RunHead", "RunState", "Timings", "call_names", "stepless_calls"]
+__all__ = ["GrowingText", "RunHead", "RunState", "Timings", "call_names", "is_whole_call", "stepless_calls"]
 
 
 class Timings(Struct, frozen=True, kw_only=True):
@@ -157,7 +157,8 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
     _touched: int = -2
     _event: str = ""
     _cached_objects: Objects | None = None
-    # The content parts or calls that the last change of an object concerns, by their indices; `None` for all.
+    # The content parts or calls that the last change of an object concerns, by their indices: none if a full message
+    # repeats the text that grew; `None` for all.
     _indices: tuple[int, ...] | None = None
 
     @property
@@ -229,7 +230,9 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
 
     @property
     def text(self) -> str:
-        """The text of the messages so far, joined in order, without those of subagents and subgraphs."""
+        """What the agent said so far: the text of its messages, joined in order, without those of subagents and
+        subgraphs. Messages of users, the system, developers and tools are in :attr:`messages` alone.
+        """
         return self.text_at(())
 
     @property
@@ -242,13 +245,13 @@ class RunState(Struct, frozen=True, gc=False, eq=False):
         )
 
     def text_at(self, path: Sequence[str]) -> str:
-        """The text of the messages of a subagent or subgraph so far, joined in order.
+        """What a subagent or subgraph said so far: the text of its messages, joined in order, as :attr:`text`.
 
         Args:
             path: Its path; empty for the run itself.
         """
         path = tuple(path)
-        return "".join([item.text() for item in self._all_objects() if item.is_message and item.path == path])
+        return "".join([item.text() for item in self._all_objects() if item.is_of_agent and item.path == path])
 
     def path_of(self, id: str) -> tuple[str, ...]:
         """The path of a message or step, or of an activity: the names of the subagents or subgraphs that lead to it,
@@ -406,6 +409,11 @@ def call_names(state: RunState, step_id: str) -> list[str]:
     """The names in keys of the calls of a step, in order."""
     item = state._find(step_id)
     return [] if item is None or item.is_message else [call.name for call in step_calls(item)]
+
+
+def is_whole_call(state: RunState, key: str) -> bool:
+    """True if the arguments of the call with this key are complete."""
+    return key.rpartition("/call/")[2] in state._head.calls.whole
 
 
 def stepless_calls(state: RunState) -> tuple[tuple[ToolCall, str], ...]:

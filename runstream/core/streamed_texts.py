@@ -19,7 +19,7 @@ from runstream.model.tool_calls import (
     ToolCall,
 )
 
-__all__ = ["add_outputs", "has_content", "is_whole", "keep_texts"]
+__all__ = ["add_outputs", "has_content", "is_whole", "keep_texts", "streamed"]
 
 W = TypeVar("W", Message, RunStep)
 
@@ -99,15 +99,15 @@ def _keep(built: Any, node: Any) -> Any:
     """A node of a full object with the streamed texts that it lacks; the node itself if it lacks none."""
     if isinstance(built, Text):
         if node is None or node == "" or (isinstance(node, Text) and not node.length):
-            kept = _streamed(built)
+            kept = streamed(built)
             return kept if kept.length else node
         return node
     if not isinstance(built, dict):
         return built if node is None else node
     if not node or not isinstance(node, dict):  # empty or unreadable
         if is_indexed(built):
-            return {index: _streamed(item) for index, item in built.items() if _has_value(item)} or node
-        return _streamed(built) if _has_value(built) else node
+            return {index: streamed(item) for index, item in built.items() if _has_value(item)} or node
+        return streamed(built) if _has_value(built) else node
     if is_indexed(built) is not is_indexed(node) or not _is_same(built, node):
         return node
     changes = {}
@@ -121,20 +121,20 @@ def _keep(built: Any, node: Any) -> Any:
     return {**node, **changes} if changes else node
 
 
-def _streamed(built: Any) -> Any:
+def streamed(built: Any) -> Any:
     """A node with each text as far as it was streamed: a text before a reset was streamed too."""
     if isinstance(built, Text):
         prior = built.prior
         return prior if prior is not None and prior.length >= built.length else built
     if isinstance(built, dict):
-        return {key: _streamed(value) for key, value in built.items()}
+        return {key: streamed(value) for key, value in built.items()}
     return built
 
 
 def _has_value(node: Any) -> bool:
     """True if a node is, or contains, a text that is not empty, or another value than its type."""
     if isinstance(node, Text):
-        return bool(_streamed(node).length)
+        return bool(streamed(node).length)
     if isinstance(node, dict):
         return any(_has_value(value) for name, value in node.items() if name != "type")
     return node not in (None, "")

@@ -18,12 +18,15 @@ import msgspec
 from msgspec import structs
 
 from runstream.dialects.ag_ui_boundaries import MAX_EARLY, TRAILING, Boundaries, as_list
-from runstream.dialects.ag_ui_events import CLOSES_LANE, HANDLERS, ON_INTERRUPT, close_lane, owner_of
+from runstream.dialects.ag_ui_damage import visible_type
+from runstream.dialects.ag_ui_events import HANDLERS, ON_INTERRUPT
 from runstream.dialects.ag_ui_objects import Frame
+from runstream.dialects.ag_ui_owners import owner_of
 from runstream.dialects.ag_ui_redaction import AG_UI_RULES
 from runstream.dialects.ag_ui_request import read_request
 from runstream.dialects.ag_ui_snapshot import decode_messages
 from runstream.dialects.ag_ui_state import Piece
+from runstream.dialects.ag_ui_texts import CLOSES_LANE, close_lane
 from runstream.dialects.ag_ui_waiting import find_action, outcome_of
 from runstream.dialects.ag_ui_wire import (
     EVENT_TYPES,
@@ -113,7 +116,13 @@ class AgUiDialect(Boundaries):
             or found.is_closed
             or found.repeats
             or fragment.owner != found.owner
-            or (piece.lanes.get(found.owner) != (target, id) if fragment.is_chunk else found.owner in piece.lanes)
+            or (
+                piece.lanes.get(found.owner) != (target, id)
+                or (fragment.role is not None and fragment.role != found.role)
+                or (fragment.call_name is not None and fragment.call_name != found.name)
+                if fragment.is_chunk
+                else found.owner in piece.lanes
+            )
         ):
             return self._decode_any(item)
         delta = fragment.delta
@@ -142,7 +151,7 @@ class AgUiDialect(Boundaries):
         for piece in self._runs.open():
             if piece.phase == "finishing" and (clean or _is_certain(piece)):
                 events += self._settle(piece, frame)
-            elif piece.phase in ("running", "finishing"):
+            elif piece.phase in ("running", "resumed", "finishing"):
                 self._note(piece, frame)("terminal_event", "")
         return events
 
@@ -174,14 +183,10 @@ class AgUiDialect(Boundaries):
             self._runs.reconnect()
             self._stale = len(self._early)
         elif isinstance(item, Malformed | Oversized):
-            self._note_damage()
+            data = item.data if isinstance(item, Malformed) else b""
+            name = visible_type(data) or (item.event if item.event in EVENT_TYPES else None)
+            return [*self._note_damage(data, name), *as_list(super().decode(item))]
         return super().decode(item)
-
-    def _note_damage(self) -> None:
-        """Note that input could not be read: it may have been a part of each open call."""
-        for call in self._piece.calls.values() if self._piece is not None else ():
-            if not call.answered:
-                call.is_damaged = True
 
     # events
 
@@ -191,13 +196,17 @@ class AgUiDialect(Boundaries):
             return DoneEvent(id=raw.id, name="[DONE]")
         value = read_message(raw, self._max_bytes, self._max_nesting)
         if isinstance(value, Reject):
-            self._note_damage()
-            return value
+            return [*self._note_damage(raw.data, visible_type(raw.data)), value]
         if isinstance(value, dict) and "type" not in value and isinstance(value.get("data"), dict):
             value = value["data"]  # an envelope, as relays and recordings put around an event
         if not isinstance(value, dict) or not isinstance(name := value.get("type"), str):
             return Reject(raw, "Expected an object with `type`")
-        piece, self._dump = self._piece, None
+        self._dump = None
+        if self._is_start_lost and name in EVENT_TYPES:
+            self._leave_run(value, name)
+        piece = self._piece
+        if piece is not None and piece.phase == "resumed":
+            piece.phase = "running"
         frame = Frame(name, raw.id, raw.line)
         if name not in EVENT_TYPES:
             self._note(piece, frame)("known_type", "")
@@ -226,7 +235,7 @@ class AgUiDialect(Boundaries):
         frame = structs.replace(frame, id=self._identify(piece, frame.id))
         note = self._note(piece, frame)
         name = frame.name
-        if name in _VALUES and piece.repeats_value(crc32(raw.data)):
+        if name in _VALUES and piece.repeats_value(_digest_of(value)):
             if value.get("name") == ON_INTERRUPT:
                 piece.interrupts.append(value.get("value"))
             return EmptyEvent(id=frame.id, run_id=piece.run_id, name=name)
@@ -247,6 +256,11 @@ class AgUiDialect(Boundaries):
         events = self._go_on(piece, frame) if found or name in TRAILING else []
         piece.began = True
         return [*events, *found] or EmptyEvent(id=frame.id, run_id=piece.run_id, name=name)
+
+
+def _digest_of(value: Json) -> int:
+    """The digest of an event: that of its value, since a server may write it in another form when it repeats it."""
+    return crc32(msgspec.json.encode(value, order="sorted"))
 
 
 class _Header(msgspec.Struct, gc=False):

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import structs
 
-from runstream.dialects.ag_ui_events import HANDLERS, close_lane
+from runstream.dialects.ag_ui_damage import may_ask
+from runstream.dialects.ag_ui_events import HANDLERS
 from runstream.dialects.ag_ui_objects import Frame, close_objects, result_event, run_event
 from runstream.dialects.ag_ui_request import input_of
 from runstream.dialects.ag_ui_rules import Violations
 from runstream.dialects.ag_ui_runs import Runs
-from runstream.dialects.ag_ui_state import Finish, Growing, Input, Piece
-from runstream.dialects.ag_ui_waiting import find_action, outcome_of
+from runstream.dialects.ag_ui_state import Finish, Growing, Input, Piece, open_ids
+from runstream.dialects.ag_ui_texts import close_lane
+from runstream.dialects.ag_ui_waiting import find_action, is_known_outcome, outcome_of
 from runstream.dialects.ag_ui_wire import (
     RUN_ID,
     Json,
+    any_id_of,
+    call_id_of,
     error_of,
     field_of,
+    id_in,
     objects_of,
     text_of,
     time_of,
@@ -72,6 +77,7 @@ class Boundaries(BaseDialect):
     __slots__ = (
         "_dump",
         "_early",
+        "_is_start_lost",
         "_max_bytes",
         "_max_nesting",
         "_piece",
@@ -98,6 +104,7 @@ class Boundaries(BaseDialect):
         self._piece: Piece | None = self._runs.load(memory) if memory is not None else None  # of the latest event
         self._request: Input | None = None  # the latest one, until its run starts
         self._early: list[RawEvent] = []  # events whose run is not known yet
+        self._is_start_lost = False  # True if an event that could not be read may have been the start of a run
         self._stale = 0  # the number of these that an earlier connection has sent
         self._start: tuple[Json, Frame] | None = None  # a start whose run is not decided yet
         self._dump: bytes | None = None  # the memory, until it changes
@@ -144,6 +151,60 @@ class Boundaries(BaseDialect):
         error = error or ErrorObject(code="event_after_end")
         return [ErrorEvent(error, frame.id, run_id=piece.run_id, name=frame.name)]
 
+    # input that could not be read
+
+    def _note_damage(self, data: bytes, name: str | None) -> list[Event]:
+        """Note an event that could not be read. What its bytes show decides about the run; the rest is a reject.
+
+        Args:
+            data: Its bytes.
+            name: Its type, as far as it is known.
+
+        Returns:
+            The end of a run that has become certain, since another one has started.
+        """
+        piece, self._dump = self._piece, None
+        if piece is None or self._start is not None:
+            return []
+        piece.note_damage(name)
+        piece.has_lost_question = piece.has_lost_question or may_ask(data)
+        if piece.phase == "running":
+            return []
+        if name == "RUN_STARTED":
+            events = self._settle(piece, Frame(name)) if piece.phase == "finishing" else []
+            self._piece, self._is_start_lost = None, True
+            return events
+        if name is None:
+            self._is_start_lost = True
+        elif name == "RUN_ERROR" and piece.phase == "finishing":
+            piece.phase, piece.finish = "running", None
+        elif name != "RUN_FINISHED" and piece.phase == "finishing":
+            return self._go_on(piece, Frame(name))
+        return []
+
+    def _leave_run(self, value: Json, name: str) -> None:
+        """Leave the current run: the next one has begun, by an event that could not be read.
+
+        The end of the run that is left is not certain, since that event may have been an error of it.
+
+        Args:
+            value: The first event that could be read.
+            name: Its type.
+        """
+        piece = self._piece
+        if name == "RUN_STARTED":
+            self._is_start_lost = False
+        elif piece is None or name in TRAILING:
+            return
+        elif name not in ("RUN_FINISHED", "RUN_ERROR") and id_in(value) is None:
+            return  # it begins nothing
+        elif name == "RUN_FINISHED" and self._runs.find_open(text_of(field_of(value, "runId"))) is not None:
+            self._is_start_lost = False
+        else:
+            if piece.phase == "finishing":
+                piece.phase, piece.finish = "running", None
+            self._piece = None
+
     def _decode_start(self, value: Json, frame: Frame) -> Sequence[Event | Reject] | Event:
         piece = self._piece
         if self._stale:
@@ -174,7 +235,7 @@ class Boundaries(BaseDialect):
         if request is None and not self._early and self._runs.may_continue(wire_id, thread_id):
             self._start = value, frame
             return events or EmptyEvent(id=self._identify(None, frame.id), name=frame.name)
-        ids = [id for raw in self._early if (id := _call_id(raw)) is not None]
+        ids = [id for raw in self._early if (id := call_id_of(raw)) is not None]
         return [*events, *self._begin(value, frame, ids), *self._flush()]
 
     def _begin_deferred(self, call_id: str | None) -> list[Event | Reject]:
@@ -197,6 +258,7 @@ class Boundaries(BaseDialect):
             call_ids: Ids of calls that its first events name.
         """
         self._dump = None
+        self._is_start_lost = False
         request, self._request = self._request, None
         wire_id = text_of(field_of(value, "runId")) or None
         thread_id = text_of(field_of(value, "threadId"))
@@ -223,19 +285,35 @@ class Boundaries(BaseDialect):
         if not self._early:
             self._note(None, frame)("first_event", "")
         self._early.append(raw)
+        if self._is_start_lost and (id := any_id_of(raw)) is not None and (found := self._runs.find_sender(id)):
+            return self._begin_known(*found, name=frame.name)
         if len(self._early) <= MAX_EARLY and sum(len(each.data) for each in self._early) <= _MAX_EARLY_BYTES:
             return ()
         return self._begin_unseen(None)
 
+    def _begin_known(self, id: str, piece: Piece | None, *, name: str) -> Sequence[Event | Reject]:
+        """Find the run whose start could not be read by an object that this run has sent before.
+
+        Args:
+            id: The id of the piece that has sent it.
+            piece: The piece, if it is open.
+            name: The type of the event.
+        """
+        goes_on = piece is not None and (not self._runs.is_replayed(id) or name.endswith(("_CONTENT", "_ARGS")))
+        if not goes_on:
+            return self._begin_unseen(id) if self._runs.is_replayed(id) else ()
+        self._piece, self._is_start_lost = piece, False
+        return self._flush()
+
     def _begin_unseen(self, wire_id: str | None) -> list[Event | Reject]:
         """Begin a run whose start was not received: under the id of the request, else under one of its first event."""
         if wire_id is None and (self._request is None or self._request.run_id is None):
-            found = next((id for raw in self._early if (id := _any_id(raw)) is not None), None)
+            found = next((id for raw in self._early if (id := any_id_of(raw)) is not None), None)
             if found is None:
                 early, self._early = self._early, []
                 return [Reject(raw, "Its run was not seen", object_ids=()) for raw in early]
             wire_id = f"run/{found}"
-        call_ids = [id for raw in self._early if (id := _call_id(raw)) is not None]
+        call_ids = [id for raw in self._early if (id := call_id_of(raw)) is not None]
         return [*self._begin({"runId": wire_id}, Frame("RUN_STARTED"), call_ids), *self._flush()]
 
     def _flush(self) -> list[Event | Reject]:
@@ -269,10 +347,10 @@ class Boundaries(BaseDialect):
         piece.is_finished = piece.is_finished or wire_id == piece.id
         if piece.phase == "finishing":
             note("one_terminal_event", "")
-        for id in _open_ids(piece):
+        for id in open_ids(piece):
             note("closed_at_finish", id)
         outcome = value.get("outcome")
-        if outcome is not None and not _is_known(outcome):
+        if outcome is not None and not is_known_outcome(outcome):
             note("known_outcome", "")
         piece.usage += [dict(entry) for entry in objects_of(value.get("usage"))]
         for owner in list(piece.lanes):
@@ -363,43 +441,6 @@ class Boundaries(BaseDialect):
 
 def _ignore(rule: str, object_id: str) -> None:
     """For events that are made here."""
-
-
-def _call_id(raw: RawEvent) -> str | None:
-    """The id of the call that an event names."""
-    try:
-        value: Any = msgspec.json.decode(raw.data)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
-    return text_of(field_of(value, "toolCallId")) if isinstance(value, dict) else None
-
-
-def _any_id(raw: RawEvent) -> str | None:
-    """The id of an object that an event opens or continues."""
-    value: Any = msgspec.json.decode(raw.data)
-    if str(value.get("type")).endswith(("END", "FINISHED", "REASONING_START")):
-        return None
-    names = ("messageId", "toolCallId", "subagentRunId", "stepName")
-    return next((id for name in names if (id := text_of(field_of(value, name)))), None)
-
-
-def _is_known(outcome: Any) -> bool:
-    kind = outcome.get("type") if isinstance(outcome, dict) else None
-    return kind in ("success", "cancelled") or (kind == "interrupt" and bool(objects_of(outcome.get("interrupts"))))
-
-
-def _open_ids(piece: Piece) -> list[str]:
-    """The ids of what is open, except for what chunks have opened."""
-    lanes = set(piece.lanes.values())
-    tables = (("text", piece.messages), ("arguments", piece.calls), ("reasoning", piece.reasoning))
-    found = [
-        id
-        for target, table in tables
-        for id, each in table.items()
-        if each.is_open and (target, id) not in lanes and (each.piece == piece.id)
-    ]
-    found += [key.partition("\n")[2] for key in piece.labels]
-    return found + [id for id in piece.subagents if id not in piece.closed_subagents]
 
 
 def as_list(decoded: Event | Reject | Sequence[Event | Reject]) -> Sequence[Event | Reject]:

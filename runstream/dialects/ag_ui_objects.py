@@ -67,7 +67,15 @@ def message_event(
     found = Message(
         id=message.id, run_id=piece.run_id, role=message.role, status=MessageStatus(status), content=content
     )
-    return MessageEvent(found, frame.id, run_id=piece.run_id, created=created, name=frame.name, path=message.path)
+    return MessageEvent(
+        found,
+        frame.id,
+        run_id=piece.run_id,
+        created=created,
+        name=frame.name,
+        path=message.path,
+        partial=message.is_damaged,
+    )
 
 
 def reasoning_event(
@@ -75,7 +83,8 @@ def reasoning_event(
 ) -> StepEvent:
     """A step of reasoning."""
     details = ReasoningDetails(content=(ReasoningPart(text=text),) if text else ABSENT_LIST)
-    return _step_event(piece, reasoning.id, details, status, reasoning.path, frame, created=created)
+    partial = reasoning.is_damaged
+    return _step_event(piece, reasoning.id, details, status, reasoning.path, frame, created=created, partial=partial)
 
 
 def call_event(
@@ -91,7 +100,8 @@ def call_event(
     """The step of a call. Arguments that are absent keep those that were streamed."""
     function = FunctionCall(name=call.name, arguments=arguments, output=output)
     details = ToolCallsDetails(tool_calls=(FunctionToolCall(id=call.wire_id, function=function),))
-    return _step_event(piece, call.id, details, status, call.path, frame, created=created)
+    partial = call.is_damaged
+    return _step_event(piece, call.id, details, status, call.path, frame, created=created, partial=partial)
 
 
 def result_event(piece: Piece, call: Growing, output: str, frame: Frame) -> StepEvent:
@@ -134,6 +144,7 @@ def _step_event(
     frame: Frame,
     *,
     created: bool = False,
+    partial: bool = False,
     error: LastError | None = None,
 ) -> StepEvent:
     step = RunStep(
@@ -144,7 +155,7 @@ def _step_event(
         step_details=details,
         last_error=error,
     )
-    return StepEvent(step, frame.id, run_id=piece.run_id, created=created, name=frame.name, path=path)
+    return StepEvent(step, frame.id, run_id=piece.run_id, created=created, name=frame.name, path=path, partial=partial)
 
 
 def close_objects(piece: Piece, status: str, frame: Frame, *, waits: bool = False) -> list[Event]:

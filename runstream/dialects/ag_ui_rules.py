@@ -51,11 +51,14 @@ _TABLE: Final = (
     Rule("result_once", "A call has one result.", "call"),
     Rule("result_of_known_call", "A result is that of a call of this run, or of one that was waited for.", "call"),
     Rule("result_message", "A result names its message.", "call"),
-    Rule("reasoning_opened_once", "A reasoning message is not opened while it is open.", "reasoning"),
-    Rule("reasoning_open", "Content and end of a reasoning message come while it is open.", "reasoning"),
+    Rule("reasoning_opened_once", "A reasoning, or a message of it, is not opened while it is open.", "reasoning"),
+    Rule(
+        "reasoning_open", "Content and end of a reasoning, or of a message of it, come while it is open.", "reasoning"
+    ),
     Rule("step_opened_once", "A step of a name is not opened while one is open under its owner.", "step"),
     Rule("step_open", "A step is finished while it is open.", "step"),
     Rule("subagent_once", "A subagent is started once.", "subagent"),
+    Rule("subagent_open", "A subagent ends while it is open.", "subagent"),
     Rule("subagent_known", "A subagent is started before an event names it, and its parent before it.", "subagent"),
     Rule("subagent_of_opener", "The events of a message or call have the subagent of its opener.", "subagent"),
     Rule("chunk_has_id", "The first chunk of a lane has an id; that of a call a name too.", "chunk"),

@@ -22,7 +22,7 @@ class Runs:
         find_run: Returns the run that waits for an answer to an id.
 
     Attributes:
-        message_ids: The ids of the messages of runs that have ended.
+        message_ids: The piece of each message of a run that has ended, by the ids.
     """
 
     def __init__(self, continues: str | None, find_run: Callable[[str], str | None] | None) -> None:
@@ -31,7 +31,7 @@ class Runs:
         self._open: dict[str, Piece] = {}  # the pieces that have not ended, by their ids
         self._runs: dict[str, str] = {}  # the run of each piece
         self._replayed: set[str] = set()  # the pieces that a later connection may send again
-        self.message_ids: dict[str, None] = {}
+        self.message_ids: dict[str, str] = {}
 
     def load(self, memory: bytes) -> Piece | None:
         """Load a memory; returns the piece of the latest event."""
@@ -40,7 +40,7 @@ class Runs:
             return None
         self._open = {piece.id: piece for piece in found.pieces}
         self._runs = found.runs
-        self._replayed = set(found.runs)
+        self.reconnect()
         return self._open.get(found.current or "")
 
     def dump(self, current: Piece | None) -> bytes:
@@ -59,6 +59,9 @@ class Runs:
     def reconnect(self) -> None:
         """Note another connection, which may send all again."""
         self._replayed = set(self._runs)
+        for piece in self._open.values():
+            if piece.phase == "running":
+                piece.phase = "resumed"
 
     def is_replayed(self, wire_id: str | None) -> bool:
         """True if a start of this id is that of a run which an earlier connection has sent."""
@@ -71,6 +74,19 @@ class Runs:
     def find_open(self, wire_id: str | None) -> Piece | None:
         """The piece with this id, if it has not ended."""
         return self._open.get(wire_id) if wire_id is not None else None
+
+    def find_sender(self, id: str) -> tuple[str, Piece | None] | None:
+        """The piece that has sent a message, a reasoning or a call: its id, and the piece itself if it is open.
+
+        Args:
+            id: The id of the message, the reasoning or the call.
+        """
+        for piece in reversed(self._open.values()):
+            for table in (piece.messages, piece.reasoning, piece.calls):
+                if (found := table.get(id)) is not None and found.piece in ("", piece.id):
+                    return piece.id, piece
+        ended = self.message_ids.get(id)
+        return (ended, None) if ended is not None else None
 
     def may_continue(self, wire_id: str | None, thread_id: str | None) -> bool:
         """True if a run of this thread waits in this source, and only the next events show whether it goes on."""
@@ -164,6 +180,6 @@ class Runs:
         piece.phase = "ended"
         self._open.pop(piece.id, None)
         for id in (*piece.messages, *piece.reasoning):
-            self.message_ids[id] = None
+            self.message_ids[id] = piece.id
         while len(self.message_ids) > _MAX_MESSAGES:
             del self.message_ids[next(iter(self.message_ids))]

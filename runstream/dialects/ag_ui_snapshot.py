@@ -105,12 +105,12 @@ def _decode_assistant(
             added = _add(piece, piece.messages, id, id, text, message)
             matched.add(added.id)
             events.append(message_event(piece, added, "completed", frame, text, created=True))
-    elif not found.size and text:
+    elif text and (not found.size or (found.is_damaged and not found.is_closed and len(text) > found.size)):
         if found.is_open:
             found.whole = text  # its text may follow
         else:
+            found.size, found.is_damaged, found.is_closed = 0, False, True
             found.take(text)
-            found.is_closed = True
             events.append(message_event(piece, found, "completed", frame, text))
     for value in objects_of(field_of(message, "toolCalls")):
         call_id = text_of(value.get("id"))
@@ -131,6 +131,7 @@ def _decode_assistant(
             piece=piece.id,
         )
         piece.calls[call_id] = call
+        piece.has_lost_call = False
         events.append(call_event(piece, call, "in_progress", frame, arguments=arguments or None, created=True))
     return events
 

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from runstream.model.events import Target
 
-__all__ = ["Finish", "Growing", "Input", "Memory", "Piece", "dump_memory", "load_memory"]
+__all__ = ["Finish", "Growing", "Input", "Memory", "Piece", "dump_memory", "load_memory", "open_ids"]
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -36,9 +36,10 @@ class Growing(Struct, eq=False):
         name: The name of a call.
         arguments: The fragments of the arguments of a call.
         answered: True once a call has a result.
-        is_damaged: True if input that could not be read may have been of a call.
+        is_damaged: True if input that could not be read may have been of it.
         repeats: True while a call is announced again: what is said of it then is known.
         piece: The id of the piece that announced a call last.
+        needs_end: True from its start event to its end event, also after the result of a call; chunks need none.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Growing(Struct, eq=False):
     is_damaged: bool = False
     repeats: bool = False
     piece: str = ""
+    needs_end: bool = False
 
     def take(self, fragment: str) -> None:
         """Note a fragment of a text."""
@@ -67,8 +69,15 @@ class Growing(Struct, eq=False):
         self.size += len(fragment)
 
     def has_text(self, text: str) -> bool:
-        """True if a text is the one that was streamed, as far as its length and both ends show. Servers strip it."""
+        """True if a text is the one that was streamed, as far as its length and both ends show. Servers strip it.
+
+        Of a text that may miss a part, one end is enough.
+        """
         text = text.strip()
+        if self.is_damaged:
+            return 0 < self.size <= len(text) + _MAX_STRIPPED and (
+                text.startswith(self.first.strip()) or text.endswith(self.last.strip())
+            )
         return (
             self.size > 0
             and len(text) <= self.size <= len(text) + _MAX_STRIPPED
@@ -126,8 +135,8 @@ class Piece(Struct, eq=False):
         id: Its ``runId``.
         run_id: The id of the run that it is a piece of.
         thread_id: Its ``threadId``.
-        phase: ``running``; ``finishing`` after RUN_FINISHED until that is certain; ``waiting`` for the application;
-            ``ended``.
+        phase: ``running``; ``resumed`` instead until the first event of a later connection; ``finishing`` after
+            RUN_FINISHED until that is certain; ``waiting`` for the application; ``ended``.
         request: What the application sent to begin it; ``None`` if that is unknown.
         messages: Its messages, by their ids on the wire; of several under one id the latest.
         reasoning: Its reasoning messages, likewise.
@@ -149,6 +158,11 @@ class Piece(Struct, eq=False):
         known: Those of an earlier connection, which are not sent again; ``None`` if all are known.
         is_complete: True if its end was a success.
         contradicted: True once an event after its end was reported.
+        has_lost_beginning: True if an event that could not be read may have been the first of a message or call.
+        has_lost_question: True if it may have been a question to the application.
+        has_lost_call: True if it began a call of which no further event was received.
+        spans: The reasonings that are open; their messages are inside.
+        started: The subagents whose start was received.
     """
 
     id: str
@@ -176,6 +190,11 @@ class Piece(Struct, eq=False):
     known: list[int] | None = field(default_factory=list)
     is_complete: bool = False
     contradicted: bool = False
+    has_lost_beginning: bool = False
+    has_lost_question: bool = False
+    has_lost_call: bool = False
+    spans: set[str] = field(default_factory=set)
+    started: set[str] = field(default_factory=set)
 
     def table(self, target: Target) -> dict[str, Growing]:
         """The objects whose text of this kind grows, by their ids on the wire."""
@@ -201,6 +220,22 @@ class Piece(Struct, eq=False):
         """Count one more object of a name."""
         found = self.counts[name] = self.counts.get(name, 0) + 1
         return found
+
+    def note_damage(self, name: str | None) -> None:
+        """Note an event that could not be read: what is open may miss a part of its text.
+
+        Args:
+            name: Its type, if its bytes show one.
+        """
+        for table in (self.messages, self.reasoning, self.calls):
+            for found in table.values():
+                if not (found.is_closed or found.answered):
+                    found.is_damaged = True
+        if name is None or name.endswith(("_START", "_CHUNK", "_CONTENT", "_ARGS")):
+            self.has_lost_beginning = True
+        grows = any(target == "arguments" for target, _ in self.lanes.values())
+        if name == "TOOL_CALL_START" or (name == "TOOL_CALL_CHUNK" and not grows):
+            self.has_lost_call = True
 
     def unanswered(self) -> list[Growing]:
         """The calls that this piece announced and that have no result, in order."""
@@ -235,3 +270,18 @@ def load_memory(memory: bytes) -> Memory | None:
         return _decode_memory(memory)
     except msgspec.MsgspecError:
         return None
+
+
+def open_ids(piece: Piece) -> list[str]:
+    """The ids of what is open, except for what chunks have opened."""
+    lanes = set(piece.lanes.values())
+    tables = (("text", piece.messages), ("arguments", piece.calls), ("reasoning", piece.reasoning))
+    found = [
+        id
+        for target, table in tables
+        for id, each in table.items()
+        if (each.is_open or each.needs_end) and (target, id) not in lanes and (each.piece == piece.id)
+    ]
+    found += [key.partition("\n")[2] for key in piece.labels]
+    found += sorted(piece.spans)
+    return found + [id for id in piece.subagents if id not in piece.closed_subagents]

@@ -16,7 +16,7 @@ from runstream.dialects.ag_ui_wire import Json, field_of, objects_of, text_of
 from runstream.model.actions import ActionCall, CallsAction
 from runstream.model.frozen import freeze
 
-__all__ = ["arguments_of", "find_action", "has_whole_json", "is_whole", "outcome_of"]
+__all__ = ["arguments_of", "find_action", "has_whole_json", "is_known_outcome", "is_whole", "outcome_of"]
 
 # Tools of servers that ask the application, with the place of the call in question in their arguments.
 _CONFIRMATIONS: Final = {
@@ -36,7 +36,8 @@ def outcome_of(finish: Json) -> str:
 def find_action(piece: Piece, finish: Json) -> CallsAction | None:
     """The action that a run requires after RUN_FINISHED; ``None`` if the run is over.
 
-    A call whose arguments may miss something is not requested, but the run waits for it.
+    A call whose arguments may miss something is not requested, but the run waits for it. The same is true of a question
+    or a call that could not be read, unless the server says that the run is a success.
 
     Args:
         piece: The run of the wire.
@@ -70,11 +71,16 @@ def find_action(piece: Piece, finish: Json) -> CallsAction | None:
         for call in unanswered
         if call.name not in _CONFIRMATIONS
         and call.wire_id not in questioned
-        and (offered is None or call.name in offered)
+        and (offered is None or call.name in offered or (call.is_damaged and call.name is None))
     ]
-    if not asking and not own:
+    if not asking and not own and (outcome is not None or not _has_lost_request(piece, offered)):
         return None
     return _action([_confirmation(call) for call in asking if is_whole(call)], own)
+
+
+def _has_lost_request(piece: Piece, offered: set[str] | None) -> bool:
+    """True if an event that could not be read may have asked the application for something."""
+    return piece.has_lost_question or (piece.has_lost_call and offered != set())
 
 
 def _action(calls: list[ActionCall], own: list[Growing]) -> CallsAction:
@@ -88,9 +94,9 @@ def _action(calls: list[ActionCall], own: list[Growing]) -> CallsAction:
 
 
 def is_whole(call: Growing) -> bool:
-    """True if the arguments of a call are complete: it was ended, and nothing was unreadable; or they are JSON."""
+    """True if a call is complete: it was ended, and nothing was unreadable; or it has a name and whole JSON."""
     if call.is_damaged:
-        return has_whole_json(call)
+        return call.name is not None and has_whole_json(call)
     return not call.is_open or not call.arguments or has_whole_json(call)
 
 
@@ -117,12 +123,14 @@ def _interrupt(value: Json, piece: Piece) -> ActionCall:
     """An interrupt of an outcome. It has the name of the call that it concerns, and is not that call."""
     id = text_of(value.get("id")) or ""
     call = piece.calls.get(text_of(field_of(value, "toolCallId")) or id)
+    schema = field_of(value, "responseSchema")
     return ActionCall(
         id=id,
         kind="interrupt",
         name=call.name if call is not None else None,
         arguments=arguments_of(call) if call is not None else None,
         data=freeze({name: field for name, field in value.items() if name != "id"}),
+        response_schema=schema if isinstance(schema, dict) else None,
     )
 
 
@@ -168,3 +176,9 @@ def _question(call: Growing) -> tuple[str | None, str | None]:
         inner = value.get(place)
         return (text_of(inner.get("id")), text_of(inner.get("name"))) if isinstance(inner, dict) else (None, None)
     return text_of(value.get("function_call_id")), text_of(value.get("function_name"))
+
+
+def is_known_outcome(outcome: Any) -> bool:
+    """True for an outcome of the protocol."""
+    kind = outcome.get("type") if isinstance(outcome, dict) else None
+    return kind in ("success", "cancelled") or (kind == "interrupt" and bool(objects_of(outcome.get("interrupts"))))

@@ -15,15 +15,19 @@ from msgspec import Struct, field
 from runstream.dialects.redaction_rules import split_words
 from runstream.model.common import CompletionTokensDetails, ErrorObject, PromptTokensDetails, Usage
 from runstream.model.events import Target
+from runstream.model.raw import RawEvent
 
 __all__ = [
     "EVENT_TYPES",
     "RUN_ID",
     "Fragment",
     "Json",
+    "any_id_of",
+    "call_id_of",
     "decode_fragment",
     "error_of",
     "field_of",
+    "id_in",
     "json_text",
     "objects_of",
     "output_of",
@@ -72,6 +76,8 @@ class Fragment(Struct, frozen=True, gc=False, tag_field="type"):
         is_chunk: True if the event may open and close its object.
         object_id: The id of the message or call.
         owner: The id of the subagent's run.
+        role: The role that a chunk repeats.
+        call_name: The name of the call that a chunk repeats.
     """
 
     target: ClassVar[Target]
@@ -81,6 +87,8 @@ class Fragment(Struct, frozen=True, gc=False, tag_field="type"):
     delta: str
     object_id: str | None = None
     owner: str | None = field(default=None, name="subagentRunId")
+    role: str | None = None
+    call_name: str | None = field(default=None, name="toolCallName")
 
 
 def _fragment_type(name: str, target: Target, key: str) -> type[Fragment]:
@@ -207,3 +215,25 @@ def error_of(value: Json) -> ErrorObject:
         code=str(code) if isinstance(code, int) and not isinstance(code, bool) else text_of(code),
         message=text_of(message),
     )
+
+
+def call_id_of(raw: RawEvent) -> str | None:
+    """The id of the call that an event names."""
+    try:
+        value: Any = msgspec.json.decode(raw.data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    return text_of(field_of(value, "toolCallId")) if isinstance(value, dict) else None
+
+
+def any_id_of(raw: RawEvent) -> str | None:
+    """The id of an object that an event opens or continues; the event was read before."""
+    return id_in(msgspec.json.decode(raw.data))
+
+
+def id_in(value: Json) -> str | None:
+    """The id of an object that an event opens or continues; ``None`` for an event that ends one."""
+    if str(value.get("type")).endswith(("END", "FINISHED", "REASONING_START")):
+        return None
+    names = ("messageId", "toolCallId", "subagentRunId", "stepName")
+    return next((id for name in names if (id := text_of(field_of(value, name)))), None)

@@ -203,8 +203,8 @@ class AssistantsDialect(BaseDialect):
                 if payload == self._last_payload and kind is not None and self._is_repeated(kind, True):
                     value = self._value
                 else:
-                    if size > self._delta_bytes and (refused := self._check_nesting(data)) is not None:
-                        return reject(raw, refused)
+                    if size > self._delta_bytes and nesting_depth(data, self._max_nesting) > self._max_nesting:
+                        return reject(raw, self._describe_nesting())
                     event: Any = _envelopes(data)
                     plain, kind, value = type(event) is kind, type(event), event.data
                     if event.id is not None:
@@ -220,8 +220,8 @@ class AssistantsDialect(BaseDialect):
             if known is not None and data == self._last_payload and self._is_repeated(kind, False):
                 value = self._value
             else:
-                if size > self._delta_bytes and (refused := self._check_nesting(data)) is not None:
-                    return reject(raw, refused)
+                if size > self._delta_bytes and nesting_depth(data, self._max_nesting) > self._max_nesting:
+                    return reject(raw, self._describe_nesting())
                 if name == "message":  # the default name, which is no name
                     return self.decode(RawEvent(None, data, raw.id, raw.last_id, raw.at, raw.line))  # type: ignore[return-value]
                 if known is None:
@@ -250,11 +250,9 @@ class AssistantsDialect(BaseDialect):
         """True if the last snapshot, whose bytes are the same, has an event of this kind and the same form."""
         return self._enveloped is enveloped and kind.__mro__[1] is self._kind.__mro__[1]
 
-    def _check_nesting(self, data: bytes) -> str | None:
-        """The reason why the message is not decoded at all; ``None`` if it is decoded."""
-        if nesting_depth(data, self._max_nesting) > self._max_nesting:
-            return f"Nested more than {self._max_nesting} levels deep (max_nesting)"
-        return None
+    def _describe_nesting(self) -> str:
+        """The reason why a message that is nested too deeply is not decoded at all."""
+        return f"Nested more than {self._max_nesting} levels deep (max_nesting)"
 
     def _decode_untyped(self, raw: RawEvent, name: str, data: bytes, identity: str | int | None) -> Event | Reject:
         """Decode an event without a typed payload: `done`, `error`, and unknown names."""

@@ -7,44 +7,34 @@ the end of the step, which is the end of the stream.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import uuid4
 
 import msgspec
 
-from runstream.dialects.langgraph_base import LangGraphBase
-from runstream.dialects.langgraph_messages import LoggedMessage, Place
-from runstream.dialects.langgraph_outcomes import Outcome, decide_at_end, error_status
+from runstream.dialects.langgraph_modes import HANDLERS, Modes, error_of
+from runstream.dialects.langgraph_objects import Place
 from runstream.dialects.langgraph_runs import ServerRun
 from runstream.dialects.langgraph_wire import (
-    INTERRUPT,
     MODES,
     Json,
-    content_of,
     decode_text_chunk,
     integer_of,
-    json_text,
     mapping_of,
-    mappings_of,
-    role_of,
     split_name,
     text_of,
 )
 from runstream.errors import DecodeError
-from runstream.model.common import ErrorObject, LastError
 from runstream.model.events import (
-    CustomEvent,
     DoneEvent,
     EmptyEvent,
     ErrorEvent,
     Event,
-    MessageEvent,
     Reject,
     TextAppend,
     UnknownEvent,
 )
-from runstream.model.frozen import freeze
 from runstream.model.jsontext import decode_json
 from runstream.model.raw import RawEvent, RawItem, ResponseHead
 
@@ -52,10 +42,9 @@ __all__ = ["LangGraphDialect"]
 
 _NO_RUN: Final = "No event, no header and no application names the run of this stream"
 _MAX_SEEN: Final = 8192
-_MAX_GUESSES: Final = 64  # open messages whose whole text is kept
 
 
-class LangGraphDialect(LangGraphBase):
+class LangGraphDialect(Modes):
     """Decodes the run wire: blocks of an event stream, the server's answers, and what a graph in this process yields.
 
     Args:
@@ -66,16 +55,15 @@ class LangGraphDialect(LangGraphBase):
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    __slots__ = ("_is_started", "_last_id", "_pending_run", "_repeats", "_seen", "_seen_before", "_shown", "_texts")
+    __slots__ = ("_has_ids", "_is_started", "_last_id", "_pending_run", "_repeats", "_seen", "_seen_before")
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._texts: dict[str, LoggedMessage] = {}  # the open messages that have a text
-        self._shown: dict[str, list[str]] = {}  # the whole texts of open messages, in the mode that sends them
         self._pending_run: tuple[str, int, str] | None = None  # a run that may continue the last one: id, attempt, name
         self._seen: dict[str, int] = {}  # the identities of the last events, with a hash of each
         self._seen_before: dict[str, int] = {}  # those before them
         self._is_started = False
+        self._has_ids = False  # a server that sends ids goes on after the last one
         self._last_id: str | None = None
         self._repeats = 0
 
@@ -145,13 +133,15 @@ class LangGraphDialect(LangGraphBase):
             self._repeats += 1
             return f"{id}.{self._repeats}"
         self._last_id = id
+        self._has_ids = True
         self._repeats = 0
         return id
 
-    def _is_repeated(self, id: str, data: bytes) -> bool:
+    def _is_repeated(self, id: str, data: bytes, value: Any) -> bool:
         """True if this event was decoded before: what it has begun is not begun again."""
         digest = hash(data)  # another event may have the same id
-        if digest in (self._seen.get(id), self._seen_before.get(id)):
+        known = self._seen.get(id), self._seen_before.get(id)
+        if digest in known or (isinstance(text := _chunk_text(value), str) and hash(text) in known):
             return True
         self._seen[id] = digest
         if len(self._seen) > _MAX_SEEN:
@@ -182,7 +172,7 @@ class LangGraphDialect(LangGraphBase):
         return [run.show("queued", Place(None, run.run_id, "run"), created=run.run_id == run.id)]
 
     def _note_connection(self) -> None:
-        if self._last_id is None and self._current is not None and self.connection:
+        if not self._has_ids and self._current is not None and self.connection:
             self._current.log.is_joined = True  # the stream goes on somewhere
         self._last_id = None  # a server may repeat the last event
 
@@ -205,7 +195,7 @@ class LangGraphDialect(LangGraphBase):
                 return Reject(raw, "Expected an object with `event` and `data`")
         base, path = split_name(name)
         id = self._identify(raw.id)
-        if id is not None and self._is_repeated(id, raw.data):
+        if id is not None and self._is_repeated(id, raw.data, value):
             return ()
         self._dump = None
         if base == "metadata":
@@ -213,22 +203,27 @@ class LangGraphDialect(LangGraphBase):
         facts = _facts_of(base, value)
         begun = self._release(base, value, id) if self._pending_run is not None and self._is_next(facts) else []
         run = self._run_of(facts, is_local=is_local)
-        if run is None and is_local and base in _HANDLERS:
+        begins, continues = run is None and is_local and base in HANDLERS, self._continues
+        if begins:
             run = self._begin_run(f"run-{uuid4().hex}")  # a graph in this process, whose runs have no id
             run.is_local = True
         if run is None:
             if base in ("error", "end"):
                 return [*begun, *self._decode_stray(base, value, name, id)]
-            if base in _HANDLERS or base in _IGNORED:
+            if base in HANDLERS or base in _IGNORED:
                 return Reject(raw, _NO_RUN)
             return UnknownEvent(raw.data, id, name=name)
         place = Place(id, run.run_id, name, path)
         if run.status in (None, "queued") and base != "error":
             begun = [*begun, run.show("in_progress", place)]
-        handler = _HANDLERS.get(base)
+        handler = HANDLERS.get(base)
         if handler is not None:
             run.is_visible = run.is_visible or base in _VISIBLE
             events = handler(self, run, value, place)
+            if begins and not events:  # an event with nothing begins no run
+                del self._runs[run.id]
+                self._aliases.pop(run.id, None)
+                self._current, self._continues, begun = None, continues, []
             if events is None:
                 return [*begun, Reject(raw, "Not the form that an event of this name has", object_ids=None)]
             if path and events:
@@ -286,6 +281,7 @@ class LangGraphDialect(LangGraphBase):
 
     def _start(self, run_id: str, attempt: int, name: str, id: str | None, continues: str | None) -> list[Event]:
         run = self._begin_run(run_id, continues)
+        run.log.is_joined = False  # the stream begins with it
         place = Place(id, run.run_id, name)
         if not run.is_open:
             return [EmptyEvent(id=id, run_id=run.run_id, name=name)]
@@ -306,178 +302,16 @@ class LangGraphDialect(LangGraphBase):
     def _decode_stray(self, base: str, value: Any, name: str, id: str | None) -> list[Event]:
         if base == "end":
             return [DoneEvent(id=id, name=name)]
-        return [ErrorEvent(_error_of(value), id, name=name)]
-
-    # one method for each kind of event; it returns `None` if the data have another form
-
-    def _on_values(self, run: ServerRun, value: Any, place: Place) -> list[Event] | None:
-        if not (isinstance(value, dict) and set(value) == {INTERRUPT}):
-            run.has_values = run.has_values or not place.path
-        return self._after(run, place, run.add_values(value, place))
-
-    def _on_updates(self, run: ServerRun, value: Any, place: Place) -> list[Event] | None:
-        return self._after(run, place, run.add_updates(value, place)) if isinstance(value, dict) else None
-
-    def _on_messages(self, run: ServerRun, value: Any, place: Place) -> list[Event] | None:
-        if not isinstance(value, list) or not value or not isinstance(value[0], dict):
-            return None
-        message, facts = value[0], mapping_of(value[1]) if len(value) > 1 else {}
-        events = _begin_node(run, facts, place)
-        kind = message.get("type")
-        if kind == "AIMessageChunk":
-            events += run.log.add_chunk(message, place)
-        else:
-            events += run.add_messages((message,), place)
-        return self._after(run, place, events)
-
-    def _after(self, run: ServerRun, place: Place, events: list[Event]) -> list[Event]:
-        """Note the messages that have a text now, for the short way of their next chunks, and the tokens of those that
-        have ended.
-        """
-        ended = False
-        for event in events:
-            if isinstance(event, MessageEvent) and event.data.is_terminal:
-                ended = True
-            if isinstance(event, TextAppend):
-                message = run.log.messages.get(event.object_id)
-                if message is not None and event.target == "text" and set(message.parts) == {-1}:
-                    self._texts[message.id] = message
-            else:
-                self._forget_text(getattr(event.data, "id", None), event)
-        return [*events, *run.show_usage(place)] if ended else events
-
-    def _forget_text(self, id: Any, event: Event) -> None:
-        if id in self._texts and not self._texts[id].is_open:
-            del self._texts[id]
-        if id in self._shown and getattr(getattr(event.data, "status", None), "is_terminal", False):
-            del self._shown[id]
-
-    def _on_metadata_of_messages(self, run: ServerRun, value: Any, place: Place) -> list[Event] | None:
-        if not isinstance(value, dict):
-            return None
-        events: list[Event] = []
-        for found in mappings_of(list(value.values())):
-            events += _begin_node(run, mapping_of(found.get("metadata")), place)
-        return events
-
-    def _on_partial(self, run: ServerRun, value: Any, place: Place) -> list[Event] | None:
-        """Decode the text so far. The arguments of calls are guesses until the model says why it stopped."""
-        if not isinstance(value, list):
-            return None
-        events: list[Event] = []
-        for message in mappings_of(value):
-            if role_of(message) == "assistant" and isinstance(message.get("id"), str):
-                events += self._add_partial(run, message, place)
-        return self._after(run, place, events)
-
-    def _add_partial(self, run: ServerRun, value: Json, place: Place) -> list[Event]:
-        log = run.log
-        message = log.open_message(value["id"], place)
-        if not message.is_open:
-            return []
-        log.note_facts(message, value)
-        content = content_of(value)
-        if message.is_finished:
-            return log.add_message(value, place)
-        events: list[Event] = []
-        texts = [text for _, text in content.texts]
-        known = self._shown.get(message.id)
-        if known is None and message.is_created:
-            events.append(log.show_text(message, texts, place))  # received by an earlier decoder, or in another mode
-        elif known is not None and any(not new.startswith(old) for old, new in zip(known, texts, strict=False)):
-            events.append(log.show_text(message, texts, place))
-        else:
-            known = known or []
-            for part, (index, text) in enumerate(content.texts):
-                old = known[part] if part < len(known) else ""
-                events += log.add_text(message, part if index is None and part else index, text[len(old) :], place)
-        self._shown[message.id] = texts
-        if len(self._shown) > _MAX_GUESSES:
-            del self._shown[next(iter(self._shown))]
-        reasoning = "".join(text for _, text in content.reasoning)
-        events += log.grow_reasoning(message, reasoning, place)
-        for call in mappings_of(value.get("tool_calls")):
-            if id := text_of(call.get("id")):
-                events += log.begin_call(message, id, text_of(call.get("name")), None, place)
-        return events
-
-    def _on_complete(self, run: ServerRun, value: Any, place: Place) -> list[Event] | None:
-        return self._after(run, place, run.add_messages(value, place)) if isinstance(value, list) else None
-
-    def _on_custom(self, run: ServerRun, value: Any, place: Place) -> list[Event] | None:
-        return [CustomEvent(freeze(value), place.id, run_id=run.run_id, name="custom", path=place.path)]
-
-    def _on_feedback(self, run: ServerRun, value: Any, place: Place) -> list[Event] | None:
-        return [CustomEvent(freeze(value), place.id, run_id=run.run_id, name="feedback")]
-
-    def _on_task(self, run: ServerRun, value: Any, place: Place) -> list[Event] | None:
-        return self._after(run, place, run.add_task(value, place)) if isinstance(value, dict) else None
-
-    def _on_checkpoint(self, run: ServerRun, value: Any, place: Place) -> list[Event] | None:
-        return self._after(run, place, run.add_checkpoint(value, place)) if isinstance(value, dict) else None
-
-    def _on_debug(self, run: ServerRun, value: Any, place: Place) -> list[Event] | None:
-        found = mapping_of(value)
-        payload = mapping_of(found.get("payload"))
-        match found.get("type"):
-            case "task" | "task_result":
-                return self._on_task(run, payload, place)
-            case "checkpoint":
-                return self._on_checkpoint(run, payload, place)
-        return []
-
-    def _on_error(self, run: ServerRun, value: Any, place: Place) -> list[Event] | None:
-        error = _error_of(value)
-        if error.code == "TimeoutError":
-            run.error = {"code": error.code, "message": error.message}  # of a node, or the server's own limit
-            return []
-        return self._fail(run, LastError(code=error.code, message=error.message), place)
-
-    def _fail(self, run: ServerRun, error: LastError, place: Place) -> list[Event]:
-        self._texts.clear()
-        return run.end(Outcome(error_status(error.code), error), place)
-
-    def _on_end(self, run: ServerRun, value: Any, place: Place) -> list[Event] | None:
-        """Decode the event with which other servers end a stream; some say in it how the run ended."""
-        status = _END_STATUSES.get(text_of(mapping_of(value).get("status")) or "")
-        if run.interrupts.waits or status == "requires_action":
-            run.interrupts.waits = True
-            return run.end(Outcome("requires_action"), place)
-        if status is not None:
-            return run.end(Outcome(status), place)
-        run.answers.run = run.answers.run or {"status": "success"}
-        return run.end(decide_at_end(run.answers, run.interrupts, visible=True), place) if run.is_visible else []
+        return [ErrorEvent(error_of(value), id, name=name)]
 
 
-_Handler = Callable[[LangGraphDialect, ServerRun, Any, Place], list[Event] | None]
-
-_HANDLERS: Final[dict[str, _Handler]] = {
-    "values": LangGraphDialect._on_values,
-    "updates": LangGraphDialect._on_updates,
-    "messages": LangGraphDialect._on_messages,
-    "messages/metadata": LangGraphDialect._on_metadata_of_messages,
-    "messages/partial": LangGraphDialect._on_partial,
-    "messages/complete": LangGraphDialect._on_complete,
-    "custom": LangGraphDialect._on_custom,
-    "feedback": LangGraphDialect._on_feedback,
-    "tasks": LangGraphDialect._on_task,
-    "checkpoints": LangGraphDialect._on_checkpoint,
-    "debug": LangGraphDialect._on_debug,
-    "error": LangGraphDialect._on_error,
-    "end": LangGraphDialect._on_end,
-}
 _IGNORED: Final = frozenset({"events"})  # callbacks, which repeat all this at great length
 _VISIBLE: Final = frozenset({"values", "updates", "tasks", "debug"})
-_END_STATUSES: Final = {
-    "completed": "completed",
-    "success": "completed",
-    "interrupted": "requires_action",
-    "requires_action": "requires_action",
-    "failed": "failed",
-    "error": "failed",
-    "cancelled": "cancelled",
-    "timeout": "expired",
-}
+
+
+def _chunk_text(value: Any) -> Any:
+    """The text of a chunk, of which the short way notes only that."""
+    return value[0].get("content") if isinstance(value, list) and value and isinstance(value[0], dict) else None
 
 
 def _facts_of(base: str, value: Any) -> Json:
@@ -487,24 +321,6 @@ def _facts_of(base: str, value: Any) -> Json:
     if base == "messages/metadata":
         return mapping_of(mapping_of(next(iter(mapping_of(value).values()), None)).get("metadata"))
     return {}
-
-
-def _begin_node(run: ServerRun, facts: Json, place: Place) -> list[Event]:
-    """Begin the node that sends a message, if it is one of the graph whose path the event has."""
-    task, node = text_of(facts.get("langgraph_checkpoint_ns")), text_of(facts.get("langgraph_node"))
-    if task and node and place.path == tuple(task.split("|"))[:-1]:
-        return run.begin_node(run.node_id(task.rpartition("|")[2]), node, place)
-    return []
-
-
-def _error_of(value: Any) -> ErrorObject:
-    found = mapping_of(value)
-    message = found.get("message", found.get("detail"))
-    code = found.get("error")
-    return ErrorObject(
-        code=code if isinstance(code, str) else None,
-        message=message if isinstance(message, str) or message is None else json_text(message),
-    )
 
 
 def _peek(data: bytes) -> Json | None:

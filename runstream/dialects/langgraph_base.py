@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct, field
 
 from runstream.dialects.base import BaseDialect
-from runstream.dialects.langgraph_messages import Place
+from runstream.dialects.langgraph_objects import Place
 from runstream.dialects.langgraph_outcomes import decide, decide_at_end
 from runstream.dialects.langgraph_redaction import LANGGRAPH_RULES
 from runstream.dialects.langgraph_runs import ServerRun
@@ -19,7 +19,16 @@ from runstream.model.common import LastError
 from runstream.model.events import Event, Reject
 from runstream.model.frozen import thaw
 from runstream.model.jsontext import MAX_NESTING, decode_json, nesting_depth
-from runstream.model.raw import Answer, ConnectionEvent, RawEvent, RawItem, Request, ResponseHead
+from runstream.model.raw import (
+    Answer,
+    ConnectionEvent,
+    Malformed,
+    Oversized,
+    RawEvent,
+    RawItem,
+    Request,
+    ResponseHead,
+)
 
 __all__ = ["LangGraphBase"]
 
@@ -170,6 +179,8 @@ class LangGraphBase(BaseDialect):
             return self._note_head(item) if item.status < 300 else ()
         if isinstance(item, ConnectionEvent) and item.connected:
             self._note_connection()
+        elif isinstance(item, Malformed | Oversized):
+            self._note_damage()
         return super().decode(item)
 
     def _note_request(self, body: Json) -> Sequence[Event]:
@@ -226,6 +237,7 @@ class LangGraphBase(BaseDialect):
         """The JSON of an event, or the reject that it becomes."""
         data = raw.data
         if len(data) > self._max_bytes:
+            self._note_damage()
             return Reject(raw, f"Message of {len(data)} bytes; at most {self._max_bytes} are read (max_message_bytes)")
         if nesting_depth(data, self._max_nesting) > self._max_nesting:
             return Reject(raw, f"Nested more than {self._max_nesting} levels deep (max_nesting)")
@@ -234,4 +246,10 @@ class LangGraphBase(BaseDialect):
         try:
             return decode_json(data)
         except DecodeError as error:
+            self._note_damage()
             return Reject(raw, error.reason, object_ids=None)
+
+    def _note_damage(self) -> None:
+        """Note that input could not be read: it may have been the beginning of a message."""
+        if self._current is not None:
+            self._current.log.has_lost_beginning = True

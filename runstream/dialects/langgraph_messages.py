@@ -7,10 +7,11 @@ call.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from msgspec import Struct, field
 
+from runstream.dialects.langgraph_objects import Call, LoggedMessage, Place
 from runstream.dialects.langgraph_wire import (
     Content,
     Json,
@@ -32,85 +33,9 @@ from runstream.model.message import Message, MessageStatus, TextContent, TextPar
 from runstream.model.step import ReasoningDetails, ReasoningPart, RunStep, StepStatus, ToolCallsDetails
 from runstream.model.tool_calls import FunctionCall, FunctionToolCall
 
-__all__ = ["Call", "LoggedMessage", "MessageLog", "Place"]
+__all__ = ["MessageLog"]
 
 _MAX_KEPT: Final = 4096  # messages or calls that have ended, of one run
-
-
-class Place(NamedTuple):
-    """What all events of one raw event have in common.
-
-    Attributes:
-        id: The identity of the raw event.
-        run_id: The id of the run.
-        name: The name of the event.
-        path: The path of the subgraph.
-    """
-
-    id: str | None
-    run_id: str
-    name: str
-    path: tuple[str, ...] = ()
-
-
-class Call(Struct):
-    """A tool call of a message.
-
-    Attributes:
-        id: The id of the call.
-        step_id: The id of its step.
-        message_id: The id of its message.
-        name: The name of the tool.
-        arguments: The arguments, if they were received whole.
-        is_streamed: True if a fragment of the arguments was received.
-        is_open: True until its result.
-        path: The path of the subgraph.
-    """
-
-    id: str
-    step_id: str
-    message_id: str | None
-    name: str | None
-    path: tuple[str, ...] = ()
-    arguments: str | None = None
-    is_streamed: bool = False
-    is_open: bool = True
-
-
-class LoggedMessage(Struct):
-    """A message of the model.
-
-    Attributes:
-        id: Its id.
-        run_id: The id of its run.
-        path: The path of the subgraph.
-        part: The index of the text part that grows; -1 before the first one.
-        parts: The index of each text part, by the index of its block (-1 for a text without one).
-        reasoning: The same for the parts of the reasoning.
-        has_reasoning: True once some reasoning of it was received.
-        calls: The ids of its calls, by the index of their fragments.
-        last_call: The id of the call whose arguments grow.
-        usage: Its tokens; see :func:`~runstream.dialects.langgraph_wire.usage_of`.
-        is_created: True once a text of it was received.
-        is_finished: True once the model said why it stopped.
-        is_unclear: True if some of its texts may be those of another message.
-        is_open: True until its end.
-    """
-
-    id: str
-    run_id: str
-    path: tuple[str, ...] = ()
-    part: int = -1
-    parts: dict[int, int] = field(default_factory=dict)
-    reasoning: dict[int, int] = field(default_factory=dict)
-    has_reasoning: bool = False
-    calls: dict[int, str] = field(default_factory=dict)
-    last_call: str | None = None
-    usage: tuple[int, ...] | None = None
-    is_created: bool = False
-    is_finished: bool = False
-    is_unclear: bool = False
-    is_open: bool = True
 
 
 class MessageLog(Struct):
@@ -121,12 +46,14 @@ class MessageLog(Struct):
         calls: The calls, by id; the latest of each id.
         model: The name of the model that answered last.
         is_joined: True if the beginning of what is open was not received. A text is then no beginning of its message.
+        has_lost_beginning: True if an event that could not be read may have been the beginning of a message.
     """
 
     messages: dict[str, LoggedMessage] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
     model: str | None = None
     is_joined: bool = False
+    has_lost_beginning: bool = False
 
     def usage(self) -> Usage | None:
         """The tokens of all messages."""
@@ -156,7 +83,8 @@ class MessageLog(Struct):
         if not message.is_open:
             return []
         content = content_of(value)
-        events = self.add_content(message, content, place)
+        message.mode = message.mode or ("chunks" if content.texts or content.reasoning or content.summaries else "")
+        events = self.add_content(message, content, place) if message.mode != "partial" else []
         for fragment in mappings_of(value.get("tool_call_chunks")):
             index, id = integer_of(fragment.get("index")), text_of(fragment.get("id")) or None
             call = self.find_call(message, index, id)
@@ -225,12 +153,19 @@ class MessageLog(Struct):
         """The call of a fragment, by its id, else by its index, else the last one; ``None`` if it is new."""
         if id is not None:
             known = self.calls.get(id)
-            is_same = known is not None and known.message_id in (message.id, None)
+            is_same = known is not None and (
+                known.message_id in (message.id, None) or self._is_unclear(known.message_id)
+            )
             if is_same and index is not None:
                 message.calls[index] = id
             return known if is_same else None
         found = message.calls.get(index) if index is not None else message.last_call
         return self.calls.get(found) if found is not None else None
+
+    def _is_unclear(self, message_id: str | None) -> bool:
+        """True if a message was open together with another one, whose calls can't be distinguished from its own."""
+        message = self.messages.get(message_id or "")
+        return message is not None and message.is_unclear
 
     def begin_call(
         self, message: LoggedMessage, id: str, name: str | None, index: int | None, place: Place
@@ -387,7 +322,20 @@ class MessageLog(Struct):
             status=MessageStatus(status),
             content=tuple([TextPart(text=TextContent(value=text)) for text in texts]) or ABSENT_LIST,
         )
-        return MessageEvent(data, place.id, run_id=message.run_id, created=created, name=place.name, path=message.path)
+        return MessageEvent(
+            data,
+            place.id,
+            run_id=message.run_id,
+            created=created,
+            name=place.name,
+            path=message.path,
+            partial=created and self._take_lost_beginning(),
+        )
+
+    def _take_lost_beginning(self) -> bool:
+        """True if the first object that begins now may lack its beginning."""
+        is_lost, self.has_lost_beginning = self.has_lost_beginning, False
+        return is_lost
 
     def show_text(self, message: LoggedMessage, texts: list[str], place: Place) -> MessageEvent:
         """The event with the whole text of an open message."""
@@ -408,7 +356,8 @@ class MessageLog(Struct):
             content=tuple([ReasoningPart(text=text) for text in texts]) or ABSENT_LIST,
             summary=tuple([ReasoningPart(text=text) for text in summaries]) or ABSENT_LIST,
         )
-        return _step(_reasoning_id(message), details, status, message.run_id, message.path, place, created)
+        partial = created and (self.is_joined or self._take_lost_beginning())
+        return _step(_reasoning_id(message), details, status, message.run_id, message.path, place, created, partial)
 
     def show_call(
         self,
@@ -433,7 +382,14 @@ def _reasoning_id(message: LoggedMessage) -> str:
 
 
 def _step(
-    id: str, details: Any, status: StepStatus, run_id: str, path: tuple[str, ...], place: Place, created: bool
+    id: str,
+    details: Any,
+    status: StepStatus,
+    run_id: str,
+    path: tuple[str, ...],
+    place: Place,
+    created: bool,
+    partial: bool = False,
 ) -> StepEvent:
     step = RunStep(id=id, run_id=run_id, type=details.type, status=status, step_details=details)
-    return StepEvent(step, place.id, run_id=run_id, created=created, name=place.name, path=path)
+    return StepEvent(step, place.id, run_id=run_id, created=created, name=place.name, path=path, partial=partial)

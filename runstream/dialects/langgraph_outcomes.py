@@ -20,6 +20,8 @@ from runstream.model.frozen import freeze
 __all__ = ["NOT_ON_THIS_WIRE", "Answers", "Interrupts", "Outcome", "decide", "decide_at_end", "error_status"]
 
 NOT_ON_THIS_WIRE: Final = "the outcome of the run is not on this wire, and the server was not asked"
+_GOES_ON: Final = "the stream ended while the server says that the run goes on"
+_UNKNOWN_STATUS: Final = "the server gives the run a status that is unknown"
 _GONE: Final = "the server does not have the run any more: its outcome is unknown"
 _OVERWRITTEN: Final = "a later run of the thread has replaced the state that says whether this one waits"
 _UNKNOWN_WAIT: Final = "the server says that the run ended well, and not whether it waits"
@@ -92,7 +94,13 @@ def _interrupt_of(value: Json, names: Json) -> ActionCall:
         id = "|".join(map(str, value["ns"]))  # as servers of 2025 do, which have no ids
     if id is None:
         id = f"interrupt:{binascii.crc32(msgspec.json.encode(payload)):08x}"
-    return ActionCall(id=id, kind="interrupt", name=_name_of(payload, names), data=freeze(payload))
+    return ActionCall(
+        id=id,
+        kind="interrupt",
+        name=_name_of(payload, names),
+        data=freeze(payload),
+        response_schema=mapping_of(value.get("response_schema")) or None,
+    )
 
 
 def _name_of(payload: object, names: Json) -> str | None:
@@ -196,6 +204,8 @@ def decide(answers: Answers, run_id: str, interrupts: Interrupts, names: Json, *
             if error is None or error.code not in _CANCELS:
                 error = LastError(code=text_of(run.get("cancel_reason")) or "interrupted")
             return Outcome("cancelled", error)
+        case "cancelled":  # of other servers
+            return Outcome("cancelled", error or LastError(code="cancelled"))
         case "success":
             return _decide_success(answers, run_id, interrupts, names, visible=visible)
     return None
@@ -259,7 +269,9 @@ def decide_at_end(answers: Answers, interrupts: Interrupts, *, visible: bool) ->
         return Outcome("failed")
     if status == "interrupted":
         return Outcome("cancelled", LastError(code=text_of(answers.run.get("cancel_reason")) or "interrupted"))
-    return Outcome(None, reason="the stream ended while the server says that the run goes on")
+    if status in ("pending", "running"):
+        return Outcome(None, reason=_GOES_ON)
+    return Outcome(None, reason=_UNKNOWN_STATUS)
 
 
 def error_status(code: str | None) -> str:

@@ -27,6 +27,11 @@ LANGGRAPH_RULES: Final = RedactionRules(
     ),
     # The keys at the top of states and updates are those of an application.
     open_containers=frozenset({"", "interrupts"}),
+    # The value of an interrupt names the call that it asks about, in one of these shapes.
+    narrow={
+        "value": split_words("tool_call_id action_request action_requests"),
+        **dict.fromkeys(("action_request", "action_requests"), split_words("name action action_request")),
+    },
     ids=split_words(
         "id run_id thread_id assistant_id tool_call_id interrupt_id event_id checkpoint_ns langgraph_checkpoint_ns "
         "created_at"

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from msgspec import Struct, field, structs
 
-from runstream.dialects.langgraph_messages import MessageLog, Place
+from runstream.dialects.langgraph_messages import MessageLog
+from runstream.dialects.langgraph_objects import Place
 from runstream.dialects.langgraph_outcomes import Answers, Interrupts, Outcome
 from runstream.dialects.langgraph_wire import (
     ATTEMPT,

@@ -6,30 +6,25 @@ end. No fragment names its message: while two are open in one namespace, their t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
 
-from runstream.dialects.langgraph_base import LangGraphBase
-from runstream.dialects.langgraph_messages import Call, LoggedMessage, Place
+from runstream.dialects.langgraph_channels import HANDLERS, Channels, OpenMessage
+from runstream.dialects.langgraph_objects import Place
 from runstream.dialects.langgraph_outcomes import Outcome
 from runstream.dialects.langgraph_runs import ServerRun
 from runstream.dialects.langgraph_wire import (
-    Content,
     Json,
-    content_of,
     integer_of,
-    json_text,
     mapping_of,
     mappings_of,
-    role_of,
     text_of,
 )
 from runstream.model.common import ErrorObject, LastError
 from runstream.model.events import (
-    CustomEvent,
     EmptyEvent,
     ErrorEvent,
     Event,
@@ -38,14 +33,11 @@ from runstream.model.events import (
     TextAppend,
     UnknownEvent,
 )
-from runstream.model.frozen import freeze
 from runstream.model.raw import Idle, RawEvent, RawItem
-from runstream.model.step import StepStatus
 
 __all__ = ["LangGraphThreadDialect"]
 
 _NO_RUN: Final = "Of a run that began before this stream, which does not name it"
-_MIXED: Final = "Two messages are open in this namespace, and no state says which one this text belongs to"
 _MAX_SEEN: Final = 8192
 _METHODS: Final = frozenset(
     {"lifecycle", "messages", "values", "updates", "tools", "input.requested", "custom", "tasks", "checkpoints"}
@@ -79,24 +71,7 @@ class _Fragment(Struct, frozen=True, gc=False):
 _decode_fragment: Final = msgspec.json.Decoder(_Fragment).decode
 
 
-class _OpenMessage:
-    """A message that has begun in a namespace.
-
-    Attributes:
-        message: The message; ``None`` for a message of a tool or of a user.
-        call_id: The call whose result it is.
-        texts: The whole texts of a result.
-    """
-
-    __slots__ = ("call_id", "message", "texts")
-
-    def __init__(self, message: LoggedMessage | None, call_id: str | None = None) -> None:
-        self.message = message
-        self.call_id = call_id
-        self.texts: list[str] = []
-
-
-class LangGraphThreadDialect(LangGraphBase):
+class LangGraphThreadDialect(Channels):
     """Decodes the thread protocol: blocks of an event stream, frames of a socket, and the server's answers.
 
     Args:
@@ -107,22 +82,20 @@ class LangGraphThreadDialect(LangGraphBase):
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    __slots__ = ("_cursor", "_expected", "_link", "_open", "_pending_end", "_pending_run", "_seen", "_seen_before")
+    __slots__ = ("_cursor", "_expected", "_link", "_pending_run", "_seen", "_seen_before")
 
     def __init__(self, **options: Any) -> None:
-        self._open: dict[tuple[str, ...], list[_OpenMessage]] = {}
         self._cursor: str | None = None
         self._expected: str | None = None  # the run that the server has started by command
         self._link: bool | None = None  # the next run continues the last one, or does not; `None` if this is unknown
         self._pending_run: tuple[str, str] | None = None  # a run that may continue the last one
-        self._pending_end: tuple[str, Outcome] | None = None  # the end of a run that the server may contradict
         self._seen: set[str] = set()  # the identities of the last events
         self._seen_before: set[str] = set()  # those before them
         super().__init__(**options)
         if self._current is not None:
             for message in self._current.log.messages.values():
                 if message.is_open:
-                    self._open.setdefault(message.path, []).append(_OpenMessage(message))
+                    self._open.setdefault(message.path, []).append(OpenMessage(message))
 
     @classmethod
     def recognises(cls, raw: RawEvent) -> bool:
@@ -266,7 +239,7 @@ class LangGraphThreadDialect(LangGraphBase):
         if run is None:
             return Reject(raw, _NO_RUN) if method in _METHODS else UnknownEvent(raw.data, id, name=method)
         place = Place(id, run.run_id, method, path)
-        handler = _HANDLERS.get(method)
+        handler = HANDLERS.get(method)
         if handler is None:
             return [*begun, UnknownEvent(raw.data, id, run_id=run.run_id, name=method)]
         if method == "input.requested" and self._pending_end is not None and self._pending_end[0] == run.id:
@@ -331,213 +304,8 @@ class LangGraphThreadDialect(LangGraphBase):
         is_same = last is not None and method == "values" and not path and data is not None and data == last.document
         return self._start(run_id, last.run_id if last is not None and is_same else None, id)
 
-    def _on_lifecycle(self, run: ServerRun, data: Any, place: Place) -> list[Event] | str:
-        event = text_of(mapping_of(data).get("event")) or ""
-        if place.path:
-            if event in ("running", "started"):
-                return run.begin_path(place)
-            status = _STEP_STATUSES.get(event)
-            events = run.begin_path(place) if status is not None else []
-            return [*events, *run.end_node(run.node_id(place.path[-1]), status, place)] if status is not None else []
-        match event:
-            case "completed":
-                self._pending_end = (run.id, Outcome("requires_action" if run.interrupts.waits else "completed"))
-            case "interrupted" if run.interrupts.waits:
-                return run.end(Outcome("requires_action"), place)
-            case "interrupted":  # cancelled, unless a question follows
-                self._pending_end = (run.id, Outcome("cancelled", LastError(code="interrupted")))
-            case "failed":
-                return run.end(Outcome("failed", LastError(message=text_of(mapping_of(data).get("error")))), place)
-        return []
-
-    def _on_input(self, run: ServerRun, data: Any, place: Place) -> list[Event] | str:
-        is_new = run.interrupts.add([mapping_of(data)], run.tool_names())
-        if run.waits and is_new:
-            return [run.show("requires_action", place)]
-        return []
-
-    # messages
-
-    def _on_messages(self, run: ServerRun, data: Any, place: Place) -> list[Event] | str:
-        value = mapping_of(data)
-        event = value.get("event")
-        found = self._open.setdefault(place.path, [])
-        if event == "message-start":
-            return self._begin_message(run, value, place, found)
-        if not found:
-            del self._open[place.path]
-            return "No message is open in this namespace"
-        is_mixed = len(found) > 1
-        entry = found[0]
-        message = entry.message
-        events: list[Event] = []
-        content = mapping_of(value.get("content"))
-        index = integer_of(value.get("index")) or 0
-        if event == "message-finish" or event == "message-error":
-            del found[0]
-            if not found:
-                del self._open[place.path]
-            return self._finish_message(run, entry, value, place)
-        if message is None:
-            if event == "content-block-finish":
-                entry.texts.append(text_of(content.get("text")) or json_text(dict(content)))
-            return []
-        if is_mixed or message.is_unclear:
-            if event == "content-block-finish" and content.get("type") in ("tool_call", "invalid_tool_call"):
-                return run.log.add_call(message, content, place)
-            if event == "content-block-finish" and not run.has_values:
-                return _MIXED
-            return []
-        if not message.is_open:
-            return []
-        match event:
-            case "content-block-start":
-                if content.get("type") in ("tool_call_chunk", "tool_call"):
-                    return self._begin_call(run, message, content, index, place)
-                return run.log.add_content(message, content_of({"content": [{**content, "index": index}]}), place)
-            case "content-block-delta":
-                return self._add_delta(run, message, mapping_of(value.get("delta")), index, place)
-            case "content-block-finish":
-                events += self._finish_block(run, message, content, index, place)
-        return events
-
-    def _begin_message(self, run: ServerRun, value: Json, place: Place, found: list[_OpenMessage]) -> list[Event]:
-        role = role_of(value)
-        id = text_of(value.get("id"))
-        events: list[Event] = []
-        if role == "assistant" and id is not None:
-            events += run.begin_path(place)
-            entry = _OpenMessage(run.log.open_message(id, place))
-        else:
-            entry = _OpenMessage(None, text_of(value.get("tool_call_id")) if role == "tool" else None)
-        found.append(entry)
-        if len(found) > 1:
-            for each in found:
-                if each.message is not None:
-                    each.message.is_unclear = True
-        return events
-
-    def _begin_call(
-        self, run: ServerRun, message: LoggedMessage, content: Json, index: int, place: Place
-    ) -> list[Event]:
-        id = text_of(content.get("id")) or f"{message.id}:{index}"
-        events = run.log.begin_call(message, id, text_of(content.get("name")), index, place)
-        args = content.get("args")
-        call = run.log.calls.get(id)
-        return [*events, *run.log.add_arguments(call, args, place)] if isinstance(args, str) and call else events
-
-    def _add_delta(self, run: ServerRun, message: LoggedMessage, delta: Json, index: int, place: Place) -> list[Event]:
-        match delta.get("type"):
-            case "text-delta":
-                return run.log.add_text(message, index, text_of(delta.get("text")) or "", place)
-            case "reasoning-delta":
-                text = text_of(delta.get("reasoning")) or ""
-                return run.log.add_content(message, Content([], [(index, text)], [], []), place)
-            case "tool-call-delta":
-                call = run.log.find_call(message, index, None)
-                return run.log.add_arguments(call, text_of(delta.get("args")) or "", place) if call is not None else []
-        return []
-
-    def _finish_block(
-        self, run: ServerRun, message: LoggedMessage, content: Json, index: int, place: Place
-    ) -> list[Event]:
-        """End a block. Its whole text repeats its fragments; where there were none, it is the only one."""
-        match content.get("type"):
-            case "text" if index not in message.parts:
-                return run.log.add_text(message, index, text_of(content.get("text")) or "", place)
-            case "reasoning" if index not in message.reasoning:
-                return run.log.add_content(message, content_of({"content": [{**content, "index": index}]}), place)
-            case "tool_call" | "invalid_tool_call":
-                return run.log.add_call(message, content, place)
-        return []
-
-    def _finish_message(self, run: ServerRun, entry: _OpenMessage, value: Json, place: Place) -> list[Event]:
-        message = entry.message
-        if message is None:
-            if entry.call_id is None:
-                return []
-            failed = value.get("event") == "message-error"
-            return run.log.end_call(entry.call_id, None, "".join(entry.texts), failed=failed, place=place)
-        facts = {"usage_metadata": value.get("usage"), "response_metadata": value.get("metadata")}
-        run.log.note_facts(message, facts)
-        if not message.is_open or message.is_unclear:
-            return []  # the next state has its text
-        return run.log.close(message, place, failed=value.get("event") == "message-error")
-
-    # the other channels
-
-    def _on_values(self, run: ServerRun, data: Any, place: Place) -> list[Event] | str:
-        run.has_values = run.has_values or not place.path
-        run.is_visible = True
-        return run.add_values(data, place)
-
-    def _on_updates(self, run: ServerRun, data: Any, place: Place) -> list[Event] | str:
-        value = mapping_of(data)
-        if set(value) == {"node", "values"}:
-            value = {str(value["node"]): value["values"]}
-        return run.add_updates(value, place)
-
-    def _on_tools(self, run: ServerRun, data: Any, place: Place) -> list[Event] | str:
-        value = mapping_of(data)
-        id = text_of(value.get("tool_call_id"))
-        if id is None:
-            return "Expected a `tool_call_id`"
-        log, name = run.log, text_of(value.get("tool_name"))
-        match value.get("event"):
-            case "tool-started":
-                if id in log.calls:
-                    return []
-                call = log.calls[id] = Call(id, id, None, name, place.path)
-                if value.get("input") is not None:
-                    call.arguments = json_text(value["input"])
-                return [log.show_call(call, place, created=True)]
-            case "tool-output-delta":
-                known = log.calls.get(id)
-                text = text_of(value.get("delta")) or ""
-                if known is None or not known.is_open or not text:
-                    return []
-                return [TextAppend(known.step_id, "output", 0, text, place.id, run.run_id, place.name)]
-            case "tool-finished":
-                output = value.get("output")
-                message = mapping_of(output)
-                if "content" in message:
-                    return log.add_result({**message, "tool_call_id": id}, place)
-                return log.end_call(id, name, json_text(output), failed=False, place=place)
-            case "tool-error":
-                return log.end_call(id, name, text_of(value.get("message")) or "", failed=True, place=place)
-        return []
-
-    def _on_custom(self, run: ServerRun, data: Any, place: Place) -> list[Event] | str:
-        return [CustomEvent(freeze(data), place.id, run_id=run.run_id, name="custom", path=place.path)]
-
-    def _on_tasks(self, run: ServerRun, data: Any, place: Place) -> list[Event] | str:
-        return run.add_task(mapping_of(data), place)
-
-    def _on_checkpoints(self, run: ServerRun, data: Any, place: Place) -> list[Event] | str:
-        return run.add_checkpoint(mapping_of(data), place)
-
     def _fail(self, run: ServerRun, error: LastError, place: Place) -> list[Event]:
         return run.end(Outcome("failed", error), place)
-
-
-_Handler = Callable[[LangGraphThreadDialect, ServerRun, Any, Place], list[Event] | str]
-
-_HANDLERS: Final[dict[str, _Handler]] = {
-    "lifecycle": LangGraphThreadDialect._on_lifecycle,
-    "input.requested": LangGraphThreadDialect._on_input,
-    "messages": LangGraphThreadDialect._on_messages,
-    "values": LangGraphThreadDialect._on_values,
-    "updates": LangGraphThreadDialect._on_updates,
-    "tools": LangGraphThreadDialect._on_tools,
-    "custom": LangGraphThreadDialect._on_custom,
-    "tasks": LangGraphThreadDialect._on_tasks,
-    "checkpoints": LangGraphThreadDialect._on_checkpoints,
-}
-_STEP_STATUSES: Final = {
-    "completed": StepStatus.COMPLETED,
-    "failed": StepStatus.FAILED,
-    "interrupted": StepStatus.CANCELLED,
-}
 
 
 def _run_in(event_id: str | None) -> str | None:

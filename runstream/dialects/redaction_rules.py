@@ -25,6 +25,8 @@ class RedactionRules(Struct, frozen=True, kw_only=True):
         containers: The keys of objects and arrays whose keys have the meaning of the wire. Under any other key
             (metadata, parameters, documents) every text is blanked.
         open_containers: The keys of objects in which each object is a container, whatever its key.
+        narrow: The keys of values of an application, with the keys in each whose texts are kept if they are words, and
+            which may be narrow themselves. All other texts in such a value are blanked.
         ids: The keys of identities, types and states: their texts are kept at the top and in containers.
         id_lists: The keys of lists of identities: their texts are kept if they are words.
         words: The keys whose texts are words of a vocabulary, with the keys of the containers in which they are kept
@@ -42,6 +44,7 @@ class RedactionRules(Struct, frozen=True, kw_only=True):
     unnamed: frozenset[str] = frozenset()
     containers: frozenset[str] = frozenset()
     open_containers: frozenset[str] = frozenset()
+    narrow: Mapping[str, frozenset[str]] = MappingProxyType({})
     ids: frozenset[str] = frozenset({"id"})
     id_lists: frozenset[str] = frozenset()
     words: Mapping[str, frozenset[str] | None] = MappingProxyType({"event": None, "type": None})

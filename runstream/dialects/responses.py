@@ -32,6 +32,7 @@ from runstream.dialects.responses_run import error_of
 from runstream.dialects.responses_state import Response
 from runstream.dialects.responses_wire import (
     AGENT_EVENT,
+    OTHER_NAMES,
     Fragment,
     Json,
     decode_fragment,
@@ -39,6 +40,7 @@ from runstream.dialects.responses_wire import (
     map_of,
     read_event,
     text_of,
+    with_agent,
 )
 from runstream.model.events import (
     DoneEvent,
@@ -55,7 +57,7 @@ from runstream.model.raw import Answer, Idle, RawEvent, RawItem, Request
 __all__ = ["ResponsesDialect"]
 
 _ENDS: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
-_SNAPSHOTS: Final = frozenset({"created", "queued", "in_progress", "completed", "incomplete", "failed"})
+_SNAPSHOTS: Final = frozenset({"created", "queued", "in_progress", *_ENDS})
 _ITEM_EVENTS: Final = frozenset({"output_item.added", "output_item.done"})
 _MAX_DEFERRED: Final = 64
 """The number of events that are deferred while the run of a response is uncertain."""
@@ -128,19 +130,22 @@ class ResponsesDialect(BaseDialect):
         """Decode one item. Never raises on input."""
         if type(item) is not RawEvent:
             return self._decode_other(item)
+        growing = self._growing
+        if growing is None and item.event in OTHER_NAMES:
+            return self._decode_any(item)
         try:
             fragment = decode_fragment(item.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return self._decode_any(item)
-        if self._growing is not None:
+        if growing is not None:
             # The text that grew last, which no other event has followed.
-            kind, item_id, index, lane, response, object_id, target, run_id, prefix, name = self._growing
+            kind, item_id, index, lane, response, object_id, target, run_id, prefix, name = growing
             number = fragment.sequence_number
             if (
                 type(fragment) is kind
                 and fragment.item_id == item_id
                 and fragment.index == index
-                and fragment.stream_id == lane
+                and (fragment.stream_id is lane or fragment.stream_id == lane)
                 and number is not None
                 and number > response.number
                 and (text := fragment.delta)
@@ -155,7 +160,12 @@ class ResponsesDialect(BaseDialect):
         """Decode a fragment of another text than the one that grew last, or one without a new number."""
         response = self._lanes.get(fragment.stream_id)
         found = response.by_id.get(fragment.item_id) if response is not None and fragment.item_id is not None else None
-        if response is None or found is None or response.error is not None:
+        if (
+            response is None
+            or found is None
+            or response.error is not None
+            or response.is_repeated(fragment.sequence_number)  # it may be the event that made its item
+        ):
             return self._decode_any(raw)
         kind, index, target = type(fragment), fragment.index, fragment.target
         response.has_stable_ids = response.has_stable_ids or found.announced
@@ -307,12 +317,12 @@ class ResponsesDialect(BaseDialect):
             if is_unknown and not response.is_open:
                 return Reject(raw, _NO_RESPONSE, object_ids=())
         if isinstance(item, dict):
-            events: list[Event] | None = decode_item(response, item, index, kind, name, id)
+            events: list[Event] | None = decode_item(response, with_agent(item, value), index, kind, name, id)
         else:
             events = decode_part(response, value, kind, name, id)
         if events is None:
             return decode_private(raw, value, name, id, response)
-        if response.error is not None and name != "keepalive":
+        if response.error is not None and name != "keepalive" and not is_repeated:
             # The response goes on, so the error was not its end.
             events.insert(0, ErrorEvent(error_of(response.error), id, run_id=response.run_id, name="error"))
             response.error = None
@@ -340,13 +350,16 @@ class ResponsesDialect(BaseDialect):
             is_known = id in self._links.runs
             response = self._begin(value, lane, id)
             begins = True
-        elif kind != "failed":
-            events += settle(response, self._links)
         response.show(id, value)
         identity = self._cursor = response.identify(number)
         status = text_of(value.get("status"))
-        if kind in ("completed", "incomplete", "failed"):
+        if kind in _ENDS:
             status = kind  # some servers leave the status of an earlier snapshot in it
+        if response.error is not None and kind not in ("failed", "in_progress", "queued") and status != "failed":
+            # The response ends otherwise: the error was not its end. A snapshot that has not ended is the beginning,
+            # repeated.
+            events.append(ErrorEvent(error_of(response.error), identity, run_id=response.run_id, name="error"))
+            response.error = None
         if not response.is_open and status not in _ENDS:
             return [*events, EmptyEvent(id=identity, run_id=response.run_id, name=name)]  # repeated after the end
         if status is not None and status in _ENDS and (kind != "created" or status != "queued"):
@@ -414,11 +427,14 @@ class ResponsesDialect(BaseDialect):
     def _decode_error(
         self, value: Json, response: Response | None, raw: RawEvent, lane: str | None
     ) -> Event | Sequence[Event]:
-        error = error_of(value)
+        error, number = error_of(value), value.get("sequence_number")
+        if response is not None and value == response.last_error and response.is_repeated(number):
+            self._cursor = response.identify(number)
+            return EmptyEvent(id=self._cursor, run_id=response.run_id, name="error")
         if response is None or not response.is_open or error.code in REFUSALS:
             run_id = self._links.refused(lane) if error.code != "websocket_connection_limit_reached" else None
             return ErrorEvent(error, raw.id, run_id=run_id, name="error")
         self._dump = None
-        response.error = value  # the end may follow, with the same cause
-        id = self._cursor = response.identify(value.get("sequence_number"))
+        response.error = response.last_error = value  # the end may follow, with the same cause
+        id = self._cursor = response.identify(number)
         return EmptyEvent(id=id, run_id=response.run_id, name="error")

@@ -99,6 +99,12 @@ def action_of(items: Iterable[tuple[Json, bool]], response: Json) -> CallsAction
     awaited = [
         (call, whole)
         for item, whole in known
-        if (call := awaited_call(item, response)) is not None and call.id not in answered
+        if (call := awaited_call(item, response)) is not None and not answered.intersection(_names_of(item, call))
     ]
     return CallsAction(calls=tuple([call for call, whole in awaited if whole])) if awaited else None
+
+
+def _names_of(item: Json, call: ActionCall) -> tuple[str, ...]:
+    """The ids by which an item answers a call: the output of a local shell names its call by either id."""
+    id = text_of(item.get("id"))
+    return (call.id, id) if id is not None and item.get("type") == "local_shell_call" else (call.id,)

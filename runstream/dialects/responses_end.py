@@ -7,17 +7,20 @@ from typing import Final
 from runstream.dialects.responses_action import ANSWERED, action_of
 from runstream.dialects.responses_items import close_item, end_items
 from runstream.dialects.responses_links import Links
-from runstream.dialects.responses_run import incomplete_reason, run_of
+from runstream.dialects.responses_run import error_of, incomplete_reason, run_of
 from runstream.dialects.responses_state import Response
 from runstream.dialects.responses_wire import text_of
 from runstream.model.actions import CallsAction
-from runstream.model.events import CustomEvent, Event, RunEvent
+from runstream.model.common import ErrorObject
+from runstream.model.events import CustomEvent, ErrorEvent, Event, RunEvent
 from runstream.model.frozen import freeze
 
 __all__ = ["end_response", "end_steering", "run_event", "settle"]
 
 # Fields of a response that an application may act on, and that a run has no field for.
 _ASIDE: Final = ("moderation", "content_filters")
+
+_TERMINAL: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
 
 
 def run_event(
@@ -55,7 +58,7 @@ def end_response(response: Response, status: str, name: str, id: str | None, lin
     """
     is_first, response.has_ended = not response.has_ended, True
     response.error = None
-    events: list[Event] = []
+    events: list[Event] = _contradict(response, status, id)
     output = response.value.get("output")
     for position, value in enumerate(output if isinstance(output, list) else ()):
         if isinstance(value, dict):
@@ -81,8 +84,21 @@ def end_response(response: Response, status: str, name: str, id: str | None, lin
         # A successor follows, and names this response.
         response.deferred, status = status, "in_progress"
         links.steered[response.id] = response.run_id
+    response.ended_as = response.ended_as if response.ended_as in _TERMINAL else status
     events.append(run_event(response, status, name, id, action=action))
     return events
+
+
+def _contradict(response: Response, status: str, id: str | None) -> list[Event]:
+    """The report of a second end of a response whose run has ended otherwise; the first end counts."""
+    if response.ended_as not in _TERMINAL or response.ended_as == status or response.is_again:
+        return []
+    response.contradicted = response.contradicted or (id,)
+    if response.contradicted != (id,):
+        return []
+    value = response.value.get("error")
+    error = error_of(value) if value else ErrorObject(code="event_after_end")
+    return [ErrorEvent(error, id, run_id=response.run_id, name="error")]
 
 
 def end_steering(response: Response, links: Links) -> list[Event]:

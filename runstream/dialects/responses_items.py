@@ -10,7 +10,7 @@ from runstream.dialects.responses_calls import LISTS, output_of, step_of
 from runstream.dialects.responses_growth import close_arguments, grow_commands, grow_diff
 from runstream.dialects.responses_message import annotation_delta, message_of
 from runstream.dialects.responses_state import Item, Response
-from runstream.dialects.responses_wire import RUNNING, TARGETS, WHOLE_TEXTS, Json, map_of, text_of
+from runstream.dialects.responses_wire import RUNNING, TARGETS, WHOLE_TEXTS, Json, agent_path, map_of, text_of
 from runstream.model.events import CustomEvent, Event, MessageDeltaEvent, MessageEvent, StepEvent, Target, TextAppend
 from runstream.model.frozen import freeze
 
@@ -111,7 +111,14 @@ def answer_call(response: Response, output: Item, name: str, id: str | None) -> 
 def _call_of(response: Response, output: Item) -> Item | None:
     """The call that an item answers. A call that the server has answered may have no id."""
     call_id = output.value.get("call_id")
+    shell_id = output.value.get("id") if output.type == "local_shell_call_output" and call_id is None else None
     for call in reversed(response.items):
+        if (
+            shell_id is not None
+            and call.type == "local_shell_call"
+            and shell_id in (call.id, call.value.get("call_id"))
+        ):
+            return call
         if call is output or call.type.endswith("_output") or call.value.get("call_id") != call_id:
             continue
         is_open = call.output is None or call.output == output_of(output.value)
@@ -125,12 +132,13 @@ def show_item(
 ) -> list[Event]:
     """The event with an item as far as it is known. An open one has no text: its fragments bring all of it."""
     run_id = response.run_id
+    path = item.path = item.path or agent_path(value)
     if not item.closed:
         value = {key: field for key, field in value.items() if key not in _GROWING.get(item.type, ())}
     if item.type == "message":
         status = "incomplete" if value.get("status") == "incomplete" else "completed"
         message = message_of(value, item.id, run_id, status if item.closed else "in_progress")
-        return [MessageEvent(message, id, run_id=run_id, created=created, name=name)]
+        return [MessageEvent(message, id, run_id=run_id, created=created, name=name, path=path)]
     if item.type.endswith("_output"):
         return []
     failed = value.get("status") in ("failed", "incomplete") or (value.get("error") and not value.get("output"))
@@ -138,7 +146,7 @@ def show_item(
     is_open = not item.closed or (response.is_open and item.output is None and item.type in ANSWERED)
     status = "in_progress" if is_open else "failed" if failed else "completed"
     step = step_of(value, item.id, run_id, status, output=item.output, count=item.count, whole=item.closed)
-    return [StepEvent(step, id, run_id=run_id, created=created, name=name)]
+    return [StepEvent(step, id, run_id=run_id, created=created, name=name, path=path)]
 
 
 def end_items(response: Response, status: str, name: str, id: str | None) -> list[Event]:
@@ -164,7 +172,7 @@ def end_items(response: Response, status: str, name: str, id: str | None) -> lis
             ending = "completed" if status == "completed" else "incomplete"
             content = None if item.seen else item.value.get("content")  # fragments have brought all of it
             message = message_of({**item.value, "content": content}, item.id, response.run_id, ending)
-            events.append(MessageEvent(message, id, run_id=response.run_id, name=name))
+            events.append(MessageEvent(message, id, run_id=response.run_id, name=name, path=item.path))
         elif item.type not in ANSWERED and status == "completed":
             item.closed = True
             ending = "incomplete" if item.value.get("status") == "failed" else "completed"
@@ -204,10 +212,11 @@ def _find_or_add(response: Response, value: Json, middle: str, name: str, id: st
     type = _ITEM_TYPES.get(middle, "message")
     item = response.find(item_id, index, type)
     if item is not None:
-        return item, []
-    shown = {"id": item_id, "type": type, "call_id": value.get("call_id")}
+        return item, item.first[1] if id is not None and item.first[0] == id else []
+    shown = {"id": item_id, "type": type, "call_id": value.get("call_id"), "agent": value.get("agent")}
     item = response.add(item_id, index, shown)
-    return item, show_item(response, item, shown, name, id, created=True)
+    item.first = id, show_item(response, item, shown, name, id, created=True)
+    return item, item.first[1]
 
 
 def _text_decoder(middle: str) -> Callable[[Response, Json, str, str, str | None], list[Event] | None]:
@@ -329,11 +338,12 @@ def _audio_of(response: Response, name: str, id: str | None) -> tuple[Item, list
     """The item that stands for the audio of a response, and its event if it is new."""
     audio = response.audio
     if audio is not None:
-        return audio, []
+        return audio, audio.first[1] if id is not None and audio.first[0] == id else []
     shown = {"id": f"{response.id}:audio", "type": "audio"}
     audio = response.audio = Item(shown["id"], None, shown)
     audio.closed = not response.is_open
-    return audio, show_item(response, audio, shown, name, id, created=True)
+    audio.first = id, show_item(response, audio, shown, name, id, created=True)
+    return audio, audio.first[1]
 
 
 _DECODERS: Final = {

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from msgspec import ValidationError, convert
+
 from runstream.dialects.responses_wire import Json, flag_of, integer_of, list_of, map_of, number_of, text_of
 from runstream.model.actions import CallsAction
+from runstream.model.base import decode_hook
 from runstream.model.common import CompletionTokensDetails, ErrorObject, LastError, PromptTokensDetails, Usage
-from runstream.model.frozen import ABSENT_LIST, freeze
+from runstream.model.frozen import ABSENT_LIST, StringMap, freeze
 from runstream.model.lenient import read
 from runstream.model.run import IncompleteDetails, Run, RunStatus
 from runstream.model.tools import (
     CodeInterpreterTool,
     FileSearchTool,
+    FunctionDefinition,
     FunctionTool,
     JsonObjectFormat,
     JsonSchemaFormat,
@@ -33,6 +37,8 @@ __all__ = ["RESPONSE_ID", "error_of", "incomplete_reason", "run_of", "tools_of"]
 RESPONSE_ID: Final = "runstream.response_id"
 """The key in the metadata of a run under which the id of its latest response stands."""
 
+_PLAIN: Final = {"type": "text"}
+_TEXT_FORMAT: Final = TextFormat()
 _SECRETS: Final = frozenset({"headers", "authorization"})  # of an MCP server, which some servers send back
 
 
@@ -51,24 +57,27 @@ def run_of(
     metadata = {key: value for key, value in map_of(response.get("metadata")).items() if isinstance(value, str)}
     if (id := text_of(response.get("id"))) is not None:
         metadata[RESPONSE_ID] = id
-    reason = incomplete_reason(response)
-    ended_at = integer_of(response.get("completed_at"))
-    error = error_of(response.get("error"))
+    last_error = incomplete = None
+    if status == "failed":
+        error = error_of(response.get("error"))
+        last_error = LastError(code=error.code or error.type, message=error.message)
+    elif status == "incomplete" and (reason := incomplete_reason(response)) is not None:
+        incomplete = IncompleteDetails(reason=reason)
     truncation = text_of(response.get("truncation"))
     return Run(
         id=run_id,
         status=RunStatus(status),
         object=text_of(response.get("object")),
         created_at=integer_of(response.get("created_at")),
-        completed_at=ended_at if status == "completed" else None,
+        completed_at=integer_of(response.get("completed_at")) if status == "completed" else None,
         thread_id=text_of(map_of(response.get("conversation")).get("id")),
         required_action=action,
-        last_error=LastError(code=error.code or error.type, message=error.message) if status == "failed" else None,
-        incomplete_details=IncompleteDetails(reason=reason) if reason is not None and status == "incomplete" else None,
+        last_error=last_error,
+        incomplete_details=incomplete,
         model=text_of(response.get("model")),
         instructions=_instructions_of(response.get("instructions")),
         tools=tools,
-        metadata=freeze(metadata),
+        metadata=StringMap(metadata),
         usage=_usage_of(response.get("usage")),
         temperature=number_of(response.get("temperature")),
         top_p=number_of(response.get("top_p")),
@@ -99,6 +108,8 @@ def _instructions_of(value: object) -> str | None:
 
 
 def _usage_of(value: object) -> Usage | None:
+    if not value:
+        return None
     usage = map_of(value)
     if not usage:
         return None
@@ -144,7 +155,10 @@ def _tool_of(tool: Json) -> Tool:
     match tool.get("type"):
         case "function":
             type = fields.pop("type")
-            found = read(FunctionTool, {"type": type, "function": fields}, [])
+            try:
+                return FunctionTool(function=convert(fields, FunctionDefinition, dec_hook=decode_hook))
+            except ValidationError:  # unknown fields, or values of other types
+                found = read(FunctionTool, {"type": type, "function": fields}, [])
         case "code_interpreter":
             found = read(CodeInterpreterTool, fields, [])
         case "file_search":
@@ -167,6 +181,8 @@ def _tool_choice_of(value: object) -> ToolChoice | None:
 
 
 def _format_of(value: object) -> ResponseFormat | None:
+    if value == _PLAIN:
+        return _TEXT_FORMAT
     fields: dict[str, Any] = {key: item for key, item in map_of(value).items() if item is not None}
     match fields.get("type"):
         case "text":

@@ -7,7 +7,7 @@ from typing import Final
 from runstream.dialects.responses_action import awaited_call
 from runstream.dialects.responses_run import tools_of
 from runstream.dialects.responses_wire import Json, text_of
-from runstream.model.events import Target
+from runstream.model.events import Event, Target
 from runstream.model.frozen import ABSENT_LIST
 from runstream.model.tools import Tool
 
@@ -32,16 +32,21 @@ class Item:
         grown: The pieces of JSON text from which its arguments grow, where the wire has them as an object, by the
             identities of their events.
         quoted: True while the last piece is within a string.
+        first: The events with which it was made, if no event announced it, and their identity: the same raw event,
+            received again, makes the same events.
+        path: The path of the subagent that produces it; empty for the agent that was asked.
     """
 
     __slots__ = (
         "announced",
         "closed",
         "count",
+        "first",
         "grown",
         "id",
         "index",
         "output",
+        "path",
         "quoted",
         "seen",
         "value",
@@ -58,6 +63,8 @@ class Item:
         self.count = 0
         self.grown: dict[str | int, str] = {}
         self.quoted = False
+        self.first: tuple[str | None, list[Event]] = (None, [])
+        self.path: tuple[str, ...] = ()
 
     @property
     def type(self) -> str:
@@ -81,8 +88,11 @@ class Response:
         has_stable_ids: True once an event named an item by its announced id: an unknown id is then another item, and
             not the one with its index.
         error: An error that names no response, and that may be its end.
+        last_error: The latest of these, also after it was no end: a server may repeat it.
         is_open: True until its end.
         has_ended: True once it has ended.
+        ended_as: The status of its run at its end; ``None`` before.
+        contradicted: The identity of the event that contradicted its end, in a tuple; ``None`` if there was none.
         is_again: True if it had ended before the server began it again.
         repeats: True if its last event has a number that was received before.
         steered: True once the server has accepted that another response takes its place.
@@ -98,8 +108,10 @@ class Response:
         "audio",
         "by_id",
         "by_index",
+        "contradicted",
         "deferred",
         "earlier",
+        "ended_as",
         "error",
         "has_ended",
         "has_stable_ids",
@@ -108,6 +120,7 @@ class Response:
         "is_again",
         "is_open",
         "items",
+        "last_error",
         "number",
         "prefix",
         "repeats",
@@ -129,9 +142,12 @@ class Response:
         self.number = -1
         self.has_stable_ids = False
         self.error: Json | None = None
+        self.last_error: Json | None = None
         self.is_open = True
         self.repeats = False
         self.has_ended = False
+        self.ended_as: str | None = None
+        self.contradicted: tuple[str | None] | None = None
         self.is_again = False
         self.steered = False
         self.deferred: str | None = None

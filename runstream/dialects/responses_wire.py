@@ -18,11 +18,13 @@ from runstream.model.raw import RawEvent
 
 __all__ = [
     "AGENT_EVENT",
+    "OTHER_NAMES",
     "RUNNING",
     "TARGETS",
     "WHOLE_TEXTS",
     "Fragment",
     "Json",
+    "agent_path",
     "decode_fragment",
     "dump_text",
     "flag_of",
@@ -33,6 +35,7 @@ __all__ = [
     "number_of",
     "read_event",
     "text_of",
+    "with_agent",
 ]
 
 Json: TypeAlias = Mapping[str, Any]
@@ -60,6 +63,17 @@ WHOLE_TEXTS: Final[Mapping[str, str]] = {
     "code_interpreter_call_code": "code",
 }
 """The key of the whole text in an event that ends with ``.done``, by the middle of its name; ``text`` for others."""
+
+OTHER_NAMES: Final = frozenset(
+    f"response.{kind}"
+    for kind in (
+        *("created", "queued", "in_progress", "completed", "incomplete", "failed"),
+        *("output_item.added", "output_item.done", "content_part.added", "content_part.done"),
+        *("reasoning_summary_part.added", "reasoning_summary_part.done"),
+        *(f"{middle}.done" for middle in TARGETS),
+    )
+)
+"""Names of events that are no fragments: a decoder of fragments takes longest to refuse."""
 
 RUNNING: Final = frozenset(
     {"in_progress", "searching", "interpreting", "generating", "calling", "compacting", "completed", "failed"}
@@ -112,6 +126,8 @@ def text_of(value: object) -> str | None:
 
 def integer_of(value: object) -> int | None:
     """The value if it is a whole number; the whole part of a time with fractions."""
+    if type(value) is int or value is None:
+        return value
     if isinstance(value, float) and abs(value) < 2.0**53:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
@@ -142,6 +158,28 @@ def dump_text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return dump_json(value)
+
+
+# agents
+
+
+def agent_path(value: Json) -> tuple[str, ...]:
+    """The path of the subagent that an event or an item belongs to; empty for the agent that was asked.
+
+    The wire has canonical names: ``/root`` for that agent, ``/root/researcher/reader`` for one below it. Any other name
+    is that of one subagent.
+    """
+    name = text_of(map_of(value.get("agent")).get("agent_name"))
+    if not name:
+        return ()
+    if not name.startswith("/"):
+        return (name,)
+    return tuple([part for part in name.split("/") if part][1:])
+
+
+def with_agent(item: Json, event: Json) -> Json:
+    """An item with the agent of its event, if only the event names it."""
+    return {**item, "agent": event["agent"]} if "agent" in event and "agent" not in item else item
 
 
 # input

@@ -33,7 +33,6 @@ class Outputs:
         progress: True to emit progress (texts, arguments and outputs as they grow).
 
     Attributes:
-        on_event: Called with every decoded event that is no duplicate.
         event_scope: The scope of the source of the event that ``on_event`` receives.
         on_reject: Called with input that could not be used.
         on_dialect: Called with the name of a source and that of the dialect that was found for it.
@@ -42,7 +41,8 @@ class Outputs:
         deliver: Passes a signal on to a callback, unless an earlier process has delivered it; returns True if the
             signal was delivered. ``None`` without a store.
         counts: The counts of :class:`Stats` that are kept here.
-        watched: True if ``on_state`` or ``on_change`` is set.
+        takes_states: True if ``on_state`` or ``on_change`` is set.
+        watched: True if one of these or ``on_event`` is set.
         events: The number of events.
         signals: The number of signals.
         dialects: The decoders of the sources that have not ended, by their identity.
@@ -51,7 +51,7 @@ class Outputs:
 
     def __init__(self, clock: Callable[[], float], *, progress: bool) -> None:
         self.clock = clock
-        self.on_event: Callable[[Event], None] | None = None
+        self._on_event: Callable[[Event], None] | None = None
         self.event_scope = ""
         self.on_reject: Callable[[Reject], None] | None = None
         self.on_dialect: Callable[[str, str], None] | None = None
@@ -59,7 +59,7 @@ class Outputs:
         self.on_gap: Callable[[RunState, str], None] | None = None
         self.deliver: Callable[[Signal, _Push], bool] | None = None
         self.counts = Stats()
-        self.watched = False
+        self.takes_states = self.watched = False
         self.events = 0
         self.signals = 0
         self.progress_count = 0
@@ -121,6 +121,20 @@ class Outputs:
         self._on_progress = self._on_signal if wanted else None
 
     @property
+    def on_event(self) -> Callable[[Event], None] | None:
+        """Called with every decoded event that is no duplicate."""
+        return self._on_event
+
+    @on_event.setter
+    def on_event(self, callback: Callable[[Event], None] | None) -> None:
+        self._on_event = callback
+        self._note_watched()
+
+    def _note_watched(self) -> None:
+        self.takes_states = self._on_state is not None or self._on_change is not None
+        self.watched = self.takes_states or self._on_event is not None
+
+    @property
     def on_state(self) -> Callable[[RunState], None] | None:
         """Called with the latest state of a run, after each change."""
         return self._on_state
@@ -128,7 +142,7 @@ class Outputs:
     @on_state.setter
     def on_state(self, callback: Callable[[RunState], None] | None) -> None:
         self._on_state = callback
-        self.watched = callback is not None or self._on_change is not None
+        self._note_watched()
 
     @property
     def on_change(self) -> Callable[[RunState | None, RunState, float], None] | None:
@@ -138,7 +152,7 @@ class Outputs:
     @on_change.setter
     def on_change(self, callback: Callable[[RunState | None, RunState, float], None] | None) -> None:
         self._on_change = callback
-        self.watched = callback is not None or self._on_state is not None
+        self._note_watched()
 
     def publish(self, signal: Signal) -> None:
         """Emit one signal."""
@@ -150,6 +164,17 @@ class Outputs:
         elif self.deliver(signal, self._on_signal):
             self.signals += 1
 
+    def show_event(self, event: Event, scope: str) -> None:
+        """Pass an event to ``on_event``, if that is set.
+
+        Args:
+            event: The event.
+            scope: The scope of its source.
+        """
+        if self._on_event is not None:
+            self.event_scope = scope
+            self._on_event(event)
+
     def publish_state(self, before: RunState | None, after: RunState, at: float) -> None:
         """Pass a change of a state to ``on_state`` and ``on_change``."""
         if self._on_state is not None:
@@ -159,7 +184,7 @@ class Outputs:
 
     def publish_change(self, before: RunState | None, after: RunState, at: float) -> None:
         """Emit a change of a state and the signals that follow from it."""
-        if self.watched:
+        if self.takes_states:
             self.publish_state(before, after, at)
         if self._on_signal is None:
             return

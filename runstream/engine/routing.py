@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from msgspec import structs
 
 from runstream.core.action_requests import is_request, request_pairs
-from runstream.core.object_deltas import apply_delta
+from runstream.core.object_deltas import apply_delta, start_text
 from runstream.core.object_snapshots import apply_object
 from runstream.core.pieces import PieceAge
 from runstream.core.reduce import apply_run, count_custom
@@ -34,6 +34,7 @@ from runstream.model.events import (
     Event,
     MessageDeltaEvent,
     MessageEvent,
+    Origin,
     Reject,
     RunDetached,
     RunEvent,
@@ -52,7 +53,7 @@ from runstream.model.step import RunStep
 
 __all__ = ["EventRouter", "Handler", "HandlerTable"]
 
-Handler = Callable[[SourceState, Any, float], None]
+Handler = Callable[["EventRouter", SourceState, Any, float], None]
 
 _CHANGED: Final = Outcome.CHANGED
 _SAME: Final = Outcome.SAME
@@ -77,7 +78,7 @@ class HandlerTable(dict[type, Handler]):
 class EventRouter:
     """The handlers of one engine.
 
-    A handler takes the state of the source, the event, and the time of its arrival (Unix seconds).
+    A handler takes its router, the state of the source, the event, and the time of its arrival (Unix seconds).
 
     Args:
         outputs: The outputs of the engine.
@@ -86,9 +87,11 @@ class EventRouter:
         find: Reads a run that is not in the registry from the store, by scope and id; ``None`` without a store.
 
     Attributes:
-        table: The handlers by the class of the event.
+        table: The handlers of all routers, by the class of the event.
         fetched: True while objects are fed that were fetched beside their source.
     """
+
+    table: ClassVar[HandlerTable]
 
     def __init__(
         self,
@@ -103,27 +106,6 @@ class EventRouter:
         self._bounds = RunBounds(limits)
         self.find = find
         self.fetched = False
-        self.table = HandlerTable(
-            {
-                RunEvent: self._run,
-                MessageEvent: self._object,
-                StepEvent: self._object,
-                TextAppend: self._append,
-                MessageDeltaEvent: self.delta,
-                StepDeltaEvent: self.delta,
-                ErrorEvent: self._error,
-                DoneEvent: self._skip,
-                EmptyEvent: self._skip,
-                ThreadEvent: self._skip,
-                CustomEvent: self._custom,
-                DocumentSnapshot: self._value,
-                DocumentPatch: self._value,
-                ActivityEvent: self._value,
-                UnknownEvent: self._unknown,
-                RunDetached: self._detach,
-                Reject: self._reject,
-            }
-        )
 
     @contextmanager
     def fetching(self, source: SourceState) -> Iterator[None]:
@@ -219,10 +201,12 @@ class EventRouter:
         if event.origin is not None and event.origin.issues:
             self._count_issues(event)
         scope, id = source.scope, event.data.id
-        record = scope.find(id) or self._find(scope, id)
-        if record is not None:
-            if record.run.id != id:
+        record = scope.runs.get(id)
+        if record is None:
+            record = scope.find(id) or self._find(scope, id)
+            if record is not None and record.run.id != id:
                 event = _with_run(event, record)
+        if record is not None:
             if record.source is not source:
                 source.claim(record)
             before = record.state
@@ -307,24 +291,18 @@ class EventRouter:
             self._count_issues(event)
         scope, data = source.scope, event.data
         run_id = event.run_id or data.run_id
-        record = scope.find(run_id) if run_id is not None else source.find_unnamed(data)
+        record = scope.runs.get(run_id) if run_id is not None else None
         if record is None:
-            if run_id is None and type(data) is Message and data.role == "user":
-                self._outputs.counts.unattached += 1  # what a user says, relayed: it is of no run
-                return
-            if run_id is None and source.continues is not None:
-                run_id = source.continues
-                record = scope.find(run_id)
+            record, run_id = self._find_run_of(source, data, run_id)
             if record is None:
-                record = self._find(scope, run_id)
-            if record is None and run_id is None and getattr(data, "role", None) != "user":
-                record = source.run_of_thread(data.thread_id)
-        if record is None:
-            self._buffer(source, run_id or data.id, event, at)
-            return
-        if run_id is not None and run_id != record.run.id:
-            event = _with_run(event, record)
-            data = event.data
+                if run_id is None and type(data) is Message and data.role == "user":
+                    self._outputs.counts.unattached += 1  # what a user says, relayed: it is of no run
+                else:
+                    self._buffer(source, run_id or data.id, event, at)
+                return
+            if run_id is not None and run_id != record.run.id:
+                event = _with_run(event, record)
+                data = event.data
         ended = data.is_terminal
         if record.source is not source:
             source.claim(record)
@@ -355,8 +333,76 @@ class EventRouter:
             if message_id is not None and source.add_object(record, message_id, ended=True):
                 self.flush_pending(scope, message_id)
 
+    def _find_run_of(
+        self, source: SourceState, data: Message | RunStep, run_id: str | None
+    ) -> tuple[RunRecord | None, str | None]:
+        """Find the run of a full message or step that names none, a piece of one, or one that is not in memory.
+
+        Args:
+            source: The state of the source.
+            data: The object.
+            run_id: The id that it names.
+
+        Returns:
+            The run, or ``None`` if it is unknown; and the id of the run that the object belongs to, as it or the
+            application says, or ``None``.
+        """
+        scope = source.scope
+        record = scope.find(run_id) if run_id is not None else source.find_unnamed(data)
+        of_user = type(data) is Message and data.role == "user"
+        if record is not None or (run_id is None and of_user):
+            return record, run_id
+        if run_id is None and source.continues is not None:
+            run_id = source.continues
+            record = scope.find(run_id)
+        if record is None:
+            record = self._find(scope, run_id)
+        if record is None and run_id is None:
+            record = source.run_of_thread(data.thread_id)
+        return record, run_id
+
     def _append(self, source: SourceState, event: TextAppend, at: float) -> None:
         self.delta(source, event.widen(), at)
+
+    def fragment(self, source: SourceState, event: TextAppend, at: float, origin: Origin | None) -> None:
+        """Handle a fragment of another text than the one that grows, or of one that it can't be appended to.
+
+        Args:
+            source: The state of the source.
+            event: The fragment.
+            at: The time of its arrival (Unix seconds).
+            origin: The origin of its event, if it has one.
+        """
+        if event.target != "text" or not self._start_text(source, event, at):
+            self.delta(source, event.widen(origin), at)
+
+    def _start_text(self, source: SourceState, event: TextAppend, at: float) -> bool:
+        """Begin the text of an empty message of this source's runs, as nearly each message begins.
+
+        Returns:
+            False if the fragment is another one; nothing was done then.
+        """
+        id, text = event.object_id, event.text
+        record = source.objects.get(id)
+        if (
+            record is None
+            or record.source is not source
+            or (event.run_id is not None and event.run_id != record.run.id)
+        ):
+            return False
+        record.note_growth()
+        if record.size + len(text) > self._limits.max_run_size:
+            return False
+        before = record.state
+        after = start_text(before, id, event.index, text, event.name, at, self._limits.max_index)
+        if after is None:
+            return False
+        source.gaps.continued(id)
+        if event.id is None and not record.unidentified:
+            source.mark_unidentified(record)
+        self._commit(record, before, after, _CHANGED, event, at)
+        record.add_size(id, len(text))
+        return True
 
     def delta(self, source: SourceState, event: MessageDeltaEvent | StepDeltaEvent, at: float) -> None:
         """Handle a fragment of a message or step."""
@@ -483,7 +529,7 @@ class EventRouter:
         if scope.orphans:
             reconnected: dict[RunRecord, float] = {}
             for event, source, at in scope.orphans.pop(id):
-                self.table[type(event)](source, event, at)
+                self.table[type(event)](self, source, event, at)
                 id_of_object = getattr(event.data, "id", None)
                 if (
                     source.connection
@@ -515,3 +561,27 @@ def _with_run(event: _Named, record: RunRecord) -> _Named:
     data: Any = event.data
     named = data.replace(id=id) if isinstance(event, RunEvent) else data.replace(run_id=id)
     return structs.replace(event, data=named, run_id=id)
+
+
+# One table for all engines: the class of an event is looked up in its bases once.
+EventRouter.table = HandlerTable(
+    {
+        RunEvent: EventRouter._run,
+        MessageEvent: EventRouter._object,
+        StepEvent: EventRouter._object,
+        TextAppend: EventRouter._append,
+        MessageDeltaEvent: EventRouter.delta,
+        StepDeltaEvent: EventRouter.delta,
+        ErrorEvent: EventRouter._error,
+        DoneEvent: EventRouter._skip,
+        EmptyEvent: EventRouter._skip,
+        ThreadEvent: EventRouter._skip,
+        CustomEvent: EventRouter._custom,
+        DocumentSnapshot: EventRouter._value,
+        DocumentPatch: EventRouter._value,
+        ActivityEvent: EventRouter._value,
+        UnknownEvent: EventRouter._unknown,
+        RunDetached: EventRouter._detach,
+        Reject: EventRouter._reject,
+    }
+)

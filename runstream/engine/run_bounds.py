@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
@@ -25,6 +25,7 @@ VALUES: Final = "$runstream.values"
 _BOUNDS: Final = {PatchProblem.TOO_LARGE: "max_run_size", PatchProblem.TOO_MANY: "max_operations"}
 
 _TEXTLESS: Final = frozenset({type(None), int, float, bool})
+_LISTS: Final = (tuple, list)  # a union of types would be made for each value
 
 
 class RunBounds:
@@ -59,6 +60,9 @@ class RunBounds:
         added = size - record.sizes.get(event.data.id, 0)
         if added < 0 and not ended:
             added = 0  # it replaces what was streamed only once it has ended
+        limits = self._limits
+        if before._objects.count < limits.max_run_objects and record.size + added <= limits.max_run_size:
+            return added  # as nearly always
         return self._admit(record, source, event, added, before)
 
     def change_value(
@@ -123,20 +127,25 @@ def value_size(state: RunState) -> int:
 
 def size_of(value: Any) -> int:
     """The number of characters in the texts of a wire object."""
-    kind = type(value)
-    if kind is str:
-        return len(value)
-    if kind in _TEXTLESS:
-        return 0
-    if isinstance(value, Struct):
-        wire = getattr(value, "_wire", None)
-        return (
-            size_of(wire) if wire is not None else sum([size_of(each) for each in astuple(value) if each is not None])
-        )
-    if isinstance(value, tuple | list):
-        return sum([size_of(each) for each in value])
     if isinstance(value, str):
         return len(value)
+    kind = type(value)
+    if kind in _TEXTLESS:
+        return 0
+    if kind is tuple or kind is list:
+        return _size_of_all(value)
+    if isinstance(value, Struct):
+        wire = getattr(value, "_wire", None)
+        return size_of(wire) if wire is not None else _size_of_all(astuple(value))
+    if isinstance(value, _LISTS):
+        return _size_of_all(value)
     if isinstance(value, Mapping):
-        return sum(map(size_of, value.values()))
+        return _size_of_all(value.values()) if value else 0
     return 0
+
+
+def _size_of_all(values: Iterable[Any]) -> int:
+    size = 0
+    for value in filter(None, values):  # most fields of a wire object are absent, and what is empty has no size
+        size += len(value) if type(value) is str else size_of(value)
+    return size

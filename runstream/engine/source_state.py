@@ -88,18 +88,19 @@ class SourceState:
 
     # identity of events
 
-    def is_duplicate(self, *events: Event) -> bool:
+    def is_duplicate(self, first: Event, *others: Event) -> bool:
         """Note the id of the events of one raw event.
 
         Args:
-            events: The events, which have one id.
+            first: The first event.
+            others: The others, which have the same id.
 
         Returns:
             True if the raw event is a repetition and its events are to be skipped.
         """
-        first, sequence = events[0], self.gaps.sequence
+        sequence = self.gaps.sequence
         expected = sequence if first.id == sequence.next else None
-        sighting = self._dedupe.see(first, expected) if len(events) == 1 else self._dedupe.see_all(events)
+        sighting = self._dedupe.see_all((first, *others)) if others else self._dedupe.see(first, expected)
         if sighting is _NEW:
             if expected is not None:
                 sequence.advance()
@@ -108,7 +109,7 @@ class SourceState:
             return False
         self.gaps.see(first, sighting)
         if sighting is Sighting.DUPLICATE:
-            if any(self._is_replay(event) for event in events):
+            if any(self._is_replay(event) for event in (first, *others)):
                 return False
             self._outputs.counts.duplicates += 1
             return True

@@ -17,7 +17,7 @@ from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 
-__all__ = ["WatchdogTimer", "Watchdogs"]
+__all__ = ["SavedWatch", "WatchdogTimer", "Watchdogs"]
 
 _LIMITS: Final = ("idle", "total", "expires_at", "action_expires_at")
 _SWEEPS_PER_LIMIT: Final = 10  # within the shortest limit
@@ -95,6 +95,28 @@ class Watchdogs(Struct, frozen=True, kw_only=True):
             return self.interval
         shortest = min((limit for limit in (self.idle, self.total) if limit is not None), default=math.inf)
         return min(max(shortest / _SWEEPS_PER_LIMIT, _MIN_INTERVAL), _MAX_INTERVAL)
+
+
+class SavedWatch(Struct, frozen=True, array_like=True):
+    """The data of a watched run, as a store keeps them.
+
+    Attributes:
+        at: The time at which they were saved (Unix seconds).
+        silent: Seconds since its last event.
+        age: Seconds since its first event.
+        idle_reported: True if this silence was reported.
+        total_reported: True if its age was reported.
+        expiry: The time of expiry that was reported.
+        action_expiry: The same of its required action.
+    """
+
+    at: float
+    silent: float = 0.0
+    age: float = 0.0
+    idle_reported: bool = False
+    total_reported: bool = False
+    expiry: float | None = None
+    action_expiry: float | None = None
 
 
 class _WatchedRun:
@@ -181,6 +203,46 @@ class WatchdogTimer:
         if self._timer is not None:
             self._timer.dispose()
             self._timer = None
+
+    def save(self, record: RunRecord) -> SavedWatch:
+        """The data of a watched run, for another process that watches it later."""
+        watch, active, now = record.watch, self._active, self._now()
+        unix = self._engine.clock()
+        if watch is None:
+            return SavedWatch(unix)
+        silent = 0.0 if record.touched or watch.state is not record.state else active - watch.touched
+        age = now - watch.first_seen
+        return SavedWatch(
+            unix, silent, age, watch.idle_reported, watch.total_reported, watch.expiry, watch.action_expiry
+        )
+
+    def resume(self, record: RunRecord, saved: SavedWatch) -> None:
+        """Go on with a run that another process has watched. The time between counts: its events would have come."""
+        elapsed = max(self._engine.clock() - saved.at, 0.0)
+        now = self._now()
+        watch = record.watch = _WatchedRun(record.state, now - saved.age - elapsed, self._active)
+        watch.touched -= saved.silent + elapsed
+        watch.idle_reported, watch.total_reported = saved.idle_reported, saved.total_reported
+        watch.expiry, watch.action_expiry = saved.expiry, saved.action_expiry
+        record.touched = False
+
+    def deadline(self, record: RunRecord) -> float | None:
+        """The time at which a run passes its next limit if no event of it arrives (Unix seconds); ``None`` for none."""
+        saved, limits, run = self.save(record), self._watchdogs, record.run
+        found: list[float] = []
+        if run.status.is_terminal or record.expired_reason is not None:
+            return None
+        if record.source is not None and not record.source.ended and not run.requires_action:
+            if limits.idle is not None and not saved.idle_reported:
+                found.append(saved.at + limits.idle - saved.silent)
+            if limits.total is not None and not saved.total_reported:
+                found.append(saved.at + limits.total - saved.age)
+        if limits.expiry_grace is not None:
+            action = run.required_action.extra().get("expires_at") if run.required_action is not None else None
+            for at, reported in ((run.expires_at, saved.expiry), (action, saved.action_expiry)):
+                if isinstance(at, int | float) and at != reported:
+                    found.append(at + limits.expiry_grace)
+        return min(found, default=None)
 
     def _wake(self) -> None:
         self._engine.on_open = None

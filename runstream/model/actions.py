@@ -69,6 +69,7 @@ class ActionCall(WireStruct, frozen=True, kw_only=True):
         name: The name of the tool. An interrupt has the name of the call that it asks about.
         arguments: The arguments as the wire has them: JSON text, or the text of a custom tool.
         data: Further fields of the call: any JSON value, read-only.
+        response_schema: The JSON Schema of the answer, read-only; ``None`` if the wire has none.
     """
 
     id: str
@@ -76,12 +77,14 @@ class ActionCall(WireStruct, frozen=True, kw_only=True):
     name: str | None = None
     arguments: str | None = None
     data: Any = None
+    response_schema: Any = None
 
     _fallbacks: ClassVar[Mapping[str, Any]] = {"id": "", "kind": ""}
 
     def __post_init__(self) -> None:
-        if type(self.data) in (dict, list):
-            structs.force_setattr(self, "data", freeze(thaw(self.data)))
+        for name in ("data", "response_schema"):
+            if type(value := getattr(self, name)) in (dict, list):
+                structs.force_setattr(self, name, freeze(thaw(value)))
 
     def __repr__(self) -> str:
         return f"ActionCall(id={self.id!r}, kind={self.kind!r}, name={self.name!r})"
@@ -91,7 +94,14 @@ class ActionCall(WireStruct, frozen=True, kw_only=True):
         """The call as a tool call: of a function, or generic."""
         if self.kind == "function":
             return FunctionToolCall(id=self.id, function=FunctionCall(name=self.name, arguments=self.arguments))
-        return GenericToolCall(id=self.id, type=self.kind, name=self.name, arguments=self.arguments, data=self.data)
+        return GenericToolCall(
+            id=self.id,
+            type=self.kind,
+            name=self.name,
+            arguments=self.arguments,
+            data=self.data,
+            response_schema=self.response_schema,
+        )
 
 
 class CallsAction(Tagged, frozen=True, kw_only=True, tag="action"):

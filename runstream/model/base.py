@@ -32,6 +32,8 @@ def decode_hook(kind: type, value: Any) -> Any:
     """``dec_hook`` for msgspec: builds the read-only containers."""
     if kind is StringMap:
         # The metadata may contain the usage (open-assistant-api): such an object is left to the lenient reader.
+        if value == {}:
+            return StringMap(value)
         if isinstance(value, dict) and "usage" not in value and all(type(item) is str for item in value.values()):
             return StringMap(value)
         raise TypeError("Expected an object of strings")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from inspect import get_annotations
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct, field, structs
@@ -149,9 +149,14 @@ class RunEvent(EventBase, frozen=True, gc=False):
 
 
 class StepEvent(EventBase, frozen=True, gc=False):
-    """A snapshot of a run step."""
+    """A snapshot of a run step.
+
+    Attributes:
+        partial: True if a part of the step that precedes its first event may be missing.
+    """
 
     data: RunStep
+    partial: _NoBool = field(default=False, name="$runstream.partial")
 
 
 class StepDeltaEvent(EventBase, frozen=True, gc=False):
@@ -161,9 +166,14 @@ class StepDeltaEvent(EventBase, frozen=True, gc=False):
 
 
 class MessageEvent(EventBase, frozen=True, gc=False):
-    """A snapshot of a message."""
+    """A snapshot of a message.
+
+    Attributes:
+        partial: True if a part of the message that precedes its first event may be missing.
+    """
 
     data: Message
+    partial: _NoBool = field(default=False, name="$runstream.partial")
 
 
 class MessageDeltaEvent(EventBase, frozen=True, gc=False):
@@ -365,17 +375,22 @@ def narrow(event: MessageDeltaEvent | StepDeltaEvent) -> TextAppend | None:
     return TextAppend(event.data.id, *found, event.id, event.run_id, event.event)
 
 
+# A union of types would be made for each event.
+_DELTAS: Final = (MessageDeltaEvent, StepDeltaEvent)
+_VALUES: Final = (DocumentSnapshot, DocumentPatch, ActivityEvent)
+
+
 def content_of(event: Event | Reject) -> tuple[Any, ...]:
     """The content of an event, for comparison: equal for a :class:`TextAppend` and its full event.
 
     Args:
         event: The event.
     """
-    if isinstance(event, MessageDeltaEvent | StepDeltaEvent):
+    if isinstance(event, _DELTAS):
         event = narrow(event) or event
     if isinstance(event, TextAppend):
         return event.object_id, event.target, event.index, event.text
-    if isinstance(event, DocumentSnapshot | DocumentPatch | ActivityEvent):
+    if isinstance(event, _VALUES):
         return type(event), _value_content(event)
     return type(event), event.raw if isinstance(event, Reject) else event.data
 

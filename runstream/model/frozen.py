@@ -5,8 +5,8 @@ Wrapping costs O(1): nested values are wrapped when they are read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar, cast, overload
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NoReturn, TypeVar, cast, overload
 
 __all__ = ["ABSENT_LIST", "ABSENT_MAP", "FrozenList", "FrozenMap", "StringMap", "freeze", "thaw", "unfreeze"]
 
@@ -58,10 +58,13 @@ def unfreeze(value: Any) -> Any:
 
 def _hashable(value: Any) -> Any:
     """A hashable form of ``value``: equal values have equal forms, a list and a tuple too."""
-    if isinstance(value, Mapping):
-        return frozenset((key, _hashable(item)) for key, item in value.items())
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is dict or isinstance(value, Mapping):
+        return frozenset([(key, _hashable(item)) for key, item in value.items()])
     if isinstance(value, list | tuple):
-        return tuple(_hashable(item) for item in value)
+        return tuple([_hashable(item) for item in value])
     return value
 
 
@@ -96,6 +99,10 @@ class _Frozen:
         return (type(self), (self._data,))
 
 
+# That of the slot itself: the one of `object` would look its name up each time.
+_set_data: Final[Callable[[Any, Any], None]] = _Frozen.__dict__["_data"].__set__
+
+
 class FrozenMap(_Frozen, Mapping[str, Any]):
     """A read-only JSON object; equal to any mapping with equal items, hashable, nested values read-only too.
 
@@ -106,7 +113,8 @@ class FrozenMap(_Frozen, Mapping[str, Any]):
     __slots__ = ()
 
     def __init__(self, data: Mapping[str, Any] | None = None) -> None:
-        object.__setattr__(self, "_data", data._data if isinstance(data, FrozenMap) else data or {})
+        # Of decoded input it is a dict; `isinstance` of an abstract class takes longer than all the rest.
+        _set_data(self, data if type(data) is dict else data._data if isinstance(data, FrozenMap) else data or {})
 
     def __getitem__(self, key: str) -> Any:
         return freeze(self._data[key])
@@ -150,9 +158,9 @@ class FrozenList(_Frozen, Sequence[Any]):
     __slots__ = ()
 
     def __init__(self, data: Sequence[Any] = ()) -> None:
-        if isinstance(data, FrozenList):
-            data = data._data
-        object.__setattr__(self, "_data", data if type(data) is list else list(data))
+        if type(data) is not list:
+            data = data._data if isinstance(data, FrozenList) else list(data)
+        _set_data(self, data)
 
     @overload
     def __getitem__(self, index: int) -> Any: ...

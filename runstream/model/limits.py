@@ -94,6 +94,7 @@ class Stats(Struct, kw_only=True):
         signals: Emitted signals.
         failures: Exceptions of subscribers.
         conflated: Values that slow subscribers skipped, or received joined to one another.
+        backlog: Values that wait now for the slowest asynchronous subscriber.
         gaps: Possible gaps in a run: its source skipped ids; or the run continued, after a reconnect or in another
             source, without proof that no event was lost.
         repairs: Fetched snapshots that were applied (``fetch_run``).
@@ -125,6 +126,7 @@ class Stats(Struct, kw_only=True):
     signals: int = 0
     failures: int = 0
     conflated: int = 0
+    backlog: int = 0
     gaps: int = 0
     repairs: int = 0
     failed_repairs: int = 0

@@ -25,7 +25,11 @@ class ProgressSignal(RunSignal, frozen=True, gc=False):
 class TextDelta(ProgressSignal, frozen=True, gc=False, tag="message.text"):
     """Text was appended to a content part of a message.
 
-    ``part`` is the index of the part, ``offset`` the length (characters) of its text before ``delta`` was appended.
+    Attributes:
+        message_id: The id of the message.
+        part: The index of the content part.
+        offset: The length of its text (characters) before ``delta`` was appended.
+        delta: The text that was appended.
     """
 
     message_id: str
@@ -41,8 +45,11 @@ class TextDelta(ProgressSignal, frozen=True, gc=False, tag="message.text"):
 class RefusalDelta(ProgressSignal, frozen=True, gc=False, tag="message.refusal"):
     """Text was appended to a refusal in a message: the model declines to answer.
 
-    ``part`` is the index of the content part, ``offset`` the length (characters) of its refusal before ``delta`` was
-    appended.
+    Attributes:
+        message_id: The id of the message.
+        part: The index of the content part.
+        offset: The length of its refusal (characters) before ``delta`` was appended.
+        delta: The text that was appended.
     """
 
     message_id: str
@@ -56,9 +63,14 @@ class RefusalDelta(ProgressSignal, frozen=True, gc=False, tag="message.refusal")
 
 
 class ReasoningDelta(ProgressSignal, frozen=True, gc=False, tag="reasoning.text"):
-    """Text was appended to the reasoning of a step, or to its summary (``kind``).
+    """Text was appended to the reasoning of a step, or to its summary.
 
-    ``part`` is the index of the part, ``offset`` the length (characters) of its text before ``delta`` was appended.
+    Attributes:
+        step_id: The id of the step.
+        part: The index of the part.
+        offset: The length of its text (characters) before ``delta`` was appended.
+        delta: The text that was appended.
+        kind: ``reasoning`` or ``summary``.
     """
 
     step_id: str
@@ -75,8 +87,11 @@ class ReasoningDelta(ProgressSignal, frozen=True, gc=False, tag="reasoning.text"
 class ArgumentsDelta(ProgressSignal, frozen=True, gc=False, tag="tool_call.arguments"):
     """Arguments (or code) were appended to a tool call.
 
-    ``offset`` is the length (characters) of the arguments before ``delta`` was appended; ``call_key`` is the key of the
-    call.
+    Attributes:
+        call_id: The id of the call.
+        offset: The length of the arguments (characters) before ``delta`` was appended.
+        delta: The text that was appended.
+        call_key: The key of the call.
     """
 
     call_id: str
@@ -92,8 +107,11 @@ class ArgumentsDelta(ProgressSignal, frozen=True, gc=False, tag="tool_call.argum
 class ToolCallOutputDelta(ProgressSignal, frozen=True, gc=False, tag="tool_call.output"):
     """Output was appended to a tool call.
 
-    ``offset`` is the length (characters) of the output before ``delta`` was appended; ``call_key`` is the key of the
-    call.
+    Attributes:
+        call_id: The id of the call.
+        offset: The length of the output (characters) before ``delta`` was appended.
+        delta: The text that was appended.
+        call_key: The key of the call.
     """
 
     call_id: str

@@ -130,6 +130,11 @@ class AwaitedCall(Struct, frozen=True, gc=False):
     key: str
     kind: str = "function"
 
+    @property
+    def response_schema(self) -> Any:
+        """The JSON Schema of the answer, read-only; ``None`` if the protocol has none for this call."""
+        return getattr(self.call, "response_schema", None)
+
     def to_dict(self) -> dict[str, Any]:
         """The call as JSON builtins."""
         return {name: _to_json(getattr(self, name)) for name in self.__struct_fields__ if name != "call"}

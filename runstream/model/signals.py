@@ -68,7 +68,11 @@ __all__ = [
 
 
 class RunCreated(RunSignal, frozen=True, gc=False, tag="run.created"):
-    """A run was seen for the first time, in any status; the signal of that status follows."""
+    """A run was seen for the first time, in any status; the signal of that status follows.
+
+    Attributes:
+        run: The run as it was then.
+    """
 
     run: Run
 
@@ -78,7 +82,13 @@ class RunCreated(RunSignal, frozen=True, gc=False, tag="run.created"):
 
 
 class RunStatusChanged(RunSignal, frozen=True, gc=False, tag="run.status_changed"):
-    """A run entered a status without a signal class of its own: queued, in_progress, cancelling, or an unknown one."""
+    """A run entered a status without a signal class of its own: queued, in_progress, cancelling, or an unknown one.
+
+    Attributes:
+        before: The status before; ``None`` for the first one.
+        after: The new status.
+        round: Number of requests for action so far: a status may occur once in each round.
+    """
 
     before: RunStatus | None
     after: RunStatus
@@ -92,7 +102,14 @@ class RunStatusChanged(RunSignal, frozen=True, gc=False, tag="run.status_changed
 class ActionRequired(RunSignal, frozen=True, gc=False, tag="run.action_required"):
     """A run waits for the application: for tool outputs, for an approval, or for an action of an unknown type.
 
-    ``request`` is the name of the request in the key: the sorted names of the calls, or a digest if no call has an id.
+    Emitted once for each request, and once more if the server adds calls to it.
+
+    Attributes:
+        run: The run after the event.
+        action: The request as received.
+        calls: The calls that the run waits for. Each has a key; execute a call once per key.
+        request: The name of the request in the key: the sorted names of the calls, or a digest if no call has
+            an id.
     """
 
     run: Run
@@ -106,7 +123,12 @@ class ActionRequired(RunSignal, frozen=True, gc=False, tag="run.action_required"
 
 
 class _Ended(RunSignal, frozen=True, gc=False):
-    """A run ended. ``duration`` is the time since its creation (seconds), ``None`` if unknown."""
+    """Base of the signals of the end of a run.
+
+    Attributes:
+        run: The run as it ended.
+        duration: The time since its creation (seconds); ``None`` if unknown.
+    """
 
     run: Run
     duration: float | None
@@ -137,7 +159,12 @@ class RunIncomplete(_Ended, frozen=True, gc=False, tag="run.incomplete"):
 
 
 class RunPaused(RunSignal, frozen=True, gc=False, tag="run.paused"):
-    """The source of a run ended while the run requires action; the run continues with its next source."""
+    """The source of a run ended while the run requires action; the run continues with its next source.
+
+    Attributes:
+        run: The run after the event.
+        round: The number of the request that waits, from 1.
+    """
 
     run: Run
     round: int
@@ -150,7 +177,14 @@ class RunPaused(RunSignal, frozen=True, gc=False, tag="run.paused"):
 class RunInterrupted(RunSignal, frozen=True, gc=False, tag="run.interrupted"):
     """The source of a run ended for good before the run did: the state of the run may be incomplete.
 
-    ``reason`` has words of this library alone, ``server_message`` the server's words about the cause, "" for none.
+    Attributes:
+        run: The run as it was last.
+        reason: The cause, in words of this library alone.
+        last_event_id: The id of the last event that had one, ``None`` if none had.
+        attempts: Number of connection attempts since the last success.
+        n: Number of the interruption among those of the run, from 1.
+        server_message: The server's words about the cause; "" if there are none. Logs leave them out by
+            default.
     """
 
     run: Run
@@ -166,7 +200,14 @@ class RunInterrupted(RunSignal, frozen=True, gc=False, tag="run.interrupted"):
 
 
 class RunStalled(RunSignal, frozen=True, gc=False, tag="run.stalled"):
-    """No event of a run was received for ``idle`` seconds; ``limit`` is the name of the limit that was exceeded."""
+    """No event of a run was received for longer than a limit of the watchdogs.
+
+    Attributes:
+        run: The run as it was last.
+        idle: The time without an event (seconds).
+        limit: The name of the limit that was exceeded.
+        n: Number of the stall among those of the run, from 1.
+    """
 
     run: Run
     idle: float
@@ -179,7 +220,11 @@ class RunStalled(RunSignal, frozen=True, gc=False, tag="run.stalled"):
 
 
 class _MessageSignal(RunSignal, frozen=True, gc=False):
-    """Base of the signals of a message."""
+    """Base of the signals of a message.
+
+    Attributes:
+        message: The message after the event.
+    """
 
     message: Message
 
@@ -203,7 +248,11 @@ class MessageIncomplete(_MessageSignal, frozen=True, gc=False, tag="message.inco
 class TextReplaced(RunSignal, frozen=True, gc=False, tag="message.text_replaced"):
     """A full object or a replay corrected a content part: ``text`` replaces the text of the part shown so far.
 
-    ``n`` is the number of the replacement among those of its message, from 1.
+    Attributes:
+        message_id: The id of the message.
+        part: The index of the content part.
+        text: The whole text of the part.
+        n: Number of the replacement among those of its message, from 1.
     """
 
     message_id: str
@@ -218,7 +267,11 @@ class TextReplaced(RunSignal, frozen=True, gc=False, tag="message.text_replaced"
 
 
 class _StepSignal(RunSignal, frozen=True, gc=False):
-    """Base of the signals of a step."""
+    """Base of the signals of a step.
+
+    Attributes:
+        step: The step after the event.
+    """
 
     step: RunStep
 
@@ -248,7 +301,13 @@ class StepExpired(_StepSignal, frozen=True, gc=False, tag="step.expired"):
 
 
 class ToolCallCompleted(RunSignal, frozen=True, gc=False, tag="tool_call.completed"):
-    """The arguments of a tool call are complete; ``call_key`` is the key of the call."""
+    """The arguments of a tool call are complete. Whether the run waits for the call, :class:`ActionRequired` says.
+
+    Attributes:
+        call_id: The id of the call.
+        call: The call, with its arguments.
+        call_key: The key of the call.
+    """
 
     call_id: str
     call: ToolCall
@@ -262,7 +321,11 @@ class ToolCallCompleted(RunSignal, frozen=True, gc=False, tag="tool_call.complet
 class ToolCallResult(RunSignal, frozen=True, gc=False, tag="tool_call.result"):
     """The output of a tool call is complete: the application has submitted it, or the server has run the tool.
 
-    ``output`` is the output as text (JSON text if the wire has another value); ``call_key`` is the key of the call.
+    Attributes:
+        call_id: The id of the call.
+        call: The call, with its arguments.
+        output: The output as text; JSON text if the wire has another value.
+        call_key: The key of the call.
     """
 
     call_id: str
@@ -278,11 +341,14 @@ class ToolCallResult(RunSignal, frozen=True, gc=False, tag="tool_call.result"):
 class DocumentChanged(RunSignal, frozen=True, gc=False, tag="document.changed"):
     """The document of a run has another value: the state that its agent shares with the application.
 
-    ``version`` is the number of the change among those of the documents of its run, from 1. ``value`` is the new
-    document (read-only JSON; unchanged parts are shared with the versions before), ``operations`` the patch that made
-    it (RFC 6902), ``None`` after a snapshot. ``size`` is the size of the document (bytes of JSON).
-    ``partial`` is true if an earlier patch could not be applied, and no snapshot has followed. ``path`` is the path of
-    the document; empty for that of the run.
+    ``path`` is the path of the document; empty for that of the run.
+
+    Attributes:
+        version: Number of the change among those of the documents of its run, from 1.
+        value: The new document: read-only JSON. Unchanged parts are shared with the versions before.
+        operations: The patch that made it (RFC 6902); ``None`` after a snapshot.
+        size: The size of the document (bytes of JSON).
+        partial: True if an earlier patch could not be applied, and no snapshot has followed.
     """
 
     version: int
@@ -299,10 +365,14 @@ class DocumentChanged(RunSignal, frozen=True, gc=False, tag="document.changed"):
 class ActivityChanged(RunSignal, frozen=True, gc=False, tag="activity.changed"):
     """An activity of a run has another content: what an application shows beside messages, such as a plan.
 
-    ``version`` is the number of the change among those of its activity, from 1. ``kind`` is the kind of the content,
-    ``value`` the new content (read-only JSON), ``operations`` the patch that made it (RFC 6902), ``None`` if the whole
-    content was sent. ``size`` is the size of the content (bytes of JSON). ``partial`` is true if an earlier
-    patch could not be applied, and no whole content has followed.
+    Attributes:
+        activity_id: The id of the activity.
+        kind: The kind of the content.
+        version: Number of the change among those of the activity, from 1.
+        value: The new content: read-only JSON.
+        operations: The patch that made it (RFC 6902); ``None`` if the whole content was sent.
+        size: The size of the content (bytes of JSON).
+        partial: True if an earlier patch could not be applied, and no whole content has followed.
     """
 
     activity_id: str
@@ -321,8 +391,10 @@ class ActivityChanged(RunSignal, frozen=True, gc=False, tag="activity.changed"):
 class CustomReceived(RunSignal, frozen=True, gc=False, tag="custom"):
     """The application on the server, or a server's extension of the protocol, sent a value for a run.
 
-    ``name`` is the name that the sender gave it, ``value`` any JSON value (read-only); ``n`` is the number of the event
-    among those of its run, from 1.
+    Attributes:
+        name: The name that the sender gave it.
+        value: Any JSON value (read-only).
+        n: Number of the event among those of its run, from 1.
     """
 
     name: str
@@ -351,9 +423,12 @@ class SourceEnded(SourceSignal, frozen=True, gc=False, tag="source.ended"):
 
 
 class SourceError(SourceSignal, frozen=True, gc=False, tag="source.error"):
-    """A source failed, or the server sent an ``error`` event; ``error`` is then that error.
+    """A source failed, or the server sent an error event that ends no run.
 
     With ``error``, ``reason`` is the server's message, if it sent one; else it has words of this library alone.
+
+    Attributes:
+        error: The server's error; ``None`` if the failure is of this side.
     """
 
     error: ErrorObject | None = None

@@ -251,6 +251,7 @@ class GenericToolCall(Tagged, frozen=True, kw_only=True, tag="generic"):
         output: The output as text; JSON text if the wire has another value.
         status: The status of the call itself, as the wire has it.
         data: Further fields of the call: any JSON value, read-only.
+        response_schema: The JSON Schema of the answer that the call waits for, read-only; ``None`` if there is none.
     """
 
     id: str
@@ -260,10 +261,12 @@ class GenericToolCall(Tagged, frozen=True, kw_only=True, tag="generic"):
     output: JsonText | None = None
     status: str | None = None
     data: Any = None
+    response_schema: Any = None
 
     def __post_init__(self) -> None:
-        if type(self.data) in (dict, list):
-            structs.force_setattr(self, "data", freeze(thaw(self.data)))
+        for name in ("data", "response_schema"):
+            if type(value := getattr(self, name)) in (dict, list):
+                structs.force_setattr(self, name, freeze(thaw(value)))
 
     @property
     def partial(self) -> Any:

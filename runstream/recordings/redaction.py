@@ -203,6 +203,8 @@ class Redaction:
         rules = self._rules
         if key in rules.values:
             return self._blank_value(value)
+        if key in rules.narrow:
+            return self._redact_narrow(key, value)
         if key in rules.id_lists and isinstance(value, list):
             return [
                 item if isinstance(item, str) and _WORD.fullmatch(item) else self._blank_all(item) for item in value
@@ -215,6 +217,24 @@ class Redaction:
                 for name, item in value.items()
             }
         return self._blank_all(value)
+
+    def _redact_narrow(self, key: str, value: Any) -> Any:
+        """Redact a value of an application in which only a few keys have the meaning of the wire."""
+        if isinstance(value, list):
+            return [self._redact_narrow(key, item) for item in value]
+        if not isinstance(value, dict):
+            return self._blank_all(value)
+        kept = self._rules.narrow[key]
+        return {
+            name: self._blank_field(name, item)
+            if name not in kept
+            else self._redact_narrow(name, item)
+            if name in self._rules.narrow
+            else item
+            if isinstance(item, str) and name not in self._blank and _WORD.fullmatch(item)
+            else self._blank_all(item)
+            for name, item in value.items()
+        }
 
     def _blank_all(self, value: Any) -> Any:
         """Blank every text of an unknown value, under any key."""

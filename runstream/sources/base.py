@@ -94,6 +94,9 @@ class Source(Protocol):
     stream.
 
     A source of one protocol has an attribute ``dialect``, the name of its dialect.
+
+    A source that brings further sources has a method ``bind(attach)``: the stream calls it with its
+    :meth:`RunStream.attach`.
     """
 
     name: str

@@ -194,8 +194,13 @@ class LangGraphSource(SseSource):
         return f"{url}?stream_mode={quote(modes, safe='')}"
 
     def _join(self, info: ResumeInfo) -> Resume | None:
-        """Join the run again; a POST whose run is unknown is not sent again."""
-        return Resume(url=self._join_url()) if self.thread_id is not None and self.run_id is not None else None
+        """Join the run again; a POST whose run is unknown is not sent again.
+
+        Before the first event all is asked for, since a server begins a join without an id in the middle of a text.
+        """
+        if self.thread_id is None or self.run_id is None:
+            return None
+        return Resume(url=self._join_url(), headers={"Last-Event-ID": "-1"} if info.last_id is None else None)
 
     def _note_head(self, head: ResponseHead | None) -> None:
         """Note the thread and the run that a response names."""

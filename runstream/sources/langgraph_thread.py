@@ -32,6 +32,7 @@ __all__ = ["LangGraphThreadSource"]
 
 _CHANNELS: Final = ("lifecycle", "messages", "values", "input", "tools", "updates", "custom", "tasks")
 _ENDED: Final = frozenset({"completed", "failed", "interrupted"})
+_GAP: Final = "the server does not have the events after the last one any more"
 _BEGUN: Final = frozenset({"running", "started"})
 
 
@@ -133,7 +134,11 @@ class LangGraphThreadSource:
             try:
                 await self._read(session)
             except _Gap:
-                receiver.disconnected("the server does not have the events after the last one any more")
+                receiver.disconnected(_GAP)
+                if session.is_refused:
+                    raise SourceFailed(f"{self.name}: {_GAP}") from None
+                session.is_refused = True
+                self._inner = self._make_inner()  # without the place
             else:
                 return
 
@@ -245,7 +250,8 @@ class _Session:
         tasks: The tasks of commands that were sent when the source was connected.
         places: The namespaces of the interrupts, by their ids.
         commands: The number of commands.
-        has_gap: True once the server did not have the events after the last one any more.
+        has_gap: True while the server does not have the events after the last one any more.
+        is_refused: True until the first event of a subscription without a place.
     """
 
     def __init__(self, source: LangGraphThreadSource, receiver: Receiver) -> None:
@@ -254,6 +260,7 @@ class _Session:
         self.places: dict[str, list[str]] = {}
         self.commands = 0
         self.has_gap = False
+        self.is_refused = False
         self._source = source
         self._run_id: str | None = None
         self._is_open = False
@@ -348,6 +355,8 @@ class _Session:
             return
         self._last = time.monotonic()
         head = item.data[:400]
+        if self.has_gap and b'"resume_gap"' not in head:
+            self.has_gap = self.is_refused = False  # later events have a place again
         if not any(part in head for part in (b'"lifecycle"', b'"input.requested"', b'"resume_gap"')):
             return
         try:
@@ -393,7 +402,8 @@ class _Session:
                     self._asks.append(self._run_id)
             self._wake.clear()
             if self._failure is not None:
-                raise self._failure
+                failure, self._failure = self._failure, None
+                raise failure
             while self._asks:
                 if await self._ask(self._asks.pop(0)) and self._source._ends and not self._asks:
                     return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -45,6 +45,7 @@ class _ErrorBody(msgspec.Struct):
 class _Error(msgspec.Struct):
     error: _ErrorBody | None = None
     code: Any = None
+    status: Any = None
 
 
 _decode_frame: Final = msgspec.json.Decoder(_Frame).decode
@@ -64,6 +65,9 @@ class Lane:
         has_begun: True once a response of it was created.
         has_ended: True once its last message has arrived.
         may_end: True after an error that may be its last message.
+        refused: The HTTP status of the error that refused the request; ``None`` if it was accepted, 0 if the error has
+            none.
+        is_left: True once its messages are not read any more; they are dropped until its end.
         lost: How the connection ended, if it ended before the response.
     """
 
@@ -72,6 +76,8 @@ class Lane:
         self.has_begun = False
         self.has_ended = False
         self.may_end = False
+        self.refused: int | None = None
+        self.is_left = False
         self.lost: Disconnect | None = None
         self._max_bytes = max_bytes
         self._items: list[RawEvent] = []
@@ -102,8 +108,8 @@ class Lane:
 
     def leave(self) -> None:
         """Note that it is not read any more."""
-        self.has_ended = True
-        self._items = []
+        self.is_left = True
+        self._items, self._size = [], 0
         self._room.set()
 
     def lose(self, end: Disconnect) -> None:
@@ -118,10 +124,11 @@ class Lane:
             item: The message.
             kind: Its type.
         """
-        self._items.append(item)
-        self._size += len(item.data)
-        if self._size > self._max_bytes:
-            self._room.clear()
+        if not self.is_left:
+            self._items.append(item)
+            self._size += len(item.data)
+            if self._size > self._max_bytes:
+                self._room.clear()
         if kind == "response.created":
             self._steers -= self._is_between and self._steers > 0
             self.has_begun, self._is_between = True, False
@@ -136,7 +143,10 @@ class Lane:
             self._steers = max(0, self._steers - 1)
             self.has_ended = self.has_ended or (self._is_between and not self._steers)
         if kind == "error":
-            self.has_ended = self.has_ended or not self.has_begun or self._is_between  # it refused a request
+            if not self.has_begun:
+                self.refused = _status(item.data)
+            # It refused a request. Of a response that is not read any more, it is taken for the end.
+            self.has_ended = self.has_ended or not self.has_begun or self._is_between or self.is_left
             self.may_end = True
         elif kind != "keepalive":
             self.may_end = False
@@ -152,6 +162,7 @@ class LaneRouter:
     Args:
         socket: The connection.
         opened_at: When it was opened (seconds of the loop's clock).
+        on_free: Called when a request that was left has ended, so that its lane is free.
 
     Attributes:
         lanes: The requests in flight, in the order in which they were sent.
@@ -160,9 +171,10 @@ class LaneRouter:
         unplaced: The number of messages that answer no request in flight.
     """
 
-    def __init__(self, socket: BatchConnection, opened_at: float) -> None:
+    def __init__(self, socket: BatchConnection, opened_at: float, on_free: Callable[[], None]) -> None:
         self.socket = socket
         self.opened_at = opened_at
+        self._on_free = on_free
         self.lanes: dict[str | None, Lane] = {}
         self.is_retired = False
         self.names_lanes = True
@@ -212,6 +224,8 @@ class LaneRouter:
             self._refused.add(stream_id)
         if lane.has_ended:
             self.lanes.pop(lane.stream_id, None)
+            if lane.is_left:
+                self._on_free()
         return lane
 
     def lose(self, end: Disconnect) -> None:
@@ -228,6 +242,14 @@ def _reason(data: bytes) -> Any:
     except _UNREADABLE:
         return None
     return response.incomplete_details.reason if response is not None and response.incomplete_details else None
+
+
+def _status(data: bytes) -> int:
+    try:
+        status = _decode_error(data).status
+    except _UNREADABLE:
+        return 0
+    return status if isinstance(status, int) else 0
 
 
 def _code(data: bytes) -> Any:

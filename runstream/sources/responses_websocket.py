@@ -53,6 +53,9 @@ class ResponsesWebSocket:
     socket after 60 minutes. If a socket is lost, its responses can't be continued, and their runs are interrupted; the
     next request opens another one.
 
+    A response whose source is removed is cancelled: its socket is closed. If other responses are in progress on it, the
+    rest of the response is read and dropped instead, and its lane is used again after its end.
+
     By default one response is in progress on a socket at a time, and further requests wait. With ``lanes``, as many are
     in progress, each under a ``stream_id`` of its own, for a server that supports them. If a server names no lanes, one
     request is sent at a time from then on.
@@ -220,10 +223,23 @@ class ResponsesWebSocket:
         return router.is_retired
 
     def _release(self, router: LaneRouter, lane: Lane) -> None:
-        """Note that a request is over."""
-        lane.leave()
-        if router.lanes.get(lane.stream_id) is lane:
-            del router.lanes[lane.stream_id]
+        """Note that a request is over, or is not read any more.
+
+        A server makes a response to its end while its socket is open. So the socket is closed, unless it has other
+        requests; with them, the lane of the response is not used again before its end.
+        """
+        if lane.is_over or lane.may_end:
+            if router.lanes.get(lane.stream_id) is lane:
+                del router.lanes[lane.stream_id]
+        elif any(not each.is_left for each in router.lanes.values() if each is not lane):
+            lane.leave()
+        else:
+            router.is_retired = True
+            router.lanes.clear()
+        self._free(router)
+
+    def _free(self, router: LaneRouter) -> None:
+        """Send what waits for a free lane, and close the socket if it is not used any more."""
         self._freed.set()
         if not router.lanes and self._is_retired(router) and router.task is not None:
             router.task.cancel()
@@ -267,7 +283,7 @@ class ResponsesWebSocket:
                 if not (error.retry and error.reached) or policy is None or policy.is_exhausted(attempt):
                     raise
                 await asyncio.sleep(policy.delay(attempt, asked=error.wait))
-        router = LaneRouter(socket, _now())
+        router = LaneRouter(socket, _now(), lambda: self._free(router))
         router.task = asyncio.create_task(self._read(router, self._sent), name=f"runstream socket {self.name}")
         self._routers.append(router)
 
@@ -291,6 +307,8 @@ class SocketResponse:
     Attributes:
         name: Its name.
         dialect: The dialect of its events.
+        refused: The HTTP status of the error that refused the request; ``None`` if it was accepted, 0 if the error has
+            none.
     """
 
     dialect: ClassVar[str] = "responses"
@@ -301,6 +319,7 @@ class SocketResponse:
         self._body = {key: value for key, value in body.items() if key not in _NOT_SENT}
         msgspec.json.encode(self._body)  # raises here what can't be sent
         self._place: tuple[LaneRouter, Lane] | None = None
+        self.refused: int | None = None
 
     def __repr__(self) -> str:
         return f"SocketResponse({self.name!r})"
@@ -340,6 +359,7 @@ class SocketResponse:
                     await receiver.feed_all(items)
                     timer.start()
         finally:
+            self.refused = lane.refused
             socket._release(router, lane)
         if lane.lost is not None:
             raise SourceFailed(f"{lane.lost.reason}; {_NO_REPLAY}", server_message=lane.lost.server_message)

@@ -169,12 +169,14 @@ class SSEParser:
         is_small = len(chunk) <= self._limit  # then no block in it is too large
         lines += (_NO_LINE, _NO_LINE)  # so that an incomplete last group is processed too
         remaining = iter(lines)
+        name, named = None, _NO_LINE  # of the block before, since most blocks repeat its name
         for first, second, third in zip(remaining, remaining, remaining, strict=False):
             # `event: X`, one `data: Y`, and a blank line.
-            name = names.get(first)
+            if first != named:
+                name, named = names.get(first), first
             if name is not None and not third:
                 data = second.removeprefix(b"data: ")
-                if data != second and data and (is_small or len(first) + len(second) <= self._limit):
+                if data and len(data) != len(second) and (is_small or len(first) + len(second) <= self._limit):
                     out.append(RawEvent(name, data, None, last_id, at, lineno + 1))
                     lineno += 3
                     continue

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -12,6 +10,7 @@ from runstream.core.selection import Selector, SignalName, SignalTuple
 from runstream.model.run import Run
 from runstream.model.signal_base import BaseSignal
 from runstream.model.signals import Signal
+from runstream.stream.blocking_loop import BlockingLoop
 from runstream.stream.consumers import StreamIterator
 from runstream.stream.run_stream import RunStream
 
@@ -48,30 +47,42 @@ class BlockingStream:
 
     Args:
         stream: The stream, not yet started.
+        loop: The loop of a :class:`BlockingClient`; by default one of its own, which it makes and closes.
 
     Attributes:
         stream: The stream, for everything that does not wait, such as ``on``, ``attach``, ``latest``.
     """
 
-    def __init__(self, stream: RunStream) -> None:
+    def __init__(self, stream: RunStream, *, loop: BlockingLoop | None = None) -> None:
         self.stream = stream
-        self._runner: asyncio.Runner | None = None
+        self._is_shared = loop is not None
+        self._loop = loop if loop is not None else BlockingLoop("BlockingStream")
+        self._is_entered = False
 
     def __enter__(self) -> BlockingStream:
-        _refuse_running_loop()
-        self._runner = asyncio.Runner()
+        if not self._is_shared:
+            self._loop.open()
+        self._is_entered = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._runner is None:
+        if not self._is_entered or not self._loop.is_open:
             return
+        self._is_entered = False
         try:
             self.wait(self.stream.__aexit__(kind, error, traceback))
         finally:
-            runner, self._runner = self._runner, None
-            runner.close()
+            if not self._is_shared:
+                self._loop.close()
+
+    def start(self) -> None:
+        """Begin to read: :meth:`RunStream.start`.
+
+        Of several streams of a :class:`BlockingClient`, those that have begun go on while any of them is waited for.
+        """
+        self._loop.call(self.stream.start)
 
     def __iter__(self) -> Generator[Signal]:
         return self.each(self.stream)
@@ -187,14 +198,7 @@ class BlockingStream:
             RuntimeError: Outside ``with``, or inside a running event loop (of a handler, of a notebook).
             KeyboardInterrupt: Ctrl-C; the coroutine was cancelled.
         """
-        try:
-            _refuse_running_loop()
-            if self._runner is None:
-                raise RuntimeError("a BlockingStream is used inside `with BlockingStream(...) as blocking`")
-        except RuntimeError:
-            awaited.close()
-            raise
-        return self._runner.run(awaited, context=contextvars.copy_context())
+        return self._loop.wait(awaited)
 
     def _iterate(self, iterator: AsyncIterator[T]) -> Generator[T]:
         try:
@@ -211,11 +215,3 @@ class BlockingStream:
 
 async def _next(iterator: AsyncIterator[T]) -> T:
     return await anext(iterator)
-
-
-def _refuse_running_loop() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise RuntimeError("an event loop runs in this thread already: use RunStream and `await` there")

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import types
 import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from time import monotonic
 from typing import Any, Generic, TypeVar
@@ -88,6 +89,7 @@ class StreamIterator(AsyncIterator[T]):
         dispose: Ends the subscription.
         keep_alive: Keeps the stream open while values wait.
         on_error: Called with the exception that the iteration raises.
+        first: Values that come before those of the buffer, and that its size does not bound.
     """
 
     def __init__(
@@ -97,8 +99,10 @@ class StreamIterator(AsyncIterator[T]):
         dispose: Callable[[], None],
         keep_alive: KeepAlive[T] | None = None,
         on_error: Callable[[BaseException], None] = no_op,
+        first: deque[T] | None = None,
     ) -> None:
         self.buffer = buffer
+        self._first = first if first is not None else deque[T]()
         self._start: Callable[[], None] | None = start
         self._on_error = on_error
         self._keep_alive = keep_alive or KeepAlive()
@@ -116,6 +120,8 @@ class StreamIterator(AsyncIterator[T]):
             self._start = None
         while self._last:
             self._keep_alive.done(self._last.pop())
+        if self._first:
+            return self._first.popleft()
         try:
             item = await self.buffer.get()
         except Exception as error:
@@ -128,6 +134,7 @@ class StreamIterator(AsyncIterator[T]):
 
     def dispose(self) -> None:
         """End the subscription and drop the stored values."""
+        self._first.clear()
         self._finalizer()
 
     async def aclose(self) -> None:

@@ -13,6 +13,7 @@ from runstream.engine.journal import Journal
 from runstream.engine.transaction import Delivery
 from runstream.stream.consumers import KeepAlive
 from runstream.stream.results import StreamResults
+from runstream.stream.subscriber_set import no_op
 
 __all__ = ["AckTracker", "PendingAcks", "StreamPersistence"]
 
@@ -28,6 +29,8 @@ class StreamPersistence:
 
     Attributes:
         pending_acks: The signals of iterators whose loop was left.
+        on_restored: Called with each state that was read.
+        on_repeat: Called with each signal that is skipped because an earlier process delivered it.
     """
 
     def __init__(
@@ -37,7 +40,9 @@ class StreamPersistence:
         self._engine = engine
         self._journal = journal
         self._results = results
-        journal.on_repeat = results.observe
+        self.on_restored: Callable[[RunState], None] = no_op
+        self.on_repeat: Callable[[Any], None] = no_op
+        journal.on_repeat = self._on_repeat
         journal.on_restore = self._on_restore
         journal.on_sent = results.sent
         journal.on_failure = on_failure
@@ -60,6 +65,11 @@ class StreamPersistence:
 
     def _on_restore(self, state: RunState) -> None:
         self._results.restore(state, derive(None, state, self._engine.clock(), progress=False))
+        self.on_restored(state)
+
+    def _on_repeat(self, signal: Any) -> None:
+        self._results.observe(signal)
+        self.on_repeat(signal)
 
 
 class PendingAcks:

@@ -107,6 +107,14 @@ class StreamResults:
                 for waiter in tuple(self._by_run[None]):
                     waiter.observe(signal)
 
+    def facts_of(self, state: RunState) -> tuple[Any, ...]:
+        """The signals about a run as a whole that are still true, in order of observation.
+
+        Args:
+            state: The latest state of the run.
+        """
+        return tuple(self._signals_of(state))
+
     def end(self, end: StreamEnd) -> None:
         """Process the end of the stream."""
         self._end = end

@@ -16,6 +16,7 @@ from reactivex.disposable import Disposable
 from runstream.core.run_filter import Filters, RunMatcher
 from runstream.core.selection import Selector, SignalName, SignalTuple, signal_classes
 from runstream.core.state import RunState
+from runstream.core.state_snapshot import StateSnapshot
 from runstream.dialects.registry import DialectLike
 from runstream.engine.engine import Engine
 from runstream.engine.watchdogs import Watchdogs
@@ -38,10 +39,12 @@ from runstream.stream.handler_methods import subscribe_methods
 from runstream.stream.handler_options import HandlerOptions, Retry
 from runstream.stream.persistence import StreamPersistence
 from runstream.stream.repairs import Repair, Repairs
+from runstream.stream.replay import Replay
 from runstream.stream.results import StreamResults
 from runstream.stream.run_view import LatestStates, RunView
 from runstream.stream.source_handle import SourceHandle
 from runstream.stream.source_runner import SourceRunner
+from runstream.stream.subscriber_set import no_op
 from runstream.stream.subscriptions import Subscriptions
 from runstream.stream.supervision import Supervisor
 
@@ -133,6 +136,9 @@ class RunStream:
         self._persistence = (
             StreamPersistence(engine, journal, self._results, self._end_with) if journal is not None else None
         )
+        self._replay = replay = Replay(engine, self._results)
+        if self._persistence is not None:
+            self._persistence.on_restored, self._persistence.on_repeat = replay.restored, replay.repeat
         self._subscriptions = Subscriptions(
             self._channels.all,
             gate,
@@ -140,6 +146,7 @@ class RunStream:
             self._reports,
             size=buffer,
             max_runs=engine.limits.max_open_runs + engine.limits.max_finished_runs,
+            replay=replay,
             pending_acks=self._persistence.pending_acks if self._persistence is not None else None,
         )
         for source in sources:
@@ -171,12 +178,18 @@ class RunStream:
         return LatestStates(self._engine)
 
     @property
+    def is_started(self) -> bool:
+        """True if reading has started (:meth:`start`)."""
+        return self._runner.started
+
+    @property
     def stats(self) -> Stats:
         """Counts of everything that has happened so far."""
         return structs.replace(
             self._engine.stats(),
             failures=self._reports.count,
             conflated=self._subscriptions.conflated,
+            backlog=self._subscriptions.backlog,
             loop_stalls=self._supervisor.loop_stalls,
             open_sources=self._runner.reading,
             waiting_sources=self._runner.waiting,
@@ -219,6 +232,9 @@ class RunStream:
             RuntimeError: The stream has ended. To keep it open while there is no source, use :meth:`keep_open`.
         """
         adapted = adapt(source, name)
+        bind = getattr(adapted, "bind", None)
+        if bind is not None:
+            bind(self.attach)  # a source that brings sources of its own
         return self._runner.attach(adapted, scope, name or adapted.name, dialect, continues)
 
     def restore(self, run_id: str | None = None, *, scope: str | None = None) -> tuple[RunState, ...]:
@@ -368,29 +384,60 @@ class RunStream:
             on=self.on,
             result=self.result,
             when=self.when,
+            snapshots=self._replay.snapshots,
         )
 
     @overload
-    def iter(self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None) -> StreamIterator[Signal]: ...
+    def iter(
+        self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None, replay: Literal[False] = False
+    ) -> StreamIterator[Signal]: ...
+    @overload
+    def iter(
+        self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None, replay: Literal[True]
+    ) -> StreamIterator[StateSnapshot | Signal]: ...
     @overload
     def iter(self, kind: Literal["runs"], *, policy: Policy | None = None) -> StreamIterator[RunState]: ...
     @overload
     def iter(self, kind: Literal["events"], *, policy: Policy | None = None) -> StreamIterator[Event]: ...
-    def iter(self, kind: str = "signals", *, policy: Policy | None = None) -> StreamIterator[Any]:
+    def iter(self, kind: str = "signals", *, policy: Policy | None = None, replay: bool = False) -> StreamIterator[Any]:
         """An asynchronous iterator over one channel, subscribed from this call on; its first step starts reading.
 
         Args:
             kind: ``"signals"``, ``"runs"`` or ``"events"``.
             policy: ``"wait"`` (the default for signals and events), ``"error"``, or for runs ``"latest"`` (their
                 default: the latest of several states of one run that wait).
+            replay: True for signals that begin with the state: first a :class:`StateSnapshot` of each run in memory,
+                then each signal from there on, without a gap or an overlap. A run that begins later has no snapshot:
+                its signals are whole. With a store, one that is read later has its snapshot before its first signal.
 
         Raises:
-            ValueError: An unknown channel or policy.
+            ValueError: An unknown channel or policy, or ``replay`` for another channel than signals.
         """
-        return self._subscriptions.iterator(kind, policy, self.start)
+        return self._subscriptions.iterator(kind, policy, self.start, replay=replay)
 
     def __aiter__(self) -> StreamIterator[Signal]:
         return self.iter()
+
+    def follow(
+        self, on_item: Callable[[StateSnapshot | Signal], object], on_end: Callable[[], object] = no_op
+    ) -> Disposable:
+        """Call a plain function with what ``iter(replay=True)`` gives, as it happens; for sinks of many clients.
+
+        Args:
+            on_item: Called with the snapshot of each run in memory, then with all that follows.
+            on_end: Called at the end of the stream.
+
+        Returns:
+            A disposable that ends the subscription at once.
+        """
+        return self._subscriptions.follow(on_item, on_end)
+
+    def snapshots(self) -> tuple[StateSnapshot, ...]:
+        """The snapshots of all runs in memory, as ``iter(replay=True)`` begins with them, in order of appearance.
+
+        Between two signals, as in any task, the signals that follow continue them. In a callback they may be ahead.
+        """
+        return tuple(self._replay.snapshots(None))
 
     def start(self) -> None:
         """Start reading; only the first call has an effect. Must be called in a running event loop.

@@ -11,6 +11,7 @@ from reactivex.disposable import Disposable
 
 from runstream.core.selection import Selector, SignalName, SignalTuple
 from runstream.core.state import RunState
+from runstream.core.state_snapshot import StateSnapshot
 from runstream.engine.engine import Engine
 from runstream.errors import SubscriberFailed
 from runstream.model.events import Event
@@ -88,7 +89,18 @@ class RunView:
         scope: Its scope.
     """
 
-    __slots__ = ("_channels", "_iterator", "_on", "_result", "_start", "_state", "_when", "run_id", "scope")
+    __slots__ = (
+        "_channels",
+        "_iterator",
+        "_on",
+        "_result",
+        "_snapshots",
+        "_start",
+        "_state",
+        "_when",
+        "run_id",
+        "scope",
+    )
 
     def __init__(
         self,
@@ -102,6 +114,7 @@ class RunView:
         on: Callable[..., Disposable],
         result: Callable[..., Coroutine[Any, Any, Run]],
         when: Callable[..., Coroutine[Any, Any, Any]],
+        snapshots: Callable[[RunKey], list[StateSnapshot]],
     ) -> None:
         self.run_id = run_id
         self.scope = scope
@@ -112,11 +125,16 @@ class RunView:
         self._on = on
         self._result = result
         self._when = when
+        self._snapshots = snapshots
 
     @property
     def state(self) -> RunState | None:
         """Its latest state; ``None`` if it was not seen yet, or is forgotten."""
         return self._state(self.run_id, self.scope)
+
+    def snapshot(self) -> StateSnapshot | None:
+        """Its snapshot, as ``iter(replay=True)`` begins with it; ``None`` if it was not seen yet, or is forgotten."""
+        return next(iter(self._snapshots((self.scope, self.run_id))), None)
 
     @property
     def states(self) -> Observable[RunState]:
@@ -200,23 +218,32 @@ class RunView:
         )
 
     @overload
-    def iter(self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None) -> StreamIterator[Signal]: ...
+    def iter(
+        self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None, replay: Literal[False] = False
+    ) -> StreamIterator[Signal]: ...
+    @overload
+    def iter(
+        self, kind: Literal["signals"] = "signals", *, policy: Policy | None = None, replay: Literal[True]
+    ) -> StreamIterator[StateSnapshot | Signal]: ...
     @overload
     def iter(self, kind: Literal["states"], *, policy: Policy | None = None) -> StreamIterator[RunState]: ...
-    def iter(self, kind: str = "signals", *, policy: Policy | None = None) -> StreamIterator[Any]:
+    def iter(self, kind: str = "signals", *, policy: Policy | None = None, replay: bool = False) -> StreamIterator[Any]:
         """An asynchronous iterator over its signals or states, subscribed from this call on.
 
         Args:
             kind: ``"signals"``, or ``"states"``: at once if there is one, and the latest of several that wait.
             policy: As for :meth:`RunStream.iter`.
+            replay: True for signals that begin with the state: if the run was seen, a :class:`StateSnapshot` comes
+                first, then each signal from there on, without a gap or an overlap. After the end of the run the
+                snapshot is all.
 
         Raises:
-            ValueError: Another kind, or an unknown policy.
+            ValueError: Another kind, an unknown policy, or ``replay`` for states.
         """
         if kind not in ("signals", "states"):
             raise ValueError(f"{kind!r} of a run can not be iterated; there are 'signals' and 'states'")
         channel = "runs" if kind == "states" else kind
-        return self._iterator(channel, policy, self._start, (self.scope, self.run_id))
+        return self._iterator(channel, policy, self._start, (self.scope, self.run_id), replay=replay)
 
     def __aiter__(self) -> StreamIterator[Signal]:
         return self.iter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterable, Callable, Generator, Hashable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final, TypeGuard
@@ -25,10 +26,11 @@ from runstream.sources.base import Source
 from runstream.stream.buffers import Buffer, Gate, LatestBuffer, QueueBuffer
 from runstream.stream.channel import Channel
 from runstream.stream.consumers import KeepAlive, StreamIterator
-from runstream.stream.error_reports import ErrorReports, caller_location
+from runstream.stream.error_reports import SUBSCRIBER_ERRORS, ErrorReports, caller_location
 from runstream.stream.handler_options import CONCURRENCY, HandlerOptions
 from runstream.stream.handlers import Handler
 from runstream.stream.persistence import AckTracker, PendingAcks
+from runstream.stream.replay import Replay
 from runstream.stream.run_buffer import RunBuffer, run_of
 from runstream.stream.source_runner import SourceRunner
 from runstream.stream.subscriber_set import Subscriber, name_of
@@ -39,6 +41,7 @@ __all__ = ["Subscriptions"]
 
 
 _CLEANUP_SECONDS: Final = 1.0  # the least time that cancelled tasks have to clean up
+_NO_REPLAY: Final = {"runs": "states begin with the latest ones anyway", "events": "events are not kept"}
 _ANSWERED: Final = frozenset({ActionRequired})
 _ANSWER: Final = (
     "the source that continues the run (a Source, an async iterable, an iterator, an Observable, or a list of "
@@ -59,6 +62,7 @@ class Subscriptions:
         reports: Receives the exceptions of subscribers.
         size: The maximum number of items in a buffer.
         max_runs: The maximum number of runs in memory, and so of states that wait.
+        replay: The snapshots for iterators that begin with the state.
         pending_acks: Of a stream with a store: acknowledges the signals that subscribers have processed.
     """
 
@@ -71,6 +75,7 @@ class Subscriptions:
         *,
         size: int,
         max_runs: int,
+        replay: Replay,
         pending_acks: PendingAcks | None = None,
     ) -> None:
         check_counts(buffer=size)
@@ -80,6 +85,7 @@ class Subscriptions:
         self._reports = reports
         self._size = size
         self._max_runs = max_runs
+        self._replay = replay
         self._pending_acks = pending_acks
         self._workers: set[Worker[Any]] = set()
         self._buffers: set[Buffer[Any]] = set()
@@ -89,6 +95,11 @@ class Subscriptions:
     def conflated(self) -> int:
         """The number of values that were replaced by, or joined with, another one while they waited."""
         return self._conflated + sum(buffer.conflated for buffer in self._buffers)
+
+    @property
+    def backlog(self) -> int:
+        """The number of values that wait for the slowest asynchronous subscriber."""
+        return max(map(len, self._buffers), default=0)
 
     def on(
         self, kinds: frozenset[type], fn: Callable[[Any], object], match: RunMatcher, options: HandlerOptions
@@ -136,11 +147,27 @@ class Subscriptions:
         return Disposable(dispose)
 
     def iterator(
-        self, channel: str, policy: str | None, start: Callable[[], None], run: RunKey | None = None
+        self,
+        channel: str,
+        policy: str | None,
+        start: Callable[[], None],
+        run: RunKey | None = None,
+        *,
+        replay: bool = False,
     ) -> StreamIterator[Any]:
-        """Subscribe an iterator to a channel, or to one run of it."""
+        """Subscribe an iterator to a channel, or to one run of it.
+
+        Args:
+            channel: The name of the channel.
+            policy: What happens when its buffer is full.
+            start: Called at its first step.
+            run: The only run.
+            replay: True to begin with snapshots of the states.
+        """
         if channel not in {"signals", "runs", "events"}:
             raise ValueError(f"{channel!r} can not be iterated; there are 'signals', 'runs' and 'events'")
+        if replay and channel != "signals":
+            raise ValueError(f"replay=True is for signals: {_NO_REPLAY[channel]}")
         policy = policy or ("latest" if channel == "runs" else "wait")
         name = f"async for in {caller_location()}"
         subscription = Disposable()
@@ -164,17 +191,66 @@ class Subscriptions:
             on_next = on_signal
         self._buffers.add(buffer)
         scope, run_id = run or (None, None)
-        subscription = self._channels[channel].subscribe(
-            Subscriber(on_next, buffer.finish, buffer.finish, name=name, run_id=run_id, scope=scope)
-        )
-        if buffer.closed:  # by the replay already
-            subscription.dispose()
+        first: deque[Any] = deque()
+
+        def subscribe() -> None:
+            nonlocal subscription
+            if buffer.closed:
+                return  # the iterator was disposed before
+            if replay:
+                first.extend(self._replay.add(buffer.put, run))
+            subscription = self._channels[channel].subscribe(
+                Subscriber(on_next, buffer.finish, buffer.finish, name=name, run_id=run_id, scope=scope)
+            )
+            if buffer.closed:  # by the channel's own replay, or its end
+                subscription.dispose()
+
+        if replay:
+            # Not in the middle of a delivery: the state is then ahead of the signals.
+            self._runner.queue.run(subscribe)
+        else:
+            subscribe()
 
         def dispose() -> None:
             subscription.dispose()
+            self._replay.remove(buffer.put)
             self._forget_buffer(buffer)
 
-        return StreamIterator(buffer, start, dispose, keep_alive, self._reports.note_raised)
+        return StreamIterator(buffer, start, dispose, keep_alive, self._reports.note_raised, first)
+
+    def follow(self, on_item: Callable[[Any], object], on_end: Callable[[], object]) -> Disposable:
+        """Subscribe a plain function to snapshots and signals of all runs.
+
+        Args:
+            on_item: Called with the snapshots of the runs that are known, then with all that follows.
+            on_end: Called at the end of the stream.
+        """
+        subscription = Disposable()
+        name, disposed = name_of(on_item), False
+
+        def put(item: Any) -> None:
+            try:
+                on_item(item)
+            except SUBSCRIBER_ERRORS as error:
+                self._reports.report("signals", name, item, error)
+
+        def subscribe() -> None:
+            nonlocal subscription
+            if disposed:
+                return
+            for snapshot in self._replay.add(put, None):
+                put(snapshot)
+            subscription = self._channels["signals"].subscribe(Subscriber(on_item, on_end, lambda _: on_end()))
+
+        self._runner.queue.run(subscribe)
+
+        def dispose() -> None:
+            nonlocal disposed
+            disposed = True
+            subscription.dispose()
+            self._replay.remove(put)
+
+        return Disposable(dispose)
 
     def tasks(self) -> list[asyncio.Task[None]]:
         """The tasks of all handlers."""

@@ -1,29 +1,34 @@
 """Tools for tests of applications: scripted runs, as a server would stream them, with the expected final states.
 
-``script`` and ``events_of`` build a run in a few lines. ``serve_script`` is a server of the Assistants API and the
-Responses API with a scripted model (it needs the extra ``testing``). ``scripts``, ``conversations``, ``texts``,
-``json_values`` and ``value_events`` are Hypothesis strategies (they need the ``hypothesis`` package).
+``script`` and ``events_of`` build a run in a few lines. ``serve_script`` is a server of the Assistants API, the
+Responses API, AG-UI and LangGraph with a scripted model (it needs the extra ``testing``). ``scripts``,
+``conversations``, ``texts``, ``json_values`` and ``value_events`` are Hypothesis strategies (they need the
+``hypothesis`` package).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runstream.testing.cassettes import Cassette, CassetteMode
 from runstream.testing.conversation import Conversation, events_of
 from runstream.testing.script import OpenCalls, OpenMessage, Script
 from runstream.testing.server import ScriptedApi, ScriptedServer, serve_script
-from runstream.testing.turns import Model, ScriptedCall, ScriptedRequest, Turn
+from runstream.testing.turns import Model, Question, ScriptedCall, ScriptedRequest, Turn
 from runstream.testing.wire import Json, WireEvent
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 __all__ = [
+    "Cassette",
+    "CassetteMode",
     "Conversation",
     "Json",
     "Model",
     "OpenCalls",
     "OpenMessage",
+    "Question",
     "Script",
     "ScriptedApi",
     "ScriptedCall",

@@ -47,10 +47,12 @@ class Reply(Struct, frozen=True):
     Attributes:
         value: JSON, or an iterator of the blocks of an event stream.
         status: The HTTP status.
+        headers: Further headers.
     """
 
     value: Any
     status: int = 200
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
     async def send(self, receive: Receive, send: Send) -> None:
         """Send it.
@@ -59,10 +61,10 @@ class Reply(Struct, frozen=True):
             ConnectionCut: The stream breaks off.
         """
         if not isinstance(self.value, AsyncIterator):
-            await _start(send, self.status, b"application/json")
+            await _start(send, self.status, b"application/json", self.headers)
             await send({"type": "http.response.body", "body": msgspec.json.encode(self.value)})
             return
-        await _start(send, self.status, b"text/event-stream")
+        await _start(send, self.status, b"text/event-stream", self.headers)
         # A client that leaves is noticed by the next message, and ends the iterator.
         left = asyncio.ensure_future(_wait_for_end(receive))
         try:
@@ -113,8 +115,8 @@ async def read_request(scope: MutableMapping[str, Any], receive: Receive) -> Htt
     )
 
 
-async def _start(send: Send, status: int, kind: bytes) -> None:
-    headers = [(b"content-type", kind), (b"x-request-id", b"req_scripted")]
+async def _start(send: Send, status: int, kind: bytes, more: tuple[tuple[bytes, bytes], ...]) -> None:
+    headers = [(b"content-type", kind), (b"x-request-id", b"req_scripted"), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
 
 

@@ -9,8 +9,9 @@ from copy import deepcopy
 from typing import Any, Final
 
 from runstream.testing.asgi import ConnectionCut, HttpRequest, Reply, error_reply
+from runstream.testing.faults import refusal_of
 from runstream.testing.script import Script
-from runstream.testing.turns import Model, ScriptedRequest, Turn, calls_of, turn_of
+from runstream.testing.turns import Model, ScriptedRequest, Turn, calls_of, pieces_of, turn_of
 from runstream.testing.wire import Json, WireEvent
 
 __all__ = ["AssistantsApi"]
@@ -89,9 +90,9 @@ class AssistantsApi:
 
     def _create(self, thread_id: str, body: Json, path: str) -> Reply:
         asked = ScriptedRequest(path, body, 0, {})
-        turn = turn_of(self._model, asked)
-        if turn.refuse is not None:
-            return error_reply(turn.refuse, "The request was refused.")
+        turn = turn_of(self._model, asked, has_questions=False)
+        if (refusal := refusal_of(turn)) is not None:
+            return refusal
         fields: Json = {name: body[name] for name in ("model", "instructions", "tools", "metadata") if name in body}
         fields["assistant_id"] = body.get("assistant_id") or body.get("agent_id") or "asst_1"
         run = _ScriptedRun(Script(f"run_{len(self._runs) + 1}", thread_id=thread_id, **fields))
@@ -113,9 +114,9 @@ class AssistantsApi:
             return error_reply(400, f'Runs in status "{status}" do not accept tool outputs.')
         if answers.keys() != (asked := set(run.asked)):
             return error_reply(400, f"Expected tool outputs for call_ids {sorted(asked)}, got {sorted(answers)}")
-        turn = turn_of(self._model, ScriptedRequest(path, body, run.turns, answers))
-        if turn.refuse is not None:
-            return error_reply(turn.refuse, "The request was refused.")
+        turn = turn_of(self._model, ScriptedRequest(path, body, run.turns, answers), has_questions=False)
+        if (refusal := refusal_of(turn)) is not None:
+            return refusal
         for call_id, answer in answers.items():
             self.outputs.setdefault(call_id, []).append(answer)
         run.script.answer(*(str(answers[call_id]) for call_id in run.asked))
@@ -180,6 +181,8 @@ class _ScriptedRun:
                 sent += 1
                 await asyncio.sleep(turn.pause)
             else:
+                if turn.cut_after == sent:
+                    raise ConnectionCut
                 return
         finally:
             if not self._cancelled:
@@ -206,8 +209,8 @@ def _play(script: Script, turn: Turn) -> list[str]:
         step.open(index, "function" if index < len(functions) else "mcp", name=call.name)
         if call.id is not None:
             step.calls[index]["id"] = call.id
-        for place in range(0, len(call.text), 8):
-            step.grow(index, call.text[place : place + 8])
+        for piece in pieces_of(call.text):
+            step.grow(index, piece)
     script.require(step)
     return [call["id"] for call in step.calls]
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
-from runstream.testing.turns import ScriptedCall, Turn, calls_of
+from runstream.testing.turns import ScriptedCall, Turn, calls_of, pieces_of
 from runstream.testing.wire import Json
 
 __all__ = ["ResponseScript"]
 
 EPOCH = 1_790_000_000
-_PIECE = 8  # characters of a delta
 
 
 class ResponseScript:
@@ -100,7 +98,7 @@ class ResponseScript:
         place = {"item_id": item["id"], "output_index": self._index, "summary_index": 0}
         part = {"type": "summary_text", "text": ""}
         self._emit("response.reasoning_summary_part.added", **place, part=part)
-        for piece in _pieces(text):
+        for piece in pieces_of(text):
             self._emit("response.reasoning_summary_text.delta", **place, delta=piece)
         self._emit("response.reasoning_summary_text.done", **place, text=text)
         whole = {"type": "summary_text", "text": text}
@@ -112,7 +110,7 @@ class ResponseScript:
         place = {"item_id": item["id"], "output_index": self._index, "content_index": 0}
         part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
         self._emit("response.content_part.added", **place, part=part)
-        for piece in _pieces(text):
+        for piece in pieces_of(text):
             self._emit("response.output_text.delta", **place, delta=piece, logprobs=[])
         self._emit("response.output_text.done", **place, text=text, logprobs=[])
         whole = {**part, "text": text}
@@ -125,7 +123,7 @@ class ResponseScript:
         fields = {"type": "function_call", "status": "in_progress", "arguments": "", "call_id": call_id}
         item = self._open({**fields, "name": call.name}, "fc")
         place = {"item_id": item["id"], "output_index": self._index}
-        for piece in _pieces(call.text):
+        for piece in pieces_of(call.text):
             self._emit("response.function_call_arguments.delta", **place, delta=piece)
         self._emit("response.function_call_arguments.done", **place, arguments=call.text)
         self._close({**item, "status": "completed", "arguments": call.text})
@@ -154,8 +152,3 @@ class ResponseScript:
     def _emit(self, name: str, **fields: Any) -> None:
         self.events.append({"type": name, "sequence_number": len(self.events), **fields})
         self.snapshots.append(deepcopy(self.response))
-
-
-def _pieces(text: str) -> Iterator[str]:
-    for place in range(0, len(text), _PIECE):
-        yield text[place : place + _PIECE]

@@ -11,6 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from runstream.testing.asgi import ConnectionCut, HttpRequest, Receive, Reply, Send, error_reply
+from runstream.testing.faults import refusal_of
+from runstream.testing.playback import Playback
 from runstream.testing.response_script import ResponseScript
 from runstream.testing.turns import Model, ScriptedRequest, Turn, turn_of
 from runstream.testing.wire import Json
@@ -104,13 +106,18 @@ class ResponsesApi:
 
         while True:
             request = await requests.get()
-            made = self._create({key: value for key, value in request.items() if key != "type"}, "/responses")
-            if isinstance(made, Reply):
-                await emit({"type": "error", "status": made.status, **made.value})
-                continue
+            body = {key: value for key, value in request.items() if key != "type"}
             try:
+                made = self._create(body, "/responses")
+                if isinstance(made, Reply):
+                    await emit({"type": "error", "status": made.status, **made.value})
+                    continue
+                if made.turn.lose:
+                    raise ConnectionCut
                 async for event in made.read(cancel=True):
                     await emit(event)
+            except ValueError as error:
+                await emit({"type": "error", "status": 400, **error_reply(400, str(error)).value})
             except ConnectionCut:
                 with suppress(Exception):
                     await send({"type": "websocket.close", "code": 1011})
@@ -128,9 +135,9 @@ class ResponsesApi:
         if parent is not None and (missing := [one for one in parent.script.asked if one not in answers]):
             return error_reply(400, f"No tool output found for function call {missing[0]}.")
         number = parent.number + 1 if parent is not None else _turns_in(items)
-        turn = turn_of(self._model, ScriptedRequest(path, body, number, answers))
-        if turn.refuse is not None:
-            return error_reply(turn.refuse, "The request was refused.")
+        turn = turn_of(self._model, ScriptedRequest(path, body, number, answers), has_questions=False)
+        if (refusal := refusal_of(turn)) is not None:
+            return refusal
         for call_id, answer in answers.items():
             self.outputs.setdefault(call_id, []).append(answer)
         response_id = f"resp_{len(self._responses) + 1}"
@@ -146,22 +153,25 @@ class _Response:
         self.script = script
         self.turn = turn
         self.number = number
-        self.done = asyncio.Event()
-        self._made = 0
-        self._grown = asyncio.Condition()
-        self._task: asyncio.Task[None] | None = None
+        self._playback = Playback(self._make())
+        if turn.cut_after is not None:
+            self._playback.cuts.add(turn.cut_after)
         self._cancelled = False
-        self._is_cut = False
 
     @property
     def json(self) -> Json:
         """The response as it is now."""
-        found = self.script.snapshot(self._made)
+        found = self.script.snapshot(len(self._playback.events))
         return {**found, "status": "cancelled"} if self._cancelled else found
+
+    @property
+    def done(self) -> asyncio.Event:
+        """Set once it has ended."""
+        return self._playback.done
 
     def start(self) -> None:
         """Begin to make the events, at the pace of the turn."""
-        self._task = asyncio.create_task(self._make())
+        self._playback.start()
 
     def cancel(self) -> Reply:
         """Cancel it, as a background response can be."""
@@ -181,41 +191,21 @@ class _Response:
         Raises:
             ConnectionCut: The connection breaks off, once.
         """
-        sent = after + 1
         try:
-            while True:
-                async with self._grown:
-                    while sent >= self._made and not self.done.is_set():
-                        await self._grown.wait()
-                if sent >= self._made:
-                    return
-                if self.turn.cut_after is not None and sent >= self.turn.cut_after and not self._is_cut:
-                    self._is_cut = True
-                    raise ConnectionCut
-                yield self.script.events[sent]
-                sent += 1
+            async for event in self._playback.read(after):
+                yield event
         finally:
             if cancel and not self.done.is_set():
                 self._stop()
 
-    async def _make(self) -> None:
-        for _ in self.script.events:
-            async with self._grown:
-                self._made += 1
-                self._grown.notify_all()
+    async def _make(self) -> AsyncIterator[Json]:
+        for event in self.script.events:
+            yield event
             await asyncio.sleep(self.turn.pause)
-        await self._finish()
-
-    async def _finish(self) -> None:
-        self.done.set()
-        async with self._grown:
-            self._grown.notify_all()
 
     def _stop(self) -> None:
         self._cancelled = True
-        if self._task is not None:
-            self._task.cancel()
-        self._task = asyncio.create_task(self._finish())
+        self._playback.stop()
 
 
 def _answers(items: Iterable[Any]) -> Iterable[tuple[str, Any]]:

@@ -1,16 +1,19 @@
-"""A server of the Assistants API and the Responses API with a scripted model, for tests without a vendor."""
+"""A server of four protocols with a scripted model, for tests without a vendor."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Generator, MutableMapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, MutableMapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 
+from runstream.testing.ag_ui_api import AgUiApi
 from runstream.testing.asgi import ConnectionCut, HttpRequest, Receive, Reply, Send, error_reply, read_request
 from runstream.testing.assistants_api import AssistantsApi
+from runstream.testing.langgraph_api import LangGraphApi
 from runstream.testing.responses_api import ResponsesApi
+from runstream.testing.server_tools import ServerTools
 from runstream.testing.turns import Model
 
 __all__ = ["ScriptedApi", "ScriptedServer", "serve_script"]
@@ -18,30 +21,39 @@ __all__ = ["ScriptedApi", "ScriptedServer", "serve_script"]
 _INSTALL: Final = "serve_script() needs a server: pip install 'runstream[testing]'"
 _BASES: Final = ("/v1", "/openai")
 _STOP: Final = 2.0  # seconds
+AG_UI: Final = "/ag-ui"
+LANGGRAPH: Final = "/langgraph"
 
 
 class ScriptedApi:
     """The server as an ASGI application.
 
-    The paths begin with ``/v1``, ``/openai``, or nothing. Any credentials are accepted.
+    The paths of the Assistants API and the Responses API begin with ``/v1``, ``/openai``, or nothing; AG-UI has the
+    path ``/ag-ui``, and those of LangGraph begin with ``/langgraph``. Any credentials are accepted.
 
     Args:
         model: The turns of each run, or a function that returns the next one; see :data:`~runstream.testing.Model`.
+        tools: Functions that the server executes: for the calls of a LangGraph graph, and, in both AG-UI and LangGraph,
+            for calls that are approved. A call without a function has the output ``done``.
 
     Attributes:
         requests: All requests, in order; those over a WebSocket are not among them.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, tools: Iterable[Callable[..., Any]] = ()) -> None:
         self.requests: list[HttpRequest] = []
+        own = ServerTools(tools)
         self._assistants = AssistantsApi(model)
         self._responses = ResponsesApi(model)
+        self._ag_ui = AgUiApi(model, own)
+        self._langgraph = LangGraphApi(model, own)
 
     @property
     def outputs(self) -> dict[str, list[Any]]:
         """The answers of each call by its id, in the order in which they were accepted. A call has one answer, unless
         a client has answered it twice."""
-        return {**self._assistants.outputs, **self._responses.outputs}
+        apis = (self._assistants, self._responses, self._ag_ui, self._langgraph)
+        return {id: answers for api in apis for id, answers in api.outputs.items()}
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one connection; see the ASGI specification."""
@@ -66,6 +78,11 @@ class ScriptedApi:
 
     async def _reply(self, request: HttpRequest) -> Reply:
         path = request.path
+        if path.rstrip("/") == AG_UI:
+            return await self._ag_ui.reply(request)
+        if path.startswith(f"{LANGGRAPH}/"):
+            reply = await self._langgraph.reply(request, path.removeprefix(LANGGRAPH))
+            return reply if reply is not None else Reply({"detail": "Not Found"}, 404)
         for base in _BASES:
             if path.startswith(f"{base}/"):
                 path = path.removeprefix(base)
@@ -80,12 +97,16 @@ class ScriptedServer:
     """A scripted server that runs.
 
     Attributes:
-        url: The base URL for clients, which ends with ``/v1``.
+        url: The base URL for clients of the Assistants API and the Responses API, which ends with ``/v1``.
+        ag_ui_url: The URL for clients of AG-UI.
+        langgraph_url: The base URL for clients of LangGraph.
         api: The application, with what was requested and answered.
     """
 
-    def __init__(self, url: str, api: ScriptedApi) -> None:
-        self.url = url
+    def __init__(self, address: str, api: ScriptedApi) -> None:
+        self.url = f"{address}/v1"
+        self.ag_ui_url = f"{address}{AG_UI}"
+        self.langgraph_url = f"{address}{LANGGRAPH}"
         self.api = api
 
     @property
@@ -100,7 +121,9 @@ class ScriptedServer:
 
 
 @asynccontextmanager
-async def serve_script(model: Model, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[ScriptedServer]:
+async def serve_script(
+    model: Model, *, tools: Iterable[Callable[..., Any]] = (), host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[ScriptedServer]:
     """Serve a scripted model; needs the extra ``testing``.
 
     ::
@@ -111,10 +134,12 @@ async def serve_script(model: Model, *, host: str = "127.0.0.1", port: int = 0) 
             async with client.run(model="any", input="How is the weather?") as stream:
                 run = await stream.result()
 
-    It serves the Assistants API and the Responses API, over HTTP, server-sent events and WebSocket.
+    It serves the Assistants API and the Responses API at :attr:`ScriptedServer.url`, over HTTP, server-sent events and
+    WebSocket, AG-UI at :attr:`ScriptedServer.ag_ui_url`, and LangGraph at :attr:`ScriptedServer.langgraph_url`.
 
     Args:
         model: The turns of each run, or a function that returns the next one.
+        tools: Functions that the server executes; see :class:`~runstream.testing.ScriptedApi`.
         host: The address to listen at.
         port: The port; 0 for a free one.
 
@@ -126,7 +151,7 @@ async def serve_script(model: Model, *, host: str = "127.0.0.1", port: int = 0) 
         import uvicorn
     except ImportError as error:
         raise ImportError(_INSTALL, name=error.name) from error
-    api = ScriptedApi(model)
+    api = ScriptedApi(model, tools=tools)
     listener = socket.create_server((host, port))
     config = uvicorn.Config(
         api,
@@ -147,7 +172,7 @@ async def serve_script(model: Model, *, host: str = "127.0.0.1", port: int = 0) 
     try:
         while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.005)
-        yield ScriptedServer(f"http://{host}:{listener.getsockname()[1]}/v1", api)
+        yield ScriptedServer(f"http://{host}:{listener.getsockname()[1]}", api)
     finally:
         server.should_exit = True
         with suppress(TimeoutError):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-__all__ = ["Model", "ScriptedCall", "ScriptedRequest", "Turn", "turn_of"]
+__all__ = ["Model", "Question", "ScriptedCall", "ScriptedRequest", "Turn", "calls_of", "pieces_of", "turn_of"]
+
+_PIECE: Final = 8  # characters
 
 
 class ScriptedCall(Struct, frozen=True):
@@ -35,21 +37,39 @@ class ScriptedCall(Struct, frozen=True):
 Calls: TypeAlias = Mapping[str, Any] | Sequence[ScriptedCall]
 
 
+class Question(Struct, frozen=True):
+    """An interrupt that asks the user something; AG-UI and LangGraph have them.
+
+    Attributes:
+        message: What it asks.
+        schema: The JSON Schema of the answer; ``None`` for any answer.
+        id: The id of the interrupt; ``None`` for one that the server makes up.
+    """
+
+    message: str
+    schema: Mapping[str, Any] | None = None
+    id: str | None = None
+
+
 class Turn(Struct, frozen=True, kw_only=True):
     """One turn of a scripted model.
 
-    A turn with calls or approvals ends with the request for them; the next turn follows when they are answered.
+    A turn with calls, approvals or questions ends with the request for them; the next turn follows when they are
+    answered. A LangGraph server executes the calls itself, so that the next turn follows at once.
 
     Attributes:
         text: The text of its message; "" for no message.
         reasoning: The text of its reasoning; "" for none.
         calls: Calls of functions: arguments by name, or :class:`ScriptedCall` objects.
         approvals: Calls of a remote tool that wait for an approval, likewise.
+        questions: Interrupts that ask the user.
         status: How the run ends, if it does not wait.
         code: The code of the error of a failed turn.
         pause: The time between two events (seconds).
-        cut_after: The number of events after which the connection breaks off; the run goes on.
+        cut_after: The number of events after which the connection breaks off; the run goes on, except in AG-UI, where
+            a run ends with its connection.
         refuse: The HTTP status with which the request is refused, and nothing happens; ``None``: it is accepted.
+        drop: True if the connection breaks off before the request is processed, and nothing happens.
         lose: True if the request is processed, and the connection breaks off before the response.
     """
 
@@ -57,17 +77,19 @@ class Turn(Struct, frozen=True, kw_only=True):
     reasoning: str = ""
     calls: Calls = ()
     approvals: Calls = ()
+    questions: Sequence[Question] = ()
     status: Literal["completed", "failed", "cancelled", "expired", "incomplete"] = "completed"
     code: str = "server_error"
     pause: float = 0.0
     cut_after: int | None = None
     refuse: int | None = None
+    drop: bool = False
     lose: bool = False
 
     @property
     def waits(self) -> bool:
         """True if the run waits after this turn."""
-        return bool(self.calls or self.approvals)
+        return bool(self.calls or self.approvals or self.questions)
 
 
 class ScriptedRequest(Struct, frozen=True):
@@ -77,7 +99,8 @@ class ScriptedRequest(Struct, frozen=True):
         path: The path, without the base.
         body: The body.
         turn: The number of turns of the run before this one.
-        outputs: The answers that it brings: outputs, or booleans for approvals, by the id of the call.
+        outputs: The answers that it brings: outputs, booleans for approvals, or the answers to questions, by the id of
+            the call. A LangGraph server passes the outputs of its own tools.
     """
 
     path: str
@@ -91,12 +114,19 @@ Model: TypeAlias = Sequence[Turn | str] | Callable[[ScriptedRequest], Turn | str
 stands for a turn that says it."""
 
 
-def turn_of(model: Model, request: ScriptedRequest) -> Turn:
-    """The next turn of a run."""
-    if not callable(model):
-        turns = model
-        return _turn(turns[request.turn] if request.turn < len(turns) else Turn())
-    return _turn(model(request))
+def turn_of(model: Model, request: ScriptedRequest, *, has_questions: bool = True) -> Turn:
+    """The next turn of a run.
+
+    Raises:
+        ValueError: It asks a question, and the protocol has none.
+    """
+    if callable(model):
+        found = _turn(model(request))
+    else:
+        found = _turn(model[request.turn] if request.turn < len(model) else Turn())
+    if found.questions and not has_questions:
+        raise ValueError("the script has questions, and this API has no interrupts: use approvals")
+    return found
 
 
 def _turn(found: Turn | str) -> Turn:
@@ -109,3 +139,9 @@ def calls_of(calls: Calls) -> Iterator[ScriptedCall]:
         yield from (ScriptedCall(name, arguments) for name, arguments in calls.items())
     else:
         yield from calls
+
+
+def pieces_of(text: str) -> Iterator[str]:
+    """The deltas in which a text is sent."""
+    for place in range(0, len(text), _PIECE):
+        yield text[place : place + _PIECE]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -66,6 +67,31 @@ def test_the_call_is_answered_over_a_second_connection(cli: Callable) -> None:
     assert types.index("run.action_required") < types.index("source.connected", 1) < types.index("run.completed")
     sources = {s["source"] for s in signals if s["type"] == "source.ended"}
     assert len(sources) == 2
+
+
+@pytest.mark.parametrize("dialect", ["assistants", "responses", "ag-ui", "langgraph"])
+def test_a_client(cli: Callable, dialect: str) -> None:
+    """A client starts runs: calls are executed, one is approved, a connection breaks off, a run fails."""
+    found = cli("demo", "--dialect", dialect, "--json", "--pace", "0")
+    assert (found.code, found.err) == (ExitCode.COMPLETED, "")
+    signals = lines(found.out)
+    types = [signal["type"] for signal in signals]
+    ends = [kind for kind in types if kind in ("run.completed", "run.failed", "run.interrupted")]
+    assert ends == ["run.completed"] * (1 if dialect == "ag-ui" else 2) + ["run.failed"]
+    assert types.count("run.action_required") == (1 if dialect == "langgraph" else 2)
+    texts = "".join(signal["delta"] for signal in signals if signal["type"] == "message.text")
+    assert "It has 13 words, which cost 0.91 euros." in texts  # what the tools have returned
+    assert "The offer is on the table." in texts
+    keys = [signal["key"] for signal in signals if "run_id" in signal]
+    assert len(keys) == len(set(keys))
+
+
+def test_a_client_without_a_server(cli: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the extras."""
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    found = cli("demo", "--dialect", "responses")
+    assert found.code == ExitCode.USAGE
+    assert "runstream[http,testing]" in found.err
 
 
 def test_a_show_that_goes_wrong(cli: Callable, monkeypatch: pytest.MonkeyPatch) -> None:

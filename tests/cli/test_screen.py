@@ -307,3 +307,21 @@ def test_ctrl_z_gives_the_terminal_back(command: str, tmp_path: Path, recording:
     assert len(re.findall(r"^✓ ", shown, re.MULTILINE)) == 1, shown
     assert "1 run · 1 completed" in shown
     assert "Traceback" not in shown
+
+
+def test_the_keys_of_a_terminal() -> None:
+    """A filter hides the run, Escape shows it again, Enter shows it in full, q ends the command as Ctrl-C does."""
+    with serving_process("text.sse", speed=0.05) as (url, _), on_a_terminal("watch", url) as session:
+        screen = session.terminal
+        session.until(lambda: any("in_progress" in line for line in screen.screen))
+        session.until(lambda: any("q quit" in line for line in screen.screen))
+        session.type(b"/nothing")
+        session.until(lambda: any("0 of 1" in line for line in screen.screen))
+        assert not any("in_progress" in line for line in screen.screen)
+        session.type(b"\x1b")
+        session.until(lambda: any("in_progress" in line for line in screen.screen))
+        session.type(b"j\r")
+        session.until(lambda: any("the end" in line for line in screen.screen))
+        session.type(b"q")
+        assert session.end() == ExitCode.CTRL_C
+    assert screen.cursor_shown

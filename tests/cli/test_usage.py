@@ -12,7 +12,7 @@ import pytest
 import runstream
 from tests.cli.support import ended, run_cli
 
-COMMANDS = ("demo", "watch", "record", "replay", "fold", "serve")
+COMMANDS = ("demo", "watch", "record", "replay", "fold", "serve", "ingest", "worker", "nats")
 
 
 def test_help(cli: Callable) -> None:

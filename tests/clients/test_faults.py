@@ -105,34 +105,6 @@ def test_requests_and_streams_that_fail(kind: type[BaseClient], faults: list[Fau
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("kind", BODIES, ids=lambda kind: kind.__name__)
-async def test_tools_of_every_kind_of_failure(kind: type[BaseClient]) -> None:
-    """A tool that hangs, raises, or returns what can't be encoded: the model learns it, and the run goes on."""
-
-    async def hang() -> None:
-        await asyncio.Event().wait()
-
-    def fail() -> None:
-        raise ValueError("a secret")
-
-    def odd() -> object:
-        return object()
-
-    def typed(number: int) -> int:
-        return number
-
-    calls = {"hang": {}, "fail": {}, "odd": {}, "typed": {"number": "one"}}
-    async with serve_script([Turn(calls=calls), "Done."]) as server:
-        client: Any = kind
-        made = client(server.url, tools=[hang, fail, odd, typed], tool_timeout=0.05, reconnect=QUICK)
-        async with made, made.run(BODIES[kind]) as stream:
-            assert (await stream.result()).status == RunStatus.COMPLETED
-        outputs = [answers[0] for answers in server.outputs.values()]
-    words = ("in time", "ValueError", "encoded", "$.number")
-    assert all(word in output for word, output in zip(words, outputs, strict=True)), outputs
-    assert "secret" not in "".join(outputs)
-
-
 @pytest.fixture
 def served() -> Iterator[str]:
     """The URL of a scripted server in another process: a call that hangs for a killed process, then an end."""

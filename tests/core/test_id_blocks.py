@@ -131,7 +131,7 @@ def test_consecutive_fragments_are_stored_as_blocks(form: str) -> None:
         assert source.see(fragment(FORMS[form](n))) is Sighting.NEW
     assert len(source.dedupe) == 1000
     assert len(source.dedupe._seen) < 25
-    assert sum(len(key.hashes) for key in source.dedupe._seen if isinstance(key, IdBlock)) > 990
+    assert sum(len(key) for key in source.dedupe._seen if isinstance(key, IdBlock)) > 990
 
 
 def test_nothing_is_left_of_what_is_forgotten() -> None:
@@ -142,7 +142,7 @@ def test_nothing_is_left_of_what_is_forgotten() -> None:
     assert source.dedupe.forget("m0") == 300
     assert len(source.dedupe) == 0
     assert not source.dedupe._seen
-    assert not source.dedupe._blocks
+    assert not source.dedupe._blocks.pages
     source.see(fragment("e300"))
     source.dedupe.clear()
     assert len(source.dedupe) == 0
@@ -153,7 +153,7 @@ def test_a_number_that_is_too_large_is_in_no_block() -> None:
     source = Source(100)
     for n in range(10**18 - 20, 10**18):
         assert source.see(fragment(f"e{n}")) is Sighting.NEW
-    assert not source.dedupe._blocks
+    assert not source.dedupe._blocks.pages
     assert source.see(fragment(f"e{10**18 - 1}")) is Sighting.DUPLICATE
 
 

@@ -84,6 +84,20 @@ def test_deltas_grow_the_text() -> None:
     assert state.changed_by == "thread.message.delta"
 
 
+@pytest.mark.parametrize("role", ["user", "system", "developer", "tool", "assistant", None, "narrator"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_text_is_what_the_agent_said(role: str | None, whole: bool) -> None:
+    """A message of another role has its text in the messages alone; one of an unknown role is the agent's."""
+    full = message_object("msg_0", RUN, status="completed" if whole else "in_progress")
+    full |= {"role": role, "content": [text_part("Of whom?")] if whole else []}
+    other = [ev("message.completed" if whole else "message.created", full)]
+    if not whole:
+        other.append(ev("message.delta", message_delta("msg_0", "Of whom?")))
+    state = state_of([*STARTED, *other, CREATED, says("Hello")])
+    assert [each.text for each in state.messages] == ["Of whom?", "Hello"]
+    assert state.text == ("Hello" if role in ("user", "system", "developer", "tool") else "Of whom?Hello")
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_deltas_without_created(first: bool) -> None:
     """A delta of an object never seen makes a partial one; a later `created` or the whole object takes it in."""

@@ -12,6 +12,7 @@ from runstream.dialects.ag_ui_wire import EVENT_TYPES, time_of
 from runstream.dialects.registry import dialect_names
 from runstream.engine.fold import fold
 from runstream.model.events import EmptyEvent, TextAppend, UnknownEvent
+from runstream.model.frozen import thaw
 from runstream.model.raw import ConnectionEvent, Idle, RawEvent
 from runstream.model.signals import CustomReceived, SourceError
 from tests.dialects.agui import (
@@ -207,8 +208,10 @@ def test_other_events_leave_a_lane_open(open_event: str) -> None:
 def test_a_chunk_that_contradicts_is_counted() -> None:
     """A repeated role or name has to agree."""
     items = [started(), chunk("a", "m1", role="assistant"), chunk("b", "m1", role="user")]
-    assert violations(*items) == {}  # the fast path reads neither role nor name
+    assert violations(*items) == {"chunk_agrees": 1}
     items = [started(), chunk("a", "m1", role="assistant"), chunk(None, "m1", role="user")]
+    assert violations(*items) == {"chunk_agrees": 1}
+    items = [started(), call_chunk("{", "c1", "f"), call_chunk("}", "c1", "f"), call_chunk("", "c1", "g")]
     assert violations(*items) == {"chunk_agrees": 1}
 
 
@@ -400,6 +403,15 @@ def test_a_suspended_subagent_is_open_while_the_run_waits() -> None:
     ended = [subagent("s1"), event("SUBAGENT_FINISHED", subagentRunId="s1"), finished("r2")]
     state = run_of(*first, again, started("r2"), *ended)
     assert [(step.id, step.status) for step in state.steps] == [("subagent/s1", "completed")]
+
+
+@pytest.mark.parametrize(("schema", "expected"), [({"type": "string"}, {"type": "string"}), ("string", None)])
+def test_the_schema_of_an_answer(schema: Any, expected: Any) -> None:
+    """It is that of the call that waits; what is no schema is in the data alone."""
+    asked = {"type": "interrupt", "interrupts": [{"id": "i1", "reason": "input_required", "responseSchema": schema}]}
+    (call,) = run_of(started(), finished(outcome=asked)).run.pending_tool_calls
+    assert thaw(call.response_schema) == expected  # type: ignore[union-attr]
+    assert thaw(call.data)["responseSchema"] == schema  # type: ignore[union-attr]
 
 
 # values beside the text
@@ -650,3 +662,14 @@ def test_junk_is_no_run() -> None:
     found = fold(flat([event("TEXT_MESSAGE_END", messageId="x"), event("STATE_SNAPSHOT", snapshot=1)]), dialect="ag-ui")
     assert not found.runs
     assert [reject.reason for reject in found.rejects] == ["Its run was not seen"] * 2
+
+
+def test_a_message_of_a_user_is_not_what_the_agent_said() -> None:
+    """A server may stream messages of any role."""
+    asked = [event("TEXT_MESSAGE_START", messageId="u1", role="user"), content("What time is it?", "u1")]
+    state = run_of(started(), asked, text("Noon.", "m1"), finished())
+    assert [(message.role, message.text) for message in state.messages] == [
+        ("user", "What time is it?"),
+        ("assistant", "Noon. "),
+    ]
+    assert state.text == "Noon. "

@@ -162,6 +162,7 @@ CASES: list[tuple[str, Any]] = [
     ("step_opened_once", [started(), *[event("STEP_STARTED", stepName="s")] * 2]),
     ("step_open", [started(), event("STEP_FINISHED", stepName="s")]),
     ("subagent_once", [started(), *[event("SUBAGENT_STARTED", subagentRunId="s", name="n")] * 2]),
+    ("subagent_open", [started(), event("SUBAGENT_FINISHED", subagentRunId="s")]),
     ("subagent_known", [started(), event("TEXT_MESSAGE_START", messageId="m1", subagentRunId="s")]),
     (
         "subagent_of_opener",

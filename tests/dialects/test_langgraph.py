@@ -176,6 +176,15 @@ def test_interrupts_of_each_version(interrupt: Any, id: str) -> None:
     assert (call.id, call.kind, call.data) == (id, "interrupt", "Sure?")
 
 
+@pytest.mark.parametrize("schema", [{"type": "string"}, None])
+def test_the_schema_of_an_answer(schema: Any) -> None:
+    """It is that of the interrupt."""
+    interrupt = {"value": "Name?", "id": "abc", "response_schema": schema}
+    (state,) = folded(BEGIN, ("updates", {"__interrupt__": [interrupt]})).runs
+    (call,) = state.run.required_action.calls  # type: ignore[union-attr]
+    assert thaw(call.response_schema) == schema
+
+
 def test_interrupts_are_a_union_and_asked_once() -> None:
     """One by one, in two modes; a later state takes nothing back."""
     one, two = {"id": "1", "value": "a"}, {"id": "2", "value": "b"}
@@ -338,6 +347,40 @@ def test_partial_messages_are_fragments() -> None:
     )
     assert found.runs[0].text == "A boat."
     assert [signal.delta for signal in found.signals if signal.type == "message.text"][:2] == ["The", " ferry"]  # type: ignore[union-attr]
+
+
+def partial(text: Any, **more: Any) -> tuple[str, Any]:
+    """The text so far, as the mode `messages` sends it."""
+    return "messages/partial", [ai(text, **more)]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [chunk("He"), partial("He"), chunk("llo"), partial("Hello"), chunk("", chunk_position="last")],
+        [partial("He"), chunk("He"), partial("Hello"), chunk("llo"), chunk("", chunk_position="last")],
+        [chunk(""), partial("He"), chunk("He"), chunk("llo"), partial("Hello"), chunk("", chunk_position="last")],
+        [chunk("He"), chunk("llo"), partial("He"), partial("Hello"), ("messages/complete", [ai("Hello")])],
+    ],
+)
+def test_both_modes_of_messages_bring_a_text_once(events: list[Any]) -> None:
+    """A stream may have chunks and the text so far of one message: the text is taken from one of them."""
+    (state,) = folded(("metadata", {"run_id": RUN, "attempt": 1}), *events).runs
+    assert state.text == "Hello"
+    assert [(message.id, message.status) for message in state.messages] == [("m1", "completed")]
+
+
+def test_both_modes_of_messages_bring_a_call_once() -> None:
+    """Fragments of arguments come in chunks alone; the parsed ones of the other mode are guesses."""
+    call = {"id": "c1", "name": "f"}
+    (state,) = folded(
+        ("metadata", {"run_id": RUN, "attempt": 1}),
+        partial("", tool_calls=[{**call, "args": {}}]),
+        chunk("", tool_call_chunks=[{**call, "index": 0, "args": ""}]),
+        chunk("", tool_call_chunks=[{"index": 0, "args": '{"a":1}'}]),
+        partial("", tool_calls=[{**call, "args": {"a": 1}}]),
+    ).runs
+    assert [(each.id, each.arguments) for each in state.tool_calls] == [("c1", '{"a":1}')]
 
 
 def test_a_joined_stream_has_a_partial_text_until_the_whole_message() -> None:
@@ -601,3 +644,75 @@ def test_run_signals_have_their_path() -> None:
     }
     assert paths == {("help:1",), ()}
     assert found.runs[0].text == "Root"
+
+
+# what could not be read, and what is sent again
+
+
+def test_a_text_whose_first_chunk_is_unreadable_is_partial() -> None:
+    """It may lack its beginning; where the node's message repeats it whole, it does not."""
+    first, second = raw(*chunk("Hi ")), raw(*chunk("you "))
+    broken = RawEvent("messages", first.data[:-5])
+    (state,) = fold([raw(*BEGIN), broken, second], dialect="langgraph").runs
+    assert (state.text, state.partial) == ("you ", {"m1"})
+    whole = raw("updates", {"agent": {"messages": [ai("Hi you ")]}})
+    (state,) = fold([raw(*BEGIN), broken, second, whole], dialect="langgraph").runs
+    assert (state.text, state.partial) == ("Hi you ", set())
+
+
+@pytest.mark.parametrize("cuts", [(0,), (3,), (5,), (3, 0), (0, 0)])
+def test_a_stream_that_is_sent_again_gives_the_facts_in_order(cuts: tuple[int, ...]) -> None:
+    """Also where a connection brought nothing, and where the chunks are those of a message that has ended."""
+    events = [BEGIN, chunk("Hi "), chunk("you "), chunk("", chunk_position="last")]
+    events += [("updates", {"agent": {"messages": [ai("Hi you ")]}}), ("values", {"messages": [ai("Hi you ")]})]
+    numbered = [raw(name, data, f"{1795868915000 + at}-0") for at, (name, data) in enumerate(events)]
+    head = ResponseHead(status=200, headers=(("content-location", f"/threads/t1/runs/{RUN}"),))
+    connected, lost = ConnectionEvent(connected=True), ConnectionEvent(connected=False)
+    items: list[Any] = []
+    for cut in cuts:
+        items += [connected, head, *numbered[:cut], lost]
+    again = fold([*items, connected, head, *numbered], dialect="langgraph")
+    once = fold([connected, head, *numbered], dialect="langgraph")
+    keys = [[signal.key for signal in each.signals if isinstance(signal, RunSignal)] for each in (again, once)]
+    assert [key for key in keys[0] if "/text/" not in key] == [key for key in keys[1] if "/text/" not in key]
+    assert again.runs[0].to_dict() == once.runs[0].to_dict()
+
+
+@pytest.mark.parametrize("name", ["values", "updates", "messages"])
+def test_a_line_with_nothing_begins_no_run(name: str) -> None:
+    """A recording may begin with lines of another form."""
+    line = RawEvent(data=json.dumps({"event": name, "data": [] if name == "updates" else "?"}).encode())
+    begin = RawEvent(data=json.dumps({"event": "metadata", "data": BEGIN[1]}).encode())
+    found = fold([line, begin], dialect="langgraph")
+    assert [state.run_id for state in found.runs if name != "values"] == ([RUN] if name != "values" else [])
+
+
+def test_a_call_of_two_open_messages_is_one_call() -> None:
+    """Where the end of a message was lost, the calls of the next one can't be told from its own: the state says so."""
+
+    def sent(method: str, data: Any, seq: int) -> RawEvent:
+        id = f"synth:{RUN}:lc||{seq}" if method == "lifecycle" else f"{seq}-0"
+        params = {"namespace": [], "timestamp": seq, "data": data}
+        return raw(method, {"type": "event", "method": method, "seq": seq, "event_id": id, "params": params})
+
+    call = {"type": "tool_call", "id": "c1", "name": "book", "args": {}}
+    messages = [{**ai("", "m2"), "tool_calls": [CALL]}, {"type": "tool", "tool_call_id": "c1", "content": "ok"}]
+    events = [
+        ("lifecycle", {"event": "running"}),
+        ("messages", {"event": "message-start", "role": "ai", "id": "m1"}),
+        ("messages", {"event": "message-start", "role": "ai", "id": "m2"}),
+        ("messages", {"event": "content-block-finish", "index": 0, "content": call}),
+        ("values", {"messages": messages}),
+        ("lifecycle", {"event": "completed"}),
+    ]
+    found = fold([sent(name, data, seq) for seq, (name, data) in enumerate(events, 1)], dialect="langgraph-thread")
+    assert [call.id for call in found.runs[0].tool_calls] == ["c1"]
+
+
+def test_a_status_of_other_servers() -> None:
+    """A run that another server calls cancelled is; of an unknown status the outcome is unknown."""
+    events = (("metadata", {"run_id": RUN, "attempt": 1}), chunk("Hi"))
+    (state,) = folded(*events, answers=[said("cancelled")]).runs
+    assert (state.status, state.run.last_error and state.run.last_error.code) == ("cancelled", "cancelled")
+    assert reasons(folded(*events, answers=[said("paused")])) == ["the server gives the run a status that is unknown"]
+    assert "goes on" in reasons(folded(*events, answers=[said("running")]))[0]

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runstream.dialects.responses import ResponsesDialect
@@ -267,6 +267,23 @@ def test_a_repeated_tail_of_ids_that_change() -> None:
     assert again.runs[0].text == "Hello"
 
 
+@pytest.mark.parametrize("numbered", [True, False])
+@pytest.mark.parametrize("text", [(), ("Hel", "lo")])
+def test_an_error_that_a_repetition_follows(text: tuple[str, ...], numbered: bool) -> None:
+    """Repeated events do not show that the error was the end of the response, nor that it was not."""
+    script = ResponseScript(numbered=numbered).begin()
+    script = script.say(*text) if text else script
+    raws = script.send("error", code="server_error", message="no").end("failed", error={"code": "late"}).raws()
+    once = fold(raws, dialect="responses")
+    for end in (len(raws) - 1, len(raws)):
+        for start in range(1, end):
+            repeated = raws[start:end]
+            if numbered or b".delta" not in b"".join(raw.data for raw in repeated):
+                again = fold([*raws[:end], *repeated, *raws[end:]], dialect="responses")
+                assert again.runs[0].to_dict() == once.runs[0].to_dict()
+                assert keys(again) == keys(once) or not numbered
+
+
 # whatever is lost and sent again
 
 
@@ -281,6 +298,7 @@ def frames(seed: int, *, numbered: bool) -> list[RawEvent]:
 
 
 @settings(deadline=None)  # folds a whole run twice
+@example(504, 1.0, 4, True)
 @given(st.integers(0, 999), st.floats(0, 1), st.integers(0, 40), st.booleans())
 def test_a_connection_that_is_lost_changes_nothing(seed: int, share: float, back: int, numbered: bool) -> None:
     """A server that goes on from an earlier event, or begins again where there are no numbers: equal facts and runs."""
@@ -316,3 +334,73 @@ def test_a_call_whose_end_was_lost_ends_as_if_it_came(kind: str, status: str) ->
     whole, lossy = (read(*(json.dumps(event).encode() for event in part)) for part in (events, events[:1] + events[3:]))
     assert set(facts(lossy.signals)) == set(facts(whole.signals))
     assert any(key.endswith("/call/call_1/completed") for key in keys(lossy)) == (status == "completed")
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("output_text", {"item_id": "msg_1", "output_index": 0, "content_index": 0}),
+        ("reasoning_text", {"item_id": "rs_1", "output_index": 0, "content_index": 0}),
+        ("function_call_arguments", {"item_id": "fc_1", "output_index": 0}),
+        ("shell_call_command", {"output_index": 0, "command_index": 0}),
+        ("audio.transcript", {}),
+    ],
+)
+def test_an_event_that_makes_its_item_comes_twice(name: str, fields: dict[str, Any]) -> None:
+    """A fragment before its item is no other event when it is received again: nothing of the text is doubled."""
+    script = ResponseScript().begin()
+    for delta in ("ha", "ha", "!"):
+        script.send(f"{name}.delta", delta=delta, **fields)
+    once = fold(script.raws(), dialect="responses")
+    twice = fold([raw for raw in script.raws() for _ in range(2)], dialect="responses")
+    again = fold([*script.raws(), *script.raws()], dialect="responses")
+    assert once.runs[0].messages or once.runs[0].steps
+    for repeated in (twice, again):
+        assert repeated.runs[0].to_dict() == once.runs[0].to_dict()
+        assert [signal.key for signal in repeated.signals] == [signal.key for signal in once.signals]
+    assert twice.stats.conflicts == 0
+
+
+@pytest.mark.parametrize("first", ["completed", "failed", "incomplete"])
+@pytest.mark.parametrize("second", ["completed", "failed", "incomplete"])
+def test_a_second_end_is_an_error_of_the_source(first: str, second: str) -> None:
+    """The first end counts; another one that contradicts it is reported, once."""
+    script = (
+        ResponseScript().begin().say("Hi").end(first, error={"code": "first"}).end(second, error={"code": "second"})
+    )
+    for raws in (script.raws(), [raw for raw in script.raws() for _ in range(2)]):
+        folded = fold(raws, dialect="responses")
+        assert folded.runs[0].status == first
+        errors = [signal for signal in folded.signals if isinstance(signal, SourceError)]
+        assert [error.error and error.error.code for error in errors] == (["second"] if first != second else [])
+
+
+@pytest.mark.parametrize("status", ["completed", "incomplete", "cancelled"])
+def test_an_error_before_another_end_was_none_of_the_response(status: str) -> None:
+    """The server itself says how the response has ended."""
+    script = ResponseScript().begin().say("Hi").send("error", code="odd", message="no").end(status)
+    folded = fold(script.raws(), dialect="responses")
+    assert folded.runs[0].status == status
+    assert [signal.error and signal.error.code for signal in folded.signals if isinstance(signal, SourceError)] == [
+        "odd"
+    ]
+
+
+def test_a_cancelled_response_has_its_event() -> None:
+    """The description has no such event, but a server that sends the whole response with it says enough."""
+    folded = fold(ResponseScript().begin().say("Hi", done=False).end("cancelled").raws(), dialect="responses")
+    assert folded.runs[0].status == "cancelled"
+    assert folded.stats.unknown == 0
+
+
+@pytest.mark.parametrize("id", ["item_1", "call_1"])
+def test_the_output_of_a_local_shell_names_its_call_by_either_id(id: str) -> None:
+    """It has no `call_id`; what is answered in the same response does not wait."""
+    call = {"id": "item_1", "type": "local_shell_call", "call_id": "call_1", "action": {"command": ["ls"]}}
+    output = {"id": id, "type": "local_shell_call_output", "output": "files"}
+    script = ResponseScript(output=[call, output]).begin()
+    for at, item in enumerate((call, output)):
+        script.send("output_item.done", output_index=at, item=item)
+    (state,) = fold(script.end(output=[call, output]).raws(), dialect="responses").runs
+    assert state.status == "completed"
+    assert [getattr(each, "output", None) for each in state.tool_calls] == ["files"]

@@ -443,9 +443,9 @@ def test_the_short_cuts_of_snapshots_change_nothing(
     raws += [raws[index] for index in indexes]
     short = Seen(AssistantsDialect()).feed(raws).summary()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runstream.core.object_deltas._append_first", lambda *args: None)
-        for module in ("derive", "object_snapshots"):
-            patch.setattr(f"runstream.core.{module}.ends_unchanged", lambda *args: False)
+        for module in ("core.object_deltas", "engine.routing"):
+            patch.setattr(f"runstream.{module}.start_text", lambda *args: None)
+        patch.setattr("runstream.core.object_snapshots.ends_unchanged", lambda *args: False)
         patch.setattr("runstream.core.object_snapshots.is_whole", lambda item, new: False)
         patch.setattr("runstream.dialects.assistants._SNAPSHOT_HEADS", {})
         long = Seen(AssistantsDialect()).feed(raws).summary()

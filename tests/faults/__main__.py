@@ -72,7 +72,7 @@ def main() -> int:
     report, leaks = asyncio.run(_run(cases, args.at_once))
     print(report.table())
     for case, problems in report.failures:
-        print(f"\nFAILED --only '{case}'", *problems[:6], sep="\n  ")
+        print(f"\nFAILED --only '{case}'", *(problem[:600] for problem in problems[:6]), sep="\n  ")
     for problem in (*leaks.tasks, *leaks.loop_errors):
         print(f"LEFT BEHIND {problem}")
     print(f"\n{report.total} cases in {time.monotonic() - started:.0f} s, {len(report.failures)} failures")

@@ -65,18 +65,26 @@ CONTENT: Final = {
     "twice": _EVENTS,  # one event or several, repeated at once
     "again": _EVENTS,  # repetition from an earlier point, in the same connection
     "form": _EVENTS,  # an event in another form with the same meaning
+    "indices": _EVENTS,  # the indices of calls are texts, or absent, or one for all
     "reorder": _EVENTS,  # interleaved runs, in another order on each connection that replays everything
 }
 LOSES_DATA: Final = ("reset", "kill", "cut")
 """Data in transit are lost when TCP is reset, and the amount is unknown."""
 FAULTS: Final = {**LOSSES, **REFUSALS, **CONTENT}
 SOURCES: Final = ("ws", "sse", "post", "poll", "file")
+_WITHOUT: Final = {
+    *(("poll", protocol) for protocol in PROTOCOLS if protocol != "assistants"),  # a poll is answered with its objects
+    ("ws", "langgraph"),  # the run wire is an event stream
+    ("post", "langgraph-thread"),  # its event stream is the answer to a POST in any case
+}
 PAIRS: Final = tuple(
-    (source, protocol) for protocol in PROTOCOLS for source in SOURCES if source != "poll" or protocol == "assistants"
+    (source, protocol) for protocol in PROTOCOLS for source in SOURCES if (source, protocol) not in _WITHOUT
 )
-"""Each source with each protocol that it reads: a poll is answered with objects of the Assistants wire."""
+"""Each source with each protocol that it reads."""
+_OF_ALL: Final = ("reorder", "indices")
+"""Faults of all connections."""
 _REPEATED: Final = ("twice", "again")
-"""On a wire without identities, a repetition within a connection is new content."""
+"""On a wire without identities, or whose ids are not unique, a repetition within a connection is new content."""
 _SERVERS: Final = ("resume", "resume", "replay", "replay", "back", "onward", "fetched")
 
 
@@ -98,7 +106,8 @@ class Case(Struct, frozen=True, kw_only=True):
         streams: The names of the event streams (see :func:`tests.faults.streams.load`).
         ids: The events with an id: ``all``, ``some``, ``none``; ``count``: all, and the ids are consecutive numbers.
             Events of the Responses wire keep their numbers (``all``), or have none (``none``); those of the AG-UI
-            wire have none.
+            wire have none. Those of the LangGraph server's run wire have one if its stream can be resumed (``all``),
+            else ``none``; those of its thread protocol have one.
         server: The start of a new connection: ``resume`` (after the last id that the client sent), ``replay`` (the
             first event), ``back`` (some events before the loss), ``onward`` (some events after the loss, with a gap);
             ``fetched``: as ``onward``, but the client fetches the run and receives its final state.
@@ -137,7 +146,7 @@ class Case(Struct, frozen=True, kw_only=True):
     def has_all_ids(self) -> bool:
         """Whether every event has an id."""
         return self.ids in {"all", "count"} and (
-            self.protocol == "assistants" or all(is_numbered(name) for name in self.streams)
+            self.protocol != "responses" or all(is_numbered(name) for name in self.streams)
         )
 
     @property
@@ -189,7 +198,7 @@ def connection_plans(case: Case) -> list[ConnectionPlan]:
         elif fault.name in LOSSES:
             found.append(ConnectionPlan(None, tuple(content), fault))
             content = []
-        elif fault.name != "reorder":
+        elif fault.name not in _OF_ALL:
             content.append(fault)
     if content:
         found.append(ConnectionPlan(None, tuple(content), None))
@@ -219,6 +228,7 @@ def generate(
         chosen = [first, *(rng.choice(mine) for _ in range(rng.choice((0, 0, 1, 1, 2))))]
         rng.shuffle(chosen)
         several = "reorder" in chosen or rng.random() < 0.3
+        several = several and not protocol.startswith("langgraph")  # whose sources read one run
         number_of = rng.randint(2, 3) if several and source != "poll" else 1
         streams = [_stream_name(rng, recordings, _MADE[protocol]) for _ in range(number_of)]
         ids = "none" if source == "poll" else rng.choice(("all", "count", "some", "none", "none"))
@@ -227,6 +237,11 @@ def generate(
         server = _server(rng, source, ids, fetched=not responses)
         if protocol == "ag-ui":  # nothing on this wire names the place of an event
             ids, server = "none", "once" if source == "file" else "replay"
+        if protocol.startswith("langgraph"):
+            ids = "all" if ids != "none" or protocol == "langgraph-thread" else "none"
+            # With ids it keeps the events, so that there is no gap; without them it keeps none.
+            server = "onward" if ids == "none" else rng.choice(("resume", "resume", "replay", "back"))
+            server = "once" if source == "file" else server
         found.append(
             Case(
                 source=source,
@@ -240,14 +255,24 @@ def generate(
     return found
 
 
-_SUFFIXES: Final = {"assistants": "", "responses": "/responses", "ag-ui": "/ag-ui"}
-_MADE: Final = {"assistants": "made", "responses": "talk", "ag-ui": "thread"}
+_SUFFIXES: Final = {protocol: "" if protocol == "assistants" else f"/{protocol}" for protocol in PROTOCOLS}
+_MADE: Final = {
+    "assistants": "made",
+    "responses": "talk",
+    "ag-ui": "thread",
+    "langgraph": "graph",
+    "langgraph-thread": "graph-thread",
+}
 """The random runs of each protocol."""
 
 
 def has_fault(name: str, protocol: str) -> bool:
     """Whether a kind of fault exists for a protocol."""
-    return protocol != "ag-ui" or name not in _REPEATED
+    if name == "indices":
+        return protocol == "assistants"  # the only wire with indices of calls
+    if name == "reorder" and protocol.startswith("langgraph"):
+        return False  # one run
+    return protocol not in ("ag-ui", "langgraph") or name not in _REPEATED
 
 
 def _place(rng: random.Random) -> int:

@@ -17,6 +17,8 @@ from runstream.recordings.source import RecordingSource
 from runstream.sources.ag_ui import AgUiSource
 from runstream.sources.base import Source
 from runstream.sources.connection_loop import Resume, ResumeInfo
+from runstream.sources.langgraph import LangGraphSource
+from runstream.sources.langgraph_thread import LangGraphThreadSource
 from runstream.sources.poll import PollSource
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.sse import SseSource
@@ -26,17 +28,20 @@ from tests.faults.cases import Case, ConnectionPlan, can_resume, connection_plan
 from tests.faults.content import MAX_BYTES, MAX_FRAME, Item, block, connection_items, inside_a_character
 from tests.faults.expected import expected_of
 from tests.faults.process import Endpoint, Slot
-from tests.faults.streams import snapshots, tool_names
+from tests.faults.streams import graph_place, snapshots, tool_names
 
 __all__ = ["MAX_ATTEMPTS", "Answered", "fetch", "make_source", "repair_of", "write_recording"]
 
 MAX_ATTEMPTS = 6
 _SHORT = 0.1  # seconds; only if the fault of a case makes the time pass
 _LONG = 15.0
+_DEADLINE = 1000.0  # by the clock of a case; a call in flight is limited by real time, on a busy machine too
 
 
 def make_source(case: Case, endpoint: Endpoint) -> Source:
     """Create the source of a case."""
+    if case.protocol.startswith("langgraph") and case.source != "file":
+        return _langgraph(case, endpoint)
     return _MAKERS[case.source](case, endpoint)
 
 
@@ -115,6 +120,26 @@ def _sse(case: Case, endpoint: Endpoint) -> Source:
     )
 
 
+def _langgraph(case: Case, endpoint: Endpoint) -> Source:
+    tokens = count(1)
+    thread_id, run_id = graph_place(case.streams[0])
+    options: dict[str, Any] = {
+        "name": "source",
+        "proxy": None,
+        "auth": lambda: f"token-{next(tokens)}",
+        "reconnect": _reconnect(case),
+        "max_message_bytes": MAX_FRAME if case.source == "ws" else MAX_BYTES,
+        "open_timeout": _SHORT * 6 if case.has("hush", "head") else _LONG,
+        "read_timeout": _SHORT * 6 if has_timeouts(case) else _LONG,
+    }
+    if case.protocol == "langgraph-thread":
+        transport: Any = "websocket" if case.source == "ws" else "sse"
+        return LangGraphThreadSource(endpoint.url("http"), thread_id, transport=transport, ask_after=2.0, **options)
+    if case.source == "post":
+        return LangGraphSource(endpoint.url("http"), thread_id=thread_id, json={"assistant_id": "a"}, **options)
+    return LangGraphSource(endpoint.url("http"), thread_id=thread_id, run_id=run_id, **options)
+
+
 def _file(case: Case, endpoint: Endpoint) -> Source:
     return RecordingSource(write_recording(case, endpoint.slot), name="source", speed=None)
 
@@ -126,14 +151,14 @@ def _poll(case: Case, endpoint: Endpoint) -> Source:
     def clock() -> float:
         # The deadline of a run that never ends: after all its snapshots and all faults.
         slot = endpoint.slot
-        return 2.0 if slot.position > enough and slot.connections > len(connection_plans(case)) else 0.0
+        return 2 * _DEADLINE if slot.position > enough and slot.connections > len(connection_plans(case)) else 0.0
 
     return PollSource(
         lambda: fetch(endpoint.url("http")),
         name="source",
         interval=0.001,
         max_interval=0.004,
-        deadline=None if ends else 1.0,
+        deadline=None if ends else _DEADLINE,
         call_timeout=_SHORT * 6 if has_timeouts(case) else _LONG,
         reconnect=_reconnect(case),
         clock=clock,

@@ -12,6 +12,8 @@ import struct
 from contextlib import suppress
 from typing import Final
 
+import msgspec
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
@@ -32,9 +34,9 @@ from tests.faults.content import (
 )
 from tests.faults.junk import JSON_ERRORS, RETRY_AFTER
 from tests.faults.process import Slot
-from tests.faults.streams import poll_body, snapshots
+from tests.faults.streams import graph_answers, graph_place, poll_body, snapshots
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "reply"]
 
 _STALL_TIMEOUT: Final = 20.0  # seconds after which even a stalled connection is closed
 _BETWEEN_LINES: Final = 0.05  # seconds between the lines of a head that never ends
@@ -44,6 +46,23 @@ _NOT_EXECUTED: Final = ("http-401", "http-429")
 _WITHOUT_FAULTS: Final = ConnectionPlan(None, (), None)
 
 
+def reply(case: Case, slot: Slot, path: str) -> bytes:
+    """The answer of a LangGraph server to a question about a run: it is running until all its events were sent.
+
+    Args:
+        case: The case.
+        slot: The record of the case.
+        path: The path of the request, below the case.
+    """
+    name = case.streams[0]
+    kind = "run" if "/runs/" in path else "state" if path.endswith("/state") else "thread"
+    status, body = graph_answers(name)[kind]
+    if kind == "run" and slot.position < len(event_order(case, 0)):
+        thread_id, run_id = graph_place(name)
+        status, body = 200, {"run_id": run_id, "thread_id": thread_id, "status": "running"}
+    return answer(status, msgspec.json.encode(body), {"Content-Type": "application/json"})
+
+
 class Connection:
     """One connection.
 
@@ -51,16 +70,25 @@ class Connection:
         case: The case of the connection.
         slot: The record of the case.
         head: The head of the request.
+        body: Its body.
         reader: The rest of the request.
         writer: For the answer.
     """
 
     def __init__(
-        self, case: Case, slot: Slot, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        case: Case,
+        slot: Slot,
+        head: bytes,
+        body: bytes,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         self._case = case
         self._slot = slot
         self._head = head
+        self._body = body
+        self._subscribed = asyncio.Event()
         self._reader = reader
         self._writer = writer
         self._number = slot.connect()
@@ -77,7 +105,8 @@ class Connection:
     async def serve(self) -> None:
         """Read the request, answer it, and end the connection, as the case demands."""
         refusal = self._plan.refusal
-        if self._head.startswith(b"POST") and (refusal is None or refusal.name not in _NOT_EXECUTED):
+        thread = self._case.protocol == "langgraph-thread"  # whose POST only subscribes
+        if self._head.startswith(b"POST") and not thread and (refusal is None or refusal.name not in _NOT_EXECUTED):
             self._slot.executed_posts += 1
         if self._case.source == "poll" and (self._plan.refusal is None or self._plan.refusal.name not in REFUSALS):
             await self._poll(self._plan.refusal)
@@ -88,6 +117,9 @@ class Connection:
         self._accept()
         listening = asyncio.create_task(self._listen())
         try:
+            if self._case.protocol == "langgraph-thread" and self._protocol is not None:
+                async with asyncio.timeout(_STALL_TIMEOUT):
+                    await self._subscribed.wait()
             items, following = connection_items(self._case, self._number, self._plan, self._start())
             await self._send_items(items)
             await self._end(self._plan.loss, following, listening)
@@ -143,6 +175,9 @@ class Connection:
             framing = b"Transfer-Encoding: chunked" if self._chunked else b"Connection: close"
             if self._is_compressed:
                 framing += b"\r\nContent-Encoding: gzip"
+            if self._case.protocol == "langgraph":
+                thread_id, run_id = graph_place(self._case.streams[0])
+                framing += f"\r\nContent-Location: /threads/{thread_id}/runs/{run_id}".encode()
             self._writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + framing + b"\r\n\r\n")
 
     async def _listen(self) -> None:
@@ -151,7 +186,12 @@ class Connection:
             while data := await self._reader.read(65536):
                 if self._protocol is not None:
                     self._protocol.receive_data(data)
+                    for event in self._protocol.events_received():
+                        if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
+                            self._body = bytes(event.data)
+                            self._subscribed.set()
                 self._flush()
+        self._subscribed.set()
 
     def _flush(self) -> None:
         if self._protocol is None or self._sending:
@@ -168,6 +208,11 @@ class Connection:
             return self._response_start(position)
         named = (line.split(b":", 1) for line in self._head.split(b"\r\n") if b":" in line)
         last = next((value.strip().decode() for name, value in named if name.lower() == b"last-event-id"), "")
+        if self._case.protocol == "langgraph-thread":
+            if not self._body:
+                return 0  # the client is gone
+            command = msgspec.json.decode(self._body)
+            last = str(command.get("params", command).get("since", ""))
         if position and not last:
             self._slot.without_last_id += 1
         if not position or server == "replay":
@@ -175,9 +220,13 @@ class Connection:
         if server in {"onward", "fetched"}:
             return position + self._rng.choice((0, 0, 1, 2, 5, 20))
         if server == "back":
+            if self._case.protocol == "langgraph-thread":
+                position = int(last or 0)  # the place that the client names, which is never after a gap
             return max(0, position - self._rng.choice((0, 1, 2, 5, 20)))
         order = event_order(self._case, self._number)
         responses = self._case.protocol == "responses"
+        if self._case.protocol == "langgraph-thread":
+            return int(last or 0)
         ids = (event.id if responses else event_id(self._case, event) for event in order)
         return {id: place + 1 for place, id in enumerate(ids) if id}.get(last, 0)
 
@@ -282,6 +331,9 @@ class Connection:
     # the end
 
     async def _end(self, loss: Fault | None, following: Item | None, listening: asyncio.Task[None]) -> None:
+        if loss is None and self._case.protocol == "langgraph-thread":
+            await self._wait_until_closed(listening, _STALL_TIMEOUT)  # the stream outlives its runs
+            return
         kind, _, detail = (loss.name if loss is not None else "close").partition("-")
         if kind == "cut" and following is not None:
             data = self._frame(following)

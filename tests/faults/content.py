@@ -15,12 +15,13 @@ from websockets.frames import Frame, Opcode
 from runstream.model.raw import RawEvent
 from runstream.recordings.server import encode_frames
 from tests.faults.cases import Case, ConnectionPlan, Fault
-from tests.faults.junk import AG_UI_JUNK, JUNK, MAX_BYTES, MAX_FRAME, RESPONSES_JUNK
+from tests.faults.junk import BARE_JUNK, JUNK, LANGGRAPH_JUNK, MAX_BYTES, MAX_FRAME
 from tests.faults.streams import StreamEvent, interleaved, shuffled
 
 __all__ = [
     "MAX_BYTES",
     "MAX_FRAME",
+    "NAMED",
     "Item",
     "answer",
     "block",
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 
+NAMED = frozenset({"assistants", "langgraph"})
+"""The protocols whose events have their names beside the data. Those of the others are complete messages."""
 _INDEX = re.compile(r'"index": ?([0-9]+)')
 
 
@@ -70,10 +73,11 @@ class Item(NamedTuple):
 
 
 def event_id(case: Case, event: StreamEvent) -> str | None:
-    """The id with which an event is sent, if any. The Responses wire has the identity in the data, the AG-UI
-    wire has none.
+    """The id with which an event is sent, if any.
+
+    The Responses wire and the LangGraph server's thread protocol have it in the data, the AG-UI wire has none.
     """
-    if case.protocol != "assistants":
+    if case.protocol not in NAMED:
         return None
     if case.ids == "count":
         return str(event.number)
@@ -104,7 +108,7 @@ def connection_items(case: Case, connection: int, plan: ConnectionPlan, start: i
     """
     rng = case.rng("connection_items", connection)
     order = event_order(case, connection)
-    if case.protocol != "assistants":
+    if case.protocol not in NAMED:
         lanes = case.protocol == "responses" and case.has("reorder") and case.source == "ws" and len(case.streams) > 1
         everything = [response_item(case, event, place, lanes=lanes) for place, event in enumerate(order)]
     else:
@@ -112,6 +116,9 @@ def connection_items(case: Case, connection: int, plan: ConnectionPlan, start: i
             Item(event.name, event.data, event_id(case, event), event.number, place)
             for place, event in enumerate(order)
         ]
+        if case.has("indices"):
+            style = case.rng("indices").choice(("text", "none", "shared"))
+            everything = [item._replace(data=_with_indices(item.data, style)) for item in everything]
     rest = everything[start:]
     stop = len(rest) if plan.loss is None else _share(plan.loss, len(rest))
     items = rest[:stop]
@@ -142,6 +149,28 @@ def _rewritten(data: bytes, *, numbered: bool, lane: str | None) -> bytes:
     return msgspec.json.encode(event)
 
 
+@lru_cache(maxsize=8192)
+def _with_indices(data: bytes, style: str) -> bytes:
+    """The data of an event with other indices of calls, as some servers have them.
+
+    Args:
+        data: The data.
+        style: The indices are the same as ``text``, or there are ``none``, or one is ``shared`` by all calls: a
+            fragment without an id is then one of the latest call.
+    """
+    if b'"tool_calls"' not in data or b"step.delta" not in data:
+        return data
+    event = msgspec.json.decode(data)
+    for call in event["delta"]["step_details"].get("tool_calls") or ():
+        if style == "text":
+            call["index"] = str(call["index"])
+        elif style == "none":
+            call.pop("index", None)
+        else:
+            call["index"] = 0
+    return msgspec.json.encode(event)
+
+
 def _changed(items: list[Item], fault: Fault, rng: random.Random, case: Case) -> list[Item]:
     kind, _, detail = fault.name.partition("-")
     place = _share(fault, len(items))
@@ -161,9 +190,9 @@ def _changed(items: list[Item], fault: Fault, rng: random.Random, case: Case) ->
 
 def junk(kind: str, rng: random.Random, protocol: str = "assistants") -> Item:
     """Random data of one kind that are not an event of any run of the case."""
-    if protocol != "assistants":
-        return Item(None, rng.choice((AG_UI_JUNK if protocol == "ag-ui" else RESPONSES_JUNK)[kind]), bare=True)
-    return Item(*rng.choice(JUNK[kind]))
+    if protocol not in NAMED:
+        return Item(None, rng.choice(BARE_JUNK[protocol][kind]), bare=True)
+    return Item(*rng.choice((JUNK if protocol == "assistants" else LANGGRAPH_JUNK)[kind]))
 
 
 def in_other_form(item: Item, rng: random.Random, case: Case) -> Item:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -15,7 +16,7 @@ from runstream.engine.fold import Folded, fold
 from runstream.model.events import MessageEvent, RunEvent, StepEvent
 from runstream.model.frozen import ABSENT_LIST
 from runstream.model.message import RefusalPart, TextPart
-from runstream.model.raw import RawEvent
+from runstream.model.raw import Answer, RawEvent, RawItem, Request, ResponseHead
 from runstream.model.signals import (
     ArgumentsDelta,
     CustomReceived,
@@ -29,11 +30,11 @@ from runstream.model.signals import (
     TextReplaced,
     ToolCallOutputDelta,
 )
-from tests.faults.content import Item
+from tests.faults.content import NAMED, Item
 from tests.faults.junk import PRIVATE_NAMES
-from tests.faults.streams import interleaved, poll_raws, protocol_of
+from tests.faults.streams import graph_answers, graph_place, interleaved, poll_raws, protocol_of
 
-__all__ = ["PROGRESS", "Expected", "detail", "expected_of", "facts_by_key", "objects_by_id", "texts_of"]
+__all__ = ["PROGRESS", "Expected", "Place", "detail", "expected_of", "facts_by_key", "objects_by_id", "texts_of"]
 
 # Progress may be divided differently. `text_replaced` corrects text after a fault: the clean stream needs none. The
 # signal of an open run depends on when its source ended; the oracle checks it separately.
@@ -54,6 +55,7 @@ class Expected(Struct, frozen=True):
         rejects: Number of events that are rejects even without a fault.
         terminal: By run id, the numbers of the events that end the run.
         announced: By id of a call, the numbers of the events that show its item (Responses wire).
+        asked: By run id, the numbers of the events that are a question beside a plain end (AG-UI wire).
         begun: By id of a response, the numbers of the events that show it before its end.
         errors: The numbers of the events with an error that may be the end of its run, before the run's own end.
         held: The ids of the runs whose end only the end of the source proves: an error that nothing follows.
@@ -72,6 +74,7 @@ class Expected(Struct, frozen=True):
     terminal: dict[str, frozenset[int]]
     announced: dict[str, frozenset[int]]
     begun: dict[str, frozenset[int]]
+    asked: dict[str, frozenset[int]]
     errors: frozenset[int]
     held: frozenset[str]
     whole: dict[str, frozenset[int]]
@@ -87,12 +90,29 @@ def expected_of(streams: tuple[str, ...], source: str) -> Expected:
     events = interleaved(streams, None)
     raws = [RawEvent(item.name, item.data) for item in events]
     if source == "ws":
-        bare = protocol_of(streams) != "assistants"
+        bare = protocol_of(streams) not in NAMED
         raws = [RawEvent(data=Item(item.name, item.data, None, item.number, bare=bare).envelope()) for item in events]
     if source == "poll":
         return _polled(streams)
-    folded = fold(raws, dialect=protocol_of(streams), clock=lambda: 1.0)
-    return _expected(folded, [[raw] for raw in raws], protocol_of(streams))
+    protocol = protocol_of(streams)
+    before, after = _beside(streams, source) if protocol.startswith("langgraph") else ([], [])
+    folded = fold([*before, *raws, *after], dialect=protocol, clock=lambda: 1.0)
+    return _expected(folded, [[raw] for raw in raws], protocol, before, after)
+
+
+def _beside(streams: tuple[str, ...], source: str) -> tuple[list[RawItem], list[RawItem]]:
+    """The items of a source of a LangGraph server before and after the events: the request, and the last answer."""
+    if source == "file":
+        return [], []
+    (name,) = streams
+    thread_id, run_id = graph_place(name)
+    before: list[RawItem] = []
+    if protocol_of(streams) == "langgraph":
+        place = f"/threads/{thread_id}/runs/{run_id}"
+        before = [Request(body=b'{"assistant_id":"a"}')] if source == "post" else []
+        before.append(ResponseHead(status=200, headers=(("content-location", place),)))
+    answers = {kind: {"http": status, "body": body} for kind, (status, body) in graph_answers(name).items()}
+    return before, [Answer(data=msgspec.json.encode({"run_id": run_id, **answers}), at=1.0)]
 
 
 def _polled(streams: tuple[str, ...]) -> Expected:
@@ -101,8 +121,22 @@ def _polled(streams: tuple[str, ...]) -> Expected:
     return _expected(fold([raw for moment in moments for raw in moment], clock=lambda: 1.0), moments, "assistants")
 
 
-def _expected(folded: Folded, events: list[list[RawEvent]], protocol: str) -> Expected:
-    """The expected result, from the fold and from the raw events by number."""
+def _expected(
+    folded: Folded,
+    events: list[list[RawEvent]],
+    protocol: str,
+    before: Iterable[RawItem] = (),
+    after: Iterable[RawItem] = (),
+) -> Expected:
+    """The expected result, from the fold and from the raw events by number.
+
+    Args:
+        folded: The fold.
+        events: The raw events.
+        protocol: The protocol.
+        before: The items before them.
+        after: The items after them.
+    """
     terminal: dict[str, set[int]] = {}
     whole: dict[str, set[int]] = {}
     held: set[str] = set()
@@ -126,6 +160,7 @@ def _expected(folded: Folded, events: list[list[RawEvent]], protocol: str) -> Ex
 
     engine.on_event = note
     intake = engine.intake("clean", dialect=protocol)
+    intake.feed_all(before)
     for raws in events:
         number += 1
         if protocol == "responses" and any(b'"type":"error"' in raw.data.replace(b" ", b"")[:40] for raw in raws):
@@ -134,7 +169,16 @@ def _expected(folded: Folded, events: list[list[RawEvent]], protocol: str) -> Ex
         if any(number in numbers for numbers in terminal.values()):
             error = -1
     number = len(events)
+    intake.feed_all(after)
     intake.end()
+    if after:  # the server says so once all events were sent
+        for state in folded.runs:
+            terminal.setdefault(state.run_id, set()).add(number - 1)
+    if protocol == "langgraph-thread":  # the server may contradict them: they are certain later
+        for number, raw in enumerate(raw for raws in events for raw in raws):
+            if b'"lifecycle"' in raw.data and not re.search(rb'"event": ?"(running|started)"', raw.data):
+                for state in folded.runs:
+                    terminal.setdefault(state.run_id, set()).add(number)
     if protocol == "ag-ui":
         terminal = _ends([raw for raws in events for raw in raws])
     return Expected(
@@ -143,6 +187,7 @@ def _expected(folded: Folded, events: list[list[RawEvent]], protocol: str) -> Ex
         len(folded.rejects),
         {id: frozenset(numbers) for id, numbers in terminal.items()},
         *(_announced(events) if protocol == "responses" else ({}, {})),
+        _asked([raw for raws in events for raw in raws]) if protocol == "ag-ui" else {},
         frozenset(errors),
         frozenset(held),
         {id: frozenset(numbers) for id, numbers in whole.items()},
@@ -164,6 +209,19 @@ def _ends(raws: list[RawEvent]) -> dict[str, set[int]]:
         elif event["type"] in {"RUN_FINISHED", "RUN_ERROR"}:
             found.setdefault(run_id, set()).add(number)
     return found
+
+
+def _asked(raws: list[RawEvent]) -> dict[str, frozenset[int]]:
+    """The numbers of the questions of each run (AG-UI wire)."""
+    found: dict[str, set[int]] = {}
+    run_id = ""
+    for number, raw in enumerate(raws):
+        event = msgspec.json.decode(raw.data)
+        if event["type"] == "RUN_STARTED":
+            run_id = event["runId"]
+        elif event["type"] == "CUSTOM" and event.get("name") == "on_interrupt":
+            found.setdefault(run_id, set()).add(number)
+    return {id: frozenset(numbers) for id, numbers in found.items()}
 
 
 def _announced(events: list[list[RawEvent]]) -> tuple[dict[str, frozenset[int]], dict[str, frozenset[int]]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
-    "AG_UI_JUNK",
+    "BARE_JUNK",
     "JSON_ERRORS",
     "JUNK",
+    "LANGGRAPH_JUNK",
     "MAX_BYTES",
     "MAX_FRAME",
     "PRIVATE_NAMES",
-    "RESPONSES_JUNK",
     "RETRY_AFTER",
 ]
 
@@ -106,7 +106,7 @@ PRIVATE_NAMES: Final = frozenset({"response.metadata", "codex.rate_limits", "acm
 
 # An item event names no response: one of an unknown item belongs to the open response, so none of these has an item
 # event without a lane of its own.
-RESPONSES_JUNK: Final[dict[str, tuple[bytes, ...]]] = {
+_RESPONSES_JUNK: Final[dict[str, tuple[bytes, ...]]] = {
     "json": (
         b"",
         b"{",
@@ -164,15 +164,16 @@ RESPONSES_JUNK: Final[dict[str, tuple[bytes, ...]]] = {
 }
 """Complete messages of the Responses wire."""
 
-# Content of an unknown message opens it, and a value of the application is a fact: none of these is such an event.
-AG_UI_JUNK: Final[dict[str, tuple[bytes, ...]]] = {
+# Content of an unknown message opens it, and a value of the application is a fact: none of these is such an event, or
+# shows the type of one where it can't be read.
+_AG_UI_JUNK: Final[dict[str, tuple[bytes, ...]]] = {
     "json": (
         b"",
         b"{",
         b"nonsense",
-        b'{"type":"RUN_STARTED","runId":',
+        b'{"type":"RUN_STA',
         b"[DONE",
-        b'{"type":"TEXT_MESSAGE_CONTENT","messageId":"msg","delta":"?"} {}',
+        b'{"type":"HEARTBEAT","messageId":"msg","delta":"?"} {}',
     ),
     "types": (
         b"5",
@@ -219,3 +220,101 @@ AG_UI_JUNK: Final[dict[str, tuple[bytes, ...]]] = {
     "giant": (b'"' + b"x" * MAX_FRAME + b'"',),
 }
 """Complete messages of the AG-UI wire."""
+
+# An event without a run is of the open one: none of these is a value of the state, or one of the application.
+LANGGRAPH_JUNK: Final[dict[str, tuple[tuple[str | None, bytes], ...]]] = {
+    "json": (
+        ("values", b"{"),
+        ("messages", b"nonsense"),
+        ("metadata", b'{"run_id":'),
+        ("updates", b"[DONE"),
+    ),
+    "types": (
+        ("messages", b"{}"),
+        ("messages", b"[5]"),
+        ("messages", b"[]"),
+        ("updates", b'"text"'),
+        ("metadata", b"[]"),
+        ("metadata", b'{"run_id":5}'),
+        ("messages/partial", b"7"),
+        ("tasks", b"null"),
+    ),
+    "bytes": (
+        ("imagined", b"\xff\xfe\x00\x01"),
+        ("values", b'{"messages":\xc3}'),
+        ("imagined", b'{"text":"\xed\xa0\x80"}'),
+        ("updates", bytes(range(256))),
+    ),
+    "deep": (
+        ("values", b"[" * 5000 + b"]" * 5000),
+        ("messages", b'[{"type":"AIMessageChunk","content":' + b'{"a":' * 400 + b"1" + b"}" * 400 + b"}]"),
+        ("updates", b'{"a":' * 8000),
+    ),
+    "large": (
+        ("values", b'{"text":"' + b"x" * MAX_BYTES + b'"}'),
+        ("imagined", b" " * (MAX_BYTES + 1)),
+    ),
+    "names": (
+        ("imagined", b"{}"),
+        ("events", b'{"event":"on_chain_start"}'),
+        ("metadata", b"{}"),
+        ("x.y", b'{"a":1e999,"b":"\\ud800"}'),
+        ("checkpoints", b"{}"),
+    ),
+    "orphan": (
+        ("messages/metadata", b'{"nobody":{}}'),
+        ("messages/complete", b"[]"),
+        ("messages/partial", b"[]"),
+    ),
+}
+"""Names and data of the LangGraph server's run wire."""
+
+_METHOD: Final = b'{"type":"event","method":"%s","params":{"namespace":%s,"data":%s}}'
+_LANGGRAPH_THREAD_JUNK: Final[dict[str, tuple[bytes, ...]]] = {
+    "json": (b"", b"{", b"nonsense", b'{"type":"event","method":"values","params":', b"[DONE"),
+    "types": (
+        b"5",
+        b"null",
+        b'["event"]',
+        b'{"type":5}',
+        b'{"type":"event","method":5,"params":[]}',
+        b'{"type":"event","method":"lifecycle","params":{"namespace":5,"data":7}}',
+        b'{"type":"success"}',
+        b'{"type":"error"}',
+    ),
+    "bytes": (
+        b"\xff\xfe\x00\x01",
+        _METHOD % (b"imagined", b"[]", b'"\xed\xa0\x80"'),
+        bytes(range(256)),
+    ),
+    "deep": (
+        b"[" * 5000 + b"]" * 5000,
+        _METHOD % (b"values", b"[]", b'{"a":' * 400 + b"1" + b"}" * 400),
+        b'{"type":"event","params":' + b'{"a":' * 8000,
+    ),
+    "large": (
+        _METHOD % (b"imagined", b"[]", b'"' + b"x" * MAX_BYTES + b'"'),
+        b" " * (MAX_BYTES + 1),
+    ),
+    "names": (
+        _METHOD % (b"imagined", b"[]", b"{}"),
+        _METHOD % (b"checkpoints", b"[]", b"{}"),
+        _METHOD % (b"lifecycle", b"[]", b'{"event":"imagined"}'),
+        b'{"type":"success","id":9,"result":{}}',
+        b'{"type":"error","id":9,"error":"unknown_command","message":"not now"}',
+        b'{"type":""}',
+    ),
+    "orphan": (
+        _METHOD % (b"messages", b'["nobody:1"]', b'{"event":"message-finish"}'),
+        _METHOD
+        % (b"messages", b'["nobody:1"]', b'{"event":"content-block-finish","index":0,"content":{"type":"text"}}'),
+    ),
+    "giant": (b'"' + b"x" * MAX_FRAME + b'"',),
+}
+
+BARE_JUNK: Final = {
+    "responses": _RESPONSES_JUNK,
+    "ag-ui": _AG_UI_JUNK,
+    "langgraph-thread": _LANGGRAPH_THREAD_JUNK,
+}
+"""Complete messages, by protocol."""

@@ -27,7 +27,7 @@ class Endpoint:
 
     def __init__(self, port: int, number: int, slot: Slot, case: Case) -> None:
         self.slot = slot
-        self._rest = f"127.0.0.1:{port}/{number}/{quote(str(case), safe='')}"
+        self._rest = f"127.0.0.1:{port}/{number}.{slot.use}/{quote(str(case), safe='')}"
 
     def url(self, scheme: str) -> str:
         """The URL of the case."""
@@ -99,7 +99,7 @@ def run_server() -> Iterator[tuple[list[int], Slots]]:
 
 SLOTS: Final = 64
 _NUMBER: Final = struct.Struct("<I")
-_HEAD_BYTES: Final = 4 * _NUMBER.size
+_HEAD_BYTES: Final = 5 * _NUMBER.size
 _EVENTS: Final = 4096
 _SIZE: Final = _HEAD_BYTES + _EVENTS
 
@@ -122,6 +122,11 @@ class Slots:
     def __getitem__(self, number: int) -> Slot:
         return Slot(self._memory, number * _SIZE, self._directory / f"recording{number}")
 
+    def find(self, name: str) -> Slot:
+        """The record with the number and the use that a URL names."""
+        number, _, use = name.partition(".")
+        return Slot(self._memory, int(number) * _SIZE, self._directory / f"recording{number}", int(use))
+
     def close(self) -> None:
         """Close the memory map."""
         self._memory.close()
@@ -134,21 +139,35 @@ class Slot:
         memory: The memory of all slots.
         start: The place of its part.
         file: A path for a file of the case.
+        use: The use for which changes count: a connection of an earlier case may end late. ``None``: each one.
+
+    Attributes:
+        file: A path for a file of the case.
     """
 
-    def __init__(self, memory: mmap.mmap, start: int, file: Path) -> None:
+    def __init__(self, memory: mmap.mmap, start: int, file: Path, use: int | None = None) -> None:
         self.file = file
         self._memory = memory
         self._start = start
+        self._use = use
 
     def clear(self) -> None:
         """Reset the record for a new case."""
+        use = self.use + 1
         self._memory[self._start : self._start + _SIZE] = bytes(_SIZE)
+        self._set(4, use)
+
+    @property
+    def use(self) -> int:
+        """Number of the case that uses it."""
+        return self._get(4)
 
     def _get(self, endpoint: int) -> int:
         return int(_NUMBER.unpack_from(self._memory, self._start + endpoint * _NUMBER.size)[0])
 
     def _set(self, endpoint: int, value: int) -> None:
+        if self._is_over:
+            return
         _NUMBER.pack_into(self._memory, self._start + endpoint * _NUMBER.size, value)
 
     @property
@@ -183,6 +202,10 @@ class Slot:
     def without_last_id(self, count: int) -> None:
         self._set(3, count)
 
+    @property
+    def _is_over(self) -> bool:
+        return self._use is not None and self._use != self.use
+
     def connect(self) -> int:
         """Count a new connection and return its number, from 0."""
         number = self.connections
@@ -191,7 +214,8 @@ class Slot:
 
     def note(self, number: int) -> None:
         """Record that a complete event is being sent."""
-        self._memory[self._start + _HEAD_BYTES + number] = 1
+        if not self._is_over:
+            self._memory[self._start + _HEAD_BYTES + number] = 1
 
     def sent(self) -> frozenset[int]:
         """The numbers of the events that were sent completely; not all of them need to have arrived."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from tests.faults.cases import Case
-from tests.faults.connection import Connection
+from tests.faults.connection import Connection, reply
 from tests.faults.process import Slots
 
 __all__: list[str] = []
@@ -49,10 +49,15 @@ async def _serve(listener: socket.socket, slots: Slots) -> None:
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, slots: Slots) -> None:
     head = await reader.readuntil(b"\r\n\r\n")
     fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n") if b": " in line)
-    await reader.readexactly(int(fields.get(b"content-length", b"0")))  # unread data would turn a close into a reset
-    _, slot, line = head.split(b" ", 2)[1].decode().split("/", 2)
+    body = await reader.readexactly(int(fields.get(b"content-length", b"0")))  # unread, it would cause a reset
+    _, slot, line, *path = head.split(b" ", 2)[1].decode().split("/", 3)
     case = Case.parse(unquote(line))
-    await Connection(case, slots[int(slot)], head, reader, writer).serve()
+    if path and "/stream" not in path[0]:
+        writer.write(reply(case, slots.find(slot), path[0]))
+        await writer.drain()
+        writer.close()
+        return
+    await Connection(case, slots.find(slot), head, body, reader, writer).serve()
 
 
 def _reserved() -> socket.socket:

@@ -18,12 +18,15 @@ from runstream.recordings.reader import read_recording
 from runstream.testing import Script
 from tests.conformance.recorded import PAIRS, RECORDINGS
 from tests.support.ag_ui_runs import ag_ui_runs
+from tests.support.graph_runs import GraphRun, graph_run, graph_thread
 from tests.support.talks import talk
 
 __all__ = [
     "PROTOCOLS",
     "StreamEvent",
     "disjoint",
+    "graph_answers",
+    "graph_place",
     "interleaved",
     "is_numbered",
     "load",
@@ -36,13 +39,25 @@ __all__ = [
     "tool_names",
 ]
 
-PROTOCOLS: Final = ("assistants", "responses", "ag-ui")
+PROTOCOLS: Final = ("assistants", "responses", "ag-ui", "langgraph", "langgraph-thread")
+_PREFIXES: Final = {
+    "thread": "ag-ui",
+    "ag-ui": "ag-ui",
+    "talk": "responses",
+    "responses": "responses",
+    "graph": "langgraph",
+    "langgraph": "langgraph",
+    "graph-thread": "langgraph-thread",
+    "langgraph-thread": "langgraph-thread",
+}
 _IDS = re.compile(
     rb'"(?:id|run_id|message_id|previous_response_id|runId|messageId|toolCallId|subagentRunId)" ?: ?"([^"]*)"'
 )
 _TOOLS: Final = re.compile(rb'"toolCallName": ?"([^"]*)"')
 _RESPONSES: Final = RECORDINGS / "responses"
 _AG_UI: Final = RECORDINGS / "agui"
+_LANGGRAPH: Final = RECORDINGS / "langgraph"
+_FOLDERS: Final = {"responses": _RESPONSES, "ag-ui": _AG_UI, "langgraph": _LANGGRAPH, "langgraph-thread": _LANGGRAPH}
 _LONGEST: Final = 32 * 1024  # bytes of an event; a larger one could exceed the limits of the harness
 _NOT_COMPARABLE: Final = frozenset({"open_responses_server_function_call.sse"})
 """Its ids change within items that no event announces: after a loss, nothing tells which fragments belong together."""
@@ -75,14 +90,12 @@ class StreamEvent(NamedTuple):
 
 def protocol_of(streams: tuple[str, ...]) -> str:
     """The protocol of streams, by their names: the name of its dialect."""
-    if streams[0].startswith(("thread/", "ag-ui/")):
-        return "ag-ui"
-    return "responses" if streams[0].startswith(("talk/", "responses/")) else "assistants"
+    return _PREFIXES.get(streams[0].partition("/")[0], "assistants")
 
 
 def stream_names(protocol: str = "assistants") -> list[str]:
     """The existing recordings: ``demo/NAME``, ``shared/NAME``; ``responses/NAME`` of the Responses wire, ``ag-ui/NAME``
-    of the AG-UI wire.
+    of the AG-UI wire, ``langgraph/NAME`` and ``langgraph-thread/NAME`` of the LangGraph server.
 
     Two streams of one run are joined by ``+``.
     """
@@ -90,6 +103,8 @@ def stream_names(protocol: str = "assistants") -> list[str]:
         return list(_response_names())
     if protocol == "ag-ui":
         return list(_ag_ui_names())
+    if protocol.startswith("langgraph"):
+        return list(_graph_names(protocol))
     bundled = [name for name in demo.recordings() if not name.startswith("function_call_2")]
     shared = sorted(path.name for path in RECORDINGS.glob("*.sse"))
     found = [f"demo/{name}" for name in bundled] + [f"shared/{name}" for name in shared]
@@ -104,7 +119,7 @@ def load(name: str) -> tuple[StreamEvent, ...]:
 
     Args:
         name: One of :func:`stream_names`, or a random run: ``made/SEED``, ``talk/SEED`` of the Responses wire,
-            ``thread/SEED`` of the AG-UI wire.
+            ``thread/SEED`` of the AG-UI wire, ``graph/SEED`` and ``graph-thread/SEED`` of the LangGraph server.
 
     Raises:
         FileNotFoundError: The recording does not exist.
@@ -116,6 +131,10 @@ def load(name: str) -> tuple[StreamEvent, ...]:
         return _identified([raw for part in name.split("+") for raw in _recorded(part)])
     if kind == "thread":
         return tuple(StreamEvent("", _encoded(event), "") for event in ag_ui_runs(int(rest)))
+    if kind in ("graph", "graph-thread"):
+        return _graph_events([(event, _encoded(data)) for event, data in _graph(name).events])
+    if kind in ("langgraph", "langgraph-thread"):
+        return _graph_events([(raw.event or "", raw.data) for raw in _recorded(name)])
     if kind == "ag-ui":
         return tuple(StreamEvent("", raw.data, "") for raw in _recorded(name))
     if kind == "made":
@@ -127,8 +146,8 @@ def load(name: str) -> tuple[StreamEvent, ...]:
 
 def _recorded(name: str) -> list[RawEvent]:
     kind, _, file = name.partition("/")
-    if kind in {"responses", "ag-ui"}:
-        body = ((_AG_UI if kind == "ag-ui" else _RESPONSES) / file).read_bytes()
+    if kind in _FOLDERS:
+        body = (_FOLDERS[kind] / file).read_bytes()
         return [raw for raw in read_recording(body, format="sse") if isinstance(raw, RawEvent) and raw.data]
     body = demo.load(file) if kind == "demo" else (RECORDINGS / file).read_bytes()
     return [raw for raw in read_recording(body, format="sse") if isinstance(raw, RawEvent) and raw.event is not None]
@@ -166,7 +185,71 @@ def _ag_ui_names() -> tuple[str, ...]:
     )
 
 
-def _encoded(event: dict[str, Any]) -> bytes:
+@lru_cache(maxsize=4)
+def _graph_names(protocol: str) -> tuple[str, ...]:
+    """The recordings of one run from its beginning, of which is known what the server said afterwards.
+
+    A run that waits is one of the run wire only: the stream of its thread has no end.
+    """
+    found = []
+    for path in sorted(_LANGGRAPH.glob("*.sse")):
+        kind = "langgraph-thread" if path.name.startswith("v2_") else "langgraph"
+        name = f"{kind}/{path.name}"
+        if kind != protocol or path.name in _PARTS or not path.with_suffix(".after.json").exists():
+            continue
+        if max(len(raw.data) for raw in _recorded(name)) < _LONGEST:
+            found.append(name)
+    return tuple(found)
+
+
+_PARTS: Final = frozenset({"resumable_2_rejoined.sse", "resumable_4_joined_after_the_end_no_id.sse"})
+"""Recordings without their beginning."""
+
+
+def _graph(name: str) -> GraphRun:
+    kind, _, seed = name.partition("/")
+    return graph_run(int(seed)) if kind == "graph" else graph_thread(int(seed))
+
+
+def _graph_events(events: list[tuple[str, bytes]]) -> tuple[StreamEvent, ...]:
+    """Events of the LangGraph server. Their ids are times, as the server has them, and no two are equal here: a server
+    that has several events with one id loses some where it resumes after it.
+    """
+    return tuple(StreamEvent(name, data, f"{_TIME + at}-0") for at, (name, data) in enumerate(events))
+
+
+_TIME: Final = 1795868915000
+
+
+@lru_cache(maxsize=4096)
+def graph_answers(name: str) -> dict[str, tuple[int, dict[str, Any]]]:
+    """What a LangGraph server says about a run that has ended: the run, the state, the thread, each with a status."""
+    if not name.startswith("langgraph"):
+        return {kind: (200, body) for kind, body in _graph(name).answers.items()}
+    found = msgspec.json.decode((_LANGGRAPH / name.partition("/")[2]).with_suffix(".after.json").read_bytes())
+    return {
+        kind: (each["http"], each["body"]) for kind, each in found.items() if isinstance(each, dict) and "http" in each
+    }
+
+
+@lru_cache(maxsize=4096)
+def graph_place(name: str) -> tuple[str, str]:
+    """The ids of the thread and of the run of a stream of the LangGraph server."""
+    if not name.startswith("langgraph"):
+        run = _graph(name)
+        return run.thread_id, run.run_id
+    if "thread_id" in (run := graph_answers(name)["run"][1]):
+        return run["thread_id"], run["run_id"]
+    requests = msgspec.json.decode((_LANGGRAPH / "requests.json").read_bytes())  # a run that was removed
+    place = _PLACE.search(msgspec.json.encode(requests[name.partition("/")[2].removesuffix(".sse")]))
+    assert place is not None
+    return place[1].decode(), place[2].decode()
+
+
+_PLACE: Final = re.compile(rb'"content-location":"/threads/([\w-]+)/runs/([\w-]+)"')
+
+
+def _encoded(event: Any) -> bytes:
     return msgspec.json.encode(event) if event else b"[DONE]"
 
 
@@ -191,8 +274,14 @@ def is_numbered(name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def tool_names(streams: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of the tools that streams of the AG-UI wire call."""
-    found = {name for stream in streams for event in load(stream) for name in _TOOLS.findall(event.data)}
+    """The names of the tools that an application would offer to the servers of streams of the AG-UI wire.
+
+    A server that asks by ``on_interrupt`` has the tool itself: else the call would be requested beside the question.
+    """
+    offering = [
+        load(stream) for stream in streams if not any(b'"on_interrupt"' in event.data for event in load(stream))
+    ]
+    found = {name for events in offering for event in events for name in _TOOLS.findall(event.data)}
     return tuple(sorted(name.decode() for name in found))
 
 

@@ -14,6 +14,7 @@ from tests.faults.cases import FAULTS, PAIRS, Case, connection_plans, generate, 
 from tests.faults.content import connection_items
 from tests.faults.streams import PROTOCOLS, disjoint, is_numbered, load, stream_names
 from tests.support.ag_ui_runs import ag_ui_runs
+from tests.support.graph_runs import graph_run, graph_thread
 from tests.support.talks import talk
 
 
@@ -82,6 +83,18 @@ def test_random_responses_have_all_that_they_promise() -> None:
     steps = [[event["type"] for event in events if "output_item." in event["type"]] for events in runs]
     assert any(a == b == "response.output_item.added" for names in steps for a, b in pairwise(names))
     assert any(is_numbered(f"talk/{seed}") for seed in range(3))
+
+
+def test_random_graphs_have_all_that_they_promise() -> None:
+    """Each event of the run wire and each method of the thread protocol, and every end."""
+    runs, threads = ([make(seed) for seed in range(100)] for make in (graph_run, graph_thread))
+    assert {name for run in runs for name, _ in run.events} == {
+        *("metadata", "values", "updates", "messages", "custom", "error")
+    }
+    assert {run.answers["run"]["status"] for run in runs} == {"success", "error", "interrupted", "timeout"}
+    assert {len(task["interrupts"]) for run in runs for task in run.answers["state"]["tasks"]} == {1, 2}
+    assert {name for run in threads for name, _ in run.events} == {"lifecycle", "values", "messages", "custom"}
+    assert {run.answers["run"]["status"] for run in threads} == {"success", "error", "interrupted"}
 
 
 def test_the_place_of_an_event_is_its_cursor() -> None:

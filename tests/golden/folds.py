@@ -57,7 +57,7 @@ class Case(NamedTuple):
     folded: bool = False
 
 
-_LATER: Final = ("unattached", "violations")  # counts that the recorded digests lack where they are 0
+_LATER: Final = ("backlog", "unattached", "violations")  # counts that the recorded digests lack where they are 0
 
 
 def counts_form(stats: runstream.Stats) -> Any:

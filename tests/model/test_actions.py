@@ -15,6 +15,7 @@ from runstream.model.actions import (
 )
 from runstream.model.base import decoder
 from runstream.model.run import Run, RunStatus
+from runstream.model.signal_base import AwaitedCall
 from runstream.model.tool_calls import FunctionToolCall, GenericToolCall
 from tests.support.wire import function_call, required_action
 
@@ -122,3 +123,17 @@ def test_a_repr_shows_no_arguments() -> None:
     for value in shown:
         assert "secret" not in repr(value)
         assert "'c'" in repr(value)
+
+
+def test_the_schema_of_an_answer() -> None:
+    """It is read-only, is part of the generic call, and of the call that a run waits for."""
+    schema = {"type": "object", "required": ["name"]}
+    call = ActionCall(id="c", kind="interrupt", response_schema=schema)
+    assert call.response_schema == call.tool_call.response_schema  # type: ignore[union-attr]
+    assert call.to_dict()["response_schema"] == schema
+    with pytest.raises(TypeError):
+        call.response_schema["type"] = "string"
+    awaited = AwaitedCall("c", None, None, None, None, call.tool_call, "run_1/call/c", "interrupt")
+    assert awaited.response_schema["required"] == ("name",)
+    function = ActionCall(id="c", kind="function", name="f").tool_call
+    assert AwaitedCall("c", "f", None, None, None, function, "run_1/call/c").response_schema is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import OrderedDict
 from types import MappingProxyType
 from typing import Any
@@ -63,17 +62,13 @@ def test_the_limit_is_exceeded_exactly_where_it_is(text: str, limit: int) -> Non
     ids=["lists", "objects", "strings", "behind the limit"],
 )
 def test_nesting_is_refused_at_the_limit(data: bytes) -> None:
-    """The text behind the limit is not read bracket by bracket: it costs a small multiple of a copy."""
-    started = time.perf_counter()
+    """The text behind the limit is not read bracket by bracket: with a quadratic reader this test would not end."""
     assert nesting_depth(data) == MAX_NESTING + 1
-    assert time.perf_counter() - started < 0.5
 
 
 def test_a_wide_text_is_counted_in_blocks() -> None:
-    """Many brackets of small depth are no deep nesting, and do not hold the loop."""
-    started = time.perf_counter()
+    """Many brackets of small depth are no deep nesting."""
     assert nesting_depth(b"[" + b"[],{}," * 2_000_000 + b"0]") <= MAX_NESTING
-    assert time.perf_counter() - started < 1.0
 
 
 def test_counting_is_quick() -> None:

@@ -18,6 +18,25 @@ def test_the_status_page_is_the_table() -> None:
     assert (ROOT / "docs" / "statuses.md").read_text(encoding="utf-8") == page
 
 
+def test_the_page_of_the_checker_is_its_rules() -> None:
+    """docs/check.md is what its script writes from the rules of the checker."""
+    page = runpy.run_path(str(ROOT / "docs" / "make_check.py"))["page"]()
+    assert (ROOT / "docs" / "check.md").read_text(encoding="utf-8") == page
+
+
+def test_the_diagrams_are_the_code() -> None:
+    """The diagrams are what their script draws from the table of transitions and from the imports."""
+    for name, diagram in runpy.run_path(str(ROOT / "docs" / "make_diagrams.py"))["DIAGRAMS"].items():
+        assert (ROOT / "docs" / name).read_text(encoding="utf-8") == diagram(), name
+
+
+def test_the_picture_of_a_trace_is_what_is_recorded() -> None:
+    """docs/traces.svg shows the spans that the tracer records."""
+    page = runpy.run_path(str(ROOT / "docs" / "make_traces.py"))["picture"]()
+    assert "execute_tool" in page
+    assert (ROOT / "docs" / "traces.svg").read_text(encoding="utf-8") == page
+
+
 def test_the_reference_is_the_docstrings() -> None:
     """docs/api.md is what its script writes from the docstrings of the public names."""
     page = runpy.run_path(str(ROOT / "docs" / "make_api.py"))["page"]()

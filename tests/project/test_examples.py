@@ -16,11 +16,37 @@ pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 EXPECTED = {
+    "28_use_chat.py": [
+        'Let me look.\n< list_notes: ["boat.txt", "plan.txt"]\nShall I delete both?\n[tool-calls]\n',
+        '? delete_notes {"names": ["boat.txt", "plan.txt"]}: yes\nBoth notes are deleted.\n[stop]\n',
+    ],
+    "31_check_a_server.py": [
+        "message_open (event 4, msg_2)",
+        "terminal_event (end of the stream, run_1)",
+        "read as in_progress, interrupted, 15 characters",
+        "ag-ui, 5 events: no rule is broken\n  read as completed, 15 characters",
+    ],
     "20_client.py": ["  the tool is called for Rome\n", "resp_1 completed, 30 tokens", "run_1 completed, 15 tokens"],
     "21_approve.py": [
         "resp_1 wants read_file {'path': 'notes.txt'}\nby a function: completed",
         "the stream ended; resp_3 waits for action\nby a person: completed",
         "received [True, False]",
+    ],
+    "23_first_run.py": ["completed It is sunny in Oslo.\n"],
+    "24_ag_ui_client.py": [
+        "  the mill is on the map\n  the quay is on the map\n  book_table {'seats': 2} is approved\n",
+        "  not sent: $.name 7 is not of type 'string'\ncompleted: Let me see. See you tonight.",
+    ],
+    "25_langgraph_client.py": [
+        "  high water at Elm at nine\n  high water at Oak at nine\n  the graph asks about book: yes\n  Heron is booked",
+        "(the connection broke off)",
+        "completed: Let me look. See you on Sunday.\non the server: completed",
+    ],
+    "26_blocking_client.py": [
+        "run_1 waits for action\ncompleted: 42 euros.\non the server: completed",
+    ],
+    "27_websocket_client.py": [
+        "Elm: High water is at nine.\nOak: High water is at ten.\nthe run was cancelled here\nrequests over HTTP: []",
     ],
     "01_watch.py": [
         "run_demo_text_0001 is in_progress",
@@ -33,6 +59,10 @@ EXPECTED = {
         "assistant: Saturday starts dry in Ghent",
         "billing 569 tokens under run_demo_call_0001/completed",
         "run_demo_call_0001 completed",
+    ],
+    "29_ag_ui_endpoint.py": [
+        "I look at the timetable. \n[Heron, Oslo to Kiel, 14:30]\nHere is her way. \n[map: Oslo, Kiel]",
+        'Approve book_seats({"ferry":"Heron","seats":2})? yes\nTwo seats are booked.\ncompleted',
     ],
     "03_fold_a_file.py": ["after one stream: requires_action", "waits for get_forecast", "after both: completed, 569"],
     "04_plain_rx.py": [
@@ -56,7 +86,11 @@ EXPECTED = {
         "4 runs · 3 completed · 1 failed",
     ],
     "09_live_page.py": ["open http://127.0.0.1:", "run_demo_call_0001 completed", "run_demo_failed_0001 failed"],
-    "10_relay_asgi.py": ["GET /runs/ 200", "run_demo_text_0001 completed", "both have it: Pack for a rainy weekend"],
+    "10_relay_asgi.py": [
+        "run_demo_text_0001 completed, cut after 40 events, 2 connections",
+        "both have it: Pack for a rainy weekend",
+        "one more request: 204",
+    ],
     "11_resume_after_a_cut.py": [
         "[source.disconnected]",
         "[connecting again after event 19]",
@@ -105,9 +139,20 @@ EXPECTED = {
         'function get_weather({"city": "Ghent"}), executed once as resp_1/call/call_1',
         "It rains in Ghent.\nresp_1 completed: resp_1 and resp_2, 50 tokens",
     ],
+    "32_cluster.py": [
+        "the first worker has stopped; another one goes on",
+        "billing 99 tokens under run_demo_text_0001/completed",
+        "run_demo_text_0001 is completed\nrun_demo_failed_0001 is failed",
+    ],
     "22_responses_socket.py": [
         "> When is high tide?\n> Hello.\n> 09:00",
         "resp_1 completed: High tide is at nine. (resp_1 and resp_2)\nresp_3 completed: Hello too. (resp_3)",
+    ],
+    "30_traces.py": [
+        "invoke_agent",
+        "step tool_calls, a child of invoke_agent",
+        "execute_tool get_weather, a child of invoke_agent",
+        "query the weather, a child of execute_tool get_weather",
     ],
     "15_a_dialect_by_name.py": [
         "dialects: ag-ui, assistants, auto, jobs, langgraph, langgraph-thread, responses\n"
@@ -127,7 +172,8 @@ def run(name: str) -> str:
         [sys.executable, "-W", "error", str(EXAMPLES / name)], capture_output=True, text=True, timeout=60, check=False
     )
     assert found.returncode == 0, found.stderr
-    assert found.stderr == ""
+    # A machine that does other things at the same time may stop the loop for a second; the log then says so.
+    assert [line for line in found.stderr.splitlines() if not line.startswith("loop_stalled ")] == []
     return found.stdout
 
 

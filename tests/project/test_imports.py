@@ -27,13 +27,29 @@ LAYERS: Final[dict[str, frozenset[str]]] = {
     "engine": frozenset({"core", "dialects", "errors", "model", "store"}),
     "sources": frozenset({"dialects", "errors", "model"}),
     "recordings": frozenset({"dialects", "errors", "logs", "model", "sources"}),
+    "checker": frozenset({"core", "dialects", "engine", "errors", "model", "recordings", "sources"}),
     "rx": frozenset({"core", "dialects", "engine", "model"}),
     "stream": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store"}),
-    "sinks": frozenset({"core", "logs", "model", "recordings", "stream"}),
     "clients": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store", "stream"}),
-    "testing": frozenset({"core", "model"}),
+    "testing": frozenset({"core", "model", "recordings", "sources"}),
+    "sinks": frozenset({"clients", "core", "errors", "logs", "model", "recordings", "stream"}),
+    "cluster": frozenset({"core", "dialects", "engine", "errors", "logs", "model", "sources", "store"}),
     "cli": frozenset(
-        {"clients", "core", "dialects", "engine", "errors", "model", "recordings", "sinks", "sources", "stream"}
+        {
+            "checker",
+            "clients",
+            "cluster",
+            "core",
+            "dialects",
+            "engine",
+            "errors",
+            "model",
+            "recordings",
+            "sinks",
+            "sources",
+            "stream",
+            "testing",
+        }
     ),
     "__main__": frozenset({"cli"}),
 }
@@ -50,8 +66,9 @@ IMPURE_MODULES: Final = frozenset(
 WIRE_NAMES: Final = re.compile(r"\bthread\.(?:run|message|created)\b")
 """Names of events of a wire, which only the parts of ``SPEAKERS`` may contain."""
 
-SPEAKERS: Final = ("dialects", "clients", "testing", "recordings/demo")
-"""Parts that know a wire: dialects, clients, scripted servers for tests, and the bundled recordings."""
+SPEAKERS: Final = ("dialects", "checker", "clients", "testing", "recordings/demo")
+"""Parts that know a wire: dialects, the checkers of protocols (one file each, beside the dialect, whose tolerance they
+must not share), clients, scripted servers for tests, and the bundled recordings."""
 
 
 @cache
@@ -89,10 +106,13 @@ def top(module: str) -> str:
 
 
 def test_the_table_names_everything_at_the_top() -> None:
-    """A new folder takes its place in the table; there are at most 15 beside ``__main__``."""
+    """A new folder takes its place in the table; there are at most 17 beside ``__main__``.
+
+    The checker is a folder of its own, since no stage imports it; so is the cluster, which needs a broker.
+    """
     found = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert found - {"__init__"} == set(LAYERS)
-    assert len(found - {"__init__", "__main__"}) <= 15
+    assert len(found - {"__init__", "__main__"}) <= 17
 
 
 def test_the_table_has_no_circle() -> None:
@@ -211,15 +231,22 @@ assert not loaded, loaded
 HEAVY = {"asyncio", "reactivex", "websockets", "structlog", "rich", "httpx", "httpx2", "http", "email", "sqlite3"}
 LOADS: dict[frozenset[str], tuple[str, ...]] = {
     frozenset(): (
+        "runstream.clients.answer_schemas",
+        "runstream.cluster.topology",
         "runstream.clients.answers",
         "runstream.clients.outputs",
         "runstream.clients.tools",
         "runstream.store.calls",
+        "runstream.checker.check",
+        "runstream.checker.report",
+        "runstream.checker.rules",
+        "runstream.checker.session",
         "runstream.core.derive",
         "runstream.model.limits",
         "runstream.core.reduce",
         "runstream.model.signals",
         "runstream.core.state",
+        "runstream.core.state_snapshot",
         "runstream.dialects.assistants",
         "runstream.dialects.assistants_wire",
         "runstream.dialects.base",
@@ -232,7 +259,12 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.engine.intake",
         "runstream.model",
         "runstream.model.raw",
+        "runstream.sinks.ag_ui.encoder",
+        "runstream.sinks.ag_ui.events",
+        "runstream.sinks.ag_ui.run_input",
+        "runstream.sinks.ag_ui.waiting",
         "runstream.sinks.log",
+        "runstream.sinks.tracing",
         "runstream.sources.base",
         "runstream.sources.reconnect",
         "runstream.recordings.reader",
@@ -244,9 +276,16 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.store.codec",
         "runstream.store.memory",
         "runstream.core.run_filter",
+        "runstream.sinks.ui_message_stream.chat",
+        "runstream.sinks.ui_message_stream.chunks",
+        "runstream.sinks.ui_message_stream.encoder",
     ),
     frozenset({"sqlite3"}): ("runstream.store.sqlite",),
     frozenset({"asyncio"}): (
+        "runstream.sinks.notebook",
+        "runstream.cluster.broker",
+        "runstream.cluster.embedded",
+        "runstream.cluster.recorded",
         "runstream.sources.connection_loop",
         "runstream.sources.poll",
         "runstream.stream.source_handle",
@@ -255,6 +294,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
     ),
     # The proxies of the system are the standard library's, which reads them with its own client.
     frozenset({"asyncio", "http", "email"}): (
+        "runstream.checker.live",
         "runstream.sources.ag_ui",
         "runstream.sources.langgraph",
         "runstream.sources.responses",
@@ -267,6 +307,11 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.sources.websocket",
     ),
     frozenset({"asyncio", "reactivex"}): (
+        "runstream.cluster.cluster",
+        "runstream.cluster.ingest",
+        "runstream.cluster.operations",
+        "runstream.cluster.source",
+        "runstream.cluster.worker",
         "runstream.stream.blocking",
         "runstream.rx.conflation",
         "runstream.stream.connect",
@@ -274,8 +319,10 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.clients.session",
         "runstream.rx.filters",
         "runstream.rx.operators",
+        "runstream.sinks.ag_ui.threads",
         "runstream.sinks.terminal.live_view",
         "runstream.sinks.page.feed",
+        "runstream.sinks.sse.relay",
         "runstream.recordings.tee",
         "runstream.recordings.source",
         "runstream.stream.handler_methods",
@@ -283,14 +330,19 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.stream.run_view",
         "runstream.engine.watchdogs",
     ),
+    frozenset({"asyncio", "reactivex", "http"}): ("runstream.sinks.ag_ui.asgi",),
     frozenset({"asyncio", "reactivex", "http", "email"}): (
         "runstream.clients.ag_ui",
         "runstream.clients.assistants",
         "runstream.clients.base",
+        "runstream.clients.blocking",
         "runstream.clients.langgraph",
         "runstream.clients.responses",
+        "runstream.sinks.ag_ui.asgi",
+        "runstream.sinks.ui_message_stream.asgi",
+        "runstream.sinks.ui_message_stream.chats",
     ),
-    frozenset({"asyncio", "reactivex", "http"}): ("runstream.sinks.page.asgi",),
+    frozenset({"asyncio", "reactivex", "http"}): ("runstream.sinks.page.asgi", "runstream.sinks.sse.asgi"),
     frozenset({"asyncio", "reactivex", "http", "email", "websockets"}): ("runstream.sinks.page.server",),
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -20,7 +22,7 @@ BLOCKS = re.findall(r"<!-- (\S+) -->\n\n```python\n(.*?)```", README, re.DOTALL)
 def test_there_are_examples() -> None:
     """A run with a tool comes first, then an async one and a callback one, and the Rx one after them."""
     assert [name for name, _ in BLOCKS] == [
-        "examples/20_client.py",
+        "examples/23_first_run.py",
         "examples/01_watch.py",
         "examples/02_callbacks.py",
         "examples/04_plain_rx.py",
@@ -39,6 +41,17 @@ def test_code_is_the_examples(name: str, code: str) -> None:
         else:
             assert line.strip() in example
     assert len(code.splitlines()) <= 24
+
+
+def test_the_first_program_runs_as_printed(tmp_path: Path) -> None:
+    """It is the same in the quickstart, is whole, and prints the result of a run whose call was answered."""
+    code = BLOCKS[0][1]
+    quickstart = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
+    assert re.findall(r"```python\n(.*?)```", quickstart, re.DOTALL)[0] == code
+    program = tmp_path / "program.py"
+    program.write_text(code, encoding="utf-8")
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("completed It is sunny in Oslo.\n", "")
 
 
 def test_python_blocks_compile() -> None:
@@ -76,7 +89,7 @@ def test_every_command_and_option_is_documented() -> None:
     for name, parser in commands.choices.items():  # type: ignore[attr-defined]
         assert f"runstream {name}" in CLI
         for action in parser._actions:
-            if action.dest not in {"help", "files", "url"}:
+            if action.dest not in {"help", "files", "url", "source", "sources", "action"}:
                 assert any(option in CLI for option in action.option_strings), (name, action.option_strings)
 
 

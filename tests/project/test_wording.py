@@ -1,4 +1,4 @@
-"""Docstrings, comments, messages and names of the package are plain technical English."""
+"""The package, its pages and its examples are plain technical English."""
 
 from __future__ import annotations
 
@@ -48,6 +48,19 @@ def words(source: str) -> list[str]:
 def test_plain_words(path: Path) -> None:
     """A module contains no banned word."""
     found = words(path.read_text(encoding="utf-8"))
+    assert not found, f"{dict(Counter(found))}: use plain words"
+
+
+PAGES: Final = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("*.py"), *(ROOT / "examples").glob("*.*")]
+)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_plain_pages(path: Path) -> None:
+    """A page, an example, or a script that writes a page contains no banned word."""
+    text = re.sub(r"\s+", " ", path.read_text(encoding="utf-8"))
+    found = [match[0].lower() for match in BANNED.finditer(text)]
     assert not found, f"{dict(Counter(found))}: use plain words"
 
 

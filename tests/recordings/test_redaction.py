@@ -288,3 +288,46 @@ def test_an_index_that_is_text_is_kept() -> None:
     delta = {"id": "s", "delta": {"step_details": {"type": "tool_calls", "tool_calls": [call]}}}
     kept = blanked(delta, "thread.run.step.delta")
     assert kept["delta"]["step_details"]["tool_calls"][0] == {**call, "function": {"arguments": "xx"}}
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ({"question": "Buy for Ann?", "tool_call_id": "call_1"}, "book"),
+        ({"action_requests": [{"name": "book", "args": {"who": "Ann"}, "description": "For Ann"}]}, "book"),
+        ([{"action_request": {"action": "book", "args": {"who": "Ann"}}, "description": "For Ann"}], "book"),
+        ({"action_requests": [{"name": "Ann asks"}]}, "xxxxxxxx"),
+        ({"id": "Ann", "name": "Ann", "tool_call_id": ["Ann"], "status": "Ann"}, None),
+        ("Ann", None),
+    ],
+)
+@pytest.mark.parametrize("is_thread", [False, True])
+def test_an_interrupt_keeps_the_name_of_its_call(value: Any, name: str | None, is_thread: bool) -> None:
+    """The value of an interrupt is an application's: only the call that it asks about, and its tool, are kept."""
+    call = {"id": "call_1", "name": "book", "args": {}}
+    message = {"type": "ai", "id": "m1", "content": "", "tool_calls": [call]}
+    if is_thread:
+        events: list[tuple[str, Any]] = [
+            ("lifecycle", {"event": "running"}),
+            ("values", {"messages": [message]}),
+            ("input.requested", {"interrupt_id": "i1", "payload": value}),
+            ("lifecycle", {"event": "interrupted"}),
+        ]
+        raws = [
+            RawEvent(method, json.dumps({"method": method, "event_id": f"synth:r1:{at}", "params": params}).encode())
+            for at, (method, data) in enumerate(events)
+            for params in ({"namespace": [], "data": data},)
+        ]
+    else:
+        events = [
+            ("metadata", {"run_id": "r1", "attempt": 1}),
+            ("updates", {"agent": {"messages": [message]}}),
+            ("updates", {"__interrupt__": [{"id": "i1", "value": value}]}),
+        ]
+        raws = [RawEvent(event, json.dumps(data).encode()) for event, data in events]
+    dialect = "langgraph-thread" if is_thread else "langgraph"
+    redacted = [Redaction(dialect=dialect)(raw) for raw in raws]
+    (state,) = fold(redacted, dialect=dialect).runs
+    assert [(each.id, each.name) for each in state.run.pending_tool_calls] == [("i1", name)]
+    if not is_thread:
+        assert b"Ann" not in b"".join(raw.data for raw in redacted)

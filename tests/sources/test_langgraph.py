@@ -55,6 +55,8 @@ class Server:
         self.rng = random.Random(seed)
         self.answers = {"/runs/r1": (200, RUN), "/state": (200, DONE), "/threads/t1": (200, IDLE), **(answers or {})}
         self.requests: list[str] = []
+        self.last_ids: list[str | None] = []
+        self.cut_at: int | None = None
         self.url = ""
 
     @asynccontextmanager
@@ -72,6 +74,8 @@ class Server:
             await reader.readexactly(int(headers["content-length"]))
         self.requests.append(f"{method} {path}")
         if "/stream" in path:
+            self.last_ids.append(headers.get("last-event-id"))
+        if "/stream" in path:
             await self.stream(writer, headers.get("last-event-id"))
         else:
             self.answer(writer, path)
@@ -85,7 +89,7 @@ class Server:
         writer.write(place + f"Content-Length: {len(body)}\r\n\r\n".encode())
         if self.cuts:
             self.cuts -= 1
-            body = body[: self.rng.randrange(len(body) + 1)]
+            body = body[: self.rng.randrange(len(body) + 1) if self.cut_at is None else self.cut_at]
         while body:
             size = self.rng.randint(1, 2000)
             writer.write(body[:size])
@@ -119,6 +123,16 @@ async def test_a_stream_that_is_cut_anywhere_is_whole(seed: int) -> None:
     assert len([request for request in server.requests if request.startswith("POST")]) <= 1
     keys = [signal.key for signal in signals]
     assert len(keys) == len(set(keys))
+
+
+async def test_a_stream_that_has_brought_nothing_is_joined_from_its_beginning() -> None:
+    """A server begins a join without an id in the middle of a text."""
+    server = Server(cuts=1)
+    server.cut_at = 0
+    async with server.serving():
+        state, _ = await read(server)
+    assert (state.status, state.text) == ("completed", TEXT)
+    assert server.last_ids == [None, "-1"]
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,8 @@ DOORS = {
     "async for": Door(opened(lambda stream, one: one.loop(stream)), "async for in tests.stream.test_all_doors", True),
     "iter runs": Door(opened(lambda stream, one: one.loop(stream.iter("runs"))), "", True, True),
     "iter events": Door(opened(lambda stream, one: one.loop(stream.iter("events"))), "async for in tests", True),
+    "iter replay": Door(opened(lambda stream, one: one.loop(stream.iter(replay=True))), "async for in tests", True),
+    "follow": Door(opened(lambda stream, one: stream.follow(one.take)), "Faulty.take"),
     "run on": Door(opened(lambda stream, one: stream.run(RUN).on(Signal, one.take)), "Faulty.take"),
     "run on coroutine": Door(
         opened(lambda stream, one: stream.run(RUN).on(Signal, one.take_async)), "Faulty.take_async", True
@@ -283,6 +285,18 @@ async def test_one_faulty_subscriber(name: str, fault: str, monkeypatch: pytest.
 def test_every_door_is_here() -> None:
     """What a stream offers to subscribe by is among the doors."""
     doors = {name for name in dir(RunStream) if not name.startswith("_")}
-    others = {"attach", "keep_open", "latest", "orphans", "rejects", "restore", "start", "stats", "aclose"}
+    others = {
+        "attach",
+        "is_started",
+        "keep_open",
+        "latest",
+        "orphans",
+        "rejects",
+        "restore",
+        "snapshots",
+        "start",
+        "stats",
+        "aclose",
+    }
     waiting = {"result", "results"}
-    assert doors - others - waiting == {"events", "iter", "on", "run", "runs", "signals", "when"}
+    assert doors - others - waiting == {"events", "follow", "iter", "on", "run", "runs", "signals", "when"}

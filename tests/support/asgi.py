@@ -29,7 +29,12 @@ async def request(app: AsgiApp, path: str, *, method: str = "GET", **more: Any) 
     async def send(message: Message) -> None:
         sent.append(message)
 
+    asked: list[None] = []
+
     async def receive() -> Message:
+        if asked:
+            await asyncio.Event().wait()  # the client stays
+        asked.append(None)
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async with asyncio.timeout(_PATIENCE):

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Iterable
 from contextlib import aclosing
 from http import HTTPStatus
-from typing import Any, TypeAlias
 
 from runstream.logs import LOG
+from runstream.sinks.asgi import Receive, Scope, Send, get_header, get_path, respond, run_lifespan
 from runstream.sinks.page.assets import HEADERS, SOCKET, asset
 from runstream.sinks.page.feed import PageFeed
 from runstream.sinks.page.origins import OriginPolicy
 from runstream.stream.run_stream import RunStream
+from runstream.stream.subscriber_set import no_op
 
 __all__ = ["PageApp"]
 
-
-_Message: TypeAlias = MutableMapping[str, Any]
-_Receive: TypeAlias = Callable[[], Awaitable[_Message]]
-_Send: TypeAlias = Callable[[_Message], Awaitable[None]]
 
 _POLICY_VIOLATION = 1008  # RFC 6455, section 7.4.1
 _TRY_AGAIN_LATER = 1013
@@ -58,17 +55,17 @@ class PageApp:
         self._max_clients = max_clients
         self._send_timeout = send_timeout
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request, or serve one socket."""
         if scope["type"] == "http":
             await self._http(scope, send)
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await run_lifespan(receive, send, no_op)
 
-    async def _http(self, scope: MutableMapping[str, Any], send: _Send) -> None:
-        path = _path(scope)
+    async def _http(self, scope: Scope, send: Send) -> None:
+        path = get_path(scope)
         if scope["method"] not in {"GET", "HEAD"}:
             await _respond(send, HTTPStatus.METHOD_NOT_ALLOWED, b"Only GET.\n", allow="GET, HEAD")
         elif not path:
@@ -80,10 +77,10 @@ class PageApp:
             kind, body = file
             await _respond(send, HTTPStatus.OK, body, kind, head=scope["method"] == "HEAD")
 
-    async def _websocket(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (await receive())["type"] != "websocket.connect":
             return
-        if _path(scope) != SOCKET or self._policy.refusal(_header(scope, b"host"), _header(scope, b"origin")):
+        if get_path(scope) != SOCKET or self._policy.refusal(get_header(scope, b"host"), get_header(scope, b"origin")):
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})  # before the accept: HTTP 403
             return
         if self.feed.clients >= self._max_clients:
@@ -109,32 +106,20 @@ class PageApp:
             raise result
         await send({"type": "websocket.close", "code": 1000 if result is None else _TRY_AGAIN_LATER})
 
-    async def _relay(self, send: _Send) -> None:
+    async def _relay(self, send: Send) -> None:
         async with aclosing(self.feed.frames()) as frames:
             async for frame in frames:
                 async with asyncio.timeout(self._send_timeout):
                     await send({"type": "websocket.send", "text": frame})
 
 
-def _path(scope: MutableMapping[str, Any]) -> str:
-    """The path below the mount point of the application; "" for the mount point without a slash."""
-    path, root = str(scope["path"]), str(scope.get("root_path", ""))
-    # Servers and frameworks differ in whether the path contains the root.
-    return path[len(root) :] if root and (path == root or path.startswith(f"{root}/")) else path
-
-
-def _header(scope: MutableMapping[str, Any], name: bytes) -> str | None:
-    found = [value for key, value in scope["headers"] if key.lower() == name]
-    return found[0].decode("latin-1") if len(found) == 1 else None if not found else ""
-
-
-async def _wait_until_closed(receive: _Receive) -> None:
+async def _wait_until_closed(receive: Receive) -> None:
     while (await receive())["type"] != "websocket.disconnect":
         pass
 
 
 async def _respond(
-    send: _Send,
+    send: Send,
     status: HTTPStatus,
     body: bytes,
     kind: str = "text/plain; charset=utf-8",
@@ -142,16 +127,4 @@ async def _respond(
     head: bool = False,
     **more: str,
 ) -> None:
-    fields = [*HEADERS, ("Content-Type", kind), ("Content-Length", str(len(body))), *more.items()]
-    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in fields]
-    await send({"type": "http.response.start", "status": status.value, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else body})
-
-
-async def _lifespan(receive: _Receive, send: _Send) -> None:
-    """Confirm start and stop, which a server requests of an application that is not mounted."""
-    while True:
-        kind = (await receive())["type"]
-        await send({"type": f"{kind}.complete"})
-        if kind == "lifespan.shutdown":
-            return
+    await respond(send, status, body, kind, headers=[*HEADERS, *more.items()], head=head)

@@ -8,6 +8,7 @@ A frame is a JSON object with the changes since the last one:
 ``page``   facts of the whole page that have changed
 ``runs``   the runs that have changed, the one that changed last at the end: ``n`` (its number in order
            of appearance, which identifies it), ``set`` (facts that have changed), ``blocks``, ``order``
+``log``    new lines of the log: ``n``, ``at`` (Unix seconds), ``kind``, ``run``, ``text``
 ``gone``   numbers of runs that are no longer shown
 ``more``   whether another frame follows at once, because this one was full
 =========  ==========================================================================================
@@ -23,6 +24,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
+from msgspec import structs
+
+from runstream.sinks.page.history import MAX_ENTRIES, Entry
 from runstream.sinks.page.views import ContentBlock, Fact, RunContent
 
 __all__ = ["ClientCursor", "PageContent", "PageRow", "apply", "units"]
@@ -68,6 +72,9 @@ class PageContent(Protocol):
     def numbers(self) -> Iterable[int]:
         """The numbers of all runs that are content."""
 
+    def entries(self, number: int) -> list[Entry]:
+        """The lines of the log with a larger number, in order."""
+
 
 class ClientCursor:
     """Remembers the content that one client has received.
@@ -84,6 +91,7 @@ class ClientCursor:
         self._feed: str | None = None
         self._version = 0
         self._removals = 0
+        self._entry = 0
         self._page: Mapping[str, Fact] = {}
         self._contents: dict[int, RunContent] = {}
         self._units: dict[tuple[int, str], int] = {}
@@ -102,6 +110,8 @@ class ClientCursor:
             frame["page"], self._page = changed, dict(page)
         if self._removals != content.removals and (gone := self._forget_removed(content)):
             frame["gone"] = gone
+        if entries := content.entries(self._entry):
+            frame["log"], self._entry = [structs.asdict(entry) for entry in entries], entries[-1].n
         runs, size = [], 0
         for row in content.since(self._version):
             if size > self._budget:
@@ -190,14 +200,17 @@ def apply(page: dict[str, Any], frame: Mapping[str, Any]) -> dict[str, Any]:
     """A page with a frame applied to it. The given page is changed, too.
 
     Args:
-        page: ``{"feed": ..., "page": {...}, "runs": {number: {"facts": ..., "blocks": {id: {...}}}}}``; ``{}``
-            at the beginning.
+        page: ``{"feed": ..., "page": {...}, "log": [...], "runs": {number: {"facts": ..., "blocks": {id: {...}}}}}``;
+            ``{}`` at the beginning.
         frame: The frame.
     """
     if "feed" in frame:
         page = {"feed": frame["feed"]}
     facts: dict[str, Any] = page.setdefault("page", {})
     facts.update(frame.get("page", {}))
+    log: list[Any] = page.setdefault("log", [])
+    log += frame.get("log", ())
+    del log[:-MAX_ENTRIES]
     runs: dict[int, Any] = page.setdefault("runs", {})
     for number in frame.get("gone", ()):
         runs.pop(number, None)

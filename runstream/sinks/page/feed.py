@@ -13,7 +13,9 @@ import msgspec
 from reactivex import abc
 
 from runstream.core.state import RunState
-from runstream.model.signals import SourceConnected, SourceDisconnected, SourceEnded
+from runstream.model.events import Reject
+from runstream.model.progress_signals import PROGRESS
+from runstream.model.signals import SIGNAL_TYPES, SourceConnected, SourceDisconnected, SourceEnded
 from runstream.sinks.page.diff import ClientCursor
 from runstream.sinks.page.snapshot import PageSnapshot
 from runstream.sinks.run_table import NOTICES
@@ -24,6 +26,8 @@ __all__ = ["PageFeed"]
 HEARTBEAT: Final = 15.0
 """Seconds after which a frame is sent without a change: a page receives no pings, and needs a sign that the connection
 is open."""
+
+_FACTS: Final = tuple(kind for kind in SIGNAL_TYPES.values() if kind not in PROGRESS)
 
 _POLL: Final = 1.0  # seconds; counts, such as that of duplicates, grow without a change of a run
 
@@ -85,7 +89,8 @@ class PageFeed:
 
         self._subscriptions: list[abc.DisposableBase] = [
             stream.runs.subscribe(update, self._end, snapshot.end),
-            stream.rejects.subscribe(self._reject, self._reject),
+            stream.rejects.subscribe(self._reject, lambda _: snapshot.touch()),
+            stream.on(_FACTS, snapshot.history.add_signal),
             stream.on(NOTICES, snapshot.add_notice),
             stream.on((SourceConnected, SourceDisconnected, SourceEnded), snapshot.add_source),
         ]
@@ -139,7 +144,8 @@ class PageFeed:
     def _end(self, _: Exception) -> None:
         self._snapshot.end()
 
-    def _reject(self, _: object) -> None:
+    def _reject(self, reject: Reject) -> None:
+        self._snapshot.history.add_reject(reject, self._clock())
         self._snapshot.touch()
 
     def _wake(self) -> None:

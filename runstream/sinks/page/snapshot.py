@@ -10,6 +10,7 @@ from runstream.core.state import RunState
 from runstream.model.limits import Stats
 from runstream.model.run import RunKey
 from runstream.model.signals import RunInterrupted, RunPaused, RunStalled, SourceSignal
+from runstream.sinks.page.history import Entry, History, Totals
 from runstream.sinks.page.views import Fact, RunContent, content_of
 from runstream.sinks.run_table import Notice, Row, RunTable
 
@@ -92,6 +93,7 @@ class PageSnapshot(RunTable[ShownRun]):
         feed: An identifier that differs from that of any other snapshot.
         removals: How many runs have been removed so far.
         version: A number that grows with every change.
+        history: The log.
     """
 
     def __init__(
@@ -115,6 +117,8 @@ class PageSnapshot(RunTable[ShownRun]):
         self._ended_at: float | None = None
         self._ended: dict[RunKey, None] = {}  # of the rows, in order of their end
         self._hidden: dict[RunKey, None] = {}  # open runs for which there was no room
+        self.history = History()
+        self._totals = Totals()
 
     # Read by clients
 
@@ -129,12 +133,19 @@ class PageSnapshot(RunTable[ShownRun]):
             "events": stats.events,
             "rejected": stats.rejected,
             "duplicates": stats.duplicates,
+            "failed": self._totals.failed,
+            "tokens": self._totals.tokens,
+            "models": self._totals.by_model(),
             "sources": "\n".join(f"{name}: {condition}" for name, condition in self.sources.items()),
         }
 
     def since(self, version: int) -> Iterable[ShownRun]:
         """The runs that changed after this version, the earliest change first."""
         return reversed(list(self._newer(version)))
+
+    def entries(self, number: int) -> list[Entry]:
+        """The lines of the log with a larger number."""
+        return self.history.since(number)
 
     def numbers(self) -> Iterable[int]:
         """The numbers of all runs that are shown."""
@@ -157,6 +168,8 @@ class PageSnapshot(RunTable[ShownRun]):
         """
         key = (state.scope, state.run_id)
         row = self.rows.pop(key, None)
+        if state.is_terminal and key not in self._ended and (row is not None or key in self._hidden or earlier):
+            self._totals.add(state.run)
         if row is None:
             if not self._make_room():
                 if not state.is_terminal and len(self._hidden) < self._max_runs * _MAX_HIDDEN:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -96,6 +96,10 @@ def content_of(state: RunState, *, max_text: int, max_blocks: int, **more: Fact)
         "prompt_tokens": run.usage.prompt_tokens if run.usage is not None else None,
         "completion_tokens": run.usage.completion_tokens if run.usage is not None else None,
         "left_out": max(0, len(texts) - room),
+        "metadata": _metadata(run),
+        "queued": state.timings.queued,
+        "running": state.timings.running,
+        "waiting": state.timings.waiting,
         **more,
     }
     return RunContent(
@@ -257,6 +261,14 @@ def _step(state: RunState) -> str | None:
     if names:
         return f"calls {', '.join(names)}"
     return f"{step.type} {step.name}" if step.name else step.type
+
+
+def _metadata(run: Run) -> str | None:
+    """The metadata of a run in words."""
+    found = run.metadata
+    return (
+        ", ".join(f"{name}: {value}" for name, value in found.items()) or None if isinstance(found, Mapping) else None
+    )
 
 
 def _error(run: Run) -> str | None:

@@ -12,7 +12,8 @@ from runstream.core.state import RunState
 from runstream.model.actions import kind_of_call
 from runstream.model.limits import Stats
 from runstream.sinks.run_table import Row
-from runstream.sinks.terminal.open_runs import OpenRuns, total_duration
+from runstream.sinks.terminal.controls import HELP, Controls
+from runstream.sinks.terminal.open_runs import OpenRun, OpenRuns, total_duration
 from runstream.sinks.terminal.run_names import NAME_WIDTH, RunNames
 from runstream.sinks.terminal.text import ascii_only, columns, fit, on_one_line, tail, tail_of_line, wrap
 
@@ -66,11 +67,22 @@ class Screen:
         self._names = RunNames()
         self._short_names = RunNames(_SHORT)
 
-    def frame(self, runs: OpenRuns, stats: Stats, *, width: int, height: int, now: float, since: float) -> list[Text]:
+    def frame(
+        self,
+        runs: OpenRuns,
+        stats: Stats,
+        *,
+        width: int,
+        height: int,
+        now: float,
+        since: float,
+        controls: Controls | None = None,
+    ) -> list[Text]:
         """The lines that are drawn again each time: the open runs, and the counts.
 
         Args:
             runs: The runs to show.
+            controls: What was chosen with keys; ``None`` where no keys are read.
             stats: The counts of the stream.
             width: Columns.
             height: The highest number of lines.
@@ -78,21 +90,56 @@ class Screen:
             since: When the view began (same clock).
         """
         footer = self.footer(runs, stats, width=width, seconds=now - since)
+        if controls is not None:
+            footer += self._choices(controls, runs, width)
         room = max(1, height - len(footer))
-        count = len(runs.rows)
+        if controls is not None and controls.full and (row := runs.rows.get(controls.selected or ("", ""))) is not None:
+            return [*self._full_run(row, width, room, now, controls), *footer][:height]
+        rows = list(runs.rows.values()) if controls is None else controls.shown(runs)
+        count = len(rows)
         if not count:
             waiting = [self._line(Text("waiting for a run", "dim"))] if not runs.total else []
             return [*waiting, *footer][-height:]
         details = min(room // count - 1, _MAX_DETAILS)
-        shown = runs.pick(count if details >= 0 else room - 1, now)
+        shown = runs.pick(count if details >= 0 else room - 1, now, rows)
         lines: list[Text] = []
         for row in shown:
             below = [] if details <= 0 else self._details(row.state, width - 2, details, open=True)
-            lines.append(self._head(row.state, row.label, now - row.since, width, now, inline=details <= 0))
-            lines += below
+            head = self._head(row.state, row.label, now - row.since, width, now, inline=details <= 0)
+            if controls is not None and controls.selected == (row.state.scope, row.state.run_id):
+                head.stylize("reverse")
+            lines += [head, *below]
         if len(shown) < count:
-            lines.append(self._rest(runs, shown, width))
+            lines.append(self._rest(rows, shown, width))
         return [*lines[:room], *footer][:height]
+
+    def _full_run(self, row: OpenRun, width: int, room: int, now: float, controls: Controls) -> list[Text]:
+        """One run in full: its calls, reasoning and texts; the end of them, or as far up as was scrolled."""
+        state = row.state
+        lines = [self._call(call, width - 2, growing=False) for call in state.tool_calls]
+        bar = "│ " if self._unicode else "| "
+        for text, style in ((state.reasoning, "dim italic"), (state.text, "")):
+            shown = wrap(text, max(1, width - 4)) if text else []
+            lines += [self._line(Text.assemble((f"  {bar}", "dim"), (line, style))) for line in shown]
+        head = self._head(state, row.label, now - row.since, width, now, inline=False)
+        space = max(0, room - 1)
+        controls.scroll = min(controls.scroll, max(0, len(lines) - space))
+        end = len(lines) - controls.scroll
+        return [head, *lines[max(0, end - space) : end]]
+
+    def _choices(self, controls: Controls, runs: OpenRuns, width: int) -> list[Text]:
+        """The line below the counts: the words that are typed, what is chosen, or the keys."""
+        parts = []
+        if controls.paused:
+            parts.append("paused")
+        if controls.typing or controls.words:
+            count = len(controls.shown(runs))
+            parts.append(f"/{on_one_line(controls.words)}{'▏' if controls.typing else ''} {count} of {len(runs.rows)}")
+        if controls.full:
+            parts.append(f"{controls.scroll} lines below" if controls.scroll else "the end")
+        parts.append(HELP if controls.help or not parts else "? keys")
+        between = " · " if self._unicode else " - "
+        return [self._line(Text(fit(between.join(parts), width), "dim"))]
 
     def ended_run(self, state: RunState, width: int) -> list[Text]:
         """The lines that stay of an ended run: its status, its calls, and the end of its text."""
@@ -247,15 +294,15 @@ class Screen:
         place = [*map(on_one_line, state.path_of(step.id)), names or kind]
         return f"step {len(steps)}: {(' › ' if self._unicode else ' > ').join(place)}{done}"
 
-    def _rest(self, runs: OpenRuns, shown: Sequence[Row], width: int) -> Text:
+    def _rest(self, rows: Sequence[Row], shown: Sequence[Row], width: int) -> Text:
         """The number of runs that are not shown, by status."""
         counts: dict[str, int] = {}
-        for row in runs.rows.values():
+        for row in rows:
             counts[row.label] = counts.get(row.label, 0) + 1
         for visible in shown:
             counts[visible.label] -= 1
         rest = ", ".join(f"{count} {on_one_line(label)}" for label, count in counts.items() if count)
-        return self._line(Text(fit(f"… and {len(runs.rows) - len(shown)} more: {rest}", width), "dim"))
+        return self._line(Text(fit(f"… and {len(rows) - len(shown)} more: {rest}", width), "dim"))
 
     def _sign_and_style(self, label: str, now: float) -> tuple[str, str]:
         sign, plain, style = _SIGNS.get(label, _UNKNOWN)

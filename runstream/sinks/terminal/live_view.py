@@ -17,6 +17,7 @@ from runstream.logs import LOG
 from runstream.model.limits import Stats
 from runstream.model.signals import SourceSignal
 from runstream.sinks.run_table import NOTICES
+from runstream.sinks.terminal.controls import Controls, split_keys
 from runstream.sinks.terminal.open_runs import OpenRuns
 
 if TYPE_CHECKING:
@@ -113,6 +114,23 @@ class LiveView:
         except Exception as failure:
             self._fail(failure)
 
+    def accept_keys(self) -> None:
+        """Show the keys below the counts; the caller reads them, and passes them to :meth:`press`."""
+        self._display.controls = Controls()
+
+    def press(self, text: str) -> bool:
+        """Take the keys that a terminal has sent: quit, pause, filter, select, one run in full, scroll.
+
+        Args:
+            text: What was read from the terminal.
+
+        Returns:
+            True if the person asked to end the view.
+        """
+        ends = self._display.press(text)
+        self._display.draw(self._stream.stats, forced=True)
+        return ends
+
     def suspend(self) -> None:
         """Release the terminal for an editor or the shell; nothing is drawn until :meth:`resume`.
 
@@ -150,6 +168,7 @@ class Display:
 
     Attributes:
         runs: The runs that are shown; the caller updates them.
+        controls: What was chosen with keys; ``None`` where no keys are read.
     """
 
     def __init__(self, console: Console | None = None, *, text_lines: int = 8) -> None:
@@ -168,6 +187,7 @@ class Display:
         self._screen = Screen(unicode=console.encoding.lower().startswith("utf"), text_lines=text_lines)
         self._since = self.now()
         self._released = False
+        self.controls: Controls | None = None
 
     @staticmethod
     def now() -> float:
@@ -179,16 +199,41 @@ class Display:
         self._since = self.now()
         self._renderer.start()
 
-    def draw(self, stats: Stats) -> None:
-        """Draw the present runs and counts."""
+    def draw(self, stats: Stats, *, forced: bool = False) -> None:
+        """Draw the present runs and counts.
+
+        Args:
+            stats: The counts.
+            forced: True to draw although the drawing is paused, because a key was pressed.
+        """
+        if self.controls is not None and self.controls.paused and not forced:
+            return
         width, height = self._console.size
         above = [line for state in self.runs.take_ended() for line in self._screen.ended_run(state, width)]
         frame = []
         if self._renderer.animated:
             frame = self._screen.frame(
-                self.runs, stats, width=width, height=height - 1, now=self.now(), since=self._since
+                self.runs,
+                stats,
+                width=width,
+                height=height - 1,
+                now=self.now(),
+                since=self._since,
+                controls=self.controls,
             )
         self._renderer.draw(frame, above)
+
+    def press(self, text: str) -> bool:
+        """Take the keys that a terminal has sent.
+
+        Returns:
+            True if the view was asked to end.
+        """
+        if self.controls is None:
+            return False
+        for key in split_keys(text):
+            self.controls.press(key, self.runs)
+        return self.controls.quit
 
     def suspend(self) -> None:
         """Release the terminal until `resume`."""

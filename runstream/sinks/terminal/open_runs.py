@@ -140,7 +140,7 @@ class OpenRuns(RunTable[OpenRun]):
         self._ended.clear()
         return ended
 
-    def pick(self, room: int, now: float) -> list[OpenRun]:
+    def pick(self, room: int, now: float, among: Iterable[OpenRun] | None = None) -> list[OpenRun]:
         """The runs to show, in order of appearance: those with the latest changes, if there is no room for all.
 
         A shown run stays while it is active: a screen whose lines change places ten times a second can not be read.
@@ -148,8 +148,9 @@ class OpenRuns(RunTable[OpenRun]):
         Args:
             room: The number of runs that can be shown.
             now: The time (seconds of the same clock as for `update`).
+            among: The runs to choose from; all of them by default.
         """
-        rows = self.rows
+        rows = self.rows if among is None else {(row.state.scope, row.state.run_id): row for row in among}
         if len(rows) <= room:
             self._shown = set(rows)
             return list(rows.values())

@@ -52,6 +52,11 @@ async def model(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[
         ]
     elif "gate" in said:
         pieces = ["Let me ", "check.", *call("gate_status", '{"gate": "east"}', "call_g")]
+    elif "two maps" in said:
+        pieces = [
+            {number: DeltaToolCall(name="show_map", json_args=f'{{"zoom": {zoom}}}', tool_call_id=f"call_m{zoom}")}
+            for number, zoom in enumerate((3, 5))
+        ]
     elif "map" in said:
         pieces = ["Here.", *call("show_map", '{"zoom": 3}', "call_m")]
     elif "ticket" in said:

@@ -1,7 +1,7 @@
 // The official AG-UI client: it reads each file as the answer to one run, and prints one JSON object a line: what it
 // threw, the outcome, the calls that wait, the messages and the state.
 // Usage: node ag_ui_client.mjs FILE.sse[+FILE.sse] ...; files joined by + are runs of one thread. It stands beside
-// node_modules.
+// node_modules. The variable AG_UI_CLIENT names another package, such as an older client.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { basename } from "node:path";
@@ -10,7 +10,7 @@ const warnings = [];
 console.warn = (...values) => warnings.push(values.map(String).join(" "));
 console.error = (...values) => warnings.push(values.map(String).join(" "));
 process.on("uncaughtException", (error) => warnings.push(`uncaught ${error}`)); // a socket that closes under the client
-const { HttpAgent } = await import("@ag-ui/client");
+const { HttpAgent } = await import(process.env.AG_UI_CLIENT ?? "@ag-ui/client");
 
 let body = Buffer.alloc(0);
 const server = createServer((request, response) => {
@@ -25,7 +25,7 @@ await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
 async function play(agent, file) {
   body = readFileSync(file);
   const found = { file: basename(file) };
-  const resume = agent.pendingInterrupts.map(({ id }) => ({ interruptId: id, status: "resolved", payload: {} }));
+  const resume = (agent.pendingInterrupts ?? []).map(({ id }) => ({ interruptId: id, status: "resolved", payload: {} }));
   try {
     await agent.runAgent(resume.length ? { resume } : {}, {
       onRunErrorEvent: ({ event }) => {
@@ -39,7 +39,7 @@ async function play(agent, file) {
   } catch (error) {
     found.threw = `${error.name}: ${error.message}`.slice(0, 300);
   }
-  found.interrupts = agent.pendingInterrupts.map(({ id }) => id);
+  found.interrupts = (agent.pendingInterrupts ?? []).map(({ id }) => id);
   found.messages = agent.messages;
   found.state = agent.state;
   process.stdout.write(JSON.stringify(found) + "\n");

@@ -35,6 +35,8 @@ def script(messages: list[Any]) -> tuple[list[Any], list[tuple[str, str, dict[st
         return [], [("call_e", "gate_status", {"gate": "east"}), ("call_w", "gate_status", {"gate": "west"})]
     if "gate" in said:
         return ["Let me ", "check."], [("call_g", "gate_status", {"gate": "east"})]
+    if "two maps" in said:
+        return [], [(f"call_m{zoom}", "show_map", {"zoom": zoom}) for zoom in (3, 5)]
     if "map" in said:
         return [], [("call_m", "show_map", {"zoom": 3})]
     if "ticket" in said:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from runstream import RunState, RunStream, fold
 from runstream.model.raw import RawEvent
@@ -89,7 +90,8 @@ def plain(feed: PageFeed) -> dict[str, Any]:
             block.id: {"facts": block.facts, "text": block.text, "skipped": block.skipped} for block in content.blocks
         }
         runs[entry.number] = {"facts": content.facts, "blocks": blocks}
-    return {"feed": feed._snapshot.feed, "page": dict(feed._snapshot.page()), "runs": runs}
+    log = [structs.asdict(entry) for entry in feed._snapshot.entries(0)]
+    return {"feed": feed._snapshot.feed, "page": dict(feed._snapshot.page()), "log": log, "runs": runs}
 
 
 def shown(frames: Iterable[str | bytes | dict[str, Any]]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pytest
 from runstream import PageFeed, PageServer, serve_page
 from runstream.model.raw import RawEvent
 from runstream.testing import script
+from tests.interop.environments import interop_node
 from tests.sinks.page.support import Fed, fed, said
 from tests.support.browser import Tab, browsing
 from tests.support.ports import free_port
@@ -45,7 +46,7 @@ async def until_status(tab: Tab, run_id: str, status: str) -> None:
 
 async def test_a_run_from_its_beginning_to_its_end() -> None:
     async with fed() as source, opened(source) as (tab, _):
-        assert await tab.text("#empty") == ["No runs yet. They appear here as soon as the stream tells of one."]
+        assert await tab.text("#empty") == ["No runs yet. They appear here as soon as the stream has one."]
         told = script("run_1", model="gpt-4o").start()
         told.call(get_time={"zone": "UTC"})
         await source.feed(asked := told.raw_events())
@@ -361,3 +362,170 @@ async def test_reconnecting_to_the_same_stream() -> None:
                 assert await tab.text("h3") == ["run_3", "run_2"]
                 assert sorted(await tab.text(".message .text")) == ["Missed.", "New."]
                 assert await tab.value(f"window.kept === {card('run_2')}") is True
+
+
+async def many(source: Fed, count: int) -> None:
+    """Runs of three models, every fifth one failed."""
+    for number in range(count):
+        end = "failed" if number % 5 == 0 else "completed"
+        metadata = {"customer": f"c{number % 7}"}
+        usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+        run = script(f"run_{number}", model=f"model-{number % 3}", metadata=metadata).start().say(f"word{number} said")
+        await source.feed(run.end(end, usage=usage).raw_events())
+
+
+async def visible(tab: Tab) -> list[str]:
+    return await tab.text("article:not([hidden]) h3")
+
+
+async def write(tab: Tab, text: str) -> None:
+    """Type into the search field."""
+    await tab.value(
+        f"(q => {{ q.value = {text!r}; q.dispatchEvent(new Event('input')); }})(document.querySelector('#query'))"
+    )
+
+
+async def press(tab: Tab, key: str) -> None:
+    """A key on the focused element."""
+    await tab.value(
+        f"document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {{key: {key!r}, bubbles: true}}))"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("run_3", ["run_3"]),
+        ("MODEL-1", ["run_10", "run_7", "run_4", "run_1"]),
+        ("c2 model-2", ["run_2"]),
+        ("word5 said", ["run_5"]),
+        ("failed", ["run_10", "run_5", "run_0"]),
+        ("nothing-like-this", []),
+    ],
+)
+async def test_runs_are_found_by_id_model_metadata_status_and_text(words: str, found: list[str]) -> None:
+    """All words of a search must be in the run; the number of runs found is shown, and Escape shows all again."""
+    async with fed() as source, opened(source) as (tab, _):
+        await many(source, 12)
+        await tab.until("document.querySelectorAll('article').length === 12")
+        await write(tab, words)
+        await tab.until(f"document.querySelector('#found').textContent === '{len(found)} of 12 runs'")
+        assert await visible(tab) == found
+        await press(tab, "Escape")
+        await tab.until("document.querySelector('#found').hidden")
+        assert len(await visible(tab)) == 12
+
+
+async def test_a_status_is_chosen_and_new_runs_are_filtered_too() -> None:
+    """The list has the statuses that were seen; a run that comes later is filtered as it comes."""
+    async with fed() as source, opened(source) as (tab, _):
+        await many(source, 6)
+        await tab.until("[...document.querySelectorAll('#status option')].some(o => o.value === 'failed')")
+        await tab.value(
+            "(s => { s.value = 'failed'; s.dispatchEvent(new Event('change')); })(document.querySelector('#status'))"
+        )
+        assert await visible(tab) == ["run_5", "run_0"]
+        await source.feed(said("late_good", "a"))
+        await source.feed(said("late_bad", "b", end="failed"))
+        await tab.until("document.querySelector('#found').textContent === '3 of 8 runs'")
+        assert await visible(tab) == ["late_bad", "run_5", "run_0"]
+
+
+async def test_an_address_shows_one_run() -> None:
+    """The title of a run links to it alone, in this tab or another; the button shows all again."""
+    async with fed() as source, opened(source) as (tab, page):
+        await many(source, 3)
+        await source.feed(said("odd/run #1", "a"))
+        await tab.until("document.querySelectorAll('article').length === 4")
+        await tab.value("document.querySelector('article h3 a').click()")
+        await tab.until("document.querySelector('#found').textContent === '1 of 4 runs'")
+        assert await visible(tab) == ["odd/run #1"]
+        await tab.go(f"{page.url}#run=run_1")
+        await tab.until("document.querySelector('#found').textContent === '1 of 4 runs'")
+        assert await visible(tab) == ["run_1"]
+        await tab.value("document.querySelector('#all').click()")
+        await tab.until("document.querySelector('#found').hidden")
+        assert await tab.value("location.hash") == ""
+
+
+async def test_the_keys() -> None:
+    """j and k go from run to run, a slash leads to the search, a question mark to the list of keys."""
+    async with fed() as source, opened(source) as (tab, _):
+        await many(source, 3)
+        await tab.until("document.querySelectorAll('article').length === 3")
+        focused = "document.activeElement.querySelector?.('h3')?.textContent"
+        for key, run in (("j", "run_2"), ("j", "run_1"), ("k", "run_2")):
+            await press(tab, key)
+            assert await tab.value(focused) == run
+        await press(tab, "Enter")
+        await tab.until("document.querySelector('#found').textContent === '1 of 3 runs'")
+        await press(tab, "/")
+        assert await tab.value("document.activeElement.id") == "query"
+        await press(tab, "j")  # a letter in the field
+        assert await tab.value("document.activeElement.id") == "query"
+        await press(tab, "Escape")
+        assert len(await visible(tab)) == 3
+        await press(tab, "?")
+        assert await tab.value("document.querySelector('#keys').open")
+
+
+async def test_totals_signals_and_problems_are_listed() -> None:
+    """Tokens and failures are summed, by model too; rejects and reconnects stand in a list of their own."""
+    async with fed() as source, opened(source) as (tab, _):
+        await many(source, 6)
+        await source.feed([RawEvent("thread.run.created", b"{")])
+        await tab.until("document.querySelector('[data-count=rejected]').textContent === '1'")
+        assert await tab.text("[data-count=tokens], [data-count=failed]") == ["2", "42"]
+        assert await tab.value("[...document.querySelectorAll('#models tbody tr')].map(r => r.innerText)") is not None
+        rows = await tab.value(
+            "[...document.querySelectorAll('#models tbody tr')].map(r => [...r.children].map(c => c.textContent))"
+        )
+        assert rows == [["model-0", "2", "1", "14"], ["model-1", "2", "0", "14"], ["model-2", "2", "1", "14"]]
+        kinds = await tab.value("[...document.querySelectorAll('#signals .kind')].map(e => e.textContent)")
+        assert kinds[0] == "rejected"
+        assert kinds.count("run.completed") == 4
+        assert await tab.value("[...document.querySelectorAll('#problems .kind')].map(e => e.textContent)") == [
+            "rejected"
+        ]
+
+
+async def test_the_time_of_a_run_is_a_bar() -> None:
+    """Its parts are as long as the run was queued, running and waiting, and are named for readers of screens."""
+    async with fed() as source, opened(source) as (tab, _):
+        await source.feed(script("run_1").start().wait(5).say("a").end().raw_events())
+        await tab.until("document.querySelector('#ended .timeline')?.ariaLabel?.includes('running')")
+        assert await tab.value("getComputedStyle(document.querySelector('.timeline .running')).flexGrow > 0")
+        assert "started" in (await tab.text("#ended .facts"))[0]
+
+
+@pytest.mark.slow
+async def test_two_thousand_runs() -> None:
+    """All are shown and found."""
+    async with fed() as source, opened(source, max_runs=2000) as (tab, _):
+        for number in range(2000):
+            await source.feed(said(f"run_{number}", f"word{number} said"))
+        await tab.until("document.querySelectorAll('article').length === 2000", within=60)
+        await write(tab, "word1999")
+        await tab.until("document.querySelector('#found').textContent === '1 of 2000 runs'")
+        assert await visible(tab) == ["run_1999"]
+
+
+async def test_nothing_serious_is_found_by_axe() -> None:
+    """The accessibility checker finds nothing serious in light and dark, with runs of each kind and all lists open."""
+    _, folder = interop_node("axe-core")
+    axe = (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+    for dark in (False, True):
+        async with fed() as source, opened(source) as (tab, _):
+            await tab.size(1200, 900, dark=dark, still=True)
+            await many(source, 6)
+            told = script("run_waits", model="m").start()
+            told.call(get_time={"zone": "UTC"})
+            await source.feed([*told.raw_events(), RawEvent("thread.run.created", b"{")])
+            await tab.until("document.querySelectorAll('article').length === 7")
+            await tab.value("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+            await tab.value(f"{axe}; 0")
+            found = await tab.value(
+                "axe.run().then(r => r.violations.filter(v => ['serious', 'critical'].includes(v.impact))"
+                ".map(v => `${v.id}: ${v.nodes.map(n => n.target).join(' ')}`))"
+            )
+            assert found == []

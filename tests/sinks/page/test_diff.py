@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runstream.sinks.page.diff import ClientCursor, apply, units
+from runstream.sinks.page.history import Entry
 from runstream.sinks.page.views import ContentBlock, Fact, RunContent
 
 
@@ -35,6 +36,7 @@ class Page:
         self.facts: dict[str, Fact] = {}
         self.runs: dict[int, Run] = {}
         self.version = 0
+        self.log: list[Entry] = []
 
     def put(self, number: int, view: RunContent) -> None:
         self.version += 1
@@ -52,6 +54,9 @@ class Page:
 
     def numbers(self) -> Iterable[int]:
         return self.runs
+
+    def entries(self, number: int) -> list[Entry]:
+        return [entry for entry in self.log if entry.n > number]
 
     def plain(self) -> dict[int, Any]:
         return {

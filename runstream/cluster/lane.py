@@ -1,0 +1,427 @@
+"""One source in a worker: sections of packs enter the engine; its state goes into the broker and comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from msgspec import structs
+
+from runstream.cluster.event_codec import named_object, named_run, read_event
+from runstream.cluster.packs import (
+    CONFLICT,
+    CONNECTION,
+    DUPLICATE,
+    END,
+    EVENTS,
+    FAILURE,
+    FETCHED,
+    FRAGMENTS,
+    REQUEST,
+    Section,
+)
+from runstream.cluster.stored import StoredLane, StoredSequence
+from runstream.core.registry import Scope
+from runstream.core.run_record import RunRecord
+from runstream.core.sighting import Sighting
+from runstream.dialects.base import BaseDialect
+from runstream.engine.engine import Engine
+from runstream.engine.feed import Feeder
+from runstream.engine.gap_tracker import report_gap
+from runstream.engine.source_state import SourceState
+from runstream.errors import ClusterError
+from runstream.model.events import RunEvent, TextAppend
+from runstream.model.raw import RawEvent, Request
+from runstream.model.signals import SourceConnected, SourceDisconnected, SourceResumed
+
+__all__ = ["Lane"]
+
+_MAX_LATE: Final = 64  # ended or detached runs that stay with their source, for late events
+_SIGHTINGS: Final = {0: Sighting.NEW, DUPLICATE: Sighting.DUPLICATE, CONFLICT: Sighting.CONFLICT}
+
+
+class _Sightings:
+    """In place of the window of known ids: the ingest has compared the ids, and its results are in the packs."""
+
+    def __init__(self) -> None:
+        self.next = Sighting.NEW
+        self.identified = False
+
+    def see(self, event: Any, sequence: Any = None) -> Sighting:
+        self.identified = True
+        found, self.next = self.next, Sighting.NEW
+        return found
+
+    see_all = see
+
+    def add(self, event: TextAppend, sequence: Any) -> bool:
+        sequence.advance()
+        return True
+
+    def has_open(self, object_id: str) -> bool:
+        return False  # where a known `created` begins an object again, the ingest says that it is new
+
+    def forget(self, object_id: str) -> int:
+        return 2 if self.identified else 0  # its fragments may have had ids
+
+    def ended(self, object_id: str) -> None: ...
+
+    def clear(self) -> None: ...
+
+
+class _PackDialect(BaseDialect):
+    """Returns the events of the items of a section, one after the other."""
+
+    __slots__ = ("_next", "_sightings")
+
+    def __init__(self, sightings: _Sightings) -> None:
+        super().__init__()
+        self._sightings = sightings
+        self._next: Callable[[], Any] = iter(()).__next__
+
+    def begin(self, decoded: list[Any]) -> None:
+        self._next = iter(decoded).__next__
+
+    def decode(self, item: Any) -> Any:
+        found = self._next()
+        if type(found) is tuple:
+            self._sightings.next = found[0]
+            return found[1]
+        return found
+
+
+class Lane(SourceState):
+    """The state of one source whose events come in packs.
+
+    Args:
+        name: The source's name.
+        scope: The scope of its runs.
+        engine: The engine.
+
+    Attributes:
+        number: The number of the last item that the states contain.
+        since: The sequence in the stream of packs from which the items are needed that the stored states lack; ``None``
+            if these lack nothing.
+        changed: The runs that changed since they were stored.
+        has_facts: True if a fact was emitted since.
+        late: The ended or detached runs, the oldest first.
+        used: The number of the last use, for the choice of lanes to unload.
+        ahead: The number of the last item that the state of a run contains, where it is beyond ``number``.
+    """
+
+    def __init__(self, name: str, scope: Scope, engine: Engine) -> None:
+        super().__init__(name, scope, engine, engine.registry, 1)
+        self._sightings = _Sightings()
+        self._dedupe: Any = self._sightings
+        self.add_id = self._sightings.add
+        self._engine = engine
+        self._dialect = _PackDialect(self._sightings)
+        self._feeder = Feeder(self, engine, engine.router, self._dialect)
+        self.number = 0
+        self.since: int | None = None
+        self.changed: dict[RunRecord, None] = {}
+        self.has_facts = False
+        self.late: dict[str, RunRecord] = {}
+        self.used = 0
+        self.ahead: dict[RunRecord, int] = {}
+        scope.sources += 1
+
+    # items
+
+    def feed(self, section: Section, limit: int) -> Iterator[int]:
+        """Feed the items of a section that are new; yields after some of them, so that the caller may commit.
+
+        Args:
+            section: The section.
+            limit: The number of items between two yields, at most.
+
+        Yields:
+            The number of the last item.
+        """
+        if self.ended:
+            self._reopen()
+        if self.ahead:
+            section = self._without_known(section)
+        self.last_id = section.cursor
+        self.snapshots = section.snapshots
+        if self.continues is None and section.continues is not None:
+            self.requested(Request(continues=section.continues))
+        raws: list[RawEvent] = []
+        decoded: list[Any] = []
+        number = section.first - 1
+        fetched = False
+        for entry in section.entries:
+            kind = entry[0]
+            if kind == FRAGMENTS:
+                _, object_id, target, index, run_id, name, texts, times, ids = entry
+                count = len(texts)
+                at = max(self.number - number, 0)
+                if fetched:
+                    self._flush(raws, decoded, fetched=True)
+                    fetched = False
+                while at < count:
+                    end = min(count, at + limit - len(raws))
+                    for position in range(at, end):
+                        raws.append(RawEvent(None, b"", None, None, times[position]))
+                        id = None if ids is None else ids[position]
+                        decoded.append(TextAppend(object_id, target, index, texts[position], id, run_id, name))
+                    at = end
+                    if len(raws) >= limit:
+                        self._flush(raws, decoded)
+                        self.number = number + at
+                        yield self.number
+                number += count
+                continue
+            number += 1
+            if number <= self.number:
+                continue
+            if kind == EVENTS:
+                _, at, flags, events = entry
+                if bool(flags & FETCHED) is not fetched:
+                    self._flush(raws, decoded, fetched=fetched)
+                    fetched = not fetched
+                if not events:
+                    continue
+                found = [read_event(event, at) for event in events]
+                sighting = _SIGHTINGS[flags & (DUPLICATE | CONFLICT)]
+                if sighting is Sighting.DUPLICATE:
+                    for event in found:
+                        if isinstance(event, RunEvent) and (record := self.scope.find(event.data.id)) is not None:
+                            self.note_changed(record)  # its place among the requests may change
+                raws.append(RawEvent(None, b"", None, None, at))
+                decoded.append((sighting, found[0] if len(found) == 1 else found))
+                if len(raws) >= limit:
+                    self._flush(raws, decoded, fetched=fetched)
+                    self.number = number
+                    yield number
+                continue
+            self._flush(raws, decoded, fetched=fetched)
+            fetched = False
+            self._take(entry)
+            self.number = number
+        self._flush(raws, decoded, fetched=fetched)
+        self.number = max(self.number, number)
+        yield self.number
+
+    def _without_known(self, section: Section) -> Section:
+        """A section without the items that the states of some runs contain already."""
+        last = max(self.ahead.values())
+        entries: list[Any] = []
+        number = section.first - 1
+        for entry in section.entries:
+            if entry[0] == FRAGMENTS:
+                known = self._known(entry[4], entry[1]) - number
+                number += len(entry[6])
+                if known > 0:
+                    # Entries keep their number of items, so an item without a meaning replaces each known one.
+                    entries += [[EVENTS, 0.0, 0, []] for _ in entry[6][:known]]
+                    entry = [*entry[:6], *[None if each is None else each[known:] for each in entry[6:]]]  # noqa: PLW2901
+                    if not entry[6]:
+                        continue
+            else:
+                number += 1
+                if entry[0] == EVENTS and number <= max(
+                    [self._known(named_run(event), named_object(event)) for event in entry[3]], default=0
+                ):
+                    entry = [EVENTS, 0.0, 0, []]  # noqa: PLW2901
+            entries.append(entry)
+        if number >= last:
+            self.ahead.clear()
+        return structs.replace(section, entries=entries)
+
+    def _known(self, run_id: str | None, object_id: str | None) -> int:
+        """The number up to which the state of a run contains the items, by the run or an object of it."""
+        record = self.scope.find(run_id)
+        if record is None and object_id is not None:
+            record = self.objects.get(object_id) or self.scope.owner(object_id)
+        return 0 if record is None else self.ahead.get(record, 0)
+
+    def _flush(self, raws: list[RawEvent], decoded: list[Any], *, fetched: bool = False) -> None:
+        if not raws:
+            return
+        self._dialect.begin(decoded)
+        if fetched:
+            with self._engine.router.fetching(self):
+                self._feeder.feed_all(raws)
+        else:
+            self._feeder.feed_all(raws)
+        raws.clear()
+        decoded.clear()
+
+    def _take(self, entry: list[Any]) -> None:
+        """Take an item that has no events."""
+        kind = entry[0]
+        if kind == CONNECTION:
+            _, _, connected, attempt, reason, server_message, connection = entry
+            if not connected:
+                self.publish(SourceDisconnected, "disconnected", reason, attempt, server_message)
+            elif self.signal_counts.get("connected"):
+                self.reconnected()
+                self.connection = connection
+                self.publish(SourceResumed, "resumed", "", attempt)
+            else:
+                self.connection = connection
+                self.publish(SourceConnected, "connected", "", attempt)
+        elif kind == REQUEST:
+            self.requested(Request(continues=entry[2]))
+        elif kind == FAILURE:
+            _, _, reason, attempt, server_message = entry
+            self.publish_error(reason, attempt, None, server_message)
+        elif kind == END:
+            _, _, reason, attempts, server_message = entry
+            for record in self.open.values():
+                self.add_late(record)
+            self.end(reason, self.last_id, attempts, server_message)
+        else:
+            raise ClusterError(f"a pack has an entry of an unknown kind ({kind}): update the workers")
+
+    def _reopen(self) -> None:
+        """Begin again after the end: a source of the same name was attached."""
+        self.ended = False
+        self.connection += 1
+        self.scope.sources += 1
+        if self._registry.scopes.get(self.scope.name) is not self.scope:
+            self.scope = self._registry.scope(self.scope.name)
+
+    def lose_items(self, reason: str) -> None:
+        """Note that items were removed before they were read: open objects may miss something."""
+        at = self._engine.clock()
+        for record in self.open_records():
+            record.state = record.state
+            record.growing = None
+            report_gap(self._engine, record, reason, at, fetch=False)
+            self.note_changed(record)
+
+    # changes
+
+    def note_changed(self, record: RunRecord) -> None:
+        """Note that a run changed since it was stored."""
+        record.on_event = None
+        self.changed[record] = None
+
+    def stored(self, record: RunRecord) -> None:
+        """Note that a run is stored as it is now; its next change is noted, that of a growing text too."""
+        record.state = record.state
+        record.saved = record.state
+        record.growing = None
+        record.on_event = self.note_changed
+
+    def claim(self, record: RunRecord) -> None:
+        """Make a run this source's run."""
+        previous = record.source
+        super().claim(record)
+        if record.source is self and previous is not self:
+            if isinstance(previous, Lane):
+                previous.changed.pop(record, None)
+            self.note_changed(record)
+            if record.state.is_terminal:
+                self.add_late(record)
+
+    def release(self, record: RunRecord) -> None:
+        """Remove a run that has ended."""
+        super().release(record)
+        self.add_late(record)
+
+    def add_late(self, record: RunRecord) -> None:
+        """Keep an ended or detached run for its late events."""
+        self.late.pop(record.state.run_id, None)
+        self.late[record.state.run_id] = record
+
+    def expendable(self) -> list[RunRecord]:
+        """Remove and return the late runs that are too many, and stored."""
+        found = []
+        while len(self.late) > _MAX_LATE:
+            run_id = next(iter(self.late))
+            record = self.late[run_id]
+            if record in self.changed:
+                break
+            del self.late[run_id]
+            if record.source is self or record.source is None:
+                found.append(record)
+        return found
+
+    # storage
+
+    def dump(self) -> StoredLane:
+        """The lane as it is stored."""
+        sequence, gaps = self.gaps.sequence, self.gaps
+        return StoredLane(
+            scope=self.scope.name,
+            name=self.name,
+            number=self.number,
+            connection=self.connection,
+            last_id=self.last_id,
+            continues=self.continues,
+            ended=self.ended,
+            snapshots=self.snapshots,
+            counts=dict(self.signal_counts),
+            sequence=StoredSequence(
+                sequence.after_reconnect,
+                sequence._prefix,
+                sequence._last,
+                sequence.streak,
+                sequence.next,
+                sequence.number,
+                sequence.prefix,
+            ),
+            identified=self._sightings.identified,
+            claimed=self._claimed,
+            unconfirmed=[*gaps.unconfirmed],
+            beginnings=sorted(gaps._beginnings),
+            created=sorted(self._created),
+            open=[*self.open],
+            late=[*self.late],
+            ended_runs=self.ended_runs,
+        )
+
+    def restore(self, found: StoredLane, records: dict[str, RunRecord]) -> None:
+        """Go on from a stored lane.
+
+        Args:
+            found: The stored lane.
+            records: The records of its runs by id, as far as they are stored.
+        """
+        self.number, self.connection, self.last_id = found.number, found.connection, found.last_id
+        self.continues, self.snapshots = found.continues, found.snapshots
+        self.signal_counts.update(found.counts)
+        sequence, stored = self.gaps.sequence, found.sequence
+        sequence.after_reconnect, sequence._prefix, sequence._last = stored.after_reconnect, stored.start, stored.last
+        sequence.next, sequence.number, sequence.prefix = stored.next, stored.number, stored.prefix
+        sequence._streak, sequence._begin = stored.streak, stored.number - stored.streak
+        self._sightings.identified = found.identified
+        for run_id in found.open:
+            record = records.get(run_id)
+            if record is not None and record.source is None:
+                super().claim(record)
+        for run_id in found.late:
+            record = records.get(run_id)
+            if record is None:
+                continue
+            self.late[run_id] = record
+            for id in record.objects:
+                self.objects.setdefault(id, record)
+            if record.source is None and record.state.is_terminal:
+                record.source = self
+                self._registry.reclaim(record)
+            elif record.source is None and self not in record.former_sources:
+                record.former_sources = (*record.former_sources, self)
+        self._claimed = found.claimed
+        self.ended_runs = found.ended_runs
+        self._created.update(found.created)
+        self.gaps._beginnings.update(found.beginnings)
+        self.gaps.unconfirmed = {id: self.open[id] for id in found.unconfirmed if id in self.open}
+        if found.ended:
+            self.ended = True
+            self.scope.sources -= 1
+
+    def unload(self) -> list[RunRecord]:
+        """Leave the memory, with all runs that no other source has; they are stored.
+
+        Returns:
+            The runs.
+        """
+        runs = {**dict.fromkeys(self.open.values()), **dict.fromkeys(self.late.values())}
+        if not self.ended:
+            self.ended = True
+            self.scope.sources -= 1
+        return [record for record in runs if record.source in (self, None)]

@@ -1,0 +1,92 @@
+"""The workers that are alive, by their signs of life: how many partitions each may own.
+
+No leader and no agreement: the pins and the fence decide, and this only spreads the partitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import msgspec
+from msgspec import Struct
+
+__all__ = ["LifeSign", "Members"]
+
+
+class LifeSign(Struct, frozen=True):
+    """The sign of life of a worker.
+
+    Attributes:
+        name: Its name.
+        partitions: The partitions that it owns.
+        leaving: True for its last sign.
+    """
+
+    name: str
+    partitions: list[int]
+    leaving: bool = False
+
+
+_decode = msgspec.json.Decoder(LifeSign).decode
+
+
+class Members:
+    """The workers of a cluster, as one of them sees them.
+
+    Args:
+        name: The name of this worker.
+        partitions: The number of partitions.
+        timeout: Seconds without a sign after which a worker counts as gone.
+        clock: A clock in seconds.
+    """
+
+    def __init__(self, name: str, partitions: int, timeout: float, clock: Callable[[], float]) -> None:
+        self._name = name
+        self._partitions = partitions
+        self._timeout = timeout
+        self._clock = clock
+        self._seen: dict[str, tuple[float, list[int]]] = {}
+
+    def receive(self, data: bytes) -> None:
+        """Note a sign of life; one that can't be read is ignored."""
+        try:
+            sign = _decode(data)
+        except (msgspec.MsgspecError, UnicodeError):
+            return
+        if sign.name == self._name:
+            return
+        if sign.leaving:
+            self._seen.pop(sign.name, None)
+        else:
+            self._seen[sign.name] = self._clock(), sign.partitions
+
+    def others(self) -> dict[str, list[int]]:
+        """The partitions of each other worker that is alive."""
+        since = self._clock() - self._timeout
+        self._seen = {name: found for name, found in self._seen.items() if found[0] >= since}
+        return {name: partitions for name, (_, partitions) in self._seen.items()}
+
+    def claimable(self, own: Collection[int]) -> list[int]:
+        """The partitions that this worker may try to get: those without an owner, up to its share."""
+        others = self.others()
+        room = self._share(len(others) + 1) - len(own)
+        if room <= 0:
+            return []
+        owned = {each for partitions in others.values() for each in partitions}
+        free = [each for each in range(self._partitions) if each not in owned and each not in own]
+        # Each worker begins at another place, so that two of them rarely try the same one.
+        start = sum(self._name.encode()) % self._partitions
+        return sorted(free, key=lambda each: (each - start) % self._partitions)[:room]
+
+    def surplus(self, own: Collection[int]) -> int | None:
+        """A partition that this worker has to release for others; ``None`` if its share is fair."""
+        others = self.others()
+        if not own or not others:
+            return None
+        fewest = min([len(partitions) for partitions in others.values()])
+        if len(own) > self._share(len(others) + 1) or len(own) >= fewest + 2:
+            return max(own)
+        return None
+
+    def _share(self, workers: int) -> int:
+        return -(-self._partitions // workers)

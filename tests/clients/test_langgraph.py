@@ -1,0 +1,145 @@
+"""The client of LangGraph against a scripted server, over real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from runstream.clients.answers import Approve, Decline
+from runstream.clients.langgraph import LangGraphClient
+from runstream.errors import IncompleteStream, RequestFailed
+from runstream.model.run import RunStatus
+from runstream.sources.reconnect import Reconnect
+from runstream.testing.server import ScriptedServer, serve_script
+from runstream.testing.turns import Model, Question, ScriptedRequest, Turn
+from tests.clients.support import PARALLEL, answered, get_weather, multiply, only_run
+
+QUICK = Reconnect(initial=0.01, maximum=0.02, max_attempts=3)
+INPUT = {"messages": [{"role": "user", "content": "Hello"}]}
+APPROVAL = Turn(text="May I?", approvals={"multiply": {"a": 2, "b": 3}})
+
+
+@asynccontextmanager
+async def served(model: Model, **options: Any) -> AsyncIterator[tuple[LangGraphClient, ScriptedServer]]:
+    """A client of a scripted server."""
+    made = {"reconnect": QUICK, **options}
+    async with (
+        serve_script(model, tools=[get_weather, multiply]) as server,
+        LangGraphClient(server.langgraph_url, **made) as client,
+    ):
+        yield client, server
+
+
+def outputs_of(stream: Any, run_id: str) -> list[tuple[str | None, str | None]]:
+    """The names and outputs of the calls."""
+    return [(call.name, call.output) for step in stream.latest[run_id].steps for call in step.tool_calls]
+
+
+async def test_the_graph_executes_its_tools() -> None:
+    """Three calls, an approval, and one run over two runs of the server."""
+    async with served([PARALLEL, APPROVAL, "Done."], approve=lambda call, run: Approve()) as (client, server):
+        async with client.run(assistant_id="agent", input=INPUT) as stream:
+            run = await stream.result()
+        assert run.status == RunStatus.COMPLETED
+        assert stream.latest[run.id].text == "Let me see.May I?Done."
+        assert len(stream.latest[run.id].pieces) == 2
+        found = [("get_weather", "sunny in Oslo"), ("get_weather", "sunny in Rome"), ("multiply", "42")]
+        assert outputs_of(stream, run.id) == [*found, ("multiply", "6")]
+        assert answered(server) == [True]
+        assert (await client.fetch(run.id)).status == RunStatus.COMPLETED
+
+
+async def test_a_declined_call() -> None:
+    """The graph is answered "no"."""
+    async with served([APPROVAL, "As you like."], approve=lambda call, run: Decline()) as (client, server):
+        async with client.run(assistant_id="agent", input=INPUT) as stream:
+            run = await stream.result()
+        assert outputs_of(stream, run.id) == [("multiply", "declined")]
+        assert answered(server) == [False]
+
+
+async def test_questions_are_answered_together() -> None:
+    """By hand, in a stream of its own; a schema is that of the interrupt."""
+    turns: list[Turn | str] = [
+        Turn(questions=[Question("Name?", {"type": "string"}, "a"), Question("Age?", id="b")]),
+        "Done.",
+    ]
+    async with served(turns) as (client, server):
+        async with client.run(assistant_id="agent", input=INPUT) as stream:
+            with pytest.raises(IncompleteStream, match="waits for action"):
+                await stream.result()
+        run_id = only_run(stream)
+        with pytest.raises(ValueError, match="is not of type 'string'"):
+            client.answer(run_id, {"a": 1})
+        client.answer(run_id, {"b": 36})
+        assert server.outputs == {}
+        async with client.answer(run_id, {"a": "Ada"}) as second:
+            assert (await second.result(run_id)).status == RunStatus.COMPLETED
+        assert server.outputs == {"a": ["Ada"], "b": [36]}
+
+
+@pytest.mark.parametrize("fault", [{"lose": True}, {"drop": True}, {"refuse": 503}, {"refuse": 429}, {"cut_after": 0}])
+@pytest.mark.parametrize("number", [0, 1], ids=["start", "answer"])
+async def test_requests_that_are_lost(number: int, fault: dict[str, Any]) -> None:
+    """The server is asked for the latest run of the thread: what it has is joined, what it has not is sent again."""
+    faults = [fault]
+
+    def model(request: ScriptedRequest) -> Turn:
+        extra = faults.pop() if request.turn == number and faults else {}
+        if not request.turn:
+            return Turn(approvals={"multiply": {"a": 2, "b": 3}}, **extra)
+        return Turn(text="Done.", **extra)
+
+    async with served(model, approve=lambda call, run: Approve()) as (client, server):
+        async with client.run(assistant_id="agent", input=INPUT) as stream:
+            run = await stream.result()
+        assert run.status == RunStatus.COMPLETED
+        assert (stream.latest[run.id].text, answered(server), faults) == ("Done.", [True], [])
+
+
+async def test_a_start_in_a_thread_of_the_application() -> None:
+    """Of a lost request it is unknown which run of the thread it made: it is not sent again."""
+    async with served([Turn(text="Hello.", lose=True)]) as (client, server):
+        thread = await client._api.post("threads")
+        assert thread
+        async with client.run(thread_id="thread_1", assistant_id="agent", input=INPUT) as stream:
+            with pytest.raises(IncompleteStream, match="may have been carried out"):
+                await stream.result()
+        assert [request.path for request in server.requests].count("/langgraph/threads/thread_1/runs/stream") == 1
+
+
+async def test_cancel() -> None:
+    """The server is asked, and the run ends as it says."""
+    async with served([Turn(text="A long text. " * 50, pause=0.02)]) as (client, _):
+        async with client.run(assistant_id="agent", input=INPUT) as stream:
+            await stream.when("message.text")
+            run_id = only_run(stream)
+            await client.cancel(run_id)
+            assert (await stream.result()).status == RunStatus.CANCELLED
+        with pytest.raises(RequestFailed, match="no run"):
+            await client.cancel(run_id)
+
+
+async def test_another_client_rejoins() -> None:
+    """With the thread, which it can't know."""
+    async with served([Turn(text="A long text. " * 5, pause=0.005)]) as (first, server):
+        async with first.run(assistant_id="agent", input=INPUT) as stream:
+            await stream.when("message.text")
+            (state,) = stream.latest.values()
+        async with LangGraphClient(server.langgraph_url) as second:
+            with pytest.raises(LookupError, match="thread_id"):
+                second.rejoin(state.run_id)
+            async with second.rejoin(state.run_id, thread_id=state.run.thread_id) as stream:
+                run = await stream.result()
+        assert (run.status, stream.latest[run.id].text) == (RunStatus.COMPLETED, "A long text. " * 5)
+
+
+@pytest.mark.parametrize(("status", "expected"), [("failed", "failed"), ("expired", "expired")])
+async def test_other_ends(status: Any, expected: str) -> None:
+    """The error of the graph, and the time limit of the server."""
+    turns = [Turn(text="Hm.", status=status, code="GraphError")]
+    async with served(turns) as (client, _), client.run(assistant_id="agent", input=INPUT) as stream:
+        assert (await stream.result()).status == expected
