@@ -24,6 +24,7 @@ __all__ = [
     "read_body",
     "respond",
     "run_lifespan",
+    "serve_http",
     "stream_response",
 ]
 
@@ -176,6 +177,31 @@ async def stream_response(
         async with asyncio.timeout(_LAST_CHUNK):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
     return "complete" if done else "closed"
+
+
+async def serve_http(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    respond: Callable[[Scope, Receive, Send], Awaitable[None]],
+    on_shutdown: Callable[[], object],
+) -> None:
+    """Serve one connection of an application without sockets: a WebSocket is refused (HTTP 403).
+
+    Args:
+        scope: Of the application.
+        receive: Of the application.
+        send: Of the application.
+        respond: Responds to a request.
+        on_shutdown: Called when the server stops.
+    """
+    if scope["type"] == "http":
+        await respond(scope, receive, send)
+    elif scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})  # before the accept: HTTP 403
+    elif scope["type"] == "lifespan":
+        await run_lifespan(receive, send, on_shutdown)
 
 
 async def run_lifespan(receive: Receive, send: Send, on_shutdown: Callable[[], object]) -> None:

@@ -206,6 +206,8 @@ class ResponsesWebSocket:
             self._stop_timer()
             if self._closed:
                 raise ConnectFailed("the socket was closed by the application")
+            for router in self._routers:
+                self._close_retired(router)
             usable = [each for each in self._routers if not self._is_retired(each)]
             for router in usable:
                 if len(router.lanes) < (self._lanes if router.names_lanes else 1):
@@ -221,6 +223,11 @@ class ResponsesWebSocket:
     def _is_retired(self, router: LaneRouter) -> bool:
         router.is_retired = router.is_retired or _now() - router.opened_at >= self._max_age
         return router.is_retired
+
+    def _close_retired(self, router: LaneRouter) -> None:
+        """Close a socket that takes no further request and has none."""
+        if not router.lanes and self._is_retired(router) and router.task is not None:
+            router.task.cancel()
 
     def _release(self, router: LaneRouter, lane: Lane) -> None:
         """Note that a request is over, or is not read any more.
@@ -241,8 +248,7 @@ class ResponsesWebSocket:
     def _free(self, router: LaneRouter) -> None:
         """Send what waits for a free lane, and close the socket if it is not used any more."""
         self._freed.set()
-        if not router.lanes and self._is_retired(router) and router.task is not None:
-            router.task.cancel()
+        self._close_retired(router)
         if not any(each.lanes for each in self._routers) and self._routers:
             self._stop_timer()
             self._timer = asyncio.get_running_loop().call_later(self._keep_open, self._close_idle)

@@ -72,7 +72,8 @@ def test_what_a_first_use_costs_stands_beside_the_import(monkeypatch: pytest.Mon
     assert {"`from runstream import fold`", "`RunStream` and `WebSocketSource` reached"} <= {
         row.what.split(",")[0] for row in rows
     }
-    assert max(row.ratio.median for row in rows) > 0  # on a busy machine the smallest ones may measure nothing
+    # The import alone takes 2 ms, of which one round on a busy machine may measure nothing.
+    assert all(row.ratio.median > 0 for row in rows[1:])
 
 
 def test_rows_say_whether_the_aim_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from runstream.sinks.asgi import (
     Send,
     read_body,
     respond,
-    run_lifespan,
+    serve_http,
     stream_response,
 )
 
@@ -114,13 +114,8 @@ class AgUiApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request."""
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})  # before the accept: HTTP 403
-        elif scope["type"] == "lifespan":
-            await run_lifespan(receive, send, self._closing.set)
+        await serve_http(scope, receive, send, self._http, self._closing.set)
+        if scope["type"] == "lifespan":
             await self.aclose()
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -14,7 +14,7 @@ from runstream.sinks.asgi import (
     get_path,
     get_query,
     respond,
-    run_lifespan,
+    serve_http,
     stream_response,
 )
 from runstream.sinks.sse.relay import SseRelay
@@ -55,13 +55,7 @@ class SseApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request."""
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})  # before the accept: HTTP 403
-        elif scope["type"] == "lifespan":
-            await run_lifespan(receive, send, self.relay.close)
+        await serve_http(scope, receive, send, self._http, self.relay.close)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         relay, path = self.relay, get_path(scope)

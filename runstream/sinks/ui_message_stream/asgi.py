@@ -23,7 +23,7 @@ from runstream.sinks.asgi import (
     get_path,
     read_body,
     respond,
-    run_lifespan,
+    serve_http,
     stream_response,
 )
 from runstream.sinks.ui_message_stream.chat import UiChatError, read_chat
@@ -142,13 +142,7 @@ class UiMessageApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request."""
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})  # before the accept: HTTP 403
-        elif scope["type"] == "lifespan":
-            await run_lifespan(receive, send, self._shut_down)
+        await serve_http(scope, receive, send, self._http, self._shut_down)
 
     def _shut_down(self) -> None:
         self._closing.set()
