@@ -81,6 +81,13 @@ def _heap() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _heap_of_modules(_heap: None) -> None:
+    """The same for what the modules before have loaded and cached: recordings, expected results, reports."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def words_dialect(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name under which `WordsDialect` is registered for one test; what the test registers itself ends with it."""

@@ -35,6 +35,7 @@ __all__ = ["MAX_ATTEMPTS", "Answered", "fetch", "make_source", "repair_of", "wri
 MAX_ATTEMPTS = 6
 _SHORT = 0.1  # seconds; only if the fault of a case makes the time pass
 _LONG = 15.0
+_QUIET = 5.0  # a stream that stays open after its end, and about which nobody is asked
 _DEADLINE = 1000.0  # by the clock of a case; a call in flight is limited by real time, on a busy machine too
 
 
@@ -134,7 +135,12 @@ def _langgraph(case: Case, endpoint: Endpoint) -> Source:
     }
     if case.protocol == "langgraph-thread":
         transport: Any = "websocket" if case.source == "ws" else "sse"
-        return LangGraphThreadSource(endpoint.url("http"), thread_id, transport=transport, ask_after=2.0, **options)
+        if case.has("corrupt") and not has_timeouts(case):
+            options["read_timeout"] = _QUIET  # without the start of its run, nobody is asked about its end
+        source = LangGraphThreadSource(endpoint.url("http"), thread_id, transport=transport, ask_after=2.0, **options)
+        if case.has("stall") and isinstance(source._inner, WebSocketSource):
+            source._inner._pings = {"ping_interval": _SHORT, "ping_timeout": _SHORT}  # no options of this source
+        return source
     if case.source == "post":
         return LangGraphSource(endpoint.url("http"), thread_id=thread_id, json={"assistant_id": "a"}, **options)
     return LangGraphSource(endpoint.url("http"), thread_id=thread_id, run_id=run_id, **options)
