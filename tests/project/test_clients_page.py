@@ -14,6 +14,7 @@ import pytest
 import runstream
 import runstream.testing
 from runstream.errors import IncompleteStream
+from runstream.sources.reconnect import Reconnect
 from runstream.testing import Model, ScriptedCall, ScriptedServer, Turn, serve_script
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "clients.md"
@@ -108,7 +109,9 @@ async def test_a_program_for_all_clients(name: str, client: str, capsys: pytest.
     """It is the same for each protocol, and ends as the protocol has it."""
     kind, body = BODIES[client]
     async with serve_script(GENERAL[name]) as server:
-        options = {"websocket": True} if client == "websocket" else {}
+        options: dict[str, Any] = {"websocket": True} if client == "websocket" else {}
+        # The stream of a response that was cancelled has no further event: it is asked for ten times, then fetched.
+        options["reconnect"] = Reconnect(initial=0.01, maximum=0.05)
         await main_of(name)(getattr(runstream, kind)(url_of(client, server), **options), body)
         outputs = [answer for answers in server.outputs.values() for answer in answers]
     printed = capsys.readouterr().out

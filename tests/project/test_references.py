@@ -109,6 +109,7 @@ def definitions() -> dict[str, list[ast.ClassDef]]:
     return found
 
 
+@cache
 def has_member(kind: str, name: str) -> bool:
     """True if a class of the package, or a base of it, has an attribute of this name."""
     for node in definitions().get(kind, []):
