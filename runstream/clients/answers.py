@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias
 
 from msgspec import Struct
@@ -63,12 +64,38 @@ class WaitingRun:
         self.signal = signal
         self._answers: dict[str, CallAnswer] = {}
         self._submitted: set[str] = set()
+        self._work: dict[str | None, asyncio.Future[Any]] = {}
 
     def update(self, signal: ActionRequired) -> None:
         """Note a further request of the run; answers to its calls that are known stay."""
         self.signal = signal
         keys = {call.key for call in signal.calls}
         self._answers = {key: answer for key, answer in self._answers.items() if key in keys}
+
+    def work(self, call: AwaitedCall | None, make: Callable[[], Coroutine[Any, Any, Any]]) -> asyncio.Future[Any]:
+        """Begin to answer a call; a call that is being answered already is not begun again.
+
+        Args:
+            call: The call; ``None`` for the report of calls that nobody answers.
+            make: Makes the coroutine.
+
+        Returns:
+            The task, which :meth:`cancel` cancels.
+        """
+        key = None if call is None else call.key
+        task = self._work.get(key)
+        if task is None or task.done() or call is None:
+            task = self._work[key] = asyncio.ensure_future(make())
+        return task
+
+    def close(self) -> None:
+        """Note that all answers were submitted, by another stream."""
+        self._submitted |= {call.key for call in self.signal.calls}
+
+    def cancel(self) -> None:
+        """Cancel what is being answered."""
+        for task in self._work.values():
+            task.cancel()
 
     def add(self, call: AwaitedCall, answer: CallAnswer) -> None:
         """Note the answer to a call."""

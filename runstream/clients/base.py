@@ -12,7 +12,7 @@ from runstream.clients.api import Api
 from runstream.clients.options import ClientOptions
 from runstream.clients.outputs import ToolErrorPolicy, failure_output
 from runstream.clients.protocol import ProtocolRequests
-from runstream.clients.run_sources import AnswerAfter, TimeLimit
+from runstream.clients.run_sources import CANCELLED, TIME_PASSED, AnswerAfter, FollowAfter, TimeLimit
 from runstream.clients.session import Session, Sessions, UnansweredFunction
 from runstream.clients.tool_runner import CONCURRENCY, ToolRunner
 from runstream.clients.tools import LocalTool, ToolLike, tools_by_name
@@ -225,14 +225,19 @@ class BaseClient(ProtocolRequests):
             RequestFailed: The server refused it, as it does for a run that has ended.
             LookupError: The place of the run is not known.
         """
+        return await self._cancel_run(run_id, place, CANCELLED)
+
+    async def _cancel_run(self, run_id: str, place: Mapping[str, Any], reason: str) -> Run | None:
         session = self._sessions.find(run_id)
         answer = await self._cancel(run_id, self._sessions.state(run_id), place)
         if answer is None:
-            if session is None:
+            sessions = self._sessions.find_all(run_id)
+            if not sessions:
                 raise LookupError(
                     f"run {run_id} has no open stream here, and {type(self).__name__} can't cancel another"
                 )
-            session.detach("the run was cancelled here")
+            for one in sessions:
+                one.detach(reason)
             return None
         if session is not None and session.waits(("", run_id)):
             session.attach(self._follow(run_id, self._sessions.state(run_id), place), continues=run_id)
@@ -336,6 +341,8 @@ class BaseClient(ProtocolRequests):
             approve=approve if approve is not None else self._approve,
             on_unanswered=self._on_unanswered,
             concurrency=self._concurrency,
+            sessions=self._sessions,
+            follow=self._follow_other,
         )
         source = make_source(session)
         if state is not None:
@@ -346,15 +353,18 @@ class BaseClient(ProtocolRequests):
         self._sessions.add(session)
         return stream
 
+    def _follow_other(self, run_id: str, other: Session | None) -> Source:
+        return FollowAfter(run_id, self._sessions, other, lambda state: self._follow(run_id, state, {}))
+
     async def _stop(self, run_id: str) -> None:
         """Cancel a run whose time has passed; if the server refuses it, the connection is closed."""
         session = self._sessions.find(run_id)
         try:
-            await self.cancel(run_id)
+            await self._cancel_run(run_id, {}, TIME_PASSED)
         except (RequestFailed, LookupError) as error:
             LOG.warning("run_not_cancelled", run_id=run_id, error=type(error).__name__)
             if session is not None:
-                session.detach("its time limit has passed")
+                session.detach(TIME_PASSED)
 
     def _read(self, run_id: str, objects: Sequence[bytes]) -> Run:
         states = fold([Answer(data=data) for data in objects], dialect=self.dialect).runs
