@@ -16,6 +16,7 @@ from runstream.clients.run_sources import CANCELLED, TIME_PASSED, AnswerAfter, F
 from runstream.clients.session import Session, Sessions, UnansweredFunction
 from runstream.clients.tool_runner import CONCURRENCY, ToolRunner
 from runstream.clients.tools import LocalTool, ToolLike, tools_by_name
+from runstream.clients.tracing import RunTracing, in_call, traced_credentials
 from runstream.core.state import RunState
 from runstream.engine.fold import fold
 from runstream.errors import RequestFailed
@@ -63,6 +64,8 @@ class BaseClient(ProtocolRequests):
         store: Stores states, places and outputs, so that a restarted process continues; see
             :class:`~runstream.RunStream`. Outputs are stored if it is a :class:`~runstream.CallStore` too.
         reconnect: When a lost connection is made again; ``None``: never.
+        tracer: Records the runs of all streams of the client: a :class:`~runstream.RunTracer`. Tools and ``approve``
+            run inside the span of their call, and requests carry the trace context of their run (``traceparent``).
         options: Options of the requests and of the streams; see :class:`ClientOptions`.
 
     Raises:
@@ -85,6 +88,7 @@ class BaseClient(ProtocolRequests):
         tool_concurrency: int = CONCURRENCY,
         store: StateStore | None = None,
         reconnect: Reconnect | None = Reconnect(),  # noqa: B008 - frozen
+        tracer: RunTracing | None = None,
         **options: Any,
     ) -> None:
         if unknown := sorted(options.keys() - ClientOptions.__annotations__.keys()):
@@ -99,6 +103,7 @@ class BaseClient(ProtocolRequests):
         self._concurrency = tool_concurrency
         self._store = store
         self._reconnect = reconnect
+        self._tracer = tracer
         self._runner = ToolRunner(
             concurrency=tool_concurrency,
             timeout=tool_timeout,
@@ -108,7 +113,7 @@ class BaseClient(ProtocolRequests):
         self._api = Api(
             base_url,
             headers={**self.protocol_headers, **(headers or {})},
-            auth=api_key,
+            auth=api_key if tracer is None else traced_credentials(api_key, tracer),
             retry=reconnect,
             options=self._http,
         )
@@ -206,7 +211,8 @@ class BaseClient(ProtocolRequests):
             LookupError: The place of the run is not known.
             UnsupportedRequest: The protocol has no way to do it.
         """
-        return self._read(run_id, await self._fetch(run_id, self._sessions.state(run_id), place))
+        with in_call(self._tracer, run_id):
+            return self._read(run_id, await self._fetch(run_id, self._sessions.state(run_id), place))
 
     async def cancel(self, run_id: str, **place: Any) -> Run | None:
         """Ask the server to cancel a run. Its stream reports the end as the server reports it.
@@ -229,7 +235,8 @@ class BaseClient(ProtocolRequests):
 
     async def _cancel_run(self, run_id: str, place: Mapping[str, Any], reason: str) -> Run | None:
         session = self._sessions.find(run_id)
-        answer = await self._cancel(run_id, self._sessions.state(run_id), place)
+        with in_call(self._tracer, run_id):
+            answer = await self._cancel(run_id, self._sessions.state(run_id), place)
         if answer is None:
             sessions = self._sessions.find_all(run_id)
             if not sessions:
@@ -332,6 +339,8 @@ class BaseClient(ProtocolRequests):
             store = MemoryStore()
             store.put([StoredRun(scope=state.scope, run_id=state.run_id, state=state)])
         stream = RunStream(dialect=self.dialect, store=store, fetch_run=self._repair(), **self._stream_options)
+        if self._tracer is not None:
+            self._tracer.observe(stream)  # before the handlers of the session: the span of a call is open then
         session = Session(
             stream,
             self._submit,
@@ -343,6 +352,7 @@ class BaseClient(ProtocolRequests):
             concurrency=self._concurrency,
             sessions=self._sessions,
             follow=self._follow_other,
+            tracer=self._tracer,
         )
         source = make_source(session)
         if state is not None:

@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from runstream.clients.answers import Approve, ApproveFunction, CallAnswer, Decline, Output, WaitingRun
+from runstream.clients.answers import Approve, ApproveFunction, CallAnswer, Decline, Output
 from runstream.clients.outputs import encode_output
 from runstream.clients.tool_runner import ToolRunner
 from runstream.clients.tools import LocalTool, ToolContext
+from runstream.clients.tracing import RunTracing, TracedSource, in_call
+from runstream.clients.waiting_run import WaitingRun
 from runstream.core.state import RunState
 from runstream.logs import LOG
 from runstream.model.run import RunKey
@@ -65,6 +67,7 @@ class Session:
         concurrency: How many runs are answered at a time.
         sessions: The sessions of the client, which know the calls that another stream has answered.
         follow: See :data:`Follow`.
+        tracer: The tracer of the client.
 
     Attributes:
         ended: True if the stream has ended.
@@ -87,6 +90,7 @@ class Session:
         concurrency: int,
         sessions: Sessions,
         follow: Follow,
+        tracer: RunTracing | None = None,
     ) -> None:
         self.stream = stream
         self.tools = tools
@@ -104,6 +108,7 @@ class Session:
         self._handles: list[SourceHandle] = []
         self._sessions = sessions
         self._follow = follow
+        self._tracer = tracer
         self._detached: str | None = None
         self._timer: asyncio.Task[None] | None = None
         # At once, and before the application's handlers: a plain function among them may answer immediately.
@@ -134,7 +139,13 @@ class Session:
     def attach(self, source: Source, *, continues: str | None) -> None:
         """Attach a source of this client."""
         self._handles = [handle for handle in self._handles if not handle.done]
+        if self._tracer is not None:
+            source = TracedSource(source, lambda: continues or self._open_run())
         self._handles.append(self.stream.attach(source, continues=continues))
+
+    def _open_run(self) -> str:
+        state = self.open_state()
+        return "" if state is None else state.run_id
 
     def detach(self, reason: str) -> None:
         """Close the connections, and cancel the calls that are being answered: open runs are interrupted, and
@@ -264,11 +275,14 @@ class Session:
                 thread_id=signal.thread_id,
                 run=signal.run,
             )
-            waiting.add(call, Output(await self._runner.run((signal.scope, signal.run_id), tool, call, context)))
+            with in_call(self._tracer, signal.run_id, call.key, scope=signal.scope):
+                output = await self._runner.run((signal.scope, signal.run_id), tool, call, context)
+            waiting.add(call, Output(output))
         elif call.kind in _DECIDED and self.approve is not None:
-            answer = self.approve(call, signal.run)
-            if inspect.isawaitable(answer):
-                answer = await answer
+            with in_call(self._tracer, signal.run_id, call.key, scope=signal.scope):
+                answer = self.approve(call, signal.run)
+                if inspect.isawaitable(answer):
+                    answer = await answer
             if answer is None:
                 return
             if not isinstance(answer, Output | Approve | Decline):

@@ -182,6 +182,13 @@ COMPLETE = {
 }
 
 
+class WithoutRepair(ResponsesClient):
+    """A client that does not fetch a run whose connection has ended."""
+
+    def _repair(self) -> None:
+        return None
+
+
 class Late:
     """A source that has the whole response."""
 
@@ -201,8 +208,8 @@ async def test_calls_that_arrive_after_the_cancel_are_not_executed() -> None:
 
     async with (
         serve_script([Turn(text="A long text. " * 50, pause=0.02), "Done."]) as server,
-        client_of("not stored", server, tools=[work]) as client,
-        client.run(BODIES["not stored"]) as stream,
+        WithoutRepair(server.url, tools=[work]) as client,
+        client.run(RESPONSE) as stream,
     ):
         await stream.when(TextDelta)
         await client.cancel("resp_1")
