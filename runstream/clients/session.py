@@ -214,7 +214,7 @@ class Session:
 
     def _note(self, signal: ActionRequired) -> None:
         if self._detached is not None:
-            # It was on its way when the run was cancelled, or the run was fetched then.
+            # It was received while the run was cancelled, or the run was fetched then.
             self.stream.interrupt(signal.run_id, self._detached, scope=signal.scope)
             return
         self._waiting.setdefault((signal.scope, signal.run_id), WaitingRun(signal)).update(signal)
@@ -401,7 +401,7 @@ class Sessions:
     def claim_of(self, session: Session, keys: Iterable[str]) -> Claim | None:
         """The claim of another session to all of these calls, if there is one.
 
-        The claim of an ended session holds if the run has gone on: else the server may not have the answers.
+        The claim of an ended session is valid if the run has gone on: else the server may not have the answers.
         """
         found: Claim | None = None
         for key in keys:

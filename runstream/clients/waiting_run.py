@@ -36,7 +36,7 @@ class WaitingRun:
         """Begin to answer a call; a call that is being answered already is not begun again.
 
         Args:
-            call: The call; ``None`` for the report of calls that nobody answers.
+            call: The call; ``None`` for the report of unanswered calls.
             make: Makes the coroutine.
 
         Returns:
