@@ -20,6 +20,7 @@ from runstream.sources.content_coding import ACCEPTED, BrokenCoding
 from runstream.sources.credentials import merge_headers, redact_url
 from runstream.sources.http_client import HttpClient
 from runstream.sources.http_errors import ConnectFailed
+from runstream.sources.sent_values import SentValues
 from runstream.sources.sse_connection import iterate_body
 from runstream.sources.sse_parser import SSEParser
 
@@ -98,7 +99,7 @@ async def _read_response(
 ) -> None:
     try:
         try:
-            response = await client.send(method, url, merge_headers(_HEADERS, headers), content)
+            response = await client.send(method, url, merge_headers(_HEADERS, headers), content, SentValues())
         except ConnectFailed as error:
             raise SourceFailed(error.reason) from None
         try:

@@ -79,6 +79,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "examples:\n"
         "  runstream run --dialect responses https://host/v1 --key-env API_KEY \\\n"
         '    --body \'{"model": "small", "input": "How is the weather in Oslo?"}\' --tools tools.py:get_weather\n'
+        "  runstream run --dialect responses wss://host/v1 --key-env API_KEY --body @request.json\n"
         "  runstream run --dialect assistants https://host/v1 --key-env API_KEY --body @request.json --approve ask\n\n"
         + EXIT_CODES,
     ),
@@ -356,7 +357,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("url", metavar="URL", help="the base URL of the API, https:// or http://")
+    parser.add_argument(
+        "url",
+        metavar="URL",
+        help="the base URL of the API, https:// or http://; wss:// or ws:// for the WebSocket of the Responses API",
+    )
     parser.add_argument(
         "--dialect",
         required=True,
@@ -378,6 +383,11 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("ask", "all", "none"),
         default="ask",
         help="calls that wait for an approval: ask at the terminal, approve all, or leave them (default: ask)",
+    )
+    parser.add_argument(
+        "--websocket",
+        action="store_true",
+        help="send all requests of the run over one WebSocket (--dialect responses; as with a wss:// URL)",
     )
     parser.add_argument("--key-env", metavar="NAME", help="the environment variable that has the API key")
     parser.add_argument(

@@ -28,6 +28,7 @@ from runstream.model.signal_base import AwaitedCall
 
 __all__ = ["load_tool", "run"]
 
+_SOCKET_SCHEMES: Final = {"ws": "http", "wss": "https"}
 _MAX_SHOWN: Final = 2_000  # characters of the arguments that a question shows
 
 
@@ -54,14 +55,28 @@ async def _run(client: BaseClient, body: dict[str, Any], args: argparse.Namespac
 
 def _client(args: argparse.Namespace, tools: list[LocalTool]) -> BaseClient:
     module, name = CLIENTS[args.dialect]
+    url, is_socket = _http_url(args.url)
+    options: dict[str, Any] = {}
+    if is_socket or args.websocket:
+        if args.dialect != "responses":
+            raise UsageError(f"--dialect {args.dialect} has no WebSocket: only responses has one; use an https:// URL")
+        options["websocket"] = True
     made: BaseClient = getattr(importlib.import_module(module), name)(
-        args.url,
+        url,
+        **options,
         api_key=_key(args.key_env),
         headers=dict(args.header),
         tools=tools,
         on_subscriber_error="raise",  # as in `watch`: a closed pipe ends the command
     )
     return made
+
+
+def _http_url(url: str) -> tuple[str, bool]:
+    """The URL of the requests over HTTP, and True if it was that of a WebSocket."""
+    scheme, separator, rest = url.partition("://")
+    found = _SOCKET_SCHEMES.get(scheme.lower())
+    return (url, False) if found is None else (f"{found}{separator}{rest}", True)
 
 
 def _key(name: str | None) -> str | None:

@@ -9,9 +9,8 @@ from msgspec import Struct
 
 from runstream.model.run import Run
 from runstream.model.signal_base import AwaitedCall
-from runstream.model.signals import ActionRequired
 
-__all__ = ["Approve", "ApproveFunction", "CallAnswer", "Decline", "Output", "WaitingRun"]
+__all__ = ["Approve", "ApproveFunction", "CallAnswer", "Decline", "Output"]
 
 
 class Output(Struct, frozen=True):
@@ -50,55 +49,3 @@ CallAnswer: TypeAlias = Output | Approve | Decline
 
 ApproveFunction: TypeAlias = Callable[[AwaitedCall, Run], CallAnswer | Awaitable[CallAnswer | None] | None]
 """Decides about a call that waits for an approval, or an interrupt; sync or async. ``None``: the run waits on."""
-
-
-class WaitingRun:
-    """The calls of a run that waits, and the answers that are known so far. Partial answers are never submitted.
-
-    Attributes:
-        signal: The last request of the run.
-    """
-
-    def __init__(self, signal: ActionRequired) -> None:
-        self.signal = signal
-        self._answers: dict[str, CallAnswer] = {}
-        self._submitted: set[str] = set()
-
-    def update(self, signal: ActionRequired) -> None:
-        """Note a further request of the run; answers to its calls that are known stay."""
-        self.signal = signal
-        keys = {call.key for call in signal.calls}
-        self._answers = {key: answer for key, answer in self._answers.items() if key in keys}
-
-    def add(self, call: AwaitedCall, answer: CallAnswer) -> None:
-        """Note the answer to a call."""
-        self._answers[call.key] = answer
-
-    @property
-    def open(self) -> tuple[AwaitedCall, ...]:
-        """The calls without an answer."""
-        return tuple(call for call in self.signal.calls if call.key not in self._answers)
-
-    def take(self) -> list[tuple[AwaitedCall, CallAnswer]] | None:
-        """All answers, to be submitted now; ``None`` if one is missing, or all were taken before."""
-        keys = {call.key for call in self.signal.calls}
-        if self.open or keys <= self._submitted:
-            return None
-        self._submitted |= keys
-        return [(call, self._answers[call.key]) for call in self.signal.calls]
-
-    def find(self, call_id: str) -> AwaitedCall:
-        """The call with an id or key.
-
-        Raises:
-            LookupError: There is none, or several calls have the id.
-        """
-        exact = [call for call in self.signal.calls if call.key == call_id]
-        found = exact or [call for call in self.signal.calls if call.id == call_id]
-        if len(found) != 1:
-            known = ", ".join(repr(call.id) for call in self.signal.calls) or "none"
-            what = "no call" if not found else "several calls"
-            raise LookupError(
-                f"run {self.signal.run_id} waits for {what} with the id {call_id!r}; it waits for {known}"
-            )
-        return found[0]

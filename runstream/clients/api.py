@@ -120,5 +120,5 @@ class Api:
         client, secret = self._client, await resolve_headers(self.auth)
         kind = {"Content-Type": "application/json"} if content is not None else None
         headers = merge_headers(_HEADERS, kind, self.headers, secret)
-        sent = SentValues(urls=[url, *client.proxy_urls()], headers={**self.headers, **secret}, content=content)
+        sent = SentValues(urls=[url], headers={**self.headers, **secret}, content=content)
         return (await request_object(client, method, url, headers, content, sent, max_bytes=MAX_OBJECT)).content

@@ -12,10 +12,11 @@ from runstream.clients.api import Api
 from runstream.clients.options import ClientOptions
 from runstream.clients.outputs import ToolErrorPolicy, failure_output
 from runstream.clients.protocol import ProtocolRequests
-from runstream.clients.run_sources import AnswerAfter, TimeLimit
+from runstream.clients.run_sources import CANCELLED, TIME_PASSED, AnswerAfter, FollowAfter, TimeLimit
 from runstream.clients.session import Session, Sessions, UnansweredFunction
 from runstream.clients.tool_runner import CONCURRENCY, ToolRunner
 from runstream.clients.tools import LocalTool, ToolLike, tools_by_name
+from runstream.clients.tracing import RunTracing, in_call, traced_credentials
 from runstream.core.state import RunState
 from runstream.engine.fold import fold
 from runstream.errors import RequestFailed
@@ -63,6 +64,8 @@ class BaseClient(ProtocolRequests):
         store: Stores states, places and outputs, so that a restarted process continues; see
             :class:`~runstream.RunStream`. Outputs are stored if it is a :class:`~runstream.CallStore` too.
         reconnect: When a lost connection is made again; ``None``: never.
+        tracer: Records the runs of all streams of the client: a :class:`~runstream.RunTracer`. Tools and ``approve``
+            run inside the span of their call, and requests carry the trace context of their run (``traceparent``).
         options: Options of the requests and of the streams; see :class:`ClientOptions`.
 
     Raises:
@@ -85,6 +88,7 @@ class BaseClient(ProtocolRequests):
         tool_concurrency: int = CONCURRENCY,
         store: StateStore | None = None,
         reconnect: Reconnect | None = Reconnect(),  # noqa: B008 - frozen
+        tracer: RunTracing | None = None,
         **options: Any,
     ) -> None:
         if unknown := sorted(options.keys() - ClientOptions.__annotations__.keys()):
@@ -99,6 +103,7 @@ class BaseClient(ProtocolRequests):
         self._concurrency = tool_concurrency
         self._store = store
         self._reconnect = reconnect
+        self._tracer = tracer
         self._runner = ToolRunner(
             concurrency=tool_concurrency,
             timeout=tool_timeout,
@@ -108,7 +113,7 @@ class BaseClient(ProtocolRequests):
         self._api = Api(
             base_url,
             headers={**self.protocol_headers, **(headers or {})},
-            auth=api_key,
+            auth=api_key if tracer is None else traced_credentials(api_key, tracer),
             retry=reconnect,
             options=self._http,
         )
@@ -206,7 +211,8 @@ class BaseClient(ProtocolRequests):
             LookupError: The place of the run is not known.
             UnsupportedRequest: The protocol has no way to do it.
         """
-        return self._read(run_id, await self._fetch(run_id, self._sessions.state(run_id), place))
+        with in_call(self._tracer, run_id):
+            return self._read(run_id, await self._fetch(run_id, self._sessions.state(run_id), place))
 
     async def cancel(self, run_id: str, **place: Any) -> Run | None:
         """Ask the server to cancel a run. Its stream reports the end as the server reports it.
@@ -225,14 +231,20 @@ class BaseClient(ProtocolRequests):
             RequestFailed: The server refused it, as it does for a run that has ended.
             LookupError: The place of the run is not known.
         """
+        return await self._cancel_run(run_id, place, CANCELLED)
+
+    async def _cancel_run(self, run_id: str, place: Mapping[str, Any], reason: str) -> Run | None:
         session = self._sessions.find(run_id)
-        answer = await self._cancel(run_id, self._sessions.state(run_id), place)
+        with in_call(self._tracer, run_id):
+            answer = await self._cancel(run_id, self._sessions.state(run_id), place)
         if answer is None:
-            if session is None:
+            sessions = self._sessions.find_all(run_id)
+            if not sessions:
                 raise LookupError(
                     f"run {run_id} has no open stream here, and {type(self).__name__} can't cancel another"
                 )
-            session.detach("the run was cancelled here")
+            for one in sessions:
+                one.detach(reason)
             return None
         if session is not None and session.waits(("", run_id)):
             session.attach(self._follow(run_id, self._sessions.state(run_id), place), continues=run_id)
@@ -327,6 +339,8 @@ class BaseClient(ProtocolRequests):
             store = MemoryStore()
             store.put([StoredRun(scope=state.scope, run_id=state.run_id, state=state)])
         stream = RunStream(dialect=self.dialect, store=store, fetch_run=self._repair(), **self._stream_options)
+        if self._tracer is not None:
+            self._tracer.observe(stream)  # before the handlers of the session: the span of a call is open then
         session = Session(
             stream,
             self._submit,
@@ -336,6 +350,9 @@ class BaseClient(ProtocolRequests):
             approve=approve if approve is not None else self._approve,
             on_unanswered=self._on_unanswered,
             concurrency=self._concurrency,
+            sessions=self._sessions,
+            follow=self._follow_other,
+            tracer=self._tracer,
         )
         source = make_source(session)
         if state is not None:
@@ -346,15 +363,18 @@ class BaseClient(ProtocolRequests):
         self._sessions.add(session)
         return stream
 
+    def _follow_other(self, run_id: str, other: Session | None) -> Source:
+        return FollowAfter(run_id, self._sessions, other, lambda state: self._follow(run_id, state, {}))
+
     async def _stop(self, run_id: str) -> None:
         """Cancel a run whose time has passed; if the server refuses it, the connection is closed."""
         session = self._sessions.find(run_id)
         try:
-            await self.cancel(run_id)
+            await self._cancel_run(run_id, {}, TIME_PASSED)
         except (RequestFailed, LookupError) as error:
             LOG.warning("run_not_cancelled", run_id=run_id, error=type(error).__name__)
             if session is not None:
-                session.detach("its time limit has passed")
+                session.detach(TIME_PASSED)
 
     def _read(self, run_id: str, objects: Sequence[bytes]) -> Run:
         states = fold([Answer(data=data) for data in objects], dialect=self.dialect).runs

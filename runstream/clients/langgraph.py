@@ -86,6 +86,8 @@ class LangGraphClient(BaseClient):
 
     async def _cancel(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes] | None:
         thread_id, latest = self._place(run_id, state, place)
+        if state is not None and state.run.requires_action:
+            return None  # for the server, an interrupted run has ended: there is nothing to cancel
         path = ("threads", thread_id, "runs", latest)
         await self._api.post(*path, "cancel", missing=f"run {run_id}")
         return [await self._api.get(*path, missing=f"run {run_id}")]

@@ -9,6 +9,7 @@ from runstream.clients.answers import ApproveFunction
 from runstream.clients.outputs import ToolErrorPolicy
 from runstream.clients.session import UnansweredFunction
 from runstream.clients.tools import ToolLike
+from runstream.clients.tracing import RunTracing
 from runstream.engine.watchdogs import Watchdogs
 from runstream.model.limits import Limits
 from runstream.sources.credentials import Credentials
@@ -43,6 +44,7 @@ class ClientOptions(TypedDict, total=False):
     tool_concurrency: int
     store: StateStore | None
     reconnect: Reconnect | None
+    tracer: RunTracing | None
     # of requests
     client: AsyncClient | None
     ssl: ssl_module.SSLContext | None

@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from runstream.clients.session import Session
-from runstream.errors import RequestFailed, SourceFailed
-from runstream.model.signals import ActionRequired
+from runstream.clients.session import Session, Sessions
+from runstream.core.state import RunState
+from runstream.errors import IncompleteStream, RequestFailed, SourceFailed, UnsupportedRequest
+from runstream.model.run import RunStatus
+from runstream.model.signals import (
+    ActionRequired,
+    RunCancelled,
+    RunCompleted,
+    RunExpired,
+    RunFailed,
+    RunIncomplete,
+    RunStatusChanged,
+)
 from runstream.sources.base import Receiver, Source
 from runstream.sources.reconnect import Reconnect
 
-__all__ = ["AnswerAfter", "RecoveringSource", "TimeLimit", "Waits"]
+__all__ = ["CANCELLED", "TIME_PASSED", "AnswerAfter", "FollowAfter", "RecoveringSource", "TimeLimit", "Waits"]
+
+CANCELLED: Final = "the run was cancelled here"
+TIME_PASSED: Final = f"{CANCELLED}: its time limit has passed"
 
 _NOT_PROCESSED: Final = frozenset({408, 425, 429})
 """The HTTP statuses of a request that was not processed, and may be sent again."""
+
+_GOES_ON: Final = (RunStatusChanged, RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete)
+
+
+def _goes_on(signal: Any) -> bool:
+    return not isinstance(signal, RunStatusChanged) or signal.after is not RunStatus.REQUIRES_ACTION
+
 
 Waits: TypeAlias = Callable[[], Awaitable[bool]]
 """Asks the server whether the run waits still for what the request sends. Raises :class:`RequestFailed`."""
@@ -135,7 +155,48 @@ class AnswerAfter:
         signal = await self._session.stream.when(ActionRequired, run_id=self._run_id)
         answers = await self._session.answer(signal)
         if answers is not None:
-            await answers.run(receiver)
+            # A source of its own: its stream may be that of another run on the server, which continues this one.
+            self._session.attach(answers, continues=self._run_id)
+
+
+class FollowAfter:
+    """Follows a run whose calls another stream of the client has answered: from the place where that one goes on.
+
+    Args:
+        run_id: The id of the run.
+        sessions: The sessions of the client, which have the state of the run.
+        other: The session that has submitted the answers; ``None`` if it has ended.
+        follow: Makes the source, from the state of the run in that session.
+    """
+
+    def __init__(
+        self, run_id: str, sessions: Sessions, other: Session | None, follow: Callable[[RunState | None], Source]
+    ) -> None:
+        self.name = f"follow {run_id}"
+        self._run_id = run_id
+        self._sessions = sessions
+        self._other = other
+        self._follow = follow
+
+    async def run(self, receiver: Receiver) -> None:
+        """Feed the receiver until there is no more; see :class:`~runstream.sources.base.Source`.
+
+        Raises:
+            SourceFailed: The answers were not accepted, or the protocol can't follow a run.
+        """
+        try:
+            if self._other is None:
+                state = self._sessions.state(self._run_id)
+            else:
+                stream = self._other.stream
+                await stream.when(_GOES_ON, run_id=self._run_id, predicate=_goes_on)
+                state = stream.latest.get(self._run_id)
+            source = self._follow(state)
+        except (IncompleteStream, LookupError, UnsupportedRequest) as error:
+            raise SourceFailed(
+                "another stream of the client has answered the calls, and the run can't be followed"
+            ) from error
+        await source.run(receiver)
 
 
 class TimeLimit:
@@ -159,5 +220,5 @@ class TimeLimit:
 
     async def run(self, receiver: Receiver) -> None:
         """Feed the receiver until there is no more; see :class:`~runstream.sources.base.Source`."""
-        self._session.start_timer(self._seconds, self._stop)
+        self._session.start_timer(self._seconds, self._stop, TIME_PASSED)
         await self._source.run(receiver)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
-from runstream.clients.answers import Approve, ApproveFunction, CallAnswer, Decline, Output, WaitingRun
+from runstream.clients.answers import Approve, ApproveFunction, CallAnswer, Decline, Output
 from runstream.clients.outputs import encode_output
 from runstream.clients.tool_runner import ToolRunner
 from runstream.clients.tools import LocalTool, ToolContext
+from runstream.clients.tracing import RunTracing, TracedSource, in_call
+from runstream.clients.waiting_run import WaitingRun
 from runstream.core.state import RunState
 from runstream.logs import LOG
 from runstream.model.run import RunKey
@@ -36,10 +39,15 @@ Check: TypeAlias = Callable[[AwaitedCall, CallAnswer], None]
 Submit: TypeAlias = Callable[[RunState, list[tuple[AwaitedCall, CallAnswer]], "Session"], Source]
 """Makes the source that submits all answers of a run of the session, and reads what the server sends then."""
 
+Follow: TypeAlias = Callable[[str, "Session | None"], Source]
+"""Makes the source that reads the further course of a run, by its id, whose calls another session has answered;
+``None`` if that one has ended."""
+
 UnansweredFunction: TypeAlias = Callable[[ActionRequired, tuple[AwaitedCall, ...]], object | Awaitable[object]]
 """Called with the calls of a request that no tool and no approval has answered; sync or async."""
 
 _MAX_ENDED: Final = 1_000  # streams that have ended while a run waited, for a later answer
+_MAX_CLAIMS: Final = 10_000  # calls whose answers were submitted, so that no other stream submits them again
 _EXECUTED: Final = frozenset({"function", "custom"})
 _DECIDED: Final = frozenset({"approval", "interrupt"})
 _ENDS: Final = (RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete)
@@ -57,6 +65,9 @@ class Session:
         approve: Decides about approvals and interrupts; ``None``: they wait for the application.
         on_unanswered: See :data:`UnansweredFunction`.
         concurrency: How many runs are answered at a time.
+        sessions: The sessions of the client, which know the calls that another stream has answered.
+        follow: See :data:`Follow`.
+        tracer: The tracer of the client.
 
     Attributes:
         ended: True if the stream has ended.
@@ -77,6 +88,9 @@ class Session:
         approve: ApproveFunction | None,
         on_unanswered: UnansweredFunction | None,
         concurrency: int,
+        sessions: Sessions,
+        follow: Follow,
+        tracer: RunTracing | None = None,
     ) -> None:
         self.stream = stream
         self.tools = tools
@@ -92,6 +106,10 @@ class Session:
         self._on_unanswered = on_unanswered
         self._waiting: dict[RunKey, WaitingRun] = {}
         self._handles: list[SourceHandle] = []
+        self._sessions = sessions
+        self._follow = follow
+        self._tracer = tracer
+        self._detached: str | None = None
         self._timer: asyncio.Task[None] | None = None
         # At once, and before the application's handlers: a plain function among them may answer immediately.
         stream.on(ActionRequired, self._note)
@@ -121,28 +139,45 @@ class Session:
     def attach(self, source: Source, *, continues: str | None) -> None:
         """Attach a source of this client."""
         self._handles = [handle for handle in self._handles if not handle.done]
+        if self._tracer is not None:
+            source = TracedSource(source, lambda: continues or self._open_run())
         self._handles.append(self.stream.attach(source, continues=continues))
 
+    def _open_run(self) -> str:
+        state = self.open_state()
+        return "" if state is None else state.run_id
+
     def detach(self, reason: str) -> None:
-        """Close the connections: open runs are interrupted.
+        """Close the connections, and cancel the calls that are being answered: open runs are interrupted, and
+        no further call is answered.
 
         Args:
             reason: The reason in the signals.
         """
+        self._detached = reason
+        for run, waiting in [*self._waiting.items()]:
+            self._stop_answering(run)
+            waiting.cancel()
+            # It has no connection that could break off, or its end would be a pause.
+            self.stream.interrupt(run[1], reason, scope=run[0])
         for handle in self._handles:
             handle.remove(reason)
 
-    def start_timer(self, seconds: float, stop: Callable[[str], Awaitable[None]]) -> None:
+    def start_timer(self, seconds: float, stop: Callable[[str], Awaitable[None]], reason: str) -> None:
         """Call a function for each run that has not ended after a time.
 
         Args:
             seconds: The time.
             stop: Called with the id of the run.
+            reason: Why the connections are closed if no run is known by then.
         """
 
         async def run() -> None:
             await asyncio.sleep(seconds)
-            for state in list(self.stream.latest.values()):
+            states = list(self.stream.latest.values())
+            if not states:
+                self.detach(reason)
+            for state in states:
                 if not state.is_terminal:
                     await stop(state.run_id)
 
@@ -178,6 +213,10 @@ class Session:
         return self._take(run, waiting)
 
     def _note(self, signal: ActionRequired) -> None:
+        if self._detached is not None:
+            # It was received while the run was cancelled, or the run was fetched then.
+            self.stream.interrupt(signal.run_id, self._detached, scope=signal.scope)
+            return
         self._waiting.setdefault((signal.scope, signal.run_id), WaitingRun(signal)).update(signal)
 
     async def _on_action(self, signal: ActionRequired) -> None:
@@ -200,19 +239,31 @@ class Session:
         waiting = self._waiting.get(run)
         if waiting is None:
             return None  # the run has ended meanwhile
+        if (claim := self._sessions.claim_of(self, [call.key for call in waiting.signal.calls])) is not None:
+            waiting.close()
+            return self._follow_other(run[1], claim)
         results = await asyncio.gather(
-            *(self._answer_call(waiting, call) for call in waiting.open), return_exceptions=True
+            *(waiting.work(call, partial(self._answer_call, waiting, call)) for call in waiting.open),
+            return_exceptions=True,
         )
         if self._waiting.get(run) is not waiting:
             return None  # the run has ended meanwhile
         if source := self._take(run, waiting):
             return source
         if waiting.open:
-            await self._report(signal, waiting.open)
+            results += await asyncio.gather(
+                waiting.work(None, lambda: self._report(signal, waiting.open)), return_exceptions=True
+            )
+            if self._waiting.get(run) is not waiting:
+                return None
         for result in results:
             if isinstance(result, BaseException):
                 raise result
         return self._take(run, waiting)
+
+    def _follow_other(self, run_id: str, claim: Claim) -> Source:
+        LOG.info("calls_answered_elsewhere", run_id=run_id)
+        return self._follow(run_id, claim.session)
 
     async def _answer_call(self, waiting: WaitingRun, call: AwaitedCall) -> None:
         signal = waiting.signal
@@ -224,11 +275,14 @@ class Session:
                 thread_id=signal.thread_id,
                 run=signal.run,
             )
-            waiting.add(call, Output(await self._runner.run((signal.scope, signal.run_id), tool, call, context)))
+            with in_call(self._tracer, signal.run_id, call.key, scope=signal.scope):
+                output = await self._runner.run((signal.scope, signal.run_id), tool, call, context)
+            waiting.add(call, Output(output))
         elif call.kind in _DECIDED and self.approve is not None:
-            answer = self.approve(call, signal.run)
-            if inspect.isawaitable(answer):
-                answer = await answer
+            with in_call(self._tracer, signal.run_id, call.key, scope=signal.scope):
+                answer = self.approve(call, signal.run)
+                if inspect.isawaitable(answer):
+                    answer = await answer
             if answer is None:
                 return
             if not isinstance(answer, Output | Approve | Decline):
@@ -250,11 +304,24 @@ class Session:
                 await result
 
     def _take(self, run: RunKey, waiting: WaitingRun) -> Source | None:
-        state = self.stream.latest.get((run[0], run[1]) if run[0] else run[1])
+        state = self._state(run)
         if state is None or (answers := waiting.take()) is None:
             return None
+        if (claim := self._sessions.claim(self, [call.key for call, _ in answers])) is not None:
+            return self._follow_other(run[1], claim)
         self.submitted |= {call.key: answer for call, answer in answers}
         return self._submit(state, answers, self)
+
+    def awaits(self, keys: Iterable[str]) -> bool:
+        """True if a run waits for answers to these calls, as far as this stream has seen it."""
+        for run, waiting in self._waiting.items():
+            if {call.key for call in waiting.signal.calls}.issuperset(keys):
+                state = self._state(run)
+                return state is not None and state.run.requires_action
+        return False
+
+    def _state(self, run: RunKey) -> RunState | None:
+        return self.stream.latest.get(run if run[0] else run[1])
 
     def _end_stream(self, error: Exception | None = None) -> None:
         self.ended = True
@@ -262,13 +329,30 @@ class Session:
             self._timer.cancel()
 
     def _end(self, signal: Any) -> None:
-        run = (signal.scope, signal.run_id)
-        self._waiting.pop(run, None)
+        self._stop_answering((signal.scope, signal.run_id))
+
+    def _stop_answering(self, run: RunKey) -> None:
+        waiting = self._waiting.pop(run, None)
+        if waiting is not None:
+            waiting.cancel()
         self._runner.cancel(run)
 
 
 def _output_of(call: AwaitedCall, value: Any) -> Output:
     return Output(encode_output(value) if call.kind in _EXECUTED else value)
+
+
+class Claim:
+    """Says which session has submitted the answers to calls.
+
+    Attributes:
+        session: The session; ``None`` once it has ended, and the run has gone on.
+    """
+
+    __slots__ = ("session",)
+
+    def __init__(self, session: Session) -> None:
+        self.session: Session | None = session
 
 
 class Sessions:
@@ -281,6 +365,7 @@ class Sessions:
     def __init__(self, store: StateStore | None) -> None:
         self._store = store
         self._sessions: dict[Session, None] = {}
+        self._claims: dict[str, Claim] = {}  # by the keys of calls
 
     def add(self, session: Session) -> None:
         """Add a session; ended ones are dropped, but for the latest with a run that waits."""
@@ -288,11 +373,54 @@ class Sessions:
         waiting = [one for one in ended if one.is_waiting]
         for one in {*ended} - {*waiting[-_MAX_ENDED:]}:
             del self._sessions[one]
+            for key in one.submitted:
+                if (claim := self._claims.get(key)) is not None and claim.session is one:
+                    claim.session = None
         self._sessions[session] = None
 
+    def claim(self, session: Session, keys: Sequence[str]) -> Claim | None:
+        """Let a session submit the answers to calls, unless another one has submitted them.
+
+        Args:
+            session: The session.
+            keys: The keys of the calls of one run that are answered together.
+
+        Returns:
+            The claim of the other session; ``None`` if the answers are submitted by this one now.
+        """
+        if (other := self.claim_of(session, keys)) is not None:
+            return other
+        made = Claim(session)
+        for key in keys:
+            self._claims.pop(key, None)
+            self._claims[key] = made
+        while len(self._claims) > _MAX_CLAIMS:
+            del self._claims[next(iter(self._claims))]
+        return None
+
+    def claim_of(self, session: Session, keys: Iterable[str]) -> Claim | None:
+        """The claim of another session to all of these calls, if there is one.
+
+        The claim of an ended session is valid if the run has gone on: else the server may not have the answers.
+        """
+        found: Claim | None = None
+        for key in keys:
+            found = self._claims.get(key)
+            if found is None or found.session is session:
+                return None
+        if found is None:
+            return None
+        other = found.session
+        return None if other is not None and other.ended and other.awaits(keys) else found
+
     def find(self, run_id: str) -> Session | None:
-        """The session whose stream has a run and is open."""
-        return next((one for one in self._sessions if not one.ended and run_id in one.stream.latest), None)
+        """The session whose stream has a run and is open: of several, one whose run waits."""
+        found = [one for one in self._sessions if not one.ended and run_id in one.stream.latest]
+        return next((one for one in found if one.waits(("", run_id))), found[0] if found else None)
+
+    def find_all(self, run_id: str) -> list[Session]:
+        """All sessions whose streams have a run and are open."""
+        return [one for one in self._sessions if not one.ended and run_id in one.stream.latest]
 
     def find_waiting(self, run_id: str) -> Session:
         """The session of a run that waits, also if its stream has ended.

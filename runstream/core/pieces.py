@@ -130,6 +130,6 @@ def _add(one: int | None, other: int | None) -> int | None:
 def _add_details(kind: type[W], one: W | None, other: W | None) -> W | None:
     if one is None or other is None:
         return one if other is None else other
-    names = [field.name for field in structs.fields(kind) if not field.name.startswith("_")]
+    names = [name for name in kind.__struct_fields__ if not name.startswith("_")]
     counts: dict[str, Any] = {name: _add(getattr(one, name), getattr(other, name)) for name in names}
     return kind(**counts)

@@ -183,6 +183,23 @@ class RunTracer:
         parent = self._contexts.get(f"{scope}:{run_id}" if scope else run_id)
         return {} if parent is None else {"traceparent": parent}
 
+    def request_headers(self, run_id: str = "", *, scope: str = "") -> dict[str, str]:
+        """The headers for a request, made by the propagator of the application: ``traceparent`` by default.
+
+        They carry the span of the run while it is open, else the current span; none if there is no span. The
+        clients of runstream send them by themselves if the tracer is their option ``tracer``.
+
+        Args:
+            run_id: The id of the run that the request is about, "" for none.
+            scope: The scope of its source.
+        """
+        from opentelemetry import propagate
+
+        found: dict[str, str] = {}
+        with self.in_run(run_id, scope=scope):
+            propagate.inject(found)
+        return found
+
     @contextmanager
     def in_run(self, run_id: str, call_key: str = "", *, scope: str = "") -> Iterator[None]:
         """Make the span of a run, or of one of its calls, the current one: spans of tools become its children.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from runstream.sources.http_client import HttpClient
 from runstream.sources.http_errors import ConnectFailed, http_error
 from runstream.sources.sent_values import SentValues
-from runstream.sources.sse_connection import add_sent, iterate_body, read_body
+from runstream.sources.sse_connection import iterate_body, read_body
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -82,8 +82,7 @@ async def request_object(
     Raises:
         ConnectFailed: The server refused the request, its connection broke off, or its answer is too large.
     """
-    response = await client.send(method, url, headers, content)
-    add_sent(sent, response)
+    response = await client.send(method, url, headers, content, sent)
     status = response.status_code
     if not 200 <= status < 300:
         body = await read_body(response)

@@ -10,6 +10,7 @@ import base64
 import importlib
 import ssl as ssl_module
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -18,6 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from runstream.sources.credentials import INVALID_URL, merge_headers, redact_url
 from runstream.sources.http_errors import ConnectFailed, system_message
+from runstream.sources.sent_values import SentValues
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response
@@ -76,30 +78,43 @@ class HttpClient:
         self._open_timeout = open_timeout
         self._transports: dict[str | None, Any] = {}
 
-    async def send(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Response:
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None, sent: SentValues
+    ) -> Response:
         """Send a request and return the response as soon as its headers have arrived.
+
+        Args:
+            method: The method.
+            url: The URL. No redirect is followed.
+            headers: The headers.
+            content: The body.
+            sent: What this side sends. The URL, the proxies, and what a given client adds, are added to it.
 
         Raises:
             ConnectFailed: There is no response. Its ``reached`` is True if the server may have received the request.
         """
         check_url(url)
+        proxies = self._proxies()
+        sent.add_urls(url, *proxies.values())
         address, basic = _split_credentials(url)
         http = self.http
         head = _HeadTimeout(self._head_timeout, self._open_timeout, has_body=content is not None)
         try:
             # As UTF-8, as WHATWG defines for an event id; the client would accept ASCII alone.
-            sent = [(name.encode(), value.encode()) for name, value in merge_headers(basic, headers).items()]
+            lines = [(name.encode(), value.encode()) for name, value in merge_headers(basic, headers).items()]
             if self._client is not None:
                 timeout = http.Timeout(**self._timeout)
                 request = self._client.build_request(
-                    method, address, headers=sent, content=content, timeout=timeout, extensions={"trace": head.trace}
+                    method, address, headers=lines, content=content, timeout=timeout, extensions={"trace": head.trace}
                 )
                 async with head:
-                    return await self._client.send(request, stream=True, follow_redirects=False)
+                    response: Response = await self._client.send(request, stream=True, follow_redirects=False)
+                _add_own(sent, response)
+                return response
             extensions = {"timeout": self._timeout, "trace": head.trace}
-            request = http.Request(method, address, headers=sent, content=content, extensions=extensions)
+            request = http.Request(method, address, headers=lines, content=content, extensions=extensions)
             async with head:
-                response: Response = await self._transport(address).handle_async_request(request)
+                response = await self._transport(address, proxies).handle_async_request(request)
                 response.request = request
             return response
         except TimeoutError:
@@ -115,11 +130,11 @@ class HttpClient:
                 f"Could not connect to {redact_url(url)}: {type(error).__name__} in the options"
             ) from error
 
-    def proxy_urls(self) -> list[str]:
-        """The URLs of the proxies to which a request may go, with their credentials."""
-        if self._client is not None:
-            return []
-        return list(getproxies().values()) if self._proxy is True else [self._proxy] if self._proxy else []
+    def _proxies(self) -> dict[str, str]:
+        """The proxies by the schemes of URLs. Those of the system are read for each request: they may change."""
+        if self._client is not None or self._proxy is None:
+            return {}
+        return getproxies() if self._proxy is True else {"all": self._proxy}
 
     async def close(self) -> None:
         """Close the connections that it opened."""
@@ -127,8 +142,12 @@ class HttpClient:
             await transport.aclose()
         self._transports.clear()
 
-    def _transport(self, url: str) -> Any:
-        proxy = _system_proxy(url) if self._proxy is True else self._proxy
+    def _transport(self, url: str, proxies: Mapping[str, str]) -> Any:
+        parts = urlsplit(url)
+        proxy = proxies.get(parts.scheme) or proxies.get("all")
+        # The standard library's rule, as for WebSockets: NO_PROXY, and the platform's settings.
+        if proxy is not None and self._proxy is True and proxy_bypass(parts.hostname or ""):
+            proxy = None
         if proxy not in self._transports:
             http = self.http
             self._transports[proxy] = http.AsyncHTTPTransport(
@@ -236,11 +255,14 @@ def _default_ssl(http: ModuleType) -> ssl_module.SSLContext:
     return context
 
 
-def _system_proxy(url: str) -> str | None:
-    parts = urlsplit(url)
-    proxies = getproxies()
-    # The standard library's rule, as for WebSockets: NO_PROXY, and the platform's settings.
-    return None if proxy_bypass(parts.hostname or "") else proxies.get(parts.scheme) or proxies.get("all")
+def _add_own(sent: SentValues, response: Response) -> None:
+    """Add what a given client has sent of its own: its headers, cookies, credentials and parameters."""
+    with suppress(RuntimeError):  # a transport of the application's own may make a response without a request
+        request = response.request
+        sent.add_urls(str(request.url))
+        sent.add_headers(
+            (name, value) for name, value in request.headers.items() if name.lower() not in ("host", "user-agent")
+        )
 
 
 def _split_credentials(url: str) -> tuple[str, dict[str, str]]:

@@ -64,7 +64,7 @@ class LangGraphServer:
         kind = {"Content-Type": "application/json"} if content is not None else None
         url, client = f"{self._url}{path}", HttpClient(**self._options)
         headers = merge_headers(_HEADERS, kind, self._headers, secret)
-        sent = SentValues(urls=[url, *client.proxy_urls()], headers=headers, content=content)
+        sent = SentValues(urls=[url], headers=headers, content=content)
         try:
             reply = await request_object(client, method, url, headers, content, sent, max_bytes=MAX_OBJECT)
         except ConnectFailed as error:

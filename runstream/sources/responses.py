@@ -262,7 +262,7 @@ class ResponsesSource(SseSource):
         secret = await resolve_headers(self._auth)
         headers = merge_headers(self._headers, {"Accept": "application/json"}, secret)
         headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
-        sent = SentValues(urls=[url, *client.proxy_urls()], headers=headers, content=self._content)
+        sent = SentValues(urls=[url], headers=headers, content=self._content)
         return await fetch_object(client, url, headers, sent, max_bytes=self._max_bytes)
 
 

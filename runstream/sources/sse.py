@@ -231,9 +231,8 @@ class SseSession:
             headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
         own_headers = {name: value for name, value in headers.items() if _HEADERS.get(name) != value}
         content = self._content = source._content if method == "POST" else None
-        urls = [source._url, url, *self._client.proxy_urls()]
         # A server may also repeat the body of an earlier request.
-        source.sent = SentValues(urls=urls, headers=own_headers, content=source._content)
+        source.sent = SentValues(urls=[source._url, url], headers=own_headers, content=source._content)
         try:
             response = await open_stream(self._client, method, url, headers, content, source.sent)
         except ConnectFailed as error:

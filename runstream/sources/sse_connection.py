@@ -26,7 +26,7 @@ from runstream.sources.stray_text import no_stream_reason
 if TYPE_CHECKING:
     from httpx2 import Response
 
-__all__ = ["NO_CONTENT", "add_sent", "iterate_body", "open_stream", "read_body", "read_stream"]
+__all__ = ["NO_CONTENT", "iterate_body", "open_stream", "read_body", "read_stream"]
 
 NO_CONTENT: Final = 204
 _MEDIA_TYPE: Final = "text/event-stream"
@@ -53,7 +53,7 @@ async def open_stream(
         url: The URL.
         headers: The headers of the request.
         content: The body of the request.
-        sent: What this side sends; the server may repeat it. What a given client adds is added to it.
+        sent: What this side sends; the server may repeat it. See :meth:`HttpClient.send`.
 
     Returns:
         A response that is an event stream in a known content coding, or has the status 204.
@@ -62,9 +62,8 @@ async def open_stream(
         ConnectFailed: There is no such response.
     """
     for followed in range(_MAX_REDIRECTS + 1):
-        response = await client.send(method, url, headers, content)
+        response = await client.send(method, url, headers, content, sent)
         status = response.status_code
-        add_sent(sent, response)
         target = _redirect_target(url, status, method, response.headers.get("Location"))
         if target is None or followed == _MAX_REDIRECTS:
             break
@@ -100,16 +99,6 @@ async def open_stream(
     if code := error.code_for(sent):
         reason += f" ({code})"
     raise ConnectFailed(reason, message=error.message_for(sent), server_message=sent.redact(error.text), status=status)
-
-
-def add_sent(sent: SentValues, response: Response) -> None:
-    """Add what a given client has sent of its own: its headers, cookies, credentials and parameters."""
-    with suppress(RuntimeError):  # a transport of the application's own may make a response without a request
-        request = response.request
-        sent.add_urls(str(request.url))
-        sent.add_headers(
-            (name, value) for name, value in request.headers.items() if name.lower() not in ("host", "user-agent")
-        )
 
 
 def _redirect_target(url: str, status: int, method: str, location: str | None) -> str | None:

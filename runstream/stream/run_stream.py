@@ -579,6 +579,21 @@ class RunStream:
         signal = self._results.when(kinds, run_id, scope, predicate, timeout, self._channels.rewire)
         return await self._noting_errors(signal)
 
+    def interrupt(self, run_id: str, reason: str, *, scope: str = "") -> None:
+        """Interrupt a run that has no source any more and will not continue, such as one whose calls stay unanswered.
+
+        :class:`RunInterrupted` and the :class:`~runstream.IncompleteStream` of :meth:`result` have the reason. A later
+        event of the run resumes it. It has no effect on a run that is not known or has ended.
+
+        Args:
+            run_id: The id of the run.
+            reason: The reason, in words of the application.
+            scope: The scope of the run.
+        """
+        record = self._engine.registry.record(scope, run_id)
+        if record is not None and not record.state.is_terminal:
+            self._runner.interrupt(record, reason)
+
     @contextmanager
     def keep_open(self) -> Iterator[None]:
         """Keep the stream from ending while there is no source, because one will be attached."""

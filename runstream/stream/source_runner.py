@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
+from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
 from runstream.dialects.registry import COMMON_DIALECT, DialectLike, ResolvedFactory, find_dialect
 from runstream.engine.engine import Engine
@@ -29,6 +30,8 @@ __all__ = ["SourceRunner"]
 
 _END_DELAY: Final = 5  # loop iterations between the end of the last source and the end of the stream
 _MAX_NAMES: Final = 10_000  # names of sources that are remembered, to number a second source of the same name
+T = TypeVar("T")
+
 _MAX_FAILURES: Final = 1_024  # failures that are remembered before those of ended runs are dropped
 
 
@@ -86,6 +89,8 @@ class SourceRunner:
         self._names: OrderedDict[str, int] = OrderedDict()
         self._attached = False
         self._failed: dict[RunKey, SourceFailed] = {}
+        self._removed: dict[RunKey, str] = {}  # why the application removed the source of an open run
+        self._removed_unfed: str | None = None  # the same of a source that had delivered nothing
         self._failure: SourceFailed | None = None
         self._unfed_failure: SourceFailed | None = None
 
@@ -253,8 +258,13 @@ class SourceRunner:
 
     def stream_end(self) -> StreamEnd:
         """How the stream ended."""
-        reason = "the stream ended" if self._attached else "no source was attached"
-        return StreamEnd(self._engine.states(), self._failed, self._failure, self._unfed_failure, reason)
+        reason = self._removed_unfed or ("the stream ended" if self._attached else "no source was attached")
+        return StreamEnd(self._engine.states(), self._failed, self._removed, self._failure, self._unfed_failure, reason)
+
+    def interrupt(self, record: RunRecord, reason: str) -> None:
+        """Interrupt a run that gets no further source."""
+        self._note(self._removed, (record.state,), reason)
+        self.queue.run(self._engine.expire, record, reason)
 
     @staticmethod
     def _cancel(handle: SourceHandle, task: asyncio.Task[None]) -> None:
@@ -324,8 +334,10 @@ class SourceRunner:
         open_runs = intake.open_runs()
         handle._receiver.closed = True
         if failure is None:
-            for state in open_runs:
-                self._failed.pop(key_of(state), None)
+            self._forget(open_runs)
+            if handle._removed is not None and not self._closed:
+                self._note(self._removed, open_runs, reason)
+                self._removed_unfed = None if handle._receiver.fed else reason
         else:
             self._remember(handle, open_runs, failure)
         try:
@@ -344,16 +356,31 @@ class SourceRunner:
     def _end_intake(intake: Intake, reason: str, attempts: int, clean: bool, server_message: str) -> None:
         intake.end(reason, last_id=intake.last_id, attempts=attempts, clean=clean, server_message=server_message)
 
+    def _forget(self, runs: Iterable[RunState]) -> None:
+        """Drop what is known about the ends of earlier sources of these runs."""
+        for state in runs:
+            self._failed.pop(key_of(state), None)
+            self._removed.pop(key_of(state), None)
+
     def _remember(self, handle: SourceHandle, open_runs: tuple[RunState, ...], failure: SourceFailed) -> None:
         handle.error = self._failure = failure
         if not handle._receiver.fed:
             self._unfed_failure = failure
-        if len(self._failed) > _MAX_FAILURES:
-            states = {key: self._engine.state(key[1], key[0]) for key in self._failed}
+        self._note(self._failed, open_runs, failure)
+        if not handle._receiver.fed and (continued := handle._intake.continues) is not None:
+            # The request that should have continued a run: its answers were refused, or lost.
+            state = self._engine.state(continued, handle.scope)
+            if state is not None and not state.is_terminal:
+                self._note(self._failed, (state,), failure)
+
+    def _note(self, ends: dict[RunKey, T], runs: Iterable[RunState], end: T) -> None:
+        """Note how the source of open runs has ended."""
+        if len(ends) > _MAX_FAILURES:
+            states = {key: self._engine.state(key[1], key[0]) for key in ends}
             for key, state in states.items():
                 if state is None or state.is_terminal:
-                    del self._failed[key]
-        self._failed.update((key_of(state), failure) for state in open_runs)
+                    del ends[key]
+        ends.update((key_of(state), end) for state in runs)
 
     def _unique(self, name: str) -> str:
         """A name that no other recent source had: it is part of the keys of the source's signals."""

@@ -25,6 +25,7 @@ class StreamEnd:
     Args:
         states: The states at the end.
         failed: The failure of the source that left a run open, by run.
+        removed: Why the application removed the source that left a run open, by run.
         failure: The last failure of a source, if any.
         unfed_failure: The last failure of a source that had delivered nothing: its runs are not known.
         reason: Why the stream ended, if no source failed.
@@ -38,6 +39,7 @@ class StreamEnd:
         self,
         states: tuple[RunState, ...],
         failed: dict[RunKey, SourceFailed],
+        removed: dict[RunKey, str],
         failure: SourceFailed | None,
         unfed_failure: SourceFailed | None,
         reason: str,
@@ -46,6 +48,7 @@ class StreamEnd:
         self.open_states = tuple(state for state in states if not state.is_terminal)
         self._by_key: dict[RunKey, RunState] | None = None
         self.failed = failed
+        self.removed = removed
         self.failure = failure
         self.unfed_failure = unfed_failure
         self.reason = reason
@@ -65,7 +68,8 @@ class StreamEnd:
             source_failure = self.failure
         left = states or self.open_states
         failures, server_error = self.failures.answers(left), self.failures.server_error(left)
-        parts = [f"a source failed: {source_failure.reason}" if source_failure is not None else self.reason]
+        removed = next((self.removed[key_of(state)] for state in states if key_of(state) in self.removed), self.reason)
+        parts = [f"a source failed: {source_failure.reason}" if source_failure is not None else removed]
         parts += [str(failure) for failure in failures]
         if server_error is not None:
             parts.append(str(server_error))

@@ -88,6 +88,31 @@ def test_a_run_with_tools(url: str, tools: Path, dialect: str) -> None:
     assert signals[-2]["type"] == "run.completed"
 
 
+@pytest.mark.parametrize("form", ["URL", "option"])
+async def test_a_run_over_a_websocket(tools: Path, form: str) -> None:
+    """All requests of the run are sent over the socket, and none over HTTP."""
+    async with serve_script(TURNS) as server:
+        place = [server.url.replace("http://", "ws://")] if form == "URL" else [server.url, "--websocket"]
+        result = await asyncio.to_thread(
+            command,
+            *(
+                "--dialect",
+                "responses",
+                *place,
+                "--body",
+                json.dumps(BODIES["responses"]),
+                "--json",
+                "--approve",
+                "all",
+            ),
+            *("--tools", f"{tools}:get_weather", "--tools", f"{tools}:product"),
+        )
+        assert (result.returncode, result.stderr) == (0, "")
+        assert keys(result)[-2]["type"] == "run.completed"
+        assert len(server.outputs) == 3
+        assert server.requests == []
+
+
 def test_tools_of_a_module(url: str, tools: Path, tmp_path: Path) -> None:
     """The directory of the command is searched for modules; without an approval the run waits."""
     (tmp_path / "body.json").write_text(json.dumps(BODIES["responses"]), encoding="utf-8")
@@ -122,6 +147,14 @@ def test_wrong_arguments(args: Sequence[str], message: str) -> None:
     result = command("--dialect", "responses", "http://127.0.0.1:9/v1", *args)
     assert result.returncode == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize("place", [("wss://h/v1",), ("https://h/v1", "--websocket")])
+def test_a_protocol_without_a_websocket(place: Sequence[str]) -> None:
+    """The message names the protocol that has one."""
+    result = command("--dialect", "assistants", *place)
+    assert result.returncode == 2
+    assert "only responses has one" in result.stderr
 
 
 def test_no_server() -> None:

@@ -22,6 +22,7 @@ from runstream.clients.assistants import AssistantsClient
 from runstream.clients.base import BaseClient
 from runstream.clients.langgraph import LangGraphClient
 from runstream.clients.responses import ResponsesClient
+from runstream.clients.tools import tool
 from runstream.errors import IncompleteStream
 from runstream.model.raw import RawEvent, RawItem
 from runstream.model.run import RunStatus
@@ -217,7 +218,7 @@ async def test_tools_of_every_kind_of_failure(kind: str) -> None:
     calls = {"hang": {}, "fail": {}, "odd": {}, "typed": {"number": "one"}}
     made = KINDS[kind]
     async with serve_script([Turn(calls=calls), "Done."]) as server:
-        options = {**made.options, "tools": [hang, fail, odd, typed], "tool_timeout": 0.05, "proxy": None}
+        options = {**made.options, "tools": [tool(timeout=0.05)(hang), fail, odd, typed], "proxy": None}
         client = made.client(url_of(kind, server), **options)
         async with asyncio.timeout(LIMIT), client, client.run(made.body) as stream:
             assert (await stream.result()).status == RunStatus.COMPLETED

@@ -287,6 +287,7 @@ def test_every_door_is_here() -> None:
     doors = {name for name in dir(RunStream) if not name.startswith("_")}
     others = {
         "attach",
+        "interrupt",
         "is_started",
         "keep_open",
         "latest",
