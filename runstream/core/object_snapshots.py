@@ -121,7 +121,7 @@ def _replace(
         parts, partial = None, partial and kept is not full
         full = kept
     elif restart and event.created:
-        partial = False  # the server sends all of it again
+        partial = event.partial  # the server sends all of it again
         name = "content" if current.is_message else "step_details"
         built = parts if parts is not None else parts_of(current, name)
         again = _reset_texts(built)

@@ -220,3 +220,32 @@ def test_a_created_behind_fragments_of_its_source_begins_nothing(polled: bool, a
     (state,) = engine.states()
     assert state.text == before.text
     assert state.partial
+
+
+def test_an_object_that_an_ended_run_sent_again_is_marked_after_the_next_reconnect() -> None:
+    """A run ends while a step of it is open. The step is sent again from its beginning, and the connection is lost
+    before its fragments, which have no ids: the next fragment is no true beginning of its text.
+    """
+    script = Script("run_1").start()
+    script.call(first={"bc": "defg"})
+    told = script.answer("1").end().raw_events()
+    names = [raw.event for raw in told]
+    created = names.index("thread.run.step.created")
+    last = max(place for place, name in enumerate(names) if name == "thread.run.step.delta")
+    identified = [
+        structs.replace(raw, id=None if raw.event == "thread.run.step.delta" else f"{place * 7919 % 1009}x")
+        for place, raw in enumerate(told)
+    ]
+    engine = Engine(clock=lambda: 1.0)
+    intake = engine.intake("stream")
+    for first, end in ((0, last + 1), (names.index("thread.run.step.completed") + 1, len(told)), (0, created + 1)):
+        intake.connected()
+        intake.feed_all(identified[first:end])
+        intake.disconnected("lost")
+    intake.connected()
+    intake.feed(identified[last])
+    (state,) = engine.states()
+    (step,) = state.steps
+    assert state.is_terminal
+    assert not step.is_terminal
+    assert state.partial == {step.id}
