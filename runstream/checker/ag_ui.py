@@ -16,7 +16,7 @@ from runstream.model.raw import RawItem, Request
 
 __all__ = ["AG_UI_RULES", "AgUiChecker"]
 
-_NOTES: Final = frozenset({"older_type"})
+_NOTES: Final = frozenset({"older_type", "snapshot_text"})
 
 
 def _severity(name: str) -> Severity:

@@ -25,7 +25,7 @@ from runstream.dialects.ag_ui_owners import owner_of
 from runstream.dialects.ag_ui_redaction import AG_UI_RULES
 from runstream.dialects.ag_ui_request import read_request
 from runstream.dialects.ag_ui_snapshot import decode_messages
-from runstream.dialects.ag_ui_state import Piece
+from runstream.dialects.ag_ui_state import MAX_KEPT, Piece
 from runstream.dialects.ag_ui_texts import CLOSES_LANE, close_lane
 from runstream.dialects.ag_ui_waiting import find_action, outcome_of
 from runstream.dialects.ag_ui_wire import (
@@ -136,6 +136,8 @@ class AgUiDialect(Boundaries):
             if not found.size:
                 found.first = delta
             found.last = delta
+            if found.size < MAX_KEPT:
+                found.texts.append(delta)
             found.size += len(delta)
         return TextAppend(found.id, target, 0, delta, identity, piece.run_id, fragment.name)
 
@@ -247,7 +249,9 @@ class AgUiDialect(Boundaries):
             messages = value.get("messages")
             if not isinstance(messages, list):
                 note("field_value", "")
-            found: list[Event] | None = decode_messages(piece, objects_of(messages), self._runs.message_ids, frame)
+            found: list[Event] | None = decode_messages(
+                piece, objects_of(messages), self._runs.message_ids, frame, note
+            )
         else:
             found = HANDLERS[name](piece, value, frame, note)
         if found is None:

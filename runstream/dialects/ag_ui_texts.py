@@ -171,7 +171,7 @@ def end_text(target: Target) -> Handler:
             return []  # further arguments may follow, and the step has its end with its result
         found.is_closed = True
         if target == "text":
-            return [message_event(piece, found, "completed", frame, found.whole if not found.size else "")]
+            return [message_event(piece, found, "completed", frame, found.final_text())]
         return [reasoning_event(piece, found, "completed", frame)]
 
     return end

@@ -150,6 +150,14 @@ CASES: list[tuple[str, Any]] = [
     ("closed_at_finish", [started(), event("SUBAGENT_STARTED", subagentRunId="s", name="n"), finished()]),
     ("message_opened_once", [started(), *[event("TEXT_MESSAGE_START", messageId="m1")] * 2]),
     ("message_open", [started(), content("a")]),
+    (
+        "snapshot_text",
+        [
+            started(),
+            text("a"),
+            event("MESSAGES_SNAPSHOT", messages=[{"id": "m1", "role": "assistant", "content": "b"}]),
+        ],
+    ),
     ("message_open", [started(), event("TEXT_MESSAGE_END", messageId="m1")]),
     ("call_opened_once", [started(), *[event("TOOL_CALL_START", toolCallId="c1", toolCallName="f")] * 2]),
     ("call_open", [started(), call("f"), args("x")]),
