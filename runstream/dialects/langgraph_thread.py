@@ -185,7 +185,14 @@ class LangGraphThreadDialect(Channels):
         if found.get("type") in ("success", "error") and "id" in found:
             return self._decode_reply(found, None)  # to a command
         self._pending_end = None if self._asked(found) else self._pending_end
-        return super()._read_answer(value, status)
+        id = text_of(found.get("run_id"))
+        is_known = id is None or id in self._runs
+        events = super()._read_answer(value, status)
+        run = None if is_known or events else self._runs.get(id or "")
+        if run is not None and run.is_open:
+            # The source has joined in its middle: what follows is of this run.
+            return [run.show("in_progress", Place(None, run.run_id, "run"))]
+        return events
 
     def _asked(self, value: Json) -> bool:
         """True if an answer settles the end that is kept back."""
