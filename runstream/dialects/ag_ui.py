@@ -34,6 +34,7 @@ from runstream.dialects.ag_ui_wire import (
     decode_fragment,
     field_of,
     objects_of,
+    read_number_ids,
     text_of,
 )
 from runstream.dialects.json_message import read_message
@@ -204,6 +205,7 @@ class AgUiDialect(Boundaries):
         if not isinstance(value, dict) or not isinstance(name := value.get("type"), str):
             return Reject(raw, "Expected an object with `type`")
         self._dump = None
+        has_numbers = read_number_ids(value)
         if self._is_start_lost and name in EVENT_TYPES:
             self._leave_run(value, name)
         piece = self._piece
@@ -216,6 +218,8 @@ class AgUiDialect(Boundaries):
             return UnknownEvent(raw.data, self._identify(piece, raw.id), run_id=run_id, name=name)
         if any("_" in key for key in value if not key.startswith("_")):
             self._note(piece, frame)("field_name", "")
+        if has_numbers:
+            self._note(piece, frame)("field_value", "")
         if self._start is not None:
             if name in _UNDECIDED and len(self._early) < MAX_EARLY:
                 self._early.append(raw)

@@ -135,6 +135,7 @@ CASES: list[tuple[str, Any]] = [
     ("field_name", [event("RUN_STARTED", thread_id="t", run_id="r")]),
     ("field_value", [started(), event("TEXT_MESSAGE_START")]),
     ("field_value", [started(), event("RUN_ERROR")]),
+    ("field_value", [started(), event("TEXT_MESSAGE_START", messageId=1)]),
     ("older_type", [started(), event("THINKING_START")]),
     ("run_started_once", [started(), started()]),
     ("run_started_once", [started(), text("a"), started("r2")]),

@@ -422,3 +422,33 @@ def test_junk_after_a_finish_leaves_it() -> None:
     for each in junk:
         state = fold(flat([started(), text("a"), finished(), each]), dialect="ag-ui").runs[0]
         assert state.status == "completed"
+
+
+def test_ids_that_are_numbers() -> None:
+    """They are read as their text, wherever they stand: no call that waits is lost, and the run has not completed."""
+    items = [
+        event("TEXT_MESSAGE_START", messageId=1),
+        event("TEXT_MESSAGE_CONTENT", messageId=1, delta="Look"),
+        event("TEXT_MESSAGE_END", messageId=1),
+        event("TOOL_CALL_START", toolCallId=7, toolCallName="map", parentMessageId=1),
+        event("TOOL_CALL_ARGS", toolCallId=7, delta="{}"),
+        event("TOOL_CALL_END", toolCallId=7),
+        event("TOOL_CALL_START", tool_call_id=8, toolCallName="lamp"),
+        event("TOOL_CALL_RESULT", toolCallId=8, messageId=2, content="lit"),
+    ]
+    found = folded(event("RUN_STARTED", threadId=1, runId=2), items, event("RUN_FINISHED", threadId=1, runId=2))
+    (state,) = found.runs
+    assert (state.run_id, state.thread_id, state.status, state.text) == ("2", "1", "requires_action", "Look")
+    assert [(call.id, call.output) for call in state.tool_calls] == [("7", None), ("8", "lit")]
+    assert [call.id for call in state.run.pending_tool_calls] == ["7"]
+    assert not found.rejects
+    outcome = {"type": "success", "pendingToolCallIds": [7]}
+    (state,) = folded(started(), items, finished(outcome=outcome)).runs
+    assert [call.id for call in state.run.pending_tool_calls] == ["7"]
+    (state,) = folded(started(), finished(outcome={"type": "interrupt", "interrupts": [{"id": 5, "reason": "x"}]})).runs
+    assert [call.id for call in state.run.pending_tool_calls] == ["5"]
+    calls = [{"id": 9, "type": "function", "function": {"name": "lamp", "arguments": "{}"}}]
+    messages = [{"id": 3, "role": "assistant", "content": "Yes", "toolCalls": calls}]
+    messages.append({"id": 4, "role": "tool", "toolCallId": 9, "content": "on"})
+    (state,) = folded(started(), event("MESSAGES_SNAPSHOT", messages=messages), finished()).runs
+    assert (state.text, [(call.id, call.output) for call in state.tool_calls]) == ("Yes", [("9", "on")])
