@@ -260,7 +260,11 @@ class AgUiDialect(Boundaries):
             found = HANDLERS[name](piece, value, frame, note)
         if found is None:
             note("field_value", "")
-            return [Reject(raw, f"{name} lacks a field that it needs", object_ids=())]
+            named = [text_of(field_of(value, field)) or "" for field in ("messageId", "toolCallId")]
+            tables = (piece.messages, piece.calls, piece.reasoning)
+            known = [each for table in tables for id in named if (each := table.get(id)) is not None]
+            ids = tuple(dict.fromkeys(each.id for each in known if not each.is_closed))
+            return [Reject(raw, f"{name} lacks a field that it needs", object_ids=ids)]
         events = self._go_on(piece, frame) if found or name in TRAILING else []
         piece.began = True
         return [*events, *found] or EmptyEvent(id=frame.id, run_id=piece.run_id, name=name)
