@@ -93,6 +93,7 @@ The event is the signal's type; it and the names of the fields are stable.
 | `action`, `calls`, `tools` | `run.action_required`: what is asked for, how many calls, of which tools |
 | `reason`, `last_event_id`, `attempts`, `idle`, `limit` | `run.interrupted`, `run.stalled` |
 | `source`, `reason`, `attempt` | all signals of a source |
+| `run_id` | `source.error` too, where it is known which run the error concerns |
 | `characters`, `offset` | text that grows, if it is logged: how much, not what |
 
 ## Levels

@@ -53,8 +53,9 @@ NAMES = {
     "runstream.engine.intake": "Intake",
     "runstream.engine.watchdogs": "Watchdogs",
     "runstream.errors": (
-        "ClusterError DecodeError IncompleteStream RecordingError RequestFailed RunstreamError ServerError SeveralRuns "
-        "SlowConsumer SourceFailed StoreError SubscriberFailed SubscribersFailed UnsupportedRequest"
+        "ClusterError DecodeError IncompleteStream RecordingError RequestFailed ReturnRefused RunstreamError "
+        "ServerError SeveralRuns SlowConsumer SourceFailed StoreError SubscriberFailed SubscribersFailed "
+        "UnsupportedRequest"
     ),
     "runstream.model": (
         "ErrorObject Message MessageStatus RequiredAction Run RunStatus RunStep StepStatus Thread Tool ToolCall Usage"

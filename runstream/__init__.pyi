@@ -75,6 +75,7 @@ from runstream.errors import DecodeError as DecodeError
 from runstream.errors import IncompleteStream as IncompleteStream
 from runstream.errors import RecordingError as RecordingError
 from runstream.errors import RequestFailed as RequestFailed
+from runstream.errors import ReturnRefused as ReturnRefused
 from runstream.errors import RunstreamError as RunstreamError
 from runstream.errors import ServerError as ServerError
 from runstream.errors import SeveralRuns as SeveralRuns

@@ -14,6 +14,7 @@ __all__ = [
     "IncompleteStream",
     "RecordingError",
     "RequestFailed",
+    "ReturnRefused",
     "RunstreamError",
     "ServerError",
     "SeveralRuns",
@@ -160,11 +161,16 @@ class ServerError(RunstreamError):
         return (type(self), (self.error, self.message))
 
 
+class ReturnRefused(RunstreamError, TypeError):
+    """A handler returned a value that it may not return; the message says what it may, and the type of the value."""
+
+
 class SubscriberFailed(RunstreamError):
     """A handler or another subscriber of a stream raised, or was ended because it was slow.
 
     The exception itself is ``error``, and the ``__cause__``. The text has its class and place, not its message, which
-    may quote the content of a run.
+    may quote the content of a run. For a value that a handler may not return (:class:`ReturnRefused`), the text says
+    which values it may return.
 
     Attributes:
         subscriber: The name of the subscriber, as in the log.
@@ -179,6 +185,8 @@ class SubscriberFailed(RunstreamError):
     ) -> None:
         if isinstance(error, SlowConsumer):
             reason = f"was ended: {error}"
+        elif isinstance(error, ReturnRefused):
+            reason = f"failed: {error}"
         else:
             reason = f"failed: {type(error).__name__}{f' at {where}' if where else ''}"
             reason += f", after {attempts} attempts" if attempts > 1 else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from runstream.checker.ag_ui_fields import wrong_fields
-from runstream.checker.findings import Findings, clip_name
+from runstream.checker.findings import Findings, clip_names
 from runstream.checker.protocol import Framing, Message, ProtocolChecker
 from runstream.checker.rules import CheckRule, Severity, breaks, note, rule_table
 from runstream.checker.values import Growth, Table, as_list, as_map, as_text
@@ -16,7 +16,7 @@ from runstream.model.raw import RawItem, Request
 
 __all__ = ["AG_UI_RULES", "AgUiChecker"]
 
-_NOTES: Final = frozenset({"older_type"})
+_NOTES: Final = frozenset({"older_type", "snapshot_text"})
 
 
 def _severity(name: str) -> Severity:
@@ -119,7 +119,7 @@ class AgUiChecker(ProtocolChecker):
     def _check_form(self, value: dict[str, Any]) -> None:
         nulls = [name for name, each in value.items() if each is None and name not in _OPTIONAL_NULL]
         if nulls:
-            self._once("null_field", ", ".join(map(clip_name, nulls[:5])))
+            self._once("null_field", clip_names(nulls))
         time = value.get("timestamp")
         if isinstance(time, int | float) and 0 < time < _SECONDS:
             self._once("timestamp_unit")

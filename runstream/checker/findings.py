@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import structs
@@ -9,18 +10,25 @@ from msgspec import structs
 from runstream.checker.report import Finding, Place
 from runstream.checker.rules import CheckRule
 
-__all__ = ["MAX_PLACES", "Findings", "clip_name"]
+__all__ = ["MAX_PLACES", "Findings", "clip_name", "clip_names"]
 
 MAX_PLACES: Final = 10
 """The number of places that a finding has at most."""
 
 _MAX_NAME: Final = 120
+_MAX_NAMES: Final = 5
 
 
 def clip_name(value: str) -> str:
     """A name or id from the wire, no longer than 120 characters and on one line."""
     short = value if len(value) <= _MAX_NAME else f"{value[: _MAX_NAME - 1]}…"
     return short if short.isprintable() else "".join(each if each.isprintable() else "�" for each in short)
+
+
+def clip_names(values: Iterable[str]) -> str:
+    """Names from the wire, the first five of them."""
+    found = [*values]
+    return ", ".join([*map(clip_name, found[:_MAX_NAMES]), *(["…"] if len(found) > _MAX_NAMES else [])])
 
 
 class Findings:

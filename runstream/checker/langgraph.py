@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from runstream.checker.findings import Findings, clip_name
+from runstream.checker.findings import Findings, clip_name, clip_names
 from runstream.checker.protocol import DONE, Framing, Message, ProtocolChecker
 from runstream.checker.rules import breaks, note, rule_table
 from runstream.checker.values import Table, as_list, as_map, as_text, count_of
@@ -101,7 +101,7 @@ class LangGraphChecker(ProtocolChecker):
             found = _headers_in(value, _MAX_DEPTH)
             self._has_headers = bool(found)
             if found:
-                self.violate("request_headers", ", ".join(clip_name(each) for each in found[:5]))
+                self.violate("request_headers", clip_names(found))
 
     def end(self) -> None:
         """Check what the stream says about the end of its run."""

@@ -62,6 +62,9 @@ _STYLES: Final[dict[type, str]] = {
 }
 
 
+_MAX_PATH: Final = 4
+
+
 def style_of(signal: Signal) -> str:
     """The style in which the signal's name is shown."""
     return _STYLES.get(type(signal), "dim")
@@ -81,7 +84,8 @@ def format_signal(signal: Signal, *, duration: float | None = None, without: str
     if without is not None and found.get("reason") == without:
         found = {**found, "reason": "", "server_message": ""}
     path = found.get("path")
-    of_path = f"[{' › '.join(clip(name, 40) for name in path[-4:])}]" if path else ""
+    outer = ["…"] if path and len(path) > _MAX_PATH else []
+    of_path = f"[{' › '.join([*outer, *(clip(name, 40) for name in path[-_MAX_PATH:])])}]" if path else ""
     return f"{of_path} {_own(signal, found)}".strip()
 
 

@@ -112,6 +112,8 @@ def write_event(event: Event | Reject, *, by_payload: bool) -> list[Any]:
     out = [number, data, event.id, event.run_id, event.created, event.event, list(event.path), written, run, data_id]
     if isinstance(event, RunEvent):
         out.append(event.piece)
+    elif isinstance(event, MessageEvent | StepEvent):
+        out += [event.partial, event.corrects]
     elif isinstance(event, ActivityEvent):
         out += [event.activity_id, event.kind, event.operations, event.replace]
     return out
@@ -165,6 +167,8 @@ def read_event(item: list[Any], at: float | None = None) -> Event | Reject:
     rest = {}
     if kind is RunEvent:
         rest = {"piece": item[10]}
+    elif kind in (MessageEvent, StepEvent) and len(item) > 10:  # packs of an older release lack these
+        rest = {"partial": item[10], "corrects": item[11]}
     elif kind is ActivityEvent:
         rest = {"activity_id": item[10], "kind": item[11], "operations": item[12], "replace": item[13]}
     found_event: Event = kind(data, id, found, run_id, created, name, tuple(path), **rest)

@@ -398,6 +398,7 @@ class Lane(SourceState):
             if record is None:
                 continue
             self.late[run_id] = record
+            self.note_sent(record)
             for id in record.objects:
                 self.objects.setdefault(id, record)
             if record.source is None and record.state.is_terminal:
@@ -407,6 +408,7 @@ class Lane(SourceState):
                 record.former_sources = (*record.former_sources, self)
         self._claimed = found.claimed
         self.ended_runs = found.ended_runs
+        self._sent_several = self._sent_several or found.ended_runs > 1
         self._created.update(found.created)
         self.gaps._beginnings.update(found.beginnings)
         self.gaps.unconfirmed = {id: self.open[id] for id in found.unconfirmed if id in self.open}

@@ -34,6 +34,7 @@ from runstream.engine.watchdogs import WatchdogTimer
 from runstream.model.limits import Limits
 from runstream.model.progress_signals import PROGRESS
 from runstream.model.run import RunKey
+from runstream.model.signal_base import SourceSignal
 from runstream.model.signals import Signal
 from runstream.store.codec import StateEncoder
 
@@ -324,12 +325,11 @@ class Partition:
         if type(signal) in PROGRESS:
             self._progress.add(signal)
             return
-        run_id = getattr(signal, "run_id", None)
         owner = self._current
-        if run_id is None:
-            name: Any = signal.source  # type: ignore[union-attr]
-            key = (signal.scope, name, True)
+        if isinstance(signal, SourceSignal):
+            key = (signal.scope, signal.source, True)
         else:
+            run_id = signal.run_id
             key = (signal.scope, run_id, False)
             record = self.engine.registry.record(signal.scope, run_id)
             if record is not None and (found := self._owner_of(record)) is not None:

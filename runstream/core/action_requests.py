@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import enum
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, Final, TypeAlias
 
 from msgspec import structs
 
 from runstream.core.call_identity import base_of_call, digest_base, parse_json, signature_of
-from runstream.core.call_names import base_of
-from runstream.core.calls import MAX_ENDED, Calls, OpenCall, add_whole, without
+from runstream.core.calls import MAX_ENDED, Calls, add_whole
+from runstream.core.open_calls import OpenCall
 from runstream.model.common import Timestamp
 from runstream.model.keys import digest
 from runstream.model.run import Run, RunStatus
@@ -116,21 +116,18 @@ def accept_request(
     requested: tuple[ToolCall, ...] = action.tool_calls
     known = dict(zip(calls.pairs, calls.names, strict=True)) if kind is not RequestKind.NEW else {}
     names = []
-    in_steps: dict[str, _StepCalls] = {}
     arguments_of = cache(arguments_of)
-    for each in calls.open:
-        if each.step_id:
-            base = base_of(each.name)
-            if base not in in_steps:
-                in_steps[base] = _StepCalls(arguments_of)
-            in_steps[base].add(each)
+    in_steps: dict[str, _StepCalls] = {}
+    for base in {pair.partition("/")[0] for pair in pairs}:
+        if opened := calls.open.of_id(base):
+            in_steps[base] = _StepCalls(arguments_of, opened)
     for call, pair in zip(requested, pairs, strict=False):
         name = known.get(pair)
         if name is None:
             calls, name = _name_requested(calls, call, pair, in_steps)
         names.append(name)
     if taken := [each for found in in_steps.values() for each in found.taken]:
-        calls = structs.replace(calls, open=without(calls.open, taken))
+        calls = structs.replace(calls, open=calls.open.remove(taken))
     if kind is RequestKind.SAME:
         return structs.replace(calls, pairs=pairs[: len(names)], names=tuple(names)) if names else calls
     if any(call.id for call in requested):
@@ -140,11 +137,10 @@ def accept_request(
     new_round = kind is RequestKind.NEW
     if new_round and calls.open:
         # The run went on since the end of these steps; and steps of requests long ago won't come any more.
-        over = [each for each in calls.open if each.step_id and each.signature]
-        unseen = [each for each in calls.open if not each.step_id]
-        over += unseen[: max(0, len(unseen) - max(MAX_ENDED, len(names)))]
+        over = calls.open.ended()
+        over += calls.open.requested(max(0, calls.open.requested_count - max(MAX_ENDED, len(names))))
         if over:
-            calls = structs.replace(calls, open=without(calls.open, over))
+            calls = structs.replace(calls, open=calls.open.remove(over))
     asked = calls.asked
     for pair in pairs:
         if pair not in asked:
@@ -198,12 +194,13 @@ class _StepCalls:
 
     Args:
         arguments_of: Finds the arguments of calls in steps.
+        calls: The calls, in order.
 
     Attributes:
         taken: The calls that were taken.
     """
 
-    def __init__(self, arguments_of: ArgumentsOf) -> None:
+    def __init__(self, arguments_of: ArgumentsOf, calls: Iterable[OpenCall]) -> None:
         self.taken: list[OpenCall] = []
         self._arguments_of = arguments_of
         self._open: dict[str, OpenCall] = {}  # of steps that have not ended; by name, in order
@@ -212,13 +209,11 @@ class _StepCalls:
         self._by_value: dict[str, deque[str]] = {}
         self._by_text: dict[str, deque[str]] = {}
         self._places: dict[str, int] = {}
-
-    def add(self, call: OpenCall) -> None:
-        """Add a call of a step."""
-        if call.signature:
-            self._ended.setdefault(call.signature, deque()).append(call)
-        else:
-            self._open[call.name] = call
+        for call in calls:
+            if call.signature:
+                self._ended.setdefault(call.signature, deque()).append(call)
+            else:
+                self._open[call.name] = call
 
     def take(self, arguments: str | None, signature: str) -> OpenCall | None:
         """Remove and return the call that a request means; ``None`` if there is none.

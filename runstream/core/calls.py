@@ -7,39 +7,20 @@ two places, in a step and in a request for action, in either order; both places 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct, structs
 
+from runstream.core.open_calls import NO_OPEN_CALLS, OpenCall, OpenCalls
 from runstream.core.tally import NO_TALLY, Tally
 from runstream.model.common import Timestamp
 
-__all__ = ["MAX_ENDED", "NO_CALLS", "Calls", "OpenCall", "add_whole", "close_calls", "is_of_step", "without"]
+__all__ = ["MAX_ENDED", "NO_CALLS", "Calls", "add_whole", "close_calls"]
 
 MAX_ENDED: Final = 64
 """The number of calls of ended steps that no request named; likewise of requested calls of earlier rounds that are in
 no step. More are kept only where one step or request has more."""
-
-
-class OpenCall(Struct, frozen=True, gc=False, array_like=True):
-    """A call that was seen in one place only: in a step, or in a request.
-
-    Attributes:
-        name: Its name in keys.
-        step_id: The id of its step; "" if it was seen in a request.
-        signature: The signature of a call that is complete; "" while its step is open.
-    """
-
-    name: str
-    step_id: str
-    signature: str
-
-
-def is_of_step(call: OpenCall) -> bool:
-    """True if a call was seen in a step."""
-    return bool(call.step_id)
 
 
 class Calls(Struct, frozen=True, gc=False, eq=False):
@@ -66,7 +47,7 @@ class Calls(Struct, frozen=True, gc=False, eq=False):
     counts: Tally = NO_TALLY
     asked: Tally = NO_TALLY
     whole: Tally = NO_TALLY
-    open: tuple[OpenCall, ...] = ()
+    open: OpenCalls = NO_OPEN_CALLS
     results: Tally = NO_TALLY
 
     def was_asked(self, pair: str) -> bool:
@@ -86,11 +67,8 @@ class Calls(Struct, frozen=True, gc=False, eq=False):
         k = counts.count(base)
         name = base if k == 1 else f"{base}~{k}"
         opened = self.open
-        if step_id:
-            opened = (*opened, OpenCall(name, step_id, signature))
-        elif signature:
-            end = bisect_left(opened, True, key=is_of_step)
-            opened = (*opened[:end], OpenCall(name, step_id, signature), *opened[end:])
+        if step_id or signature:
+            opened = opened.add(OpenCall(name, step_id, signature))
         return structs.replace(self, counts=counts, open=opened), name
 
 
@@ -108,13 +86,7 @@ def add_whole(calls: Calls, names: Iterable[str]) -> Calls:
 
 def close_calls(calls: Calls) -> Calls:
     """Note that a new piece has begun: its calls are others than those that were seen in one place before."""
-    return structs.replace(calls, open=()) if calls.open else calls
-
-
-def without(calls: Iterable[OpenCall], removed: Iterable[OpenCall]) -> tuple[OpenCall, ...]:
-    """Calls without some of them."""
-    ids = {id(each) for each in removed}
-    return tuple([each for each in calls if id(each) not in ids])
+    return structs.replace(calls, open=NO_OPEN_CALLS) if calls.open else calls
 
 
 def _pair_of_any(pair: str) -> str:

@@ -12,12 +12,12 @@ from runstream.core.object_list import ObjectState
 from runstream.core.run_snapshots import Outcome, merge_snapshot
 from runstream.core.state import RunHead, RunState, update_head
 from runstream.core.step_calls import end_step, name_step_calls
-from runstream.core.streamed_texts import add_outputs, has_content, is_whole, keep_texts
+from runstream.core.streamed_texts import add_arguments, add_outputs, has_content, is_whole, keep_texts
 from runstream.core.text import Text, TextBuffer
 from runstream.core.text_changes import count_replaced, ends_unchanged
 from runstream.model.events import MessageEvent, StepEvent
 from runstream.model.message import Message
-from runstream.model.step import RunStep
+from runstream.model.step import RunStep, ToolCallsDetails
 
 __all__ = ["apply_object"]
 
@@ -106,6 +106,8 @@ def _replace(
     """
     new: Any = event.data
     known: Any = current.full
+    if event.corrects and current.is_terminal and known is not None:
+        return _correct(current, known, new)
     full = merge_snapshot(known, new, event.origin) if known is not None else new
     was_ended = current.is_terminal
     if was_ended and not current.is_message and full.status == new.status and full is not new:
@@ -135,6 +137,17 @@ def _replace(
     if parts is current.parts and full == known and partial is current.partial:
         return current
     return current.change(full, parts, partial=partial)
+
+
+def _correct(current: ObjectState, known: Any, new: Any) -> ObjectState:
+    """Compute an ended object after a correction."""
+    name = "content" if current.is_message else "step_details"
+    value = getattr(new, name)
+    if isinstance(value, ToolCallsDetails):
+        full = add_arguments(known, new)
+    else:
+        full = known if value == getattr(known, name) else known.replace(**{name: value})
+    return current if full is known else current.change(full, None, partial=False)
 
 
 def _reset_texts(parts: Any) -> Any:

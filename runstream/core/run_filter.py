@@ -76,11 +76,11 @@ class RunMatcher:
         return self.path is None or getattr(item, "path", self.path) == self.path
 
     def __call__(self, item: Any) -> bool:
-        """True if a state or signal meets the filters; always False for a source's signal."""
+        """True if a state or signal meets the filters; of a source's signals only an error that names its run can."""
         return self.matches_path(item) and self.matches_run_of(item)
 
     def matches_run_of(self, item: Any) -> bool:
-        """True if the run of a state or signal meets the filters; always False for a source's signal."""
+        """True if the run of a state or signal meets the filters; False for a source's signal that names no run."""
         run_id = getattr(item, "run_id", None)
         if run_id is None or (self.run_id is not None and run_id != self.run_id):
             return False

@@ -9,9 +9,10 @@ from typing import Any, Final
 from msgspec import Struct, structs
 
 from runstream.core.call_identity import signature_of
-from runstream.core.call_names import NO_NAMES, base_of
-from runstream.core.calls import MAX_ENDED, Calls, OpenCall, add_whole, without
+from runstream.core.call_names import NO_NAMES
+from runstream.core.calls import MAX_ENDED, Calls, add_whole
 from runstream.core.object_list import ObjectState
+from runstream.core.open_calls import OpenCall
 from runstream.model.keys import escape_id
 from runstream.model.run import RunStatus
 from runstream.model.step import MessageCreationDetails, RunStep, StepStatus
@@ -108,37 +109,25 @@ def _name_of_step(calls: Calls, base: str, step_id: str, signature: str) -> tupl
     """
     if base not in calls.counts:
         return calls.number(base, step_id)
-    opened, chosen = calls.open, -1
-    for place, each in enumerate(opened):
-        if each.step_id:
-            break  # the requested calls come first
-        if base_of(each.name) == base:
-            chosen = place if chosen < 0 else chosen
-            if not signature or each.signature == signature:
-                chosen = place
-                break
-    if chosen < 0:
+    found = calls.open.find_requested(base, signature)
+    if found is None:
         return calls.number(base, step_id)
-    return structs.replace(calls, open=(*opened[:chosen], *opened[chosen + 1 :])), opened[chosen].name
+    return structs.replace(calls, open=calls.open.remove((found,))), found.name
 
 
 def end_step(calls: Calls, item: ObjectState) -> Calls:
     """Note that a step has ended: a request that follows is for one of its calls only if it is equal."""
-    if not calls.open or item.calls is NO_NAMES or all(each.step_id != item.id for each in calls.open):
+    if item.calls is NO_NAMES or not (known := calls.open.of_step(item.id)):
         return calls
     full: Any = item.full
-    signatures = {
-        known.name: signature_of(call) for known, call in zip(step_calls(item), full.tool_calls, strict=False)
-    }
-    found = []
-    for each in calls.open:
-        if each.step_id != item.id:
-            found.append(each)
-        elif each.name in signatures:
-            found.append(OpenCall(each.name, each.step_id, signatures[each.name]))
-    ended = [each for each in found if each.step_id and each.signature]
+    signatures = {each.name: signature_of(call) for each, call in zip(step_calls(item), full.tool_calls, strict=False)}
+    opened = calls.open.remove([each for each in known if each.name not in signatures])
+    opened = opened.add(
+        *[OpenCall(each.name, item.id, signatures[each.name]) for each in known if each.name in signatures]
+    )
+    ended = opened.ended()
     excess = len(ended) - max(MAX_ENDED, len(signatures))
-    return structs.replace(calls, open=without(found, ended[:excess] if excess > 0 else ()))
+    return structs.replace(calls, open=opened.remove(ended[:excess]) if excess > 0 else opened)
 
 
 def add_step(calls: Calls, item: ObjectState, status: RunStatus) -> Calls:

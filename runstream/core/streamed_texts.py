@@ -13,13 +13,14 @@ from runstream.model.step import ActivitiesDetails, MessageCreationDetails, RunS
 from runstream.model.tool_calls import (
     CodeInterpreterToolCall,
     ConnectedAgentToolCall,
+    FunctionCall,
     FunctionToolCall,
     GenericToolCall,
     McpToolCall,
     ToolCall,
 )
 
-__all__ = ["add_outputs", "has_content", "is_whole", "keep_texts", "streamed"]
+__all__ = ["add_arguments", "add_outputs", "has_content", "is_whole", "keep_texts", "streamed"]
 
 W = TypeVar("W", Message, RunStep)
 
@@ -162,6 +163,38 @@ def add_outputs(full: RunStep, new: RunStep) -> RunStep:
     if all(call is known for call, known in zip(calls, details.tool_calls, strict=True)):
         return full
     return full.replace(step_details=details.replace(tool_calls=tuple(calls)))
+
+
+def add_arguments(full: RunStep, new: RunStep) -> RunStep:
+    """Add names and arguments to the function calls of a step that has ended and lacks them: its beginning was missed.
+
+    Args:
+        full: The step.
+        new: The later snapshot.
+
+    Returns:
+        The step; ``full`` itself if there is nothing new.
+    """
+    details = full.step_details
+    later = {call.id: call.function for call in new.tool_calls if isinstance(call, FunctionToolCall)}
+    if not isinstance(details, ToolCallsDetails):
+        return full
+    calls = [_with_arguments(call, later.get(call.id)) for call in details.tool_calls]
+    if all(call is known for call, known in zip(calls, details.tool_calls, strict=True)):
+        return full
+    return full.replace(step_details=details.replace(tool_calls=tuple(calls)))
+
+
+def _with_arguments(call: ToolCall, function: FunctionCall | None) -> ToolCall:
+    if function is None or not isinstance(call, FunctionToolCall):
+        return call
+    known = call.function
+    missing = {
+        name: value
+        for name in ("name", "arguments")
+        if getattr(known, name) is None and (value := getattr(function, name)) is not None
+    }
+    return call.replace(function=known.replace(**missing)) if missing else call
 
 
 def _with_output(call: ToolCall, output: str | None) -> ToolCall:

@@ -25,7 +25,7 @@ from runstream.dialects.ag_ui_owners import owner_of
 from runstream.dialects.ag_ui_redaction import AG_UI_RULES
 from runstream.dialects.ag_ui_request import read_request
 from runstream.dialects.ag_ui_snapshot import decode_messages
-from runstream.dialects.ag_ui_state import Piece
+from runstream.dialects.ag_ui_state import MAX_KEPT, Piece
 from runstream.dialects.ag_ui_texts import CLOSES_LANE, close_lane
 from runstream.dialects.ag_ui_waiting import find_action, outcome_of
 from runstream.dialects.ag_ui_wire import (
@@ -34,6 +34,7 @@ from runstream.dialects.ag_ui_wire import (
     decode_fragment,
     field_of,
     objects_of,
+    read_number_ids,
     text_of,
 )
 from runstream.dialects.json_message import read_message
@@ -136,6 +137,8 @@ class AgUiDialect(Boundaries):
             if not found.size:
                 found.first = delta
             found.last = delta
+            if found.size < MAX_KEPT:
+                found.texts.append(delta)
             found.size += len(delta)
         return TextAppend(found.id, target, 0, delta, identity, piece.run_id, fragment.name)
 
@@ -202,6 +205,7 @@ class AgUiDialect(Boundaries):
         if not isinstance(value, dict) or not isinstance(name := value.get("type"), str):
             return Reject(raw, "Expected an object with `type`")
         self._dump = None
+        has_numbers = read_number_ids(value)
         if self._is_start_lost and name in EVENT_TYPES:
             self._leave_run(value, name)
         piece = self._piece
@@ -214,6 +218,8 @@ class AgUiDialect(Boundaries):
             return UnknownEvent(raw.data, self._identify(piece, raw.id), run_id=run_id, name=name)
         if any("_" in key for key in value if not key.startswith("_")):
             self._note(piece, frame)("field_name", "")
+        if has_numbers:
+            self._note(piece, frame)("field_value", "")
         if self._start is not None:
             if name in _UNDECIDED and len(self._early) < MAX_EARLY:
                 self._early.append(raw)
@@ -247,12 +253,18 @@ class AgUiDialect(Boundaries):
             messages = value.get("messages")
             if not isinstance(messages, list):
                 note("field_value", "")
-            found: list[Event] | None = decode_messages(piece, objects_of(messages), self._runs.message_ids, frame)
+            found: list[Event] | None = decode_messages(
+                piece, objects_of(messages), self._runs.message_ids, frame, note
+            )
         else:
             found = HANDLERS[name](piece, value, frame, note)
         if found is None:
             note("field_value", "")
-            return [Reject(raw, f"{name} lacks a field that it needs", object_ids=())]
+            named = [text_of(field_of(value, field)) or "" for field in ("messageId", "toolCallId")]
+            tables = (piece.messages, piece.calls, piece.reasoning)
+            known = [each for table in tables for id in named if (each := table.get(id)) is not None]
+            ids = tuple(dict.fromkeys(each.id for each in known if not each.is_closed))
+            return [Reject(raw, f"{name} lacks a field that it needs", object_ids=ids)]
         events = self._go_on(piece, frame) if found or name in TRAILING else []
         piece.began = True
         return [*events, *found] or EmptyEvent(id=frame.id, run_id=piece.run_id, name=name)

@@ -390,6 +390,9 @@ class Boundaries(BaseDialect):
         wire_id = text_of(field_of(value, "runId"))
         request = self._request
         piece = self._runs.find_open(wire_id) or self._piece
+        if request is None and piece is not None and (ended := self._runs.find_ended(wire_id, piece)) is not None:
+            self._note(piece, frame)("event_after_end", wire_id or "")
+            return ErrorEvent(error, frame.id, run_id=ended, name=frame.name)
         events: list[Event | Reject] = []
         if self._early and piece is None:
             events += self._begin_unseen(wire_id)

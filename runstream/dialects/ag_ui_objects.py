@@ -60,7 +60,14 @@ def run_event(piece: Piece, run: Run, frame: Frame, *, created: bool = False) ->
 
 
 def message_event(
-    piece: Piece, message: Growing, status: str, frame: Frame, text: str = "", *, created: bool = False
+    piece: Piece,
+    message: Growing,
+    status: str,
+    frame: Frame,
+    text: str = "",
+    *,
+    created: bool = False,
+    corrects: bool = False,
 ) -> MessageEvent:
     """A message. A text that is empty is absent: it erases nothing."""
     content = (TextPart(text=TextContent(value=text, annotations=())),) if text else ABSENT_LIST
@@ -75,6 +82,7 @@ def message_event(
         name=frame.name,
         path=message.path,
         partial=message.is_damaged,
+        corrects=corrects,
     )
 
 
@@ -177,7 +185,7 @@ def close_objects(piece: Piece, status: str, frame: Frame, *, waits: bool = Fals
         if not message.is_closed:
             ending = "completed" if ok or not message.is_open else "incomplete"
             message.is_open, message.is_closed = False, True
-            events.append(message_event(piece, message, ending, frame, message.whole))
+            events.append(message_event(piece, message, ending, frame, message.final_text()))
     for call in piece.calls.values():
         if not call.is_closed and call.piece == piece.id:
             ending = status if not ok or is_whole(call) else "failed"

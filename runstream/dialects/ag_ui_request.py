@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from runstream.dialects.ag_ui_state import Input
-from runstream.dialects.ag_ui_wire import Json, field_of, objects_of, output_of, text_of
+from runstream.dialects.ag_ui_wire import Json, field_of, objects_of, output_of, read_number_ids, text_of
 from runstream.dialects.json_message import parse_json
 from runstream.model.raw import Request
 
@@ -23,6 +23,7 @@ def read_request(request: Request) -> Input | None:
         except (msgspec.MsgspecError, ValueError, RecursionError):
             value = None
     if isinstance(value, dict):
+        read_number_ids(value)
         found = input_of(value)
     elif request.continues is not None:
         found = Input()

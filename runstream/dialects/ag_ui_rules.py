@@ -45,6 +45,7 @@ _TABLE: Final = (
     Rule("closed_at_finish", "All that was opened is closed before RUN_FINISHED.", "run"),
     Rule("message_opened_once", "A message is not opened while it is open.", "message"),
     Rule("message_open", "Content and end of a message come while it is open.", "message"),
+    Rule("snapshot_text", "A snapshot of the messages has the texts that were streamed.", "message"),
     Rule("call_opened_once", "A call is not opened while it is open.", "call"),
     Rule("call_open", "Arguments and end of a call come while it is open.", "call"),
     Rule("call_announced_again", "A run that continues another one does not repeat its calls.", "call"),

@@ -75,6 +75,17 @@ class Runs:
         """The piece with this id, if it has not ended."""
         return self._open.get(wire_id) if wire_id is not None else None
 
+    def find_ended(self, wire_id: str | None, piece: Piece) -> str | None:
+        """The run of an ended piece with this id; ``None`` if it is no other piece than the given one.
+
+        Args:
+            wire_id: The id on the wire.
+            piece: The piece that sends now; the server may use an id again, which has a number then.
+        """
+        if wire_id is None or wire_id in self._open or piece.id == wire_id or piece.id.startswith(f"{wire_id}~"):
+            return None
+        return self._runs.get(wire_id)
+
     def find_sender(self, id: str) -> tuple[str, Piece | None] | None:
         """The piece that has sent a message, a reasoning or a call: its id, and the piece itself if it is open.
 

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from msgspec import structs
+
 from runstream.dialects.ag_ui_objects import Frame, call_event, message_event, reasoning_event, result_event
+from runstream.dialects.ag_ui_owners import Note
 from runstream.dialects.ag_ui_state import Growing, Piece
 from runstream.dialects.ag_ui_wire import Json, field_of, json_text, objects_of, output_of, text_of
+from runstream.errors import DecodeError
 from runstream.model.events import ActivityEvent, Event
+from runstream.model.jsontext import decode_json
 
 __all__ = ["decode_messages"]
 
 
-def decode_messages(piece: Piece, messages: list[Json], earlier: Collection[str], frame: Frame) -> list[Event]:
+def decode_messages(
+    piece: Piece, messages: list[Json], earlier: Collection[str], frame: Frame, note: Note
+) -> list[Event]:
     """The events of a snapshot of the messages.
 
     Args:
@@ -24,6 +31,7 @@ def decode_messages(piece: Piece, messages: list[Json], earlier: Collection[str]
         messages: The messages of the thread.
         earlier: The ids of messages of earlier runs.
         frame: The event.
+        note: Counts a violation.
     """
     request = piece.request
     start = 0
@@ -42,11 +50,12 @@ def decode_messages(piece: Piece, messages: list[Json], earlier: Collection[str]
             continue
         match message.get("role"):
             case "assistant":
-                events += _decode_assistant(piece, message, id, matched, frame, None if position == last else answered)
+                known = None if position == last else answered
+                events += _decode_assistant(piece, message, id, matched, frame, known, note)
             case "tool":
                 events += _decode_result(piece, message, frame)
             case "reasoning":
-                events += _decode_reasoning(piece, message, id, matched, frame)
+                events += _decode_reasoning(piece, message, id, matched, frame, note)
             case "activity":
                 kind = text_of(field_of(message, "activityType")) or ""
                 events.append(
@@ -86,6 +95,16 @@ def _find(known: dict[str, Growing], id: str, text: str, matched: set[str]) -> G
     return found
 
 
+def _is_other(found: Growing, text: str, note: Note) -> bool:
+    """True if a text with the id of a streamed one replaces it. One that is a beginning of it takes nothing back."""
+    if found.is_damaged or found.agrees(text) is not False:
+        return False
+    known = found.text
+    if found.is_closed or known is None or not text.strip().startswith(known.strip()):
+        note("snapshot_text", found.wire_id)  # else the snapshot is ahead of a message that is open
+    return True
+
+
 def _add(piece: Piece, known: dict[str, Growing], id: str, made: str, text: str, message: Json) -> Growing:
     """Note a message that only the snapshot has."""
     added = known[id] = Growing(made, id, _path_of(piece, message), is_open=False, is_closed=True)
@@ -94,7 +113,7 @@ def _add(piece: Piece, known: dict[str, Growing], id: str, made: str, text: str,
 
 
 def _decode_assistant(
-    piece: Piece, message: Json, id: str, matched: set[str], frame: Frame, answered: set[str] | None
+    piece: Piece, message: Json, id: str, matched: set[str], frame: Frame, answered: set[str] | None, note: Note
 ) -> list[Event]:
     text = _text_of(message)
     events: list[Event] = []
@@ -107,20 +126,29 @@ def _decode_assistant(
             events.append(message_event(piece, added, "completed", frame, text, created=True))
     elif text and (not found.size or (found.is_damaged and not found.is_closed and len(text) > found.size)):
         if found.is_open:
-            found.whole = text  # its text may follow
+            found.whole, found.whole_at = text, found.size  # its text may follow
         else:
-            found.size, found.is_damaged, found.is_closed = 0, False, True
-            found.take(text)
+            found.replace(text)
+            found.is_closed = True
             events.append(message_event(piece, found, "completed", frame, text))
+    elif text and found.wire_id == id and _is_other(found, text, note):
+        if found.is_closed:
+            found.replace(text)
+            events.append(message_event(piece, found, "completed", frame, text, corrects=True))
+        else:
+            found.whole, found.whole_at = text, found.size
     for value in objects_of(field_of(message, "toolCalls")):
         call_id = text_of(value.get("id"))
         function = value.get("function")
-        if call_id is None or call_id in piece.calls or not isinstance(function, dict):
+        if call_id is None or not isinstance(function, dict):
+            continue
+        given = function.get("arguments")
+        arguments = given if isinstance(given, str) else json_text(given) if given is not None else ""
+        if (streamed := piece.calls.get(call_id)) is not None:
+            events += _compare_call(piece, streamed, text_of(function.get("name")), arguments, frame, note)
             continue
         if answered is not None and call_id not in answered:
             continue  # the thread went on without a result: a question of an earlier run
-        given = function.get("arguments")
-        arguments = given if isinstance(given, str) else json_text(given) if given is not None else ""
         call = Growing(
             f"call/{call_id}",
             call_id,
@@ -136,6 +164,38 @@ def _decode_assistant(
     return events
 
 
+def _compare_call(
+    piece: Piece, call: Growing, name: str | None, arguments: str, frame: Frame, note: Note
+) -> list[Event]:
+    """Add the arguments of a call that were not streamed. Others than were streamed replace nothing: a call is executed
+    once, with the arguments that it was announced with.
+    """
+    known = "".join(call.arguments)
+    if call.is_closed and call.name is None and not known:  # of an earlier run: this one has its result alone
+        call.name, call.arguments = name, [arguments] if arguments else []
+        corrected = call_event(piece, call, "completed", frame, arguments=arguments or None)
+        return [structs.replace(corrected, corrects=True)] if name is not None else []
+    if not arguments.strip() or call.piece != piece.id or call.is_damaged or (call.is_open and known):
+        return []
+    if _equal_json(known, arguments):
+        return []
+    if known.strip() or call.is_closed:
+        note("snapshot_text", call.wire_id)
+        return []
+    call.arguments = [arguments]
+    return [call_event(piece, call, "in_progress", frame, arguments=arguments)]
+
+
+def _equal_json(one: str, other: str) -> bool:
+    """True if two texts are equal, or are equal JSON: servers write it in other forms."""
+    if one.strip() == other.strip():
+        return True
+    try:
+        return bool(decode_json(one) == decode_json(other))
+    except DecodeError:
+        return False
+
+
 def _decode_result(piece: Piece, message: Json, frame: Frame) -> list[Event]:
     call_id = text_of(field_of(message, "toolCallId"))
     if call_id is None:
@@ -148,9 +208,13 @@ def _decode_result(piece: Piece, message: Json, frame: Frame) -> list[Event]:
     return [result_event(piece, call, output_of(message.get("content")), frame)]
 
 
-def _decode_reasoning(piece: Piece, message: Json, id: str, matched: set[str], frame: Frame) -> list[Event]:
+def _decode_reasoning(piece: Piece, message: Json, id: str, matched: set[str], frame: Frame, note: Note) -> list[Event]:
     text = _text_of(message)
-    if not text or _find(piece.reasoning, id, text, matched) is not None:
+    found = _find(piece.reasoning, id, text, matched)
+    if found is not None and text and found.wire_id == id and found.is_closed and _is_other(found, text, note):
+        found.replace(text)
+        return [structs.replace(reasoning_event(piece, found, "completed", frame, text), corrects=True)]
+    if not text or found is not None:
         return []
     id = id or f"{piece.id}/reasoning/{piece.count('reasoning')}"
     added = _add(piece, piece.reasoning, id, f"reasoning/{id}", text, message)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 import msgspec
 from msgspec import Struct, field
 
 from runstream.model.events import Target
 
-__all__ = ["Finish", "Growing", "Input", "Memory", "Piece", "dump_memory", "load_memory", "open_ids"]
+__all__ = ["MAX_KEPT", "Finish", "Growing", "Input", "Memory", "Piece", "dump_memory", "load_memory", "open_ids"]
 
 Path: TypeAlias = tuple[str, ...]
 
 _MAX_STRIPPED: Final = 32
 _MAX_VALUES: Final = 1024
+MAX_KEPT: Final = 2**20
+"""The length of a text up to which it is kept, for comparison with a snapshot (characters)."""
 _NEAR: Final = 16  # values within which a repetition is searched
 
 
-class Growing(Struct, eq=False):
+class Growing(Struct, eq=False, dict=True):
     """A message, a reasoning message or a call whose text grows.
 
     Attributes:
@@ -32,7 +34,9 @@ class Growing(Struct, eq=False):
         size: The length of its text (characters).
         first: The first fragment.
         last: The last fragment.
-        whole: The text of a message that only a snapshot of the messages had, before its end.
+        whole: The text that a snapshot of the messages had before the end of a message.
+        whole_at: The length of the streamed text at that place (characters).
+        texts: The fragments, up to :data:`MAX_KEPT`; not in the memory of a later decoder.
         name: The name of a call.
         arguments: The fragments of the arguments of a call.
         answered: True once a call has a result.
@@ -53,6 +57,7 @@ class Growing(Struct, eq=False):
     first: str = ""
     last: str = ""
     whole: str = ""
+    whole_at: int = 0
     name: str | None = None
     arguments: list[str] = field(default_factory=list)
     answered: bool = False
@@ -61,12 +66,55 @@ class Growing(Struct, eq=False):
     piece: str = ""
     needs_end: bool = False
 
+    if TYPE_CHECKING:
+        texts: ClassVar[list[str]]
+
+    def __post_init__(self) -> None:
+        self.__dict__["texts"] = []
+
     def take(self, fragment: str) -> None:
         """Note a fragment of a text."""
         if not self.size:
             self.first = fragment
         self.last = fragment
+        if self.size < MAX_KEPT:
+            self.texts.append(fragment)
         self.size += len(fragment)
+
+    def replace(self, text: str) -> None:
+        """Note a text in place of the one that was streamed."""
+        self.size, self.is_damaged = 0, False
+        self.texts.clear()
+        self.take(text)
+
+    @property
+    def text(self) -> str | None:
+        """The text that was streamed; ``None`` if it is not known any more."""
+        text = "".join(self.texts)
+        return text if len(text) == self.size else None
+
+    def final_text(self) -> str:
+        """The text at the end, if it is another one than was streamed; else "".
+
+        A snapshot before the end replaces what was streamed until then, unless the message reaches that text anyway.
+        """
+        if not self.whole:
+            return ""
+        text = self.text
+        if not self.size or text is None:
+            return "" if self.size else self.whole
+        if text.strip().startswith(self.whole.strip()):
+            return ""
+        return self.whole + text[self.whole_at :]
+
+    def agrees(self, text: str) -> bool | None:
+        """True if a text is the one that was streamed or a beginning of it, outer white space aside; ``None`` if the
+        streamed text is not known any more, and nothing shows another one.
+        """
+        known, text = self.text, text.strip()
+        if known is not None:
+            return known.strip().startswith(text)
+        return None if self.has_text(text) or text.startswith(self.first.strip()[: len(text)]) else False
 
     def has_text(self, text: str) -> bool:
         """True if a text is the one that was streamed, as far as its length and both ends show. Servers strip it.

@@ -16,7 +16,7 @@ from runstream.dialects.ag_ui_objects import (
 from runstream.dialects.ag_ui_owners import Handler, Note, owner_of, path_of
 from runstream.dialects.ag_ui_state import Growing, Piece
 from runstream.dialects.ag_ui_waiting import has_whole_json
-from runstream.dialects.ag_ui_wire import Json, field_of, text_of
+from runstream.dialects.ag_ui_wire import Json, field_of, json_text, text_of
 from runstream.dialects.redaction_rules import split_words
 from runstream.model.events import (
     Event,
@@ -129,14 +129,37 @@ def begin_text(target: Target) -> Handler:
     return start
 
 
+def _read_delta(value: Json, target: Target, found: Growing | None, id: str, note: Note) -> str | None:
+    """The fragment of an event: a text; the JSON text of a number, and of the whole arguments of a call; "" for a null.
+
+    ``None`` if there is none that can be read: what is open may miss it then, and a call is not requested.
+    """
+    delta = value.get("delta")
+    if isinstance(delta, str):
+        return delta
+    is_whole = isinstance(delta, dict | list) and target == "arguments" and (found is None or not found.arguments)
+    is_number = isinstance(delta, int | float) and found is not None and found.is_open  # else it is of no text
+    if is_whole or is_number or (delta is None and "delta" in value):
+        note("field_value", id)
+        return "" if delta is None else json_text(delta)
+    if found is not None and not found.is_closed and not found.repeats:
+        found.is_damaged = True
+    return None
+
+
 def add_content(target: Target) -> Handler:
     """The handler of the events with a fragment of a text of a kind."""
 
     def content(piece: Piece, value: Json, frame: Frame, note: Note) -> list[Event] | None:
-        id, fragment = _id_of(piece, target, value, frame, note), value.get("delta")
-        if id is None or not isinstance(fragment, str):
+        id = _id_of(piece, target, value, frame, note)
+        if id is None:
             return None
         found = piece.table(target).get(id)
+        fragment = _read_delta(value, target, found, id, note)
+        if fragment is None:
+            return None
+        if value["delta"] is None:
+            return []
         events: list[Event] = []
         if found is None or not found.is_open:
             note(_OPEN[target], id)
@@ -171,7 +194,7 @@ def end_text(target: Target) -> Handler:
             return []  # further arguments may follow, and the step has its end with its result
         found.is_closed = True
         if target == "text":
-            return [message_event(piece, found, "completed", frame, found.whole if not found.size else "")]
+            return [message_event(piece, found, "completed", frame, found.final_text())]
         return [reasoning_event(piece, found, "completed", frame)]
 
     return end
@@ -194,9 +217,6 @@ def add_chunk(target: Target) -> Handler:
         owner = owner_of(value)
         lane = piece.lanes.get(owner)
         id = text_of(field_of(value, _IDS[target])) or None
-        fragment = value.get("delta")
-        if fragment is not None and not isinstance(fragment, str):
-            return None
         if id is None:
             if lane is not None and lane[0] == target:
                 id = lane[1]
@@ -207,6 +227,9 @@ def add_chunk(target: Target) -> Handler:
             close_lane(piece, owner)
             piece.lanes[owner] = (target, id)
         found = piece.table(target).get(id)
+        fragment: str | None = ""
+        if value.get("delta") is not None and (fragment := _read_delta(value, target, found, id, note)) is None:
+            return None
         events: list[Event] = []
         if found is None or not found.is_open or (found.is_closed and target != "arguments"):
             if target == "arguments" and found is None and field_of(value, "toolCallName") is None:

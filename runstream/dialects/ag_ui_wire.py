@@ -31,6 +31,7 @@ __all__ = [
     "json_text",
     "objects_of",
     "output_of",
+    "read_number_ids",
     "text_of",
     "time_of",
     "usage_of",
@@ -138,6 +139,43 @@ def _snake(name: str) -> str:
 _SNAKE: Final[dict[str, str]] = {}
 
 
+_ID_FIELDS: Final = frozenset(
+    split_words(
+        """
+        id messageId toolCallId runId threadId parentMessageId parentRunId parentToolCallId subagentRunId
+        parentSubagentRunId entityId interruptId
+        """
+    )
+)
+_ID_NAMES: Final = _ID_FIELDS | {_snake(name) for name in _ID_FIELDS}
+_WITH_IDS: Final = frozenset({"messages", "toolCalls", "tool_calls", "outcome", "interrupts", "resume"})
+_LISTS_OF_IDS: Final = frozenset({"pendingToolCallIds", "pending_tool_call_ids", "interruptIds", "interrupt_ids"})
+
+
+def read_number_ids(value: Any) -> bool:
+    """Replace ids that are numbers by their text, in place: servers that count their objects send such ids.
+
+    Args:
+        value: The event, or the input of a run.
+
+    Returns:
+        True if there were any.
+    """
+    found = False
+    for name, item in value.items():
+        if type(item) is int or type(item) is float:
+            if name in _ID_NAMES:
+                value[name] = json_text(item)
+                found = True
+        elif name in _WITH_IDS:
+            for each in objects_of(item if isinstance(item, list) else [item]):
+                found = read_number_ids(each) or found
+        elif name in _LISTS_OF_IDS and isinstance(item, list) and not all(isinstance(each, str) for each in item):
+            value[name] = [json_text(each) if type(each) is int else each for each in item]
+            found = True
+    return found
+
+
 def objects_of(value: object) -> list[Json]:
     """The objects of a list; none if the value is no list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
@@ -223,12 +261,17 @@ def call_id_of(raw: RawEvent) -> str | None:
         value: Any = msgspec.json.decode(raw.data)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
-    return text_of(field_of(value, "toolCallId")) if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    read_number_ids(value)
+    return text_of(field_of(value, "toolCallId"))
 
 
 def any_id_of(raw: RawEvent) -> str | None:
     """The id of an object that an event opens or continues; the event was read before."""
-    return id_in(msgspec.json.decode(raw.data))
+    value = msgspec.json.decode(raw.data)
+    read_number_ids(value)
+    return id_in(value)
 
 
 def id_in(value: Json) -> str | None:

@@ -185,7 +185,14 @@ class LangGraphThreadDialect(Channels):
         if found.get("type") in ("success", "error") and "id" in found:
             return self._decode_reply(found, None)  # to a command
         self._pending_end = None if self._asked(found) else self._pending_end
-        return super()._read_answer(value, status)
+        id = text_of(found.get("run_id"))
+        is_known = id is None or id in self._runs
+        events = super()._read_answer(value, status)
+        run = None if is_known or events else self._runs.get(id or "")
+        if run is not None and run.is_open:
+            # The source has joined in its middle: what follows is of this run.
+            return [run.show("in_progress", Place(None, run.run_id, "run"))]
+        return events
 
     def _asked(self, value: Json) -> bool:
         """True if an answer settles the end that is kept back."""
@@ -255,8 +262,10 @@ class LangGraphThreadDialect(Channels):
         """Decode the server's answer to a command."""
         if value.get("type") == "error":
             error = ErrorObject(code=text_of(value.get("error")), message=text_of(value.get("message")))
+            if error.code != "resume_gap":
+                return [ErrorEvent(error, run_id=self._refused(), name="error")]
             events: list[Any] = [ErrorEvent(error, name="error")]
-            if error.code == "resume_gap" and raw is not None:
+            if raw is not None:
                 reason = "The server does not have the events after the last one any more"
                 events.append(Reject(raw, reason, object_ids=None))
             return events
@@ -270,6 +279,15 @@ class LangGraphThreadDialect(Channels):
         run = self._begin_run(id)
         self._link = None
         return [*events, run.show("queued", Place(None, run.run_id, "run.start"), created=run.run_id == run.id)]
+
+    def _refused(self) -> str | None:
+        """The id of the run that the refused command was to continue, if there is one. It still waits."""
+        link, self._link = self._link, None
+        answered, self._answered = self._answered, ()
+        run = self._current
+        if link and run is not None and run.waits:
+            return run.run_id
+        return next(filter(None, map(self._find_run, answered)), None) if self._find_run is not None else None
 
     # the beginning and the end of runs
 

@@ -152,9 +152,24 @@ class Intake:
         else:
             state.publish(SourceConnected, "connected", "", item.attempt)
 
-    def failed(self, reason: str, attempt: int = 0, error: ErrorObject | None = None, server_message: str = "") -> None:
-        """Note that the source failed, or that its server sent an error."""
-        self.state.publish_error(reason, attempt, error, server_message)
+    def failed(
+        self,
+        reason: str,
+        attempt: int = 0,
+        error: ErrorObject | None = None,
+        server_message: str = "",
+        run_id: str | None = None,
+    ) -> None:
+        """Note that the source failed, or that its server sent an error.
+
+        Args:
+            reason: The error, in words of this library.
+            attempt: The number of the attempt to connect.
+            error: The server's error.
+            server_message: The server's words about it.
+            run_id: The id of the run that it concerns, if the source's state does not have it.
+        """
+        self.state.publish_error(reason, attempt, error, server_message, run_id)
 
     def end(
         self,

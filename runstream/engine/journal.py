@@ -32,6 +32,7 @@ from runstream.engine.transaction import (
 from runstream.errors import StoreError
 from runstream.model.progress_signals import PROGRESS
 from runstream.model.run import RunKey
+from runstream.model.signal_base import RunSignal
 from runstream.model.signals import Signal
 from runstream.store.base import StateStore, StoredRun, StoredSource
 
@@ -96,8 +97,8 @@ class Journal:
         transaction = self.transaction
         if transaction is None:
             transaction = self.transaction = Transaction()
-        run_id = getattr(signal, "run_id", None)
-        run = None if run_id is None else (signal.scope, run_id)
+        # A signal of a source is stored with its source, though an error may name a run.
+        run = (signal.scope, signal.run_id) if isinstance(signal, RunSignal) else None
         key = signal.key
         if run is not None:
             record = self._registry.record(*run)

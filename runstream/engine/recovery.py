@@ -224,9 +224,16 @@ class RecoveringIntake(Intake):
         call = partial(super().disconnected, attempt=attempt, server_message=server_message)
         self._journal.run(self.state, call, reason)
 
-    def failed(self, reason: str, attempt: int = 0, error: ErrorObject | None = None, server_message: str = "") -> None:
+    def failed(
+        self,
+        reason: str,
+        attempt: int = 0,
+        error: ErrorObject | None = None,
+        server_message: str = "",
+        run_id: str | None = None,
+    ) -> None:
         """Note that the source failed, or that its server sent an error."""
-        call = partial(super().failed, attempt=attempt, error=error, server_message=server_message)
+        call = partial(super().failed, attempt=attempt, error=error, server_message=server_message, run_id=run_id)
         self._journal.run(self.state, call, reason)
 
     def end(

@@ -193,7 +193,8 @@ class EventRouter:
     def _error(self, source: SourceState, event: ErrorEvent, at: float) -> None:
         error = event.data
         message = error.message or ""
-        source.publish_error(message or error_summary(error), error=error, server_message=message)
+        reason = message or error_summary(error)
+        source.publish_error(reason, error=error, server_message=message, run_id=event.run_id)
 
     def _run(self, source: SourceState, event: RunEvent, at: float) -> None:
         """Handle a snapshot of a run."""

@@ -82,6 +82,8 @@ class SourceState:
         self._registry = registry
         self._dedupe = Deduper(window, outputs.counts)
         self._claimed = False  # True once it has sent an event of a run
+        self._sent_run: str | None = None  # the first run that it has sent
+        self._sent_several = False  # True once it has sent another one
         self._continued: set[SourceState] = set()  # sources whose runs it has continued
         self.add_id: Callable[[TextAppend, SequenceTracker], bool] = self._dedupe.add
         self._created: set[str] = set()  # objects created in this connection; only from the second connection on
@@ -165,6 +167,7 @@ class SourceState:
     def claim(self, record: RunRecord) -> None:
         """Make a run this source's run. A source of snapshots leaves a run to an open stream."""
         previous: SourceState | None = record.source
+        self.note_sent(record)
         if previous is not None and previous is not self:
             if self.snapshots and not (previous.snapshots or previous.ended):
                 return
@@ -187,6 +190,13 @@ class SourceState:
         run = record.run
         if not run.status.is_terminal:
             self.open[run.id] = record
+
+    def note_sent(self, record: RunRecord) -> None:
+        """Note that this source has sent an event of a run."""
+        if self._sent_run is None:
+            self._sent_run = record.run.id
+        elif self._sent_run != record.run.id:
+            self._sent_several = True
 
     def find_object(self, id: str) -> RunRecord | None:
         """The run of a message or step that this source sends; ``None`` if it is unknown.
@@ -344,7 +354,12 @@ class SourceState:
         self._outputs.publish(signal)
 
     def publish_error(
-        self, reason: str, attempt: int = 0, error: ErrorObject | None = None, server_message: str = ""
+        self,
+        reason: str,
+        attempt: int = 0,
+        error: ErrorObject | None = None,
+        server_message: str = "",
+        run_id: str | None = None,
     ) -> None:
         """Emit ``source.error``: the source failed, or its server sent an error.
 
@@ -353,12 +368,23 @@ class SourceState:
             attempt: The number of the attempt to connect.
             error: The server's error.
             server_message: The server's words about it.
+            run_id: The id of the run that it concerns, or of a piece of it, if that is known.
         """
         number = self._count("error")
         at = self._outputs.clock()
+        run_id = self._run_of_error(run_id, is_failure=error is None)
         self._outputs.publish(
-            SourceError(self.name, self.scope.name, at, number, reason, attempt, server_message, error)
+            SourceError(self.name, self.scope.name, at, number, reason, attempt, server_message, error, run_id)
         )
+
+    def _run_of_error(self, run_id: str | None, *, is_failure: bool) -> str | None:
+        """The id of the run that an error concerns; ``None`` if that is unknown."""
+        if run_id is None and is_failure and len(self.open) == 1:
+            return next(iter(self.open))  # the failure interrupts it
+        if run_id is None and not self._sent_several:
+            run_id = self._sent_run or self.continues
+        record = self.scope.find(run_id)
+        return run_id if record is None else record.run.id
 
     def _count(self, name: str) -> int:
         number = self.signal_counts[name] = self.signal_counts.get(name, 0) + 1

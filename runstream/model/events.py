@@ -153,10 +153,13 @@ class StepEvent(EventBase, frozen=True, gc=False):
 
     Attributes:
         partial: True if a part of the step that precedes its first event may be missing.
+        corrects: True if its details replace those of a step that has ended, which else keeps what is known. The calls
+            of a step only gain the names and arguments that they lack.
     """
 
     data: RunStep
     partial: _NoBool = field(default=False, name="$runstream.partial")
+    corrects: _NoBool = field(default=False, name="$runstream.corrects")
 
 
 class StepDeltaEvent(EventBase, frozen=True, gc=False):
@@ -170,10 +173,12 @@ class MessageEvent(EventBase, frozen=True, gc=False):
 
     Attributes:
         partial: True if a part of the message that precedes its first event may be missing.
+        corrects: True if its content replaces that of a message that has ended, which else keeps what is known.
     """
 
     data: Message
     partial: _NoBool = field(default=False, name="$runstream.partial")
+    corrects: _NoBool = field(default=False, name="$runstream.corrects")
 
 
 class MessageDeltaEvent(EventBase, frozen=True, gc=False):

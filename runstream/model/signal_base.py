@@ -42,7 +42,7 @@ class BaseSignal(Struct, frozen=True, gc=False, tag_field="type"):
             out[name] = _to_json(getattr(self, name))
             if name == "scope" and "path" in self.__struct_fields__:
                 out["path"] = None  # its place in the text; the field stands behind all others
-            if name == "thread_id" or (name == "source" and "run_id" not in self.__struct_fields__):
+            if name == "thread_id" or (name == "source" and "thread_id" not in self.__struct_fields__):
                 out["key"] = self.key
         return out
 

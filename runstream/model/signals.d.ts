@@ -537,6 +537,7 @@ export interface SourceError {
   attempt: number;
   server_message: string;
   error: ErrorObject | null;
+  run_id: string | null;
 }
 
 /** A signal, by its `type`. */

@@ -429,9 +429,12 @@ class SourceError(SourceSignal, frozen=True, gc=False, tag="source.error"):
 
     Attributes:
         error: The server's error; ``None`` if the failure is of this side.
+        run_id: The id of the run that the error concerns: the one that the server names, or whose request it refused;
+            else the run that the source continues, or the only run that it has sent. ``None`` if this is unknown.
     """
 
     error: ErrorObject | None = None
+    run_id: str | None = None
 
 
 Signal: TypeAlias = (

@@ -66,7 +66,7 @@ def only(*kinds: Selector) -> Callable[[Observable[Any]], Observable[Any]]:
 
 
 def where(*, known: Mapping[Any, RunState] | None = None, **filters: Unpack[Filters]) -> FilterOperator:
-    """Pass states or signals of runs that match all filters; drop others, and all signals of sources.
+    """Pass states or signals of runs that match all filters; drop others, and signals of sources that name no run.
 
     ::
 

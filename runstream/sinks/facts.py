@@ -70,6 +70,8 @@ def facts(signal: Signal) -> Facts:
             found["assistant_id"] = assistant_id
     else:
         found["source"] = signal.source
+        if isinstance(signal, SourceError) and signal.run_id is not None:
+            found["run_id"] = signal.run_id
         found["reason"] = signal.reason
         found["attempt"] = signal.attempt
     found["scope"] = signal.scope

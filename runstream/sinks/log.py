@@ -127,7 +127,7 @@ _FIELDS: Final[dict[type, tuple[str, ...]]] = {
     kind: (
         ("key", "run_id", "thread_id", "assistant_id", "scope", "path", *_OWN_FIELDS.get(kind, ()))
         if issubclass(kind, RunSignal)
-        else ("key", "source", "reason", "attempt", "scope", "server_message", *_OWN_FIELDS.get(kind, ()))
+        else ("key", "source", "run_id", "reason", "attempt", "scope", "server_message", *_OWN_FIELDS.get(kind, ()))
     )
     for kind in SIGNAL_TYPES.values()
 }

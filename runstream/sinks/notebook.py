@@ -134,18 +134,27 @@ def state_html(state: RunState, *, note: str = "") -> str:
     ]
     for call in state.tool_calls:
         shown = f"{call.name or call.type} {call.arguments or ''}"
-        parts.append(f"<div><small>→ {escape(shown[:500])}</small></div>")
+        parts.append(f"<div><small>→ {escape(_beginning(shown))}</small></div>")
     if state.reasoning:
-        parts.append(f'<div style="{_TEXT};opacity:0.7"><i>{escape(state.reasoning[-MAX_TEXT:])}</i></div>')
+        parts.append(f'<div style="{_TEXT};opacity:0.7"><i>{escape(_end(state.reasoning))}</i></div>')
     if state.text:
-        parts.append(f'<div style="{_TEXT}">{escape(state.text[-MAX_TEXT:])}</div>')
+        parts.append(f'<div style="{_TEXT}">{escape(_end(state.text))}</div>')
     if state.document is not None:
         parts.append(f"<div><small>document {escape(excerpt(state.document, 500))}</small></div>")
     return "".join([*parts, "</div>"])
 
 
+def _beginning(text: str) -> str:
+    return text if len(text) <= _MAX_CALL else f"{text[: _MAX_CALL - 1]}…"
+
+
+def _end(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"…{text[1 - MAX_TEXT :]}"
+
+
+_MAX_CALL: Final = 500
 _TEXT: Final = "white-space:pre-wrap;overflow-wrap:anywhere"
 
 
 def _plain(state: RunState) -> str:
-    return f"{state.run_id}: {state.status.value}\n{state.text[-MAX_TEXT:]}"
+    return f"{state.run_id}: {state.status.value}\n{_end(state.text)}"

@@ -27,6 +27,7 @@ _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", 
 _SETTLING: Final = 5.0  # seconds within which a server writes the interrupts of a run that has ended
 _PAUSE: Final = 0.25
 _ATTEMPTS: Final = 4
+_MAX_FOUND: Final = 10  # runs of a thread that are asked for
 # Keys of answers that contain the headers of the request which started the run, with its credentials.
 _WITH_HEADERS: Final = frozenset({"kwargs", "config", "parent_config"})
 _OPEN: Final = frozenset({"pending", "running"})
@@ -104,6 +105,27 @@ class LangGraphServer:
             if status != "success" or _is_settled(found) or time.monotonic() > deadline:
                 return _compose(run_id, found), status in _OPEN
             await asyncio.sleep(_PAUSE)
+
+    async def find_run(self, thread_id: str) -> str | None:
+        """The id of the run of a thread that is running, else of the latest one that has begun.
+
+        Args:
+            thread_id: The id of the thread.
+
+        Returns:
+            ``None`` if the server does not say.
+        """
+        try:
+            _, found = await self.request("GET", f"/threads/{quote(thread_id, safe='')}/runs?limit={_MAX_FOUND}")
+        except ConnectFailed:
+            return None
+        runs = [run for run in found if isinstance(run, dict)] if isinstance(found, list) else []
+        runs = [run for run in runs if isinstance(run.get("run_id"), str)]
+        # The latest one comes first. One that is queued sends nothing.
+        running = [run for run in runs if run.get("status") == "running"]
+        begun = [run for run in runs if run.get("status") != "pending"]
+        latest = next(iter([*running, *begun, *runs]), None)
+        return str(latest["run_id"]) if latest is not None else None
 
     async def _add(self, found: dict[str, Reply], name: str, path: str) -> None:
         reply = await self._get(path)

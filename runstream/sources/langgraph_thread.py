@@ -34,6 +34,8 @@ _CHANNELS: Final = ("lifecycle", "messages", "values", "input", "tools", "update
 _ENDED: Final = frozenset({"completed", "failed", "interrupted"})
 _GAP: Final = "the server does not have the events after the last one any more"
 _BEGUN: Final = frozenset({"running", "started"})
+_MAX_SEARCHES: Final = 3
+_NO_RUN: Final = "it joined in the middle of a run, and the server does not say of which one"
 
 
 class LangGraphThreadSource:
@@ -46,7 +48,8 @@ class LangGraphThreadSource:
     It is continued on this source: ``await source.respond({id: value})``.
 
     Not every end is on the stream: a run that was rolled back or reached a limit of time sends nothing. The server is
-    asked at each end, and where a run has sent nothing for ``ask_after`` seconds.
+    asked at each end, and where a run has sent nothing for ``ask_after`` seconds. Events have no run id: a source that
+    joins in the middle of a run asks for the runs of the thread; it fails if the server does not say which one it is.
 
     Args:
         url: The URL of the server. Its credentials and query values appear in no message and no log.
@@ -267,6 +270,8 @@ class _Session:
         self._failure: Exception | None = None
         self._last = time.monotonic()
         self._wake = asyncio.Event()
+        self._has_joined = False  # True once an event came whose run is unknown
+        self._searches = 0
         self._asks: list[str] = []
 
     # the receiver
@@ -357,6 +362,9 @@ class _Session:
         head = item.data[:400]
         if self.has_gap and b'"resume_gap"' not in head:
             self.has_gap = self.is_refused = False  # later events have a place again
+        if self._run_id is None and not self._has_joined and b'"method"' in head and b'"synth:' not in head:
+            self._has_joined = True
+            self._wake.set()
         if not any(part in head for part in (b'"lifecycle"', b'"input.requested"', b'"resume_gap"')):
             return
         try:
@@ -404,11 +412,32 @@ class _Session:
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
+            if self._has_joined and self._run_id is None:
+                await self._find_run()
             while self._asks:
                 if await self._ask(self._asks.pop(0)) and self._source._ends and not self._asks:
                     return
             if self._is_open:
                 self._last = max(self._last, time.monotonic() - (limit or 0) / 2)
+
+    async def _find_run(self) -> None:
+        """Find the run in whose middle the source has joined.
+
+        Raises:
+            SourceFailed: The server does not say which one it is.
+        """
+        source = self._source
+        found = await source._server.find_run(source.thread_id)
+        if self._run_id is not None:
+            return  # an event has named it meanwhile
+        if found is not None:
+            self._run_id, self._is_open = found, True
+            self._asks.append(found)
+            return
+        self._searches += 1
+        self._last = time.monotonic()
+        if self._searches >= _MAX_SEARCHES or source._ask_after is None:
+            raise SourceFailed(f"{source.name}: {_NO_RUN}")
 
     async def _ask(self, run_id: str) -> bool:
         """Ask about a run.

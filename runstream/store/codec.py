@@ -16,10 +16,11 @@ from msgspec import Struct, structs
 from runstream.core.action_requests import RequestKind, accept_request, is_request, request_pairs
 from runstream.core.activities import NO_ACTIVITIES, Activities, ActivityState
 from runstream.core.call_names import NO_NAMES, CallNames
-from runstream.core.calls import NO_CALLS, Calls, OpenCall, add_whole, is_of_step
+from runstream.core.calls import NO_CALLS, Calls, add_whole
 from runstream.core.documents import NO_DOCUMENTS, Documents
 from runstream.core.json_patch import JsonValue, make_value
 from runstream.core.object_list import NO_OBJECTS, Objects, ObjectState
+from runstream.core.open_calls import OpenCall, OpenCalls
 from runstream.core.pieces import NO_PIECES, Pieces
 from runstream.core.state import RunHead, RunState, build_objects
 from runstream.core.step_calls import name_step_calls
@@ -297,7 +298,7 @@ def _stored_calls(calls: Calls) -> _Calls | None:
         calls.counts.keys(),
         calls.asked.keys(),
         calls.whole.keys(),
-        calls.open,
+        tuple(calls.open),
         calls.results.keys(),
     )
 
@@ -316,7 +317,7 @@ def _read_calls(stored: _Calls | None) -> Calls:
         Tally(stored.counts),
         Tally(stored.asked),
         Tally(stored.whole),
-        tuple(sorted(stored.open, key=is_of_step)),
+        OpenCalls(stored.open),
         Tally(stored.results),
     )
 

@@ -74,11 +74,10 @@ class StreamResults:
     def observe(self, signal: Any) -> None:
         """Process a signal: store it if it is about its run as a whole, and pass it to the waiters."""
         run_id = getattr(signal, "run_id", None)
-        if run_id is None:
-            if type(signal) is SourceError:
-                self._failures.observe(signal)
-                self._server_message = signal.server_message or self._server_message
-        elif type(signal) not in PROGRESS:
+        if type(signal) is SourceError:
+            self._failures.observe(signal)
+            self._server_message = signal.server_message or self._server_message
+        elif run_id is not None and type(signal) not in PROGRESS:
             self._store(signal, run_id)
         by_run = self._by_run
         for waiter in tuple(by_run[None]):

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from runstream.core.selection import PROGRESS
 from runstream.errors import SlowConsumer
+from runstream.model.signal_base import SourceSignal
 from runstream.stream.buffers import Buffer, Gate, JoinedDelta
 from runstream.stream.subscriber_set import no_op
 
@@ -18,8 +19,9 @@ T = TypeVar("T")
 
 def run_of(signal: Any) -> Hashable:
     """The run of a signal; for a signal of a source, the source."""
-    run_id = getattr(signal, "run_id", None)
-    return (signal.scope, run_id) if run_id is not None else (signal.scope, None, signal.source)
+    if isinstance(signal, SourceSignal):  # an error names a run too, and is in the order of its source
+        return (signal.scope, None, signal.source)
+    return (signal.scope, signal.run_id)
 
 
 class RunBuffer(Buffer[T]):

@@ -132,7 +132,7 @@ class SourceRunner:
         if reason is None:
             return self.attach(source, scope, source.name, continues=run_id)
         handle = self.attach(source, scope, source.name, self._dialect_of(source, run_id, scope))
-        self.queue.run(handle._intake.failed, reason)
+        self.queue.run(handle._intake.failed, reason, 0, None, "", run_id)
         return handle
 
     def _dialect_of(self, source: Source, run_id: str | None, scope: str) -> ResolvedFactory | None:

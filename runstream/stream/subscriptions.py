@@ -14,7 +14,7 @@ from reactivex.disposable import Disposable
 
 from runstream.core.run_filter import RunMatcher
 from runstream.core.selection import PROGRESS
-from runstream.errors import SlowConsumer, SubscriberFailed
+from runstream.errors import ReturnRefused, SlowConsumer, SubscriberFailed
 from runstream.logs import LOG
 from runstream.model.callables import is_coroutine_function
 from runstream.model.raw import RawEvent
@@ -311,17 +311,19 @@ class Subscriptions:
                 answer is refused: ``write`` returns a number.
 
         Raises:
-            TypeError: The value is no source, or no source can be attached for the signal.
+            ReturnRefused: The value is no source, or no source can be attached for the signal.
             RuntimeError: The stream has ended.
         """
         if _may_attach(signal):
             if _is_source(value):
                 self._runner.attach_answer(adapt(value), signal.run_id, signal.scope)
             elif only_answers or isinstance(value, _ANSWER_TYPES):
-                raise TypeError(f"a handler of ActionRequired returns {_ANSWER}; this one returned {_describe(value)}")
+                raise ReturnRefused(
+                    f"a handler of ActionRequired returns {_ANSWER}; this one returned {_describe(value)}"
+                )
         elif type(value) not in _PLAIN and isinstance(value, _STARTED):
             # Its code would never run, because no code iterates over it.
-            raise TypeError(
+            raise ReturnRefused(
                 f"a handler of {signal.type} returned {_describe(value)}: only a handler of ActionRequired returns "
                 "a source, and an async generator function is no handler"
             )

@@ -76,6 +76,7 @@ CASES: dict[str, list[tuple[Edit, str]]] = {
     ],
     "message_opened_once": [(put(8, ag_ui_events()[MESSAGE]), "")],
     "message_open": [(put(9, of("TEXT_MESSAGE_END", messageId="m1")), "")],
+    "snapshot_text": [(put(FINISH, snapshot(USER, {**SAID, "content": "Never."})), "")],
     "call_opened_once": [(put(10, ag_ui_events()[CALL]), "")],
     "call_open": [(put(12, of("TOOL_CALL_ARGS", toolCallId="c1", delta="x")), "")],
     "call_announced_again": [(put(12, *ag_ui_events()[CALL : CALL_END + 1]), "")],

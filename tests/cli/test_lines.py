@@ -12,7 +12,7 @@ from runstream.model.actions import ActionCall, CallsAction
 from runstream.model.common import ErrorObject
 from runstream.model.events import ActivityEvent, CustomEvent, DocumentPatch, DocumentSnapshot, ErrorEvent
 from runstream.model.message import MessageStatus
-from runstream.model.signals import Signal
+from runstream.model.signals import CustomReceived, Signal
 from tests.support.canonical import append, calls_step, generic, message, play, reasoning_step, run
 
 
@@ -113,3 +113,11 @@ def test_a_document_an_activity_and_a_path() -> None:
     assert lines[2].endswith("] PLAN · p1 · version 1 · whole value · 1 byte")
     assert "\x1b" not in "".join(lines)
     assert "SECRET" not in "".join(lines)
+
+
+def test_a_long_path_is_cut_with_a_mark() -> None:
+    """The inner names are shown; a mark stands for the others."""
+    custom = CustomReceived("run_1", None, "", 0.0, "step", 1, 1, path=("a", "b", "c", "d"))
+    assert format_signal(custom).startswith("[a › b › c › d] ")
+    longer = CustomReceived("run_1", None, "", 0.0, "step", 1, 1, path=("a", "b", "c", "d", "e"))
+    assert format_signal(longer).startswith("[… › b › c › d › e] ")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 
 from runstream import Reject
-from runstream.cluster.event_codec import named_object, named_run, read_event
+from runstream.cluster.event_codec import named_object, named_run, read_event, write_event
 from runstream.cluster.packs import Section, SectionWriter, read_pack, write_pack
 from runstream.dialects.registry import make_dialect
 from runstream.errors import ClusterError
 from runstream.model.base import to_wire
-from runstream.model.events import RunEvent, TextAppend
+from runstream.model.common import ErrorObject
+from runstream.model.events import ErrorEvent, MessageEvent, RunEvent, StepEvent, TextAppend
+from runstream.model.message import Message
 from runstream.model.raw import RawEvent
+from runstream.model.step import RunStep
 from tests.cluster.test_partition import RECORDINGS
 
 
@@ -44,6 +50,22 @@ def test_events_of_recordings_come_back(name: str) -> None:
             assert isinstance(back, RunEvent)
             assert back.piece == event.piece
             assert named_run(item) == named_object(item) == event.data.id
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        MessageEvent(Message(id="m", role="assistant"), "1", run_id="r", name="x", partial=True),
+        MessageEvent(Message(id="m", role="assistant"), "1", run_id="r", name="x", corrects=True),
+        StepEvent(RunStep(id="s"), "1", run_id="r", name="x", path=("a",), partial=True, corrects=True),
+        ErrorEvent(ErrorObject(code="busy"), "1", run_id="r", name="error"),
+    ],
+)
+def test_all_fields_come_back(event: Any) -> None:
+    """Also those that few events have."""
+    back = read_event(msgspec.msgpack.decode(msgspec.msgpack.encode(write_event(event, by_payload=False))))
+    for name in event.__struct_fields__:
+        assert to_wire(getattr(back, name)) == to_wire(getattr(event, name)), name
 
 
 def test_fragments_of_one_text_are_one_entry() -> None:

@@ -154,7 +154,7 @@ def test_an_unreadable_start_of_a_run_that_its_end_names(shown: int | None) -> N
 @pytest.mark.parametrize("type", ["REASONING_START", "TEXT_MESSAGE_START", "HEARTBEAT"])
 def test_junk_that_begins_nothing_leaves_the_end(type: str) -> None:
     """Neither a frame without a message, nor an event with another form, is of a run whose start was lost."""
-    found = folded(started(), finished(), RawEvent(data=b"ping"), event(type, messageId=5 if "TEXT" in type else "x"))
+    found = folded(started(), finished(), RawEvent(data=b"ping"), event(type, messageId=[5] if "TEXT" in type else "x"))
     assert statuses(found) == {"r1": "completed"}
 
 

@@ -135,6 +135,7 @@ CASES: list[tuple[str, Any]] = [
     ("field_name", [event("RUN_STARTED", thread_id="t", run_id="r")]),
     ("field_value", [started(), event("TEXT_MESSAGE_START")]),
     ("field_value", [started(), event("RUN_ERROR")]),
+    ("field_value", [started(), event("TEXT_MESSAGE_START", messageId=1)]),
     ("older_type", [started(), event("THINKING_START")]),
     ("run_started_once", [started(), started()]),
     ("run_started_once", [started(), text("a"), started("r2")]),
@@ -150,6 +151,14 @@ CASES: list[tuple[str, Any]] = [
     ("closed_at_finish", [started(), event("SUBAGENT_STARTED", subagentRunId="s", name="n"), finished()]),
     ("message_opened_once", [started(), *[event("TEXT_MESSAGE_START", messageId="m1")] * 2]),
     ("message_open", [started(), content("a")]),
+    (
+        "snapshot_text",
+        [
+            started(),
+            text("a"),
+            event("MESSAGES_SNAPSHOT", messages=[{"id": "m1", "role": "assistant", "content": "b"}]),
+        ],
+    ),
     ("message_open", [started(), event("TEXT_MESSAGE_END", messageId="m1")]),
     ("call_opened_once", [started(), *[event("TOOL_CALL_START", toolCallId="c1", toolCallName="f")] * 2]),
     ("call_open", [started(), call("f"), args("x")]),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from runstream.model.raw import RawEvent
+from runstream.model.signals import TextReplaced
 from tests.dialects.agui import (
     call,
     content,
@@ -85,9 +88,102 @@ def test_a_snapshot_takes_nothing_back() -> None:
     items = [text("The whole text"), snapshot(USER, assistant("m1", "The")), snapshot(USER)]
     state = run_of(started(), items, finished())
     assert [message.text for message in state.messages] == ["The whole text "]
-    opened = event("TEXT_MESSAGE_START", messageId="m1")
-    state = run_of(started(), opened, content("a"), snapshot(USER, assistant("m1", "x")), content("b"), finished())
-    assert state.text == "ab"
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "expected", "count"),
+    [
+        (["The whole text"], "The whole text ", 0),  # servers strip
+        (["The whole"], "The whole text ", 0),  # a beginning: it takes nothing back
+        ([""], "The whole text ", 0),
+        (["The ----- text"], "The ----- text", 1),  # of equal length and with equal ends
+        (["Removed."], "Removed.", 1),
+        (["The whole text, and more"], "The whole text, and more", 1),
+        (["Removed.", "Removed."], "Removed.", 1),
+        (["Removed.", "The whole text"], "The whole text", 2),
+    ],
+)
+def test_a_text_that_a_snapshot_replaces(snapshots: list[str], expected: str, count: int) -> None:
+    """As in the official client, the text of a message is the one of the snapshot, under the id of the message."""
+    found = folded(
+        started(), text("The whole text"), [snapshot(USER, assistant("m1", each)) for each in snapshots], finished()
+    )
+    (state,) = found.runs
+    assert ([message.text for message in state.messages], state.text) == ([expected], expected)
+    assert found.stats.violations.get("snapshot_text", 0) == count
+    shown = [signal.text for signal in found.signals if isinstance(signal, TextReplaced)]
+    assert len(shown) == (0 if expected.startswith("The whole text ") else count)
+    assert shown[-1:] == ([expected] if shown else [])
+
+
+@pytest.mark.parametrize("has_end", [True, False])
+@pytest.mark.parametrize(
+    ("before", "words", "after", "expected", "count"),
+    [
+        ("a", "x", "b", "xb", 1),
+        ("number 123", "number ---", " is it", "number --- is it", 1),
+        ("number 123", "number ---", "", "number ---", 1),
+        ("one ", "one two", "two", "one two", 0),  # the snapshot is ahead, and the stream reaches it
+        ("one ", "one two", "", "one two", 0),
+        ("one two", "one", " three", "one two three", 0),
+        ("", "one", "one two", "one two", 0),
+    ],
+)
+def test_a_text_that_a_snapshot_replaces_before_its_end(
+    before: str, words: str, after: str, expected: str, count: int, has_end: bool
+) -> None:
+    """What follows is appended to the text of the snapshot."""
+    opened, ended = (event(f"TEXT_MESSAGE_{kind}", messageId="m1") for kind in ("START", "END"))
+    items = [opened, *([content(before)] if before else []), snapshot(USER, assistant("m1", words))]
+    items += [*([content(after)] if after else []), *([ended] if has_end else [])]
+    found = folded(started(), items, finished())
+    assert found.runs[0].text == expected
+    assert found.stats.violations.get("snapshot_text", 0) == count
+
+
+@pytest.mark.parametrize(
+    ("streamed", "given", "expected", "count"),
+    [
+        ('{"a":1}', '{ "a": 1 }', '{"a":1}', 0),  # in another form
+        ('{"a":1}', '{"a":2}', '{"a":1}', 1),  # a call is executed once, as it was announced
+        ('{"a":1}', "", '{"a":1}', 0),
+        ("", '{"a":1}', '{"a":1}', 0),  # only the snapshot has them
+    ],
+)
+def test_the_arguments_of_a_streamed_call(streamed: str, given: str, expected: str, count: int) -> None:
+    """Those that were streamed count."""
+    begun = event("TOOL_CALL_START", toolCallId="c1", toolCallName="lamp")
+    grown = [event("TOOL_CALL_ARGS", toolCallId="c1", delta=streamed)] if streamed else []
+    ended = event("TOOL_CALL_END", toolCallId="c1")
+    found = folded(
+        started(), begun, grown, ended, snapshot(USER, assistant("a1", "", ("c1", "lamp", given))), finished()
+    )
+    (state,) = found.runs
+    assert [(call.name, call.arguments) for call in state.tool_calls] == [("lamp", expected)]
+    assert [call.arguments for call in state.run.pending_tool_calls] == [expected]
+    assert found.stats.violations.get("snapshot_text", 0) == count
+
+
+def test_a_call_of_which_only_the_result_was_streamed() -> None:
+    """As in a run that continues another one: the snapshot has its name and arguments, and its result stays."""
+    whole = [USER, assistant("a1", "", ("c1", "lamp", '{"a":1}')), tool("c1", "lit")]
+    items = [result("lit"), snapshot(*whole), snapshot(*whole)]
+    found = folded(started(), items, finished())
+    (state,) = found.runs
+    assert [(call.name, call.arguments, call.output) for call in state.tool_calls] == [("lamp", '{"a":1}', "lit")]
+    assert found.stats.violations == {"result_of_known_call": 1}
+
+
+def test_reasoning_that_a_snapshot_replaces() -> None:
+    """Likewise."""
+    thought = [
+        event("REASONING_MESSAGE_START", messageId="x1", role="reasoning"),
+        event("REASONING_MESSAGE_CONTENT", messageId="x1", delta="Tides."),
+        event("REASONING_MESSAGE_END", messageId="x1"),
+    ]
+    other = {"id": "x1", "role": "reasoning", "content": "Moons."}
+    found = folded(started(), thought, snapshot(USER, other), finished())
+    assert (found.runs[0].reasoning, found.stats.violations) == ("Moons.", {"snapshot_text": 1})
 
 
 def test_a_message_whose_text_is_only_in_the_snapshot() -> None:

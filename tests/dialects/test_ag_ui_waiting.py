@@ -422,3 +422,69 @@ def test_junk_after_a_finish_leaves_it() -> None:
     for each in junk:
         state = fold(flat([started(), text("a"), finished(), each]), dialect="ag-ui").runs[0]
         assert state.status == "completed"
+
+
+def test_ids_that_are_numbers() -> None:
+    """They are read as their text, wherever they stand: no call that waits is lost, and the run has not completed."""
+    items = [
+        event("TEXT_MESSAGE_START", messageId=1),
+        event("TEXT_MESSAGE_CONTENT", messageId=1, delta="Look"),
+        event("TEXT_MESSAGE_END", messageId=1),
+        event("TOOL_CALL_START", toolCallId=7, toolCallName="map", parentMessageId=1),
+        event("TOOL_CALL_ARGS", toolCallId=7, delta="{}"),
+        event("TOOL_CALL_END", toolCallId=7),
+        event("TOOL_CALL_START", tool_call_id=8, toolCallName="lamp"),
+        event("TOOL_CALL_RESULT", toolCallId=8, messageId=2, content="lit"),
+    ]
+    found = folded(event("RUN_STARTED", threadId=1, runId=2), items, event("RUN_FINISHED", threadId=1, runId=2))
+    (state,) = found.runs
+    assert (state.run_id, state.thread_id, state.status, state.text) == ("2", "1", "requires_action", "Look")
+    assert [(call.id, call.output) for call in state.tool_calls] == [("7", None), ("8", "lit")]
+    assert [call.id for call in state.run.pending_tool_calls] == ["7"]
+    assert not found.rejects
+    outcome = {"type": "success", "pendingToolCallIds": [7]}
+    (state,) = folded(started(), items, finished(outcome=outcome)).runs
+    assert [call.id for call in state.run.pending_tool_calls] == ["7"]
+    (state,) = folded(started(), finished(outcome={"type": "interrupt", "interrupts": [{"id": 5, "reason": "x"}]})).runs
+    assert [call.id for call in state.run.pending_tool_calls] == ["5"]
+    calls = [{"id": 9, "type": "function", "function": {"name": "lamp", "arguments": "{}"}}]
+    messages = [{"id": 3, "role": "assistant", "content": "Yes", "toolCalls": calls}]
+    messages.append({"id": 4, "role": "tool", "toolCallId": 9, "content": "on"})
+    (state,) = folded(started(), event("MESSAGES_SNAPSHOT", messages=messages), finished()).runs
+    assert (state.text, [(call.id, call.output) for call in state.tool_calls]) == ("Yes", [("9", "on")])
+
+
+@pytest.mark.parametrize(
+    ("deltas", "arguments", "requested", "rejects"),
+    [
+        ([{"a": 1}], '{"a":1}', True, 0),  # the whole arguments as an object
+        ([None, '{"a":1}'], '{"a":1}', True, 0),
+        (['{"a":', 1, "}"], '{"a":1}', True, 0),
+        (['{"a":', {"b": 1}, "}"], '{"a":}', False, 1),
+        (['{"a":1}', [2]], '{"a":1}', True, 1),  # whole JSON, which nothing continues
+    ],
+)
+def test_arguments_that_are_no_text(deltas: list[Any], arguments: str, requested: bool, rejects: int) -> None:
+    """They are read where their meaning is certain; else the call may miss a part, and is never requested."""
+    grown = [event("TOOL_CALL_ARGS", toolCallId="c1", delta=delta) for delta in deltas]
+    begun = event("TOOL_CALL_START", toolCallId="c1", toolCallName="map")
+    items = [started(), begun, grown, event("TOOL_CALL_END", toolCallId="c1"), finished()]
+    found = fold(flat(items), dialect="ag-ui")
+    (state,) = found.runs
+    assert [call.arguments for call in state.tool_calls] == [arguments]
+    assert [call.id for call in state.run.pending_tool_calls] == (["c1"] if requested else [])
+    assert state.status == "requires_action"
+    assert len(found.rejects) == rejects
+
+
+@pytest.mark.parametrize(
+    ("deltas", "text", "is_partial"), [([None, "a"], "a", False), (["v", 2], "v2", False), (["a", {"b": 1}], "a", True)]
+)
+def test_fragments_of_a_message_that_are_no_text(deltas: list[Any], text: str, is_partial: bool) -> None:
+    """A number is its text; what can't be read is a reject, and the message is partial."""
+    grown = [event("TEXT_MESSAGE_CONTENT", messageId="m1", delta=delta) for delta in deltas]
+    items = [started(), event("TEXT_MESSAGE_START", messageId="m1"), grown, event("CUSTOM", name="x", value=1)]
+    found = fold(flat(items), dialect="ag-ui")
+    (state,) = found.runs
+    assert (state.text, "m1" in state.partial, len(found.rejects)) == (text, is_partial, is_partial)
+    assert found.stats.violations["field_value"] == 1

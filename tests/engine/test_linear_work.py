@@ -84,6 +84,42 @@ def requested_with_one_id(n: int) -> list[RawEvent]:
     return [at("requires_action", required_action=action), STEP, *deltas]
 
 
+def _ask(n: int) -> RawEvent:
+    """A request for as many calls."""
+    action = required_action(*[function_call(f"call_{index}", "f", "{}") for index in range(n)])
+    return at("requires_action", required_action=action)
+
+
+def requested_in_another_order(n: int) -> list[RawEvent]:
+    """A request for calls; then their step, call by call, the last one first."""
+    order = reversed(range(n))
+    deltas = [call_delta(place, "{}", id=f"call_{index}", name="f") for place, index in enumerate(order)]
+    return [_ask(n), STEP, *deltas]
+
+
+def requested_before_their_steps(n: int) -> list[RawEvent]:
+    """A request for calls; then a step for each, the last one first."""
+    found = [_ask(n // 2)]
+    for index in reversed(range(n // 2)):
+        id, call = f"step_{index}", function_call(f"call_{index}", "f", "{}")
+        found.append(ev("run.step.created", step_object(id, RUN, tool_calls(call))))
+        found.append(ev("run.step.completed", step_object(id, RUN, tool_calls(call), status="completed")))
+    return found
+
+
+def steps_that_end_together(n: int) -> list[RawEvent]:
+    """Steps of one call each, all open at once; then they end, the last one first."""
+    calls = [function_call(f"call_{index}", "f", "{}") for index in range(n // 2)]
+    begun = [
+        ev("run.step.created", step_object(f"step_{index}", RUN, tool_calls(call))) for index, call in enumerate(calls)
+    ]
+    ended = [
+        ev("run.step.completed", step_object(f"step_{index}", RUN, tool_calls(call), status="completed"))
+        for index, call in enumerate(calls)
+    ]
+    return [*begun, *reversed(ended)]
+
+
 def steps_with_one_id(n: int) -> list[RawEvent]:
     """A step that completes with calls that have one id, before and after a request for them."""
     calls = [function_call("call", "f", f"[{index}]") for index in range(n // 2)]
@@ -159,6 +195,9 @@ KINDS = [
     fragments_of_calls,
     calls_with_one_id,
     requested_with_one_id,
+    requested_in_another_order,
+    requested_before_their_steps,
+    steps_that_end_together,
     steps_with_one_id,
     steps,
     messages,

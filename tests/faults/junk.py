@@ -181,7 +181,7 @@ _AG_UI_JUNK: Final[dict[str, tuple[bytes, ...]]] = {
         b'["RUN_STARTED"]',
         b'{"type":5}',
         b'{"type":null,"runId":"run_junk"}',
-        b'{"type":"TEXT_MESSAGE_START","messageId":5}',
+        b'{"type":"TEXT_MESSAGE_START","messageId":[5]}',
         b'{"type":"TEXT_MESSAGE_CONTENT","messageId":[],"delta":7}',
         b'{"type":"TOOL_CALL_START","toolCallId":{}}',
         b'{"type":"STEP_STARTED"}',

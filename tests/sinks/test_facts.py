@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runstream.model.run import Run
-from runstream.model.signals import SIGNAL_TYPES, RunCreated, RunSignal, StepCreated
+from runstream.model.signals import SIGNAL_TYPES, RunCreated, RunSignal, SourceError, StepCreated
 from runstream.sinks.facts import facts, run_end_facts
 from runstream.sinks.log import log_record
 from tests.sinks.test_log import EVERY, made
@@ -20,7 +20,8 @@ def test_every_signal_has_facts(kind: Any) -> None:
     signal = made(kind)
     found = facts(signal)
     assert (found["key"], found["scope"]) == (signal.key, "")
-    assert ("run_id" in found) is isinstance(signal, RunSignal) is not ("source" in found)
+    assert ("thread_id" in found) is isinstance(signal, RunSignal) is not ("source" in found)
+    assert ("run_id" in found) is (isinstance(signal, RunSignal) or kind is SourceError)
     fields = log_record(signal, include_text=True, include_arguments=True)[2]
     assert [name for name in found if name in fields] == list(fields)
 

@@ -10,7 +10,7 @@ import pytest
 from IPython.utils.capture import capture_output
 
 from runstream import NotebookView, RawEvent, RunStream, fold
-from runstream.sinks.notebook import state_html
+from runstream.sinks.notebook import MAX_TEXT, state_html
 from runstream.testing import Conversation, script
 
 EVIL = "<script>alert(1)</script>"
@@ -90,3 +90,11 @@ def test_ipython_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "IPython", None)
     with pytest.raises(ImportError, match="pip install ipython"):
         NotebookView(RunStream([]))
+
+
+def test_what_is_cut_has_a_mark() -> None:
+    """Long arguments, and a text of which only the end is shown."""
+    run = script("run_1").call(search={"query": "x" * 600}).answer("y").say("z" * (MAX_TEXT + 1)).end()
+    html = state_html(fold(run.raw_events()).runs[0])
+    assert "x…</small>" in html
+    assert ">…zz" in html

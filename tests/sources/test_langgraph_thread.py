@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from runstream import RawEvent, Reconnect, RunState, RunStream, Signal, fold
+from runstream import IncompleteStream, RawEvent, Reconnect, RunState, RunStream, Signal, fold
 from runstream.sources.langgraph_thread import LangGraphThreadSource
 from tests.support.graph_runs import graph_thread
 from tests.support.http_peer import Exchange, http_serving
@@ -145,3 +145,73 @@ async def test_a_server_that_never_has_the_place() -> None:
     assert script.places == [None, 5, None]
     assert state.status == "in_progress"
     assert "does not have the events" in signals[-1].reason  # type: ignore[union-attr]
+
+
+class Joined:
+    """A server whose stream begins in the middle of a run, and says nothing of its end.
+
+    Args:
+        runs: What it answers when it is asked for the runs of the thread; ``None``: 404.
+        statuses: The statuses of the run, each time that it is asked for; the last one stays.
+    """
+
+    def __init__(self, runs: list[dict[str, Any]] | None, *statuses: str) -> None:
+        self.runs = runs
+        self.statuses = list(statuses)
+        self.asked: list[str] = []
+
+    async def respond(self, exchange: Exchange, number: int) -> None:
+        """Answer one request."""
+        request = exchange.request
+        path = request.path.partition("?")[0]
+        if request.method == "GET":
+            self.asked.append(path.rpartition("/")[2])
+            body: Any = {}
+            if path.endswith("/runs"):
+                if self.runs is None:
+                    await exchange.answer(404, {"Content-Type": "application/json"}, b"{}")
+                    return
+                body = self.runs
+            elif "/runs/" in path:
+                status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+                body = {"run_id": path.rpartition("/")[2], "thread_id": "t", "status": status}
+            await exchange.answer(200, {"Content-Type": "application/json"}, json.dumps(body).encode())
+            return
+        values = {"messages": [{"type": "ai", "id": "m1", "content": "half"}]}
+        for place in range(2):
+            params = {"namespace": [], "timestamp": 1, "data": values}
+            frame = {"type": "event", "method": "values", "seq": place + 9, "event_id": f"9-{place}", "params": params}
+            await exchange.event(json.dumps(frame), event="values", id=str(place + 9))
+            await asyncio.sleep(0.1)  # the server is asked meanwhile
+        await asyncio.sleep(5)
+
+
+async def join(server: Joined) -> tuple[RunStream, list[Signal]]:
+    """Read to the end of the source."""
+    async with http_serving(server.respond) as peer:
+        source = LangGraphThreadSource(peer.url, "t", ask_after=0.05, name="source", proxy=None, reconnect=SOON)
+        async with asyncio.timeout(10), RunStream(source) as stream:
+            return stream, [signal async for signal in stream]
+
+
+async def test_a_run_that_was_joined_in_its_middle_and_ends_in_silence() -> None:
+    """The server says which run it is, and how it has ended: a run that is queued is another one."""
+    runs = [{"run_id": "run_2", "status": "pending"}, {"run_id": "run_1", "status": "running"}]
+    server = Joined(runs, "running", "running", "running", "timeout")
+    stream, signals = await join(server)
+    (state,) = stream.latest.values()
+    assert (state.run_id, state.status) == ("run_1", "expired")
+    assert state.document["messages"][0]["content"] == "half"
+    assert signals[-1].type == "source.ended"
+    assert server.asked.count("runs") == 1
+
+
+async def test_a_run_that_is_not_found() -> None:
+    """Then the source fails, with the reason; it does not wait for ever."""
+    server = Joined(None, "running")
+    stream, signals = await join(server)
+    (failure,) = [signal for signal in signals if signal.type == "source.error"]
+    assert "joined in the middle of a run" in failure.reason  # type: ignore[union-attr]
+    assert server.asked == ["runs"] * 3
+    with pytest.raises(IncompleteStream, match="joined in the middle of a run"):
+        await stream.result()

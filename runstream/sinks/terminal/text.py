@@ -90,8 +90,9 @@ def tail(text: str, width: int, lines: int) -> list[str]:
 
 
 def on_one_line(text: str, limit: int = 2000) -> str:
-    """The beginning of a text, escaped, with a space for each run of white space."""
-    return escape_control(" ".join(text[:limit].split()))
+    """The beginning of a text, escaped, with a space for each run of white space; an ellipsis where it is cut."""
+    shown = escape_control(" ".join(text[:limit].split()))
+    return f"{shown}…" if len(text) > limit else shown
 
 
 def fit(text: str, width: int) -> str:
@@ -103,7 +104,8 @@ def fit(text: str, width: int) -> str:
 
 def tail_of_line(text: str, width: int) -> str:
     """The end of one line, after an ellipsis where it is longer than ``width`` columns."""
-    text = on_one_line(text[-4 * max(width, 1) :])
+    text = text[-4 * max(width, 1) :]
+    text = on_one_line(text, len(text))
     if columns(text) <= width:
         return text
     if width < 2:

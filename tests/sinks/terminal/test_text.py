@@ -107,3 +107,10 @@ def test_the_end_of_a_huge_text_is_found_at_once() -> None:
 
 def test_ascii() -> None:
     assert ascii_only("é…") == "\\xe9\\u2026"
+
+
+def test_a_long_line_is_cut_with_a_mark() -> None:
+    assert on_one_line("a\n b", 4) == "a b"
+    assert on_one_line("abcdef", 4) == "abcd…"
+    assert tail_of_line("x" * 3000 + "end", 2500).startswith("…x")
+    assert tail_of_line("end", 600) == "end"
