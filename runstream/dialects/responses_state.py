@@ -100,6 +100,9 @@ class Response:
         audio: The item that stands for its audio, of which events name no item.
         tools: Its tools, read once.
         earlier: The responses before it in its lane, the latest first: a server may repeat their last events.
+        resumed: The earlier response that the lane's last event was of, and the highest number of this one then: it is
+            outdated once that one is higher. ``None`` in place of the response: another connection has begun, and no
+            event has named a response since. ``None``: the lane's last event was of this response.
     """
 
     __slots__ = (
@@ -124,6 +127,7 @@ class Response:
         "number",
         "prefix",
         "repeats",
+        "resumed",
         "run_id",
         "steered",
         "tools",
@@ -155,6 +159,7 @@ class Response:
         self.tools: tuple[Tool, ...] = ABSENT_LIST
         self._tools: object = None  # as the wire has them
         self.earlier: tuple[Response, ...] = ()
+        self.resumed: tuple[Response | None, int] | None = None
         self._snapshots = 0
 
     def show(self, id: str | None, value: Json) -> None:
@@ -196,17 +201,45 @@ class Response:
         self.earlier = tuple(each for each in known if each.id != self.id)[:_MAX_EARLIER]
         last.earlier = ()
 
+    def reconnect(self) -> None:
+        """Note another connection: the server may go on from within an earlier response of the lane."""
+        self.resumed = (None, self.number) if self.earlier else None
+
     def with_id(self, id: str | None) -> Response:
         """This response, or an earlier one if only that has this id."""
-        if id in self.ids:
-            return self
-        return next((each for each in self.earlier if id in each.ids), self)
+        return self._choose(next((each for each in (self, *self.earlier) if id in each.ids), self))
 
-    def with_item(self, id: str | None) -> Response:
-        """This response, or an earlier one if only that has an item with this id."""
-        if id is None or id in self.by_id:
+    def with_event(self, id: str | None, item_id: str | None) -> Response:
+        """This response, or an earlier one if only that has this id, or an item with this id.
+
+        Args:
+            id: The id of the response; few servers name it in the events of an item.
+            item_id: The id of the item.
+        """
+        known = (self, *self.earlier)
+        for each in known:
+            if id in each.ids:
+                return self._choose(each)
+        return self._choose(next((each for each in known if item_id in each.by_id), self))
+
+    def with_number(self, number: object) -> Response | None:
+        """The response of an event that names neither a response nor an item: that of the event before it.
+
+        Args:
+            number: The number of the event.
+
+        Returns:
+            ``None`` if it is unknown: it is the first event of a connection, and does not follow the last one.
+        """
+        if self.resumed is None or self.resumed[1] != self.number:
             return self
-        return next((each for each in self.earlier if id in each.by_id), self)
+        if self.resumed[0] is None and (type(number) is not int or number == self.number + 1):
+            return self
+        return self.resumed[0]
+
+    def _choose(self, found: Response) -> Response:
+        self.resumed = (found, self.number) if found is not self else None
+        return found
 
     def is_repeated(self, number: object) -> bool:
         """True if an event with this number, or a larger one, was received."""
