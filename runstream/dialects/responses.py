@@ -38,7 +38,6 @@ from runstream.dialects.responses_wire import (
     Json,
     decode_fragment,
     is_of_wire,
-    map_of,
     read_event,
     text_of,
     with_agent,

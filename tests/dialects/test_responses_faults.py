@@ -6,18 +6,15 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from runstream.dialects.responses import ResponsesDialect
 from runstream.engine.engine import Engine
 from runstream.engine.fold import Folded, fold
-from runstream.model.raw import ConnectionEvent, RawEvent
-from runstream.model.signals import RunFailed, RunInterrupted, Signal, SourceError, TextReplaced
+from runstream.model.raw import RawEvent
+from runstream.model.signals import RunFailed, RunInterrupted, SourceError
 from runstream.store.memory import MemoryStore
 from tests.store.support import facts
 from tests.support.responses import ResponseScript
-from tests.support.talks import talk
 
 
 def read(*scripts: ResponseScript | bytes, **options: Any) -> Folded:
@@ -282,72 +279,6 @@ def test_an_error_that_a_repetition_follows(text: tuple[str, ...], numbered: boo
                 again = fold([*raws[:end], *repeated, *raws[end:]], dialect="responses")
                 assert again.runs[0].to_dict() == once.runs[0].to_dict()
                 assert keys(again) == keys(once) or not numbered
-
-
-# whatever is lost and sent again
-
-
-def frames(seed: int, *, numbered: bool) -> list[RawEvent]:
-    """The events of a random run, with or without numbers."""
-    found = []
-    for event in talk(seed):
-        if not numbered:
-            event.pop("sequence_number", None)
-        found.append(RawEvent(data=json.dumps(event).encode() if event else b"[DONE]"))
-    return found
-
-
-@settings(deadline=None)  # folds a whole run twice
-@example(504, 1.0, 4, True)
-@example(200, 0.8125, 27, True)  # it goes on from within an earlier response, whose `keepalive` names none
-@given(st.integers(0, 999), st.floats(0, 1), st.integers(0, 40), st.booleans())
-def test_a_connection_that_is_lost_changes_nothing(seed: int, share: float, back: int, numbered: bool) -> None:
-    """A server that goes on from an earlier event, or begins again where there are no numbers: equal facts and runs."""
-    raws = frames(seed, numbered=numbered)
-    cut = round(share * len(raws))
-    engine, signals = Engine(clock=lambda: 1.0), list[Signal]()
-    engine.on_signal = signals.append
-    intake = engine.intake("source", dialect="responses")
-    intake.connected()
-    intake.feed_all(raws[:cut])
-    intake.disconnected("lost")
-    intake.connected()
-    intake.feed_all(raws[max(cut - back, 0) if numbered else 0 :])
-    intake.end()
-    clean = fold(raws, dialect="responses", clock=lambda: 1.0)
-    assert facts(signals) == facts(clean.signals)
-    assert [state.to_dict() for state in engine.states()] == [state.to_dict() for state in clean.runs]
-    assert not [signal for signal in signals if isinstance(signal, TextReplaced)]
-
-
-@pytest.mark.parametrize("name", ["keepalive", "audio.delta", "audio.transcript.delta", "error"])
-@pytest.mark.parametrize("start", range(4))
-def test_an_event_without_an_item_is_of_the_response_before_it(start: int, name: str) -> None:
-    """The server goes on from within the first of two responses, where an event names neither a response nor an item.
-
-    The second response has had an event with its number.
-    """
-    first = ResponseScript("resp_1").begin()
-    first.send(name, delta="AA", code="odd", message="no").say("one").end()
-    second = ResponseScript("resp_2", previous_response_id="resp_1").begin().say("two", "three", "four", "five")
-    raws = [*first.raws(), *second.raws(), *second.end().raws()[-1:]]
-    cut = len(raws) - 2
-    lost = [ConnectionEvent(connected=False), ConnectionEvent(connected=True)]
-    clean = fold(raws, dialect="responses", clock=lambda: 1.0)
-    folded = fold([*raws[:cut], *lost, *raws[start:]], dialect="responses", clock=lambda: 1.0)
-    assert facts(folded.signals) == facts(clean.signals)
-    assert [state.to_dict() for state in folded.runs] == [state.to_dict() for state in clean.runs]
-
-
-def test_an_event_that_names_its_response_is_of_that_one() -> None:
-    """Some servers name the response in the events of its items, whose ids and indices collide."""
-    raws = []
-    for id, text in (("resp_1", "one"), ("resp_2", "two")):
-        script = ResponseScript(id).begin().say(text, id="msg")
-        raws.append([RawEvent(data=json.dumps({**event, "response_id": id}).encode()) for event in script.end().events])
-    once, again = fold([*raws[0], *raws[1]], dialect="responses"), fold([*raws[0], *raws[1], *raws[0][3:]], dialect="responses")
-    assert [state.text for state in again.runs] == ["one", "two"]
-    assert keys(again) == keys(once)
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "incomplete"])
