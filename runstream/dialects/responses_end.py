@@ -69,6 +69,10 @@ def end_response(response: Response, status: str, name: str, id: str | None, lin
                 if status != "completed" and item.type in ANSWERED:
                     value = {**value, "status": "incomplete"}  # noqa: PLW2901 - it is not to be executed
                 events += close_item(response, item, value, name, id)
+    if status == "completed":
+        for item in response.items:
+            if item.is_whole and not item.closed:  # the server closes no items, or its event was lost
+                events += close_item(response, item, {**item.value, "status": "completed"}, name, id)
     response.is_open = False  # only now: a call that no item answers is not closed before it is known how it ends
     events += end_items(response, status, name, id)
     for field in _ASIDE:
@@ -76,7 +80,7 @@ def end_response(response: Response, status: str, name: str, id: str | None, lin
             events.append(CustomEvent(freeze(found), id, run_id=response.run_id, name=field))
     action = None
     if status == "completed":
-        action = action_of(((item.value, item.closed) for item in response.items), response.value)
+        action = action_of(((item.value, item.closed) for item in response.items), response.offered)
     is_steered = response.steered or (status == "incomplete" and incomplete_reason(response.value) == "steered")
     if action is not None:
         status = "requires_action"

@@ -24,6 +24,7 @@ class _Item(Struct, array_like=True):
     output: str | None
     count: int = 0
     path: tuple[str, ...] = ()
+    is_whole: bool = False
 
 
 class _Response(Struct, array_like=True):
@@ -85,7 +86,9 @@ def dump_memory(lanes: Iterable[tuple[str | None, Response]], links: Links) -> b
 
 def _dump_item(item: Item) -> _Item:
     seen = sorted(item.seen)
-    return _Item(item.id, item.index, dict(item.value), seen, item.closed, item.output, item.count, item.path)
+    return _Item(
+        item.id, item.index, dict(item.value), seen, item.closed, item.output, item.count, item.path, item.is_whole
+    )
 
 
 def load_memory(memory: bytes, links: Links) -> list[tuple[str | None, Response]]:
@@ -123,4 +126,4 @@ def load_memory(memory: bytes, links: Links) -> list[tuple[str | None, Response]
 def _load_item(item: Item, stored: _Item) -> None:
     item.seen.update(stored.seen)
     item.closed, item.output, item.count = stored.closed, stored.output, stored.count
-    item.path = stored.path
+    item.path, item.is_whole = stored.path, stored.is_whole

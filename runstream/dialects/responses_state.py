@@ -27,6 +27,7 @@ class Item:
         seen: The texts of which a fragment was received, by target and index.
         announced: True if an event announced it, with its id.
         closed: True once the item was sent whole.
+        is_whole: True once an event had all of its arguments: it is then in its value.
         output: The output of its call, if another item has it.
         count: The number of its partial images, or of its pieces of audio.
         grown: The pieces of JSON text from which its arguments grow, where the wire has them as an object, by the
@@ -45,6 +46,7 @@ class Item:
         "grown",
         "id",
         "index",
+        "is_whole",
         "output",
         "path",
         "quoted",
@@ -59,6 +61,7 @@ class Item:
         self.seen: set[tuple[Target, int]] = set()
         self.announced = False
         self.closed = False
+        self.is_whole = False
         self.output: str | None = None
         self.count = 0
         self.grown: dict[str | int, str] = {}
@@ -189,9 +192,15 @@ class Response:
         return known is not None and created is not None and known != created
 
     @property
+    def offered(self) -> Json:
+        """The latest snapshot, with the tools of an earlier one if it has none."""
+        return self.value if self.value.get("tools") or not self._tools else {**self.value, "tools": self._tools}
+
+    @property
     def has_lost_request(self) -> bool:
         """True if its end was not received, and it has a call that the application answers."""
-        return self.is_open and any(awaited_call(item.value, self.value) is not None for item in self.items)
+        offered = self.offered
+        return self.is_open and any(awaited_call(item.value, offered) is not None for item in self.items)
 
     def follow(self, last: Response) -> None:
         """Note the response before it in its lane, which may be the same one, sent again from its beginning."""

@@ -10,6 +10,7 @@ import pytest
 from runstream.dialects.responses import ResponsesDialect
 from runstream.engine.engine import Engine
 from runstream.engine.fold import Folded, fold
+from runstream.model.events import RunEvent
 from runstream.model.raw import RawEvent
 from runstream.model.signals import RunFailed, RunInterrupted, SourceError
 from runstream.store.memory import MemoryStore
@@ -321,6 +322,51 @@ def test_an_event_that_makes_its_item_comes_twice(name: str, fields: dict[str, A
         assert repeated.runs[0].to_dict() == once.runs[0].to_dict()
         assert [signal.key for signal in repeated.signals] == [signal.key for signal in once.signals]
     assert twice.stats.conflicts == 0
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "incomplete", None])
+@pytest.mark.parametrize("is_whole", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "middle", "key"),
+    [
+        ("function_call", "function_call_arguments", "arguments"),
+        ("custom_tool_call", "custom_tool_call_input", "input"),
+    ],
+)
+def test_a_call_that_is_never_closed(kind: str, middle: str, key: str, is_whole: bool, status: str | None) -> None:
+    """Of a response that has completed without its output, it is offered if one event had all of its arguments."""
+    item = {"id": "item_1", "type": kind, "call_id": "call_1", "name": "look", key: "", "status": "in_progress"}
+    place = {"item_id": "item_1", "output_index": 0}
+    script = ResponseScript().begin().send("output_item.added", output_index=0, item=item)
+    script.send(f"{middle}.delta", delta='{"a"', **place).send(f"{middle}.delta", delta=":1}", **place)
+    if is_whole:
+        script.send(f"{middle}.done", **{key: '{"a":1}'}, **place)
+    raws = (script.end(status) if status else script).raws()
+    first = ResponsesDialect()
+    for raw in raws[:-1]:
+        first.decode(raw)
+    (state,) = fold(raws, dialect="responses", clock=lambda: 1.0).runs
+    asked = [(call.id, call.name, call.arguments) for call in getattr(state.run.required_action, "calls", ())]
+    assert asked == ([("call_1", "look", '{"a":1}')] if is_whole and status == "completed" else [])
+    assert state.status == ("requires_action" if status == "completed" else status or "in_progress")
+    if status is not None:  # a later decoder knows it too
+        last = ResponsesDialect(memory=first.dump()).decode(raws[-1])
+        assert [event.data.required_action for event in last if isinstance(event, RunEvent)] == [  # type: ignore[union-attr]
+            state.run.required_action
+        ]
+
+
+@pytest.mark.parametrize("late", [{}, {"tools": None}, {"tools": []}])
+def test_tools_that_only_the_first_snapshot_has(late: dict[str, Any]) -> None:
+    """A custom call of a tool that was not offered is one of the server, also where the end leaves the tools out."""
+    for tools, status in (
+        ([{"type": "x_search"}], "completed"),
+        ([{"type": "custom", "name": "look"}], "requires_action"),
+        (None, "requires_action"),
+    ):
+        script = ResponseScript(tools=tools).begin().call("call_1", "look", "x", type="custom_tool_call")
+        del script.response["tools"]
+        assert fold(script.end(**late).raws(), dialect="responses").runs[0].status == status
 
 
 @pytest.mark.parametrize("first", ["completed", "failed", "incomplete"])
