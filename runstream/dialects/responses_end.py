@@ -9,7 +9,7 @@ from runstream.dialects.responses_items import close_item, end_items
 from runstream.dialects.responses_links import Links
 from runstream.dialects.responses_run import error_of, incomplete_reason, run_of
 from runstream.dialects.responses_state import Response
-from runstream.dialects.responses_wire import text_of
+from runstream.dialects.responses_wire import list_of, text_of
 from runstream.model.actions import CallsAction
 from runstream.model.common import ErrorObject
 from runstream.model.events import CustomEvent, ErrorEvent, Event, RunEvent
@@ -60,11 +60,13 @@ def end_response(response: Response, status: str, name: str, id: str | None, lin
     response.error = None
     events: list[Event] = _contradict(response, status, id)
     output = response.value.get("output")
+    named = {text_of(value.get("id")) for value in list_of(output)}
     for position, value in enumerate(output if isinstance(output, list) else ()):
         if isinstance(value, dict):
-            item = response.match(value, position)
+            item = response.match(value, position, named)
             if item is None:
                 item = response.add(text_of(value.get("id")), None, value)
+            named.add(item.id)
             if not item.closed:
                 if status != "completed" and item.type in ANSWERED:
                     value = {**value, "status": "incomplete"}  # noqa: PLW2901 - it is not to be executed

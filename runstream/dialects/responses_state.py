@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Final
 
 from runstream.dialects.responses_action import awaited_call
 from runstream.dialects.responses_run import tools_of
-from runstream.dialects.responses_wire import Json, text_of
+from runstream.dialects.responses_wire import Json, list_of, text_of
 from runstream.model.events import Event, Target
 from runstream.model.frozen import ABSENT_LIST
 from runstream.model.tools import Tool
@@ -295,12 +296,13 @@ class Response:
             return None
         return f"{self.prefix}{number}"
 
-    def match(self, value: Json, position: int) -> Item | None:
+    def match(self, value: Json, position: int, named: Container[str | None]) -> Item | None:
         """The streamed item that an item of the final output repeats; ids may differ there.
 
         Args:
             value: The item of the final output.
             position: Its position there.
+            named: The ids in the final output, and of the streamed items that earlier ones of it repeat.
         """
         id, call_id, type = text_of(value.get("id")), text_of(value.get("call_id")), value.get("type")
         if id is not None and (item := self.by_id.get(id)) is not None:
@@ -309,6 +311,10 @@ class Response:
             for item in self.items:
                 if item.value.get("call_id") == call_id and item.type == type:
                     return item
+        texts = _texts_of(value)
+        for item in self.items:
+            if texts and item.closed and item.type == type and item.id not in named and _texts_of(item.value) == texts:
+                return item  # its id and its place differ
         known = self.by_index.get(position)
         open_ones = [item for item in self.items if not item.closed and item.type == type]
         # One that was closed is repeated at its place; those that were not are closed in their order.
@@ -316,6 +322,13 @@ class Response:
             if item.type == type and (call_id is None or item.value.get("call_id") is None):
                 return item
         return None
+
+
+def _texts_of(value: Json) -> list[str]:
+    """The texts of a message or a reasoning."""
+    parts = [part for name in ("summary", "content") for part in list_of(value.get(name))]
+    texts = [text_of(part.get("text")) or text_of(part.get("refusal")) for part in parts]
+    return [text for text in texts if text]
 
 
 def _class_of(type: str) -> str:

@@ -356,6 +356,24 @@ def test_a_call_that_is_never_closed(kind: str, middle: str, key: str, is_whole:
         ]
 
 
+@pytest.mark.parametrize("reverse", [True, False])
+@pytest.mark.parametrize("left_out", range(-1, 4))
+def test_a_final_output_with_other_ids_in_another_order(left_out: int, reverse: bool) -> None:
+    """Its items are those that were streamed, by their texts: nothing is doubled. A text that was new is added once."""
+    script = ResponseScript().begin().say("one").think("two").say("three").think("four", summary=False).say("one")
+    items = [{**item, "id": f"other_{at}"} for at, item in enumerate(script.response["output"]) if at != left_out]
+    once = fold(script.end(output=[]).raws(), dialect="responses", clock=lambda: 1.0)
+    script.events.pop()
+    again = fold(script.end(output=items[::-1] if reverse else items).raws(), dialect="responses", clock=lambda: 1.0)
+    assert again.runs[0].to_dict() == once.runs[0].to_dict()
+    assert keys(again) == keys(once)
+    script.events.pop()
+    new = {"id": "new", "type": "message", "content": [{"type": "output_text", "text": "one"}]}
+    script.response["output"].append(new)
+    more = fold(script.end().raws(), dialect="responses")
+    assert more.runs[0].text == once.runs[0].text + "one"
+
+
 @pytest.mark.parametrize("late", [{}, {"tools": None}, {"tools": []}])
 def test_tools_that_only_the_first_snapshot_has(late: dict[str, Any]) -> None:
     """A custom call of a tool that was not offered is one of the server, also where the end leaves the tools out."""
