@@ -58,6 +58,7 @@ __all__ = ["ResponsesDialect"]
 
 _ENDS: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
 _SNAPSHOTS: Final = frozenset({"created", "queued", "in_progress", *_ENDS})
+_FAILURES: Final = frozenset({"incomplete", "failed", "cancelled"})
 _ITEM_EVENTS: Final = frozenset({"output_item.added", "output_item.done"})
 _NO_RESPONSE: Final = "No response is open, and none has its item"
 
@@ -227,6 +228,8 @@ class ResponsesDialect(BaseDialect):
         if isinstance(value, DoneEvent | Reject):
             return value
         name = value.get("type")
+        if not isinstance(name, str) and raw.event is not None and raw.event.startswith(("response.", "error")):
+            name = raw.event
         if not isinstance(name, str):
             if value.get("object") == "response":
                 return self._decode_snapshot(value, None, "response", None)
@@ -248,7 +251,8 @@ class ResponsesDialect(BaseDialect):
             return () if found is None else self._release(lane, found[0])
         kind = name.removeprefix("response.")
         number = value.get("sequence_number")
-        if kind in _SNAPSHOTS and isinstance(snapshot := value.get("response"), dict):
+        snapshot = value if value.get("object") == "response" else value.get("response")
+        if kind in _SNAPSHOTS and isinstance(snapshot, dict):
             if kind == "created" and not self._links.is_certain(snapshot, lane) and (id := text_of(snapshot.get("id"))):
                 self._deferred[lane] = Deferred(id, [raw])
                 return ()
@@ -283,7 +287,8 @@ class ResponsesDialect(BaseDialect):
         number = value.get("sequence_number")
         named = text_of(value.get("response_id"))
         if named is not None or item_id is not None:
-            response = response.with_event(named, item_id)
+            shown = item if isinstance(item, dict) else None
+            response = response.with_event(named, item_id, number, shown, whole=kind.endswith("done"))
         elif (found := response.with_number(number)) is not None:
             response = found
         elif name == "keepalive" or response.is_repeated(number):
@@ -340,7 +345,8 @@ class ResponsesDialect(BaseDialect):
         identity = self._cursor = response.identify(number)
         status = text_of(value.get("status"))
         if kind in _ENDS:
-            status = kind  # some servers leave the status of an earlier snapshot in it
+            # Some servers leave the status of an earlier snapshot in it. A failure that it reports is one.
+            status = status if kind == "completed" and status in _FAILURES else kind
         if response.error is not None and kind not in ("failed", "in_progress", "queued") and status != "failed":
             # The response ends otherwise: the error was not its end. A snapshot that has not ended is the beginning,
             # repeated.

@@ -60,13 +60,14 @@ def end_response(response: Response, status: str, name: str, id: str | None, lin
     response.error = None
     events: list[Event] = _contradict(response, status, id)
     output = response.value.get("output")
-    named = {text_of(value.get("id")) for value in list_of(output)}
+    ids = [text_of(value.get("id")) for value in list_of(output)]
+    taken = {response.by_id[known] for known in ids if known in response.by_id}
     for position, value in enumerate(output if isinstance(output, list) else ()):
         if isinstance(value, dict):
-            item = response.match(value, position, named)
+            item = response.match(value, position, taken)
             if item is None:
                 item = response.add(text_of(value.get("id")), None, value)
-            named.add(item.id)
+            taken.add(item)
             if not item.closed:
                 if status != "completed" and item.type in ANSWERED:
                     value = {**value, "status": "incomplete"}  # noqa: PLW2901 - it is not to be executed

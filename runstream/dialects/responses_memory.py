@@ -114,7 +114,7 @@ def load_memory(memory: bytes, links: Links) -> list[tuple[str | None, Response]
         response.error = each.error
         response.is_open, response.steered, response.deferred = each.is_open, each.steered, each.deferred
         for item in each.items:
-            _load_item(response.add(item.id, item.index, item.value), item)
+            _load_item(response.load(item.id, item.index, item.value), item)
         if each.audio is not None:
             response.audio = Item(each.audio.id, None, each.audio.value)
             _load_item(response.audio, each.audio)

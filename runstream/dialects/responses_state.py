@@ -6,6 +6,7 @@ from collections.abc import Container
 from typing import Final
 
 from runstream.dialects.responses_action import awaited_call
+from runstream.dialects.responses_calls import arguments_of
 from runstream.dialects.responses_run import tools_of
 from runstream.dialects.responses_wire import Json, list_of, text_of
 from runstream.model.events import Event, Target
@@ -104,6 +105,7 @@ class Response:
         audio: The item that stands for its audio, of which events name no item.
         tools: Its tools, read once.
         earlier: The responses before it in its lane, the latest first: a server may repeat their last events.
+        preceding: The ids of those of them that were first begun before it: they are sent again in any order.
         resumed: The earlier response that the lane's last event was of, and the highest number of this one then: it is
             outdated once that one is higher. ``None`` in place of the response: another connection has begun, and no
             event has named a response since. ``None``: the lane's last event was of this response.
@@ -129,6 +131,7 @@ class Response:
         "items",
         "last_error",
         "number",
+        "preceding",
         "prefix",
         "repeats",
         "resumed",
@@ -163,6 +166,7 @@ class Response:
         self.tools: tuple[Tool, ...] = ABSENT_LIST
         self._tools: object = None  # as the wire has them
         self.earlier: tuple[Response, ...] = ()
+        self.preceding: frozenset[str] = frozenset()
         self.resumed: tuple[Response | None, int] | None = None
         self._snapshots = 0
 
@@ -208,6 +212,7 @@ class Response:
         known = last.earlier if last.id == self.id else (last, *last.earlier)
         again = [each for each in (last, *last.earlier) if each.id == self.id]
         self.is_again = any(each.has_ended or each.is_again for each in again)
+        self.preceding = again[0].preceding if again else frozenset(each.id for each in (last, *last.earlier))
         self.earlier = tuple(each for each in known if each.id != self.id)[:_MAX_EARLIER]
         last.earlier = ()
 
@@ -219,17 +224,30 @@ class Response:
         """This response, or an earlier one if only that has this id."""
         return self._choose(next((each for each in (self, *self.earlier) if id in each.ids), self))
 
-    def with_event(self, id: str | None, item_id: str | None) -> Response:
+    def with_event(
+        self, id: str | None, item_id: str | None, number: object, item: Json | None, *, whole: bool
+    ) -> Response:
         """This response, or an earlier one if only that has this id, or an item with this id.
 
         Args:
             id: The id of the response; few servers name it in the events of an item.
-            item_id: The id of the item.
+            item_id: The id of the item. Some servers use ids again in the next response.
+            number: The number of the event.
+            item: The item, if the event has it.
+            whole: True if the event has it whole.
         """
         known = (self, *self.earlier)
         for each in known:
             if id in each.ids:
                 return self._choose(each)
+        if item_id not in self.by_id and self.is_open and self.resumed is None:
+            other = next((each.by_id[item_id] for each in self.earlier if item_id in each.by_id), None)
+            if other is not None and (
+                (type(number) is int and number == self.number + 1)
+                or (item is not None and item.get("call_id") != other.value.get("call_id"))
+                or (item is not None and whole and other.closed and _words_of(item) != _words_of(other.value))
+            ):
+                return self
         return self._choose(next((each for each in known if item_id in each.by_id), self))
 
     def with_number(self, number: object) -> Response | None:
@@ -277,13 +295,23 @@ class Response:
         return None if item is None or (type is not None and _class_of(type) != _class_of(item.type)) else item
 
     def add(self, id: str | None, index: int | None, value: Json) -> Item:
-        """Add an item; one without an id gets an id that a replay makes again."""
+        """Add an item. One without an id of its own in its run gets an id that a replay makes again."""
         position = len(self.items) if index is None else index
-        item = Item(id or f"{self.id}:{position}", index, value)
+        is_used = any(
+            id in each.by_id for each in self.earlier if each.run_id == self.run_id and each.id in self.preceding
+        )
+        item = Item(f"{self.id}:{id or position}" if is_used or not id else id, index, value)
         self.items.append(item)
-        self.by_id[item.id] = item
+        self.by_id[id or item.id] = item
         if index is not None:
             self.by_index[index] = item
+        return item
+
+    def load(self, id: str, index: int | None, value: Json) -> Item:
+        """Add an item of an earlier decoder, which has given it this id."""
+        item = self.add(id, index, value)
+        if wire_id := text_of(value.get("id")):
+            self.by_id[wire_id] = item
         return item
 
     def identify(self, number: object) -> str | None:
@@ -296,13 +324,13 @@ class Response:
             return None
         return f"{self.prefix}{number}"
 
-    def match(self, value: Json, position: int, named: Container[str | None]) -> Item | None:
+    def match(self, value: Json, position: int, taken: Container[Item]) -> Item | None:
         """The streamed item that an item of the final output repeats; ids may differ there.
 
         Args:
             value: The item of the final output.
             position: Its position there.
-            named: The ids in the final output, and of the streamed items that earlier ones of it repeat.
+            taken: The streamed items that other items of the final output repeat.
         """
         id, call_id, type = text_of(value.get("id")), text_of(value.get("call_id")), value.get("type")
         if id is not None and (item := self.by_id.get(id)) is not None:
@@ -313,7 +341,7 @@ class Response:
                     return item
         texts = _texts_of(value)
         for item in self.items:
-            if texts and item.closed and item.type == type and item.id not in named and _texts_of(item.value) == texts:
+            if texts and item.closed and item.type == type and item not in taken and _texts_of(item.value) == texts:
                 return item  # its id and its place differ
         known = self.by_index.get(position)
         open_ones = [item for item in self.items if not item.closed and item.type == type]
@@ -329,6 +357,11 @@ def _texts_of(value: Json) -> list[str]:
     parts = [part for name in ("summary", "content") for part in list_of(value.get(name))]
     texts = [text_of(part.get("text")) or text_of(part.get("refusal")) for part in parts]
     return [text for text in texts if text]
+
+
+def _words_of(value: Json) -> tuple[str | None, list[str]]:
+    """The arguments of a call, and the texts of a message or a reasoning."""
+    return arguments_of(value), _texts_of(value)
 
 
 def _class_of(type: str) -> str:

@@ -125,7 +125,7 @@ def our_reading(state: RunState) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ONE_RESPONSE)
 def test_the_package_and_the_library_agree(name: str) -> None:
-    """Text, reasoning, calls, tokens, model and status are those of the package's response; differences are named, with their reason."""
+    """The fields are those of the last response of the package; differences are named, with their reason."""
     theirs = their_reading(package_events(name))
     (state,) = fold(raws_of(name), dialect="responses").runs or [None]
     if state is None or not theirs:

@@ -139,3 +139,69 @@ def test_numbers_that_restart_lose_nothing(cut: int) -> None:
     texts = {signal.key for signal in folded.signals if isinstance(signal, TextReplaced)}
     assert set(facts(folded.signals)) == set(facts(clean.signals)) | texts
     assert not texts or 4 <= cut < 9
+
+
+# ids that a server uses again
+
+
+@pytest.mark.parametrize("closes_alone", [True, False])
+@pytest.mark.parametrize("numbered", [True, False])
+@pytest.mark.parametrize("call_id", ["call_0", "call_1"])
+def test_items_with_the_ids_of_the_response_before(call_id: str, numbered: bool, closes_alone: bool) -> None:
+    """Each response counts its items from 0: the items of the second one are its own, and their call waits."""
+    first = ResponseScript("resp_1", numbered=numbered).begin().call("call_0", "look", "{}").say("one", id="msg").end()
+    second = ResponseScript("resp_2", numbered=numbered, previous_response_id="resp_1").begin()
+    second.call(call_id, "look", '{"z"', ":1}").say("two", id="msg").end()
+    raws = []
+    for event in (*first.events, *second.events):
+        data = json.dumps(event).replace("fc_resp_1_0", "fc_0").replace("fc_resp_2_0", "fc_0")
+        is_closing = '"response.output_item.added"' not in data and ".delta" not in data
+        if is_closing or not closes_alone:
+            raws.append(RawEvent(data=data.encode()))
+    if closes_alone and numbered:
+        numbers: dict[str, int] = {}
+        for at, raw in enumerate(raws):
+            event = json.loads(raw.data)
+            response = "resp_1" if at < len(raws) // 2 else "resp_2"
+            event["sequence_number"] = numbers[response] = numbers.get(response, -1) + 1
+            raws[at] = RawEvent(data=json.dumps(event).encode())
+    (state,) = fold(raws, dialect="responses").runs
+    assert state.status == "requires_action"
+    calls = getattr(state.run.required_action, "calls", ())
+    assert [(call.id, call.arguments) for call in calls] == [(call_id, '{"z":1}')]
+    assert [call.arguments for call in state.tool_calls] == ["{}", '{"z":1}']
+    assert state.text == "onetwo"
+    if numbered:
+        again = cut_off(raws, len(raws) - 1, raws)
+        assert again.runs[0].to_dict() == fold(raws, dialect="responses", clock=lambda: 1.0).runs[0].to_dict()
+
+
+# forms of snapshots and names
+
+
+def test_a_name_that_only_the_event_stream_has() -> None:
+    """The data has no `type`: the name of the event is taken."""
+    raws = script_of("resp_1").raws()
+    bare = [
+        RawEvent(raw.event, json.dumps({k: v for k, v in json.loads(raw.data).items() if k != "type"}).encode())
+        for raw in raws
+    ]
+    assert fold(bare, dialect="auto").runs[0].to_dict() == fold(raws, dialect="responses").runs[0].to_dict()
+
+
+def test_a_snapshot_that_is_the_event() -> None:
+    """The fields of the response stand beside `type`."""
+    raws = []
+    for event in script_of("resp_1").events:
+        response = event.pop("response", {})
+        raws.append(RawEvent(data=json.dumps({**response, **event}).encode()))
+    whole = fold(script_of("resp_1").raws(), dialect="responses")
+    assert fold(raws, dialect="auto").runs[0].to_dict() == whole.runs[0].to_dict()
+
+
+@pytest.mark.parametrize("status", ["failed", "incomplete", "cancelled"])
+def test_a_failure_that_is_named_completed_is_no_success(status: str) -> None:
+    script = ResponseScript().begin().call("call_1", "look", "{}")
+    script.send("completed", response={**script.response, "status": status, "error": {"code": "odd"}})
+    (state,) = fold(script.raws(), dialect="responses").runs
+    assert state.status == status
