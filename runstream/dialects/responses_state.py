@@ -240,14 +240,16 @@ class Response:
         for each in known:
             if id in each.ids:
                 return self._choose(each)
-        if item_id not in self.by_id and self.is_open and self.resumed is None:
-            other = next((each.by_id[item_id] for each in self.earlier if item_id in each.by_id), None)
+        if item_id not in self.by_id and self.is_open:
+            # Only what differs is no repetition of the item of that id.
+            found = next(((each, each.by_id[item_id]) for each in self.earlier if item_id in each.by_id), None)
+            last, other = found or (self, None)
             if other is not None and (
-                (type(number) is int and number == self.number + 1)
+                (type(number) is int and last.number < number == self.number + 1 and self.resumed is None)
                 or (item is not None and item.get("call_id") != other.value.get("call_id"))
                 or (item is not None and whole and other.closed and _words_of(item) != _words_of(other.value))
             ):
-                return self
+                return self._choose(self)
         return self._choose(next((each for each in known if item_id in each.by_id), self))
 
     def with_number(self, number: object) -> Response | None:

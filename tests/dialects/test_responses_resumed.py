@@ -147,11 +147,20 @@ def test_numbers_that_restart_lose_nothing(cut: int) -> None:
 @pytest.mark.parametrize("closes_alone", [True, False])
 @pytest.mark.parametrize("numbered", [True, False])
 @pytest.mark.parametrize("call_id", ["call_0", "call_1"])
-def test_items_with_the_ids_of_the_response_before(call_id: str, numbered: bool, closes_alone: bool) -> None:
+@pytest.mark.parametrize("output", [{}, {"output": []}], ids=["output", "empty"])
+def test_items_with_the_ids_of_the_response_before(
+    output: dict[str, Any], call_id: str, numbered: bool, closes_alone: bool
+) -> None:
     """Each response counts its items from 0: the items of the second one are its own, and their call waits."""
-    first = ResponseScript("resp_1", numbered=numbered).begin().call("call_0", "look", "{}").say("one", id="msg").end()
+    first = (
+        ResponseScript("resp_1", numbered=numbered)
+        .begin()
+        .call("call_0", "look", "{}")
+        .say("one", id="msg")
+        .end(**output)
+    )
     second = ResponseScript("resp_2", numbered=numbered, previous_response_id="resp_1").begin()
-    second.call(call_id, "look", '{"z"', ":1}").say("two", id="msg").end()
+    second.call(call_id, "look", '{"z"', ":1}").say("two", id="msg").end(**output)
     raws = []
     for event in (*first.events, *second.events):
         data = json.dumps(event).replace("fc_resp_1_0", "fc_0").replace("fc_resp_2_0", "fc_0")
