@@ -15,13 +15,13 @@ from runstream.cli import files
 from runstream.cli.exit_codes import Tally, UsageError
 from runstream.cli.lines import View
 from runstream.cli.screen import make_view
-from runstream.cli.signal_text import format_run_end
+from runstream.cli.signal_text import format_run_end, format_signal
 from runstream.cli.stdio import Output, Rejects, clip, complain, escape, escape_json, report_dialect, report_orphans
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 from runstream.model.limits import Limits
 from runstream.model.raw import Answer, ConnectionEvent, RawEvent
-from runstream.model.signals import Signal
+from runstream.model.signals import Signal, SourceError
 from runstream.recordings.pacing import Pace
 from runstream.sinks.terminal.open_runs import total_duration
 
@@ -67,7 +67,13 @@ def fold(args: argparse.Namespace) -> int:
     tally = Tally()
     clock = _Clock()
     engine = Engine(limits=_KEEP_ALL, clock=clock.now, progress=False)
-    engine.on_signal = tally.add
+
+    def note(signal: Signal) -> None:
+        tally.add(signal)
+        if isinstance(signal, SourceError):  # it is in no run
+            complain(f"an error of the source: {format_signal(signal)}")
+
+    engine.on_signal = note
     rejects = _feed(engine, args.files, clock, args.dialect, answers, continues=args.continues)
     show: Callable[[Output, RunState], None] = _show_json if args.json else _show_plain
     states = engine.states()

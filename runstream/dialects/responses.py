@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import structs
 
 from runstream.dialects.base import BaseDialect
 from runstream.dialects.responses_aside import (
@@ -26,6 +26,7 @@ from runstream.dialects.responses_aside import (
 )
 from runstream.dialects.responses_end import end_response, end_steering, run_event, settle
 from runstream.dialects.responses_items import CONTENT, decode_item, decode_part
+from runstream.dialects.responses_lanes import Deferred, Lanes
 from runstream.dialects.responses_links import Links
 from runstream.dialects.responses_memory import dump_memory, load_memory
 from runstream.dialects.responses_run import error_of
@@ -37,7 +38,6 @@ from runstream.dialects.responses_wire import (
     Json,
     decode_fragment,
     is_of_wire,
-    map_of,
     read_event,
     text_of,
     with_agent,
@@ -52,30 +52,17 @@ from runstream.model.events import (
     UnknownEvent,
 )
 from runstream.model.jsontext import MAX_NESTING
-from runstream.model.raw import Answer, Idle, RawEvent, RawItem, Request
+from runstream.model.raw import Answer, ConnectionEvent, Idle, RawEvent, RawItem, Request
 
 __all__ = ["ResponsesDialect"]
 
 _ENDS: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
 _SNAPSHOTS: Final = frozenset({"created", "queued", "in_progress", *_ENDS})
+_FAILURES: Final = frozenset({"incomplete", "failed", "cancelled"})
 _ITEM_EVENTS: Final = frozenset({"output_item.added", "output_item.done"})
-_MAX_DEFERRED: Final = 64
-"""The number of events that are deferred while the run of a response is uncertain."""
 _NO_RESPONSE: Final = "No response is open, and none has its item"
 
 Decoded = Event | Reject | Sequence[Event | Reject]
-
-
-class _Deferred(Struct):
-    """A response whose run is uncertain so far.
-
-    Attributes:
-        id: Its id.
-        raws: Its raw events.
-    """
-
-    id: str
-    raws: list[RawEvent]
 
 
 class ResponsesDialect(BaseDialect):
@@ -113,8 +100,8 @@ class ResponsesDialect(BaseDialect):
         self._max_bytes = max_message_bytes
         self._max_nesting = max_nesting
         self._links = Links(continues, find_run)
-        self._lanes: dict[str | None, Response] = {}  # the latest response of each lane
-        self._deferred: dict[str | None, _Deferred] = {}
+        self._lanes = Lanes()
+        self._deferred: dict[str | None, Deferred] = {}
         self._growing: Any = None  # the text that grew last, with all that its next fragment needs
         self._dump: bytes | None = None  # the memory, until it changes
         self._cursor: str | None = None  # the identity of the last event
@@ -183,7 +170,7 @@ class ResponsesDialect(BaseDialect):
         """The ends of responses whose last event was an error, or that were steered without a successor."""
         self._dump = None
         events = [event for lane in list(self._deferred) for event in self._release(lane, None)]
-        for response in self._known():
+        for response in self._lanes.responses:
             events += settle(response, self._links)
             if clean:
                 events += end_steering(response, self._links)
@@ -193,13 +180,7 @@ class ResponsesDialect(BaseDialect):
         """The response and the number of the last event, of the source or of the open response of a run: ``resp_1/12``.
         A server continues after it.
         """
-        if run_id is None:
-            return self._cursor
-        for last in self._lanes.values():
-            for each in (last, *last.earlier):
-                if each.run_id == run_id and each.is_open and each.number > 0:
-                    return f"{each.prefix}{each.number}"
-        return None
+        return self._cursor if run_id is None else self._lanes.cursor(run_id)
 
     @property
     def expects_idle(self) -> bool:
@@ -219,7 +200,7 @@ class ResponsesDialect(BaseDialect):
         self._dump = None
         self._growing = None
         self._links.forget(run_id)
-        self._lanes = {lane: response for lane, response in self._lanes.items() if response.run_id != run_id}
+        self._lanes.forget(run_id)
 
     # items beside the stream
 
@@ -234,12 +215,10 @@ class ResponsesDialect(BaseDialect):
         if isinstance(item, Idle):
             self._dump = None
             events = [event for lane in list(self._deferred) for event in self._release(lane, None)]
-            return events + [event for response in self._known() for event in settle(response, self._links)]
+            return events + [event for response in self._lanes.responses for event in settle(response, self._links)]
+        if isinstance(item, ConnectionEvent):
+            self._lanes.reconnect()
         return super().decode(item)
-
-    def _known(self) -> list[Response]:
-        """The responses of all lanes, the oldest of each lane first."""
-        return [each for last in self._lanes.values() for each in (*reversed(last.earlier), last)]
 
     # events
 
@@ -249,6 +228,8 @@ class ResponsesDialect(BaseDialect):
         if isinstance(value, DoneEvent | Reject):
             return value
         name = value.get("type")
+        if not isinstance(name, str) and raw.event is not None and raw.event.startswith(("response.", "error")):
+            name = raw.event
         if not isinstance(name, str):
             if value.get("object") == "response":
                 return self._decode_snapshot(value, None, "response", None)
@@ -265,17 +246,20 @@ class ResponsesDialect(BaseDialect):
 
     def _decode_event(self, raw: RawEvent, value: Json, name: str) -> Decoded:
         lane = text_of(value.get("stream_id"))
-        if self._deferred and lane in self._deferred:
-            return self._decode_deferred(raw, value, name, lane)
+        if self._deferred and (deferred := self._deferred.get(lane)) is not None:
+            found = deferred.add(raw, value, name, self._links)
+            return () if found is None else self._release(lane, found[0])
         kind = name.removeprefix("response.")
         number = value.get("sequence_number")
-        if kind in _SNAPSHOTS and isinstance(snapshot := value.get("response"), dict):
+        snapshot = value if value.get("object") == "response" else value.get("response")
+        if kind in _SNAPSHOTS and isinstance(snapshot, dict):
             if kind == "created" and not self._links.is_certain(snapshot, lane) and (id := text_of(snapshot.get("id"))):
-                self._deferred[lane] = _Deferred(id, [raw])
+                self._deferred[lane] = Deferred(id, [raw])
                 return ()
             return self._decode_snapshot(snapshot, lane, name, number)
         response = self._lanes.get(lane)
         if name == "error":
+            response = (response.with_number(number) or response) if response is not None else None
             return self._decode_error(value, response, raw, lane)
         if kind in _SNAPSHOTS:
             return Reject(raw, "Expected an object in `response`", object_ids=None)
@@ -284,7 +268,7 @@ class ResponsesDialect(BaseDialect):
             id = raw.id
             if response is not None:
                 id = self._cursor = response.identify(number)
-            return decode_steering(value, name, id, response, self._known(), self._links)
+            return decode_steering(value, name, id, response, self._lanes.responses, self._links)
         if response is None:
             if kind in _ITEM_EVENTS or kind.rpartition(".")[0] in CONTENT:
                 return Reject(raw, _NO_RESPONSE, object_ids=())
@@ -300,8 +284,15 @@ class ResponsesDialect(BaseDialect):
             item_id = text_of(item.get("id")) or None
         else:
             item_id = text_of(value.get("item_id")) or text_of(value.get("id")) or None
-        response = response.with_item(item_id)
         number = value.get("sequence_number")
+        named = text_of(value.get("response_id"))
+        if named is not None or item_id is not None:
+            shown = item if isinstance(item, dict) else None
+            response = response.with_event(named, item_id, number, shown, whole=kind.endswith("done"))
+        elif (found := response.with_number(number)) is not None:
+            response = found
+        elif name == "keepalive" or response.is_repeated(number):
+            return EmptyEvent(run_id=response.run_id, name=name)  # of an earlier response, or known
         is_repeated = response.repeats = response.is_repeated(number)
         self._dump = None
         id = self._cursor = response.identify(number)
@@ -348,13 +339,14 @@ class ResponsesDialect(BaseDialect):
                 events += settle(response, self._links)  # else the server sends known responses again, this one too
             id = id or (response.id if response is not None else "response")
             is_known = id in self._links.runs
-            response = self._begin(value, lane, id)
+            response = self._lanes.begin(lane, id, value, self._links)
             begins = True
         response.show(id, value)
         identity = self._cursor = response.identify(number)
         status = text_of(value.get("status"))
         if kind in _ENDS:
-            status = kind  # some servers leave the status of an earlier snapshot in it
+            # Some servers leave the status of an earlier snapshot in it. A failure that it reports is one.
+            status = status if kind == "completed" and status in _FAILURES else kind
         if response.error is not None and kind not in ("failed", "in_progress", "queued") and status != "failed":
             # The response ends otherwise: the error was not its end. A snapshot that has not ended is the beginning,
             # repeated.
@@ -371,45 +363,6 @@ class ResponsesDialect(BaseDialect):
         created = kind == "created" and (is_known or response.run_id == response.id)
         status = "queued" if status == "queued" else "in_progress"
         return [*events, run_event(response, status, name, identity, created=created)]
-
-    def _begin(self, value: Json, lane: str | None, id: str) -> Response:
-        """Begin a response."""
-        last = self._lanes.get(lane)
-        is_named = last is not None and value.get("previous_response_id") in last.ids
-        lost = last.run_id if last is not None and is_named and last.has_lost_request else None
-        run_id = self._links.begin(id, value, lane, lost)
-        for each in self._known():
-            if each.deferred is not None and value.get("previous_response_id") in each.ids:
-                each.deferred = None  # this response takes its place
-        response = self._lanes[lane] = Response(id, run_id, value)
-        if last is not None:
-            response.follow(last)
-        return response
-
-    # responses whose run is uncertain
-
-    def _decode_deferred(self, raw: RawEvent, value: Json, name: str, lane: str | None) -> Decoded:
-        """Defer an event, until one shows which run its response continues, or that it continues none."""
-        deferred = self._deferred[lane]
-        if name == "response.created" and map_of(value.get("response")).get("id") == deferred.id:
-            deferred.raws.clear()  # the server sends the response again
-            deferred.raws.append(raw)
-            return ()
-        deferred.raws.append(raw)
-        item = map_of(value.get("item"))
-        if request_id := text_of(item.get("approval_request_id")):
-            return self._release(lane, self._links.waiting(request_id))
-        kind = name.removeprefix("response.")
-        is_early = (
-            kind in ("in_progress", "queued")
-            or name == "keepalive"
-            or "mcp_list_tools"
-            in (
-                kind.partition(".")[0],
-                item.get("type"),
-            )
-        )
-        return () if is_early and len(deferred.raws) < _MAX_DEFERRED else self._release(lane, None)
 
     def _release(self, lane: str | None, run_id: str | None) -> list[Event | Reject]:
         """The events that were deferred. All have the identity of the last one, since they are decoded as one."""

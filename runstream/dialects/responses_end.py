@@ -9,7 +9,7 @@ from runstream.dialects.responses_items import close_item, end_items
 from runstream.dialects.responses_links import Links
 from runstream.dialects.responses_run import error_of, incomplete_reason, run_of
 from runstream.dialects.responses_state import Response
-from runstream.dialects.responses_wire import text_of
+from runstream.dialects.responses_wire import list_of, text_of
 from runstream.model.actions import CallsAction
 from runstream.model.common import ErrorObject
 from runstream.model.events import CustomEvent, ErrorEvent, Event, RunEvent
@@ -60,15 +60,22 @@ def end_response(response: Response, status: str, name: str, id: str | None, lin
     response.error = None
     events: list[Event] = _contradict(response, status, id)
     output = response.value.get("output")
+    ids = [text_of(value.get("id")) for value in list_of(output)]
+    taken = {response.by_id[known] for known in ids if known in response.by_id}
     for position, value in enumerate(output if isinstance(output, list) else ()):
         if isinstance(value, dict):
-            item = response.match(value, position)
+            item = response.match(value, position, taken)
             if item is None:
                 item = response.add(text_of(value.get("id")), None, value)
+            taken.add(item)
             if not item.closed:
                 if status != "completed" and item.type in ANSWERED:
                     value = {**value, "status": "incomplete"}  # noqa: PLW2901 - it is not to be executed
                 events += close_item(response, item, value, name, id)
+    if status == "completed":
+        for item in response.items:
+            if item.is_whole and not item.closed:  # the server closes no items, or its event was lost
+                events += close_item(response, item, {**item.value, "status": "completed"}, name, id)
     response.is_open = False  # only now: a call that no item answers is not closed before it is known how it ends
     events += end_items(response, status, name, id)
     for field in _ASIDE:
@@ -76,7 +83,7 @@ def end_response(response: Response, status: str, name: str, id: str | None, lin
             events.append(CustomEvent(freeze(found), id, run_id=response.run_id, name=field))
     action = None
     if status == "completed":
-        action = action_of(((item.value, item.closed) for item in response.items), response.value)
+        action = action_of(((item.value, item.closed) for item in response.items), response.offered)
     is_steered = response.steered or (status == "incomplete" and incomplete_reason(response.value) == "steered")
     if action is not None:
         status = "requires_action"

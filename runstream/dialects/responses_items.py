@@ -227,6 +227,8 @@ def _text_decoder(middle: str) -> Callable[[Response, Json, str, str, str | None
         if not isinstance(text, str) or last not in ("delta", "done"):
             return None
         item, events = _find_or_add(response, value, middle, name, id)
+        if last == "done" and target == "arguments" and not item.closed:
+            item.is_whole, item.value = True, {**item.value, whole: text}
         return events + _append(response, item, target, value, text, last, name, id)
 
     return decode

@@ -24,6 +24,7 @@ class _Item(Struct, array_like=True):
     output: str | None
     count: int = 0
     path: tuple[str, ...] = ()
+    is_whole: bool = False
 
 
 class _Response(Struct, array_like=True):
@@ -85,7 +86,9 @@ def dump_memory(lanes: Iterable[tuple[str | None, Response]], links: Links) -> b
 
 def _dump_item(item: Item) -> _Item:
     seen = sorted(item.seen)
-    return _Item(item.id, item.index, dict(item.value), seen, item.closed, item.output, item.count, item.path)
+    return _Item(
+        item.id, item.index, dict(item.value), seen, item.closed, item.output, item.count, item.path, item.is_whole
+    )
 
 
 def load_memory(memory: bytes, links: Links) -> list[tuple[str | None, Response]]:
@@ -111,7 +114,7 @@ def load_memory(memory: bytes, links: Links) -> list[tuple[str | None, Response]
         response.error = each.error
         response.is_open, response.steered, response.deferred = each.is_open, each.steered, each.deferred
         for item in each.items:
-            _load_item(response.add(item.id, item.index, item.value), item)
+            _load_item(response.load(item.id, item.index, item.value), item)
         if each.audio is not None:
             response.audio = Item(each.audio.id, None, each.audio.value)
             _load_item(response.audio, each.audio)
@@ -123,4 +126,4 @@ def load_memory(memory: bytes, links: Links) -> list[tuple[str | None, Response]
 def _load_item(item: Item, stored: _Item) -> None:
     item.seen.update(stored.seen)
     item.closed, item.output, item.count = stored.closed, stored.output, stored.count
-    item.path = stored.path
+    item.path, item.is_whole = stored.path, stored.is_whole

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Final
 
 from runstream.dialects.responses_action import awaited_call
+from runstream.dialects.responses_calls import arguments_of
 from runstream.dialects.responses_run import tools_of
-from runstream.dialects.responses_wire import Json, text_of
+from runstream.dialects.responses_wire import Json, list_of, text_of
 from runstream.model.events import Event, Target
 from runstream.model.frozen import ABSENT_LIST
 from runstream.model.tools import Tool
@@ -27,6 +29,7 @@ class Item:
         seen: The texts of which a fragment was received, by target and index.
         announced: True if an event announced it, with its id.
         closed: True once the item was sent whole.
+        is_whole: True once an event had all of its arguments: it is then in its value.
         output: The output of its call, if another item has it.
         count: The number of its partial images, or of its pieces of audio.
         grown: The pieces of JSON text from which its arguments grow, where the wire has them as an object, by the
@@ -45,6 +48,7 @@ class Item:
         "grown",
         "id",
         "index",
+        "is_whole",
         "output",
         "path",
         "quoted",
@@ -59,6 +63,7 @@ class Item:
         self.seen: set[tuple[Target, int]] = set()
         self.announced = False
         self.closed = False
+        self.is_whole = False
         self.output: str | None = None
         self.count = 0
         self.grown: dict[str | int, str] = {}
@@ -100,6 +105,10 @@ class Response:
         audio: The item that stands for its audio, of which events name no item.
         tools: Its tools, read once.
         earlier: The responses before it in its lane, the latest first: a server may repeat their last events.
+        preceding: The ids of those of them that were first begun before it: they are sent again in any order.
+        resumed: The earlier response that the lane's last event was of, and the highest number of this one then: it is
+            outdated once that one is higher. ``None`` in place of the response: another connection has begun, and no
+            event has named a response since. ``None``: the lane's last event was of this response.
     """
 
     __slots__ = (
@@ -122,8 +131,10 @@ class Response:
         "items",
         "last_error",
         "number",
+        "preceding",
         "prefix",
         "repeats",
+        "resumed",
         "run_id",
         "steered",
         "tools",
@@ -155,6 +166,8 @@ class Response:
         self.tools: tuple[Tool, ...] = ABSENT_LIST
         self._tools: object = None  # as the wire has them
         self.earlier: tuple[Response, ...] = ()
+        self.preceding: frozenset[str] = frozenset()
+        self.resumed: tuple[Response | None, int] | None = None
         self._snapshots = 0
 
     def show(self, id: str | None, value: Json) -> None:
@@ -184,29 +197,79 @@ class Response:
         return known is not None and created is not None and known != created
 
     @property
+    def offered(self) -> Json:
+        """The latest snapshot, with the tools of an earlier one if it has none."""
+        return self.value if self.value.get("tools") or not self._tools else {**self.value, "tools": self._tools}
+
+    @property
     def has_lost_request(self) -> bool:
         """True if its end was not received, and it has a call that the application answers."""
-        return self.is_open and any(awaited_call(item.value, self.value) is not None for item in self.items)
+        offered = self.offered
+        return self.is_open and any(awaited_call(item.value, offered) is not None for item in self.items)
 
     def follow(self, last: Response) -> None:
         """Note the response before it in its lane, which may be the same one, sent again from its beginning."""
         known = last.earlier if last.id == self.id else (last, *last.earlier)
         again = [each for each in (last, *last.earlier) if each.id == self.id]
         self.is_again = any(each.has_ended or each.is_again for each in again)
+        self.preceding = again[0].preceding if again else frozenset(each.id for each in (last, *last.earlier))
         self.earlier = tuple(each for each in known if each.id != self.id)[:_MAX_EARLIER]
         last.earlier = ()
 
+    def reconnect(self) -> None:
+        """Note another connection: the server may go on from within an earlier response of the lane."""
+        self.resumed = (None, self.number) if self.earlier else None
+
     def with_id(self, id: str | None) -> Response:
         """This response, or an earlier one if only that has this id."""
-        if id in self.ids:
-            return self
-        return next((each for each in self.earlier if id in each.ids), self)
+        return self._choose(next((each for each in (self, *self.earlier) if id in each.ids), self))
 
-    def with_item(self, id: str | None) -> Response:
-        """This response, or an earlier one if only that has an item with this id."""
-        if id is None or id in self.by_id:
+    def with_event(
+        self, id: str | None, item_id: str | None, number: object, item: Json | None, *, whole: bool
+    ) -> Response:
+        """This response, or an earlier one if only that has this id, or an item with this id.
+
+        Args:
+            id: The id of the response; few servers name it in the events of an item.
+            item_id: The id of the item. Some servers use ids again in the next response.
+            number: The number of the event.
+            item: The item, if the event has it.
+            whole: True if the event has it whole.
+        """
+        known = (self, *self.earlier)
+        for each in known:
+            if id in each.ids:
+                return self._choose(each)
+        if item_id not in self.by_id and self.is_open:
+            # Only what differs is no repetition of the item of that id.
+            found = next(((each, each.by_id[item_id]) for each in self.earlier if item_id in each.by_id), None)
+            last, other = found or (self, None)
+            if other is not None and (
+                (type(number) is int and last.number < number == self.number + 1 and self.resumed is None)
+                or (item is not None and item.get("call_id") != other.value.get("call_id"))
+                or (item is not None and whole and other.closed and _words_of(item) != _words_of(other.value))
+            ):
+                return self._choose(self)
+        return self._choose(next((each for each in known if item_id in each.by_id), self))
+
+    def with_number(self, number: object) -> Response | None:
+        """The response of an event that names neither a response nor an item: that of the event before it.
+
+        Args:
+            number: The number of the event.
+
+        Returns:
+            ``None`` if it is unknown: it is the first event of a connection, and does not follow the last one.
+        """
+        if self.resumed is None or self.resumed[1] != self.number:
             return self
-        return next((each for each in self.earlier if id in each.by_id), self)
+        if self.resumed[0] is None and (type(number) is not int or number == self.number + 1):
+            return self
+        return self.resumed[0]
+
+    def _choose(self, found: Response) -> Response:
+        self.resumed = (found, self.number) if found is not self else None
+        return found
 
     def is_repeated(self, number: object) -> bool:
         """True if an event with this number, or a larger one, was received."""
@@ -234,13 +297,23 @@ class Response:
         return None if item is None or (type is not None and _class_of(type) != _class_of(item.type)) else item
 
     def add(self, id: str | None, index: int | None, value: Json) -> Item:
-        """Add an item; one without an id gets an id that a replay makes again."""
+        """Add an item. One without an id of its own in its run gets an id that a replay makes again."""
         position = len(self.items) if index is None else index
-        item = Item(id or f"{self.id}:{position}", index, value)
+        is_used = any(
+            id in each.by_id for each in self.earlier if each.run_id == self.run_id and each.id in self.preceding
+        )
+        item = Item(f"{self.id}:{id or position}" if is_used or not id else id, index, value)
         self.items.append(item)
-        self.by_id[item.id] = item
+        self.by_id[id or item.id] = item
         if index is not None:
             self.by_index[index] = item
+        return item
+
+    def load(self, id: str, index: int | None, value: Json) -> Item:
+        """Add an item of an earlier decoder, which has given it this id."""
+        item = self.add(id, index, value)
+        if wire_id := text_of(value.get("id")):
+            self.by_id[wire_id] = item
         return item
 
     def identify(self, number: object) -> str | None:
@@ -253,12 +326,13 @@ class Response:
             return None
         return f"{self.prefix}{number}"
 
-    def match(self, value: Json, position: int) -> Item | None:
+    def match(self, value: Json, position: int, taken: Container[Item]) -> Item | None:
         """The streamed item that an item of the final output repeats; ids may differ there.
 
         Args:
             value: The item of the final output.
             position: Its position there.
+            taken: The streamed items that other items of the final output repeat.
         """
         id, call_id, type = text_of(value.get("id")), text_of(value.get("call_id")), value.get("type")
         if id is not None and (item := self.by_id.get(id)) is not None:
@@ -267,6 +341,10 @@ class Response:
             for item in self.items:
                 if item.value.get("call_id") == call_id and item.type == type:
                     return item
+        texts = _texts_of(value)
+        for item in self.items:
+            if texts and item.closed and item.type == type and item not in taken and _texts_of(item.value) == texts:
+                return item  # its id and its place differ
         known = self.by_index.get(position)
         open_ones = [item for item in self.items if not item.closed and item.type == type]
         # One that was closed is repeated at its place; those that were not are closed in their order.
@@ -274,6 +352,18 @@ class Response:
             if item.type == type and (call_id is None or item.value.get("call_id") is None):
                 return item
         return None
+
+
+def _texts_of(value: Json) -> list[str]:
+    """The texts of a message or a reasoning."""
+    parts = [part for name in ("summary", "content") for part in list_of(value.get(name))]
+    texts = [text_of(part.get("text")) or text_of(part.get("refusal")) for part in parts]
+    return [text for text in texts if text]
+
+
+def _words_of(value: Json) -> tuple[str | None, list[str]]:
+    """The arguments of a call, and the texts of a message or a reasoning."""
+    return arguments_of(value), _texts_of(value)
 
 
 def _class_of(type: str) -> str:

@@ -131,7 +131,7 @@ class Lane:
                 self._room.clear()
         if kind == "response.created":
             self._steers -= self._is_between and self._steers > 0
-            self.has_begun, self._is_between = True, False
+            self.has_begun, self._is_between, self.refused = True, False, None
         elif kind in _ENDS:
             self._is_between = True
             is_steered = kind == "response.incomplete" and _reason(item.data) == _STEERED
@@ -148,8 +148,23 @@ class Lane:
             # It refused a request. Of a response that is not read any more, it is taken for the end.
             self.has_ended = self.has_ended or not self.has_begun or self._is_between or self.is_left
             self.may_end = True
-        elif kind != "keepalive":
+        elif kind.startswith("response."):
             self.may_end = False
+        self._arrived.set()
+
+    def suspect(self, item: RawEvent) -> None:
+        """Add an error that may have refused the request: nothing that follows, or what follows, says so."""
+        self.push(item, "")
+        self.refused, self.may_end = _status(item.data), True
+
+    @property
+    def is_suspected(self) -> bool:
+        """True if an error may have refused the request."""
+        return self.may_end and not self.has_begun
+
+    def finish(self) -> None:
+        """Note that nothing more arrives."""
+        self.has_ended = True
         self._arrived.set()
 
 
@@ -157,7 +172,8 @@ class LaneRouter:
     """The receiver of one WebSocket: passes each message to the lane that it names.
 
     A message that names none is one of the default lane. Of a server that names no lanes at all, it is one of the
-    request that was sent first.
+    request that was sent first. An error that names none, of a server that has named no lane so far, is one of the
+    request that was sent first and may have been refused.
 
     Args:
         socket: The connection.
@@ -181,6 +197,7 @@ class LaneRouter:
         self.unplaced = 0
         self.task: asyncio.Task[None] | None = None
         self._refused: set[str | None] = set()  # lanes whose last request was refused
+        self._has_named = False  # a message has named a lane
 
     live = True
 
@@ -204,13 +221,21 @@ class LaneRouter:
             stream_id = frame.stream_id if isinstance(frame.stream_id, str) else None
         if kind == "error" and _code(item.data) == _LIMIT_REACHED:
             self.is_retired, kind = True, ""  # the end of no response
+        self._has_named = self._has_named or stream_id is not None
         lane = self.lanes.get(stream_id)
         if lane is None and stream_id is None:
+            if kind == "error" and self.names_lanes and not self._has_named:
+                for each in self.lanes.values():
+                    if not (each.has_begun or each.is_suspected):
+                        each.suspect(item)
+                        return each
+            if kind == "response.created":
+                self.names_lanes = False
+                for each in [each for each in self.lanes.values() if each.is_suspected]:
+                    self._finish(each)
             lane = next(iter(self.lanes.values()), None)
             if kind == "error" and self.names_lanes:
                 kind = ""  # it concerns the connection
-            elif kind == "response.created":
-                self.names_lanes = False
         if kind in _ENDS and stream_id in self._refused and (lane is None or not lane.has_begun):
             self._refused.discard(stream_id)
             lane = None  # the end of the request that an error has refused, and not of the next one
@@ -223,10 +248,14 @@ class LaneRouter:
         elif kind == "error" and lane.has_ended:
             self._refused.add(stream_id)
         if lane.has_ended:
-            self.lanes.pop(lane.stream_id, None)
-            if lane.is_left:
-                self._on_free()
+            self._finish(lane)
         return lane
+
+    def _finish(self, lane: Lane) -> None:
+        lane.finish()
+        self.lanes.pop(lane.stream_id, None)
+        if lane.is_left:
+            self._on_free()
 
     def lose(self, end: Disconnect) -> None:
         """Note the end of the connection: all requests in flight are lost."""

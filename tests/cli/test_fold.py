@@ -164,3 +164,20 @@ def test_the_dialect_is_found_and_reported(cli: Any, recording: Any, tmp_path: P
     assert "talk.jsonl: the dialect is responses" in found.err
     assert "dialect" not in cli("fold", "--dialect", "responses", str(path)).err
     assert "dialect" not in cli("fold", recording(ended("a"))).err
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+@pytest.mark.parametrize("dialect", ["auto", "responses"])
+@pytest.mark.parametrize(
+    "error",
+    [{"error": {"message": "bad\x1bkey", "code": "no_key"}}, {"type": "error", "message": "no", "code": "no_key"}],
+)
+def test_an_error_of_no_run_is_reported(cli: Any, tmp_path: Path, error: Any, dialect: str, form: list[str]) -> None:
+    """A refused request changes no run: without this line, nothing would say why there is none."""
+    path = tmp_path / "refused.jsonl"
+    path.write_text(json.dumps(error) + "\n")
+    found = cli("fold", *form, "--dialect", dialect, str(path))
+    assert (found.out, found.code) == ("", 1)
+    assert "an error of the source: " in found.err
+    assert "no_key" in found.err
+    assert "\x1b" not in found.err

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
@@ -25,7 +25,10 @@ from tests.faults.content import MAX_BYTES
 from tests.faults.expected import expected_of
 from tests.faults.process import Server
 
-__all__ = ["Leaks", "Observation", "observe", "run_all"]
+__all__ = ["Leaks", "Observation", "observe", "run_all", "run_jobs"]
+
+AnyCase = TypeVar("AnyCase")
+Result = TypeVar("Result")
 
 BOUND: Final = 180.0
 """Time limit of a case (seconds). A case takes milliseconds, or seconds if its run has no end and its server is killed:
@@ -130,14 +133,36 @@ async def run_all(
     Raises:
         TimeoutError: Sockets stayed open.
     """
+
+    async def one(case: Case) -> Observation:
+        return await observe(case, server)
+
+    async for found in run_jobs(cases, one, leaks, at_once):
+        yield found
+
+
+async def run_jobs(
+    cases: Iterable[AnyCase], run: Callable[[AnyCase], Awaitable[Result]], leaks: Leaks, at_once: int = 40
+) -> AsyncIterator[tuple[AnyCase, Result]]:
+    """Run cases of any kind concurrently and yield each with its result, in the order in which they end.
+
+    Args:
+        cases: The cases.
+        run: Runs one.
+        leaks: Receives the leaks.
+        at_once: Number of cases that run at the same time.
+
+    Raises:
+        TimeoutError: Sockets stayed open.
+    """
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: leaks.loop_errors.append(_describe_error(context)))
     waiting = iter(cases)
-    running: set[asyncio.Task[tuple[Case, Observation]]] = set()
+    running: set[asyncio.Task[tuple[AnyCase, Result]]] = set()
     before, handles = asyncio.all_tasks(), _sockets()
 
-    async def one(case: Case) -> tuple[Case, Observation]:
-        return case, await observe(case, server)
+    async def one(case: AnyCase) -> tuple[AnyCase, Result]:
+        return case, await run(case)
 
     while True:
         while len(running) < at_once and (case := next(waiting, None)) is not None:

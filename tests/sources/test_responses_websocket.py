@@ -318,6 +318,44 @@ async def test_the_end_of_a_refused_request_is_not_that_of_the_next_one() -> Non
     assert texts == {"resp_2": "Hello"}
 
 
+@pytest.mark.parametrize("between", [[], [{"type": "codex.rate_limits"}], [[]]], ids=["nothing", "private", "junk"])
+@pytest.mark.parametrize("refused", [{1}, {2}, {1, 2}, {1, 2, 3}], ids=str)
+async def test_a_server_that_ignores_lanes_refuses_requests(refused: set[int], between: list[Any]) -> None:
+    """Its errors name no lane either: each is of the request that was sent first, and no other request waits for it."""
+    lock = asyncio.Lock()
+
+    async def respond(peer: Peer, socket: ServerConnection, message: dict[str, Any]) -> None:
+        async with lock:
+            for event in between:
+                await socket.send(json.dumps(event))
+            if message["input"] in refused:
+                await socket.send('{"type": "error", "status": 400, "error": {"code": "previous_response_not_found"}}')
+            else:
+                await play(socket, script_of(message))
+
+    async with serving(respond) as peer, socket_of(peer, lanes=3) as socket:
+        sources = [socket.response(body(number)) for number in (1, 2, 3, 4)]
+        async with RunStream(*sources) as stream:
+            await asyncio.wait_for(stream.results(), 10.0)
+            texts = {id: state.text for id, state in stream.latest.items()}
+    assert texts == {f"resp_{number}": "Hello" for number in (1, 2, 3, 4) if number not in refused}
+    assert [source.refused for source in sources] == [400 if number in refused else None for number in (1, 2, 3, 4)]
+
+
+async def test_a_private_event_after_an_error_does_not_hang() -> None:
+    """The error may be the only end of the response all the same."""
+
+    async def respond(peer: Peer, socket: ServerConnection, message: dict[str, Any]) -> None:
+        for event in ResponseScript().begin().say("Hi").send("error", code="server_error", message="no").events:
+            await socket.send(json.dumps(event))
+        await socket.send('{"type": "codex.rate_limits"}')
+
+    async with serving(respond) as peer, socket_of(peer) as socket:
+        async with RunStream(socket.response(body(1))) as stream:
+            run = await asyncio.wait_for(stream.result(), 10.0)
+        assert run.status == "failed"
+
+
 async def test_a_lost_socket_interrupts_its_runs() -> None:
     async def handler(peer: Peer, socket: ServerConnection, message: dict[str, Any]) -> None:
         if message["input"] == "last":

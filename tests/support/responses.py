@@ -27,14 +27,14 @@ class ResponseScript:
         self.id = id
         self.events: list[Json] = []
         self.response: Json = {"id": id, "object": "response", "status": "in_progress", "output": [], **fields}
-        self._numbered = numbered
+        self.numbered = numbered
         self._named = named
         self._items = 0
 
     def send(self, name: str, **fields: Any) -> ResponseScript:
         """Add an event."""
         event = {"type": name if name in ("error", "keepalive") else f"response.{name}", **fields}
-        if self._numbered:
+        if self.numbered:
             event.setdefault("sequence_number", len(self.events))
         self.events.append(event)
         return self
