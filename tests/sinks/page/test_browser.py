@@ -20,6 +20,7 @@ from tests.sinks.page.support import Fed, fed, said
 from tests.support.browser import Tab, browsing
 from tests.support.ports import free_port
 
+SPARE = 10  # as drawing.js has it
 CONNECTED = "document.querySelector('#connection')?.dataset.state === 'live'"
 
 
@@ -118,7 +119,8 @@ async def test_a_hundred_runs_at_once() -> None:
         for place in range(max(map(len, runs))):
             await source.feed([events[place] for events in runs if place < len(events)])
         await tab.until("document.querySelectorAll('#ended article').length === 100")
-        assert await tab.text(".message .text") == ["word " * 20] * 100
+        whole = f"[...document.querySelectorAll('.message .text')].filter(e => e.textContent === {'word ' * 20!r})"
+        await tab.until(f"{whole}.length === 100")  # those out of sight are drawn one after the other
         assert await tab.text("[data-count=finished]") == ["100"]
         assert len(set(await tab.text("h3"))) == 100
 
@@ -481,12 +483,15 @@ async def test_totals_signals_and_problems_are_listed() -> None:
             "[...document.querySelectorAll('#models tbody tr')].map(r => [...r.children].map(c => c.textContent))"
         )
         assert rows == [["model-0", "2", "1", "14"], ["model-1", "2", "0", "14"], ["model-2", "2", "1", "14"]]
-        kinds = await tab.value("[...document.querySelectorAll('#signals .kind')].map(e => e.textContent)")
+        await tab.value("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        await tab.until("document.querySelectorAll('#signals .kind, #problems .kind').length > 1")
+        kinds = await tab.text("#signals .kind")
         assert kinds[0] == "rejected"
         assert kinds.count("run.completed") == 4
-        assert await tab.value("[...document.querySelectorAll('#problems .kind')].map(e => e.textContent)") == [
-            "rejected"
-        ]
+        assert await tab.text("#problems .kind") == ["rejected"]
+        await source.feed(said("late", "a"))  # lines are added to a list that is open
+        await tab.until("document.querySelector('#signals .kind').textContent === 'run.completed'")
+        assert (await tab.text("#signals a"))[0] == "late"
 
 
 async def test_the_time_of_a_run_is_a_bar() -> None:
@@ -498,12 +503,64 @@ async def test_the_time_of_a_run_is_a_bar() -> None:
         assert "started" in (await tab.text("#ended .facts"))[0]
 
 
+COUNT = """
+(() => {
+  window.repaints = [];
+  let cards = new Set(), changes = 0;
+  new MutationObserver((records) => {
+    for (const { target } of records) {
+      const card = target.parentElement?.closest("article") ?? (target.matches?.("article") ? target : null);
+      if (card) { cards.add(card); changes += 1; }
+    }
+  }).observe(document.querySelector("main"),
+    { subtree: true, childList: true, characterData: true, attributes: true });
+  const next = () => {
+    repaints.push({ cards: cards.size, changes });
+    cards = new Set(); changes = 0;
+    requestAnimationFrame(next);
+  };
+  requestAnimationFrame(next);
+  return 0;
+})()
+"""
+
+
+async def test_a_repaint_draws_what_can_be_seen_for_any_number_of_runs() -> None:
+    """Between two repaints no more cards change than those in the window and some others, though all runs grow.
+
+    The work is counted, not timed: the changes of elements between two repaints.
+    """
+    count = 240
+    async with fed() as source, opened(source, max_runs=count) as (tab, _):
+        made = [script(f"run_{number}").start() for number in range(count)]
+        writing = [run.open_message() for run in made]
+        await source.feed([event for run in made for event in run.raw_events()])
+        await tab.until(f"document.querySelectorAll('article .status').length === {count}")
+        sent = [len(run.raw_events()) for run in made]
+        await tab.value(COUNT)
+        for _ in range(3):
+            for one in writing:
+                one.write("words ")
+            await source.feed(
+                [event for run, start in zip(made, sent, strict=True) for event in run.raw_events()[start:]]
+            )
+            sent = [len(run.raw_events()) for run in made]
+        texts = "[...document.querySelectorAll('.message .text')].map(e => e.textContent)"
+        await tab.until(f"{texts}.filter(text => text === 'words words words ').length === {count}")
+        places = "[...document.querySelectorAll('article')].map(e => e.getBoundingClientRect())"
+        seen = await tab.value(f"{places}.filter(r => r.bottom > -300 && r.top < innerHeight + 300).length")
+        assert 0 < seen < count / 3
+        repaints = await tab.value("repaints")
+        assert sum(repaint["cards"] for repaint in repaints) >= count
+        assert max(repaint["cards"] for repaint in repaints) <= seen + 2 * SPARE
+        assert max(repaint["changes"] for repaint in repaints) <= 12 * (seen + 2 * SPARE)
+
+
 @pytest.mark.slow
 async def test_two_thousand_runs() -> None:
     """All are shown and found."""
     async with fed() as source, opened(source, max_runs=2000) as (tab, _):
-        for number in range(2000):
-            await source.feed(said(f"run_{number}", f"word{number} said"))
+        await source.feed(event for number in range(2000) for event in said(f"run_{number}", f"word{number} said"))
         await tab.until("document.querySelectorAll('article').length === 2000", within=60)
         await write(tab, "word1999")
         await tab.until("document.querySelector('#found').textContent === '1 of 2000 runs'")
