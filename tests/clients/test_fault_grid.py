@@ -217,7 +217,7 @@ async def test_tools_of_every_kind_of_failure(kind: str) -> None:
     calls = {"hang": {}, "fail": {}, "odd": {}, "typed": {"number": "one"}}
     made = KINDS[kind]
     async with serve_script([Turn(calls=calls), "Done."]) as server:
-        options = {**made.options, "tools": [hang, fail, odd, typed], "tool_timeout": 0.05, "proxy": None}
+        options = {**made.options, "tools": [hang, fail, odd, typed], "tool_timeout": 0.5, "proxy": None}
         client = made.client(url_of(kind, server), **options)
         async with asyncio.timeout(LIMIT), client, client.run(made.body) as stream:
             assert (await stream.result()).status == RunStatus.COMPLETED
