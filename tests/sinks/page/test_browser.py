@@ -413,6 +413,7 @@ async def test_runs_are_found_by_id_model_metadata_status_and_text(words: str, f
         await write(tab, words)
         await tab.until(f"document.querySelector('#found').textContent === '{len(found)} of 12 runs'")
         assert await visible(tab) == found
+        assert await tab.text("h2") == (["Ended"] if found else [])  # no heading above nothing
         await press(tab, "Escape")
         await tab.until("document.querySelector('#found').hidden")
         assert len(await visible(tab)) == 12
@@ -567,22 +568,39 @@ async def test_two_thousand_runs() -> None:
         assert await visible(tab) == ["run_1999"]
 
 
-async def test_nothing_serious_is_found_by_axe() -> None:
-    """The accessibility checker finds nothing serious in light and dark, with runs of each kind and all lists open."""
+SERIOUS = (
+    "axe.run().then(r => r.violations.filter(v => ['serious', 'critical'].includes(v.impact))"
+    ".map(v => `${v.id}: ${v.nodes.map(n => n.target).join(' ')}`))"
+)
+
+
+@pytest.mark.parametrize(("dark", "width"), [(False, 1200), (True, 390)], ids=["light", "dark-phone"])
+async def test_nothing_serious_is_found_by_axe(dark: bool, width: int) -> None:
+    """The accessibility checker finds nothing serious in any view: the empty page, the list with runs of each kind and
+    all logs open, a search, one run, and the dialog of the keys."""
     _, folder = interop_node("axe-core")
     axe = (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
-    for dark in (False, True):
-        async with fed() as source, opened(source) as (tab, _):
-            await tab.size(1200, 900, dark=dark, still=True)
-            await many(source, 6)
-            told = script("run_waits", model="m").start()
-            told.call(get_time={"zone": "UTC"})
-            await source.feed([*told.raw_events(), RawEvent("thread.run.created", b"{")])
-            await tab.until("document.querySelectorAll('article').length === 7")
-            await tab.value("document.querySelectorAll('details').forEach(d => { d.open = true; })")
-            await tab.value(f"{axe}; 0")
-            found = await tab.value(
-                "axe.run().then(r => r.violations.filter(v => ['serious', 'critical'].includes(v.impact))"
-                ".map(v => `${v.id}: ${v.nodes.map(n => n.target).join(' ')}`))"
-            )
-            assert found == []
+    async with fed() as source, opened(source) as (tab, _):
+        await tab.size(width, 900, dark=dark, still=True)
+        await tab.value(f"{axe}; 0")
+        assert await tab.value(SERIOUS) == []
+        await many(source, 6)
+        told = script("run_waits", model="m").start()
+        told.call(get_time={"zone": "UTC"})
+        for status in ("cancelled", "expired", "incomplete"):
+            await source.feed(said(f"run_{status}", "a", end=status))
+        await source.feed([*told.raw_events(), RawEvent("thread.run.created", b"{")])
+        await tab.until("document.querySelectorAll('article .status').length === 10")
+        await tab.value("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        await tab.until("document.querySelectorAll('#signals .kind').length > 0")
+        assert await tab.value(SERIOUS) == []
+        await write(tab, "model-1")
+        await tab.until("document.querySelector('#found').textContent === '2 of 10 runs'")
+        assert await tab.value(SERIOUS) == []
+        await press(tab, "Escape")
+        await tab.value("location.hash = '#run=run_waits'")
+        await tab.until("document.querySelector('#found').textContent === '1 of 10 runs'")
+        assert await tab.value(SERIOUS) == []
+        await press(tab, "?")
+        await tab.until("document.querySelector('#keys').open")
+        assert await tab.value(SERIOUS) == []

@@ -94,8 +94,9 @@ function writeFact(element, text) {
 }
 
 function tokens({ total_tokens: total, prompt_tokens: sent, completion_tokens: got }) {
-  const parts = sent == null || got == null ? "" : ` (${sent} in, ${got} out)`;
-  return total == null ? "" : `${total}${parts}`;
+  const [all, ...both] = [total, sent, got].map((count) => count?.toLocaleString("en"));
+  const parts = sent == null || got == null ? "" : ` (${both[0]} in, ${both[1]} out)`;
+  return total == null ? "" : `${all}${parts}`;
 }
 
 // Time

@@ -58,6 +58,7 @@ export function showFound() {
   byId("found").hidden = byId("all").hidden = !filtered;
   const text = filtered ? `${shown.size} of ${runs.size} runs` : "";
   if (byId("found").textContent !== text) byId("found").textContent = text;
+  for (const list of ["open", "ended"]) byId(list).hidden = byId(list).querySelector("article:not([hidden])") === null;
 }
 
 function findAll() {

@@ -118,7 +118,6 @@ function showPage() {
   byId("over").hidden = page.ended == null;
   byId("empty").hidden = runs.size > 0 || page.ended != null;
   write(byId("hidden"), page.hidden ? `${page.hidden} more open runs are not shown.` : "");
-  for (const list of ["open", "ended"]) byId(list).hidden = lists[list].childElementCount === 0;
   showFound();
   showModels(page.models);
   showSources(page.sources ?? "");
