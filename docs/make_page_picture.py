@@ -63,16 +63,16 @@ async def take_many(*, runs: int = 2000, width: int = 1120, height: int = 640) -
 def _short(number: int) -> list[RawEvent]:
     """A run that says one sentence; some fail, some still wait for their tools."""
     place = ("harbour", "station", "market", "library")[number % 4]
-    told = script(
+    run = script(
         f"run_{number:04}",
         model=("gpt-4o", "gpt-4o-mini", "o4-mini")[number % 3],
         metadata={"customer": f"c{number % 7}"},
     ).start()
     if number % 50 == 3:
-        return told.call(find_opening_hours={"place": place}).raw_events()
-    told.say(f"The {place} is open until six.")
+        return run.call(find_opening_hours={"place": place}).raw_events()
+    run.say(f"The {place} is open until six.")
     usage = {"prompt_tokens": 20 + number % 9, "completion_tokens": 8, "total_tokens": 28 + number % 9}
-    return told.end("failed" if number % 25 == 10 else "completed", usage=usage).raw_events()
+    return run.end("failed" if number % 25 == 10 else "completed", usage=usage).raw_events()
 
 
 def half_the_show() -> list[RawEvent]:

@@ -247,6 +247,7 @@ async def test_headings_names_and_roles() -> None:
         await source.feed(said("run_1", "Hello.", end=None))
         await source.feed(said("run_2", "Hello."))
         await tab.until("document.querySelectorAll('article').length === 2")
+        await tab.until("document.querySelectorAll('article .blocks').length === 2")
         headings = "[...document.querySelectorAll('h1, h2, h3')].filter(e => e.checkVisibility()).map(e => e.tagName)"
         assert await tab.value(headings) == ["H1", "H2", "H3", "H2", "H3"]
         await tab.call("Accessibility.enable")
