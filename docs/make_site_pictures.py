@@ -22,13 +22,12 @@ LOOKS: Final = {"light": (1280, False), "dark": (1280, True), "phone": (390, Fal
 
 async def take(site: Path, folder: Path) -> None:
     """Take all pictures of a site, and name the pages that are wider than their window."""
-    folder.mkdir(parents=True, exist_ok=True)
     async with browsing() as browser:
         for look, (width, dark) in LOOKS.items():
             tab = await browser.tab()
             await tab.size(width, 900, dark=dark, still=True)
             for name, page in PAGES.items():
-                await tab.go((site / page).resolve().as_uri())
+                await tab.go((site / page).as_uri())
                 await tab.until("document.readyState === 'complete' && !!document.querySelector('article h1')")
                 await asyncio.sleep(0.5)  # until it is painted
                 (folder / f"{name}-{look}.png").write_bytes(await tab.picture())
@@ -37,4 +36,6 @@ async def take(site: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(take(Path(sys.argv[1]), Path(sys.argv[2])))
+    pictures = Path(sys.argv[2])
+    pictures.mkdir(parents=True, exist_ok=True)
+    asyncio.run(take(Path(sys.argv[1]).resolve(), pictures))

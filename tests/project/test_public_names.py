@@ -111,23 +111,21 @@ def test_classes_are_pickled_by_where_they_are_held() -> None:
     subprocess.run([sys.executable, "-c", code], input=data, check=True, timeout=60)
 
 
-MADE_BY_THE_LIBRARY = set(
-    [
-        "Intake",
-        "MessageStatus",
-        "OpenCalls",
-        "OpenMessage",
-        "OpenStrEnum",
-        "RecordedSource",
-        "RunStatus",
-        "RunView",
-        "ScriptedServer",
-        "SourceHandle",
-        "StepStatus",
-        "StringMap",
-        "SubscriberFailed",
-    ]
-)
+MADE_BY_THE_LIBRARY = {
+    "Intake",
+    "MessageStatus",
+    "OpenCalls",
+    "OpenMessage",
+    "OpenStrEnum",
+    "RecordedSource",
+    "RunStatus",
+    "RunView",
+    "ScriptedServer",
+    "SourceHandle",
+    "StepStatus",
+    "StringMap",
+    "SubscriberFailed",
+}
 """Classes whose constructors no application calls."""
 
 
