@@ -32,7 +32,7 @@ async def take(site: Path, folder: Path) -> None:
                 await asyncio.sleep(0.5)  # until it is painted
                 (folder / f"{name}-{look}.png").write_bytes(await tab.picture())
                 wide = await tab.value("document.documentElement.scrollWidth")
-                print(f"{name}-{look}.png{f': {wide} pixels wide' if wide > width else ''}")
+                print(f"{name}-{look}.png{f': {wide} pixels wide' if wide > width else ''}", *tab.errors)
 
 
 if __name__ == "__main__":
