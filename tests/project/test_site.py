@@ -72,7 +72,7 @@ def test_the_version_is_one() -> None:
 
 
 def test_the_site_loads_nothing_from_another_host() -> None:
-    """Scripts of the configuration are files of the site; the plugin for offline sites would add one of another host."""
+    """Scripts of the configuration are files of the site; the plugin for offline sites adds one of another host."""
     config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     (script,) = re.findall(r"polyfills: \[([^]]+)\]", config)
     assert "iframe-worker" in script
