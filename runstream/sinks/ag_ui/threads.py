@@ -24,12 +24,12 @@ from runstream.sinks.ag_ui.encoder import AgUiEncoder
 from runstream.sinks.ag_ui.events import AgUiEvent, sse_block
 from runstream.sinks.ag_ui.replies import read_replies
 from runstream.sinks.ag_ui.run_input import AgUiInput, AgUiInputError
-from runstream.sinks.asgi import OnDisconnect
 from runstream.stream.run_stream import RunStream
 from runstream.stream.run_view import RunView
 
 if TYPE_CHECKING:
     from runstream.clients.base import BaseClient
+    from runstream.sinks.asgi import OnDisconnect
 
 __all__ = ["AgUiHandler", "AgUiRequest", "AgUiThreads"]
 
