@@ -1,52 +1,48 @@
-"""Writes docs/api.md from the docstrings of the public names. Run from anywhere."""
+"""Writes docs/api.md, the index of all public names, for readers of a clone. Run from anywhere.
+
+The reference itself is a part of the site, made from the docstrings at each build: docs/site_hooks.py.
+"""
 
 from __future__ import annotations
 
 import inspect
+import re
+import runpy
 from pathlib import Path
 from typing import Any
 
-import runstream
-import runstream.model
-import runstream.testing
-
 HERE = Path(__file__).parent
 HEAD = """\
-# API reference
+# Public names
 
 <!-- Written by docs/make_api.py from the docstrings: change those, then run it. -->
 
-Every public name of `runstream`, of `runstream.model` and of `runstream.testing`, in alphabetical order. What each is
-for, with examples: [quickstart](quickstart.md), [the Run](run.md), [the conversation](conversation.md),
-[the pipeline](pipeline.md).
+Every public name with the first line of its docstring. Methods, fields, options and exceptions are in the docstrings,
+and in the API reference of the site, which is made from them: `mkdocs build`, then `site/reference/index.html`.
 """
 
 
-def entry(name: str, value: Any) -> str:
-    """One name: what it is called with, and what it says of itself."""
-    text = inspect.getdoc(value) or ""
-    if not (inspect.isclass(value) or inspect.isroutine(value)):
-        return f"### `{name}`\n"
-    try:
-        signature = str(inspect.signature(value)) if inspect.isroutine(value) else ""
-    except ValueError:
-        signature = ""
-    return f"### `{name}{signature}`\n\n```text\n{text}\n```\n"
+def line(path: str, origin: str) -> str:
+    """A row of a table: the name, and the first line of its docstring."""
+    package, _, name = path.rpartition(".")
+    value: Any = getattr(__import__(package, fromlist=[name]), name)
+    text = inspect.getdoc(value) or "" if inspect.isclass(value) or inspect.isroutine(value) else ""
+    first = " ".join(text.partition("\n\n")[0].split()).removesuffix(" ::").replace("|", "\\|")
+    first = re.sub(r":\w+:`~?(?:runstream\.)?([\w.]+)`", r"`\1`", first).replace("``", "`")
+    shown = name if package == "runstream" else path
+    file = origin.replace(".", "/")
+    suffix = ".py" if (HERE.parent / f"{file}.py").exists() else "/__init__.py"
+    return f"| [`{shown}`](../{file}{suffix}) | {first} |"
 
 
 def page() -> str:
     """The whole page."""
-    parts = [HEAD]
-    shown: set[int] = set()
-    for module in (runstream, runstream.model, runstream.testing):
-        parts.append(f"## `{module.__name__}`\n")
-        for name in module.__all__:
-            value = getattr(module, name)
-            if name.startswith("__") or id(value) in shown:
-                continue
-            shown.add(id(value))
-            parts.append(entry(name, value))
-    return "\n".join(parts)
+    hooks = runpy.run_path(str(HERE / "site_hooks.py"))
+    rows: dict[str, list[str]] = {part.title: [] for part in hooks["PARTS"]}
+    for path, origin in sorted(hooks["public_names"]().items(), key=lambda item: item[0].lower()):
+        rows[hooks["part_of"](origin).title].append(line(path, origin))
+    parts = [f"## {title}\n\n| name | |\n|---|---|\n" + "\n".join(lines) + "\n" for title, lines in rows.items()]
+    return "\n".join([HEAD, *parts])
 
 
 if __name__ == "__main__":

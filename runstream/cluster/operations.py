@@ -97,6 +97,10 @@ async def init_cluster(
 async def load_topology(broker: Broker, prefix: str = "runstream") -> Topology:
     """The names of a cluster that exists.
 
+    Args:
+        broker: A connection to its broker.
+        prefix: The first part of its names.
+
     Raises:
         ClusterError: There is none of this prefix.
     """
@@ -117,6 +121,10 @@ async def load_ended_age(broker: Broker, topology: Topology) -> float:
 
 async def read_status(broker: Broker, topology: Topology) -> ClusterStatus:
     """The state of a cluster.
+
+    Args:
+        broker: A connection to its broker.
+        topology: Its names.
 
     Raises:
         ClusterError: A stream or consumer is missing.

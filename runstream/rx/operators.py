@@ -296,6 +296,13 @@ def states(
     clock: Callable[[], float] = time.time,
     on_reject: Callable[[Reject], None] | None = None,
 ) -> Operator[RawInput, RunState]:
-    """Raw events to the latest state of each run, after each change; arguments as for :func:`pipeline`."""
+    """Raw events to the latest state of each run, after each change.
+
+    Args:
+        dialect: As for :func:`pipeline`.
+        limits: As for :func:`pipeline`.
+        clock: Returns the time in Unix seconds.
+        on_reject: Receives input that can't be used.
+    """
     factory = find_dialect(dialect) if dialect is not None else None
     return _operator(lambda emit: _Pipeline(emit, "on_state", factory, limits, clock, False, on_reject))

@@ -14,10 +14,12 @@ __all__ = [
     "BodyTooLarge",
     "ClientLeft",
     "Message",
+    "OnDisconnect",
     "Receive",
     "Scope",
     "Send",
     "StreamEnd",
+    "check_on_disconnect",
     "get_header",
     "get_path",
     "get_query",
@@ -37,6 +39,9 @@ AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 StreamEnd: TypeAlias = Literal["complete", "left", "slow", "closed"]
 """How a streamed response ended: all chunks were sent, the client left, it did not read, or the server closes."""
 
+OnDisconnect: TypeAlias = Literal["cancel", "continue"]
+"""What becomes of a run whose client leaves: it is cancelled, or it goes on."""
+
 _LAST_CHUNK: Final = 1.0  # seconds for the end of a body that was cut short
 
 
@@ -50,6 +55,16 @@ class ClientLeft(Exception):
 
 class _Slow(Exception):
     """The client reads nothing."""
+
+
+def check_on_disconnect(value: str) -> None:
+    """Check a value of :data:`OnDisconnect`.
+
+    Raises:
+        ValueError: It is another one.
+    """
+    if value not in ("cancel", "continue"):
+        raise ValueError("on_disconnect is 'cancel' or 'continue'")
 
 
 def get_path(scope: Scope) -> str:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runstream.core.state import RunState
 from runstream.logs import LOG
-from runstream.model.run import RunKey, RunStatus
+from runstream.model.run import RunKey
 from runstream.sinks.excerpt import excerpt
 from runstream.sinks.run_table import NOTICES, Notice
+from runstream.sinks.status_tones import LIGHT_COLOURS, tone_of
 
 if TYPE_CHECKING:
     from reactivex import abc as rx_abc
@@ -22,15 +23,6 @@ __all__ = ["NotebookView", "state_html"]
 
 MAX_TEXT: Final = 20_000
 """Characters of a text that are shown: the last ones."""
-
-_COLOURS: Final = {
-    RunStatus.COMPLETED: "#14703a",
-    RunStatus.FAILED: "#b3261e",
-    RunStatus.EXPIRED: "#8a5000",
-    RunStatus.CANCELLED: "#8a5000",
-    RunStatus.INCOMPLETE: "#8a5000",
-    RunStatus.REQUIRES_ACTION: "#7a2fa8",
-}
 
 
 class NotebookView:
@@ -124,7 +116,7 @@ def state_html(state: RunState, *, note: str = "") -> str:
         note: What is newer than the state, such as ``interrupted``.
     """
     run = state.run
-    colour = _COLOURS.get(run.status, "#2456b8")
+    colour = LIGHT_COLOURS[tone_of(run.status)]
     facts = [note or run.status.value, run.model or ""]
     if run.usage is not None and run.usage.total_tokens is not None:
         facts.append(f"{run.usage.total_tokens} tokens")

@@ -208,6 +208,9 @@ def _to_bytes(state: RunState, objects: list[Any]) -> bytes:
 def decode_state(data: bytes) -> RunState:
     """Decode bytes of :func:`encode_state`: the result equals the encoded state, also after each further event.
 
+    Args:
+        data: The bytes.
+
     Raises:
         StoreError: The bytes are no state, or a newer release wrote them.
     """

@@ -279,6 +279,8 @@ class Subscriptions:
         sources = self._runner.close("the stream was closed")
         try:
             await _wait_until(deadline, sources)
+            if sources:
+                await asyncio.sleep(0)  # the end of a task that was done before is noted in the next iteration
             self._runner.end()
             if drain:
                 await _wait_until(deadline, self.tasks())

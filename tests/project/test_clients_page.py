@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import structlog
 
 import runstream
 import runstream.testing
@@ -51,6 +52,12 @@ BODIES: dict[str, tuple[str, dict[str, Any]]] = {
     "ag-ui": ("AgUiClient", {"messages": [MESSAGE]}),
     "langgraph": ("LangGraphClient", {"assistant_id": "agent", "input": {"messages": [MESSAGE]}}),
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration_of_logs() -> None:
+    """Logs go to the standard output only where an application has configured structlog, as other tests may have."""
+    structlog.reset_defaults()
 
 
 def namespace() -> dict[str, Any]:

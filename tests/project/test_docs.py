@@ -37,8 +37,8 @@ def test_the_picture_of_a_trace_is_what_is_recorded() -> None:
     assert (ROOT / "docs" / "traces.svg").read_text(encoding="utf-8") == page
 
 
-def test_the_reference_is_the_docstrings() -> None:
-    """docs/api.md is what its script writes from the docstrings of the public names."""
+def test_the_index_of_names_is_the_docstrings() -> None:
+    """docs/api.md is what its script writes: each public name, and the first line of its docstring."""
     page = runpy.run_path(str(ROOT / "docs" / "make_api.py"))["page"]()
     assert (ROOT / "docs" / "api.md").read_text(encoding="utf-8") == page
 

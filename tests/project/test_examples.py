@@ -144,6 +144,13 @@ EXPECTED = {
         "billing 99 tokens under run_demo_text_0001/completed",
         "run_demo_text_0001 is completed\nrun_demo_failed_0001 is failed",
     ],
+    "33_textual.py": [
+        "run_demo_code_0001 completed\nrun_demo_search_0001 completed\nrun_demo_failed_0001 failed\n",
+    ],
+    "34_dead_letters.py": [
+        "put aside after 3 attempts: run_2/completed\n3 bills sent, 1 put aside\n",
+        "sent later: run_2/completed\n4 bills sent, 0 put aside\n",
+    ],
     "22_responses_socket.py": [
         "> When is high tide?\n> Hello.\n> 09:00",
         "resp_1 completed: High tide is at nine. (resp_1 and resp_2)\nresp_3 completed: Hello too. (resp_3)",

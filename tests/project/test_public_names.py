@@ -6,18 +6,21 @@ import importlib
 import inspect
 import pickle
 import pkgutil
+import re
 import subprocess
 import sys
 import types
 from typing import Any
 
+import msgspec
 import pytest
 
 import runstream
 import runstream.model
 import runstream.testing
 from docs import make_stubs
-from runstream import MODULE_OF
+from runstream import MODULE_OF, Signal
+from runstream.model.signals import SIGNAL_TYPES
 
 MODULES = [runstream, runstream.model, runstream.testing]
 NAMES = [(module, name) for module in MODULES for name in module.__all__ if not name.startswith("__")]
@@ -106,3 +109,42 @@ def test_classes_are_pickled_by_where_they_are_held() -> None:
     data = pickle.dumps([runstream.Run, runstream.fold, runstream.RunSignal])
     code = "import pickle, sys; assert len(pickle.loads(sys.stdin.buffer.read())) == 3"
     subprocess.run([sys.executable, "-c", code], input=data, check=True, timeout=60)
+
+
+MADE_BY_THE_LIBRARY = {
+    "Intake",
+    "MessageStatus",
+    "OpenCalls",
+    "OpenMessage",
+    "OpenStrEnum",
+    "RecordedSource",
+    "RunStatus",
+    "RunView",
+    "ScriptedServer",
+    "SourceHandle",
+    "StepStatus",
+    "StringMap",
+    "SubscriberFailed",
+}
+"""Classes whose constructors no application calls."""
+
+
+@pytest.mark.parametrize(("module", "name"), NAMES, ids=lambda value: value if isinstance(value, str) else "")
+def test_every_option_is_described(module: types.ModuleType, name: str) -> None:
+    """The docstring of a function or class, which the reference of the site shows, names each parameter."""
+    value: Any = getattr(module, name)
+    function = value.__init__ if inspect.isclass(value) else value
+    if name in MADE_BY_THE_LIBRARY or not inspect.isfunction(function):
+        return
+    text = f"{value.__doc__} {function.__doc__}"
+    names = [name for name in inspect.signature(function).parameters if not name.startswith("_")]
+    hidden = {"self", "args", "kwargs"}
+    assert [name for name in names if name not in hidden and not re.search(rf"\b{name}\b", text)] == []
+
+
+@pytest.mark.parametrize("kind", SIGNAL_TYPES.values(), ids=lambda kind: kind.__name__)
+def test_every_field_of_a_signal_is_described(kind: type[Signal]) -> None:
+    """The docstring of a signal or of a base of it describes each field."""
+    text = "\n".join(base.__doc__ or "" for base in kind.__mro__ if base not in (object, msgspec.Struct))
+    fields = [field.name for field in msgspec.structs.fields(kind)]
+    assert [name for name in fields if not re.search(rf"^ +(?:\w+, )*{name}(?:, \w+)*:", text, re.MULTILINE)] == []

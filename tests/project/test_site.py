@@ -69,3 +69,13 @@ def test_the_version_is_one() -> None:
     version, date = next(section for section in sections if section[0] != "Unreleased")
     assert version == runstream.__version__
     assert re.fullmatch(r" - \d{4}-\d{2}-\d{2}", date)
+
+
+def test_the_site_loads_nothing_from_another_host() -> None:
+    """Scripts of the configuration are files of the site; the plugin for offline sites adds one of another host."""
+    config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    (script,) = re.findall(r"polyfills: \[([^]]+)\]", config)
+    assert "iframe-worker" in script
+    assert (ROOT / "docs" / script).is_file()
+    assert "font: false" in config
+    assert "http" not in config

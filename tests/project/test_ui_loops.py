@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from runstream import demo, fold, read_recording
+from runstream import demo, fold, read_recording, serve_recording
 from tests.support.display import display
 from tests.support.serving import serving_process
 
@@ -104,3 +106,48 @@ def test_a_tk_window_that_is_closed_closes_the_stream_first() -> None:
 @pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
 def test_what_is_shown_can_be_pasted(block: str) -> None:
     compile(block, "ui-loops.md", "exec")
+
+
+async def test_the_textual_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    """examples/33_textual.py lists the runs, shows the text of the chosen one, and ends its stream when it is left."""
+    pytest.importorskip("textual")
+    program = runpy.run_path(str(ROOT / "examples" / "33_textual.py"))
+    states = [fold(read_recording(demo.load(name))).runs[0] for name in ("text.sse", "failed.sse")]
+    raws = [list(read_recording(demo.load(name))) for name in ("text.sse", "failed.sse")]
+    async with serve_recording(demo.interleave(raws)) as server:
+        app = program["Runs"](server.url)
+        async with app.run_test(size=(100, 30)) as pilot:
+            async with asyncio.timeout(25):
+                while sum(state.is_terminal for state in app.states.values()) < 2:
+                    await pilot.pause(0.02)
+            rows = [app.table.get_row_at(number) for number in range(app.table.row_count)]
+            assert {row[0]: row[1] for row in rows} == {state.run_id: state.status.value for state in states}
+            await pilot.press("down")
+            await pilot.pause()
+            assert app.states[rows[1][0]].text in str(app.text.render())
+            await pilot.press("q")
+    assert app.return_value is None
+
+
+async def test_the_notebook_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cell of the page shows the run of a server as an output that is replaced, and ends."""
+    (cell,) = [block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "NotebookView" in block]
+    display = pytest.importorskip("IPython.display")
+    shown: list[dict[str, str]] = []
+
+    class Handle:
+        def update(self, output: dict[str, str], raw: bool) -> None:
+            shown.append(output)
+
+    def show(output: dict[str, str], raw: bool, display_id: bool) -> Handle:
+        shown.append(output)
+        return Handle()
+
+    monkeypatch.setattr(display, "display", show)
+    async with serve_recording(read_recording(demo.load("text.sse"))) as server:
+        space = {"url": server.url}
+        exec(compile(cell, "ui-loops.md", "exec"), space)
+        async with asyncio.timeout(25):
+            await space["following"]  # type: ignore[misc]
+    assert "completed" in shown[-1]["text/html"]
+    assert "the book need not." in shown[-1]["text/html"]

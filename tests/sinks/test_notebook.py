@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from importlib.resources import files
 from typing import Any
 
 import pytest
 from IPython.utils.capture import capture_output
 
-from runstream import NotebookView, RawEvent, RunStream, fold
+from runstream import NotebookView, RawEvent, RunStatus, RunStream, fold
 from runstream.sinks.notebook import MAX_TEXT, state_html
+from runstream.sinks.status_tones import LIGHT_COLOURS, tone_of
 from runstream.testing import Conversation, script
 
 EVIL = "<script>alert(1)</script>"
@@ -98,3 +101,11 @@ def test_what_is_cut_has_a_mark() -> None:
     html = state_html(fold(run.raw_events()).runs[0])
     assert "x…</small>" in html
     assert ">…zz" in html
+
+
+def test_a_status_has_one_colour_on_the_page_and_in_a_notebook() -> None:
+    """The colours of the notebook are those of the page's style sheet in its light colours."""
+    sheet = files("runstream.sinks.page").joinpath("static", "page.css").read_text(encoding="utf-8")
+    light = dict(re.findall(r"--([a-z]+): (#[0-9a-f]+);", sheet.partition("@media")[0]))
+    assert {tone: light[tone or "live"] for tone in LIGHT_COLOURS} == LIGHT_COLOURS
+    assert {tone_of(status) for status in RunStatus} == LIGHT_COLOURS.keys()

@@ -82,6 +82,8 @@ def test_killed_at_any_write_nothing_is_lost(sqlite: bool) -> None:
         delivered = facts([*first.signals, *second.signals])
         assert list(dict.fromkeys(delivered)) == facts(CLEAN.signals), writes
         assert len(delivered) - len(set(delivered)) <= 1
+        if sqlite:
+            store.close()
         writes += 1
     assert writes > len(RAWS)
 

@@ -39,6 +39,20 @@ async def test_leaving_cancels_sources_and_lets_handlers_finish() -> None:
     assert seen == ["run.completed"]
 
 
+async def test_a_source_that_has_just_ended_is_noted() -> None:
+    """Leaving in the same iteration of the loop in which the task of a source ends loses none of its signals."""
+    source = ScriptedSource(completed())
+    async with RunStream() as stream:
+        handle = stream.attach(source)
+        ended: list[SourceEnded] = []
+        stream.on(SourceEnded, ended.append)
+        stream.start()
+        while handle._task is None or not handle._task.done():
+            await asyncio.sleep(0)
+    assert handle.done
+    assert len(ended) == 1
+
+
 async def test_leaving_takes_no_longer_than_close_timeout() -> None:
     cancelled: list[bool] = []
 

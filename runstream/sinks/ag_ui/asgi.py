@@ -11,13 +11,15 @@ import msgspec
 from runstream.logs import LOG
 from runstream.model.validation import check_counts, check_seconds
 from runstream.sinks.ag_ui.run_input import AgUiInputError, read_input
-from runstream.sinks.ag_ui.threads import AgUiHandler, AgUiThreads, OnDisconnect
+from runstream.sinks.ag_ui.threads import AgUiHandler, AgUiThreads
 from runstream.sinks.asgi import (
     BodyTooLarge,
     ClientLeft,
+    OnDisconnect,
     Receive,
     Scope,
     Send,
+    check_on_disconnect,
     read_body,
     respond,
     serve_http,
@@ -92,8 +94,7 @@ class AgUiApp:
     ) -> None:
         check_counts(max_body_bytes=max_body_bytes, max_threads=max_threads)
         check_seconds(heartbeat=heartbeat, send_timeout=send_timeout, settle_time=settle_time)
-        if on_disconnect not in ("cancel", "continue"):
-            raise ValueError("on_disconnect is 'cancel' or 'continue'")
+        check_on_disconnect(on_disconnect)
         self._max_body_bytes = max_body_bytes
         self._send_timeout = send_timeout
         self._closing = asyncio.Event()

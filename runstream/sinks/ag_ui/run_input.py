@@ -91,6 +91,9 @@ class AgUiInput(Struct, frozen=True, kw_only=True, rename="camel"):
 class AgUiInputError(ValueError):
     """The body of a request is no input of an AG-UI run.
 
+    Args:
+        message: The reason, which the front end receives.
+
     Attributes:
         status: The HTTP status that reports it.
         code: A short name of the reason.

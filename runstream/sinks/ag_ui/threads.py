@@ -11,7 +11,7 @@ import inspect
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from msgspec import Struct
 
@@ -29,10 +29,10 @@ from runstream.stream.run_view import RunView
 
 if TYPE_CHECKING:
     from runstream.clients.base import BaseClient
+    from runstream.sinks.asgi import OnDisconnect
 
-__all__ = ["AgUiHandler", "AgUiRequest", "AgUiThreads", "OnDisconnect"]
+__all__ = ["AgUiHandler", "AgUiRequest", "AgUiThreads"]
 
-OnDisconnect: TypeAlias = Literal["cancel", "continue"]
 _BUFFER: Final = 64  # blocks that wait for a slow front end; then its run waits
 _COMMENT: Final = b": keep-alive\n\n"
 _CANCEL_TIMEOUT: Final = 5.0  # seconds

@@ -11,10 +11,11 @@ from msgspec import Struct
 from runstream.core.activities import ActivityState
 from runstream.core.state import RunState, call_names, stepless_calls
 from runstream.model.message import Message
-from runstream.model.run import Run, RunStatus
+from runstream.model.run import Run
 from runstream.model.step import ReasoningDetails, RunStep
 from runstream.model.tool_calls import CodeInterpreterToolCall, LogsOutput, ToolCall
 from runstream.sinks.excerpt import excerpt
+from runstream.sinks.status_tones import tone_of
 
 __all__ = ["ContentBlock", "Fact", "RunContent", "content_of", "last_part"]
 
@@ -28,15 +29,6 @@ MAX_OUTPUT: Final = 2_000
 
 MAX_VALUES: Final = 8
 """Documents of a run that are shown, the first ones, and activities, the last ones."""
-
-_TONES: Final[dict[RunStatus, str]] = {
-    RunStatus.COMPLETED: "good",
-    RunStatus.FAILED: "bad",
-    RunStatus.CANCELLED: "warn",
-    RunStatus.EXPIRED: "warn",
-    RunStatus.INCOMPLETE: "warn",
-    RunStatus.REQUIRES_ACTION: "ask",
-}
 
 
 class ContentBlock(Struct, frozen=True):
@@ -88,7 +80,7 @@ def content_of(state: RunState, *, max_text: int, max_blocks: int, **more: Fact)
         "assistant": run.assistant_id,
         "model": run.model,
         "status": run.status.value,
-        "tone": _TONES.get(run.status, ""),
+        "tone": tone_of(run.status),
         "ended": state.is_terminal,
         "step": _step(state),
         "error": _error(run),

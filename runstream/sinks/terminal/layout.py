@@ -114,7 +114,7 @@ class Screen:
         return [*lines[:room], *footer][:height]
 
     def _full_run(self, row: OpenRun, width: int, room: int, now: float, controls: Controls) -> list[Text]:
-        """One run in full: its calls, reasoning and texts; the end of them, or as far up as was scrolled."""
+        """One run in full: its id, calls, reasoning and texts; the end of them, or as far up as was scrolled."""
         state = row.state
         lines = [self._call(call, width - 2, growing=False) for call in state.tool_calls]
         bar = "│ " if self._unicode else "| "
@@ -122,6 +122,9 @@ class Screen:
             shown = wrap(text, max(1, width - 4)) if text else []
             lines += [self._line(Text.assemble((f"  {bar}", "dim"), (line, style))) for line in shown]
         head = self._head(state, row.label, now - row.since, width, now, inline=False)
+        # The id of a run is cut in its first line; here is room for it.
+        id = wrap(f"id {state.run_id}", max(1, width - 2))
+        lines = [*(self._line(Text(f"  {part}", "dim")) for part in id), *lines]
         space = max(0, room - 1)
         controls.scroll = min(controls.scroll, max(0, len(lines) - space))
         end = len(lines) - controls.scroll
@@ -137,6 +140,8 @@ class Screen:
             parts.append(f"/{on_one_line(controls.words)}{'▏' if controls.typing else ''} {count} of {len(runs.rows)}")
         if controls.full:
             parts.append(f"{controls.scroll} lines below" if controls.scroll else "the end")
+            parts.append("up down scroll" if not self._unicode else "↑ ↓ scroll")
+            parts.append("esc back")
         parts.append(HELP if controls.help or not parts else "? keys")
         between = " · " if self._unicode else " - "
         return [self._line(Text(fit(between.join(parts), width), "dim"))]

@@ -17,9 +17,11 @@ from runstream.model.validation import check_counts, check_seconds
 from runstream.sinks.asgi import (
     BodyTooLarge,
     ClientLeft,
+    OnDisconnect,
     Receive,
     Scope,
     Send,
+    check_on_disconnect,
     get_path,
     read_body,
     respond,
@@ -27,7 +29,7 @@ from runstream.sinks.asgi import (
     stream_response,
 )
 from runstream.sinks.ui_message_stream.chat import UiChatError, read_chat
-from runstream.sinks.ui_message_stream.chats import OnDisconnect, UiChatHandler, UiChats
+from runstream.sinks.ui_message_stream.chats import UiChatHandler, UiChats
 from runstream.sinks.ui_message_stream.chunks import HEADERS
 from runstream.sinks.ui_message_stream.data_parts import MAX_DATA
 from runstream.sinks.ui_message_stream.encoder import UiMessageEncoder
@@ -109,8 +111,7 @@ class UiMessageApp:
     ) -> None:
         check_counts(max_body_bytes=max_body_bytes, max_messages=max_messages, max_parts=max_parts, max_chats=max_chats)
         check_seconds(heartbeat=heartbeat, send_timeout=send_timeout, settle_time=settle_time)
-        if on_disconnect not in ("cancel", "continue"):
-            raise ValueError("on_disconnect is 'cancel' or 'continue'")
+        check_on_disconnect(on_disconnect)
         options: dict[str, Any] = {
             "sdk": sdk,
             "typed_tools": typed_tools,

@@ -11,7 +11,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from msgspec import structs
 
@@ -22,6 +22,7 @@ from runstream.core.state_snapshot import StateSnapshot
 from runstream.errors import RequestFailed
 from runstream.logs import LOG
 from runstream.model.signals import AwaitedCall
+from runstream.sinks.asgi import OnDisconnect
 from runstream.sinks.ui_message_stream.chat import UiChat, UiChatError, decision_of
 from runstream.sinks.ui_message_stream.chunks import DONE, chunk_bytes
 from runstream.sinks.ui_message_stream.encoder import UiMessageEncoder
@@ -30,9 +31,7 @@ from runstream.sinks.ui_message_stream.tool_parts import DECIDED
 from runstream.stream.run_stream import RunStream
 from runstream.stream.run_view import RunView
 
-__all__ = ["OnDisconnect", "UiChatHandler", "UiChats"]
-
-OnDisconnect: TypeAlias = Literal["cancel", "continue"]
+__all__ = ["UiChatHandler", "UiChats"]
 
 UiChatHandler: TypeAlias = Callable[[UiChat], "RunStream | RunView | Awaitable[RunStream | RunView]"]
 """Starts or continues a run for a request; sync or async. A stream that was not started is closed at its end; one that

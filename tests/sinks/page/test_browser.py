@@ -20,6 +20,7 @@ from tests.sinks.page.support import Fed, fed, said
 from tests.support.browser import Tab, browsing
 from tests.support.ports import free_port
 
+SPARE = 10  # as drawing.js has it
 CONNECTED = "document.querySelector('#connection')?.dataset.state === 'live'"
 
 
@@ -118,7 +119,8 @@ async def test_a_hundred_runs_at_once() -> None:
         for place in range(max(map(len, runs))):
             await source.feed([events[place] for events in runs if place < len(events)])
         await tab.until("document.querySelectorAll('#ended article').length === 100")
-        assert await tab.text(".message .text") == ["word " * 20] * 100
+        whole = f"[...document.querySelectorAll('.message .text')].filter(e => e.textContent === {'word ' * 20!r})"
+        await tab.until(f"{whole}.length === 100")  # those out of sight are drawn one after the other
         assert await tab.text("[data-count=finished]") == ["100"]
         assert len(set(await tab.text("h3"))) == 100
 
@@ -245,6 +247,7 @@ async def test_headings_names_and_roles() -> None:
         await source.feed(said("run_1", "Hello.", end=None))
         await source.feed(said("run_2", "Hello."))
         await tab.until("document.querySelectorAll('article').length === 2")
+        await tab.until("document.querySelectorAll('article .blocks').length === 2")
         headings = "[...document.querySelectorAll('h1, h2, h3')].filter(e => e.checkVisibility()).map(e => e.tagName)"
         assert await tab.value(headings) == ["H1", "H2", "H3", "H2", "H3"]
         await tab.call("Accessibility.enable")
@@ -411,6 +414,7 @@ async def test_runs_are_found_by_id_model_metadata_status_and_text(words: str, f
         await write(tab, words)
         await tab.until(f"document.querySelector('#found').textContent === '{len(found)} of 12 runs'")
         assert await visible(tab) == found
+        assert await tab.text("h2") == (["Ended"] if found else [])  # no heading above nothing
         await press(tab, "Escape")
         await tab.until("document.querySelector('#found').hidden")
         assert len(await visible(tab)) == 12
@@ -481,12 +485,15 @@ async def test_totals_signals_and_problems_are_listed() -> None:
             "[...document.querySelectorAll('#models tbody tr')].map(r => [...r.children].map(c => c.textContent))"
         )
         assert rows == [["model-0", "2", "1", "14"], ["model-1", "2", "0", "14"], ["model-2", "2", "1", "14"]]
-        kinds = await tab.value("[...document.querySelectorAll('#signals .kind')].map(e => e.textContent)")
+        await tab.value("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        await tab.until("document.querySelectorAll('#signals .kind, #problems .kind').length > 1")
+        kinds = await tab.text("#signals .kind")
         assert kinds[0] == "rejected"
         assert kinds.count("run.completed") == 4
-        assert await tab.value("[...document.querySelectorAll('#problems .kind')].map(e => e.textContent)") == [
-            "rejected"
-        ]
+        assert await tab.text("#problems .kind") == ["rejected"]
+        await source.feed(said("late", "a"))  # lines are added to a list that is open
+        await tab.until("document.querySelector('#signals .kind').textContent === 'run.completed'")
+        assert (await tab.text("#signals a"))[0] == "late"
 
 
 async def test_the_time_of_a_run_is_a_bar() -> None:
@@ -498,34 +505,103 @@ async def test_the_time_of_a_run_is_a_bar() -> None:
         assert "started" in (await tab.text("#ended .facts"))[0]
 
 
+COUNT = """
+(() => {
+  window.repaints = [];
+  let cards = new Set(), changes = 0;
+  new MutationObserver((records) => {
+    for (const { target } of records) {
+      const card = target.parentElement?.closest("article") ?? (target.matches?.("article") ? target : null);
+      if (card) { cards.add(card); changes += 1; }
+    }
+  }).observe(document.querySelector("main"),
+    { subtree: true, childList: true, characterData: true, attributes: true });
+  const next = () => {
+    repaints.push({ cards: cards.size, changes });
+    cards = new Set(); changes = 0;
+    requestAnimationFrame(next);
+  };
+  requestAnimationFrame(next);
+  return 0;
+})()
+"""
+
+
+async def test_a_repaint_draws_what_can_be_seen_for_any_number_of_runs() -> None:
+    """Between two repaints no more cards change than those in the window and some others, though all runs grow.
+
+    The work is counted, not timed: the changes of elements between two repaints.
+    """
+    count = 240
+    async with fed() as source, opened(source, max_runs=count) as (tab, _):
+        made = [script(f"run_{number}").start() for number in range(count)]
+        writing = [run.open_message() for run in made]
+        await source.feed([event for run in made for event in run.raw_events()])
+        await tab.until(f"document.querySelectorAll('article .status').length === {count}")
+        sent = [len(run.raw_events()) for run in made]
+        await tab.value(COUNT)
+        for _ in range(3):
+            for one in writing:
+                one.write("words ")
+            await source.feed(
+                [event for run, start in zip(made, sent, strict=True) for event in run.raw_events()[start:]]
+            )
+            sent = [len(run.raw_events()) for run in made]
+        texts = "[...document.querySelectorAll('.message .text')].map(e => e.textContent)"
+        await tab.until(f"{texts}.filter(text => text === 'words words words ').length === {count}")
+        places = "[...document.querySelectorAll('article')].map(e => e.getBoundingClientRect())"
+        seen = await tab.value(f"{places}.filter(r => r.bottom > -300 && r.top < innerHeight + 300).length")
+        assert 0 < seen < count / 3
+        repaints = await tab.value("repaints")
+        assert sum(repaint["cards"] for repaint in repaints) >= count
+        assert max(repaint["cards"] for repaint in repaints) <= seen + 2 * SPARE
+        assert max(repaint["changes"] for repaint in repaints) <= 12 * (seen + 2 * SPARE)
+
+
 @pytest.mark.slow
 async def test_two_thousand_runs() -> None:
     """All are shown and found."""
     async with fed() as source, opened(source, max_runs=2000) as (tab, _):
-        for number in range(2000):
-            await source.feed(said(f"run_{number}", f"word{number} said"))
+        await source.feed(event for number in range(2000) for event in said(f"run_{number}", f"word{number} said"))
         await tab.until("document.querySelectorAll('article').length === 2000", within=60)
         await write(tab, "word1999")
         await tab.until("document.querySelector('#found').textContent === '1 of 2000 runs'")
         assert await visible(tab) == ["run_1999"]
 
 
-async def test_nothing_serious_is_found_by_axe() -> None:
-    """The accessibility checker finds nothing serious in light and dark, with runs of each kind and all lists open."""
+SERIOUS = (
+    "axe.run().then(r => r.violations.filter(v => ['serious', 'critical'].includes(v.impact))"
+    ".map(v => `${v.id}: ${v.nodes.map(n => n.target).join(' ')}`))"
+)
+
+
+@pytest.mark.parametrize(("dark", "width"), [(False, 1200), (True, 390)], ids=["light", "dark-phone"])
+async def test_nothing_serious_is_found_by_axe(dark: bool, width: int) -> None:
+    """The accessibility checker finds nothing serious in any view: the empty page, the list with runs of each kind and
+    all logs open, a search, one run, and the dialog of the keys."""
     _, folder = interop_node("axe-core")
     axe = (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
-    for dark in (False, True):
-        async with fed() as source, opened(source) as (tab, _):
-            await tab.size(1200, 900, dark=dark, still=True)
-            await many(source, 6)
-            told = script("run_waits", model="m").start()
-            told.call(get_time={"zone": "UTC"})
-            await source.feed([*told.raw_events(), RawEvent("thread.run.created", b"{")])
-            await tab.until("document.querySelectorAll('article').length === 7")
-            await tab.value("document.querySelectorAll('details').forEach(d => { d.open = true; })")
-            await tab.value(f"{axe}; 0")
-            found = await tab.value(
-                "axe.run().then(r => r.violations.filter(v => ['serious', 'critical'].includes(v.impact))"
-                ".map(v => `${v.id}: ${v.nodes.map(n => n.target).join(' ')}`))"
-            )
-            assert found == []
+    async with fed() as source, opened(source) as (tab, _):
+        await tab.size(width, 900, dark=dark, still=True)
+        await tab.value(f"{axe}; 0")
+        assert await tab.value(SERIOUS) == []
+        await many(source, 6)
+        told = script("run_waits", model="m").start()
+        told.call(get_time={"zone": "UTC"})
+        for status in ("cancelled", "expired", "incomplete"):
+            await source.feed(said(f"run_{status}", "a", end=status))
+        await source.feed([*told.raw_events(), RawEvent("thread.run.created", b"{")])
+        await tab.until("document.querySelectorAll('article .status').length === 10")
+        await tab.value("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        await tab.until("document.querySelectorAll('#signals .kind').length > 0")
+        assert await tab.value(SERIOUS) == []
+        await write(tab, "model-1")
+        await tab.until("document.querySelector('#found').textContent === '2 of 10 runs'")
+        assert await tab.value(SERIOUS) == []
+        await press(tab, "Escape")
+        await tab.value("location.hash = '#run=run_waits'")
+        await tab.until("document.querySelector('#found').textContent === '1 of 10 runs'")
+        assert await tab.value(SERIOUS) == []
+        await press(tab, "?")
+        await tab.until("document.querySelector('#keys').open")
+        assert await tab.value(SERIOUS) == []

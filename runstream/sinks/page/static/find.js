@@ -1,5 +1,7 @@
 // Which runs are shown: search, status, a link to one run, and the keys of the page.
 
+import { labelOf } from "./cards.js";
+
 const byId = (id) => document.getElementById(id);
 const query = byId("query");
 const status = byId("status");
@@ -10,9 +12,11 @@ let announce = () => {};
 let words = [];
 let only = ""; // the id of the run that the address names
 let timer = 0;
+const shown = new Set(); // the runs that match
+const statuses = new Set(); // those that the list has
 
-export function startFinding(shown, say) {
-  runs = shown;
+export function startFinding(all, say) {
+  runs = all;
   announce = say;
   query.addEventListener("input", () => {
     clearTimeout(timer);
@@ -29,23 +33,37 @@ export function startFinding(shown, say) {
 
 // Shows or hides a run that is new or has changed.
 export function find(run) {
-  if (![...status.options].some((option) => option.value === run.facts.status)) {
-    status.add(new Option(run.facts.status.replaceAll("_", " "), run.facts.status));
+  const { status: value } = run.facts;
+  if (!statuses.has(value)) {
+    statuses.add(value);
+    status.add(new Option(value.replaceAll("_", " "), value));
   }
-  run.card.hidden = !matches(run);
+  show(run, matches(run));
 }
 
+export function forgetFound(run) {
+  shown.delete(run);
+}
+
+function show(run, found) {
+  if (found) shown.add(run);
+  else shown.delete(run);
+  if (run.card.hidden === found) run.card.hidden = !found;
+}
+
+const isFiltered = () => words.length > 0 || status.value !== "" || only !== "";
+
 export function showFound() {
-  const filtered = words.length > 0 || status.value !== "" || only !== "";
-  let count = 0;
-  if (filtered) for (const run of runs.values()) count += run.card.hidden ? 0 : 1;
+  const filtered = isFiltered();
   byId("found").hidden = byId("all").hidden = !filtered;
-  byId("found").textContent = filtered ? `${count} of ${runs.size} runs` : "";
+  const text = filtered ? `${shown.size} of ${runs.size} runs` : "";
+  if (byId("found").textContent !== text) byId("found").textContent = text;
+  for (const list of ["open", "ended"]) byId(list).hidden = byId(list).querySelector("article:not([hidden])") === null;
 }
 
 function findAll() {
   words = query.value.toLowerCase().split(/\s+/).filter(Boolean);
-  for (const run of runs.values()) run.card.hidden = !matches(run);
+  for (const run of runs.values()) show(run, matches(run));
   showFound();
 }
 
@@ -61,7 +79,7 @@ function matches(run) {
 
 function hasText(run, word) {
   for (const block of run.blocks.values()) {
-    if (block.node.data.toLowerCase().includes(word) || block.label.textContent.toLowerCase().includes(word)) return true;
+    if (block.text.toLowerCase().includes(word) || labelOf(block).toLowerCase().includes(word)) return true;
   }
   return false;
 }

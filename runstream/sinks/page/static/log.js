@@ -9,22 +9,42 @@ const PROBLEMS = new Set([
 ]);
 const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
+// Lines become elements when a list is open, and once for each repaint.
+const logs = ["problems", "signals"].map((id) => ({ details: byId(id), lines: [], written: 0, added: 0, due: 0 }));
+for (const log of logs) log.details.addEventListener("toggle", () => writeLater(log));
+
 export function clearLog() {
-  for (const id of ["problems", "signals"]) byId(id).querySelector("ol").replaceChildren();
+  for (const log of logs) {
+    Object.assign(log, { lines: [], written: 0, added: 0 });
+    log.details.querySelector("ol").replaceChildren();
+    log.details.hidden = true;
+  }
 }
 
 export function addLines(entries) {
-  const lists = new Map([["signals", []], ["problems", []]]);
-  for (const entry of entries) {
-    lists.get("signals").push(makeLine(entry));
-    if (PROBLEMS.has(entry.kind)) lists.get("problems").push(makeLine(entry));
-  }
-  for (const [id, lines] of lists) {
-    const list = byId(id).querySelector("ol");
-    list.prepend(...lines.reverse());
+  const [problems, signals] = logs;
+  keep(signals, entries);
+  keep(problems, entries.filter((entry) => PROBLEMS.has(entry.kind)));
+}
+
+function keep(log, entries) {
+  if (entries.length === 0) return;
+  log.added += entries.length;
+  log.lines = [...log.lines, ...entries].slice(-LINES);
+  log.details.hidden = false;
+  writeLater(log);
+}
+
+function writeLater(log) {
+  if (!log.details.open) return;
+  log.due ||= requestAnimationFrame(() => {
+    log.due = 0;
+    const missing = Math.min(log.added - log.written, log.lines.length);
+    log.written = log.added;
+    const list = log.details.querySelector("ol");
+    if (missing > 0) list.prepend(...log.lines.slice(-missing).reverse().map(makeLine));
     while (list.childElementCount > LINES) list.lastChild.remove();
-    byId(id).hidden = list.childElementCount === 0;
-  }
+  });
 }
 
 function makeLine({ at, kind, run, text }) {
@@ -47,7 +67,11 @@ function makeLine({ at, kind, run, text }) {
 }
 
 // Totals by model: lines of a model, its runs, failures and tokens, separated by tabs.
-export function showModels(text) {
+let models = "";
+
+export function showModels(text = "") {
+  if (text === models) return;
+  models = text;
   const rows = text ? text.split("\n").map((line) => line.split("\t")) : [];
   byId("models").hidden = rows.length === 0;
   byId("models").querySelector("tbody").replaceChildren(...rows.map(([model, ...counts]) => {
