@@ -12,7 +12,7 @@ from runstream.clients.api import Api
 from runstream.clients.options import ClientOptions
 from runstream.clients.outputs import ToolErrorPolicy, failure_output
 from runstream.clients.protocol import ProtocolRequests
-from runstream.clients.run_sources import CANCELLED, TIME_PASSED, AnswerAfter, FollowAfter, TimeLimit
+from runstream.clients.run_sources import CANCELLED, TIME_PASSED, AnswerAfter, FollowAfter, ReportedRun, TimeLimit
 from runstream.clients.session import Session, Sessions, UnansweredFunction
 from runstream.clients.tool_runner import CONCURRENCY, ToolRunner
 from runstream.clients.tools import LocalTool, ToolLike, tools_by_name
@@ -246,9 +246,12 @@ class BaseClient(ProtocolRequests):
             for one in sessions:
                 one.detach(reason)
             return None
-        if session is not None and session.waits(("", run_id)):
+        run = self._read(run_id, answer)
+        if session is not None and run.is_terminal:
+            session.attach(ReportedRun(answer), continues=run_id)
+        elif session is not None and session.waits(("", run_id)):
             session.attach(self._follow(run_id, self._sessions.state(run_id), place), continues=run_id)
-        return self._read(run_id, answer)
+        return run
 
     def answer(self, run_id: str, answers: Mapping[str, Any]) -> RunStream:
         """Answer calls of a run that waits. All answers are submitted as soon as none is missing.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 from runstream.clients.session import Session, Sessions
 from runstream.core.state import RunState
 from runstream.errors import IncompleteStream, RequestFailed, SourceFailed, UnsupportedRequest
+from runstream.model.raw import Answer
 from runstream.model.run import RunStatus
 from runstream.model.signals import (
     ActionRequired,
@@ -22,7 +24,16 @@ from runstream.model.signals import (
 from runstream.sources.base import Receiver, Source
 from runstream.sources.reconnect import Reconnect
 
-__all__ = ["CANCELLED", "TIME_PASSED", "AnswerAfter", "FollowAfter", "RecoveringSource", "TimeLimit", "Waits"]
+__all__ = [
+    "CANCELLED",
+    "TIME_PASSED",
+    "AnswerAfter",
+    "FollowAfter",
+    "RecoveringSource",
+    "ReportedRun",
+    "TimeLimit",
+    "Waits",
+]
 
 CANCELLED: Final = "the run was cancelled here"
 TIME_PASSED: Final = f"{CANCELLED}: its time limit has passed"
@@ -197,6 +208,26 @@ class FollowAfter:
                 "another stream of the client has answered the calls, and the run can't be followed"
             ) from error
         await source.run(receiver)
+
+
+class ReportedRun:
+    """What a server has answered about a run: the stream of the run may have no further event.
+
+    Args:
+        objects: The run and what belongs to it, each as JSON (bytes).
+    """
+
+    snapshots: Final = True
+    name = "reported run"
+
+    def __init__(self, objects: Sequence[bytes]) -> None:
+        self._objects = objects
+
+    async def run(self, receiver: Receiver) -> None:
+        """Feed the receiver until there is no more; see :class:`~runstream.sources.base.Source`."""
+        receiver.connected()
+        for data in self._objects:
+            receiver.feed(Answer(data=data, at=time.time()))
 
 
 class TimeLimit:

@@ -251,3 +251,22 @@ async def _ended(stream: RunStream) -> AsyncIterator[Run]:
         pass
     for state in stream.latest.values():
         yield state.run
+
+
+async def test_a_stream_without_a_further_event_ends_with_the_answer_of_the_server() -> None:
+    """The server ends the stream of a background response that was cancelled without an event. Its answer to the
+    cancel says how the run has ended, so nothing is asked for again.
+    """
+    turn = Turn(text="A long text. " * 50, pause=0.02)
+    async with (
+        asyncio.timeout(10),
+        serve_script([turn]) as server,
+        ResponsesClient(server.url) as client,
+        client.run({**RESPONSE, "background": True}) as stream,
+    ):
+        text = await stream.when(TextDelta)
+        answered = await client.cancel(text.run_id)
+        assert answered is not None
+        assert answered.status == RunStatus.CANCELLED
+        assert (await stream.result()).status == RunStatus.CANCELLED
+        assert stream.latest[text.run_id].text.startswith("A long")

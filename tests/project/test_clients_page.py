@@ -15,7 +15,6 @@ import structlog
 import runstream
 import runstream.testing
 from runstream.errors import IncompleteStream
-from runstream.sources.reconnect import Reconnect
 from runstream.testing import Model, ScriptedCall, ScriptedServer, Turn, serve_script
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "clients.md"
@@ -116,9 +115,7 @@ async def test_a_program_for_all_clients(name: str, client: str, capsys: pytest.
     """It is the same for each protocol, and ends as the protocol has it."""
     kind, body = BODIES[client]
     async with serve_script(GENERAL[name]) as server:
-        options: dict[str, Any] = {"websocket": True} if client == "websocket" else {}
-        # The stream of a response that was cancelled has no further event: it is asked for ten times, then fetched.
-        options["reconnect"] = Reconnect(initial=0.01, maximum=0.05)
+        options = {"websocket": True} if client == "websocket" else {}
         await main_of(name)(getattr(runstream, kind)(url_of(client, server), **options), body)
         outputs = [answer for answers in server.outputs.values() for answer in answers]
     printed = capsys.readouterr().out
