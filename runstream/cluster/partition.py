@@ -81,7 +81,7 @@ class Commit(Struct, frozen=True):
     Attributes:
         messages: The messages.
         facts: The number of facts in them.
-        done: The sequence of the last pack that was fed in full.
+        done: The sequence of the last pack that was fed in full, by this owner of the partition.
         replay: The sequence of the first pack that a takeover has to read.
         more: True if further commits have to follow, because one step takes no more.
     """
@@ -97,7 +97,6 @@ class Partition:
     """The engine of one partition.
 
     Args:
-        done: The sequence of the last pack whose facts are stored.
         replay: The sequence of the first pack that is fed.
         limits: The bounds of one run. Those of finished and open runs are not used: the broker keeps the runs.
         max_hot: The number of runs in memory beyond which those that were silent longest leave it.
@@ -116,7 +115,6 @@ class Partition:
     def __init__(
         self,
         *,
-        done: int = 0,
         replay: int = 1,
         limits: Limits | None = None,
         max_hot: int = 20_000,
@@ -135,7 +133,8 @@ class Partition:
             self.engine.on_progress = self._progress.add
         self.engine.on_gap = self._note_gap
         self.lanes: dict[LaneKey, Lane] = {}
-        self.done, self._replay = done, replay
+        # Not the last pack that an earlier owner has fed: those behind `replay` are missing until they are fed again.
+        self.done = replay - 1
         self._max_hot = max_hot
         self._checkpoint = checkpoint
         self._on_lost = on_lost

@@ -211,6 +211,7 @@ class Worker:
             owner = _Owner(self, partition, reader)
             self._owned[partition] = owner
             self.stats.takeovers += 1
+            LOG.info("partition_taken", partition=partition, worker=self.name)
             self.stats.partitions = tuple(sorted(self._owned))
             await _ignoring(self._show_life())
             release = await owner.run()
@@ -338,7 +339,6 @@ class _Owner:
         self._place = structs.replace(self._place, owner=worker.name, epoch=self._place.epoch + 1, at=time.time())
         self._place_seq = await self._broker.write([self._place_message()])
         self._partition = Partition(
-            done=self._place.done,
             replay=self._place.replay,
             limits=worker._limits,
             max_hot=worker._max_hot,
