@@ -238,7 +238,7 @@ class HandlerGroup:
         async with self._broker as broker:
             self._topology = topology = await load_topology(broker, self._prefix)
             subject = f"{self._prefix}.groups.{self.name}"
-            members = Members(self._member, topology.partitions, 0.8 * self._pin_timeout, time.monotonic)
+            members = Members(self._member, topology.partitions, 0.6 * self._pin_timeout, time.monotonic)
 
             async def receive(message: Any) -> None:
                 members.receive(message.data)

@@ -136,6 +136,8 @@ class Worker:
         async with self._broker:
             await self._prepare()
             subscription = await self._broker.subscribe(self.topology.workers, self._on_life_sign)
+            if self._members is not None:
+                self._broker.on_reconnect.add(self._members.resume)
             try:
                 await self._live()
             finally:
@@ -156,7 +158,7 @@ class Worker:
             raise ClusterError(f"the cluster {self._prefix!r} has no consumers: run runstream nats init again")
         self._pin_timeout = found["config"].get("priority_timeout", 5e9) / 1e9
         # Shorter than the time-out of the pin, so that a worker tries when the broker releases the pin.
-        self._members = Members(self.name, self.topology.partitions, 0.8 * self._pin_timeout, time.monotonic)
+        self._members = Members(self.name, self.topology.partitions, 0.6 * self._pin_timeout, time.monotonic)
 
     async def _on_life_sign(self, message: Any) -> None:
         if self._members is not None:
@@ -169,11 +171,13 @@ class Worker:
         interval = self._pin_timeout / 8
         await _ignoring(self._show_life())
         await self._sleep(2 * interval)  # the signs of the others arrive
-        shows = 0
+        last = time.monotonic()
         while not self._stopping.is_set() and self._failure is None:
-            shows += 1
-            if shows % 2:
-                await _ignoring(self._show_life())
+            now = time.monotonic()
+            if now - last > 4 * interval:
+                members.resume()
+            last = now
+            await _ignoring(self._show_life())
             surplus = members.surplus(self._owned)
             if surplus is not None and (owner := self._owned.get(surplus)) is not None:
                 owner.release()
@@ -202,7 +206,7 @@ class Worker:
             await reader.open()
             # The pin comes with the first pack, so an idle partition needs one. Of all workers that send it, the broker
             # stores one message for each period.
-            for _ in range(4):
+            for _ in range(8):
                 await self._wake(partition)
                 if await reader.wait(self._pin_timeout / 8) or self._stopping.is_set():
                     break
@@ -239,7 +243,7 @@ class Worker:
     async def _wake(self, partition: int) -> None:
         period = int(time.time() / (self._pin_timeout / 8))
         headers = {"Nats-Msg-Id": f"wake-{partition}-{period}", "Nats-TTL": "60s"}
-        await self._broker.request(self.topology.pack(partition), _EMPTY_PACK, headers)
+        await self._broker.publish(self.topology.pack(partition), _EMPTY_PACK, headers=headers)  # tried again anyway
 
 
 class _Owner:
