@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from msgspec import structs
 
 from runstream.cluster.event_codec import named_object, named_run, read_event
+from runstream.cluster.pack_dialect import PackDialect, Sightings
 from runstream.cluster.packs import (
     CONFLICT,
     CONNECTION,
@@ -24,7 +25,6 @@ from runstream.cluster.stored import StoredLane, StoredSequence
 from runstream.core.registry import Scope
 from runstream.core.run_record import RunRecord
 from runstream.core.sighting import Sighting
-from runstream.dialects.base import BaseDialect
 from runstream.engine.engine import Engine
 from runstream.engine.feed import Feeder
 from runstream.engine.gap_tracker import report_gap
@@ -38,56 +38,6 @@ __all__ = ["Lane"]
 
 _MAX_LATE: Final = 64  # ended or detached runs that stay with their source, for late events
 _SIGHTINGS: Final = {0: Sighting.NEW, DUPLICATE: Sighting.DUPLICATE, CONFLICT: Sighting.CONFLICT}
-
-
-class _Sightings:
-    """In place of the window of known ids: the ingest has compared the ids, and its results are in the packs."""
-
-    def __init__(self) -> None:
-        self.next = Sighting.NEW
-        self.identified = False
-
-    def see(self, event: Any, sequence: Any = None) -> Sighting:
-        self.identified = True
-        found, self.next = self.next, Sighting.NEW
-        return found
-
-    see_all = see
-
-    def add(self, event: TextAppend, sequence: Any) -> bool:
-        sequence.advance()
-        return True
-
-    def has_open(self, object_id: str) -> bool:
-        return False  # where a known `created` begins an object again, the ingest says that it is new
-
-    def forget(self, object_id: str) -> int:
-        return 2 if self.identified else 0  # its fragments may have had ids
-
-    def ended(self, object_id: str) -> None: ...
-
-    def clear(self) -> None: ...
-
-
-class _PackDialect(BaseDialect):
-    """Returns the events of the items of a section, one after the other."""
-
-    __slots__ = ("_next", "_sightings")
-
-    def __init__(self, sightings: _Sightings) -> None:
-        super().__init__()
-        self._sightings = sightings
-        self._next: Callable[[], Any] = iter(()).__next__
-
-    def begin(self, decoded: list[Any]) -> None:
-        self._next = iter(decoded).__next__
-
-    def decode(self, item: Any) -> Any:
-        found = self._next()
-        if type(found) is tuple:
-            self._sightings.next = found[0]
-            return found[1]
-        return found
 
 
 class Lane(SourceState):
@@ -111,11 +61,11 @@ class Lane(SourceState):
 
     def __init__(self, name: str, scope: Scope, engine: Engine) -> None:
         super().__init__(name, scope, engine, engine.registry, 1)
-        self._sightings = _Sightings()
+        self._sightings = Sightings()
         self._dedupe: Any = self._sightings
         self.add_id = self._sightings.add
         self._engine = engine
-        self._dialect = _PackDialect(self._sightings)
+        self._dialect = PackDialect(self._sightings)
         self._feeder = Feeder(self, engine, engine.router, self._dialect)
         self.number = 0
         self.since: int | None = None
