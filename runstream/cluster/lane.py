@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
 from msgspec import structs
@@ -37,6 +38,7 @@ from runstream.model.signals import SourceConnected, SourceDisconnected, SourceR
 __all__ = ["Lane"]
 
 _MAX_LATE: Final = 64  # ended or detached runs that stay with their source, for late events
+_JOINED: Final = 4  # fragments of one entry from which on they are appended in one step
 _SIGHTINGS: Final = {0: Sighting.NEW, DUPLICATE: Sighting.DUPLICATE, CONFLICT: Sighting.CONFLICT}
 
 
@@ -109,6 +111,14 @@ class Lane(SourceState):
                 if fetched:
                     self._flush(raws, decoded, fetched=True)
                     fetched = False
+                if count - at >= _JOINED:
+                    raws.append(RawEvent(None, b"", None, None, times[at]))
+                    id = None if ids is None else ids[at]
+                    decoded.append(TextAppend(object_id, target, index, texts[at], id, run_id, name))
+                    self._flush(raws, decoded)
+                    at += 1 + self._append(entry, at + 1)
+                    self.number = number + at
+                    yield self.number
                 while at < count:
                     end = min(count, at + limit - len(raws))
                     for position in range(at, end):
@@ -152,6 +162,66 @@ class Lane(SourceState):
         self._flush(raws, decoded, fetched=fetched)
         self.number = max(self.number, number)
         yield self.number
+
+    def _append(self, entry: list[Any], at: int) -> int:
+        """Append the fragments of an entry to the text that grows, in one step: as if they were fed one by one.
+
+        Args:
+            entry: The entry; the fragment before these was fed.
+            at: The place of the first one in the entry.
+
+        Returns:
+            The number of fragments that were appended. The others have to be fed: something is to be noted with them.
+        """
+        _, object_id, target, index, run_id, _, texts, times, ids = entry
+        record, engine = self.objects.get(object_id), self._engine
+        growing = None if record is None else record.growing
+        if (
+            record is None
+            or growing is None
+            or record.source is not self
+            or engine.watched
+            or self.gaps.unconfirmed
+            or growing.object_id != object_id
+            or growing.index != index
+            or growing.target != target
+            or (run_id is not None and run_id != growing.run_id)
+            or growing.buffer.length != record.length
+            or (ids is None and not record.unidentified)
+            or record.length + sum(map(len, islice(texts, at, None))) > record.room
+        ):
+            return 0
+        end = len(texts)
+        if ids is not None:
+            sequence = self.gaps.sequence
+            end = at
+            for id in islice(ids, at, None):
+                if id != sequence.next:
+                    break
+                sequence.advance()
+                end += 1
+        text = "".join(texts[at:end])
+        offset, buffer, count = record.length, growing.buffer, end - at
+        if count:
+            buffer.tail.write(text)
+            buffer.last = text
+            record.length = buffer.length = offset + len(text)
+            self._count_appended(growing, object_id, offset, text, times[at], count)
+        return count
+
+    def _count_appended(self, growing: Any, object_id: str, offset: int, text: str, at: float, count: int) -> None:
+        engine = self._engine
+        if engine.on_progress is None:
+            engine.events += count
+            return
+        engine.progress_count += count
+        make, part = growing.signal, growing.part
+        if part >= 0:
+            signal = make(growing.run_id, growing.thread_id, growing.scope, at, object_id, part, offset, text)
+        else:
+            id, key = growing.call_id, growing.call_key
+            signal = make(growing.run_id, growing.thread_id, growing.scope, at, id, offset, text, key)
+        engine.on_progress(signal)
 
     def _without_known(self, section: Section) -> Section:
         """A section without the items that the states of some runs contain already."""
