@@ -16,6 +16,7 @@ import msgspec
 
 from runstream.cluster.broker import Broker, Message, Unanswered
 from runstream.cluster.facts import read_facts, write_facts
+from runstream.cluster.large import join_message
 from runstream.cluster.members import LifeSign, Members
 from runstream.cluster.operations import load_topology
 from runstream.cluster.pulls import PinnedReader
@@ -95,7 +96,9 @@ class Cluster:
         """
         topology = self.topology
         message = await self._broker.last(topology.results, topology.state("*", token(scope, run_id)))
-        return None if message is None else state_of(read_stored(StoredRecord, message.data))
+        if message is None:
+            return None
+        return state_of(read_stored(StoredRecord, await join_message(self._broker, topology.results, message)))
 
     async def facts(self, start: Start = "new", *, partition: int | None = None) -> AsyncIterator[Signal]:
         """The facts as they are stored, for ever: all of one run in order.

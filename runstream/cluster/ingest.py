@@ -18,9 +18,9 @@ from msgspec import Struct, structs
 from runstream.cluster.broker import Broker, Message, NoRoom, Outgoing, Refused, Unanswered
 from runstream.cluster.event_codec import write_event
 from runstream.cluster.ingest_source import IngestPlace, IngestSource, read_place, write_place
+from runstream.cluster.large import join_message, split_message
 from runstream.cluster.operations import load_topology
 from runstream.cluster.packs import EVENTS, FRAGMENTS, Section, write_pack
-from runstream.cluster.stored import StoredRecord, read_stored
 from runstream.cluster.topology import Topology, partition_of, token
 from runstream.dialects.base import Dialect
 from runstream.dialects.registry import DialectLike
@@ -256,14 +256,15 @@ class Ingest:
         while True:
             try:
                 message = await self._broker.last(self.topology.events, subject)
-                place = IngestPlace() if message is None else read_place(message.data)
+                place = IngestPlace() if message is None else await self._read_place(message)
                 if not take and place.owner not in ("", self.name):
                     raise ClusterError(
                         f"another ingest ({place.owner}) has the source {handle.name!r}; take=True takes it from there"
                     )
                 claimed = structs.replace(place, owner=self.name, ended=False)
                 expect = 0 if message is None else message.seq
-                handle._seq = await self._broker.write([self._place_message(handle, claimed, expect)])
+                written = split_message(self._place_message(handle, claimed, expect), self._broker.max_payload)
+                handle._seq = await self._broker.write(written)
                 continues = continues if continues is not None else place.continues
                 if place.partition < 0 and continues is not None:
                     place = structs.replace(place, partition=await self._partition_of_run(handle.scope, continues))
@@ -297,7 +298,6 @@ class Ingest:
         subject = self.topology.state("*", token(scope, run_id))
         message = await self._broker.last(self.topology.results, subject)
         if message is not None:
-            read_stored(StoredRecord, message.data)
             return int(message.subject.split(".")[2])
         return partition_of(scope, run_id, self.topology.partitions)
 
@@ -387,7 +387,11 @@ class Ingest:
                 Outgoing(self.topology.pack(partition), data)
                 for partition, data in self._write_packs([(section, number) for _, section, _, number in taken])
             ]
-            places = [self._place_message(handle, place, handle._seq) for handle, _, place, _ in taken]
+            places = []
+            for handle, _, place, _ in taken:
+                *parts, head = split_message(self._place_message(handle, place, handle._seq), self._broker.max_payload)
+                messages += parts
+                places.append(head)
             try:
                 last = await self._broker.write([*messages, *places])
             except Unanswered:
@@ -422,6 +426,9 @@ class Ingest:
     def _place_message(self, handle: IngestHandle, place: IngestPlace, expect: int) -> Outgoing:
         return Outgoing(self.topology.ingest(handle.scope, handle.name), write_place(place), expect, True, 0)
 
+    async def _read_place(self, message: Message) -> IngestPlace:
+        return read_place(await join_message(self._broker, self.topology.events, message))
+
     async def _places(self, taken: list[Any]) -> dict[str, Any]:
         subjects = [self.topology.ingest(handle.scope, handle.name) for handle, *_ in taken]
         while True:
@@ -436,7 +443,7 @@ class Ingest:
         for handle, _, place, _ in taken:
             message = found.get(self.topology.ingest(handle.scope, handle.name))
             if message is not None and message.seq != handle._seq:
-                stored = read_place(message.data)
+                stored = await self._read_place(message)
                 if stored.owner == place.owner and stored.number == place.number:
                     for each, *_ in taken:
                         subject = self.topology.ingest(each.scope, each.name)
@@ -447,9 +454,9 @@ class Ingest:
         return False
 
     @staticmethod
-    def _is_own(taken: tuple[IngestHandle, Section | None, IngestPlace, int], message: Message) -> bool:
+    def _is_own(taken: tuple[IngestHandle, Section | None, IngestPlace, int], stored: IngestPlace) -> bool:
         """True if a stored place is the one that this ingest has sent with this section."""
-        stored, place = read_place(message.data), taken[2]
+        place = taken[2]
         return (stored.owner, stored.number, stored.taken) == (place.owner, place.number, place.taken)
 
     async def _without_lost(self, taken: list[Any]) -> list[Any]:
@@ -462,7 +469,7 @@ class Ingest:
             if message is not None and message.seq == handle._seq:
                 kept.append(each)
                 continue
-            if message is not None and self._is_own(each, message):
+            if message is not None and self._is_own(each, await self._read_place(message)):
                 # A batch without an answer that was stored late: as a whole, so each of its places is there.
                 handle._seq = message.seq
                 continue

@@ -377,12 +377,21 @@ class Partition:
 
     @property
     def needs_checkpoint(self) -> bool:
-        """True if a takeover would have to read many packs again."""
-        return self._fed >= self._checkpoint
+        """True if a takeover would have to read many packs again, or runs can't leave the memory that is full."""
+        return self._fed >= self._checkpoint or (bool(self._dirty) and self._is_full)
 
-    def take_progress(self) -> list[tuple[str, bytes]]:
-        """Remove and return the progress since the last call: the token of each run, and its signals as JSON."""
-        return self._progress.take()
+    @property
+    def _is_full(self) -> bool:
+        registry = self.engine.registry
+        return registry.open + registry.finished > self._max_hot or len(self.lanes) > self._max_hot
+
+    def take_progress(self, limit: int = 2**20) -> list[tuple[str, bytes]]:
+        """Remove and return the progress since the last call: the token of each run, and its signals as JSON.
+
+        Args:
+            limit: The size of a message that the server accepts (bytes).
+        """
+        return self._progress.take(limit)
 
     def take_commit(self, *, everything: bool = False) -> Commit:
         """Build the next commit; what it has counts as stored from now on.
@@ -472,9 +481,9 @@ class Partition:
 
         To be called between packs, when all that was loaded is fed.
         """
-        registry = self.engine.registry
-        if registry.open + registry.finished <= self._max_hot and len(self.lanes) <= self._max_hot:
+        if not self._is_full:
             return
+        registry = self.engine.registry
         target = self._max_hot // 2
         for key, lane in sorted(self.lanes.items(), key=lambda each: each[1].used):
             if lane.since is not None or lane.has_facts or lane.changed or self._orphans_of(lane):

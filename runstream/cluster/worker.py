@@ -7,14 +7,16 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct, structs
 
-from runstream.cluster.broker import Broker, NoRoom, Outgoing, Refused, Unanswered
+from runstream.cluster.broker import Broker, Message, NoRoom, Outgoing, Refused, Unanswered
+from runstream.cluster.facts import fit_facts
+from runstream.cluster.large import is_part, join_message, join_messages, split_message
 from runstream.cluster.members import LifeSign, Members
 from runstream.cluster.operations import load_ended_age, load_topology
 from runstream.cluster.packs import Pack, read_pack, write_pack
@@ -30,6 +32,7 @@ from runstream.model.limits import Limits
 __all__ = ["Worker", "WorkerStats"]
 
 _PACKS_AT_ONCE: Final = 64  # packs between two commits, at most
+_BYTES_AT_ONCE: Final = 2**20  # size of the packs whose sources and runs are loaded at a time, roughly
 _IDLE_WAIT: Final = 0.25  # seconds
 _PAUSE: Final = 1.0  # seconds without a pack after which everything is stored
 _EMPTY_PACK: Final = write_pack([])
@@ -303,8 +306,8 @@ class _Owner:
                     continue
                 self._busy = True
                 self._last_pack = time.monotonic()
-                messages = await self.reader.take(_PACKS_AT_ONCE)
-                await self._feed([(message.seq, read_pack(message.data)) for message in messages])
+                for group in _groups(await self.reader.take(_PACKS_AT_ONCE)):
+                    await self._feed([(message.seq, read_pack(message.data)) for message in group])
         finally:
             if self._watchdog is not None:
                 self._watchdog.stop()
@@ -330,7 +333,9 @@ class _Owner:
         topology, last = self._topology, self._place_seq
         sources = topology.source(self._number, "*")
         async for message in self._broker.read(topology.results, sources, 1, until=last):
-            found = read_stored(StoredLane, message.data)
+            if is_part(message.subject):
+                continue
+            found = read_stored(StoredLane, await join_message(self._broker, topology.results, message))
             if found.deadline is not None and not found.ended:
                 self._partition.add_deadline(found.deadline, (found.scope, found.name))
 
@@ -375,7 +380,7 @@ class _Owner:
         stats.rejected += partition.engine.counts.rejected - rejected
         registry = partition.engine.registry
         stats.runs = registry.open + registry.finished
-        for run, data in partition.take_progress():
+        for run, data in partition.take_progress(self._broker.max_payload):
             await self._broker.publish(self._topology.progress(self._number, run), data)
         if partition.needs_checkpoint or (partition.has_facts and not self.reader.waiting):
             await self._commit()
@@ -386,7 +391,7 @@ class _Owner:
         lanes = {topology.source(number, token(*key)): key for key in needs.lanes}
         runs = {topology.state(number, token(*key)): key for key in needs.runs}
         found = await self._broker.last_of(topology.results, [*lanes, *runs])
-        data = {subject: message.data for subject, message in found.items()}
+        data = await join_messages(self._broker, topology.results, found)
         return self._partition.load(
             [(key, data.get(subject)) for subject, key in lanes.items()],
             [(key, data.get(subject)) for subject, key in runs.items()],
@@ -400,18 +405,18 @@ class _Owner:
     async def _commit_once(self, *, everything: bool) -> bool:
         """Store a part that one batch takes; True if more is left."""
         commit = self._partition.take_commit(everything=everything)
-        messages = self._messages(commit)
+        limit = self._broker.max_payload
+        groups = [split_message(message, limit) for message in self._messages(commit)]
         # Of one source with very many runs: its states alone may be ahead of it, and a takeover skips the items that
         # they contain. Facts and the source itself are in the last batch.
-        room = MAX_MESSAGES - 1
-        while len(messages) > room:
-            prefix = self._topology.state(self._number, "")
-            part = [each for each in messages if each.subject.startswith(prefix)][:room]
+        prefix = self._topology.state(self._number, "")
+        while sum(map(len, groups)) > MAX_MESSAGES - 1:
+            part, rest = _fitting(groups, prefix, MAX_MESSAGES - 1)
             if not part:
                 raise ClusterError("a commit has more facts and sources than one atomic batch takes")
-            chosen = {id(each) for each in part}
-            messages = [each for each in messages if id(each) not in chosen]
+            groups = rest
             self._place_seq = await self._broker.write([*part, self._place_message()])
+        messages = [message for group in groups for message in group]
         self._place = structs.replace(self._place, done=commit.done, replay=commit.replay, at=time.time())
         self._place_seq = await self._broker.write([*messages, self._place_message()])
         self._worker.stats.commits += 1
@@ -424,7 +429,8 @@ class _Owner:
         found = []
         for message in commit.messages:
             if message.kind == "fact":
-                found.append(Outgoing(topology.fact(number, message.token), message.data))
+                subject = topology.fact(number, message.token)
+                found += [Outgoing(subject, data) for data in fit_facts(message.data, self._broker.max_payload)]
             elif message.kind == "state":
                 age = self._worker._ended_age if message.ended else 0
                 found.append(Outgoing(topology.state(number, message.token), message.data, None, True, age))
@@ -435,6 +441,31 @@ class _Owner:
     async def _settle(self) -> None:
         """Acknowledge the packs that no takeover needs."""
         await self.reader.settle(self._place.replay - 1)
+
+
+def _groups(messages: Sequence[Message]) -> Iterator[list[Message]]:
+    """Messages in groups of a bounded size: all that a group needs is in memory at a time."""
+    group, size = list[Message](), 0
+    for message in messages:
+        if group and size + len(message.data) > _BYTES_AT_ONCE:
+            yield group
+            group, size = [], 0
+        group.append(message)
+        size += len(message.data)
+    if group:
+        yield group
+
+
+def _fitting(groups: list[list[Outgoing]], prefix: str, room: int) -> tuple[list[Outgoing], list[list[Outgoing]]]:
+    """The messages of as many groups with a prefix of their subjects as there is room for, and the other groups."""
+    part: list[Outgoing] = []
+    rest = []
+    for group in groups:
+        if group[0].subject.startswith(prefix) and len(part) + len(group) <= room:
+            part += group
+        else:
+            rest.append(group)
+    return part, rest
 
 
 async def _ignoring(awaitable: Any) -> None:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from runstream.cluster.broker import Broker, Outgoing
 from runstream.cluster.embedded import EmbeddedBroker
+from runstream.cluster.large import is_part, join_message
 from runstream.cluster.operations import init_cluster, read_status
 from runstream.cluster.packs import read_pack
 from runstream.cluster.stored import PartitionPlace, StoredRecord, read_stored, state_of
@@ -347,7 +348,10 @@ class Harness:
                     keys[fact["key"]] += 1
         states: dict[str, RunState] = {}
         async for message in broker.read(stream, topology.state("*", "*"), 1, until=2**60):
-            states[message.subject.rpartition(".")[2]] = state_of(read_stored(StoredRecord, message.data))
+            if is_part(message.subject):
+                continue
+            data = await join_message(broker, stream, message)
+            states[message.subject.rpartition(".")[2]] = state_of(read_stored(StoredRecord, data))
         wanted: Counter[str] = Counter()
         for number in range(self.plan.runs):
             scope, name, items = source_of(number)
@@ -386,7 +390,9 @@ class Harness:
                 if section.scope == scope:
                     mark = "" if section.first == number + 1 else f" (expected {number + 1})"
                     number = section.first + section.count - 1
-                    found.append(f"\n    {message.seq} {message.subject} {section.first}..{number}{mark} {section.entries}")
+                    found.append(
+                        f"\n    {message.seq} {message.subject} {section.first}..{number}{mark} {section.entries}"
+                    )
         return f"{scope} {source_of(int(scope[1:]))[1]}{''.join(found)}"
 
 

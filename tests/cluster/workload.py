@@ -32,8 +32,8 @@ NOT_RESUMABLE = frozenset(
         "langgraph/v2_two_speak_at_once.sse",
     }
 )
-"""Recordings whose decoder does not go on from its memory at each item as it would without the break, behind the last one
-too: a limit of those dialects, in one process as here."""
+"""Recordings whose decoder does not go on from its memory at each item as it would without the break, or not behind
+the last one: a limit of those dialects, in one process as here."""
 
 
 @cache
