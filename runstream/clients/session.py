@@ -94,7 +94,7 @@ class Session:
         self._handles: list[SourceHandle] = []
         self._timer: asyncio.Task[None] | None = None
         # At once, and before the application's handlers: a plain function among them may answer immediately.
-        stream.on(ActionRequired, self._note)
+        stream.on(ActionRequired, self.note)
         stream.on(ActionRequired, self._on_action, concurrency=concurrency)
         stream.on(_ENDS, self._end)
         # Of the Observables it is the one with the fewest items; only its end is of interest.
@@ -177,7 +177,8 @@ class Session:
             waiting.add(call, answer)
         return self._take(run, waiting)
 
-    def _note(self, signal: ActionRequired) -> None:
+    def note(self, signal: ActionRequired) -> None:
+        """Note a request of a run; answers that are known stay."""
         self._waiting.setdefault((signal.scope, signal.run_id), WaitingRun(signal)).update(signal)
 
     async def _on_action(self, signal: ActionRequired) -> None:
@@ -192,7 +193,7 @@ class Session:
             ToolFailed: A tool failed, and the policy gives no output for it.
             AnswerNotValid: ``approve`` has answered an interrupt by a value that does not fit its schema.
         """
-        self._note(signal)
+        self.note(signal)
         return await self._answer_noted(signal)
 
     async def _answer_noted(self, signal: ActionRequired) -> Source | None:
