@@ -23,7 +23,8 @@ from streams import fragment, life_cycle, open_runs
 from runstream import Engine, RawEvent
 from runstream.cluster.broker import Broker
 from runstream.cluster.embedded import EmbeddedBroker
-from runstream.cluster.ingest import Ingest, IngestOptions
+from runstream.cluster.ingest import Ingest
+from runstream.cluster.ingest_handle import IngestOptions
 from runstream.cluster.operations import init_cluster, read_status
 from runstream.cluster.topology import Topology
 from runstream.cluster.worker import Worker

@@ -10,14 +10,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 from itertools import chain
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from runstream.cluster.event_codec import named_run, read_event, write_event
+from runstream.cluster.commits import Commit, CommitMessage, LaneKey, Needs, named_runs
+from runstream.cluster.event_codec import read_event, write_event
 from runstream.cluster.facts import ProgressBuffer, write_facts
 from runstream.cluster.lane import Lane
-from runstream.cluster.packs import EVENTS, FRAGMENTS, Pack, Section
+from runstream.cluster.packs import Pack, Section
 from runstream.cluster.stored import (
     StoredLane,
     StoredRecord,
@@ -37,9 +38,7 @@ from runstream.model.run import RunKey
 from runstream.model.signals import Signal
 from runstream.store.codec import StateEncoder
 
-__all__ = ["Commit", "CommitMessage", "Needs", "Partition"]
-
-LaneKey: TypeAlias = tuple[str, str]
+__all__ = ["Partition"]
 
 _STEP: Final = 128  # items between two checks of the size of a commit
 MAX_MESSAGES: Final = 1_000
@@ -47,50 +46,6 @@ MAX_MESSAGES: Final = 1_000
 _DUE_MESSAGES: Final = 500  # a commit is due beyond that
 _ROOM: Final = 8  # messages of a batch that are left free
 _NO_END: Final = 2**62
-
-
-class Needs(Struct, frozen=True):
-    """What has to be loaded before a pack is fed: sources by scope and name, runs by scope and id."""
-
-    lanes: set[LaneKey]
-    runs: set[RunKey]
-
-    def __bool__(self) -> bool:
-        return bool(self.lanes or self.runs)
-
-
-class CommitMessage(Struct, frozen=True):
-    """One message of a commit.
-
-    Attributes:
-        kind: ``"fact"``, ``"state"`` or ``"source"``.
-        token: The token of its run or source.
-        data: Its content.
-        ended: True for the state of a run that has ended.
-    """
-
-    kind: str
-    token: str
-    data: bytes
-    ended: bool = False
-
-
-class Commit(Struct, frozen=True):
-    """What is to be written in one step.
-
-    Attributes:
-        messages: The messages.
-        facts: The number of facts in them.
-        done: The sequence of the last pack that was fed in full, by this owner of the partition.
-        replay: The sequence of the first pack that a takeover has to read.
-        more: True if further commits have to follow, because one step takes no more.
-    """
-
-    messages: list[CommitMessage]
-    facts: int
-    done: int
-    replay: int
-    more: bool
 
 
 class Partition:
@@ -168,7 +123,7 @@ class Partition:
             elif self._is_covered(section, self.lanes[key]):
                 continue
             scope = section.scope
-            for run_id in _named_runs(section):
+            for run_id in named_runs(section):
                 run = (scope, run_id)
                 if run not in known and record(scope, run_id) is None:
                     runs.add(run)
@@ -312,7 +267,7 @@ class Partition:
 
     def _link(self, lane: Lane, section: Section) -> None:
         """Note the sources whose runs a source of snapshots has changed: they are stored together."""
-        for run_id in _named_runs(section):
+        for run_id in named_runs(section):
             record = self.engine.registry.record(section.scope, run_id)
             other = record.source if record is not None else None
             if isinstance(other, Lane) and other is not lane:
@@ -528,18 +483,3 @@ class Partition:
             if key not in self.lanes:
                 keys.add(key)
         return Needs(keys, set())
-
-
-def _named_runs(section: Section) -> set[str]:
-    """The runs that a section names."""
-    found: set[str] = set() if section.continues is None else {section.continues}
-    for entry in section.entries:
-        kind = entry[0]
-        if kind == FRAGMENTS:
-            if entry[4] is not None:
-                found.add(entry[4])
-        elif kind == EVENTS:
-            for event in entry[3]:
-                if (run_id := named_run(event)) is not None:
-                    found.add(run_id)
-    return found

@@ -15,12 +15,13 @@ import msgspec
 from msgspec import Struct, structs
 
 from runstream.cluster.broker import Broker, Message, NoRoom, Outgoing, Refused, Unanswered
+from runstream.cluster.commits import Commit, Needs
 from runstream.cluster.facts import fit_facts
 from runstream.cluster.large import is_part, join_message, join_messages, split_message
 from runstream.cluster.members import LifeSign, Members
 from runstream.cluster.operations import load_ended_age, load_topology
 from runstream.cluster.packs import Pack, read_pack, write_pack
-from runstream.cluster.partition import MAX_MESSAGES, Commit, Needs, Partition
+from runstream.cluster.partition import MAX_MESSAGES, Partition
 from runstream.cluster.pulls import PinnedReader
 from runstream.cluster.stored import PartitionPlace, StoredLane, read_stored, write_stored
 from runstream.cluster.topology import Topology, token
