@@ -23,7 +23,8 @@ from streams import fragment, life_cycle, open_runs
 from runstream import Engine, RawEvent
 from runstream.cluster.broker import Broker
 from runstream.cluster.embedded import EmbeddedBroker
-from runstream.cluster.ingest import Ingest, IngestOptions
+from runstream.cluster.ingest import Ingest
+from runstream.cluster.ingest_handle import IngestOptions
 from runstream.cluster.operations import init_cluster, read_status
 from runstream.cluster.topology import Topology
 from runstream.cluster.worker import Worker
@@ -202,7 +203,8 @@ async def main(runs: int, opened: int) -> None:
     print("| partitions | ingest (µs) | worker (µs) | both, times the fold |")
     print("|---|---|---|---|")
     for partitions in (1, 2, 4, 8):
-        sent, read, count = await measure(partitions, runs)
+        # The least of two: what else the machine does only adds to it.
+        sent, read, count = min([await measure(partitions, runs) for _ in range(2)], key=lambda each: each[0] + each[1])
         one, other = sent / count * 1e6, read / count * 1e6
         print(f"| {partitions} | {one:.2f} | {other:.2f} | {(one + other) / base:.2f} |")
     _, read, count = await measure(8, runs, progress=True)

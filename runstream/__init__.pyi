@@ -32,12 +32,12 @@ from runstream.clients.tools import ToolLike as ToolLike
 from runstream.clients.tools import tool as tool
 from runstream.cluster.broker import Broker as Broker
 from runstream.cluster.cluster import Cluster as Cluster
-from runstream.cluster.cluster import HandlerGroup as HandlerGroup
 from runstream.cluster.cluster import Start as Start
 from runstream.cluster.embedded import EmbeddedBroker as EmbeddedBroker
+from runstream.cluster.groups import HandlerGroup as HandlerGroup
 from runstream.cluster.ingest import Ingest as Ingest
-from runstream.cluster.ingest import IngestHandle as IngestHandle
-from runstream.cluster.ingest import IngestOptions as IngestOptions
+from runstream.cluster.ingest_handle import IngestHandle as IngestHandle
+from runstream.cluster.ingest_handle import IngestOptions as IngestOptions
 from runstream.cluster.operations import ClusterStatus as ClusterStatus
 from runstream.cluster.operations import PartitionStatus as PartitionStatus
 from runstream.cluster.operations import init_cluster as init_cluster

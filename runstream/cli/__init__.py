@@ -28,6 +28,7 @@ _MODULES: Final = {
     "nats": "cluster",
 }
 """The module of each command. It is loaded when the command runs, so that help and usage errors appear at once."""
+_SERVICES: Final = frozenset({"ingest", "worker"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,7 +61,7 @@ def _run(argv: Sequence[str] | None) -> int:
         args = parse(argv)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.COMPLETED
-    _send_logs_to_stderr()
+    _send_logs_to_stderr(service=args.command in _SERVICES)
     command: Callable[[Any], int] = getattr(import_module(f"runstream.cli.{_MODULES[args.command]}"), args.command)
     try:
         return int(command(args))
@@ -71,17 +72,26 @@ def _run(argv: Sequence[str] | None) -> int:
         return ExitCode.USAGE
 
 
-def _send_logs_to_stderr() -> None:
-    """Reserve standard output for signals. A library configures no logging, but the command is an application."""
+def _send_logs_to_stderr(*, service: bool) -> None:
+    """Reserve standard output for signals. A library configures no logging, but the command is an application.
+
+    Args:
+        service: True for a command that runs without an end: its log is all that it says.
+    """
     import logging
 
     import structlog
 
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="runstream: %(message)s")
     structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
+        ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        # The commands report in their own words the facts that the library logs for applications.
-        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
+        # The other commands report in their own words the facts that the library logs for applications.
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO if service else logging.CRITICAL),
     )
 
 

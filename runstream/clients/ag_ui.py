@@ -64,6 +64,12 @@ class AgUiClient(BaseClient):
         session.request = make_run_input({**body, "tools": offered})
         return self._post(session.request, "run")
 
+    def _further_request(self, fields: Mapping[str, Any], session: Session) -> dict[str, Any]:
+        state = session.open_state()
+        thread = {} if state is None or state.run.thread_id is None else {"threadId": state.run.thread_id}
+        offered = [*fields.get("tools", ()), *map(_tool_json, session.tools.values())]
+        return make_run_input({**thread, **fields, "tools": offered})
+
     def _submit(self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], session: Session) -> Source:
         outputs, resume = session.outputs, []
         for call, answer in answers:

@@ -24,6 +24,7 @@ from runstream.logs import LOG
 from runstream.model.raw import Answer
 from runstream.model.run import Run
 from runstream.model.signal_base import AwaitedCall
+from runstream.model.signals import ActionRequired
 from runstream.model.validation import check_seconds
 from runstream.sources.base import Source
 from runstream.sources.credentials import Credentials
@@ -277,6 +278,47 @@ class BaseClient(ProtocolRequests):
             session.attach(source, continues=run_id)
         return session.stream
 
+    async def make_answer(
+        self,
+        signal: ActionRequired,
+        state: RunState,
+        *,
+        answers: Mapping[str, Any] | None = None,
+        request: Mapping[str, Any] | None = None,
+    ) -> Source | None:
+        """The answer to a run whose stream is not here, as in a cluster: tools are executed, and approvals decided.
+
+        Args:
+            signal: The request of the run.
+            state: The state of the run.
+            answers: Answers of the application; see :meth:`answer`.
+            request: Fields of the further request that its protocol needs again, such as ``model``.
+
+        Returns:
+            The source that submits the answers and reads what follows; ``None`` if one is missing.
+
+        Raises:
+            LookupError: The run does not wait for such a call.
+            AnswerNotValid: An answer does not fit the schema of its interrupt.
+            ToolFailed: A tool failed, and the policy gives no output for it.
+            TypeError: An output can't be encoded.
+        """
+        store = MemoryStore()
+        store.put([StoredRun(scope=state.scope, run_id=state.run_id, state=state)])
+        session = self._make_session(store, {}, None)
+        session.stream.restore(state.run_id, scope=state.scope)
+        session.request = self._further_request(request or {}, session)
+        run = (signal.scope, signal.run_id)
+        try:
+            if answers:
+                session.note(signal)
+                source = session.add_answers(run, answers)
+                if source is not None:
+                    return source
+            return await session.answer(signal)
+        finally:
+            self._runner.cancel(run, [call.key for call in signal.calls])
+
     def submitted(self, run_id: str) -> Mapping[str, CallAnswer]:
         """The answers that were submitted for a run: outputs and decisions. Some protocols do not repeat them.
 
@@ -341,10 +383,24 @@ class BaseClient(ProtocolRequests):
         if store is None and state is not None:
             store = MemoryStore()
             store.put([StoredRun(scope=state.scope, run_id=state.run_id, state=state)])
+        session = self._make_session(store, tools, approve)
+        stream = session.stream
+        source = make_source(session)
+        if state is not None:
+            stream.restore(state.run_id)
+        if timeout is not None:
+            source = TimeLimit(source, timeout, session, self._stop)
+        session.attach(source, continues=None if state is None else state.run_id)
+        self._sessions.add(session)
+        return stream
+
+    def _make_session(
+        self, store: StateStore | None, tools: Mapping[str, LocalTool], approve: ApproveFunction | None
+    ) -> Session:
         stream = RunStream(dialect=self.dialect, store=store, fetch_run=self._repair(), **self._stream_options)
         if self._tracer is not None:
             self._tracer.observe(stream)  # before the handlers of the session: the span of a call is open then
-        session = Session(
+        return Session(
             stream,
             self._submit,
             check=self._check,
@@ -357,14 +413,6 @@ class BaseClient(ProtocolRequests):
             follow=self._follow_other,
             tracer=self._tracer,
         )
-        source = make_source(session)
-        if state is not None:
-            stream.restore(state.run_id)
-        if timeout is not None:
-            source = TimeLimit(source, timeout, session, self._stop)
-        session.attach(source, continues=None if state is None else state.run_id)
-        self._sessions.add(session)
-        return stream
 
     def _follow_other(self, run_id: str, other: Session | None) -> Source:
         return FollowAfter(run_id, self._sessions, other, lambda state: self._follow(run_id, state, {}))

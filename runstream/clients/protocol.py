@@ -71,6 +71,10 @@ class ProtocolRequests(ABC):
             UnsupportedRequest: The protocol has no way to do it.
         """
 
+    def _further_request(self, fields: Mapping[str, Any], session: Session) -> dict[str, Any]:
+        """The body of the first request, as far as a further one needs it, where the first was sent elsewhere."""
+        return dict(fields)
+
     def _interrupt_value(self, answer: CallAnswer) -> Any:
         """The value that answers an interrupt, as it is sent: by default true for "yes", and false for "no"."""
         if isinstance(answer, Approve):

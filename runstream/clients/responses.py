@@ -138,6 +138,9 @@ class ResponsesClient(BaseClient):
             lambda: self._post(session.request, session), poll, reconnect=self._reconnect, name="run"
         )
 
+    def _further_request(self, fields: Mapping[str, Any], session: Session) -> dict[str, Any]:
+        return {**fields, "tools": [*fields.get("tools", ()), *map(self._tool_json, session.tools.values())]}
+
     def _submit(self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], session: Session) -> Source:
         items = [_answer_item(call, answer) for call, answer in answers]
         session.history += items

@@ -112,7 +112,7 @@ class Session:
         self._detached: str | None = None
         self._timer: asyncio.Task[None] | None = None
         # At once, and before the application's handlers: a plain function among them may answer immediately.
-        stream.on(ActionRequired, self._note)
+        stream.on(ActionRequired, self.note)
         stream.on(ActionRequired, self._on_action, concurrency=concurrency)
         stream.on(_ENDS, self._end)
         # Of the Observables it is the one with the fewest items; only its end is of interest.
@@ -212,7 +212,8 @@ class Session:
             waiting.add(call, answer)
         return self._take(run, waiting)
 
-    def _note(self, signal: ActionRequired) -> None:
+    def note(self, signal: ActionRequired) -> None:
+        """Note a request of a run; answers that are known stay."""
         if self._detached is not None:
             # It was received while the run was cancelled, or the run was fetched then.
             self.stream.interrupt(signal.run_id, self._detached, scope=signal.scope)
@@ -231,7 +232,7 @@ class Session:
             ToolFailed: A tool failed, and the policy gives no output for it.
             AnswerNotValid: ``approve`` has answered an interrupt by a value that does not fit its schema.
         """
-        self._note(signal)
+        self.note(signal)
         return await self._answer_noted(signal)
 
     async def _answer_noted(self, signal: ActionRequired) -> Source | None:

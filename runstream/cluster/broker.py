@@ -96,6 +96,9 @@ class Broker:
         url: ``nats://host:port``, with credentials in it or in ``options``; several ones separated by commas.
         timeout: Seconds for an answer.
         options: Further options of ``nats.connect``, such as ``user_credentials`` or ``tls``.
+
+    Attributes:
+        on_reconnect: Called when a connection that was lost is made again.
     """
 
     def __init__(self, url: str, *, timeout: float = 5.0, options: Mapping[str, Any] | None = None) -> None:
@@ -103,6 +106,8 @@ class Broker:
         self.timeout = timeout
         self._options = dict(options or {})
         self._client: Any = None
+        self._waiting: set[asyncio.Timeout] = set()  # of requests without an answer so far
+        self.on_reconnect: set[Callable[[], None]] = set()
 
     async def open(self) -> Self:
         """Connect.
@@ -122,6 +127,8 @@ class Broker:
             "error_cb": _ignore,
             "allow_reconnect": True,
             **self._options,
+            "disconnected_cb": self._note_loss,
+            "reconnected_cb": self._note_reconnect,
         }
         try:
             # Without this limit the first connection would be tried for ever.
@@ -167,6 +174,21 @@ class Broker:
         """The size of a message that the server accepts (bytes)."""
         return int(self._client.max_payload)
 
+    async def _note_loss(self) -> None:
+        """End the requests that were sent: their answers do not arrive over another connection."""
+        now = asyncio.get_running_loop().time()
+        for limit in self._waiting:
+            if not limit.expired():
+                limit.reschedule(now)
+        if (given := self._options.get("disconnected_cb")) is not None:
+            await given()
+
+    async def _note_reconnect(self) -> None:
+        for call in tuple(self.on_reconnect):
+            call()
+        if (given := self._options.get("reconnected_cb")) is not None:
+            await given()
+
     async def flush(self) -> None:
         """Return when the server has received all that was published."""
         try:
@@ -201,10 +223,15 @@ class Broker:
         Raises:
             Unanswered: There was none in time.
         """
+        limit = asyncio.timeout(self.timeout)
+        self._waiting.add(limit)
         try:
-            return await self._client.request(subject, data, timeout=self.timeout, headers=headers)
+            async with limit:
+                return await self._client.request(subject, data, timeout=2 * self.timeout, headers=headers)
         except Exception as error:
             raise _unanswered(error) from None
+        finally:
+            self._waiting.discard(limit)
 
     async def api(self, subject: str, body: Any = None) -> dict[str, Any]:
         """Call the API of JetStream; the answer may have an ``error``.

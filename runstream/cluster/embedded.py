@@ -38,12 +38,14 @@ class EmbeddedBroker:
     Args:
         directory: Where it keeps its data; by default a new directory that is removed at the end.
         port: Its port; a free one by default.
+        config: Text of a configuration file, as ``max_payload: 8MB``.
     """
 
-    def __init__(self, directory: str | None = None, *, port: int | None = None) -> None:
+    def __init__(self, directory: str | None = None, *, port: int | None = None, config: str | None = None) -> None:
         self._directory = directory
         self._own: tempfile.TemporaryDirectory[str] | None = None
         self._port = port
+        self._config = config
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -68,9 +70,14 @@ class EmbeddedBroker:
             self._directory = self._own.name
         if self._port is None:
             self._port = await _free_port()
+        options = ["-js", "-a", "127.0.0.1", "-p", str(self._port), "-sd", self._directory]
+        if self._config is not None:
+            path = Path(self._directory, "nats.conf")
+            await asyncio.to_thread(path.write_text, self._config, encoding="utf-8")
+            options += ["-c", str(path)]
         self._process = await asyncio.to_thread(
             subprocess.Popen,
-            [program, "-js", "-a", "127.0.0.1", "-p", str(self._port), "-sd", self._directory],
+            [program, *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

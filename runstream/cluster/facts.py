@@ -9,6 +9,7 @@ import msgspec
 
 from runstream.cluster.topology import token
 from runstream.errors import ClusterError
+from runstream.logs import LOG
 from runstream.model.base import WireStruct
 from runstream.model.common import ErrorObject
 from runstream.model.frozen import freeze
@@ -19,14 +20,55 @@ from runstream.model.run import Run, RunStatus
 from runstream.model.signals import SIGNAL_TYPES, ActionRequired, AwaitedCall, Signal
 from runstream.model.step import RunStep, ToolCallsDetails
 
-__all__ = ["ProgressBuffer", "read_facts", "read_signal", "write_facts"]
+__all__ = ["ProgressBuffer", "fit_facts", "read_facts", "read_signal", "write_facts"]
 
 _encode: Final = msgspec.json.Encoder().encode
+_HEADERS: Final = 2_048  # bytes of headers and subject, at most
+_LONGEST: Final = (32_768, 4_096, 256)  # characters of a text in a fact that is too large
 
 
 def write_facts(signals: Iterable[Signal]) -> bytes:
     """Signals as a JSON array of objects, each as :meth:`BaseSignal.to_dict` has it: with ``type`` and ``key``."""
     return _encode([signal.to_dict() for signal in signals])
+
+
+def fit_facts(data: bytes, limit: int) -> list[bytes]:
+    """Facts as one message, or as several where one is too large for the server.
+
+    A fact that is too large by itself has its long texts cut, and ``"cut": true``; the state has them whole. One that
+    is too large even so has its scalars only.
+
+    Args:
+        data: The facts (:func:`write_facts`).
+        limit: The size of a message that the server accepts (bytes).
+    """
+    limit -= _HEADERS
+    if len(data) <= limit:
+        return [data]
+    return [_fit(fact, limit) for fact in msgspec.json.decode(data)]
+
+
+def _fit(fact: dict[str, Any], limit: int) -> bytes:
+    written = _encode([fact])
+    if len(written) <= limit:
+        return written
+    LOG.warning("fact_cut", key=fact["key"], size=len(written))
+    for longest in _LONGEST:
+        written = _encode([{**{name: _cut(value, longest) for name, value in fact.items()}, "cut": True}])
+        if len(written) <= limit:
+            return written
+    scalars = {name: _cut(value, 200) for name, value in fact.items() if not isinstance(value, dict | list)}
+    return _encode([{**scalars, "key": fact["key"], "cut": True}])
+
+
+def _cut(value: Any, longest: int) -> Any:
+    if isinstance(value, str):
+        return value[:longest]
+    if isinstance(value, list):
+        return [_cut(each, longest) for each in value]
+    if isinstance(value, dict):
+        return {name: _cut(each, longest) for name, each in value.items()}
+    return value
 
 
 def read_facts(data: bytes) -> list[Signal]:
@@ -36,9 +78,21 @@ def read_facts(data: bytes) -> list[Signal]:
         ClusterError: The bytes are none.
     """
     try:
-        return [read_signal(each) for each in msgspec.json.decode(data)]
+        found: list[dict[str, Any]] = msgspec.json.decode(data)
+        return [signal for each in found if (signal := _read_cut(each)) is not None]
     except (msgspec.MsgspecError, UnicodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ClusterError(f"a message has no facts that this release can read ({type(error).__name__})") from None
+
+
+def _read_cut(value: dict[str, Any]) -> Signal | None:
+    """A signal; ``None`` for one of which only scalars could be stored."""
+    try:
+        return read_signal(value)
+    except (KeyError, TypeError, ValueError):
+        if not value.get("cut"):
+            raise
+        LOG.warning("fact_omitted", key=value["key"])
+        return None
 
 
 def read_signal(value: dict[str, Any]) -> Signal:
@@ -139,16 +193,29 @@ class ProgressBuffer:
         else:
             texts.append([signal, [signal.delta], signal.offset + len(signal.delta)])
 
-    def take(self) -> list[tuple[str, bytes]]:
-        """Remove and return what was added: the token of each run, and its signals as JSON."""
+    def take(self, limit: int = 2**20) -> list[tuple[str, bytes]]:
+        """Remove and return what was added: the token of each run, and its signals as JSON.
+
+        Args:
+            limit: The size of a message that the server accepts (bytes): a run with more has several.
+        """
         runs, self._runs = self._runs, {}
-        return [
-            (
-                token(scope, run_id),
-                write_facts([msgspec.structs.replace(first, delta="".join(parts)) for first, parts, _ in texts]),
-            )
-            for (scope, run_id), texts in runs.items()
-        ]
+        found = []
+        for (scope, run_id), texts in runs.items():
+            signals = [msgspec.structs.replace(first, delta="".join(parts)) for first, parts, _ in texts]
+            data = write_facts(signals)
+            parts = [data] if len(data) <= limit - _HEADERS else _divide(signals, (limit - _HEADERS) // 8)
+            found += [(token(scope, run_id), part) for part in parts]
+        return found
+
+
+def _divide(signals: Iterable[Any], length: int) -> list[bytes]:
+    """Progress with texts of a length at most, each signal as a message of its own."""
+    return [
+        write_facts([msgspec.structs.replace(each, offset=each.offset + at, delta=each.delta[at : at + length])])
+        for each in signals
+        for at in range(0, len(each.delta), length)
+    ]
 
 
 def _place(signal: ProgressSignal) -> tuple[Any, ...]:

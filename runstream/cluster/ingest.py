@@ -13,14 +13,15 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from runstream.cluster.broker import Broker, Message, NoRoom, Outgoing, Refused, Unanswered
-from runstream.cluster.event_codec import write_event
+from runstream.cluster.ingest_handle import IngestHandle, IngestOptions
+from runstream.cluster.ingest_receiver import IngestReceiver
 from runstream.cluster.ingest_source import IngestPlace, IngestSource, read_place, write_place
+from runstream.cluster.large import join_message, split_message
 from runstream.cluster.operations import load_topology
-from runstream.cluster.packs import EVENTS, FRAGMENTS, Section, write_pack
-from runstream.cluster.stored import StoredRecord, read_stored
+from runstream.cluster.packs import Section, divide_sections
 from runstream.cluster.topology import Topology, partition_of, token
 from runstream.dialects.base import Dialect
 from runstream.dialects.registry import DialectLike
@@ -28,56 +29,15 @@ from runstream.errors import ClusterError, SourceFailed
 from runstream.logs import LOG
 from runstream.model.events import Reject, RunEvent
 from runstream.model.limits import Limits, Stats
-from runstream.model.raw import RawEvent, RawItem
 from runstream.sources.adapters import Adaptable, adapt
 from runstream.sources.base import Source
 
-__all__ = ["Ingest", "IngestHandle", "IngestOptions"]
+__all__ = ["Ingest"]
 
 _MAX_SOURCES: Final = 400  # sources of one batch; with the packs it stays below 1,000 messages
 _MAX_WAITING: Final = 100_000  # waiting runs that are remembered, for sources that continue them
 _YIELD: Final = 256  # items until the loop may run other tasks
 _RETRY: Final = 0.2  # seconds
-
-
-class IngestOptions(Struct, frozen=True, kw_only=True):
-    """The bounds of the packs of an ingest.
-
-    Attributes:
-        max_items: Items that wait for a pack, at most: more are sent at once, and sources wait meanwhile.
-        max_bytes: Size of a pack (bytes), at most but for one large item.
-        max_delay: Seconds for which an item waits for further ones.
-    """
-
-    max_items: int = 4_000
-    max_bytes: int = 256 * 2**10
-    max_delay: float = 0.02
-
-
-class IngestHandle:
-    """One source of an ingest.
-
-    Attributes:
-        name: Its name.
-        scope: Its scope.
-        error: Why it failed; ``None`` if it did not.
-        done: Set when its last item is stored, or another ingest has the source.
-    """
-
-    def __init__(self, name: str, scope: str) -> None:
-        self.name = name
-        self.scope = scope
-        self.error: Exception | None = None
-        self.done = asyncio.Event()
-        self._source: IngestSource | None = None
-        self._seq = 0
-        self._task: asyncio.Task[None] | None = None
-        self._lost = False
-
-    def remove(self) -> None:
-        """Stop the source; its place stays, and another ingest may go on."""
-        if self._task is not None:
-            self._task.cancel()
 
 
 class Ingest:
@@ -231,7 +191,8 @@ class Ingest:
             return
         reason, attempts, clean, said = "the stream ended", 0, True, ""
         try:
-            await source.run(_Receiver(self, handle, entry))
+            note = partial(self._note, handle)
+            await source.run(IngestReceiver(entry, note, self._count, self._room))
         except asyncio.CancelledError:
             self._note(handle)
             if not self._closed:
@@ -256,14 +217,15 @@ class Ingest:
         while True:
             try:
                 message = await self._broker.last(self.topology.events, subject)
-                place = IngestPlace() if message is None else read_place(message.data)
+                place = IngestPlace() if message is None else await self._read_place(message)
                 if not take and place.owner not in ("", self.name):
                     raise ClusterError(
                         f"another ingest ({place.owner}) has the source {handle.name!r}; take=True takes it from there"
                     )
                 claimed = structs.replace(place, owner=self.name, ended=False)
                 expect = 0 if message is None else message.seq
-                handle._seq = await self._broker.write([self._place_message(handle, claimed, expect)])
+                written = split_message(self._place_message(handle, claimed, expect), self._broker.max_payload)
+                handle._seq = await self._broker.write(written)
                 continues = continues if continues is not None else place.continues
                 if place.partition < 0 and continues is not None:
                     place = structs.replace(place, partition=await self._partition_of_run(handle.scope, continues))
@@ -297,7 +259,6 @@ class Ingest:
         subject = self.topology.state("*", token(scope, run_id))
         message = await self._broker.last(self.topology.results, subject)
         if message is not None:
-            read_stored(StoredRecord, message.data)
             return int(message.subject.split(".")[2])
         return partition_of(scope, run_id, self.topology.partitions)
 
@@ -387,7 +348,11 @@ class Ingest:
                 Outgoing(self.topology.pack(partition), data)
                 for partition, data in self._write_packs([(section, number) for _, section, _, number in taken])
             ]
-            places = [self._place_message(handle, place, handle._seq) for handle, _, place, _ in taken]
+            places = []
+            for handle, _, place, _ in taken:
+                *parts, head = split_message(self._place_message(handle, place, handle._seq), self._broker.max_payload)
+                messages += parts
+                places.append(head)
             try:
                 last = await self._broker.write([*messages, *places])
             except Unanswered:
@@ -416,11 +381,14 @@ class Ingest:
         packs = []
         for partition, found in by_partition.items():
             limit = self._broker.max_payload - 4096  # room for the headers
-            packs += [(partition, data) for data in _pack(found, min(self._packs.max_bytes, limit), limit)]
+            packs += [(partition, data) for data in divide_sections(found, min(self._packs.max_bytes, limit), limit)]
         return packs
 
     def _place_message(self, handle: IngestHandle, place: IngestPlace, expect: int) -> Outgoing:
         return Outgoing(self.topology.ingest(handle.scope, handle.name), write_place(place), expect, True, 0)
+
+    async def _read_place(self, message: Message) -> IngestPlace:
+        return read_place(await join_message(self._broker, self.topology.events, message))
 
     async def _places(self, taken: list[Any]) -> dict[str, Any]:
         subjects = [self.topology.ingest(handle.scope, handle.name) for handle, *_ in taken]
@@ -436,7 +404,7 @@ class Ingest:
         for handle, _, place, _ in taken:
             message = found.get(self.topology.ingest(handle.scope, handle.name))
             if message is not None and message.seq != handle._seq:
-                stored = read_place(message.data)
+                stored = await self._read_place(message)
                 if stored.owner == place.owner and stored.number == place.number:
                     for each, *_ in taken:
                         subject = self.topology.ingest(each.scope, each.name)
@@ -447,9 +415,9 @@ class Ingest:
         return False
 
     @staticmethod
-    def _is_own(taken: tuple[IngestHandle, Section | None, IngestPlace, int], message: Message) -> bool:
+    def _is_own(taken: tuple[IngestHandle, Section | None, IngestPlace, int], stored: IngestPlace) -> bool:
         """True if a stored place is the one that this ingest has sent with this section."""
-        stored, place = read_place(message.data), taken[2]
+        place = taken[2]
         return (stored.owner, stored.number, stored.taken) == (place.owner, place.number, place.taken)
 
     async def _without_lost(self, taken: list[Any]) -> list[Any]:
@@ -462,7 +430,7 @@ class Ingest:
             if message is not None and message.seq == handle._seq:
                 kept.append(each)
                 continue
-            if message is not None and self._is_own(each, message):
+            if message is not None and self._is_own(each, await self._read_place(message)):
                 # A batch without an answer that was stored late: as a whole, so each of its places is there.
                 handle._seq = message.seq
                 continue
@@ -474,128 +442,3 @@ class Ingest:
         if len(kept) == len(taken) and taken:
             raise ClusterError("the broker refuses a batch whose places are as expected")
         return kept
-
-
-class _Receiver:
-    """The receiver of one source."""
-
-    def __init__(self, ingest: Ingest, handle: IngestHandle, source: IngestSource) -> None:
-        self._ingest = ingest
-        self._handle = handle
-        self._source = source
-        self._fed = 0
-
-    def feed(self, item: RawItem) -> None:
-        self._source.feed(item)
-        self._after(1)
-
-    async def feed_all(self, items: Iterable[RawItem]) -> None:
-        found = items if isinstance(items, list) else list(items)
-        for at in range(0, len(found), _YIELD):
-            part = found[at : at + _YIELD]
-            self._source.feed_all(part)
-            self._after(len(part))
-            await self._ready()
-
-    def _after(self, count: int) -> None:
-        self._fed += count
-        self._source.count(count)
-        if self._source.writer.count:
-            self._ingest._note(self._handle)
-        self._ingest._count(count)
-
-    async def ready(self) -> None:
-        if self._fed >= _YIELD or not self._ingest._room.is_set():
-            await self._ready()
-
-    async def _ready(self) -> None:
-        self._fed = 0
-        if self._ingest._room.is_set():
-            await asyncio.sleep(0)
-        else:
-            await self._ingest._room.wait()
-
-    def connected(self, attempt: int = 0) -> None:
-        self._source.connected(attempt)
-        self._after(0)
-
-    def disconnected(self, reason: str, attempt: int = 0, server_message: str = "") -> None:
-        self._source.disconnected(reason, attempt, server_message)
-        self._after(0)
-
-    def decoder(self) -> Dialect:
-        return self._source.make_decoder()
-
-    @property
-    def expects_idle(self) -> bool:
-        return self._source.expects_idle
-
-    def cursor(self, run_id: str | None = None) -> str | None:
-        return self._source.dialect_cursor(run_id)
-
-    @property
-    def taken(self) -> int:
-        return self._source.taken
-
-    @property
-    def live(self) -> bool:
-        return self._source.live
-
-    @property
-    def continues(self) -> str | None:
-        return self._source.continues
-
-    @property
-    def progress(self) -> int:
-        return self._source.news
-
-    @property
-    def last_id(self) -> str | None:
-        return self._source.cursor
-
-
-def _pack(sections: list[Section], size: int, limit: int) -> list[bytes]:
-    """Packs of sections in order, each within a size: halved until it fits. A section is divided between items.
-
-    Args:
-        sections: The sections.
-        size: The size of a pack (bytes), at most but for one large item.
-        limit: The size that the broker accepts: a larger item becomes a reject.
-    """
-    data = write_pack(sections)
-    if len(data) <= size:
-        return [data]
-    if len(sections) > 1:
-        middle = len(sections) // 2
-        return _pack(sections[:middle], size, limit) + _pack(sections[middle:], size, limit)
-    halves = _halve(sections[0])
-    if halves is not None:
-        return [each for half in halves for each in _pack([half], size, limit)]
-    if len(data) <= limit:
-        return [data]
-    (entry,) = sections[0].entries
-    at = entry[1] if entry[0] == EVENTS else entry[7][0]
-    reason = f"Its event has {len(data)} bytes, more than the broker accepts (max_payload of the server)"
-    reject = write_event(Reject(RawEvent(), reason, object_ids=None), by_payload=False)
-    return [write_pack([structs.replace(sections[0], entries=[[EVENTS, at, 0, [reject]]])])]
-
-
-def _halve(section: Section) -> tuple[Section, Section] | None:
-    """A section as two; ``None`` if it has one item."""
-    entries = section.entries
-    if len(entries) > 1:
-        middle = len(entries) // 2
-        head = structs.replace(section, entries=entries[:middle])
-        return head, structs.replace(section, first=section.first + head.count, entries=entries[middle:])
-    (entry,) = entries
-    if entry[0] != FRAGMENTS or len(entry[6]) < 2:
-        return None
-    middle = len(entry[6]) // 2
-    halves = [
-        [*entry[:6], *[None if each is None else each[part] for each in entry[6:]]]
-        for part in (slice(middle), slice(middle, None))
-    ]
-    return (
-        structs.replace(section, entries=[halves[0]]),
-        structs.replace(section, first=section.first + middle, entries=[halves[1]]),
-    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
 from msgspec import structs
 
 from runstream.cluster.event_codec import named_object, named_run, read_event
+from runstream.cluster.pack_dialect import PackDialect, Sightings
 from runstream.cluster.packs import (
     CONFLICT,
     CONNECTION,
@@ -24,7 +26,6 @@ from runstream.cluster.stored import StoredLane, StoredSequence
 from runstream.core.registry import Scope
 from runstream.core.run_record import RunRecord
 from runstream.core.sighting import Sighting
-from runstream.dialects.base import BaseDialect
 from runstream.engine.engine import Engine
 from runstream.engine.feed import Feeder
 from runstream.engine.gap_tracker import report_gap
@@ -37,57 +38,8 @@ from runstream.model.signals import SourceConnected, SourceDisconnected, SourceR
 __all__ = ["Lane"]
 
 _MAX_LATE: Final = 64  # ended or detached runs that stay with their source, for late events
+_JOINED: Final = 4  # fragments of one entry from which on they are appended in one step
 _SIGHTINGS: Final = {0: Sighting.NEW, DUPLICATE: Sighting.DUPLICATE, CONFLICT: Sighting.CONFLICT}
-
-
-class _Sightings:
-    """In place of the window of known ids: the ingest has compared the ids, and its results are in the packs."""
-
-    def __init__(self) -> None:
-        self.next = Sighting.NEW
-        self.identified = False
-
-    def see(self, event: Any, sequence: Any = None) -> Sighting:
-        self.identified = True
-        found, self.next = self.next, Sighting.NEW
-        return found
-
-    see_all = see
-
-    def add(self, event: TextAppend, sequence: Any) -> bool:
-        sequence.advance()
-        return True
-
-    def has_open(self, object_id: str) -> bool:
-        return False  # where a known `created` begins an object again, the ingest says that it is new
-
-    def forget(self, object_id: str) -> int:
-        return 2 if self.identified else 0  # its fragments may have had ids
-
-    def ended(self, object_id: str) -> None: ...
-
-    def clear(self) -> None: ...
-
-
-class _PackDialect(BaseDialect):
-    """Returns the events of the items of a section, one after the other."""
-
-    __slots__ = ("_next", "_sightings")
-
-    def __init__(self, sightings: _Sightings) -> None:
-        super().__init__()
-        self._sightings = sightings
-        self._next: Callable[[], Any] = iter(()).__next__
-
-    def begin(self, decoded: list[Any]) -> None:
-        self._next = iter(decoded).__next__
-
-    def decode(self, item: Any) -> Any:
-        found = self._next()
-        if type(found) is tuple:
-            self._sightings.next = found[0]
-            return found[1]
-        return found
 
 
 class Lane(SourceState):
@@ -111,11 +63,11 @@ class Lane(SourceState):
 
     def __init__(self, name: str, scope: Scope, engine: Engine) -> None:
         super().__init__(name, scope, engine, engine.registry, 1)
-        self._sightings = _Sightings()
+        self._sightings = Sightings()
         self._dedupe: Any = self._sightings
         self.add_id = self._sightings.add
         self._engine = engine
-        self._dialect = _PackDialect(self._sightings)
+        self._dialect = PackDialect(self._sightings)
         self._feeder = Feeder(self, engine, engine.router, self._dialect)
         self.number = 0
         self.since: int | None = None
@@ -159,6 +111,14 @@ class Lane(SourceState):
                 if fetched:
                     self._flush(raws, decoded, fetched=True)
                     fetched = False
+                if count - at >= _JOINED:
+                    raws.append(RawEvent(None, b"", None, None, times[at]))
+                    id = None if ids is None else ids[at]
+                    decoded.append(TextAppend(object_id, target, index, texts[at], id, run_id, name))
+                    self._flush(raws, decoded)
+                    at += 1 + self._append(entry, at + 1)
+                    self.number = number + at
+                    yield self.number
                 while at < count:
                     end = min(count, at + limit - len(raws))
                     for position in range(at, end):
@@ -202,6 +162,66 @@ class Lane(SourceState):
         self._flush(raws, decoded, fetched=fetched)
         self.number = max(self.number, number)
         yield self.number
+
+    def _append(self, entry: list[Any], at: int) -> int:
+        """Append the fragments of an entry to the text that grows, in one step: as if they were fed one by one.
+
+        Args:
+            entry: The entry; the fragment before these was fed.
+            at: The place of the first one in the entry.
+
+        Returns:
+            The number of fragments that were appended. The others have to be fed: something is to be noted with them.
+        """
+        _, object_id, target, index, run_id, _, texts, times, ids = entry
+        record, engine = self.objects.get(object_id), self._engine
+        growing = None if record is None else record.growing
+        if (
+            record is None
+            or growing is None
+            or record.source is not self
+            or engine.watched
+            or self.gaps.unconfirmed
+            or growing.object_id != object_id
+            or growing.index != index
+            or growing.target != target
+            or (run_id is not None and run_id != growing.run_id)
+            or growing.buffer.length != record.length
+            or (ids is None and not record.unidentified)
+            or record.length + sum(map(len, islice(texts, at, None))) > record.room
+        ):
+            return 0
+        end = len(texts)
+        if ids is not None:
+            sequence = self.gaps.sequence
+            end = at
+            for id in islice(ids, at, None):
+                if id != sequence.next:
+                    break
+                sequence.advance()
+                end += 1
+        text = "".join(texts[at:end])
+        offset, buffer, count = record.length, growing.buffer, end - at
+        if count:
+            buffer.tail.write(text)
+            buffer.last = text
+            record.length = buffer.length = offset + len(text)
+            self._count_appended(growing, object_id, offset, text, times[at], count)
+        return count
+
+    def _count_appended(self, growing: Any, object_id: str, offset: int, text: str, at: float, count: int) -> None:
+        engine = self._engine
+        if engine.on_progress is None:
+            engine.events += count
+            return
+        engine.progress_count += count
+        make, part = growing.signal, growing.part
+        if part >= 0:
+            signal = make(growing.run_id, growing.thread_id, growing.scope, at, object_id, part, offset, text)
+        else:
+            id, key = growing.call_id, growing.call_key
+            signal = make(growing.run_id, growing.thread_id, growing.scope, at, id, offset, text, key)
+        engine.on_progress(signal)
 
     def _without_known(self, section: Section) -> Section:
         """A section without the items that the states of some runs contain already."""

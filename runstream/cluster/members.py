@@ -36,7 +36,8 @@ class Members:
     Args:
         name: The name of this worker.
         partitions: The number of partitions.
-        timeout: Seconds without a sign after which a worker counts as gone.
+        timeout: Seconds without a sign after which a worker counts as gone; also those after which a partition without
+            an owner is anybody's, whatever the shares are.
         clock: A clock in seconds.
     """
 
@@ -46,6 +47,7 @@ class Members:
         self._timeout = timeout
         self._clock = clock
         self._seen: dict[str, tuple[float, list[int]]] = {}
+        self._free: dict[int, float] = {}  # since when each partition is without an owner
 
     def receive(self, data: bytes) -> None:
         """Note a sign of life; one that can't be read is ignored."""
@@ -66,17 +68,27 @@ class Members:
         self._seen = {name: found for name, found in self._seen.items() if found[0] >= since}
         return {name: partitions for name, (_, partitions) in self._seen.items()}
 
+    def resume(self) -> None:
+        """Count the others as alive: this worker was stopped or cut off, and has not received their signs."""
+        now = self._clock()
+        self._seen = {name: (now, partitions) for name, (_, partitions) in self._seen.items()}
+        self._free.clear()
+
     def claimable(self, own: Collection[int]) -> list[int]:
-        """The partitions that this worker may try to get: those without an owner, up to its share."""
-        others = self.others()
-        room = self._share(len(others) + 1) - len(own)
-        if room <= 0:
-            return []
+        """The partitions that this worker may try to get: those without an owner, up to its share.
+
+        The shares count every worker that is alive, also one that dies before it uses its own. So those that are
+        without an owner for long are beyond all shares.
+        """
+        others, now = self.others(), self._clock()
         owned = {each for partitions in others.values() for each in partitions}
         free = [each for each in range(self._partitions) if each not in owned and each not in own]
+        self._free = {each: self._free.get(each, now) for each in free}
+        room = max(self._share(len(others) + 1) - len(own), 0)
         # Each worker begins at another place, so that two of them rarely try the same one.
         start = sum(self._name.encode()) % self._partitions
-        return sorted(free, key=lambda each: (each - start) % self._partitions)[:room]
+        free.sort(key=lambda each: (each - start) % self._partitions)
+        return free[:room] + [each for each in free[room:] if now - self._free[each] >= self._timeout]
 
     def surplus(self, own: Collection[int]) -> int | None:
         """A partition that this worker has to release for others; ``None`` if its share is fair."""

@@ -10,13 +10,14 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from runstream.cluster.event_codec import write_event
 from runstream.core.sighting import Sighting
 from runstream.errors import ClusterError
 from runstream.model.events import Event, Reject, TextAppend
 from runstream.model.frozen import unfreeze
+from runstream.model.raw import RawEvent
 
 __all__ = [
     "CONNECTION",
@@ -28,6 +29,7 @@ __all__ = [
     "Pack",
     "Section",
     "SectionWriter",
+    "divide_sections",
     "read_pack",
     "write_pack",
 ]
@@ -212,3 +214,50 @@ def _size_of(written: list[Any]) -> int:
         elif value is not None and kind not in (bool, int, float, list):
             size += len(_encode(value))  # a document
     return size
+
+
+def divide_sections(sections: list[Section], size: int, limit: int) -> list[bytes]:
+    """Packs of sections in order, each within a size: halved until it fits. A section is divided between items.
+
+    Args:
+        sections: The sections.
+        size: The size of a pack (bytes), at most but for one large item.
+        limit: The size that the broker accepts: a larger item becomes a reject.
+    """
+    data = write_pack(sections)
+    if len(data) <= size:
+        return [data]
+    if len(sections) > 1:
+        middle = len(sections) // 2
+        return divide_sections(sections[:middle], size, limit) + divide_sections(sections[middle:], size, limit)
+    halves = _halve(sections[0])
+    if halves is not None:
+        return [each for half in halves for each in divide_sections([half], size, limit)]
+    if len(data) <= limit:
+        return [data]
+    (entry,) = sections[0].entries
+    at = entry[1] if entry[0] == EVENTS else entry[7][0]
+    reason = f"Its event has {len(data)} bytes, more than the broker accepts (max_payload of the server)"
+    reject = write_event(Reject(RawEvent(), reason, object_ids=None), by_payload=False)
+    return [write_pack([structs.replace(sections[0], entries=[[EVENTS, at, 0, [reject]]])])]
+
+
+def _halve(section: Section) -> tuple[Section, Section] | None:
+    """A section as two; ``None`` if it has one item."""
+    entries = section.entries
+    if len(entries) > 1:
+        middle = len(entries) // 2
+        head = structs.replace(section, entries=entries[:middle])
+        return head, structs.replace(section, first=section.first + head.count, entries=entries[middle:])
+    (entry,) = entries
+    if entry[0] != FRAGMENTS or len(entry[6]) < 2:
+        return None
+    middle = len(entry[6]) // 2
+    halves = [
+        [*entry[:6], *[None if each is None else each[part] for each in entry[6:]]]
+        for part in (slice(middle), slice(middle, None))
+    ]
+    return (
+        structs.replace(section, entries=[halves[0]]),
+        structs.replace(section, first=section.first + middle, entries=[halves[1]]),
+    )

@@ -10,14 +10,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 from itertools import chain
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from runstream.cluster.event_codec import named_run, read_event, write_event
+from runstream.cluster.commits import Commit, CommitMessage, LaneKey, Needs, named_runs
+from runstream.cluster.event_codec import read_event, write_event
 from runstream.cluster.facts import ProgressBuffer, write_facts
 from runstream.cluster.lane import Lane
-from runstream.cluster.packs import EVENTS, FRAGMENTS, Pack, Section
+from runstream.cluster.packs import Pack, Section
 from runstream.cluster.stored import (
     StoredLane,
     StoredRecord,
@@ -38,9 +39,7 @@ from runstream.model.signal_base import SourceSignal
 from runstream.model.signals import Signal
 from runstream.store.codec import StateEncoder
 
-__all__ = ["Commit", "CommitMessage", "Needs", "Partition"]
-
-LaneKey: TypeAlias = tuple[str, str]
+__all__ = ["Partition"]
 
 _STEP: Final = 128  # items between two checks of the size of a commit
 MAX_MESSAGES: Final = 1_000
@@ -50,55 +49,10 @@ _ROOM: Final = 8  # messages of a batch that are left free
 _NO_END: Final = 2**62
 
 
-class Needs(Struct, frozen=True):
-    """What has to be loaded before a pack is fed: sources by scope and name, runs by scope and id."""
-
-    lanes: set[LaneKey]
-    runs: set[RunKey]
-
-    def __bool__(self) -> bool:
-        return bool(self.lanes or self.runs)
-
-
-class CommitMessage(Struct, frozen=True):
-    """One message of a commit.
-
-    Attributes:
-        kind: ``"fact"``, ``"state"`` or ``"source"``.
-        token: The token of its run or source.
-        data: Its content.
-        ended: True for the state of a run that has ended.
-    """
-
-    kind: str
-    token: str
-    data: bytes
-    ended: bool = False
-
-
-class Commit(Struct, frozen=True):
-    """What is to be written in one step.
-
-    Attributes:
-        messages: The messages.
-        facts: The number of facts in them.
-        done: The sequence of the last pack that was fed in full.
-        replay: The sequence of the first pack that a takeover has to read.
-        more: True if further commits have to follow, because one step takes no more.
-    """
-
-    messages: list[CommitMessage]
-    facts: int
-    done: int
-    replay: int
-    more: bool
-
-
 class Partition:
     """The engine of one partition.
 
     Args:
-        done: The sequence of the last pack whose facts are stored.
         replay: The sequence of the first pack that is fed.
         limits: The bounds of one run. Those of finished and open runs are not used: the broker keeps the runs.
         max_hot: The number of runs in memory beyond which those that were silent longest leave it.
@@ -117,7 +71,6 @@ class Partition:
     def __init__(
         self,
         *,
-        done: int = 0,
         replay: int = 1,
         limits: Limits | None = None,
         max_hot: int = 20_000,
@@ -136,7 +89,8 @@ class Partition:
             self.engine.on_progress = self._progress.add
         self.engine.on_gap = self._note_gap
         self.lanes: dict[LaneKey, Lane] = {}
-        self.done, self._replay = done, replay
+        # Not the last pack that an earlier owner has fed: those behind `replay` are missing until they are fed again.
+        self.done = replay - 1
         self._max_hot = max_hot
         self._checkpoint = checkpoint
         self._on_lost = on_lost
@@ -170,7 +124,7 @@ class Partition:
             elif self._is_covered(section, self.lanes[key]):
                 continue
             scope = section.scope
-            for run_id in _named_runs(section):
+            for run_id in named_runs(section):
                 run = (scope, run_id)
                 if run not in known and record(scope, run_id) is None:
                     runs.add(run)
@@ -314,7 +268,7 @@ class Partition:
 
     def _link(self, lane: Lane, section: Section) -> None:
         """Note the sources whose runs a source of snapshots has changed: they are stored together."""
-        for run_id in _named_runs(section):
+        for run_id in named_runs(section):
             record = self.engine.registry.record(section.scope, run_id)
             other = record.source if record is not None else None
             if isinstance(other, Lane) and other is not lane:
@@ -378,12 +332,21 @@ class Partition:
 
     @property
     def needs_checkpoint(self) -> bool:
-        """True if a takeover would have to read many packs again."""
-        return self._fed >= self._checkpoint
+        """True if a takeover would have to read many packs again, or runs can't leave the memory that is full."""
+        return self._fed >= self._checkpoint or (bool(self._dirty) and self._is_full)
 
-    def take_progress(self) -> list[tuple[str, bytes]]:
-        """Remove and return the progress since the last call: the token of each run, and its signals as JSON."""
-        return self._progress.take()
+    @property
+    def _is_full(self) -> bool:
+        registry = self.engine.registry
+        return registry.open + registry.finished > self._max_hot or len(self.lanes) > self._max_hot
+
+    def take_progress(self, limit: int = 2**20) -> list[tuple[str, bytes]]:
+        """Remove and return the progress since the last call: the token of each run, and its signals as JSON.
+
+        Args:
+            limit: The size of a message that the server accepts (bytes).
+        """
+        return self._progress.take(limit)
 
     def take_commit(self, *, everything: bool = False) -> Commit:
         """Build the next commit; what it has counts as stored from now on.
@@ -473,9 +436,9 @@ class Partition:
 
         To be called between packs, when all that was loaded is fed.
         """
-        registry = self.engine.registry
-        if registry.open + registry.finished <= self._max_hot and len(self.lanes) <= self._max_hot:
+        if not self._is_full:
             return
+        registry = self.engine.registry
         target = self._max_hot // 2
         for key, lane in sorted(self.lanes.items(), key=lambda each: each[1].used):
             if lane.since is not None or lane.has_facts or lane.changed or self._orphans_of(lane):
@@ -520,18 +483,3 @@ class Partition:
             if key not in self.lanes:
                 keys.add(key)
         return Needs(keys, set())
-
-
-def _named_runs(section: Section) -> set[str]:
-    """The runs that a section names."""
-    found: set[str] = set() if section.continues is None else {section.continues}
-    for entry in section.entries:
-        kind = entry[0]
-        if kind == FRAGMENTS:
-            if entry[4] is not None:
-                found.add(entry[4])
-        elif kind == EVENTS:
-            for event in entry[3]:
-                if (run_id := named_run(event)) is not None:
-                    found.add(run_id)
-    return found

@@ -83,6 +83,7 @@ class PinnedReader:
         """Begin to request messages."""
         self._inbox = self._broker.new_inbox()
         self._subscription = await self._broker.subscribe(self._inbox, self._receive)
+        self._broker.on_reconnect.add(self._answered.set)  # the request was lost with the connection
         self._task = asyncio.create_task(self._request())
 
     async def close(self, *, unpin: bool = False) -> None:
@@ -92,6 +93,7 @@ class PinnedReader:
             unpin: True to release the pin at once.
         """
         self._closed = True
+        self._broker.on_reconnect.discard(self._answered.set)
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -182,7 +184,7 @@ class PinnedReader:
             self._answered.clear()
             try:
                 await self._broker.publish(self._subject, msgspec.json.encode(body), reply=self._inbox)
-                async with asyncio.timeout(self._expires + 1):
+                async with asyncio.timeout(1.5 * self._expires):
                     await self._answered.wait()
             except TimeoutError:
                 continue  # the request or its end was lost

@@ -119,7 +119,7 @@ class PartitionPlace(Struct, array_like=True, frozen=True, kw_only=True):
         version: The version of this form.
         owner: The worker that owns it.
         epoch: The number of the owner among all so far.
-        done: The sequence of the last pack whose facts are stored.
+        done: The sequence of the last pack that the owner has fed.
         replay: The sequence of the first pack that a takeover has to read.
         at: The time of the last commit (Unix seconds).
     """

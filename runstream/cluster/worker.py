@@ -7,18 +7,21 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct, structs
 
-from runstream.cluster.broker import Broker, NoRoom, Outgoing, Refused, Unanswered
+from runstream.cluster.broker import Broker, Message, NoRoom, Outgoing, Refused, Unanswered
+from runstream.cluster.commits import Commit, Needs
+from runstream.cluster.facts import fit_facts
+from runstream.cluster.large import is_part, join_message, join_messages, split_message
 from runstream.cluster.members import LifeSign, Members
 from runstream.cluster.operations import load_ended_age, load_topology
 from runstream.cluster.packs import Pack, read_pack, write_pack
-from runstream.cluster.partition import MAX_MESSAGES, Commit, Needs, Partition
+from runstream.cluster.partition import MAX_MESSAGES, Partition
 from runstream.cluster.pulls import PinnedReader
 from runstream.cluster.stored import PartitionPlace, StoredLane, read_stored, write_stored
 from runstream.cluster.topology import Topology, token
@@ -30,6 +33,7 @@ from runstream.model.limits import Limits
 __all__ = ["Worker", "WorkerStats"]
 
 _PACKS_AT_ONCE: Final = 64  # packs between two commits, at most
+_BYTES_AT_ONCE: Final = 2**20  # size of the packs whose sources and runs are loaded at a time, roughly
 _IDLE_WAIT: Final = 0.25  # seconds
 _PAUSE: Final = 1.0  # seconds without a pack after which everything is stored
 _EMPTY_PACK: Final = write_pack([])
@@ -136,6 +140,8 @@ class Worker:
         async with self._broker:
             await self._prepare()
             subscription = await self._broker.subscribe(self.topology.workers, self._on_life_sign)
+            if self._members is not None:
+                self._broker.on_reconnect.add(self._members.resume)
             try:
                 await self._live()
             finally:
@@ -156,7 +162,7 @@ class Worker:
             raise ClusterError(f"the cluster {self._prefix!r} has no consumers: run runstream nats init again")
         self._pin_timeout = found["config"].get("priority_timeout", 5e9) / 1e9
         # Shorter than the time-out of the pin, so that a worker tries when the broker releases the pin.
-        self._members = Members(self.name, self.topology.partitions, 0.8 * self._pin_timeout, time.monotonic)
+        self._members = Members(self.name, self.topology.partitions, 0.6 * self._pin_timeout, time.monotonic)
 
     async def _on_life_sign(self, message: Any) -> None:
         if self._members is not None:
@@ -169,11 +175,13 @@ class Worker:
         interval = self._pin_timeout / 8
         await _ignoring(self._show_life())
         await self._sleep(2 * interval)  # the signs of the others arrive
-        shows = 0
+        last = time.monotonic()
         while not self._stopping.is_set() and self._failure is None:
-            shows += 1
-            if shows % 2:
-                await _ignoring(self._show_life())
+            now = time.monotonic()
+            if now - last > 4 * interval:
+                members.resume()
+            last = now
+            await _ignoring(self._show_life())
             surplus = members.surplus(self._owned)
             if surplus is not None and (owner := self._owned.get(surplus)) is not None:
                 owner.release()
@@ -202,7 +210,7 @@ class Worker:
             await reader.open()
             # The pin comes with the first pack, so an idle partition needs one. Of all workers that send it, the broker
             # stores one message for each period.
-            for _ in range(4):
+            for _ in range(8):
                 await self._wake(partition)
                 if await reader.wait(self._pin_timeout / 8) or self._stopping.is_set():
                     break
@@ -211,6 +219,7 @@ class Worker:
             owner = _Owner(self, partition, reader)
             self._owned[partition] = owner
             self.stats.takeovers += 1
+            LOG.info("partition_taken", partition=partition, worker=self.name)
             self.stats.partitions = tuple(sorted(self._owned))
             await _ignoring(self._show_life())
             release = await owner.run()
@@ -238,7 +247,7 @@ class Worker:
     async def _wake(self, partition: int) -> None:
         period = int(time.time() / (self._pin_timeout / 8))
         headers = {"Nats-Msg-Id": f"wake-{partition}-{period}", "Nats-TTL": "60s"}
-        await self._broker.request(self.topology.pack(partition), _EMPTY_PACK, headers)
+        await self._broker.publish(self.topology.pack(partition), _EMPTY_PACK, headers=headers)  # tried again anyway
 
 
 class _Owner:
@@ -298,8 +307,8 @@ class _Owner:
                     continue
                 self._busy = True
                 self._last_pack = time.monotonic()
-                messages = await self.reader.take(_PACKS_AT_ONCE)
-                await self._feed([(message.seq, read_pack(message.data)) for message in messages])
+                for group in _groups(await self.reader.take(_PACKS_AT_ONCE)):
+                    await self._feed([(message.seq, read_pack(message.data)) for message in group])
         finally:
             if self._watchdog is not None:
                 self._watchdog.stop()
@@ -325,7 +334,9 @@ class _Owner:
         topology, last = self._topology, self._place_seq
         sources = topology.source(self._number, "*")
         async for message in self._broker.read(topology.results, sources, 1, until=last):
-            found = read_stored(StoredLane, message.data)
+            if is_part(message.subject):
+                continue
+            found = read_stored(StoredLane, await join_message(self._broker, topology.results, message))
             if found.deadline is not None and not found.ended:
                 self._partition.add_deadline(found.deadline, (found.scope, found.name))
 
@@ -338,7 +349,6 @@ class _Owner:
         self._place = structs.replace(self._place, owner=worker.name, epoch=self._place.epoch + 1, at=time.time())
         self._place_seq = await self._broker.write([self._place_message()])
         self._partition = Partition(
-            done=self._place.done,
             replay=self._place.replay,
             limits=worker._limits,
             max_hot=worker._max_hot,
@@ -371,7 +381,7 @@ class _Owner:
         stats.rejected += partition.engine.counts.rejected - rejected
         registry = partition.engine.registry
         stats.runs = registry.open + registry.finished
-        for run, data in partition.take_progress():
+        for run, data in partition.take_progress(self._broker.max_payload):
             await self._broker.publish(self._topology.progress(self._number, run), data)
         if partition.needs_checkpoint or (partition.has_facts and not self.reader.waiting):
             await self._commit()
@@ -382,7 +392,7 @@ class _Owner:
         lanes = {topology.source(number, token(*key)): key for key in needs.lanes}
         runs = {topology.state(number, token(*key)): key for key in needs.runs}
         found = await self._broker.last_of(topology.results, [*lanes, *runs])
-        data = {subject: message.data for subject, message in found.items()}
+        data = await join_messages(self._broker, topology.results, found)
         return self._partition.load(
             [(key, data.get(subject)) for subject, key in lanes.items()],
             [(key, data.get(subject)) for subject, key in runs.items()],
@@ -396,18 +406,18 @@ class _Owner:
     async def _commit_once(self, *, everything: bool) -> bool:
         """Store a part that one batch takes; True if more is left."""
         commit = self._partition.take_commit(everything=everything)
-        messages = self._messages(commit)
+        limit = self._broker.max_payload
+        groups = [split_message(message, limit) for message in self._messages(commit)]
         # Of one source with very many runs: its states alone may be ahead of it, and a takeover skips the items that
         # they contain. Facts and the source itself are in the last batch.
-        room = MAX_MESSAGES - 1
-        while len(messages) > room:
-            prefix = self._topology.state(self._number, "")
-            part = [each for each in messages if each.subject.startswith(prefix)][:room]
+        prefix = self._topology.state(self._number, "")
+        while sum(map(len, groups)) > MAX_MESSAGES - 1:
+            part, rest = _fitting(groups, prefix, MAX_MESSAGES - 1)
             if not part:
                 raise ClusterError("a commit has more facts and sources than one atomic batch takes")
-            chosen = {id(each) for each in part}
-            messages = [each for each in messages if id(each) not in chosen]
+            groups = rest
             self._place_seq = await self._broker.write([*part, self._place_message()])
+        messages = [message for group in groups for message in group]
         self._place = structs.replace(self._place, done=commit.done, replay=commit.replay, at=time.time())
         self._place_seq = await self._broker.write([*messages, self._place_message()])
         self._worker.stats.commits += 1
@@ -420,7 +430,8 @@ class _Owner:
         found = []
         for message in commit.messages:
             if message.kind == "fact":
-                found.append(Outgoing(topology.fact(number, message.token), message.data))
+                subject = topology.fact(number, message.token)
+                found += [Outgoing(subject, data) for data in fit_facts(message.data, self._broker.max_payload)]
             elif message.kind == "state":
                 age = self._worker._ended_age if message.ended else 0
                 found.append(Outgoing(topology.state(number, message.token), message.data, None, True, age))
@@ -431,6 +442,31 @@ class _Owner:
     async def _settle(self) -> None:
         """Acknowledge the packs that no takeover needs."""
         await self.reader.settle(self._place.replay - 1)
+
+
+def _groups(messages: Sequence[Message]) -> Iterator[list[Message]]:
+    """Messages in groups of a bounded size: all that a group needs is in memory at a time."""
+    group, size = list[Message](), 0
+    for message in messages:
+        if group and size + len(message.data) > _BYTES_AT_ONCE:
+            yield group
+            group, size = [], 0
+        group.append(message)
+        size += len(message.data)
+    if group:
+        yield group
+
+
+def _fitting(groups: list[list[Outgoing]], prefix: str, room: int) -> tuple[list[Outgoing], list[list[Outgoing]]]:
+    """The messages of as many groups with a prefix of their subjects as there is room for, and the other groups."""
+    part: list[Outgoing] = []
+    rest = []
+    for group in groups:
+        if group[0].subject.startswith(prefix) and len(part) + len(group) <= room:
+            part += group
+        else:
+            rest.append(group)
+    return part, rest
 
 
 async def _ignoring(awaitable: Any) -> None:

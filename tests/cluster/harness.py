@@ -17,7 +17,9 @@ from msgspec import Struct
 
 from runstream.cluster.broker import Broker, Outgoing
 from runstream.cluster.embedded import EmbeddedBroker
+from runstream.cluster.large import is_part, join_message
 from runstream.cluster.operations import init_cluster, read_status
+from runstream.cluster.packs import read_pack
 from runstream.cluster.stored import PartitionPlace, StoredRecord, read_stored, state_of
 from runstream.cluster.topology import Topology, token
 from runstream.core.state import RunState
@@ -74,6 +76,7 @@ class Outcome(Struct, kw_only=True):
         marked: Runs that are as in the fold, and marked as possibly incomplete: their ingest was killed, and nothing
             proves that the server resumed without a gap.
         kills: Processes that were killed, by kind.
+        packs: What the packs of sources with a fault have, for up to five of them.
         takeovers: Seconds from a kill or stop of a worker until others had committed for each of its partitions.
         seconds: The time of the whole.
     """
@@ -87,6 +90,7 @@ class Outcome(Struct, kw_only=True):
     lost: list[str] = []
     marked: int = 0
     kills: dict[str, int] = {}
+    packs: list[str] = []
     takeovers: list[float] = []
     seconds: float = 0.0
 
@@ -111,6 +115,7 @@ class Outcome(Struct, kw_only=True):
             )
         for name in ("repeated", "missing", "unexpected", "different", "lost"):
             lines += [f"  {name}: {each}" for each in getattr(self, name)[:5]]
+        lines += [f"  packs: {each}" for each in self.packs]
         return "\n".join(lines)
 
 
@@ -181,7 +186,8 @@ class Harness:
     async def _start_worker(self) -> None:
         self._number += 1
         name = f"worker-{self._number}"
-        self.workers[name] = await self._start("-m", "runstream", "worker", "--nats", self.server.url, "--name", name)
+        program = [os.environ["HARNESS_WORKER"]] if "HARNESS_WORKER" in os.environ else ["-m", "runstream"]
+        self.workers[name] = await self._start(*program, "worker", "--nats", self.server.url, "--name", name)
 
     async def _start_ingest(self, number: int) -> None:
         plan = self.plan
@@ -342,7 +348,10 @@ class Harness:
                     keys[fact["key"]] += 1
         states: dict[str, RunState] = {}
         async for message in broker.read(stream, topology.state("*", "*"), 1, until=2**60):
-            states[message.subject.rpartition(".")[2]] = state_of(read_stored(StoredRecord, message.data))
+            if is_part(message.subject):
+                continue
+            data = await join_message(broker, stream, message)
+            states[message.subject.rpartition(".")[2]] = state_of(read_stored(StoredRecord, data))
         wanted: Counter[str] = Counter()
         for number in range(self.plan.runs):
             scope, name, items = source_of(number)
@@ -368,7 +377,23 @@ class Harness:
         outcome.repeated = [key for key, count in keys.items() if count > max(wanted[key], 1)]
         outcome.missing = sorted(wanted.keys() - keys.keys())
         outcome.unexpected = sorted(keys.keys() - wanted.keys())
+        faults = [*outcome.repeated, *outcome.missing, *outcome.unexpected, *outcome.different, *outcome.lost]
+        scopes = [*dict.fromkeys(each.partition(":")[0] for each in faults)][:5]
+        outcome.packs = [await self._show_packs(broker, scope) for scope in scopes]
         return outcome
+
+    async def _show_packs(self, broker: Broker, scope: str) -> str:
+        """What the packs of a source have, in order: it shows whether its ingest or its worker lost something."""
+        found, number = [], 0
+        async for message in broker.read(self.topology.events, "runstream.pack.*", 1, until=2**60):
+            for section in read_pack(message.data).sections:
+                if section.scope == scope:
+                    mark = "" if section.first == number + 1 else f" (expected {number + 1})"
+                    number = section.first + section.count - 1
+                    found.append(
+                        f"\n    {message.seq} {message.subject} {section.first}..{number}{mark} {section.entries}"
+                    )
+        return f"{scope} {source_of(int(scope[1:]))[1]}{''.join(found)}"
 
 
 def _equal(found: RunState, state: RunState) -> bool:

@@ -46,7 +46,7 @@ class Simulation:
     def take_over(self) -> None:
         """Another worker has the partition: what was not committed never happened."""
         self.takeovers += 1
-        self.partition = Partition(done=self.done, replay=self.replay, **self.options)
+        self.partition = Partition(replay=self.replay, **self.options)
         self.position = self.replay - 1
 
     def work(self, commit: bool = True) -> bool:

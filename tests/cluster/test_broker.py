@@ -93,6 +93,27 @@ async def test_a_lost_broker_is_unanswered(program: str) -> None:
         assert message.data == b"x"
 
 
+async def test_a_request_ends_with_its_connection(program: str) -> None:
+    """A request whose connection is lost is unanswered at once, not after its time-out; the next one is served."""
+    again = asyncio.Event()
+    async with EmbeddedBroker() as server, Broker(server.url, timeout=60.0) as broker:
+        await init_cluster(broker, TOPOLOGY)
+        broker.on_reconnect.add(again.set)
+
+        async def be_silent(message: object) -> None: ...
+
+        await broker.subscribe("silent", be_silent)
+        await broker.flush()
+        asking = asyncio.create_task(broker.request("silent"))
+        await broker.flush()
+        await server.stop(kill=True)
+        with pytest.raises(Unanswered):
+            await asyncio.wait_for(asking, 10)
+        await server.start()
+        await asyncio.wait_for(again.wait(), 20)
+        assert (await load_topology(broker)) == TOPOLOGY
+
+
 def test_a_missing_client_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the client library the error says what to install."""
     monkeypatch.setitem(sys.modules, "nats", None)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from typing import Any
 
 from runstream import RunCompleted, RunCreated, RunStream, Signal, TextDelta
 from runstream.cluster.broker import Broker
-from runstream.cluster.cluster import Cluster, HandlerGroup
+from runstream.cluster.cluster import Cluster
 from runstream.cluster.embedded import EmbeddedBroker
+from runstream.cluster.groups import HandlerGroup
 from runstream.cluster.ingest import Ingest
 from runstream.cluster.recorded import RecordedItems
 from runstream.cluster.source import ClusterSource
@@ -149,3 +151,22 @@ async def test_a_stream_follows_a_cluster(server: EmbeddedBroker) -> None:
         assert stream.latest["a"].text == stream.latest["b"].text == "word " * 8
     assert any(isinstance(each, TextDelta) for each in signals)
     assert {"a/completed", "b/completed"} <= {each.key for each in signals}
+
+
+async def test_a_plain_handler_runs_in_a_thread(server: EmbeddedBroker) -> None:
+    """A function that blocks does not block the group."""
+    threads: list[str] = []
+
+    def handle(signal: Any) -> None:
+        threads.append(threading.current_thread().name)
+
+    group = HandlerGroup(server.url, "plain", pin_timeout=1.0)
+    group.on(RunCompleted, handle)
+    task = asyncio.create_task(group.run())
+    async with working(Worker(server.url)):
+        await play(server.url, "a")
+        await until(lambda: len(threads) == 1)
+    group.stop()
+    await asyncio.wait_for(task, 20)
+    assert threads[0] != threading.main_thread().name
+    assert not group.failures

@@ -36,6 +36,20 @@ def test_progress_is_joined() -> None:
     assert all(one != other for one, other in pairwise(found))
 
 
+def test_large_progress_is_divided() -> None:
+    """Progress that is too large for a message is several, with the offsets of their texts."""
+    buffer = ProgressBuffer()
+    text = "word\n" * 4_000
+    buffer.add(TextDelta("r", None, "", 1.0, "m", 0, 7, text))
+    found = buffer.take(10_000)
+    assert all(len(data) <= 10_000 for _, data in found)
+    deltas = [each for _, data in found for each in read_facts(data) if isinstance(each, TextDelta)]
+    assert "".join([each.delta for each in deltas]) == text
+    assert [each.offset for each in deltas] == [
+        7 + sum(len(one.delta) for one in deltas[:at]) for at in range(len(deltas))
+    ]
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b"[1]", b'[{"type": "none"}]', b'[{"type": "run.created"}]'])
 def test_other_messages_are_refused(data: bytes) -> None:
     """A message that has no facts is an error of the library."""

@@ -41,6 +41,30 @@ def test_the_silent_are_gone() -> None:
     assert members.others() == {}
 
 
+def test_what_is_free_for_long_is_anybodys() -> None:
+    """A partition whose turn it is for a worker that does not take it is beyond the shares after the time-out."""
+    now = [0.0]
+    members = Members("a", 4, 1.0, lambda: now[0])
+    for _ in range(3):
+        members.receive(sign("b", 0))
+        members.receive(sign("c"))  # alive, and it takes nothing
+        found = members.claimable([1, 2])
+        now[0] += 0.6
+    assert found == [3]
+
+
+def test_a_worker_that_was_stopped_counts_the_others_as_alive() -> None:
+    """It has not received their signs, and that says nothing about them."""
+    now = [0.0]
+    members = Members("a", 4, 1.0, lambda: now[0])
+    members.receive(sign("b", 0, 1))
+    now[0] = 10.0
+    members.resume()
+    assert members.others() == {"b": [0, 1]}
+    now[0] = 11.5
+    assert members.others() == {}
+
+
 @given(st.integers(1, 32), st.lists(st.integers(0, 5), min_size=2, max_size=6))
 def test_it_becomes_even(partitions: int, sizes: list[int]) -> None:
     """Whatever the beginning, releases and claims end with all owned, and shares that differ by one at most."""

@@ -79,3 +79,29 @@ def test_takeovers_at_any_place(seed: int) -> None:
     states = simulation.final()
     assert states == {(state.scope, state.run_id): state for folded in expected.values() for state in folded.runs}
     assert keys(simulation.facts) == keys([signal for folded in expected.values() for signal in folded.signals])
+
+
+def test_a_worker_that_stops_while_it_reads_again_loses_nothing() -> None:
+    """The place of a worker that has not read all again that an earlier one had read says so."""
+    names = ["text.sse", "failed.sse", "cancelled.sse"]
+    streams = [ingest(name, RECORDINGS[name], scope=name, every=1) for name in names]
+    longest = max(map(len, streams))
+    packs = [stream[at] for at in range(longest) for stream in streams if at < len(stream)]
+    simulation, lost = Simulation(), list[int]()
+    simulation.options["on_lost"] = lambda scope, name, count: lost.append(count)
+    for number, pack in enumerate(packs):
+        simulation.publish(pack)
+        simulation.work()
+        if number % 12:
+            continue
+        simulation.take_over()
+        simulation.work(commit=False)  # one pack of those that have to be read again
+        simulation.commit(everything=True)  # as at a release
+        simulation.take_over()
+        while simulation.work():
+            pass
+    states = simulation.final()
+    expected = {name: fold(RECORDINGS[name], name=name, scope=name, clock=lambda: 1e9, limits=LIMITS) for name in names}
+    assert states == {(state.scope, state.run_id): state for folded in expected.values() for state in folded.runs}
+    assert keys(simulation.facts) == keys([signal for folded in expected.values() for signal in folded.signals])
+    assert not lost

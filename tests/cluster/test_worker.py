@@ -12,7 +12,8 @@ from runstream import RawEvent, RunState, SourceFailed, Watchdogs
 from runstream.cluster.broker import Broker, Outgoing
 from runstream.cluster.cluster import Cluster
 from runstream.cluster.embedded import EmbeddedBroker
-from runstream.cluster.ingest import Ingest, IngestOptions
+from runstream.cluster.ingest import Ingest
+from runstream.cluster.ingest_handle import IngestOptions
 from runstream.cluster.ingest_source import read_place
 from runstream.cluster.recorded import RecordedItems
 from runstream.cluster.topology import Topology

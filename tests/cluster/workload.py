@@ -28,11 +28,12 @@ NOT_RESUMABLE = frozenset(
         "langgraph/timeout.sse",
         "langgraph/v2_approval.sse",
         "langgraph/v2_error.sse",
+        "langgraph/v2_text.sse",
         "langgraph/v2_two_speak_at_once.sse",
     }
 )
-"""Recordings whose decoder does not go on from its memory at each item as it would without the break: a limit of those
-dialects, in one process as here."""
+"""Recordings whose decoder does not go on from its memory at each item as it would without the break, or not behind
+the last one: a limit of those dialects, in one process as here."""
 
 
 @cache

@@ -285,6 +285,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
         "runstream.sinks.notebook",
         "runstream.cluster.broker",
         "runstream.cluster.embedded",
+        "runstream.cluster.ingest_handle",
         "runstream.cluster.recorded",
         "runstream.sources.connection_loop",
         "runstream.sources.poll",
@@ -308,6 +309,7 @@ LOADS: dict[frozenset[str], tuple[str, ...]] = {
     ),
     frozenset({"asyncio", "reactivex"}): (
         "runstream.cluster.cluster",
+        "runstream.cluster.groups",
         "runstream.cluster.ingest",
         "runstream.cluster.operations",
         "runstream.cluster.source",
