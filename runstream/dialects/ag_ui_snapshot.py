@@ -145,7 +145,7 @@ def _decode_assistant(
         given = function.get("arguments")
         arguments = given if isinstance(given, str) else json_text(given) if given is not None else ""
         if (streamed := piece.calls.get(call_id)) is not None:
-            events += _compare_call(piece, streamed, text_of(function.get("name")), arguments, frame, note)
+            events += _compare_call(piece, streamed, arguments, frame, note)
             continue
         if answered is not None and call_id not in answered:
             continue  # the thread went on without a result: a question of an earlier run
@@ -164,17 +164,13 @@ def _decode_assistant(
     return events
 
 
-def _compare_call(
-    piece: Piece, call: Growing, name: str | None, arguments: str, frame: Frame, note: Note
-) -> list[Event]:
+def _compare_call(piece: Piece, call: Growing, arguments: str, frame: Frame, note: Note) -> list[Event]:
     """Add the arguments of a call that were not streamed. Others than were streamed replace nothing: a call is executed
     once, with the arguments that it was announced with.
     """
     known = "".join(call.arguments)
-    if call.is_closed and call.name is None and not known:  # of an earlier run: this one has its result alone
-        call.name, call.arguments = name, [arguments] if arguments else []
-        corrected = call_event(piece, call, "completed", frame, arguments=arguments or None)
-        return [structs.replace(corrected, corrects=True)] if name is not None else []
+    if call.is_closed and call.name is None and not known:
+        return []  # a call of an earlier run: this one has its result alone
     if not arguments.strip() or call.piece != piece.id or call.is_damaged or (call.is_open and known):
         return []
     if _equal_json(known, arguments):

@@ -147,6 +147,7 @@ _ID_FIELDS: Final = frozenset(
         """
     )
 )
+_MAIN_IDS: Final = frozenset({"id", "messageId", "toolCallId", "runId", "threadId"})
 _ID_NAMES: Final = _ID_FIELDS | {_snake(name) for name in _ID_FIELDS}
 _WITH_IDS: Final = frozenset({"messages", "toolCalls", "tool_calls", "outcome", "interrupts", "resume"})
 _LISTS_OF_IDS: Final = frozenset({"pendingToolCallIds", "pending_tool_call_ids", "interruptIds", "interrupt_ids"})
@@ -159,14 +160,14 @@ def read_number_ids(value: Any) -> bool:
         value: The event, or the input of a run.
 
     Returns:
-        True if there were any.
+        True if the id of an object itself is one of them: other ids are of events that may not have such a field.
     """
     found = False
     for name, item in value.items():
         if type(item) is int or type(item) is float:
             if name in _ID_NAMES:
                 value[name] = json_text(item)
-                found = True
+                found = found or name in _MAIN_IDS
         elif name in _WITH_IDS:
             for each in objects_of(item if isinstance(item, list) else [item]):
                 found = read_number_ids(each) or found

@@ -185,7 +185,7 @@ def is_message(value: object) -> TypeGuard[Json]:
     if not isinstance(value, dict) or "content" not in value:
         return False
     kind = value.get("type", value.get("role"))
-    return kind in _ROLES
+    return isinstance(kind, str) and kind in _ROLES
 
 
 _ROLES: Final[Mapping[object, str]] = {

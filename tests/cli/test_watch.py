@@ -80,7 +80,7 @@ def facts(signals: list[dict]) -> list[dict]:
     return [
         {key: value for key, value in signal.items() if key not in EPHEMERAL}
         for signal in signals
-        if "run_id" in signal
+        if not signal["type"].startswith("source.")
     ]
 
 

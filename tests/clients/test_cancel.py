@@ -253,7 +253,7 @@ async def _ended(stream: RunStream) -> AsyncIterator[Run]:
         yield state.run
 
 
-async def test_a_stream_without_a_further_event_ends_with_the_answer_of_the_server() -> None:
+async def test_the_answer_to_a_cancel_ends_a_stream_without_events() -> None:
     """The server ends the stream of a background response that was cancelled without an event. Its answer to the
     cancel says how the run has ended, so nothing is asked for again.
     """

@@ -96,7 +96,7 @@ async def test_an_answer_by_hand_beside_a_second_stream(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["assistants", "responses"])
-async def test_answers_that_a_stream_could_not_submit_are_submitted_by_the_next_one(kind: str) -> None:
+async def test_answers_that_were_refused_are_submitted_by_the_next_stream(kind: str) -> None:
     """Being sent once is no reason to lose an answer: the server does not have it."""
     refused: list[int] = []
 

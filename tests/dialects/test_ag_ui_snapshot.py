@@ -165,12 +165,12 @@ def test_the_arguments_of_a_streamed_call(streamed: str, given: str, expected: s
 
 
 def test_a_call_of_which_only_the_result_was_streamed() -> None:
-    """As in a run that continues another one: the snapshot has its name and arguments, and its result stays."""
+    """As in a run that continues another one: the call is one of an earlier run, and its result stays."""
     whole = [USER, assistant("a1", "", ("c1", "lamp", '{"a":1}')), tool("c1", "lit")]
     items = [result("lit"), snapshot(*whole), snapshot(*whole)]
     found = folded(started(), items, finished())
     (state,) = found.runs
-    assert [(call.name, call.arguments, call.output) for call in state.tool_calls] == [("lamp", '{"a":1}', "lit")]
+    assert [(call.name, call.arguments, call.output) for call in state.tool_calls] == [(None, None, "lit")]
     assert found.stats.violations == {"result_of_known_call": 1}
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runstream import Answer, ConnectionEvent, Folded, RawEvent, Request, ResponseHead, fold, fold_sources
@@ -612,6 +612,7 @@ _NAMES = st.sampled_from(
 
 
 @given(st.lists(st.tuples(_NAMES, _VALUES), max_size=8), st.lists(_VALUES, max_size=2))
+@example([("updates", {"type": {"content": None, "type": []}})], [])
 def test_no_input_raises(events: list[Any], answers: list[Any]) -> None:
     """Whatever the JSON, and whatever the server says."""
     items: list[Any] = [raw(*BEGIN), *raws(*events), *[Answer(data=json.dumps(each).encode()) for each in answers]]

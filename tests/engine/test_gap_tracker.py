@@ -222,7 +222,7 @@ def test_a_created_behind_fragments_of_its_source_begins_nothing(polled: bool, a
     assert state.partial
 
 
-def test_an_object_that_an_ended_run_sent_again_is_marked_after_the_next_reconnect() -> None:
+def test_an_object_that_an_ended_run_sends_again_is_marked() -> None:
     """A run ends while a step of it is open. The step is sent again from its beginning, and the connection is lost
     before its fragments, which have no ids: the next fragment is no true beginning of its text.
     """

@@ -8,14 +8,9 @@ from runstream.core.derive import awaited_calls
 from runstream.sinks.ag_ui.encoder import AgUiEncoder
 from tests.sinks.ag_ui.encoding import RECORDED, encode, items_of, knowledge, read_back, recorded_runs
 
-REPLACED = {
-    "openapi_docs_2026-08_createThreadAndRun_streaming.sse": "text",
-    "responses/openai_local_shell.jsonl": "calls",
-    "responses/openai_shell_container.jsonl": "text",
-    "responses/xai_x_search_SHORTENED.jsonl": "text",
-}
-"""Recordings with a text, or arguments, that replace others: our reader keeps what was streamed. The official client
-does not (tests/interop)."""
+REPLACED = {"responses/openai_local_shell.jsonl": "calls"}
+"""Recordings with arguments that replace others: our reader keeps what was streamed. The official client does not
+(tests/interop)."""
 RENAMED = {"responses/open_responses_server_function_call.sse"}
 """Recordings in which a call gets another id: it was sent under both."""
 STATUSES = {
