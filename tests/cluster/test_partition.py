@@ -12,6 +12,7 @@ import pytest
 from runstream import Signal, SourceConnected, demo, fold, read_recording
 from runstream.model.progress_signals import PROGRESS
 from runstream.model.raw import RawItem
+from runstream.testing import script
 from tests.cluster.simulation import LIMITS, Simulation, ingest, interleave
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "recordings"
@@ -105,3 +106,22 @@ def test_a_worker_that_stops_while_it_reads_again_loses_nothing() -> None:
     assert states == {(state.scope, state.run_id): state for folded in expected.values() for state in folded.runs}
     assert keys(simulation.facts) == keys([signal for folded in expected.values() for signal in folded.signals])
     assert not lost
+
+
+def test_a_full_memory_asks_for_a_checkpoint() -> None:
+    """Open runs without facts leave the memory too: when it is full they are stored, though no replay gets long."""
+    runs = [script(f"run_{number}").start().say("a b", pieces=["a ", "b"]).raw_events() for number in range(40)]
+    streams = [ingest(f"s{number}", items, every=4) for number, items in enumerate(runs)]
+    simulation = Simulation(max_hot=8, checkpoint=1_000)
+    sizes = []
+    for pack in interleave(streams, random.Random(1)):
+        simulation.publish(pack)
+        simulation.work(commit=False)
+        if simulation.partition.needs_checkpoint:
+            simulation.commit()
+        simulation.partition.unload_cold()
+        registry = simulation.partition.engine.registry
+        sizes.append(registry.open + registry.finished)
+    assert max(sizes) <= 8
+    states = simulation.final()
+    assert len(states) == 40
