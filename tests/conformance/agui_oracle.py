@@ -88,11 +88,6 @@ def _read(events: list[Json], offered: list[str] | None) -> Reading:
             reading.calls[id] = name, arguments + (event.get("delta") or ""), results.get(id)
     for id, output in results.items():
         reading.calls.setdefault(id, (None, "", output))
-    given = [call for message in history for call in message.get("toolCalls") or ()]
-    for call in given:
-        if reading.calls.get(call["id"], ("", "", None))[:2] == (None, ""):  # only its result was streamed
-            function = call["function"]
-            reading.calls[call["id"]] = function["name"], function["arguments"], results.get(call["id"])
     known = {_squeeze(text) for text in [*reading.texts.values(), *reading.inner_texts.values()]}
     for message in history:
         if message.get("role") == "assistant" and isinstance(message.get("content"), str):

@@ -428,6 +428,7 @@ async def test_a_status_is_chosen_and_new_runs_are_filtered_too() -> None:
         await tab.value(
             "(s => { s.value = 'failed'; s.dispatchEvent(new Event('change')); })(document.querySelector('#status'))"
         )
+        await tab.until("document.querySelector('#found').textContent === '2 of 6 runs'")
         assert await visible(tab) == ["run_5", "run_0"]
         await source.feed(said("late_good", "a"))
         await source.feed(said("late_bad", "b", end="failed"))
