@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["ResponsesSource"]
 
 _NOT_STORED: Final = "the response is not stored, so that the server can't continue its stream"
+_EMPTY: Final = "the stream of the response ended before its first event"
 _UNKNOWN: Final = "the id of the response is not known, and the POST may have been carried out: it is not sent again"
 _NO_NUMBERS: Final = "the server numbers no events, so that its stream can't be continued"
 _GONE: Final = frozenset({404, 410})
@@ -171,7 +172,10 @@ class ResponsesSource(SseSource):
         self._receiver = receiver
         self._was_seen = False
         try:
-            await super().run(cast(Receiver, _Watch(receiver, self._note)))
+            watch = _Watch(receiver, self._note)
+            await super().run(cast(Receiver, watch))
+            if self._body is None and self._number is None and not watch.has_items:
+                raise SourceFailed(_EMPTY)  # all of a response that exists was asked for
         except SourceFailed as failure:
             if not self._can_poll(failure):
                 raise
@@ -278,11 +282,16 @@ def _with_advice(failure: SourceFailed) -> SourceFailed:
 
 
 class _Watch:
-    """A receiver that notes the first snapshot among the events of a response."""
+    """A receiver that notes the first snapshot among the events of a response.
+
+    Attributes:
+        has_items: True if the stream had an event, or anything else.
+    """
 
     def __init__(self, receiver: Receiver, note: Callable[[_Snapshot], None]) -> None:
         self._receiver = receiver
         self._note = note
+        self.has_items = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._receiver, name)
@@ -290,6 +299,7 @@ class _Watch:
     async def feed_all(self, items: Iterable[RawItem]) -> None:
         """Feed items; once a snapshot was found, the receiver is called directly."""
         items = tuple(items)
+        self.has_items = self.has_items or bool(items)
         for item in items:
             if isinstance(item, RawEvent) and self._find(item):
                 self.feed_all = self._receiver.feed_all  # type: ignore[method-assign]

@@ -263,6 +263,27 @@ async def test_a_joined_response_that_is_too_old_to_stream_is_polled() -> None:
     assert statuses == ["queued", "in_progress", "completed"]
 
 
+@pytest.mark.parametrize("poll", [True, False])
+async def test_a_joined_response_whose_stream_is_empty(poll: bool) -> None:
+    """The body ends before the first event is whole: the response is polled, or the reason says what happened."""
+    script = talk()
+
+    async def answer(exchange: Exchange, number: int) -> None:
+        if "stream" in exchange.request.path:
+            await exchange.send(b"event: response.created\ndata: {")
+        else:
+            body = json.dumps(script.events[-1]["response"]).encode()
+            await exchange.answer(200, {"Content-Type": "application/json"}, body)
+
+    async with http_serving(answer) as peer:
+        found, _ = await result_of(source_of(peer, response_id="resp_1", poll=poll))
+    if poll:
+        assert (found.status, found.text) == ("completed", "Hello")
+    else:
+        assert isinstance(found, IncompleteStream)
+        assert "ended before its first event (poll=True" in str(found)
+
+
 async def test_polling_survives_errors_that_may_pass() -> None:
     server = Server(talk(), cuts=[4], refused=refusal(400, STALE), polled=[(503, {}, b""), "in_progress", "completed"])
     async with http_serving(server) as peer:
