@@ -52,13 +52,9 @@ class Tally:
 
     def __init__(self) -> None:
         # Imported here, because help and usage errors must not load the model.
+        from runstream.core.selection import RUN_ENDS
         from runstream.model.signals import (
-            RunCancelled,
-            RunCompleted,
             RunCreated,
-            RunExpired,
-            RunFailed,
-            RunIncomplete,
             SourceConnected,
             SourceError,
         )
@@ -68,7 +64,7 @@ class Tally:
         self._source_signals = (SourceConnected, SourceError)
         self.ended: Counter[str] = Counter()
         self._created_signal = RunCreated
-        self._end_signals = (RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete)
+        self._end_signals = RUN_ENDS
 
     def add(self, signal: Signal) -> None:
         """Count one signal."""

@@ -12,6 +12,7 @@ from typing import Final, Protocol, TypeAlias
 
 from runstream.cli.signal_text import format_signal, style_of
 from runstream.cli.stdio import Output, escape, escape_json
+from runstream.core.selection import RUN_ENDS
 from runstream.engine.engine import Engine
 from runstream.model.signals import (
     ArgumentsDelta,
@@ -19,12 +20,7 @@ from runstream.model.signals import (
     MessageIncomplete,
     ReasoningDelta,
     RefusalDelta,
-    RunCancelled,
-    RunCompleted,
     RunCreated,
-    RunExpired,
-    RunFailed,
-    RunIncomplete,
     RunSignal,
     Signal,
     SourceError,
@@ -45,7 +41,6 @@ from runstream.stream.run_stream import RunStream
 __all__ = ["JsonView", "PlainView", "View"]
 
 _MAX_CREATED: Final = 100_000  # runs whose beginning is remembered; the default of `Limits.max_open_runs`
-_ENDED: Final = (RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete)
 _TYPE_WIDTH: Final = 21  # the longest type, message.text_replaced
 
 _Key: TypeAlias = tuple[str, int]
@@ -184,7 +179,7 @@ class PlainView(_Lines):
             self._created[signal.scope, signal.run_id] = signal.at
             if len(self._created) > _MAX_CREATED:
                 del self._created[next(iter(self._created))]
-        elif isinstance(signal, _ENDED):
+        elif isinstance(signal, RUN_ENDS):
             created = self._created.pop((signal.scope, signal.run_id), None)
             if self.times and created is not None:
                 return signal.at - created

@@ -8,17 +8,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 from runstream.clients.session import Session, Sessions
+from runstream.core.selection import RUN_ENDS
 from runstream.core.state import RunState
 from runstream.errors import IncompleteStream, RequestFailed, SourceFailed, UnsupportedRequest
 from runstream.model.raw import Answer
 from runstream.model.run import RunStatus
 from runstream.model.signals import (
     ActionRequired,
-    RunCancelled,
-    RunCompleted,
-    RunExpired,
-    RunFailed,
-    RunIncomplete,
     RunStatusChanged,
 )
 from runstream.sources.base import Receiver, Source
@@ -41,7 +37,7 @@ TIME_PASSED: Final = f"{CANCELLED}: its time limit has passed"
 _NOT_PROCESSED: Final = frozenset({408, 425, 429})
 """The HTTP statuses of a request that was not processed, and may be sent again."""
 
-_GOES_ON: Final = (RunStatusChanged, RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete)
+_GOES_ON: Final = (RunStatusChanged, *RUN_ENDS)
 
 
 def _goes_on(signal: Any) -> bool:

@@ -14,17 +14,13 @@ from runstream.clients.tool_runner import ToolRunner
 from runstream.clients.tools import LocalTool, ToolContext
 from runstream.clients.tracing import RunTracing, TracedSource, in_call
 from runstream.clients.waiting_run import WaitingRun
+from runstream.core.selection import RUN_ENDS
 from runstream.core.state import RunState
 from runstream.logs import LOG
 from runstream.model.run import RunKey
 from runstream.model.signal_base import AwaitedCall
 from runstream.model.signals import (
     ActionRequired,
-    RunCancelled,
-    RunCompleted,
-    RunExpired,
-    RunFailed,
-    RunIncomplete,
 )
 from runstream.sources.base import Source
 from runstream.store.base import StateStore
@@ -50,7 +46,6 @@ _MAX_ENDED: Final = 1_000  # streams that have ended while a run waited, for a l
 _MAX_CLAIMS: Final = 10_000  # calls whose answers were submitted, so that no other stream submits them again
 _EXECUTED: Final = frozenset({"function", "custom"})
 _DECIDED: Final = frozenset({"approval", "interrupt"})
-_ENDS: Final = (RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete)
 
 
 class Session:
@@ -114,7 +109,7 @@ class Session:
         # At once, and before the application's handlers: a plain function among them may answer immediately.
         stream.on(ActionRequired, self.note)
         stream.on(ActionRequired, self._on_action, concurrency=concurrency)
-        stream.on(_ENDS, self._end)
+        stream.on(RUN_ENDS, self._end)
         # Of the Observables it is the one with the fewest items; only its end is of interest.
         stream.rejects.subscribe(on_error=self._end_stream, on_completed=self._end_stream)
 

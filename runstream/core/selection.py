@@ -18,7 +18,7 @@ from runstream.model.signals import (
     RunIncomplete,
 )
 
-__all__ = ["PROGRESS", "RUN_LEVEL", "TERMINAL", "Selector", "SignalName", "SignalTuple", "signal_classes"]
+__all__ = ["PROGRESS", "RUN_ENDS", "RUN_LEVEL", "TERMINAL", "Selector", "SignalName", "SignalTuple", "signal_classes"]
 
 Selector: TypeAlias = Any
 """A class, a name, a tuple of selectors or a union, at run time. The signatures of public functions are overloads: for
@@ -66,8 +66,11 @@ SignalName: TypeAlias = Literal[
 SignalTuple: TypeAlias = tuple[type[BaseSignal] | UnionType | SignalName, ...]
 """Several selectors."""
 
-TERMINAL: Final[frozenset[type]] = frozenset({RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete})
-"""Signals of a run's end."""
+RUN_ENDS: Final = (RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete)
+"""Signals of a run's end, for ``isinstance`` and as a selector."""
+
+TERMINAL: Final[frozenset[type]] = frozenset(RUN_ENDS)
+"""The same classes, for comparison with the class of a signal."""
 
 RUN_LEVEL: Final[frozenset[type]] = frozenset(kind for name, kind in SIGNAL_TYPES.items() if name.startswith("run."))
 """Signals that concern the run itself, not its messages, steps and calls."""

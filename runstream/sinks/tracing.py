@@ -12,13 +12,12 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from runstream.core.selection import RUN_ENDS
 from runstream.model.common import Usage
 from runstream.model.progress_signals import ProgressSignal, TextDelta
 from runstream.model.run import Run, RunKey
 from runstream.model.signals import (
     ActionRequired,
-    RunCancelled,
-    RunCompleted,
     RunExpired,
     RunFailed,
     RunIncomplete,
@@ -54,7 +53,6 @@ __all__ = ["RunTracer"]
 
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 
-_ENDED: Final = (RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete)
 _STEP_ENDED: Final = (StepCompleted, StepFailed, StepCancelled, StepExpired)
 _ERRORS: Final = (RunFailed, RunExpired, RunIncomplete, StepFailed, StepExpired)
 _NOTED: Final = (RunStatusChanged, ActionRequired, RunPaused, RunInterrupted, RunStalled)
@@ -280,7 +278,7 @@ class RunTracer:
             if span is not None and self._content:
                 span.set_attribute("gen_ai.tool.call.result", signal.output)
             self._end_child(traced, signal.call_key, at)
-        elif isinstance(signal, _ENDED):
+        elif isinstance(signal, RUN_ENDS):
             self._end(traced, signal)
 
     def _child(self, traced: _Traced, key: str, name: str, at: int, attributes: dict[str, Any]) -> None:

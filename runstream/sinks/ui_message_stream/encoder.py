@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from runstream.clients.answers import CallAnswer
+from runstream.core.selection import RUN_ENDS
 from runstream.core.state import RunState
 from runstream.core.state_snapshot import StateSnapshot
 from runstream.model.keys import run_key
@@ -57,7 +58,6 @@ from runstream.sinks.ui_message_stream.data_parts import (
     step_chunk,
 )
 from runstream.sinks.ui_message_stream.outcome import (
-    RUN_ENDS,
     ErrorText,
     RunFacts,
     error_text,

@@ -21,7 +21,7 @@ from runstream.model.signals import (
 )
 from runstream.sinks.ui_message_stream.chunks import UiMessageChunk
 
-__all__ = ["RUN_ENDS", "ErrorText", "Failure", "RunEnd", "RunFacts", "error_text", "outcome_chunks", "run_metadata"]
+__all__ = ["ErrorText", "Failure", "RunEnd", "RunFacts", "error_text", "outcome_chunks", "run_metadata"]
 
 RunEnd: TypeAlias = RunCompleted | RunFailed | RunCancelled | RunExpired | RunIncomplete | RunInterrupted
 
@@ -30,9 +30,6 @@ Failure: TypeAlias = RunFailed | RunExpired | RunInterrupted | StepFailed | Step
 
 ErrorText: TypeAlias = Callable[[Failure | None], str]
 """Returns the text that a browser shows of a :data:`Failure`; ``None`` stands for a stream that ends without a fact."""
-
-RUN_ENDS: Final = (RunCompleted, RunFailed, RunCancelled, RunExpired, RunIncomplete)
-"""The signals of the ends of runs."""
 
 _REASONS: Final = {
     "max_output_tokens": "length",
