@@ -24,7 +24,7 @@ from runstream.dialects.responses_aside import (
     decode_private,
     decode_steering,
 )
-from runstream.dialects.responses_end import end_response, end_steering, run_event, settle
+from runstream.dialects.responses_end import ENDS, end_response, end_steering, run_event, settle
 from runstream.dialects.responses_items import CONTENT, decode_item, decode_part
 from runstream.dialects.responses_lanes import Deferred, Lanes
 from runstream.dialects.responses_links import Links
@@ -56,8 +56,7 @@ from runstream.model.raw import Answer, ConnectionEvent, Idle, RawEvent, RawItem
 
 __all__ = ["ResponsesDialect"]
 
-_ENDS: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
-_SNAPSHOTS: Final = frozenset({"created", "queued", "in_progress", *_ENDS})
+_SNAPSHOTS: Final = frozenset({"created", "queued", "in_progress", *ENDS})
 _FAILURES: Final = frozenset({"incomplete", "failed", "cancelled"})
 _ITEM_EVENTS: Final = frozenset({"output_item.added", "output_item.done"})
 _NO_RESPONSE: Final = "No response is open, and none has its item"
@@ -344,7 +343,7 @@ class ResponsesDialect(BaseDialect):
         response.show(id, value)
         identity = self._cursor = response.identify(number)
         status = text_of(value.get("status"))
-        if kind in _ENDS:
+        if kind in ENDS:
             # Some servers leave the status of an earlier snapshot in it. A failure that it reports is one.
             status = status if kind == "completed" and status in _FAILURES else kind
         if response.error is not None and kind not in ("failed", "in_progress", "queued") and status != "failed":
@@ -352,9 +351,9 @@ class ResponsesDialect(BaseDialect):
             # repeated.
             events.append(ErrorEvent(error_of(response.error), identity, run_id=response.run_id, name="error"))
             response.error = None
-        if not response.is_open and status not in _ENDS:
+        if not response.is_open and status not in ENDS:
             return [*events, EmptyEvent(id=identity, run_id=response.run_id, name=name)]  # repeated after the end
-        if status is not None and status in _ENDS and (kind != "created" or status != "queued"):
+        if status is not None and status in ENDS and (kind != "created" or status != "queued"):
             if begins and value.get("output"):
                 # The piece begins before its items: else these are taken for items of the piece before.
                 events.append(run_event(response, "in_progress", name, identity, created=not is_known))

@@ -15,12 +15,13 @@ from runstream.model.common import ErrorObject
 from runstream.model.events import CustomEvent, ErrorEvent, Event, RunEvent
 from runstream.model.frozen import freeze
 
-__all__ = ["end_response", "end_steering", "run_event", "settle"]
+__all__ = ["ENDS", "end_response", "end_steering", "run_event", "settle"]
 
 # Fields of a response that an application may act on, and that a run has no field for.
 _ASIDE: Final = ("moderation", "content_filters")
 
-_TERMINAL: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
+ENDS: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
+"""The statuses of a response that has ended."""
 
 
 def run_event(
@@ -91,14 +92,14 @@ def end_response(response: Response, status: str, name: str, id: str | None, lin
         # A successor follows, and names this response.
         response.deferred, status = status, "in_progress"
         links.steered[response.id] = response.run_id
-    response.ended_as = response.ended_as if response.ended_as in _TERMINAL else status
+    response.ended_as = response.ended_as if response.ended_as in ENDS else status
     events.append(run_event(response, status, name, id, action=action))
     return events
 
 
 def _contradict(response: Response, status: str, id: str | None) -> list[Event]:
     """The report of a second end of a response whose run has ended otherwise; the first end counts."""
-    if response.ended_as not in _TERMINAL or response.ended_as == status or response.is_again:
+    if response.ended_as not in ENDS or response.ended_as == status or response.is_again:
         return []
     response.contradicted = response.contradicted or (id,)
     if response.contradicted != (id,):
