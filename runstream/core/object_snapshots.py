@@ -61,7 +61,9 @@ def apply_object(
             current = objects[position]
         if current.is_message is not is_message:
             return state, Outcome.KIND_CONFLICT
-        item = _replace(current, event, restart, whole, ended=ended)
+        # Of a run that has ended nothing shows that the rest follows: a loss of the connection marks open runs alone.
+        partial = event.partial or head.run.is_terminal
+        item = _replace(current, event, restart, whole, ended=ended, partial=partial)
         if event.path and current.full is None:
             item = structs.replace(item, path=event.path)  # it was known by fragments alone, which name no path
         if item is current:
@@ -93,7 +95,7 @@ def _has_text(item: ObjectState) -> bool:
 
 
 def _replace(
-    current: ObjectState, event: MessageEvent | StepEvent, restart: bool, whole: bool, *, ended: bool
+    current: ObjectState, event: MessageEvent | StepEvent, restart: bool, whole: bool, *, ended: bool, partial: bool
 ) -> ObjectState:
     """Compute an object after a full object; ``current`` itself if there is no news.
 
@@ -103,6 +105,7 @@ def _replace(
         restart: True if a ``created`` starts the accumulation of its object again.
         whole: True if the full object has ended and leaves out nothing.
         ended: True if the full object has ended.
+        partial: True if an object that starts again stays marked until it is whole.
     """
     new: Any = event.data
     known: Any = current.full
@@ -116,14 +119,14 @@ def _replace(
         return current
     if was_ended:
         return current if full is known else current.change(full, current.parts, partial=current.partial)
-    parts, partial = current.parts, current.partial
+    parts, marked = current.parts, current.partial
     if ended:
         name = "content" if current.is_message else "step_details"
         kept = full if whole else keep_texts(full, parts if parts is not None else parts_of(current, name), name)
-        parts, partial = None, partial and kept is not full
+        parts, marked = None, marked and kept is not full
         full = kept
     elif restart and event.created:
-        partial = event.partial  # the server sends all of it again
+        marked = partial  # the server sends all of it again
         name = "content" if current.is_message else "step_details"
         built = parts if parts is not None else parts_of(current, name)
         again = _reset_texts(built)
@@ -134,9 +137,9 @@ def _replace(
         parts = _extend_parts(parts, full.to_dict().get(name), name)
     elif parts is None and known is not None and has_content(known):
         parts = _keep_longer(current, full, "content" if current.is_message else "step_details")
-    if parts is current.parts and full == known and partial is current.partial:
+    if parts is current.parts and full == known and marked is current.partial:
         return current
-    return current.change(full, parts, partial=partial)
+    return current.change(full, parts, partial=marked)
 
 
 def _correct(current: ObjectState, known: Any, new: Any) -> ObjectState:

@@ -319,9 +319,6 @@ class EventRouter:
         record.touched = True
         added = source.add_object(record, data.id, ended=ended)
         reset = event.created and source.resets(event)
-        if reset and before.run.is_terminal and not event.partial:
-            # Nothing shows that the rest of the object follows: a loss of the connection marks open runs alone.
-            event = structs.replace(event, partial=True)
         after, outcome = apply_object(before, event, at, reset)
         if ended and after is not before and before._head.calls.round and type(data) is RunStep:
             self._end_step(record, source, before, after, data.id)
