@@ -160,7 +160,8 @@ def read_number_ids(value: Any) -> bool:
         value: The event, or the input of a run.
 
     Returns:
-        True if the id of an object itself is one of them: other ids are of events that may not have such a field.
+        True if the id of a run, a thread, a message or a call is one of them. Other ids are not reported: many events
+        do not have their fields.
     """
     found = False
     for name, item in value.items():
