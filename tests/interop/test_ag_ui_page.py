@@ -30,18 +30,21 @@ async def test_a_run_with_calls_and_an_approval(tmp_path: Path, button: str) -> 
         await tab.go(url)
         await say(tab, "Two seats to Kiel today, please.")
         await tab.until(ASKING)
-        assert await tab.text(".message.assistant") == [
-            "I look at the timetable.",
-            "The Heron leaves at 14:30. Here is her way.",
-            "I can book two seats for you.",
-        ]
-        assert await tab.text(".call .result") == ["→ Heron, Oslo to Kiel, 14:30", "→ shown: Oslo, Heron, Kiel"]
-        assert await tab.text(".reasoning") == ["The user needs a ferry. The timetable comes first."]
-        assert await tab.text(".pin") == ["Oslo", "Heron", "Kiel"]
+        await tab.shows(
+            ".message.assistant",
+            [
+                "I look at the timetable.",
+                "The Heron leaves at 14:30. Here is her way.",
+                "I can book two seats for you.",
+            ],
+        )
+        await tab.shows(".call .result", ["→ Heron, Oslo to Kiel, 14:30", "→ shown: Oslo, Heron, Kiel"])
+        await tab.shows(".reasoning", ["The user needs a ferry. The timetable comes first."])
+        await tab.shows(".pin", ["Oslo", "Heron", "Kiel"])
         (question,) = await tab.text(".question p")
         assert question == 'Approve book_seats({"ferry":"Heron","seats":2})?'
         await tab.value(f"[...document.querySelectorAll('button')].find(b => b.textContent === '{button}').click()")
         await tab.until(READY)
         assert (await tab.text(".message.assistant"))[-1].startswith("Booked")
-        assert await tab.text(".question") == []
+        await tab.shows(".question", [])
         assert not tab.errors

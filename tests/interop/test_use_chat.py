@@ -53,27 +53,33 @@ async def test_a_run_with_a_call_and_an_approval(label: str, approved: bool, sta
         await ask(tab, "Tidy up my notes.")
         await tab.until("!!document.querySelector('.tool[data-state=approval-requested] button')")
         await tab.until(READY)
-        assert await tab.text("article.assistant .text") == [
-            "Let me look at your notes.",
-            "Two notes are older than a year. Shall I delete them?",
-        ]
-        assert await tab.text(".reasoning") == ["First I look which notes there are."]
-        assert await tab.text(".tool h3") == ["list_notes output-available", "delete_notes approval-requested"]
-        assert "today.txt" in (await tab.text(".tool output"))[0]
-        assert await tab.text("footer") == ["requires_action"]
+        await tab.shows(
+            "article.assistant .text",
+            [
+                "Let me look at your notes.",
+                "Two notes are older than a year. Shall I delete them?",
+            ],
+        )
+        await tab.shows(".reasoning", ["First I look which notes there are."])
+        await tab.shows(".tool h3", ["list_notes output-available", "delete_notes approval-requested"])
+        await tab.until("document.querySelector('.tool output').textContent.includes('today.txt')")
+        await tab.shows("footer", ["requires_action"])
         await click(tab, label)
         await tab.until(
             "[...document.querySelectorAll('article.assistant .text')].at(-1).textContent.startsWith('Done')"
         )
         await tab.until(READY)
-        assert await tab.text("article.assistant .text") == [
-            "Let me look at your notes.",
-            "Two notes are older than a year. Shall I delete them?",
-            "Done: both notes are deleted.",
-        ]
+        await tab.shows(
+            "article.assistant .text",
+            [
+                "Let me look at your notes.",
+                "Two notes are older than a year. Shall I delete them?",
+                "Done: both notes are deleted.",
+            ],
+        )
         assert await tab.value("document.querySelectorAll('article').length") == 2
-        assert await tab.text(".tool h3") == ["list_notes output-available", f"delete_notes {state}"]
-        assert await tab.text("footer") == ["completed"]
+        await tab.shows(".tool h3", ["list_notes output-available", f"delete_notes {state}"])
+        await tab.shows("footer", ["completed"])
         await asyncio.sleep(0.3)  # a front end that sends again and again would have done so by now
         assert [*page.server.outputs.values()][-1] == [approved]
         assert [request.method for request in page.server.requests].count("POST") == 3
@@ -90,6 +96,6 @@ async def test_a_reload_resumes() -> None:
         await tab.until("document.querySelector('article.assistant .text')?.textContent.includes('word')")
         await tab.until(f"document.querySelector('article.assistant .text')?.textContent === {json.dumps(words)}")
         await tab.until(READY)
-        assert await tab.text("article.assistant .text") == [words]
-        assert await tab.text("footer") == ["completed"]
+        await tab.shows("article.assistant .text", [words])
+        await tab.shows("footer", ["completed"])
         assert [request.method for request in page.server.requests].count("POST") == 1

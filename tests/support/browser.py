@@ -84,6 +84,19 @@ class Tab:
         )
         return found
 
+    async def shows(self, selector: str, expected: list[str]) -> None:
+        """Wait until the text of all elements that are shown and match a selector is as expected.
+
+        Raises:
+            AssertionError: It is not, within the time that a test waits.
+        """
+        found: list[str] = []
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                while (found := await self.text(selector)) != expected:
+                    await asyncio.sleep(0.05)
+        assert found == expected
+
     async def until(self, expression: str, within: float = _PATIENCE) -> Any:
         """Wait until an expression is true in the page, and return what it gives.
 
