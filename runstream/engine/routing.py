@@ -8,18 +8,25 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from msgspec import structs
 
-from runstream.core.action_requests import is_request, request_pairs
 from runstream.core.object_deltas import apply_delta, start_text
 from runstream.core.object_snapshots import apply_object
 from runstream.core.pieces import PieceAge
 from runstream.core.reduce import apply_run, count_custom
 from runstream.core.registry import RunRegistry, Scope
-from runstream.core.request_places import RequestPlace, advance, get_place, is_further, set_place, step_ended
+from runstream.core.request_places import advance, is_further
 from runstream.core.run_record import RunRecord
 from runstream.core.run_snapshots import Outcome
 from runstream.core.state import RunState
 from runstream.engine.gap_tracker import report_gap
 from runstream.engine.outputs import Outputs
+from runstream.engine.replays import (
+    get_source_place,
+    is_present,
+    note_repeat,
+    note_skipped,
+    note_step_end,
+    set_source_place,
+)
 from runstream.engine.run_bounds import VALUES, RunBounds, value_size
 from runstream.engine.source_state import SourceState
 from runstream.model.common import error_summary
@@ -47,7 +54,7 @@ from runstream.model.events import (
 from runstream.model.frozen import freeze
 from runstream.model.limits import Limits
 from runstream.model.message import Message
-from runstream.model.run import Run, RunStatus
+from runstream.model.run import RunStatus
 from runstream.model.signals import CustomReceived
 from runstream.model.step import RunStep
 
@@ -57,7 +64,6 @@ Handler = Callable[["EventRouter", SourceState, Any, float], None]
 
 _CHANGED: Final = Outcome.CHANGED
 _SAME: Final = Outcome.SAME
-_QUEUED: Final = RunStatus.QUEUED
 _REQUIRES_ACTION: Final = RunStatus.REQUIRES_ACTION
 _NO_PIECE: Final = PieceAge.UNKNOWN
 _NEW_PIECE: Final = PieceAge.NEW
@@ -198,7 +204,6 @@ class EventRouter:
 
     def _run(self, source: SourceState, event: RunEvent, at: float) -> None:
         """Handle a snapshot of a run."""
-        outputs, registry = self._outputs, self._registry
         if event.origin is not None and event.origin.issues:
             self._count_issues(event)
         scope, id = source.scope, event.data.id
@@ -208,83 +213,66 @@ class EventRouter:
             if record is not None and record.run.id != id:
                 event = _with_run(event, record)
         if record is not None:
-            if record.source is not source:
-                source.claim(record)
-            before = record.state
-            if not self._bounds.admits_run(record, source, event, event.data, before):
-                return
-            self._note_identity(record, source, event)
-            record.touched = True
-            head = before._head
-            age = _NO_PIECE if event.piece is None else head.pieces.classify(event.piece)
-            repeats = event.created and age is not _NEW_PIECE and (head.calls.round or head.run.status is not _QUEUED)
-            if repeats or (age is _EARLIER_PIECE and not head.run.status.is_terminal):
-                record.replaying = True
-                record.saved = None  # the flag must reach the store, though the state is the same
-                if event.created:
-                    record.replayed_by = (source.name, source.connection)
-            place = self._get_place(record, source) if record.places else None
-            further = place is not None and is_further(place, before)
-            after, outcome = apply_run(before, event, at, record.replaying, further=further)
-            if after._head.calls.round and not (self.fetched or source.snapshots):
-                connection = source.connection
-                place = advance(
-                    place, event.data, before, after, outcome, begins=event.created, connection=connection, age=age
-                )
-                self._set_place(record, source, place)
-            changed = self._commit(record, before, after, outcome, event, at)
-            if age is _NEW_PIECE and (piece := event.piece) is not None and after._head.pieces.ids.last == piece:
-                scope.add_piece(record, piece)
-                self.flush_pending(scope, piece)
-            if (
-                age is not _EARLIER_PIECE
-                and record.replaying
-                and (changed or self._is_present(place, event.data, after))
-            ):
-                record.replaying = False  # the replay has reached the present round
+            self._update_run(record, source, event, at)
+        elif scope.is_tombstoned(id):
+            self._outputs.counts.late += 1
+        elif event.data.is_terminal or self._registry.make_room():
+            self._open_run(source, event, at)
+        else:
+            source.reject_event(event, f"More than {self._registry.open} open runs (max_open_runs)")
+
+    def _update_run(self, record: RunRecord, source: SourceState, event: RunEvent, at: float) -> None:
+        """Handle a snapshot of a known run."""
+        if record.source is not source:
+            source.claim(record)
+        before = record.state
+        if not self._bounds.admits_run(record, source, event, event.data, before):
             return
-        if scope.is_tombstoned(id):
-            outputs.counts.late += 1
-            return
-        if not (event.data.is_terminal or registry.make_room()):
-            source.reject_event(event, f"More than {registry.open} open runs (max_open_runs)")
-            return
+        self._note_identity(record, source, event)
+        record.touched = True
+        head, beside = before._head, self._is_beside(source)
+        age = _NO_PIECE if event.piece is None else head.pieces.classify(event.piece)
+        if event.created or age is _EARLIER_PIECE:
+            note_repeat(record, source, event, head, age)
+        place = None if beside else get_source_place(record, source)
+        further = place is not None and is_further(place, before)
+        after, outcome = apply_run(before, event, at, record.replaying, further=further)
+        if after._head.calls.round and not beside:
+            connection = source.connection
+            place = advance(
+                place, event.data, before, after, outcome, begins=event.created, connection=connection, age=age
+            )
+            set_source_place(record, source, place)
+        changed = self._commit(record, before, after, outcome, event, at)
+        if age is _NEW_PIECE and (piece := event.piece) is not None and after._head.pieces.ids.last == piece:
+            source.scope.add_piece(record, piece)
+            self.flush_pending(source.scope, piece)
+        if age is not _EARLIER_PIECE and record.replaying and (changed or is_present(place, event.data, after)):
+            record.replaying = False  # the replay has reached the present round
+
+    def _open_run(self, source: SourceState, event: RunEvent, at: float) -> None:
+        """Handle the first snapshot of a run."""
+        outputs, registry, scope = self._outputs, self._registry, source.scope
         registry.intern(event.data)
         state, _ = apply_run(None, event, at, False, scope.name)
         record = registry.add(scope, state, source)
         source.claim(record)
         self._note_identity(record, source, event)
-        if state.round and not (self.fetched or source.snapshots):
+        if state.round and not self._is_beside(source):
             place = advance(None, event.data, None, state, _CHANGED, begins=False, connection=source.connection)
-            self._set_place(record, source, place)
+            set_source_place(record, source, place)
         if outputs.on_open is not None:
             outputs.on_open()
         outputs.publish_change(None, state, at)
         if state.is_terminal:
             self._finish(record)
-        self.flush_pending(scope, id)
+        self.flush_pending(scope, state.run_id)
 
     def skip_run(self, source: SourceState, event: RunEvent) -> None:
-        """Note a snapshot that is skipped as a duplicate: in a later connection it shows how far its source is."""
+        """Note a snapshot that is skipped as a duplicate."""
         record = source.scope.find(event.data.id)
-        if record is None or record.run.is_terminal or not source.connection or source.snapshots or self.fetched:
-            return
-        state, connection = record.state, source.connection
-        age = state._head.pieces.classify(event.piece)
-        known = record.places.get(source.name)
-        begins = event.created and (known is None or known.connection != connection)
-        if begins:
-            record.replayed_by = (source.name, connection)
-            if state.round or state.status is not _QUEUED:
-                record.replaying = True
-                record.saved = None
-        if not state.round or record.replayed_by != (source.name, connection):
-            return  # where the source is between the known events is unknown
-        place = self._get_place(record, source)
-        place = advance(place, event.data, state, state, _SAME, begins=begins, connection=connection, age=age)
-        self._set_place(record, source, place)
-        if record.replaying and age is not _EARLIER_PIECE and self._is_present(place, event.data, state):
-            record.replaying = False
+        if record is not None and not record.run.is_terminal and source.connection and not self._is_beside(source):
+            note_skipped(record, source, event)
 
     def _object(self, source: SourceState, event: MessageEvent | StepEvent, at: float) -> None:
         """Handle a full message or step."""
@@ -320,8 +308,9 @@ class EventRouter:
         added = source.add_object(record, data.id, ended=ended)
         reset = event.created and source.resets(event)
         after, outcome = apply_object(before, event, at, reset)
-        if ended and after is not before and before._head.calls.round and type(data) is RunStep:
-            self._end_step(record, source, before, after, data.id)
+        has_ended = ended and after is not before and type(data) is RunStep
+        if has_ended and before._head.calls.round and not self._is_beside(source):
+            note_step_end(record, source, before, after, data.id)
         if self._commit(record, before, after, outcome, event, at):
             record.add_size(data.id, size)
         if ended:
@@ -432,40 +421,16 @@ class EventRouter:
         if self._commit(record, before, after, outcome, event, at):
             record.add_size(id, size)
 
+    def _is_beside(self, source: SourceState) -> bool:
+        """True if an event of a source is beside its stream: fetched, or of a poll. It proves nothing about the
+        source's connection.
+        """
+        return self.fetched or source.snapshots
+
     def _note_identity(self, record: RunRecord, source: SourceState, event: Event) -> None:
         """Note that a source sent a snapshot without an id. One that was fetched beside a stream is no part of it."""
-        if event.id is None and not (record.unnumbered or self.fetched or source.snapshots):
+        if event.id is None and not record.unnumbered and not self._is_beside(source):
             source.mark_unnumbered(record)
-
-    def _end_step(
-        self, record: RunRecord, source: SourceState, before: RunState, after: RunState, step_id: str
-    ) -> None:
-        """Note that a step has ended: if the run waits for one of its calls, the run went on."""
-        if self.fetched or source.snapshots or not before.run.requires_action:
-            return
-        item = after._find(step_id)
-        if item is not None and not set(item.calls).isdisjoint(after._head.calls.names):
-            place = step_ended(self._get_place(record, source), after, source.connection)
-            self._set_place(record, source, place)
-
-    def _get_place(self, record: RunRecord, source: SourceState) -> RequestPlace | None:
-        """The place of a source in the requests of a run; ``None`` if it is unknown, and for snapshots from a poll."""
-        if not record.places or self.fetched or source.snapshots:
-            return None
-        return get_place(record.places, source.name, source.connection, resumes=source.last_id is not None)
-
-    def _set_place(self, record: RunRecord, source: SourceState, place: RequestPlace | None) -> None:
-        """Note the place of a source in the requests of a run."""
-        places = set_place(record.places, source.name, place)
-        if places is not record.places:
-            record.places = places
-            record.saved = None  # the place must reach the store, though the state may be the same
-
-    def _is_present(self, place: RequestPlace | None, run: Run, state: RunState) -> bool:
-        """True if a snapshot repeats the last request of its run, and its source has sent all requests before."""
-        if not is_request(run) or set(request_pairs(run)) != set(state._head.calls.pairs):
-            return False
-        return place is None or place.requests >= state.round
 
     def _commit(
         self, record: RunRecord, before: RunState, after: RunState, outcome: Outcome, event: Event, at: float
