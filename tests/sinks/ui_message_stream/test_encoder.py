@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from runstream.engine.fold import fold, fold_sources
 from runstream.model.raw import RawEvent
+from runstream.model.signals import ActionRequired
 from runstream.sinks.ui_message_stream.encoder import UiMessageEncoder
 from runstream.testing import Script, script
 from runstream.testing.strategies import conversations
@@ -22,6 +23,20 @@ from tests.support.ui_messages import read_chunks, shown_by_message, shown_by_st
 def text_of(chunks: list[dict[str, Any]]) -> list[str]:
     """The texts that a reader has at the end."""
     return [part["text"] for part in read_chunks(chunks)["parts"] if part["type"] == "text"]
+
+
+# Calls
+
+
+def test_the_keys_of_calls_by_the_ids_that_a_browser_knows() -> None:
+    """A browser answers by `toolCallId`; an application answers by the key of the call."""
+    folded = fold(script("run_1").start().call(weather={"city": "Oslo"}, ferry={"to": "Kiel"}).raw_events())
+    (request,) = [signal for signal in folded.signals if isinstance(signal, ActionRequired)]
+    encoder = UiMessageEncoder()
+    chunks = [chunk for signal in folded.signals for chunk in encoder.encode(signal)]
+    begun = list(dict.fromkeys(chunk["toolCallId"] for chunk in chunks if "toolCallId" in chunk))
+    assert len(begun) == 2
+    assert [encoder.tool_call_keys[id] for id in begun] == [call.key for call in request.calls]
 
 
 # Texts
