@@ -193,7 +193,7 @@ async def test_a_cold_run_stalls_at_the_next_worker(server: EmbeddedBroker, brok
             yield item
         await asyncio.sleep(60)
 
-    watchdogs = Watchdogs(idle=5.0, interval=0.1, expiry_grace=None)
+    watchdogs = Watchdogs(idle=8.0, interval=0.1, expiry_grace=None)
     async with Ingest(server.url) as ingest:
         async with working(Worker(server.url, watchdogs=watchdogs)):
             ingest.attach(endless(), name="s")
@@ -202,7 +202,7 @@ async def test_a_cold_run_stalls_at_the_next_worker(server: EmbeddedBroker, brok
         assert "run_1/stalled/1" not in await fact_keys(broker, TOPOLOGY)
         async with working(Worker(server.url, watchdogs=watchdogs)) as worker:
             await until(lambda: len(worker.stats.partitions) == 4)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 while "run_1/stalled/1" not in await fact_keys(broker, TOPOLOGY):
                     await asyncio.sleep(0.1)
             await asyncio.sleep(0.5)

@@ -121,7 +121,7 @@ async def test_a_client_that_left_without_a_word_is_no_error() -> None:
 
 async def test_a_client_that_does_not_read_is_dropped_and_slows_nobody() -> None:
     async with fed() as source:
-        app = app_of(source, send_timeout=0.2)
+        app = app_of(source, send_timeout=1.0)
         with capture_logs() as logs:
             async with socket(app, "/socket") as deaf, socket(app, "/socket") as client:
                 for number in range(5):
