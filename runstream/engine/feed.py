@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
 from runstream.engine.detection import Detection
 from runstream.engine.outputs import Outputs
@@ -117,13 +118,18 @@ class Feeder:
             ):
                 self._route_fragment(item, event, at)
                 continue
-            before = record.state if outputs.watched and outputs.takes_states else None
+            before = None
+            if outputs.watched and outputs.takes_states:
+                before = record._state  # `RunRecord.state`, without the call
+                if before._length != offset:
+                    before = record.build_state()
             text = event.text
             buffer.tail.write(text)
             buffer.last = text
             record.length = buffer.length = offset + len(text)
             if before is not None:
-                after, on_change = record.build_state(), outputs._on_change
+                after = record._state = RunState(before._head, before._objects, before._growing, record.length)
+                on_change = outputs._on_change
                 if outputs._on_state is not None:
                     outputs._on_state(after)  # which may feed more of the text, or set the callbacks
                 if on_change is not None and outputs._on_change is not None:
