@@ -89,7 +89,7 @@ The event is the signal's type; it and the names of the fields are stable.
 | `scope` | every signal; "" by default |
 | `duration` | runs that ended (seconds from creation to end), steps that ended |
 | `prompt_tokens`, `completion_tokens`, `total_tokens` | the same, where the server says |
-| `error_code`, `incomplete_reason` | what failed, or ended incomplete |
+| `error_code`, `incomplete_reason` | what failed, or ended incomplete; a text that is no short name is left out |
 | `action`, `calls`, `tools` | `run.action_required`: what is asked for, how many calls, of which tools |
 | `reason`, `last_event_id`, `attempts`, `idle`, `limit` | `run.interrupted`, `run.stalled` |
 | `source`, `reason`, `attempt` | all signals of a source |

@@ -25,6 +25,7 @@ __all__ = [
     "Timestamp",
     "Usage",
     "error_summary",
+    "is_code",
 ]
 
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # an error code, and not a sentence
@@ -199,5 +200,9 @@ class ErrorObject(WireStruct, frozen=True, kw_only=True):
 
 def error_summary(error: ErrorObject) -> str:
     """Return what a log may contain of a server's error: words of the library, and the code if it is a short name."""
-    code = f" ({error.code})" if error.code and _CODE.fullmatch(error.code) else ""
-    return f"the server sent an error{code}"
+    return f"the server sent an error ({error.code})" if is_code(error.code) else "the server sent an error"
+
+
+def is_code(value: object) -> bool:
+    """Return whether a server's code, type or reason is a short name: any other text may quote anything."""
+    return isinstance(value, str) and _CODE.fullmatch(value) is not None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from runstream.logs import LOG, standard_writer
-from runstream.model.common import error_summary
+from runstream.model.common import error_summary, is_code
 from runstream.model.escaping import escape_unprintable
 from runstream.model.progress_signals import PROGRESS
 from runstream.model.run import RunKey
@@ -142,6 +142,9 @@ _PRIVATE: Final = {
 }
 """The facts that are not logged, by the options `include_text` and `include_arguments`."""
 
+_CODES: Final = ("error_code", "error_type", "incomplete_reason")
+"""The facts that are logged without `include_text` only if they are short names."""
+
 Write = Callable[[str, str, dict[str, Any]], object]
 
 
@@ -226,8 +229,12 @@ def log_record(signal: Signal, *, include_text: bool = False, include_arguments:
     """
     found = facts(signal)
     private = _PRIVATE[include_text, include_arguments]
-    if isinstance(signal, SourceError) and signal.error is not None and not include_text:
-        found["reason"] = error_summary(signal.error)  # the signal's reason is the server's message
+    if not include_text:
+        if isinstance(signal, SourceError) and signal.error is not None:
+            found["reason"] = error_summary(signal.error)  # the signal's reason is the server's message
+        for name in _CODES:
+            if isinstance(found.get(name), str) and not is_code(found[name]):
+                del found[name]
     fields = {name: _plain(found[name]) for name in _FIELDS[type(signal)] if name in found and name not in private}
     return LEVELS.get(type(signal), "info"), signal.type, fields
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from runstream.core.selection import RUN_ENDS
-from runstream.model.common import Usage
+from runstream.model.common import Usage, is_code
 from runstream.model.progress_signals import ProgressSignal, TextDelta
 from runstream.model.run import Run, RunKey
 from runstream.model.signals import (
@@ -314,10 +314,10 @@ class RunTracer:
         """Mark a span as failed.
 
         Returns:
-            The kind of the error: the code of the server, or the status.
+            The kind of the error: the code of the server if it is a short name, else the status.
         """
         code = getattr(getattr(subject, "last_error", None), "code", None)
-        kind = code if isinstance(code, str) and code else signal.type.rpartition(".")[2]
+        kind = str(code) if is_code(code) else signal.type.rpartition(".")[2]
         span.set_attribute("error.type", kind)
         span.set_status(self._trace.StatusCode.ERROR)
         return kind

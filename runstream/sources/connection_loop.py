@@ -93,6 +93,7 @@ async def run_connections(
     close: Callable[[Connection], Awaitable[None]],
     renewable: bool,
     resumes: bool = True,
+    begins: bool = False,
 ) -> None:
     """Connect, read, and connect again, until a connection ends normally while no run is live.
 
@@ -104,6 +105,8 @@ async def run_connections(
         close: Closes a connection that was not read.
         renewable: True if other credentials can be requested, because a function supplies them.
         resumes: True if the last event id is sent to the server.
+        begins: True if the first request begins something new: the last event id of an earlier process says nothing
+            of it.
 
     Raises:
         SourceFailed: The source failed for good.
@@ -112,11 +115,13 @@ async def run_connections(
     base: float | None = None
     progress = 0
     opened = reached = renewed = False
+    has_place = not begins
     end = Disconnect(reason="")
     while True:
         wait = None
         try:
-            last_id = receiver.last_id if resumes else None  # reading it promises to resume after it
+            # Reading it promises to resume after it.
+            last_id = receiver.last_id if resumes and has_place else None
             connection = await open(ResumeInfo(last_id=last_id, attempt=attempt, reason=end.reason))
         except ConnectFailed as error:
             # Credentials may have expired since: a function that supplies them is called once more.
@@ -146,6 +151,7 @@ async def run_connections(
                 await close(connection)
                 raise
             end = await read(connection, policy.age() if policy is not None else None)
+            has_place = has_place or end.received > 0
             if end.normal and getattr(receiver, "expects_idle", False):
                 receiver.feed(Idle(at=time.time()))  # nothing follows here: what the dialect keeps back is certain
             if end.normal and (end.complete or not receiver.live):

@@ -142,7 +142,7 @@ def http_error(
         server_message=said,
         status=status,
         retry=is_transient(status),
-        wait=retry_after(header(headers, "Retry-After"), now),
+        wait=requested_wait(headers, now),
     )
 
 
@@ -216,14 +216,18 @@ def _date(value: str) -> float | None:
     return None
 
 
-def requested_wait(headers: Any) -> float | None:
+def requested_wait(headers: Any, now: float | None = None) -> float | None:
     """Return the seconds for which a server asks not to be called: ``retry-after-ms``, or ``Retry-After``
     (RFC 9110, section 10.2.3).
+
+    Args:
+        headers: The headers of a response.
+        now: Unix time in seconds, for a date; the present time by default.
     """
     milliseconds = header_number(headers, "Retry-After-Ms")
     if milliseconds is not None:
         return milliseconds / 1000
-    return retry_after(str(header(headers, "Retry-After")), time.time())
+    return retry_after(str(header(headers, "Retry-After")), time.time() if now is None else now)
 
 
 class ErrorBody(NamedTuple):

@@ -18,8 +18,9 @@ _MIN_BASE: Final = 0.1  # seconds; a server can't reduce the first delay below i
 class Reconnect(Struct, frozen=True, kw_only=True):
     """How a source reconnects.
 
-    The count of attempts starts anew with a message, not with a mere handshake: a server that accepts and closes
-    is tried ever more slowly, and finally no more. By default that takes ten attempts, 75 seconds on average.
+    The count of attempts starts anew where the state of a run has advanced, not with a mere handshake or a message
+    that is known: a server that accepts and closes, or that sends the same part of a run again and again, is tried
+    ever more slowly, and finally no more. By default that takes ten attempts, 75 seconds on average.
 
     Attributes:
         initial: Longest delay before the first attempt (seconds).
@@ -27,7 +28,7 @@ class Reconnect(Struct, frozen=True, kw_only=True):
         factor: Factor by which the delay grows from attempt to attempt; 1 or more.
         jitter: Share of the delay that is random, from 0 (none) to 1 (all), so that many clients of one server that
             went away do not reconnect at the same moment.
-        max_attempts: Attempts in a row without a message before the source fails; ``None``: no limit.
+        max_attempts: Attempts in a row without progress before the source fails; ``None``: no limit.
         max_connection_age: A connection is replaced after this time (seconds), or up to a tenth earlier, at
             random; ``None``: never.
         max_retry_after: Longest wait that a server may ask for with ``Retry-After`` (seconds).
@@ -72,7 +73,7 @@ class Reconnect(Struct, frozen=True, kw_only=True):
         """Return the seconds to wait before attempt number ``attempt`` (from 1).
 
         Args:
-            attempt: Its number since the last message.
+            attempt: Its number since the last progress.
             asked: The wait that the server asked for (``Retry-After``, in seconds), if any: the delay is never less,
                 within ``max_retry_after``.
             base: The reconnection time that the server set (WHATWG ``retry:``, in seconds), if any: the delay grows

@@ -174,7 +174,7 @@ class ResponsesSource(SseSource):
         try:
             watch = _Watch(receiver, self._note)
             await super().run(cast(Receiver, watch))
-            if self._body is None and self._number is None and not watch.has_items:
+            if self._body is None and self._number is None and not watch.has_items and receiver.last_id is None:
                 raise SourceFailed(_EMPTY)  # all of a response that exists was asked for
         except SourceFailed as failure:
             if not self._can_poll(failure):

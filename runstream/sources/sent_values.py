@@ -9,13 +9,14 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
+from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 import msgspec
 
 from runstream.model.escaping import escape_unprintable
 from runstream.model.jsontext import MAX_NESTING, nesting_depth
 from runstream.sources.credentials import url_secrets
+from runstream.sources.decodings import decodings, letters_and_digits
 
 __all__ = ["NOTHING_SENT", "SentValues"]
 
@@ -35,8 +36,11 @@ _PLAIN_HEADERS: Final = frozenset(
 # Headers whose values, also in part, are credentials; the values of other headers are masked as a whole.
 _SECRET_HEADER: Final = re.compile(r"auth|cookie|key|token|secret|password|credential|session|signature", re.IGNORECASE)
 _PARTS: Final = re.compile(r"[\s,;]+")
-_UNICODE_ESCAPE: Final = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})|\\(.)")
-_CODED: Final = re.compile(r"[A-Za-z0-9+/_-]{8,}")
+_MAX_TOKEN: Final = 4_096  # characters
+_MIN_NUMBER: Final = 12  # digits of a number whose parts are masked too
+_MAX_TOKENS: Final = 1_000
+_MAX_QUOTED: Final = 2**16  # characters; of a larger body, what a server quotes for a URL is not masked but hidden
+_SEPARATOR: Final = "\x1e"  # between many values that are encoded at once
 
 
 class SentValues:
@@ -92,7 +96,7 @@ class SentValues:
             return ""
         values = _Values(self)
         masked = values.mask(text)
-        if any(values.finds(decoded) for decoded in _decodings(masked) if decoded != masked):
+        if values.finds_encoded(masked):
             return ""
         masked = escape_unprintable(masked)
         return masked if len(masked) <= limit else masked[: limit - 1] + "…"
@@ -141,16 +145,19 @@ class _Values:
     def __init__(self, sent: SentValues) -> None:
         secrets, whole = sent._secrets()
         content = sent._content_values()
-        forms: set[str] = set()
+        tokens = {value for value in content if _is_token(value)}
+        if len(tokens) <= _MAX_TOKENS:
+            secrets |= tokens
+        secret_forms: set[str] = set()
         for value in secrets:
-            forms.update(_encodings(value), _binary_encodings(value))
-        secret_forms = _folded(forms)
-        content_forms = _folded({form for value in whole | content for form in _encodings(value)})
-        self._whole = sorted(secret_forms | content_forms, key=len, reverse=True)
-        self._blobs = (
-            (_SECRET_PIECE, "\n".join(secret_forms)),
-            (_CONTENT_PIECE, "\n".join(_folded({form for value in content for form in _encodings(value)}))),
-        )
+            secret_forms.update(_encodings(value), _binary_encodings(value))
+        secret_forms = _folded(secret_forms)
+        content_forms = _folded(_encodings_of_all(content))
+        whole_forms = _folded({form for value in whole for form in _encodings(value)})
+        self._whole = secret_forms | content_forms | whole_forms
+        self._pieces = ((_SECRET_PIECE, secret_forms), (_CONTENT_PIECE, content_forms))
+        bare = {letters_and_digits(form) for form in _folded(secrets)}
+        self._bare = {form for form in bare if len(form) >= _SECRET_PIECE}
 
     def mask(self, text: str) -> str:
         """Return the text with each sent value, and each longer part of one, masked."""
@@ -165,29 +172,49 @@ class _Values:
                 out.append(_MASK)
         return "".join(out)
 
-    def finds(self, text: str) -> bool:
-        """Return whether the text has a sent value, or a longer part of one."""
-        return next(self._places(_fold(" ".join(text.split()))), None) is not None
+    def finds_encoded(self, text: str) -> bool:
+        """Return whether the text has a sent value, or a longer part of one, in another encoding."""
+        decoded = decodings(text)
+        if next(self._places("\n".join(map(_fold, decoded))), None) is not None:
+            return True
+        bare = "\n".join(letters_and_digits(_fold(one)) for one in (text, *decoded))
+        return bool(_common_pieces(bare, self._bare, _SECRET_PIECE))
 
     def _places(self, text: str) -> Iterator[tuple[int, int]]:
+        beginnings = {text[at : at + _MIN_VALUE] for at in range(len(text))}
         for value in self._whole:
+            if value[:_MIN_VALUE] not in beginnings:
+                continue
             at = text.find(value)
             while at >= 0:
                 end = at + len(value)
                 if len(value) >= _MIN_INSIDE or _is_word(text, at, end):
                     yield at, end
                 at = text.find(value, at + 1)
-        for length, blob in self._blobs:
-            at = 0
-            while blob and at + length <= len(text):
-                end = at + length
-                if text[at:end] not in blob:
-                    at += 1
-                    continue
-                while end < len(text) and text[at : end + 1] in blob:
-                    end += 1
-                yield at, end
-                at = end - length + 1
+        for length, forms in self._pieces:
+            found = _common_pieces(text, forms, length)
+            if found:
+                yield from ((at, at + length) for at in range(len(text)) if text[at : at + length] in found)
+
+
+def _common_pieces(text: str, values: Iterable[str], length: int) -> set[str]:
+    """The pieces of this length that the text and a value have in common.
+
+    A value may be long, and this is done in the event loop. So of each value only every few characters are looked
+    at: a common piece of the length has half a piece at one of these places.
+    """
+    half = length // 2
+    step = length - half + 1
+    halves = {text[at : at + half] for at in range(len(text) - half + 1)}
+    pieces = {text[at : at + length] for at in range(len(text) - length + 1)}
+    found: set[str] = set()
+    for value in values:
+        last = len(value) - length
+        for at in range(0, len(value) - half + 1 if last >= 0 else 0, step):
+            if value[at : at + half] in halves:
+                first = max(at - length + half, 0)
+                found.update(pieces.intersection(value[i : i + length] for i in range(first, min(at, last) + 1)))
+    return found
 
 
 def _fold(text: str) -> str:
@@ -198,6 +225,14 @@ def _fold(text: str) -> str:
 
 def _folded(values: Iterable[str]) -> set[str]:
     return {form for value in values if len(form := _fold(" ".join(value.split()))) >= _MIN_VALUE}
+
+
+def _is_token(value: str) -> bool:
+    """Return whether a value of a body may be a key or an account: its parts are masked like those of a credential."""
+    if not _MIN_INSIDE <= len(value) <= _MAX_TOKEN or len(value.split()) != 1:
+        return False
+    digits = sum(character.isdigit() for character in value)
+    return digits >= _MIN_NUMBER or (digits > 0 and any(character.isalpha() for character in value))
 
 
 def _is_word(text: str, start: int, end: int) -> bool:
@@ -221,6 +256,21 @@ def _encodings(value: str) -> set[str]:
     }
 
 
+def _encodings_of_all(values: set[str]) -> set[str]:
+    """Many values in the same encodings; those for URLs if they are not large, as they take long."""
+    text = _SEPARATOR.join(value for value in values if len(value) >= _MIN_VALUE)
+    if not text:
+        return set()
+    forms = {*text.split(_SEPARATOR), *html.escape(text).split(_SEPARATOR), *repr(text)[1:-1].split("\\x1e")}
+    for ascii_only in (True, False):
+        forms.update(json.dumps(text, ensure_ascii=ascii_only)[1:-1].split("\\u001e"))
+    if len(text) <= _MAX_QUOTED:
+        encoded = text.encode("utf-8", "replace")
+        for quoted in (quote(encoded), quote(encoded, safe=""), quote_plus(encoded)):
+            forms.update(quoted.split("%1E"))
+    return forms
+
+
 def _binary_encodings(value: str) -> set[str]:
     """A value in base64, at each of the three places where it may begin in a longer text, and in hexadecimal."""
     data = value.encode("utf-8", "replace")
@@ -234,32 +284,6 @@ def _binary_encodings(value: str) -> set[str]:
         if len(inner) >= _MIN_INSIDE - 2:
             found |= {inner, inner.replace("+", "-").replace("/", "_")}
     return found
-
-
-def _decodings(text: str) -> Iterator[str]:
-    """The text as it would read if a part of it were encoded."""
-    yield unquote(text)
-    yield unquote_plus(text)
-    yield unquote_plus(unquote_plus(text))
-    yield html.unescape(text)
-    yield _UNICODE_ESCAPE.sub(_unescape, text)
-    for token in _CODED.findall(text):
-        for padding in range(4):
-            coded = token[padding:]
-            with_padding = coded.replace("-", "+").replace("_", "/") + "=" * (-len(coded) % 4)
-            try:
-                yield base64.b64decode(with_padding).decode("utf-8", "replace")
-            except (binascii.Error, ValueError):
-                continue
-        try:
-            yield bytes.fromhex(token[: len(token) // 2 * 2]).decode("utf-8", "replace")
-        except ValueError:
-            continue
-
-
-def _unescape(match: re.Match[str]) -> str:
-    code = match[1] or match[2]
-    return chr(int(code, 16)) if code else {"n": " ", "t": " ", "r": " "}.get(match[3], match[3])
 
 
 def _decode(data: str | bytes) -> str:

@@ -188,6 +188,7 @@ class SseSource:
                 close=session.close,
                 renewable=callable(self._auth),
                 resumes=self._method == "GET" or self._resume is not None,
+                begins=self._method == "POST",
             )
         finally:
             await client.close()

@@ -209,17 +209,19 @@ async def read_stream(
                     if items:
                         timer.stop()
                         received += len(items)
-                        events += sum(type(item) is not Malformed for item in items)
-                        last = items[-1]
+                        events += sum(not (type(item) is Malformed or _is_done(item)) for item in items)
+                        last = _last(items, last)
                         await receiver.feed_all(items)
-                        if ends_with_done and _is_done(last) and not receiver.live:
+                        if ends_with_done and _is_done(items[-1]) and not receiver.live:
+                            if isinstance(last, Malformed) and not events:
+                                break
                             return disconnect("the server said that it is done", normal=True)
                         timer.start()
         finally:
             await response.aclose()
     items = parser.close()
     await receiver.feed_all(items)
-    last = items[-1] if items else last
+    last = _last(items, last)
     if isinstance(last, Malformed) and (receiver.live or not events):
         error = read_error(last.data)
         code = error.code_for(sent)
@@ -233,6 +235,11 @@ async def read_stream(
     if parser.discarded and not ({"content-length", "transfer-encoding"} & {name.lower() for name in response.headers}):
         return disconnect("the connection broke off within an event")
     return disconnect("the server ended the response", normal=True)
+
+
+def _last(items: list[ParsedItem], known: ParsedItem | None) -> ParsedItem | None:
+    """The last item; ``[DONE]`` says nothing of what came before it."""
+    return next((item for item in reversed(items) if not _is_done(item)), known)
 
 
 def _is_done(item: ParsedItem) -> bool:

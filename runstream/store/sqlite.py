@@ -434,4 +434,10 @@ def _explain_error(path: str, action: str, error: sqlite3.Error, *, closed: bool
         return f"{path} can't be {action}: another process is writing to it; one process uses a store at a time"
     if name.startswith("SQLITE_FULL"):
         return f"{path} can't be {action}: the disk is full"
-    return f"{path} can't be {action}: {error}"
+    if name in ("SQLITE_ERROR", "SQLITE_SCHEMA", "SQLITE_MISMATCH") or name.startswith("SQLITE_CONSTRAINT"):
+        # The statements are correct: the file has other tables than its version says, or further ones.
+        return (
+            f"{path} can't be {action}: {error}; it is damaged, or another program has changed it: move it away to "
+            "start with an empty store"
+        )
+    return f"{path} can't be {action}: {error}; check the disk and the permissions of the file and its directory"

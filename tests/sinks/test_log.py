@@ -242,6 +242,16 @@ def test_arguments_are_logged_on_request() -> None:
     assert [json.loads(text) for text in fields["arguments"]] == [{"zone": "ARGUED"}]
 
 
+@pytest.mark.parametrize("code", ["my diary says", "x" * 80, ""])
+def test_a_code_that_is_no_short_name_is_not_logged(code: str) -> None:
+    """It may quote anything, as a message may."""
+    failed = {"last_error": {"code": code, "message": "m"}, "incomplete_details": {"reason": code}}
+    run = Run.from_json(run_object("run_1", status="failed", **failed))
+    signal = RunFailed(*HEAD, run, None)
+    assert not {"error_code", "incomplete_reason"} & log_record(signal)[2].keys()
+    assert log_record(signal, include_text=True)[2]["error_code"] == code
+
+
 def test_the_fields_of_an_ending() -> None:
     """How long it took, what it cost, why it ended."""
     fields = log_record(made(RunFailed))[2]

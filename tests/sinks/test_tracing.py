@@ -112,6 +112,12 @@ async def test_no_text_is_recorded_by_default() -> None:
     assert call["gen_ai.tool.call.result"] == "sunny"
 
 
+async def test_a_code_that_is_a_sentence_is_not_recorded() -> None:
+    recorded = Recorded()
+    await observe(recorded, script("run_1").say("a").end("failed", last_error={"code": "a secret", "message": "m"}))
+    assert attributes(recorded.run_span())["error.type"] == "failed"
+
+
 @pytest.mark.parametrize(
     ("status", "code"), [("failed", "rate_limit"), ("expired", "expired"), ("incomplete", "incomplete")]
 )

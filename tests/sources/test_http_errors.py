@@ -181,3 +181,15 @@ def test_of_a_header_that_comes_twice_the_longer_wait_counts() -> None:
     """Also where the client does not join the values."""
     headers = Headers([("Retry-After", "7"), ("Retry-After", "9")])
     assert http_error(URL, 503, headers=headers, now=NOW).wait == 9.0
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"Retry-After-Ms": "1500", "Retry-After": "30"}, 1.5),
+        ({"retry-after-ms": "soon", "retry-after": "30"}, 30.0),
+        ({"Retry-After-Ms": "250"}, 0.25),
+    ],
+)
+def test_a_wait_in_milliseconds_is_more_exact(headers: dict[str, str], wait: float) -> None:
+    assert http_error("http://host/", 429, headers=headers, now=NOW).wait == wait

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import html
 import json
 import string
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runstream.sources.sent_values import SentValues
+from runstream.sources.sent_values import SentValues, _common_pieces
 
 FORMS: dict[str, Callable[[str], str]] = {
     "plain": str,
@@ -30,6 +31,18 @@ FORMS: dict[str, Callable[[str], str]] = {
     "base64 within": lambda text: base64.b64encode(f"user:{text}!".encode()).decode(),
     "urlsafe": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
     "hex": lambda text: text.encode().hex(),
+    "base64 twice": lambda text: base64.b64encode(base64.b64encode(text.encode())).decode(),
+    "base64 of UTF-16": lambda text: base64.b64encode(text.encode("utf-16-le")).decode(),
+    "base64 of gzip": lambda text: base64.b64encode(gzip.compress(text.encode())).decode(),
+    "base32": lambda text: base64.b32encode(text.encode()).decode(),
+    "base85": lambda text: base64.b85encode(text.encode()).decode(),
+    "hex pairs": lambda text: text.encode().hex(":"),
+    "numbers": lambda text: str(list(text.encode())),
+    "octal": lambda text: "".join(f"\\{byte:03o}" for byte in text.encode()),
+    "quoted-printable": lambda text: "".join(f"={byte:02X}" for byte in text.encode()),
+    "braces": lambda text: "".join(f"\\u{{{ord(character):x}}}" for character in text),
+    "full width": lambda text: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text),
+    "zero width": lambda text: "\u200b".join(text),
     "spaced": lambda text: text.replace(" ", "\n  "),
     "head": lambda text: text[:12],
     "tail": lambda text: text[-12:],
@@ -116,3 +129,23 @@ def test_after_a_large_request_nothing_is_shown() -> None:
 def test_any_text_can_be_masked(text: str, content: bytes, url: str) -> None:
     """Whatever was sent: one line, and no exception."""
     assert SentValues(content=content, urls=[url], messages=[content]).redact(text).isprintable()
+
+
+@pytest.mark.parametrize("written", ["Zq7diary\n9xKw", "Z q 7 d i a r y 9 x K w", "Zq7-diary-9xKw"])
+def test_a_credential_with_other_separators_is_not_shown(written: str) -> None:
+    assert SentValues(headers={"X-Api-Key": "Zq7.diary.9xKw"}).redact(f"Bad key {written}.") == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "written"), [("nst_KKd83hs92hd", "nst_KKd83h"), ("4929-1234-5678-9012", "234-5678-9012")]
+)
+def test_a_part_of_a_key_in_a_body_is_masked(value: str, written: str) -> None:
+    sent = SentValues(content=json.dumps({"settings": {"a": value}}).encode())
+    assert sent.redact(f"Bad: {written} .") == "Bad: *** ."
+
+
+@given(st.text("ab ", max_size=60), st.lists(st.text("ab ", max_size=60)), st.integers(4, 12))
+def test_the_pieces_that_a_text_has_in_common_with_values(text: str, values: list[str], length: int) -> None:
+    """The same as by a search for each piece of the text."""
+    pieces = {text[at : at + length] for at in range(len(text) - length + 1)}
+    assert _common_pieces(text, values, length) == {one for one in pieces if any(one in value for value in values)}

@@ -226,3 +226,21 @@ async def test_what_a_server_repeats_is_in_no_exception_signal_or_log(caplog: py
     assert "HTTP 400 Bad Request" in shown
     for secret in ("SECRET", "passw0rd", "YW5uOnBhc3N3MHJk", "diary"):
         assert secret not in shown
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("separator", [b"\n\n", b"\n"])
+async def test_a_json_error_before_the_done_marker_is_the_reason(method: str, separator: bytes) -> None:
+    """A gateway writes the error as the body, and the end of its stream behind it."""
+    options = {"method": "POST", "json": {}} if method == "POST" else {}
+    async with http_serving(saying(ERROR + separator + b"data: [DONE]\n\n")) as peer:
+        failed = await failure(peer.url, FakeReceiver(), **options)
+    assert "(rate_limit_exceeded)" in failed.summary
+    assert "Rate limit reached" in failed.reason
+
+
+async def test_an_error_of_an_earlier_block_is_no_reason_behind_events() -> None:
+    receiver = FakeReceiver()
+    async with http_serving(saying(ERROR + b"\n\n", block("a"), b"data: [DONE]\n\n")) as peer:
+        await read(peer.url, receiver)
+    assert receiver.data[-2:] == [b"a", b"[DONE]"]

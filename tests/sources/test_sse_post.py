@@ -134,3 +134,24 @@ async def test_a_post_that_could_not_connect_again_is_still_the_first(unused_tcp
         await task
     assert receiver.data == [b"a"]
     assert asked == []
+
+
+async def test_a_new_post_is_not_continued_at_an_old_place() -> None:
+    """The id that an earlier process stored belongs to the run of its own POST, until this one has sent an id."""
+    receiver = FakeReceiver(live=True, last_id="old")
+    asked: list[str | None] = []
+
+    def resume(info: ResumeInfo) -> Resume:
+        asked.append(info.last_id)
+        return Resume(url=f"{peer.url}/events")
+
+    async def respond(exchange: Exchange, number: int) -> None:
+        receiver.live = number < 2
+        if number:
+            receiver.last_id = f"{number}"
+            await exchange.event(f"{number}", id=f"{number}")
+
+    async with http_serving(respond) as peer:
+        await read(peer.url, receiver, method="POST", json={}, resume=resume)
+    assert asked == [None, "1"]
+    assert [request.header("Last-Event-ID") for request in peer.requests] == [None, None, "1"]

@@ -299,6 +299,28 @@ def test_a_file_of_an_older_release(tmp_path: Path) -> None:
         assert store._db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE runs",
+        "ALTER TABLE runs DROP COLUMN places",
+        "PRAGMA user_version = 4",
+        "CREATE TRIGGER t BEFORE INSERT ON runs BEGIN SELECT raise(ABORT, 'no'); END",
+    ],
+)
+def test_a_file_that_another_program_has_changed(tmp_path: Path, statement: str) -> None:
+    """The error of SQLite alone would not say what to do."""
+    path = tmp_path / "runs.db"
+    SqliteStore(path).close()
+    database = sqlite3.connect(path)
+    database.execute(statement)
+    database.commit()
+    database.close()
+    with pytest.raises(StoreError, match="another program has changed it: move it away"), SqliteStore(path) as store:
+        list(store.runs())
+        store.put([run("run_1")])
+
+
 def test_a_damaged_file(tmp_path: Path) -> None:
     """Pages overwritten, a state overwritten: a StoreError with the path, never another exception."""
     path = tmp_path / "runs.db"

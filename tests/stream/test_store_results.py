@@ -12,6 +12,7 @@ from runstream import (
     IncompleteStream,
     MemoryStore,
     RawEvent,
+    ResponsesSource,
     Run,
     RunCompleted,
     RunCreated,
@@ -20,6 +21,8 @@ from runstream import (
 )
 from runstream.sources.base import Receiver
 from runstream.testing import Conversation, script
+from tests.support.http_peer import Exchange, block, http_serving
+from tests.support.responses import ResponseScript
 
 
 def raws(run_id: str, *, ids: bool = False, waits: bool = False) -> list[RawEvent]:
@@ -156,3 +159,52 @@ async def test_an_open_run_of_an_earlier_process_is_no_success() -> None:
         with pytest.raises(IncompleteStream) as raised:
             await stream.results()
     assert [state.run_id for state in raised.value.states] == ["run_1"]
+
+
+def response_blocks(id: str) -> list[str]:
+    """The blocks of one response, whose last event is its end."""
+    return [block(item.data.decode()) for item in ResponseScript(id).begin().say("Hello.").end().raws()]
+
+
+@pytest.mark.parametrize("status", [200, 500], ids=["cut off", "refused"])
+async def test_a_second_response_is_not_answered_by_the_first(status: int) -> None:
+    """A POST begins something new, also where its source could continue the stored one by a number."""
+    store = MemoryStore()
+
+    async def respond(exchange: Exchange, number: int) -> None:
+        if exchange.request.method == "POST" and number and status == 500:
+            await exchange.start(500, content_type="text/plain")
+        elif exchange.request.method == "POST":
+            for text in response_blocks(f"resp_{number}")[: None if number == 0 else 2]:
+                await exchange.send(text)
+        else:
+            await exchange.start(404, content_type="text/plain")
+
+    async with http_serving(respond) as peer:
+        for number in range(2):
+            source = ResponsesSource(peer.url, {"model": "m", "input": "x"}, name="server", reconnect=None, proxy=None)
+            async with asyncio.timeout(20), RunStream(source, store=store) as stream:
+                if number == 0:
+                    assert (await stream.result()).id == "resp_0"
+                    continue
+                with pytest.raises(IncompleteStream):
+                    await stream.result()
+                with pytest.raises(IncompleteStream):
+                    await stream.when(RunCompleted)
+                assert (await stream.result("resp_0")).is_terminal
+
+
+async def test_a_joined_response_that_the_store_has_whole() -> None:
+    """The server has nothing behind the last number, and that is no failure."""
+    store = MemoryStore()
+
+    async def respond(exchange: Exchange, number: int) -> None:
+        for text in response_blocks("resp_1") if number == 0 else []:
+            await exchange.send(text)
+
+    async with http_serving(respond) as peer:
+        for _ in range(2):
+            source = ResponsesSource(peer.url, response_id="resp_1", name="server", reconnect=None, proxy=None)
+            async with asyncio.timeout(20), RunStream(source, store=store) as stream:
+                assert [run.id for run in await stream.results()] == ["resp_1"]
+    assert "starting_after" in peer.requests[1].path
