@@ -11,6 +11,7 @@ from runstream.checker.rules import CheckRule, Severity, breaks, note, rule_tabl
 from runstream.checker.values import Growth, Table, as_list, as_map, as_text
 from runstream.dialects.ag_ui import AgUiDialect
 from runstream.dialects.ag_ui_rules import RULES
+from runstream.dialects.ag_ui_texts import delta_name
 from runstream.dialects.ag_ui_wire import field_of
 from runstream.model.raw import RawItem, Request
 
@@ -152,7 +153,7 @@ class AgUiChecker(ProtocolChecker):
         if id is None:
             return
         if kind in ("TEXT_MESSAGE_START", "TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_CHUNK"):
-            self._messages[id] = self._messages.get(id, 0) + bool(value.get("delta"))
+            self._messages[id] = self._messages.get(id, 0) + bool(value.get(delta_name(value, "text")))
         elif kind == "TEXT_MESSAGE_END" and self._messages.get(id) == 0:
             self.violate("empty_message", object_id=id)
         elif kind == "REASONING_MESSAGE_CONTENT" and isinstance(value.get("delta"), str):

@@ -116,6 +116,11 @@ class Scope:
                 if len(owners) == 1:
                     self.objects[id] = next(iter(owners))
 
+    def has_object(self, record: RunRecord, id: str) -> bool:
+        """True if a run has a message or step of this id."""
+        owners = self.objects.get(id)
+        return owners is record or (isinstance(owners, dict) and record in owners)
+
     def owner(self, id: str) -> RunRecord | None:
         """The run that has a message or step of this id; ``None`` if there is none, or more than one."""
         owners = self.objects.get(id)

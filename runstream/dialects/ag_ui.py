@@ -66,6 +66,7 @@ class AgUiDialect(Boundaries):
         continues: The id of the run that the first run of the source continues.
         memory: The :meth:`dump` of an earlier decoder of this source.
         find_run: Returns the id of the run that waits for an answer to an interrupt or a call, by its id.
+        known: What the runs have, also from other sources.
         max_message_bytes: Larger messages become rejects (bytes).
         max_nesting: More deeply nested messages become rejects (levels).
 
@@ -86,6 +87,8 @@ class AgUiDialect(Boundaries):
                 found = _decode_header(bytes(found.data))
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return False
+        if found.type is msgspec.UNSET:
+            return raw.event in EVENT_TYPES
         return isinstance(found.type, str) and found.type in EVENT_TYPES
 
     @property
@@ -202,6 +205,9 @@ class AgUiDialect(Boundaries):
             return [*self._note_damage(raw.data, visible_type(raw.data)), value]
         if isinstance(value, dict) and "type" not in value and isinstance(value.get("data"), dict):
             value = value["data"]  # an envelope, as relays and recordings put around an event
+        if isinstance(value, dict) and raw.event in EVENT_TYPES and value.get("type") is None:
+            value["type"] = raw.event  # a server that names its events in the framing alone
+            self._note(self._piece, Frame(raw.event, line=raw.line))("field_value", "type")
         if not isinstance(value, dict) or not isinstance(name := value.get("type"), str):
             return Reject(raw, "Expected an object with `type`")
         self._dump = None

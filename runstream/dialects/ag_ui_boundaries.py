@@ -25,12 +25,12 @@ from runstream.dialects.ag_ui_wire import (
     error_of,
     field_of,
     id_in,
-    objects_of,
     text_of,
     time_of,
+    usage_entries,
     usage_of,
 )
-from runstream.dialects.base import BaseDialect
+from runstream.dialects.base import BaseDialect, KnownIds
 from runstream.dialects.redaction_rules import split_words
 from runstream.model.common import ErrorObject, LastError
 from runstream.model.events import (
@@ -67,6 +67,7 @@ class Boundaries(BaseDialect):
         continues: The id of the run that the first run of the source continues.
         memory: The :meth:`dump` of an earlier decoder of this source.
         find_run: Returns the id of the run that waits for an answer to an interrupt or a call, by its id.
+        known: What the runs have, also from other sources.
         max_message_bytes: Larger messages become rejects (bytes).
         max_nesting: More deeply nested messages become rejects (levels).
 
@@ -94,13 +95,14 @@ class Boundaries(BaseDialect):
         continues: str | None = None,
         memory: bytes | None = None,
         find_run: Callable[[str], str | None] | None = None,
+        known: KnownIds | None = None,
         max_message_bytes: int = 16 * 2**20,
         max_nesting: int = MAX_NESTING,
     ) -> None:
         super().__init__()
         self._max_bytes = max_message_bytes
         self._max_nesting = max_nesting
-        self._runs = Runs(continues, find_run)
+        self._runs = Runs(continues, find_run, known)
         self._piece: Piece | None = self._runs.load(memory) if memory is not None else None  # of the latest event
         self._request: Input | None = None  # the latest one, until its run starts
         self._early: list[RawEvent] = []  # events whose run is not known yet
@@ -352,7 +354,7 @@ class Boundaries(BaseDialect):
         outcome = value.get("outcome")
         if outcome is not None and not is_known_outcome(outcome):
             note("known_outcome", "")
-        piece.usage += [dict(entry) for entry in objects_of(value.get("usage"))]
+        piece.usage += usage_entries(value.get("usage"), note)
         for owner in list(piece.lanes):
             close_lane(piece, owner)
         piece.phase, piece.finish = "finishing", Finish(dict(value))
@@ -417,7 +419,7 @@ class Boundaries(BaseDialect):
             if piece.is_complete:
                 return [*events, *self._contradict(piece, frame, error)]
             return [*events, EmptyEvent(id=frame.id, run_id=piece.run_id, name=frame.name)]
-        piece.usage += [dict(entry) for entry in objects_of(value.get("usage"))]
+        piece.usage += usage_entries(value.get("usage"), note)
         events += close_objects(piece, "failed", frame)
         run = self._run_of(piece, "failed")
         run = run.replace(

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from runstream.dialects.ag_ui_objects import (
     Frame,
+    call_event,
     label_event,
     result_event,
     subagent_event,
@@ -17,6 +18,7 @@ from runstream.dialects.ag_ui_objects import (
 from runstream.dialects.ag_ui_owners import Handler, Note, owner_of, path_of
 from runstream.dialects.ag_ui_state import Growing, Piece
 from runstream.dialects.ag_ui_texts import add_chunk, add_content, begin_text, close_lane, end_text
+from runstream.dialects.ag_ui_waiting import has_whole_json
 from runstream.dialects.ag_ui_wire import Json, error_of, field_of, output_of, text_of
 from runstream.model.events import (
     ActivityEvent,
@@ -61,15 +63,21 @@ def _result(piece: Piece, value: Json, frame: Frame, note: Note) -> list[Event] 
     if not text_of(field_of(value, "messageId")):
         note("result_message", id)
     found = piece.calls.get(id)
+    is_unknown = found is None
     if found is None:
         if piece.is_first:
             note("result_of_known_call", id)
-        found = piece.calls[id] = Growing(f"call/{id}", id, path_of(piece, value, note), piece=piece.id)
+        path = path_of(piece, value, note)
+        found = piece.calls[id] = Growing(f"call/{id}", id, path, is_open=False, piece=piece.id)
         piece.has_lost_call = False
     if found.answered:
         note("result_once", id)
         return []
-    return [result_event(piece, found, output_of(content) if content is not None else "", frame)]
+    output = output_of(content) if content is not None else ""
+    if (is_unknown and piece.is_first) or (found.is_open and found.needs_end and not has_whole_json(found)):
+        found.answered = True  # its name or its arguments may follow, and what has ended takes none
+        return [call_event(piece, found, "in_progress", frame, output=output, created=is_unknown)]
+    return [result_event(piece, found, output, frame)]
 
 
 # labels and subagents

@@ -188,7 +188,7 @@ def close_objects(piece: Piece, status: str, frame: Frame, *, waits: bool = Fals
             events.append(message_event(piece, message, ending, frame, message.final_text()))
     for call in piece.calls.values():
         if not call.is_closed and call.piece == piece.id:
-            ending = status if not ok or is_whole(call) else "failed"
+            ending = "completed" if call.answered else status if not ok or is_whole(call) else "failed"
             call.is_closed = True
             events.append(call_event(piece, call, ending, frame))
     for key, ids in piece.labels.items():

@@ -36,6 +36,7 @@ _TABLE: Final = (
     Rule("known_type", "An event has a type of the protocol.", "event"),
     Rule("field_name", "Names of fields are in camelCase.", "event"),
     Rule("field_value", "A field has a value of its type, and required fields are present.", "event"),
+    Rule("delta_name", "The fragment of a text, or of arguments, is in delta.", "event"),
     Rule("older_type", "THINKING events were replaced by REASONING events.", "event"),
     Rule("run_started_once", "RUN_STARTED does not occur in an open run.", "run"),
     Rule("run_id", "The boundary events of a run have one runId, and no other run has it.", "run"),

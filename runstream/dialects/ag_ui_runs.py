@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from runstream.dialects.ag_ui_state import Input, Memory, Piece, dump_memory, load_memory
+from runstream.dialects.base import KnownIds
 
 __all__ = ["Runs"]
 
@@ -20,13 +21,17 @@ class Runs:
     Args:
         continues: The id of the run that the first run of the source continues, as the application said.
         find_run: Returns the run that waits for an answer to an id.
+        known: What the runs have, also from other sources.
 
     Attributes:
         message_ids: The piece of each message of a run that has ended, by the ids.
     """
 
-    def __init__(self, continues: str | None, find_run: Callable[[str], str | None] | None) -> None:
+    def __init__(
+        self, continues: str | None, find_run: Callable[[str], str | None] | None, known: KnownIds | None = None
+    ) -> None:
         self._continues = continues
+        self._known = known
         self._find_run = find_run
         self._open: dict[str, Piece] = {}  # the pieces that have not ended, by their ids
         self._runs: dict[str, str] = {}  # the run of each piece
@@ -39,6 +44,8 @@ class Runs:
         if found is None:
             return None
         self._open = {piece.id: piece for piece in found.pieces}
+        for piece in found.pieces:
+            piece.__dict__["known_ids"] = self._known
         self._runs = found.runs
         self.reconnect()
         return self._open.get(found.current or "")
@@ -155,17 +162,28 @@ class Runs:
             again.known = None
             if before is not None and before.known is not None:
                 again.known = [*before.values, *before.known]
+                again.is_new = before.is_new
+                again.own = {each.id for table in (before.messages, before.reasoning) for each in table.values()}
             return self._add(again)
         if id in self._runs:  # the server uses an id again
             number = 2
             while f"{id}~{number}" in self._runs:
                 number += 1
             id = f"{id}~{number}"
-        run_id = self.continued(request)
+        found = self.continued(request)
         self._continues = None
-        if run_id is None:
-            run_id = next((found for call_id in call_ids if (found := self._find(call_id)) is not None), id)
+        if found is None:
+            found = next((each for call_id in call_ids if (each := self._find(call_id)) is not None), None)
+        run_id = id if found is None else found
+        ids = self._known
+        if ids is not None and found is not None and ids.has_piece(run_id, id) and self._waits(run_id):
+            # Another source has sent the piece of this id, and the run waits: the server uses the id again.
+            number = 2
+            while ids.has_piece(run_id, f"{id}~{number}"):
+                number += 1
+            id = f"{id}~{number}"
         piece = Piece(id, run_id, thread_id, request=request, is_first=run_id == id)
+        piece.is_new = ids is not None and found is not None and not ids.has_piece(run_id, id)
         for earlier in [each for each in self._open.values() if each.run_id == run_id]:
             # What a later piece repeats of it is known.
             piece.calls.update(earlier.calls)
@@ -177,7 +195,12 @@ class Runs:
                 del self._open[earlier.id]
         return self._add(piece)
 
+    def _waits(self, run_id: str) -> bool:
+        """True if a run waits for the application."""
+        return self._find_run is not None and self._find_run(run_id) == run_id
+
     def _add(self, piece: Piece) -> Piece:
+        piece.__dict__["known_ids"] = self._known
         self._open[piece.id] = piece
         self._runs[piece.id] = piece.run_id
         if len(self._runs) > _MAX_RUNS:

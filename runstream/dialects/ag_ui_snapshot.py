@@ -169,7 +169,7 @@ def _compare_call(piece: Piece, call: Growing, arguments: str, frame: Frame, not
     once, with the arguments that it was announced with.
     """
     known = "".join(call.arguments)
-    if call.is_closed and call.name is None and not known:
+    if call.answered and call.name is None and not known:
         return []  # a call of an earlier run: this one has its result alone
     if not arguments.strip() or call.piece != piece.id or call.is_damaged or (call.is_open and known):
         return []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 import msgspec
 from msgspec import Struct, field
 
+from runstream.dialects.base import KnownIds
 from runstream.model.events import Target
 
 __all__ = ["MAX_KEPT", "Finish", "Growing", "Input", "Memory", "Piece", "dump_memory", "load_memory", "open_ids"]
@@ -176,7 +177,7 @@ class Input(Struct):
     resumes: bool = False
 
 
-class Piece(Struct, eq=False):
+class Piece(Struct, eq=False, dict=True):
     """A run of the wire: a piece of the run that the application sees.
 
     Attributes:
@@ -211,6 +212,8 @@ class Piece(Struct, eq=False):
         has_lost_call: True if it began a call of which no further event was received.
         spans: The reasonings that are open; their messages are inside.
         started: The subagents whose start was received.
+        is_new: True if its run had nothing of it when it began.
+        own: The ids of the messages and steps that an earlier connection has sent of it.
     """
 
     id: str
@@ -243,6 +246,28 @@ class Piece(Struct, eq=False):
     has_lost_call: bool = False
     spans: set[str] = field(default_factory=set)
     started: set[str] = field(default_factory=set)
+    is_new: bool = False
+    own: set[str] = field(default_factory=set)
+
+    if TYPE_CHECKING:
+        # What the runs have, also from other sources; not in the memory of a later decoder.
+        known_ids: ClassVar[KnownIds | None]
+
+    def __post_init__(self) -> None:
+        self.__dict__["known_ids"] = None
+
+    def name_object(self, id: str) -> str:
+        """The id of a new message or step. An id that an earlier piece of the run has, which another source has sent,
+        gets the piece before it.
+        """
+        known = self.known_ids
+        if known is None or self.is_first:
+            return id
+        other = f"{self.id}:{id}"
+        if known.has_object(self.run_id, other):
+            return other
+        is_foreign = self.is_new and id not in self.own and known.has_object(self.run_id, id)
+        return other if is_foreign else id
 
     def table(self, target: Target) -> dict[str, Growing]:
         """The objects whose text of this kind grows, by their ids on the wire."""

@@ -24,7 +24,7 @@ from runstream.model.events import (
     TextAppend,
 )
 
-__all__ = ["CLOSES_LANE", "add_chunk", "add_content", "begin_text", "close_lane", "end_text"]
+__all__ = ["CLOSES_LANE", "add_chunk", "add_content", "begin_text", "close_lane", "delta_name", "end_text"]
 
 _IDS: Final[dict[Target, str]] = {"text": "messageId", "arguments": "toolCallId", "reasoning": "messageId"}
 _OPENED_ONCE: Final[dict[Target, str]] = {
@@ -33,6 +33,12 @@ _OPENED_ONCE: Final[dict[Target, str]] = {
     "reasoning": "reasoning_opened_once",
 }
 _OPEN: Final[dict[Target, str]] = {"text": "message_open", "arguments": "call_open", "reasoning": "reasoning_open"}
+# The names under which hand-written servers send a fragment.
+_DELTA_NAMES: Final[dict[Target, tuple[str, ...]]] = {
+    "text": ("content", "text"),
+    "arguments": ("args", "arguments", "content", "text"),
+    "reasoning": ("content", "text"),
+}
 _ROLES: Final = frozenset({"assistant", "user", "system", "developer"})
 
 CLOSES_LANE: Final = split_words(
@@ -83,10 +89,15 @@ def _open(piece: Piece, target: Target, id: str, value: Json, frame: Frame, note
         return found, []
     if found is not None and not found.is_closed:
         found.is_open = True  # it goes on
+        if target == "arguments" and found.name is None:  # its result came before it
+            found.name = text_of(field_of(value, "toolCallName"))
+            return found, [call_event(piece, found, "in_progress", frame)]
         return found, []
     made = id if target == "text" else f"call/{id}" if target == "arguments" else f"reasoning/{id}"
     if found is not None:
         made += f"~{piece.count(f'{target}/{id}') + 1}"  # what has ended takes no further text
+    if target != "arguments":
+        made = piece.name_object(made)
     role = text_of(value.get("role"))
     if role is not None and role not in _ROLES and target == "text":
         note("field_value", id)
@@ -129,17 +140,27 @@ def begin_text(target: Target) -> Handler:
     return start
 
 
+def delta_name(value: Json, target: Target) -> str:
+    """The name of the field with the fragment of an event."""
+    if "delta" in value:
+        return "delta"
+    return next((name for name in _DELTA_NAMES[target] if value.get(name) is not None), "delta")
+
+
 def _read_delta(value: Json, target: Target, found: Growing | None, id: str, note: Note) -> str | None:
     """The fragment of an event: a text; the JSON text of a number, and of the whole arguments of a call; "" for a null.
 
     ``None`` if there is none that can be read: what is open may miss it then, and a call is not requested.
     """
-    delta = value.get("delta")
+    name = delta_name(value, target)
+    if name != "delta":
+        note("delta_name", id)
+    delta = value.get(name)
     if isinstance(delta, str):
         return delta
     is_whole = isinstance(delta, dict | list) and target == "arguments" and (found is None or not found.arguments)
     is_number = isinstance(delta, int | float) and found is not None and found.is_open  # else it is of no text
-    if is_whole or is_number or (delta is None and "delta" in value):
+    if is_whole or is_number or (delta is None and name in value):
         note("field_value", id)
         return "" if delta is None else json_text(delta)
     if found is not None and not found.is_closed and not found.repeats:
@@ -158,7 +179,7 @@ def add_content(target: Target) -> Handler:
         fragment = _read_delta(value, target, found, id, note)
         if fragment is None:
             return None
-        if value["delta"] is None:
+        if "delta" in value and value["delta"] is None:
             return []
         events: list[Event] = []
         if found is None or not found.is_open:
@@ -190,6 +211,9 @@ def end_text(target: Target) -> Handler:
         if (owner := owner_of(value)) is not None and owner != found.owner:
             note("subagent_of_opener", id)
         found.is_open = found.repeats = found.needs_end = False
+        if target == "arguments" and found.answered and not found.is_closed:
+            found.is_closed = True
+            return [call_event(piece, found, "completed", frame)]
         if target == "arguments" or found.is_closed:
             return []  # further arguments may follow, and the step has its end with its result
         found.is_closed = True
@@ -228,7 +252,9 @@ def add_chunk(target: Target) -> Handler:
             piece.lanes[owner] = (target, id)
         found = piece.table(target).get(id)
         fragment: str | None = ""
-        if value.get("delta") is not None and (fragment := _read_delta(value, target, found, id, note)) is None:
+        if value.get(delta_name(value, target)) is not None:
+            fragment = _read_delta(value, target, found, id, note)
+        if fragment is None:
             return None
         events: list[Event] = []
         if found is None or not found.is_open or (found.is_closed and target != "arguments"):

@@ -48,7 +48,7 @@ def find_action(piece: Piece, finish: Json) -> CallsAction | None:
         return None
     unanswered = piece.unanswered()
     outcome = finish.get("outcome")
-    interrupts = objects_of(outcome.get("interrupts")) if kind == "interrupt" and isinstance(outcome, dict) else []
+    interrupts = _interrupts_of(finish) if kind == "interrupt" else []
     offered = set(piece.request.tools) if piece.request is not None else None
     asks = (offered or set()) - set(_CONFIRMATIONS)  # beside an interrupt, these only repeat it
     if kind == "interrupt" and (interrupts or not piece.interrupts):
@@ -76,6 +76,13 @@ def find_action(piece: Piece, finish: Json) -> CallsAction | None:
     if not asking and not own and (outcome is not None or not _has_lost_request(piece, offered)):
         return None
     return _action([_confirmation(call) for call in asking if is_whole(call)], own)
+
+
+def _interrupts_of(finish: Json) -> list[Json]:
+    """The interrupts of a RUN_FINISHED: in its outcome, or beside it, as the draft of 0.1 had them."""
+    outcome = finish.get("outcome")
+    found = objects_of(outcome.get("interrupts")) if isinstance(outcome, dict) else []
+    return found or objects_of(finish.get("interrupts")) or objects_of([finish.get("interrupt")])
 
 
 def _has_lost_request(piece: Piece, offered: set[str] | None) -> bool:

@@ -6,7 +6,7 @@ Both spellings of a field are read: ``messageId`` and ``message_id``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, TypeAlias, Union, cast
 
 import msgspec
@@ -34,6 +34,7 @@ __all__ = [
     "read_number_ids",
     "text_of",
     "time_of",
+    "usage_entries",
     "usage_of",
 ]
 
@@ -211,15 +212,35 @@ def time_of(value: object) -> int | None:
     return int(value) if 1e9 <= value < 1e11 else None
 
 
+def usage_entries(value: object, note: Callable[[str, str], None]) -> list[dict[str, Any]]:
+    """The entries of ``usage``; some servers send one entry without the list.
+
+    Args:
+        value: The field.
+        note: Counts a violation.
+    """
+    if isinstance(value, dict):
+        note("field_value", "usage")
+        value = [value]
+    return [dict(entry) for entry in objects_of(value)]
+
+
 def usage_of(value: object) -> Usage | None:
     """The sum of the entries of ``usage``, one for each provider and model. A number that no entry has is absent."""
     entries = objects_of(value)
 
     def total(*names: str) -> int | None:
-        found = [number for entry in entries for name in names if (number := _count(field_of(entry, name))) is not None]
+        found = [number for entry in entries if (number := _number_in(entry, names)) is not None]
         return sum(found) if found else None
 
-    prompt, completion, whole = total("inputTokens"), total("outputTokens"), total("totalTokens")
+    def whole_of(entry: Json) -> int | None:
+        prompt, completion = _number_in(entry, _INPUT), _number_in(entry, _OUTPUT)
+        known = prompt + completion if prompt is not None and completion is not None else None
+        return _number_in(entry, ("totalTokens",)) or known
+
+    prompt, completion = total(*_INPUT), total(*_OUTPUT)
+    wholes = [number for entry in entries if (number := whole_of(entry)) is not None]
+    whole = sum(wholes) if wholes else None
     cached, reasoning = total("cachedInputTokens"), total("reasoningTokens")
     if prompt is completion is whole is None:
         return None
@@ -232,6 +253,16 @@ def usage_of(value: object) -> Usage | None:
         prompt_tokens_details=None if cached is None else PromptTokensDetails(cached_tokens=cached),
         completion_tokens_details=None if reasoning is None else CompletionTokensDetails(reasoning_tokens=reasoning),
     )
+
+
+# What the entry has, and what chat completions have in its place.
+_INPUT: Final = ("inputTokens", "promptTokens")
+_OUTPUT: Final = ("outputTokens", "completionTokens")
+
+
+def _number_in(entry: Json, names: tuple[str, ...]) -> int | None:
+    """The first number that an entry has under one of the names."""
+    return next((found for name in names if (found := _count(field_of(entry, name))) is not None), None)
 
 
 def _count(value: object) -> int | None:

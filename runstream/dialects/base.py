@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, NamedTuple, Protocol
 
 from runstream.dialects.redaction_rules import NO_RULES, RedactionRules
 from runstream.model.events import Event, Reject
 from runstream.model.raw import Malformed, Oversized, RawEvent, RawItem
 
-__all__ = ["BaseDialect", "Dialect"]
+__all__ = ["BaseDialect", "Dialect", "KnownIds"]
+
+
+class KnownIds(NamedTuple):
+    """What the runs of a scope have, for dialects whose servers use the ids of messages and steps again.
+
+    Attributes:
+        has_piece: Returns True if a run, the first argument, has a piece of the id that is the second one.
+        has_object: Returns True if a run has a message or step of this id.
+    """
+
+    has_piece: Callable[[str, str], bool]
+    has_object: Callable[[str, str], bool]
 
 
 class Dialect(Protocol):

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.dialects.auto import AutoDialect, Choice
-from runstream.dialects.base import BaseDialect, Dialect
+from runstream.dialects.base import BaseDialect, Dialect, KnownIds
 from runstream.model.limits import Limits
 from runstream.model.raw import RawEvent
 
@@ -68,7 +68,8 @@ class ResolvedFactory:
 
     Args:
         factory: The wrapped factory.
-        keywords: The keyword arguments that it takes, of ``continues``, ``memory``, ``find_run`` and ``limits``.
+        keywords: The keyword arguments that it takes, of ``continues``, ``memory``, ``find_run``, ``limits`` and
+            ``known``.
         recognises: The :meth:`Dialect.recognises` of its dialect; ``None`` if it has none.
         name: The name under which it is registered; ``None`` if it is not.
 
@@ -98,9 +99,10 @@ class ResolvedFactory:
         memory: bytes | None = None,
         find_run: FindRun | None = None,
         limits: Limits | None = None,
+        known: KnownIds | None = None,
     ) -> Dialect:
         """Make a decoder."""
-        values = {"continues": continues, "memory": memory, "find_run": find_run, "limits": limits}
+        values = {"continues": continues, "memory": memory, "find_run": find_run, "limits": limits, "known": known}
         return self._factory(**{name: values[name] for name in self._keywords})
 
 
@@ -109,11 +111,15 @@ def _make_assistants(limits: Limits | None) -> Dialect:
 
 
 def _make_responses(
-    continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None
+    continues: str | None,
+    memory: bytes | None,
+    find_run: FindRun | None,
+    limits: Limits | None,
+    known: KnownIds | None = None,
 ) -> Dialect:
     from runstream.dialects.responses import ResponsesDialect  # loaded when it is used
 
-    return ResponsesDialect(continues=continues, memory=memory, find_run=find_run, **_bounds(limits))
+    return ResponsesDialect(continues=continues, memory=memory, find_run=find_run, known=known, **_bounds(limits))
 
 
 def _make_langgraph(
@@ -133,11 +139,15 @@ def _make_langgraph_thread(
 
 
 def _make_ag_ui(
-    continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None
+    continues: str | None,
+    memory: bytes | None,
+    find_run: FindRun | None,
+    limits: Limits | None,
+    known: KnownIds | None = None,
 ) -> Dialect:
     from runstream.dialects.ag_ui import AgUiDialect  # loaded when it is used
 
-    return AgUiDialect(continues=continues, memory=memory, find_run=find_run, **_bounds(limits))
+    return AgUiDialect(continues=continues, memory=memory, find_run=find_run, known=known, **_bounds(limits))
 
 
 def _is_responses(raw: RawEvent) -> bool:
@@ -164,9 +174,15 @@ def _is_ag_ui(raw: RawEvent) -> bool:
     return AgUiDialect.recognises(raw)
 
 
-def _make_auto(continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None) -> Dialect:
+def _make_auto(
+    continues: str | None,
+    memory: bytes | None,
+    find_run: FindRun | None,
+    limits: Limits | None,
+    known: KnownIds | None = None,
+) -> Dialect:
     def make(name: str, memory: bytes | None) -> Dialect:
-        return _registered[name](continues=continues, memory=memory, find_run=find_run, limits=limits)
+        return _registered[name](continues=continues, memory=memory, find_run=find_run, limits=limits, known=known)
 
     return AutoDialect(Choice(recognise_dialect, make, _choices), memory, **_bounds(limits))
 
@@ -201,15 +217,16 @@ _ASSISTANTS_NAME: Final = "thread."
 _ASSISTANTS_ENVELOPE: Final = b'{"event":"thread.'
 _PUBLIC_KEYWORDS: Final = ("continues", "memory", "find_run")
 _ALL_KEYWORDS: Final = (*_PUBLIC_KEYWORDS, "limits")
+_WITH_KNOWN: Final = (*_ALL_KEYWORDS, "known")
 # In the order in which they are asked: the most exact one first, and last the one that takes errors in any form.
 _BUILT_IN: Final = {
-    DEFAULT_DIALECT: ResolvedFactory(_make_auto, _ALL_KEYWORDS, None, DEFAULT_DIALECT),
+    DEFAULT_DIALECT: ResolvedFactory(_make_auto, _WITH_KNOWN, None, DEFAULT_DIALECT),
     "langgraph-thread": ResolvedFactory(
         _make_langgraph_thread, _ALL_KEYWORDS, _is_langgraph_thread, "langgraph-thread"
     ),
     "langgraph": ResolvedFactory(_make_langgraph, _ALL_KEYWORDS, _is_langgraph, "langgraph"),
-    "ag-ui": ResolvedFactory(_make_ag_ui, _ALL_KEYWORDS, _is_ag_ui, "ag-ui"),
-    "responses": ResolvedFactory(_make_responses, _ALL_KEYWORDS, _is_responses, "responses"),
+    "ag-ui": ResolvedFactory(_make_ag_ui, _WITH_KNOWN, _is_ag_ui, "ag-ui"),
+    "responses": ResolvedFactory(_make_responses, _WITH_KNOWN, _is_responses, "responses"),
     COMMON_DIALECT: ResolvedFactory(_make_assistants, ("limits",), AssistantsDialect.recognises, COMMON_DIALECT),
 }
 _registered: dict[str, ResolvedFactory] = dict(_BUILT_IN)
@@ -287,6 +304,7 @@ def make_dialect(
     memory: bytes | None = None,
     find_run: FindRun | None = None,
     limits: Limits | None = None,
+    known: KnownIds | None = None,
 ) -> Dialect:
     """The decoder of one source.
 
@@ -296,12 +314,13 @@ def make_dialect(
         memory: The memory of an earlier decoder of this source.
         find_run: Returns the waiting run that an id names.
         limits: The bounds, for factories that have a parameter of this name.
+        known: What the runs of the scope have, for dialects of the library.
 
     Raises:
         ValueError: The name is not registered.
         TypeError: The factory can't be called as a factory is.
     """
-    return resolve_dialect(dialect)(continues=continues, memory=memory, find_run=find_run, limits=limits)
+    return resolve_dialect(dialect)(continues=continues, memory=memory, find_run=find_run, limits=limits, known=known)
 
 
 def resolve_dialect(dialect: DialectLike | Dialect | None) -> ResolvedFactory:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import structs
 
-from runstream.dialects.base import BaseDialect
+from runstream.dialects.base import BaseDialect, KnownIds
 from runstream.dialects.responses_aside import (
     AGENT_ITEM,
     REFUSALS,
@@ -71,6 +71,7 @@ class ResponsesDialect(BaseDialect):
         continues: The id of the run that the first response of the source continues.
         memory: The :meth:`dump` of an earlier decoder of this source.
         find_run: Returns the id of the run that waits for action, by the id of its last response or of an awaited call.
+        known: What the runs have, also from other sources.
         max_message_bytes: Larger messages become rejects (bytes).
         max_nesting: More deeply nested messages become rejects (levels).
     """
@@ -92,13 +93,14 @@ class ResponsesDialect(BaseDialect):
         continues: str | None = None,
         memory: bytes | None = None,
         find_run: Callable[[str], str | None] | None = None,
+        known: KnownIds | None = None,
         max_message_bytes: int = 16 * 2**20,
         max_nesting: int = MAX_NESTING,
     ) -> None:
         super().__init__()
         self._max_bytes = max_message_bytes
         self._max_nesting = max_nesting
-        self._links = Links(continues, find_run)
+        self._links = Links(continues, find_run, known)
         self._lanes = Lanes()
         self._deferred: dict[str | None, Deferred] = {}
         self._growing: Any = None  # the text that grew last, with all that its next fragment needs

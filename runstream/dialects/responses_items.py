@@ -8,9 +8,18 @@ from typing import Final
 from runstream.dialects.responses_action import ANSWERED
 from runstream.dialects.responses_calls import LISTS, output_of, step_of
 from runstream.dialects.responses_growth import close_arguments, grow_commands, grow_diff
-from runstream.dialects.responses_message import annotation_delta, message_of
+from runstream.dialects.responses_message import annotation_delta, message_of, parts_of
 from runstream.dialects.responses_state import Item, Response
-from runstream.dialects.responses_wire import RUNNING, TARGETS, WHOLE_TEXTS, Json, agent_path, map_of, text_of
+from runstream.dialects.responses_wire import (
+    RUNNING,
+    TARGETS,
+    WHOLE_TEXTS,
+    Json,
+    agent_path,
+    dump_text,
+    map_of,
+    text_of,
+)
 from runstream.model.events import CustomEvent, Event, MessageDeltaEvent, MessageEvent, StepEvent, Target, TextAppend
 from runstream.model.frozen import freeze
 
@@ -74,7 +83,7 @@ def decode_item(
     if kind.endswith("added"):
         item = response.by_id.get(item_id) if item_id is not None else None
         if item is None:
-            item = response.add(item_id, index, value)
+            item = response.find_made(item_id, index, value) or response.add(item_id, index, value)
         item.announced = item_id is not None
         return show_item(response, item, value, name, id, created=True)
     item = response.find(item_id, index, text_of(value.get("type")))
@@ -224,6 +233,8 @@ def _text_decoder(middle: str) -> Callable[[Response, Json, str, str, str | None
 
     def decode(response: Response, value: Json, last: str, name: str, id: str | None) -> list[Event] | None:
         text = value.get("delta" if last == "delta" else whole)
+        if target == "arguments" and isinstance(text, dict):
+            text = dump_text(text)  # they are whole in either event
         if not isinstance(text, str) or last not in ("delta", "done"):
             return None
         item, events = _find_or_add(response, value, middle, name, id)
@@ -253,7 +264,14 @@ def _decode_part(response: Response, value: Json, last: str, name: str, id: str 
     target, key = _PART_TARGETS.get(text_of(part.get("type")) or "", ("text", ""))
     text = text_of(part.get(key))
     item = response.find(*_place_of(value))
-    if last != "done" or not text or item is None or item.closed:
+    if not text or item is None or item.closed:
+        return []
+    if last == "added":
+        index = value.get("content_index")
+        if item.type == "message" and not item.seen:
+            # Its fragments repeat this text. Without any, it is all that the message has when its response ends.
+            before = parts_of(item.value)[: index if type(index) is int and index > 0 else 0]
+            item.value = {**item.value, "content": [*before, part]}
         return []
     return _append(response, item, target, value, text, last, name, id)
 

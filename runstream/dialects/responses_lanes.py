@@ -39,11 +39,14 @@ class Lanes(dict[str | None, Response]):
         last = self.get(lane)
         is_named = last is not None and value.get("previous_response_id") in last.ids
         lost = last.run_id if last is not None and is_named and last.has_lost_request else None
+        is_known = id in links.runs
         run_id = links.begin(id, value, lane, lost)
         for each in self.responses:
             if each.deferred is not None and value.get("previous_response_id") in each.ids:
                 each.deferred = None  # this response takes its place
         response = self[lane] = Response(id, run_id, value)
+        if links.know(response):
+            response.is_new = not is_known and not links.has_piece(run_id, id)
         if last is not None:
             response.follow(last)
         return response

@@ -8,12 +8,15 @@ else is a run of its own: a fork, the next turn of a conversation, a response th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
+from runstream.dialects.base import KnownIds
 from runstream.dialects.responses_action import answers_of
+from runstream.dialects.responses_state import Response
 from runstream.dialects.responses_wire import Json, list_of, map_of, text_of
 from runstream.model.raw import Request
 
@@ -46,6 +49,7 @@ class Links:
     Args:
         continues: The id of the run that the first response continues.
         find_run: Returns the id of the run that waits, by the id of its last response or of a call that it waits for.
+        known: What the runs have, also from other sources.
 
     Attributes:
         runs: The run of each response.
@@ -54,11 +58,14 @@ class Links:
         is_one_run: True if the source sends one run alone, as an agent in the same process does.
     """
 
-    __slots__ = ("_bound", "_continues", "_find_run", "_last", "asked", "is_one_run", "runs", "steered")
+    __slots__ = ("_bound", "_continues", "_find_run", "_known", "_last", "asked", "is_one_run", "runs", "steered")
 
-    def __init__(self, continues: str | None, find_run: Callable[[str], str | None] | None) -> None:
+    def __init__(
+        self, continues: str | None, find_run: Callable[[str], str | None] | None, known: KnownIds | None = None
+    ) -> None:
         self._continues = continues
         self._find_run = find_run
+        self._known = known
         self._bound: dict[str, str] = {}
         self._last: str | None = None  # the run of the last response
         self.is_one_run = False
@@ -162,6 +169,21 @@ class Links:
     def waiting(self, id: str) -> str | None:
         """The run that waits, by the id of its last response or of a call that it waits for."""
         return self._find_run(id) if self._find_run is not None else None
+
+    def know(self, response: Response) -> bool:
+        """Let a response know what its run has.
+
+        Returns:
+            False if that is unknown, or if the run begins with the response.
+        """
+        if self._known is None or response.run_id == response.id:
+            return False
+        response.has_object = partial(self._known.has_object, response.run_id)
+        return True
+
+    def has_piece(self, run_id: str, id: str) -> bool:
+        """True if a run has a response of this id, also from another source."""
+        return self._known is not None and self._known.has_piece(run_id, id)
 
     def forget(self, run_id: str) -> None:
         """Forget the responses of a run."""

@@ -40,6 +40,8 @@ class _Response(Struct, array_like=True):
     steered: bool = False
     deferred: str | None = None
     audio: _Item | None = None
+    is_new: bool = False
+    own: list[str] = []
 
 
 class _Memory(Struct, array_like=True):
@@ -73,6 +75,8 @@ def dump_memory(lanes: Iterable[tuple[str | None, Response]], links: Links) -> b
             each.steered,
             each.deferred,
             _dump_item(each.audio) if each.audio is not None else None,
+            each.is_new,
+            sorted(each.own),
         )
         for lane, each in lanes
         if each.is_open or each.deferred is not None
@@ -115,6 +119,8 @@ def load_memory(memory: bytes, links: Links) -> list[tuple[str | None, Response]
         response.is_open, response.steered, response.deferred = each.is_open, each.steered, each.deferred
         for item in each.items:
             _load_item(response.load(item.id, item.index, item.value), item)
+        links.know(response)
+        response.is_new, response.own = each.is_new, frozenset(each.own)
         if each.audio is not None:
             response.audio = Item(each.audio.id, None, each.audio.value)
             _load_item(response.audio, each.audio)

@@ -21,7 +21,7 @@ from runstream.model.message import (
     UrlCitationAnnotation,
 )
 
-__all__ = ["annotation_delta", "message_of"]
+__all__ = ["annotation_delta", "message_of", "parts_of"]
 
 
 def message_of(item: Json, id: str, run_id: str, status: str) -> Message:
@@ -39,9 +39,15 @@ def message_of(item: Json, id: str, run_id: str, status: str) -> Message:
         run_id=run_id,
         role=text_of(item.get("role")) or "assistant",
         status=MessageStatus(status),
-        content=tuple(map(_part_of, list_of(item.get("content")))) or ABSENT_LIST,
+        content=tuple(map(_part_of, parts_of(item))) or ABSENT_LIST,
         metadata=StringMap({"phase": phase}) if phase is not None else ABSENT_MAP,
     )
+
+
+def parts_of(item: Json) -> list[Json]:
+    """The parts of the content of an item; content that is a text is one part."""
+    content = item.get("content")
+    return [{"type": "output_text", "text": content}] if isinstance(content, str) and content else list_of(content)
 
 
 def _part_of(part: Json) -> ContentPart:

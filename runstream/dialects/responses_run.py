@@ -116,12 +116,17 @@ def _usage_of(value: object) -> Usage | None:
     cached = integer_of(map_of(usage.get("input_tokens_details")).get("cached_tokens"))
     reasoning = integer_of(map_of(usage.get("output_tokens_details")).get("reasoning_tokens"))
     return Usage(
-        prompt_tokens=integer_of(usage.get("input_tokens")),
-        completion_tokens=integer_of(usage.get("output_tokens")),
+        prompt_tokens=integer_of(_first_of(usage, "input_tokens", "prompt_tokens")),
+        completion_tokens=integer_of(_first_of(usage, "output_tokens", "completion_tokens")),
         total_tokens=integer_of(usage.get("total_tokens")),
         prompt_tokens_details=None if cached is None else PromptTokensDetails(cached_tokens=cached),
         completion_tokens_details=None if reasoning is None else CompletionTokensDetails(reasoning_tokens=reasoning),
     )
+
+
+def _first_of(usage: Json, *names: str) -> object:
+    """The first field that is there: bridges leave the names of chat completions."""
+    return next((found for name in names if (found := usage.get(name)) is not None), None)
 
 
 def error_of(value: object) -> ErrorObject:

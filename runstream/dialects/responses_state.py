@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+import re
+from collections.abc import Callable, Container
 from typing import Final
 
 from runstream.dialects.responses_action import awaited_call
@@ -17,6 +18,9 @@ __all__ = ["Item", "Response"]
 
 _MAX_EARLIER: Final = 4
 """The number of responses of a lane that are kept after their end."""
+
+_COUNTED: Final = re.compile("[A-Za-z_.:-]*[0-9]{0,4}").fullmatch
+"""Matches an id that bridges count, or have once for all: ``msg_0``. Random ids have digits and letters by turns."""
 
 
 class Item:
@@ -106,6 +110,10 @@ class Response:
         tools: Its tools, read once.
         earlier: The responses before it in its lane, the latest first: a server may repeat their last events.
         preceding: The ids of those of them that were first begun before it: they are sent again in any order.
+        has_object: Returns True if the run has a message or step of an id, also from another source; ``None`` if that
+            is unknown, or if the run has no earlier response.
+        is_new: True if its run had nothing of it when it began here.
+        own: The ids of the items that an earlier connection has sent of it.
         resumed: The earlier response that the lane's last event was of, and the highest number of this one then: it is
             outdated once that one is higher. ``None`` in place of the response: another connection has begun, and no
             event has named a response since. ``None``: the lane's last event was of this response.
@@ -123,14 +131,17 @@ class Response:
         "ended_as",
         "error",
         "has_ended",
+        "has_object",
         "has_stable_ids",
         "id",
         "ids",
         "is_again",
+        "is_new",
         "is_open",
         "items",
         "last_error",
         "number",
+        "own",
         "preceding",
         "prefix",
         "repeats",
@@ -167,6 +178,9 @@ class Response:
         self._tools: object = None  # as the wire has them
         self.earlier: tuple[Response, ...] = ()
         self.preceding: frozenset[str] = frozenset()
+        self.has_object: Callable[[str], bool] | None = None
+        self.is_new = False
+        self.own: frozenset[str] = frozenset()
         self.resumed: tuple[Response | None, int] | None = None
         self._snapshots = 0
 
@@ -213,6 +227,9 @@ class Response:
         again = [each for each in (last, *last.earlier) if each.id == self.id]
         self.is_again = any(each.has_ended or each.is_again for each in again)
         self.preceding = again[0].preceding if again else frozenset(each.id for each in (last, *last.earlier))
+        if again:
+            self.is_new = again[0].is_new
+            self.own = again[0].own | {item.id for item in again[0].items}
         self.earlier = tuple(each for each in known if each.id != self.id)[:_MAX_EARLIER]
         last.earlier = ()
 
@@ -242,15 +259,33 @@ class Response:
                 return self._choose(each)
         if item_id not in self.by_id and self.is_open:
             # Only what differs is no repetition of the item of that id.
-            found = next(((each, each.by_id[item_id]) for each in self.earlier if item_id in each.by_id), None)
-            last, other = found or (self, None)
+            found = next((each for each in self.earlier if item_id in each.by_id), self)
+            other = found.by_id.get(item_id or "")
             if other is not None and (
-                (type(number) is int and last.number < number == self.number + 1 and self.resumed is None)
+                (self.resumed is None and self._is_next(number, found.number, item_id, item, other))
                 or (item is not None and item.get("call_id") != other.value.get("call_id"))
                 or (item is not None and whole and other.closed and _words_of(item) != _words_of(other.value))
             ):
                 return self._choose(self)
         return self._choose(next((each for each in known if item_id in each.by_id), self))
+
+    def _is_next(self, number: object, last: int, item_id: str | None, item: Json | None, other: Item) -> bool:
+        """True if an event whose item has the id of an earlier response's item is the next one of this response.
+
+        Args:
+            number: The number of the event.
+            last: The highest number of the earlier response.
+            item_id: The id of the item.
+            item: The item, if the event has it.
+            other: The item of the earlier response.
+        """
+        counts = type(number) is int and (number > 0 or self.number > 0)  # else the server does not count its events
+        if counts and number != self.number + 1:
+            return False
+        if counts and type(number) is int and number > last:
+            return True
+        call_id = item.get("call_id") if item is not None else None
+        return _COUNTED(item_id or "") is not None and (call_id is None or call_id != other.value.get("call_id"))
 
     def with_number(self, number: object) -> Response | None:
         """The response of an event that names neither a response nor an item: that of the event before it.
@@ -302,11 +337,31 @@ class Response:
         is_used = any(
             id in each.by_id for each in self.earlier if each.run_id == self.run_id and each.id in self.preceding
         )
-        item = Item(f"{self.id}:{id or position}" if is_used or not id else id, index, value)
+        other = f"{self.id}:{id or position}"
+        if not is_used and id and self.has_object is not None:
+            # Another source has sent the earlier response, and maybe a part of this one.
+            is_used = self.has_object(other) or (self.is_new and id not in self.own and self.has_object(id))
+        item = Item(other if is_used or not id else id, index, value)
         self.items.append(item)
         self.by_id[id or item.id] = item
         if index is not None:
             self.by_index[index] = item
+        return item
+
+    def find_made(self, id: str | None, index: int | None, value: Json) -> Item | None:
+        """The item that is announced only now, under another id than its fragments had; ``None`` if it is a new one.
+
+        Args:
+            id: Its id.
+            index: Its index.
+            value: The item.
+        """
+        item = self.by_index.get(index) if index is not None else None
+        if item is None or item.announced or item.closed or not item.seen or item.type != value.get("type"):
+            return None
+        if id is not None:
+            self.by_id[id] = item
+        item.value = {**item.value, **value}
         return item
 
     def load(self, id: str, index: int | None, value: Json) -> Item:

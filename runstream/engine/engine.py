@@ -15,7 +15,7 @@ from msgspec import structs
 from runstream.core.registry import RunRegistry
 from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
-from runstream.dialects.base import Dialect
+from runstream.dialects.base import Dialect, KnownIds
 from runstream.dialects.registry import DEFAULT_DIALECT, DialectLike, make_dialect, resolve_dialect
 from runstream.engine.feed import Feeder
 from runstream.engine.intake import Intake
@@ -94,7 +94,9 @@ class Engine(Outputs):
         limits = self.limits
         stored = self.journal.source(scope, name) if self.journal is not None else None
         factory = resolve_dialect(dialect)
-        make = partial(make_dialect, dialect=factory, find_run=partial(self.waiting_run, scope=scope), limits=limits)
+        known = KnownIds(partial(self._has_piece, scope), partial(self._has_object, scope))
+        find_run = partial(self.waiting_run, scope=scope)
+        make = partial(make_dialect, dialect=factory, find_run=find_run, limits=limits, known=known)
         decoder = make(continues=continues, memory=stored.memory if stored is not None else None)
         scope_runs = self.registry.scope(scope)
         scope_runs.sources += 1
@@ -157,6 +159,23 @@ class Engine(Outputs):
             return None
         record = self.journal.find(scope, id)
         return id if record is not None and record.run.requires_action else None
+
+    def _has_piece(self, scope: str, run_id: str, piece: str) -> bool:
+        """True if a run has a piece of this id."""
+        record = self._find_run(scope, run_id)
+        return record is not None and self.registry.scope(scope).find(piece) is record
+
+    def _has_object(self, scope: str, run_id: str, id: str) -> bool:
+        """True if a run has a message or step of this id."""
+        record = self._find_run(scope, run_id)
+        return record is not None and self.registry.scope(scope).has_object(record, id)
+
+    def _find_run(self, scope: str, run_id: str) -> RunRecord | None:
+        """The run of this id, which with a store may be kept there alone."""
+        record = self.registry.record(scope, run_id)
+        if record is None and self.journal is not None and not self.registry.is_tombstoned(scope, run_id):
+            record = self.journal.find(scope, run_id)
+        return record
 
     def is_tombstoned(self, run_id: str, scope: str = "") -> bool:
         """True if a run was kept once and was evicted."""

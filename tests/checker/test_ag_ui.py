@@ -62,6 +62,7 @@ CASES: dict[str, list[tuple[Edit, str]]] = {
     "known_type": [(put(3, of("OWN_EVENT")), "")],
     "field_name": [(lambda events: events[TEXT].update(message_id=events[TEXT].pop("messageId")), "")],
     "field_value": [(drop(TEXT, "messageId"), "empty_message")],
+    "delta_name": [(lambda events: events[TEXT].update(content=events[TEXT].pop("delta")), "")],
     "older_type": [(put(6, of("THINKING_START"), of("THINKING_END")), "")],
     "run_started_once": [(put(6, of("RUN_STARTED", threadId="t1", runId="r1")), "")],
     "run_id": [(change(FINISH, runId="other"), "")],

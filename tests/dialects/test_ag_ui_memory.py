@@ -136,6 +136,7 @@ CASES: list[tuple[str, Any]] = [
     ("field_value", [started(), event("TEXT_MESSAGE_START")]),
     ("field_value", [started(), event("RUN_ERROR")]),
     ("field_value", [started(), event("TEXT_MESSAGE_START", messageId=1)]),
+    ("delta_name", [started(), event("TEXT_MESSAGE_CHUNK", messageId="m1", content="a")]),
     ("older_type", [started(), event("THINKING_START")]),
     ("run_started_once", [started(), started()]),
     ("run_started_once", [started(), text("a"), started("r2")]),

@@ -430,3 +430,75 @@ def test_the_output_of_a_local_shell_names_its_call_by_either_id(id: str) -> Non
     (state,) = fold(script.end(output=[call, output]).raws(), dialect="responses").runs
     assert state.status == "completed"
     assert [getattr(each, "output", None) for each in state.tool_calls] == ["files"]
+
+
+# items in other forms
+
+
+def test_fragments_before_their_item_under_another_id() -> None:
+    """The item that is announced at their index is theirs: the text is there once."""
+    script = ResponseScript().begin()
+    for delta in ("Hel", "lo"):
+        script.send("output_text.delta", item_id="chunk", output_index=0, content_index=0, delta=delta)
+    shown = {"id": "msg_1", "type": "message", "role": "assistant", "content": []}
+    script.send("output_item.added", output_index=0, item=shown)
+    script.send("output_text.delta", item_id="msg_1", output_index=0, content_index=0, delta="!")
+    whole = {**shown, "content": [{"type": "output_text", "text": "Hello!"}]}
+    script.send("output_item.done", output_index=0, item=whole)
+    folded = read(script.end(output=[whole]))
+    assert [message.text for message in folded.runs[0].messages] == ["Hello!"]
+
+
+def test_an_announced_item_of_another_type_is_not_that_of_the_fragments() -> None:
+    """Nor is one at another index: indices collide, and what was streamed stays a message of its own."""
+    script = ResponseScript().begin()
+    script.send("output_text.delta", item_id="chunk", output_index=0, content_index=0, delta="Hi")
+    call = {"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "f", "arguments": ""}
+    script.send("output_item.added", output_index=0, item=call)
+    script.send("output_item.done", output_index=0, item={**call, "arguments": "{}"})
+    (state,) = read(script.end(output=[])).runs
+    assert (state.text, [call.id for call in state.run.pending_tool_calls]) == ("Hi", ["call_1"])
+
+
+@pytest.mark.parametrize("name", ["output_item.done", "completed"])
+def test_content_that_is_a_text(name: str) -> None:
+    """A message whose content is no list has one text."""
+    item = {"id": "msg_1", "type": "message", "role": "assistant", "content": "Hello"}
+    script = ResponseScript().begin()
+    if name == "output_item.done":
+        script.send(name, output_index=0, item=item)
+    assert read(script.end(output=[item])).runs[0].text == "Hello"
+
+
+@pytest.mark.parametrize("last", ["delta", "done"])
+def test_whole_arguments_that_are_an_object(last: str) -> None:
+    """They are the arguments as JSON, once."""
+    call = {"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "f", "arguments": ""}
+    script = ResponseScript().begin().send("output_item.added", output_index=0, item=call)
+    fields = {"delta" if last == "delta" else "arguments": {"a": 1}}
+    script.send(f"function_call_arguments.{last}", item_id="fc_1", output_index=0, **fields)
+    script.send("function_call_arguments.done", item_id="fc_1", output_index=0, arguments={"a": 1})
+    (state,) = read(script.end(output=[])).runs
+    assert [json.loads(call.arguments or "") for call in state.run.pending_tool_calls] == [{"a": 1}]
+    assert [json.loads(getattr(call, "arguments", "")) for call in state.tool_calls] == [{"a": 1}]
+
+
+@pytest.mark.parametrize("deltas", [True, False])
+def test_a_text_that_only_the_beginning_of_its_part_has(deltas: bool) -> None:
+    """Without fragments it is the text of the message; with them it is their sum, and not twice."""
+    shown = {"id": "msg_1", "type": "message", "role": "assistant", "content": []}
+    script = ResponseScript().begin().send("output_item.added", output_index=0, item=shown)
+    part = {"type": "output_text", "text": "Hello", "annotations": []}
+    script.send("content_part.added", item_id="msg_1", output_index=0, content_index=0, part=part)
+    for delta in ("Hel", "lo") if deltas else ():
+        script.send("output_text.delta", item_id="msg_1", output_index=0, content_index=0, delta=delta)
+    assert read(script.end(output=[])).runs[0].text == "Hello"
+
+
+def test_usage_under_the_names_of_chat_completions() -> None:
+    """Bridges pass it on."""
+    script = ResponseScript().begin().say("Hi")
+    usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    found = read(script.end(usage=usage)).runs[0].run.usage
+    assert found is not None
+    assert (found.prompt_tokens, found.completion_tokens, found.total_tokens) == (3, 4, 7)
