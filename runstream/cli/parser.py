@@ -79,8 +79,8 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "examples:\n"
         "  runstream run --dialect responses https://host/v1 --key-env API_KEY \\\n"
         '    --body \'{"model": "small", "input": "How is the weather in Oslo?"}\' --tools tools.py:get_weather\n'
-        "  runstream run --dialect responses wss://host/v1 --key-env API_KEY --body @request.json\n"
-        "  runstream run --dialect assistants https://host/v1 --key-env API_KEY --body @request.json --approve ask\n\n"
+        "  runstream run --dialect responses wss://host/v1 --key-env API_KEY --body request.json\n"
+        "  runstream run --dialect assistants https://host/v1 --key-env API_KEY --body request.json --approve ask\n\n"
         + EXIT_CODES,
     ),
     "watch": (
@@ -369,7 +369,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="the protocol of the server",
     )
     parser.add_argument(
-        "--body", metavar="JSON", help="the body of the request, as the protocol has it; @FILE reads a file"
+        "--body", metavar="JSON|FILE", help="the body of the request, as the protocol has it: a JSON object, or a file"
     )
     parser.add_argument(
         "--tools",

@@ -29,6 +29,7 @@ from runstream.model.signal_base import AwaitedCall
 __all__ = ["load_tool", "run"]
 
 _SOCKET_SCHEMES: Final = {"ws": "http", "wss": "https"}
+_JSON_BEGINS: Final = '{["'
 _MAX_SHOWN: Final = 2_000  # characters of the arguments that a question shows
 
 
@@ -89,17 +90,25 @@ def _key(name: str | None) -> str | None:
 
 
 def _body_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The body of ``--body``.
+    """The body of ``--body``: the text if it begins as JSON does, else the content of the file that it names.
 
     Raises:
-        UsageError: It is no JSON object.
+        UsageError: It is no JSON object, or the file can't be read.
     """
-    if args.body is None:
+    text: str | None = args.body
+    if text is None:
         return {}
+    is_file = text.strip() != "" and text.lstrip()[0] not in _JSON_BEGINS
+    file = text.removeprefix("@")
     try:
-        return msgspec.json.decode(read_body(args.body), type=dict[str, Any])
+        data = read_body(f"@{file}" if is_file else text)
+    except UsageError as error:
+        raise UsageError(f"--body: {error}; give a JSON object, or a file that contains one") from error
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise UsageError(f"--body is no JSON object: {escape(str(error))}") from error
+        what = f"--body: {clip(escape(file))} contains" if is_file else "--body is"
+        raise UsageError(f"{what} no JSON object: {clip(escape(str(error)), 200)}") from error
 
 
 def load_tool(text: str) -> LocalTool:

@@ -181,7 +181,8 @@ class BaseClient(ProtocolRequests):
             tools: See :meth:`run`.
             approve: See :meth:`run`.
             timeout: See :meth:`run`.
-            place: Where the run is, if this client has not seen it; see the client.
+            place: ``thread_id``, if this client has not seen the run and its protocol needs it; and fields of the
+                further requests of the run that its protocol needs again, such as ``instructions`` or ``context``.
 
         Returns:
             A new stream, not yet started. It begins with the state of the run, if the client or its store has it.
@@ -192,20 +193,22 @@ class BaseClient(ProtocolRequests):
             UnsupportedRequest: The protocol has no way to do it.
         """
         state = self._sessions.state(run_id)
-        return self._open(
-            lambda session: AnswerAfter(self._follow(run_id, state, place), run_id, session),
-            tools_by_name(tools),
-            approve,
-            timeout,
-            state,
-        )
+
+        def follow(session: Session) -> Source:
+            session.restored = session.asks_first = True
+            session.request = self._further_request(
+                {name: value for name, value in place.items() if name != "thread_id"}, session
+            )
+            return AnswerAfter(self._follow(run_id, state, place), run_id, session)
+
+        return self._open(follow, tools_by_name(tools), approve, timeout, state)
 
     async def fetch(self, run_id: str, **place: Any) -> Run:
         """The run as it is on the server.
 
         Args:
             run_id: The id of the run.
-            place: See :meth:`rejoin`.
+            place: ``thread_id``, see :meth:`rejoin`.
 
         Raises:
             RequestFailed: The server refused the request, or has no such run.
@@ -223,7 +226,7 @@ class BaseClient(ProtocolRequests):
 
         Args:
             run_id: The id of the run.
-            place: See :meth:`rejoin`.
+            place: ``thread_id``, see :meth:`rejoin`.
 
         Returns:
             The run as the server reports it; ``None`` if the protocol has no answer.
@@ -307,6 +310,7 @@ class BaseClient(ProtocolRequests):
         store.put([StoredRun(scope=state.scope, run_id=state.run_id, state=state)])
         session = self._make_session(store, {}, None)
         session.stream.restore(state.run_id, scope=state.scope)
+        session.restored = session.asks_first = True
         session.request = self._further_request(request or {}, session)
         run = (signal.scope, signal.run_id)
         try:
@@ -372,7 +376,7 @@ class BaseClient(ProtocolRequests):
 
     def _open(
         self,
-        make_source: Callable[[Session], Source],
+        make_source: Callable[[Session], Source | None],
         tools: Mapping[str, LocalTool],
         approve: ApproveFunction | None,
         timeout: float | None,
@@ -385,12 +389,13 @@ class BaseClient(ProtocolRequests):
             store.put([StoredRun(scope=state.scope, run_id=state.run_id, state=state)])
         session = self._make_session(store, tools, approve)
         stream = session.stream
-        source = make_source(session)
         if state is not None:
             stream.restore(state.run_id)
-        if timeout is not None:
+        source = make_source(session)
+        if source is not None and timeout is not None:
             source = TimeLimit(source, timeout, session, self._stop)
-        session.attach(source, continues=None if state is None else state.run_id)
+        if source is not None:
+            session.attach(source, continues=None if state is None else state.run_id)
         self._sessions.add(session)
         return stream
 
@@ -441,9 +446,14 @@ class BaseClient(ProtocolRequests):
 
     def _answer_ended(self, run_id: str, answers: Mapping[str, Any]) -> RunStream:
         """Answer a run whose stream has ended: a new stream follows."""
-        ended = self._sessions.find_waiting(run_id)
-        state = ended.stream.latest[run_id]
-        source = ended.add_answers(("", run_id), answers)
-        if source is None:
+        ended, run = self._sessions.find_waiting(run_id), ("", run_id)
+        ended.note_answers(run, answers)
+        if not ended.is_answered(run):
             return ended.stream
-        return self._open(lambda session: source, ended.tools, ended.approve, None, state)
+        state = ended.stream.latest[run_id]
+
+        def submit(session: Session) -> Source | None:
+            session.take_over(ended, run)
+            return session.take_answers(run)
+
+        return self._open(submit, ended.tools, ended.approve, None, state)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Unpack
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, ClassVar, Final, Unpack
 
 from runstream.clients.answers import CallAnswer
 from runstream.clients.api import Api, read_json
@@ -19,6 +19,9 @@ from runstream.sources.base import Receiver, Source
 from runstream.sources.langgraph import LangGraphSource
 
 __all__ = ["LangGraphClient"]
+
+_FIRST: Final = "-1"  # the event id before the first one: without it, a server begins in the middle of a text
+_MAX_RUNS: Final = 100  # of a thread that are listed
 
 
 class LangGraphClient(BaseClient):
@@ -72,12 +75,34 @@ class LangGraphClient(BaseClient):
         thread_id = state.run.thread_id
         if thread_id is None:
             return first.answer(values)
-        name = f"answer {state.run_id}"
-        return self._recovering(thread_id, lambda: first.answer(values), state.pieces, name=name)
+        return self._recovering(
+            thread_id,
+            lambda: first.answer(values),
+            state.pieces,
+            asks_first=session.asks_first,
+            name=f"answer {state.run_id}",
+        )
 
     def _follow(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> Source:
         thread_id, latest = self._place(run_id, state, place)
-        return self._source(thread_id, run_id=latest)
+        joined = self._source(thread_id, run_id=latest)
+        if state is None or not state.run.requires_action:
+            return joined
+        return AnsweredRun(
+            joined,
+            lambda: self._runs_after(thread_id, latest),
+            lambda found: self._source(thread_id, run_id=found, last_event_id=_FIRST),
+        )
+
+    async def _runs_after(self, thread_id: str, run_id: str) -> list[Any]:
+        """The runs of a thread after one of them, the latest first; none if the server does not list them.
+
+        Raises:
+            RequestFailed: The server refused the request.
+        """
+        runs = read_json(await self._api.get("threads", thread_id, "runs", missing="such thread", limit=_MAX_RUNS))
+        ids = [_text_of(run, "run_id") for run in runs] if isinstance(runs, list) else []
+        return runs[: ids.index(run_id)] if run_id in ids else []
 
     async def _fetch(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes]:
         thread_id, latest = self._place(run_id, state, place)
@@ -99,27 +124,36 @@ class LangGraphClient(BaseClient):
             raise LookupError(f"the thread of run {run_id} is not known here; pass thread_id=")
         return str(thread_id), state.pieces[-1] if state is not None and state.pieces else run_id
 
-    def _recovering(self, thread_id: str, request: Callable[[], Source], known: Sequence[str], *, name: str) -> Source:
+    def _recovering(
+        self,
+        thread_id: str,
+        request: Callable[[], Source],
+        known: Sequence[str],
+        *,
+        asks_first: bool = False,
+        name: str,
+    ) -> Source:
         """A source whose request is sent again if the server has not processed it.
 
         Args:
             thread_id: The thread.
             request: Makes the source that sends the request.
             known: The runs of the thread that are known; the request makes another one.
+            asks_first: True if another process may have sent the request.
             name: The source's name.
         """
         made: list[str] = []
 
         async def waits() -> bool:
             runs = read_json(await self._api.get("threads", thread_id, "runs", missing="such thread", limit=1))
-            latest = runs[0].get("run_id") if isinstance(runs, list) and runs and isinstance(runs[0], dict) else None
-            made[:] = [latest] if isinstance(latest, str) and latest not in known else []
+            latest = _text_of(runs[0], "run_id") if isinstance(runs, list) and runs else None
+            made[:] = [latest] if latest is not None and latest not in known else []
             return not made
 
         def join() -> Source | None:
-            return self._source(thread_id, run_id=made[0]) if made else None
+            return self._source(thread_id, run_id=made[0], last_event_id=_FIRST) if made else None
 
-        return RecoveringSource(request, join, waits=waits, reconnect=self._reconnect, name=name)
+        return RecoveringSource(request, join, waits=waits, asks_first=asks_first, reconnect=self._reconnect, name=name)
 
     def _source(self, thread_id: str | None, **options: Any) -> LangGraphSource:
         return LangGraphSource(
@@ -131,6 +165,46 @@ class LangGraphClient(BaseClient):
             **options,
             **self._http,
         )
+
+
+class AnsweredRun:
+    """Follows a run that waited when it was last seen. If it was answered since, no process read what follows.
+
+    The run of the server that has the answers is read from its beginning: the answers are not sent a second time.
+
+    Args:
+        joined: Follows the run of the server that waited.
+        find_later: Returns the later runs of the thread, the latest first.
+        join: Makes the source that reads another run of the server from its beginning.
+    """
+
+    def __init__(
+        self, joined: Source, find_later: Callable[[], Awaitable[list[Any]]], join: Callable[[str], Source]
+    ) -> None:
+        self.name = joined.name
+        self.dialect = LangGraphClient.dialect
+        self._joined = joined
+        self._find_later = find_later
+        self._join = join
+
+    async def run(self, receiver: Receiver) -> None:
+        """Feed the receiver until there is no more; see :class:`~runstream.sources.base.Source`.
+
+        Raises:
+            SourceFailed: A later run of the thread has replaced what the run waited for, or the source failed for good.
+        """
+        try:
+            later = await self._find_later()
+        except RequestFailed:
+            later = []  # the request to join shows what is wrong
+        answers: str | None = None
+        for run in reversed(later):
+            if _has_new_input(run):
+                break
+            answers = _text_of(run, "run_id") or answers
+        if later and answers is None:
+            raise SourceFailed("the run does not wait any more: its thread has a later run with new input")
+        await (self._joined if answers is None else self._join(answers)).run(receiver)
 
 
 class NewThread:
@@ -162,3 +236,14 @@ class NewThread:
         if not isinstance(thread_id, str):
             raise SourceFailed("the server created a thread without an id")
         await self._make_source(thread_id).run(receiver)
+
+
+def _text_of(value: Any, name: str) -> str | None:
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _has_new_input(run: Any) -> bool:
+    """True if a run of a thread does not continue the one before it, as far as the server says."""
+    sent = run.get("kwargs") if isinstance(run, dict) else None
+    return isinstance(sent, dict) and sent.get("input") is not None and not sent.get("command")

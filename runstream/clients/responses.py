@@ -10,7 +10,7 @@ import msgspec
 from runstream.clients.answers import Approve, CallAnswer, Decline
 from runstream.clients.base import BaseClient
 from runstream.clients.options import ClientOptions
-from runstream.clients.run_sources import RecoveringSource
+from runstream.clients.run_sources import FailingSource, RecoveringSource
 from runstream.clients.session import Session
 from runstream.clients.tools import LocalTool
 from runstream.core.state import RunState
@@ -36,6 +36,9 @@ _ANSWERS: Final = {
     "tool_search": ("tool_search_output", "call_id"),
 }
 _SOCKET_OPTIONS: Final = frozenset({"ssl", "proxy", "open_timeout"})
+_NO_HISTORY: Final = (
+    "the history of the run is not known here, and its server has no memory: start a run with the conversation as input"
+)
 _ITEM_DONE: Final = b"response.output_item.done"
 
 
@@ -50,7 +53,8 @@ class ResponsesClient(BaseClient):
 
     All tools are part of each request, with those of its body. A further request continues the last response by
     ``previous_response_id``; with ``store=False`` in the body, or ``history=True``, it has the items of the run so far
-    instead, as servers without memory need it.
+    instead, as servers without memory need it. After :meth:`rejoin` it has the model of the run, the tools of the
+    client, and the fields that were passed there.
 
     After a loss the stream of a background response is resumed; any other stored response is polled. Answers are sent
     again where the response to them was lost: this API can't say whether it has processed them, so a server may begin
@@ -143,7 +147,11 @@ class ResponsesClient(BaseClient):
 
     def _submit(self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], session: Session) -> Source:
         items = [_answer_item(call, answer) for call, answer in answers]
-        session.history += items
+        if session.restored:
+            if self._sends_history(session.request):
+                return FailingSource(f"answer {state.run_id}", _NO_HISTORY)
+            session.request = {**({"model": state.run.model} if state.run.model else {}), **session.request}
+        session.history += [item for item in items if item not in session.history]
         response_id = _response_id(state.run_id, state)
 
         async def waits() -> bool:

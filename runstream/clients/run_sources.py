@@ -24,6 +24,7 @@ __all__ = [
     "CANCELLED",
     "TIME_PASSED",
     "AnswerAfter",
+    "FailingSource",
     "FollowAfter",
     "RecoveringSource",
     "ReportedRun",
@@ -58,6 +59,8 @@ class RecoveringSource:
         request: Makes the source that sends the request and reads its stream.
         poll: Makes the source that polls the run; returns ``None`` if the run is not known.
         waits: See :data:`Waits`; ``None`` for a request that starts a run.
+        asks_first: True to ask by ``waits`` before the answers are sent: another process may have sent them, and a
+            server that does not refuse them would take them twice.
         reconnect: When the answers are sent again; ``None``: never.
         name: The source's name.
     """
@@ -68,6 +71,7 @@ class RecoveringSource:
         poll: Callable[[], Source | None],
         *,
         waits: Waits | None = None,
+        asks_first: bool = False,
         reconnect: Reconnect | None,
         name: str,
     ) -> None:
@@ -75,6 +79,7 @@ class RecoveringSource:
         self._request = request
         self._poll = poll
         self._waits = waits
+        self._asks_first = asks_first
         self._reconnect = reconnect
 
     def __repr__(self) -> str:
@@ -87,6 +92,9 @@ class RecoveringSource:
             SourceFailed: The request was refused, or the run can't be followed.
         """
         attempt = 0
+        if self._asks_first and (found := await self._find_answered()) is not None:
+            await found.run(receiver)
+            return
         while True:
             failure: SourceFailed | None = None
             source = self._request()
@@ -112,6 +120,14 @@ class RecoveringSource:
             elif failure is not None:
                 raise failure
             return
+
+    async def _find_answered(self) -> Source | None:
+        """The source that reads what follows answers which another process has sent; ``None`` if the run waits."""
+        assert self._waits is not None
+        try:
+            return None if await self._waits() else self._poll()
+        except RequestFailed:
+            return None  # the request itself shows what is wrong
 
     async def _is_sent_again(self, failure: SourceFailed, attempt: int) -> bool:
         """True if the server says that it does not have the answers.
@@ -224,6 +240,27 @@ class ReportedRun:
         receiver.connected()
         for data in self._objects:
             receiver.feed(Answer(data=data, at=time.time()))
+
+
+class FailingSource:
+    """Answers that can't be sent.
+
+    Args:
+        name: The source's name.
+        reason: Why, and what to do.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self._reason = reason
+
+    async def run(self, receiver: Receiver) -> None:
+        """Fail.
+
+        Raises:
+            SourceFailed: Always.
+        """
+        raise SourceFailed(self._reason)
 
 
 class TimeLimit:

@@ -66,6 +66,8 @@ class Session:
 
     Attributes:
         ended: True if the stream has ended.
+        restored: True if the stream began with a run of another process.
+        asks_first: True if answers to the run may have been sent already, so that the server is asked first.
         request: The body of the first request, for servers that need it again.
         history: The items so far, for servers without memory.
         outputs: The outputs that were submitted, by the ids of their calls, for servers without memory.
@@ -91,6 +93,8 @@ class Session:
         self.tools = tools
         self.approve = approve
         self.ended = False
+        self.restored = False
+        self.asks_first = False
         self.request: dict[str, Any] = {}
         self.history: list[Any] = []
         self.outputs: dict[str, str] = {}
@@ -179,15 +183,21 @@ class Session:
         self._timer = asyncio.create_task(run())
 
     def add_answers(self, run: RunKey, answers: Mapping[str, Any]) -> Source | None:
+        """Note answers of the application; see :meth:`note_answers`.
+
+        Returns:
+            The source that submits all answers, if none is missing now.
+        """
+        self.note_answers(run, answers)
+        return self.take_answers(run)
+
+    def note_answers(self, run: RunKey, answers: Mapping[str, Any]) -> None:
         """Note answers of the application.
 
         Args:
             run: The scope and id of the run.
             answers: By the ids or keys of the calls: an :data:`~runstream.CallAnswer`, or an output: text, or a value
                 that is encoded as JSON.
-
-        Returns:
-            The source that submits all answers, if none is missing now.
 
         Raises:
             LookupError: The run does not wait, or not for such a call.
@@ -205,7 +215,28 @@ class Session:
             found.append((call, answer))
         for call, answer in found:
             waiting.add(call, answer)
-        return self._take(run, waiting)
+
+    def is_answered(self, run: RunKey) -> bool:
+        """True if no answer is missing that the run waits for."""
+        waiting = self._waiting.get(run)
+        return waiting is not None and not waiting.open
+
+    def take_answers(self, run: RunKey) -> Source | None:
+        """The source that submits all answers of a run, if none is missing."""
+        waiting = self._waiting.get(run)
+        return None if waiting is None else self._take(run, waiting)
+
+    def take_over(self, ended: Session, run: RunKey) -> None:
+        """Take what a session whose stream has ended knows about a run: its answers, and what its server needs."""
+        if (waiting := ended._waiting.pop(run, None)) is not None:
+            self._waiting[run] = waiting
+            self._sessions.move_claims(ended, self, [call.key for call in waiting.signal.calls])
+            # Answers that were submitted on a stream which has ended while the run waited were lost or refused.
+            self.asks_first = waiting.reopen()
+        self.asks_first = self.asks_first or ended.asks_first
+        self.restored = ended.restored
+        self.request, self.history, self.outputs = ended.request, ended.history, ended.outputs
+        self.submitted = ended.submitted
 
     def note(self, signal: ActionRequired) -> None:
         """Note a request of a run; answers that are known stay."""
@@ -393,6 +424,12 @@ class Sessions:
         while len(self._claims) > _MAX_CLAIMS:
             del self._claims[next(iter(self._claims))]
         return None
+
+    def move_claims(self, ended: Session, session: Session, keys: Iterable[str]) -> None:
+        """Let a session submit the answers to calls again, which one that has ended has submitted."""
+        for key in keys:
+            if (claim := self._claims.get(key)) is not None and claim.session is ended:
+                claim.session = session
 
     def claim_of(self, session: Session, keys: Iterable[str]) -> Claim | None:
         """The claim of another session to all of these calls, if there is one.

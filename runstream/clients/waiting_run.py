@@ -74,6 +74,13 @@ class WaitingRun:
         self._submitted |= keys
         return [(call, self._answers[call.key]) for call in self.signal.calls]
 
+    def reopen(self) -> bool:
+        """Let the answers be taken again; True if they were taken before."""
+        keys = {call.key for call in self.signal.calls}
+        was_submitted = keys <= self._submitted
+        self._submitted -= keys
+        return was_submitted
+
     def find(self, call_id: str) -> AwaitedCall:
         """The call with an id or key.
 

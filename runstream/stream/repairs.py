@@ -17,7 +17,7 @@ from runstream.dialects.registry import make_dialect
 from runstream.engine.engine import Engine
 from runstream.engine.source_state import SourceState
 from runstream.logs import LOG
-from runstream.model.events import Event, MessageEvent, Reject, RunEvent, StepEvent, TextAppend
+from runstream.model.events import Event, MessageEvent, Reject, RunDetached, RunEvent, StepEvent, TextAppend
 from runstream.model.raw import RawItem
 from runstream.model.run import RunKey
 from runstream.sources.http_errors import ConnectFailed
@@ -206,6 +206,9 @@ class Repairs:
                     continue
                 self._report_failed(key, why, error.reason, attempt)
                 return
+        if (undecided := _undecided(answer, key[1])) is not None:
+            LOG.info("not_repaired", run_id=key[1], scope=key[0], why=why, reason=undecided)
+            return
         if not self._gate.open:
             await self._gate.wait()
         self._runner.queue.run(self._reconcile, record, source, answer, make(continues=key[1]))
@@ -222,7 +225,8 @@ class Repairs:
             raise classify_error("fetch_run", error) from error
         except Exception as error:
             raise classify_error("fetch_run", error) from error
-        if not any(names_run(event) == record.state.run_id for item in answer.objects for event in item.events):
+        run_id = record.state.run_id
+        if not _names(answer, run_id) and _undecided(answer, run_id) is None:
             raise ConnectFailed("fetch_run gave nothing of the run that it was asked for")
         return answer
 
@@ -238,6 +242,21 @@ class Repairs:
         dialect = RepairDialect(decoder, state, live=not source.ended)
         self._engine.apply_snapshots(source, [item.item for item in answer.objects], dialect)
         self._engine.counts.repairs += 1
+
+
+def _names(answer: PollResult, run_id: str) -> bool:
+    return any(names_run(event) == run_id for item in answer.objects for event in item.events)
+
+
+def _undecided(answer: PollResult, run_id: str) -> str | None:
+    """Why the server can't say how a run is; ``None`` if it does.
+
+    A later run of the thread has replaced the state, as where a LangGraph run was answered during the fetch.
+    """
+    if _names(answer, run_id):
+        return None
+    events = (event for item in answer.objects for event in item.events)
+    return next((event.data for event in events if isinstance(event, RunDetached) and event.run_id == run_id), None)
 
 
 class RepairDialect(BaseDialect):

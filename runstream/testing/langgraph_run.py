@@ -112,7 +112,7 @@ class ScriptedGraphRun:
             "assistant_id": self._body["assistant_id"],
             "status": self.status,
             "metadata": self._body.get("metadata") or {},
-            "kwargs": {},
+            "kwargs": {"input": self._body.get("input"), "command": self._body.get("command")},
             "multitask_strategy": "enqueue",
             "created_at": _TIME,
             "updated_at": _TIME,

@@ -113,11 +113,12 @@ async def test_a_run_over_a_websocket(tools: Path, form: str) -> None:
         assert server.requests == []
 
 
-def test_tools_of_a_module(url: str, tools: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["body.json", "@body.json"])
+def test_tools_of_a_module(file: str, url: str, tools: Path, tmp_path: Path) -> None:
     """The directory of the command is searched for modules; without an approval the run waits."""
     (tmp_path / "body.json").write_text(json.dumps(BODIES["responses"]), encoding="utf-8")
     result = command(
-        *("--dialect", "responses", url, "--body", "@body.json", "--approve", "ask"),
+        *("--dialect", "responses", url, "--body", file, "--approve", "ask"),
         *("--tools", "my_tools:get_weather", "--tools", "my_tools:product", "--key-env", "KEY"),
         cwd=tmp_path,
         KEY="a secret",
@@ -136,7 +137,12 @@ def test_tools_of_a_module(url: str, tools: Path, tmp_path: Path) -> None:
         (("--tools", "json:no_such_name"), "can't be loaded"),
         (("--body", "{"), "no JSON object"),
         (("--body", "[]"), "no JSON object"),
-        (("--body", "@no_such_file"), "can't read"),
+        (("--body", ""), "no JSON object"),
+        (("--body", '"text"'), "no JSON object"),
+        (("--body", __file__), "test_run.py contains no JSON object"),
+        (("--body", "@no_such_file"), "can't read no_such_file: No such file"),
+        (("--body", "no_such_file"), "can't read no_such_file: No such file"),
+        (("--body", "."), "give a JSON object, or a file"),
         (("--key-env", "RUNSTREAM_TEST_NOT_SET"), "is not set"),
         (("--timeout", "0"), "seconds"),
         (("--approve", "perhaps"), "invalid choice"),

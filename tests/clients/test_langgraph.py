@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from runstream.clients.langgraph import LangGraphClient
 from runstream.errors import IncompleteStream, RequestFailed
 from runstream.model.run import RunStatus
 from runstream.sources.reconnect import Reconnect
+from runstream.store.sqlite import SqliteStore
 from runstream.testing.server import ScriptedServer, serve_script
 from runstream.testing.turns import Model, Question, ScriptedRequest, Turn
 from tests.clients.support import PARALLEL, answered, get_weather, multiply, only_run
@@ -135,6 +139,41 @@ async def test_another_client_rejoins() -> None:
             async with second.rejoin(state.run_id, thread_id=state.run.thread_id) as stream:
                 run = await stream.result()
         assert (run.status, stream.latest[run.id].text) == (RunStatus.COMPLETED, "A long text. " * 5)
+
+
+async def test_a_waiting_run_is_rejoined_and_no_failure_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The repair after a restart asks about a run that is answered meanwhile, so the server can't say how it is."""
+    fetch = LangGraphClient._fetch
+    caplog.set_level(logging.INFO, "runstream")
+    async with served([Turn(questions=[Question("Which city?")]), "Done."]) as (_, server):
+        with SqliteStore(tmp_path / "runs.db") as store:
+            async with (
+                LangGraphClient(server.langgraph_url, store=store) as first,
+                first.run(assistant_id="agent", input=INPUT) as stream,
+            ):
+                with pytest.raises(IncompleteStream):
+                    await stream.result()
+                run_id = only_run(stream)
+
+        async def fetch_late(self: Any, *place: Any) -> list[bytes]:
+            async with asyncio.timeout(20):
+                while not server.outputs:
+                    await asyncio.sleep(0.01)
+            return await fetch(self, *place)
+
+        monkeypatch.setattr(LangGraphClient, "_fetch", fetch_late)
+        with SqliteStore(tmp_path / "runs.db") as store:
+            async with (
+                LangGraphClient(server.langgraph_url, store=store, approve=lambda *_: Approve("Oslo")) as second,
+                second.rejoin(run_id) as stream,
+            ):
+                assert (await stream.result(run_id)).status == RunStatus.COMPLETED
+                assert (stream.stats.repairs, stream.stats.failed_repairs) == (0, 0)
+    logged = [record for record in caplog.records if record.name == "runstream"]
+    assert "not_repaired" in [record.getMessage().split()[0] for record in logged]
+    assert {record.levelname for record in logged} == {"INFO"}
 
 
 @pytest.mark.parametrize(("status", "expected"), [("failed", "failed"), ("expired", "expired")])
