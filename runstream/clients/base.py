@@ -180,7 +180,7 @@ class BaseClient(ProtocolRequests):
             run_id: The id of the run.
             tools: See :meth:`run`.
             approve: See :meth:`run`.
-            timeout: See :meth:`run`.
+            timeout: The longest time until the end of the run (seconds), waiting included.
             place: Where the run is, if this client has not seen it; see the client.
 
         Returns:
