@@ -151,6 +151,7 @@ class UnknownAction(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$
 
 
 RequiredAction: TypeAlias = SubmitToolOutputsAction | SubmitToolApprovalAction | CallsAction | UnknownAction
+"""What a run waits for, in a class by its ``type``. Each has ``tool_calls``."""
 
 
 def kind_of_call(action: RequiredAction | None, call: ToolCall) -> str:

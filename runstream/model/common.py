@@ -29,8 +29,10 @@ __all__ = [
 
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # an error code, and not a sentence
 
-# Whole Unix seconds. The bound leaves milliseconds to the lenient reader, which divides them.
+# The bound leaves milliseconds to the lenient reader, which divides them.
 Timestamp = Annotated[int, Meta(lt=MILLISECONDS)]
+"""Whole Unix seconds. Milliseconds on the wire are divided."""
+
 # JSON text. The lenient reader reads any other value as the value that the text would contain.
 JsonText = Annotated[str, Meta(extra={"form": "json"})]
 # The index of an item. The lenient reader reads a string of digits too.

@@ -122,6 +122,7 @@ class UnknownDelta(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$u
 
 
 ContentPartDelta: TypeAlias = TextPartDelta | ImageFilePartDelta | ImageUrlPartDelta | RefusalPartDelta | UnknownDelta
+"""A fragment of a content part, in a class by its ``type``."""
 
 
 class MessageDeltaBody(WireStruct, frozen=True, kw_only=True):
@@ -291,6 +292,7 @@ ToolCallDelta: TypeAlias = (
     | GenericToolCallDelta
     | UnknownDelta
 )
+"""A fragment of a tool call, in a class by its ``type``."""
 
 
 class MessageCreationDelta(Tagged, frozen=True, kw_only=True, tag="message_creation"):
@@ -340,6 +342,7 @@ class ReasoningDetailsDelta(Tagged, frozen=True, kw_only=True, tag="reasoning"):
 
 
 StepDetailsDelta: TypeAlias = MessageCreationDelta | ToolCallsDelta | ReasoningDetailsDelta | UnknownDelta
+"""A fragment of the details of a step, in a class by its ``type``."""
 
 
 class RunStepDeltaBody(WireStruct, frozen=True, kw_only=True):

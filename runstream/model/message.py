@@ -149,6 +149,7 @@ class UnknownAnnotation(Unknown, frozen=True, kw_only=True, tag_field="type", ta
 
 
 Annotation: TypeAlias = FileCitationAnnotation | FilePathAnnotation | UrlCitationAnnotation | UnknownAnnotation
+"""An annotation of a text part, in a class by its ``type``."""
 
 
 def text_content(text: str) -> dict[str, Any]:
@@ -242,6 +243,7 @@ class UnknownPart(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$un
 
 
 ContentPart: TypeAlias = TextPart | ImageFilePart | ImageUrlPart | RefusalPart | UnknownPart
+"""A part of the content of a message, in a class by its ``type``."""
 
 
 class Attachment(WireStruct, frozen=True, kw_only=True):

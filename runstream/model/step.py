@@ -167,6 +167,7 @@ StepDetails: TypeAlias = (
     | SubagentDetails
     | UnknownDetails
 )
+"""What a step does, in a class by its ``type``."""
 
 
 class RunStep(WireStruct, frozen=True, kw_only=True):

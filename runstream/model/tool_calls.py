@@ -147,6 +147,7 @@ class UnknownOutput(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$
 
 
 CodeOutput: TypeAlias = LogsOutput | ImageOutput | UnknownOutput
+"""An output of the code interpreter, in a class by its ``type``."""
 
 
 class CodeInterpreterCall(WireStruct, frozen=True, kw_only=True):
@@ -414,3 +415,7 @@ ToolCall: TypeAlias = (
     | GenericToolCall
     | UnknownToolCall
 )
+"""A tool call of a step, in a class by its ``type``.
+
+Each class has ``id``, ``type``, ``name``, ``arguments`` and ``output``.
+"""

@@ -152,6 +152,7 @@ class UnknownTool(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$un
 
 
 Tool: TypeAlias = CodeInterpreterTool | FileSearchTool | FunctionTool | McpTool | ConnectedAgentTool | UnknownTool
+"""A tool that the model may call, in a class by its ``type``."""
 
 
 class NamedFunction(WireStruct, frozen=True, kw_only=True):
@@ -178,8 +179,8 @@ class NamedToolChoice(WireStruct, frozen=True, kw_only=True):
     function: NamedFunction | None = None
 
 
-# "none", "auto", "required", or a named tool.
 ToolChoice: TypeAlias = str | NamedToolChoice
+"""The tools that the model must or may call: "none", "auto", "required", or a named tool."""
 
 
 class TruncationStrategy(WireStruct, frozen=True, kw_only=True):
@@ -236,5 +237,5 @@ class UnknownFormat(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$
     """Any other response format, as received."""
 
 
-# "auto", or one of the formats.
 ResponseFormat: TypeAlias = str | TextFormat | JsonObjectFormat | JsonSchemaFormat | UnknownFormat
+"""The format of an answer: "auto", or one of the formats, in a class by its ``type``."""
