@@ -16,7 +16,7 @@ class Place(Struct, frozen=True, kw_only=True):
 
     Attributes:
         event: The number of the event in the stream, from 1; 0 for the end of the stream or its head.
-        line: The line of the event in its file or body, from 1; 0 if there are no lines (WebSocket messages).
+        line: The number of its line in its file or body, from 1; 0 if there are no lines (WebSocket messages).
         name: The name or type of the event; "" if there is none.
         id: The id of the event; "" if it has none.
         object_id: The id of the run, message, call or item that it concerns; "" if there is none.

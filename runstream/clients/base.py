@@ -180,7 +180,7 @@ class BaseClient(ProtocolRequests):
             run_id: The id of the run.
             tools: See :meth:`run`.
             approve: See :meth:`run`.
-            timeout: See :meth:`run`.
+            timeout: The longest time until the end of the run (seconds), waiting included.
             place: ``thread_id``, if this client has not seen the run and its protocol needs it; and fields of the
                 further requests of the run that its protocol needs again, such as ``instructions`` or ``context``.
 

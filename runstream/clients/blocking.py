@@ -72,6 +72,13 @@ class BlockingClient:
     ) -> BlockingStream:
         """Start a run: :meth:`BaseClient.run`.
 
+        Args:
+            body: The body of the request, as the protocol has it.
+            tools: Tools of this run, in addition to those of the client.
+            approve: Decides about approvals and interrupts of this run, in place of that of the client.
+            timeout: The longest time until the end of the run (seconds), waiting included.
+            fields: Fields of the body.
+
         Raises:
             ValueError: A field of the body that the client needs is missing, or the time-out is outside its range.
             RuntimeError: Outside ``with``, or inside an event loop.
@@ -88,6 +95,13 @@ class BlockingClient:
         **place: Any,
     ) -> BlockingStream:
         """Follow a run that goes on without a stream here: :meth:`BaseClient.rejoin`.
+
+        Args:
+            run_id: The id of the run.
+            tools: See :meth:`run`.
+            approve: See :meth:`run`.
+            timeout: The longest time until the end of the run (seconds), waiting included.
+            place: Where the run is, if this client has not seen it; see the client.
 
         Raises:
             LookupError: The place of the run is not known.

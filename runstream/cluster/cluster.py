@@ -93,7 +93,7 @@ class Cluster:
 
         Args:
             start: ``"all"``, ``"new"``, or the sequence behind which they begin (:attr:`position`).
-            partition: One partition; all by default.
+            partition: The number of one partition, from 0; all by default.
 
         Raises:
             ClusterError: A fact can't be read.

@@ -37,7 +37,7 @@ class EmbeddedBroker:
 
     Args:
         directory: Where it keeps its data; by default a new directory that is removed at the end.
-        port: Its port; a free one by default.
+        port: The number of its TCP port; a free one by default.
         config: Text of a configuration file, as ``max_payload: 8MB``.
     """
 

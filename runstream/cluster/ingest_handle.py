@@ -15,7 +15,7 @@ class IngestOptions(Struct, frozen=True, kw_only=True):
     """The bounds of the packs of an ingest.
 
     Attributes:
-        max_items: Items that wait for a pack, at most: more are sent at once, and sources wait meanwhile.
+        max_items: Number of items that wait for a pack, at most: more are sent at once, and sources wait meanwhile.
         max_bytes: Size of a pack (bytes), at most but for one large item.
         max_delay: Seconds for which an item waits for further ones.
     """

@@ -115,7 +115,11 @@ class Topology(Struct, frozen=True, kw_only=True):
         return f"{self.prefix}.fact.{partition}.{run}"
 
     def facts(self, partition: int | None = None) -> str:
-        """The filter of the facts of a partition, or of all."""
+        """The filter of the facts of a partition, or of all.
+
+        Args:
+            partition: The number of the partition, from 0; ``None`` for all.
+        """
         return f"{self.prefix}.fact.{'*' if partition is None else partition}.>"
 
     def state(self, partition: int | str, run: str) -> str:

@@ -48,7 +48,7 @@ class WorkerStats(Struct, kw_only=True):
         facts: Facts that were stored.
         commits: Atomic batches that were stored.
         takeovers: Partitions that it got.
-        refused: Commits that were refused, because another worker had the partition.
+        refused: Number of commits that were refused, because another worker had the partition.
         lost_items: Items that were removed from the broker before they were read.
         rejected: Events that could not be used, or are beyond a bound.
         partitions: The partitions that it owns now.

@@ -36,11 +36,11 @@ class Timings(Struct, frozen=True, kw_only=True):
     """Durations of a run in seconds, as observed by this process; ``None`` for a phase that has not happened.
 
     Attributes:
-        queued: From the first event to the first status after ``queued``.
-        running: In ``in_progress``, all rounds together, up to the last change of status.
-        waiting: In ``requires_action``, all rounds together, up to the last change of status.
-        first_text: From the first event to the first text.
-        total: From the first event to the end.
+        queued: Seconds from the first event to the first status after ``queued``.
+        running: Seconds in ``in_progress``, all rounds together, up to the last change of status.
+        waiting: Seconds in ``requires_action``, all rounds together, up to the last change of status.
+        first_text: Seconds from the first event to the first text.
+        total: Seconds from the first event to the end.
     """
 
     queued: float | None = None

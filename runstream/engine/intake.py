@@ -123,11 +123,21 @@ class Intake:
         return self.state.live
 
     def connected(self, attempt: int = 0) -> None:
-        """Note that the source is connected; from the second time on, this is another connection."""
+        """Note that the source is connected; from the second time on, this is another connection.
+
+        Args:
+            attempt: The number of the attempt since the last message; 0 for a first connection.
+        """
         self._feeder.take_other(ConnectionEvent(connected=True, attempt=attempt))
 
     def disconnected(self, reason: str, attempt: int = 0, server_message: str = "") -> None:
-        """Note that the source lost its connection and will try again."""
+        """Note that the source lost its connection and will try again.
+
+        Args:
+            reason: The cause, in words of this library.
+            attempt: The number of the next attempt since the last message.
+            server_message: The server's own words about the cause; "" if there are none.
+        """
         self._feeder.take_other(
             ConnectionEvent(connected=False, attempt=attempt, reason=reason, server_message=server_message)
         )

@@ -26,13 +26,21 @@ __all__ = [
 
 
 class SubmitToolOutputs(WireStruct, frozen=True, kw_only=True):
-    """The calls that wait for outputs."""
+    """The calls that wait for outputs.
+
+    Attributes:
+        tool_calls: The calls, in the order of the wire; empty if absent or null.
+    """
 
     tool_calls: tuple[ToolCall, ...] = ABSENT_LIST
 
 
 class SubmitToolOutputsAction(Tagged, frozen=True, kw_only=True, tag="submit_tool_outputs"):
-    """The run waits for the outputs of function calls."""
+    """The run waits for the outputs of function calls.
+
+    Attributes:
+        submit_tool_outputs: The object with the calls; required.
+    """
 
     submit_tool_outputs: SubmitToolOutputs
 
@@ -43,13 +51,21 @@ class SubmitToolOutputsAction(Tagged, frozen=True, kw_only=True, tag="submit_too
 
 
 class SubmitToolApproval(WireStruct, frozen=True, kw_only=True):
-    """The calls that wait for approval (Azure)."""
+    """The calls that wait for approval (Azure).
+
+    Attributes:
+        tool_calls: The calls, in the order of the wire; empty if absent or null.
+    """
 
     tool_calls: tuple[ToolCall, ...] = ABSENT_LIST
 
 
 class SubmitToolApprovalAction(Tagged, frozen=True, kw_only=True, tag="submit_tool_approval"):
-    """The run waits for the approval of tool calls (Azure)."""
+    """The run waits for the approval of tool calls (Azure).
+
+    Attributes:
+        submit_tool_approval: The object with the calls; required.
+    """
 
     submit_tool_approval: SubmitToolApproval
 
@@ -61,6 +77,8 @@ class SubmitToolApprovalAction(Tagged, frozen=True, kw_only=True, tag="submit_to
 
 class ActionCall(WireStruct, frozen=True, kw_only=True):
     """A call of a :class:`CallsAction`.
+
+    An absent ``id`` or ``kind`` is empty; another field that is absent or null is ``None``.
 
     Attributes:
         id: The id under which the run expects the answer; "" if the wire has none.
@@ -105,7 +123,11 @@ class ActionCall(WireStruct, frozen=True, kw_only=True):
 
 
 class CallsAction(Tagged, frozen=True, kw_only=True, tag="action"):
-    """The run waits for answers to calls of any kind: the action of a protocol whose runs have no required action."""
+    """The run waits for answers to calls of any kind: the action of a protocol whose runs have no required action.
+
+    Attributes:
+        calls: The calls, in the order of the wire; empty if there are none.
+    """
 
     calls: tuple[ActionCall, ...] = ABSENT_LIST
 
@@ -129,6 +151,7 @@ class UnknownAction(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$
 
 
 RequiredAction: TypeAlias = SubmitToolOutputsAction | SubmitToolApprovalAction | CallsAction | UnknownAction
+"""What a run waits for, in a class by its ``type``. Each has ``tool_calls``."""
 
 
 def kind_of_call(action: RequiredAction | None, call: ToolCall) -> str:

@@ -257,7 +257,11 @@ WireStruct.__annotations__.update(get_annotations(WireStruct, eval_str=True))
 
 
 class Unknown(WireStruct, frozen=True, kw_only=True):
-    """Base of the members of tagged unions that represent a tag unknown to this library."""
+    """Base of the members of tagged unions that represent a tag unknown to this library.
+
+    Attributes:
+        raw: The whole object as received, ``type`` included: a read-only mapping of JSON values.
+    """
 
     if TYPE_CHECKING:
         raw: FrozenMap

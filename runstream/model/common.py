@@ -30,8 +30,10 @@ __all__ = [
 
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # an error code, and not a sentence
 
-# Whole Unix seconds. The bound leaves milliseconds to the lenient reader, which divides them.
+# The bound leaves milliseconds to the lenient reader, which divides them.
 Timestamp = Annotated[int, Meta(lt=MILLISECONDS)]
+"""Whole Unix seconds. Milliseconds on the wire are divided."""
+
 # JSON text. The lenient reader reads any other value as the value that the text would contain.
 JsonText = Annotated[str, Meta(extra={"form": "json"})]
 # The index of an item. The lenient reader reads a string of digits too.
@@ -92,14 +94,30 @@ class Tagged(WireStruct, frozen=True, kw_only=True, tag_field="type"):
 
 
 class PromptTokensDetails(WireStruct, frozen=True, kw_only=True):
-    """Prompt tokens of :class:`Usage` by category."""
+    """Prompt tokens of :class:`Usage` by category.
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        cached_tokens: The tokens of the prompt that came from the cache of the server (count).
+        audio_tokens: The tokens of audio in the prompt (count).
+    """
 
     cached_tokens: int | None = None
     audio_tokens: int | None = None
 
 
 class CompletionTokensDetails(WireStruct, frozen=True, kw_only=True):
-    """Completion tokens of :class:`Usage` by category."""
+    """Completion tokens of :class:`Usage` by category.
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        reasoning_tokens: The tokens of the reasoning (count).
+        audio_tokens: The tokens of generated audio (count).
+        accepted_prediction_tokens: The tokens of a predicted output that the answer contains (count).
+        rejected_prediction_tokens: The tokens of a predicted output that the answer does not contain (count).
+    """
 
     reasoning_tokens: int | None = None
     audio_tokens: int | None = None
@@ -112,6 +130,17 @@ class Usage(WireStruct, frozen=True, kw_only=True):
 
     Both spellings of the prompt details, and ``input_tokens``/``output_tokens``, are read into the same fields
     (wire reference, "Dialect differences").
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        prompt_tokens: The tokens that the model read (count); ``input_tokens`` on some wires.
+        completion_tokens: The tokens that the model generated (count); ``output_tokens`` on some wires.
+        total_tokens: The sum as the server sends it (count).
+        prompt_tokens_details: The prompt tokens by category, under either spelling.
+        completion_tokens_details: The completion tokens by category.
+        prompt_token_details: The same as ``prompt_tokens_details``, if the server sent this spelling. Read the other
+            field.
     """
 
     prompt_tokens: int | None = None
@@ -177,14 +206,30 @@ def keep_usage(owner: WireStruct, usage: Usage | None, changes: dict[str, Any]) 
 
 
 class LastError(WireStruct, frozen=True, kw_only=True):
-    """The error of a failed run or step; ``code`` is an open set (``server_error``, ``rate_limit_exceeded``, …)."""
+    """The error of a failed run or step; ``code`` is an open set (``server_error``, ``rate_limit_exceeded``, …).
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        code: The code of the error: ``server_error``, ``rate_limit_exceeded``, ``invalid_prompt``, or any other.
+        message: The description by the server. It can contain text of users.
+    """
 
     code: str | None = None
     message: str | None = None
 
 
 class ErrorObject(WireStruct, frozen=True, kw_only=True):
-    """The data of the server's ``error`` event, flat or nested as ``{"error": {...}}``."""
+    """The data of the server's ``error`` event, flat or nested as ``{"error": {...}}``.
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        code: The code of the error, an open set; a number is kept as text.
+        message: The description by the server. It can contain text of users.
+        param: The name of the request field that caused the error.
+        type: The class of the error, such as ``invalid_request_error``; an open set.
+    """
 
     code: str | None = None
     message: str | None = None

@@ -429,6 +429,7 @@ Event: TypeAlias = (
     | EmptyEvent
     | UnknownEvent
 )
+"""Any decoded event."""
 
 
 class Reject(Struct, frozen=True, gc=False):

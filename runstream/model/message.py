@@ -47,14 +47,31 @@ MessageStatus._ends_with(MessageStatus.INCOMPLETE, MessageStatus.COMPLETED)
 
 
 class FileCitation(WireStruct, frozen=True, kw_only=True):
-    """The cited file, and the quoted text if given."""
+    """The cited file, and the quoted text if given.
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        file_id: The id of the file on the server.
+        quote: The quoted text.
+    """
 
     file_id: str | None = None
     quote: str | None = None
 
 
 class FileCitationAnnotation(Tagged, frozen=True, kw_only=True, tag="file_citation"):
-    """``text[start_index:end_index]`` of the part cites a file."""
+    """``text[start_index:end_index]`` of the part cites a file.
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        text: The text of the span: the mark that stands in the text for the citation.
+        start_index: The index of the first character of the span in the text of the part, from 0.
+        end_index: The index after the last character of the span.
+        file_citation: The cited file.
+        index: The index of the annotation in its part, from 0; sent in deltas.
+    """
 
     text: str | None = None
     start_index: int | None = None
@@ -64,13 +81,27 @@ class FileCitationAnnotation(Tagged, frozen=True, kw_only=True, tag="file_citati
 
 
 class FilePath(WireStruct, frozen=True, kw_only=True):
-    """A file created by the code interpreter."""
+    """A file created by the code interpreter.
+
+    Attributes:
+        file_id: The id of the file on the server; ``None`` if absent or null.
+    """
 
     file_id: str | None = None
 
 
 class FilePathAnnotation(Tagged, frozen=True, kw_only=True, tag="file_path"):
-    """``text[start_index:end_index]`` of the part is the path of a file."""
+    """``text[start_index:end_index]`` of the part is the path of a file.
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        text: The text of the span: the path.
+        start_index: The index of the first character of the span in the text of the part, from 0.
+        end_index: The index after the last character of the span.
+        file_path: The file.
+        index: The index of the annotation in its part, from 0; sent in deltas.
+    """
 
     text: str | None = None
     start_index: int | None = None
@@ -80,14 +111,31 @@ class FilePathAnnotation(Tagged, frozen=True, kw_only=True, tag="file_path"):
 
 
 class UrlCitation(WireStruct, frozen=True, kw_only=True):
-    """The cited web page."""
+    """The cited web page.
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        url: The URL of the page.
+        title: The title of the page.
+    """
 
     url: str | None = None
     title: str | None = None
 
 
 class UrlCitationAnnotation(Tagged, frozen=True, kw_only=True, tag="url_citation"):
-    """``text[start_index:end_index]`` of the part cites a web page (Azure)."""
+    """``text[start_index:end_index]`` of the part cites a web page (Azure).
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        text: The text of the span: the mark that stands in the text for the citation.
+        start_index: The index of the first character of the span in the text of the part, from 0.
+        end_index: The index after the last character of the span.
+        url_citation: The cited page.
+        index: The index of the annotation in its part, from 0; sent in deltas.
+    """
 
     text: str | None = None
     start_index: int | None = None
@@ -101,6 +149,7 @@ class UnknownAnnotation(Unknown, frozen=True, kw_only=True, tag_field="type", ta
 
 
 Annotation: TypeAlias = FileCitationAnnotation | FilePathAnnotation | UrlCitationAnnotation | UnknownAnnotation
+"""An annotation of a text part, in a class by its ``type``."""
 
 
 def text_content(text: str) -> dict[str, Any]:
@@ -114,7 +163,14 @@ def text_part(text: str) -> dict[str, Any]:
 
 
 class TextContent(WireStruct, frozen=True, kw_only=True):
-    """Text, and annotations of parts of it."""
+    """Text, and annotations of parts of it.
+
+    An absent or null field is ``None``; an absent or null list is empty.
+
+    Attributes:
+        value: The text, as far as it has arrived.
+        annotations: The citations and file paths of the text, by their indexes.
+    """
 
     value: str | None = None
     annotations: tuple[Annotation, ...] = ABSENT_LIST
@@ -125,7 +181,11 @@ class TextContent(WireStruct, frozen=True, kw_only=True):
 
 
 class TextPart(Tagged, frozen=True, kw_only=True, tag="text"):
-    """A content part with text."""
+    """A content part with text.
+
+    Attributes:
+        text: The text with its annotations; required.
+    """
 
     text: TextContent
 
@@ -135,26 +195,45 @@ class TextPart(Tagged, frozen=True, kw_only=True, tag="text"):
 
 
 class ImageFilePart(Tagged, frozen=True, kw_only=True, tag="image_file"):
-    """A content part with an image in a file."""
+    """A content part with an image in a file.
+
+    Attributes:
+        image_file: The file with the image; required.
+    """
 
     image_file: ImageFileRef
 
 
 class ImageUrl(WireStruct, frozen=True, kw_only=True):
-    """An image at a URL."""
+    """An image at a URL.
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        url: The URL of the image; it can be a ``data:`` URL.
+        detail: The resolution at which the model reads the image: "auto", "low", "high", or another.
+    """
 
     url: str | None = None
     detail: str | None = None
 
 
 class ImageUrlPart(Tagged, frozen=True, kw_only=True, tag="image_url"):
-    """A content part with an image at a URL."""
+    """A content part with an image at a URL.
+
+    Attributes:
+        image_url: The URL with its options; required.
+    """
 
     image_url: ImageUrl
 
 
 class RefusalPart(Tagged, frozen=True, kw_only=True, tag="refusal"):
-    """A content part with a refusal by the model."""
+    """A content part with a refusal by the model.
+
+    Attributes:
+        refusal: The text of the refusal, as far as it has arrived; ``None`` if absent or null.
+    """
 
     refusal: str | None = None
 
@@ -164,17 +243,45 @@ class UnknownPart(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$un
 
 
 ContentPart: TypeAlias = TextPart | ImageFilePart | ImageUrlPart | RefusalPart | UnknownPart
+"""A part of the content of a message, in a class by its ``type``."""
 
 
 class Attachment(WireStruct, frozen=True, kw_only=True):
-    """A file attached to a message, and the tools that may use it."""
+    """A file attached to a message, and the tools that may use it.
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        file_id: The id of the file on the server.
+        tools: The tools that may read the file, as received: a list of objects with a ``type``.
+    """
 
     file_id: str | None = None
     tools: FrozenList | None = None
 
 
 class Message(WireStruct, frozen=True, kw_only=True):
-    """One message. Times are Unix seconds. Only ``id`` is required."""
+    """One message. Times are Unix seconds.
+
+    Only ``id`` is required. An absent or null field is ``None``; an absent or null list or mapping is empty.
+
+    Attributes:
+        id: The id of the message; required.
+        object: The type of the object on the wire: ``thread.message``.
+        created_at: When the message was created (Unix seconds).
+        thread_id: The id of the thread.
+        status: The status; an unknown status is kept. Many servers send none for messages of users.
+        incomplete_details: Why the message ended incomplete; ``None`` if it did not.
+        completed_at: When the message was completed (Unix seconds).
+        incomplete_at: When the message ended incomplete (Unix seconds).
+        role: Who wrote the message: ``user``, ``assistant``, or another.
+        content: The content parts, by their indexes.
+        assistant_id: The id of the assistant or agent that wrote the message; ``agent_id`` on some wires.
+        run_id: The id of the run that created the message; ``None`` for messages of users.
+        attachments: The files attached to the message, in the order of the wire.
+        file_ids: The ids of the attached files, as received; sent by servers of an early version of the API.
+        metadata: Pairs of strings that the application attached.
+    """
 
     id: str
     object: str | None = None
@@ -254,7 +361,17 @@ def _marked_text(value: str, note: Annotation) -> str:
 
 
 class Thread(WireStruct, frozen=True, kw_only=True):
-    """A thread: the conversation in which runs work."""
+    """A thread: the conversation in which runs work.
+
+    Only ``id`` is required. An absent or null field is ``None``; an absent or null mapping is empty.
+
+    Attributes:
+        id: The id of the thread; required.
+        object: The type of the object on the wire: ``thread``.
+        created_at: When the thread was created (Unix seconds).
+        metadata: Pairs of strings that the application attached.
+        tool_resources: Files and vector stores of the tools, as received.
+    """
 
     id: str
     object: str | None = None

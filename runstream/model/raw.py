@@ -166,6 +166,7 @@ class Idle(Struct, frozen=True, kw_only=True, gc=False):
 
 
 RawItem: TypeAlias = RawEvent | Oversized | Malformed | ConnectionEvent | Request | ResponseHead | Answer | Idle
+"""What a source delivers: an event of the wire, or a fact about its connection, requests and answers."""
 
 TIMED: Final = (RawEvent, Request, ResponseHead, Answer, Idle)
 """The classes of the items that a source may give a time of arrival."""

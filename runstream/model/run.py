@@ -41,7 +41,11 @@ _PROCESSING = frozenset({RunStatus.QUEUED, RunStatus.IN_PROGRESS, RunStatus.CANC
 
 
 class IncompleteDetails(WireStruct, frozen=True, kw_only=True):
-    """The reason of an incomplete run or message: ``max_completion_tokens``, ``max_prompt_tokens``, or another."""
+    """The reason of an incomplete run or message: ``max_completion_tokens``, ``max_prompt_tokens``, or another.
+
+    Attributes:
+        reason: The reason; ``None`` if absent or null.
+    """
 
     reason: str | None = None
 
@@ -51,6 +55,41 @@ class Run(WireStruct, frozen=True, kw_only=True):
 
     Every field except ``id`` and ``status`` may be absent on the wire. An absent field is ``None``; an absent list or
     mapping is empty. Runs are compared and hashed by value; compare ``id`` to compare identities.
+
+    Attributes:
+        id: The id of the run; required.
+        status: The status; required. An unknown status is kept (:attr:`OpenStrEnum.is_known`).
+        object: The type of the object on the wire: ``thread.run``.
+        created_at: When the run was created (Unix seconds).
+        thread_id: The id of the thread whose messages the run reads and continues.
+        assistant_id: The id of the assistant or agent; ``agent_id`` on some wires.
+        required_action: The calls that the run waits for; ``None`` unless the run waits for action.
+        last_error: The error of a failed run; ``None`` if there was none.
+        expires_at: When the server lets the run expire if it has not ended (Unix seconds); a server may send null at
+            the end.
+        started_at: When the work on the run started (Unix seconds); ``None`` before the first start. A run that
+            continues after a required action is started again, and the time is then later.
+        cancelled_at: When the run was cancelled (Unix seconds); ``None`` if it was not.
+        failed_at: When the run failed (Unix seconds); ``None`` if it did not.
+        completed_at: When the run completed (Unix seconds); ``None`` if it did not.
+        incomplete_details: Why the run ended incomplete; ``None`` if it did not.
+        model: The name of the model.
+        instructions: The system prompt of the run; many servers send null.
+        tools: The tools that the model may call, in the order of the wire.
+        metadata: Pairs of strings that the application attached; null on the wire is empty too.
+        usage: The token counts; ``None`` on most servers until the run has ended.
+        temperature: The sampling temperature, usually from 0 to 2; an integer is read as a float.
+        top_p: The share of probability that is sampled from, from 0 to 1; an integer is read as a float.
+        max_prompt_tokens: The highest number of prompt tokens over the whole run; ``None``: no limit.
+        max_completion_tokens: The highest number of completion tokens over the whole run; ``None``: no limit.
+        truncation_strategy: Which messages of a long thread the model reads.
+        tool_choice: ``none``, ``auto``, ``required``, or the tool that the model must call.
+        parallel_tool_calls: True if the model may call several tools at the same time.
+        response_format: ``auto``, or the format of the answer.
+        tool_resources: Files and vector stores of the tools, as received; some servers send it, although the
+            specification does not have it.
+        reasoning_effort: How much the model reasons: "low", "medium", "high", or another.
+        file_ids: The ids of the files of the run, as received; sent by servers of an early version of the API.
     """
 
     id: str

@@ -474,6 +474,7 @@ Signal: TypeAlias = (
     | SourceEnded
     | SourceError
 )
+"""Any signal. A ``match`` over its members is exhaustive."""
 
-# Every signal class by its type.
 SIGNAL_TYPES: Mapping[str, Any] = {str(kind.__struct_config__.tag): kind for kind in Signal.__args__}
+"""Every signal class by its type, such as ``run.completed``."""

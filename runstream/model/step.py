@@ -41,25 +41,46 @@ StepStatus._ends_with(StepStatus.CANCELLED, StepStatus.FAILED, StepStatus.COMPLE
 
 
 class MessageCreation(WireStruct, frozen=True, kw_only=True):
-    """The message that a step creates."""
+    """The message that a step creates.
+
+    Attributes:
+        message_id: The id of the message; ``None`` if absent or null.
+    """
 
     message_id: str | None = None
 
 
 class MessageCreationDetails(Tagged, frozen=True, kw_only=True, tag="message_creation"):
-    """The step creates a message."""
+    """The step creates a message.
+
+    Attributes:
+        message_creation: The object with the id of the message; ``None`` if absent or null.
+    """
 
     message_creation: MessageCreation | None = None
 
 
 class ToolCallsDetails(Tagged, frozen=True, kw_only=True, tag="tool_calls"):
-    """The step calls tools."""
+    """The step calls tools.
+
+    Attributes:
+        tool_calls: The calls, by their indexes; empty if absent or null.
+    """
 
     tool_calls: tuple[ToolCall, ...] = ABSENT_LIST
 
 
 class Activity(WireStruct, frozen=True, kw_only=True):
-    """Another action of an agent (Azure), such as listing the tools of an MCP server."""
+    """Another action of an agent (Azure), such as listing the tools of an MCP server.
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        id: The id of the activity.
+        type: The kind of the action, such as ``mcp_list_tools``; an open set.
+        server_label: The name of the MCP server.
+        tools: The tools of the server by name, as received.
+    """
 
     id: str | None = None
     type: str | None = None
@@ -68,13 +89,21 @@ class Activity(WireStruct, frozen=True, kw_only=True):
 
 
 class ActivitiesDetails(Tagged, frozen=True, kw_only=True, tag="activities"):
-    """The step neither created a message nor called tools (Azure)."""
+    """The step neither created a message nor called tools (Azure).
+
+    Attributes:
+        activities: The actions, in the order of the wire; empty if absent or null.
+    """
 
     activities: tuple[Activity, ...] = ABSENT_LIST
 
 
 class ReasoningPart(WireStruct, frozen=True, kw_only=True):
-    """One part of a reasoning, or of its summary."""
+    """One part of a reasoning, or of its summary.
+
+    Attributes:
+        text: The text, as far as it has arrived; ``None`` if absent or null.
+    """
 
     text: str | None = None
 
@@ -83,7 +112,12 @@ class ReasoningPart(WireStruct, frozen=True, kw_only=True):
 
 
 class ReasoningDetails(Tagged, frozen=True, kw_only=True, tag="reasoning"):
-    """The model reasoned: ``content`` has the reasoning itself where the server sends it, ``summary`` its summary."""
+    """The model reasoned: ``content`` has the reasoning itself where the server sends it, ``summary`` its summary.
+
+    Attributes:
+        summary: The parts of the summary, by their indexes; empty if the server sends none.
+        content: The parts of the reasoning, by their indexes; empty if the server sends none.
+    """
 
     summary: tuple[ReasoningPart, ...] = ABSENT_LIST
     content: tuple[ReasoningPart, ...] = ABSENT_LIST
@@ -99,13 +133,22 @@ def _join(parts: tuple[ReasoningPart, ...]) -> str:
 
 
 class LabelDetails(Tagged, frozen=True, kw_only=True, tag="label"):
-    """The step is a label that the server gives to a stretch of its run: a phase, or the node of a graph."""
+    """The step is a label that the server gives to a stretch of its run: a phase, or the node of a graph.
+
+    Attributes:
+        name: The name of the phase or node; ``None`` if it has none.
+    """
 
     name: str | None = None
 
 
 class SubagentDetails(Tagged, frozen=True, kw_only=True, tag="subagent"):
-    """The step is the work of a subagent or subgraph. What it sends has a ``path``."""
+    """The step is the work of a subagent or subgraph. What it sends has a ``path``.
+
+    Attributes:
+        name: The name of the subagent; ``None`` if it has none.
+        description: What it is for; ``None`` if the server does not say it.
+    """
 
     name: str | None = None
     description: str | None = None
@@ -124,10 +167,34 @@ StepDetails: TypeAlias = (
     | SubagentDetails
     | UnknownDetails
 )
+"""What a step does, in a class by its ``type``."""
 
 
 class RunStep(WireStruct, frozen=True, kw_only=True):
-    """One step of a run. Times are Unix seconds. Only ``id`` is required."""
+    """One step of a run. Times are Unix seconds.
+
+    Only ``id`` is required. An absent or null field is ``None``; an absent or null mapping is empty.
+
+    Attributes:
+        id: The id of the step; required.
+        object: The type of the object on the wire: ``thread.run.step``.
+        created_at: When the step was created (Unix seconds).
+        assistant_id: The id of the assistant or agent; ``agent_id`` on some wires.
+        thread_id: The id of the thread.
+        run_id: The id of the run.
+        type: The type of the details: ``message_creation``, ``tool_calls``, or another. The details are in
+            ``step_details``.
+        status: The status; an unknown status is kept.
+        step_details: What the step does, in a class by its type.
+        last_error: The error of a failed step; ``None`` if there was none.
+        expires_at: When the step expires or expired (Unix seconds); the name in streams and on Azure.
+        expired_at: When the step expired (Unix seconds); the name in the specification.
+        cancelled_at: When the step was cancelled (Unix seconds); ``None`` if it was not.
+        failed_at: When the step failed (Unix seconds); ``None`` if it did not.
+        completed_at: When the step completed (Unix seconds); ``None`` if it did not.
+        metadata: Pairs of strings that the application attached.
+        usage: The token counts; ``None`` on most servers until the step has ended.
+    """
 
     id: str
     object: str | None = None

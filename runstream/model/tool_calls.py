@@ -53,7 +53,15 @@ def parse_arguments(text: str | None) -> tuple[Any, str | None]:
 
 
 class FunctionCall(WireStruct, frozen=True, kw_only=True):
-    """Name, arguments (JSON text, possibly incomplete) and output of a function call."""
+    """Name, arguments (JSON text, possibly incomplete) and output of a function call.
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        name: The name of the function.
+        arguments: The arguments as JSON text, as far as they have arrived. A value that is not text is written as JSON.
+        output: The output that the application submitted; ``None`` until then.
+    """
 
     name: str | None = None
     arguments: JsonText | None = None
@@ -61,7 +69,12 @@ class FunctionCall(WireStruct, frozen=True, kw_only=True):
 
 
 class FunctionToolCall(Tagged, frozen=True, kw_only=True, tag="function"):
-    """A call of a function of the application."""
+    """A call of a function of the application.
+
+    Attributes:
+        id: The id of the call, under which its output is submitted; required.
+        function: Name, arguments and output; required.
+    """
 
     id: str
     function: FunctionCall
@@ -88,21 +101,42 @@ class FunctionToolCall(Tagged, frozen=True, kw_only=True, tag="function"):
 
 
 class LogsOutput(Tagged, frozen=True, kw_only=True, tag="logs"):
-    """Text printed by the code."""
+    """Text printed by the code.
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        logs: The text.
+        index: The index of the output in its call, from 0; sent in deltas.
+    """
 
     logs: str | None = None
     index: Index | None = None
 
 
 class ImageFileRef(WireStruct, frozen=True, kw_only=True):
-    """An image file."""
+    """An image file.
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        file_id: The id of the file on the server.
+        detail: The resolution at which the model reads the image: "auto", "low", "high", or another.
+    """
 
     file_id: str | None = None
     detail: str | None = None
 
 
 class ImageOutput(Tagged, frozen=True, kw_only=True, tag="image"):
-    """An image created by the code."""
+    """An image created by the code.
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        image: The file with the image.
+        index: The index of the output in its call, from 0; sent in deltas.
+    """
 
     image: ImageFileRef | None = None
     index: Index | None = None
@@ -113,17 +147,30 @@ class UnknownOutput(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$
 
 
 CodeOutput: TypeAlias = LogsOutput | ImageOutput | UnknownOutput
+"""An output of the code interpreter, in a class by its ``type``."""
 
 
 class CodeInterpreterCall(WireStruct, frozen=True, kw_only=True):
-    """The executed code and its outputs."""
+    """The executed code and its outputs.
+
+    An absent or null field is ``None``; an absent or null list is empty.
+
+    Attributes:
+        input: The code, as far as it has arrived.
+        outputs: What the code printed and created, in the order of the wire.
+    """
 
     input: str | None = None
     outputs: tuple[CodeOutput, ...] = ABSENT_LIST
 
 
 class CodeInterpreterToolCall(Tagged, frozen=True, kw_only=True, tag="code_interpreter"):
-    """A call of the code interpreter."""
+    """A call of the code interpreter.
+
+    Attributes:
+        id: The id of the call; required.
+        code_interpreter: The code and its outputs; required.
+    """
 
     id: str
     code_interpreter: CodeInterpreterCall
@@ -151,7 +198,17 @@ class CodeInterpreterToolCall(Tagged, frozen=True, kw_only=True, tag="code_inter
 
 
 class FileSearchResult(WireStruct, frozen=True, kw_only=True):
-    """One hit of a file search; ``content`` is present only if requested."""
+    """One hit of a file search; ``content`` is present only if requested.
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        file_id: The id of the file on the server.
+        file_name: The name of the file.
+        score: How well the file matches the query, from 0 to 1.
+        content: The passages that were found, as received; ``None`` unless the request included them.
+        attributes: The attributes of the file, as received.
+    """
 
     file_id: str | None = None
     file_name: str | None = None
@@ -161,14 +218,26 @@ class FileSearchResult(WireStruct, frozen=True, kw_only=True):
 
 
 class FileSearchCall(WireStruct, frozen=True, kw_only=True):
-    """Settings and results of a file search."""
+    """Settings and results of a file search.
+
+    An absent or null field is ``None``; an absent or null list is empty.
+
+    Attributes:
+        ranking_options: How the results are ranked.
+        results: The hits, in the order of the wire.
+    """
 
     ranking_options: RankingOptions | None = None
     results: tuple[FileSearchResult, ...] = ABSENT_LIST
 
 
 class FileSearchToolCall(Tagged, frozen=True, kw_only=True, tag="file_search"):
-    """A file search."""
+    """A file search.
+
+    Attributes:
+        id: The id of the call; required.
+        file_search: Settings and results; required.
+    """
 
     id: str
     file_search: FileSearchCall
@@ -190,7 +259,17 @@ class FileSearchToolCall(Tagged, frozen=True, kw_only=True, tag="file_search"):
 
 
 class McpToolCall(Tagged, frozen=True, kw_only=True, tag="mcp"):
-    """A call of a Model Context Protocol tool (Azure): its fields are not nested, and it may wait for approval."""
+    """A call of a Model Context Protocol tool (Azure): its fields are not nested, and it may wait for approval.
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        id: The id of the call, under which it is approved; required.
+        name: The name of the tool.
+        arguments: The arguments as JSON text, as far as they have arrived.
+        server_label: The name of the server that has the tool.
+        output: The output of the tool; ``None`` until the server has called it.
+    """
 
     id: str
     name: str | None = None
@@ -205,7 +284,17 @@ class McpToolCall(Tagged, frozen=True, kw_only=True, tag="mcp"):
 
 
 class ConnectedAgentCall(WireStruct, frozen=True, kw_only=True):
-    """The call of another agent; the child run has its own run id and thread id."""
+    """The call of another agent; the child run has its own run id and thread id.
+
+    An absent or null field is ``None``.
+
+    Attributes:
+        name: The name of the agent.
+        arguments: The arguments as JSON text, as far as they have arrived.
+        output: The answer of the agent; ``None`` until it has ended.
+        run_id: The id of the run of the called agent.
+        thread_id: The id of the thread of that run.
+    """
 
     name: str | None = None
     arguments: JsonText | None = None
@@ -215,7 +304,12 @@ class ConnectedAgentCall(WireStruct, frozen=True, kw_only=True):
 
 
 class ConnectedAgentToolCall(Tagged, frozen=True, kw_only=True, tag="connected_agent"):
-    """A call of another agent (Azure)."""
+    """A call of another agent (Azure).
+
+    Attributes:
+        id: The id of the call; required.
+        connected_agent: Agent, arguments, answer and the ids of the child run; required.
+    """
 
     id: str
     connected_agent: ConnectedAgentCall
@@ -240,7 +334,7 @@ class GenericToolCall(Tagged, frozen=True, kw_only=True, tag="generic"):
     """A call of any kind without a class of its own: a web search, a shell command, a custom tool, an approval.
 
     In its JSON ``type`` is "generic", and ``kind`` has the kind: so it differs from a call that a server of the
-    Assistants wire sends under a new type (:class:`UnknownToolCall`).
+    Assistants wire sends under a new type (:class:`UnknownToolCall`). A field that the wire does not have is ``None``.
 
     Attributes:
         id: The id of the call.
@@ -321,3 +415,7 @@ ToolCall: TypeAlias = (
     | GenericToolCall
     | UnknownToolCall
 )
+"""A tool call of a step, in a class by its ``type``.
+
+Each class has ``id``, ``type``, ``name``, ``arguments`` and ``output``.
+"""

@@ -44,7 +44,11 @@ class Frame(Struct, frozen=True):
 
 
 class RecordingServer(Struct, frozen=True):
-    """A running server; it listens at ``url``."""
+    """A running server.
+
+    Attributes:
+        url: The URL for WebSocket clients (``ws://``).
+    """
 
     url: str
 
@@ -97,7 +101,7 @@ async def serve_recording(
     Args:
         items: The recording.
         host: The host name or address to listen at.
-        port: The port; 0 for a free one.
+        port: The number of the TCP port; 0 for a free one.
         speed: Factor by which it is faster than recorded; 0 for as fast as the client receives it.
         gap: Seconds between two events without a time of arrival, before ``speed``.
 

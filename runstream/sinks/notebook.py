@@ -37,7 +37,7 @@ class NotebookView:
     Args:
         stream: The stream.
         rate: The highest number of updates a second.
-        max_runs: Runs that are shown, the first ones.
+        max_runs: Number of runs that are shown, the first ones.
 
     Raises:
         ImportError: IPython is not installed.

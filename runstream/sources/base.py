@@ -34,7 +34,11 @@ class Receiver(Protocol):
         """
 
     def connected(self, attempt: int = 0) -> None:
-        """Report that the source is connected: for the first time, or again (then ``attempt`` counts the tries)."""
+        """Report that the source is connected, for the first time or again.
+
+        Args:
+            attempt: The number of the attempt since the last message; 0 for a first connection.
+        """
 
     def disconnected(self, reason: str, attempt: int = 0, server_message: str = "") -> None:
         """Report that the connection was lost and will be tried again.

@@ -84,7 +84,8 @@ class LangGraphSource(SseSource):
         ssl: TLS settings; the system's trust store by default.
         proxy: A proxy's URL, ``None`` for none, ``True`` for the system's.
         reconnect: When to try again; ``None``: never.
-        max_message_bytes: A larger event is rejected and not kept in memory; later events are read.
+        max_message_bytes: Size of one event (bytes). A larger one is rejected and not kept in memory; later events are
+            read.
         open_timeout: Limit for connecting, and for sending each part of the request (seconds).
         read_timeout: Longest time without any data; a heartbeat counts (seconds). ``None`` for any time.
 

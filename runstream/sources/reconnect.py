@@ -28,7 +28,7 @@ class Reconnect(Struct, frozen=True, kw_only=True):
         factor: Factor by which the delay grows from attempt to attempt; 1 or more.
         jitter: Share of the delay that is random, from 0 (none) to 1 (all), so that many clients of one server that
             went away do not reconnect at the same moment.
-        max_attempts: Attempts in a row without progress before the source fails; ``None``: no limit.
+        max_attempts: Number of attempts in a row without progress before the source fails; ``None``: no limit.
         max_connection_age: A connection is replaced after this time (seconds), or up to a tenth earlier, at
             random; ``None``: never.
         max_retry_after: Longest wait that a server may ask for with ``Retry-After`` (seconds).

@@ -86,7 +86,8 @@ class ResponsesSource(SseSource):
         ssl: TLS settings; the system's trust store by default.
         proxy: A proxy's URL, ``None`` for none, ``True`` for the system's.
         reconnect: When to try again; ``None``: never.
-        max_message_bytes: A larger event is rejected and not kept in memory; a larger polled object is an error.
+        max_message_bytes: Size of one event or polled object (bytes). A larger event is rejected and not kept in
+            memory; a larger object is an error.
         open_timeout: Limit for connecting, and for sending each part of the request (seconds).
         read_timeout: Longest time for the head of a response, and then without any data (seconds); ``None`` for any
             time.

@@ -71,7 +71,7 @@ class ResponsesWebSocket:
         ssl: TLS settings.
         proxy: A proxy's URL, ``None`` for none, ``True`` for the system's.
         reconnect: When to try again to open a socket; ``None``: never.
-        max_message_bytes: A larger message ends the socket.
+        max_message_bytes: Size of one message (bytes). A larger one ends the socket.
         max_queue_bytes: The size of the messages of one response that wait for the pipeline at which reading of the
             socket pauses (bytes).
         open_timeout: Limit for connecting (seconds).

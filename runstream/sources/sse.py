@@ -84,7 +84,8 @@ class SseSource:
         resume: Returns (sync or async) how to connect again; ``None`` from it means as before.
         reconnect: When to try again; ``None``: never. The server's ``retry:`` replaces its ``initial``, within
             ``max_retry_after``.
-        max_message_bytes: A larger event is rejected and not kept in memory; later events are read.
+        max_message_bytes: Size of one event (bytes). A larger one is rejected and not kept in memory; later events are
+            read.
         open_timeout: Limit for connecting, and for sending each part of the request (seconds).
         read_timeout: Longest time for the whole head of a response, and then without any data, event or comment
             (seconds); ``None`` for any time.

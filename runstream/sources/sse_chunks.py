@@ -39,7 +39,8 @@ class SseChunks:
         chunks: The bytes of the body, decompressed. A synchronous iterable that blocks also blocks the event loop.
             A generator is closed at the end and on cancellation.
         name: The source's name.
-        max_message_bytes: A larger event is rejected and not kept in memory; later events are read.
+        max_message_bytes: Size of one event (bytes). A larger one is rejected and not kept in memory; later events are
+            read.
 
     Raises:
         TypeError: ``chunks`` is a single piece, or can't be iterated.

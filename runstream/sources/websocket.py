@@ -63,8 +63,8 @@ class WebSocketSource:
             last event id as its argument.
         resume: Returns (sync or async) how to connect again; ``None`` from it means as before.
         reconnect: When to try again; ``None``: never.
-        max_message_bytes: A larger message is not kept in memory: it ends the connection with 1009 (RFC 6455,
-            section 7.4.1) and the source with an error.
+        max_message_bytes: Size of one message (bytes). A larger one is not kept in memory: it ends the connection with
+            1009 (RFC 6455, section 7.4.1) and the source with an error.
         open_timeout: Limit for connecting, and for sending the first messages (seconds).
         ping_interval: Time between pings (seconds), ``None`` for none.
         ping_timeout: Longest time without any data after a ping (seconds), ``None`` for any time. Time in which a

@@ -24,7 +24,7 @@ class StoredRun(Struct, frozen=True, kw_only=True):
         source: The name of the source that sent its last event.
         replaying: True if that source was sending it from its beginning again.
         places: The places of its sources in its requests for action, by their names.
-        paused: The round for which ``run.paused`` was emitted; -1 for none.
+        paused: The number of the round for which ``run.paused`` was emitted; -1 for none.
         interrupted: The number of ``run.interrupted`` signals.
         stalled: The number of ``run.stalled`` signals.
         unidentified: True if the ids of its source prove nothing about it, because some of its fragments had no id.

@@ -61,7 +61,13 @@ class MemoryStore:
     def runs(
         self, scope: str | None = None, source: str | None = None, *, ended_since: float | None = None
     ) -> Iterable[StoredRun]:
-        """The runs that have not ended, in order of first appearance; see :class:`StateStore`."""
+        """The runs that have not ended, in order of first appearance.
+
+        Args:
+            scope: Only runs of this scope.
+            source: Only runs whose last event was sent by the source with this name.
+            ended_since: Also runs that ended at this Unix time (seconds) or later.
+        """
         return [
             run
             for key, run in self._runs.items()

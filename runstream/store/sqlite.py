@@ -208,7 +208,13 @@ class SqliteStore:
     def runs(
         self, scope: str | None = None, source: str | None = None, *, ended_since: float | None = None
     ) -> Iterable[StoredRun]:
-        """The runs that have not ended, in order of first appearance; see :class:`StateStore`."""
+        """The runs that have not ended, in order of first appearance.
+
+        Args:
+            scope: Only runs of this scope.
+            source: Only runs whose last event was sent by the source with this name.
+            ended_since: Also runs that ended at this Unix time (seconds) or later.
+        """
         where, values = "state IS NOT NULL AND ended = 0", list[Any]()
         if ended_since is not None:
             where, values = "state IS NOT NULL AND (ended = 0 OR at >= ?)", [ended_since]

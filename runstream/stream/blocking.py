@@ -185,6 +185,13 @@ class BlockingStream:
     ) -> Any:
         """Wait for the first signal of a kind; return at once if one is true already: :meth:`RunStream.when`.
 
+        Args:
+            kind: A signal class or a base of some, a type string, a tuple of these, or a union.
+            run_id: Only signals of the run with this id.
+            scope: Only signals of this scope.
+            predicate: Only signals for which it returns true.
+            timeout: How long to wait, in seconds; ``None``: any time.
+
         Raises:
             TimeoutError: There was none within ``timeout`` seconds.
             IncompleteStream: The stream or the run ended without it.

@@ -109,9 +109,9 @@ def handles(
     Args:
         kinds: Signal classes, bases of some, unions, tuples or type strings, as for :meth:`RunStream.on`.
         policy: For coroutine methods, as for :meth:`RunStream.on`.
-        concurrency: Likewise.
-        retry: Likewise.
-        timeout: Likewise.
+        concurrency: For coroutine methods: how many calls are made at a time, each for another run; 64 by default.
+        retry: For coroutine methods: how many times a call that raised is repeated, or a :class:`Retry`.
+        timeout: For coroutine methods: seconds after which a call is cancelled.
 
     Raises:
         ValueError: An unknown type string.

@@ -199,7 +199,11 @@ class SourceReceiver:
             await self._gate.wait()
 
     def connected(self, attempt: int = 0) -> None:
-        """Report that the source is connected."""
+        """Report that the source is connected.
+
+        Args:
+            attempt: The number of the attempt since the last message; 0 for a first connection.
+        """
         self._seen = self._progress.begin()
         self._queue.run(self._intake.connected, attempt)
 

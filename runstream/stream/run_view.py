@@ -204,7 +204,26 @@ class RunView:
         timeout: float | None = None,
         on_failed: Callable[[SubscriberFailed], object] | None = None,
     ) -> Disposable:
-        """Call a function with each of its signals of a kind, or an object's marked methods: :meth:`RunStream.on`."""
+        """Call a function with each of its signals of a kind, or an object's marked methods: :meth:`RunStream.on`.
+
+        Args:
+            kind: A signal class or a base of some, a type string, a tuple of these, or a union; or, without a
+                function, an object with marked methods.
+            fn: The function.
+            policy: For coroutine functions: ``"wait"`` (the default) or ``"error"``.
+            concurrency: For coroutine functions: how many calls are made at a time; 64 by default.
+            retry: For coroutine functions: how many times a call that raised is repeated, or a :class:`Retry`.
+            timeout: For coroutine functions: seconds after which a call is cancelled.
+            on_failed: Called with the :class:`SubscriberFailed` when a signal could not be processed.
+
+        Returns:
+            A disposable that ends the subscription at once.
+
+        Raises:
+            TypeError: ``kind`` names no signal, an option for coroutine functions is given for a plain one, or the
+                object has no marked method.
+            ValueError: An unknown type string or policy, or a number outside its range.
+        """
         return self._on(
             kind,
             fn,
@@ -312,6 +331,11 @@ class RunView:
         timeout: float | None = None,  # noqa: ASYNC109 - shorter for callers
     ) -> Any:
         """Its first signal of a kind, at once if one is true already: :meth:`RunStream.when`.
+
+        Args:
+            kind: A signal class or a base of some, a type string, a tuple of these, or a union.
+            predicate: Only signals for which it returns true.
+            timeout: How long to wait, in seconds; ``None``: any time.
 
         Raises:
             TimeoutError: There was none in time.

@@ -37,7 +37,7 @@ class Conversation:
         Args:
             interleaved: True if the events of the runs are mixed, instead of one run after the other. The events of
                 each run keep their order.
-            seed: Determines the order of the mixed events.
+            seed: The seed of the order of the mixed events: equal seeds give equal orders.
         """
         tracks = [script.events for script in self.scripts]
         if not interleaved:
@@ -54,7 +54,7 @@ class Conversation:
 
         Args:
             interleaved: See :meth:`events`.
-            seed: See :meth:`events`.
+            seed: The seed of the order of the mixed events.
             ids: True if each event has its id.
             enveloped: True if the name is in the JSON (WebSocket, JSONL) instead of beside it (SSE).
         """
@@ -71,11 +71,23 @@ class Conversation:
         }
 
     def sse(self, *, interleaved: bool = False, seed: int = 0, ids: bool = False) -> bytes:
-        """All events as one event stream."""
+        """All events as one event stream.
+
+        Args:
+            interleaved: See :meth:`events`.
+            seed: The seed of the order of the mixed events.
+            ids: True if each event has its id.
+        """
         return b"".join(event.sse(ids=ids) for event in self.events(interleaved=interleaved, seed=seed))
 
     def jsonl(self, *, interleaved: bool = False, seed: int = 0, ids: bool = False) -> bytes:
-        """All events as JSON lines."""
+        """All events as JSON lines.
+
+        Args:
+            interleaved: See :meth:`events`.
+            seed: The seed of the order of the mixed events.
+            ids: True if each event has its id.
+        """
         raws = self.raw_events(interleaved=interleaved, seed=seed, ids=ids, enveloped=True)
         return b"".join(raw.data + b"\n" for raw in raws)
 

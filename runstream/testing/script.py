@@ -114,7 +114,11 @@ class Script:
         return self
 
     def wait(self, seconds: int = 1) -> Script:
-        """Advance the clock by ``seconds``."""
+        """Advance the clock.
+
+        Args:
+            seconds: By how many seconds.
+        """
         self.now += seconds
         return self
 
@@ -340,7 +344,13 @@ class OpenMessage:
         return self.script.messages[self.id]
 
     def write(self, piece: str, *, part: int = 0, annotation: Json | None = None) -> OpenMessage:
-        """Append text, and with it an annotation (as on the wire)."""
+        """Append text, and with it an annotation.
+
+        Args:
+            piece: The text to append.
+            part: The index of the content part.
+            annotation: The annotation as on the wire, without its index.
+        """
         text: Json = {"value": piece}
         content = self._part(part, {"type": "text", "text": {"value": "", "annotations": []}})["text"]
         if not content["value"] and not content["annotations"]:

@@ -141,7 +141,7 @@ async def serve_script(
         model: The turns of each run, or a function that returns the next one.
         tools: Functions that the server executes; see :class:`~runstream.testing.ScriptedApi`.
         host: The address to listen at.
-        port: The port; 0 for a free one.
+        port: The number of the TCP port; 0 for a free one.
 
     Raises:
         ImportError: The extra is not installed.

@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 Json: TypeAlias = dict[str, Any]
+"""A JSON object, as builtins."""
 
 # The place of the text that grows in a call, by the type of the tool.
 GROWING = {"function": ("function", "arguments"), "code_interpreter": ("code_interpreter", "input")}

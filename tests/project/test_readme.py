@@ -47,11 +47,12 @@ def test_the_first_program_runs_as_printed(tmp_path: Path) -> None:
     """It is the same in the quickstart, is whole, and prints the result of a run whose call was answered."""
     code = BLOCKS[0][1]
     quickstart = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
-    assert re.findall(r"```python\n(.*?)```", quickstart, re.DOTALL)[0] == code
+    assert re.findall(r"^```python.*?\n(.*?)```", quickstart, re.DOTALL | re.MULTILINE)[0] == code
     program = tmp_path / "program.py"
     program.write_text(code, encoding="utf-8")
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr) == ("completed It is sunny in Oslo.\n", "")
+    assert f"It prints `{done.stdout.strip()}`" in README
 
 
 def test_python_blocks_compile() -> None:
@@ -69,6 +70,15 @@ def test_commands_of_a_clone() -> None:
         assert set(re.findall(r"\.\[(\w+)\]", command)) <= set(project["optional-dependencies"])
     assert commands[0].endswith("runstream demo")
     assert commands[1].endswith("pytest")
+
+
+def test_each_command_is_listed_once() -> None:
+    """The list of commands has no line twice, and names commands that exist."""
+    (listed,) = re.findall(r"^```\n(runstream demo .*?)```$", README, re.DOTALL | re.MULTILINE)
+    lines = listed.splitlines()
+    assert len(set(lines)) == len(lines)
+    (commands,) = (action.choices for action in build_parser()._actions if action.dest == "command")
+    assert {line.split()[1] for line in lines} <= set(commands or ())
 
 
 @pytest.mark.parametrize("text", [README, CLI], ids=["README", "docs/cli.md"])

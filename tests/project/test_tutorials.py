@@ -1,4 +1,4 @@
-"""The programs of the home page and of the tutorials run as printed, in their order, and print what the page says."""
+"""The programs of the home page, the quickstart and the tutorials run as printed and print what the page says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from typing import Final, NamedTuple
 import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-PAGES: Final = [ROOT / "docs" / "index.md", *sorted((ROOT / "docs").glob("tutorial-*.md"))]
+PAGES: Final = [
+    ROOT / "docs" / "index.md",
+    ROOT / "docs" / "quickstart.md",
+    *sorted((ROOT / "docs").glob("tutorial-*.md")),
+]
 BLOCK: Final = re.compile(r'^```(?:python|text) title="([^"]+)"\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 
 
@@ -41,9 +45,9 @@ def prints(expected: str, printed: str) -> bool:
 
 
 def test_the_pages_have_programs() -> None:
-    """Five tutorials are found, each with a program whose output is printed."""
-    assert len(PAGES) >= 6
-    for path in PAGES[1:]:
+    """Home page, quickstart and five tutorials are found, each with a program whose output is printed."""
+    assert len(PAGES) >= 7
+    for path in PAGES:
         assert any(program.output for program in programs(path.read_text(encoding="utf-8"))), path.name
 
 

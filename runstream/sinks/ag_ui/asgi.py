@@ -67,7 +67,7 @@ class AgUiApp:
         show_errors: True to send the server's words about an error of a run, which may contain what users should not
             see. By default only the code is sent.
         show_raw: True to pass on ``RAW`` events of an AG-UI server.
-        max_body_bytes: A longer request is refused.
+        max_body_bytes: Size of the body of a request (bytes). A longer one is refused.
         max_threads: How many threads may wait; of more the oldest is forgotten.
         heartbeat: Seconds of silence after which a comment is sent.
         send_timeout: Seconds after which a front end that reads nothing is dropped, where the server reports it.

@@ -35,7 +35,7 @@ class PageApp:
     Args:
         stream: The stream, or a feed of it.
         origins: Sites (``https://host``) whose pages may connect besides the page itself.
-        max_clients: Browsers served at once; a further one is closed with 1013.
+        max_clients: Number of browsers served at once; a further one is closed with 1013.
         send_timeout: Seconds after which a client that does not read is dropped, where the server reports it.
 
     Raises:

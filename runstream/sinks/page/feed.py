@@ -54,8 +54,8 @@ class PageFeed:
     Args:
         stream: The stream. The feed does not start reading.
         rate: The highest number of frames a second for one client.
-        max_runs: Runs that are shown. When there are more, the runs that ended first are removed first; while all
-            are open, further ones are only counted.
+        max_runs: Number of runs that are shown. When there are more, the runs that ended first are removed first; while
+            all are open, further ones are only counted.
         max_text: Characters that are shown of one message or of the arguments of one call: the last ones.
         clock: Returns the time in Unix seconds.
 

@@ -69,9 +69,9 @@ async def serve_page(
     Args:
         stream: The stream, or a feed of it.
         host: Where to listen: an address or a name.
-        port: The port; 0 for a free one.
+        port: The number of the TCP port; 0 for a free one.
         origins: Sites (``https://host``) whose pages may connect besides this page itself, such as that of the proxy.
-        max_clients: Browsers served at once; a further one receives 503.
+        max_clients: Number of browsers served at once; a further one receives 503.
         send_timeout: Seconds after which a client that does not read is dropped.
 
     Raises:

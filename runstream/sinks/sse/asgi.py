@@ -44,7 +44,7 @@ class SseApp:
 
     Args:
         stream: The stream, or a relay of it.
-        max_clients: Clients served at once; a further one receives 503.
+        max_clients: Number of clients served at once; a further one receives 503.
         send_timeout: Seconds after which a client that does not read is dropped, where the server reports it.
     """
 

@@ -50,7 +50,7 @@ class SseRelay:
 
     Args:
         stream: The stream. The relay does not start reading.
-        history: Signals in the log, of all runs together.
+        history: Number of signals in the log, of all runs together.
         heartbeat: Seconds without an event after which a comment is sent, so that each side and the proxies between
             them see that the connection is open.
         retry: Seconds after which a client reconnects.

@@ -68,7 +68,8 @@ class UiMessageApp:
     Args:
         handler: Starts or continues a run. It may raise :class:`UiChatError` to refuse a request.
         client: The client that the handler uses: it submits the answers, and cancels the run of a browser that leaves.
-        sdk: See :class:`UiMessageEncoder`, as the next four.
+        sdk: The oldest version of the package `ai` that reads the stream; this option and the next four are those of
+            :class:`UiMessageEncoder`.
         typed_tools: The names of the tools for which the front end has types.
         file_url: Returns the URL of a file of the server.
         error_text: Returns the text of an error.
@@ -77,9 +78,9 @@ class UiMessageApp:
             its stream is closed; ``stop()`` of ``useChat`` does it. ``"continue"``: it goes on, and may be resumed.
         finish_at_action: True to end the response as soon as the run waits. By default it ends with the stream of the
             run, so that tools on the server can answer before.
-        max_body_bytes: A longer request is refused.
-        max_messages: A chat with more messages is refused.
-        max_parts: A chat whose messages have more parts is refused.
+        max_body_bytes: Size of the body of a request (bytes). A longer one is refused.
+        max_messages: Number of messages of a chat. A chat with more is refused.
+        max_parts: Number of parts of all messages of a chat. A chat with more is refused.
         max_chats: How many runs may be sent at a time; and how many chats may wait: of more the oldest is forgotten.
         heartbeat: Seconds of silence after which a comment is sent.
         send_timeout: Seconds after which a browser that reads nothing is dropped, where the server reports it.
