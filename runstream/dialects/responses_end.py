@@ -9,7 +9,7 @@ from runstream.dialects.responses_items import close_item, end_items
 from runstream.dialects.responses_links import Links
 from runstream.dialects.responses_run import error_of, incomplete_reason, run_of
 from runstream.dialects.responses_state import Response
-from runstream.dialects.responses_wire import list_of, text_of
+from runstream.dialects.responses_wire import Json, list_of, text_of
 from runstream.model.actions import CallsAction
 from runstream.model.common import ErrorObject
 from runstream.model.events import CustomEvent, ErrorEvent, Event, RunEvent
@@ -58,11 +58,15 @@ def end_response(response: Response, status: str, name: str, id: str | None, lin
         links: The links of the source; receives that of a steered response to its successor.
     """
     is_first, response.has_ended = not response.has_ended, True
+    if response.error is not None and status == "failed" and not response.value.get("error"):
+        response.value = {**response.value, "error": response.error}  # the cause is in the event before
     response.error = None
     events: list[Event] = _contradict(response, status, id)
     output = response.value.get("output")
-    ids = [text_of(value.get("id")) for value in list_of(output)]
-    taken = {response.by_id[known] for known in ids if known in response.by_id}
+    shown = list_of(output)
+    taken = {response.by_id[known] for known in _ids_of(shown, "id") if known in response.by_id}
+    call_ids = _ids_of(shown, "call_id")
+    taken |= {item for item in response.items if item.value.get("call_id") in call_ids}
     for position, value in enumerate(output if isinstance(output, list) else ()):
         if isinstance(value, dict):
             item = response.match(value, position, taken)
@@ -95,6 +99,11 @@ def end_response(response: Response, status: str, name: str, id: str | None, lin
     response.ended_as = response.ended_as if response.ended_as in ENDS else status
     events.append(run_event(response, status, name, id, action=action))
     return events
+
+
+def _ids_of(items: list[Json], name: str) -> set[str]:
+    """The ids of items under a name."""
+    return {found for item in items if (found := text_of(item.get(name))) is not None}
 
 
 def _contradict(response: Response, status: str, id: str | None) -> list[Event]:

@@ -86,7 +86,7 @@ def decode_item(
             item = response.find_made(item_id, index, value) or response.add(item_id, index, value)
         item.announced = item_id is not None
         return show_item(response, item, value, name, id, created=True)
-    item = response.find(item_id, index, text_of(value.get("type")))
+    item = response.find(item_id, index, text_of(value.get("type"))) or response.find_open(item_id, index, value)
     if item is None or (item.closed and item.value.get("call_id") != value.get("call_id")):
         item = response.add(item_id, index, value)
     return close_item(response, item, value, name, id)

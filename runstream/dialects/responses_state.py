@@ -364,6 +364,24 @@ class Response:
         item.value = {**item.value, **value}
         return item
 
+    def find_open(self, id: str | None, index: int | None, value: Json) -> Item | None:
+        """The open item that ends under another id than it was announced with; ``None`` if it is another one.
+
+        Args:
+            id: The id at its end.
+            index: Its index.
+            value: The item.
+        """
+        call_id, type = value.get("call_id"), value.get("type")
+        found = self.by_index.get(index) if index is not None else None
+        if call_id is not None:
+            found = next((each for each in self.items if each.value.get("call_id") == call_id), None)
+        if found is None or found.closed or found.type != type or (_class_of(found.type) == "call" and call_id is None):
+            return None
+        if id is not None:
+            self.by_id[id] = found
+        return found
+
     def load(self, id: str, index: int | None, value: Json) -> Item:
         """Add an item of an earlier decoder, which has given it this id."""
         item = self.add(id, index, value)
@@ -396,10 +414,17 @@ class Response:
             for item in self.items:
                 if item.value.get("call_id") == call_id and item.type == type:
                     return item
-        texts = _texts_of(value)
+        words = _words_of(value)
         for item in self.items:
-            if texts and item.closed and item.type == type and item not in taken and _texts_of(item.value) == texts:
-                return item  # its id and its place differ
+            if (
+                words != (None, [])
+                and item.closed
+                and item.type == type
+                and item not in taken
+                and item.value.get("name") == value.get("name")
+                and _words_of(item.value) == words
+            ):
+                return item  # its ids and its place differ
         known = self.by_index.get(position)
         open_ones = [item for item in self.items if not item.closed and item.type == type]
         # One that was closed is repeated at its place; those that were not are closed in their order.

@@ -224,6 +224,7 @@ class _Header(Struct):
     object: Any = None
     event: Any = None
     id: Any = None
+    sequence_number: Any = None
     code: Any = msgspec.UNSET
     message: Any = msgspec.UNSET
     error: Any = msgspec.UNSET
@@ -248,7 +249,9 @@ def is_of_wire(raw: RawEvent) -> bool:
     if isinstance(kind, str):
         if kind == "error":
             return header.has_error
-        return kind.startswith(_PREFIX) or kind in ("keepalive", AGENT_EVENT)
+        if kind == "keepalive":
+            return type(header.sequence_number) is int  # a bare one may be a sign of life of any server
+        return kind.startswith(_PREFIX) or kind == AGENT_EVENT
     if isinstance(header.object, str):
         return header.object == "response" and isinstance(header.id, str)
     return isinstance(header.event, str) and header.event.startswith(_PREFIX)

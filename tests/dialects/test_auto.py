@@ -20,6 +20,7 @@ from runstream import (
     Reject,
     Request,
     ResponseHead,
+    fold,
     register_dialect,
 )
 from runstream.dialects.assistants import AssistantsDialect
@@ -224,3 +225,27 @@ def test_all_other_methods_are_those_of_the_decoder(words_dialect: str) -> None:
     assert dialect.dialect is not None
     assert dialect.dialect.connection == 1
     assert dialect.redaction is Mine.redaction
+
+
+SIGNS_OF_LIFE = [
+    RawEvent(data=b'{"type":"keepalive"}'),
+    RawEvent(event="keepalive", data=b'{"type":"keepalive"}'),
+    RawEvent(event="ping", data=b"{}"),
+    RawEvent(event="ping", data=b"2026-01-01"),
+    RawEvent(data=b'{"type":"ping"}'),
+    RawEvent(data=b"[DONE]"),
+]
+FIRST_EVENTS = {
+    "ag-ui": b'{"type":"RUN_STARTED","threadId":"t","runId":"r"}',
+    "responses": b'{"type":"response.created","response":{"id":"r","object":"response","status":"in_progress"}}',
+    "assistants": b'{"event":"thread.run.created","data":{"id":"r","object":"thread.run","status":"queued"}}',
+}
+
+
+@pytest.mark.parametrize("sign", SIGNS_OF_LIFE, ids=lambda raw: f"{raw.event} {raw.data.decode()}")
+@pytest.mark.parametrize("name", sorted(FIRST_EVENTS))
+@pytest.mark.parametrize("count", [1, 64, 65])
+def test_signs_of_life_before_the_first_event_decide_nothing(name: str, sign: RawEvent, count: int) -> None:
+    """Any server may send them, also more of them than are kept."""
+    found = fold([*[sign] * count, RawEvent(data=FIRST_EVENTS[name])])
+    assert [state.run_id for state in found.runs] == ["r"]

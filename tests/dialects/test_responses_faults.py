@@ -502,3 +502,43 @@ def test_usage_under_the_names_of_chat_completions() -> None:
     found = read(script.end(usage=usage)).runs[0].run.usage
     assert found is not None
     assert (found.prompt_tokens, found.completion_tokens, found.total_tokens) == (3, 4, 7)
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_an_item_that_ends_under_another_id(final: bool) -> None:
+    """A message at its index and a call with its call id are the ones that were announced: they are there once."""
+    script = ResponseScript().begin().say("Hel", "lo", id="msg_1", done=False)
+    said = {"id": "x1", "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello"}]}
+    script.send("output_item.done", output_index=0, item=said)
+    call = {"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "f", "arguments": ""}
+    script.send("output_item.added", output_index=1, item=call)
+    script.send("function_call_arguments.delta", item_id="fc_1", output_index=1, delta="{}")
+    called = {**call, "id": "x2", "arguments": "{}"}
+    script.send("output_item.done", output_index=1, item=called)
+    (state,) = read(script.end(output=[{**said, "id": "y1"}, {**called, "id": "y2"}] if final else [])).runs
+    assert [message.text for message in state.messages] == ["Hello"]
+    assert [(asked.id, asked.arguments) for asked in state.run.pending_tool_calls] == [("call_1", "{}")]
+    assert len(state.tool_calls) == 1
+
+
+def test_a_call_under_other_ids_in_the_final_output() -> None:
+    """A server that makes ids anew there asks once for each call: with the ids that were streamed."""
+    script = ResponseScript().begin().call("call_1", "f", "{}").call("call_2", "f", "{}").call("call_3", "g", "{}")
+    again = [
+        {"id": f"y{n}", "type": "function_call", "call_id": f"z{n}", "name": name, "arguments": "{}"}
+        for n, name in enumerate(("g", "f", "f", "f"))
+    ]
+    (state,) = read(script.end(output=again)).runs
+    assert [asked.id for asked in state.run.pending_tool_calls] == ["call_1", "call_2", "call_3", "z3"]
+
+
+def test_a_failure_whose_cause_is_only_in_the_error_before_it() -> None:
+    """Both are one fact: the run has the message of the error."""
+    script = ResponseScript().begin().say("Hel", done=False)
+    script.send("error", error={"type": "server_error", "code": "c", "message": "boom"})
+    script.send("failed", response={**script.response, "status": "failed", "error": None})
+    folded = read(script)
+    (state,) = folded.runs
+    assert state.run.last_error is not None
+    assert (state.status, state.run.last_error.message) == ("failed", "boom")
+    assert not [signal for signal in folded.signals if isinstance(signal, SourceError)]
