@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
@@ -39,6 +40,11 @@ from runstream.stream.run_stream import RunStream
 
 __all__ = ["BaseClient"]
 
+_TAKEN: Final = {
+    "approve": ("call", "run"),
+    "on_tool_error": ("failure",),
+    "on_unanswered": ("signal", "calls"),
+}
 _HTTP: Final = ("client", "ssl", "proxy", "open_timeout", "read_timeout")
 
 
@@ -474,11 +480,22 @@ class BaseClient(ProtocolRequests):
 
 
 def _check_functions(**functions: object) -> None:
-    """Check that what is called later is a function.
+    """Check that what is called later is a function that takes what it is called with.
 
     Raises:
         TypeError: It is none.
     """
     for name, function in functions.items():
-        if function is not None and not callable(function):
+        if function is None:
+            continue
+        if not callable(function):
             raise TypeError(f"{name} is a function, not {type(function).__name__}")
+        taken = _TAKEN[name]
+        try:
+            signature = inspect.signature(function)
+        except ValueError:
+            continue  # one of a library in C
+        try:
+            signature.bind(*taken)
+        except TypeError as error:
+            raise TypeError(f"{name} is called as {name}({', '.join(taken)}): {error}") from error

@@ -15,6 +15,7 @@ from runstream.clients.responses import ResponsesClient
 from runstream.errors import IncompleteStream
 from runstream.sources.reconnect import Reconnect
 from runstream.testing.server import serve_script
+from runstream.testing.turns import Turn
 from tests.clients.support import get_weather
 
 QUICK = Reconnect(initial=0.01, maximum=0.02, max_attempts=2)
@@ -34,6 +35,7 @@ BODY = {"assistant_id": "a", "model": "m", "input": [], "messages": []}
         (lambda kind: kind(NOWHERE, tools=get_weather), "tools is a list of functions, not function"),
         (lambda kind: kind(NOWHERE, tools=[None]), "a tool is a function, not a NoneType"),
         (lambda kind: kind(NOWHERE, approve=True), "approve is a function, not bool"),
+        (lambda kind: kind(NOWHERE, approve=lambda call: None), r"approve is called as approve\(call, run\)"),
         (lambda kind: kind(NOWHERE, on_unanswered="log"), "on_unanswered is a function, not str"),
         (lambda kind: kind(NOWHERE, key="abc"), "has no option 'key'; ClientOptions lists all"),
         (lambda kind: kind(NOWHERE).run(BODY, approve=True), "approve is a function, not bool"),
@@ -64,3 +66,11 @@ async def test_wrong_urls_and_keys(kind: type[BaseClient]) -> None:
         assert "a line break" in await message_of(kind, server.url, api_key="from a file\n")
     assert "Could not connect to http://127.0.0.1:9/v1" in await message_of(kind, NOWHERE)
     assert "Not an HTTP URL" in await message_of(kind, "127.0.0.1:9/v1")
+
+
+async def test_a_decision_of_another_type() -> None:
+    """The message says what `approve` returns."""
+    async with serve_script([Turn(approvals={"delete": {}}), "Done."]) as server:
+        decide: Any = lambda call, run: "yes"  # noqa: E731
+        found = await message_of(ResponsesClient, server.url, approve=decide)
+    assert "approve returns Approve(), Decline() or None, not a str" in found
