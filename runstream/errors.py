@@ -162,7 +162,10 @@ class ServerError(RunstreamError):
 
 
 class ReturnRefused(RunstreamError, TypeError):
-    """A handler returned a value that it may not return; the message says what it may, and the type of the value."""
+    """A handler, or ``approve``, returned a value that it may not return.
+
+    The message says what it may return, and the type of the value.
+    """
 
 
 class SubscriberFailed(RunstreamError):

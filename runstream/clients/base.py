@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
+
+import msgspec
 
 from runstream.clients.answer_schemas import check_answer
 from runstream.clients.answers import Approve, ApproveFunction, CallAnswer, Decline
@@ -37,6 +40,11 @@ from runstream.stream.run_stream import RunStream
 
 __all__ = ["BaseClient"]
 
+_TAKEN: Final = {
+    "approve": ("call", "run"),
+    "on_tool_error": ("failure",),
+    "on_unanswered": ("signal", "calls"),
+}
 _HTTP: Final = ("client", "ssl", "proxy", "open_timeout", "read_timeout")
 
 
@@ -71,7 +79,7 @@ class BaseClient(ProtocolRequests):
 
     Raises:
         ImportError: The extra ``http`` is not installed, and no ``client`` was passed.
-        TypeError: An unknown option, or a tool that can't be one.
+        TypeError: An unknown option, a tool that can't be one, or a value of another type.
         ValueError: A value outside its range, or two tools with one name.
     """
 
@@ -94,6 +102,10 @@ class BaseClient(ProtocolRequests):
     ) -> None:
         if unknown := sorted(options.keys() - ClientOptions.__annotations__.keys()):
             raise TypeError(f"{type(self).__name__} has no option {unknown[0]!r}; ClientOptions lists all")
+        if api_key is not None and not isinstance(api_key, str | Mapping) and not callable(api_key):
+            kind = type(api_key).__name__
+            raise TypeError(f"api_key is a token, headers, or a function that returns them, not {kind}")
+        _check_functions(approve=approve, on_tool_error=on_tool_error, on_unanswered=on_unanswered)
         stream: dict[str, Any] = {**options}
         self._http: dict[str, Any] = {name: stream.pop(name) for name in _HTTP if name in stream}
         client_library(self._http.get("client"))  # a missing library is reported now, not when a run starts
@@ -160,9 +172,16 @@ class BaseClient(ProtocolRequests):
 
         Raises:
             ValueError: A field of the body that the client needs is missing, or the time-out is outside its range.
+            TypeError: The body is no mapping, or can't be encoded; or a tool can't be one.
         """
         own = tools_by_name(tools)
+        if body is not None and not isinstance(body, Mapping):
+            raise TypeError(f"the body is a mapping of the request's fields, not {type(body).__name__}")
         request = {**(body or {}), **fields}
+        try:
+            msgspec.json.encode(request)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise TypeError(f"the body can't be encoded as JSON: {error}") from error
         return self._open(lambda session: self._start(request, [*own.values()], session), own, approve, timeout, None)
 
     def rejoin(
@@ -383,6 +402,7 @@ class BaseClient(ProtocolRequests):
         state: RunState | None,
     ) -> RunStream:
         check_seconds(timeout=timeout)
+        _check_functions(approve=approve)
         store = self._store
         if store is None and state is not None:
             store = MemoryStore()
@@ -457,3 +477,25 @@ class BaseClient(ProtocolRequests):
             return session.take_answers(run)
 
         return self._open(submit, ended.tools, ended.approve, None, state)
+
+
+def _check_functions(**functions: object) -> None:
+    """Check that what is called later is a function that takes what it is called with.
+
+    Raises:
+        TypeError: It is none.
+    """
+    for name, function in functions.items():
+        if function is None:
+            continue
+        if not callable(function):
+            raise TypeError(f"{name} is a function, not {type(function).__name__}")
+        taken = _TAKEN[name]
+        try:
+            signature = inspect.signature(function)
+        except ValueError:
+            continue  # one of a library in C
+        try:
+            signature.bind(*taken)
+        except TypeError as error:
+            raise TypeError(f"{name} is called as {name}({', '.join(taken)}): {error}") from error

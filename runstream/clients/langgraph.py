@@ -20,6 +20,7 @@ from runstream.sources.langgraph import LangGraphSource
 
 __all__ = ["LangGraphClient"]
 
+_NO_THREADS: Final = "path /threads after the base URL"
 _FIRST: Final = "-1"  # the event id before the first one: without it, a server begins in the middle of a text
 _MAX_RUNS: Final = 100  # of a thread that are listed
 
@@ -228,13 +229,13 @@ class NewThread:
             SourceFailed: The thread or the run was refused, or the source failed for good.
         """
         try:
-            thread = read_json(await self._api.post("threads"))
+            thread = read_json(await self._api.post("threads", missing=_NO_THREADS))
         except RequestFailed as error:
-            message = error.server_message
-            raise SourceFailed(error.reason, status=error.status, server_message=message) from error
+            said = error.server_message
+            raise SourceFailed(error.reason, message=error.message, status=error.status, server_message=said) from error
         thread_id = thread.get("thread_id") if isinstance(thread, dict) else None
         if not isinstance(thread_id, str):
-            raise SourceFailed("the server created a thread without an id")
+            raise SourceFailed("the answer to POST /threads is no thread: the base URL is what stands before /threads")
         await self._make_source(thread_id).run(receiver)
 
 

@@ -16,6 +16,7 @@ from runstream.clients.tracing import RunTracing, TracedSource, in_call
 from runstream.clients.waiting_run import WaitingRun
 from runstream.core.selection import RUN_ENDS
 from runstream.core.state import RunState
+from runstream.errors import ReturnRefused
 from runstream.logs import LOG
 from runstream.model.run import RunKey
 from runstream.model.signal_base import AwaitedCall
@@ -313,7 +314,7 @@ class Session:
             if answer is None:
                 return
             if not isinstance(answer, Output | Approve | Decline):
-                raise TypeError(f"approve returns Approve(), Decline() or None, not a {type(answer).__name__}")
+                raise ReturnRefused(f"approve returns Approve(), Decline() or None, not a {type(answer).__name__}")
             self._check(call, answer)
             waiting.add(call, answer)
 

@@ -251,6 +251,8 @@ def tools_by_name(tools: Iterable[ToolLike]) -> dict[str, LocalTool]:
         ValueError: Two tools have one name.
         TypeError: See :func:`tool`.
     """
+    if not isinstance(tools, Iterable):
+        raise TypeError(f"tools is a list of functions, not {type(tools).__name__}")
     found: dict[str, LocalTool] = {}
     for one in tools:
         made = one if isinstance(one, LocalTool) else LocalTool(one)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpClient", "check_url", "client_library"]
 
+_NOT_SENT: Final = (
+    "the URL or a header can't be sent: it contains a line break, or another character that is not allowed there"
+)
 _INSTALL: Final = "http:// and https:// need an HTTP client: pip install 'runstream[http]'"
 
 
@@ -123,7 +126,7 @@ class HttpClient:
         except http.TransportError as error:
             raise self._connect_failed(url, error) from None
         except (http.InvalidURL, UnicodeError):  # its message repeats the URL, or a header
-            raise ConnectFailed(f"Could not connect to {redact_url(url)}: the URL or a header can't be sent") from None
+            raise ConnectFailed(f"Could not connect to {redact_url(url)}: {_NOT_SENT}") from None
         except (ValueError, TypeError, ImportError) as error:
             # Options that don't fit: an invalid proxy, a SOCKS proxy without its package. The cause has the details.
             raise ConnectFailed(
@@ -166,7 +169,7 @@ class HttpClient:
         )
         shown = redact_url(url)
         if isinstance(error, http.LocalProtocolError):
-            return ConnectFailed(f"Could not connect to {shown}: the URL or a header can't be sent")
+            return ConnectFailed(f"Could not connect to {shown}: {_NOT_SENT}")
         if unsent:
             final = any(isinstance(cause, ssl_module.SSLCertVerificationError) for cause in _causes(error))
             reason = f"Could not connect to {shown}: {_error_kind(error, http)}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from runstream.clients.answers import Approve, Decline
 from runstream.clients.langgraph import LangGraphClient
@@ -142,11 +142,10 @@ async def test_another_client_rejoins() -> None:
 
 
 async def test_a_waiting_run_is_rejoined_and_no_failure_is_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The repair after a restart asks about a run that is answered meanwhile, so the server can't say how it is."""
     fetch = LangGraphClient._fetch
-    caplog.set_level(logging.INFO, "runstream")
     async with served([Turn(questions=[Question("Which city?")]), "Done."]) as (_, server):
         with SqliteStore(tmp_path / "runs.db") as store:
             async with (
@@ -164,16 +163,15 @@ async def test_a_waiting_run_is_rejoined_and_no_failure_is_logged(
             return await fetch(self, *place)
 
         monkeypatch.setattr(LangGraphClient, "_fetch", fetch_late)
-        with SqliteStore(tmp_path / "runs.db") as store:
+        with SqliteStore(tmp_path / "runs.db") as store, capture_logs() as logs:
             async with (
                 LangGraphClient(server.langgraph_url, store=store, approve=lambda *_: Approve("Oslo")) as second,
                 second.rejoin(run_id) as stream,
             ):
                 assert (await stream.result(run_id)).status == RunStatus.COMPLETED
                 assert (stream.stats.repairs, stream.stats.failed_repairs) == (0, 0)
-    logged = [record for record in caplog.records if record.name == "runstream"]
-    assert "not_repaired" in [record.getMessage().split()[0] for record in logged]
-    assert {record.levelname for record in logged} == {"INFO"}
+    assert "not_repaired" in [entry["event"] for entry in logs]
+    assert {entry["log_level"] for entry in logs} == {"info"}
 
 
 @pytest.mark.parametrize(("status", "expected"), [("failed", "failed"), ("expired", "expired")])

@@ -19,6 +19,7 @@ from runstream.model.run import RunStatus
 from runstream.model.signals import ActionRequired
 from runstream.sources.reconnect import Reconnect
 from runstream.store.sqlite import SqliteStore
+from runstream.stream.run_stream import RunStream
 from runstream.testing.server import ScriptedServer, serve_script
 from runstream.testing.turns import Question, ScriptedRequest, Turn
 from tests.clients.support import get_weather, only_run
@@ -193,3 +194,22 @@ async def test_a_graph_whose_question_was_dropped(tmp_path: Path) -> None:
                 with pytest.raises(IncompleteStream, match="later run with new input"):
                     await stream.result(run_id)
         assert server.outputs == {}
+
+
+async def test_an_answer_from_elsewhere_asks_the_server_first() -> None:
+    """As in a cluster, whose process was killed after it had sent the answer: the answer is not sent again."""
+    async with serve_script([Turn(questions=[Question("Which city?", id="q1")]), "To Oslo."]) as server:
+        first = LangGraphClient(server.langgraph_url)
+        async with first, first.run(GRAPH) as stream:
+            asked = await stream.when(ActionRequired)
+            with pytest.raises(IncompleteStream):
+                await stream.result()
+            state = stream.latest[asked.run_id]
+        await _start(server, str(state.run.thread_id), command={"resume": {"q1": "Oslo"}})
+        async with LangGraphClient(server.langgraph_url, approve=lambda *_: Approve("Rome")) as second:
+            source = await second.make_answer(asked, state)
+            assert source is not None
+            async with asyncio.timeout(20), RunStream(dialect="langgraph") as followed:
+                followed.attach(source, continues=asked.run_id)
+                assert (await followed.result()).status == RunStatus.COMPLETED
+        assert server.outputs == {"q1": ["Oslo"]}
