@@ -1,4 +1,4 @@
-"""An extension of Griffe, which reads the docstrings for the site: constructors and fields of msgspec Structs.
+"""An extension of Griffe, which reads the docstrings for the site: Structs of msgspec, values of defaults, references.
 
 Griffe reads source without running it, and a Struct has no ``__init__`` in its source. The docstring of a Struct
 describes its fields in one section; here each field gets its own description, so that subclasses show it too.
@@ -18,8 +18,10 @@ from griffe import (
     Docstring,
     DocstringSectionAttributes,
     DocstringSectionParameters,
+    ExprName,
     Extension,
     Function,
+    NameResolutionError,
     Parameter,
     ParameterKind,
     Parameters,
@@ -86,6 +88,49 @@ def _describe_fields(cls: Class) -> None:
         cls.docstring.value = _SECTION.sub("", cls.docstring.value + "\n").strip()
 
 
+_ROLE: Final = re.compile(r":\w+:`(~?)([\w.]+)`")
+
+
+def _identifier(item: Any, name: str) -> str:
+    """The path of what a docstring refers to: a member of its class, a name of its module, or a public name."""
+    first, _, rest = name.partition(".")
+    if first == "runstream":
+        return name
+    scope = item
+    while scope is not None and not scope.is_module:
+        if scope.is_class and first in scope.all_members:
+            return f"{scope.path}.{name}"
+        scope = scope.parent
+    try:
+        path = str(item.resolve(first))
+    except NameResolutionError:
+        path = f"runstream.{first}"
+    return f"{path}.{rest}" if rest else path
+
+
+def _link_references(item: Any) -> None:
+    """Turns the references of a docstring into links; one without a place in the site becomes code."""
+
+    def link(match: re.Match[str]) -> str:
+        shown = match[2].rpartition(".")[2] if match[1] else match[2]
+        return f'<autoref identifier="{_identifier(item, match[2])}" optional>`{shown}`</autoref>'
+
+    if item.docstring is not None:
+        item.docstring.value = _ROLE.sub(link, item.docstring.value)
+
+
+_CONSTANT: Final = re.compile(r"_?[A-Z][A-Z0-9_]+")
+
+
+def _show_values(function: Function) -> None:
+    """Replaces defaults that are the names of constants of the module by their values: readers see the number."""
+    for parameter in function.parameters:
+        if isinstance(parameter.default, ExprName) and _CONSTANT.fullmatch(parameter.default.name):
+            value = getattr(importlib.import_module(function.module.path), parameter.default.name, None)
+            if isinstance(value, int | float | str):
+                parameter.default = repr(value)
+
+
 def _inherit_descriptions(cls: Class) -> None:
     """Gives each member without a docstring that of the member which it overrides."""
     for name, member in cls.members.items():
@@ -98,7 +143,7 @@ def _inherit_descriptions(cls: Class) -> None:
 
 
 class Structs(Extension):
-    """Adds constructors and descriptions of fields to the Structs of the package."""
+    """Adds constructors and descriptions of fields to the Structs of the package, values to defaults, and links."""
 
     def on_package(self, *, pkg: Any, **_: Any) -> None:
         """Goes through a package that has been read."""
@@ -114,9 +159,19 @@ class Structs(Extension):
         for member in list(item.members.values()):
             if member.is_alias:
                 continue
+            if not member.is_class:
+                _link_references(member)
             if member.is_module:
                 self._visit(member, seen)
+            elif member.is_function:
+                _show_values(member)
             elif member.is_class:
+                for each in member.members.values():
+                    if not each.is_alias:
+                        _link_references(each)
+                        if each.is_function:
+                            _show_values(each)
+                _link_references(member)
                 struct = _struct(member) if "__init__" not in member.members else None
                 if struct is not None:
                     _describe_fields(member)

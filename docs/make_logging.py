@@ -25,7 +25,7 @@ PAGE = """\
 <!-- Written by docs/make_logging.py, which runs what it shows: change that, then run it. -->
 
 `log_signals(stream)` writes every signal to [structlog](https://www.structlog.org), or to a logger of the standard
-library, each at the level of its meaning and without a word of what was said. It returns a disposable that ends it. The
+library, each at the level of its meaning and without message text. It returns a disposable that ends it. The
 library itself configures no logging: your application does.
 
 ```python

@@ -28,7 +28,7 @@ A snapshot of a run (a `thread.run.*` event, or a polled Run) is judged before i
    the age, its `queued` and `in_progress` are old until it sends something newer or comes to the calls that were asked
    for last; a status that the table does not know is old too, for a run that waits, was queued again or is being
    cancelled.
-6. Statuses that the table does not know may come and go.
+6. A status that the table does not know may follow any, and any may follow it.
 
 """
 

@@ -7,6 +7,7 @@ package, with every public name on exactly one of them), the changelog and the l
 from __future__ import annotations
 
 import ast
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -58,9 +59,22 @@ PARTS: Final = (
     ),
     Part(
         "model",
-        "Run, messages, steps, tools",
+        "Run, messages, steps",
         "The objects that a state has. Concepts: [the Run](../run.md).",
         ("runstream.model",),
+    ),
+    Part(
+        "tools",
+        "Tools and tool calls",
+        "The tools of a run, the calls of its steps, and what it waits for. Concepts: "
+        "[the conversation](../conversation.md).",
+        ("runstream.model.tools", "runstream.model.tool_calls", "runstream.model.actions"),
+    ),
+    Part(
+        "deltas",
+        "Deltas",
+        "Fragments of messages and steps, for dialects. Concepts: [the pipeline](../pipeline.md).",
+        ("runstream.model.deltas", "runstream.model.fragments"),
     ),
     Part(
         "clients",
@@ -279,6 +293,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path, text in made_pages().items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+RAW_REFERENCE: Final = re.compile(r":(?:attr|class|data|exc|func|meth|mod|obj):")
+"""A reference of a docstring that did not become a link (docs/griffe_structs.py makes them)."""
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> None:
+    """Warns of references that readers would see in the notation of docstrings; a strict build fails then."""
+    if page.file.src_uri.startswith("reference/") and (found := RAW_REFERENCE.search(html)):
+        logging.getLogger("mkdocs.hooks").warning("%s shows %s", page.file.src_uri, html[found.start() :][:80])
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:

@@ -1,4 +1,4 @@
-"""Log signals with structlog: structured lines with stable names, and not a word of what was said."""
+"""Log signals with structlog: structured lines with stable names, and without message text."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ async def main() -> None:
         LiveView(stream),
     ):
         # What the program prints appears above the view.
-        stream.on(RunFailed, lambda signal: print(f"{signal.run_id} failed: somebody should look"))
+        stream.on(RunFailed, lambda signal: print(f"{signal.run_id} failed: look at its error"))
         await stream.results()
 
 

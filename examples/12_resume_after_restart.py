@@ -1,4 +1,4 @@
-"""A process dies in the middle of a run. The next one goes on where it was: nothing is lost, nothing is emitted twice
+"""A process ends in the middle of a run. The next one goes on where it was: nothing is lost, nothing is emitted twice
 but the signal that was being delivered.
 """
 
@@ -22,13 +22,13 @@ from runstream import (
 )
 
 
-async def consume(url: str, path: str, *, dies: bool) -> None:
+async def consume(url: str, path: str, *, ends: bool) -> None:
     """What the application does: the same each time it is started."""
 
     def handle(signal: RunSignal) -> None:
         if not isinstance(signal, ProgressSignal):
             print(f"  {signal.key}", flush=True)
-            if dies and isinstance(signal, MessageCreated):
+            if ends and isinstance(signal, MessageCreated):
                 os._exit(9)  # as sudden as `kill -9`: no `finally`, no goodbye
 
     with SqliteStore(path) as store:
@@ -51,7 +51,7 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         async with serve_recording(read_recording(demo.load("text.sse")), speed=20) as server:
             path = Path(directory) / "runs.db"
-            for what in ("dies", "goes on", "has nothing to do"):
+            for what in ("ends in the middle", "goes on", "has nothing to do"):
                 print(f"a process that {what}", flush=True)
                 code = await start(server.url, path, what)
                 print(f"exit code {code}", flush=True)
@@ -59,6 +59,6 @@ async def main() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        asyncio.run(consume(sys.argv[1], sys.argv[2], dies=sys.argv[3] == "dies"))
+        asyncio.run(consume(sys.argv[1], sys.argv[2], ends=sys.argv[3] == "ends in the middle"))
     else:
         asyncio.run(main())

@@ -27,7 +27,7 @@ async def gateway() -> AsyncIterator[RawEvent]:
 
 
 async def user(stream: RunStream, run_id: str) -> int:
-    """What a request handler does: it follows its run, and knows nothing of the others. That costs one look-up."""
+    """What a request handler does: it follows its run, and does not see the others. That costs one look-up."""
     shown = 0
     run = stream.run(run_id)
     async for signal in run:

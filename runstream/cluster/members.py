@@ -37,7 +37,7 @@ class Members:
         name: The name of this worker.
         partitions: The number of partitions.
         timeout: Seconds without a sign after which a worker counts as gone; also those after which a partition without
-            an owner is anybody's, whatever the shares are.
+            an owner is free for every worker, whatever the shares are.
         clock: A clock in seconds.
     """
 
@@ -77,7 +77,7 @@ class Members:
     def claimable(self, own: Collection[int]) -> list[int]:
         """The partitions that this worker may try to get: those without an owner, up to its share.
 
-        The shares count every worker that is alive, also one that dies before it uses its own. So those that are
+        The shares count every worker that is alive, also one that ends before it uses its own. So those that are
         without an owner for long are beyond all shares.
         """
         others, now = self.others(), self._clock()

@@ -158,7 +158,7 @@ def log_signals(
 ) -> rx_abc.DisposableBase:
     """Log every signal, at a level that depends on its type.
 
-    Failed runs and steps are errors; expired, incomplete, interrupted and stalled runs, and trouble with sources,
+    Failed runs and steps are errors; expired, incomplete, interrupted and stalled runs, and errors of sources,
     are warnings; growing text is debug, and logged only with ``progress``; the rest is info. The event is the signal's
     type; every signal of a run has ``run_id``, ``thread_id`` and ``assistant_id``. This configures no logging.
 

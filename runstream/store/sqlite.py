@@ -112,7 +112,7 @@ class SqliteStore:
             async with RunStream(source, store=store) as stream:
                 ...
 
-    Each put is one transaction (journal mode WAL, ``synchronous=NORMAL``): stored data survives any end of the
+    Each put is one transaction (journal mode WAL, ``synchronous=NORMAL``): stored data is kept whatever ends the
     process. After a loss of power the file is still valid, but the last puts may be missing unless ``full_sync`` is
     set. The file contains message texts and tool arguments; a new file is readable by its owner alone. One process
     uses it at a time: a file with ``-lock`` behind its name, which stays, is locked until the store is closed or the

@@ -81,7 +81,7 @@ EXPECTED = {
         "run_1 incomplete: max_completion_tokens",
     ],
     "08_live_terminal.py": [
-        "run_demo_failed_0001 failed: somebody should look",
+        "run_demo_failed_0001 failed: look at its error",
         "…search_0001      completed",
         "4 runs · 3 completed · 1 failed",
     ],

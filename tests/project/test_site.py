@@ -7,6 +7,7 @@ import runpy
 import tomllib
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -36,6 +37,15 @@ def test_a_module_without_a_part_is_an_error() -> None:
     assert HOOKS["part_of"]("runstream.model.step").file == "model"
     with pytest.raises(LookupError, match=r"runstream\.unknown"):
         HOOKS["part_of"]("runstream.unknown")
+
+
+def test_a_reference_that_is_no_link_fails_the_build(caplog: pytest.LogCaptureFixture) -> None:
+    """A page of the reference that shows the notation of docstrings is a warning: the strict build ends with it."""
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="reference/stream.md"))
+    HOOKS["on_page_content"]('<p>See <a href="#run"><code>run</code></a>: a method</p>', page, None, None)
+    assert caplog.records == []
+    HOOKS["on_page_content"]("<p>See :meth:<code>run</code>.</p>", page, None, None)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def test_every_page_is_in_the_navigation() -> None:

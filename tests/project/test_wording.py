@@ -26,7 +26,10 @@ BANNED: Final = re.compile(
         | whoever | whomever | whosoever           # the caller, the subscriber
         | doubt|doubts|doubtful
         | fate|fates | in[ ]vain | of[ ]no[ ]use | on[ ]its[ ]way | its[ ]turn | through[ ]with
-        | look(?:s|ed)?[ ]after | ask(?:s|ed)?[ ]of | nobody
+        | look(?:s|ed)?[ ]after | ask(?:s|ed)?[ ]of | nobody | anybody | everybody | somebody
+        | dies? | died | dying | zombies? | troubles? | whence | hence | upon   # end, problem, so
+        | com(?:e|es|ing)[ ]and[ ]go(?:es|ing)? | has[ ]the[ ]say | lets?[ ]it[ ]be | a[ ]word[ ]of[ ]what
+        | know(?:s|ing)?[ ]nothing | surviv(?:e|es|ed|ing)                      # does not use, is kept
     )\b""",
     re.VERBOSE | re.IGNORECASE,
 )

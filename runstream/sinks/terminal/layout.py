@@ -159,7 +159,7 @@ class Screen:
         return [head, *self._reason(state, width - 2), *self._details(state, width - 2, self._text_lines, open=False)]
 
     def footer(self, runs: OpenRuns, stats: Stats, *, width: int, seconds: float) -> list[Text]:
-        """The counts, below a rule; above it the sources in trouble."""
+        """The counts, below a rule; above it the sources with errors."""
         lines = [
             self._line(Text(fit(f"! {on_one_line(name)}: {on_one_line(why)}", width), "yellow"))
             for name, why in list(runs.sources.items())[-3:]

@@ -47,7 +47,7 @@ class OpenRuns(RunTable[OpenRun]):
 
     Attributes:
         rows: The open runs, in order of appearance.
-        sources: The sources in trouble, by name: what happened to them.
+        sources: The sources with errors, by name: what happened to them.
         counts: How many runs ended, by status.
     """
 
