@@ -16,7 +16,8 @@ from runstream.clients.options import ClientOptions
 from runstream.clients.outputs import ToolErrorPolicy, failure_output
 from runstream.clients.protocol import ProtocolRequests
 from runstream.clients.run_sources import CANCELLED, TIME_PASSED, AnswerAfter, FollowAfter, ReportedRun, TimeLimit
-from runstream.clients.session import Session, Sessions, UnansweredFunction
+from runstream.clients.session import Session, UnansweredFunction
+from runstream.clients.sessions import Sessions
 from runstream.clients.tool_runner import CONCURRENCY, ToolRunner
 from runstream.clients.tools import LocalTool, ToolLike, tools_by_name
 from runstream.clients.tracing import RunTracing, in_call, traced_credentials
@@ -434,7 +435,7 @@ class BaseClient(ProtocolRequests):
             approve=approve if approve is not None else self._approve,
             on_unanswered=self._on_unanswered,
             concurrency=self._concurrency,
-            sessions=self._sessions,
+            claims=self._sessions.claims,
             follow=self._follow_other,
             tracer=self._tracer,
         )

@@ -7,7 +7,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeAlias
 
-from runstream.clients.session import Session, Sessions
+from runstream.clients.session import Session
+from runstream.clients.sessions import Sessions
 from runstream.core.selection import RUN_ENDS
 from runstream.core.state import RunState
 from runstream.errors import IncompleteStream, RequestFailed, SourceFailed, UnsupportedRequest

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, TypeAlias
 
 from runstream.clients.answers import Approve, ApproveFunction, CallAnswer, Decline, Output
+from runstream.clients.claims import Claim, Claims
 from runstream.clients.outputs import encode_output
 from runstream.clients.tool_runner import ToolRunner
 from runstream.clients.tools import LocalTool, ToolContext
@@ -24,11 +25,10 @@ from runstream.model.signals import (
     ActionRequired,
 )
 from runstream.sources.base import Source
-from runstream.store.base import StateStore
 from runstream.stream.run_stream import RunStream
 from runstream.stream.source_handle import SourceHandle
 
-__all__ = ["Session", "Sessions", "Submit", "UnansweredFunction"]
+__all__ = ["Session", "Submit", "UnansweredFunction"]
 
 Check: TypeAlias = Callable[[AwaitedCall, CallAnswer], None]
 """Raises :class:`AnswerNotValid` for an answer that the call does not accept."""
@@ -43,8 +43,6 @@ Follow: TypeAlias = Callable[[str, "Session | None"], Source]
 UnansweredFunction: TypeAlias = Callable[[ActionRequired, tuple[AwaitedCall, ...]], object | Awaitable[object]]
 """Called with the calls of a request that no tool and no approval has answered; sync or async."""
 
-_MAX_ENDED: Final = 1_000  # streams that have ended while a run waited, for a later answer
-_MAX_CLAIMS: Final = 10_000  # calls whose answers were submitted, so that no other stream submits them again
 _EXECUTED: Final = frozenset({"function", "custom"})
 _DECIDED: Final = frozenset({"approval", "interrupt"})
 
@@ -61,7 +59,7 @@ class Session:
         approve: Decides about approvals and interrupts; ``None``: they wait for the application.
         on_unanswered: See :data:`UnansweredFunction`.
         concurrency: How many runs are answered at a time.
-        sessions: The sessions of the client, which know the calls that another stream has answered.
+        claims: The claims of the sessions of the client: the calls that another stream has answered.
         follow: See :data:`Follow`.
         tracer: The tracer of the client.
 
@@ -86,7 +84,7 @@ class Session:
         approve: ApproveFunction | None,
         on_unanswered: UnansweredFunction | None,
         concurrency: int,
-        sessions: Sessions,
+        claims: Claims[Session],
         follow: Follow,
         tracer: RunTracing | None = None,
     ) -> None:
@@ -106,7 +104,7 @@ class Session:
         self._on_unanswered = on_unanswered
         self._waiting: dict[RunKey, WaitingRun] = {}
         self._handles: list[SourceHandle] = []
-        self._sessions = sessions
+        self._claims = claims
         self._follow = follow
         self._tracer = tracer
         self._detached: str | None = None
@@ -231,7 +229,7 @@ class Session:
         """Take what a session whose stream has ended knows about a run: its answers, and what its server needs."""
         if (waiting := ended._waiting.pop(run, None)) is not None:
             self._waiting[run] = waiting
-            self._sessions.move_claims(ended, self, [call.key for call in waiting.signal.calls])
+            self._claims.move(ended, self, [call.key for call in waiting.signal.calls])
             # Answers that were submitted on a stream which has ended while the run waited were lost or refused.
             self.asks_first = waiting.reopen()
         self.asks_first = self.asks_first or ended.asks_first
@@ -267,7 +265,7 @@ class Session:
         waiting = self._waiting.get(run)
         if waiting is None:
             return None  # the run has ended meanwhile
-        if (claim := self._sessions.claim_of(self, [call.key for call in waiting.signal.calls])) is not None:
+        if (claim := self._claims.find(self, [call.key for call in waiting.signal.calls])) is not None:
             waiting.close()
             return self._follow_other(run[1], claim)
         results = await asyncio.gather(
@@ -289,7 +287,7 @@ class Session:
                 raise result
         return self._take(run, waiting)
 
-    def _follow_other(self, run_id: str, claim: Claim) -> Source:
+    def _follow_other(self, run_id: str, claim: Claim[Session]) -> Source:
         LOG.info("calls_answered_elsewhere", run_id=run_id)
         return self._follow(run_id, claim.session)
 
@@ -335,7 +333,7 @@ class Session:
         state = self._state(run)
         if state is None or (answers := waiting.take()) is None:
             return None
-        if (claim := self._sessions.claim(self, [call.key for call, _ in answers])) is not None:
+        if (claim := self._claims.claim(self, [call.key for call, _ in answers])) is not None:
             return self._follow_other(run[1], claim)
         self.submitted |= {call.key: answer for call, answer in answers}
         return self._submit(state, answers, self)
@@ -368,117 +366,3 @@ class Session:
 
 def _output_of(call: AwaitedCall, value: Any) -> Output:
     return Output(encode_output(value) if call.kind in _EXECUTED else value)
-
-
-class Claim:
-    """Says which session has submitted the answers to calls.
-
-    Attributes:
-        session: The session; ``None`` once it has ended, and the run has gone on.
-    """
-
-    __slots__ = ("session",)
-
-    def __init__(self, session: Session) -> None:
-        self.session: Session | None = session
-
-
-class Sessions:
-    """The sessions of a client: of open streams, and of those that have ended while a run waited.
-
-    Args:
-        store: The store of the client's streams, if there is one.
-    """
-
-    def __init__(self, store: StateStore | None) -> None:
-        self._store = store
-        self._sessions: dict[Session, None] = {}
-        self._claims: dict[str, Claim] = {}  # by the keys of calls
-
-    def add(self, session: Session) -> None:
-        """Add a session; ended ones are dropped, but for the latest with a run that waits."""
-        ended = [one for one in self._sessions if one.ended]
-        waiting = [one for one in ended if one.is_waiting]
-        for one in {*ended} - {*waiting[-_MAX_ENDED:]}:
-            del self._sessions[one]
-            for key in one.submitted:
-                if (claim := self._claims.get(key)) is not None and claim.session is one:
-                    claim.session = None
-        self._sessions[session] = None
-
-    def claim(self, session: Session, keys: Sequence[str]) -> Claim | None:
-        """Let a session submit the answers to calls, unless another one has submitted them.
-
-        Args:
-            session: The session.
-            keys: The keys of the calls of one run that are answered together.
-
-        Returns:
-            The claim of the other session; ``None`` if the answers are submitted by this one now.
-        """
-        if (other := self.claim_of(session, keys)) is not None:
-            return other
-        made = Claim(session)
-        for key in keys:
-            self._claims.pop(key, None)
-            self._claims[key] = made
-        while len(self._claims) > _MAX_CLAIMS:
-            del self._claims[next(iter(self._claims))]
-        return None
-
-    def move_claims(self, ended: Session, session: Session, keys: Iterable[str]) -> None:
-        """Let a session submit the answers to calls again, which one that has ended has submitted."""
-        for key in keys:
-            if (claim := self._claims.get(key)) is not None and claim.session is ended:
-                claim.session = session
-
-    def claim_of(self, session: Session, keys: Iterable[str]) -> Claim | None:
-        """The claim of another session to all of these calls, if there is one.
-
-        The claim of an ended session is valid if the run has gone on: else the server may not have the answers.
-        """
-        found: Claim | None = None
-        for key in keys:
-            found = self._claims.get(key)
-            if found is None or found.session is session:
-                return None
-        if found is None:
-            return None
-        other = found.session
-        return None if other is not None and other.ended and other.awaits(keys) else found
-
-    def find(self, run_id: str) -> Session | None:
-        """The session whose stream has a run and is open: of several, one whose run waits."""
-        found = [one for one in self._sessions if not one.ended and run_id in one.stream.latest]
-        return next((one for one in found if one.waits(("", run_id))), found[0] if found else None)
-
-    def find_all(self, run_id: str) -> list[Session]:
-        """All sessions whose streams have a run and are open."""
-        return [one for one in self._sessions if not one.ended and run_id in one.stream.latest]
-
-    def find_waiting(self, run_id: str) -> Session:
-        """The session of a run that waits, also if its stream has ended.
-
-        Raises:
-            LookupError: There is none.
-        """
-        for session in reversed(self._sessions):  # an earlier one may have known an earlier request of the run
-            if session.waits(("", run_id)):
-                return session
-        raise LookupError(f"run {run_id} does not wait for an answer here; rejoin() follows a run of another process")
-
-    def submitted(self, run_id: str) -> dict[str, CallAnswer]:
-        """The answers that were submitted for a run, by the keys of their calls."""
-        found: dict[str, CallAnswer] = {}
-        for session in self._sessions:
-            if run_id in session.stream.latest:
-                found |= session.submitted
-        return found
-
-    def state(self, run_id: str) -> RunState | None:
-        """The state of a run: of a stream, or of the store; ``None`` if it is not known."""
-        for session in reversed(self._sessions):
-            if (state := session.stream.latest.get(run_id)) is not None:
-                return state
-        stored = self._store.get("", run_id) if self._store is not None else None
-        return None if stored is None else stored.state
