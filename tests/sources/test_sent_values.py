@@ -42,7 +42,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "quoted-printable": lambda text: "".join(f"={byte:02X}" for byte in text.encode()),
     "braces": lambda text: "".join(f"\\u{{{ord(character):x}}}" for character in text),
     "full width": lambda text: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text),
-    "zero width": lambda text: "\u200b".join(text),
+    "zero width": "\u200b".join,
     "spaced": lambda text: text.replace(" ", "\n  "),
     "head": lambda text: text[:12],
     "tail": lambda text: text[-12:],

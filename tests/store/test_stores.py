@@ -316,9 +316,14 @@ def test_a_file_that_another_program_has_changed(tmp_path: Path, statement: str)
     database.execute(statement)
     database.commit()
     database.close()
-    with pytest.raises(StoreError, match="another program has changed it: move it away"), SqliteStore(path) as store:
-        list(store.runs())
-        store.put([run("run_1")])
+
+    def use() -> None:
+        with SqliteStore(path) as store:
+            list(store.runs())
+            store.put([run("run_1")])
+
+    with pytest.raises(StoreError, match="another program has changed it: move it away"):
+        use()
 
 
 def test_a_damaged_file(tmp_path: Path) -> None:
