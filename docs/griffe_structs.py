@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -50,18 +51,29 @@ def _fields(cls: Class) -> dict[str, Attribute]:
     return found
 
 
+def _empty(default: Any) -> str | None:
+    """How an empty list or mapping is written; a default that is one has the name of a constant in the source."""
+    if isinstance(default, Mapping | Sequence) and not isinstance(default, str) and not default:
+        return "{}" if isinstance(default, Mapping) else "()"
+    return None
+
+
 def _constructor(cls: Class, struct: type[msgspec.Struct]) -> Function:
     """The constructor that msgspec makes for a Struct."""
     attributes = _fields(cls)
     signature = inspect.signature(struct).parameters
     parameters = []
     for field in msgspec.structs.fields(struct):
+        if field.name.startswith("_"):
+            continue
         attribute = attributes.get(field.name)
         by_keyword = signature[field.name].kind is inspect.Parameter.KEYWORD_ONLY
         kind = ParameterKind.keyword_only if by_keyword else ParameterKind.positional_or_keyword
         default = None
         if not field.required:
-            default = (attribute.value if attribute is not None else None) or repr(field.default)
+            default = (
+                _empty(field.default) or (attribute.value if attribute is not None else None) or repr(field.default)
+            )
         annotation = attribute.annotation if attribute is not None else None
         parameters.append(Parameter(field.name, annotation=annotation, kind=kind, default=default))
     parameters.sort(key=lambda parameter: parameter.kind is ParameterKind.keyword_only)
