@@ -386,15 +386,14 @@ class Journal:
 
 
 def _read_store(call: Callable[[], T]) -> T:
-    """Call the store; the exit of a generator or the result of a cancelled future is a failure of the store.
+    """Call the store.
 
     Raises:
-        StoreError: Such an exit.
-        Exception: The exception that the store raised.
+        StoreError: The store failed. The exception of a store of the application is its cause.
     """
     try:
         return call()
-    except Exception:
+    except StoreError:
         raise
     except BaseException as error:
         if not _is_of_store(error):

@@ -584,6 +584,28 @@ async def test_a_store_that_fails_ends_the_stream(calls: int, error: Exception) 
     assert len(delivered) - len(expected(HELLO)) <= 1
 
 
+@pytest.mark.parametrize("method", ["runs", "get_source"])
+async def test_a_store_that_can_not_be_read_at_the_start_is_a_store_error(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a store of the application: its own exception is the cause."""
+    store = MemoryStore()
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("a secret")
+
+    monkeypatch.setattr(store, method, fail)
+
+    async def read() -> None:
+        async with asyncio.timeout(25), RunStream(Server(HELLO), store=store) as stream:
+            stream.restore()
+            await stream.result()
+
+    with pytest.raises(StoreError, match=r"^KeyError in the state store$") as failed:
+        await read()
+    assert isinstance(failed.value.__cause__, KeyError)
+
+
 async def test_iterating_raises_what_the_store_raised() -> None:
     """The loop ends with the error, not as if all were well."""
     store = Failing(3, StoreError("the disk is full"))
