@@ -11,7 +11,9 @@ __all__ = ["AG_UI_RULES"]
 
 AG_UI_RULES: Final = RedactionRules(
     names=EVENT_TYPES,
-    containers=split_words("messages toolCalls tool_calls function outcome interrupts usage resume tools input"),
+    containers=split_words(
+        "messages toolCalls tool_calls function outcome interrupt interrupts usage resume tools input"
+    ),
     ids=split_words(
         "id type role threadId thread_id runId run_id parentRunId parent_run_id messageId message_id toolCallId "
         "tool_call_id parentMessageId parent_message_id subagentRunId subagent_run_id parentSubagentRunId "
@@ -23,8 +25,9 @@ AG_UI_RULES: Final = RedactionRules(
         "stepName": None,
         "step_name": None,
         "name": None,
-        "reason": frozenset({"interrupts"}),
+        "reason": frozenset({"interrupt", "interrupts"}),
         "code": None,
+        "outcome": None,
         "provider": frozenset({"usage"}),
         "model": frozenset({"usage"}),
         "subtype": None,
@@ -32,7 +35,7 @@ AG_UI_RULES: Final = RedactionRules(
         "protocolVersion": None,
     },
     # States, activities, and values of the application are content, whatever their shape.
-    values=split_words("arguments output snapshot delta content patch value event result rawEvent metadata state"),
+    values=split_words("arguments args output snapshot delta content patch value event result rawEvent metadata state"),
     literals=frozenset({b"[DONE]", b'"[DONE]"'}),
 )
 """The keys of the wire."""

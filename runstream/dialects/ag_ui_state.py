@@ -261,7 +261,7 @@ class Piece(Struct, eq=False, dict=True):
         gets the piece before it.
         """
         known = self.known_ids
-        if known is None or self.is_first:
+        if known is None:
             return id
         other = f"{self.id}:{id}"
         if known.has_object(self.run_id, other):

@@ -174,12 +174,11 @@ class Links:
         """Let a response know what its run has.
 
         Returns:
-            False if that is unknown, or if the run begins with the response.
+            True if the run has earlier responses, and what it has is known.
         """
-        if self._known is None or response.run_id == response.id:
-            return False
-        response.has_object = partial(self._known.has_object, response.run_id)
-        return True
+        if self._known is not None:
+            response.has_object = partial(self._known.has_object, response.run_id)
+        return self._known is not None and response.run_id != response.id
 
     def has_piece(self, run_id: str, id: str) -> bool:
         """True if a run has a response of this id, also from another source."""

@@ -20,7 +20,7 @@ _MAX_EARLIER: Final = 4
 """The number of responses of a lane that are kept after their end."""
 
 _COUNTED: Final = re.compile("[A-Za-z_.:-]*[0-9]{0,4}").fullmatch
-"""Matches an id that bridges count, or have once for all: ``msg_0``. Random ids have digits and letters by turns."""
+"""Matches an id that bridges count, or have once for all. Random ids have digits and letters by turns."""
 
 
 class Item:
@@ -111,7 +111,7 @@ class Response:
         earlier: The responses before it in its lane, the latest first: a server may repeat their last events.
         preceding: The ids of those of them that were first begun before it: they are sent again in any order.
         has_object: Returns True if the run has a message or step of an id, also from another source; ``None`` if that
-            is unknown, or if the run has no earlier response.
+            is unknown.
         is_new: True if its run had nothing of it when it began here.
         own: The ids of the items that an earlier connection has sent of it.
         resumed: The earlier response that the lane's last event was of, and the highest number of this one then: it is

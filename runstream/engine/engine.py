@@ -171,8 +171,8 @@ class Engine(Outputs):
         return record is not None and self.registry.scope(scope).has_object(record, id)
 
     def _find_run(self, scope: str, run_id: str) -> RunRecord | None:
-        """The run of this id, which with a store may be kept there alone."""
-        record = self.registry.record(scope, run_id)
+        """The run of this id, or with a piece of this id; with a store a run may be kept there alone."""
+        record = self.registry.scope(scope).find(run_id)
         if record is None and self.journal is not None and not self.registry.is_tombstoned(scope, run_id):
             record = self.journal.find(scope, run_id)
         return record

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from runstream import Redaction
 from runstream.engine.fold import fold
 from runstream.model.common import Usage
 from runstream.model.raw import RawEvent
@@ -122,3 +123,18 @@ def test_a_result_whose_call_is_never_announced() -> None:
     """It ends with its run, also with one that fails: it has its result."""
     (state,) = folded(started(), result("ok"), event("RUN_ERROR", message="x")).runs
     assert [(step.status, step.tool_calls[0].output) for step in state.steps] == [("completed", "ok")]
+
+
+def test_a_redacted_recording_of_these_forms_says_the_same() -> None:
+    """What people and tools said is blank; that the run waits, and for what, is not."""
+    asked = {"outcome": "interrupt", "interrupt": {"id": "i1", "reason": "tool_call", "message": "secret?"}}
+    odd = event("TOOL_CALL_ARGS", toolCallId="c1", args={"id": "secret", "status": 7})
+    said = event("TEXT_MESSAGE_CHUNK", messageId="m1", content="secret")
+    raws = [started(), said, opened(), odd, ended(), finished(**asked)]
+    redact = Redaction()
+    redacted = [redact(raw) for raw in raws]
+    assert not any(b"secret" in raw.data or b"7" in raw.data for raw in redacted if raw is not None)
+    found = fold([raw for raw in redacted if raw is not None])
+    assert [signal.key for signal in found.signals] == [signal.key for signal in fold(raws).signals]
+    action = found.runs[0].run.required_action
+    assert [(asked.kind, asked.id) for asked in action.calls] == [("interrupt", "i1")]  # type: ignore[union-attr]

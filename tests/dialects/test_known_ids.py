@@ -125,6 +125,18 @@ def test_a_later_response_after_a_restart(cut: int) -> None:
     assert [each.text for each in run_of(engine).messages] == ["Wait. ", "Sunny."]
 
 
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("cut", range(2, len(ANSWERED)))
+def test_a_later_response_goes_on_in_a_third_source(cut: int, whole: bool) -> None:
+    """It is sent from its beginning, or after the last number, by a source that does not know its run."""
+    engine = Engine()
+    send(engine, "one", ASKED, "responses")
+    send(engine, "two", ANSWERED[:cut], "responses", "resp_a")
+    send(engine, "three", ANSWERED if whole else ANSWERED[cut:], "responses")
+    state = run_of(engine)
+    assert (state.status, [each.text for each in state.messages]) == ("completed", ["Wait. ", "Sunny."])
+
+
 def test_counted_ids_of_two_runs_on_one_stream() -> None:
     """The second response has the same text under the same id: it is no repetition of the first one's."""
     for numbered in (False, True):
