@@ -182,6 +182,8 @@ class ResponsesClient(BaseClient):
         session = self._sessions.find(run_id)
         if session is not None and not session.request.get("background"):
             return None  # the response is cancelled when its connection is closed
+        if session is not None and session.waits(("", run_id)) and state is not None and state.run.requires_action:
+            return None  # the response has ended: there is nothing to cancel, but the answers are not sent
         return [await self._api.post("responses", response_id, "cancel", missing=f"response {response_id}")]
 
     def _join(self, response_id: str, run_id: str) -> Source:

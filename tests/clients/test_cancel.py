@@ -31,12 +31,13 @@ RESPONSE = {"model": "small", "input": "Hello"}
 BODIES: dict[str, dict[str, Any]] = {
     "assistants": {"assistant_id": "any"},
     "responses": RESPONSE,
+    "background": {**RESPONSE, "background": True},
     "not stored": {**RESPONSE, "store": False},
     "websocket": RESPONSE,
     "ag-ui": {"messages": [{"id": "u1", "role": "user", "content": "Hello"}]},
     "langgraph": {"assistant_id": "agent", "input": {"messages": []}},
 }
-ASKED = ("assistants", "langgraph")
+ASKED = ("assistants", "background", "langgraph")
 """The protocols whose servers are asked to cancel."""
 
 
@@ -84,7 +85,10 @@ async def silent_server() -> AsyncIterator[Any]:
 
 LIMIT = 0.4  # seconds; long enough for a run to wait by then
 HERE = {None: "the run was cancelled here", LIMIT: "the run was cancelled here: its time limit has passed"}
-ENDS = [*((kind, None) for kind in BODIES), *((kind, LIMIT) for kind in ("assistants", "responses", "ag-ui"))]
+ENDS = [
+    *((kind, None) for kind in BODIES),
+    *((kind, LIMIT) for kind in ("assistants", "responses", "background", "ag-ui")),
+]
 """The protocols, and the time limits: none for a request."""
 
 
