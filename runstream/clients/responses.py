@@ -180,8 +180,11 @@ class ResponsesClient(BaseClient):
     async def _cancel(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes] | None:
         response_id = _response_id(run_id, state)
         session = self._sessions.find(run_id)
-        if session is not None and not session.request.get("background"):
+        is_joined = session is not None and session.restored and not session.submitted
+        if session is not None and not session.request.get("background") and not is_joined:
             return None  # the response is cancelled when its connection is closed
+        if session is not None and session.waits(("", run_id)) and state is not None and state.run.requires_action:
+            return None  # the response has ended: there is nothing to cancel, but the answers are not sent
         return [await self._api.post("responses", response_id, "cancel", missing=f"response {response_id}")]
 
     def _join(self, response_id: str, run_id: str) -> Source:

@@ -31,12 +31,13 @@ RESPONSE = {"model": "small", "input": "Hello"}
 BODIES: dict[str, dict[str, Any]] = {
     "assistants": {"assistant_id": "any"},
     "responses": RESPONSE,
+    "background": {**RESPONSE, "background": True},
     "not stored": {**RESPONSE, "store": False},
     "websocket": RESPONSE,
     "ag-ui": {"messages": [{"id": "u1", "role": "user", "content": "Hello"}]},
     "langgraph": {"assistant_id": "agent", "input": {"messages": []}},
 }
-ASKED = ("assistants", "langgraph")
+ASKED = ("assistants", "background", "langgraph")
 """The protocols whose servers are asked to cancel."""
 
 
@@ -84,7 +85,10 @@ async def silent_server() -> AsyncIterator[Any]:
 
 LIMIT = 0.4  # seconds; long enough for a run to wait by then
 HERE = {None: "the run was cancelled here", LIMIT: "the run was cancelled here: its time limit has passed"}
-ENDS = [*((kind, None) for kind in BODIES), *((kind, LIMIT) for kind in ("assistants", "responses", "ag-ui"))]
+ENDS = [
+    *((kind, None) for kind in BODIES),
+    *((kind, LIMIT) for kind in ("assistants", "responses", "background", "ag-ui")),
+]
 """The protocols, and the time limits: none for a request."""
 
 
@@ -270,3 +274,16 @@ async def test_the_answer_to_a_cancel_ends_a_stream_without_events() -> None:
         assert answered.status == RunStatus.CANCELLED
         assert (await stream.result()).status == RunStatus.CANCELLED
         assert stream.latest[text.run_id].text.startswith("A long")
+
+
+async def test_a_response_that_was_rejoined() -> None:
+    """It goes on without a connection, so the server is asked, though this client has not started it."""
+    async with serve_script([Turn(text="A long text. " * 50, pause=0.01)]) as server:
+        async with client_of("responses", server) as first, first.run(BODIES["background"]) as stream:
+            run_id = (await stream.when(TextDelta)).run_id
+        async with client_of("responses", server) as second, second.rejoin(run_id) as stream:
+            await stream.when(TextDelta)
+            await second.cancel(run_id)
+            await end_of(stream, is_asked=True, reason="")
+        paths = [request.path for request in server.requests]
+        assert f"/v1/responses/{run_id}/cancel" in paths
