@@ -14,10 +14,14 @@ AG_UI_RULES: Final = RedactionRules(
     containers=split_words(
         "messages toolCalls tool_calls function outcome interrupt interrupts usage resume tools input"
     ),
+    # The operations of a patch: their paths have the keys of a document, and keys are kept.
+    lists_in=dict.fromkeys(("delta", "patch"), frozenset({""})),
+    pointers=frozenset({"path", "from"}),
+    id_lists=split_words("interruptIds pendingToolCallIds"),
     ids=split_words(
         "id type role threadId thread_id runId run_id parentRunId parent_run_id messageId message_id toolCallId "
         "tool_call_id parentMessageId parent_message_id subagentRunId subagent_run_id parentSubagentRunId "
-        "parentToolCallId interruptId interruptIds pendingToolCallIds entityId activityType status"
+        "parentToolCallId interruptId entityId activityType status"
     ),
     words={
         "toolCallName": None,

@@ -24,10 +24,12 @@ class RedactionRules(Struct, frozen=True, kw_only=True):
         unnamed: The keys of a message that has no name and is known nevertheless: it has no other keys.
         containers: The keys of objects and arrays whose keys have the meaning of the wire. Under any other key
             (metadata, parameters, documents) every text is blanked.
+        lists_in: The keys of arrays that are containers in these containers alone (``""`` is the top).
         open_containers: The keys of objects in which each object is a container, whatever its key.
         narrow: The keys of values of an application, with the keys in each whose texts are kept if they are words, and
             which may be narrow themselves. All other texts in such a value are blanked.
         ids: The keys of identities, types and states: their texts are kept at the top and in containers.
+        pointers: The keys of JSON Pointers (RFC 6901): their texts are kept in containers if each part is a word.
         id_lists: The keys of lists of identities: their texts are kept if they are words.
         words: The keys whose texts are words of a vocabulary, with the keys of the containers in which they are kept
             (``""`` is the top); ``None`` for all. A text with a space or with more than 100 characters is blanked.
@@ -43,9 +45,11 @@ class RedactionRules(Struct, frozen=True, kw_only=True):
     envelope: tuple[str, str] | None = None
     unnamed: frozenset[str] = frozenset()
     containers: frozenset[str] = frozenset()
+    lists_in: Mapping[str, frozenset[str]] = MappingProxyType({})
     open_containers: frozenset[str] = frozenset()
     narrow: Mapping[str, frozenset[str]] = MappingProxyType({})
     ids: frozenset[str] = frozenset({"id"})
+    pointers: frozenset[str] = frozenset()
     id_lists: frozenset[str] = frozenset()
     words: Mapping[str, frozenset[str] | None] = MappingProxyType({"event": None, "type": None})
     counts: frozenset[tuple[str, str]] = frozenset()

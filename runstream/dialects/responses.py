@@ -29,6 +29,7 @@ from runstream.dialects.responses_items import CONTENT, decode_item, decode_part
 from runstream.dialects.responses_lanes import Deferred, Lanes
 from runstream.dialects.responses_links import Links
 from runstream.dialects.responses_memory import dump_memory, load_memory
+from runstream.dialects.responses_redaction import RESPONSES_RULES
 from runstream.dialects.responses_run import error_of
 from runstream.dialects.responses_state import Response
 from runstream.dialects.responses_wire import (
@@ -86,6 +87,8 @@ class ResponsesDialect(BaseDialect):
         "_max_bytes",
         "_max_nesting",
     )
+
+    redaction = RESPONSES_RULES
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ T = TypeVar("T", bound=RawItem)
 
 _WORD: Final = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.:/|-]{1,400}")  # of an event, with what it is about behind it
+_POINTER: Final = re.compile(r"(?:/[A-Za-z0-9_.:~-]{0,100}){0,100}")
 _USER: Final = re.compile(r"(?<=//)[^/@?#]*(?=@)")
 _ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -201,6 +202,8 @@ class Redaction:
             is_kept = key in self._keep or (key not in self._blank and self._is_structure(parent, key, value))
             return value if is_kept else self._blank_text(value)
         rules = self._rules
+        if isinstance(value, list) and parent in rules.lists_in.get(key, ()):
+            return self._redact(value, key)
         if key in rules.values:
             return self._blank_value(value)
         if key in rules.narrow:
@@ -267,7 +270,7 @@ class Redaction:
 
     def _is_structure(self, parent: str, key: str, value: str) -> bool:
         rules = self._rules
-        if key in rules.ids:
+        if key in rules.ids or (key in rules.pointers and _POINTER.fullmatch(value) is not None):
             return True
         parents = rules.words.get(key, frozenset())
         return (parents is None or parent in parents) and _WORD.fullmatch(value) is not None
