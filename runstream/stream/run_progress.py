@@ -26,7 +26,8 @@ class RunProgress:
     advancing it: a message is begun again and grows to a length that it had before. Therefore the extent of each run is
     compared with the largest one so far, and that of a run that begins with the largest of the runs before it. A text
     to which the same fragments without identity are appended again does grow; so a connection must have brought a
-    message, too, that no connection before it has.
+    message, too, that no connection before it has. A server may make a run anew, with other messages: a connection that
+    begins a known run again must be longer than those before it that did so.
 
     Args:
         source: The source's state in the engine.
@@ -38,6 +39,7 @@ class RunProgress:
         self._ended = 0
         self._extents: dict[str, Extent] = {}
         self._furthest: Extent = ()
+        self._longest = 0  # bytes of the longest connection that began a known run again
         self._count = 0
 
     def begin(self) -> SeenMessages | None:
@@ -56,11 +58,16 @@ class RunProgress:
         advanced = source.ended_runs > self._ended
         self._ended = source.ended_runs
         extents: dict[str, Extent] = {}
-        furthest = self._furthest
+        furthest, connection = self._furthest, (source.name, source.connection)
+        size = self.seen.size if self.seen is not None else 0
+        is_longer = size > self._longest
         for record in source.open_records():
             run_id, extent = record.state.run_id, extent_of(record.state)
             known = self._extents.get(run_id, furthest)
-            advanced = advanced or _exceeds(extent, known)
+            begins_again = self.seen is not None and record.replayed_by == connection
+            advanced = advanced or (_exceeds(extent, known) and (is_longer or not begins_again))
+            if begins_again:
+                self._longest = max(self._longest, size)
             extents[run_id] = _larger(extent, self._extents.get(run_id, ()))
             self._furthest = _larger(self._furthest, extent)
         self._extents = extents
@@ -73,12 +80,14 @@ class SeenMessages:
 
     Attributes:
         has_new: True if the present connection has brought a message that no connection before it has.
+        size: The size of the messages of the present connection (bytes).
     """
 
-    __slots__ = ("_before", "_now", "_older", "has_new")
+    __slots__ = ("_before", "_now", "_older", "has_new", "size")
 
     def __init__(self) -> None:
         self.has_new = False
+        self.size = 0
         self._older: set[int] = set()
         self._before: set[int] = set()
         self._now: set[int] = set()
@@ -86,6 +95,7 @@ class SeenMessages:
     def begin(self) -> None:
         """Note that a connection begins."""
         self.has_new = False
+        self.size = 0
         self._before |= self._now
         self._now = set()
         if len(self._before) >= _MAX_SEEN:
@@ -94,7 +104,9 @@ class SeenMessages:
     def add(self, items: Iterable[RawItem]) -> None:
         """Add messages of the present connection. A message that an identity distinguishes is another one."""
         for item in items:
-            key = hash((getattr(item, "event", None), getattr(item, "data", None), getattr(item, "id", None)))
+            data = getattr(item, "data", None)
+            self.size += len(data or b"")
+            key = hash((getattr(item, "event", None), data, getattr(item, "id", None)))
             if key not in self._before and key not in self._older:
                 self.has_new = True
             if len(self._now) < _MAX_SEEN:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -115,6 +117,40 @@ async def test_another_half_a_run_each_time_is_given_up(cuts: tuple[int, ...]) -
         with pytest.raises(IncompleteStream):
             await stream.results()
     assert len(peer.requests) <= 4 + 1 + len(cuts)
+
+
+@pytest.mark.parametrize("cuts", [(5,), (6, 11), (4, 5, 8, 6)])
+@pytest.mark.parametrize("protocol", ["assistants", "ag-ui"])
+async def test_a_run_made_anew_under_other_ids_is_given_up(protocol: str, cuts: tuple[int, ...]) -> None:
+    """Each request makes the same run again, with new messages: some of them end, and it gets no further."""
+
+    def assistants(number: int) -> list[str]:
+        one = script("run_1").start()
+        for _ in range(3):
+            one.say("Slow.", pieces=list("Slow."))
+        found = blocks(one.end("completed").raw_events(), ids=False)
+        return [each.replace("msg_run_1_", f"msg_{number}_") for each in found]
+
+    def ag_ui(number: int) -> list[str]:
+        events: list[dict[str, Any]] = [{"type": "RUN_STARTED", "threadId": "t", "runId": "run_1"}]
+        for each in range(4):
+            id = f"msg_{number}_{each}"
+            events += [
+                {"type": "TEXT_MESSAGE_START", "messageId": id, "role": "assistant"},
+                *[{"type": "TEXT_MESSAGE_CONTENT", "messageId": id, "delta": letter} for letter in "Slow."],
+                {"type": "TEXT_MESSAGE_END", "messageId": id},
+            ]
+        return [block(json.dumps(event)) for event in events]
+
+    make = assistants if protocol == "assistants" else ag_ui
+
+    async def respond(exchange: Exchange, number: int) -> None:
+        await exchange.send("".join(make(number)[: cuts[number % len(cuts)] * 2]))
+
+    async with reading(respond) as (peer, stream):
+        with pytest.raises(IncompleteStream):
+            await stream.result()
+    assert len(peer.requests) <= 4 + 2 + len(cuts)
 
 
 @pytest.mark.parametrize("ids", [True, False])
