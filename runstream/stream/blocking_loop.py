@@ -85,4 +85,6 @@ def _refuse_running_loop() -> None:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    raise RuntimeError("an event loop runs in this thread already: use RunStream, or the client itself, and `await` there")
+    raise RuntimeError(
+        "an event loop runs in this thread already: use RunStream, or the client itself, and `await` there"
+    )
