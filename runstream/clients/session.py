@@ -103,6 +103,7 @@ class Session:
         self._runner = runner
         self._on_unanswered = on_unanswered
         self._waiting: dict[RunKey, WaitingRun] = {}
+        self._resumed: dict[RunKey, WaitingRun] = {}  # whose answers this session submits for one that has ended
         self._handles: list[SourceHandle] = []
         self._claims = claims
         self._follow = follow
@@ -222,13 +223,13 @@ class Session:
 
     def take_answers(self, run: RunKey) -> Source | None:
         """The source that submits all answers of a run, if none is missing."""
-        waiting = self._waiting.get(run)
+        waiting = self._waiting.get(run) or self._resumed.get(run)
         return None if waiting is None else self._take(run, waiting)
 
     def take_over(self, ended: Session, run: RunKey) -> None:
         """Take what a session whose stream has ended knows about a run: its answers, and what its server needs."""
         if (waiting := ended._waiting.pop(run, None)) is not None:
-            self._waiting[run] = waiting
+            self._resumed[run] = waiting
             self._claims.move(ended, self, [call.key for call in waiting.signal.calls])
             # Answers that were submitted on a stream which has ended while the run waited were lost or refused.
             self.asks_first = waiting.reopen()
@@ -243,7 +244,9 @@ class Session:
             # It was received while the run was cancelled, or the run was fetched then.
             self.stream.interrupt(signal.run_id, self._detached, scope=signal.scope)
             return
-        self._waiting.setdefault((signal.scope, signal.run_id), WaitingRun(signal)).update(signal)
+        run = (signal.scope, signal.run_id)
+        known = self._resumed.pop(run, None) or WaitingRun(signal)
+        self._waiting.setdefault(run, known).update(signal)
 
     async def _on_action(self, signal: ActionRequired) -> None:
         source = await self._answer_noted(signal)
@@ -351,6 +354,9 @@ class Session:
 
     def _end_stream(self, error: Exception | None = None) -> None:
         self.ended = True
+        for run, waiting in self._resumed.items():
+            if (state := self._state(run)) is not None and state.run.requires_action:
+                self._waiting.setdefault(run, waiting)  # the answers were lost or refused once more
         if self._timer is not None:
             self._timer.cancel()
 
@@ -358,6 +364,7 @@ class Session:
         self._stop_answering((signal.scope, signal.run_id))
 
     def _stop_answering(self, run: RunKey) -> None:
+        self._resumed.pop(run, None)
         waiting = self._waiting.pop(run, None)
         if waiting is not None:
             waiting.cancel()
