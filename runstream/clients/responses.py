@@ -151,7 +151,8 @@ class ResponsesClient(BaseClient):
             if self._sends_history(session.request):
                 return FailingSource(f"answer {state.run_id}", _NO_HISTORY)
             session.request = {**({"model": state.run.model} if state.run.model else {}), **session.request}
-        session.history += [item for item in items if item not in session.history]
+        if session.history[-len(items) :] != items:  # else they are sent again
+            session.history += items
         response_id = _response_id(state.run_id, state)
 
         async def waits() -> bool:

@@ -19,7 +19,7 @@ from runstream.model.signals import ActionRequired, RunInterrupted
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.responses_websocket import ResponsesWebSocket
 from runstream.testing.server import ScriptedServer, serve_script
-from runstream.testing.turns import Model, ScriptedRequest, Turn
+from runstream.testing.turns import Model, ScriptedCall, ScriptedRequest, Turn
 from tests.clients.support import PARALLEL, answered, get_weather, multiply, only_run
 
 QUICK = Reconnect(initial=0.01, maximum=0.02, max_attempts=3)
@@ -80,6 +80,17 @@ async def test_servers_without_memory(body: dict[str, Any]) -> None:
         kinds = [item.get("type", item.get("role")) for item in server.requests[-1].body["input"]]
         calls = ["function_call"] * 3 + ["function_call_output"] * 3
         assert kinds == ["user", "message", *calls, "message", "function_call", "function_call_output"]
+
+
+async def test_equal_answers_of_two_rounds_are_both_in_the_history() -> None:
+    """A server that counts the ids of its calls in each response asks the same again: each request has its answer."""
+    asked = Turn(calls=[ScriptedCall("multiply", {"a": 2, "b": 2}, id="call_0")])
+    async with served([asked, asked, "Four, twice."], history=True) as (client, server):
+        async with client.run(model="small", input="Hello") as stream:
+            run = await stream.result()
+        assert run.status == RunStatus.COMPLETED
+        kinds = [item.get("type", item.get("role")) for item in server.requests[-1].body["input"]]
+        assert kinds == ["user", *["function_call", "function_call_output"] * 2]
 
 
 async def test_answers_whose_response_is_lost() -> None:
