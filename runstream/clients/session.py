@@ -21,9 +21,7 @@ from runstream.errors import ReturnRefused
 from runstream.logs import LOG
 from runstream.model.run import RunKey
 from runstream.model.signal_base import AwaitedCall
-from runstream.model.signals import (
-    ActionRequired,
-)
+from runstream.model.signals import ActionRequired
 from runstream.sources.base import Source
 from runstream.stream.run_stream import RunStream
 from runstream.stream.source_handle import SourceHandle

@@ -110,44 +110,28 @@ def _make_assistants(limits: Limits | None) -> Dialect:
     return AssistantsDialect(**_bounds(limits))
 
 
-def _make_responses(
-    continues: str | None,
-    memory: bytes | None,
-    find_run: FindRun | None,
-    limits: Limits | None,
-    known: KnownIds | None = None,
-) -> Dialect:
+def _make_responses(limits: Limits | None, **given: Any) -> Dialect:
     from runstream.dialects.responses import ResponsesDialect  # loaded when it is used
 
-    return ResponsesDialect(continues=continues, memory=memory, find_run=find_run, known=known, **_bounds(limits))
+    return ResponsesDialect(**given, **_bounds(limits))
 
 
-def _make_langgraph(
-    continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None
-) -> Dialect:
+def _make_langgraph(limits: Limits | None, **given: Any) -> Dialect:
     from runstream.dialects.langgraph import LangGraphDialect  # loaded when it is used
 
-    return LangGraphDialect(continues=continues, memory=memory, find_run=find_run, **_bounds(limits))
+    return LangGraphDialect(**given, **_bounds(limits))
 
 
-def _make_langgraph_thread(
-    continues: str | None, memory: bytes | None, find_run: FindRun | None, limits: Limits | None
-) -> Dialect:
+def _make_langgraph_thread(limits: Limits | None, **given: Any) -> Dialect:
     from runstream.dialects.langgraph_thread import LangGraphThreadDialect  # loaded when it is used
 
-    return LangGraphThreadDialect(continues=continues, memory=memory, find_run=find_run, **_bounds(limits))
+    return LangGraphThreadDialect(**given, **_bounds(limits))
 
 
-def _make_ag_ui(
-    continues: str | None,
-    memory: bytes | None,
-    find_run: FindRun | None,
-    limits: Limits | None,
-    known: KnownIds | None = None,
-) -> Dialect:
+def _make_ag_ui(limits: Limits | None, **given: Any) -> Dialect:
     from runstream.dialects.ag_ui import AgUiDialect  # loaded when it is used
 
-    return AgUiDialect(continues=continues, memory=memory, find_run=find_run, known=known, **_bounds(limits))
+    return AgUiDialect(**given, **_bounds(limits))
 
 
 def _is_responses(raw: RawEvent) -> bool:
@@ -174,20 +158,14 @@ def _is_ag_ui(raw: RawEvent) -> bool:
     return AgUiDialect.recognises(raw)
 
 
-def _make_auto(
-    continues: str | None,
-    memory: bytes | None,
-    find_run: FindRun | None,
-    limits: Limits | None,
-    known: KnownIds | None = None,
-) -> Dialect:
+def _make_auto(limits: Limits | None, memory: bytes | None, **given: Any) -> Dialect:
     def make(name: str, memory: bytes | None) -> Dialect:
-        return _registered[name](continues=continues, memory=memory, find_run=find_run, limits=limits, known=known)
+        return _registered[name](memory=memory, limits=limits, **given)
 
     return AutoDialect(Choice(recognise_dialect, make, _choices), memory, **_bounds(limits))
 
 
-def _bounds(limits: Limits | None) -> dict[str, int]:
+def _bounds(limits: Limits | None) -> dict[str, Any]:
     """The bounds of a message, as arguments of a dialect."""
     if limits is None:
         return {}
