@@ -13,11 +13,16 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
-from runstream.core.id_blocks import IdBlock, IdBlocks, hash_fragment, split_id
+import msgspec
+
+from runstream.core.id_blocks import PAGE, IdBlock, IdBlocks, hash_fragment
 from runstream.core.sequence import SequenceTracker
 from runstream.core.sighting import Sighting
+from runstream.model.counted_ids import DIGITS, MAX_DIGITS, split_id
 from runstream.model.events import Event, MessageEvent, RunEvent, StepEvent, TextAppend, content_of
+from runstream.model.frozen import unfreeze
 from runstream.model.limits import Stats
+from runstream.model.text_fragments import TextFragments
 
 __all__ = ["Deduper", "Sighting"]
 
@@ -29,6 +34,9 @@ _NEW: Final = Sighting.NEW
 _DUPLICATE: Final = Sighting.DUPLICATE
 _CONFLICT: Final = Sighting.CONFLICT
 
+_NONE: Final = (0, -1)
+_NO_PLACE: Final[tuple[str | None, int]] = ("", -1)  # of an id without a number
+_encode: Final = msgspec.msgpack.Encoder(enc_hook=unfreeze, order="deterministic").encode
 _SNAPSHOTS: Final = (RunEvent, MessageEvent, StepEvent)
 
 _Key: TypeAlias = str | int | IdBlock
@@ -51,6 +59,7 @@ class Deduper:
         "_hashed",
         "_last",
         "_seen",
+        "_singles",
         "_size",
         "_window",
     )
@@ -64,9 +73,11 @@ class Deduper:
         self._expendable: deque[_Key] = deque()
         self._window = window
         self._size = 0
+        # Of the ids that are in no block and count: their number and the largest one, by prefix and page.
+        self._singles: dict[tuple[str | None, int], tuple[int, int]] = {}
         self._blocks = IdBlocks()
         self._block: IdBlock | None = None  # that of the last id, which the next one may extend
-        self._last: TextAppend | None = None  # the fragment with the last id
+        self._last: TextAppend | TextFragments | None = None  # the fragment with the last id
         self._hashed: tuple[Any, int] = (None, 0)
 
     def __len__(self) -> int:
@@ -146,11 +157,91 @@ class Deduper:
         self._extend(block)
         self._last = event  # before the insertion, which may evict it
         if block is None:
-            self._insert(id, hash_fragment(event), object_id)
+            self._insert(id, hash_fragment(event), object_id, (prefix, number))
         else:
             block.texts.append(event.text)
             self._insert(block, 0, object_id)
         return True
+
+    def add_all(self, fragments: TextFragments, first: int, sequence: SequenceTracker) -> int:
+        """Note the ids of fragments that were decoded at once, if they are new, and advance the sequence.
+
+        :meth:`confirm` must follow, when the fragments are processed.
+
+        Args:
+            fragments: The fragments.
+            first: The index of the first one; its id is the ``next`` of the sequence.
+            sequence: The sequence of ids.
+
+        Returns:
+            The number of fragments whose ids were noted, the first ones; the next one needs :meth:`add`.
+        """
+        last: Any = self._block if self._block is not None else self._last
+        if (
+            last is None
+            or last.object_id != fragments.object_id
+            or last.index != fragments.index
+            or last.target != fragments.target
+        ):
+            return 0
+        prefix, begin, count = sequence.prefix, sequence.number, len(fragments.texts) - first
+        if prefix is not None and len(prefix) + MAX_DIGITS >= _LONG:
+            return 0
+        number = begin
+        while number < begin + count:
+            page = (prefix, number // PAGE)
+            if page in self._singles and self._singles[page][1] >= number:
+                break
+            block = self._block
+            if block is None or number == block.end:
+                block = None if self._blocks.find(prefix, number) else self._blocks.begin(fragments, prefix, number)
+                if block is None:
+                    break
+                self._extend(block)
+                self._last = fragments
+                self._seen[block] = (0, fragments.object_id)
+                self._by_object.setdefault(fragments.object_id, {})[block] = None
+            texts = fragments.texts[first + number - begin : first + block.end - begin]
+            block.texts += texts
+            number += len(texts)
+        if number != begin:
+            self._size += number - begin
+            sequence.advance(number - begin)
+        return number - begin
+
+    def confirm(self, first: int, count: int, sequence: SequenceTracker) -> None:
+        """Keep the ids that the last call of :meth:`add_all` has noted, except the last ones.
+
+        Args:
+            first: The number of the first one that is not kept.
+            count: The number of those that are not kept: all from there on. Their fragments were not processed.
+            sequence: The sequence of ids.
+        """
+        end = first + count
+        while first < end:
+            block = self._blocks.find(sequence.prefix, first)
+            if block is None:
+                break  # a callback has removed them
+            first, kept = block.first + len(block), first - block.first
+            self._size -= block.truncate(kept)
+            if not kept:
+                self._drop(block)
+        if count and sequence.number == end and sequence.next is not None:
+            sequence.advance(-count)
+        while self._size > self._window:
+            self._evict_one()
+
+    def _drop(self, block: IdBlock) -> None:
+        """Remove a block that has no ids any more."""
+        self._seen.pop(block, None)
+        ids = self._by_object.get(block.object_id)
+        if ids is not None:
+            ids.pop(block, None)
+            if not ids:
+                del self._by_object[block.object_id]
+        if block in self._expendable:
+            self._expendable.remove(block)
+        self._remove_block(block)
 
     def _extend(self, block: IdBlock | None) -> None:
         """Extend another block from now on, or none; the last id is no fragment's."""
@@ -169,8 +260,13 @@ class Deduper:
                 return _DUPLICATE
             self._seen[id] = (None, known[1])
             return _CONFLICT
-        if self._blocks.pages:
-            prefix, number = split_id(id) if sequence is None else (sequence.prefix, sequence.number)
+        if sequence is not None:
+            place = prefix, number = sequence.prefix, sequence.number
+        elif type(id) is str and id[-1:] not in DIGITS:
+            place = prefix, number = _NO_PLACE
+        else:
+            place = prefix, number = split_id(id)
+        if self._blocks.pages and number >= 0:
             block = self._blocks.find(prefix, number)
             if block is not None:
                 if block.content(number) == content:
@@ -179,12 +275,25 @@ class Deduper:
                 return _CONFLICT
         if self._last is not None:
             self._extend(None)
-        self._insert(id, content, object_id)
+        self._insert(id, content, object_id, place)
         return _NEW
 
-    def _insert(self, key: _Key, content: int, object_id: str | None) -> None:
-        """Store one more id, or a block with its first one."""
+    def _insert(
+        self, key: _Key, content: int, object_id: str | None, place: tuple[str | None, int] | None = None
+    ) -> None:
+        """Store one more id, or a block with its first one.
+
+        Args:
+            key: The id or the block.
+            content: The hash of its content.
+            object_id: The id of the message or step of its event.
+            place: The :func:`split_id` of the id; ``None`` for a block.
+        """
         self._seen[key] = (content, object_id)
+        if place is not None and place[1] >= 0:
+            page = (place[0], place[1] // PAGE)
+            count, largest = self._singles.get(page, _NONE)
+            self._singles[page] = (count + 1, place[1] if place[1] > largest else largest)
         if object_id is None:
             self._expendable.append(key)
         else:
@@ -199,6 +308,7 @@ class Deduper:
     def clear(self) -> None:
         """Forget all ids."""
         self._seen.clear()
+        self._singles.clear()
         self._by_object.clear()
         self._expendable.clear()
         self._blocks.clear()
@@ -213,6 +323,8 @@ class Deduper:
             if not key.remove_first():
                 return  # the next ids of the block follow
             self._remove_block(key)
+        else:
+            self._remove_single(key)
         if self._expendable:
             self._expendable.popleft()
             del self._seen[key]
@@ -223,6 +335,18 @@ class Deduper:
             del ids[key]
             if not ids:
                 del self._by_object[object_id]
+
+    def _remove_single(self, id: str | int) -> None:
+        """Note that an id that is in no block is removed."""
+        if type(id) is str and id[-1:] not in DIGITS:
+            return
+        prefix, number = split_id(id)
+        page = (prefix, number // PAGE)
+        known = self._singles.get(page)
+        if known is not None and known[0] > 1:
+            self._singles[page] = (known[0] - 1, known[1])
+        elif known is not None:
+            del self._singles[page]
 
     def _remove_block(self, block: IdBlock) -> None:
         self._blocks.remove(block)
@@ -254,6 +378,7 @@ class Deduper:
                 self._remove_block(key)
             else:
                 self._size -= 1
+                self._remove_single(key)
         return before - self._size
 
     def _hash_content(self, event: Event) -> int:
@@ -271,11 +396,18 @@ class Deduper:
         known, hashed = self._hashed
         if data is not known or data is None:  # servers repeat a snapshot under another name
             try:
-                hashed = hash(data)
-            except TypeError:
-                hashed = hash(repr(data))
+                hashed = hash(_encode(data))  # a third of the time of the hash of all fields
+            except (TypeError, ValueError, OverflowError, RecursionError):  # a surrogate, a long number, another value
+                hashed = _hash_fields(data)
             self._hashed = (data, hashed)
         return hashed
+
+
+def _hash_fields(data: Any) -> int:
+    try:
+        return hash(data)
+    except TypeError:
+        return hash(repr(data))
 
 
 def _object_id(event: Event) -> str | None:

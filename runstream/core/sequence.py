@@ -15,8 +15,8 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from runstream.core.id_blocks import DIGITS, MAX_DIGITS, split_id
 from runstream.core.sighting import Sighting
+from runstream.model.counted_ids import DIGITS, MAX_DIGITS, split_id
 
 __all__ = ["SequenceStatus", "SequenceTracker", "split_number"]
 
@@ -118,9 +118,13 @@ class SequenceTracker:
         """The number of consecutive ids before the next one."""
         return self._streak if self.next is None else self.number - self._begin
 
-    def advance(self) -> None:
-        """Note the id ``next``. While a sequence goes on, its ids are compared, not parsed."""
-        self.number = number = self.number + 1
+    def advance(self, count: int = 1) -> None:
+        """Note the id ``next``. While a sequence goes on, its ids are compared, not parsed.
+
+        Args:
+            count: The number of ids that are noted, ``next`` and those after it; less than 0 to forget the last ones.
+        """
+        self.number = number = self.number + count
         self.next = number if self.prefix is None else f"{self.prefix}{number}"
 
     def _set_next(self, id: str | int) -> None:

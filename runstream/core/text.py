@@ -32,8 +32,10 @@ class TextBuffer:
         self.last = head
 
     def equals(self, text: str) -> bool:
-        """True if the whole text is this one."""
-        return self.length == len(text) and self.read() == text
+        """True if the whole text is this one. Unlike :meth:`read` it keeps no copy, since most texts end with it."""
+        if self.length != len(text):
+            return False
+        return text == (self._head if self.length == len(self._head) else self._head + self.tail.getvalue())
 
     def read(self) -> str:
         """The whole text. It is joined once and then kept."""

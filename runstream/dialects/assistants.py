@@ -19,6 +19,7 @@ from runstream.dialects.assistants_wire import EVENT_TYPES, FRAGMENT_LEVELS, FRA
 from runstream.dialects.base import BaseDialect
 from runstream.dialects.text_frame import UNREADABLE, TextFrames, read_string
 from runstream.model.base import WireStruct, decode_hook, decoder
+from runstream.model.counted_ids import first_of_counted
 from runstream.model.events import (
     DoneEvent,
     ErrorEvent,
@@ -32,7 +33,9 @@ from runstream.model.events import (
 from runstream.model.jsontext import nesting_depth
 from runstream.model.lenient import Issue, read
 from runstream.model.raw import Answer, RawEvent, RawItem
+from runstream.model.raw_events import RawEvents
 from runstream.model.surrogates import decode_odd, is_odd, replace_surrogates
+from runstream.model.text_fragments import TextFragments
 
 __all__ = ["AssistantsDialect"]
 
@@ -47,6 +50,7 @@ _envelopes = msgspec.json.Decoder(
     Union[tuple(EVENT_TYPES.values())],  # noqa: UP007 - built at run time
     dec_hook=decode_hook,
 ).decode
+
 # The class of the payload of each event with a typed payload.
 _TYPES: dict[str, type[WireStruct]] = {
     name: get_type_hints(kind)["data"]
@@ -128,6 +132,14 @@ class AssistantsDialect(BaseDialect):
         size = len(data)
         frames = self._frames
         frame = frames.last
+        if frame is None:  # texts take turns
+            for place in frames.places:
+                frame = frames.by_id.get(data[place])
+                if frame is not None:
+                    if frame is frames.previous:
+                        frames.last = frame
+                    frames.previous = frame
+                    break
         if frame is not None and name is frame.name and size <= self._fragment_bytes:
             # `TextFrame.read`, without the call.
             string = data.removeprefix(frame.head).removesuffix(frame.tail)
@@ -140,7 +152,7 @@ class AssistantsDialect(BaseDialect):
         read = FRAGMENTS.get(name)
         if read is None:
             return self._decode_any(raw)
-        if frames.known and size <= self._fragment_bytes:
+        if frames.last is not None and size <= self._fragment_bytes:
             frame = frames.find(data)
             if frame is not None and (text := frame.read(name, data, size)):
                 return TextAppend(frame.object_id, "text", frame.index, text, raw.id, None, _MESSAGE_DELTA)
@@ -161,6 +173,26 @@ class AssistantsDialect(BaseDialect):
             frames.learn(name, data, id, index)
             return TextAppend(id, "text", index, part.text.value, raw.id, None, _MESSAGE_DELTA)
         return self._decode_any(raw)
+
+    def decode_fragments(self, events: RawEvents, first: int) -> TextFragments | None:
+        """Decode raw events whose bytes around the text are those of the text that grew last."""
+        frame, data = self._frames.last, events.data[first:]
+        if frame is None or events.event is not frame.name or max(map(len, data)) > self._fragment_bytes:
+            return None
+        ids = events.ids(first)
+        counted = first_of_counted(ids) if ids is not None else ("", None)
+        texts = frame.read_all(data) if counted is not None else None
+        if counted is None or texts is None:
+            return None
+        return TextFragments(frame.object_id, "text", frame.index, texts, None, _MESSAGE_DELTA, *counted)
+
+    def may_continue(self, raw: RawEvent) -> bool:
+        """True if the bytes before the text are the same."""
+        frame = self._frames.last
+        return frame is not None and raw.event is frame.name and raw.data.startswith(frame.head)
+
+    def take_fragments(self, fragments: TextFragments, count: int) -> None:
+        """Nothing is remembered of them."""
 
     def _decode_other(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
         """Decode an item that is no raw event: of an answer its object, of unusable input a reject."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol, cast
 
 from runstream.dialects.redaction_rules import NO_RULES, RedactionRules
 from runstream.model.events import Event, Reject
 from runstream.model.raw import Malformed, Oversized, RawEvent, RawItem
+from runstream.model.raw_events import RawEvents
+from runstream.model.text_fragments import TextFragments
 
-__all__ = ["BaseDialect", "Dialect", "KnownIds"]
+__all__ = ["BaseDialect", "Dialect", "FragmentDecoder", "KnownIds", "fragment_decoder"]
 
 
 class KnownIds(NamedTuple):
@@ -90,6 +92,49 @@ class Dialect(Protocol):
     @property
     def redaction(self) -> RedactionRules:
         """The keys whose texts a redacted recording keeps, so that it decodes to the same events with blank texts."""
+
+
+class FragmentDecoder(Protocol):
+    """What a dialect may have beside the contract, to save time: it decodes many fragments of one text at once.
+
+    The engine calls it for raw events that arrived together, and :meth:`Dialect.decode` for all others. It is not used
+    if a subclass has another :meth:`~Dialect.decode`: see :func:`fragment_decoder`.
+    """
+
+    def decode_fragments(self, events: RawEvents, first: int) -> TextFragments | None:
+        """Decode raw events if each of them is one more fragment of the text that grew last. It changes nothing.
+
+        Args:
+            events: The raw events.
+            first: The index of the first one to decode; those before it were decoded.
+
+        Returns:
+            The fragments, as :meth:`Dialect.decode` would return them one by one; ``None`` if that is not certain.
+        """
+
+    def may_continue(self, raw: RawEvent) -> bool:
+        """False if a raw event is certainly no further fragment of the text that grew last. It takes little time."""
+
+    def take_fragments(self, fragments: TextFragments, count: int) -> None:
+        """Note that fragments were processed, as if :meth:`Dialect.decode` had returned them.
+
+        Args:
+            fragments: The last result of :meth:`decode_fragments`.
+            count: The number of its fragments that were processed, from the first one on; at least 1.
+        """
+
+
+def fragment_decoder(dialect: Dialect) -> FragmentDecoder | None:
+    """The dialect itself if it decodes many fragments at once; ``None`` if it does not.
+
+    A subclass that decodes in another way, and does not say how many fragments are decoded, sees every raw event.
+    """
+    for kind in type(dialect).__mro__:
+        if "decode_fragments" in vars(kind):
+            return cast(FragmentDecoder, dialect)
+        if "decode" in vars(kind):
+            return None
+    return None
 
 
 class BaseDialect:

@@ -37,9 +37,10 @@ from runstream.dialects.responses_wire import (
     OTHER_NAMES,
     Fragment,
     Json,
+    RepeatedResponses,
     decode_fragment,
+    decode_fragments,
     is_of_wire,
-    read_event,
     text_of,
     with_agent,
 )
@@ -54,6 +55,8 @@ from runstream.model.events import (
 )
 from runstream.model.jsontext import MAX_NESTING
 from runstream.model.raw import Answer, ConnectionEvent, Idle, RawEvent, RawItem, Request
+from runstream.model.raw_events import RawEvents
+from runstream.model.text_fragments import TextFragments
 
 __all__ = ["ResponsesDialect"]
 
@@ -84,8 +87,7 @@ class ResponsesDialect(BaseDialect):
         "_growing",
         "_lanes",
         "_links",
-        "_max_bytes",
-        "_max_nesting",
+        "_responses",
     )
 
     redaction = RESPONSES_RULES
@@ -101,8 +103,7 @@ class ResponsesDialect(BaseDialect):
         max_nesting: int = MAX_NESTING,
     ) -> None:
         super().__init__()
-        self._max_bytes = max_message_bytes
-        self._max_nesting = max_nesting
+        self._responses = RepeatedResponses(max_message_bytes, max_nesting)
         self._links = Links(continues, find_run, known)
         self._lanes = Lanes()
         self._deferred: dict[str | None, Deferred] = {}
@@ -170,6 +171,41 @@ class ResponsesDialect(BaseDialect):
         self._growing = (kind, fragment.item_id, index, fragment.stream_id, response, *place)
         return TextAppend(found.id, target, index, fragment.delta, id, response.run_id, fragment.name)
 
+    def decode_fragments(self, events: RawEvents, first: int) -> TextFragments | None:
+        """Decode raw events that are fragments of the text that grew last, and whose numbers count up."""
+        if self._growing is None:
+            return None
+        kind, item_id, index, lane, response, object_id, target, run_id, prefix, name = self._growing
+        if events.event is not None and events.event != name:
+            return None
+        found = decode_fragments(kind, events.data[first:])
+        if not found:
+            return None
+        number, count = found[0].sequence_number, len(found)
+        if number is None or number <= response.number:
+            return None
+        texts = [each.delta for each in found]
+        if (
+            [each.sequence_number for each in found] == list(range(number, number + count))
+            and [each.item_id for each in found].count(item_id) == count
+            and [each.index for each in found].count(index) == count
+            and [each.stream_id for each in found].count(lane) == count
+            and all(texts)
+        ):
+            return TextFragments(object_id, target, index, texts, run_id, name, prefix, number)
+        return None
+
+    def may_continue(self, raw: RawEvent) -> bool:
+        """True if the name is the same, or unknown."""
+        return self._growing is not None and (raw.event is None or raw.event == self._growing[-1])
+
+    def take_fragments(self, fragments: TextFragments, count: int) -> None:
+        """Note the number of the last one."""
+        *_, response, _, _, _, prefix, _ = self._growing
+        assert fragments.number is not None
+        response.number = fragments.number + count - 1
+        self._cursor = f"{prefix}{response.number}"
+
     def end(self, clean: bool) -> Sequence[Event | Reject]:
         """The ends of responses whose last event was an error, or that were steered without a successor."""
         self._dump = None
@@ -228,7 +264,7 @@ class ResponsesDialect(BaseDialect):
 
     def _decode_any(self, raw: RawEvent) -> Decoded:
         self._growing = None
-        value = read_event(raw, self._max_bytes, self._max_nesting)
+        value = self._responses.read(raw)
         if isinstance(value, DoneEvent | Reject):
             return value
         name = value.get("type")

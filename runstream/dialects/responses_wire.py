@@ -5,7 +5,8 @@ The objects of the wire enter as parsed JSON. Every function reads what it can: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, ClassVar, Final, TypeAlias, Union, cast
 
 import msgspec
@@ -24,8 +25,10 @@ __all__ = [
     "WHOLE_TEXTS",
     "Fragment",
     "Json",
+    "RepeatedResponses",
     "agent_path",
     "decode_fragment",
+    "decode_fragments",
     "dump_text",
     "flag_of",
     "integer_of",
@@ -110,11 +113,36 @@ def _fragment_type(middle: str) -> type[Fragment]:
     return cast(type[Fragment], make(title, (Fragment,), attributes, frozen=True, gc=False, tag=name))
 
 
+_LINE_END: Final = b"\n"
+_BEGIN: Final = frozenset(b"{")
+_END: Final = frozenset(b"}")
+_first: Final = itemgetter(0)
+_last: Final = itemgetter(-1)
 _FRAGMENT_TYPES: Final = tuple(_fragment_type(middle) for middle in TARGETS)
 globals().update({kind.__name__: kind for kind in _FRAGMENT_TYPES})  # picklable by their module
 
 decode_fragment: Final = msgspec.json.Decoder(Union[_FRAGMENT_TYPES]).decode  # noqa: UP007 - built at run time
 """Decodes the data of a fragment, and refuses those of every other event."""
+
+_lines: Final = {kind: msgspec.json.Decoder(kind).decode_lines for kind in _FRAGMENT_TYPES}
+
+
+def decode_fragments(kind: type[Fragment], data: Sequence[bytes]) -> list[Fragment] | None:
+    """Decode the data of many fragments of one class; ``None`` if one can't be decoded, or is of another class.
+
+    Args:
+        kind: The class.
+        data: The data, none of which contains a line end.
+    """
+    try:
+        # Each message is an object, or several: where one ends and the next one begins, no object goes on.
+        if set(map(_first, data)) != _BEGIN or set(map(_last, data)) != _END:
+            return None
+        found = _lines[kind](_LINE_END.join(data))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, IndexError):
+        return None
+    return found if len(found) == len(data) else None
+
 
 # values
 
@@ -207,6 +235,49 @@ def read_event(raw: RawEvent, max_bytes: int, max_nesting: int) -> Json | DoneEv
     if not isinstance(value, dict):
         return Reject(raw, "Expected an object with `type`")
     return value
+
+
+_RESPONSE: Final = b'"response":'
+_NO_RESPONSE: Final = b'"response":null}'
+_MAX_REPEATED: Final = 65_536  # the largest response that is kept (bytes)
+
+
+class RepeatedResponses:
+    """Reads the events of one source. Servers send a response again under another name: its JSON is decoded once.
+
+    Args:
+        max_bytes: Larger messages become rejects (bytes).
+        max_nesting: More deeply nested messages become rejects (levels).
+    """
+
+    __slots__ = ("_bytes", "_max_bytes", "_max_nesting", "_response")
+
+    def __init__(self, max_bytes: int, max_nesting: int) -> None:
+        self._max_bytes = max_bytes
+        self._max_nesting = max_nesting
+        self._bytes: bytes | None = None  # from the last response to the end of its event
+        self._response: object = None
+
+    def read(self, raw: RawEvent) -> Json | DoneEvent | Reject:
+        """The JSON object of a raw event, as :func:`read_event`; with the same response, if its bytes are the same."""
+        head, found, rest = raw.data.partition(_RESPONSE)
+        is_field = found and head.count(b"{") == 1  # else it is one of an inner object
+        if is_field and rest == self._bytes and len(raw.data) <= self._max_bytes:
+            try:
+                value = msgspec.json.decode(head + _NO_RESPONSE)
+            except (msgspec.MsgspecError, UnicodeError, RecursionError):
+                value = None
+            if isinstance(value, dict):
+                return {**value, "response": self._response}
+        read = read_event(raw, self._max_bytes, self._max_nesting)
+        if (
+            is_field
+            and isinstance(read, dict)
+            and len(rest) <= _MAX_REPEATED
+            and next(reversed(read), "") == "response"
+        ):
+            self._bytes, self._response = rest, read["response"]
+        return read
 
 
 # recognition

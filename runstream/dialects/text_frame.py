@@ -6,11 +6,13 @@ A dialect may keep the frames of the texts that grow in each of its sources: :cl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final
 
 import msgspec
+
+from runstream.model.raw_events import SEPARATOR
 
 __all__ = ["UNREADABLE", "TextFrame", "TextFrames", "read_string", "split_frame"]
 
@@ -18,7 +20,9 @@ UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 """The exceptions of a decoder that refuses its input."""
 
 read_string: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
-_MANY: Final = 4  # fragments of one text after which its frame is worth learning
+_read_strings: Callable[[bytes], list[str]] = msgspec.json.Decoder(list[str]).decode
+_COMMA: Final = b"," + SEPARATOR
+_MANY: Final = 2  # fragments of one text after which its frame is worth learning
 _MAX_TEXTS: Final = 32  # texts that grow in turns
 _MAX_PLACES: Final = 4
 _MAX_BYTES: Final = 4096  # a longer frame is not kept
@@ -66,6 +70,28 @@ class TextFrame:
                     pass
         return ""
 
+    def read_all(self, data: Sequence[bytes]) -> list[str] | None:
+        """Read the texts of many messages at once.
+
+        Args:
+            data: The messages, none of which contains ``SEPARATOR``.
+
+        Returns:
+            ``None`` if a message has other bytes around its text, or if a text is empty.
+        """
+        begin, end = len(self.head), -len(self.tail)
+        texts = [message[begin:end] for message in data]
+        # The same bytes in between, and the same length of each message: each has these bytes around its text.
+        between = self.tail + SEPARATOR + self.head
+        if self.head + between.join(texts) + self.tail != SEPARATOR.join(data):
+            return None
+        # No text contains a control character, so none spans two messages; and there are as many texts as messages.
+        try:
+            found = _read_strings(b"[" + _COMMA.join(texts) + b"]")
+        except UNREADABLE:
+            return None
+        return found if len(found) == len(data) and all(found) else None
+
 
 class TextFrames:
     """The frames of the texts that grow in one source.
@@ -75,19 +101,20 @@ class TextFrames:
 
     Attributes:
         last: The frame of the text that grew last; ``None`` while texts take turns, or while no frame is known.
-        known: True if a frame is known.
+        previous: The frame that was found last.
+        by_id: The frames by the id of their object, the oldest first.
+        places: The places of the ids in the messages.
     """
 
-    __slots__ = ("_counts", "_field", "_frames", "_key", "_places", "_previous", "known", "last")
+    __slots__ = ("_counts", "_field", "_key", "by_id", "last", "places", "previous")
 
     def __init__(self, key: str) -> None:
         self.last: TextFrame | None = None
-        self.known = False
-        self._previous: TextFrame | None = None
+        self.previous: TextFrame | None = None
         self._key = f'"{key}"'.encode()
         self._field = _field_pattern(self._key)
-        self._frames: dict[bytes, TextFrame] = {}  # by the id of the object, the oldest first
-        self._places: tuple[slice, ...] = ()  # of the ids in the messages
+        self.by_id: dict[bytes, TextFrame] = {}
+        self.places: tuple[slice, ...] = ()
         self._counts: dict[tuple[str, int], int] = {}  # decoded fragments of each text, the oldest text first
 
     def find(self, data: bytes) -> TextFrame | None:
@@ -95,13 +122,13 @@ class TextFrames:
 
         The bytes around the text may be others nevertheless.
         """
-        for place in self._places:
-            frame = self._frames.get(data[place])
+        for place in self.places:
+            frame = self.by_id.get(data[place])
             if frame is None:
                 continue
             # While texts take turns no frame is tried before the search.
-            self.last = frame if frame is self._previous else None
-            self._previous = frame
+            self.last = frame if frame is self.previous else None
+            self.previous = frame
             return frame
         return None
 
@@ -123,18 +150,17 @@ class TextFrames:
         found = split_frame(data, self._key, self._field)
         if found is None or len(found[0]) + len(found[1]) > _MAX_BYTES:
             return
-        self.known = True
-        frame = self.last = self._previous = TextFrame(*found, name, object_id, index)
+        frame = self.last = self.previous = TextFrame(*found, name, object_id, index)
         id = object_id.encode()
         start = frame.head.find(id)
         if start >= 0:
-            frames, places = self._frames, self._places
+            frames, places = self.by_id, self.places
             frames[id] = frame
             if len(frames) > _MAX_TEXTS:
                 del frames[next(iter(frames))]
             place = slice(start, start + len(id))
             if place not in places:
-                self._places = (place, *places)[:_MAX_PLACES]
+                self.places = (place, *places)[:_MAX_PLACES]
 
 
 @cache

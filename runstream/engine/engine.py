@@ -225,6 +225,7 @@ class Engine(Outputs):
 
     def expire(self, record: RunRecord, reason: str) -> None:
         """Interrupt a run after a limit of a watchdog. It has no source until its next event, which resumes it."""
+        self.note_change()
         source = record.source
         if source is not None:
             source.release(record)

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from operator import length_hint
 from typing import Any, Final
 
 from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
+from runstream.engine.batch import Batch
 from runstream.engine.detection import Detection
+from runstream.engine.fragments import AHEAD, FragmentFeeder
 from runstream.engine.outputs import Outputs
 from runstream.engine.routing import EventRouter
 from runstream.engine.source_state import SourceState
 from runstream.model.events import Event, Origin, Reject, RunEvent, TextAppend
 from runstream.model.raw import Answer, ConnectionEvent, Malformed, Oversized, RawEvent, RawItem, Request
+from runstream.model.raw_events import RawEvents, RawItems
 from runstream.model.raw_input import RawInput, raw_item
 
 __all__ = ["Feeder"]
 
 _SEQUENCES: Final = (list, tuple)  # a union of types would be made for each event
+_FEW: Final = 8  # items that are not worth it to look for fragments that can be fed at once
+_START: Final = 4  # items that are fed one by one before it is looked for such again
+_MANY: Final = 128  # the same, where none were found for a while
 
 
 class Feeder:
@@ -49,6 +57,7 @@ class Feeder:
         self.dialect = dialect
         self.detection: Detection | None = None
         self._notify = notify
+        self._fragments = FragmentFeeder(source, outputs, router, self.feed)
         # Found once: each would be found again for each raw event that arrives alone.
         self._record_of: Callable[[str], Any] = source.objects.get
         self._sequence = source.gaps.sequence
@@ -56,10 +65,31 @@ class Feeder:
 
     def feed(self, item: RawInput) -> None:
         """Take one raw event, or an input that can become one."""
-        self.feed_all((item,))
+        self._feed_each((item,))
 
     def feed_all(self, items: Iterable[RawInput]) -> None:
-        """Take several, at less cost for each.
+        """Take several, at less cost for each."""
+        if isinstance(items, _SEQUENCES) and len(items) > _FEW:
+            self._feed_batch(Batch(items))
+        elif type(items) is Batch:
+            self._feed_batch(items)
+        elif type(items) is RawItems or type(items) is RawEvents:
+            self._feed_together(items)
+        else:
+            self._feed_each(items)
+
+    def _feed_batch(self, batch: Batch) -> None:
+        """Take the items of a list, some of them at once: those that are fragments of one text, one after the other."""
+        rest = batch.rest
+        alone = _START
+        while length_hint(rest):
+            taken = self._fragments.feed_ahead(self.dialect, batch) if self.detection is None else 0
+            alone = _START if taken else min(2 * alone, _MANY)
+            if taken < AHEAD:
+                self._feed_each(islice(rest, alone))
+
+    def _feed_each(self, items: Iterable[RawInput]) -> None:
+        """Take several one after the other.
 
         A fragment that is appended to the text that grows is done here, since nine events of ten are such: a call of a
         function for it would cost an eighth of it. All other fragments go to :meth:`EventRouter.delta`.
@@ -68,7 +98,9 @@ class Feeder:
             items = self.detection.take(items)
         source, outputs = self._source, self._outputs
         decode, record_of = self.dialect.decode, self._record_of
-        gaps, sequence, add_id = source.gaps, self._sequence, self._add_id
+        gaps = source.gaps
+        if outputs.settle is not None:
+            outputs.note_change()  # a callback feeds the engine
         for item in items:
             if type(item) is not RawEvent:
                 item = raw_item(item)  # noqa: PLW2901 - the input itself is not needed any more
@@ -85,7 +117,8 @@ class Feeder:
                 self.route(event, item.id, at)
                 continue
             if event.id is not None:
-                if (event.id != sequence.next or not add_id(event, sequence)) and source.is_duplicate(event):
+                sequence = self._sequence
+                if (event.id != sequence.next or not self._add_id(event, sequence)) and source.is_duplicate(event):
                     outputs.events += 1
                     continue
                 if item.id is not None:
@@ -149,6 +182,23 @@ class Feeder:
                 signal = make(growing.run_id, growing.thread_id, growing.scope, at, id, offset, text, key)
             on_progress(signal)
 
+    def _feed_together(self, items: RawItems[Any] | RawEvents) -> None:
+        """Take raw events that arrived together, and single items before, after and between them."""
+        parts: Sequence[Any] = items.parts if isinstance(items, RawItems) else (items,)
+        begin = 0
+        for position, part in enumerate(parts):
+            if type(part) is not RawEvents:
+                continue
+            if begin < position:
+                self._feed_each(parts[begin:position])
+            begin = position + 1
+            if self.detection is None:
+                self._fragments.feed_all(self.dialect, part)
+            else:
+                self._feed_each(part)
+        if begin < len(parts):
+            self._feed_each(parts[begin:])
+
     def _route_fragment(self, item: RawEvent, event: TextAppend, at: float) -> None:
         """Route a fragment of another text than the one that grows, or of one that can't be appended as it is."""
         self._outputs.events += 1
@@ -211,6 +261,7 @@ class Feeder:
 
     def take_other(self, item: RawItem) -> None:
         """Process an item that is no raw event: a fact beside the stream, or input that could not become an event."""
+        self._outputs.note_change()
         if self._notify is not None and isinstance(item, ConnectionEvent):
             self._notify(item)
         if type(item) is Request:

@@ -201,6 +201,7 @@ class Intake:
         """
         if self.state.ended:
             return
+        self._outputs.note_change()
         if events := self._dialect.end(clean):
             self._feeder.route(events, None, self._outputs.clock())
         self._outputs.end_dialect(self._dialect)

@@ -46,6 +46,8 @@ class Outputs:
         events: The number of events.
         signals: The number of signals.
         dialects: The decoders of the sources that have not ended, by their identity.
+        changes: The number of calls of :meth:`note_change`.
+        settle: Notes the identities and the place of the events of a loop over many events, while it runs.
         progress_count: The number of events that caused one signal of progress each. The hot path counts both as one.
     """
 
@@ -62,6 +64,8 @@ class Outputs:
         self.takes_states = self.watched = False
         self.events = 0
         self.signals = 0
+        self.changes = 0
+        self.settle: Callable[[], None] | None = None
         self.progress_count = 0
         self.dialects: dict[int, Dialect] = {}
         self._progress = progress
@@ -84,9 +88,20 @@ class Outputs:
                 found[rule] = found.get(rule, 0) + count
         return found
 
+    def note_change(self) -> None:
+        """End a loop over many events after the present one; what the loop notes at its end is noted now.
+
+        A callback was set, a run got another source or none, or a batch was interrupted. Other calls into the engine
+        from inside a callback change the text that grows.
+        """
+        self.changes += 1
+        if self.settle is not None:
+            self.settle()
+
     def stop_signals(self) -> None:
         """Emit no further signal, progress included: the store has failed, and no restart could know of it."""
         self._stopped = True
+        self.note_change()
         self._on_signal = self._on_progress = None
 
     @property
@@ -98,6 +113,7 @@ class Outputs:
     def on_signal(self, callback: _Push | None) -> None:
         if self._stopped:
             return
+        self.note_change()
         self._on_signal = callback
         self._on_progress = callback if self._progress else None
 
@@ -108,6 +124,7 @@ class Outputs:
 
     @on_progress.setter
     def on_progress(self, callback: _Push | None) -> None:
+        self.note_change()
         self._on_progress = None if self._stopped else callback
 
     @property
@@ -117,6 +134,7 @@ class Outputs:
 
     @progress.setter
     def progress(self, wanted: bool) -> None:
+        self.note_change()
         self._progress = wanted
         self._on_progress = self._on_signal if wanted else None
 
@@ -131,6 +149,7 @@ class Outputs:
         self._note_watched()
 
     def _note_watched(self) -> None:
+        self.note_change()
         self.takes_states = self._on_state is not None or self._on_change is not None
         self.watched = self.takes_states or self._on_event is not None
 

@@ -20,6 +20,7 @@ from runstream.model.message import Message
 from runstream.model.raw import Request
 from runstream.model.signals import SourceEnded, SourceError, SourceSignal
 from runstream.model.step import RunStep
+from runstream.model.text_fragments import TextFragments
 
 if TYPE_CHECKING:
     from runstream.model.common import ErrorObject
@@ -89,6 +90,33 @@ class SourceState:
         self._created: set[str] = set()  # objects created in this connection; only from the second connection on
 
     # identity of events
+
+    def add_ids(self, fragments: TextFragments, first: int) -> int:
+        """Note the ids of fragments that were decoded at once, if they continue the sequence of ids and are new.
+
+        Args:
+            fragments: The fragments.
+            first: The index of the first one.
+
+        Returns:
+            The number of fragments whose ids were noted; 0 if :meth:`is_duplicate` must decide.
+        """
+        sequence = self.gaps.sequence
+        assert fragments.number is not None
+        if sequence.next is None or sequence.prefix != fragments.prefix or sequence.number != fragments.number + first:
+            return 0
+        return self._dedupe.add_all(fragments, first, sequence)
+
+    def confirm_ids(self, fragments: TextFragments, first: int, count: int) -> None:
+        """Keep the ids that :meth:`add_ids` has noted at last, except those of fragments that were not processed.
+
+        Args:
+            fragments: The fragments.
+            first: The index of the first one that was not processed.
+            count: Their number: all that were noted from there on.
+        """
+        assert fragments.number is not None
+        self._dedupe.confirm(fragments.number + first, count, self.gaps.sequence)
 
     def is_duplicate(self, first: Event, *others: Event) -> bool:
         """Note the id of the events of one raw event.
@@ -171,6 +199,7 @@ class SourceState:
         if previous is not None and previous is not self:
             if self.snapshots and not (previous.snapshots or previous.ended):
                 return
+            self._outputs.note_change()
             previous.open.pop(record.state.run_id, None)
             self._continued.add(previous)
             has_sent = self in record.former_sources

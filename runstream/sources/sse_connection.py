@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -237,7 +237,7 @@ async def read_stream(
     return disconnect("the server ended the response", normal=True)
 
 
-def _last(items: list[ParsedItem], known: ParsedItem | None) -> ParsedItem | None:
+def _last(items: Sequence[ParsedItem], known: ParsedItem | None) -> ParsedItem | None:
     """The last item; ``[DONE]`` says nothing of what came before it."""
     return next((item for item in reversed(items) if not _is_done(item)), known)
 

@@ -6,10 +6,11 @@ Input that can be no event comes out as a value too: `Oversized` and, in lenient
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
 
 from runstream.model.raw import Malformed, Oversized, RawEvent
+from runstream.model.raw_events import SEPARATOR, RawEvents, RawItems
 from runstream.model.validation import check_counts
 from runstream.sources.stray_text import StrayText
 
@@ -17,15 +18,23 @@ __all__ = ["MAX_EVENT_BYTES", "ParsedItem", "SSEParser"]
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 
-_NO_LINE: Final = b"\n"  # a value that no line has
+_DATA: Final = b"data: "
+_REPEATS: Final = 2  # blocks of one form, one after the other, after which more of them are expected
+_MANY: Final = 8  # the number of such blocks that are worth reading together
+_WINDOW: Final = 65_536  # bytes that are read together; a socket gives no more at once
 _BOM: Final = b"\xef\xbb\xbf"
 _FIELDS: Final = frozenset({b"data", b"event", b"id", b"retry"})
 _FIELD_NAME: Final = re.compile(rb"[A-Za-z][A-Za-z0-9_-]*")
 _MAX_NAMES: Final = 128  # number of cached `event:` lines, and the length of the longest one in bytes
-# Whole `event: X` line → X, as learned from the streams of this process: a short stream repeats few of its names.
-_NAMES: Final[dict[bytes, str]] = {}
 _MAX_RETRY_DIGITS: Final = 18
 
+_Form: TypeAlias = tuple[str | None, bytes, int]
+"""The name of the events of a block, its bytes before the data, and the number of its lines, the blank one included."""
+
+_UNNAMED: Final[_Form] = (None, _DATA, 2)
+# The form of a block by its line `event: X`, as learned from the streams of this process: a short stream repeats few of
+# its names.
+_FORMS: Final[dict[bytes, _Form]] = {}
 
 ParsedItem: TypeAlias = RawEvent | Oversized | Malformed
 
@@ -80,7 +89,10 @@ class SSEParser:
         self._lenient = lenient
         self._limit = max_event_bytes
         self._on_comment = on_comment
-        self._names = _NAMES
+        self._forms = _FORMS
+        self._form = _UNNAMED
+        self._repeats = 0  # blocks of this form, one after the other
+        self._needed = _REPEATS  # the number of those after which it is looked for many
         self._head: bytes | None = b""  # the first bytes, while they may still become a byte order mark
         self._after_cr = False
         self._partial = bytearray()  # the line that has not ended yet
@@ -98,8 +110,11 @@ class SSEParser:
         self._late_name = 0  # line of an `event:` field that follows data
         self._has_stray = False
 
-    def feed(self, chunk: bytes) -> list[ParsedItem]:
-        """Parse the next bytes and return the items that they complete, in order. Time is linear in the bytes."""
+    def feed(self, chunk: bytes) -> Sequence[ParsedItem]:
+        """Parse the next bytes and return the items that they complete, in order. Time is linear in the bytes.
+
+        The sequence is a list, or `RawItems`, which is like a list: many events of one name in a row are in one piece.
+        """
         if self._head is not None:
             chunk = self._head + chunk
             if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
@@ -118,7 +133,7 @@ class SSEParser:
         if b"\r" in chunk:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-        out: list[ParsedItem] = []
+        out: list[Any] = []
         position = 0
         while self._start or self._partial or self._stray:  # finish the block that an earlier chunk began
             end = chunk.find(b"\n", position)
@@ -127,8 +142,8 @@ class SSEParser:
                 return out
             self._complete_line(chunk[position:end], out)
             position = end + 1
-        self._feed_blocks(chunk[position:] if position else chunk, out)
-        return out
+        has_pieces = self._feed_blocks(chunk[position:] if position else chunk, out)
+        return RawItems(out) if has_pieces else out
 
     def close(self) -> list[ParsedItem]:
         """End the stream, and return the items that its end completes.
@@ -160,42 +175,65 @@ class SSEParser:
         self._reset()
         return out
 
-    def _feed_blocks(self, chunk: bytes, out: list[ParsedItem]) -> None:
-        """Parse bytes that start between two blocks; the most common form of a block takes a fast path."""
-        lines = chunk.split(b"\n")
-        rest = lines.pop()
-        names, at, lineno = self._names, self.at, self._lineno
+    def _feed_blocks(self, chunk: bytes, out: list[Any]) -> bool:
+        """Parse bytes that start between two blocks.
+
+        Two forms of a block, by far the most common ones, take a fast path: ``event: X`` and one ``data: Y``, and one
+        ``data: Y`` alone. Many of one form in a row become `RawEvents`.
+
+        Returns:
+            True if there are such.
+        """
+        forms, at, lineno, limit = self._forms, self.at, self._lineno, self._limit
         last_id = self.last_id or None
-        is_small = len(chunk) <= self._limit  # then no block in it is too large
-        lines += (_NO_LINE, _NO_LINE)  # so that an incomplete last group is processed too
-        remaining = iter(lines)
-        name, named = None, _NO_LINE  # of the block before, since most blocks repeat its name
-        for first, second, third in zip(remaining, remaining, remaining, strict=False):
-            # `event: X`, one `data: Y`, and a blank line.
-            if first != named:
-                name, named = names.get(first), first
-            if name is not None and not third:
-                data = second.removeprefix(b"data: ")
-                if data and len(data) != len(second) and (is_small or len(first) + len(second) <= self._limit):
-                    out.append(RawEvent(name, data, None, last_id, at, lineno + 1))
-                    lineno += 3
+        size = len(chunk)
+        is_small = size <= limit  # then no block in it is too large
+        name, head, step = self._form  # of the block before: most blocks repeat it
+        repeats, needed = self._repeats, self._needed
+        position = 0
+        has_pieces = False
+        while position < size:
+            if not (step and chunk.startswith(head, position)):
+                name, head, step = forms.get(chunk[position : chunk.find(b"\n", position)], _UNNAMED)
+                repeats = 0
+                if not chunk.startswith(head, position):
+                    step = 0  # another form
+            if step:
+                start = position + len(head)
+                end = chunk.find(b"\n", start)
+                if end > start and chunk.startswith(b"\n", end + 1) and (is_small or end - position <= limit):
+                    out.append(RawEvent(name, chunk[start:end], None, last_id, at, lineno + 1))
+                    lineno += step
+                    position = end + 2
+                    repeats += 1
+                    while repeats >= needed and is_small and size - position > _MANY * (end - start):
+                        found, position = _read_together(chunk, position, head)
+                        if not found:
+                            repeats, needed = 0, 2 * needed  # few follow: the search must not be tried for each few
+                            break
+                        has_pieces, needed = True, _REPEATS
+                        out.append(RawEvents(name, found, last_id, at, lineno + 1, step))
+                        lineno += step * len(found)
                     continue
             self._lineno = lineno
-            for line in (first, second, third):
-                if line is not _NO_LINE:
-                    self._process_line(line, out)
-            if third:  # the block may continue
-                for line in remaining:
-                    if line is not _NO_LINE:
-                        self._process_line(line, out)
-                    if not line:
-                        break
+            end = chunk.find(b"\n\n", position)
+            lines = chunk[position : end + 1 if end >= 0 else None].split(b"\n")
+            rest = lines.pop()
+            for line in lines:
+                self._process_line(line, out)
+            if end < 0:
+                if rest:
+                    self._buffer(rest)
+                lineno = self._lineno
+                break
+            self._process_line(b"", out)
             lineno, last_id = self._lineno, self.last_id or None
-        self._lineno = lineno
-        if not self._stray.has_fields and any(type(item) is RawEvent for item in out):
+            position = end + 2
+        self._lineno, self._form = lineno, (name, head, step)
+        self._repeats, self._needed = repeats, needed
+        if not self._stray.has_fields and any(type(item) is not Malformed for item in out):
             self._stray.has_fields = True
-        if rest:
-            self._buffer(rest)
+        return has_pieces
 
     def _buffer(self, piece: bytes) -> None:
         """Buffer the beginning of a line, or only its first byte and its length once it is over the limit."""
@@ -294,13 +332,14 @@ class SSEParser:
         self._has_stray = bool(self._start)
 
     def _decode_name(self, line: bytes, value: bytes) -> str:
-        name = self._names.get(line)
-        if name is None:
-            name = value.decode("utf-8", "replace")
-            if name and len(line) <= _MAX_NAMES:
-                if len(self._names) >= _MAX_NAMES:
-                    self._names.clear()
-                self._names[line] = name
+        form = self._forms.get(line)
+        if form is not None:
+            return form[0] or ""
+        name = value.decode("utf-8", "replace")
+        if name and len(line) <= _MAX_NAMES:
+            if len(self._forms) >= _MAX_NAMES:
+                self._forms.clear()
+            self._forms[line] = (name, line + b"\n" + _DATA, 3)
         return name
 
     def _count_field(self, length: int, line: int) -> None:
@@ -331,3 +370,36 @@ class SSEParser:
             data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
             out.append(RawEvent(name, data, self._id or None, self.last_id or None, self.at, self._start))
         self._reset()
+
+
+def _read_together(chunk: bytes, position: int, head: bytes) -> tuple[list[bytes], int]:
+    """The data of the blocks from a position on that begin with the same bytes and have one line of data.
+
+    Args:
+        chunk: Whole lines, whose ends are LF.
+        position: Where a block starts.
+        head: The first bytes of each block.
+
+    Returns:
+        The data of each, and the position behind them; none if they are few.
+    """
+    if not chunk.startswith(head, position):
+        return [], position
+    start = position + len(head)
+    between = b"\n\n" + head
+    found = chunk[start : start + _WINDOW].split(between)
+    joined = SEPARATOR.join(found)  # it has no LF up to the end of the last line of data
+    end = joined.find(b"\n")
+    if end >= 0:
+        if end < len(joined) - len(found[-1]):
+            del found[joined.count(SEPARATOR, 0, end) + 1 :]
+        last, _, rest = found[-1].partition(b"\n")
+        if rest.startswith(b"\n"):
+            found[-1] = last
+        else:
+            found.pop()  # it has more lines, or is not whole
+    else:
+        found.pop()
+    if len(found) < _MANY:
+        return [], position
+    return found, start + sum(map(len, found)) + (len(found) - 1) * len(between) + 2

@@ -13,7 +13,15 @@ from runstream.logs import LOG
 from runstream.model.run import Run
 from runstream.stream.failures import Failures
 
-__all__ = ["SLOW_SECONDS", "SUBSCRIBER_ERRORS", "ErrorReports", "caller_location", "location_of", "run_id_of"]
+__all__ = [
+    "SLOW_SECONDS",
+    "SUBSCRIBER_ERRORS",
+    "BatchClock",
+    "ErrorReports",
+    "caller_location",
+    "location_of",
+    "run_id_of",
+]
 
 
 SUBSCRIBER_ERRORS: Final = (Exception, asyncio.CancelledError, GeneratorExit)
@@ -22,6 +30,21 @@ exit of a generator that a subscriber closes must not end it. ``KeyboardInterrup
 
 SLOW_SECONDS: Final = 1.0
 """A subscriber that blocks the loop for longer than this is logged."""
+
+
+class BatchClock:
+    """The time at which the last delivery to a subscriber has ended: the next one begins then.
+
+    The engine takes microseconds between two deliveries of a batch, so a reading of the clock is saved for each.
+
+    Attributes:
+        last: Seconds of the monotonic clock; 0.0 outside of a batch.
+    """
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.last = 0.0
 
 
 class ErrorReports:
@@ -34,6 +57,7 @@ class ErrorReports:
         hook: Called with each failure, also with those that an ``on_failed`` of a handler has processed.
 
     Attributes:
+        clock: The clock of the batches of the stream, by which slow subscribers are found.
         count: The number of failures.
         collects: True if exceptions are stored in `pending`.
         pending: Exceptions that the caller of `push` has still to raise.
@@ -51,6 +75,7 @@ class ErrorReports:
         if mode not in {"log", "raise"}:
             raise ValueError(f"on_subscriber_error is 'log' or 'raise', not {mode!r}")
         self.mode = mode
+        self.clock = BatchClock()
         self.count = 0
         self.collects = mode == "raise" and notify is None
         self.pending: list[Exception] = []

@@ -6,13 +6,16 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from operator import length_hint
+from time import monotonic
 from typing import Any, Final
 
 from runstream.dialects.base import Dialect
+from runstream.engine.batch import Batch
 from runstream.engine.intake import Intake
 from runstream.model.raw import Idle, RawItem, Request, ResponseHead
+from runstream.model.raw_events import RawItems
 from runstream.stream.buffers import Gate
+from runstream.stream.error_reports import BatchClock
 from runstream.stream.run_progress import RunProgress, SeenMessages
 
 __all__ = ["FeedQueue", "SourceReceiver"]
@@ -25,20 +28,23 @@ _READY_COST: Final = 16  # events that `ready` counts as: the other work of a so
 class FeedQueue:
     """Makes the calls into the engine one after another, also those made from inside a callback.
 
+    Args:
+        clock: The clock of the batches of the stream.
+
     Attributes:
         busy: True while a call is made.
         calls: The calls that wait.
         interrupted: True if a call with many items is to end after its current item.
     """
 
-    __slots__ = ("_batch", "_rest", "busy", "calls", "interrupted")
+    __slots__ = ("_batch", "_clock", "busy", "calls", "interrupted")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: BatchClock | None = None) -> None:
+        self._clock = clock or BatchClock()
         self.busy = False
         self.interrupted = False
         self.calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
-        self._batch: list[Any] = []
-        self._rest: Iterator[Any] = iter(())
+        self._batch: Batch | None = None
 
     def run(self, call: Callable[..., None], *args: Any) -> None:
         """Make a call now, or after the current one."""
@@ -67,12 +73,13 @@ class FeedQueue:
         self.busy = True
         self.interrupted = False
         if isinstance(items, list):
-            self._batch, self._rest = items, iter(items)
-            items = self._rest
+            items = self._batch = Batch(items)
+            self._clock.last = monotonic()
         try:
             call(items)
         finally:
-            self._batch = []
+            self._batch = None
+            self._clock.last = 0.0
             self.busy = False
             if self.calls:
                 self.drain()
@@ -84,8 +91,8 @@ class FeedQueue:
         change of subscribers, which changes how the engine reads events.
         """
         self.interrupted = True
-        if self._batch:
-            del self._batch[len(self._batch) - length_hint(self._rest) :]
+        if self._batch is not None:
+            self._batch.interrupt()
 
 
 class SourceReceiver:
@@ -136,7 +143,7 @@ class SourceReceiver:
 
     async def feed_all(self, items: Iterable[RawItem]) -> None:
         """Process many raw events through the whole pipeline; return when more input is welcome."""
-        if isinstance(items, list | tuple):
+        if isinstance(items, list | tuple | RawItems):
             await self._feed_sequence(items)
         else:
             await self._feed_iterator(iter(items))

@@ -124,7 +124,7 @@ class RunStream:
         self._closing: asyncio.Event | None = None
         check_durations(wait_timeout=wait_timeout, close_timeout=close_timeout)
         gate = Gate(wait_timeout)
-        self._runner = SourceRunner(engine, gate, dialect, self._on_end, max_connections)
+        self._runner = SourceRunner(engine, gate, dialect, self._on_end, max_connections, clock=self._reports.clock)
         self._results = StreamResults(
             engine.states, engine.state, engine.expired_reason, engine.is_tombstoned, self._failures
         )

@@ -20,7 +20,7 @@ from runstream.model.run import RunKey
 from runstream.model.validation import check_counts
 from runstream.sources.base import Source
 from runstream.stream.buffers import Gate
-from runstream.stream.error_reports import location_of
+from runstream.stream.error_reports import BatchClock, location_of
 from runstream.stream.receiver import FeedQueue, SourceReceiver
 from runstream.stream.source_handle import SourceHandle
 from runstream.stream.waiters import StreamEnd, key_of
@@ -45,6 +45,7 @@ class SourceRunner:
         on_end: Called once, when no source is left and nothing keeps the stream open.
         max_connections: How many sources are read at once; further ones wait for the end of one, in order. A source
             keeps its place while it is between two connections: a run in progress has priority over a new one.
+        clock: The clock of the batches of events.
 
     Attributes:
         queue: Makes the calls into the engine one after another.
@@ -62,10 +63,12 @@ class SourceRunner:
         dialect: DialectLike | None,
         on_end: Callable[[], None],
         max_connections: int = 2_048,
+        *,
+        clock: BatchClock | None = None,
     ) -> None:
         check_counts(max_connections=max_connections)
         self.max_connections = max_connections
-        self.queue = FeedQueue()
+        self.queue = FeedQueue(clock)
         gate.on_block = self.queue.interrupt
         self.handles: dict[SourceHandle, None] = {}
         self._by_name: dict[tuple[str, str], SourceHandle] = {}

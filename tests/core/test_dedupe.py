@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from runstream.core.dedupe import Deduper, Sighting
 from runstream.model.events import Event
 from tests.core.support import RUN, decoded, ev
@@ -120,3 +124,21 @@ def test_what_is_told_again_from_its_start_counts_anew() -> None:
     assert dedupe.see(fragment("b1", message="b")) is Sighting.DUPLICATE
     dedupe.ended("a")
     assert dedupe.see(fragment("a1", message="a")) is Sighting.DUPLICATE
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "sighting"),
+    [
+        ({"metadata": {"a": "1", "b": "2"}}, {"metadata": {"b": "2", "a": "1"}}, Sighting.DUPLICATE),
+        ({"metadata": {"a": "1"}}, {"metadata": {"a": "2"}}, Sighting.CONFLICT),
+        ({"new": [1, {"x": 10**30}]}, {"new": [1, {"x": 10**30}]}, Sighting.DUPLICATE),
+        ({"new": [1, {"x": 10**30}]}, {"new": [1, {"x": 10**30 + 1}]}, Sighting.CONFLICT),
+        ({"temperature": 0.5}, {"temperature": 0.25}, Sighting.CONFLICT),
+    ],
+)
+def test_each_field_of_a_snapshot_is_content(one: dict[str, Any], other: dict[str, Any], sighting: Sighting) -> None:
+    """Fields without a type too, and numbers of any length; the order of keys is none."""
+    dedupe = Deduper()
+    first, second = (decoded(ev("run.queued", {**RUN, **fields}, "1")) for fields in (one, other))
+    assert dedupe.see(first) is Sighting.NEW
+    assert dedupe.see(second) is sighting

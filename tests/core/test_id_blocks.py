@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runstream.core.dedupe import Deduper
-from runstream.core.id_blocks import IdBlock, split_id
+from runstream.core.id_blocks import IdBlock
 from runstream.core.sequence import SequenceTracker
 from runstream.core.sighting import Sighting
+from runstream.model.counted_ids import split_id
 from runstream.model.events import TextAppend
 from runstream.model.limits import Stats
 

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runstream.model.raw import Malformed, Oversized, RawEvent, RawItem
+from runstream.model.raw_events import RawEvents, RawItems
+from runstream.sources import sse_parser
 from runstream.sources.sse_parser import SSEParser
 
 # --- helpers --------------------------------------------------------------------------------------
@@ -282,7 +284,7 @@ def test_many_names() -> None:
     parser = SSEParser()
     stream = b"".join(b"event: %s\ndata: x\n\n" % name.encode() for name in names)
     assert [item.event for item in parser.feed(stream)] == names
-    assert len(parser._names) <= 128
+    assert len(parser._forms) <= 128
 
 
 def test_nothing_is_discarded_at_a_clean_end() -> None:
@@ -550,6 +552,72 @@ def test_strict_agrees_with_the_reference(chunks: list[bytes]) -> None:
     items += parser.close()
     events = [item for item in items if not isinstance(item, Malformed)]
     assert (events, parser.last_id, parser.retry) == reference(b"".join(chunks))
+
+
+@st.composite
+def repeated_blocks(draw: st.DrawFn) -> list[bytes]:
+    """A stream most of whose blocks have one form, as those of fragments do, cut into a few chunks."""
+    blocks = []
+    for _ in range(draw(st.integers(1, 3))):
+        name = draw(st.sampled_from([b"event: a\n", b"", b"event: a\n", b"event:b\n", b"id: 1\nevent: a\n"]))
+        data = draw(st.sampled_from([b"{}", b"x", b"", b" y", b"{" + b"z" * 700 + b"}", b"event: a"]))
+        blocks += [name + b"data: " + data + b"\n\n"] * draw(st.integers(1, 90))
+        blocks.append(
+            draw(st.sampled_from([b"", b"\n", b"data: \n\n", b": hi\n\n", b"event: a\n\n", b"{}\n\n", b"event: a\n"]))
+        )
+        if draw(st.booleans()):
+            blocks.append(b"event: a\ndata: x\n" + draw(st.sampled_from([b"data: y\n\n", b"id: 2\n\n", b"y\n\n", b""])))
+    stream = b"".join(blocks)
+    if draw(st.booleans()):
+        stream = stream.replace(b"\n", b"\r\n")
+    cuts = sorted(draw(st.lists(st.integers(0, len(stream)), max_size=3)))
+    return [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+
+
+@settings(max_examples=200)
+@given(chunks=repeated_blocks(), lenient=st.booleans(), limit=st.sampled_from([1 << 20, 1 << 20, 40, 20]))
+def test_blocks_read_together_are_those_read_byte_by_byte(chunks: list[bytes], lenient: bool, limit: int) -> None:
+    """The same items, lines and ids; in strict mode those of a plain reading."""
+    stream = b"".join(chunks)
+    outcomes = []
+    for cut in (chunks, [stream], [bytes([byte]) for byte in stream]):
+        parser = SSEParser(lenient=lenient, max_event_bytes=limit)
+        items = [item for chunk in cut for item in parser.feed(chunk)] + parser.close()
+        outcomes.append((items, parser.last_id, parser.retry, parser.discarded))
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    if not lenient and limit == 1 << 20:
+        events = [item for item in outcomes[0][0] if not isinstance(item, Malformed)]
+        assert (events, *outcomes[0][1:3]) == reference(stream)
+
+
+def test_groups_of_few_blocks_are_searched_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search reads what follows: one for each few blocks would read a chunk many times."""
+    searches: list[int] = []
+    read = sse_parser._read_together
+
+    def counted(chunk: bytes, position: int, head: bytes) -> tuple[list[bytes], int]:
+        searches.append(position)
+        return read(chunk, position, head)
+
+    monkeypatch.setattr(sse_parser, "_read_together", counted)
+    stream = (b"event: a\ndata: x\n\n" * 3 + b"event: b\ndata: x\n\n" * 3) * 2_000
+    assert len(SSEParser().feed(stream)) == 12_000
+    assert len(searches) < 4
+
+
+@pytest.mark.parametrize("head", [b"event: a\n", b""])
+def test_many_blocks_of_one_form_are_in_one_piece(head: bytes) -> None:
+    """They become objects when they are read; the form is known from one chunk to the next."""
+    blocks = [head + b'data: {"n":%d}\n\n' % number for number in range(500)]
+    parser = SSEParser()
+    parser.feed(b"".join(blocks[:40]))
+    items = parser.feed(b"".join(blocks[40:]))
+    assert isinstance(items, RawItems)
+    assert [type(part) for part in items.parts] == [RawEvent, RawEvents]
+    step = 3 if head else 2
+    assert list(items) == [
+        RawEvent("a" if head else None, b'{"n":%d}' % number, line=1 + step * number) for number in range(40, 500)
+    ]
 
 
 WELL_FORMED = st.builds(
