@@ -71,15 +71,15 @@ class Channels:
     def rewire(self) -> None:
         """Set the callbacks for which there are subscribers, so that the engine builds no other values."""
         engine = self._engine
-        engine.on_event = self.events.push if len(self.events) else None
+        engine.on_event = self.events.direct if len(self.events) else None
         if len(self.run_events):
             engine.on_event = self._on_event
-        engine.on_state = self.runs.push if len(self.runs) else None
+        engine.on_state = self.runs.direct if len(self.runs) else None
         engine.on_reject = self.rejects.push if len(self.rejects) else None
         self._awaits_progress = self._results.progress
         engine.progress = self._awaits_progress or self.signals.progress
         if engine.progress and not self._awaits_progress:
-            engine.on_progress = self.signals.push_progress  # `_on_signal` does no more for progress
+            engine.on_progress = self.signals.direct_progress  # `_on_signal` does no more for progress
         self._on_rewire()
 
     def complete(self) -> None:

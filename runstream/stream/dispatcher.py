@@ -20,11 +20,12 @@ class Dispatcher(NamedTuple, Generic[T]):
 
     Attributes:
         push: Delivers a value now, or queues it while another one is delivered.
-        update: Sets the subscribers of all further values, or a function that returns the subscribers of a value.
+        update: Sets the subscribers of all further values, or a function that returns the subscribers of a value;
+            returns a function that does what ``push`` does until the next update, and is faster.
     """
 
     push: Callable[[T], None]
-    update: Callable[[tuple[Subscriber[T], ...], Callable[[T], tuple[Subscriber[T], ...]] | None], None]
+    update: Callable[[tuple[Subscriber[T], ...], Callable[[T], tuple[Subscriber[T], ...]] | None], Callable[[T], None]]
 
 
 class Dispatch(NamedTuple, Generic[T]):
@@ -64,7 +65,6 @@ def dispatch(name: str, reports: ErrorReports, queue: deque[Any], drain: Callabl
     def dispatcher() -> Dispatcher[T]:
         recipients: tuple[Subscriber[T], ...] = ()
         select: Callable[[T], tuple[Subscriber[T], ...]] | None = None
-        on_next: Callable[[T], object] | None = None  # of the only recipient: a fifth faster than the loop
 
         def push(value: T) -> None:
             nonlocal busy
@@ -75,32 +75,53 @@ def dispatch(name: str, reports: ErrorReports, queue: deque[Any], drain: Callabl
             current = recipients
             started = monotonic()
             try:
-                if on_next is not None:
+                for subscriber in current if select is None else select(value):
                     try:
-                        on_next(value)
+                        subscriber.on_next(value)
                     except SUBSCRIBER_ERRORS as error:
-                        reports.report(name, current[0].name, value, error)
-                    if monotonic() - started > limit:
-                        reports.report_slow(name, current[0].name, value, monotonic() - started)
-                else:
-                    for subscriber in current if select is None else select(value):
-                        try:
-                            subscriber.on_next(value)
-                        except SUBSCRIBER_ERRORS as error:
-                            reports.report(name, subscriber.name, value, error)
-                        ended = monotonic()
-                        if ended - started > limit:
-                            reports.report_slow(name, subscriber.name, value, ended - started)
-                        started = ended
+                        reports.report(name, subscriber.name, value, error)
+                    ended = monotonic()
+                    if ended - started > limit:
+                        reports.report_slow(name, subscriber.name, value, ended - started)
+                    started = ended
             finally:
                 busy = False
             if queue:
                 drain()
 
-        def update(to: tuple[Subscriber[T], ...], selected_by: Callable[[T], tuple[Subscriber[T], ...]] | None) -> None:
-            nonlocal recipients, select, on_next
+        def push_to(only: Subscriber[T]) -> Callable[[T], None]:
+            """:func:`push` for the only recipient: nearly twice as fast in a batch."""
+            on_next, clock = only.on_next, reports.clock
+
+            def push_one(value: T) -> None:
+                nonlocal busy
+                if busy:
+                    queue.append(value)
+                    return
+                busy = True
+                started = clock.last or monotonic()
+                try:
+                    on_next(value)
+                except SUBSCRIBER_ERRORS as error:
+                    reports.report(name, only.name, value, error)
+                finally:
+                    busy = False
+                ended = monotonic()
+                if clock.last:
+                    clock.last = ended
+                if ended - started > limit:
+                    reports.report_slow(name, only.name, value, ended - started)
+                if queue:
+                    drain()
+
+            return push_one
+
+        def update(
+            to: tuple[Subscriber[T], ...], selected_by: Callable[[T], tuple[Subscriber[T], ...]] | None
+        ) -> Callable[[T], None]:
+            nonlocal recipients, select
             recipients, select = to, selected_by
-            on_next = to[0].on_next if len(to) == 1 and selected_by is None else None
+            return push_to(to[0]) if len(to) == 1 and selected_by is None else push
 
         return Dispatcher(push, update)
 

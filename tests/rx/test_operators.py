@@ -195,3 +195,43 @@ def test_decoded_finds_the_dialect_and_rejects_what_none_recognises() -> None:
     (reject,) = rejects
     assert "'assistants'" in reject.reason
     assert len(found) == 1
+
+
+def started(run_id: str) -> str:
+    """The beginning of a run, which has two signals."""
+    return envelope(WireEvent("thread.run.created", run_object(run_id)))
+
+
+@pytest.mark.parametrize("make", [pipeline, states])
+def test_a_disposed_subscription_receives_nothing_more(make: Any) -> None:
+    """Not even the other signals of the event whose first one disposes it; and its source is left."""
+    source: Subject[Any] = Subject()
+    seen: list[Any] = []
+    subscriptions: list[Any] = []
+
+    def take(value: Any) -> None:
+        seen.append(value)
+        subscriptions[0].dispose()
+
+    subscriptions.append(source.pipe(make()).subscribe(take))
+    for _ in range(3):
+        source.on_next(started("run_1"))
+    assert len(seen) == 1
+    assert not source.observers
+
+
+def test_an_error_in_a_subscriber_passes_through_and_others_go_on() -> None:
+    """As without the operator: the call that pushed the item raises, and a later item is delivered."""
+    source: Subject[Any] = Subject()
+    seen: list[Any] = []
+
+    def take(value: Any) -> None:
+        seen.append(value)
+        if len(seen) == 1:
+            raise KeyError(value)
+
+    source.pipe(pipeline()).subscribe(take)
+    with pytest.raises(KeyError):
+        source.on_next(started("run_1"))
+    source.on_next(started("run_2"))
+    assert [signal.run_id for signal in seen][-1] == "run_2"

@@ -453,3 +453,55 @@ def test_merging_hubs_with_rx_completes_when_all_do() -> None:
     left.complete()
     right.complete()
     assert seen == [1, 2, "end"]
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+def test_the_direct_way_does_what_push_does(in_batch: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the only subscriber: it is isolated, timed, and not entered again, in a batch too."""
+    monkeypatch.setattr("runstream.stream.dispatcher.SLOW_SECONDS", 0.02)
+    channel: Channel[Value] = Channel("runs")
+    seen: list[str] = []
+
+    def take(value: Value) -> None:
+        seen.append(value.run_id)
+        if value.run_id == "again":
+            channel.direct(Value("inner"))
+            assert seen[-1] == "again"
+        elif value.run_id == "slow":
+            time.sleep(0.03)
+        elif value.run_id == "bad":
+            raise ValueError
+
+    channel.observable.subscribe(take)
+    clock = channel.reports.clock
+    if in_batch:
+        clock.last = time.monotonic()
+    with capture_logs() as logs:
+        for id in ("quick", "again", "slow", "bad", "quick"):
+            channel.direct(Value(id))
+    assert seen == ["quick", "again", "inner", "slow", "bad", "quick"]
+    assert [(log["event"], log["run_id"]) for log in logs] == [
+        ("slow_subscriber", "slow"),
+        ("subscriber_failed", "bad"),
+    ]
+    assert 0.03 <= logs[0]["seconds"] < 10
+    assert bool(clock.last) is in_batch
+
+
+def test_the_direct_way_is_set_anew_with_each_change_of_the_subscribers() -> None:
+    """Whoever keeps it is called then: here the engine."""
+    ways: list[Any] = []
+    channel: Channel[Value] = Channel("runs", on_change=lambda: ways.append(channel.direct))
+    seen: list[str] = []
+    first = channel.observable.subscribe(lambda value: seen.append("first"))
+    ways[-1](Value("run_1"))
+    second = channel.observable.subscribe(lambda value: seen.append("second"))
+    ways[-1](Value("run_1"))
+    first.dispose()
+    ways[-1](Value("run_1"))
+    second.dispose()
+    ways[-1](Value("run_1"))
+    channel.observable.subscribe(lambda value: seen.append("third"))
+    channel.complete()
+    ways[-1](Value("run_1"))
+    assert seen == ["first", "first", "second", "second"]
