@@ -191,7 +191,8 @@ class AgUiDialect(Boundaries):
         elif isinstance(item, Malformed | Oversized):
             data = item.data if isinstance(item, Malformed) else b""
             name = visible_type(data) or (item.event if item.event in EVENT_TYPES else None)
-            return [*self._note_damage(data, name), *as_list(super().decode(item))]
+            reject: Any = super().decode(item)
+            return self._reject(reject, data, name)
         return super().decode(item)
 
     # events
@@ -202,7 +203,7 @@ class AgUiDialect(Boundaries):
             return DoneEvent(id=raw.id, name="[DONE]")
         value = read_message(raw, self._max_bytes, self._max_nesting)
         if isinstance(value, Reject):
-            return [*self._note_damage(raw.data, visible_type(raw.data)), value]
+            return self._reject(value, raw.data, visible_type(raw.data))
         if isinstance(value, dict) and "type" not in value and isinstance(value.get("data"), dict):
             value = value["data"]  # an envelope, as relays and recordings put around an event
         if isinstance(value, dict) and raw.event in EVENT_TYPES and value.get("type") is None:
@@ -251,8 +252,7 @@ class AgUiDialect(Boundaries):
             if value.get("name") == ON_INTERRUPT:
                 piece.interrupts.append(value.get("value"))
             return EmptyEvent(id=frame.id, run_id=piece.run_id, name=name)
-        if name in CLOSES_LANE:
-            close_lane(piece, owner_of(value))
+        reopen = close_lane(piece, owner_of(value)) if name in CLOSES_LANE else None
         if name == "MESSAGES_SNAPSHOT":
             for owner in list(piece.lanes):
                 close_lane(piece, owner)
@@ -266,6 +266,8 @@ class AgUiDialect(Boundaries):
             found = HANDLERS[name](piece, value, frame, note)
         if found is None:
             note("field_value", "")
+            if reopen is not None:
+                reopen()  # an event that can't be used ends nothing
             named = [text_of(field_of(value, field)) or "" for field in ("messageId", "toolCallId")]
             tables = (piece.messages, piece.calls, piece.reasoning)
             known = [each for table in tables for id in named if (each := table.get(id)) is not None]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 from msgspec import structs
 
-from runstream.dialects.ag_ui_damage import may_ask
+from runstream.dialects.ag_ui_damage import may_ask, visible_type
 from runstream.dialects.ag_ui_events import HANDLERS
 from runstream.dialects.ag_ui_objects import Frame, close_objects, result_event, run_event
 from runstream.dialects.ag_ui_request import input_of
@@ -105,7 +105,7 @@ class Boundaries(BaseDialect):
         self._runs = Runs(continues, find_run, known)
         self._piece: Piece | None = self._runs.load(memory) if memory is not None else None  # of the latest event
         self._request: Input | None = None  # the latest one, until its run starts
-        self._early: list[RawEvent] = []  # events whose run is not known yet
+        self._early: list[RawEvent | Reject] = []  # events whose run is not known yet, and those that can't be read
         self._is_start_lost = False  # True if an event that could not be read may have been the start of a run
         self._stale = 0  # the number of these that an earlier connection has sent
         self._start: tuple[Json, Frame] | None = None  # a start whose run is not decided yet
@@ -184,6 +184,19 @@ class Boundaries(BaseDialect):
             return self._go_on(piece, Frame(name))
         return []
 
+    def _reject(self, reject: Reject, data: bytes, name: str | None) -> Sequence[Event | Reject]:
+        """Reject an event that can't be read; behind events whose run is not known yet, when it is: it is a gap in it.
+
+        Args:
+            reject: The reject.
+            data: The bytes of the event.
+            name: Its type, as far as it is known.
+        """
+        if self._piece is None and 0 < len(self._early) < MAX_EARLY:
+            self._early.append(reject)
+            return ()
+        return [*self._note_damage(data, name), reject]
+
     def _leave_run(self, value: Json, name: str) -> None:
         """Leave the current run: the next one has begun, by an event that could not be read.
 
@@ -208,9 +221,15 @@ class Boundaries(BaseDialect):
             self._piece = None
 
     def _decode_start(self, value: Json, frame: Frame) -> Sequence[Event | Reject] | Event:
+        if not self._stale:
+            return self._start_run(value, frame)
+        # This connection sends the run from its beginning.
+        rejects = [each for each in self._early[: self._stale] if isinstance(each, Reject)]
+        self._early, self._stale = self._early[self._stale :], 0
+        return [*rejects, *as_list(self._start_run(value, frame))]
+
+    def _start_run(self, value: Json, frame: Frame) -> Sequence[Event | Reject] | Event:
         piece = self._piece
-        if self._stale:
-            self._early, self._stale = self._early[self._stale :], 0  # this connection sends the run from its beginning
         note = self._note(piece, frame)
         wire_id = text_of(field_of(value, "runId")) or None
         if wire_id is None:
@@ -237,7 +256,7 @@ class Boundaries(BaseDialect):
         if request is None and not self._early and self._runs.may_continue(wire_id, thread_id):
             self._start = value, frame
             return events or EmptyEvent(id=self._identify(None, frame.id), name=frame.name)
-        ids = [id for raw in self._early if (id := call_id_of(raw)) is not None]
+        ids = [id for raw in self._early_events() if (id := call_id_of(raw)) is not None]
         return [*events, *self._begin(value, frame, ids), *self._flush()]
 
     def _begin_deferred(self, call_id: str | None) -> list[Event | Reject]:
@@ -289,7 +308,7 @@ class Boundaries(BaseDialect):
         self._early.append(raw)
         if self._is_start_lost and (id := any_id_of(raw)) is not None and (found := self._runs.find_sender(id)):
             return self._begin_known(*found, name=frame.name)
-        if len(self._early) <= MAX_EARLY and sum(len(each.data) for each in self._early) <= _MAX_EARLY_BYTES:
+        if len(self._early) <= MAX_EARLY and sum(len(each.data) for each in self._early_events()) <= _MAX_EARLY_BYTES:
             return ()
         return self._begin_unseen(None)
 
@@ -310,18 +329,29 @@ class Boundaries(BaseDialect):
     def _begin_unseen(self, wire_id: str | None) -> list[Event | Reject]:
         """Begin a run whose start was not received: under the id of the request, else under one of its first event."""
         if wire_id is None and (self._request is None or self._request.run_id is None):
-            found = next((id for raw in self._early if (id := any_id_of(raw)) is not None), None)
+            found = next((id for raw in self._early_events() if (id := any_id_of(raw)) is not None), None)
             if found is None:
                 early, self._early = self._early, []
-                return [Reject(raw, "Its run was not seen", object_ids=()) for raw in early]
+                unseen = "Its run was not seen"
+                return [each if isinstance(each, Reject) else Reject(each, unseen, object_ids=()) for each in early]
             wire_id = f"run/{found}"
-        call_ids = [id for raw in self._early if (id := call_id_of(raw)) is not None]
+        call_ids = [id for raw in self._early_events() if (id := call_id_of(raw)) is not None]
         return [*self._begin({"runId": wire_id}, Frame("RUN_STARTED"), call_ids), *self._flush()]
 
     def _flush(self) -> list[Event | Reject]:
         """The events that preceded the start of their run, or the decision about it."""
         early, self._early, self._stale = self._early, [], 0
-        return [event for raw in early for event in as_list(self._decode_any(structs.replace(raw, id=None)))]
+        events: list[Event | Reject] = []
+        for each in early:
+            if isinstance(each, Reject):
+                events += [*self._note_damage(each.raw.data, visible_type(each.raw.data) or each.raw.event), each]
+            else:
+                events += as_list(self._decode_any(structs.replace(each, id=None)))
+        return events
+
+    def _early_events(self) -> Iterator[RawEvent]:
+        """The events whose run is not known yet."""
+        return (each for each in self._early if not isinstance(each, Reject))
 
     def _decode_finish(self, value: Json, frame: Frame) -> Sequence[Event | Reject] | Event:
         wire_id = text_of(field_of(value, "runId"))

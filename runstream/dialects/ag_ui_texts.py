@@ -5,6 +5,7 @@ A chunk opens and closes what the other events open and close by themselves: eac
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from runstream.dialects.ag_ui_objects import (
@@ -52,13 +53,24 @@ CLOSES_LANE: Final = split_words(
 """The events that end what chunks of their owner have opened."""
 
 
-def close_lane(piece: Piece, owner: str | None) -> None:
-    """End what the chunks of an owner have opened. A chunk with its id may open it again."""
+def close_lane(piece: Piece, owner: str | None) -> Callable[[], None]:
+    """End what the chunks of an owner have opened. A chunk with its id may open it again.
+
+    Returns:
+        A function that undoes it, for an event that turns out to be none.
+    """
     lane = piece.lanes.pop(owner, None)
-    if lane is not None:
-        found = piece.table(lane[0]).get(lane[1])
-        if found is not None:
-            found.is_open = found.repeats = False
+    found = piece.table(lane[0]).get(lane[1]) if lane is not None else None
+    if lane is None or found is None:
+        return lambda: None
+    before = (found.is_open, found.repeats)
+    found.is_open = found.repeats = False
+
+    def undo() -> None:
+        piece.lanes[owner] = lane
+        found.is_open, found.repeats = before
+
+    return undo
 
 
 def _append(piece: Piece, found: Growing, target: Target, fragment: str, frame: Frame) -> list[Event]:

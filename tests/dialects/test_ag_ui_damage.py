@@ -291,3 +291,56 @@ def test_arguments_after_unreadable_input() -> None:
         started(), opened, event("TOOL_CALL_END", toolCallId="c1"), call("g", '{"b": 2}', id="c2"), finished()
     )
     assert [each.id for each in state.run.pending_tool_calls] == ["c2"]
+
+
+@pytest.mark.parametrize("shown", [10, 12])
+@pytest.mark.parametrize("connections_before", [0, 1])
+def test_a_fragment_that_is_lost_before_its_run_is_known_is_a_gap(shown: int, connections_before: int) -> None:
+    """Its run began in an event that could not be read either: the message is partial, and not complete without it."""
+    chunk = [event("TEXT_MESSAGE_CHUNK", messageId="m", delta=each) for each in ("one ", "two ", "three")]
+    whole = [started("run_1"), *chunk, finished("run_1")]
+    stream = [broken(whole[0], shown=15), chunk[0], broken(chunk[1], shown=shown), chunk[2], finished("run_1")]
+    engine = connections(*([[broken(whole[0], shown=15), chunk[0]]] * connections_before), stream)
+    (state,) = engine.states()
+    assert state.status == "completed"
+    assert "three" in state.text
+    assert "two" not in state.text
+    assert state.partial == {"m"}
+
+
+def test_a_fragment_lost_behind_a_message_damages_it_not() -> None:
+    """The message that had ended then is whole; the next one may miss its beginning."""
+    first, second = text("first", "a"), text("second", "b")
+    stream = [
+        broken(started("run_1"), shown=15),
+        *first,
+        broken(content("x", "c"), shown=12),
+        *second,
+        finished("run_1"),
+    ]
+    (state,) = connections(flat(stream)).states()
+    assert state.text == "first second "
+    assert "a" not in state.partial
+
+
+def test_what_can_not_be_read_before_its_run_is_known_is_reported() -> None:
+    """When the run is known, when another connection begins it again, and when it never is."""
+    lost = broken(content("x", "c"), shown=12)
+    first = [broken(started("run_1"), shown=15), content("a", "m"), lost]
+    for rest in ([finished("run_1")], []):
+        assert connections([*first, *rest]).stats().rejected == 2
+    engine = connections(first, [started("run_1"), *text("a", "m"), finished("run_1")])
+    assert engine.stats().rejected == 2
+    (state,) = engine.states()
+    assert (str(state.status), state.text, state.partial) == ("completed", "a ", frozenset())
+
+
+@pytest.mark.parametrize("junk", [{"messageId": [5]}, {"messageId": None}, {}])
+def test_an_event_that_can_not_be_used_ends_no_chunks(junk: dict[str, Any]) -> None:
+    """The message goes on, and is incomplete when its run fails."""
+    chunks = [event("TEXT_MESSAGE_CHUNK", messageId="m", delta=each) for each in ("one ", "two")]
+    found = folded(started("r"), chunks[0], event("TEXT_MESSAGE_START", **junk), chunks[1], _ERROR)
+    (state,) = found.runs
+    assert state.text == "one two"
+    assert [str(message.status) for message in state.messages] == ["incomplete"]
+    assert len(found.rejects) == 1
