@@ -19,7 +19,7 @@ from runstream.dialects.assistants_wire import EVENT_TYPES, FRAGMENT_LEVELS, FRA
 from runstream.dialects.base import BaseDialect
 from runstream.dialects.text_frame import UNREADABLE, TextFrames, read_string
 from runstream.model.base import WireStruct, decode_hook, decoder
-from runstream.model.counted_ids import first_of_counted
+from runstream.model.counted_ids import DIGITS, first_of_counted
 from runstream.model.events import (
     DoneEvent,
     ErrorEvent,
@@ -187,9 +187,14 @@ class AssistantsDialect(BaseDialect):
         return TextFragments(frame.object_id, "text", frame.index, texts, None, _MESSAGE_DELTA, *counted)
 
     def may_continue(self, raw: RawEvent) -> bool:
-        """True if the bytes before the text are the same."""
+        """True if the bytes before the text are the same, and the id may be one that counts."""
         frame = self._frames.last
-        return frame is not None and raw.event is frame.name and raw.data.startswith(frame.head)
+        return (
+            frame is not None
+            and raw.event is frame.name
+            and raw.data.startswith(frame.head)
+            and (raw.id is None or raw.id[-1:] in DIGITS)
+        )
 
     def take_fragments(self, fragments: TextFragments, count: int) -> None:
         """Nothing is remembered of them."""

@@ -26,7 +26,7 @@ from runstream.model.text_fragments import TextFragments
 
 __all__ = ["AHEAD", "FragmentFeeder"]
 
-AHEAD: Final = 128
+AHEAD: Final = 256
 """The largest number of items that :meth:`FragmentFeeder.feed_ahead` takes."""
 _MANY: Final = 8  # fragments that are worth taking at once
 _LAST_TRY: Final = 8  # events after which it is tried for the last time to decode the others at once

@@ -75,6 +75,7 @@ class Channels:
         if len(self.run_events):
             engine.on_event = self._on_event
         engine.on_state = self.runs.direct if len(self.runs) else None
+        self._push = self.signals.direct
         engine.on_reject = self.rejects.push if len(self.rejects) else None
         self._awaits_progress = self._results.progress
         engine.progress = self._awaits_progress or self.signals.progress
