@@ -336,8 +336,6 @@ def test_nearly_all_are_appended_at_once(
     name: str, progress: bool, watched: str, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the other tests here would compare the same with the same."""
-    if name == "with ids" and feed is feed_together:
-        pytest.skip("blocks with ids are parsed one by one")
     counting = Counting(monkeypatch)
     feed(Seen(WIRES[name].dialect, Limits(), progress=progress, watched=watched), plain(name, 300))
     assert counting.taken > 270
