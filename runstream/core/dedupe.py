@@ -18,7 +18,7 @@ import msgspec
 from runstream.core.id_blocks import PAGE, IdBlock, IdBlocks, hash_fragment
 from runstream.core.sequence import SequenceTracker
 from runstream.core.sighting import Sighting
-from runstream.model.counted_ids import DIGITS, MAX_DIGITS, split_id
+from runstream.model.counted_ids import MAX_DIGITS, split_id
 from runstream.model.events import Event, MessageEvent, RunEvent, StepEvent, TextAppend, content_of
 from runstream.model.frozen import unfreeze
 from runstream.model.limits import Stats
@@ -35,7 +35,6 @@ _DUPLICATE: Final = Sighting.DUPLICATE
 _CONFLICT: Final = Sighting.CONFLICT
 
 _NONE: Final = (0, -1)
-_NO_PLACE: Final[tuple[str | None, int]] = ("", -1)  # of an id without a number
 _encode: Final = msgspec.msgpack.Encoder(enc_hook=unfreeze, order="deterministic").encode
 _SNAPSHOTS: Final = (RunEvent, MessageEvent, StepEvent)
 
@@ -199,8 +198,7 @@ class Deduper:
                     break
                 self._extend(block)
                 self._last = fragments
-                self._seen[block] = (0, fragments.object_id)
-                self._by_object.setdefault(fragments.object_id, {})[block] = None
+                self._store(block, 0, fragments.object_id)
             texts = fragments.texts[first + number - begin : first + block.end - begin]
             block.texts += texts
             number += len(texts)
@@ -260,13 +258,8 @@ class Deduper:
                 return _DUPLICATE
             self._seen[id] = (None, known[1])
             return _CONFLICT
-        if sequence is not None:
-            place = prefix, number = sequence.prefix, sequence.number
-        elif type(id) is str and id[-1:] not in DIGITS:
-            place = prefix, number = _NO_PLACE
-        else:
-            place = prefix, number = split_id(id)
-        if self._blocks.pages and number >= 0:
+        place = prefix, number = split_id(id) if sequence is None else (sequence.prefix, sequence.number)
+        if self._blocks.pages:
             block = self._blocks.find(prefix, number)
             if block is not None:
                 if block.content(number) == content:
@@ -289,11 +282,18 @@ class Deduper:
             object_id: The id of the message or step of its event.
             place: The :func:`split_id` of the id; ``None`` for a block.
         """
-        self._seen[key] = (content, object_id)
         if place is not None and place[1] >= 0:
             page = (place[0], place[1] // PAGE)
             count, largest = self._singles.get(page, _NONE)
             self._singles[page] = (count + 1, place[1] if place[1] > largest else largest)
+        self._store(key, content, object_id)
+        self._size += 1
+        if self._size > self._window:
+            self._evict_one()
+
+    def _store(self, key: _Key, content: int, object_id: str | None) -> None:
+        """Store an id or a block, which is not counted here."""
+        self._seen[key] = (content, object_id)
         if object_id is None:
             self._expendable.append(key)
         else:
@@ -301,9 +301,6 @@ class Deduper:
             if ids is None:
                 ids = self._by_object[object_id] = {}
             ids[key] = None
-        self._size += 1
-        if self._size > self._window:
-            self._evict_one()
 
     def clear(self) -> None:
         """Forget all ids."""
@@ -338,8 +335,6 @@ class Deduper:
 
     def _remove_single(self, id: str | int) -> None:
         """Note that an id that is in no block is removed."""
-        if type(id) is str and id[-1:] not in DIGITS:
-            return
         prefix, number = split_id(id)
         page = (prefix, number // PAGE)
         known = self._singles.get(page)

@@ -18,6 +18,7 @@ from runstream.dialects.ag_ui_state import Finish, Growing, Input, Piece, open_i
 from runstream.dialects.ag_ui_texts import close_lane
 from runstream.dialects.ag_ui_waiting import find_action, is_known_outcome, outcome_of
 from runstream.dialects.ag_ui_wire import (
+    EVENT_TYPES,
     RUN_ID,
     Json,
     any_id_of,
@@ -344,7 +345,8 @@ class Boundaries(BaseDialect):
         events: list[Event | Reject] = []
         for each in early:
             if isinstance(each, Reject):
-                events += [*self._note_damage(each.raw.data, visible_type(each.raw.data) or each.raw.event), each]
+                name = visible_type(each.raw.data) or (each.raw.event if each.raw.event in EVENT_TYPES else None)
+                events += [*self._note_damage(each.raw.data, name), each]
             else:
                 events += as_list(self._decode_any(structs.replace(each, id=None)))
         return events

@@ -50,7 +50,6 @@ _envelopes = msgspec.json.Decoder(
     Union[tuple(EVENT_TYPES.values())],  # noqa: UP007 - built at run time
     dec_hook=decode_hook,
 ).decode
-
 # The class of the payload of each event with a typed payload.
 _TYPES: dict[str, type[WireStruct]] = {
     name: get_type_hints(kind)["data"]
@@ -132,7 +131,7 @@ class AssistantsDialect(BaseDialect):
         size = len(data)
         frames = self._frames
         frame = frames.last
-        if frame is None:  # texts take turns
+        if frame is None:  # texts take turns: `TextFrames.find`, without the call
             for place in frames.places:
                 frame = frames.by_id.get(data[place])
                 if frame is not None:

@@ -94,8 +94,8 @@ class Dialect(Protocol):
         """The keys whose texts a redacted recording keeps, so that it decodes to the same events with blank texts."""
 
 
-class FragmentDecoder(Protocol):
-    """What a dialect may have beside the contract, to save time: it decodes many fragments of one text at once.
+class FragmentDecoder(Dialect, Protocol):
+    """A dialect that can do more than the contract asks, to save time: it decodes many fragments of one text at once.
 
     The engine calls it for raw events that arrived together, and :meth:`Dialect.decode` for all others. It is not used
     if a subclass has another :meth:`~Dialect.decode`: see :func:`fragment_decoder`.

@@ -43,11 +43,10 @@ def run_event(
         action: The action that the run waits for.
         created: True if the source begins the run.
     """
-    value, tools = response.value, response.tools
-    shown, shown_status, shown_tools, run = response.run
-    if run is None or action is not None or shown is not value or shown_tools is not tools or shown_status != status:
-        run = run_of(value, response.run_id, status, action, tools)
-        response.run = (value if action is None else None, status, tools, run)
+    shown, shown_status, run = response.run
+    if run is None or action is not None or shown is not response.value or shown_status != status:
+        run = run_of(response.value, response.run_id, status, action, response.tools)
+        response.run = (response.value if action is None else None, status, run)
     return RunEvent(run, id, run_id=response.run_id, created=created, name=name, piece=response.id)
 
 

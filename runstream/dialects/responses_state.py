@@ -115,7 +115,7 @@ class Response:
             is unknown.
         is_new: True if its run had nothing of it when it began here.
         own: The ids of the items that an earlier connection has sent of it.
-        run: The snapshot, the status and the tools of which a run was made last, and that run.
+        run: The snapshot and the status of which a run was made last, and that run.
         resumed: The earlier response that the lane's last event was of, and the highest number of this one then: it is
             outdated once that one is higher. ``None`` in place of the response: another connection has begun, and no
             event has named a response since. ``None``: the lane's last event was of this response.
@@ -185,7 +185,7 @@ class Response:
         self.is_new = False
         self.own: frozenset[str] = frozenset()
         self.resumed: tuple[Response | None, int] | None = None
-        self.run: tuple[Json | None, str, tuple[Tool, ...], Run | None] = (None, "", ABSENT_LIST, None)
+        self.run: tuple[Json | None, str, Run | None] = (None, "", None)
         self._snapshots = 0
 
     def show(self, id: str | None, value: Json) -> None:

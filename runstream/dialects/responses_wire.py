@@ -132,7 +132,7 @@ def decode_fragments(kind: type[Fragment], data: Sequence[bytes]) -> list[Fragme
 
     Args:
         kind: The class.
-        data: The data, none of which contains a line end.
+        data: The data. A line end in them is white space, since a JSON text contains none.
     """
     try:
         # Each message is an object, or several: where one ends and the next one begins, no object goes on.
@@ -268,7 +268,8 @@ class RepeatedResponses:
             except (msgspec.MsgspecError, UnicodeError, RecursionError):
                 value = None
             if isinstance(value, dict):
-                return {**value, "response": self._response}
+                value["response"] = self._response
+                return value
         read = read_event(raw, self._max_bytes, self._max_nesting)
         if (
             is_field

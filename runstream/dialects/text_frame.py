@@ -74,7 +74,7 @@ class TextFrame:
         """Read the texts of many messages at once.
 
         Args:
-            data: The messages, none of which contains ``SEPARATOR``.
+            data: The messages; at least one.
 
         Returns:
             ``None`` if a message has other bytes around its text, or if a text is empty.
@@ -85,7 +85,7 @@ class TextFrame:
         between = self.tail + SEPARATOR + self.head
         if self.head + between.join(texts) + self.tail != SEPARATOR.join(data):
             return None
-        # No text contains a control character, so none spans two messages; and there are as many texts as messages.
+        # A JSON text contains no control character, so none spans two messages; and there are as many as messages.
         try:
             found = _read_strings(b"[" + _COMMA.join(texts) + b"]")
         except UNREADABLE:

@@ -23,9 +23,9 @@ from runstream.model.raw_input import RawInput, raw_item
 __all__ = ["Feeder"]
 
 _SEQUENCES: Final = (list, tuple)  # a union of types would be made for each event
-_FEW: Final = 8  # items that are not worth it to look for fragments that can be fed at once
-_START: Final = 4  # items that are fed one by one before it is looked for such again
-_MANY: Final = 128  # the same, where none were found for a while
+_FEW: Final = 8  # items of a list in which no search for fragments of one text is worth its time
+_START: Final = 4  # items that are fed one by one before the next search
+_MANY: Final = 128  # the same, after several searches without a result
 
 
 class Feeder:

@@ -63,7 +63,7 @@ class FragmentFeeder:
         position = next_try = 0
         while position < len(events):
             if decoder is not None and position == next_try:
-                taken = self._take_from(dialect, decoder, events, position)
+                taken = self._take_from(decoder, events, position)
                 if taken:
                     position += taken  # what is left was refused
                     continue
@@ -91,29 +91,28 @@ class FragmentFeeder:
         try:
             count = _count_leading(decoder.may_continue, items)
             if count >= _MANY and (events := RawEvents.of(items[:count])) is not None:
-                taken = self._take_from(dialect, decoder, events, 0)
+                taken = self._take_from(decoder, events, 0)
         finally:
             batch.advance(taken)
         return taken
 
-    def _take_from(self, dialect: Dialect, decoder: FragmentDecoder, events: RawEvents, first: int) -> int:
+    def _take_from(self, decoder: FragmentDecoder, events: RawEvents, first: int) -> int:
         """Decode raw events, and process the first ones, as far as they are appended to the text that grows.
 
         Args:
-            dialect: The decoder of the source.
-            decoder: The same.
+            decoder: The decoder of the source.
             events: The raw events.
             first: The index of the first one to process.
 
         Returns:
             The number of those that were processed.
         """
+        source, outputs = self._source, self._outputs
+        if outputs.settle is not None:
+            outputs.note_change()  # a callback feeds the engine, and the decoder has to know what was processed
         fragments = decoder.decode_fragments(events, first)
         if fragments is None:
             return 0
-        source, outputs = self._source, self._outputs
-        if outputs.settle is not None:
-            outputs.note_change()  # a callback feeds the engine
         taken, count = 0, len(fragments.texts)
         while taken < count and (record := self._find(fragments)) is not None:
             texts = fragments.texts[taken:]
@@ -128,9 +127,9 @@ class FragmentFeeder:
             elif not record.unidentified:
                 source.mark_unidentified(record)
             append = _Append(outputs, record, texts, ends)
-            outputs.settle = settle = partial(self._settle, dialect, decoder, fragments, events, first, taken, append)
-            times = self._times(events, first + taken, len(texts))
+            outputs.settle = settle = partial(self._settle, decoder, fragments, events, first, taken, append)
             try:
+                times = self._times(events, first + taken, len(texts))
                 if outputs.watched:
                     append.run_watched(times, self._events(fragments, taken, texts), self._route)
                 else:
@@ -145,7 +144,6 @@ class FragmentFeeder:
 
     def _settle(
         self,
-        dialect: Dialect,
         decoder: FragmentDecoder,
         fragments: TextFragments,
         events: RawEvents,
@@ -156,8 +154,7 @@ class FragmentFeeder:
         """Note the identities and the place of the fragments that were appended so far, and of no others.
 
         Args:
-            dialect: The decoder of the source.
-            decoder: The same.
+            decoder: The decoder of the source.
             fragments: The fragments.
             events: Their raw events.
             first: The index of the raw event of the first fragment.
@@ -167,13 +164,14 @@ class FragmentFeeder:
         self._outputs.settle = None
         source, count = self._source, append.settle()
         taken += count
-        place = None
-        raw = events[first + taken - 1]
         if fragments.number is not None:
             source.confirm_ids(fragments, taken, len(append.texts) - count)
+        if not count:
+            return  # the clock has raised
         decoder.take_fragments(fragments, taken)
+        raw, place = events[first + taken - 1], None
         if fragments.number is not None:
-            place = raw.id if raw.id is not None else dialect.cursor()
+            place = raw.id if raw.id is not None else decoder.cursor()
         if place is None:
             place = raw.last_id
         if place is not None:

@@ -57,7 +57,7 @@ class RawEvents(Sequence[RawEvent]):
         """Raw events that are objects already; ``None`` if these are other items, or have several names.
 
         Args:
-            items: The items; at least one. Their data are not of an event stream, so they may contain ``SEPARATOR``.
+            items: The items; at least one.
         """
         if set(map(type, items)) != _ONLY_EVENTS:
             return None

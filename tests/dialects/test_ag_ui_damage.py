@@ -344,3 +344,12 @@ def test_an_event_that_can_not_be_used_ends_no_chunks(junk: dict[str, Any]) -> N
     assert state.text == "one two"
     assert [str(message.status) for message in state.messages] == ["incomplete"]
     assert len(found.rejects) == 1
+
+
+@pytest.mark.parametrize("name", [None, "message"])
+def test_a_default_name_beside_what_is_lost_says_nothing_of_its_type(name: str | None) -> None:
+    """It may have begun the next message, which may miss its beginning then."""
+    chunks = [event("TEXT_MESSAGE_CHUNK", messageId=id, delta=f"{id} ") for id in ("m", "n")]
+    lost = structs.replace(broken(chunks[1], shown=12), event=name)
+    (state,) = connections([broken(started("r"), shown=15), chunks[0], lost, chunks[1], finished("r")]).states()
+    assert state.partial == {"m", "n"}

@@ -366,6 +366,25 @@ def test_a_callback_that_raises_loses_nothing_twice(name: str, at: int, watched:
 
 
 @pytest.mark.parametrize("name", sorted(WIRES))
+def test_a_clock_that_raises_loses_no_event(name: str) -> None:
+    """Nothing is noted of what it was read for: the events are processed when they are fed again."""
+    seen = Seen(WIRES[name].dialect, Limits())
+    items = [structs.replace(item, at=None) for item in SSEParser().feed(plain(name, 300)[0])]
+    now = seen.engine.clock
+
+    def fail() -> float:
+        raise RuntimeError("no time")
+
+    seen.intake.feed_all(items[:50])
+    seen.engine.clock = fail
+    with pytest.raises(RuntimeError, match="no time"):
+        seen.intake.feed_all(items[50:])
+    seen.engine.clock = now
+    seen.intake.feed_all(items[50:])
+    assert seen.engine.states()[0].text == "".join(f"{number} " for number in range(300))
+
+
+@pytest.mark.parametrize("name", sorted(WIRES))
 @pytest.mark.parametrize("together", TOGETHER)
 def test_callbacks_that_are_set_inside_a_callback_apply_to_the_next_event(name: str, together: Feed) -> None:
     """Here ``on_event``, ``on_state`` and the wish for no progress."""
