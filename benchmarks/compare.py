@@ -2,7 +2,8 @@
 bare decoding, and against itself as streams grow.
 
 Run: python benchmarks/compare.py [--rounds 9] [--write docs/cost.md]. Takes some minutes. Each contender's result is
-checked first; the figures are ratios of CPU times, taken in turn in one process. Needs the extra `bench`.
+checked first; the figures are ratios of CPU times, taken in turn in one process (each import in a process of
+its own, the server of live rows in another one). Needs the extra `bench`.
 """
 
 from __future__ import annotations

@@ -146,13 +146,13 @@ class Growing:
     """A run with some finished messages and one that grows, ready for `append`."""
 
     def __init__(self, finished: int) -> None:
-        told = script("run_g").start()
+        messages = script("run_g").start()
         for _ in range(finished):
-            told.say("done", pieces=["done"])
+            messages.say("done", pieces=["done"])
         self.engine = Engine()
         self.engine.on_signal = lambda signal: None
         self.intake = self.engine.intake("bench")
-        self.intake.feed_all(told.raw_events())
+        self.intake.feed_all(messages.raw_events())
         self.intake.feed(RawEvent("thread.message.created", b'{"id":"msg_g","run_id":"run_g","content":[]}'))
         part = b'{"index":0,"type":"text","text":{"value":"word "}}'
         self.delta = RawEvent("thread.message.delta", b'{"id":"msg_g","delta":{"content":[' + part + b"]}}", at=1.0)

@@ -14,7 +14,7 @@ from typing import Any
 
 from core import bare_decode
 from measuring import serving
-from pairing import Ratio, Row, paired, ratio_of
+from pairing import Ratio, Row, paired, ratio_of, table
 from streams import messages
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
@@ -148,6 +148,4 @@ if __name__ == "__main__":
     if args.serve:
         asyncio.run(_serve())
     else:
-        from pairing import table
-
         print(table([*door_rows(args.rounds), *live_rows(args.rounds)]))

@@ -30,19 +30,19 @@ from runstream.testing import WireEvent, script
 PATIENCE = 120.0  # seconds for all to connect, and again for all to end
 
 
-class Telling:
+class ScriptedConnection:
     """One connection's run, and what was sent of it."""
 
     def __init__(self, path: str, send: Callable[[WireEvent], Awaitable[None]]) -> None:
-        self.told = script("run_" + path.rsplit("/", 1)[-1]).start()
-        self.writing = self.told.open_message()
+        self.script = script("run_" + path.rsplit("/", 1)[-1]).start()
+        self.writing = self.script.open_message()
         self.send = send
         self.sent = 0
         self.done = asyncio.Event()
 
-    async def tell(self) -> None:
-        """Send what the script has told since."""
-        events = self.told.events
+    async def send_new(self) -> None:
+        """Send the events that the script has made since the last call."""
+        events = self.script.events
         for event in events[self.sent :]:
             await self.send(event)
         self.sent = len(events)
@@ -55,41 +55,41 @@ class Telling:
 
     async def end(self) -> None:
         """Complete the run."""
-        self.told.end()
-        await self.tell()
+        self.script.end()
+        await self.send_new()
         self.done.set()
 
 
-Attend = Callable[[Telling], Awaitable[None]]
+Serve = Callable[[ScriptedConnection], Awaitable[None]]
 
 
 @asynccontextmanager
-async def websockets(attend: Attend) -> AsyncIterator[int]:
-    """A WebSocket server that has each connection attended to; gives its port."""
+async def websockets(serve_one: Serve) -> AsyncIterator[int]:
+    """A WebSocket server that passes each connection to a function; gives its port."""
 
     async def handler(socket: ServerConnection) -> None:
-        async def send(told: WireEvent) -> None:
-            await socket.send(told.raw(enveloped=True).data.decode())
+        async def send(event: WireEvent) -> None:
+            await socket.send(event.raw(enveloped=True).data.decode())
 
-        await attend(Telling(socket.request.path if socket.request else "", send))
+        await serve_one(ScriptedConnection(socket.request.path if socket.request else "", send))
 
     async with serve(handler, "127.0.0.1", 0, compression=None, backlog=4096, open_timeout=PATIENCE) as server:
         yield next(iter(server.sockets)).getsockname()[1]
 
 
 @asynccontextmanager
-async def event_streams(attend: Attend) -> AsyncIterator[int]:
+async def event_streams(serve_one: Serve) -> AsyncIterator[int]:
     """The same for server-sent events: just enough HTTP for one GET a connection."""
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async def send(told: WireEvent) -> None:
-            writer.write(told.sse())
+        async def send(event: WireEvent) -> None:
+            writer.write(event.sse())
             await writer.drain()
 
         path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
         try:
-            await attend(Telling(path, send))
+            await serve_one(ScriptedConnection(path, send))
         finally:
             writer.close()
 
@@ -99,17 +99,17 @@ async def event_streams(attend: Attend) -> AsyncIterator[int]:
 
 async def serve_crowd(arguments: argparse.Namespace) -> None:
     """Serve until the standard input is closed; prints the port, then how many fragments were sent."""
-    crowd: list[Telling] = []
+    crowd: list[ScriptedConnection] = []
     complete = asyncio.Event()
 
-    async def attend(telling: Telling) -> None:
-        await telling.tell()
-        crowd.append(telling)
+    async def serve_one(connection: ScriptedConnection) -> None:
+        await connection.send_new()
+        crowd.append(connection)
         if len(crowd) == arguments.sources:
             complete.set()
-        await telling.done.wait()
+        await connection.done.wait()
 
-    async with event_streams(attend) if arguments.sse else websockets(attend) as port:
+    async with event_streams(serve_one) if arguments.sse else websockets(serve_one) as port:
         print(port, flush=True)
         await asyncio.wait_for(complete.wait(), PATIENCE)
         await asyncio.to_thread(sys.stdin.readline)  # the reader is ready
@@ -120,8 +120,8 @@ async def serve_crowd(arguments: argparse.Namespace) -> None:
                 await asyncio.sleep(wait)
             await crowd[number % len(crowd)].fragment()
         print(count, flush=True)
-        for telling in crowd:
-            await telling.end()
+        for connection in crowd:
+            await connection.end()
         await asyncio.to_thread(sys.stdin.read)
 
 
@@ -140,7 +140,7 @@ async def measure(arguments: argparse.Namespace, process: subprocess.Popen[str])
     latencies: list[float] = []
     before = memory()
 
-    def heard(signal: TextDelta) -> None:
+    def on_delta(signal: TextDelta) -> None:
         now = time.time()
         latencies.extend(now - float(stamp) for stamp in signal.delta.split())
 
@@ -148,7 +148,7 @@ async def measure(arguments: argparse.Namespace, process: subprocess.Popen[str])
     async with stream:
         for number in range(arguments.sources):
             stream.attach(source(arguments, port, number), scope=str(number))
-        stream.on(TextDelta, heard)
+        stream.on(TextDelta, on_delta)
         begin = time.perf_counter()
         everything = asyncio.ensure_future(stream.results())
         try:

@@ -43,7 +43,7 @@ def allow_open_files(count: int) -> None:
 
 
 def memory() -> float:
-    """Resident memory now (MB); 0 where the system does not tell."""
+    """Resident memory now (MB); 0 where the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         import resource
@@ -53,7 +53,7 @@ def memory() -> float:
 
 
 def open_files() -> int:
-    """Open files and sockets of this process; 0 where the system does not tell."""
+    """Open files and sockets of this process; 0 where the system does not report it."""
     try:
         return len(list(Path("/proc/self/fd").iterdir()))
     except OSError:

@@ -24,22 +24,22 @@ class Row(NamedTuple):
 
     Attributes:
         what: What is compared with what.
-        target: The aim, "" where there is none; ``≥`` first where more is better.
+        aim: The aim, "" where there is none; ``≥`` first where more is better.
         ratio: What was measured.
         note: Absolute figures, for a feeling of size.
     """
 
     what: str
-    target: str
+    aim: str
     ratio: Ratio
     note: str = ""
 
     @property
-    def met(self) -> str:
+    def reached(self) -> str:
         """Whether the median reaches the aim; "" where there is none."""
-        if not self.target:
+        if not self.aim:
             return ""
-        sign, number = self.target.split()[:2]
+        sign, number = self.aim.split()[:2]
         limit = float(number.replace(",", ""))
         return "yes" if (self.ratio.median >= limit if sign == "≥" else self.ratio.median <= limit) else "no"
 
@@ -79,7 +79,7 @@ def paired(one: Callable[[], Any], other: Callable[[], Any], rounds: int, *, oth
 
 
 def ratio_of(ratios: Iterable[float]) -> Ratio:
-    """What is told of the ratios of several rounds."""
+    """The median and the range of the ratios of several rounds."""
     found = sorted(ratios)
     return Ratio(statistics.median(found), found[0], found[-1])
 
@@ -89,5 +89,5 @@ def table(rows: Iterable[Row]) -> str:
     lines = ["| what | aim | measured (median) | spread | reached | |", "|---|---|---|---|---|---|"]
     for row in rows:
         median, low, high = (f"{value:,.{0 if row.ratio.median >= 20 else 2}f}" for value in row.ratio)
-        lines.append(f"| {row.what} | {row.target} | {median} | {low}-{high} | {row.met} | {row.note} |")
+        lines.append(f"| {row.what} | {row.aim} | {median} | {low}-{high} | {row.reached} | {row.note} |")
     return "\n".join(lines)

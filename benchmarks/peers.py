@@ -191,11 +191,11 @@ def by_hand() -> int:
     """
     texts: dict[str, list[str]] = {}
     runs: dict[str, Any] = {}
-    told = 0
+    count = 0
 
     def call(id: str, text: str) -> None:
-        nonlocal told
-        told += 1
+        nonlocal count
+        count += 1
 
     for raw in messages(RUNS):
         event: Any = bare_decode(raw.data)
@@ -206,15 +206,15 @@ def by_hand() -> int:
                 call(id, part.text.value)
         elif event.event.startswith("thread.run.") and ".step." not in event.event:
             runs[event.data.id] = event.data
-    return told
+    return count
 
 
 def naive_rx(stream: tuple[RawEvent, ...]) -> int:
     """What one would write first with stock operators: map, group_by, scan, distinct_until_changed, merged again."""
-    told = [0]
+    calls = [0]
 
     def count(state: Any) -> None:
-        told[0] += 1
+        calls[0] += 1
 
     def accumulate(state: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
         data = event["data"]
@@ -230,7 +230,7 @@ def naive_rx(stream: tuple[RawEvent, ...]) -> int:
         ops.group_by(lambda event: event["data"].get("run_id") or event["data"]["id"]),
         ops.flat_map(lambda group: group.pipe(ops.scan(accumulate, {}), ops.distinct_until_changed())),
     ).subscribe(count)
-    return told[0]
+    return calls[0]
 
 
 def peer_rows(rounds: int) -> list[Row]:

@@ -73,21 +73,21 @@ def open_rows(rounds: int) -> list[Row]:
 
 
 def traced(make: Callable[[], Any]) -> int:
-    """Bytes that what is made holds."""
+    """Bytes that the result of a function uses."""
     gc.collect()
     tracemalloc.start()
     try:
         made = make()
         gc.collect()
-        held, _ = tracemalloc.get_traced_memory()
+        used, _ = tracemalloc.get_traced_memory()
         del made
-        return held
+        return used
     finally:
         tracemalloc.stop()
 
 
 def memory_rows(rounds: int) -> list[Row]:
-    """Bytes a run: while it is open, beyond what decoding alone holds; and after it was forgotten."""
+    """Bytes a run: while it is open, beyond what decoding alone uses; and after it was forgotten."""
     count = 20_000
     created = [
         f'{{"event":"thread.run.created","data":{{"id":"run_{number:06d}","status":"queued","thread_id":"t"}}}}'.encode()
@@ -97,7 +97,7 @@ def memory_rows(rounds: int) -> list[Row]:
     def decoded() -> Any:
         return [bare_decode(data).data for data in created]
 
-    def held() -> Engine:
+    def kept() -> Engine:
         engine = Engine()
         engine.intake("bench").feed_all([RawEvent(data=data, at=1.0) for data in created])
         assert engine.stats().open_runs == count
@@ -112,7 +112,7 @@ def memory_rows(rounds: int) -> list[Row]:
         return engine
 
     fixed = traced(Engine)
-    engine = [float(traced(held) - traced(decoded) - fixed) / count for _ in range(2)]
+    engine = [float(traced(kept) - traced(decoded) - fixed) / count for _ in range(2)]
     forgotten = [float(traced(ended) - fixed) / count for _ in range(2)]
     return [
         Row("memory of an open run beyond its decoded Structs, before text (bytes)", "≤ 450", ratio_of(engine)),
@@ -162,9 +162,9 @@ def import_rows(rounds: int) -> list[Row]:
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             return (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
 
-        mine = ["import runstream", DEPENDENCIES, *(code for _, code in USES)]
+        ours = ["import runstream", DEPENDENCIES, *(code for _, code in USES)]
         theirs = ["import openai", f"import openai; {MADE}"]
-        times: dict[str, list[float]] = {code: [] for code in (*mine, *theirs)}
+        times: dict[str, list[float]] = {code: [] for code in (*ours, *theirs)}
         for number in range(rounds + 1):
             nothing = spent("pass")
             for code, found in times.items():
@@ -173,7 +173,7 @@ def import_rows(rounds: int) -> list[Row]:
                     found.append(taken)
 
     def row(what: str, aim: str, one: str, other: str) -> Row:
-        ratio = ratio_of(mine / his for mine, his in zip(times[one], times[other], strict=True))
+        ratio = ratio_of(left / right for left, right in zip(times[one], times[other], strict=True))
         return Row(what, aim, ratio, f"{min(times[one]) * 1e3:.0f} ms")
 
     module, made = theirs

@@ -1,11 +1,11 @@
 """Memory over a million runs, and memory and open files over ten thousand connections, in one process.
 
-The runs come from memory, by one source for every hundred, each in a scope of its own; some are told twice, cut off,
+The runs come from memory, by one source for every hundred, each in a scope of its own; some are sent twice, cut off,
 or mixed with what goes over each bound of `Limits`, which is small enough here to be met all the time. The connections
 are WebSockets on loopback to another process, which drops each once in the middle of its run.
 
 Run: python benchmarks/soak.py [--runs 1000000] [--connections 10000]. Prints Markdown tables, a line for each tenth,
-and ends with an error if the last tenth holds more than the first half did.
+and ends with an error if the last tenth uses more than the first half did.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def some_runs(first: int, count: int) -> Iterator[RawEvent]:
         id, at = b"run_%07d" % number, number / 10
         kind = number % 20
         with_ids = kind in (1, 2)
-        for turn in range(2 if kind in (1, 3) else 1):  # told twice, with ids and without
+        for turn in range(2 if kind in (1, 3) else 1):  # sent twice, with ids and without
             for index, (event, data) in enumerate(SHORT if kind > 6 else RAWS):
                 name = f"{number}-{index}" if with_ids else None
                 yield RawEvent(event, data.replace(MARK, id), name, name, at)
@@ -84,7 +84,7 @@ def table(head: str) -> None:
 
 
 def line(what: str) -> tuple[float, int, int]:
-    """One line of a table: resident memory (MB), blocks that Python holds, open files."""
+    """One line of a table: resident memory (MB), blocks that Python has allocated, open files."""
     gc.collect()
     found = (memory(), sys.getallocatedblocks(), open_files())
     print(f"| {what} | {found[0]:.1f} MB | {found[1]:,} | {found[2]} |", flush=True)
@@ -92,14 +92,14 @@ def line(what: str) -> tuple[float, int, int]:
 
 
 def assert_flat(found: list[tuple[float, int, int]]) -> None:
-    """The last tenth holds no more than the first half did: every table is full by then, and emptied now and then."""
+    """The last tenth uses no more than the first half did: every table is full by then, and emptied now and then."""
     for index, what in enumerate(("memory", "blocks", "open files")):
         then, now = max(line[index] for line in found[:5]), found[-1][index]
         assert now <= max(then * SLACK, then + 2), f"{what} grew from {then} to {now}"
 
 
 async def tenths(total: int, head: str, work: Callable[[int, int], Awaitable[None]]) -> None:
-    """Do the work in tenths (first, count), with a line for each; held against growth."""
+    """Do the work in tenths (first, count), with a line for each; fails if it grows."""
     table(head)
     found = []
     for tenth in range(10):
@@ -141,13 +141,13 @@ async def soak_runs(total: int) -> Stats:
 
 
 async def serve_dropping() -> None:
-    """Tell each connection half a run and drop it; tell the whole run to the one that comes again."""
+    """Send half a run on the first connection and drop it; send the whole run on the second one."""
     seen: set[str] = set()
 
     async def handler(socket: ServerConnection) -> None:
         path = socket.request.path if socket.request else ""
-        told = script("run_" + path.rsplit("/", 1)[-1]).start().say("Hi there.").end()
-        raws = told.raw_events(enveloped=True, ids=True)
+        made = script("run_" + path.rsplit("/", 1)[-1]).start().say("Hi there.").end()
+        raws = made.raw_events(enveloped=True, ids=True)
         if path not in seen:
             seen.add(path)
             for raw in raws[:4]:

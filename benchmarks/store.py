@@ -14,7 +14,7 @@ from runstream import Engine, MemoryStore, RawEvent, SqliteStore, StateStore, St
 from runstream.testing import Script
 
 
-def told(messages: int, characters: int) -> list[RawEvent]:
+def run_events(messages: int, characters: int) -> list[RawEvent]:
     """A run that says so much, in fragments of five characters."""
     script = Script()
     for _ in range(messages):
@@ -40,7 +40,7 @@ def sizes(path: Path) -> None:
     with SqliteStore(path) as store:
         for messages, characters in ((1, 200), (1, 5_000), (10, 1_000), (100, 1_000)):
             engine = Engine()
-            engine.intake("server").feed_all(told(messages, characters))
+            engine.intake("server").feed_all(run_events(messages, characters))
             (state,) = engine.states()
             run = StoredRun(scope="", run_id=state.run_id, state=state)
             data = encode_state(state)
@@ -58,7 +58,7 @@ def sizes(path: Path) -> None:
 
 def streams(path: Path) -> None:
     """A whole stream without a store, and with each."""
-    raws = told(20, 2_000)
+    raws = run_events(20, 2_000)
 
     def run(store: StateStore | None) -> None:
         engine = Engine(store=store)

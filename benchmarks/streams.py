@@ -11,22 +11,22 @@ from runstream.testing import Script, script
 
 __all__ = ["RECORDINGS", "fragment", "in_turns", "life_cycle", "messages", "open_runs", "sse_body"]
 
-# Real streams, where somebody has put them beside the project.
+# Real streams, where they stand beside the project.
 RECORDINGS = Path(__file__).parents[2] / "shared" / "recordings"
 
 
-def _told(run_id: str, words: int) -> Script:
-    told = script(
+def _script(run_id: str, words: int) -> Script:
+    made = script(
         run_id,
         instructions="You are a helpful assistant that answers in a friendly and concise way. " * 11,
         tools=[{"type": "code_interpreter"}, {"type": "file_search"}],
     )
-    return told.start().say("word " * words, pieces=["word "] * words).end()
+    return made.start().say("word " * words, pieces=["word "] * words).end()
 
 
 def life_cycle(run_id: str, words: int = 200) -> list[RawEvent]:
     """A run of ten snapshots and so many fragments, as WebSocket messages of 1.5 kB (run events) and 0.2 kB."""
-    raws = _told(run_id, words).raw_events(enveloped=True)
+    raws = _script(run_id, words).raw_events(enveloped=True)
     return [RawEvent(data=raw.data, at=raw.at) for raw in raws if b'"done"' not in raw.data]
 
 
@@ -39,14 +39,14 @@ def messages(runs: int, words: int = 200) -> tuple[RawEvent, ...]:
 @cache
 def in_turns(runs: int, words: int = 200) -> tuple[RawEvent, ...]:
     """The same runs on one connection, which take turns with each event."""
-    told = (life_cycle(f"run_{number:05d}", words) for number in range(runs))
-    return tuple(raw for turn in zip(*told, strict=True) for raw in turn)
+    streams = (life_cycle(f"run_{number:05d}", words) for number in range(runs))
+    return tuple(raw for turn in zip(*streams, strict=True) for raw in turn)
 
 
 @cache
 def sse_body(words: int) -> bytes:
     """One such run as the body of a response."""
-    return _told("run_00000", words).done().sse()
+    return _script("run_00000", words).done().sse()
 
 
 def fragment(number: int) -> RawEvent:

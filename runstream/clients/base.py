@@ -1,4 +1,4 @@
-"""The face that all clients have: a run is started, answered, cancelled and rejoined."""
+"""The base class of all clients: it starts, answers, cancels and rejoins runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from runstream.stream.run_stream import RunStream
 
 __all__ = ["BaseClient"]
 
-_TAKEN: Final = {
+_ARGUMENTS: Final = {  # the names of the arguments of each function
     "approve": ("call", "run"),
     "on_tool_error": ("failure",),
     "on_unanswered": ("signal", "calls"),
@@ -481,22 +481,22 @@ class BaseClient(ProtocolRequests):
 
 
 def _check_functions(**functions: object) -> None:
-    """Check that what is called later is a function that takes what it is called with.
+    """Check the functions that a client calls later.
 
     Raises:
-        TypeError: It is none.
+        TypeError: One is no function, or does not take its arguments.
     """
     for name, function in functions.items():
         if function is None:
             continue
         if not callable(function):
             raise TypeError(f"{name} is a function, not {type(function).__name__}")
-        taken = _TAKEN[name]
+        arguments = _ARGUMENTS[name]
         try:
             signature = inspect.signature(function)
         except ValueError:
             continue  # one of a library in C
         try:
-            signature.bind(*taken)
+            signature.bind(*arguments)
         except TypeError as error:
-            raise TypeError(f"{name} is called as {name}({', '.join(taken)}): {error}") from error
+            raise TypeError(f"{name} is called as {name}({', '.join(arguments)}): {error}") from error

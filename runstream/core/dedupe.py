@@ -28,7 +28,7 @@ __all__ = ["Deduper", "Sighting"]
 
 
 _LONG: Final = 128
-"""A longer id is kept as a digest (characters)."""
+"""Longer ids are stored as a digest (characters)."""
 # A lookup of a member in its class costs more than most operations here.
 _NEW: Final = Sighting.NEW
 _DUPLICATE: Final = Sighting.DUPLICATE
@@ -142,7 +142,7 @@ class Deduper:
         """:meth:`add` where no block is extended: the second fragment of a text begins a block."""
         id: Any = event.id
         prefix, number = sequence.prefix, sequence.number
-        if id in self._seen or (type(id) is str and len(id) >= _LONG) or self._blocks.find(prefix, number) is not None:
+        if id in self._seen or (type(id) is str and len(id) > _LONG) or self._blocks.find(prefix, number) is not None:
             return False
         last, object_id = self._last, event.object_id
         block = None
@@ -165,7 +165,7 @@ class Deduper:
     def add_all(self, fragments: TextFragments, first: int, sequence: SequenceTracker) -> int:
         """Note the ids of fragments that were decoded at once, if they are new, and advance the sequence.
 
-        :meth:`confirm` must follow, when the fragments are processed.
+        :meth:`revoke` must follow, when the fragments are processed.
 
         Args:
             fragments: The fragments.
@@ -190,7 +190,7 @@ class Deduper:
         while number < begin + count:
             page = (prefix, number // PAGE)
             if page in self._singles and self._singles[page][1] >= number:
-                break
+                break  # an id that is stored alone may be one of these
             block = self._block
             if block is None or number == block.end:
                 block = None if self._blocks.find(prefix, number) else self._blocks.begin(fragments, prefix, number)
@@ -207,12 +207,12 @@ class Deduper:
             sequence.advance(number - begin)
         return number - begin
 
-    def confirm(self, first: int, count: int, sequence: SequenceTracker) -> None:
-        """Keep the ids that the last call of :meth:`add_all` has noted, except the last ones.
+    def revoke(self, first: int, count: int, sequence: SequenceTracker) -> None:
+        """Remove the last ids that :meth:`add_all` has noted, and those beyond the window, which it may pass.
 
         Args:
-            first: The number of the first one that is not kept.
-            count: The number of those that are not kept: all from there on. Their fragments were not processed.
+            first: The number of the first id to remove.
+            count: The number of ids to remove: all from there on. Their fragments were not processed.
             sequence: The sequence of ids.
         """
         end = first + count

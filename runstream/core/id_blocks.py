@@ -1,7 +1,7 @@
 """Compact storage of the ids of fragments that count: the ids of consecutive fragments of one text are one block.
 
-A block costs a few bytes a fragment in memory, and little in time. Ids of any other kind are no business of this
-module.
+A block costs a few bytes a fragment in memory, and little in time. Other ids are stored by
+:class:`~runstream.core.dedupe.Deduper`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["PAGE", "IdBlock", "IdBlocks", "hash_fragment"]
 PAGE: Final = 128
 """The largest number of ids in a block, so that its memory is released soon."""
 _SEPARATOR: Final = "\0"
-_SHORT: Final = 16  # characters of a text, on average, that cost no more memory than a hash and its place
+_SHORT: Final = 16  # characters of a text, on average: texts cost up to twice the memory of their hashes, and no time
 _MAX_NUMBER: Final = 10**MAX_DIGITS - PAGE
 
 
@@ -185,5 +185,5 @@ class IdBlocks:
 
 
 def hash_fragment(event: TextAppend) -> int:
-    """The hash of the content of a fragment. Blocks keep the hash of its text alone."""
+    """The hash of the content of a fragment. A block stores the other three once, and each text or its hash."""
     return hash((event.object_id, event.target, event.index, hash(event.text)))

@@ -134,7 +134,7 @@ class SequenceTracker:
         self.next = number if self.prefix is None else f"{self.prefix}{number}"
 
     def _end(self) -> None:
-        """Expect no certain id any more."""
+        """Leave the fast path: the next id is parsed and compared."""
         if self.next is not None:
             self._streak = self.streak
             self._last = self.number - 1
@@ -142,7 +142,11 @@ class SequenceTracker:
 
 
 def split_number(id: str | int) -> tuple[str, int | None]:
-    """Split an id into the prefix and the number at its end; the number is ``None`` if there is none."""
+    """Split an id into the prefix and the number at its end; the number is ``None`` if there is none.
+
+    Zeros in front of the number belong to neither: ``evt-09`` and ``evt-10`` have one prefix. This is the difference to
+    :func:`~runstream.model.counted_ids.split_id`.
+    """
     if isinstance(id, int):
         return "", id
     prefix = id.rstrip(DIGITS)

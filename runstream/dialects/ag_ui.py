@@ -136,7 +136,7 @@ class AgUiDialect(Boundaries):
         if target == "arguments":
             found.arguments.append(delta)
             self._dump = None
-        else:
+        else:  # `Growing.take`, without the call
             if not found.size:
                 found.first = delta
             found.last = delta

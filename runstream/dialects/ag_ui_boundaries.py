@@ -108,7 +108,7 @@ class Boundaries(BaseDialect):
         self._request: Input | None = None  # the latest one, until its run starts
         self._early: list[RawEvent | Reject] = []  # events whose run is not known yet, and those that can't be read
         self._is_start_lost = False  # True if an event that could not be read may have been the start of a run
-        self._stale = 0  # the number of these that an earlier connection has sent
+        self._stale = 0  # the number of events in `_early` that an earlier connection has sent
         self._start: tuple[Json, Frame] | None = None  # a start whose run is not decided yet
         self._dump: bytes | None = None  # the memory, until it changes
         self.rule_violations = Violations()

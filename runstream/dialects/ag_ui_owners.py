@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from runstream.dialects.ag_ui_objects import (
-    Frame,
-)
+from runstream.dialects.ag_ui_objects import Frame
 from runstream.dialects.ag_ui_state import Piece
 from runstream.dialects.ag_ui_wire import Json, field_of, text_of
-from runstream.model.events import (
-    Event,
-)
+from runstream.model.events import Event
 
 __all__ = ["Handler", "Note", "owner_of", "path_of"]
 

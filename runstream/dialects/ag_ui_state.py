@@ -140,12 +140,10 @@ class Finish(Struct):
 
     Attributes:
         value: The event.
-        id: Its identity.
         followed: True if events came after it that leave the end open, such as a snapshot of the state.
     """
 
     value: dict[str, Any]
-    id: str | None = None
     followed: bool = False
 
 

@@ -279,7 +279,7 @@ def add_chunk(target: Target) -> Handler:
                 name is not None and name != found.name
             ):
                 note("chunk_agrees", id)
-        return events + _append(piece, found, target, fragment or "", frame)
+        return events + _append(piece, found, target, fragment, frame)
 
     return chunk
 

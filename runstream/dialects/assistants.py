@@ -123,11 +123,11 @@ class AssistantsDialect(BaseDialect):
         """True for an event, an envelope or a bare object of this wire, and for an error without a name."""
         return names_event(raw.event, raw.data)
 
-    def decode(self, raw: RawItem) -> Event | Reject | Sequence[Event | Reject]:
+    def decode(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
         """Decode a raw event into one event or a reject, an answer into one event for each of its objects."""
-        if type(raw) is not RawEvent:
-            return self._decode_other(raw)
-        data, name = raw.data, raw.event
+        if type(item) is not RawEvent:
+            return self._decode_other(item)
+        data, name = item.data, item.event
         size = len(data)
         frames = self._frames
         frame = frames.last
@@ -145,33 +145,33 @@ class AssistantsDialect(BaseDialect):
             if len(string) == size - frame.size:
                 try:
                     if text := read_string(string):
-                        return TextAppend(frame.object_id, "text", frame.index, text, raw.id, None, _MESSAGE_DELTA)
+                        return TextAppend(frame.object_id, "text", frame.index, text, item.id, None, _MESSAGE_DELTA)
                 except UNREADABLE:
                     pass
         read = FRAGMENTS.get(name)
         if read is None:
-            return self._decode_any(raw)
+            return self._decode_any(item)
         if frames.last is not None and size <= self._fragment_bytes:
             frame = frames.find(data)
             if frame is not None and (text := frame.read(name, data, size)):
-                return TextAppend(frame.object_id, "text", frame.index, text, raw.id, None, _MESSAGE_DELTA)
+                return TextAppend(frame.object_id, "text", frame.index, text, item.id, None, _MESSAGE_DELTA)
         # Most longer envelopes contain no fragment; the decoder would refuse them.
         if size <= (self._delta_bytes if name is None else self._fragment_bytes):
             try:
                 fragment = read(data)
             except UNREADABLE:
-                return self._decode_any(raw)
+                return self._decode_any(item)
             if name is None:
                 enveloped, fragment = fragment.id, fragment.data
                 if enveloped is not None:
                     return self._append(fragment, self._identify(enveloped))
             if type(fragment) is not TextFragment:
-                return self._append(fragment, raw.id)
+                return self._append(fragment, item.id)
             id, part = fragment.id, fragment.delta.content[0]
             index = part.index
             frames.learn(name, data, id, index)
-            return TextAppend(id, "text", index, part.text.value, raw.id, None, _MESSAGE_DELTA)
-        return self._decode_any(raw)
+            return TextAppend(id, "text", index, part.text.value, item.id, None, _MESSAGE_DELTA)
+        return self._decode_any(item)
 
     def decode_fragments(self, events: RawEvents, first: int) -> TextFragments | None:
         """Decode raw events whose bytes around the text are those of the text that grew last."""
@@ -179,9 +179,8 @@ class AssistantsDialect(BaseDialect):
         if frame is None or events.event is not frame.name or max(map(len, data)) > self._fragment_bytes:
             return None
         ids = events.ids(first)
-        counted = first_of_counted(ids) if ids is not None else ("", None)
-        texts = frame.read_all(data) if counted is not None else None
-        if counted is None or texts is None:
+        counted = ("", None) if ids is None else first_of_counted(ids)
+        if counted is None or (texts := frame.read_all(data)) is None:
             return None
         return TextFragments(frame.object_id, "text", frame.index, texts, None, _MESSAGE_DELTA, *counted)
 

@@ -15,7 +15,7 @@ __all__ = ["BaseDialect", "Dialect", "FragmentDecoder", "KnownIds", "fragment_de
 
 
 class KnownIds(NamedTuple):
-    """What the runs of a scope have, for dialects whose servers use the ids of messages and steps again.
+    """Looks up ids in the runs of a scope, for servers that use the ids of messages and steps again.
 
     Attributes:
         has_piece: Returns True if a run, the first argument, has a piece of the id that is the second one.
@@ -95,10 +95,10 @@ class Dialect(Protocol):
 
 
 class FragmentDecoder(Dialect, Protocol):
-    """A dialect that can do more than the contract asks, to save time: it decodes many fragments of one text at once.
+    """A dialect that also decodes many fragments of one text at once, which saves time.
 
-    The engine calls it for raw events that arrived together, and :meth:`Dialect.decode` for all others. It is not used
-    if a subclass has another :meth:`~Dialect.decode`: see :func:`fragment_decoder`.
+    The engine calls :meth:`decode_fragments` for raw events that arrived together, and :meth:`Dialect.decode` for all
+    others. A subclass that overrides :meth:`~Dialect.decode` alone sees every raw event: see :func:`fragment_decoder`.
     """
 
     def decode_fragments(self, events: RawEvents, first: int) -> TextFragments | None:

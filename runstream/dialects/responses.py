@@ -63,6 +63,7 @@ __all__ = ["ResponsesDialect"]
 _SNAPSHOTS: Final = frozenset({"created", "queued", "in_progress", *ENDS})
 _FAILURES: Final = frozenset({"incomplete", "failed", "cancelled"})
 _ITEM_EVENTS: Final = frozenset({"output_item.added", "output_item.done"})
+_RESPONSE: Final = 4  # the index of the response in `_growing`
 _NO_RESPONSE: Final = "No response is open, and none has its item"
 
 Decoded = Event | Reject | Sequence[Event | Reject]
@@ -107,7 +108,9 @@ class ResponsesDialect(BaseDialect):
         self._links = Links(continues, find_run, known)
         self._lanes = Lanes()
         self._deferred: dict[str | None, Deferred] = {}
-        self._growing: Any = None  # the text that grew last, with all that its next fragment needs
+        # Of the text that grew last: the class of its fragments, item id, index, lane, response, id of the message or
+        # step, target, run id, prefix of identities, name of the event.
+        self._growing: Any = None
         self._dump: bytes | None = None  # the memory, until it changes
         self._cursor: str | None = None  # the identity of the last event
         if memory is not None:
@@ -201,10 +204,10 @@ class ResponsesDialect(BaseDialect):
 
     def take_fragments(self, fragments: TextFragments, count: int) -> None:
         """Note the number of the last one."""
-        *_, response, _, _, _, prefix, _ = self._growing
+        response = self._growing[_RESPONSE]
         assert fragments.number is not None
         response.number = fragments.number + count - 1
-        self._cursor = f"{prefix}{response.number}"
+        self._cursor = f"{fragments.prefix}{response.number}"
 
     def end(self, clean: bool) -> Sequence[Event | Reject]:
         """The ends of responses whose last event was an error, or that were steered without a successor."""

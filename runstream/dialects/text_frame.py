@@ -1,4 +1,4 @@
-"""The bytes around a text in a message. While these repeat, reading the text alone costs a fifth of a full decode.
+"""The bytes around a text in a message. While these repeat, reading the text alone costs a third of a full decode.
 
 A dialect may keep the frames of the texts that grow in each of its sources: :class:`TextFrames`.
 """
@@ -22,7 +22,7 @@ UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 read_string: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
 _read_strings: Callable[[bytes], list[str]] = msgspec.json.Decoder(list[str]).decode
 _COMMA: Final = b"," + SEPARATOR
-_MANY: Final = 2  # fragments of one text after which its frame is worth learning
+_LEARN_AFTER: Final = 2  # fragments of one text
 _MAX_TEXTS: Final = 32  # texts that grow in turns
 _MAX_PLACES: Final = 4
 _MAX_BYTES: Final = 4096  # a longer frame is not kept
@@ -145,7 +145,7 @@ class TextFrames:
         counts[text] = count = counts.get(text, 0) + 1
         if count == 1 and len(counts) > _MAX_TEXTS:
             del counts[next(iter(counts))]
-        if count < _MANY or count & (count - 1):
+        if count < _LEARN_AFTER or count & (count - 1):
             return  # too few; or learning failed, and is tried again after twice as many
         found = split_frame(data, self._key, self._field)
         if found is None or len(found[0]) + len(found[1]) > _MAX_BYTES:

@@ -23,9 +23,9 @@ from runstream.model.raw_input import RawInput, raw_item
 __all__ = ["Feeder"]
 
 _SEQUENCES: Final = (list, tuple)  # a union of types would be made for each event
-_FEW: Final = 8  # items of a list in which no search for fragments of one text is worth its time
-_START: Final = 4  # items that are fed one by one before the next search
-_MANY: Final = 128  # the same, after several searches without a result
+_MIN_BATCH: Final = 9  # items of a list in which a search for fragments of one text is worth its time
+_ALONE: Final = 4  # items that are fed one by one after a search with a result; after each other one twice as many
+_MAX_ALONE: Final = 128
 
 
 class Feeder:
@@ -69,7 +69,7 @@ class Feeder:
 
     def feed_all(self, items: Iterable[RawInput]) -> None:
         """Take several, at less cost for each."""
-        if isinstance(items, _SEQUENCES) and len(items) > _FEW:
+        if isinstance(items, _SEQUENCES) and len(items) >= _MIN_BATCH:
             self._feed_batch(Batch(items))
         elif type(items) is Batch:
             self._feed_batch(items)
@@ -81,10 +81,10 @@ class Feeder:
     def _feed_batch(self, batch: Batch) -> None:
         """Take the items of a list, some of them at once: those that are fragments of one text, one after the other."""
         rest = batch.rest
-        alone = _START
+        alone = _ALONE
         while length_hint(rest):
             taken = self._fragments.feed_ahead(self.dialect, batch) if self.detection is None else 0
-            alone = _START if taken else min(2 * alone, _MANY)
+            alone = _ALONE if taken else min(2 * alone, _MAX_ALONE)
             if taken < AHEAD:
                 self._feed_each(islice(rest, alone))
 

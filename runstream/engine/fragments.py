@@ -28,7 +28,7 @@ __all__ = ["AHEAD", "FragmentFeeder"]
 
 AHEAD: Final = 256
 """The largest number of items that :meth:`FragmentFeeder.feed_ahead` takes."""
-_MANY: Final = 8  # fragments that are worth taking at once
+_MIN_FRAGMENTS: Final = 8  # that are worth taking at once
 _LAST_TRY: Final = 8  # events after which it is tried for the last time to decode the others at once
 
 
@@ -65,7 +65,8 @@ class FragmentFeeder:
             if decoder is not None and position == next_try:
                 taken = self._take_from(decoder, events, position)
                 if taken:
-                    position += taken  # what is left was refused
+                    position += taken
+                    decoder = None  # the rest goes one by one
                     continue
                 next_try = 2 * position or 1
                 if position == _LAST_TRY:
@@ -89,8 +90,8 @@ class FragmentFeeder:
         taken = 0
         items = batch.ahead(AHEAD, self._outputs.note_change)
         try:
-            count = _count_leading(decoder.may_continue, items)
-            if count >= _MANY and (events := RawEvents.of(items[:count])) is not None:
+            count = _guess_leading(decoder.may_continue, items)
+            if count >= _MIN_FRAGMENTS and (events := RawEvents.of(items[:count])) is not None:
                 taken = self._take_from(decoder, events, 0)
         finally:
             batch.advance(taken)
@@ -165,7 +166,7 @@ class FragmentFeeder:
         source, count = self._source, append.settle()
         taken += count
         if fragments.number is not None:
-            source.confirm_ids(fragments, taken, len(append.texts) - count)
+            source.revoke_ids(fragments, taken, len(append.texts) - count)
         if not count:
             return  # the clock has raised
         decoder.take_fragments(fragments, taken)
@@ -178,7 +179,7 @@ class FragmentFeeder:
             source.last_id = place
 
     def _events(self, fragments: TextFragments, first: int, texts: list[str]) -> Iterator[TextAppend]:
-        """Make the events of some fragments.
+        """Make the events of some fragments, which are of the scope of the source.
 
         Args:
             fragments: All fragments.
@@ -231,8 +232,10 @@ class FragmentFeeder:
         return record
 
 
-def _count_leading(fits: Callable[[RawEvent], bool], items: Sequence[Any]) -> int:
-    """The number of the first items that fit, if all behind the first one that does not do not fit either.
+def _guess_leading(fits: Callable[[RawEvent], bool], items: Sequence[Any]) -> int:
+    """A guess of how many of the first items fit, from a few of them.
+
+    It is exact if none fits behind the first one that does not. Else it may be too large, and the decoder refuses them.
 
     Args:
         fits: Says it of a raw event.
@@ -274,8 +277,12 @@ class _Append:
         self.count = 0
 
     def settle(self) -> int:
-        """The number of the fragments that were appended, with that of the present callback; no other one follows."""
-        self.count = self.count or self._ends.index(self._record.length)
+        """End the loop after the present fragment.
+
+        Returns:
+            The number of fragments that were appended, the present one included.
+        """
+        self.count = self.count or self._ends.index(self._record.length)  # no fragment is empty
         self._outputs.changes += 1
         return self.count
 
@@ -360,10 +367,12 @@ class _Append:
                 if outputs.changes != changes or record.growing is not growing:
                     break
         finally:
-            # The last one was counted where it was routed, or its signal was switched on or off meanwhile.
-            alone = 1 if count and not is_routed and emits is (push is None) else 0
-            outputs.progress_count += count - is_routed - alone if emits else alone
-            outputs.events += alone if emits else count - is_routed - alone
+            appended = count - is_routed  # what was routed is counted there
+            # A callback of the last one has set the callback of progress, or removed it.
+            switched = 1 if appended and not is_routed and emits is (push is None) else 0
+            with_signal = appended - switched if emits else switched
+            outputs.progress_count += with_signal
+            outputs.events += appended - with_signal
 
 
 def _signals(growing: GrowingText, times: list[float], offsets: list[int], texts: list[str]) -> Iterator[Signal]:

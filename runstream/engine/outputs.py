@@ -43,8 +43,8 @@ class Outputs:
         counts: The counts of :class:`Stats` that are kept here.
         takes_states: True if ``on_state`` or ``on_change`` is set.
         watched: True if one of these or ``on_event`` is set.
-        events: The number of events.
-        signals: The number of signals.
+        events: The number of events that are not in ``progress_count``.
+        signals: The number of signals that are not in ``progress_count``.
         dialects: The decoders of the sources that have not ended, by their identity.
         changes: The number of calls of :meth:`note_change`.
         settle: Notes the identities and the place of the events of a loop over many events, while it runs.
@@ -91,8 +91,8 @@ class Outputs:
     def note_change(self) -> None:
         """End a loop over many events after the present one; what the loop notes at its end is noted now.
 
-        A callback was set, a run got another source or none, or a batch was interrupted. Other calls into the engine
-        from inside a callback change the text that grows.
+        Called when a callback is set, a run loses its source, a source ends, a batch is interrupted, the store fails,
+        or a callback feeds the engine.
         """
         self.changes += 1
         if self.settle is not None:

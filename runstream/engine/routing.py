@@ -355,7 +355,7 @@ class EventRouter:
         self.delta(source, event.widen(), at)
 
     def fragment(self, source: SourceState, event: TextAppend, at: float, origin: Origin | None) -> None:
-        """Handle a fragment of another text than the one that grows, or of one that it can't be appended to.
+        """Handle a fragment of another text than the one that grows, or of one that it can't be appended to as it is.
 
         Args:
             source: The state of the source.

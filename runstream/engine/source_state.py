@@ -107,8 +107,8 @@ class SourceState:
             return 0
         return self._dedupe.add_all(fragments, first, sequence)
 
-    def confirm_ids(self, fragments: TextFragments, first: int, count: int) -> None:
-        """Keep the ids that :meth:`add_ids` has noted at last, except those of fragments that were not processed.
+    def revoke_ids(self, fragments: TextFragments, first: int, count: int) -> None:
+        """Remove the ids that :meth:`add_ids` has noted for fragments that were not processed.
 
         Args:
             fragments: The fragments.
@@ -116,7 +116,7 @@ class SourceState:
             count: Their number: all that were noted from there on.
         """
         assert fragments.number is not None
-        self._dedupe.confirm(fragments.number + first, count, self.gaps.sequence)
+        self._dedupe.revoke(fragments.number + first, count, self.gaps.sequence)
 
     def is_duplicate(self, first: Event, *others: Event) -> bool:
         """Note the id of the events of one raw event.
@@ -199,7 +199,6 @@ class SourceState:
         if previous is not None and previous is not self:
             if self.snapshots and not (previous.snapshots or previous.ended):
                 return
-            self._outputs.note_change()
             previous.open.pop(record.state.run_id, None)
             self._continued.add(previous)
             has_sent = self in record.former_sources

@@ -15,8 +15,8 @@ MAX_DIGITS: Final = 18
 def split_id(id: str | int) -> tuple[str | None, int]:
     """Split an id into the part before its number and the number at its end.
 
-    The number has no zeros in front: these belong to the first part. This is ``None`` for integers. The number is -1
-    if there is none.
+    The number has no zeros in front: these belong to the first part. This is ``None`` for an integer. A text without a
+    number at its end has the number -1.
     """
     if isinstance(id, int):
         return None, id

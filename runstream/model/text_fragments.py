@@ -18,11 +18,11 @@ class TextFragments(Struct, frozen=True, gc=False):
     It stands for as many :class:`~runstream.model.events.TextAppend` events.
 
     Attributes:
-        object_id: See :class:`~runstream.model.events.TextAppend`, as the next two.
+        object_id: The id of the message or step.
         target: The kind of the text.
         index: The index of its part or call.
         texts: The fragments; none is empty.
-        run_id: See :class:`~runstream.model.events.TextAppend`, as the next one.
+        run_id: The id of the run, if the dialect knows it.
         name: The name of the event on the wire.
         prefix: The part before the number in the identity of each event.
         number: The number at the end of the identity of the first event; each further one is greater by 1. ``None`` if

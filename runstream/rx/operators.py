@@ -1,7 +1,8 @@
 """The core as RxPY operators: one operator for each stage, and `pipeline` for all of them in one pass.
 
-All are cold: every subscription has its own state. None uses threads; time is used only through a scheduler of the
-caller. Bad input never becomes ``on_error``: it goes to ``on_reject``, or is counted and dropped without a callback.
+All are cold: every subscription has its own state. None uses threads or waits. ``clock`` returns the time of raw events
+that have none (``time.time`` by default). Bad input never becomes ``on_error``: it goes to ``on_reject``, or is counted
+and dropped without a callback.
 """
 
 from __future__ import annotations

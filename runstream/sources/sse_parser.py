@@ -20,7 +20,7 @@ MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 
 _DATA: Final = b"data: "
 _REPEATS: Final = 2  # blocks of one form, one after the other, after which more of them are expected
-_MANY: Final = 8  # the number of such blocks that are worth reading together
+_MIN_BLOCKS: Final = 8  # the number of such blocks that are worth reading together
 _WINDOW: Final = 65_536  # bytes that are read together; a socket gives no more at once
 _BOM: Final = b"\xef\xbb\xbf"
 _FIELDS: Final = frozenset({b"data", b"event", b"id", b"retry"})
@@ -92,7 +92,7 @@ class SSEParser:
         self._forms = _FORMS
         self._form = _UNNAMED
         self._repeats = 0  # blocks of this form, one after the other
-        self._needed = _REPEATS  # the number of those after which it is looked for many
+        self._needed = _REPEATS  # the number of those after which a search for more begins
         self._head: bytes | None = b""  # the first bytes, while they may still become a byte order mark
         self._after_cr = False
         self._partial = bytearray()  # the line that has not ended yet
@@ -206,10 +206,10 @@ class SSEParser:
                     lineno += step
                     position = end + 2
                     repeats += 1
-                    while repeats >= needed and is_small and size - position > _MANY * (end - start):
+                    while repeats >= needed and is_small and size - position > _MIN_BLOCKS * (end - start):
                         found, position = _read_together(chunk, position, head)
                         if not found:
-                            repeats, needed = 0, 2 * needed  # few follow: the search must not be tried for each few
+                            repeats, needed = 0, 2 * needed  # few follow: the next search begins after twice as many
                             break
                         has_pieces, needed = True, _REPEATS
                         out.append(RawEvents(name, found, last_id, at, lineno + 1, step))
@@ -400,6 +400,6 @@ def _read_together(chunk: bytes, position: int, head: bytes) -> tuple[list[bytes
             found.pop()  # it has more lines, or is not whole
     else:
         found.pop()
-    if len(found) < _MANY:
+    if len(found) < _MIN_BLOCKS:
         return [], position
     return found, start + sum(map(len, found)) + (len(found) - 1) * len(between) + 2

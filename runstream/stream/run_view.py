@@ -61,7 +61,7 @@ class LatestStates(Mapping[StateKey, RunState]):
         return len(self._engine.states())
 
     def __repr__(self) -> str:
-        return f"Latest({dict(self)!r})"
+        return f"LatestStates({dict(self)!r})"
 
 
 def _event_of(item: EventOfRun) -> Event:

@@ -38,27 +38,27 @@ class LongWay(AssistantsDialect):
 
 
 class Seen:
-    """What an engine tells, all of it."""
+    """All that an engine emits."""
 
     def __init__(
         self, dialect: AssistantsDialect, *, changes: bool = True, progress: bool = True, events: bool = False
     ) -> None:
         self.engine = Engine(clock=lambda: 1.0, progress=progress)
-        self.told: list[Any] = []
-        self.engine.on_signal = self.told.append
-        self.engine.on_reject = self.told.append
+        self.found: list[Any] = []
+        self.engine.on_signal = self.found.append
+        self.engine.on_reject = self.found.append
         if events:
             self.engine.on_event = self._decoded
         if changes:
-            self.engine.on_state = lambda state: self.told.append(state.to_dict())
+            self.engine.on_state = lambda state: self.found.append(state.to_dict())
             self.engine.on_change = self._changed
         self.intake = self.engine.intake("test", dialect=dialect)
 
     def _decoded(self, event: Event) -> None:
-        self.told.append(event.widen() if isinstance(event, TextAppend) else event)
+        self.found.append(event.widen() if isinstance(event, TextAppend) else event)
 
     def _changed(self, before: Any, after: Any, at: float) -> None:
-        self.told.append((before and before.text, after.text, after.changed_by, at))
+        self.found.append((before and before.text, after.text, after.changed_by, at))
 
     def feed(self, raws: Sequence[RawEvent]) -> Seen:
         self.intake.feed_all(raws)
@@ -66,7 +66,7 @@ class Seen:
 
     def summary(self) -> tuple[Any, ...]:
         states = [(state.to_dict(), state.timings, state.partial) for state in self.engine.states()]
-        return self.told, states, self.engine.stats(), self.intake.last_id
+        return self.found, states, self.engine.stats(), self.intake.last_id
 
 
 @pytest.mark.slow
@@ -204,7 +204,7 @@ BEGUN, ENDED = WHOLE.find(b'"evil"'), WHOLE.find(b'"evil"') + 6
 def test_a_part_of_a_message_is_none_in_a_row_either(data: bytes, events: bool) -> None:
     """The text without what stands around it, or without what stands before or after it."""
     seen = in_a_row()
-    seen.engine.on_event = seen.told.append if events else None
+    seen.engine.on_event = seen.found.append if events else None
     seen.feed([row_delta("c"), RawEvent(data=data), row_delta("d")])
     assert seen.engine.states()[0].text == "a" + "b" * 8 + "cd"
     assert seen.engine.stats().rejected == 1
@@ -224,7 +224,7 @@ def test_a_text_fragment_of_a_step_does_not_touch_its_arguments(events: bool) ->
         seen.feed(raws[: deltas[-1]])
         seen.feed([RawEvent(data=json.dumps(evil).encode())] * 20)
         seen.feed(raws[deltas[-1] :])
-        assert not [signal for signal in seen.told if type(signal) is TextDelta]
+        assert not [signal for signal in seen.found if type(signal) is TextDelta]
         assert seen.engine.stats().rejected == 20
         told.append(seen.summary())
     assert told[0] == told[1]
@@ -253,16 +253,16 @@ def test_callbacks_set_and_taken_away_by_another_hold_at_once() -> None:
     def shown(state: Any) -> None:
         first = state.text == "ab"
         seen.engine.on_change = None if first else changed
-        seen.engine.on_signal = None if first else seen.told.append
+        seen.engine.on_signal = None if first else seen.found.append
 
     def changed(before: Any, after: Any, at: float) -> None:
         changes.append((before and before.text, after.text))
 
     seen.engine.on_state, seen.engine.on_change = shown, changed
-    seen.told.clear()
+    seen.found.clear()
     seen.feed([b, c, d])
     assert changes == [("abc", "abcd")]
-    assert [(signal.offset, signal.delta) for signal in seen.told] == [(2, "c"), (3, "d")]
+    assert [(signal.offset, signal.delta) for signal in seen.found] == [(2, "c"), (3, "d")]
 
 
 @pytest.mark.parametrize("events", [False, True])
@@ -395,14 +395,14 @@ def test_who_listens_to_events_gets_fragments_whole() -> None:
 
 def test_progress_can_be_turned_off_and_on() -> None:
     seen, (b, c, d) = growing()
-    seen.told.clear()
+    seen.found.clear()
     seen.engine.progress = False
     seen.feed([b])
     seen.engine.progress = True
     seen.feed([c])
     seen.engine.on_signal = None
     seen.feed([d])
-    assert [(signal.offset, signal.delta) for signal in seen.told] == [(2, "c")]
+    assert [(signal.offset, signal.delta) for signal in seen.found] == [(2, "c")]
     assert seen.engine.states()[0].text == "abcd"
     assert seen.engine.stats().signals == 7  # run created, queued, in_progress; step, message created; "a", "c"
 
@@ -412,9 +412,9 @@ def test_progress_signals_are_equal_on_both_ways(kind: type) -> None:
     raws = script("run_1").start().call(weather={"city": "Bonn"}).raw_events(enveloped=True)
     raws += script("run_2").start().say("Hello there", pieces=["Hello ", "there"]).raw_events(enveloped=True)
     short, long = Seen(AssistantsDialect()).feed(raws), Seen(LongWay()).feed(raws)
-    told = [signal for signal in short.told if type(signal) is kind]
+    told = [signal for signal in short.found if type(signal) is kind]
     assert told
-    assert told == [signal for signal in long.told if type(signal) is kind]
+    assert told == [signal for signal in long.found if type(signal) is kind]
 
 
 def test_an_exception_of_a_callback_comes_through_and_the_text_is_kept() -> None:

@@ -11,11 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from runstream import AssistantsDialect, Engine, Limits
+from runstream import AssistantsDialect, Engine, Limits, TextDelta
 from runstream.dialects.base import fragment_decoder
 from runstream.dialects.responses import ResponsesDialect
 from runstream.engine.batch import Batch
 from runstream.engine.fragments import FragmentFeeder
+from runstream.model.events import TextAppend
+from runstream.model.raw import RawItem
+from runstream.model.raw_events import RawEvents, RawItems
+from runstream.model.text_fragments import TextFragments
 from runstream.sources.sse_parser import SSEParser
 
 RUN = {"id": "run_1", "object": "thread.run", "status": "in_progress", "thread_id": "thread_1"}
@@ -501,6 +505,63 @@ def test_a_dialect_that_wraps_decode_sees_each_raw_event() -> None:
         intake.feed_all(items)
     assert dialect.seen == 104
     assert len(engine.states()[0].text) == sum(len(f"{number} ") for number in range(100))
+
+
+def test_a_decoder_knows_what_was_processed_before() -> None:
+    """A callback feeds more of the text: the decoder has noted the fragment of the callback by then."""
+    cursors: list[str | None] = []
+
+    class Noting(ResponsesDialect):
+        __slots__ = ()
+
+        def decode_fragments(self, events: RawEvents, first: int) -> TextFragments | None:
+            cursors.append(self.cursor())
+            return super().decode_fragments(events, first)
+
+    engine = Engine()
+    intake = engine.intake("test", dialect=Noting())
+    wire = Responses()
+    more = SSEParser().feed(b"".join(wire.fragment(1_000 + number, "more ") for number in range(30)))
+    assert isinstance(more, RawItems)
+    (together,) = [part for part in more.parts if isinstance(part, RawEvents)]
+    count = 0
+
+    def feed_more(signal: Any) -> None:
+        nonlocal count
+        count += isinstance(signal, TextDelta)
+        if count == 40:
+            count += 1
+            before = len(cursors)
+            intake.feed_all(together)
+            assert cursors[before] == "resp_1/42"
+
+    engine.on_signal = feed_more
+    for items in items_of(plain("responses", 300)):
+        intake.feed_all(items)
+    assert count > 300
+
+
+def test_fragments_of_another_run_are_not_appended() -> None:
+    """Two runs have a message of one id: the decoder names the run of each fragment."""
+
+    class Other(ResponsesDialect):
+        __slots__ = ()
+
+        def decode_fragments(self, events: RawEvents, first: int) -> TextFragments | None:
+            found = super().decode_fragments(events, first)
+            return None if found is None else structs.replace(found, run_id="resp_2")
+
+        def decode(self, item: RawItem) -> Any:
+            event = super().decode(item)
+            is_far = isinstance(event, TextAppend) and int(event.text) > 2
+            return structs.replace(event, run_id="resp_2") if is_far else event
+
+    engine = Engine()
+    intake = engine.intake("test", dialect=Other())
+    for items in items_of(plain("responses", 100)):
+        intake.feed_all(items)
+    assert engine.states()[0].text == "0 1 2 "
+    assert len(engine.orphans()["resp_2"]) == 97
 
 
 def test_the_dialect_is_found_in_events_that_arrived_together() -> None:

@@ -63,12 +63,24 @@ IMPURE_MODULES: Final = frozenset(
     {"reactivex", "asyncio", "websockets", "socket", "ssl", "http", "httpx", "httpx2", "threading", "structlog", "os"}
 )
 
-WIRE_NAMES: Final = re.compile(r"\bthread\.(?:run|message|created)\b")
+WIRE_NAMES: Final = re.compile(
+    r"\b(?:thread\.(?:run|message|created)|response\.(?:created|completed|failed|output|steer)"
+    r"|(?:RUN|STEP|TEXT_MESSAGE|TOOL_CALL)_(?:STARTED|FINISHED|ERROR|START|CONTENT|ARGS|END|CHUNK))\b"
+)
 """Names of events of a wire, which only the parts of ``SPEAKERS`` may contain."""
 
-SPEAKERS: Final = ("dialects", "checker", "clients", "testing", "recordings/demo")
+SPEAKERS: Final = (
+    "dialects",
+    "checker",
+    "clients",
+    "testing",
+    "recordings/demo",
+    "sources/responses_lanes",
+    "sinks/ag_ui/",
+)
 """Parts that know a wire: dialects, the checkers of protocols (one file each, beside the dialect, whose tolerance they
-must not share), clients, scripted servers for tests, and the bundled recordings."""
+must not share), clients, scripted servers for tests, the bundled recordings, the source whose lanes are found by the
+names of events, and the sink that writes AG-UI."""
 
 
 @cache

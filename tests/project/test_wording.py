@@ -55,13 +55,19 @@ def test_plain_words(path: Path) -> None:
 
 
 PAGES: Final = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("*.py"), *(ROOT / "examples").glob("*.*")]
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs").glob("*.py"),
+        *(ROOT / "examples").glob("*.*"),
+        *(ROOT / "benchmarks").glob("*.py"),
+    ]
 )
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_plain_pages(path: Path) -> None:
-    """A page, an example, or a script that writes a page contains no banned word."""
+    """A page, an example, a benchmark, or a script that writes a page contains no banned word."""
     text = re.sub(r"\s+", " ", path.read_text(encoding="utf-8"))
     found = [match[0].lower() for match in BANNED.finditer(text)]
     assert not found, f"{dict(Counter(found))}: use plain words"

@@ -136,7 +136,7 @@ def test_a_direct_subscriber_disposed_by_another_gets_nothing_more() -> None:
 
 
 @pytest.mark.parametrize("others", [0, 1, 2])
-def test_a_way_in_that_was_kept_leads_to_whoever_listens_now(others: int) -> None:
+def test_a_push_function_reaches_the_present_subscribers(others: int) -> None:
     """There are shorter ones for a single observer, and for some."""
     channel: Channel[Any] = Channel("values")
     seen: list[int] = []
