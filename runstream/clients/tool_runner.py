@@ -125,6 +125,8 @@ class ToolRunner:
 
     async def _call(self, tool: LocalTool, call: AwaitedCall, context: ToolContext) -> Any:
         try:
+            if call.error is not None and not call.arguments:
+                raise ToolArgumentsError(call.error)  # they have a gap: a tool without arguments is another call
             arguments = tool.bind(tool.decode(call.arguments, text=call.kind == "custom"), context)
         except ToolArgumentsError as error:
             raise _Failure("arguments", error) from error

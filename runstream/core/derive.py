@@ -11,6 +11,7 @@ from runstream.core.action_requests import awaited_names
 from runstream.core.calls import NO_CALLS, Calls
 from runstream.core.growing_texts import SIGNALS
 from runstream.core.object_list import ObjectState
+from runstream.core.requested_arguments import MISSING_ARGUMENTS, lacks_arguments
 from runstream.core.state import RunState, get_view
 from runstream.core.step_calls import step_calls
 from runstream.core.text_changes import compare_texts, text_growth
@@ -192,6 +193,8 @@ def awaited_calls(state: RunState) -> tuple[AwaitedCall, ...]:
         parsed, error = call.arguments, None
         if parsed is not None and kind != "custom":
             parsed, error = parse_arguments(parsed)
+        if lacks_arguments(state, call):
+            error = MISSING_ARGUMENTS
         key = call_key(state.scope, run.id, name)
         calls.append(AwaitedCall(call.id, call.name, call.arguments, parsed, error, call, key, kind))
     return tuple(calls)

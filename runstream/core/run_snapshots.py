@@ -15,6 +15,7 @@ from msgspec.structs import astuple
 from runstream.core.action_requests import RequestKind, accept_request, classify_request, is_request, request_pairs
 from runstream.core.calls import NO_CALLS, close_calls
 from runstream.core.pieces import NO_PIECES, REPEATED, PieceAge, add_usage
+from runstream.core.requested_arguments import fill_arguments
 from runstream.core.state import RunHead, RunState, get_view
 from runstream.core.status import Transition, classify_transition
 from runstream.core.step_calls import step_calls
@@ -174,6 +175,8 @@ def reduce_run(
             pieces = NO_PIECES.add(event.piece, 0).add_status(new.status)
             head = structs.replace(head, pieces=pieces if new.usage is None else pieces.add_counted())
         return head, _CHANGED
+    if new.required_action is not None:
+        new = fill_arguments(state, new)
     head = state._head
     current = head.run
     before = current.status

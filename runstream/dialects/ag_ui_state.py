@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct, field
 
 from runstream.dialects.base import KnownIds
+from runstream.dialects.memory_codec import MemoryCodec
 from runstream.model.events import Target
 
 __all__ = ["MAX_KEPT", "Finish", "Growing", "Input", "Memory", "Piece", "dump_memory", "load_memory", "open_ids"]
@@ -327,18 +328,18 @@ class Memory(Struct, array_like=True):
     runs: dict[str, str]
 
 
-_decode_memory: Final = msgspec.msgpack.Decoder(Memory).decode
+_codec: Final = MemoryCodec(Memory)
 
 
 def dump_memory(memory: Memory) -> bytes:
     """The memory of a decoder; empty if there is nothing to remember."""
-    return msgspec.msgpack.encode(memory) if memory.pieces or memory.runs else b""
+    return _codec.encode(memory) if memory.pieces or memory.runs else b""
 
 
 def load_memory(memory: bytes) -> Memory | None:
     """A memory; ``None`` if it has another form."""
     try:
-        return _decode_memory(memory)
+        return _codec.decode(memory)
     except msgspec.MsgspecError:
         return None
 

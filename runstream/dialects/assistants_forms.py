@@ -20,7 +20,7 @@ from runstream.model.lenient import Issue, read
 from runstream.model.run import RunStatus
 from runstream.model.surrogates import decode_odd, is_odd, join_pairs
 
-__all__ = ["SplitPairs", "is_error", "names_event", "payload_of", "read_error", "unwrap"]
+__all__ = ["SplitPairs", "is_error", "is_error_body", "names_event", "payload_of", "read_error", "unwrap"]
 
 _DEFAULT_NAMES: Final = ("message", "")  # the name of an event without one (WHATWG)
 _MAX_WRAPS: Final = 4
@@ -92,7 +92,7 @@ def _parse(text: str, max_nesting: int) -> Any:
 def names_event(name: str | None, data: bytes) -> bool:
     """True if a message is one of this wire: by the name beside it, by the name in its envelope, or as a bare object.
 
-    A run that is polled may have no kind: then its id and its status name it. An error without a name is one too.
+    A run that is polled may have no kind: then its id and its status name it.
 
     Args:
         name: The name of the event beside the message; ``None`` if there is none.
@@ -113,11 +113,26 @@ def names_event(name: str | None, data: bytes) -> bool:
         return _is_name(named)
     kind = found.get("object")
     if isinstance(kind, str):
-        return (kind in EVENT_TYPES and "id" in found) or kind == "error"
+        return kind in EVENT_TYPES and "id" in found
     if isinstance(found.get("type"), str):
         return False
     status = found.get("status")
-    return is_error(found) or (isinstance(found.get("id"), str) and isinstance(status, str) and status in _STATUSES)
+    return isinstance(found.get("id"), str) and isinstance(status, str) and status in _STATUSES
+
+
+def is_error_body(data: bytes) -> bool:
+    """True if a message is an error without the name of an event, as servers of all protocols send it.
+
+    Args:
+        data: The message (bytes of JSON).
+    """
+    try:
+        found = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    if not isinstance(found, dict) or isinstance(found.get("event"), str):
+        return False
+    return is_error(found) and (found.get("object") == "error" or not isinstance(found.get("type"), str))
 
 
 def _is_name(name: object) -> bool:

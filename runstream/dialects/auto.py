@@ -13,7 +13,7 @@ import msgspec
 
 from runstream.dialects.base import BaseDialect, Dialect
 from runstream.dialects.redaction_rules import RedactionRules
-from runstream.model.events import Event, Reject
+from runstream.model.events import ErrorEvent, Event, Reject
 from runstream.model.jsontext import MAX_NESTING, nesting_depth
 from runstream.model.raw import Answer, Malformed, Oversized, RawEvent, RawItem
 
@@ -22,6 +22,7 @@ __all__ = ["AutoDialect", "Choice", "KeptItem"]
 _MAX_EVENTS: Final = 64
 _MAX_BYTES: Final = 256 * 1000
 _MEMORY: Final = "auto"
+_DONE: Final = (b"[DONE]", b'"[DONE]"')
 
 _decode_memory: Final = msgspec.msgpack.Decoder(tuple[str, str, bytes]).decode
 
@@ -47,18 +48,22 @@ class Choice(NamedTuple):
         find: Returns the name of the dialect that recognises a raw event; ``None`` if none does.
         make: Makes the decoder of a dialect by its name, with the memory of an earlier one.
         names: Returns the names of all dialects.
+        read_error: Reads an error that servers of any protocol send, with no name of an event; ``None`` for another
+            raw event.
     """
 
     find: Callable[[RawEvent], str | None]
     make: Callable[[str, bytes | None], Dialect]
     names: Callable[[], tuple[str, ...]]
+    read_error: Callable[[RawEvent], ErrorEvent | None]
 
 
 class AutoDialect(BaseDialect):
     """Finds the dialect of its source, and decodes with it.
 
     At most 64 events, and 256 kB of them, are kept until one is recognised; more become rejects, and the search goes
-    on. Requests, heads of responses and changes of the connection are kept apart from these bounds, the latest 64.
+    on. Requests, heads of responses and changes of the connection are kept apart from these bounds, the latest 64. An
+    error without the name of an event decides nothing: it is decoded at once, and the search goes on.
 
     Args:
         choice: The dialects.
@@ -88,13 +93,14 @@ class AutoDialect(BaseDialect):
         self._kept: list[KeptItem] = []
         self._events = 0  # kept ones
         self._bytes = 0  # of these
+        self._has_error = False  # True once a server has sent an error in place of a stream
         self._dump: tuple[bytes, bytes] | None = None  # the memory of the decoder, and with the name
         if (found := _load(memory)) is not None and found[0] in choice.names():
             self._take(*found)
 
     # the search
 
-    def keep(self, item: RawItem, at: float | None = None) -> Sequence[Reject]:
+    def keep(self, item: RawItem, at: float | None = None) -> Sequence[ErrorEvent | Reject]:
         """Keep an item; if a dialect recognises it, :attr:`dialect` is set, and :meth:`kept` has all items.
 
         Args:
@@ -102,7 +108,7 @@ class AutoDialect(BaseDialect):
             at: Its time of arrival (Unix seconds), for an item that has none.
 
         Returns:
-            The rejects of items for which there is no more room.
+            The error that the item is; the rejects of items for which there is no more room.
         """
         if isinstance(item, Malformed | Oversized):
             return [BaseDialect.decode(self, item)]  # type: ignore[list-item] # it is one
@@ -114,6 +120,11 @@ class AutoDialect(BaseDialect):
         if (name := self._choice.find(raw) if raw is not None else None) is not None:
             self._take(name, None)
         elif raw is not None:
+            if (error := self._choice.read_error(raw)) is not None:
+                self._has_error = True
+                return [error]
+            if self._has_error and raw.data in _DONE:
+                return []  # it ends the answer that is an error
             if self._events == _MAX_EVENTS or self._bytes + size > _MAX_BYTES:
                 rejects = self._reject_events()
             if size > _MAX_BYTES:

@@ -24,9 +24,10 @@ def read_message(raw: RawEvent, max_bytes: int, max_nesting: int) -> Any:
     """
     data = raw.data
     if len(data) > max_bytes:
-        return Reject(raw, f"Message of {len(data)} bytes; at most {max_bytes} are read (max_message_bytes)")
+        reason = f"Message of {len(data)} bytes; at most {max_bytes} are read (max_message_bytes)"
+        return Reject(raw, reason, object_ids=None)  # what it concerns was not read
     if nesting_depth(data, max_nesting) > max_nesting:
-        return Reject(raw, f"Nested more than {max_nesting} levels deep (max_nesting)")
+        return Reject(raw, f"Nested more than {max_nesting} levels deep (max_nesting)", object_ids=None)
     try:
         return parse_json(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

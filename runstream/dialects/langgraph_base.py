@@ -14,6 +14,7 @@ from runstream.dialects.langgraph_outcomes import decide, decide_at_end
 from runstream.dialects.langgraph_redaction import LANGGRAPH_RULES
 from runstream.dialects.langgraph_runs import ServerRun
 from runstream.dialects.langgraph_wire import Json, mapping_of, text_of
+from runstream.dialects.memory_codec import MemoryCodec
 from runstream.errors import DecodeError
 from runstream.model.common import LastError
 from runstream.model.events import Event, Reject
@@ -44,7 +45,7 @@ class _Memory(Struct):
     current: str | None = None
 
 
-_decode_memory: Final = msgspec.msgpack.Decoder(_Memory).decode
+_codec: Final = MemoryCodec(_Memory, thaw)
 
 
 class LangGraphBase(BaseDialect):
@@ -101,7 +102,7 @@ class LangGraphBase(BaseDialect):
 
     def _load(self, memory: bytes) -> None:
         try:
-            found = _decode_memory(memory)
+            found = _codec.decode(memory)
         except msgspec.MsgspecError:
             return
         self._runs = {run.id: run for run in found.runs}
@@ -114,7 +115,7 @@ class LangGraphBase(BaseDialect):
             runs = [run.for_memory() for run in self._runs.values() if run.is_open]
             current = self._current.id if self._current is not None else None
             memory = _Memory(runs, self._aliases, current)
-            self._dump = msgspec.msgpack.encode(memory, enc_hook=thaw) if runs or self._aliases else b""
+            self._dump = _codec.encode(memory) if runs or self._aliases else b""
         return self._dump or None
 
     def forget(self, run_id: str) -> None:

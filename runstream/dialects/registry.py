@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
 from runstream.dialects.assistants import AssistantsDialect
+from runstream.dialects.assistants_forms import is_error_body
 from runstream.dialects.auto import AutoDialect, Choice
 from runstream.dialects.base import BaseDialect, Dialect, KnownIds
+from runstream.model.events import ErrorEvent
 from runstream.model.limits import Limits
 from runstream.model.raw import RawEvent
 
@@ -162,7 +164,15 @@ def _make_auto(limits: Limits | None, memory: bytes | None, **given: Any) -> Dia
     def make(name: str, memory: bytes | None) -> Dialect:
         return _registered[name](memory=memory, limits=limits, **given)
 
-    return AutoDialect(Choice(recognise_dialect, make, _choices), memory, **_bounds(limits))
+    return AutoDialect(Choice(recognise_dialect, make, _choices, _read_error), memory, **_bounds(limits))
+
+
+def _read_error(raw: RawEvent) -> ErrorEvent | None:
+    """The error in a raw event without the name of an event; ``None`` if it is another one."""
+    if raw.event not in (None, "message") or not is_error_body(raw.data):
+        return None
+    event = AssistantsDialect().decode(raw)  # it reads errors of all forms
+    return event if isinstance(event, ErrorEvent) else None
 
 
 def _bounds(limits: Limits | None) -> dict[str, Any]:

@@ -89,6 +89,7 @@ class ResponsesDialect(BaseDialect):
         "_lanes",
         "_links",
         "_responses",
+        "_small",
     )
 
     redaction = RESPONSES_RULES
@@ -105,6 +106,7 @@ class ResponsesDialect(BaseDialect):
     ) -> None:
         super().__init__()
         self._responses = RepeatedResponses(max_message_bytes, max_nesting)
+        self._small = self._responses.small
         self._links = Links(continues, find_run, known)
         self._lanes = Lanes()
         self._deferred: dict[str | None, Deferred] = {}
@@ -127,6 +129,8 @@ class ResponsesDialect(BaseDialect):
             return self._decode_other(item)
         growing = self._growing
         if growing is None and item.event in OTHER_NAMES:
+            return self._decode_any(item)
+        if len(item.data) > self._small and not self._responses.admits(item.data):
             return self._decode_any(item)
         try:
             fragment = decode_fragment(item.data)
@@ -181,7 +185,10 @@ class ResponsesDialect(BaseDialect):
         kind, item_id, index, lane, response, object_id, target, run_id, prefix, name = self._growing
         if events.event is not None and events.event != name:
             return None
-        found = decode_fragments(kind, events.data[first:])
+        data = events.data[first:]
+        if max(map(len, data)) > self._small and not all(map(self._responses.admits, data)):
+            return None
+        found = decode_fragments(kind, data)
         if not found:
             return None
         number, count = found[0].sequence_number, len(found)

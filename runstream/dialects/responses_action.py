@@ -66,7 +66,7 @@ def awaited_call(item: Json, response: Json) -> ActionCall | None:
         return None  # a tool of the server, shown as a custom call
     if type == "tool_search_call" and item.get("execution") != "client":
         return None
-    if type == "shell_call" and map_of(item.get("environment")).get("type") in _CONTAINERS:
+    if type == "shell_call" and text_of(map_of(item.get("environment")).get("type")) in _CONTAINERS:
         return None
     data = {key: value for key, value in item.items() if key not in OWN_FIELDS and value not in (None, [], {})}
     if kind not in ("function", "custom"):

@@ -37,12 +37,13 @@ class Lanes(dict[str | None, Response]):
             links: The links of the source, which know its run.
         """
         last = self.get(lane)
-        is_named = last is not None and value.get("previous_response_id") in last.ids
+        previous = text_of(value.get("previous_response_id"))
+        is_named = last is not None and previous in last.ids
         lost = last.run_id if last is not None and is_named and last.has_lost_request else None
         is_known = id in links.runs
         run_id = links.begin(id, value, lane, lost)
         for each in self.responses:
-            if each.deferred is not None and value.get("previous_response_id") in each.ids:
+            if each.deferred is not None and previous in each.ids:
                 each.deferred = None  # this response takes its place
         response = self[lane] = Response(id, run_id, value)
         if links.know(response):

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from runstream.dialects.memory_codec import MemoryCodec
 from runstream.dialects.responses_links import Asked, Links
 from runstream.dialects.responses_state import Item, Response
 from runstream.model.events import Target
@@ -51,7 +52,7 @@ class _Memory(Struct, array_like=True):
     asked: list[tuple[str | None, list[Asked]]] = []
 
 
-_decode: Final = msgspec.msgpack.Decoder(_Memory).decode
+_codec: Final = MemoryCodec(_Memory)
 
 
 def dump_memory(lanes: Iterable[tuple[str | None, Response]], links: Links) -> bytes:
@@ -85,7 +86,7 @@ def dump_memory(lanes: Iterable[tuple[str | None, Response]], links: Links) -> b
     asked = [(lane, list(requests)) for lane, requests in links.asked.items() if requests]
     if not (found or continuing or links.steered or asked):
         return b""
-    return msgspec.msgpack.encode(_Memory(found, continuing, links.steered, asked))
+    return _codec.encode(_Memory(found, continuing, links.steered, asked))
 
 
 def _dump_item(item: Item) -> _Item:
@@ -103,7 +104,7 @@ def load_memory(memory: bytes, links: Links) -> list[tuple[str | None, Response]
         links: Receives the links of responses.
     """
     try:
-        found = _decode(memory)
+        found = _codec.decode(memory)
     except msgspec.MsgspecError:
         return []
     links.runs.update(found.runs)

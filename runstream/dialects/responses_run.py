@@ -11,7 +11,7 @@ from runstream.model.actions import CallsAction
 from runstream.model.base import decode_hook
 from runstream.model.common import CompletionTokensDetails, ErrorObject, LastError, PromptTokensDetails, Usage
 from runstream.model.frozen import ABSENT_LIST, StringMap, freeze
-from runstream.model.lenient import read
+from runstream.model.lenient import MILLISECONDS, read
 from runstream.model.run import IncompleteDetails, Run, RunStatus
 from runstream.model.tools import (
     CodeInterpreterTool,
@@ -68,8 +68,8 @@ def run_of(
         id=run_id,
         status=RunStatus(status),
         object=text_of(response.get("object")),
-        created_at=integer_of(response.get("created_at")),
-        completed_at=integer_of(response.get("completed_at")) if status == "completed" else None,
+        created_at=_time_of(response.get("created_at")),
+        completed_at=_time_of(response.get("completed_at")) if status == "completed" else None,
         thread_id=text_of(map_of(response.get("conversation")).get("id")),
         required_action=action,
         last_error=last_error,
@@ -88,6 +88,12 @@ def run_of(
         response_format=_format_of(map_of(response.get("text")).get("format")),
         reasoning_effort=text_of(map_of(response.get("reasoning")).get("effort")),
     )
+
+
+def _time_of(value: object) -> int | None:
+    """The value if it is a time (Unix seconds)."""
+    time = integer_of(value)
+    return time if time is not None and -MILLISECONDS < time < MILLISECONDS else None
 
 
 def incomplete_reason(response: Json) -> str | None:

@@ -97,6 +97,8 @@ class Response:
         number: The highest number of its events; -1 before the first one.
         has_stable_ids: True once an event named an item by its announced id: an unknown id is then another item, and
             not the one with its index.
+        has_changing_ids: True once an event named an open item by another id than the event before: an unknown id may
+            be one more of its ids, also after its end.
         error: An error that names no response, and that may be its end.
         last_error: The latest of these, also after it was no end: a server may repeat it.
         is_open: True until its end.
@@ -132,6 +134,7 @@ class Response:
         "earlier",
         "ended_as",
         "error",
+        "has_changing_ids",
         "has_ended",
         "has_object",
         "has_stable_ids",
@@ -166,6 +169,7 @@ class Response:
         self.by_index: dict[int, Item] = {}
         self.number = -1
         self.has_stable_ids = False
+        self.has_changing_ids = False
         self.error: Json | None = None
         self.last_error: Json | None = None
         self.is_open = True
@@ -207,7 +211,7 @@ class Response:
         """
         if id in self.ids:
             return False
-        if not self.is_open or value.get("previous_response_id") in self.ids:
+        if not self.is_open or text_of(value.get("previous_response_id")) in self.ids:
             return True
         if self._snapshots > 1 and len(self.ids) == 1:
             return True  # its ids do not change
@@ -330,6 +334,11 @@ class Response:
             return None  # the event that announced it was lost
         if index is not None:
             item = self.by_index.get(index)
+            if item is not None and id is not None:
+                if not item.closed:
+                    self.has_changing_ids = True
+                elif not self.has_changing_ids:
+                    return None  # another item, though it has the index
         else:
             items = [each for each in self.items if not each.closed]
             item = items[0] if len(items) == 1 else None

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import Any, ClassVar, Final, TypeAlias, Union, cast
+from typing import Annotated, Any, ClassVar, Final, TypeAlias, Union, cast
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from runstream.dialects.json_message import read_message
 from runstream.model.events import DoneEvent, Reject, Target
-from runstream.model.jsontext import dump_json
+from runstream.model.jsontext import dump_json, nesting_depth
 from runstream.model.raw import RawEvent
 
 __all__ = [
@@ -124,7 +124,14 @@ globals().update({kind.__name__: kind for kind in _FRAGMENT_TYPES})  # picklable
 decode_fragment: Final = msgspec.json.Decoder(Union[_FRAGMENT_TYPES]).decode  # noqa: UP007 - built at run time
 """Decodes the data of a fragment, and refuses those of every other event."""
 
-_lines: Final = {kind: msgspec.json.Decoder(kind).decode_lines for kind in _FRAGMENT_TYPES}
+
+class _NoFragment(Struct, tag_field="type", tag=""):
+    """No object is one. A decoder of several classes, unlike one of a single class, refuses objects without a type."""
+
+    nothing: Annotated[int, Meta(gt=0, lt=0)]
+
+
+_lines: Final = {kind: msgspec.json.Decoder(Union[kind, _NoFragment]).decode_lines for kind in _FRAGMENT_TYPES}  # noqa: UP007
 
 
 def decode_fragments(kind: type[Fragment], data: Sequence[bytes]) -> list[Fragment] | None:
@@ -162,8 +169,13 @@ def integer_of(value: object) -> int | None:
 
 
 def number_of(value: object) -> float | None:
-    """The value as a float, if it is a number."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """The value as a float, if it is a number that a float can be."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def flag_of(value: object) -> bool | None:
@@ -248,15 +260,23 @@ class RepeatedResponses:
     Args:
         max_bytes: Larger messages become rejects (bytes).
         max_nesting: More deeply nested messages become rejects (levels).
+
+    Attributes:
+        small: A message of at most this size is within the bounds (bytes).
     """
 
-    __slots__ = ("_bytes", "_max_bytes", "_max_nesting", "_response")
+    __slots__ = ("_bytes", "_max_bytes", "_max_nesting", "_response", "small")
 
     def __init__(self, max_bytes: int, max_nesting: int) -> None:
+        self.small = min(max_bytes, 2 * max_nesting)  # what nests too deeply has more brackets
         self._max_bytes = max_bytes
         self._max_nesting = max_nesting
         self._bytes: bytes | None = None  # from the last response to the end of its event
         self._response: object = None
+
+    def admits(self, data: bytes) -> bool:
+        """True if a message is within the bounds."""
+        return len(data) <= self._max_bytes and nesting_depth(data, self._max_nesting) <= self._max_nesting
 
     def read(self, raw: RawEvent) -> Json | DoneEvent | Reject:
         """The JSON object of a raw event, as :func:`read_event`; with the same response, if its bytes are the same."""

@@ -65,8 +65,8 @@ class Detection:
         """Keep an item; if it decides, feed all that were kept."""
         feeder = self._feeder
         at = self._outputs.clock() if type(item) is RawEvent and item.at is None else None
-        for reject in self._dialect.keep(item, at):
-            feeder.route(reject, None, 0.0)  # it needs no time
+        for found in self._dialect.keep(item, at):
+            feeder.route(found, item.id if isinstance(item, RawEvent) else None, 0.0)  # neither needs a time
         if (dialect := self._dialect.dialect) is None:
             return
         feeder.dialect, feeder.detection = dialect, None

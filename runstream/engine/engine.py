@@ -196,6 +196,7 @@ class Engine(Outputs):
 
     def stats(self) -> Stats:
         """The counts so far."""
+        self.settle_now()
         return structs.replace(
             self.counts,
             events=self.events + self.progress_count,

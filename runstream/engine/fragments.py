@@ -267,7 +267,7 @@ class _Append:
         count: The number of those that were appended, once that is settled.
     """
 
-    __slots__ = ("_ends", "_outputs", "_record", "count", "texts")
+    __slots__ = ("_counted", "_emits", "_ends", "_outputs", "_reached", "_record", "count", "texts")
 
     def __init__(self, outputs: Outputs, record: RunRecord, texts: list[str], ends: list[int]) -> None:
         self._outputs = outputs
@@ -275,6 +275,9 @@ class _Append:
         self._ends = ends
         self.texts = texts
         self.count = 0
+        self._emits = outputs.on_progress is not None
+        self._counted = (0, 0)  # in `Outputs.progress_count` and in `Outputs.events`
+        self._reached: int | None = None  # the number of those whose signal was due, where states are emitted before it
 
     def settle(self) -> int:
         """End the loop after the present fragment.
@@ -284,7 +287,16 @@ class _Append:
         """
         self.count = self.count or self._ends.index(self._record.length)  # no fragment is empty
         self._outputs.changes += 1
+        count = self.count if self._reached is None else self._reached
+        self._note_counts(count if self._emits else 0, 0 if self._emits else count)
         return self.count
+
+    def _note_counts(self, with_signal: int, others: int) -> None:
+        """Note how many events have caused a signal of progress so far, and how many none."""
+        outputs, (known_with, known_others) = self._outputs, self._counted
+        outputs.progress_count += with_signal - known_with
+        outputs.events += others - known_others
+        self._counted = (with_signal, others)
 
     def run(self, times: list[float]) -> None:
         """Append them, and emit their signals until a callback changes something that the next one depends on.
@@ -301,7 +313,7 @@ class _Append:
         if push is None:
             record.length = ends[len(texts)]
             self.count = len(texts)
-            outputs.events += self.count
+            self._note_counts(0, self.count)
             return
         changes = outputs.changes
         end = ends[0]
@@ -313,7 +325,7 @@ class _Append:
                     break
         finally:
             self.count = ends.index(end)  # no fragment is empty
-            outputs.progress_count += self.count
+            self._note_counts(self.count, 0)
 
     def _write(self) -> GrowingText:
         """Write the texts into the buffer of the text that grows, which is returned."""
@@ -338,10 +350,10 @@ class _Append:
         state = record.state
         head, objects = state._head, state._objects
         growing = self._write()
-        changes, count, is_routed = outputs.changes, 0, False
+        changes, count = outputs.changes, 0
+        self._reached = 0
         on_event, on_state, on_change = outputs._on_event, outputs._on_state, outputs._on_change
         push, takes_states = outputs._on_progress, outputs.takes_states
-        emits = push is not None
         signals = _signals(growing, times, ends, self.texts)
         try:
             for end, event, signal in zip(ends[1:], events, signals, strict=False):
@@ -349,8 +361,7 @@ class _Append:
                 if on_event is not None:
                     on_event(event)
                     if outputs.changes != changes or record.growing is not growing:
-                        is_routed = True
-                        route(event, times[count - 1])
+                        route(event, times[count - 1])  # which counts it
                         break
                 record.length = end
                 if takes_states:
@@ -362,17 +373,17 @@ class _Append:
                         on_change(before, state, times[count - 1])
                     if outputs.changes != changes:
                         push = outputs._on_progress
+                self._reached = count
                 if push is not None:
                     push(signal)
                 if outputs.changes != changes or record.growing is not growing:
                     break
         finally:
-            appended = count - is_routed  # what was routed is counted there
+            reached = self._reached
             # A callback of the last one has set the callback of progress, or removed it.
-            switched = 1 if appended and not is_routed and emits is (push is None) else 0
-            with_signal = appended - switched if emits else switched
-            outputs.progress_count += with_signal
-            outputs.events += appended - with_signal
+            switched = 1 if count and reached == count and self._emits is (push is None) else 0
+            with_signal = reached - switched if self._emits else switched
+            self._note_counts(with_signal, reached - with_signal)
 
 
 def _signals(growing: GrowingText, times: list[float], offsets: list[int], texts: list[str]) -> Iterator[Signal]:

@@ -71,6 +71,7 @@ class Intake:
     @property
     def last_id(self) -> str | None:
         """The last event id that was received, for resuming."""
+        self._outputs.settle_now()
         return self.state.last_id
 
     @property
@@ -107,11 +108,12 @@ class Intake:
         Args:
             run_id: The run that is to go on; ``None`` for the last event of the source.
         """
+        self._outputs.settle_now()
         return self._dialect.cursor() if run_id is None else self._dialect.cursor(run_id)
 
     def resume_from(self) -> str | None:
         """The last event id, for a source that asks its server to continue there."""
-        return self.state.last_id
+        return self.last_id
 
     def open_runs(self) -> tuple[RunState, ...]:
         """The runs that this source sent last and that have not ended, in order of first appearance."""

@@ -98,6 +98,11 @@ class Outputs:
         if self.settle is not None:
             self.settle()
 
+    def settle_now(self) -> None:
+        """Note what a loop over many events has done so far, where a callback asks in the middle of it."""
+        if self.settle is not None:
+            self.note_change()
+
     def stop_signals(self) -> None:
         """Emit no further signal, progress included: the store has failed, and no restart could know of it."""
         self._stopped = True

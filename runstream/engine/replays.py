@@ -10,6 +10,7 @@ from typing import Final
 from runstream.core.action_requests import is_request, request_pairs
 from runstream.core.pieces import PieceAge
 from runstream.core.request_places import RequestPlace, advance, get_place, set_place, step_ended
+from runstream.core.requested_arguments import fill_arguments
 from runstream.core.run_record import RunRecord
 from runstream.core.run_snapshots import Outcome
 from runstream.core.state import RunHead, RunState
@@ -103,6 +104,6 @@ def set_source_place(record: RunRecord, source: SourceState, place: RequestPlace
 
 def is_present(place: RequestPlace | None, run: Run, state: RunState) -> bool:
     """True if a snapshot repeats the last request of its run, and its source has sent all requests before."""
-    if not is_request(run) or set(request_pairs(run)) != set(state._head.calls.pairs):
+    if not is_request(run) or set(request_pairs(fill_arguments(state, run))) != set(state._head.calls.pairs):
         return False
     return place is None or place.requests >= state.round

@@ -16,6 +16,8 @@ from reactivex import abc
 from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
+from runstream.model.lenient import MILLISECONDS
+from runstream.model.run import Run
 
 __all__ = ["SavedWatch", "WatchdogTimer", "Watchdogs"]
 
@@ -238,9 +240,8 @@ class WatchdogTimer:
             if limits.total is not None and not saved.total_reported:
                 found.append(saved.at + limits.total - saved.age)
         if limits.expiry_grace is not None:
-            action = run.required_action.extra().get("expires_at") if run.required_action is not None else None
-            for at, reported in ((run.expires_at, saved.expiry), (action, saved.action_expiry)):
-                if isinstance(at, int | float) and at != reported:
+            for at, reported in ((run.expires_at, saved.expiry), (_action_expiry(run), saved.action_expiry)):
+                if at is not None and at != reported:
                     found.append(at + limits.expiry_grace)
         return min(found, default=None)
 
@@ -325,17 +326,10 @@ class WatchdogTimer:
         if expiry is not None and watch.expiry != expiry and unix >= expiry + grace:
             watch.expiry = expiry
             passed.append("expires_at")
-        action = run.required_action
-        if action is not None and run.requires_action:
-            at = action.extra().get("expires_at")
-            if (
-                isinstance(at, int | float)
-                and not isinstance(at, bool)
-                and watch.action_expiry != at
-                and unix >= at + grace
-            ):
-                watch.action_expiry = at
-                passed.append("action_expires_at")
+        at = _action_expiry(run) if run.requires_action else None
+        if at is not None and watch.action_expiry != at and unix >= at + grace:
+            watch.action_expiry = at
+            passed.append("action_expires_at")
         return passed
 
     def _report(self, record: RunRecord, limits: list[str]) -> None:
@@ -374,3 +368,10 @@ class WatchdogTimer:
             return f"it did not end within {watchdogs.total:g} s (total)"
         subject = "it" if limit == "expires_at" else "its required action"
         return f"{subject} outlived the time of its expiry by {watchdogs.expiry_grace:g} s ({limit})"
+
+
+def _action_expiry(run: Run) -> float | None:
+    """The time of expiry of a run's required action (Unix seconds); ``None`` if it has none."""
+    at = run.required_action.extra().get("expires_at") if run.required_action is not None else None
+    is_time = isinstance(at, int | float) and not isinstance(at, bool) and -MILLISECONDS < at < MILLISECONDS
+    return at if is_time else None

@@ -30,8 +30,8 @@ __all__ = [
 
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # an error code, and not a sentence
 
-# The bound leaves milliseconds to the lenient reader, which divides them.
-Timestamp = Annotated[int, Meta(lt=MILLISECONDS)]
+# The bounds leave milliseconds to the lenient reader, which divides them, and what is no time at all.
+Timestamp = Annotated[int, Meta(gt=-MILLISECONDS, lt=MILLISECONDS)]
 """Whole Unix seconds. Milliseconds on the wire are divided."""
 
 # JSON text. The lenient reader reads any other value as the value that the text would contain.

@@ -299,7 +299,7 @@ def _read_seconds(value: Any, path: Path, issues: list[Issue]) -> tuple[Any, Any
     seconds = int(value)
     if seconds >= MILLISECONDS:
         seconds //= 1000
-    if seconds >= MILLISECONDS:
+    if not -MILLISECONDS < seconds < MILLISECONDS:
         issues.append(Issue(format_path(path), f"{value} is not a Unix time, in seconds or milliseconds"))
         return BAD, value
     return seconds, SAME if seconds == value and type(value) is int else value

@@ -114,7 +114,7 @@ class AwaitedCall(Struct, frozen=True, gc=False):
         name: The name of the function or tool.
         arguments: The arguments as received: JSON text.
         parsed: The parsed arguments (read-only), ``None`` if they are not valid JSON; the text of a custom tool.
-        error: The reason if the arguments can't be parsed, else ``None``.
+        error: The reason if the arguments can't be parsed, or were not received whole, else ``None``.
         call: The call as received.
         key: The key of the call. Execute a call once per key: ids may be used again in a later round, keys are not.
         kind: The kind of the answer: ``function`` (an output), ``custom`` (an output, for arguments that are plain

@@ -20,6 +20,7 @@ from runstream import (
     Reject,
     Request,
     ResponseHead,
+    SourceError,
     fold,
     register_dialect,
 )
@@ -249,3 +250,31 @@ def test_signs_of_life_before_the_first_event_decide_nothing(name: str, sign: Ra
     """Any server may send them, also more of them than are kept."""
     found = fold([*[sign] * count, RawEvent(data=FIRST_EVENTS[name])])
     assert [state.run_id for state in found.runs] == ["r"]
+
+
+LATER = {
+    "responses": CREATED,
+    "assistants": RUN,
+    "ag-ui": RawEvent(data=b'{"type":"RUN_STARTED","threadId":"t","runId":"r"}'),
+}
+
+
+@pytest.mark.parametrize("name", LATER)
+@pytest.mark.parametrize(
+    "body", ['{"error":{"message":"no"}}', '{"detail":"warming up"}', '{"object":"error","message":"m"}']
+)
+def test_an_error_without_a_name_decides_on_no_dialect(name: str, body: str) -> None:
+    """Servers of all protocols send it: it is reported at once, and the next event decides."""
+    found = fold([RawEvent(data=body.encode()), LATER[name]])
+    assert found.dialects == {"stream": name}
+    assert not found.rejects
+    assert found.signals[0].type == "source.error"
+    assert len(found.runs) == 1
+
+
+def test_an_error_alone_is_reported() -> None:
+    found = fold([RawEvent(data=b'{"error":{"code":"busy","message":"no"}}')])
+    (signal,) = [each for each in found.signals if isinstance(each, SourceError)]
+    assert signal.error is not None
+    assert signal.error.code == "busy"
+    assert not found.rejects

@@ -37,7 +37,6 @@ def raw(data: Any, event: str | None = None) -> RawEvent:
         raw(json.dumps({"event": "thread.run.created", "data": RUN})),
         raw(RUN),
         raw({"id": "run_1", "status": "completed"}),
-        raw({"error": {"message": "no"}}),
     ],
 )
 def test_the_assistants_wire_is_recognised_in_each_form(item: RawEvent) -> None:

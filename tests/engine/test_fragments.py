@@ -95,6 +95,7 @@ class Responses(Wire):
         "no number",
         "arguments",
         "half",
+        "no type",
     )
 
     def __init__(self) -> None:
@@ -131,6 +132,8 @@ class Responses(Wire):
         }
         if odd == "no number":
             del data["sequence_number"]
+        elif odd == "no type":
+            del data["type"]
         elif odd == "arguments":
             data["type"] = "response.function_call_arguments.delta"
         raw: Any = data
@@ -505,6 +508,57 @@ def test_a_dialect_that_wraps_decode_sees_each_raw_event() -> None:
         intake.feed_all(items)
     assert dialect.seen == 104
     assert len(engine.states()[0].text) == sum(len(f"{number} ") for number in range(100))
+
+
+@pytest.mark.parametrize("name", sorted(WIRES))
+@pytest.mark.parametrize("watched", ["", "e", "sc", "esc"])
+@pytest.mark.parametrize("together", TOGETHER)
+def test_counts_and_places_are_those_of_the_present_event(name: str, watched: str, together: Feed) -> None:
+    """A callback asks for them in the middle of fragments that arrived together."""
+    found = []
+    for feed in (together, feed_singly):
+        seen = Seen(WIRES[name].dialect, Limits(), watched=watched)
+        asked: list[Any] = []
+
+        def ask(count: int, seen: Seen = seen, asked: list[Any] = asked) -> None:
+            if count in (40, 41, 200, 300):
+                asked.append((seen.engine.stats(), seen.intake.last_id, seen.intake.cursor()))
+
+        seen.act = ask
+        feed(seen, plain(name, 300))
+        assert len(asked) == 4
+        found.append((asked, seen.result()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("name", sorted(WIRES))
+@pytest.mark.parametrize("place", ["event", "state", "change", "signal"])
+@pytest.mark.parametrize("together", [feed_together, feed_listed])
+def test_a_callback_that_raises_is_counted_as_one_by_one(name: str, place: str, together: Feed) -> None:
+    """Where it raises before the signal is due, the event is not counted."""
+    found = []
+    for feed in (together, feed_singly):
+        seen = Seen(WIRES[name].dialect, Limits())
+        calls = [0]
+
+        def fail(*_: object, calls: list[int] = calls) -> None:
+            calls[0] += 1
+            if calls[0] == 60:
+                raise RuntimeError("sixty")
+
+        match place:
+            case "event":
+                seen.engine.on_event = fail
+            case "state":
+                seen.engine.on_state = fail
+            case "change":
+                seen.engine.on_change = fail
+            case "signal":
+                seen.act = fail
+        with pytest.raises(RuntimeError, match="sixty"):
+            feed(seen, plain(name, 300))
+        found.append(seen.result())
+    assert found[0] == found[1]
 
 
 def test_a_decoder_knows_what_was_processed_before() -> None:
