@@ -189,6 +189,9 @@ def reduce_run(
         if age is _NEW:
             return head, Outcome.LATE
         filled = merge_snapshot(current, new, event.origin)
+        if age is _LAST and new.usage is not None and not pieces.counted and new.status == before:
+            filled = filled.replace(usage=new.usage)  # the event that ended the run had no tokens of its last piece
+            head = structs.replace(head, pieces=pieces.add_counted())
         if filled is current:
             return head, _SAME if new.status == before else Outcome.LATE
         return structs.replace(head, run=filled), _CHANGED

@@ -199,3 +199,16 @@ def test_tokens_are_the_sum_of_the_pieces(case: tuple[list[int | None], list[int
     assert state.usage.prompt_tokens_details is not None
     assert state.usage.prompt_tokens_details.cached_tokens == sum(known)
     assert state.usage.completion_tokens is None
+
+
+def test_tokens_that_come_after_the_end_are_added_once() -> None:
+    """An event without tokens has ended the last piece, such as an error; another source has them."""
+    first = (piece("a", "in_progress"), piece("a", "in_progress", usage=tokens(3)))
+    end = (piece("b", "in_progress"), piece("b", "failed"))
+    late = piece("b", "failed", usage=tokens(4))
+    state, _ = play(*first, *end, late, late)
+    assert state.usage is not None
+    assert state.usage.prompt_tokens == 7
+    state, outcomes = play(*first, *end, piece("b", "completed", usage=tokens(4)))
+    assert state.usage is not None
+    assert (state.usage.prompt_tokens, outcomes[-1]) == (3, Outcome.LATE)
