@@ -74,10 +74,14 @@ async def watch_source(
         quiet: True to leave out the closing count.
         answer: Called with each `ActionRequired`; returns a source that continues the run, or ``None``.
         page: A context that shows the stream in browsers too.
-        idle: Seconds without an event after which a run is interrupted, and its source ended; ``None``: never.
+        idle: Seconds without an event after which a run is interrupted, and its source ended; and seconds after which a
+            source that has sent nothing fails; ``None``: never.
         dialect: The dialect of the source, and of those that continue its runs; ``None`` for the default one.
     """
-    watchdogs = None if idle is None else Watchdogs(idle=idle, expiry_grace=None, end=True, close_sources=True)
+    watchdogs = None
+    if idle is not None:
+        # A source that sends nothing has no run that could be idle: `silent` is the same limit for the source itself.
+        watchdogs = Watchdogs(idle=idle, silent=idle, expiry_grace=None, end=True, close_sources=True)
     # A subscriber raises when the pipe is closed: that must end the command, not be logged. The subscriber is a plain
     # function, so that a reader that pauses (a pager) slows the sender down without a time limit.
     stream = RunStream(dialect=dialect, on_subscriber_error="raise", watchdogs=watchdogs)
