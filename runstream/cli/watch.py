@@ -16,6 +16,7 @@ from runstream.cli.screen import make_view
 from runstream.cli.serve import PageContext, page_context
 from runstream.cli.stdio import Rejects, clip, complain, escape, report_dialect
 from runstream.core.state import RunState
+from runstream.engine.unused_input import UnusedInput
 from runstream.engine.watchdogs import Watchdogs
 from runstream.errors import IncompleteStream
 from runstream.model.signals import ActionRequired, Signal, SourceError
@@ -135,10 +136,12 @@ async def watch_stream(
     if report is not None:
         report()
     rejects.total()
-    if unplaced := stream.stats.orphans:
+    stats = stream.stats
+    if unplaced := stats.orphans:
         complain(f"{unplaced} event{'s' if unplaced != 1 else ''} of runs that were never seen")
     if not result.tally.unconnected and (not (quiet or view.counts) or not result.tally.seen):
-        complain(result.tally.summary(result.states))
+        unused = UnusedInput(stats.rejected, stats.unknown, rejects.first_reason)
+        complain(escape(result.tally.summary(result.states, unused)))
     return result
 
 

@@ -69,7 +69,7 @@ def end_response(response: Response, status: str, name: str, id: str | None, lin
     shown = list_of(output)
     taken = {response.by_id[known] for known in _ids_of(shown, "id") if known in response.by_id}
     call_ids = _ids_of(shown, "call_id")
-    taken |= {item for item in response.items if item.value.get("call_id") in call_ids}
+    taken |= {item for item in response.items if text_of(item.value.get("call_id")) in call_ids}
     for position, value in enumerate(output if isinstance(output, list) else ()):
         if isinstance(value, dict):
             item = response.match(value, position, taken)

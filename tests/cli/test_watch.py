@@ -193,6 +193,14 @@ def test_a_recording_gives_up_likewise(cli: Callable, tmp_path: Path) -> None:
     assert cli("fold", str(tmp_path / "run.jsonl")).code == ExitCode.LEFT_LIVE
 
 
+def test_without_a_run_it_says_why(cli: Callable) -> None:
+    """What the server sent is counted, with the reason of the first reject."""
+    with sending(['{"object": "chat.completion.chunk"}'] * 2) as url:
+        found = cli("watch", url)
+    assert found.code == ExitCode.NOT_COMPLETED
+    assert "no run was seen: 2 inputs were rejected, the first: No dialect recognises it" in found.err
+
+
 @pytest.mark.parametrize("command", ["watch", "record"])
 def test_idle_ends_a_server_that_sends_nothing(cli: Callable, tmp_path: Path, command: str) -> None:
     """A server that accepts and sends nothing has no run that could be idle: its source fails, with the reason."""
