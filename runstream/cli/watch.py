@@ -196,7 +196,9 @@ def scheme_of(url: str) -> str:
     except ValueError as error:
         raise UsageError(f"the URL can't be read ({escape(str(error))}); {_ADVICE}") from error
     if parts.scheme not in {"ws", "wss", "http", "https", "nats", "tls"}:
-        scheme = f"{clip(parts.scheme, 20)}:// is no live stream" if parts.scheme else "no scheme"
+        # The parts of `localhost:8000` are a scheme and a path.
+        has_scheme = parts.scheme and "://" in url
+        scheme = f"{clip(parts.scheme, 20)}:// is no live stream" if has_scheme else "the URL has no scheme"
         raise UsageError(f"{scheme}; {_ADVICE}")
     if not host:
         raise UsageError(f"the URL names no host; {_ADVICE}")

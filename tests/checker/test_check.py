@@ -200,6 +200,8 @@ def test_wrong_arguments() -> None:
         runstream.check("https://host/run")
     with pytest.raises(TypeError, match="binary"):
         runstream.check(io.StringIO("x"))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="int is no stream"):
+        runstream.check(5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not a registered dialect"):
         runstream.check(b"", dialect="unheard")
     with pytest.raises(FileNotFoundError):
