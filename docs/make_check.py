@@ -32,8 +32,9 @@ read as  resp_1  requires_action  1 message, 11 characters, 1 step, 1 call, 1 aw
 - **Broken** is a rule that the protocol demands: the exit code is 1. A **note** is a legal form that is known to break
   readers; it changes no exit code. Exit code 2 is a usage error, 5 a server that can't be reached. `--json` writes the
   report as one line.
-- The dialect is found by the first event that shows it; `--dialect NAME` names it. Of a
-  [dialect of your own](dialects.md) the rules of every stream are checked.
+- The dialect is found by the first event that shows it; `--dialect NAME` names it. A stream in which only unknown
+  events came is one of another protocol (`unknown_protocol`). Of a [dialect of your own](dialects.md) the rules of
+  every stream are checked.
 - A URL is requested once. `-H` and `-d` are those of `watch`. `--timeout SECONDS` stops a check of a stream that does
   not end; the rules of the end of a stream are not checked then. The status and the content type of the response are
   checked too.
@@ -53,6 +54,18 @@ report = runstream.check("run.sse")  # or bytes, a file, raw events; await runst
 assert report.ok, report.errors
 for finding in report.findings:
     print(finding.rule.severity, finding.rule.name, finding.count, finding.places[0].line)
+```
+
+A request with a body names its method, and its content type in the headers:
+
+```python
+report = await runstream.check_url(
+    "http://127.0.0.1:8000/v1/responses",
+    method="POST",
+    headers={"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
+    content=json.dumps({"model": "small", "input": "How is the weather?", "stream": True}).encode(),
+    timeout=60,
+)
 ```
 
 [examples/31_check_a_server.py](../examples/31_check_a_server.py) checks a server. `CHECK_RULES` has all rules:

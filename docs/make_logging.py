@@ -84,17 +84,30 @@ The event is the signal's type; it and the names of the fields are stable.
 
 | field | of |
 |---|---|
-| `run_id`, `thread_id`, `assistant_id` | all signals of a run |
+| `run_id`, `thread_id`, `assistant_id` | all signals of a run; the assistant where it is known |
+| `path` | what a subagent or a subgraph says: the names that lead to it |
 | `key` | every signal; equal facts have equal keys, so repeated lines of a log are recognised |
 | `scope` | every signal; "" by default |
+| `model`, `status` | `run.created`; `model` also runs that ended |
+| `before`, `after` | `run.status_changed`: the two statuses |
 | `duration` | runs that ended (seconds from creation to end), steps that ended |
 | `prompt_tokens`, `completion_tokens`, `total_tokens` | the same, where the server says |
 | `error_code`, `incomplete_reason` | what failed, or ended incomplete; a text that is no short name is left out |
-| `action`, `calls`, `tools` | `run.action_required`: what is asked for, how many calls, of which tools |
+| `action`, `calls`, `tools`, `kinds` | `run.action_required`: what is asked for; number, tools and kinds of the calls |
+| `round` | `run.paused`: the number of the request for action, from 1 |
 | `reason`, `last_event_id`, `attempts`, `idle`, `limit` | `run.interrupted`, `run.stalled` |
+| `message_id` | signals of a message |
+| `step_id`, `step_type` | signals of a step; `step_id` also `reasoning.text` |
+| `call_id`, `tool` | signals of a tool call; the name of the tool once it is known whole |
+| `version`, `operations` | `document.changed`, `activity.changed`: its version, the number of operations of a patch |
+| `size`, `partial` | the same: the size of the value (bytes of JSON), and whether it may miss something |
+| `activity_id`, `kind` | `activity.changed`; `kind` also `reasoning.text` |
+| `name`, `n` | `custom`: its name, and its number in the run |
 | `source`, `reason`, `attempt` | all signals of a source |
 | `run_id` | `source.error` too, where it is known which run the error concerns |
-| `characters`, `offset` | text that grows, if it is logged: how much, not what |
+| `error_type` | `source.error`: the type of the server's error |
+| `characters`, `offset`, `part` | text that grows, if it is logged: how much, where, in which part; not what |
+| `characters` | `message.text_replaced`, `tool_call.result` too |
 
 ## Levels
 
@@ -108,8 +121,8 @@ choice of its own:
 | option | adds |
 |---|---|
 | `progress=True` | `message.text` and `tool_call.arguments`, at debug: that something grew, and how much |
-| `include_text=True` | `text` and `error_message` |
-| `include_arguments=True` | `arguments` |
+| `include_text=True` | `text`, `error_message` and `server_message` |
+| `include_arguments=True` | `arguments` and `output` |
 
 Control characters in what comes over the wire are escaped in any case: no run can forge a line of your log. URLs are
 logged without their credentials.

@@ -126,7 +126,7 @@ class Client:
 
 def question(call: AwaitedCall) -> str:
     """What to ask the user about a call."""
-    data = getattr(call.call, "data", None) or {}
+    data = call.data or {}
     return str(data.get("message") or f"{call.name} {call.arguments}?")
 
 

@@ -24,7 +24,7 @@ async def main(url: str) -> None:
         def ask(signal: ActionRequired) -> LangGraphSource:
             answers = {}
             for call in signal.calls:
-                print(f"\n? {call.name}: {getattr(call.call, 'data', {})['question']} yes")
+                print(f"\n? {call.name}: {call.data['question']} yes")
                 answers[call.id] = "yes"
             return first.answer(answers)
 

@@ -236,6 +236,8 @@ class IncompleteStream(RunstreamError):
         source_failure: The failure of their source, if it failed.
         server_error: The last error that their server sent inside the stream, if it sent one.
         failures: The failures of handlers on whose answers the runs wait.
+        rejected: How many raw events could not be used, if no run was seen; else 0. The text has the first reason.
+        unknown: How many events had a name that their dialect does not know, if no run was seen; else 0.
     """
 
     def __init__(
@@ -247,6 +249,8 @@ class IncompleteStream(RunstreamError):
         source_failure: SourceFailed | None = None,
         server_error: ServerError | None = None,
         failures: Sequence[SubscriberFailed] = (),
+        rejected: int = 0,
+        unknown: int = 0,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -255,6 +259,8 @@ class IncompleteStream(RunstreamError):
         self.source_failure = source_failure
         self.server_error = server_error
         self.failures = tuple(failures)
+        self.rejected = rejected
+        self.unknown = unknown
         cause = next((one for one in (*failures, source_failure, server_error) if one is not None), None)
         if cause is not None:
             self.__cause__ = cause

@@ -11,7 +11,7 @@ from runstream.checker.protocol import Framing
 from runstream.checker.report import CheckReport
 from runstream.checker.session import CheckSession
 from runstream.dialects.registry import DialectLike
-from runstream.model.raw_input import RawInput, raw_item
+from runstream.model.raw_input import RawInput, check_items, raw_item
 from runstream.recordings.reader import RecordingFormat, RecordingInput, format_from_name, input_name, read_recording
 
 __all__ = ["check"]
@@ -72,13 +72,15 @@ def check(
         ValueError: The dialect is not registered, or the source is a URL: see :func:`~runstream.check_url`.
         OSError: The recording can't be opened or read.
         UnknownRecordingFormat: The recording is neither an event stream nor JSON.
-        TypeError: The file is open in text mode, or the factory can't be called as a factory is.
+        TypeError: The file is open in text mode, the source has another type, or the factory can't be called as a
+            factory is.
     """
     if isinstance(source, str) and "://" in source:
         raise ValueError("check() reads recordings; await check_url(url) checks a live stream")
     if isinstance(source, io.TextIOBase):
         raise TypeError("a recording is read as bytes: open the file in binary mode")
     if not isinstance(source, str | os.PathLike | bytes) and not hasattr(source, "read"):
+        check_items(source, "stream")
         session = CheckSession(name or "stream", dialect, "messages")
         for item in source:
             session.feed(raw_item(item))

@@ -51,7 +51,12 @@ async def check_url(
 
     ::
 
-        report = await runstream.check_url("http://127.0.0.1:8000/run", method="POST", content=body)
+        report = await runstream.check_url(
+            "http://127.0.0.1:8000/run",
+            method="POST",
+            headers={"Content-Type": "application/json"},
+            content=b'{"stream": true}',
+        )
         assert report.ok, report.errors
 
     Args:

@@ -23,7 +23,7 @@ from runstream.core.state import RunState
 from runstream.dialects.json_message import parse_json
 from runstream.dialects.registry import DialectLike
 from runstream.engine.engine import Engine
-from runstream.model.events import Reject
+from runstream.model.events import DoneEvent, EmptyEvent, Event, Reject, UnknownEvent
 from runstream.model.jsontext import nesting_depth
 from runstream.model.limits import Limits
 from runstream.model.raw import Answer, Malformed, Oversized, RawEvent, RawItem
@@ -52,6 +52,7 @@ _MAX_KEPT: Final = 64  # events before the dialect is known
 _MAX_KEPT_BYTES: Final = 32 * 2**20
 _MAX_RUNS: Final = 100
 _MAX_INTERRUPTED: Final = 10_000
+_SHOW_NOTHING: Final = (UnknownEvent, EmptyEvent, DoneEvent)  # no one of them shows a protocol
 _ANY_VALUE: Final = frozenset({"langgraph"})  # protocols whose events may have any JSON value
 
 
@@ -81,6 +82,10 @@ class CheckSession:
         self._interrupted: dict[str, None] = {}
         self._rejected = 0
         self._is_unchecked = False  # the current item is no event that a reader has to use, or its framing is damaged
+        # A dialect that is found has an event that shows it; one that is named may be that of another protocol.
+        self._shows_protocol = dialect is None or dialect == "auto"
+        if not self._shows_protocol:
+            self._engine.on_event = self._note_event
         self._intake = self._engine.intake(name, dialect=dialect)
         self._dialect = dialect if isinstance(dialect, str) and dialect != "auto" else None
         self._protocol: ProtocolChecker | None = self._find()
@@ -101,6 +106,8 @@ class CheckSession:
 
     def feed(self, item: RawItem) -> None:
         """Check one item."""
+        if self._shows_protocol:
+            self._engine.on_event = None  # one event is enough, and events that no callback takes are not built
         value: Any = None
         self._is_unchecked = isinstance(item, Malformed | Oversized | Answer) or not getattr(item, "data", b"{}")
         if isinstance(item, RawEvent | Answer):
@@ -149,6 +156,9 @@ class CheckSession:
             self._findings.add(COMMON_RULES["no_events"], place=Place())
         elif self._protocol is None and self._intake.dialect is None and self._dialect is None:
             self._findings.add(COMMON_RULES["unknown_protocol"], place=Place())
+        elif not self._shows_protocol and self._engine.counts.unknown:
+            detail = f"{self._number} events, none of {self._dialect or 'the dialect'}"
+            self._findings.add(COMMON_RULES["unknown_protocol"], detail, place=Place())
         states = self._engine.states()
         return CheckReport(
             name=self._name,
@@ -229,6 +239,9 @@ class CheckSession:
             self._findings.add(COMMON_RULES["unreadable_event"], clip_name(reject.reason))
         elif len(self._unread) < _MAX_KEPT:
             self._unread.append((self._findings.place, clip_name(reject.reason)))
+
+    def _note_event(self, event: Event) -> None:
+        self._shows_protocol = self._shows_protocol or not isinstance(event, _SHOW_NOTHING)
 
     def _note_signal(self, signal: Signal) -> None:
         if isinstance(signal, RunInterrupted) and len(self._interrupted) < _MAX_INTERRUPTED:

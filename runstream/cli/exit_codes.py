@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runstream.core.state import RunState
+    from runstream.engine.unused_input import UnusedInput
     from runstream.model.signals import Signal
 
 __all__ = ["WORST_FIRST", "ExitCode", "Tally", "UsageError"]
@@ -102,10 +103,15 @@ class Tally:
                 codes.add(ExitCode.WAITING if state.run.requires_action else ExitCode.LEFT_LIVE)
         return next(code for code in WORST_FIRST if code in codes)
 
-    def summary(self, states: Iterable[RunState]) -> str:
-        """The counts in words: ``8 runs: 4 completed, 1 failed, 1 waiting for action, 2 cut off``."""
+    def summary(self, states: Iterable[RunState], unused: UnusedInput) -> str:
+        """The counts in words: ``8 runs: 4 completed, 1 failed, 1 waiting for action, 2 cut off``.
+
+        Args:
+            states: The states that are stored at the end.
+            unused: The input that could not be used, which is the reason if no run was seen.
+        """
         if not self.seen:
-            return "no run was seen"
+            return ": ".join(filter(None, ("no run was seen", unused.describe())))
         open_states = [state for state in states if not state.is_terminal]
         waiting = sum(state.run.requires_action for state in open_states)
         counts = {**self.ended, "waiting for action": waiting, "cut off": len(open_states) - waiting}

@@ -55,7 +55,7 @@ def replay(args: argparse.Namespace) -> int:
     rejects.total()
     report_orphans(engine.orphans())
     if not (args.json or view.counts) or not tally.seen:
-        complain(tally.summary(engine.states()))
+        complain(escape(tally.summary(engine.states(), engine.unused)))
     return tally.code(engine.states())
 
 
@@ -83,7 +83,7 @@ def fold(args: argparse.Namespace) -> int:
     rejects.total()
     report_orphans(engine.orphans())
     if not args.json or not tally.seen:
-        complain(tally.summary(states))
+        complain(escape(tally.summary(states, engine.unused)))
     return tally.code(states)
 
 

@@ -337,7 +337,8 @@ def build_parser() -> argparse.ArgumentParser:
             "--idle",
             type=_seconds,
             metavar="SECONDS",
-            help="give a run up if nothing comes of it for so long, unless it waits for action (default: never)",
+            help="end a server that sends nothing, or a run without events, after so long, unless the run waits for "
+            "action (default: never)",
         )
     for name in ("watch", "serve"):
         subparsers[name].add_argument(

@@ -116,9 +116,12 @@ class Rejects:
 
     def __init__(self) -> None:
         self.count = 0
+        self.first_reason = ""
 
     def add(self, reject: Reject) -> None:
         """Report one rejected input."""
+        if not self.count:
+            self.first_reason = reject.reason
         self.count += 1
         event = f" ({clip(reject.raw.event, 60)})" if reject.raw.event else ""
         path = f" at {clip(reject.path)}" if reject.path != "$" else ""

@@ -16,6 +16,7 @@ from runstream.cli.screen import make_view
 from runstream.cli.serve import PageContext, page_context
 from runstream.cli.stdio import Rejects, clip, complain, escape, report_dialect
 from runstream.core.state import RunState
+from runstream.engine.unused_input import UnusedInput
 from runstream.engine.watchdogs import Watchdogs
 from runstream.errors import IncompleteStream
 from runstream.model.signals import ActionRequired, Signal, SourceError
@@ -74,10 +75,14 @@ async def watch_source(
         quiet: True to leave out the closing count.
         answer: Called with each `ActionRequired`; returns a source that continues the run, or ``None``.
         page: A context that shows the stream in browsers too.
-        idle: Seconds without an event after which a run is interrupted, and its source ended; ``None``: never.
+        idle: Seconds without an event after which a run is interrupted, and its source ended; and seconds after which a
+            source that has sent nothing fails; ``None``: never.
         dialect: The dialect of the source, and of those that continue its runs; ``None`` for the default one.
     """
-    watchdogs = None if idle is None else Watchdogs(idle=idle, expiry_grace=None, end=True, close_sources=True)
+    watchdogs = None
+    if idle is not None:
+        # A source that sends nothing has no run that could be idle: `silent` is the same limit for the source itself.
+        watchdogs = Watchdogs(idle=idle, silent=idle, expiry_grace=None, end=True, close_sources=True)
     # A subscriber raises when the pipe is closed: that must end the command, not be logged. The subscriber is a plain
     # function, so that a reader that pauses (a pager) slows the sender down without a time limit.
     stream = RunStream(dialect=dialect, on_subscriber_error="raise", watchdogs=watchdogs)
@@ -131,10 +136,12 @@ async def watch_stream(
     if report is not None:
         report()
     rejects.total()
-    if unplaced := stream.stats.orphans:
+    stats = stream.stats
+    if unplaced := stats.orphans:
         complain(f"{unplaced} event{'s' if unplaced != 1 else ''} of runs that were never seen")
     if not result.tally.unconnected and (not (quiet or view.counts) or not result.tally.seen):
-        complain(result.tally.summary(result.states))
+        unused = UnusedInput(stats.rejected, stats.unknown, rejects.first_reason)
+        complain(escape(result.tally.summary(result.states, unused)))
     return result
 
 
@@ -189,7 +196,9 @@ def scheme_of(url: str) -> str:
     except ValueError as error:
         raise UsageError(f"the URL can't be read ({escape(str(error))}); {_ADVICE}") from error
     if parts.scheme not in {"ws", "wss", "http", "https", "nats", "tls"}:
-        scheme = f"{clip(parts.scheme, 20)}:// is no live stream" if parts.scheme else "no scheme"
+        # The parts of `localhost:8000` are a scheme and a path.
+        has_scheme = parts.scheme and "://" in url
+        scheme = f"{clip(parts.scheme, 20)}:// is no live stream" if has_scheme else "the URL has no scheme"
         raise UsageError(f"{scheme}; {_ADVICE}")
     if not host:
         raise UsageError(f"the URL names no host; {_ADVICE}")

@@ -25,10 +25,10 @@ from runstream.cluster.partition import MAX_MESSAGES, Partition
 from runstream.cluster.pulls import PinnedReader
 from runstream.cluster.stored import PartitionPlace, StoredLane, read_stored, write_stored
 from runstream.cluster.topology import Topology, token
-from runstream.engine.watchdogs import Watchdogs, WatchdogTimer
+from runstream.engine.watchdogs import Watchdogs, WatchdogTimer, check_watchdogs
 from runstream.errors import ClusterError
 from runstream.logs import LOG
-from runstream.model.limits import Limits
+from runstream.model.limits import Limits, check_limits
 
 __all__ = ["Worker", "WorkerStats"]
 
@@ -104,6 +104,8 @@ class Worker:
         progress: bool = True,
         options: Mapping[str, Any] | None = None,
     ) -> None:
+        check_limits(limits)
+        check_watchdogs(watchdogs)
         self.name = name or f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:6]}"
         self.stats = WorkerStats()
         self._broker = Broker(url, options=options)

@@ -30,7 +30,7 @@ from runstream.model.events import (
     UnknownEvent,
     narrow,
 )
-from runstream.model.jsontext import nesting_depth
+from runstream.model.jsontext import nesting_depth, not_json_reason
 from runstream.model.lenient import Issue, read
 from runstream.model.raw import Answer, RawEvent, RawItem
 from runstream.model.raw_events import RawEvents
@@ -348,11 +348,11 @@ class AssistantsDialect(BaseDialect):
         if not usual and (other := self._to_usual(raw)) is not None:
             return self._decode_usual(other, raw)
         if not isinstance(error, msgspec.ValidationError):
-            return reject(raw, f"Not JSON: {error or 'nested too deeply'}")
+            return reject(raw, not_json_reason(data, error))
         try:
             found = msgspec.json.decode(data)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as broken:
-            return reject(raw, f"Not JSON: {broken or 'nested too deeply'}")
+            return reject(raw, not_json_reason(data, broken))
         identity: str | int | None = raw.id
         enveloped = False
         if name is None:

@@ -14,7 +14,7 @@ import msgspec
 from runstream.dialects.base import BaseDialect, Dialect
 from runstream.dialects.redaction_rules import RedactionRules
 from runstream.model.events import ErrorEvent, Event, Reject
-from runstream.model.jsontext import MAX_NESTING, nesting_depth
+from runstream.model.jsontext import MAX_NESTING, STREAM_TEXT, is_stream_text, nesting_depth
 from runstream.model.raw import Answer, Malformed, Oversized, RawEvent, RawItem
 
 __all__ = ["AutoDialect", "Choice", "KeptItem"]
@@ -163,6 +163,8 @@ class AutoDialect(BaseDialect):
         return None
 
     def _reject(self, raw: RawEvent) -> Reject:
+        if is_stream_text(raw.data):
+            return Reject(raw, STREAM_TEXT, object_ids=None)
         names = ", ".join(map(repr, self._choice.names()))
         return Reject(raw, f"No dialect recognises it ({names}); `dialect` names the one of a source", object_ids=None)
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from runstream.model.events import Reject
-from runstream.model.jsontext import nesting_depth
+from runstream.model.jsontext import nesting_depth, not_json_reason
 from runstream.model.raw import RawEvent
 from runstream.model.surrogates import decode_odd, is_odd, replace_surrogates
 
@@ -31,7 +31,7 @@ def read_message(raw: RawEvent, max_bytes: int, max_nesting: int) -> Any:
     try:
         return parse_json(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        return Reject(raw, f"Not JSON: {error or 'nested too deeply'}", object_ids=None)
+        return Reject(raw, not_json_reason(data, error), object_ids=None)
 
 
 def parse_json(data: bytes) -> Any:

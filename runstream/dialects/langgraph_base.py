@@ -19,7 +19,7 @@ from runstream.errors import DecodeError
 from runstream.model.common import LastError
 from runstream.model.events import Event, Reject
 from runstream.model.frozen import thaw
-from runstream.model.jsontext import MAX_NESTING, decode_json, nesting_depth
+from runstream.model.jsontext import MAX_NESTING, STREAM_TEXT, decode_json, is_stream_text, nesting_depth
 from runstream.model.raw import (
     Answer,
     ConnectionEvent,
@@ -249,7 +249,7 @@ class LangGraphBase(BaseDialect):
             return decode_json(data)
         except DecodeError as error:
             self._note_damage()
-            return Reject(raw, error.reason, object_ids=None)
+            return Reject(raw, STREAM_TEXT if is_stream_text(data) else error.reason, object_ids=None)
 
     def _note_damage(self) -> None:
         """Note that input could not be read: it may have been the beginning of a message."""

@@ -25,9 +25,10 @@ from runstream.engine.recovery import RecoveringIntake, RecoveringState
 from runstream.engine.routing import EventRouter
 from runstream.engine.source_state import SourceState
 from runstream.model.events import Event
-from runstream.model.limits import Limits, Stats
+from runstream.model.limits import Limits, Stats, check_limits
 from runstream.model.raw_input import RawInput
-from runstream.store.base import StateStore
+from runstream.model.validation import check_instances
+from runstream.store.base import StateStore, check_store
 
 __all__ = ["Engine"]
 
@@ -47,6 +48,9 @@ class Engine(Outputs):
         progress: True to emit progress: texts, arguments and outputs as they grow.
         store: Stores states and delivered keys, so that a later process can continue. A signal counts as delivered when
             ``on_signal`` returns. A store that fails raises :class:`~runstream.errors.StoreError`.
+
+    Raises:
+        TypeError: An argument has another type.
     """
 
     def __init__(
@@ -57,12 +61,15 @@ class Engine(Outputs):
         progress: bool = True,
         store: StateStore | None = None,
     ) -> None:
+        check_limits(limits)
+        check_instances(Callable, "a function that returns Unix seconds", clock=clock)
         super().__init__(clock, progress=progress)
         self.limits = limits or _LIMITS
         self.registry = RunRegistry(self.limits)
         self.router = EventRouter(self, self.registry, self.limits)
         self.journal: Journal | None = None
         if store is not None:
+            check_store(store)
             self.journal = Journal(store, self, self.registry, self.restore)
             self.deliver = self.journal.deliver
             self.router.find = self.journal.find

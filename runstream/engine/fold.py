@@ -16,9 +16,9 @@ from runstream.dialects.base import Dialect
 from runstream.dialects.registry import DialectLike, find_dialect
 from runstream.engine.engine import Engine
 from runstream.model.events import Event, Reject
-from runstream.model.limits import Limits, Stats
+from runstream.model.limits import Limits, Stats, check_limits
 from runstream.model.raw import Answer
-from runstream.model.raw_input import RawInput
+from runstream.model.raw_input import RawInput, check_items
 from runstream.model.signals import Signal
 
 __all__ = ["AnswerInput", "FoldOptions", "FoldSource", "Folded", "fold", "fold_sources"]
@@ -92,7 +92,8 @@ def fold(
 
     Raises:
         ValueError: The dialect is not registered.
-        TypeError: The factory can't be called as a factory is, or an answer has another type.
+        TypeError: The factory can't be called as a factory is, or an argument has another type: a text or a path is no
+            stream, and :func:`~runstream.read_recording` reads a file.
     """
     options: FoldOptions = {"answers": answers}
     return _fold([(name, raw_events, options)], limits, dialect, scope, clock, progress)
@@ -124,7 +125,8 @@ def fold_sources(
 
     Raises:
         ValueError: A dialect is not registered, or a run that a stream is to continue has ended.
-        TypeError: A factory can't be called as a factory is, or a stream has an unknown option.
+        TypeError: A factory can't be called as a factory is, an argument has another type, or a stream has an unknown
+            option.
     """
     if dialect is not None:
         dialect = find_dialect(dialect)
@@ -139,6 +141,7 @@ def _fold(
     clock: Callable[[], float],
     progress: bool,
 ) -> Folded:
+    check_limits(limits)
     limits = msgspec.structs.replace(limits or Limits(), max_finished_runs=2**62, max_finished_age=float("inf"))
     engine = Engine(limits=limits, clock=clock, progress=progress)
     signals: list[Signal] = []
@@ -160,6 +163,7 @@ def _fold(
             unique = f"{name}#{named[name]}"
             named[name] += unique in taken
         taken.add(unique)
+        check_items(raw_events, "stream")
         intake = engine.intake(unique, scope=scope, **options)
         intake.feed_all(raw_events)
         intake.feed_all(answers)

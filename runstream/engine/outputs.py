@@ -11,6 +11,7 @@ from runstream.core.derive import derive
 from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
+from runstream.engine.unused_input import UnusedInput
 from runstream.model.base import to_wire
 from runstream.model.events import Event, Reject
 from runstream.model.limits import Stats
@@ -41,6 +42,7 @@ class Outputs:
         deliver: Passes a signal on to a callback, unless an earlier process has delivered it; returns True if the
             signal was delivered. ``None`` without a store.
         counts: The counts of :class:`Stats` that are kept here.
+        first_reason: The reason of the first reject; "" for none.
         takes_states: True if ``on_state`` or ``on_change`` is set.
         watched: True if one of these or ``on_event`` is set.
         events: The number of events that are not in ``progress_count``.
@@ -61,6 +63,7 @@ class Outputs:
         self.on_gap: Callable[[RunState, str], None] | None = None
         self.deliver: Callable[[Signal, _Push], bool] | None = None
         self.counts = Stats()
+        self.first_reason = ""
         self.takes_states = self.watched = False
         self.events = 0
         self.signals = 0
@@ -222,9 +225,16 @@ class Outputs:
 
     def reject(self, reject: Reject) -> None:
         """Count and emit input that could not be used."""
+        if not self.counts.rejected:
+            self.first_reason = reject.reason
         self.counts.rejected += 1
         if self.on_reject is not None:
             self.on_reject(reject)
+
+    @property
+    def unused(self) -> UnusedInput:
+        """The input that could not be used so far."""
+        return UnusedInput(self.counts.rejected, self.counts.unknown, self.first_reason)
 
     def interrupt(
         self, record: RunRecord, reason: str, last_id: str | None, attempts: int, server_message: str = ""

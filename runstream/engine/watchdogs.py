@@ -18,10 +18,12 @@ from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 from runstream.model.lenient import MILLISECONDS
 from runstream.model.run import Run
+from runstream.model.validation import check_instances, check_numbers
 
-__all__ = ["SavedWatch", "WatchdogTimer", "Watchdogs"]
+__all__ = ["SavedWatch", "WatchdogTimer", "Watchdogs", "check_watchdogs"]
 
 _LIMITS: Final = ("idle", "total", "expires_at", "action_expires_at")
+_TIMES: Final = ("idle", "total", "silent", "interval")
 _SWEEPS_PER_LIMIT: Final = 10  # within the shortest limit
 _MAX_INTERVAL: Final = 5.0  # seconds between sweeps
 _MIN_INTERVAL: Final = 0.01
@@ -61,7 +63,8 @@ class Watchdogs(Struct, frozen=True, kw_only=True):
         interval: Seconds between two checks, instead of a tenth of the shortest limit.
 
     Raises:
-        ValueError: A limit is no positive number, or ``end`` contains an unknown name.
+        ValueError: A limit is not positive, or ``end`` contains an unknown name.
+        TypeError: A limit is no number, or ``end`` is no collection.
     """
 
     idle: float | None = None
@@ -73,7 +76,10 @@ class Watchdogs(Struct, frozen=True, kw_only=True):
     interval: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("idle", "total", "silent", "interval"):
+        numbers = {name: getattr(self, name) for name in (*_TIMES, "expiry_grace")}
+        check_numbers("a number of seconds, or None", **numbers)
+        check_instances(bool | Collection, f"True, False or a collection of {', '.join(_LIMITS)}", end=self.end)
+        for name in _TIMES:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name} must be a positive number of seconds, or None")
@@ -97,6 +103,15 @@ class Watchdogs(Struct, frozen=True, kw_only=True):
             return self.interval
         shortest = min((limit for limit in (self.idle, self.total) if limit is not None), default=math.inf)
         return min(max(shortest / _SWEEPS_PER_LIMIT, _MIN_INTERVAL), _MAX_INTERVAL)
+
+
+def check_watchdogs(watchdogs: object) -> None:
+    """Check the option of a pipeline.
+
+    Raises:
+        TypeError: It is neither limits nor ``None``.
+    """
+    check_instances(Watchdogs, "a Watchdogs, such as Watchdogs(idle=60)", watchdogs=watchdogs)
 
 
 class SavedWatch(Struct, frozen=True, array_like=True):

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -19,15 +19,21 @@ from runstream.model.surrogates import decode_odd, has_surrogates, is_odd, repla
 
 __all__ = [
     "MAX_NESTING",
+    "STREAM_TEXT",
     "Path",
     "decode_json",
     "dump_json",
     "format_path",
+    "is_stream_text",
     "json_bytes",
     "nesting_depth",
+    "not_json_reason",
     "parse_index",
     "to_builtins",
 ]
+
+STREAM_TEXT: Final = "Not JSON, but text of an event stream: SseChunks reads chunks of one"
+"""The reason why a message that is text of an event stream can't be used."""
 
 # Comparing, hashing and writing are recursive; deeper values could reach the recursion limit of the interpreter.
 MAX_NESTING = 128
@@ -44,6 +50,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _SAME_BRACKETS = bytes.maketrans(b"{}", b"[]")
 _FIRST_PART = 4096  # bytes
 _LONG = 65_536  # bytes
+_STREAM_LINES: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 _BLOCK = 64  # brackets; a block that can't reach the limit is counted and not read bracket by bracket
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -137,6 +144,21 @@ def decode_json(data: bytes | str) -> Any:
             with suppress(ValueError, RecursionError):
                 return replace_surrogates(decode_odd(text))
         raise DecodeError("$", f"Not JSON: {error or 'nested too deeply'}") from error
+
+
+def not_json_reason(data: bytes, error: object) -> str:
+    """The reason why a message that is not JSON can't be used.
+
+    Args:
+        data: The message.
+        error: The exception of the parser.
+    """
+    return STREAM_TEXT if is_stream_text(data) else f"Not JSON: {error or 'nested too deeply'}"
+
+
+def is_stream_text(data: bytes) -> bool:
+    """True for text with the beginning of a line of an event stream, where a whole message was expected."""
+    return data.lstrip().startswith(_STREAM_LINES)
 
 
 def dump_json(value: Any) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from runstream.model.validation import check_counts, check_durations
+from runstream.model.validation import check_counts, check_durations, check_instances
 
-__all__ = ["Limits", "Stats"]
+__all__ = ["Limits", "Stats", "check_limits"]
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -135,3 +135,12 @@ class Stats(Struct, kw_only=True):
     open_sources: int = 0
     waiting_sources: int = 0
     violations: dict[str, int] = {}
+
+
+def check_limits(limits: object) -> None:
+    """Check the option of a pipeline.
+
+    Raises:
+        TypeError: It is neither bounds nor ``None``.
+    """
+    check_instances(Limits, "a Limits, such as Limits(max_open_runs=100)", limits=limits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final, TypeAlias
 
@@ -24,7 +24,7 @@ from runstream.model.raw import (
 )
 from runstream.model.surrogates import escape_surrogates
 
-__all__ = ["RawInput", "dump_fields", "raw_item"]
+__all__ = ["RawInput", "check_items", "dump_fields", "raw_item"]
 
 # Accepted as a raw event: a raw item, or a JSON envelope as bytes, text or a mapping.
 RawInput: TypeAlias = RawItem | bytes | str | Mapping[str, Any]
@@ -32,6 +32,7 @@ RawInput: TypeAlias = RawItem | bytes | str | Mapping[str, Any]
 # A union would be created again for each item.
 _JSON: Final = (str, int, float, bool, dict)
 _ITEMS: Final = (RawEvent, Oversized, Malformed, ConnectionEvent, Request, ResponseHead, Answer, Idle)
+_SINGLE: Final = (str, bytes, bytearray, memoryview, Mapping, *_ITEMS)
 
 
 def raw_item(item: object) -> RawItem:
@@ -71,6 +72,24 @@ def raw_item(item: object) -> RawItem:
         # The path of a subgraph, the name and the data, as graphs in this process yield them.
         return _from_mapping({"event": "|".join((item[1], *map(str, item[0]))), "data": item[2]})
     return Malformed(line=0, reason=f"a {type(item).__name__} is no raw event", data=b"")
+
+
+def check_items(items: object, noun: str, reason: str = "it can't be iterated") -> None:
+    """Check that raw events may be read from an object.
+
+    Args:
+        items: The object.
+        noun: What it should be: "source", "stream".
+        reason: Why an object that is no iterable is none.
+
+    Raises:
+        TypeError: It is a single item, or can't be iterated.
+    """
+    kind, advice = type(items).__name__, "read_recording(path) reads a file, connect(url) a live stream"
+    if isinstance(items, _SINGLE):
+        raise TypeError(f"a single {kind} is no {noun}: give an iterable of raw events; {advice}")
+    if not isinstance(items, Iterable):
+        raise TypeError(f"{kind} is no {noun}: {reason}; {advice}")
 
 
 def dump_fields(value: Any) -> Any:

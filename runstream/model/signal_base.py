@@ -135,6 +135,11 @@ class AwaitedCall(Struct, frozen=True, gc=False):
         """The JSON Schema of the answer, read-only; ``None`` if the protocol has none for this call."""
         return getattr(self.call, "response_schema", None)
 
+    @property
+    def data(self) -> Any:
+        """Further fields of the call, such as the question of an interrupt: a JSON value, read-only; else ``None``."""
+        return getattr(self.call, "data", None)
+
     def to_dict(self) -> dict[str, Any]:
         """The call as JSON builtins."""
         return {name: _to_json(getattr(self, name)) for name in self.__struct_fields__ if name != "call"}

@@ -52,6 +52,18 @@ def parse_arguments(text: str | None) -> tuple[Any, str | None]:
         return None, f"Arguments are not JSON: {error.reason.removeprefix('Not JSON: ')}"
 
 
+class _Growing:
+    """The arguments of a call while they grow."""
+
+    __slots__ = ()
+
+    @property
+    def partial(self) -> Any:
+        """The arguments as far as they have arrived, as JSON builtins; ``None`` if there is no value yet."""
+        arguments: str | None = self.arguments  # type: ignore[attr-defined] # each class of calls has them
+        return parse_growing(arguments)
+
+
 class FunctionCall(WireStruct, frozen=True, kw_only=True):
     """Name, arguments (JSON text, possibly incomplete) and output of a function call.
 
@@ -68,7 +80,7 @@ class FunctionCall(WireStruct, frozen=True, kw_only=True):
     output: JsonText | None = None
 
 
-class FunctionToolCall(Tagged, frozen=True, kw_only=True, tag="function"):
+class FunctionToolCall(_Growing, Tagged, frozen=True, kw_only=True, tag="function"):
     """A call of a function of the application.
 
     Attributes:
@@ -93,11 +105,6 @@ class FunctionToolCall(Tagged, frozen=True, kw_only=True, tag="function"):
     def output(self) -> str | None:
         """The output that the application submitted; ``None`` so far."""
         return self.function.output
-
-    @property
-    def partial(self) -> Any:
-        """The arguments as far as they have arrived, as JSON builtins; ``None`` if there is no value yet."""
-        return parse_growing(self.function.arguments)
 
 
 class LogsOutput(Tagged, frozen=True, kw_only=True, tag="logs"):
@@ -164,7 +171,7 @@ class CodeInterpreterCall(WireStruct, frozen=True, kw_only=True):
     outputs: tuple[CodeOutput, ...] = ABSENT_LIST
 
 
-class CodeInterpreterToolCall(Tagged, frozen=True, kw_only=True, tag="code_interpreter"):
+class CodeInterpreterToolCall(_Growing, Tagged, frozen=True, kw_only=True, tag="code_interpreter"):
     """A call of the code interpreter.
 
     Attributes:
@@ -184,6 +191,11 @@ class CodeInterpreterToolCall(Tagged, frozen=True, kw_only=True, tag="code_inter
     def arguments(self) -> str | None:
         """The code."""
         return self.code_interpreter.input
+
+    @property
+    def partial(self) -> None:
+        """None: code is no JSON."""
+        return None
 
     @property
     def output(self) -> None:
@@ -231,7 +243,7 @@ class FileSearchCall(WireStruct, frozen=True, kw_only=True):
     results: tuple[FileSearchResult, ...] = ABSENT_LIST
 
 
-class FileSearchToolCall(Tagged, frozen=True, kw_only=True, tag="file_search"):
+class FileSearchToolCall(_Growing, Tagged, frozen=True, kw_only=True, tag="file_search"):
     """A file search.
 
     Attributes:
@@ -258,7 +270,7 @@ class FileSearchToolCall(Tagged, frozen=True, kw_only=True, tag="file_search"):
         return None
 
 
-class McpToolCall(Tagged, frozen=True, kw_only=True, tag="mcp"):
+class McpToolCall(_Growing, Tagged, frozen=True, kw_only=True, tag="mcp"):
     """A call of a Model Context Protocol tool (Azure): its fields are not nested, and it may wait for approval.
 
     An absent or null field is ``None``.
@@ -276,11 +288,6 @@ class McpToolCall(Tagged, frozen=True, kw_only=True, tag="mcp"):
     arguments: JsonText | None = None
     server_label: str | None = None
     output: JsonText | None = None
-
-    @property
-    def partial(self) -> Any:
-        """The arguments as far as they have arrived, as JSON builtins; ``None`` if there is no value yet."""
-        return parse_growing(self.arguments)
 
 
 class ConnectedAgentCall(WireStruct, frozen=True, kw_only=True):
@@ -303,7 +310,7 @@ class ConnectedAgentCall(WireStruct, frozen=True, kw_only=True):
     thread_id: str | None = None
 
 
-class ConnectedAgentToolCall(Tagged, frozen=True, kw_only=True, tag="connected_agent"):
+class ConnectedAgentToolCall(_Growing, Tagged, frozen=True, kw_only=True, tag="connected_agent"):
     """A call of another agent (Azure).
 
     Attributes:
@@ -330,7 +337,7 @@ class ConnectedAgentToolCall(Tagged, frozen=True, kw_only=True, tag="connected_a
         return self.connected_agent.output
 
 
-class GenericToolCall(Tagged, frozen=True, kw_only=True, tag="generic"):
+class GenericToolCall(_Growing, Tagged, frozen=True, kw_only=True, tag="generic"):
     """A call of any kind without a class of its own: a web search, a shell command, a custom tool, an approval.
 
     In its JSON ``type`` is "generic", and ``kind`` has the kind: so it differs from a call that a server of the
@@ -362,16 +369,11 @@ class GenericToolCall(Tagged, frozen=True, kw_only=True, tag="generic"):
             if type(value := getattr(self, name)) in (dict, list):
                 structs.force_setattr(self, name, freeze(thaw(value)))
 
-    @property
-    def partial(self) -> Any:
-        """The arguments as far as they have arrived, as JSON builtins; ``None`` if there is no value yet."""
-        return parse_growing(self.arguments)
-
     def __repr__(self) -> str:
         return f"GenericToolCall(id={self.id!r}, type={self.type!r}, name={self.name!r}, status={self.status!r})"
 
 
-class UnknownToolCall(Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
+class UnknownToolCall(_Growing, Unknown, frozen=True, kw_only=True, tag_field="type", tag="$unknown"):
     """Any other call, as received; ``id``, ``name`` and ``arguments`` are read from their usual places."""
 
     def _text(self, name: str) -> str | None:
@@ -417,5 +419,5 @@ ToolCall: TypeAlias = (
 )
 """A tool call of a step, in a class by its ``type``.
 
-Each class has ``id``, ``type``, ``name``, ``arguments`` and ``output``.
+Each class has ``id``, ``type``, ``name``, ``arguments``, ``partial`` and ``output``.
 """

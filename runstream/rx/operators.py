@@ -24,9 +24,9 @@ from runstream.core.state import RunState
 from runstream.dialects.base import BaseDialect, Dialect
 from runstream.dialects.registry import DEFAULT_DIALECT, DialectLike, ResolvedFactory, find_dialect
 from runstream.engine.engine import Engine
-from runstream.engine.watchdogs import Watchdogs, WatchdogTimer
+from runstream.engine.watchdogs import Watchdogs, WatchdogTimer, check_watchdogs
 from runstream.model.events import Event, Reject
-from runstream.model.limits import Limits
+from runstream.model.limits import Limits, check_limits
 from runstream.model.raw import ConnectionEvent, RawEvent, RawItem
 from runstream.model.raw_input import RawInput, raw_item
 from runstream.model.signals import Signal
@@ -213,6 +213,7 @@ def reduced(*, limits: Limits | None = None, clock: Callable[[], float] = time.t
         limits: The bounds.
         clock: Returns the time (Unix seconds).
     """
+    check_limits(limits)
     return _operator(lambda emit: _Reduce(emit, limits, clock))
 
 
@@ -302,6 +303,8 @@ def pipeline(
         ValueError: The dialect is not registered.
         TypeError: There are watchdogs but no scheduler, or the factory can't be called as a factory is.
     """
+    check_limits(limits)
+    check_watchdogs(watchdogs)
     if watchdogs is not None and scheduler is None:
         raise TypeError("watchdogs need a scheduler, such as AsyncIOScheduler(asyncio.get_running_loop())")
     factory = find_dialect(dialect) if dialect is not None else None
@@ -326,5 +329,6 @@ def states(
         clock: Returns the time in Unix seconds.
         on_reject: Receives input that can't be used.
     """
+    check_limits(limits)
     factory = find_dialect(dialect) if dialect is not None else None
     return _operator(lambda emit: _Pipeline(emit, "on_state", factory, limits, clock, False, on_reject), direct=True)

@@ -60,6 +60,8 @@ __all__ = ["LEVELS", "Record", "log_record", "log_signals"]
 _PROGRESS: Final = tuple(PROGRESS)
 _MAX_ASSISTANTS: Final = 10_000  # runs whose assistant is stored, for signals that do not name it
 
+_METHODS: Final = ("debug", "info", "warning", "error")
+
 # Level, event name, fields.
 Record: TypeAlias = tuple[str, str, dict[str, Any]]
 
@@ -175,9 +177,14 @@ def log_signals(
 
     Returns:
         A disposable that ends the logging.
+
+    Raises:
+        TypeError: The signals or the logger have another type.
     """
     from reactivex import Observable  # here: `log_record` alone loads no Rx
 
+    if not isinstance(signals, Observable) and not callable(getattr(signals, "on", None)):
+        raise TypeError(f"signals must be a RunStream or an Observable of signals, not a {type(signals).__name__}")
     write = _writer(logger)
     assistants: OrderedDict[RunKey, Any] = OrderedDict()
 
@@ -207,6 +214,10 @@ def _writer(logger: Any) -> Write:
     if isinstance(logger, logging.Logger | logging.LoggerAdapter):
         return standard_writer(logger)
     log = logger if logger is not None else LOG
+    # A lazy logger makes its methods when they are first used, which may fix its configuration: it is not asked.
+    if not hasattr(type(log), "__getattr__") and not all(callable(getattr(log, level, None)) for level in _METHODS):
+        right = f"a structlog logger, a logging.Logger, or an object with the methods {', '.join(_METHODS)}"
+        raise TypeError(f"logger must be {right}, not a {type(log).__name__}")
 
     def write(level: str, event: str, fields: dict[str, Any]) -> None:
         getattr(log, level)(event, **fields)

@@ -8,13 +8,13 @@ import asyncio
 import inspect
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable
 from typing import Any, TypeAlias
 
 from reactivex import abc
 
-from runstream.model.raw import ConnectionEvent, RawEvent, RawItem
-from runstream.model.raw_input import RawInput, raw_item
+from runstream.model.raw import ConnectionEvent, RawItem
+from runstream.model.raw_input import RawInput, check_items, raw_item
 from runstream.model.validation import check_seconds
 from runstream.sources.base import Receiver, Source
 from runstream.sources.grace import GRACE, GraceTimer
@@ -51,11 +51,8 @@ def adapt(source: Adaptable, name: str | None = None) -> Source:
         return source
     if isinstance(source, AsyncIterable):
         return AsyncIterableSource(source, name or "async iterable")
-    if isinstance(source, str | bytes | bytearray | memoryview | Mapping | RawEvent):
-        raise TypeError(f"a single {type(source).__name__} is no source: give an iterable of raw events")
-    if isinstance(source, Iterable):
-        return IterableSource(source, name or "iterable")
-    raise TypeError(f"{type(source).__name__} is no source: it can be neither run, iterated nor subscribed")
+    check_items(source, "source", "it can be neither run, iterated nor subscribed")
+    return IterableSource(source, name or "iterable")
 
 
 class ItemFeeder:

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from runstream.dialects.base import Dialect
 from runstream.errors import SourceFailed
-from runstream.model.validation import check_seconds
+from runstream.model.validation import check_numbers, check_seconds
 from runstream.sources.base import Receiver
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.poll_answers import PollResult, read_answer
-from runstream.sources.reconnect import Reconnect
+from runstream.sources.reconnect import Reconnect, check_reconnect
 from runstream.sources.user_calls import UserCallback, classify_error
 
 __all__ = ["PollSource"]
@@ -95,6 +95,8 @@ class PollSource:
         if not callable(retrieve):
             raise TypeError(f"retrieve is a function that gives the run, not a {type(retrieve).__name__}")
         # `not (a <= b)`, so that NaN is rejected too.
+        check_reconnect(reconnect)
+        check_numbers(interval=interval, max_interval=max_interval, factor=factor, jitter=jitter)
         if not 0 < interval < math.inf:
             raise ValueError("interval must be a positive number of seconds")
         if not interval <= max_interval < math.inf:

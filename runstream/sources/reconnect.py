@@ -10,7 +10,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-__all__ = ["Reconnect"]
+from runstream.model.validation import check_instances, check_numbers
+
+__all__ = ["Reconnect", "check_reconnect"]
 
 _MIN_BASE: Final = 0.1  # seconds; a server can't reduce the first delay below it
 
@@ -35,6 +37,7 @@ class Reconnect(Struct, frozen=True, kw_only=True):
 
     Raises:
         ValueError: A value outside its range.
+        TypeError: A value is no number.
     """
 
     initial: float = 0.5
@@ -46,6 +49,7 @@ class Reconnect(Struct, frozen=True, kw_only=True):
     max_retry_after: float = 300.0
 
     def __post_init__(self) -> None:
+        check_numbers(**{name: getattr(self, name) for name in self.__struct_fields__})
         # `not (a <= b)`, so that NaN is rejected too.
         if not 0 < self.initial < math.inf:
             raise ValueError("initial must be a positive number of seconds")
@@ -105,3 +109,12 @@ class Reconnect(Struct, frozen=True, kw_only=True):
             chance: Returns a random number from 0 to 1, so that connections made together are not replaced together.
         """
         return None if self.max_connection_age is None else self.max_connection_age * (1.0 - 0.1 * chance())
+
+
+def check_reconnect(reconnect: object) -> None:
+    """Check the option of a source.
+
+    Raises:
+        TypeError: It is neither a policy nor ``None``.
+    """
+    check_instances(Reconnect, "a Reconnect, such as Reconnect(max_attempts=3), or None", reconnect=reconnect)

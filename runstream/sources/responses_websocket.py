@@ -21,7 +21,7 @@ from runstream.sources.connection_loop import Disconnect, call_hook
 from runstream.sources.credentials import Credentials, merge_headers, redact_url, resolve_headers
 from runstream.sources.grace import GRACE, GraceTimer
 from runstream.sources.http_errors import ConnectFailed
-from runstream.sources.reconnect import Reconnect
+from runstream.sources.reconnect import Reconnect, check_reconnect
 from runstream.sources.request_items import request_item
 from runstream.sources.responses_lanes import Lane, LaneRouter
 from runstream.sources.sent_values import NOTHING_SENT, SentValues
@@ -106,6 +106,7 @@ class ResponsesWebSocket:
         close_timeout: float = 2.0,
         grace: float = GRACE,
     ) -> None:
+        check_reconnect(reconnect)
         check_seconds(
             max_age=max_age,
             keep_open=keep_open,

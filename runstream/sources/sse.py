@@ -22,7 +22,7 @@ from runstream.sources.credentials import Credentials, merge_headers, redact_url
 from runstream.sources.grace import GRACE
 from runstream.sources.http_client import HttpClient, client_library
 from runstream.sources.http_errors import ConnectFailed
-from runstream.sources.reconnect import Reconnect
+from runstream.sources.reconnect import Reconnect, check_reconnect
 from runstream.sources.request_items import request_item, response_item
 from runstream.sources.sent_values import NOTHING_SENT, SentValues
 from runstream.sources.sse_connection import NO_CONTENT, open_stream, read_stream
@@ -133,6 +133,7 @@ class SseSource:
             raise ValueError("a GET has no body: give method='POST'")
         if json is not None and content is not None:
             raise ValueError("give json or content, not both")
+        check_reconnect(reconnect)
         check_seconds(open_timeout=open_timeout, read_timeout=read_timeout, grace=grace)
         check_counts(max_message_bytes=max_message_bytes)
         client_library(client)

@@ -29,7 +29,7 @@ from runstream.sources.connection_loop import (
 from runstream.sources.credentials import Credentials, merge_headers, redact_url, resolve_headers
 from runstream.sources.grace import GRACE
 from runstream.sources.http_errors import ConnectFailed
-from runstream.sources.reconnect import Reconnect
+from runstream.sources.reconnect import Reconnect, check_reconnect
 from runstream.sources.sent_values import NOTHING_SENT, SentValues
 from runstream.sources.websocket_batches import BatchConnection
 from runstream.sources.websocket_connection import close_socket, open_socket, read_socket
@@ -110,6 +110,7 @@ class WebSocketSource:
         max_unsent_bytes: int = 64 * 2**10,
         grace: float | None = GRACE,
     ) -> None:
+        check_reconnect(reconnect)
         check_seconds(
             open_timeout=open_timeout,
             ping_interval=ping_interval,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from runstream.core.request_places import NO_PLACES, RequestPlaces
 from runstream.core.state import RunState
 
-__all__ = ["StateStore", "StoredRun", "StoredSource"]
+__all__ = ["StateStore", "StoredRun", "StoredSource", "check_store"]
+
+_METHODS: Final = ("get", "runs", "get_source", "put", "deliver")
 
 
 class StoredRun(Struct, frozen=True, kw_only=True):
@@ -102,3 +104,14 @@ class StateStore(Protocol):
 
     def deliver(self, scope: str, run_id: str, key: str) -> None:
         """Add a key to the delivered keys of a run. A run that is not stored yet gets ``None`` as its state."""
+
+
+def check_store(store: object) -> None:
+    """Check the option of a stream.
+
+    Raises:
+        TypeError: It has not all methods of a :class:`StateStore`.
+    """
+    if not all(callable(getattr(store, name, None)) for name in _METHODS):
+        kind = type(store).__name__
+        raise TypeError(f"store must be a state store, such as SqliteStore(path) or MemoryStore(), not a {kind}")

@@ -9,7 +9,8 @@ from typing import Final
 from msgspec import Struct
 
 from runstream.errors import SubscriberFailed
-from runstream.model.validation import check_counts
+from runstream.model.callables import check_call
+from runstream.model.validation import check_counts, check_numbers
 from runstream.stream.buffers import Policy
 
 __all__ = ["CONCURRENCY", "HandlerOptions", "Retry"]
@@ -38,7 +39,7 @@ class Retry(Struct, frozen=True, kw_only=True):
 
     Raises:
         ValueError: A value is outside its range.
-        TypeError: ``exceptions`` is no tuple of exception classes.
+        TypeError: A value is no number, or ``exceptions`` is no tuple of exception classes.
     """
 
     retries: int = 3
@@ -48,6 +49,7 @@ class Retry(Struct, frozen=True, kw_only=True):
     exceptions: tuple[type[Exception], ...] = (Exception,)
 
     def __post_init__(self) -> None:
+        check_numbers(retries=self.retries, initial=self.initial, factor=self.factor, maximum=self.maximum)
         if not self.retries >= 0:
             raise ValueError("retries must not be negative")
         # `not (a <= b)`, so that NaN is refused too.
@@ -91,6 +93,7 @@ class HandlerOptions(Struct, frozen=True):
                 )
         if self.concurrency is not None:
             check_counts(concurrency=self.concurrency)
+        check_numbers("a number of seconds", timeout=self.timeout)
         if self.timeout is not None and not 0 < self.timeout < math.inf:
             raise ValueError("timeout must be a positive number of seconds")
         if isinstance(self.retry, int):
@@ -99,3 +102,5 @@ class HandlerOptions(Struct, frozen=True):
             raise TypeError(f"retry is a number of retries or a Retry, not a {type(self.retry).__name__}")
         if self.on_failed is not None and not callable(self.on_failed):
             raise TypeError(f"on_failed is a function, not a {type(self.on_failed).__name__}")
+        if self.on_failed is not None:
+            check_call(self.on_failed, "on_failed", "the failure")

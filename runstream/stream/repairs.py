@@ -20,9 +20,10 @@ from runstream.logs import LOG
 from runstream.model.events import Event, MessageEvent, Reject, RunDetached, RunEvent, StepEvent, TextAppend
 from runstream.model.raw import RawItem
 from runstream.model.run import RunKey
+from runstream.model.validation import check_numbers
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.poll_answers import PollResult, names_run, read_answer
-from runstream.sources.reconnect import Reconnect
+from runstream.sources.reconnect import Reconnect, check_reconnect
 from runstream.sources.user_calls import UserCallback, classify_error
 from runstream.stream.buffers import Gate
 from runstream.stream.source_runner import SourceRunner
@@ -51,7 +52,7 @@ class Repair(Struct, frozen=True, kw_only=True):
         reconnect: When to retry after a temporary error; ``None``: never.
 
     Raises:
-        TypeError: ``fetch_run`` is not a function.
+        TypeError: ``fetch_run`` is not a function, or another value has another type.
         ValueError: A value is outside its range.
     """
 
@@ -64,6 +65,8 @@ class Repair(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not callable(self.fetch_run):
             raise TypeError(f"fetch_run is a function that gives a run, not a {type(self.fetch_run).__name__}")
+        check_numbers(interval=self.interval, concurrency=self.concurrency, timeout=self.timeout)
+        check_reconnect(self.reconnect)
         # `not (a <= b)`, so that NaN is refused too.
         if not 0 <= self.interval < math.inf:
             raise ValueError("interval must be a number of seconds")

@@ -21,12 +21,13 @@ from runstream.dialects.registry import DialectLike
 from runstream.engine.engine import Engine
 from runstream.engine.watchdogs import Watchdogs
 from runstream.errors import SubscriberFailed, SubscribersFailed
+from runstream.model.callables import check_call
 from runstream.model.events import Event, Reject
 from runstream.model.limits import Limits, Stats
 from runstream.model.run import Run
 from runstream.model.signal_base import BaseSignal
 from runstream.model.signals import Signal
-from runstream.model.validation import check_durations
+from runstream.model.validation import check_durations, check_instances, check_numbers
 from runstream.sources.adapters import Adaptable, adapt
 from runstream.store.base import StateStore
 from runstream.stream.buffers import Gate, Policy
@@ -97,8 +98,8 @@ class RunStream:
     Raises:
         ValueError: ``buffer`` or ``max_connections`` is less than 1, a time-out less than 0, or the dialect is not
             registered.
-        TypeError: A source has another type, the dialect is neither a name nor a factory, or ``fetch_run`` is not a
-            function.
+        TypeError: A source or another argument has another type, such as a path as ``store``; or a function can't be
+            called as it will be.
     """
 
     def __init__(
@@ -353,8 +354,8 @@ class RunStream:
             A disposable that ends the subscription at once; of an object: of all its methods.
 
         Raises:
-            TypeError: ``kind`` names no signal, an option for coroutine functions is given for a plain one, or the
-                object has no marked method.
+            TypeError: ``kind`` names no signal, the function can't be called with the signal alone, an option for
+                coroutine functions is given for a plain one, or the object has no marked method.
             ValueError: An unknown type string or policy, or a number outside its range.
         """
         match = RunMatcher(filters, self._run_of)
@@ -571,9 +572,14 @@ class RunStream:
 
         Raises:
             TimeoutError: There was none in time.
+            TypeError: ``kind`` names no signal, or another argument has another type.
             IncompleteStream: The stream or the run ended without it.
         """
         kinds = signal_classes(kind)
+        check_numbers("a number of seconds, or None", timeout=timeout)
+        if predicate is not None:
+            check_instances(Callable, "a function", predicate=predicate)
+            check_call(predicate, "a predicate", "the signal")
         self._load_run(run_id, scope or "")
         self.start()
         signal = self._results.when(kinds, run_id, scope, predicate, timeout, self._channels.rewire)
@@ -690,4 +696,5 @@ def _error_reports(
         raise TypeError(
             f"on_subscriber_error is 'log', 'raise' or a function, not a {type(on_subscriber_error).__name__}"
         )
+    check_call(on_subscriber_error, "on_subscriber_error", "the failure")
     return ErrorReports("log", failures=failures, hook=on_subscriber_error)

@@ -262,7 +262,10 @@ class SourceRunner:
     def stream_end(self) -> StreamEnd:
         """How the stream ended."""
         reason = self._removed_unfed or ("the stream ended" if self._attached else "no source was attached")
-        return StreamEnd(self._engine.states(), self._failed, self._removed, self._failure, self._unfed_failure, reason)
+        engine = self._engine
+        return StreamEnd(
+            engine.states(), self._failed, self._removed, self._failure, self._unfed_failure, reason, engine.unused
+        )
 
     def interrupt(self, record: RunRecord, reason: str) -> None:
         """Interrupt a run that gets no further source."""

@@ -16,7 +16,7 @@ from runstream.core.run_filter import RunMatcher
 from runstream.core.selection import PROGRESS
 from runstream.errors import ReturnRefused, SlowConsumer, SubscriberFailed
 from runstream.logs import LOG
-from runstream.model.callables import is_coroutine_function
+from runstream.model.callables import check_call, is_coroutine_function
 from runstream.model.raw import RawEvent
 from runstream.model.run import RunKey
 from runstream.model.signals import ActionRequired
@@ -107,6 +107,7 @@ class Subscriptions:
         """Subscribe a function or coroutine function to signals."""
         if not callable(fn):
             raise TypeError(f"a handler is a function, not {type(fn).__name__}")
+        check_call(fn, "a handler", "the signal")
         is_async = is_coroutine_function(fn)
         options.check(is_async=is_async)
         answers = kinds == _ANSWERED

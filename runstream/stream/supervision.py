@@ -16,9 +16,10 @@ from runstream.core.run_record import RunRecord
 from runstream.core.state import RunState
 from runstream.engine.engine import Engine
 from runstream.engine.source_state import SourceState
-from runstream.engine.watchdogs import Watchdogs, WatchdogTimer
+from runstream.engine.watchdogs import Watchdogs, WatchdogTimer, check_watchdogs
 from runstream.errors import SourceFailed
 from runstream.logs import LOG
+from runstream.model.validation import check_instances
 from runstream.stream.buffers import Gate
 from runstream.stream.results import StreamResults
 from runstream.stream.source_handle import SourceHandle
@@ -56,6 +57,8 @@ class Supervisor:
         watchdogs: Watchdogs | None,
         scheduler: abc.SchedulerBase | None,
     ) -> None:
+        check_watchdogs(watchdogs)
+        check_instances(abc.SchedulerBase, "an Rx scheduler", scheduler=scheduler)
         self.on_stall: Callable[[RunState, str], None] | None = None
         self.is_fetching: Callable[[RunState], bool] = lambda state: False
         self._engine = engine

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from runstream.core.selection import PROGRESS, RUN_LEVEL, TERMINAL
 from runstream.core.state import RunState
+from runstream.engine.unused_input import UnusedInput
 from runstream.errors import IncompleteStream, SeveralRuns, SourceFailed
 from runstream.model.run import Run, RunKey
 from runstream.model.signals import RunCreated
@@ -17,6 +18,8 @@ from runstream.stream.failures import Failures
 __all__ = ["ResultWaiter", "ResultsWaiter", "SignalWaiter", "StreamEnd", "Waiter", "key_of"]
 
 T = TypeVar("T")
+
+_ALL_USED: Final = UnusedInput()
 
 
 class StreamEnd:
@@ -29,6 +32,7 @@ class StreamEnd:
         failure: The last failure of a source, if any.
         unfed_failure: The last failure of a source that had delivered nothing: its runs are not known.
         reason: Why the stream ended, if no source failed.
+        unused: The input that could not be used.
 
     Attributes:
         failures: The failures of handlers, and the errors of servers.
@@ -43,6 +47,7 @@ class StreamEnd:
         failure: SourceFailed | None,
         unfed_failure: SourceFailed | None,
         reason: str,
+        unused: UnusedInput = _ALL_USED,
     ) -> None:
         self.states = states
         self.open_states = tuple(state for state in states if not state.is_terminal)
@@ -52,6 +57,8 @@ class StreamEnd:
         self.failure = failure
         self.unfed_failure = unfed_failure
         self.reason = reason
+        # Beside a run it explains nothing: the run itself says how far it came.
+        self.unused = unused if not states else _ALL_USED
         self.failures = Failures()
         self.server_message = ""
 
@@ -74,6 +81,8 @@ class StreamEnd:
         if server_error is not None:
             parts.append(str(server_error))
         parts.append(problem or "; ".join(_open_reason(state) for state in states))
+        if described := self.unused.describe():
+            parts.append(described)
         return IncompleteStream(
             "; ".join(parts),
             left,
@@ -81,6 +90,8 @@ class StreamEnd:
             source_failure=source_failure,
             server_error=server_error,
             failures=failures,
+            rejected=self.unused.rejected,
+            unknown=self.unused.unknown,
         )
 
 

@@ -141,6 +141,43 @@ def test_no_protocol_and_no_event() -> None:
     assert (report.dialect, report.rejected, report.runs) == (None, 2, ())
 
 
+STREAMS = {
+    "assistants": lambda: [(event["event"], event["data"], None) for event in assistants_events()],
+    "responses": lambda: [(event["type"], event, None) for event in responses_events()],
+    "ag-ui": lambda: [(None, event, None) for event in ag_ui_events()],
+    "langgraph": langgraph_events,
+    "langgraph-thread": lambda: [(event["method"], event, str(event["seq"])) for event in thread_events()],
+}
+
+
+@pytest.mark.parametrize("dialect", STREAMS)
+@pytest.mark.parametrize("protocol", STREAMS)
+@pytest.mark.parametrize("form", ["blocks", "lines", "events"])
+def test_a_stream_of_another_protocol_breaks_a_rule(form: str, protocol: str, dialect: str) -> None:
+    """A stream that is checked by the rules of another protocol is not conforming, in any framing."""
+    events = STREAMS[protocol]()
+    raws = [RawEvent(name, (data if isinstance(data, str) else json.dumps(data)).encode()) for name, data, _ in events]
+    if form == "blocks":
+        report = check_blocks(events, dialect)
+    elif form == "events":
+        report = runstream.check(raws, dialect=dialect)
+    elif protocol in ("assistants", "langgraph"):
+        report = check_lines([{"event": name, "data": data} for name, data, _ in events], dialect)
+    else:
+        report = check_lines([data for _, data, _ in events], dialect)
+    assert report.ok is (protocol == dialect)
+
+
+def test_only_unknown_events_show_no_protocol() -> None:
+    """The finding counts the events; one that the protocol has is enough, and so is an error before any run."""
+    report = check_lines(ag_ui_events(), "responses")
+    assert errors(report) == {"unknown_protocol"}
+    assert report.errors[0].places[0].detail == f"{len(ag_ui_events())} events, none of responses"
+    assert "unknown_protocol" not in errors(check_lines([{"type": "x.private"}, *responses_events()], "responses"))
+    error = {"type": "error", "code": "server_error", "message": SECRET, "param": None, "sequence_number": 0}
+    assert "unknown_protocol" not in errors(check_lines([{"type": "x.private"}, error], "responses"))
+
+
 def test_a_dialect_of_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of another dialect the rules of every stream are checked."""
 
@@ -163,6 +200,8 @@ def test_wrong_arguments() -> None:
         runstream.check("https://host/run")
     with pytest.raises(TypeError, match="binary"):
         runstream.check(io.StringIO("x"))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="int is no stream"):
+        runstream.check(5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not a registered dialect"):
         runstream.check(b"", dialect="unheard")
     with pytest.raises(FileNotFoundError):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runstream.cli.exit_codes import ExitCode
-from tests.checker.streams import blocks_of, responses_events
+from tests.checker.streams import ag_ui_events, blocks_of, responses_events
 from tests.cli.support import call_cli
 from tests.cli.test_watch_http import answering
 
@@ -36,6 +36,17 @@ def test_the_exit_code_says_whether_a_rule_is_broken(paths: tuple[Path, Path]) -
     good, bad = paths
     assert call_cli("check", str(good)).code == ExitCode.COMPLETED
     assert call_cli("check", str(bad)).code == ExitCode.NOT_COMPLETED
+
+
+def test_a_recording_of_another_protocol_breaks_a_rule(tmp_path: Path) -> None:
+    """The exit code is 1, and the line counts the events."""
+    path = tmp_path / "run.jsonl"
+    path.write_text("".join(f"{json.dumps(event)}\n" for event in ag_ui_events()))
+    assert call_cli("check", str(path)).code == ExitCode.COMPLETED
+    found = call_cli("check", "--dialect", "responses", str(path))
+    assert found.code == ExitCode.NOT_COMPLETED
+    assert "broken  unknown_protocol x1: An event shows the protocol of its stream." in found.out
+    assert f"end of the stream: {len(ag_ui_events())} events, none of responses" in found.out
 
 
 def test_the_report_in_words(paths: tuple[Path, Path]) -> None:

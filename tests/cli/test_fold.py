@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from runstream import demo
+from runstream.cli.exit_codes import ExitCode
 from runstream.engine.fold import fold
 from runstream.recordings.reader import read_recording
 from tests.cli.support import ENDINGS, asked_and_answered, body, ended, lines, run_cli, waiting
@@ -21,6 +22,27 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
     return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
+def test_without_a_run_it_says_why(cli: Callable, tmp_path: Path) -> None:
+    """Events of another protocol, and input that no dialect recognises, are counted, in both forms of output."""
+    events = [
+        {"type": "RUN_STARTED", "threadId": "t", "runId": "r"},
+        {"type": "RUN_FINISHED", "threadId": "t", "runId": "r"},
+    ]
+    path = tmp_path / "run.jsonl"
+    path.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    for options in ((), ("--json",)):
+        found = cli("fold", "--dialect", "responses", *options, str(path))
+        assert found.code == ExitCode.NOT_COMPLETED
+        expected = "runstream: no run was seen: 2 events are unknown in the dialect of their source"
+        assert found.err.splitlines()[-1] == expected
+    path.write_text('{"id": "c1", "choices": []}\n' * 2)
+    for command in ("fold", "replay"):
+        told = cli(command, str(path)).err.splitlines()[-1]
+        assert told.startswith(
+            "runstream: no run was seen: 2 inputs were rejected, the first: No dialect recognises it"
+        )
 
 
 def test_json(cli: Callable, recording: Callable) -> None:

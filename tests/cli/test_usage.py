@@ -203,6 +203,14 @@ def test_standard_input_twice(cli: Callable) -> None:
     assert "give it once" in found.err
 
 
+@pytest.mark.parametrize("url", ["localhost:8000", "127.0.0.1:8000/runs", "host/runs"])
+def test_a_url_without_a_scheme(cli: Callable, url: str) -> None:
+    """The host is no scheme: the message names the schemes that there are."""
+    found = cli("watch", url)
+    assert found.code == 2
+    assert "the URL has no scheme; give wss://host/path, https://host/path, ws:// or http://" in found.err
+
+
 @pytest.mark.parametrize("url", ["host/runs", "ftp://host/runs", "ws://", "https://", ""])
 def test_watch_what_can_not_be_watched(cli: Callable, url: str) -> None:
     """A URL that is no live stream is refused, with what would do."""

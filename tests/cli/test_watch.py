@@ -193,6 +193,30 @@ def test_a_recording_gives_up_likewise(cli: Callable, tmp_path: Path) -> None:
     assert cli("fold", str(tmp_path / "run.jsonl")).code == ExitCode.LEFT_LIVE
 
 
+def test_without_a_run_it_says_why(cli: Callable) -> None:
+    """What the server sent is counted, with the reason of the first reject."""
+    with sending(['{"object": "chat.completion.chunk"}'] * 2) as url:
+        found = cli("watch", url)
+    assert found.code == ExitCode.NOT_COMPLETED
+    assert "no run was seen: 2 inputs were rejected, the first: No dialect recognises it" in found.err
+
+
+@pytest.mark.parametrize("command", ["watch", "record"])
+def test_idle_ends_a_server_that_sends_nothing(cli: Callable, tmp_path: Path, command: str) -> None:
+    """A server that accepts and sends nothing has no run that could be idle: its source fails, with the reason."""
+
+    def handle(connection: ServerConnection) -> None:
+        for _ in connection:
+            pass
+
+    output = ("-o", str(tmp_path / "run.jsonl")) if command == "record" else ()
+    with answering(handle) as url:
+        found = cli(command, "--idle", "0.2", url, *output)
+    assert found.code == ExitCode.NOT_COMPLETED
+    assert "it gave nothing within 0.2 s (silent)" in found.err
+    assert "no run was seen" in found.err
+
+
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
 def test_idle_takes_seconds(cli: Callable, seconds: str) -> None:
     """What is no time is a usage error."""

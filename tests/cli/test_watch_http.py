@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,16 +22,21 @@ pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def answering(data: bytes, *, answers: list[Answer | None] | None = None) -> Iterator[HttpPeer]:
+def answering(
+    data: bytes,
+    *,
+    answers: list[Answer | None] | None = None,
+    respond: Callable[[Exchange, int], Awaitable[None]] | None = None,
+) -> Iterator[HttpPeer]:
     """A server in a thread of this process that answers with an event stream."""
     ready, loops, peers = threading.Event(), [asyncio.new_event_loop()], []
     leave = asyncio.Event()
 
-    async def respond(exchange: Exchange, number: int) -> None:
+    async def send(exchange: Exchange, number: int) -> None:
         await exchange.send(data)
 
     async def serve() -> None:
-        async with http_serving(respond, answers=answers) as peer:
+        async with http_serving(respond or send, answers=answers) as peer:
             peers.append(peer)
             ready.set()
             await leave.wait()
@@ -61,6 +67,28 @@ def test_exit_codes(cli: Callable, events: list[Event], code: int) -> None:
     with answering(body(events)) as peer:
         assert cli("watch", "--json", peer.url).code == code
     assert len(peer.requests) == 1
+
+
+def test_idle_ends_an_event_stream_without_events(cli: Callable) -> None:
+    """A response that only has comments is one that sends nothing."""
+
+    async def respond(exchange: Exchange, number: int) -> None:
+        while True:
+            await exchange.send(b": alive\n\n")
+            await asyncio.sleep(0.05)
+
+    with answering(b"", respond=respond) as peer:
+        found = cli("watch", "--idle", "0.3", peer.url)
+    assert found.code == ExitCode.NOT_COMPLETED
+    assert "it gave nothing within 0.3 s (silent)" in found.err
+
+
+def test_idle_ends_a_request_without_a_response(cli: Callable) -> None:
+    """A server that takes the request and does not answer was never connected."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        found = cli("watch", "--idle", "0.3", f"http://127.0.0.1:{server.getsockname()[1]}/")
+    assert found.code == ExitCode.NO_CONNECTION
+    assert "it gave nothing within 0.3 s (silent)" in found.err
 
 
 def test_headers_go_with_the_request_and_are_not_shown(cli: Callable) -> None:

@@ -128,6 +128,22 @@ def test_a_snapshot_that_is_none_is_a_reject() -> None:
     assert not folded.runs[0].is_terminal
 
 
+@pytest.mark.parametrize("call_id", [["call_1"], {"id": "call_1"}, 5, None])
+def test_a_call_id_that_is_no_text_does_not_raise(call_id: Any) -> None:
+    """An item whose call_id has another type is there once in the ended response."""
+    item = {"type": "function_call", "id": "fc_1", "call_id": call_id, "name": "look", "arguments": "{}"}
+    response = {"id": "resp_1", "object": "response", "created_at": 1, "status": "in_progress", "output": []}
+    ended = {**response, "status": "completed", "output": [item]}
+    events = [
+        {"type": "response.created", "response": response, "sequence_number": 0},
+        {"type": "response.output_item.added", "item": item, "output_index": 0, "sequence_number": 1},
+        {"type": "response.completed", "response": ended, "sequence_number": 2},
+    ]
+    folded = read(*(json.dumps(event).encode() for event in events))
+    assert [state.run_id for state in folded.runs] == ["resp_1"]
+    assert not folded.rejects
+
+
 def test_an_item_after_the_end_is_of_no_response() -> None:
     """An item names no response: where the next one's beginning was lost, it is not an item of the last one."""
     one = ResponseScript("resp_1").begin().say("one").end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,6 +61,14 @@ def test_connections_are_told() -> None:
         ("source.resumed", "", 1),
         ("source.ended", "the stream ended", 0),
     ]
+
+
+@pytest.mark.parametrize("single", ["run.sse", b"{}", {"a": 1}, RawEvent(), 5, None, Path("run.sse")])
+def test_a_single_item_or_a_path_is_no_stream(single: Any) -> None:
+    """A text is not folded character by character: the error says how a file is read."""
+    for call in (lambda: fold(single), lambda: fold_sources([("a", single)])):
+        with pytest.raises(TypeError, match=r"is no stream: .*; read_recording\(path\) reads a file"):
+            call()
 
 
 def test_an_empty_stream() -> None:

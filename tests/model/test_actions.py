@@ -16,7 +16,7 @@ from runstream.model.actions import (
 from runstream.model.base import decoder
 from runstream.model.run import Run, RunStatus
 from runstream.model.signal_base import AwaitedCall
-from runstream.model.tool_calls import FunctionToolCall, GenericToolCall
+from runstream.model.tool_calls import FunctionCall, FunctionToolCall, GenericToolCall
 from tests.support.wire import function_call, required_action
 
 CALLS = (
@@ -137,3 +137,11 @@ def test_the_schema_of_an_answer() -> None:
     assert awaited.response_schema["required"] == ("name",)
     function = ActionCall(id="c", kind="function", name="f").tool_call
     assert AwaitedCall("c", "f", None, None, None, function, "run_1/call/c").response_schema is None
+
+
+def test_an_awaited_call_has_the_further_fields_of_its_call() -> None:
+    """Those of a call without any are None, whatever its class."""
+    asked = ActionCall(id="c", kind="interrupt", data={"question": "Sure?"}).tool_call
+    assert AwaitedCall("c", None, None, None, None, asked, "run_1/call/c", "interrupt").data == {"question": "Sure?"}
+    call = FunctionToolCall(id="c", function=FunctionCall(name="f"))
+    assert AwaitedCall("c", "f", None, None, None, call, "run_1/call/c").data is None

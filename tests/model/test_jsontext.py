@@ -11,9 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runstream.engine.fold import fold
 from runstream.errors import DecodeError
 from runstream.model import FrozenList, FrozenMap, RunStatus
-from runstream.model.jsontext import MAX_NESTING, decode_json, format_path, json_bytes, nesting_depth, to_builtins
+from runstream.model.jsontext import (
+    MAX_NESTING,
+    STREAM_TEXT,
+    decode_json,
+    format_path,
+    json_bytes,
+    nesting_depth,
+    not_json_reason,
+    to_builtins,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -142,3 +152,28 @@ def test_decoding() -> None:
         with pytest.raises(DecodeError):
             decode_json(text)
     assert decode_json("[" * 128 + "]" * 128)
+
+
+@pytest.mark.parametrize(
+    ("data", "is_text"),
+    [
+        (b"data: {}\n\n", True),
+        (b"\n event: a", True),
+        (b": alive", True),
+        (b"{", False),
+        (b"database", False),
+        (b"", False),
+    ],
+)
+def test_text_of_an_event_stream_is_named_as_such(data: bytes, is_text: bool) -> None:
+    """The reason names the class that reads chunks of a response body."""
+    assert (not_json_reason(data, "bad") == STREAM_TEXT) is is_text
+    assert is_text or not_json_reason(data, "bad") == "Not JSON: bad"
+    assert not_json_reason(b"{", "").endswith("nested too deeply")
+
+
+@pytest.mark.parametrize("dialect", [None, "assistants", "responses", "ag-ui", "langgraph", "langgraph-thread"])
+def test_each_dialect_names_text_of_an_event_stream(dialect: str | None) -> None:
+    """Chunks that were passed as raw events have one reason in every dialect."""
+    found = fold([b'data: {"type": "x"}\n\n'], dialect=dialect)
+    assert [reject.reason for reject in found.rejects] == [STREAM_TEXT]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from runstream.model import (
+    CodeInterpreterCall,
     CodeInterpreterToolCall,
+    ConnectedAgentCall,
     ConnectedAgentToolCall,
+    FileSearchCall,
     FileSearchToolCall,
     FrozenMap,
     FunctionCall,
@@ -20,6 +23,7 @@ from runstream.model import (
     RunStep,
     SubmitToolApprovalAction,
     SubmitToolOutputsAction,
+    ToolCall,
     UnknownAction,
     UnknownOutput,
     UnknownToolCall,
@@ -215,3 +219,17 @@ def test_arguments_as_far_as_they_have_arrived() -> None:
     ]
     assert [call.partial for call in calls] == [{"city": "Os"}] * 3
     assert FunctionToolCall(id="call_4", function=FunctionCall()).partial is None
+
+
+def test_every_class_of_calls_has_its_arguments_so_far() -> None:
+    """A live UI need not know the class; code is no JSON, and a file search has no arguments."""
+    text = '{"city": "Os'
+    calls: list[ToolCall] = [
+        ConnectedAgentToolCall(id="call_1", connected_agent=ConnectedAgentCall(arguments=text)),
+        UnknownToolCall(raw=FrozenMap({"type": "new", "arguments": text})),
+        UnknownToolCall(raw=FrozenMap({"type": "new", "new": FrozenMap({"arguments": text})})),
+        CodeInterpreterToolCall(id="call_2", code_interpreter=CodeInterpreterCall(input="[1, 2")),
+        FileSearchToolCall(id="call_3", file_search=FileSearchCall()),
+    ]
+    assert [call.partial for call in calls] == [{"city": "Os"}] * 3 + [None] * 2
+    assert all(isinstance(kind.partial, property) for kind in get_args(ToolCall))

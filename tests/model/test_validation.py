@@ -9,19 +9,28 @@ from typing import Any
 
 import pytest
 from msgspec import structs
+from reactivex.testing import TestScheduler
 
 from runstream import (
     Limits,
     MemoryStore,
     PollSource,
+    Reconnect,
     RecordingSource,
+    Repair,
+    ResponsesWebSocket,
+    Retry,
     RunStream,
     SqliteStore,
     SseChunks,
     SSEParser,
     SseSource,
+    Watchdogs,
     WebSocketSource,
+    pipeline,
     read_recording,
+    reduced,
+    states,
 )
 from runstream.engine.engine import Engine
 from runstream.engine.fold import fold
@@ -30,6 +39,7 @@ from runstream.testing import events_of
 
 WS: Callable[..., Any] = partial(WebSocketSource, "ws://127.0.0.1:1/")
 SSE: Callable[..., Any] = partial(SseSource, "http://127.0.0.1:1/")
+RESPONSES_WS: Callable[..., Any] = partial(ResponsesWebSocket, "ws://127.0.0.1:1/")
 POLL: Callable[..., Any] = partial(PollSource, lambda: None)
 CHUNKS: Callable[..., Any] = partial(SseChunks, [])
 PARSER: Callable[..., Any] = SSEParser
@@ -99,6 +109,71 @@ def test_times_that_were_before_now(make: Callable[..., Any], option: str, value
         make(**{option: value})
     for fine in (0, 0.5, math.inf):
         make(**{option: fine})
+
+
+NUMBERS = [
+    *((make, option, "a number of seconds") for make, option in (*TIMES, *TIMES_FROM_0)),
+    *((Watchdogs, option, "a number of seconds") for option in ("idle", "total", "expiry_grace", "silent", "interval")),
+    *((Reconnect, option, "a number") for option in Reconnect.__struct_fields__),
+    *((Retry, option, "a number") for option in ("retries", "initial", "factor", "maximum")),
+    *((partial(Repair, fetch_run=print), option, "a number") for option in ("interval", "concurrency", "timeout")),
+    *((POLL, option, "a number") for option in ("interval", "max_interval", "factor", "jitter")),
+]
+
+
+@pytest.mark.parametrize("value", ["5", [5], {}], ids=["text", "list", "object"])
+@pytest.mark.parametrize(("make", "option", "right"), NUMBERS)
+def test_what_is_no_number_is_refused(make: Callable[..., Any], option: str, right: str, value: Any) -> None:
+    """The error names the option, what is right, and the type of the value."""
+    with pytest.raises(TypeError, match=f"^{option} must be {right}.*, not a {type(value).__name__}$"):
+        make(**{option: value})
+
+
+def engine_of(**options: Any) -> None:
+    """A fold of nothing, or an engine."""
+    Engine(**options)
+
+
+def fold_nothing(**options: Any) -> None:
+    """A fold of nothing."""
+    fold([], **options)
+
+
+OBJECTS = [
+    (RunStream, "limits", "a Limits"), (fold_nothing, "limits", "a Limits"), (engine_of, "limits", "a Limits"),
+    (pipeline, "limits", "a Limits"), (states, "limits", "a Limits"), (reduced, "limits", "a Limits"),
+    (RunStream, "watchdogs", "a Watchdogs"), (partial(pipeline, scheduler=TestScheduler()), "watchdogs", "a Wat"),
+    (RunStream, "store", "a state store"), (engine_of, "store", "a state store"),
+    (RunStream, "clock", "a function"), (fold_nothing, "clock", "a function"),
+    (RunStream, "scheduler", "an Rx scheduler"),
+    (WS, "reconnect", "a Reconnect"), (SSE, "reconnect", "a Reconnect"), (RESPONSES_WS, "reconnect", "a Reconnect"),
+    (partial(Repair, fetch_run=print), "reconnect", "a Reconnect"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [60, "x.db", {"max_orphans": 5}], ids=["number", "text", "object"])
+@pytest.mark.parametrize(("make", "option", "right"), OBJECTS)
+def test_objects_of_another_class_are_refused(make: Callable[..., Any], option: str, right: str, value: Any) -> None:
+    """The error names the option, the class that is right, and that of the value."""
+    with pytest.raises(TypeError, match=f"^{option} must be {right}.*, not a {type(value).__name__}$"):
+        make(**{option: value})
+
+
+def test_the_ended_limits_are_a_collection_of_names() -> None:
+    with pytest.raises(TypeError, match=r"^end must be True, False or a collection of idle, total, .*, not a int$"):
+        Watchdogs(end=5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="end names 'x'"):
+        Watchdogs(end=["x"])
+
+
+async def test_when_takes_seconds_and_a_predicate_of_the_signal() -> None:
+    async with RunStream([]) as stream:
+        with pytest.raises(TypeError, match=r"^timeout must be a number of seconds, or None, not a str$"):
+            await stream.when("run.completed", timeout="5")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"^predicate must be a function, not a int$"):
+            await stream.when("run.completed", predicate=5)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"^a predicate is called with the signal, and nothing else: "):
+            await stream.when("run.completed", predicate=lambda: True)  # type: ignore[misc]
 
 
 def test_every_limit_is_looked_at() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from runstream.sinks.log import _FIELDS as FIELDS_OF_RECORDS
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
@@ -49,6 +51,15 @@ def test_the_logging_page_is_what_is_logged() -> None:
     page = runpy.run_path(str(ROOT / "docs" / "make_logging.py"))["page"]()
     assert "run.failed" in page
     assert (ROOT / "docs" / "logging.md").read_text(encoding="utf-8").split() == page.split()
+
+
+def test_the_logging_page_names_every_field() -> None:
+    """Each field that the sink writes of any signal is in the table of fields, or among what stays out."""
+    page = (ROOT / "docs" / "logging.md").read_text(encoding="utf-8")
+    table = page.partition("## What a record has")[2].partition("## In a shell")[0]
+    named = set(re.findall(r"`(\w+)`", "\n".join(line for line in table.splitlines() if line.startswith("| `"))))
+    written = {name for names in FIELDS_OF_RECORDS.values() for name in names}
+    assert written <= named
 
 
 def test_the_picture_of_the_terminal_is_the_view() -> None:

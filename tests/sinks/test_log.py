@@ -502,6 +502,14 @@ def test_disposing_ends_the_logging() -> None:
     assert entries == []
 
 
+def test_another_type_than_a_stream_or_a_logger_is_refused() -> None:
+    """At once, not when the first signal is logged."""
+    with pytest.raises(TypeError, match=r"^logger must be a structlog logger, a logging.Logger, or .*, not a str$"):
+        log_signals(Subject(), "runs")
+    with pytest.raises(TypeError, match=r"^signals must be a RunStream or an Observable of signals, not a int$"):
+        log_signals(5)
+
+
 def test_bound_fields_are_kept() -> None:
     """A logger's own context goes along."""
     (entry, *_) = logged(said(), structlog.get_logger().bind(request="r1"))

@@ -15,6 +15,7 @@ from runstream.model.signals import (
     RunSignal,
     TextDelta,
 )
+from runstream.stream.handler_methods import handles
 from runstream.stream.run_stream import RunStream
 from tests.stream.runs import ScriptedSource, completed, kinds, two_streams
 
@@ -72,6 +73,29 @@ async def test_on_refuses_what_it_can_not_do() -> None:
         stream.on(RunCompleted, handler, policy="never")  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="runs"):
         stream.iter("states")  # type: ignore[call-overload]
+
+
+async def test_on_refuses_a_function_that_can_not_take_the_signal() -> None:
+    """At the call of `on`, for plain and coroutine functions, methods of objects, `on_failed` and the stream's hook."""
+    stream = RunStream()
+
+    async def wide(signal: Any, other: Any) -> None: ...
+
+    class Agent:
+        @handles(RunCompleted)
+        def note(self) -> None: ...
+
+    expected = "^a handler is called with the signal, and nothing else: "
+    with pytest.raises(TypeError, match=f"{expected}missing a required argument: 'other'"):
+        stream.on(RunCompleted, wide)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=f"{expected}too many positional arguments"):
+        stream.on(RunCompleted, lambda: None)  # type: ignore[arg-type,misc]
+    with pytest.raises(TypeError, match=expected):
+        stream.on(Agent())
+    with pytest.raises(TypeError, match=r"^on_failed is called with the failure, and nothing else: "):
+        stream.on(RunCompleted, print, on_failed=lambda: None)  # type: ignore[arg-type,misc]
+    with pytest.raises(TypeError, match=r"^on_subscriber_error is called with the failure, and nothing else: "):
+        RunStream(on_subscriber_error=lambda: None)  # type: ignore[arg-type,misc]
 
 
 async def test_a_disposed_handler_gets_nothing_more() -> None:

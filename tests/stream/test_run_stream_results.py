@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from runstream.errors import IncompleteStream, SeveralRuns, SourceFailed
+from runstream.model.raw import RawEvent
 from runstream.model.signals import (
     ActionRequired,
     MessageCompleted,
@@ -23,7 +25,7 @@ from runstream.model.signals import (
 )
 from runstream.sources.base import Receiver
 from runstream.stream.run_stream import RunStream
-from tests.stream.runs import ScriptedSource, completed, cut_short, failed, kinds, two_streams
+from tests.stream.runs import ScriptedSource, completed, cut_short, failed, kinds, raw, two_streams
 
 pytestmark = pytest.mark.usefixtures("_leaves_nothing_behind")
 
@@ -129,6 +131,53 @@ async def test_a_run_that_waits_for_action_at_the_end_is_incomplete() -> None:
             await stream.result()
         with pytest.raises(IncompleteStream, match="waits for action"):
             await stream.results()
+
+
+AG_UI = [
+    {"type": "RUN_STARTED", "threadId": "t", "runId": "r"},
+    {"type": "TEXT_MESSAGE_START", "messageId": "m", "role": "assistant"},
+    {"type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": "Sesame 4711"},
+    {"type": "RUN_FINISHED", "threadId": "t", "runId": "r"},
+]
+CHAT = {"id": "c1", "object": "chat.completion.chunk", "choices": [{"delta": {"content": "Sesame 4711"}}]}
+UNUSED: list[tuple[str, list[Any], str | None, int, int, str]] = [
+    ("another dialect", AG_UI, "responses", 0, 4, "4 events are unknown in the dialect of their source"),
+    ("another protocol", [CHAT, CHAT], None, 2, 0, "2 inputs were rejected, the first: No dialect recognises it"),
+    (
+        "chunks",
+        [b"data: " + json.dumps(AG_UI[2]).encode() + b"\n\n"],
+        None,
+        1,
+        0,
+        "1 input was rejected: Not JSON, but",
+    ),
+    ("garbage", ["Sesame 4711", 5], None, 2, 0, "2 inputs were rejected, the first: a int is no raw event"),
+    ("a tuple", [({"content": "Sesame 4711"}, {})], "langgraph", 1, 0, "1 input was rejected: a tuple is no raw event"),
+    ("mixed", ["Sesame 4711", *AG_UI], "responses", 1, 4, "4 events are unknown"),
+]
+
+
+@pytest.mark.parametrize(("items", "dialect", "rejected", "unknown", "text"), [one[1:] for one in UNUSED])
+async def test_without_a_run_the_error_says_what_was_not_used(
+    items: list[Any], dialect: str | None, rejected: int, unknown: int, text: str
+) -> None:
+    """The counts and the first reason are in the text and the attributes; the text of a message is not."""
+    async with RunStream(items, dialect=dialect) as stream:
+        for call in (stream.result(), stream.results(), stream.when("run.completed"), stream.result("run_9")):
+            with pytest.raises(IncompleteStream) as caught:
+                await call
+            assert text in str(caught.value)
+            assert (caught.value.rejected, caught.value.unknown) == (rejected, unknown)
+            assert "Sesame" not in str(caught.value)
+
+
+async def test_with_a_run_the_error_does_not_list_what_was_not_used() -> None:
+    """The rejects beside a run that was cut off are not the reason of its end."""
+    async with RunStream(ScriptedSource([raw(event) for event in cut_short()] + [RawEvent(data=b"?")])) as stream:
+        with pytest.raises(IncompleteStream) as caught:
+            await stream.result()
+    assert "rejected" not in str(caught.value)
+    assert (caught.value.rejected, caught.value.unknown) == (0, 0)
 
 
 async def test_no_run_and_no_source_are_incomplete_too() -> None:
